@@ -1,0 +1,1 @@
+"""Measuring Leveret, alone and beside other brokers: see README.md."""

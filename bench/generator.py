@@ -1,0 +1,140 @@
+"""Building and running amqpload, and the one result type that everything else reads.
+
+amqpload prints one JSON object. It is kept whole in `Result.raw`; the properties here only name and scale
+what the tables show, so a number in a table can always be traced to a key in amqpload.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import machine
+from bench.brokers import Broker
+
+FOLDER = Path(__file__).resolve().parent
+SOURCE = FOLDER / "amqpload.c"
+PROGRAM = FOLDER / "build" / "amqpload"
+QUEUE_PREFIX = "leveret-bench"  # queues of this name are deleted and declared by every run
+FAULTS = ("lost", "duplicated", "reordered", "corrupt")
+LIMIT_S = 600  # amqpload ends by itself, after draining a backlog; this is for when it does not
+GENERATOR_BOUND = 0.95  # of its core: beyond this the rate says more about amqpload than about the broker
+
+
+@dataclass
+class Result:
+    """One run of one scenario against one broker."""
+
+    scenario: str
+    broker: str
+    repeat: int
+    flags: list[str] = field(default_factory=list)
+    raw: dict[str, Any] = field(default_factory=dict)
+
+    def number(self, key: str) -> float | None:
+        """A number amqpload printed; a dot reaches into an object, as in `latency_us.p99`."""
+        value: Any = self.raw
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        return float(value) if isinstance(value, int | float) else None
+
+    @property
+    def errors(self) -> list[str]:
+        """What went wrong besides lost, duplicated, reordered or corrupt messages."""
+        return [str(error) for error in self.raw.get("errors", [])]
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """How many messages were lost, duplicated, reordered, corrupt; only what is not zero."""
+        return {key: int(count) for key in FAULTS if (count := self.number(key))}
+
+    @property
+    def delivered_k_per_s(self) -> float | None:
+        """Thousands of deliveries per second."""
+        rate = self.number("delivered_per_s")
+        return None if rate is None else rate / 1000
+
+    @property
+    def cpu_us_per_delivery(self) -> float | None:
+        """CPU time of the broker process per delivered message, in microseconds.
+
+        amqpload divides by deliveries or publishes, whichever were more; here it is always deliveries.
+        """
+        cost = self.number("broker_us_per_msg")
+        delivered, published = self.number("delivered_per_s"), self.number("published_per_s")
+        if not cost or not delivered or published is None:
+            return None
+        return cost * max(delivered, published) / delivered
+
+    @property
+    def delivered_share(self) -> float | None:
+        """Deliveries per publish in the measured time."""
+        delivered, published = self.number("delivered_per_s"), self.number("published_per_s")
+        return None if delivered is None or not published else delivered / published
+
+    @property
+    def kib_per_connection(self) -> float | None:
+        """Growth of the broker's resident memory per idle connection."""
+        before, after = self.number("rss_before_mb"), self.number("broker_rss_mb")
+        connections = self.number("connections")
+        if before is None or after is None or not connections:
+            return None
+        return (after - before) * 1024 / connections
+
+    @property
+    def idle_cpu_percent(self) -> float | None:
+        """CPU the broker used while nothing happened on its connections, in percent of a core."""
+        used, held = self.number("broker_cpu_while_idle_s"), self.number("held_s")
+        return None if used is None or not held or "rss_before_mb" not in self.raw else 100 * used / held
+
+    @property
+    def generator_bound(self) -> bool:
+        """Whether amqpload itself was busy nearly all the time."""
+        return (self.number("own_cpu") or 0.0) >= GENERATOR_BOUND
+
+
+def build() -> None:
+    """Compile amqpload unless the program is newer than its source."""
+    if PROGRAM.exists() and PROGRAM.stat().st_mtime >= SOURCE.stat().st_mtime:
+        return
+    PROGRAM.parent.mkdir(exist_ok=True)
+    compiler = os.environ.get("CC", "gcc")
+    subprocess.run([compiler, "-O2", "-pthread", "-o", str(PROGRAM), str(SOURCE)], check=True)
+
+
+def run(flags: list[str], broker: Broker, seconds: int, core: int | None) -> dict[str, Any]:
+    """Run amqpload once against a broker; returns its JSON object, `errors` filled when it broke off."""
+    command = [str(PROGRAM), "--host", broker.host, "--port", str(broker.port), "--prefix", QUEUE_PREFIX]
+    command += ["--seconds", str(seconds), *flags]
+    before_kib = None
+    if broker.pid is not None:
+        command += ["--pid", str(broker.pid)]
+        before_kib = machine.rss_kib(broker.pid)
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+            preexec_fn=functools.partial(machine.pin_self, core),
+        )
+    except subprocess.TimeoutExpired:
+        return {"errors": [f"amqpload was stopped after {LIMIT_S} s"]}
+    try:
+        raw: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        return {"errors": [f"amqpload ended with status {done.returncode}: {done.stderr.strip()[-300:]}"]}
+    if before_kib is not None:
+        raw["rss_before_mb"] = round(before_kib / 1024, 1)
+    alive, connections = raw.get("alive_after"), raw.get("connections")
+    if alive != connections:
+        raw["errors"].append(f"{alive} of {connections} connections still open at the end")
+    if done.returncode != 0 and not raw["errors"] and not any(raw.get(fault) for fault in FAULTS):
+        raw["errors"].append(f"amqpload ended with status {done.returncode}, drained: {raw.get('drained')}")
+    return raw

@@ -1,0 +1,128 @@
+"""Broker: the virtual hosts, and the bookkeeping of one call into the core.
+
+A call (bytes from a client, an event of the log, a tick) changes queues; those that may have something to deliver
+are on `dirty` and pumped by settle(), once, before the call returns. Connections that then have bytes to send are on
+`awake`; the driver takes that list and flushes each, once a turn.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+from typing import TYPE_CHECKING
+
+from leveret.core import definitions
+from leveret.core.clock import Clock, Timers
+from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Sink
+from leveret.core.vhost import VirtualHost
+
+if TYPE_CHECKING:
+    from leveret.core.queue import Queue
+
+
+class Broker(LogListener):
+    """One broker.
+
+    seed: for names and ids that the broker makes up; the same seed gives the same names.
+    durable_revision: changes of definitions up to here are safe.
+    """
+
+    def __init__(self, log: MessageLog, definition_log: DefinitionLog, clock: Clock, seed: int, node: str) -> None:
+        self.log = log
+        self.clock = clock
+        self.node = node
+        self.timers = Timers()
+        self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
+        self.queues: dict[int, Queue] = {}  # by queue_id
+        self.dirty: list[Queue] = []
+        self.awake: list[Sink] = []
+        self.connections: dict[int, Sink] = {}  # open ones, by number
+        self.durable_revision = 0
+        self.revision = 0
+        self._definition_log = definition_log
+        self._random = random.Random(seed)
+        self._connection_number = 0
+        self._waiting: list[tuple[int, Sink]] = []  # replies held until a revision is durable, ascending
+
+    def recover(self) -> int:
+        """Declare again and fill again what the logs kept. Returns: how many messages came back."""
+        kept = self._definition_log.load()
+        for wanted in (definitions.EXCHANGE, definitions.QUEUE, definitions.BINDING):
+            for kind, key, value in kept:
+                if kind == wanted:
+                    vhost, *names = definitions.names(key)
+                    self.vhosts[vhost].restore(kind, names, definitions.read_table(value))
+        count = 0
+        for found in self.log.recover():
+            queue = self.queues.get(found.queue_id)
+            if queue is None:
+                self.log.remove(found.queue_id, found.position)
+            else:
+                queue.restore(found.message, found.position, found.redelivered)
+                count += 1
+        return count
+
+    def settle(self) -> None:
+        """Pump every dirty queue, and those that this makes dirty."""
+        while self.dirty:
+            queues = self.dirty
+            self.dirty = []
+            for queue in queues:
+                if not queue.deleted:
+                    queue.pump()
+
+    def tick(self, now_ms: int) -> int | None:
+        """The time is now_ms: do what is due. Returns: when to call again, None for not before something happens."""
+        self.clock.now_ms = now_ms
+        due = self.timers.run(now_ms)
+        self.settle()
+        return due
+
+    # -- definitions
+
+    def remember(self, kind: str, key: str, value: bytes) -> None:
+        """Make a declaration durable; replies of this call wait until it is."""
+        self.revision = self._definition_log.put(kind, key, value)
+
+    def forget(self, kind: str, key: str) -> None:
+        """Make the end of a declaration durable."""
+        self.revision = self._definition_log.delete(kind, key)
+
+    def hold(self, sink: Sink, revision: int) -> None:
+        """Tell the sink when this revision is durable."""
+        self._waiting.append((revision, sink))
+
+    # -- events of the logs
+
+    def on_durable(self, queue_id: int, position: int) -> None:
+        """Pay the confirms that waited for this."""
+        queue = self.queues.get(queue_id)
+        if queue is not None:
+            queue.on_durable(position)
+
+    def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
+        """Refuse the confirms that waited for this."""
+        queue = self.queues.get(queue_id)
+        if queue is not None:
+            queue.on_refused(positions)
+
+    def on_definitions_durable(self, revision: int) -> None:
+        """Let the replies go that waited for this."""
+        self.durable_revision = revision
+        while self._waiting and self._waiting[0][0] <= revision:
+            self._waiting.pop(0)[1].on_definitions_durable(revision)
+
+    # -- names
+
+    def new_id(self) -> int:
+        """An id for a queue that no other queue of any node has."""
+        return self._random.getrandbits(62)
+
+    def random_name(self) -> str:
+        """22 characters that are hard to guess when the seed is, as RabbitMQ appends to names it makes up."""
+        return base64.urlsafe_b64encode(self._random.randbytes(16)).decode()[:22]
+
+    def connection_number(self) -> int:
+        """A number for a new connection, never used before, above 0."""
+        self._connection_number += 1
+        return self._connection_number

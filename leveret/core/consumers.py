@@ -1,0 +1,147 @@
+"""Consumers of a queue: whose turn it is, and how much each may hold unacknowledged.
+
+A consumer is in turn, or parked because its window is full or its socket is. Parked ones cost nothing until they are
+woken; next() therefore looks at few consumers however many there are.
+Source: rabbit_queue_consumers.erl (active and blocked consumers, priorities).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypy_extensions import i64
+
+from leveret.wire.fields import Table
+from leveret.wire.writer import DeliveryHead
+
+if TYPE_CHECKING:
+    from leveret.core.ports import Subscriber
+    from leveret.core.queue import Queue
+
+
+class Window:
+    """A prefetch window. limit: messages; 0 for no limit. used: unacknowledged messages in it."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: i64) -> None:
+        self.limit: i64 = limit
+        self.used: i64 = 0
+
+    def has_room(self) -> bool:
+        """Whether one more fits."""
+        return self.limit == 0 or self.used < self.limit
+
+
+class Consumer:
+    """One basic.consume.
+
+    window: its own prefetch; shared: the one of all consumers of its channel (basic.qos with global).
+    """
+
+    __slots__ = (
+        "active",
+        "arguments",
+        "exclusive",
+        "head",
+        "no_ack",
+        "parked",
+        "priority",
+        "queue",
+        "shared",
+        "subscriber",
+        "tag",
+        "window",
+    )
+
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        queue: Queue,
+        tag: str,
+        head: DeliveryHead,
+        no_ack: bool,
+        exclusive: bool,
+        priority: i64,
+        arguments: Table,
+        window: Window,
+        shared: Window,
+    ) -> None:
+        self.subscriber = subscriber
+        self.queue = queue
+        self.tag = tag
+        self.head = head
+        self.no_ack = no_ack
+        self.exclusive = exclusive
+        self.priority: i64 = priority
+        self.arguments = arguments
+        self.window = window
+        self.shared = shared
+        self.parked = False
+        self.active = True  # until cancelled
+
+    def can_take(self) -> bool:
+        """Whether a message may be sent now."""
+        if not self.no_ack and not (self.window.has_room() and self.shared.has_room()):
+            return False
+        return self.subscriber.can_take()
+
+
+class Consumers:
+    """All consumers of one queue. single_active: only the first registered one gets messages."""
+
+    __slots__ = ("_turn", "all", "single_active")
+
+    def __init__(self, single_active: bool) -> None:
+        self.all: list[Consumer] = []  # in the order in which they came
+        self.single_active = single_active
+        self._turn: list[Consumer] = []  # not parked; higher priority first, then who waited longest
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether one of them has the queue for itself."""
+        return len(self.all) == 1 and self.all[0].exclusive
+
+    def add(self, consumer: Consumer) -> None:
+        """A new consumer takes its place behind those of its priority."""
+        self.all.append(consumer)
+        self._enqueue(consumer)
+
+    def remove(self, consumer: Consumer) -> None:
+        """The consumer is gone."""
+        consumer.active = False
+        self.all.remove(consumer)
+        if consumer in self._turn:
+            self._turn.remove(consumer)
+
+    def wake(self, consumer: Consumer) -> None:
+        """A parked consumer may have room again."""
+        if consumer.parked and consumer.active:
+            consumer.parked = False
+            self._enqueue(consumer)
+
+    def next(self) -> Consumer | None:
+        """Whose turn it is; the one given goes behind the others of its priority."""
+        turn = self._turn
+        while turn:
+            consumer = self.all[0] if self.single_active else turn[0]
+            if consumer.can_take():
+                if len(turn) > 1 and not self.single_active:
+                    del turn[0]
+                    self._enqueue(consumer)
+                return consumer
+            if consumer.parked:
+                return None
+            turn.remove(consumer)
+            consumer.parked = True
+        return None
+
+    def _enqueue(self, consumer: Consumer) -> None:
+        turn = self._turn
+        at = len(turn)
+        while at > 0 and turn[at - 1].priority < consumer.priority:
+            at -= 1
+        turn.insert(at, consumer)

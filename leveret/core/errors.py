@@ -1,0 +1,136 @@
+"""AmqpError, and every sentence that we say to a client.
+
+A sentence stands here once, equal to RabbitMQ's. The code decides the scope: soft ones close the channel, all
+others the connection. Raised anywhere below the session, caught in session/connection.py only.
+Source: rabbit_misc.erl, rabbit_channel.erl, rabbit_amqqueue.erl, rabbit_exchange.erl; names of the functions say when.
+"""
+
+from leveret.wire.constants import (
+    ACCESS_REFUSED,
+    INTERNAL_ERROR,
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    REPLY_NAMES,
+    RESOURCE_LOCKED,
+    SOFT_CODES,
+)
+
+MAX_TEXT = 255  # bytes of a reply text
+
+
+class AmqpError(Exception):
+    """A reply code with its explanation."""
+
+    def __init__(self, code: int, explanation: str) -> None:
+        super().__init__(explanation)
+        self.code = code
+        self.explanation = explanation
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether only the channel is closed."""
+        return self.code in SOFT_CODES
+
+    @property
+    def reply_text(self) -> str:
+        """NAME - explanation, cut to what a short string holds."""
+        if self.code == INTERNAL_ERROR and not self.explanation:
+            return REPLY_NAMES[self.code]
+        text = f"{REPLY_NAMES[self.code]} - {self.explanation}"
+        raw = text.encode("utf-8", "surrogateescape")
+        if len(raw) <= MAX_TEXT:
+            return text
+        return raw[: MAX_TEXT - 3].decode("utf-8", "ignore") + "..."
+
+
+def resource(kind: str, name: str, vhost: str) -> str:
+    """queue 'q' in vhost '/'."""
+    return f"{kind} '{name}' in vhost '{vhost}'"
+
+
+def no_queue(name: str, vhost: str) -> AmqpError:
+    """The queue does not exist."""
+    return AmqpError(NOT_FOUND, f"no {resource('queue', name, vhost)}")
+
+
+def no_exchange(name: str, vhost: str) -> AmqpError:
+    """The exchange does not exist."""
+    return AmqpError(NOT_FOUND, f"no {resource('exchange', name, vhost)}")
+
+
+def no_previously_declared_queue() -> AmqpError:
+    """The empty name stands for the last declared queue, and there is none."""
+    return AmqpError(NOT_FOUND, "no previously declared queue")
+
+
+def locked_queue(name: str, vhost: str) -> AmqpError:
+    """The queue is exclusive to another connection."""
+    return AmqpError(
+        RESOURCE_LOCKED,
+        f"cannot obtain exclusive access to locked {resource('queue', name, vhost)}. It could be originally declared "
+        "on another connection or the exclusive property value does not match that of the original declaration.",
+    )
+
+
+def queue_in_exclusive_use(name: str, vhost: str) -> AmqpError:
+    """An exclusive consumer stands in the way, or others stand in the way of an exclusive one."""
+    return AmqpError(ACCESS_REFUSED, f"{resource('queue', name, vhost)} in exclusive use")
+
+
+def reserved_name(kind: str, name: str) -> AmqpError:
+    """Only the broker makes things whose name begins with amq."""
+    return AmqpError(ACCESS_REFUSED, f"{kind} name '{name}' contains reserved prefix 'amq.*'")
+
+
+def default_exchange() -> AmqpError:
+    """The default exchange cannot be declared, deleted, bound."""
+    return AmqpError(ACCESS_REFUSED, "operation not permitted on the default exchange")
+
+
+def system_exchange(name: str, vhost: str) -> AmqpError:
+    """An exchange that the broker made cannot be deleted."""
+    return AmqpError(ACCESS_REFUSED, f"deletion of system {resource('exchange', name, vhost)} not allowed")
+
+
+def internal_exchange(name: str, vhost: str) -> AmqpError:
+    """Clients cannot publish here."""
+    return AmqpError(ACCESS_REFUSED, f"cannot publish to internal {resource('exchange', name, vhost)}")
+
+
+def access_refused(operation: str, kind: str, name: str, vhost: str, user: str) -> AmqpError:
+    """A permission is missing. operation: configure, write or read."""
+    what = resource(kind, name, vhost)
+    return AmqpError(ACCESS_REFUSED, f"{operation} access to {what} refused for user '{user}'")
+
+
+def unknown_exchange_type(kind: str) -> AmqpError:
+    """No such type of exchange."""
+    return AmqpError(PRECONDITION_FAILED, f"unknown exchange type '{kind}'")
+
+
+def inequivalent(argument: str, what: str, received: str, current: str) -> AmqpError:
+    """A declaration differs from what exists."""
+    return AmqpError(
+        PRECONDITION_FAILED,
+        f"inequivalent arg '{argument}' for {what}: received {received} but current is {current}",
+    )
+
+
+def invalid_argument(argument: str, what: str, reason: str) -> AmqpError:
+    """An x-argument has a value that it cannot have. reason: an Erlang term, as RabbitMQ prints it."""
+    return AmqpError(PRECONDITION_FAILED, f"invalid arg '{argument}' for {what}: {reason}")
+
+
+def in_use(kind: str, name: str, vhost: str) -> AmqpError:
+    """Deletion was asked for only if unused."""
+    return AmqpError(PRECONDITION_FAILED, f"{resource(kind, name, vhost)} in use")
+
+
+def not_empty(name: str, vhost: str) -> AmqpError:
+    """Deletion was asked for only if empty."""
+    return AmqpError(PRECONDITION_FAILED, f"{resource('queue', name, vhost)} not empty")
+
+
+def invalid_type(type_name: str, argument: str, what: str) -> AmqpError:
+    """An argument that names an exchange is no text."""
+    return AmqpError(PRECONDITION_FAILED, f"invalid type '{type_name}' for arg '{argument}' in {what}")

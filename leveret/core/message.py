@@ -1,0 +1,97 @@
+"""A message, where it was sent, and its place in a queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypy_extensions import i64, mypyc_attr
+
+from leveret.wire import content as frames
+from leveret.wire.properties import BasicProperties
+
+if TYPE_CHECKING:
+    from leveret.core.consumers import Consumer
+    from leveret.core.queue import Queue
+
+
+class Address:
+    """Exchange and routing key of a publish, shared by all messages that came the same way.
+
+    encoded: both as short strings, as basic.deliver wants them.
+    """
+
+    __slots__ = ("encoded", "exchange", "routing_key")
+
+    def __init__(self, exchange: str, routing_key: str, encoded: bytes) -> None:
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.encoded = encoded
+
+
+def address(exchange: str, routing_key: str) -> Address:
+    """An address for a message that did not come from a client."""
+    first = exchange.encode("utf-8", "surrogateescape")
+    second = routing_key.encode("utf-8", "surrogateescape")
+    encoded = bytes((len(first),)) + first + bytes((len(second),)) + second
+    return Address(exchange, routing_key, encoded)
+
+
+@mypyc_attr(acyclic=True)
+class Message:
+    """One message, however many queues it is in; nothing in it changes.
+
+    content: header and body frames as received. persistent: delivery_mode is 2.
+    """
+
+    __slots__ = ("address", "content", "persistent")
+
+    def __init__(self, address: Address, content: bytes, persistent: bool) -> None:
+        self.address = address
+        self.content = content
+        self.persistent = persistent
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return int(frames.body_size(self.content))
+
+    def properties(self) -> BasicProperties:
+        """The properties, decoded now. Cost: a few microseconds."""
+        return BasicProperties.parse(frames.properties(self.content))
+
+    def body(self) -> bytes:
+        """The body as one piece."""
+        return frames.body(self.content)
+
+
+@mypyc_attr(free_list_len=1000)
+class Stored:
+    """The place of a message in one queue, from publish until it is settled.
+
+    position: grows with every message of the queue; decides the order, also after a requeue.
+    consumer: who holds it while unacked; None for basic.get.
+    logged: whether the log remembers it.
+    deadline_ms: when it expires, on the core's clock; 0 for never.
+    level: its priority in the queue, 0 without priorities.
+    """
+
+    __slots__ = (
+        "consumer",
+        "deadline_ms",
+        "level",
+        "logged",
+        "message",
+        "position",
+        "queue",
+        "redelivered",
+    )
+
+    def __init__(self, message: Message, queue: Queue, position: i64, logged: bool) -> None:
+        self.message = message
+        self.queue = queue
+        self.position: i64 = position
+        self.logged = logged
+        self.redelivered = False
+        self.deadline_ms: i64 = 0
+        self.level: i64 = 0
+        self.consumer: Consumer | None = None

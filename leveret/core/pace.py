@@ -1,0 +1,54 @@
+"""Pace: keeps publishers from running away from a queue whose consumers are at work.
+
+A publisher may put CREDIT messages into queues that lag behind; then its socket is not read until one of the queues
+has delivered as many as it put in, or PATIENCE_MS have passed. The time limit keeps a slow consumer from
+blocking publishers, as a deep backlog is nothing unusual; the count keeps fast ones fed. Nobody else waits.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Final
+
+from mypy_extensions import i64
+
+from leveret.core.clock import Timed
+
+LAG: Final = 1000  # ready messages from which on a queue lags behind
+CREDIT: Final = 2000  # messages a connection may put into lagging queues before it has to wait
+PATIENCE_MS: Final = 10
+
+
+class Paced(Timed):
+    """A publisher that can be held back."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Go on reading."""
+
+
+class Pace:
+    """The publishers that wait for one queue."""
+
+    __slots__ = ("_goal", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, Paced]] = []  # value of delivered that lets each go on, ascending
+        self._goal: i64 = 0
+
+    def wait(self, publisher: Paced, delivered: i64, count: i64) -> None:
+        """Hold the publisher back until count more messages have been delivered, after those of others who wait."""
+        if not self._waiting:
+            self._goal = delivered
+        self._goal += count
+        self._waiting.append((int(self._goal), publisher))
+
+    def leave(self, publisher: Paced) -> None:
+        """The publisher waits no longer."""
+        self._waiting = [entry for entry in self._waiting if entry[1] is not publisher]
+
+    def progress(self, delivered: i64) -> None:
+        """So many messages have been delivered by now."""
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= delivered:
+            waiting.pop(0)[1].resume()

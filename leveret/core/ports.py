@@ -1,0 +1,153 @@
+"""What the core asks of the world, and what it tells it: six small interfaces.
+
+MessageLog and LogListener: where persistent messages rest. DefinitionLog: where declarations rest.
+Subscriber: who gets deliveries. ConfirmListener: who hears that a publish is safe. Sink: who has bytes to send.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mypy_extensions import i64, mypyc_attr
+
+if TYPE_CHECKING:
+    from leveret.core.consumers import Consumer
+    from leveret.core.message import Message, Stored
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class LogListener(ABC):
+    """What a MessageLog tells. Always called on the thread of the core, never from inside a call of the log."""
+
+    @abstractmethod
+    def on_durable(self, queue_id: int, position: int) -> None:
+        """Everything of this queue up to and including position is safe, or was removed before it was written."""
+
+    @abstractmethod
+    def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
+        """These messages could not be stored and will not be."""
+
+    @abstractmethod
+    def on_definitions_durable(self, revision: int) -> None:
+        """Every change of definitions up to and including this revision is safe."""
+
+
+class Recovered:
+    """A message found in the log at start-up."""
+
+    __slots__ = ("message", "position", "queue_id", "redelivered")
+
+    def __init__(self, queue_id: int, position: int, message: Message, redelivered: bool) -> None:
+        self.queue_id = queue_id
+        self.position = position
+        self.message = message
+        self.redelivered = redelivered
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MessageLog(ABC):
+    """Where persistent messages rest. Never blocks, never calls its listener from inside a call.
+
+    A message of a queue is named by its position, which the queue gives: increasing per queue, never used again.
+    """
+
+    @abstractmethod
+    def append(self, queue_id: int, position: int, message: Message) -> None:
+        """Remember a message. on_durable or on_refused follows."""
+
+    @abstractmethod
+    def remove(self, queue_id: int, position: int) -> None:
+        """Forget a message. One that is not yet written never is, and counts as durable."""
+
+    @abstractmethod
+    def drop(self, queue_id: int) -> None:
+        """Forget all messages of a queue."""
+
+    @abstractmethod
+    def recover(self) -> Iterator[Recovered]:
+        """What survived, per queue in the order of positions. Called once, before anything is appended."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write what is pending and let go of every resource. May block."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class DefinitionLog(ABC):
+    """Where durable exchanges, queues, bindings rest: a map from (kind, key) to bytes, in order with the messages."""
+
+    @abstractmethod
+    def put(self, kind: str, key: str, value: bytes) -> int:
+        """Set a value. Returns: the revision of which on_definitions_durable will tell."""
+
+    @abstractmethod
+    def delete(self, kind: str, key: str) -> int:
+        """Delete a value; one that is not there is fine. Returns: as put()."""
+
+    @abstractmethod
+    def load(self) -> list[tuple[str, str, bytes]]:
+        """All (kind, key, value), oldest first. Called once, at start-up."""
+
+
+class Sink(ABC):
+    """A connection with something to send or to tell its socket."""
+
+    @abstractmethod
+    def on_definitions_durable(self, revision: int) -> None:
+        """Replies that waited for this revision may go."""
+
+
+class Subscriber(ABC):
+    """Who takes deliveries: the consuming half of a channel."""
+
+    @abstractmethod
+    def deliver(self, consumer: Consumer, stored: Stored) -> None:
+        """Send one message. The queue has counted it in the consumer's windows already."""
+
+    @abstractmethod
+    def can_take(self) -> bool:
+        """Whether there is room on the way to the client."""
+
+    @abstractmethod
+    def cancelled(self, consumer: Consumer) -> None:
+        """The queue is gone, and the consumer with it."""
+
+
+class ConfirmListener(ABC):
+    """Who hears about publishes: the publishing half of a channel in confirm mode."""
+
+    @abstractmethod
+    def confirmed(self, tag: i64) -> None:
+        """The message is safe wherever it went."""
+
+    @abstractmethod
+    def refused(self, tag: i64) -> None:
+        """At least one queue did not take the message."""
+
+
+class Confirm:
+    """What one publish still waits for. owed: queues that have neither stored nor refused it."""
+
+    __slots__ = ("_failed", "_listener", "owed", "tag")
+
+    def __init__(self, listener: ConfirmListener, tag: i64, owed: i64) -> None:
+        self._listener = listener
+        self.tag: i64 = tag
+        self.owed: i64 = owed
+        self._failed = False
+
+    def pay(self) -> None:
+        """One queue has it safe."""
+        self.owed -= 1
+        if self.owed == 0:
+            if self._failed:
+                self._listener.refused(self.tag)
+            else:
+                self._listener.confirmed(self.tag)
+
+    def refuse(self) -> None:
+        """One queue did not take it."""
+        self._failed = True
+        self.pay()

@@ -1,0 +1,309 @@
+"""Queue: the owner of order. What is ready, what is unacknowledged, who gets the next message.
+
+Between calls: every message is in `ready` or held by a subscriber, never both; position decides the order; if there
+is a ready message and a consumer that can take it, the queue is on the broker's list of dirty queues.
+The log behind it only remembers; a message is confirmed when the log says that it is durable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from leveret.core.clock import Timed
+from leveret.core.consumers import Consumer, Consumers
+from leveret.core.message import Message, Stored
+from leveret.core.pace import Pace
+from leveret.core.ports import Confirm
+from leveret.core.ready import PriorityReady, Ready
+from leveret.core.settings import QueueSettings
+from leveret.wire.content import EXPIRATION_FLAG, property_flags
+from leveret.wire.fields import Table
+
+if TYPE_CHECKING:
+    from leveret.core.exchange import Binding
+    from leveret.core.vhost import VirtualHost
+
+EXPIRY: Final = 1  # timer tokens
+IDLE: Final = 2
+
+
+class Queue(Timed):
+    """One queue.
+
+    queue_id: its name in the logs. owner: the connection's number if exclusive, else 0.
+    unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
+    """
+
+    def __init__(
+        self,
+        vhost: VirtualHost,
+        name: str,
+        queue_id: int,
+        durable: bool,
+        owner: int,
+        auto_delete: bool,
+        arguments: Table,
+    ) -> None:
+        self.vhost = vhost
+        self.broker = vhost.broker
+        self.name = name
+        self.queue_id = queue_id
+        self.durable = durable
+        self.owner = owner
+        self.auto_delete = auto_delete
+        self.arguments = arguments
+        self.settings = QueueSettings(arguments)
+        self.bindings: dict[Binding, None] = {}
+        self.consumers = Consumers(self.settings.single_active)
+        self.ready: Ready = Ready()
+        if self.settings.max_priority >= 0:
+            self.ready = PriorityReady(max(self.settings.max_priority, 1))
+        self.unacked: i64 = 0
+        self.delivered: i64 = 0
+        self.pace = Pace()
+        self.deleted = False
+        self._position: i64 = 0
+        self._looks_inside = self.settings.message_ttl_ms >= 0 or self.settings.max_priority >= 0
+        self._dirty = False
+        self._expiry_ms: i64 = 0  # when the EXPIRY timer is due, 0 when there is none
+        self._unsafe: deque[tuple[int, Confirm | None]] = deque()  # positions the log has not called durable yet
+        self._used_ms = self.broker.clock.now_ms
+        if self.settings.expires_ms >= 0:
+            self.broker.timers.call_at(self._used_ms + self.settings.expires_ms, self, IDLE)
+
+    # -- messages come in
+
+    def publish(self, message: Message, confirm: Confirm | None) -> None:
+        """Take a message. confirm is paid at once, or when the log has it if it must survive a restart."""
+        position = self._position + 1
+        self._position = position
+        logged = self.durable and message.persistent
+        stored = Stored(message, self, position, logged)
+        if logged:
+            self.broker.log.append(self.queue_id, int(position), message)
+            if confirm is not None:
+                self._unsafe.append((int(position), confirm))
+        elif confirm is not None:
+            confirm.pay()
+        if self._looks_inside or property_flags(message.content) & EXPIRATION_FLAG:
+            self._read_properties(stored)
+        self.ready.push(stored)
+        self.touch()
+
+    def restore(self, message: Message, position: int, redelivered: bool) -> None:
+        """Take a message from the log at start-up."""
+        self._position = max(self._position, i64(position))
+        stored = Stored(message, self, i64(position), True)
+        stored.redelivered = redelivered
+        self._read_properties(stored)
+        self.ready.push(stored)
+
+    def on_durable(self, position: int) -> None:
+        """The log has everything up to this position."""
+        unsafe = self._unsafe
+        while unsafe and unsafe[0][0] <= position:
+            confirm = unsafe.popleft()[1]
+            if confirm is not None:
+                confirm.pay()
+
+    def on_refused(self, positions: list[int]) -> None:
+        """The log could not take these; their publishers hear a nack, the messages stay as transient ones."""
+        refused = set(positions)
+        kept: deque[tuple[int, Confirm | None]] = deque()
+        for position, confirm in self._unsafe:
+            if position not in refused:
+                kept.append((position, confirm))
+            elif confirm is not None:
+                confirm.refuse()
+        self._unsafe = kept
+
+    # -- messages go out
+
+    def touch(self) -> None:
+        """Something changed that may let messages flow: look at it at the end of this call into the broker."""
+        if not self._dirty:
+            self._dirty = True
+            self.broker.dirty.append(self)
+
+    def pump(self) -> None:
+        """Give ready messages to the consumers that can take them, one each in turn."""
+        self._dirty = False
+        ready = self.ready
+        if not self.consumers.all:
+            self._expire_head()
+            return
+        consumers = self.consumers
+        while len(ready):
+            consumer = consumers.next()
+            if consumer is None:
+                break
+            stored = ready.pop()
+            if stored.deadline_ms and self._expired(stored):
+                continue
+            self.delivered += 1
+            if consumer.no_ack:
+                consumer.subscriber.deliver(consumer, stored)
+                self._gone(stored)
+            else:
+                consumer.window.used += 1
+                consumer.shared.used += 1
+                stored.consumer = consumer
+                self.unacked += 1
+                consumer.subscriber.deliver(consumer, stored)
+        self.pace.progress(self.delivered)
+        if len(ready):
+            self._expire_head()
+
+    def get(self) -> Stored | None:
+        """Take the head for basic.get; the caller settles it, or releases it at once with no_ack."""
+        self._used_ms = self.broker.clock.now_ms
+        self._expire_head()
+        if not len(self.ready):
+            return None
+        stored = self.ready.pop()
+        self.delivered += 1
+        self.unacked += 1
+        return stored
+
+    def settle(self, stored: Stored) -> None:
+        """An unacknowledged message is done with."""
+        self._release(stored)
+        if not self.deleted:
+            self._gone(stored)
+
+    def requeue(self, stored: Stored) -> None:
+        """An unacknowledged message goes back to its old place, marked as redelivered."""
+        self._release(stored)
+        if not self.deleted:
+            stored.redelivered = True
+            self.ready.put_back(stored)
+            self.touch()
+
+    def discard(self, stored: Stored) -> None:
+        """An unacknowledged message was rejected."""
+        self.settle(stored)
+
+    def purge(self) -> int:
+        """Drop everything that is ready. Returns: how many."""
+        count = len(self.ready)
+        for _ in range(count):
+            self._gone(self.ready.pop())
+        return count
+
+    # -- consumers
+
+    def subscribe(self, consumer: Consumer) -> None:
+        """A consumer begins."""
+        self._used_ms = self.broker.clock.now_ms
+        self.consumers.add(consumer)
+        self.touch()
+
+    def unsubscribe(self, consumer: Consumer) -> None:
+        """A consumer ends; the last one takes an auto-delete queue with it."""
+        self.consumers.remove(consumer)
+        self._used_ms = self.broker.clock.now_ms
+        if self.settings.expires_ms >= 0 and not self.consumers.all:
+            self.broker.timers.call_at(self._used_ms + self.settings.expires_ms, self, IDLE)
+        if self.auto_delete and not self.consumers.all and not self.deleted:
+            self.vhost.remove_queue(self)
+        else:
+            self.touch()
+
+    def wake(self, consumer: Consumer) -> None:
+        """A consumer may have room again."""
+        self.consumers.wake(consumer)
+        if len(self.ready):
+            self.touch()
+
+    def used(self) -> None:
+        """Somebody declared the queue again: its idle time starts anew."""
+        self._used_ms = self.broker.clock.now_ms
+
+    def remove(self) -> int:
+        """The queue is deleted: consumers are told, messages are gone, confirms that wait are paid.
+
+        Returns: how many messages were ready.
+        """
+        self.deleted = True
+        count = len(self.ready)
+        consumers = self.consumers.all
+        self.consumers = Consumers(False)
+        self.ready = Ready()
+        for consumer in consumers:
+            consumer.parked = True
+            consumer.subscriber.cancelled(consumer)
+        self.unacked = 0
+        self.on_durable(int(self._position))
+        if self.durable:
+            self.broker.log.drop(self.queue_id)
+        return count
+
+    # -- time
+
+    def on_timer(self, token: int) -> None:
+        """A message at the head may have expired, or the queue may have been idle for too long."""
+        if self.deleted:
+            return
+        if token == EXPIRY:
+            self._expiry_ms = 0
+            self._expire_head()
+            return
+        due = self._used_ms + self.settings.expires_ms
+        if self.consumers.all:
+            return  # unsubscribe() sets the timer again
+        if due <= self.broker.clock.now_ms:
+            self.vhost.remove_queue(self)
+        else:
+            self.broker.timers.call_at(due, self, IDLE)
+
+    # -- inside
+
+    def _release(self, stored: Stored) -> None:
+        """An unacknowledged message leaves its holder, who may have room for another now."""
+        self.unacked -= 1
+        consumer = stored.consumer
+        if consumer is not None:
+            stored.consumer = None
+            consumer.window.used -= 1
+            consumer.shared.used -= 1
+            if consumer.parked:
+                self.wake(consumer)
+
+    def _gone(self, stored: Stored) -> None:
+        if stored.logged:
+            self.broker.log.remove(self.queue_id, int(stored.position))
+
+    def _read_properties(self, stored: Stored) -> None:
+        ttl_ms: i64 = self.settings.message_ttl_ms
+        properties = stored.message.properties()
+        if properties.expiration is not None and properties.expiration.isdecimal():
+            own_ms: i64 = int(properties.expiration)
+            ttl_ms = own_ms if ttl_ms < 0 else min(ttl_ms, own_ms)
+        if ttl_ms >= 0:
+            stored.deadline_ms = max(self.broker.clock.now_ms + ttl_ms, 1)
+        if self.settings.max_priority >= 0:
+            stored.level = min(properties.priority or 0, max(self.settings.max_priority, 1))
+
+    def _expired(self, stored: Stored) -> bool:
+        if stored.deadline_ms > self.broker.clock.now_ms:
+            return False
+        self._gone(stored)
+        return True
+
+    def _expire_head(self) -> None:
+        """Drop expired messages from the head, and only there; come back when the next one is due."""
+        ready = self.ready
+        while len(ready):
+            stored = ready.first()
+            if not stored.deadline_ms:
+                return
+            due = stored.deadline_ms
+            if due > self.broker.clock.now_ms:
+                if not self._expiry_ms or due < self._expiry_ms:
+                    self._expiry_ms = due
+                    self.broker.timers.call_at(int(due), self, EXPIRY)
+                return
+            self._expired(ready.pop())

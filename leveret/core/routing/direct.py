@@ -1,0 +1,33 @@
+"""Direct: the routing key equals the binding key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.core.routing.router import Router
+from leveret.wire.fields import Table
+
+if TYPE_CHECKING:
+    from leveret.core.exchange import Binding
+
+
+class DirectRouter(Router):
+    """Bindings by key. Cost of a match: one lookup."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, list[Binding]] = {}
+
+    def add(self, binding: Binding) -> None:
+        """A new binding."""
+        self._by_key.setdefault(binding.key, []).append(binding)
+
+    def remove(self, binding: Binding) -> None:
+        """The binding is gone."""
+        bindings = self._by_key[binding.key]
+        bindings.remove(binding)
+        if not bindings:
+            del self._by_key[binding.key]
+
+    def match(self, key: str, headers: Table) -> list[Binding]:
+        """The bindings with this key."""
+        return self._by_key.get(key, [])

@@ -1,0 +1,30 @@
+"""Fanout: every binding, whatever the key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.core.routing.router import Router
+from leveret.wire.fields import Table
+
+if TYPE_CHECKING:
+    from leveret.core.exchange import Binding
+
+
+class FanoutRouter(Router):
+    """All bindings."""
+
+    def __init__(self) -> None:
+        self._all: dict[Binding, None] = {}
+
+    def add(self, binding: Binding) -> None:
+        """A new binding."""
+        self._all[binding] = None
+
+    def remove(self, binding: Binding) -> None:
+        """The binding is gone."""
+        del self._all[binding]
+
+    def match(self, key: str, headers: Table) -> list[Binding]:
+        """All of them."""
+        return list(self._all)

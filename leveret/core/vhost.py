@@ -1,0 +1,299 @@
+"""VirtualHost: its exchanges, queues and bindings, and every verb that changes them.
+
+A channel and the management API call the same methods here. Whatever changes where messages go raises `generation`,
+which ends every cached Route. Checks come in RabbitMQ's order, permissions excepted: those are the caller's.
+Source: rabbit_exchange.erl, rabbit_amqqueue.erl, rabbit_binding.erl, rabbit_channel.erl.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.core import definitions, errors
+from leveret.core.exchange import Binding, Exchange
+from leveret.core.queue import Queue
+from leveret.core.replies import REPLY_PREFIX, ReplyQueue
+from leveret.core.settings import check_arguments, check_equivalence, queue_argument_names
+from leveret.wire.fields import LONGSTR, Table
+
+if TYPE_CHECKING:
+    from leveret.core.broker import Broker
+
+PREDECLARED: Final = (
+    ("", "direct", False),
+    ("amq.direct", "direct", False),
+    ("amq.fanout", "fanout", False),
+    ("amq.topic", "topic", False),
+    ("amq.headers", "headers", False),
+    ("amq.match", "headers", False),
+    ("amq.rabbitmq.trace", "topic", True),
+)
+
+
+def _word(value: bool) -> str:
+    return "'true'" if value else "'false'"
+
+
+class VirtualHost:
+    """One name space. generation: changes whenever a message might be routed otherwise than before."""
+
+    def __init__(self, broker: Broker, name: str) -> None:
+        self.broker = broker
+        self.name = name
+        self.generation = 1
+        self.exchanges: dict[str, Exchange] = {}
+        self.queues: dict[str, Queue] = {}
+        self.replies: dict[str, ReplyQueue] = {}
+        for exchange, kind, internal in PREDECLARED:
+            self.exchanges[exchange] = Exchange(self, exchange, kind, True, False, internal, {})
+
+    # -- exchanges
+
+    def exchange(self, name: str) -> Exchange:
+        """The exchange. Raises: AmqpError 404."""
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            raise errors.no_exchange(name, self.name)
+        return exchange
+
+    def declare_exchange(
+        self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+    ) -> Exchange:
+        """Find the exchange, or make it.
+
+        Raises: AmqpError 406 when one exists that differs, or an argument is wrong; 403 for a reserved name.
+        """
+        existing = self.exchanges.get(name)
+        if existing is not None:
+            self._check_same_exchange(existing, kind, durable, auto_delete, internal, arguments)
+            return existing
+        if name.startswith("amq."):
+            raise errors.reserved_name("exchange", name)
+        what = errors.resource("exchange", name, self.name)
+        alternate = arguments.get("alternate-exchange")
+        if alternate is not None and alternate.kind != LONGSTR:
+            raise errors.invalid_type(alternate.type_name, "alternate-exchange", what)
+        exchange = Exchange(self, name, kind, durable, auto_delete, internal, arguments)
+        self.exchanges[name] = exchange
+        self.generation += 1
+        if durable:
+            key, value = definitions.exchange_key(exchange), definitions.exchange_value(exchange)
+            self.broker.remember(definitions.EXCHANGE, key, value)
+        return exchange
+
+    def _check_same_exchange(
+        self, existing: Exchange, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+    ) -> None:
+        what = errors.resource("exchange", existing.name, self.name)
+        if kind != existing.kind:
+            raise errors.inequivalent("type", what, f"'{kind}'", f"'{existing.kind}'")
+        if durable != existing.durable:
+            raise errors.inequivalent("durable", what, _word(durable), _word(existing.durable))
+        if auto_delete != existing.auto_delete:
+            raise errors.inequivalent("auto_delete", what, _word(auto_delete), _word(existing.auto_delete))
+        if internal != existing.internal:
+            raise errors.inequivalent("internal", what, _word(internal), _word(existing.internal))
+        check_equivalence(arguments, existing.arguments, what, ["alternate-exchange"])
+
+    def delete_exchange(self, name: str, if_unused: bool) -> None:
+        """Delete the exchange with its bindings; one that does not exist is fine.
+
+        Raises: AmqpError 403 for the broker's own, 406 when it is in use and must not be.
+        """
+        if name.startswith("amq."):
+            raise errors.system_exchange(name, self.name)
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            return
+        if if_unused and exchange.bindings:
+            raise errors.in_use("exchange", name, self.name)
+        self._remove_exchange(exchange)
+
+    def _remove_exchange(self, exchange: Exchange) -> None:
+        del self.exchanges[exchange.name]
+        self.generation += 1
+        for binding in list(exchange.bindings):
+            self._detach(binding)
+        for binding in list(exchange.incoming):
+            self._detach(binding)
+            self._source_may_go(binding.source)
+        if exchange.durable:
+            self.broker.forget(definitions.EXCHANGE, definitions.exchange_key(exchange))
+
+    def _source_may_go(self, source: Exchange) -> None:
+        """An auto-delete exchange ends with its last binding."""
+        if source.auto_delete and not source.bindings and self.exchanges.get(source.name) is source:
+            self._remove_exchange(source)
+
+    # -- queues
+
+    def find_queue(self, name: str) -> Queue | None:
+        """The queue, or the way back of a direct reply-to."""
+        queue = self.queues.get(name)
+        if queue is None and name.startswith(REPLY_PREFIX):
+            return self.replies.get(name)
+        return queue
+
+    def queue(self, name: str, owner: int) -> Queue:
+        """The queue, for a connection that may use it.
+
+        Raises: AmqpError 404 when it does not exist, 405 when it is exclusive to another connection.
+        """
+        queue = self.queues.get(name)
+        if queue is None:
+            raise errors.no_queue(name, self.name)
+        if queue.owner and queue.owner != owner:
+            raise errors.locked_queue(name, self.name)
+        return queue
+
+    def declare_queue(
+        self, name: str, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table, owner: int
+    ) -> Queue:
+        """Find the queue, or make it. An exclusive one is never durable.
+
+        owner: number of the declaring connection.
+        Raises: AmqpError 405 when exclusiveness differs, 406 when something else does, 403 for a reserved name.
+        """
+        existing = self.queues.get(name)
+        kept = durable and not exclusive
+        if existing is not None:
+            self._check_same_queue(existing, kept, exclusive, auto_delete, arguments, owner)
+            existing.used()
+            return existing
+        if name.startswith("amq."):
+            raise errors.reserved_name("queue", name)
+        return self.make_queue(name, kept, owner if exclusive else 0, auto_delete, arguments)
+
+    def make_queue(self, name: str, durable: bool, owner: int, auto_delete: bool, arguments: Table) -> Queue:
+        """Make a queue, whatever its name. Raises: AmqpError 406 when an argument is wrong."""
+        check_arguments(arguments, errors.resource("queue", name, self.name))
+        queue = Queue(self, name, self.broker.new_id(), durable, owner, auto_delete, arguments)
+        self._add_queue(queue)
+        if durable:
+            self.broker.remember(definitions.QUEUE, definitions.queue_key(queue), definitions.queue_value(queue))
+        return queue
+
+    def _add_queue(self, queue: Queue) -> None:
+        self.queues[queue.name] = queue
+        self.broker.queues[queue.queue_id] = queue
+        self.generation += 1
+
+    def _check_same_queue(
+        self, existing: Queue, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table, owner: int
+    ) -> None:
+        if existing.owner != (owner if exclusive else 0):
+            raise errors.locked_queue(existing.name, self.name)
+        what = errors.resource("queue", existing.name, self.name)
+        if durable != existing.durable:
+            raise errors.inequivalent("durable", what, _word(durable), _word(existing.durable))
+        if auto_delete != existing.auto_delete:
+            raise errors.inequivalent("auto_delete", what, _word(auto_delete), _word(existing.auto_delete))
+        check_equivalence(arguments, existing.arguments, what, queue_argument_names())
+
+    def delete_queue(self, name: str, if_unused: bool, if_empty: bool, owner: int) -> int:
+        """Delete the queue; one that does not exist is fine.
+
+        Returns: how many messages were ready.
+        Raises: AmqpError 405 when it is exclusive to another connection, 406 when it is used or not empty and must be.
+        """
+        if name not in self.queues:
+            return 0
+        queue = self.queue(name, owner)
+        if if_empty and len(queue.ready):
+            raise errors.not_empty(name, self.name)
+        if if_unused and len(queue.consumers):
+            raise errors.in_use("queue", name, self.name)
+        return self.remove_queue(queue)
+
+    def remove_queue(self, queue: Queue) -> int:
+        """Delete a queue with its bindings. Returns: how many messages were ready."""
+        del self.queues[queue.name]
+        del self.broker.queues[queue.queue_id]
+        self.generation += 1
+        for binding in list(queue.bindings):
+            self._detach(binding)
+            self._source_may_go(binding.source)
+        if queue.durable:
+            self.broker.forget(definitions.QUEUE, definitions.queue_key(queue))
+        return queue.remove()
+
+    def open_replies(self, owner: int) -> ReplyQueue:
+        """A way back for one channel that consumes from amq.rabbitmq.reply-to."""
+        queue = ReplyQueue(self, REPLY_PREFIX + self.broker.random_name(), owner)
+        self.replies[queue.name] = queue
+        self.generation += 1
+        return queue
+
+    def close_replies(self, queue: ReplyQueue) -> None:
+        """The channel waits for no more replies."""
+        del self.replies[queue.name]
+        queue.consumer = None
+        self.generation += 1
+
+    # -- bindings
+
+    def bind(self, binding: Binding) -> None:
+        """Add a binding; one that exists is fine. Raises: AmqpError 406 when its exchange cannot have it."""
+        binding.source.router.check(binding.key, binding.arguments)
+        if binding in binding.source.bindings:
+            return
+        self._attach(binding)
+        if binding.durable:
+            self.broker.remember(definitions.BINDING, definitions.binding_key(binding), b"")
+
+    def unbind(self, binding: Binding) -> None:
+        """Remove a binding; one that does not exist is fine. An auto-delete exchange goes with its last one."""
+        if binding not in binding.source.bindings:
+            return
+        self._detach(binding)
+        self._source_may_go(binding.source)
+
+    def _attach(self, binding: Binding) -> None:
+        binding.source.bindings[binding] = None
+        binding.source.router.add(binding)
+        if binding.queue is not None:
+            binding.queue.bindings[binding] = None
+        elif binding.exchange is not None:
+            binding.exchange.incoming[binding] = None
+        self.generation += 1
+
+    def _detach(self, binding: Binding) -> None:
+        del binding.source.bindings[binding]
+        binding.source.router.remove(binding)
+        if binding.queue is not None:
+            del binding.queue.bindings[binding]
+        elif binding.exchange is not None:
+            del binding.exchange.incoming[binding]
+        self.generation += 1
+        if binding.durable:
+            self.broker.forget(definitions.BINDING, definitions.binding_key(binding))
+
+    # -- start-up
+
+    def restore(self, kind: str, names: list[str], value: Table) -> None:
+        """Declare again what the DefinitionLog kept; names without the virtual host's."""
+        if kind == definitions.EXCHANGE:
+            name = names[0]
+            arguments = value["arguments"].value
+            assert isinstance(arguments, dict)
+            self.exchanges[name] = Exchange(
+                self,
+                name,
+                value["type"].text,
+                True,
+                value["auto_delete"].value is True,
+                value["internal"].value is True,
+                arguments,
+            )
+        elif kind == definitions.QUEUE:
+            arguments = value["arguments"].value
+            assert isinstance(arguments, dict)
+            auto_delete = value["auto_delete"].value is True
+            self._add_queue(Queue(self, names[0], value["id"].integer, True, 0, auto_delete, arguments))
+        elif kind == definitions.BINDING:
+            source, target_kind, target, key, arguments_hex = names
+            queue = self.queues.get(target) if target_kind == "queue" else None
+            exchange = self.exchanges.get(target) if target_kind == "exchange" else None
+            if source in self.exchanges and (queue is not None or exchange is not None):
+                arguments = definitions.read_table(bytes.fromhex(arguments_hex))
+                self._attach(Binding(self.exchanges[source], queue, exchange, key, arguments))

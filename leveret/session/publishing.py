@@ -1,0 +1,308 @@
+"""basic.publish: from frames to queues.
+
+The common case is one step: the whole content is in the buffer, and its arguments have been seen before, so that a
+dictionary knows where it goes. What comes in pieces is put together frame by frame, never looked at twice.
+Checks come in the order of rabbit_channel.erl handle_method(basic.publish).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from librt.strings import read_i16_be, read_i32_be, read_i64_be
+from mypy_extensions import i64
+
+from leveret.core import access, errors
+from leveret.core.errors import AmqpError
+from leveret.core.exchange import Route, Routing
+from leveret.core.message import Address, Message
+from leveret.core.ports import Confirm, ConfirmListener
+from leveret.core.queue import Queue
+from leveret.core.replies import REPLY_TO
+from leveret.core.settings import expiration_error
+from leveret.session.confirms import Confirms
+from leveret.session.transaction import Transaction
+from leveret.wire import content as frames
+from leveret.wire.arguments import ArgumentReader
+from leveret.wire.constants import (
+    CLASS_BASIC,
+    FRAME_ERROR,
+    MAX_CONTENT_SIZE,
+    NO_ROUTE,
+    NOT_IMPLEMENTED,
+    PRECONDITION_FAILED,
+    UNEXPECTED_FRAME,
+)
+from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
+from leveret.wire.methods import BasicReturn
+from leveret.wire.reader import HEADER_FIXED, FrameReader, octets
+
+if TYPE_CHECKING:
+    from leveret.session.channel import Channel
+
+IDLE: Final = 0  # what the next frame of a content has to be
+HEADER: Final = 1
+BODY: Final = 2
+MAX_ROUTES: Final = 4096  # cached routes of a connection
+INSPECTED: Final = frames.HEADERS_FLAG | frames.REPLY_TO_FLAG | frames.EXPIRATION_FLAG | frames.USER_ID_FLAG
+
+
+class Publishing(ConfirmListener):
+    """The publishing half of a channel. confirms, transaction: None outside of these modes, never both."""
+
+    __slots__ = (
+        "_arguments",
+        "_frames",
+        "_left",
+        "_size",
+        "_unflushed",
+        "channel",
+        "confirms",
+        "connection",
+        "expects",
+        "transaction",
+    )
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.connection = channel.connection
+        self.confirms: Confirms | None = None
+        self.transaction: Transaction | None = None
+        self.expects: i64 = IDLE
+        self._arguments = b""
+        self._frames: list[bytes] = []
+        self._size: i64 = 0
+        self._left: i64 = 0
+        self._unflushed = False
+
+    # -- content, whole or in pieces
+
+    def method(self, reader: FrameReader) -> None:
+        """The frame of a basic.publish."""
+        arguments = reader.data[reader.start + 4 : reader.stop]
+        content = reader.whole_content()
+        if content is not None:
+            self.publish(arguments, content)
+        else:
+            self._arguments = arguments
+            self.expects = HEADER
+
+    def header(self, reader: FrameReader) -> None:
+        """A content header. Raises: AmqpError 505, 501."""
+        if self.expects == IDLE:
+            raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
+        if self.expects == BODY:
+            raise AmqpError(UNEXPECTED_FRAME, "expected content body, got non content body frame instead")
+        if reader.stop - reader.start < HEADER_FIXED:
+            raise AmqpError(FRAME_ERROR, f"type 2, {octets(reader.payload())}: unknown_frame")
+        class_id = int(read_i16_be(reader.data, reader.start)) & 0xFFFF
+        if read_i16_be(reader.data, reader.start + 2) != 0:
+            raise self.no_header()
+        if class_id != CLASS_BASIC:
+            text = f"expected content header for class 60, got one for class {class_id} instead"
+            raise AmqpError(UNEXPECTED_FRAME, text)
+        size = int(read_i64_be(reader.data, reader.start + 4)) & 0xFFFFFFFFFFFFFFFF
+        if size > MAX_CONTENT_SIZE:
+            text = f"content body size {size} exceeds maximum allowed size {MAX_CONTENT_SIZE}"
+            raise AmqpError(FRAME_ERROR, text)
+        self._frames = [reader.frame()]
+        self._size = self._left = size
+        self.expects = BODY
+        if size == 0:
+            self._complete()
+
+    def body(self, reader: FrameReader) -> None:
+        """A content body frame. Raises: AmqpError 505, 501."""
+        if self.expects == IDLE:
+            raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
+        if self.expects == HEADER:
+            raise self.no_header()
+        size = reader.stop - reader.start
+        if size > self._left:
+            raise AmqpError(FRAME_ERROR, "content body frame exceeds remaining content size")
+        self._left -= size
+        if self._size <= self.connection.max_message_size:
+            if size:
+                self._frames.append(reader.frame())
+        if self._left == 0:
+            self._complete()
+
+    @staticmethod
+    def no_header() -> AmqpError:
+        """Something else came where a content header had to come."""
+        text = "expected content header for class 60, got non content header frame instead"
+        return AmqpError(UNEXPECTED_FRAME, text)
+
+    def interrupted(self) -> AmqpError:
+        """A method came where a header or a body had to come."""
+        if self.expects == HEADER:
+            return self.no_header()
+        return AmqpError(UNEXPECTED_FRAME, "expected content body, got non content body frame instead")
+
+    def forget(self) -> None:
+        """Drop a content that is not complete."""
+        self.expects = IDLE
+        self._frames = []
+
+    def _complete(self) -> None:
+        content = b"".join(self._frames)
+        size = self._size
+        self.forget()
+        if size > self.connection.max_message_size:
+            raise self._too_large(size)
+        self.publish(self._arguments, content)
+
+    def _too_large(self, size: i64) -> AmqpError:
+        limit = self.connection.max_message_size
+        text = f"message size {size} is larger than configured max size {limit}"
+        return AmqpError(PRECONDITION_FAILED, text)
+
+    # -- to the queues
+
+    def publish(self, arguments: bytes, content: bytes) -> None:
+        """Route one message. arguments: those of basic.publish as received. Raises: AmqpError."""
+        connection = self.connection
+        route = connection.routes.get(arguments)
+        if route is None or route.generation != connection.vhost.generation:
+            route = self._resolve(arguments)
+        if frames.body_size(content) > connection.max_message_size:
+            raise self._too_large(frames.body_size(content))
+        try:
+            persistent = frames.check_properties(content)
+        except DecodeError:
+            raise AmqpError(FRAME_ERROR, f"cannot decode {octets(frames.properties(content))}") from None
+        queues = route.queues
+        message = Message(route.address, content, persistent)
+        if frames.property_flags(content) & INSPECTED:
+            message, queues = self._inspect(route, message)
+        elif route.reads_headers:
+            queues = route.exchange.route([route.address.routing_key], {}).queues
+        connection.published += 1
+        if self.transaction is not None:
+            self.transaction.publish(message, queues, route.mandatory)
+        else:
+            self.send(message, queues, route.mandatory)
+
+    def send(self, message: Message, queues: list[Queue], mandatory: bool) -> None:
+        """Put a message into its queues; return or confirm it as its publisher wants."""
+        confirm: Confirm | None = None
+        confirms = self.confirms
+        if not queues:
+            if mandatory:
+                self.send_back(message)
+            if confirms is not None:
+                self.confirmed(confirms.next())
+            return
+        if confirms is not None:
+            confirm = Confirm(self, confirms.next(), len(queues))
+        for queue in queues:
+            queue.publish(message, confirm)
+
+    def send_back(self, message: Message) -> None:
+        """Tell the publisher that nobody gets its message."""
+        address = message.address
+        number = self.channel.number
+        writer = self.connection.writer
+        writer.method(number, BasicReturn(NO_ROUTE, "NO_ROUTE", address.exchange, address.routing_key))
+        writer.content(number, message.content)
+        self.connection.wake()
+
+    def _resolve(self, arguments: bytes) -> Route:
+        """Find out where publishes with these arguments go, and whether they are allowed."""
+        connection = self.connection
+        reader = ArgumentReader(arguments, 2)
+        try:
+            name, key, bits = reader.shortbytes(), reader.shortbytes(), reader.u8()
+        except (IndexError, DecodeError):
+            raise AmqpError(FRAME_ERROR, f"cannot decode {octets(arguments)}") from None
+        if bits & 2:
+            raise AmqpError(NOT_IMPLEMENTED, "immediate=true")
+        vhost = connection.vhost
+        name = name.replace("\r", "").replace("\n", "")
+        connection.user.check(access.WRITE, "exchange", name, vhost.name)
+        exchange = vhost.exchange(name)
+        if exchange.internal:
+            raise errors.internal_exchange(name, vhost.name)
+        routing: Routing = exchange.route([key], {})
+        address = Address(name, key, arguments[2:-1])
+        route = Route(exchange, address, routing, vhost.generation, bits & 1 != 0)
+        if len(connection.routes) >= MAX_ROUTES:
+            connection.routes.clear()
+        connection.routes[arguments] = route
+        return route
+
+    def _inspect(self, route: Route, message: Message) -> tuple[Message, list[Queue]]:
+        """Look into the properties that concern the broker."""
+        content = message.content
+        flags = frames.property_flags(content)
+        raw = frames.properties(content)
+        names_keys = flags & frames.HEADERS_FLAG and (b"\x02CC" in raw or b"\x03BCC" in raw)
+        wants_reply = flags & frames.REPLY_TO_FLAG and REPLY_TO.encode() in raw
+        others = flags & (frames.EXPIRATION_FLAG | frames.USER_ID_FLAG)
+        if not (names_keys or wants_reply or others or route.reads_headers):
+            return message, route.queues
+        try:
+            properties = message.properties()
+        except DecodeError:
+            raise AmqpError(FRAME_ERROR, f"cannot decode {octets(raw)}") from None
+        headers = properties.headers if properties.headers is not None else {}
+        changed = False
+        if properties.reply_to == REPLY_TO:
+            properties.reply_to = self.channel.consuming.reply_address()
+            changed = True
+        if properties.expiration is not None:
+            reason = expiration_error(properties.expiration)
+            if reason:
+                raise AmqpError(PRECONDITION_FAILED, f"invalid expiration '{properties.expiration}': {reason}")
+        keys = [route.address.routing_key, *_more_keys(headers, "CC"), *_more_keys(headers, "BCC")]
+        user = self.connection.user
+        if properties.user_id is not None and properties.user_id != user.name and "impersonator" not in user.tags:
+            text = f"user_id property set to '{properties.user_id}' but authenticated user was '{user.name}'"
+            raise AmqpError(PRECONDITION_FAILED, text)
+        if "BCC" in headers:
+            del headers["BCC"]
+            changed = True
+        if changed:
+            content = frames.make_content(properties.encode(), message.body())
+            message = Message(route.address, content, message.persistent)
+        if route.reads_headers or len(keys) > 1:
+            return message, route.exchange.route(keys, headers).queues
+        return message, route.queues
+
+    # -- confirms
+
+    def confirmed(self, tag: i64) -> None:
+        """Ack this publish, at the next flush and together with others."""
+        if self.confirms is not None:
+            self.confirms.confirmed(tag)
+            self._settled()
+
+    def refused(self, tag: i64) -> None:
+        """Nack this publish at the next flush."""
+        if self.confirms is not None:
+            self.confirms.refused(tag)
+            self._settled()
+
+    def flush(self) -> None:
+        """Write what was settled since the last flush."""
+        self._unflushed = False
+        if self.confirms is not None and self.channel.is_open:
+            self.confirms.flush(self.connection.writer, self.channel.number)
+
+    def _settled(self) -> None:
+        if not self._unflushed:
+            self._unflushed = True
+            self.connection.unflushed.append(self)
+            self.connection.wake()
+
+
+def _more_keys(headers: Table, name: str) -> list[str]:
+    """Routing keys from a CC or BCC header. Raises: AmqpError 406 when it is no array."""
+    field = headers.get(name)
+    if field is None:
+        return []
+    if field.kind != ARRAY:
+        reason = f'{{unacceptable_type_in_header,"{name}",{field.type_name}}}'
+        raise AmqpError(PRECONDITION_FAILED, f"invalid message: {reason}")
+    assert isinstance(field.value, list)
+    return [item.text for item in field.value if item.kind == LONGSTR]

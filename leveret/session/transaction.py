@@ -1,0 +1,90 @@
+"""Transaction: publishes and acknowledgements of a channel in tx mode, until commit or rollback.
+
+Everything is checked when it comes in; a commit can then only be refused by a queue.
+Source: rabbit_channel.erl (tx field, handle_method tx.*).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from leveret.core.message import Message, Stored
+from leveret.core.ports import Confirm, ConfirmListener
+from leveret.core.queue import Queue
+
+if TYPE_CHECKING:
+    from leveret.session.channel import Channel
+
+ACK: Final = 0
+REQUEUE: Final = 1
+DISCARD: Final = 2
+
+
+def settle(stored: Stored, how: int) -> None:
+    """Ack, requeue or discard one delivery."""
+    if how == ACK:
+        stored.queue.settle(stored)
+    elif how == REQUEUE:
+        stored.queue.requeue(stored)
+    else:
+        stored.queue.discard(stored)
+
+
+class Transaction(ConfirmListener):
+    """What waits for tx.commit. committing: a commit waits for its messages to be safe."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._publishes: list[tuple[Message, list[Queue], bool]] = []
+        self._settlements: list[tuple[int, Stored, int]] = []
+        self._failed = False
+        self._open: i64 = 0
+        self.committing = False
+
+    def publish(self, message: Message, queues: list[Queue], mandatory: bool) -> None:
+        """Keep a message that was routed."""
+        self._publishes.append((message, queues, mandatory))
+
+    def settle(self, taken: list[tuple[int, Stored]], how: int) -> None:
+        """Keep acknowledgements."""
+        self._settlements += [(tag, stored, how) for tag, stored in taken]
+
+    def commit(self) -> None:
+        """Do it all; the channel hears committed() when every message is safe."""
+        publishes, self._publishes = self._publishes, []
+        settlements, self._settlements = self._settlements, []
+        self.committing = True
+        self._failed = False
+        self._open = 1
+        for message, queues, mandatory in publishes:
+            live = [queue for queue in queues if not queue.deleted]
+            if live:
+                self._open += 1
+                confirm = Confirm(self, 0, len(live))
+                for queue in live:
+                    queue.publish(message, confirm)
+            elif mandatory:
+                self._channel.publishing.send_back(message)
+        for _, stored, how in settlements:
+            settle(stored, how)
+        self.confirmed(0)
+
+    def rollback(self) -> None:
+        """Drop the messages; the deliveries are outstanding again."""
+        self._publishes = []
+        self._channel.consuming.unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
+        self._settlements = []
+
+    def confirmed(self, tag: i64) -> None:
+        """One message is safe."""
+        self._open -= 1
+        if self._open == 0:
+            self.committing = False
+            self._channel.committed(self._failed)
+
+    def refused(self, tag: i64) -> None:
+        """One message was not taken."""
+        self._failed = True
+        self.confirmed(tag)

@@ -1,0 +1,155 @@
+"""A content: the header frame and the body frames of one message, kept exactly as they arrived.
+
+The channel number inside the frames is whatever the publisher used; write_content() puts in the receiver's. Only a
+receiver with a smaller frame_max than the largest frame makes it necessary to cut the body anew.
+"""
+
+from typing import Final
+
+from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be, write_i16_be, write_i32_be, write_i64_be
+from mypy_extensions import i64, u8
+
+from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_OVERHEAD
+from leveret.wire.fields import DecodeError
+
+PROPERTIES_AT: Final = 19  # offset of the property flags: envelope 7, class 2, weight 2, body size 8
+HEADERS_FLAG: Final = 1 << 13
+DELIVERY_MODE_FLAG: Final = 1 << 12
+PRIORITY_FLAG: Final = 1 << 11
+REPLY_TO_FLAG: Final = 1 << 9
+EXPIRATION_FLAG: Final = 1 << 8
+TIMESTAMP_FLAG: Final = 1 << 6
+USER_ID_FLAG: Final = 1 << 4
+
+
+def property_flags(content: bytes) -> i64:
+    """The first flags word: which properties are there."""
+    return i64(read_i16_be(content, PROPERTIES_AT)) & 0xFFFF
+
+
+def properties(content: bytes) -> bytes:
+    """Flags and values of the properties, as received."""
+    return content[PROPERTIES_AT : body_start(content) - 1]
+
+
+def body_start(content: bytes) -> i64:
+    """Where the first body frame begins, or would."""
+    return i64(read_i32_be(content, 3)) + FRAME_OVERHEAD
+
+
+def body_size(content: bytes) -> i64:
+    """Bytes of the body."""
+    return read_i64_be(content, 11)
+
+
+def body(content: bytes) -> bytes:
+    """The body, put together from its frames."""
+    parts: list[bytes] = []
+    pos = body_start(content)
+    while pos < len(content):
+        size: i64 = i64(read_i32_be(content, pos + 3))
+        parts.append(content[pos + 7 : pos + 7 + size])
+        pos += size + FRAME_OVERHEAD
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def check_properties(content: bytes) -> bool:
+    """Walk over the properties: they must fill the header frame to the byte. Tables are not looked into.
+
+    Returns: whether the message is persistent, delivery_mode 2.
+    Raises: DecodeError when the properties are cut short, too long, or have unknown flags.
+    """
+    end: i64 = body_start(content) - 1
+    flags = property_flags(content)
+    pos: i64 = PROPERTIES_AT + 2
+    persistent = False
+    bit: i64 = 1 << 15
+    left = flags
+    if flags & 3:
+        raise DecodeError("unknown property flags")
+    while left:
+        if left & bit:
+            left ^= bit
+            if pos >= end:
+                raise DecodeError("properties are cut short")
+            if bit == HEADERS_FLAG:
+                if pos + 4 > end:
+                    raise DecodeError("properties are cut short")
+                pos += 4 + (i64(read_i32_be(content, pos)) & 0xFFFFFFFF)
+            elif bit == DELIVERY_MODE_FLAG:
+                persistent = content[pos] == 2
+                pos += 1
+            elif bit == PRIORITY_FLAG:
+                pos += 1
+            elif bit == TIMESTAMP_FLAG:
+                pos += 8
+            else:
+                pos += 1 + i64(content[pos])
+        bit >>= 1
+    if pos != end:
+        raise DecodeError("properties do not fill the header")
+    return persistent
+
+
+def make_content(property_bytes: bytes, body: bytes, frame_max: int = 0) -> bytes:
+    """Frames for a message that did not come from a client. frame_max: bytes; 0 for one body frame."""
+    out = BytesWriter()
+    _write_frames(out, property_bytes, body, 0, frame_max)
+    return out.getvalue()
+
+
+def write_content(out: BytesWriter, content: bytes, channel: i64, frame_max: i64) -> None:
+    """Write a content for a receiver: its channel number in every frame, no frame above its frame_max."""
+    size: i64 = len(content)
+    if frame_max and size > frame_max and _largest_frame(content) > frame_max:
+        _write_frames(out, properties(content), body(content), channel, frame_max)
+        return
+    high = u8(channel >> 8)
+    low = u8(channel & 0xFF)
+    base: i64 = len(out)
+    out.write(content)
+    pos: i64 = 0
+    while pos < size:
+        out[base + pos + 1] = high
+        out[base + pos + 2] = low
+        pos += i64(read_i32_be(content, pos + 3)) + FRAME_OVERHEAD
+
+
+def _largest_frame(content: bytes) -> i64:
+    largest: i64 = 0
+    pos = body_start(content)
+    while pos < len(content):
+        size: i64 = i64(read_i32_be(content, pos + 3)) + FRAME_OVERHEAD
+        if size > largest:
+            largest = size
+        pos += size
+    return largest
+
+
+def _write_frames(out: BytesWriter, property_bytes: bytes, body: bytes, channel: i64, frame_max: i64) -> None:
+    _write_head(out, FRAME_HEADER, channel, 12 + len(property_bytes))
+    write_i32_be(out, CLASS_BASIC << 16)
+    write_i64_be(out, len(body))
+    out.write(property_bytes)
+    out.append(FRAME_END)
+    left: i64 = len(body)
+    pos: i64 = 0
+    while left:
+        size = left
+        if frame_max and size > frame_max - FRAME_OVERHEAD:
+            size = frame_max - FRAME_OVERHEAD
+        _write_head(out, FRAME_BODY, channel, size)
+        out.write(body[pos : pos + size])
+        out.append(FRAME_END)
+        pos += size
+        left -= size
+
+
+def _write_head(out: BytesWriter, kind: int, channel: i64, size: i64) -> None:
+    out.append(kind)
+    out.append(u8(channel >> 8))
+    out.append(u8(channel & 0xFF))
+    out.append(u8(size >> 24))
+    out.append(u8((size >> 16) & 0xFF))
+    out.append(u8((size >> 8) & 0xFF))
+    out.append(u8(size & 0xFF))

@@ -1,0 +1,159 @@
+"""FrameReader: cuts a stream of bytes into frames.
+
+feed() takes what arrived, next() moves to the next whole frame, rest() keeps what is left over. Between calls the
+reader holds nothing but the unfinished tail of the stream, as the pieces it came in: a frame that arrives over
+many reads is joined once, when it is whole, so that the cost stays linear in its size.
+
+The reader knows sizes and end markers only. Which frame may come when is the business of the session.
+"""
+
+from typing import Final
+
+from librt.strings import read_i16_be, read_i32_be, read_i64_be
+from mypy_extensions import i64
+
+from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER
+
+HEAD: Final = 7  # bytes before the payload: type 1, channel 2, size 4
+HEADER_FIXED: Final = 14  # bytes of a content header's payload before the property values: 2, 2, 8, flags 2
+
+
+class FrameError(Exception):
+    """The stream cannot be cut into frames; the text is what RabbitMQ says."""
+
+
+def octets(data: bytes) -> str:
+    """The start of a payload as RabbitMQ's error texts show it."""
+    shown = ",".join(str(octet) for octet in data[:16])
+    return f"all octets = <<{shown}>>" if len(data) <= 16 else f"first 16 octets = <<{shown}>>"
+
+
+class FrameReader:
+    """The stream of one connection.
+
+    After next() returned True: `kind`, `channel`, and the payload at data[start:stop].
+    frame_max: bytes of the largest frame allowed; 0 for no limit.
+    """
+
+    __slots__ = ("_missing", "_pieces", "_pos", "channel", "data", "frame_max", "kind", "start", "stop")
+
+    def __init__(self, frame_max: int) -> None:
+        self.frame_max: i64 = frame_max
+        self.data = b""
+        self.kind: i64 = 0
+        self.channel: i64 = 0
+        self.start: i64 = 0
+        self.stop: i64 = 0
+        self._pos: i64 = 0
+        self._pieces: list[bytes] = []
+        self._missing: i64 = 0  # bytes still to come before the first frame of the pieces can be whole
+
+    def feed(self, data: bytes) -> None:
+        """Take more bytes of the stream."""
+        if self._pieces:
+            self._pieces.append(data)
+            self._missing -= len(data)
+            if self._missing > 0:
+                return
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+        self.data = data
+        self._pos = 0
+
+    def take(self, count: i64) -> bytes:
+        """The next bytes as they are, without looking for a frame; fewer when they have not arrived."""
+        taken = self.data[self._pos : self._pos + count]
+        self._pos += len(taken)
+        return taken
+
+    def next(self) -> bool:
+        """Move to the next whole frame.
+
+        Returns: False when it has not arrived yet.
+        Raises: FrameError for a frame that is too large or does not end with the end octet.
+        """
+        data = self.data
+        pos = self._pos
+        have: i64 = len(data) - pos
+        if have < HEAD:
+            return False
+        size: i64 = i64(read_i32_be(data, pos + 3)) & 0xFFFFFFFF
+        if self.frame_max and size > self.frame_max:  # 8 bytes more than may be, as rabbit_reader.erl
+            raise FrameError(
+                f"type {data[pos]}, all octets = <<>>: {{frame_too_large,{size},{self.frame_max - 8}}}"
+            )
+        start = pos + HEAD
+        stop = start + size
+        if stop >= len(data):
+            return False
+        if data[stop] != FRAME_END:
+            payload = octets(data[start:stop])
+            raise FrameError(f"type {data[pos]}, {payload}: {{invalid_frame_end_marker,{data[stop]}}}")
+        self.kind = i64(data[pos])
+        self.channel = i64(read_i16_be(data, pos + 1)) & 0xFFFF
+        self.start = start
+        self.stop = stop
+        self._pos = stop + 1
+        return True
+
+    def rest(self) -> None:
+        """Keep the unfinished tail and let go of everything else; called when next() has returned False."""
+        data = self.data
+        pos = self._pos
+        if pos < len(data):
+            tail = data[pos:] if pos else data
+            have: i64 = len(tail)
+            size: i64 = i64(read_i32_be(tail, 3)) & 0xFFFFFFFF if have >= HEAD else 0
+            self._pieces.append(tail)
+            self._missing = HEAD + size + 1 - have
+        self.data = b""
+        self._pos = 0
+
+    def payload(self) -> bytes:
+        """The payload of the current frame."""
+        return self.data[self.start : self.stop]
+
+    def frame(self) -> bytes:
+        """The current frame with its envelope."""
+        return self.data[self.start - HEAD : self.stop + 1]
+
+    def whole_content(self) -> bytes | None:
+        """The content that follows the current frame, if all of it has arrived and nothing about it is odd.
+
+        Returns: the header frame and the body frames as they are, and the reader stands behind them; otherwise
+        None, and the reader has not moved: the frames are then to be taken one by one.
+        """
+        data = self.data
+        end: i64 = len(data)
+        first = self._pos
+        if end - first < HEAD + HEADER_FIXED + 1:
+            return None
+        channel = self.channel
+        size: i64 = i64(read_i32_be(data, first + 3)) & 0xFFFFFFFF
+        pos: i64 = first + size + HEAD + 1
+        if (
+            pos > end
+            or data[first] != FRAME_HEADER
+            or i64(read_i16_be(data, first + 1)) & 0xFFFF != channel
+            or size < HEADER_FIXED
+            or read_i32_be(data, first + HEAD) != CLASS_BASIC << 16  # class and weight
+            or data[pos - 1] != FRAME_END
+        ):
+            return None
+        left: i64 = read_i64_be(data, first + HEAD + 4)
+        if left < 0 or left > end - pos or (self.frame_max and size > self.frame_max):
+            return None
+        while left:
+            if end - pos < HEAD + 1 or data[pos] != FRAME_BODY:
+                return None
+            if i64(read_i16_be(data, pos + 1)) & 0xFFFF != channel:
+                return None
+            size = i64(read_i32_be(data, pos + 3)) & 0xFFFFFFFF
+            if size > left or (self.frame_max and size > self.frame_max):
+                return None
+            pos += size + HEAD + 1
+            if pos > end or data[pos - 1] != FRAME_END:
+                return None
+            left -= size
+        self._pos = pos
+        return data[first:pos]

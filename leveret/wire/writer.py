@@ -1,0 +1,100 @@
+"""FrameWriter: what a connection wants to send, in one buffer, until somebody takes it."""
+
+from typing import Final
+
+from librt.strings import BytesWriter, write_i16_be, write_i32_be, write_i64_be
+from mypy_extensions import i16, i32, i64
+
+from leveret.wire.arguments import Method
+from leveret.wire.constants import FRAME_END, FRAME_METHOD
+from leveret.wire.content import write_content
+from leveret.wire.fields import close_length, open_length
+
+BASIC_DELIVER: Final = 60 << 16 | 60
+BASIC_ACK: Final = 60 << 16 | 80
+BASIC_NACK: Final = 60 << 16 | 120
+HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+
+
+class DeliveryHead:
+    """The part of basic.deliver that stays the same for one consumer: frame type, channel, method, consumer tag."""
+
+    __slots__ = ("channel", "method", "start")
+
+    def __init__(self, channel: int, consumer_tag: str) -> None:
+        tag = consumer_tag.encode("utf-8", "surrogateescape")
+        self.channel: i64 = channel
+        self.start = bytes((FRAME_METHOD, channel >> 8, channel & 0xFF))
+        self.method = BASIC_DELIVER.to_bytes(4, "big") + bytes((len(tag),)) + tag
+
+
+class FrameWriter:
+    """Frames ready to be sent."""
+
+    __slots__ = ("_out", "frame_max")
+
+    def __init__(self) -> None:
+        self._out = BytesWriter()
+        self.frame_max: i64 = 0
+
+    def size(self) -> i64:
+        """Bytes waiting."""
+        return len(self._out)
+
+    def take(self) -> bytes:
+        """All that waits; the writer is empty afterwards."""
+        data = self._out.getvalue()
+        self._out = BytesWriter()
+        return data
+
+    def raw(self, data: bytes) -> None:
+        """Bytes that are no frame, or whole frames made elsewhere."""
+        self._out.write(data)
+
+    def method(self, channel: int, method: Method) -> None:
+        """A method frame."""
+        out = self._out
+        out.append(FRAME_METHOD)
+        out.append(channel >> 8)
+        out.append(channel & 0xFF)
+        start = open_length(out)
+        method.encode(out)
+        close_length(out, start)
+        out.append(FRAME_END)
+
+    def content(self, channel: i64, content: bytes) -> None:
+        """Header and body frames of a message."""
+        write_content(self._out, content, channel, self.frame_max)
+
+    def delivery(self, head: DeliveryHead, tag: i64, redelivered: bool, address: bytes, content: bytes) -> None:
+        """A basic.deliver with its content.
+
+        address: exchange and routing key as two short strings.
+        """
+        out = self._out
+        out.write(head.start)
+        write_i32_be(out, i32(len(head.method) + 9 + len(address)))
+        out.write(head.method)
+        write_i64_be(out, tag)
+        out.append(1 if redelivered else 0)
+        out.write(address)
+        out.append(FRAME_END)
+        write_content(out, content, head.channel, self.frame_max)
+
+    def confirm(self, channel: i64, tag: i64, multiple: bool) -> None:
+        """A basic.ack to a publisher."""
+        self._settlement(channel, BASIC_ACK, tag, 1 if multiple else 0)
+
+    def refuse(self, channel: i64, tag: i64) -> None:
+        """A basic.nack to a publisher."""
+        self._settlement(channel, BASIC_NACK, tag, 0)
+
+    def _settlement(self, channel: i64, method: i32, tag: i64, bits: int) -> None:
+        out = self._out
+        out.append(FRAME_METHOD)
+        write_i16_be(out, i16(channel if channel < 0x8000 else channel - 0x10000))
+        write_i32_be(out, 13)
+        write_i32_be(out, method)
+        write_i64_be(out, tag)
+        out.append(bits)
+        out.append(FRAME_END)

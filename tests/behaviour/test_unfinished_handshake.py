@@ -1,0 +1,13 @@
+"""The limit of ten seconds for the whole handshake; named to run late, when little is left to wait for."""
+
+from __future__ import annotations
+
+import time
+
+from .methods import ConnectionStart
+from .peer import Peer
+
+
+def test_unfinished_handshakes_are_cut_off_after_ten_seconds(loiterer: Peer) -> None:
+    loiterer.expect(ConnectionStart)
+    loiterer.link.expect_end(max(2.0, loiterer.link.opened + 12 - time.monotonic()))

@@ -1,0 +1,87 @@
+"""Fixtures shared by all tests: a real broker, started as the process a user would start.
+
+`LEVERET_TEST_URL=amqp://guest:guest@localhost:5673/` runs the black-box tests against another broker instead.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+
+@dataclass
+class Server:
+    """One `leveret serve` process."""
+
+    process: subprocess.Popen[str]
+    host: str
+    port: int
+    ready_line: str
+    url: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.url = f"amqp://guest:guest@{self.host}:{self.port}/"
+
+    @classmethod
+    def start(cls, *options: str, port: int = 0, env: dict[str, str] | None = None) -> Server:
+        """Start `leveret serve` and wait for its ready line; port 0 takes a free one."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "leveret", "serve", "--port", str(port), *options],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"amqp://([^:/]+):(\d+)", line)
+        if found is None:
+            process.kill()
+            raise RuntimeError(f"leveret serve did not start: {line!r}")
+        return cls(process, found[1], int(found[2]), line)
+
+    def stop(self, sig: int = signal.SIGTERM) -> int:
+        """Send a signal, wait at most 10 s for the end, and return the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        try:
+            return self.process.wait(10)
+        finally:
+            self.process.kill()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def amqp_url() -> Iterator[str]:
+    """The URL of a broker that the whole test session shares; tests must use queue names of their own."""
+    given = os.environ.get("LEVERET_TEST_URL")
+    if given:
+        yield given
+        return
+    server = Server.start("--memory")
+    yield server.url
+    assert server.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def amqp_address(amqp_url: str) -> tuple[str, int]:
+    """Host and port of the shared broker."""
+    parts = urlsplit(amqp_url)
+    return parts.hostname or "127.0.0.1", parts.port or 5672
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A broker of the test's own, durable, in a temporary data directory."""
+    server = Server.start("--data-dir", str(tmp_path / "data"))
+    yield server
+    server.stop()
