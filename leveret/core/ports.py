@@ -62,8 +62,16 @@ class MessageLog(ABC):
         """Forget a message. One that is not yet written never is, and counts as durable."""
 
     @abstractmethod
+    def delivered(self, queue_id: int, position: int) -> None:
+        """A message was given to a consumer: from now on it comes back from recover() as redelivered."""
+
+    @abstractmethod
     def drop(self, queue_id: int) -> None:
         """Forget all messages of a queue."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Start to write what is pending; the driver calls it at the end of every turn."""
 
     @abstractmethod
     def recover(self) -> Iterator[Recovered]:

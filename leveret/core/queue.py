@@ -136,6 +136,7 @@ class Queue(Timed):
             self._expire_head()
             return
         consumers = self.consumers
+        logged: i64 = 0
         while len(ready):
             consumer = consumers.next()
             if consumer is None:
@@ -148,11 +149,15 @@ class Queue(Timed):
                 consumer.subscriber.deliver(consumer, stored)
                 self._gone(stored)
             else:
+                if stored.logged and stored.position > logged:
+                    logged = stored.position
                 consumer.window.used += 1
                 consumer.shared.used += 1
                 stored.consumer = consumer
                 self.unacked += 1
                 consumer.subscriber.deliver(consumer, stored)
+        if logged:
+            self.broker.log.delivered(self.queue_id, int(logged))
         self.pace.progress(self.delivered)
         if len(ready):
             self._expire_head()
@@ -166,6 +171,8 @@ class Queue(Timed):
         stored = self.ready.pop()
         self.delivered += 1
         self.unacked += 1
+        if stored.logged:
+            self.broker.log.delivered(self.queue_id, int(stored.position))
         return stored
 
     def settle(self, stored: Stored) -> None:
@@ -271,6 +278,9 @@ class Queue(Timed):
             consumer.shared.used -= 1
             if consumer.parked:
                 self.wake(consumer)
+        elif stored.fetched_by is not None:
+            stored.fetched_by.used -= 1
+            stored.fetched_by = None
 
     def _gone(self, stored: Stored) -> None:
         if stored.logged:

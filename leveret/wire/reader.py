@@ -60,10 +60,12 @@ class FrameReader:
         self.data = data
         self._pos = 0
 
-    def take(self, count: i64) -> bytes:
-        """The next bytes as they are, without looking for a frame; fewer when they have not arrived."""
+    def skip(self, count: i64) -> bytes | None:
+        """Take bytes that are no frame, or nothing when they have not all arrived."""
+        if len(self.data) - self._pos < count:
+            return None
         taken = self.data[self._pos : self._pos + count]
-        self._pos += len(taken)
+        self._pos += count
         return taken
 
     def next(self) -> bool:
@@ -108,6 +110,12 @@ class FrameReader:
             self._missing = HEAD + size + 1 - have
         self.data = b""
         self._pos = 0
+
+    def keep(self, count: i64) -> None:
+        """Keep everything, until there are at least so many bytes: for what comes before the first frame."""
+        self._pieces.append(self.data)
+        self._missing = count - len(self.data)
+        self.data = b""
 
     def payload(self) -> bytes:
         """The payload of the current frame."""

@@ -55,7 +55,7 @@ class Program:
 
     def kill(self) -> None:
         """End the program and its children with kill -9."""
-        if self.process.poll() is None:
+        if self.process.returncode is None:  # not waited for yet, so its number still belongs to it
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(DEADLINE_S)
         self._reader.join(DEADLINE_S)

@@ -57,7 +57,7 @@ class StreamingPublisher:
         self._most_outstanding = most_outstanding
         self._in_batches = in_batches
         self._published = 0
-        self._failure: BaseException | None = None
+        self._close_reason: BaseException | None = None
         self._connection = pika.SelectConnection(
             pika.URLParameters(AMQP_URL),
             on_open_callback=self._on_connection_open,
@@ -68,14 +68,14 @@ class StreamingPublisher:
     def run(self) -> None:
         """Publish everything, and return when the broker has answered for everything."""
         self._connection.ioloop.start()
-        if not isinstance(self._failure, pika.exceptions.ConnectionClosedByClient):
-            raise pika.exceptions.AMQPConnectionError(self._failure)
+        if not isinstance(self._close_reason, pika.exceptions.ConnectionClosedByClient):
+            raise pika.exceptions.AMQPConnectionError(self._close_reason)
 
     def _on_connection_open(self, connection: pika.SelectConnection) -> None:
         connection.channel(on_open_callback=self._on_channel_open)
 
     def _on_connection_gone(self, connection: pika.SelectConnection, reason: BaseException) -> None:
-        self._failure = reason
+        self._close_reason = reason
         connection.ioloop.stop()
 
     def _on_channel_open(self, channel: Channel) -> None:

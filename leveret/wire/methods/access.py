@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from librt.strings import BytesWriter, write_i16_be, write_i32_be
+from librt.strings import BytesWriter, write_i32_be
 
 from leveret.wire.arguments import ArgumentReader, Method
-from leveret.wire.fields import write_shortstr
+from leveret.wire.fields import write_shortstr, write_u16
 
 
 class AccessRequest(Method):
@@ -57,15 +57,18 @@ class AccessRequest(Method):
 class AccessRequestOk(Method):
     """access.request-ok (30, 11)."""
 
-    __slots__ = ()
+    __slots__ = ("granted_ticket",)
+
+    def __init__(self, granted_ticket: int = 0) -> None:
+        self.granted_ticket = granted_ticket
 
     @staticmethod
     def parse(reader: ArgumentReader) -> AccessRequestOk:
         """Read the arguments."""
-        reader.u16()
-        return AccessRequestOk()
+        granted_ticket = reader.u16()
+        return AccessRequestOk(granted_ticket)
 
     def encode(self, out: BytesWriter) -> None:
         """Write the payload of the method frame."""
         write_i32_be(out, 1966091)
-        write_i16_be(out, 0)
+        write_u16(out, self.granted_ticket)

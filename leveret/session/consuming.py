@@ -1,0 +1,256 @@
+"""basic.consume and what follows: deliveries, acknowledgements, prefetch, basic.get, direct reply-to.
+
+Delivery tags count everything sent on the channel, from 1. A message is in `unacked` from its delivery until the
+client settles it or the channel ends. Order of checks as rabbit_channel.erl.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypy_extensions import i64
+
+from leveret.core import access, errors
+from leveret.core.consumers import Consumer, Window
+from leveret.core.errors import AmqpError
+from leveret.core.message import Stored
+from leveret.core.ports import Subscriber
+from leveret.core.queue import Queue
+from leveret.core.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
+from leveret.session.transaction import ACK, DISCARD, REQUEUE, settle
+from leveret.session.unacked import Unacked
+from leveret.wire.constants import NOT_ALLOWED, NOT_IMPLEMENTED, PRECONDITION_FAILED
+from leveret.wire.fields import Table
+from leveret.wire.methods import (
+    BasicCancel,
+    BasicCancelOk,
+    BasicConsume,
+    BasicConsumeOk,
+    BasicGet,
+    BasicGetEmpty,
+    BasicGetOk,
+    BasicNack,
+    BasicQos,
+    BasicQosOk,
+    BasicRecoverOk,
+    BasicReject,
+)
+from leveret.wire.writer import DeliveryHead
+
+if TYPE_CHECKING:
+    from leveret.session.channel import Channel
+
+
+class Consuming(Subscriber):
+    """The consuming half of a channel. shared: the window of basic.qos with global."""
+
+    __slots__ = ("_prefetch", "_replies", "_tag", "channel", "connection", "consumers", "shared", "unacked")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.connection = channel.connection
+        self.consumers: dict[str, Consumer] = {}
+        self.unacked = Unacked()
+        self.shared = Window(0)
+        self._prefetch = 0
+        self._tag: i64 = 0
+        self._replies: ReplyQueue | None = None
+
+    # -- Subscriber: what queues call
+
+    def deliver(self, consumer: Consumer, stored: Stored) -> None:
+        """Write a basic.deliver."""
+        tag = self._tag + 1
+        self._tag = tag
+        message = stored.message
+        connection = self.connection
+        connection.writer.delivery(
+            consumer.head, tag, stored.redelivered, message.address.encoded, message.content
+        )
+        if not consumer.no_ack:
+            self.unacked.add(tag, stored)
+        connection.wake()
+
+    def can_take(self) -> bool:
+        """Whether the connection has room for more."""
+        return self.connection.can_take()
+
+    def cancelled(self, consumer: Consumer) -> None:
+        """The queue is gone: tell the client, if it understands. Source: 0-9-1 extension consumer_cancel_notify."""
+        self.consumers.pop(consumer.tag, None)
+        if "consumer_cancel_notify" in self.connection.capabilities and self.channel.is_open:
+            self.channel.send(BasicCancel(consumer.tag, True))
+
+    # -- methods
+
+    def qos(self, method: BasicQos) -> None:
+        """Set a window: the shared one, or the one that consumers from now on start with."""
+        if method.prefetch_size:
+            raise AmqpError(NOT_IMPLEMENTED, f"prefetch_size!=0 ({method.prefetch_size})")
+        if method.global_:
+            self.shared.limit = method.prefetch_count
+            self._wake_all()
+        else:
+            self._prefetch = method.prefetch_count
+        self.channel.send(BasicQosOk())
+
+    def consume(self, method: BasicConsume) -> None:
+        """Start a consumer. Raises: AmqpError 530, 403, 404, 405, 406."""
+        if method.consumer_tag in self.consumers:
+            raise AmqpError(NOT_ALLOWED, f"attempt to reuse consumer tag '{method.consumer_tag}'")
+        tag = method.consumer_tag or f"amq.ctag-{self.connection.broker.random_name()}"
+        if method.queue == REPLY_TO:
+            self._consume_replies(method, tag)
+            return
+        connection = self.connection
+        vhost = connection.vhost
+        name = self.channel.queue_name(method.queue)
+        connection.user.check(access.READ, "queue", name, vhost.name)
+        queue = vhost.queue(name, connection.number)
+        what = errors.resource("queue", name, vhost.name)
+        priority = method.arguments.get("x-priority")
+        if priority is not None and not priority.is_integer:
+            reason = f'"expected integer, got {priority.type_name}"'
+            raise errors.invalid_argument("x-priority", what, reason)
+        others = queue.consumers
+        if others.exclusive or (method.exclusive and (len(others) or others.single_active)):
+            raise errors.queue_in_exclusive_use(name, vhost.name)
+        level = 0 if priority is None else priority.integer
+        consumer = self._add(queue, tag, method.no_ack, method.exclusive, level, method.arguments)
+        if not method.nowait:
+            self.channel.send(BasicConsumeOk(tag))
+        queue.subscribe(consumer)
+
+    def _add(
+        self, queue: Queue, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table
+    ) -> Consumer:
+        head = DeliveryHead(self.channel.number, tag)
+        window = Window(self._prefetch)
+        consumer = Consumer(
+            self, queue, tag, head, no_ack, exclusive, priority, arguments, window, self.shared
+        )
+        self.consumers[tag] = consumer
+        return consumer
+
+    def cancel(self, method: BasicCancel) -> None:
+        """End a consumer; what it holds stays outstanding. One that does not exist is fine."""
+        consumer = self.consumers.pop(method.consumer_tag, None)
+        if consumer is not None:
+            self._end(consumer)
+        if not method.nowait:
+            self.channel.send(BasicCancelOk(method.consumer_tag))
+
+    def get(self, method: BasicGet) -> None:
+        """Fetch the head of a queue. Raises: AmqpError 403, 404, 405."""
+        connection = self.connection
+        vhost = connection.vhost
+        name = self.channel.queue_name(method.queue)
+        connection.user.check(access.READ, "queue", name, vhost.name)
+        queue = vhost.queue(name, connection.number)
+        stored = queue.get()
+        if stored is None:
+            self.channel.send(BasicGetEmpty())
+            return
+        self._tag += 1
+        message = stored.message
+        address = message.address
+        left = len(queue.ready)
+        self.channel.send(
+            BasicGetOk(int(self._tag), stored.redelivered, address.exchange, address.routing_key, left)
+        )
+        connection.writer.content(self.channel.number, message.content)
+        if method.no_ack:
+            queue.settle(stored)
+        else:
+            self.unacked.add(self._tag, stored)
+            self.shared.used += 1
+            stored.fetched_by = self.shared
+
+    def ack(self, tag: int, multiple: bool) -> None:
+        """Deliveries are done with. Raises: AmqpError 406 for a tag that is not outstanding."""
+        if not multiple and self.channel.publishing.transaction is None:
+            stored = self.unacked.take(tag)
+            stored.queue.settle(stored)
+            if self.shared.limit:
+                self._wake_all()
+        else:
+            self._settle(tag, multiple, ACK)
+
+    def nack(self, method: BasicNack) -> None:
+        """Deliveries are refused. Raises: AmqpError 406."""
+        self._settle(method.delivery_tag, method.multiple, REQUEUE if method.requeue else DISCARD)
+
+    def reject(self, method: BasicReject) -> None:
+        """One delivery is refused. Raises: AmqpError 406."""
+        self._settle(method.delivery_tag, False, REQUEUE if method.requeue else DISCARD)
+
+    def recover(self, requeue: bool, answer: bool) -> None:
+        """Requeue everything outstanding. Raises: AmqpError 540 without requeue."""
+        if not requeue:
+            raise AmqpError(NOT_IMPLEMENTED, "requeue=false")
+        for _, stored in self.unacked.take_all():
+            stored.queue.requeue(stored)
+        self._wake_all()
+        if answer:
+            self.channel.send(BasicRecoverOk())
+
+    def shut(self) -> None:
+        """The channel ends: consumers stop, and what they held goes back to its queues."""
+        consumers = list(self.consumers.values())
+        self.consumers = {}
+        outstanding = self.unacked.take_all()
+        for consumer in consumers:
+            consumer.active = False  # none of them takes what is put back now
+        for _, stored in outstanding:
+            stored.queue.requeue(stored)
+        for consumer in consumers:
+            self._end(consumer)
+
+    def resume(self) -> None:
+        """The connection has room again."""
+        self._wake_all()
+
+    # -- inside
+
+    def _settle(self, tag: int, multiple: bool, how: int) -> None:
+        taken = self.unacked.take_up_to(tag) if multiple else [(tag, self.unacked.take(tag))]
+        transaction = self.channel.publishing.transaction
+        if transaction is not None:
+            transaction.settle(taken, how)
+            return
+        for _, stored in taken:
+            settle(stored, how)
+        if self.shared.limit:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for consumer in self.consumers.values():
+            consumer.queue.wake(consumer)
+
+    def _end(self, consumer: Consumer) -> None:
+        queue = consumer.queue
+        if queue is self._replies:
+            self.connection.vhost.close_replies(self._replies)
+            self._replies = None
+        elif not queue.deleted:
+            queue.unsubscribe(consumer)
+
+    # -- direct reply-to
+
+    def _consume_replies(self, method: BasicConsume, tag: str) -> None:
+        if self._replies is not None:
+            raise AmqpError(PRECONDITION_FAILED, "reply consumer already set")
+        if not method.no_ack:
+            raise AmqpError(PRECONDITION_FAILED, "reply consumer cannot acknowledge")
+        replies = self.connection.vhost.open_replies(self.connection.number)
+        replies.consumer = self._add(replies, tag, True, False, 0, method.arguments)
+        self._replies = replies
+        if not method.nowait:
+            self.channel.send(BasicConsumeOk(tag))
+
+    def reply_address(self) -> str:
+        """What stands in the place of amq.rabbitmq.reply-to in a request. Raises: AmqpError 406 without a consumer."""
+        if self._replies is None:
+            raise AmqpError(PRECONDITION_FAILED, "fast reply consumer does not exist")
+        assert self._replies.name.startswith(REPLY_PREFIX)
+        return self._replies.name

@@ -1,0 +1,219 @@
+"""Handshake: from the protocol header to connection.open-ok.
+
+States: HEADER -> START (start sent) -> LOGIN (credentials handed out, answer awaited) -> TUNE -> OPEN -> DONE.
+A failure before DONE is answered as RabbitMQ does: a wrong protocol header with the right one, a failed login
+with 403 where the client said it understands that, else with silence and a closed socket.
+Source: rabbit_reader.erl.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.core.errors import AmqpError
+from leveret.wire.arguments import Method
+from leveret.wire.constants import (
+    ACCESS_REFUSED,
+    CHANNEL_ERROR,
+    CHANNEL_MAX,
+    COMMAND_INVALID,
+    FRAME_MAX,
+    FRAME_MIN_SIZE,
+    HEARTBEAT_S,
+    NOT_ALLOWED,
+    PROTOCOL_HEADER,
+    SYNTAX_ERROR,
+)
+from leveret.wire.fields import LONGSTR, DecodeError, Table, boolean, decode_table, longstr, table
+from leveret.wire.methods import (
+    ConnectionOpen,
+    ConnectionOpenOk,
+    ConnectionStart,
+    ConnectionStartOk,
+    ConnectionTune,
+    ConnectionTuneOk,
+)
+
+if TYPE_CHECKING:
+    from leveret.core.access import User
+    from leveret.session.connection import Connection
+
+HEADER: Final = 0
+START: Final = 1
+LOGIN: Final = 2
+TUNE: Final = 3
+OPEN: Final = 4
+DONE: Final = 5
+
+ACCEPTED_HEADERS: Final = (PROTOCOL_HEADER, b"AMQP\x01\x01\x00\x09")
+CAPABILITIES: Final = (
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+)
+
+
+class LoginRequest:
+    """What a client says about itself. peer: its address."""
+
+    __slots__ = ("mechanism", "password", "peer", "user")
+
+    def __init__(self, user: str, password: str, mechanism: str, peer: str) -> None:
+        self.user = user
+        self.password = password
+        self.mechanism = mechanism
+        self.peer = peer
+
+
+def server_properties(node: str, product_version: str) -> Table:
+    """What connection.start says about us.
+
+    Clients look at product and version to learn what works: kombu resizes its prefetch window at run time only for
+    RabbitMQ from 3.3 and below 4.0, which is how the shared window behaves here.
+    """
+    return {
+        "capabilities": table({name: boolean(True) for name in CAPABILITIES}),
+        "cluster_name": longstr(node),
+        "copyright": longstr("The Leveret authors"),
+        "information": longstr("Licensed under the Apache License 2.0"),
+        "platform": longstr(f"Leveret {product_version}"),
+        "product": longstr("RabbitMQ"),
+        "version": longstr("3.13.7"),
+    }
+
+
+class Handshake:
+    """The first part of a connection's life."""
+
+    __slots__ = ("_connection", "_mechanism", "state")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._mechanism = ""
+        self.state = HEADER
+
+    def header(self, data: bytes) -> bool:
+        """The first eight bytes. Returns: whether they are right; if not, ours are sent and the connection ends."""
+        connection = self._connection
+        if data not in ACCEPTED_HEADERS:
+            connection.writer.raw(PROTOCOL_HEADER)
+            connection.finish(f"spoke another protocol: {_protocol(data)}")
+            return False
+        properties = server_properties(connection.broker.node, connection.version)
+        connection.writer.method(0, ConnectionStart(0, 9, properties, b"AMQPLAIN PLAIN", b"en_US"))
+        connection.wake()
+        self.state = START
+        return True
+
+    def method(self, method: Method) -> None:
+        """A method on channel 0 before the connection is open. Raises: AmqpError."""
+        if isinstance(method, ConnectionStartOk) and self.state == START:
+            self._start_ok(method)
+        elif isinstance(method, ConnectionTuneOk) and self.state == TUNE:
+            self._tune_ok(method)
+        elif isinstance(method, ConnectionOpen) and self.state == OPEN:
+            self._open(method)
+        else:
+            raise AmqpError(CHANNEL_ERROR, "unexpected method in connection state starting")
+
+    def accepted(self, user: User) -> None:
+        """The login is good."""
+        connection = self._connection
+        connection.user = user
+        connection.writer.method(0, ConnectionTune(CHANNEL_MAX, FRAME_MAX, HEARTBEAT_S))
+        connection.wake()
+        self.state = TUNE
+
+    def refused(self) -> AmqpError | None:
+        """The login failed. Returns: what to tell the client, if it wants to be told."""
+        if "authentication_failure_close" not in self._connection.capabilities:
+            return None
+        text = f"Login was refused using authentication mechanism {self._mechanism}."
+        return AmqpError(ACCESS_REFUSED, f"{text} For details see the broker logfile.")
+
+    def _start_ok(self, method: ConnectionStartOk) -> None:
+        connection = self._connection
+        connection.client_properties = method.client_properties
+        capabilities = method.client_properties.get("capabilities")
+        if capabilities is not None and isinstance(capabilities.value, dict):
+            connection.capabilities = frozenset(
+                [name for name, field in capabilities.value.items() if field.value is True]
+            )
+        self._mechanism = method.mechanism
+        if method.mechanism == "PLAIN":
+            user, password = _plain(method.response)
+        elif method.mechanism == "AMQPLAIN":
+            user, password = _amqplain(method.response)
+        else:
+            raise AmqpError(COMMAND_INVALID, f"unknown authentication mechanism '{method.mechanism}'")
+        self.state = LOGIN
+        connection.login_request = LoginRequest(user, password, method.mechanism, connection.peer)
+
+    def _tune_ok(self, method: ConnectionTuneOk) -> None:
+        connection = self._connection
+        if 0 < method.frame_max < FRAME_MIN_SIZE:
+            text = f"lower than the minimum allowed value ({FRAME_MIN_SIZE})"
+            raise AmqpError(NOT_ALLOWED, f"negotiated frame_max = {method.frame_max} is {text}")
+        _check_maximum("frame_max", method.frame_max, FRAME_MAX)
+        _check_maximum("channel_max", method.channel_max, CHANNEL_MAX)
+        connection.tuned(method.channel_max, method.frame_max, method.heartbeat)
+        self.state = OPEN
+
+    def _open(self, method: ConnectionOpen) -> None:
+        connection = self._connection
+        name = method.virtual_host
+        vhost = connection.broker.vhosts.get(name)
+        if vhost is None:
+            raise AmqpError(NOT_ALLOWED, f"vhost {name} not found")
+        user = connection.user
+        if name not in user.permissions:
+            raise AmqpError(NOT_ALLOWED, f"access to vhost '{name}' refused for user '{user.name}'")
+        connection.vhost = vhost
+        self.state = DONE
+        connection.writer.method(0, ConnectionOpenOk())
+        connection.opened()
+
+
+def _check_maximum(name: str, value: int, limit: int) -> None:
+    if value == 0:
+        text = f"negotiated {name} = 0 (no limit) is higher than the maximum allowed value ({limit})"
+        raise AmqpError(NOT_ALLOWED, text)
+    if value > limit:
+        text = f"negotiated {name} = {value} is higher than the maximum allowed value ({limit})"
+        raise AmqpError(NOT_ALLOWED, text)
+
+
+def _plain(response: bytes) -> tuple[str, str]:
+    parts = response.split(b"\x00")
+    if len(parts) != 3:
+        raise AmqpError(SYNTAX_ERROR, "response does not contain a null-separated user and password")
+    return parts[1].decode("utf-8", "surrogateescape"), parts[2].decode("utf-8", "surrogateescape")
+
+
+def _amqplain(response: bytes) -> tuple[str, str]:
+    """A field table without the length in front of it."""
+    try:
+        fields = decode_table(response, 0, len(response))
+    except DecodeError:
+        fields = {}
+    user, password = fields.get("LOGIN"), fields.get("PASSWORD")
+    if user is None or password is None or user.kind != LONGSTR or password.kind != LONGSTR:
+        raise AmqpError(SYNTAX_ERROR, "response does not contain LOGIN and PASSWORD")
+    return user.text, password.text
+
+
+def _protocol(data: bytes) -> str:
+    """What a wrong first eight bytes look like, for the log."""
+    if data[:4] == b"AMQP":
+        return f"AMQP {'.'.join(str(octet) for octet in data[4:])}"
+    if data[:1] == b"\x16":
+        return "TLS on a port without TLS"
+    if data[:4] in (b"GET ", b"POST", b"HEAD", b"PUT "):
+        return "HTTP"
+    return repr(data)

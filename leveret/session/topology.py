@@ -1,0 +1,221 @@
+"""exchange.* and queue.*: permission checks and defaults around the verbs of the virtual host.
+
+Each function handles one method of one channel. CR and LF are taken out of names, and the empty queue name stands
+for the one last declared on the channel. Order of checks as rabbit_channel.erl handle_method.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.core import access, errors
+from leveret.core.exchange import ROUTERS, Binding, Exchange
+from leveret.core.queue import Queue
+from leveret.core.replies import REPLY_PREFIX, REPLY_TO
+from leveret.wire.constants import ACCESS_REFUSED
+from leveret.wire.fields import LONGSTR, Table
+from leveret.wire.methods import (
+    ExchangeBind,
+    ExchangeBindOk,
+    ExchangeDeclare,
+    ExchangeDeclareOk,
+    ExchangeDelete,
+    ExchangeDeleteOk,
+    ExchangeUnbind,
+    ExchangeUnbindOk,
+    QueueBind,
+    QueueBindOk,
+    QueueDeclare,
+    QueueDeclareOk,
+    QueueDelete,
+    QueueDeleteOk,
+    QueuePurge,
+    QueuePurgeOk,
+    QueueUnbind,
+    QueueUnbindOk,
+)
+
+if TYPE_CHECKING:
+    from leveret.session.channel import Channel
+
+
+def clean(name: str) -> str:
+    """A name without line ends."""
+    return name.replace("\r", "").replace("\n", "")
+
+
+def declare_exchange(channel: Channel, method: ExchangeDeclare) -> None:
+    """exchange.declare, passive or not."""
+    connection = channel.connection
+    vhost, user = connection.vhost, connection.user
+    name = clean(method.exchange)
+    if method.passive:
+        if not name:
+            raise errors.default_exchange()
+        vhost.exchange(name)
+    else:
+        if method.exchange_type not in ROUTERS:
+            raise errors.unknown_exchange_type(method.exchange_type)
+        if not name:
+            raise errors.default_exchange()
+        user.check(access.CONFIGURE, "exchange", name, vhost.name)
+        alternate = method.arguments.get("alternate-exchange")
+        if alternate is not None and alternate.kind == LONGSTR and name not in vhost.exchanges:
+            user.check(access.READ, "exchange", name, vhost.name)
+            user.check(access.WRITE, "exchange", alternate.text, vhost.name)
+        vhost.declare_exchange(
+            name, method.exchange_type, method.durable, method.auto_delete, method.internal, method.arguments
+        )
+    if not method.nowait:
+        channel.send(ExchangeDeclareOk())
+
+
+def delete_exchange(channel: Channel, method: ExchangeDelete) -> None:
+    """exchange.delete."""
+    connection = channel.connection
+    name = clean(method.exchange)
+    if not name:
+        raise errors.default_exchange()
+    if name.startswith("amq."):
+        raise errors.system_exchange(name, connection.vhost.name)
+    connection.user.check(access.CONFIGURE, "exchange", name, connection.vhost.name)
+    connection.vhost.delete_exchange(name, method.if_unused)
+    if not method.nowait:
+        channel.send(ExchangeDeleteOk())
+
+
+def _exchange_binding(
+    channel: Channel, destination: str, source: str, key: str, arguments: Table
+) -> Binding:
+    connection = channel.connection
+    vhost, user = connection.vhost, connection.user
+    source, destination = clean(source), clean(destination)
+    user.check(access.WRITE, "exchange", destination, vhost.name)
+    if not source or not destination:
+        raise errors.default_exchange()
+    user.check(access.READ, "exchange", source, vhost.name)
+    from_exchange = vhost.exchange(source)
+    return Binding(from_exchange, None, vhost.exchange(destination), key, arguments)
+
+
+def bind_exchange(channel: Channel, method: ExchangeBind) -> None:
+    """exchange.bind."""
+    binding = _exchange_binding(
+        channel, method.destination, method.source, method.routing_key, method.arguments
+    )
+    channel.connection.vhost.bind(binding)
+    if not method.nowait:
+        channel.send(ExchangeBindOk())
+
+
+def unbind_exchange(channel: Channel, method: ExchangeUnbind) -> None:
+    """exchange.unbind."""
+    binding = _exchange_binding(
+        channel, method.destination, method.source, method.routing_key, method.arguments
+    )
+    channel.connection.vhost.unbind(binding)
+    if not method.nowait:
+        channel.send(ExchangeUnbindOk())
+
+
+def declare_queue(channel: Channel, method: QueueDeclare) -> None:
+    """queue.declare, passive or not."""
+    connection = channel.connection
+    vhost, user = connection.vhost, connection.user
+    name = clean(method.queue)
+    if name == REPLY_TO or (name.startswith(REPLY_PREFIX) and name in vhost.replies):
+        _answer_declare(channel, method, name, 0, 1)
+        return
+    if method.passive or name.startswith(REPLY_PREFIX):
+        queue = vhost.queue(name, connection.number)
+    elif not name:
+        name = f"amq.gen-{connection.broker.random_name()}"
+        user.check(access.CONFIGURE, "queue", name, vhost.name)
+        _check_dead_letters(channel, name, method.arguments)
+        owner = connection.number if method.exclusive else 0
+        queue = vhost.make_queue(
+            name, method.durable and not method.exclusive, owner, method.auto_delete, method.arguments
+        )
+    else:
+        user.check(access.CONFIGURE, "queue", name, vhost.name)
+        if name not in vhost.queues:
+            _check_dead_letters(channel, name, method.arguments)
+        queue = vhost.declare_queue(
+            name, method.durable, method.exclusive, method.auto_delete, method.arguments, connection.number
+        )
+    if queue.owner:
+        connection.exclusive_queues[queue] = None
+    channel.last_queue = name
+    _answer_declare(channel, method, name, len(queue.ready), len(queue.consumers))
+
+
+def _check_dead_letters(channel: Channel, name: str, arguments: Table) -> None:
+    """A queue may send its dead letters only where its declarer may publish."""
+    exchange = arguments.get("x-dead-letter-exchange")
+    if exchange is None:
+        return
+    vhost, user = channel.connection.vhost, channel.connection.user
+    if exchange.kind != LONGSTR:
+        what = errors.resource("queue", name, vhost.name)
+        raise errors.invalid_type(exchange.type_name, "x-dead-letter-exchange", what)
+    user.check(access.READ, "queue", name, vhost.name)
+    user.check(access.WRITE, "exchange", exchange.text, vhost.name)
+
+
+def _answer_declare(channel: Channel, method: QueueDeclare, name: str, messages: int, consumers: int) -> None:
+    if not method.nowait:
+        channel.send(QueueDeclareOk(name, messages, consumers))
+
+
+def _queue_binding(channel: Channel, name: str, source: str, key: str, arguments: Table) -> Binding:
+    connection = channel.connection
+    vhost, user = connection.vhost, connection.user
+    if not name:
+        name = channel.queue_name(name)
+        key = key or name
+    name, source = clean(name), clean(source)
+    if name == REPLY_TO or name.startswith(REPLY_PREFIX):
+        text = "cannot bind or unbind to a volatile (direct reply-to) queue"
+        raise errors.AmqpError(ACCESS_REFUSED, text)
+    user.check(access.WRITE, "queue", name, vhost.name)
+    if not source:
+        raise errors.default_exchange()
+    user.check(access.READ, "exchange", source, vhost.name)
+    exchange: Exchange = vhost.exchange(source)
+    queue: Queue = vhost.queue(name, connection.number)
+    return Binding(exchange, queue, None, key, arguments)
+
+
+def bind_queue(channel: Channel, method: QueueBind) -> None:
+    """queue.bind."""
+    binding = _queue_binding(channel, method.queue, method.exchange, method.routing_key, method.arguments)
+    channel.connection.vhost.bind(binding)
+    if not method.nowait:
+        channel.send(QueueBindOk())
+
+
+def unbind_queue(channel: Channel, method: QueueUnbind) -> None:
+    """queue.unbind."""
+    binding = _queue_binding(channel, method.queue, method.exchange, method.routing_key, method.arguments)
+    channel.connection.vhost.unbind(binding)
+    channel.send(QueueUnbindOk())
+
+
+def purge_queue(channel: Channel, method: QueuePurge) -> None:
+    """queue.purge."""
+    connection = channel.connection
+    name = channel.queue_name(method.queue)
+    connection.user.check(access.READ, "queue", name, connection.vhost.name)
+    count = connection.vhost.queue(name, connection.number).purge()
+    if not method.nowait:
+        channel.send(QueuePurgeOk(count))
+
+
+def delete_queue(channel: Channel, method: QueueDelete) -> None:
+    """queue.delete."""
+    connection = channel.connection
+    name = channel.queue_name(method.queue)
+    connection.user.check(access.CONFIGURE, "queue", name, connection.vhost.name)
+    count = connection.vhost.delete_queue(name, method.if_unused, method.if_empty, connection.number)
+    if not method.nowait:
+        channel.send(QueueDeleteOk(count))

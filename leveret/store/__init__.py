@@ -1,0 +1,1 @@
+"""Floor 2: where messages and declarations rest."""

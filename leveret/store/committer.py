@@ -1,0 +1,57 @@
+"""Committer: the one thread beside the core's. It writes groups, one after the other, and says when each is done.
+
+There is no timer and no size to choose: while a group is written, the next one gathers, and follows at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from leveret.store.database import Database
+from leveret.store.group import Group
+
+
+class Committer:
+    """Writes groups to a database in a thread of its own.
+
+    notify: called in that thread after each group; it must make the core's thread call results().
+    """
+
+    def __init__(self, database: Database, notify: Callable[[], None]) -> None:
+        self._database = database
+        self._notify = notify
+        self._groups: SimpleQueue[Group | None] = SimpleQueue()
+        self._results: SimpleQueue[tuple[Group, str]] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="leveret-committer", daemon=True)
+        self._thread.start()
+
+    def commit(self, group: Group) -> None:
+        """Write a group; its result follows."""
+        self._groups.put(group)
+
+    def results(self) -> list[tuple[Group, str]]:
+        """Groups that are done since the last call, each with what went wrong or an empty string."""
+        done: list[tuple[Group, str]] = []
+        while not self._results.empty():
+            done.append(self._results.get())
+        return done
+
+    def close(self) -> None:
+        """Write what was handed over and end the thread. Blocks."""
+        self._groups.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            group = self._groups.get()
+            if group is None:
+                return
+            try:
+                self._database.write(group)
+                self._results.put((group, ""))
+            except sqlite3.Error as error:
+                self._results.put((group, str(error)))
+            self._notify()

@@ -1,0 +1,143 @@
+"""DiskLog: the MessageLog and DefinitionLog of a data directory.
+
+The core's side of the embedded log: gathers a group, hands it to the committer when that is free, tells the listener
+what became of it. A message that is acknowledged before its group is handed over never reaches the disk.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from leveret.core.message import Message
+from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered
+from leveret.store.committer import Committer
+from leveret.store.database import Database
+from leveret.store.group import Group
+
+log = logging.getLogger("leveret.store")
+
+
+class DiskLog(MessageLog, DefinitionLog):
+    """The log in a directory.
+
+    notify: called in another thread when on_committed() should be called in the core's.
+    Raises: StoreError when the directory cannot be used.
+    """
+
+    def __init__(self, directory: Path, notify: Callable[[], None]) -> None:
+        self.listener: LogListener | None = None
+        self._database = Database(directory)
+        self._notify = notify
+        self._committer: Committer | None = None
+        self._group = Group()
+        self._revision = 0
+        self._is_writing = False
+        self._has_failed = False
+
+    def append(self, queue_id: int, position: int, message: Message) -> None:
+        """Remember a message."""
+        self._group.append(queue_id, position, message)
+
+    def remove(self, queue_id: int, position: int) -> None:
+        """Forget a message."""
+        self._group.remove(queue_id, position)
+
+    def delivered(self, queue_id: int, position: int) -> None:
+        """Remember how far a queue was delivered."""
+        if position > self._group.delivered.get(queue_id, 0):
+            self._group.delivered[queue_id] = position
+
+    def drop(self, queue_id: int) -> None:
+        """Forget all messages of a queue."""
+        self._group.drop(queue_id)
+
+    def put(self, kind: str, key: str, value: bytes) -> int:
+        """Set a definition."""
+        return self._define(kind, key, value)
+
+    def delete(self, kind: str, key: str) -> int:
+        """Delete a definition."""
+        return self._define(kind, key, None)
+
+    def _define(self, kind: str, key: str, value: bytes | None) -> int:
+        self._revision += 1
+        self._group.definitions.append((kind, key, value))
+        self._group.revision = self._revision
+        return self._revision
+
+    def flush(self) -> None:
+        """Hand the group to the committer, unless it is busy: then it follows when that is free."""
+        if self._is_writing or not self._group.has_work():
+            return
+        if self._committer is None:
+            self._committer = Committer(self._database, self._notify)
+        self._is_writing = True
+        self._committer.commit(self._group)
+        self._group = Group()
+
+    def on_committed(self) -> None:
+        """Tell the listener what became of the groups that were written."""
+        if self._committer is None:
+            return
+        for group, error in self._committer.results():
+            self._is_writing = False
+            if error:
+                self._failed(group, error)
+            else:
+                self._succeeded(group)
+        if not self._has_failed:
+            self.flush()
+
+    def load(self) -> list[tuple[str, str, bytes]]:
+        """All definitions, oldest first."""
+        return self._database.definitions()
+
+    def recover(self) -> Iterator[Recovered]:
+        """All messages."""
+        found, damage = self._database.messages()
+        for place in damage:
+            log.error("damaged messages were left out: %s", place)
+        return iter(found)
+
+    def close(self) -> None:
+        """Write what is pending, and close the file."""
+        if self._committer is not None:
+            self._committer.close()
+            self.on_committed()
+        if self._group.has_work() or self._group.delivered:
+            self._is_writing = False
+            self._committer = Committer(self._database, _nobody)
+            self._committer.commit(self._group)
+            self._committer.close()
+        self._database.close()
+
+    def _succeeded(self, group: Group) -> None:
+        if self._has_failed:
+            self._has_failed = False
+            log.warning("writing to the data directory works again")
+        listener = self.listener
+        if listener is None:
+            return
+        if group.revision:
+            listener.on_definitions_durable(group.revision)
+        for queue_id, position in group.highest.items():
+            listener.on_durable(queue_id, position)
+
+    def _failed(self, group: Group, error: str) -> None:
+        """Refuse the messages of a group; the rest of it is tried again with the next one."""
+        log.error("cannot write to the data directory: %s; messages are refused", error)
+        self._has_failed = True
+        self._group.carry_over(group)
+        refused: dict[int, list[int]] = {}
+        for entry in group.entries:
+            for queue_id, position in entry.places:
+                refused.setdefault(queue_id, []).append(position)
+        if self.listener is not None:
+            for queue_id, positions in refused.items():
+                self.listener.on_refused(queue_id, positions, error)
+
+
+def _nobody() -> None:
+    """There is nobody left to tell."""
