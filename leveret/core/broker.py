@@ -74,9 +74,9 @@ class Broker(LogListener):
     def tick(self, now_ms: int) -> int | None:
         """The time is now_ms: do what is due. Returns: when to call again, None for not before something happens."""
         self.clock.now_ms = now_ms
-        due = self.timers.run(now_ms)
+        self.timers.run(now_ms)
         self.settle()
-        return due
+        return self.timers.next_ms()
 
     # -- definitions
 

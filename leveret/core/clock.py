@@ -44,10 +44,13 @@ class Timers:
         self._count += 1
         heapq.heappush(self._heap, (at_ms, self._count, target, token))
 
-    def run(self, now_ms: int) -> int | None:
-        """Call what is due. Returns: when the next timer is due, in ms of the same clock; None when there is none."""
+    def next_ms(self) -> int | None:
+        """When the next one is due, None when there is none."""
+        return self._heap[0][0] if self._heap else None
+
+    def run(self, now_ms: int) -> None:
+        """Call what is due."""
         heap = self._heap
         while heap and heap[0][0] <= now_ms:
             _, _, target, token = heapq.heappop(heap)
             target.on_timer(token)
-        return heap[0][0] if heap else None

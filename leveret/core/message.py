@@ -64,7 +64,6 @@ class Message:
         return frames.body(self.content)
 
 
-@mypyc_attr(free_list_len=1000)
 class Stored:
     """The place of a message in one queue, from publish until it is settled.
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64, mypyc_attr, trait
 
 if TYPE_CHECKING:
     from leveret.core.consumers import Consumer
@@ -82,7 +82,7 @@ class MessageLog(ABC):
         """Write what is pending and let go of every resource. May block."""
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+@trait
 class DefinitionLog(ABC):
     """Where durable exchanges, queues, bindings rest: a map from (kind, key) to bytes, in order with the messages."""
 
@@ -99,6 +99,7 @@ class DefinitionLog(ABC):
         """All (kind, key, value), oldest first. Called once, at start-up."""
 
 
+@trait
 class Sink(ABC):
     """A connection with something to send or to tell its socket."""
 

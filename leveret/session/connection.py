@@ -74,7 +74,7 @@ PACE_TIMER: Final = 5
 log = logging.getLogger("leveret.connection")
 
 
-class Connection(Sink, Paced):
+class Connection(Paced, Sink):
     """One client connection.
 
     name: both addresses, for the log. peer: address of the client. number: never 0, unique in this process.

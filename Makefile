@@ -1,0 +1,38 @@
+# Needs Python 3.11+ with venv, gcc and make. Everything is installed into .venv, from pyproject.toml.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py') setup.py
+
+.PHONY: run test check interpreted bench methods clean
+
+run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./leveret-data
+	$(BIN)/leveret serve $(ARGS)
+
+test: $(VENV)/installed check interpreted  ## lint, types, and all tests on the compiled build
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+interpreted: $(VENV)/installed  ## the tests of the core on the same files, not compiled
+	rm -rf build/interpreted && mkdir -p build/interpreted
+	cp -r leveret build/interpreted/ && find build/interpreted -name '*.so' -delete
+	PYTHONPATH=build/interpreted LEVERET_EXPECT_BUILD=interpreted $(BIN)/python -m pytest tests/wire tests/core tests/session tests/store
+
+bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" compares
+	$(BIN)/python bench/run.py $(ARGS)
+
+methods:  ## write leveret/wire/methods from spec/methods.toml
+	$(PYTHON) tools/gen_methods.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name '*.so' -not -path './.venv/*' -delete
+
+$(VENV)/installed: pyproject.toml $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed -e '.[dev]'
+	touch $@

@@ -1,0 +1,1 @@
+"""Floor 4: one running node. Configuration, assembly, command line."""

@@ -1,0 +1,81 @@
+"""Configuration: one typed structure from a TOML file, LEVERET_* variables and command line options.
+
+Later ones win: defaults, file, environment, command line.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+ENV_PREFIX = "LEVERET_"
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the text names it and says what to do."""
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=True, kw_only=True):
+    """All settings of `leveret serve`.
+
+    data_dir: where durable things rest. memory: keep everything in memory instead.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 5672
+    data_dir: str = "leveret-data"
+    memory: bool = False
+    log_level: LogLevel = "warning"
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}; check the path given with --config") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def _from_environment() -> dict[str, object]:
+    found: dict[str, object] = {}
+    for field in msgspec.structs.fields(Config):
+        value = os.environ.get(ENV_PREFIX + field.name.upper())
+        if value is not None:
+            found[field.encode_name] = value
+    return found
+
+
+def _convert(values: dict[str, object], where: str) -> Config:
+    """Check values on top of the defaults. Raises: ConfigError that says where they came from."""
+    try:
+        config = msgspec.convert(values, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"bad setting in {where}: {error}") from None
+    if not 0 <= config.port <= 65535:
+        raise ConfigError(f"bad setting in {where}: port {config.port} is not between 0 and 65535")
+    return config
+
+
+def load(path: Path | None, options: dict[str, object]) -> Config:
+    """Put the configuration together. options: given on the command line, None for those that are not.
+
+    Raises: ConfigError.
+    """
+    merged: dict[str, object] = {}
+    if path is None and ENV_PREFIX + "CONFIG" in os.environ:
+        path = Path(os.environ[ENV_PREFIX + "CONFIG"])
+    if path is not None:
+        merged = _from_file(path)
+        _convert(merged, str(path))
+    environment = _from_environment()
+    _convert(environment, "the environment (LEVERET_*)")
+    given = {name: value for name, value in options.items() if value is not None}
+    _convert(given, "the command line")
+    return _convert({**merged, **environment, **given}, "the configuration")

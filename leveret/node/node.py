@@ -1,0 +1,123 @@
+"""Node: one broker with its log, its loop and its socket, from start to a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+from leveret.auth.internal import InternalAuthenticator
+from leveret.core import broker as core
+from leveret.core.clock import Clock
+from leveret.node.config import Config
+from leveret.server.driver import Driver
+from leveret.server.transport import AmqpProtocol
+from leveret.store.disk import DiskLog
+from leveret.store.memory import MemoryLog
+
+BACKLOG = 1024  # connections the kernel may hold for us
+
+
+class StartError(Exception):
+    """The node cannot start; the text names what is in the way and says what to do."""
+
+
+def is_compiled() -> bool:
+    """Whether the hot floors run as compiled code."""
+    return not str(core.__file__).endswith(".py")
+
+
+def build_name() -> str:
+    """compiled or interpreted."""
+    return "compiled" if is_compiled() else "interpreted"
+
+
+class Node:
+    """One node. Use: await start(), await the end you want, await stop()."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._log: MemoryLog | DiskLog
+        if config.memory:
+            self._log = MemoryLog()
+        else:
+            self._log = DiskLog(Path(config.data_dir), self._wake)
+        clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+        seed = int.from_bytes(os.urandom(8), "big")
+        self.broker = core.Broker(self._log, self._log, clock, seed, f"leveret@{socket.gethostname()}")
+        self._log.listener = self.broker
+        self._driver = Driver(self.broker, self._loop)
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> str:
+        """Recover, listen. Returns: the address as a URL. Raises: StartError."""
+        self.broker.recover()
+        config = self._config
+        authenticator = InternalAuthenticator()
+        try:
+            self._server = await self._loop.create_server(
+                lambda: AmqpProtocol(self._driver, authenticator), config.host, config.port, backlog=BACKLOG
+            )
+        except OSError as error:
+            self._log.close()
+            raise StartError(_listen_error(config, error)) from None
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return f"amqp://[{host}]:{port}" if ":" in host else f"amqp://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Close connections with 320, commit what is pending, let go of everything."""
+        if self._server is not None:
+            self._server.close()
+        await self._driver.shut_down("broker forced connection closure with reason 'shutdown'")
+        self._log.close()
+
+    def _wake(self) -> None:
+        """Called in the committer's thread."""
+        self._loop.call_soon_threadsafe(self._committed)
+
+    def _committed(self) -> None:
+        assert isinstance(self._log, DiskLog)
+        self._driver.refresh_clock()
+        self._log.on_committed()
+        self._driver.turn()
+
+
+def _listen_error(config: Config, error: OSError) -> str:
+    where = f"{config.host}:{config.port}"
+    if error.errno == errno.EADDRINUSE or "address already in use" in str(error).lower():
+        return f"port {config.port} on {config.host} is in use; stop what uses it or choose another with --port"
+    if error.errno == errno.EACCES:
+        return f"not allowed to listen on {where}; choose a port above 1023 with --port"
+    return f"cannot listen on {where}: {error.strerror or error}; check --host and --port"
+
+
+async def serve(config: Config, started_at: float) -> int:
+    """Run a node until SIGTERM or SIGINT; a second signal ends the process at once. Returns: the exit code."""
+    loop = asyncio.get_running_loop()
+    node = Node(config)
+    url = await node.start()
+    stopping = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    from leveret import __version__
+
+    spent_ms = round((time.time() - started_at) * 1000)
+    print(f"Leveret {__version__} ({build_name()}) ready on {url} in {spent_ms} ms", flush=True)
+    await stopping.wait()
+    await node.stop()
+    return 0

@@ -1,0 +1,1 @@
+"""Floor 3: sockets, the event loop and the real clock around the sans-IO floors."""

@@ -1,0 +1,86 @@
+"""Driver: keeps the core's time, and sends what connections have to say, once a turn of the event loop.
+
+Whoever calls into the core says turn() afterwards; the flush then runs when every socket that was ready in this
+turn has been read, so that what belongs together leaves together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from leveret.core.broker import Broker
+from leveret.session.connection import Connection
+
+if TYPE_CHECKING:
+    from leveret.server.transport import AmqpProtocol
+
+SHUTDOWN_S = 2.0  # how long clients may take to answer connection.close
+
+
+class Driver:
+    """The broker's link to one event loop. protocols: the open sockets by connection number."""
+
+    def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
+        self.broker = broker
+        self.loop = loop
+        self.protocols: dict[int, AmqpProtocol] = {}
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms: int | None = None
+
+    def refresh_clock(self) -> None:
+        """Let the core see the present time."""
+        self.broker.clock.now_ms = time.monotonic_ns() // 1_000_000
+
+    def turn(self) -> None:
+        """The core was called: flush at the end of this turn."""
+        if not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def tick(self) -> None:
+        """Let the core do what is due, and ask to be called when the next thing is."""
+        self._timer = None
+        self._timer_ms = None
+        self.refresh_clock()
+        self.broker.tick(self.broker.clock.now_ms)
+        self.turn()
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        broker = self.broker
+        awake, broker.awake = broker.awake, []
+        for sink in awake:
+            assert isinstance(sink, Connection)
+            protocol = self.protocols.get(sink.number)
+            if protocol is not None:
+                protocol.flush()
+        broker.settle()
+        broker.log.flush()
+        if broker.awake:
+            self.turn()
+        self._set_timer(broker.timers.next_ms())
+
+    def _set_timer(self, due_ms: int | None) -> None:
+        if due_ms is None or (self._timer_ms is not None and self._timer_ms <= due_ms):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ms = due_ms
+        delay_ms = max(due_ms - time.monotonic_ns() // 1_000_000, 0)
+        self._timer = self.loop.call_later(delay_ms / 1000, self.tick)
+
+    async def shut_down(self, reason: str) -> None:
+        """Close every connection with 320 and wait for the answers, for a while."""
+        for protocol in list(self.protocols.values()):
+            protocol.connection.force_close(reason)
+        self.turn()
+        deadline = self.loop.time() + SHUTDOWN_S
+        while self.protocols and self.loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for protocol in list(self.protocols.values()):
+            protocol.abort()
+        if self._timer is not None:
+            self._timer.cancel()

@@ -1,0 +1,115 @@
+"""AmqpProtocol: one socket and its connection. Bytes in, bytes out, pauses in both directions."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from typing import cast
+
+from leveret import __version__
+from leveret.auth.internal import InternalAuthenticator, LoginRefused
+from leveret.server.driver import Driver
+from leveret.session.connection import Connection
+
+WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer from which on its consumers get no more
+
+
+def _shown(address: object) -> str:
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address or "local")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return True  # no internet address at all
+
+
+class AmqpProtocol(asyncio.Protocol):
+    """What the event loop calls for one client."""
+
+    transport: asyncio.Transport
+    connection: Connection
+
+    def __init__(self, driver: Driver, authenticator: InternalAuthenticator) -> None:
+        self._driver = driver
+        self._authenticator = authenticator
+        self._is_reading = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=WRITE_HIGH)
+        raw = transport.get_extra_info("socket")
+        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer = transport.get_extra_info("peername")
+        name = f"{_shown(peer)} -> {_shown(transport.get_extra_info('sockname'))}"
+        self._driver.refresh_clock()
+        host = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.connection = Connection(self._driver.broker, name, host, __version__)
+        self._driver.protocols[self.connection.number] = self
+        self._driver.turn()
+
+    def data_received(self, data: bytes) -> None:
+        """The client has sent something."""
+        driver = self._driver
+        driver.refresh_clock()
+        connection = self.connection
+        connection.receive(data)
+        if connection.login_request is not None:
+            self._log_in()
+        driver.turn()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; asyncio closes the socket."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._driver.refresh_clock()
+        self._driver.protocols.pop(self.connection.number, None)
+        self.connection.lost()
+        self._driver.turn()
+
+    def pause_writing(self) -> None:
+        """The socket's buffer is full."""
+        self.connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The socket's buffer has room again."""
+        self.connection.resume_writing()
+        self._driver.turn()
+
+    def flush(self) -> None:
+        """Send what waits, and do what the connection asks for."""
+        connection = self.connection
+        data = connection.data_to_send()
+        if data:
+            self.transport.write(data)
+        if connection.finished:
+            self.transport.close()
+            return
+        if connection.is_paused == self._is_reading:
+            self._is_reading = not connection.is_paused
+            if self._is_reading:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+        connection.flushed()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.transport.abort()
+
+    def _log_in(self) -> None:
+        connection = self.connection
+        request = connection.login_request
+        assert request is not None
+        try:
+            user = self._authenticator.authenticate(request.user, request.password, _is_local(request.peer))
+        except LoginRefused as error:
+            connection.refuse(str(error))
+        else:
+            connection.login(user)
