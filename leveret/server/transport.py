@@ -60,6 +60,7 @@ class AmqpProtocol(asyncio.Protocol):
         connection.receive(data)
         if connection.login_request is not None:
             self._log_in()
+        self._obey_pause()  # now, not at the flush: the loop would read a ready socket many times before that
         driver.turn()
 
     def eof_received(self) -> bool:
@@ -91,17 +92,20 @@ class AmqpProtocol(asyncio.Protocol):
         if connection.finished:
             self.transport.close()
             return
-        if connection.is_paused == self._is_reading:
-            self._is_reading = not connection.is_paused
-            if self._is_reading:
-                self.transport.resume_reading()
-            else:
-                self.transport.pause_reading()
+        self._obey_pause()
         connection.flushed()
 
     def abort(self) -> None:
         """Cut the connection."""
         self.transport.abort()
+
+    def _obey_pause(self) -> None:
+        if self.connection.is_paused == self._is_reading:
+            self._is_reading = not self.connection.is_paused
+            if self._is_reading:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
 
     def _log_in(self) -> None:
         connection = self.connection

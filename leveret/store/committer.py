@@ -25,8 +25,8 @@ class Committer:
         self._notify = notify
         self._groups: SimpleQueue[Group | None] = SimpleQueue()
         self._results: SimpleQueue[tuple[Group, str]] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="leveret-committer", daemon=True)
-        self._thread.start()
+        self._worker = threading.Thread(target=self._run, name="leveret-committer", daemon=True)
+        self._worker.start()
 
     def commit(self, group: Group) -> None:
         """Write a group; its result follows."""
@@ -42,7 +42,7 @@ class Committer:
     def close(self) -> None:
         """Write what was handed over and end the thread. Blocks."""
         self._groups.put(None)
-        self._thread.join()
+        self._worker.join()
 
     def _run(self) -> None:
         while True:
