@@ -105,7 +105,7 @@ def access_refused(operation: str, kind: str, name: str, vhost: str, user: str) 
 
 def unknown_exchange_type(kind: str) -> AmqpError:
     """No such type of exchange."""
-    return AmqpError(PRECONDITION_FAILED, f"unknown exchange type '{kind}'")
+    return AmqpError(PRECONDITION_FAILED, f"invalid exchange type '{kind}'")
 
 
 def inequivalent(argument: str, what: str, received: str, current: str) -> AmqpError:

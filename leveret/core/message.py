@@ -40,20 +40,16 @@ def address(exchange: str, routing_key: str) -> Address:
 class Message:
     """One message, however many queues it is in; nothing in it changes.
 
-    content: header and body frames as received. persistent: delivery_mode is 2.
+    content: header and body frames as received. persistent: delivery_mode is 2. size: bytes of the body.
     """
 
-    __slots__ = ("address", "content", "persistent")
+    __slots__ = ("address", "content", "persistent", "size")
 
     def __init__(self, address: Address, content: bytes, persistent: bool) -> None:
         self.address = address
         self.content = content
         self.persistent = persistent
-
-    @property
-    def size(self) -> int:
-        """Bytes of the body."""
-        return int(frames.body_size(self.content))
+        self.size: i64 = frames.body_size(content)
 
     def properties(self) -> BasicProperties:
         """The properties, decoded now. Cost: a few microseconds."""

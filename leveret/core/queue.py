@@ -67,6 +67,7 @@ class Queue(Timed):
         self.deleted = False
         self._position: i64 = 0
         self._looks_inside = self.settings.message_ttl_ms >= 0 or self.settings.max_priority >= 0
+        self._is_limited = self.settings.max_length >= 0 or self.settings.max_length_bytes >= 0
         self._dirty = False
         self._expiry_ms: i64 = 0  # when the EXPIRY timer is due, 0 when there is none
         self._unsafe: deque[tuple[int, Confirm | None]] = deque()  # positions the log has not called durable yet
@@ -77,7 +78,16 @@ class Queue(Timed):
     # -- messages come in
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
-        """Take a message. confirm is paid at once, or when the log has it if it must survive a restart."""
+        """Take a message. confirm is paid at once, or when the log has it if it must survive a restart.
+
+        A full queue refuses it, or drops from its head. Source: rabbit_amqqueue_process.erl maybe_drop_head.
+        """
+        if self._is_limited and self.settings.rejects:
+            self.pump()
+            if self._is_over(1, message.size):
+                if confirm is not None:
+                    confirm.refuse()
+                return
         position = self._position + 1
         self._position = position
         logged = self.durable and message.persistent
@@ -92,6 +102,10 @@ class Queue(Timed):
             self._read_properties(stored)
         self.ready.push(stored)
         self.touch()
+        if self._is_limited and self._is_over(0, 0):
+            self.pump()
+            while self._is_over(0, 0):
+                self._gone(self.ready.pop())
 
     def restore(self, message: Message, position: int, redelivered: bool) -> None:
         """Take a message from the log at start-up."""
@@ -281,6 +295,13 @@ class Queue(Timed):
         elif stored.fetched_by is not None:
             stored.fetched_by.used -= 1
             stored.fetched_by = None
+
+    def _is_over(self, more: i64, more_bytes: i64) -> bool:
+        """Whether the ready messages, and so many more, exceed a limit."""
+        settings = self.settings
+        if settings.max_length >= 0 and len(self.ready) + more > settings.max_length:
+            return True
+        return settings.max_length_bytes >= 0 and self.ready.size + more_bytes > settings.max_length_bytes
 
     def _gone(self, stored: Stored) -> None:
         if stored.logged:

@@ -61,9 +61,10 @@ class Fifo:
 class Ready:
     """One line of messages in order of position."""
 
-    __slots__ = ("_fresh", "_returned")
+    __slots__ = ("_fresh", "_returned", "size")
 
     def __init__(self) -> None:
+        self.size: i64 = 0  # bytes of all bodies
         self._fresh = Fifo()
         self._returned: list[tuple[int, Stored]] = []  # heap by position; all before those in _fresh
 
@@ -72,10 +73,12 @@ class Ready:
 
     def push(self, stored: Stored) -> None:
         """A new message, at the end."""
+        self.size += stored.message.size
         self._fresh.push(stored)
 
     def put_back(self, stored: Stored) -> None:
         """A message that was taken before, to its old place."""
+        self.size += stored.message.size
         heappush(self._returned, (int(stored.position), stored))
 
     def first(self) -> Stored:
@@ -86,9 +89,9 @@ class Ready:
 
     def pop(self) -> Stored:
         """Take the next. Raises: IndexError when empty."""
-        if self._returned:
-            return heappop(self._returned)[1]
-        return self._fresh.pop()
+        stored = heappop(self._returned)[1] if self._returned else self._fresh.pop()
+        self.size -= stored.message.size
+        return stored
 
     def items(self) -> list[Stored]:
         """All in order. Cost: a copy."""
@@ -111,11 +114,13 @@ class PriorityReady(Ready):
     def push(self, stored: Stored) -> None:
         """A new message, at the end of its priority."""
         self._count += 1
+        self.size += stored.message.size
         self._lines[stored.level].push(stored)
 
     def put_back(self, stored: Stored) -> None:
         """A message that was taken before, to its old place in its priority."""
         self._count += 1
+        self.size += stored.message.size
         self._lines[stored.level].put_back(stored)
 
     def first(self) -> Stored:
@@ -126,6 +131,7 @@ class PriorityReady(Ready):
         """Take the next. Raises: IndexError when empty."""
         stored = self._highest().pop()
         self._count -= 1
+        self.size -= stored.message.size
         return stored
 
     def items(self) -> list[Stored]:

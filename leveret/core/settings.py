@@ -101,14 +101,29 @@ _CHECKS: Final[dict[str, Callable[[Field], str | None]]] = {
 
 
 class QueueSettings:
-    """What the arguments say, ready to be used; -1 where there is no limit."""
+    """What the arguments say, ready to be used; -1 where there is no limit.
 
-    __slots__ = ("expires_ms", "max_priority", "message_ttl_ms", "single_active")
+    rejects: a full queue refuses what comes in instead of dropping its head.
+    """
+
+    __slots__ = (
+        "expires_ms",
+        "max_length",
+        "max_length_bytes",
+        "max_priority",
+        "message_ttl_ms",
+        "rejects",
+        "single_active",
+    )
 
     def __init__(self, arguments: Table) -> None:
         self.message_ttl_ms = _number(arguments, "x-message-ttl")
         self.expires_ms = _number(arguments, "x-expires")
         self.max_priority = _number(arguments, "x-max-priority")
+        self.max_length = _number(arguments, "x-max-length")
+        self.max_length_bytes = _number(arguments, "x-max-length-bytes")
+        overflow = arguments.get("x-overflow")
+        self.rejects = overflow is not None and overflow.text.startswith("reject-publish")
         self.single_active = (
             "x-single-active-consumer" in arguments and arguments["x-single-active-consumer"].value is True
         )

@@ -93,7 +93,12 @@ class VirtualHost:
             raise errors.inequivalent("auto_delete", what, _word(auto_delete), _word(existing.auto_delete))
         if internal != existing.internal:
             raise errors.inequivalent("internal", what, _word(internal), _word(existing.internal))
-        check_equivalence(arguments, existing.arguments, what, ["alternate-exchange"])
+        new, old = arguments.get("alternate-exchange"), existing.arguments.get("alternate-exchange")
+        if new is not None and old is not None and new.kind == old.kind == LONGSTR:
+            if new.text != old.text:
+                raise errors.inequivalent("alternate-exchange", what, f"'{new.text}'", f"'{old.text}'")
+        else:
+            check_equivalence(arguments, existing.arguments, what, ["alternate-exchange"])
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
         """Delete the exchange with its bindings; one that does not exist is fine.

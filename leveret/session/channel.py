@@ -95,7 +95,6 @@ class Channel:
 
     def queue_name(self, name: str) -> str:
         """The name, or that of the queue last declared here. Raises: AmqpError 404 when there is none."""
-        name = topology.clean(name)
         if name:
             return name
         if not self.last_queue:
@@ -119,7 +118,7 @@ class Channel:
                 publishing.method(reader)
             elif method_id == BASIC_ACK and reader.stop - reader.start == ACK_SIZE:
                 tag: i64 = read_i64_be(reader.data, reader.start + 4)
-                self.consuming.ack(int(tag), reader.data[reader.start + 12] & 1 != 0)
+                self.consuming.ack(int(tag) & 0xFFFFFFFFFFFFFFFF, reader.data[reader.start + 12] & 1 != 0)
             else:
                 self._method(self.connection.decode(reader.payload()))
         elif self.is_open:

@@ -24,8 +24,8 @@ from leveret.core.exchange import Route
 from leveret.core.pace import CREDIT, LAG, PATIENCE_MS, Pace, Paced
 from leveret.core.ports import Sink
 from leveret.core.queue import Queue
-from leveret.session.channel import Channel
-from leveret.session.handshake import DONE, HEADER, LOGIN, Handshake, LoginRequest
+from leveret.session.channel import BASIC_PUBLISH, Channel
+from leveret.session.handshake import DONE, HEADER, LOGIN, OPEN, Handshake, LoginRequest
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (
     CHANNEL_ERROR,
@@ -35,7 +35,7 @@ from leveret.wire.constants import (
     FRAME_ERROR,
     FRAME_HEADER,
     FRAME_HEARTBEAT,
-    FRAME_MAX,
+    INITIAL_FRAME_MAX,
     FRAME_METHOD,
     INTERNAL_ERROR,
     MAX_MESSAGE_SIZE,
@@ -44,8 +44,6 @@ from leveret.wire.constants import (
 )
 from leveret.wire.fields import DecodeError, Table
 from leveret.wire.methods import (
-    ChannelClose,
-    ChannelCloseOk,
     ChannelOpen,
     ChannelOpenOk,
     ConnectionClose,
@@ -54,7 +52,7 @@ from leveret.wire.methods import (
     ConnectionUpdateSecretOk,
     decode,
 )
-from leveret.wire.reader import FrameError, FrameReader, octets
+from leveret.wire.reader import FrameError, FrameReader, binary, octets
 from leveret.wire.writer import HEARTBEAT, FrameWriter
 
 if TYPE_CHECKING:
@@ -102,7 +100,7 @@ class Connection(Paced, Sink):
         self.login_request: LoginRequest | None = None
         self.is_paused = False
         self.finished = False
-        self._reader = FrameReader(FRAME_MAX)
+        self._reader = FrameReader(INITIAL_FRAME_MAX)
         self._handshake = Handshake(self)
         self._method_id: i64 = 0  # of the frame at hand, for error replies
         self._closing = False
@@ -139,7 +137,10 @@ class Connection(Paced, Sink):
         except FrameError as error:
             self._method_id = 0
             self._deaf = True
-            self._fail(AmqpError(FRAME_ERROR, str(error)))
+            if self._handshake.state < OPEN:
+                self._silence(str(error))
+            else:
+                self._fail(AmqpError(FRAME_ERROR, str(error)))
         reader.rest()
         if self.published != before and self._credit - (self.published - before) <= 0:
             self._slow_down(self.published - before)
@@ -179,6 +180,8 @@ class Connection(Paced, Sink):
                 self._open_channel(number, reader)
         except AmqpError as error:
             self._error(error, number)
+        except FrameError:
+            raise
         except Exception:
             log.exception("connection %s: internal error", self.name)
             self._method_id = 0
@@ -186,11 +189,11 @@ class Connection(Paced, Sink):
 
     def _error(self, error: AmqpError, number: int) -> None:
         channel = self.channels.get(number)
-        if self._handshake.state != DONE and error.code != NOT_ALLOWED:
+        if self._handshake.state < OPEN and error.code != NOT_ALLOWED:
             self._silence(f"{error.reply_text}")
             return
-        if channel is not None and self._method_id == 0:
-            self._method_id = 60 << 16 | 40 if error.is_soft else 0
+        if channel is not None and not self._deaf and channel.publishing.was_content:
+            self._method_id = BASIC_PUBLISH
         if error.is_soft and channel is not None:
             log.warning("connection %s, channel %d: %s", self.name, number, error.reply_text)
             channel.fail(error, int(self._method_id))
@@ -216,8 +219,9 @@ class Connection(Paced, Sink):
         except DecodeError as error:
             text = str(error)
             if text.startswith("Malformed"):
+                self._method_id = 0
                 raise AmqpError(FRAME_ERROR, text) from None
-            raise AmqpError(FRAME_ERROR, f"cannot decode {octets(payload[4:])}") from None
+            raise AmqpError(FRAME_ERROR, f"cannot decode {binary(payload[4:])}") from None
         if method is None:
             raise AmqpError(COMMAND_INVALID, "unimplemented method")
         return method
@@ -239,24 +243,20 @@ class Connection(Paced, Sink):
         elif isinstance(method, ConnectionUpdateSecret):
             self.writer.method(0, ConnectionUpdateSecretOk())
             self.wake()
-        elif self._method_id >> 16 == 10:
-            raise AmqpError(CHANNEL_ERROR, "unexpected method in connection state running")
         else:
-            raise AmqpError(COMMAND_INVALID, "unimplemented method")
+            raise AmqpError(CHANNEL_ERROR, "unexpected method in connection state running")
 
     def _open_channel(self, number: int, reader: FrameReader) -> None:
         if self._handshake.state != DONE:
+            self._method_id = 0
             raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
         method = self.decode(reader.payload()) if reader.kind == FRAME_METHOD else None
-        if isinstance(method, ChannelClose):
-            self.writer.method(number, ChannelCloseOk())
-            self.wake()
-            return
-        if isinstance(method, ChannelCloseOk):
-            return
+        if method is None:
+            raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
         if not isinstance(method, ChannelOpen):
             raise AmqpError(CHANNEL_ERROR, "expected 'channel.open'")
         if len(self.channels) >= self.channel_max:
+            self._method_id = 0
             text = f"number of channels opened ({len(self.channels)}) has reached the negotiated channel_max"
             raise AmqpError(NOT_ALLOWED, f"{text} ({self.channel_max})")
         self.channels[number] = Channel(self, number)
@@ -336,7 +336,7 @@ class Connection(Paced, Sink):
         self.login_request = None
         error = self._handshake.refused()
         if error is None:
-            self._silence("login refused")
+            self._silence("login refused, nothing said")
         else:
             self._method_id = 0
             self._fail(error)

@@ -120,7 +120,8 @@ class Handshake:
         elif isinstance(method, ConnectionOpen) and self.state == OPEN:
             self._open(method)
         else:
-            raise AmqpError(CHANNEL_ERROR, "unexpected method in connection state starting")
+            state = "opening" if self.state == OPEN else "tuning" if self.state == TUNE else "starting"
+            raise AmqpError(CHANNEL_ERROR, f"unexpected method in connection state {state}")
 
     def accepted(self, user: User) -> None:
         """The login is good."""
@@ -191,7 +192,7 @@ def _check_maximum(name: str, value: int, limit: int) -> None:
 
 def _plain(response: bytes) -> tuple[str, str]:
     parts = response.split(b"\x00")
-    if len(parts) != 3:
+    if len(parts) != 3 or parts[0]:
         raise AmqpError(SYNTAX_ERROR, "response does not contain a null-separated user and password")
     return parts[1].decode("utf-8", "surrogateescape"), parts[2].decode("utf-8", "surrogateescape")
 

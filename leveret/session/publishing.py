@@ -35,7 +35,7 @@ from leveret.wire.constants import (
 )
 from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
 from leveret.wire.methods import BasicReturn
-from leveret.wire.reader import HEADER_FIXED, FrameReader, octets
+from leveret.wire.reader import HEADER_FIXED, FrameError, FrameReader, octets
 
 if TYPE_CHECKING:
     from leveret.session.channel import Channel
@@ -53,6 +53,7 @@ class Publishing(ConfirmListener):
     __slots__ = (
         "_arguments",
         "_frames",
+        "_in_content",
         "_left",
         "_size",
         "_unflushed",
@@ -74,6 +75,7 @@ class Publishing(ConfirmListener):
         self._size: i64 = 0
         self._left: i64 = 0
         self._unflushed = False
+        self._in_content = False
 
     # -- content, whole or in pieces
 
@@ -88,13 +90,13 @@ class Publishing(ConfirmListener):
             self.expects = HEADER
 
     def header(self, reader: FrameReader) -> None:
-        """A content header. Raises: AmqpError 505, 501."""
+        """A content header. Raises: AmqpError 505, 501; FrameError when it is too short to be one."""
         if self.expects == IDLE:
             raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
         if self.expects == BODY:
             raise AmqpError(UNEXPECTED_FRAME, "expected content body, got non content body frame instead")
         if reader.stop - reader.start < HEADER_FIXED:
-            raise AmqpError(FRAME_ERROR, f"type 2, {octets(reader.payload())}: unknown_frame")
+            raise FrameError(f"type 2, {octets(reader.payload())}: unknown_frame")
         class_id = int(read_i16_be(reader.data, reader.start)) & 0xFFFF
         if read_i16_be(reader.data, reader.start + 2) != 0:
             raise self.no_header()
@@ -139,6 +141,11 @@ class Publishing(ConfirmListener):
             return self.no_header()
         return AmqpError(UNEXPECTED_FRAME, "expected content body, got non content body frame instead")
 
+    @property
+    def was_content(self) -> bool:
+        """Whether the frame at hand belongs to a basic.publish, as an error reply has to say."""
+        return self._in_content or self.expects != IDLE
+
     def forget(self) -> None:
         """Drop a content that is not complete."""
         self.expects = IDLE
@@ -148,9 +155,11 @@ class Publishing(ConfirmListener):
         content = b"".join(self._frames)
         size = self._size
         self.forget()
+        self._in_content = True
         if size > self.connection.max_message_size:
             raise self._too_large(size)
         self.publish(self._arguments, content)
+        self._in_content = False
 
     def _too_large(self, size: i64) -> AmqpError:
         limit = self.connection.max_message_size
@@ -218,7 +227,6 @@ class Publishing(ConfirmListener):
         if bits & 2:
             raise AmqpError(NOT_IMPLEMENTED, "immediate=true")
         vhost = connection.vhost
-        name = name.replace("\r", "").replace("\n", "")
         connection.user.check(access.WRITE, "exchange", name, vhost.name)
         exchange = vhost.exchange(name)
         if exchange.internal:

@@ -12,7 +12,7 @@ from leveret.core import access, errors
 from leveret.core.exchange import ROUTERS, Binding, Exchange
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, REPLY_TO
-from leveret.wire.constants import ACCESS_REFUSED
+from leveret.wire.constants import ACCESS_REFUSED, NOT_FOUND
 from leveret.wire.fields import LONGSTR, Table
 from leveret.wire.methods import (
     ExchangeBind,
@@ -87,6 +87,7 @@ def delete_exchange(channel: Channel, method: ExchangeDelete) -> None:
 def _exchange_binding(
     channel: Channel, destination: str, source: str, key: str, arguments: Table
 ) -> Binding:
+    """The binding that is asked for, permissions checked. Raises: AmqpError 403, 404."""
     connection = channel.connection
     vhost, user = connection.vhost, connection.user
     source, destination = clean(source), clean(destination)
@@ -109,11 +110,15 @@ def bind_exchange(channel: Channel, method: ExchangeBind) -> None:
 
 
 def unbind_exchange(channel: Channel, method: ExchangeUnbind) -> None:
-    """exchange.unbind."""
-    binding = _exchange_binding(
-        channel, method.destination, method.source, method.routing_key, method.arguments
-    )
-    channel.connection.vhost.unbind(binding)
+    """exchange.unbind; ends that do not exist have no binding."""
+    try:
+        binding = _exchange_binding(
+            channel, method.destination, method.source, method.routing_key, method.arguments
+        )
+        channel.connection.vhost.unbind(binding)
+    except errors.AmqpError as error:
+        if error.code != NOT_FOUND:
+            raise
     if not method.nowait:
         channel.send(ExchangeUnbindOk())
 
@@ -195,9 +200,15 @@ def bind_queue(channel: Channel, method: QueueBind) -> None:
 
 
 def unbind_queue(channel: Channel, method: QueueUnbind) -> None:
-    """queue.unbind."""
-    binding = _queue_binding(channel, method.queue, method.exchange, method.routing_key, method.arguments)
-    channel.connection.vhost.unbind(binding)
+    """queue.unbind; ends that do not exist have no binding."""
+    name = channel.queue_name(method.queue)
+    try:
+        key = method.routing_key if method.queue else method.routing_key or name
+        binding = _queue_binding(channel, name, method.exchange, key, method.arguments)
+        channel.connection.vhost.unbind(binding)
+    except errors.AmqpError as error:
+        if error.code != NOT_FOUND:
+            raise
     channel.send(QueueUnbindOk())
 
 
@@ -214,7 +225,7 @@ def purge_queue(channel: Channel, method: QueuePurge) -> None:
 def delete_queue(channel: Channel, method: QueueDelete) -> None:
     """queue.delete."""
     connection = channel.connection
-    name = channel.queue_name(method.queue)
+    name = channel.queue_name(clean(method.queue))
     connection.user.check(access.CONFIGURE, "queue", name, connection.vhost.name)
     count = connection.vhost.delete_queue(name, method.if_unused, method.if_empty, connection.number)
     if not method.nowait:

@@ -29,6 +29,10 @@ class ArgumentReader:
         self._data = data
         self._pos: i64 = pos
 
+    def is_at_end(self) -> bool:
+        """Whether everything has been read."""
+        return self._pos == len(self._data)
+
     def u8(self) -> int:
         """One octet."""
         self._pos += 1

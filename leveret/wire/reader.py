@@ -22,10 +22,16 @@ class FrameError(Exception):
     """The stream cannot be cut into frames; the text is what RabbitMQ says."""
 
 
+def binary(data: bytes) -> str:
+    """Bytes as Erlang prints them: text where all of it is printable, numbers otherwise."""
+    if data and all(32 <= octet < 127 for octet in data):
+        return '<<"' + data.decode().replace("\\", "\\\\").replace('"', '\\"') + '">>'
+    return f"<<{','.join([str(octet) for octet in data])}>>"
+
+
 def octets(data: bytes) -> str:
     """The start of a payload as RabbitMQ's error texts show it."""
-    shown = ",".join(str(octet) for octet in data[:16])
-    return f"all octets = <<{shown}>>" if len(data) <= 16 else f"first 16 octets = <<{shown}>>"
+    return f"all octets = {binary(data)}" if len(data) <= 16 else f"first 16 octets = {binary(data[:16])}"
 
 
 class FrameReader:
@@ -113,6 +119,8 @@ class FrameReader:
 
     def keep(self, count: i64) -> None:
         """Keep everything, until there are at least so many bytes: for what comes before the first frame."""
+        if not self.data:
+            return
         self._pieces.append(self.data)
         self._missing = count - len(self.data)
         self.data = b""

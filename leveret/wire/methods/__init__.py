@@ -228,6 +228,10 @@ def decode(payload: bytes) -> Method | None:
     if read is None:
         return None
     try:
-        return read(ArgumentReader(payload, 4))
+        reader = ArgumentReader(payload, 4)
+        method = read(reader)
     except IndexError:
         raise DecodeError("arguments are cut short") from None
+    if not reader.is_at_end():
+        raise DecodeError("more than the arguments")
+    return method

@@ -1,0 +1,114 @@
+"""Heartbeats of one second: who sends them, what counts as a sign of life, and what silence leads to.
+
+All connections of this file live through the same four seconds, so that these are waited for once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from .codec import HEARTBEAT, frame
+from .link import EndOfStream
+from .methods import AccessRequest, AccessRequestOk, ConnectionClose
+from .peer import Channel, Peer
+
+SECONDS = 4.0
+BEAT = frame(HEARTBEAT, 0, b"")
+
+
+@dataclass
+class Life:
+    """What happened on one connection."""
+
+    peer: Peer
+    channel: Channel
+    born: float = field(default_factory=time.monotonic)
+    beats: list[float] = field(default_factory=list)
+    others: int = 0
+    ended: float | None = None
+
+    def listen(self) -> None:
+        """Read what has arrived."""
+        try:
+            while self.ended is None:
+                found = self.peer.link.read_frame(0.005)
+                if found.type == HEARTBEAT:
+                    assert found == (HEARTBEAT, 0, b"")
+                    self.beats.append(time.monotonic() - self.born)
+                else:
+                    self.others += 1
+        except TimeoutError:
+            return
+        except EndOfStream:
+            self.ended = time.monotonic() - self.born
+
+    def say(self, data: bytes) -> None:
+        """Send something, if there is somebody to hear it."""
+        if self.ended is None:
+            self.peer.link.send_bytes(data)
+
+
+@pytest.fixture(scope="module")
+def lives(amqp_address: tuple[str, int]) -> Iterator[dict[str, Life]]:
+    """Connections that lived through a few seconds, each in its own way."""
+    intervals = {"silent": 1, "beating": 1, "talking": 1, "dripping": 1, "none": 0, "slow": 600}
+    lives = {}
+    for name, interval in intervals.items():
+        peer = Peer(amqp_address).login(heartbeat=interval)
+        lives[name] = Life(peer, peer.channel())
+    drops = iter(frame(1, 1, AccessRequest().payload() + b""))
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        lives["beating"].say(BEAT)
+        lives["talking"].say(AccessRequest().frames(1, 0))
+        lives["dripping"].say(bytes([next(drops)]))
+        time.sleep(0.3)
+        for life in lives.values():
+            life.listen()
+    yield lives
+    for life in lives.values():
+        life.peer.link.close()
+
+
+def test_broker_beats_twice_an_interval(lives: dict[str, Life]) -> None:
+    beats = lives["beating"].beats
+    assert SECONDS <= len(beats) <= 3 * SECONDS
+    assert beats[0] < 1.0
+    assert all(late - early < 1.5 for early, late in zip(beats, beats[1:], strict=False))
+
+
+def test_broker_beats_for_a_silent_client_too(lives: dict[str, Life]) -> None:
+    assert len(lives["silent"].beats) >= 2
+
+
+def test_other_frames_take_the_place_of_beats(lives: dict[str, Life]) -> None:
+    assert lives["talking"].others > 5
+    assert len(lives["talking"].beats) <= 2
+
+
+def test_silence_ends_the_connection_without_a_frame(lives: dict[str, Life]) -> None:
+    ended = lives["silent"].ended
+    assert ended is not None
+    assert 1.5 < ended < SECONDS
+    assert lives["silent"].others == 0
+
+
+@pytest.mark.parametrize("name", ["beating", "talking", "dripping", "none", "slow"])
+def test_any_byte_is_a_sign_of_life(lives: dict[str, Life], name: str) -> None:
+    assert lives[name].ended is None
+
+
+@pytest.mark.parametrize("name", ["none", "slow"])
+def test_no_beats_where_none_were_asked_for(lives: dict[str, Life], name: str) -> None:
+    assert lives[name].beats == []
+
+
+@pytest.mark.parametrize("name", ["beating", "talking", "none", "slow"])
+def test_connection_is_in_order_afterwards(lives: dict[str, Life], name: str) -> None:
+    lives[name].channel.send(AccessRequest())
+    lives[name].channel.expect(AccessRequestOk)
+    lives[name].peer.call(ConnectionClose(reply_code=200))
