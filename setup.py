@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
@@ -27,15 +28,17 @@ class OptionalBuild(build_ext):
             self.extensions = []
 
 
-def extensions() -> list[object]:
+def extensions() -> list[Any]:
     """The compiled floors as one unit, or nothing for a pure build."""
     if os.environ.get("LEVERET_PURE", "") not in ("", "0"):
         return []
     from mypyc.build import mypycify
 
     os.chdir(Path(__file__).parent)
-    files = [str(p) for floor in COMPILED_FLOORS for p in sorted(Path("leveret", floor).rglob("*.py"))]
-    return list(mypycify(["--strict", "--disable-error-code=import-untyped", *files], opt_level="3", group_name="leveret"))
+    files = [str(path) for floor in COMPILED_FLOORS for path in sorted(Path("leveret", floor).rglob("*.py"))]
+    return list(
+        mypycify(["--strict", "--disable-error-code=import-untyped", *files], opt_level="3", group_name="leveret")
+    )
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": OptionalBuild})

@@ -111,13 +111,9 @@ def _await_ready(process: subprocess.Popen[bytes], output: Path) -> re.Match[str
         if found := READY_LINE.search(text):
             return found
         if ended:
-            raise BrokerError(
-                f"leveret serve ended with status {process.returncode}:\n{text[-2000:].strip()}"
-            )
+            raise BrokerError(f"leveret serve ended with status {process.returncode}:\n{text[-2000:].strip()}")
         time.sleep(0.002)
-    raise BrokerError(
-        f"leveret serve printed no ready line in {READY_LIMIT_S:.0f} s:\n{text[-2000:].strip()}"
-    )
+    raise BrokerError(f"leveret serve printed no ready line in {READY_LIMIT_S:.0f} s:\n{text[-2000:].strip()}")
 
 
 @contextlib.contextmanager

@@ -46,9 +46,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--no-leveret", action="store_true", help="measure the peers only")
     parser.add_argument("--seconds", type=int, metavar="N", help="measured seconds of a run (5)")
     parser.add_argument("--repeat", type=int, metavar="N", help="alternating runs of a scenario (3)")
-    parser.add_argument(
-        "--quick", action="store_true", help=f"2 s, one run, {QUICK_IDLE_CONNECTIONS} idle connections"
-    )
+    parser.add_argument("--quick", action="store_true", help=f"2 s, one run, {QUICK_IDLE_CONNECTIONS} idle connections")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every result, raw")
     parser.add_argument(
         "--data-parent",

@@ -77,7 +77,12 @@ def _init_lines(method: MethodSpec) -> list[str]:
     parameters = [f"{a.name}: {PYTHON_TYPES[a.kind][0]} = {PYTHON_TYPES[a.kind][1]}" for a in method.kept]
     line = f"    def __init__(self, {', '.join(parameters)}) -> None:"
     if len(line) > 110:
-        lines = ["    def __init__(", "        self,", *(f"        {p}," for p in parameters), "    ) -> None:"]
+        lines = [
+            "    def __init__(",
+            "        self,",
+            *(f"        {p}," for p in parameters),
+            "    ) -> None:",
+        ]
     else:
         lines = [line]
     for a in method.kept:
@@ -114,7 +119,11 @@ def _read_lines(method: MethodSpec) -> list[str]:
             lines.append(f"        {first.name} = reader.{READS.get(first.kind, first.kind)}()")
     call = f"        return {method.python_name}({', '.join(a.name for a in method.kept)})"
     if len(call) > 110:
-        lines += [f"        return {method.python_name}(", *(f"            {a.name}," for a in method.kept), "        )"]
+        lines += [
+            f"        return {method.python_name}(",
+            *(f"            {a.name}," for a in method.kept),
+            "        )",
+        ]
     else:
         lines.append(call)
     return [*lines, ""]
@@ -175,7 +184,7 @@ def render(class_name: str, methods: list[MethodSpec]) -> str:
     fields = [n for n in ("Table", "encode_table", "write_longstr", "write_shortstr") if n in text]
     fields += [name for name in ("write_u16", "write_u32") if f"{name}(" in text]
     head = [
-        f'"""Class {methods[0].class_id}, {class_name}. Made by tools/gen_methods.py from spec/methods.toml; not for editing."""',
+        f'"""Class {methods[0].class_id}, {class_name}. Made by tools/gen_methods.py; not for editing."""',
         "",
         "from __future__ import annotations",
         "",
@@ -183,7 +192,7 @@ def render(class_name: str, methods: list[MethodSpec]) -> str:
     ]
     if "i64(" in text:
         head.append("from mypy_extensions import i64")
-    head += ["", f"from leveret.wire.arguments import ArgumentReader, Method"]
+    head += ["", "from leveret.wire.arguments import ArgumentReader, Method"]
     if fields:
         head.append(f"from leveret.wire.fields import {', '.join(fields)}")
     return "\n".join(head + body) + "\n"
@@ -192,13 +201,26 @@ def render(class_name: str, methods: list[MethodSpec]) -> str:
 def render_index(classes: dict[str, list[MethodSpec]]) -> str:
     """The package's __init__: all classes, and decode()."""
     lines = ['"""All methods. Made by tools/gen_methods.py from spec/methods.toml; not for editing."""', ""]
-    lines += ["from __future__ import annotations", "", "from collections.abc import Callable", "from typing import Final", ""]
-    lines += ["from leveret.wire.arguments import ArgumentReader, Method", "from leveret.wire.fields import DecodeError"]
+    lines += [
+        "from __future__ import annotations",
+        "",
+        "from collections.abc import Callable",
+        "from typing import Final",
+        "",
+    ]
+    lines += [
+        "from leveret.wire.arguments import ArgumentReader, Method",
+        "from leveret.wire.fields import DecodeError",
+    ]
     for class_name, methods in sorted(classes.items()):
         names = sorted(method.python_name for method in methods)
         line = f"from leveret.wire.methods.{class_name} import {', '.join(names)}"
         if len(line) > 110:
-            lines += [f"from leveret.wire.methods.{class_name} import (", *(f"    {name}," for name in names), ")"]
+            lines += [
+                f"from leveret.wire.methods.{class_name} import (",
+                *(f"    {name}," for name in names),
+                ")",
+            ]
         else:
             lines.append(line)
     exported = sorted(["decode", "Method", *(m.python_name for methods in classes.values() for m in methods)])

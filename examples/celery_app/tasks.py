@@ -35,8 +35,6 @@ def render_report(title: str, pages: int, seconds_per_page: float) -> str:
     It may be run again from the start when a worker dies, so it must not mind being run twice.
     """
     for page in range(1, pages + 1):
-        logger.info(
-            "page %d of %d of %s: process %d of worker %d", page, pages, title, os.getpid(), os.getppid()
-        )
+        logger.info("page %d of %d of %s: process %d of worker %d", page, pages, title, os.getpid(), os.getppid())
         time.sleep(seconds_per_page)
     return f"{title}: {pages} pages rendered by {render_report.request.hostname}"

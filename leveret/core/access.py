@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from leveret.core.errors import AmqpError, access_refused
+from leveret.core.errors import access_refused
 
 CONFIGURE: Final = "configure"
 WRITE: Final = "write"

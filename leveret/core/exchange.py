@@ -62,7 +62,9 @@ class Binding:
     @property
     def durable(self) -> bool:
         """Whether it survives a restart: both ends do."""
-        target_durable = self.queue.durable if self.queue is not None else self.exchange is not None and self.exchange.durable
+        target_durable = (
+            self.queue.durable if self.queue is not None else self.exchange is not None and self.exchange.durable
+        )
         return self.source.durable and target_durable
 
     def __eq__(self, other: object) -> bool:

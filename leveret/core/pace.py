@@ -1,8 +1,9 @@
 """Pace: keeps publishers from running away from a queue whose consumers are at work.
 
 A publisher may put CREDIT messages into queues that lag behind; then its socket is not read until one of the queues
-has delivered as many as it put in, or PATIENCE_MS have passed. The time limit keeps a slow consumer from
-blocking publishers, as a deep backlog is nothing unusual; the count keeps fast ones fed. Nobody else waits.
+has delivered as many as it put in, or it loses patience: after PATIENCE_MS when the queue is hardly being emptied,
+after MAX_PATIENCE_MS in any case. So a slow consumer does not block publishers, as a deep backlog is nothing unusual,
+and a fast one is kept fed. Nobody else waits.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from leveret.core.clock import Timed
 LAG: Final = 1000  # ready messages from which on a queue lags behind
 CREDIT: Final = 2000  # messages a connection may put into lagging queues before it has to wait
 PATIENCE_MS: Final = 10
+PROGRESS: Final = 250  # messages delivered in PATIENCE_MS that show a queue being emptied
+MAX_PATIENCE_MS: Final = 100
 
 
 class Paced(Timed):

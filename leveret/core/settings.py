@@ -191,7 +191,7 @@ def expiration_error(text: str) -> str | None:
     if digits == 0:
         return "no_integer"
     if len(number) < len(text):
-        return f'{{leftover_string,"{text[len(number):]}"}}'
+        return f'{{leftover_string,"{text[len(number) :]}"}}'
     if int(number) < 0:
         return f"{{value_negative,{int(number)}}}"
     return f"{{value_too_large,{int(number)}}}" if int(number) > MAX_EXPIRY_MS else None

@@ -82,7 +82,13 @@ class VirtualHost:
         return exchange
 
     def _check_same_exchange(
-        self, existing: Exchange, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+        self,
+        existing: Exchange,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Table,
     ) -> None:
         what = errors.resource("exchange", existing.name, self.name)
         if kind != existing.kind:

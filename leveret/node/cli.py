@@ -51,7 +51,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and the build.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and the build."),
     ] = False,
 ) -> None:
     """Leveret: a message broker that every RabbitMQ client uses unchanged."""
@@ -61,9 +62,7 @@ def common(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [127.0.0.1]")] = None,
     port: Annotated[str | None, typer.Option(help="Port to listen on, 0 for a free one. [5672]")] = None,
-    data_dir: Annotated[
-        str | None, typer.Option(help="Directory for everything durable. [leveret-data]")
-    ] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Directory for everything durable. [leveret-data]")] = None,
     memory: Annotated[bool | None, typer.Option("--memory", help="Keep everything in memory.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [warning]")] = None,
@@ -90,7 +89,9 @@ def _serve(path: Path | None, options: dict[str, object]) -> int:
     except ConfigError as error:
         return _fail(str(error))
     logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        level=config.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
     )
     from leveret.node.node import StartError
     from leveret.node.node import serve as run_node

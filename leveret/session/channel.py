@@ -23,11 +23,13 @@ from leveret.wire.constants import (
     CHANNEL_ERROR,
     COMMAND_INVALID,
     FRAME_BODY,
+    FRAME_ERROR,
     FRAME_HEADER,
     FRAME_METHOD,
     NOT_IMPLEMENTED,
     PRECONDITION_FAILED,
 )
+from leveret.wire.fields import DecodeError
 from leveret.wire.methods import (
     AccessRequest,
     AccessRequestOk,
@@ -62,8 +64,9 @@ from leveret.wire.methods import (
     TxRollbackOk,
     TxSelect,
     TxSelectOk,
+    decode,
 )
-from leveret.wire.reader import FrameReader
+from leveret.wire.reader import FrameReader, binary
 
 if TYPE_CHECKING:
     from leveret.session.connection import Connection
@@ -120,7 +123,7 @@ class Channel:
                 tag: i64 = read_i64_be(reader.data, reader.start + 4)
                 self.consuming.ack(int(tag) & 0xFFFFFFFFFFFFFFFF, reader.data[reader.start + 12] & 1 != 0)
             else:
-                self._method(self.connection.decode(reader.payload()))
+                self._method(decode_method(self.connection, reader.payload()))
         elif self.is_open:
             if kind == FRAME_HEADER:
                 publishing.header(reader)
@@ -241,3 +244,18 @@ class Channel:
         if self.publishing.transaction is None:
             raise AmqpError(PRECONDITION_FAILED, "channel is not transactional")
         return self.publishing.transaction
+
+
+def decode_method(connection: Connection, payload: bytes) -> Method:
+    """Read a method. Raises: AmqpError 503 for one that does not exist, 501 for one that cannot be read."""
+    try:
+        method = decode(payload)
+    except DecodeError as error:
+        text = str(error)
+        if text.startswith("Malformed"):
+            connection.method_id = 0
+            raise AmqpError(FRAME_ERROR, text) from None
+        raise AmqpError(FRAME_ERROR, f"cannot decode {binary(payload[4:])}") from None
+    if method is None:
+        raise AmqpError(COMMAND_INVALID, "unimplemented method")
+    return method

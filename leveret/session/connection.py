@@ -5,7 +5,7 @@ list, and looks at three attributes afterwards: `login_request` (somebody has to
 refuse()), `is_paused` (do not read for now), `finished` (send what is left and close the socket).
 
 States: the handshake's, then running, then closing: connection.close was sent and everything but its answer is
-ignored. Whatever the end is, _release() leaves nothing of the client in the core.
+ignored. Whatever the end is, release() leaves nothing of the client in the core.
 Errors of the protocol are caught here and only here.
 """
 
@@ -19,41 +19,33 @@ from mypy_extensions import i64
 
 from leveret.core.access import User
 from leveret.core.broker import Broker
+from leveret.core.clock import Timed
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Route
-from leveret.core.pace import CREDIT, LAG, PATIENCE_MS, Pace, Paced
 from leveret.core.ports import Sink
 from leveret.core.queue import Queue
+from leveret.session import control
 from leveret.session.channel import BASIC_PUBLISH, Channel
 from leveret.session.handshake import DONE, HEADER, LOGIN, OPEN, Handshake, LoginRequest
-from leveret.wire.arguments import Method
+from leveret.session.heartbeat import Heartbeat
+from leveret.session.pacing import Pacing
 from leveret.wire.constants import (
-    CHANNEL_ERROR,
-    COMMAND_INVALID,
     CONNECTION_FORCED,
     FRAME_BODY,
     FRAME_ERROR,
     FRAME_HEADER,
-    FRAME_HEARTBEAT,
-    INITIAL_FRAME_MAX,
     FRAME_METHOD,
+    INITIAL_FRAME_MAX,
     INTERNAL_ERROR,
     MAX_MESSAGE_SIZE,
     NOT_ALLOWED,
-    UNEXPECTED_FRAME,
 )
-from leveret.wire.fields import DecodeError, Table
+from leveret.wire.fields import Table
 from leveret.wire.methods import (
-    ChannelOpen,
-    ChannelOpenOk,
     ConnectionClose,
-    ConnectionCloseOk,
-    ConnectionUpdateSecret,
-    ConnectionUpdateSecretOk,
-    decode,
 )
-from leveret.wire.reader import FrameError, FrameReader, binary, octets
-from leveret.wire.writer import HEARTBEAT, FrameWriter
+from leveret.wire.reader import FrameError, FrameReader
+from leveret.wire.writer import FrameWriter
 
 if TYPE_CHECKING:
     from leveret.session.publishing import Publishing
@@ -64,15 +56,12 @@ SILENCE_MS: Final = 3_000  # before a socket is closed without a word, as rabbit
 CLOSE_MS: Final = 30_000  # how long a client may take to answer connection.close
 
 HANDSHAKE_TIMER: Final = 1  # timer tokens
-SEND_TIMER: Final = 2
-RECEIVE_TIMER: Final = 3
-END_TIMER: Final = 4
-PACE_TIMER: Final = 5
+END_TIMER: Final = 2
 
 log = logging.getLogger("leveret.connection")
 
 
-class Connection(Paced, Sink):
+class Connection(Timed, Sink):
     """One client connection.
 
     name: both addresses, for the log. peer: address of the client. number: never 0, unique in this process.
@@ -101,20 +90,17 @@ class Connection(Paced, Sink):
         self.is_paused = False
         self.finished = False
         self._reader = FrameReader(INITIAL_FRAME_MAX)
-        self._handshake = Handshake(self)
-        self._method_id: i64 = 0  # of the frame at hand, for error replies
-        self._closing = False
-        self._deaf = False  # the stream cannot be read any further
+        self.handshake = Handshake(self)
+        self.method_id: i64 = 0  # of the frame at hand, for error replies
+        self.closing = False
+        self.deaf = False  # the stream cannot be read any further
         self._released = False
         self._awake = False
         self._held_revision = 0  # nothing is sent before the definitions are durable up to here
         self._choked = False  # a consumer found no room
         self._writable = True
-        self._credit: i64 = CREDIT
-        self._pace: Pace | None = None
-        self._has_sent = False
-        self._has_received = False
-        self._idle_checks = 0
+        self._pacing = Pacing(self)
+        self._heartbeat = Heartbeat(self)
         broker.connections[self.number] = self
         broker.timers.call_at(broker.clock.now_ms + HANDSHAKE_MS, self, HANDSHAKE_TIMER)
 
@@ -122,30 +108,28 @@ class Connection(Paced, Sink):
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the client; their whole consequence is computed before this returns."""
-        if self.finished or self._deaf:
+        if self.finished or self.deaf:
             return
-        self._has_received = True
+        self._heartbeat.has_received = True
         reader = self._reader
         reader.feed(data)
         before = self.published
         revision = self.broker.revision
         try:
-            if self._handshake.state == HEADER and not self._protocol_header():
+            if self.handshake.state == HEADER and not self._protocol_header():
                 return
-            while not self.finished and self._handshake.state != LOGIN and reader.next():
+            while not self.finished and self.handshake.state != LOGIN and reader.next():
                 self._frame(reader)
         except FrameError as error:
-            self._method_id = 0
-            self._deaf = True
-            if self._handshake.state < OPEN:
+            self.method_id = 0
+            self.deaf = True
+            if self.handshake.state < OPEN:
                 self._silence(str(error))
             else:
                 self._fail(AmqpError(FRAME_ERROR, str(error)))
         reader.rest()
-        if self.published != before and self._credit - (self.published - before) <= 0:
-            self._slow_down(self.published - before)
-        else:
-            self._credit -= self.published - before
+        if self.published != before:
+            self._pacing.spend(self.published - before)
         self.broker.settle()
         if self.broker.revision != revision:
             self._hold(self.broker.revision)
@@ -156,112 +140,49 @@ class Connection(Paced, Sink):
         if data is None:
             self._reader.keep(8)
             return False
-        return self._handshake.header(data)
+        return self.handshake.header(data)
 
     def _frame(self, reader: FrameReader) -> None:
         """Handle the reader's current frame, and turn what goes wrong into a reply."""
-        self._method_id = 0
+        self.method_id = 0
         number = int(reader.channel)
         try:
             if reader.kind == FRAME_METHOD:
                 if reader.stop - reader.start < 4:
-                    raise self._unknown_frame(reader)
-                self._method_id = i64(read_i32_be(reader.data, reader.start))
+                    raise control.unknown_frame(self, reader)
+                self.method_id = i64(read_i32_be(reader.data, reader.start))
             elif reader.kind != FRAME_HEADER and reader.kind != FRAME_BODY:
-                self._heartbeat(reader)
+                control.other_frame(self, reader)
                 return
             channel = self.channels.get(number)
             if channel is not None:
-                if not self._closing:
+                if not self.closing:
                     channel.frame(reader)
             elif number == 0:
-                self._channel_zero(reader)
-            elif not self._closing:
-                self._open_channel(number, reader)
+                control.channel_zero(self, reader)
+            elif not self.closing:
+                control.open_channel(self, number, reader)
         except AmqpError as error:
             self._error(error, number)
         except FrameError:
             raise
         except Exception:
             log.exception("connection %s: internal error", self.name)
-            self._method_id = 0
+            self.method_id = 0
             self._fail(AmqpError(INTERNAL_ERROR, ""))
 
     def _error(self, error: AmqpError, number: int) -> None:
         channel = self.channels.get(number)
-        if self._handshake.state < OPEN and error.code != NOT_ALLOWED:
+        if self.handshake.state < OPEN and error.code != NOT_ALLOWED:
             self._silence(f"{error.reply_text}")
             return
-        if channel is not None and not self._deaf and channel.publishing.was_content:
-            self._method_id = BASIC_PUBLISH
+        if channel is not None and not self.deaf and channel.publishing.was_content:
+            self.method_id = BASIC_PUBLISH
         if error.is_soft and channel is not None:
             log.warning("connection %s, channel %d: %s", self.name, number, error.reply_text)
-            channel.fail(error, int(self._method_id))
+            channel.fail(error, int(self.method_id))
         else:
             self._fail(error)
-
-    def _heartbeat(self, reader: FrameReader) -> None:
-        if reader.kind != FRAME_HEARTBEAT:
-            raise self._unknown_frame(reader)
-        if reader.channel != 0:
-            raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
-        if reader.start != reader.stop:
-            raise self._unknown_frame(reader)
-
-    def _unknown_frame(self, reader: FrameReader) -> AmqpError:
-        self._deaf = True
-        return AmqpError(FRAME_ERROR, f"type {reader.kind}, {octets(reader.payload())}: unknown_frame")
-
-    def decode(self, payload: bytes) -> Method:
-        """Read a method. Raises: AmqpError 503 for one that does not exist, 501 for one that cannot be read."""
-        try:
-            method = decode(payload)
-        except DecodeError as error:
-            text = str(error)
-            if text.startswith("Malformed"):
-                self._method_id = 0
-                raise AmqpError(FRAME_ERROR, text) from None
-            raise AmqpError(FRAME_ERROR, f"cannot decode {binary(payload[4:])}") from None
-        if method is None:
-            raise AmqpError(COMMAND_INVALID, "unimplemented method")
-        return method
-
-    def _channel_zero(self, reader: FrameReader) -> None:
-        if reader.kind != FRAME_METHOD:
-            raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
-        method = self.decode(reader.payload())
-        if isinstance(method, ConnectionCloseOk) and self._closing:
-            self.finish("closed by us")
-        elif isinstance(method, ConnectionClose) and self._handshake.state == DONE:
-            self._release()
-            self.writer.method(0, ConnectionCloseOk())
-            self.finish("closed by the client")
-        elif self._closing:
-            pass
-        elif self._handshake.state != DONE:
-            self._handshake.method(method)
-        elif isinstance(method, ConnectionUpdateSecret):
-            self.writer.method(0, ConnectionUpdateSecretOk())
-            self.wake()
-        else:
-            raise AmqpError(CHANNEL_ERROR, "unexpected method in connection state running")
-
-    def _open_channel(self, number: int, reader: FrameReader) -> None:
-        if self._handshake.state != DONE:
-            self._method_id = 0
-            raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
-        method = self.decode(reader.payload()) if reader.kind == FRAME_METHOD else None
-        if method is None:
-            raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
-        if not isinstance(method, ChannelOpen):
-            raise AmqpError(CHANNEL_ERROR, "expected 'channel.open'")
-        if len(self.channels) >= self.channel_max:
-            self._method_id = 0
-            text = f"number of channels opened ({len(self.channels)}) has reached the negotiated channel_max"
-            raise AmqpError(NOT_ALLOWED, f"{text} ({self.channel_max})")
-        self.channels[number] = Channel(self, number)
-        self.writer.method(number, ChannelOpenOk())
-        self.wake()
 
     # -- bytes out
 
@@ -286,7 +207,7 @@ class Connection(Paced, Sink):
         self.unflushed.clear()
         if self._held_revision and not self.finished:
             return b""
-        self._has_sent = True
+        self._heartbeat.sent_ms = self.broker.clock.now_ms
         return self.writer.take()
 
     def flushed(self) -> None:
@@ -327,33 +248,33 @@ class Connection(Paced, Sink):
         """The login request was good; go on with what the client has sent meanwhile."""
         self.login_request = None
         if not self.finished:
-            self._handshake.accepted(user)
+            self.handshake.accepted(user)
             self.receive(b"")
 
     def refuse(self, reason: str) -> None:
         """The login request was not good. reason: for the log."""
         log.warning("connection %s: login refused: %s", self.name, reason)
         self.login_request = None
-        error = self._handshake.refused()
+        error = self.handshake.refused()
         if error is None:
             self._silence("login refused, nothing said")
         else:
-            self._method_id = 0
+            self.method_id = 0
             self._fail(error)
 
     def lost(self) -> None:
         """The socket is gone."""
-        if not self.finished and self._handshake.state == DONE and not self._closing:
+        if not self.finished and self.handshake.state == DONE and not self.closing:
             log.warning("connection %s: client closed the socket without connection.close", self.name)
         self._end()
         self.broker.settle()
 
     def force_close(self, reason: str) -> None:
         """Close for an operator or at shutdown: connection.close 320."""
-        if self._handshake.state != DONE:
+        if self.handshake.state != DONE:
             self.finish(reason)
-        elif not self._closing and not self.finished:
-            self._method_id = 0
+        elif not self.closing and not self.finished:
+            self.method_id = 0
             self._fail(AmqpError(CONNECTION_FORCED, reason))
             self.broker.settle()
 
@@ -365,10 +286,7 @@ class Connection(Paced, Sink):
         self._reader.frame_max = frame_max
         self.writer.frame_max = frame_max
         self.heartbeat_s = heartbeat_s
-        if heartbeat_s:
-            now_ms = self.broker.clock.now_ms
-            self.broker.timers.call_at(now_ms + heartbeat_s * 500, self, SEND_TIMER)
-            self.broker.timers.call_at(now_ms + heartbeat_s * 1000, self, RECEIVE_TIMER)
+        self._heartbeat.start(heartbeat_s)
 
     def opened(self) -> None:
         """The handshake is done."""
@@ -385,86 +303,50 @@ class Connection(Paced, Sink):
         self._end()
         self.wake()
 
-    def resume(self) -> None:
-        """Read again after a pause."""
-        self._pace = None
-        self._credit = CREDIT
-        if self.is_paused:
-            self.is_paused = False
-            self.wake()
+    def set_paused(self, paused: bool) -> None:
+        """Whether the driver should read from this client."""
+        self.is_paused = paused
+        self.wake()
 
     def on_timer(self, token: int) -> None:
-        """A time limit of the handshake, a heartbeat, a pause or a close is reached."""
+        """A time limit of the handshake or of a close is reached."""
         if self.finished:
             return
         if token == HANDSHAKE_TIMER:
-            if self._handshake.state != DONE:
+            if self.handshake.state != DONE:
                 self.finish("handshake took too long")
-        elif token == SEND_TIMER:
-            if not self._has_sent:
-                self.writer.raw(HEARTBEAT)
-                self.wake()
-            self._has_sent = False
-            self.broker.timers.call_at(self.broker.clock.now_ms + self.heartbeat_s * 500, self, SEND_TIMER)
-        elif token == RECEIVE_TIMER:
-            self._check_heartbeat()
         elif token == END_TIMER:
             self.finish("closed without an answer from the client")
-        elif token == PACE_TIMER and self._pace is not None:
-            self._pace.leave(self)
-            self.resume()
-
-    def _check_heartbeat(self) -> None:
-        """The second idle check in a row ends the connection; a pause of ours does not count against the client."""
-        self._idle_checks = 0 if self._has_received or self.is_paused else self._idle_checks + 1
-        self._has_received = False
-        if self._idle_checks >= 2:
-            log.warning("connection %s: missed heartbeats from client, timeout: %ds", self.name, self.heartbeat_s)
-            self.finish("heartbeat timeout")
-            return
-        self.broker.timers.call_at(self.broker.clock.now_ms + self.heartbeat_s * 1000, self, RECEIVE_TIMER)
-
-    def _slow_down(self, count: i64) -> None:
-        """The credit for lagging queues is used up: wait for one of those that this read has filled."""
-        self._credit = CREDIT
-        for queue in self.broker.dirty:
-            if len(queue.ready) > LAG and len(queue.consumers):
-                self._pace = queue.pace
-                self.is_paused = True
-                queue.pace.wait(self, queue.delivered, CREDIT if count < CREDIT else count)
-                self.broker.timers.call_at(self.broker.clock.now_ms + PATIENCE_MS, self, PACE_TIMER)
-                self.wake()
-                return
 
     def _fail(self, error: AmqpError) -> None:
         """Close for a hard error: everything of the client is gone before it is told."""
-        if self._closing:
+        if self.closing:
             return
         log.warning("connection %s: closed with %d %s", self.name, error.code, error.reply_text)
-        self._release()
-        self._closing = True
-        method_id = int(self._method_id)
+        self.release()
+        self.closing = True
+        method_id = int(self.method_id)
         class_id = method_id >> 16
         self.writer.method(0, ConnectionClose(error.code, error.reply_text, class_id, method_id & 0xFFFF))
         self.wake()
-        patience_ms = SILENCE_MS if self._deaf else CLOSE_MS
-        if self.heartbeat_s and not self._deaf:
+        patience_ms = SILENCE_MS if self.deaf else CLOSE_MS
+        if self.heartbeat_s and not self.deaf:
             patience_ms = min(CLOSE_MS, self.heartbeat_s * 1000)
         self.broker.timers.call_at(self.broker.clock.now_ms + patience_ms, self, END_TIMER)
 
     def _silence(self, why: str) -> None:
         """Say nothing and close the socket after a while."""
         log.warning("connection %s: %s", self.name, why)
-        self._deaf = True
+        self.deaf = True
         self.broker.timers.call_at(self.broker.clock.now_ms + SILENCE_MS, self, END_TIMER)
 
     def _end(self) -> None:
-        self._release()
+        self.release()
         self.finished = True
         self.login_request = None
         self.broker.connections.pop(self.number, None)
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Take everything of this client out of the core: channels first, then its exclusive queues."""
         if self._released:
             return
@@ -478,6 +360,4 @@ class Connection(Paced, Sink):
                 queue.vhost.remove_queue(queue)
         self.exclusive_queues.clear()
         self.routes.clear()
-        if self._pace is not None:
-            self._pace.leave(self)
-            self._pace = None
+        self._pacing.stop()

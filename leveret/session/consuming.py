@@ -64,9 +64,7 @@ class Consuming(Subscriber):
         self._tag = tag
         message = stored.message
         connection = self.connection
-        connection.writer.delivery(
-            consumer.head, tag, stored.redelivered, message.address.encoded, message.content
-        )
+        connection.writer.delivery(consumer.head, tag, stored.redelivered, message.address.encoded, message.content)
         if not consumer.no_ack:
             self.unacked.add(tag, stored)
         connection.wake()
@@ -121,14 +119,10 @@ class Consuming(Subscriber):
             self.channel.send(BasicConsumeOk(tag))
         queue.subscribe(consumer)
 
-    def _add(
-        self, queue: Queue, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table
-    ) -> Consumer:
+    def _add(self, queue: Queue, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table) -> Consumer:
         head = DeliveryHead(self.channel.number, tag)
         window = Window(self._prefetch)
-        consumer = Consumer(
-            self, queue, tag, head, no_ack, exclusive, priority, arguments, window, self.shared
-        )
+        consumer = Consumer(self, queue, tag, head, no_ack, exclusive, priority, arguments, window, self.shared)
         self.consumers[tag] = consumer
         return consumer
 
@@ -155,9 +149,7 @@ class Consuming(Subscriber):
         message = stored.message
         address = message.address
         left = len(queue.ready)
-        self.channel.send(
-            BasicGetOk(int(self._tag), stored.redelivered, address.exchange, address.routing_key, left)
-        )
+        self.channel.send(BasicGetOk(int(self._tag), stored.redelivered, address.exchange, address.routing_key, left))
         connection.writer.content(self.channel.number, message.content)
         if method.no_ack:
             queue.settle(stored)

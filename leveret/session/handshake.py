@@ -106,7 +106,7 @@ class Handshake:
             connection.finish(f"spoke another protocol: {_protocol(data)}")
             return False
         properties = server_properties(connection.broker.node, connection.version)
-        connection.writer.method(0, ConnectionStart(0, 9, properties, b"AMQPLAIN PLAIN", b"en_US"))
+        connection.writer.method(0, ConnectionStart(0, 9, properties, b"PLAIN AMQPLAIN", b"en_US"))
         connection.wake()
         self.state = START
         return True

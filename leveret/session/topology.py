@@ -84,9 +84,7 @@ def delete_exchange(channel: Channel, method: ExchangeDelete) -> None:
         channel.send(ExchangeDeleteOk())
 
 
-def _exchange_binding(
-    channel: Channel, destination: str, source: str, key: str, arguments: Table
-) -> Binding:
+def _exchange_binding(channel: Channel, destination: str, source: str, key: str, arguments: Table) -> Binding:
     """The binding that is asked for, permissions checked. Raises: AmqpError 403, 404."""
     connection = channel.connection
     vhost, user = connection.vhost, connection.user
@@ -101,9 +99,7 @@ def _exchange_binding(
 
 def bind_exchange(channel: Channel, method: ExchangeBind) -> None:
     """exchange.bind."""
-    binding = _exchange_binding(
-        channel, method.destination, method.source, method.routing_key, method.arguments
-    )
+    binding = _exchange_binding(channel, method.destination, method.source, method.routing_key, method.arguments)
     channel.connection.vhost.bind(binding)
     if not method.nowait:
         channel.send(ExchangeBindOk())
@@ -112,9 +108,7 @@ def bind_exchange(channel: Channel, method: ExchangeBind) -> None:
 def unbind_exchange(channel: Channel, method: ExchangeUnbind) -> None:
     """exchange.unbind; ends that do not exist have no binding."""
     try:
-        binding = _exchange_binding(
-            channel, method.destination, method.source, method.routing_key, method.arguments
-        )
+        binding = _exchange_binding(channel, method.destination, method.source, method.routing_key, method.arguments)
         channel.connection.vhost.unbind(binding)
     except errors.AmqpError as error:
         if error.code != NOT_FOUND:

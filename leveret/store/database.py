@@ -22,7 +22,9 @@ CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
 
 SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE definitions (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, UNIQUE (kind, key));
+CREATE TABLE definitions (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, UNIQUE (kind, key)
+);
 CREATE TABLE chunks (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE gone (chunk INTEGER NOT NULL, queue INTEGER NOT NULL, position INTEGER NOT NULL);
 CREATE INDEX gone_by_chunk ON gone (chunk);

@@ -87,9 +87,7 @@ class FrameReader:
             return False
         size: i64 = i64(read_i32_be(data, pos + 3)) & 0xFFFFFFFF
         if self.frame_max and size > self.frame_max:  # 8 bytes more than may be, as rabbit_reader.erl
-            raise FrameError(
-                f"type {data[pos]}, all octets = <<>>: {{frame_too_large,{size},{self.frame_max - 8}}}"
-            )
+            raise FrameError(f"type {data[pos]}, all octets = <<>>: {{frame_too_large,{size},{self.frame_max - 8}}}")
         start = pos + HEAD
         stop = start + size
         if stop >= len(data):

@@ -174,9 +174,7 @@ class Channel(Line):
         self.expect_closed(code, text, type(method))
         self.open()
 
-    def queue(
-        self, name: str = "", *, exclusive: bool = True, durable: bool = False, **arguments: Any
-    ) -> str:
+    def queue(self, name: str = "", *, exclusive: bool = True, durable: bool = False, **arguments: Any) -> str:
         """Declare a queue, by default exclusive; argument names are written with underscores."""
         return self.declare(name, exclusive=exclusive, durable=durable, **arguments).queue
 
@@ -203,9 +201,7 @@ class Channel(Line):
         named = {name.replace("_", "-"): value for name, value in arguments.items()}
         self.call(QueueBind(queue=queue, exchange=exchange, routing_key=key, arguments=named))
 
-    def publish(
-        self, key: str, *bodies: bytes, exchange: str = "", mandatory: bool = False, **properties: Any
-    ) -> None:
+    def publish(self, key: str, *bodies: bytes, exchange: str = "", mandatory: bool = False, **properties: Any) -> None:
         """Publish messages with the same routing key and properties."""
         self.send(
             *(
@@ -237,9 +233,7 @@ class Channel(Line):
     def consume(self, queue: str, tag: str = "", *, no_ack: bool = False, **arguments: Any) -> str:
         """Start a consumer and return its tag; argument names are written with underscores."""
         named = {name.replace("_", "-"): value for name, value in arguments.items()}
-        return self.call(
-            BasicConsume(queue=queue, consumer_tag=tag, no_ack=no_ack, arguments=named)
-        ).consumer_tag
+        return self.call(BasicConsume(queue=queue, consumer_tag=tag, no_ack=no_ack, arguments=named)).consumer_tag
 
     def deliveries(self, count: int) -> list[BasicDeliver]:
         """Read exactly so many deliveries."""

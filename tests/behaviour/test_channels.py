@@ -166,9 +166,7 @@ def test_publishes_before_a_soft_error_stay(channel: Channel, queue: str, names:
     assert channel.bodies(queue) == [b"kept"]
 
 
-def test_consumers_of_a_failed_channel_get_nothing_more(
-    peer: Peer, channel: Channel, queue: str, names: Names
-) -> None:
+def test_consumers_of_a_failed_channel_get_nothing_more(peer: Peer, channel: Channel, queue: str, names: Names) -> None:
     channel.consume(queue, no_ack=True)
     failing, text = missing(names)
     channel.expect_refused(failing, 404, text)

@@ -85,9 +85,7 @@ def test_end_of_the_socket_requeues(connect: Callable[..., Peer], channel: Chann
     assert_both_are_back(channel, queue)
 
 
-def test_hard_error_requeues_on_all_channels(
-    connect: Callable[..., Peer], channel: Channel, names: Names
-) -> None:
+def test_hard_error_requeues_on_all_channels(connect: Callable[..., Peer], channel: Channel, names: Names) -> None:
     peer, queue = connect(), names.queue()
     two_unacknowledged(peer, channel, queue)
     peer.channel(2).send(ChannelOpen())

@@ -25,9 +25,7 @@ from .peer import CAPABILITIES, Channel, Peer, start_ok
 
 
 def test_tags(channel: Channel, queue: str) -> None:
-    assert channel.call(BasicConsume(queue=queue, consumer_tag="tag ☃")) == BasicConsumeOk(
-        consumer_tag="tag ☃"
-    )
+    assert channel.call(BasicConsume(queue=queue, consumer_tag="tag ☃")) == BasicConsumeOk(consumer_tag="tag ☃")
     given = [channel.consume(queue) for _ in range(3)]
     assert len(set(given)) == 3
     assert all(re.fullmatch(r"amq\.ctag-[A-Za-z0-9_-]{22}", tag) for tag in given)
@@ -78,9 +76,7 @@ def test_unknown_arguments_are_ignored(channel: Channel, queue: str) -> None:
 
 
 @pytest.mark.parametrize("first_exclusive", [False, True])
-def test_exclusive_consumers_stay_alone(
-    peer: Peer, channel: Channel, queue: str, first_exclusive: bool
-) -> None:
+def test_exclusive_consumers_stay_alone(peer: Peer, channel: Channel, queue: str, first_exclusive: bool) -> None:
     channel.call(BasicConsume(queue=queue, consumer_tag="tag", exclusive=first_exclusive))
     second = BasicConsume(queue=queue, exclusive=not first_exclusive)
     other = peer.channel(2)
@@ -144,9 +140,7 @@ def test_consumer_may_delete_its_own_queue(channel: Channel, queue: str) -> None
 
 
 @pytest.mark.parametrize("claimed", [{}, {"consumer_cancel_notify": False}], ids=str)
-def test_consumers_that_do_not_understand_are_not_told(
-    connect: Callable[..., Peer], claimed: dict[str, bool]
-) -> None:
+def test_consumers_that_do_not_understand_are_not_told(connect: Callable[..., Peer], claimed: dict[str, bool]) -> None:
     rest = {key: value for key, value in CAPABILITIES.items() if key != "consumer_cancel_notify"}
     channel = connect(start_ok(capabilities={**rest, **claimed})).channel()
     queue = channel.queue()

@@ -141,9 +141,7 @@ def test_reply_is_not_returned(channel: Channel, server: Channel, requests: str)
 
 
 @pytest.mark.parametrize("passive", [False, True])
-def test_declare_tells_whether_somebody_waits(
-    channel: Channel, server: Channel, requests: str, passive: bool
-) -> None:
+def test_declare_tells_whether_somebody_waits(channel: Channel, server: Channel, requests: str, passive: bool) -> None:
     channel.consume(REPLY_TO, "tag", no_ack=True)
     reply_to = ask(channel, server, requests)
     declare = QueueDeclare(queue=reply_to, passive=passive)
@@ -159,9 +157,16 @@ def test_declare_of_the_bare_name(channel: Channel, passive: bool) -> None:
 
 
 @pytest.mark.parametrize("method", [QueueBind, QueueUnbind])
-def test_bind(channel: Channel, method: type[QueueBind | QueueUnbind]) -> None:
+def test_bind(channel: Channel, server: Channel, requests: str, method: type[QueueBind | QueueUnbind]) -> None:
+    channel.consume(REPLY_TO, no_ack=True)
+    reply_to = ask(channel, server, requests)
     text = "cannot bind or unbind to a volatile (direct reply-to) queue"
-    channel.expect_refused(method(queue=REPLY_TO, exchange="amq.direct", routing_key="x"), 403, text)
+    server.expect_refused(method(queue=reply_to, exchange="amq.direct", routing_key="x"), 403, text)
+
+
+def test_bind_of_the_bare_name(channel: Channel) -> None:
+    bind = QueueBind(queue=REPLY_TO, exchange="amq.direct", routing_key="x")
+    channel.expect_refused(bind, 404, f"no queue '{REPLY_TO}' in vhost '/'")
 
 
 def test_other_reply_queues_are_left_alone(channel: Channel, queue: str) -> None:

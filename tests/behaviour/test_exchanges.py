@@ -168,8 +168,7 @@ def test_predeclared_is_durable(channel: Channel) -> None:
     channel.expect_refused(
         ExchangeDeclare(exchange="amq.direct", type="direct"),
         406,
-        "inequivalent arg 'durable' for exchange 'amq.direct' in vhost '/': "
-        "received 'false' but current is 'true'",
+        "inequivalent arg 'durable' for exchange 'amq.direct' in vhost '/': received 'false' but current is 'true'",
     )
 
 
@@ -287,9 +286,7 @@ def test_line_breaks_are_removed_from_names(channel: Channel, names: Names) -> N
 
 
 def test_publish_does_not_remove_line_breaks(channel: Channel) -> None:
-    channel.expect_refused(
-        BasicPublish(exchange="amq.\r\ndirect"), 404, "no exchange 'amq.\r\ndirect' in vhost '/'"
-    )
+    channel.expect_refused(BasicPublish(exchange="amq.\r\ndirect"), 404, "no exchange 'amq.\r\ndirect' in vhost '/'")
 
 
 def auto_delete(channel: Channel, names: Names) -> str:

@@ -168,9 +168,7 @@ CONTENT = [
     Broken("method instead of header", PUBLISH + PUBLISH, 505, NO_HEADER, BasicPublish),
     Broken("body instead of header", PUBLISH + frame(BODY, 1, b"x"), 505, NO_HEADER, BasicPublish),
     Broken("header instead of body", PUBLISH + header(5) + header(5), 505, NO_BODY, BasicPublish),
-    Broken(
-        "method instead of body", PUBLISH + header(5) + method(ChannelClose()), 505, NO_BODY, BasicPublish
-    ),
+    Broken("method instead of body", PUBLISH + header(5) + method(ChannelClose()), 505, NO_BODY, BasicPublish),
     Broken("too much body", PUBLISH + header(5) + frame(BODY, 1, b"123456"), 501, TOO_MUCH, BasicPublish),
     Broken(
         "too much body in the second frame",
@@ -222,9 +220,7 @@ FIELDS = [
     ),
     Broken("queue name not UTF-8", method(QueueDeclare(queue="\udcff")), 501, UTF8),
     Broken("exchange name not UTF-8", method(ExchangeDeclare(exchange="a\udcc3")), 501, UTF8),
-    Broken(
-        "binding key not UTF-8", method(QueueBind(exchange="amq.direct", routing_key="\udcff")), 501, UTF8
-    ),
+    Broken("binding key not UTF-8", method(QueueBind(exchange="amq.direct", routing_key="\udcff")), 501, UTF8),
     Broken("consumer tag not UTF-8", method(BasicConsume(consumer_tag="\udcff")), 501, UTF8),
 ]
 

@@ -68,9 +68,7 @@ def test_tables_and_properties_of_the_test_client() -> None:
     )
     assert encode_table(table) == golden
     assert Reader(golden).table() == {"a": True, "b": -1, "c": "x", "d": 5, "e": None}
-    publish = BasicPublish(
-        routing_key="q", mandatory=True, body=b"hello", properties=Properties(delivery_mode=2)
-    )
+    publish = BasicPublish(routing_key="q", mandatory=True, body=b"hello", properties=Properties(delivery_mode=2))
     golden = bytes.fromhex("01 0001 0000000a 003c 0028 0000 00 01 71 01 ce") + HEADER + BODY
     assert publish.frames(1, 4096) == golden
 

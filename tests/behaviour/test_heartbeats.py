@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
@@ -60,7 +61,7 @@ def lives(amqp_address: tuple[str, int]) -> Iterator[dict[str, Life]]:
     for name, interval in intervals.items():
         peer = Peer(amqp_address).login(heartbeat=interval)
         lives[name] = Life(peer, peer.channel())
-    drops = iter(frame(1, 1, AccessRequest().payload() + b""))
+    drops = iter(AccessRequest(realm="a realm that is long enough").frames(1, 0))
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         lives["beating"].say(BEAT)
@@ -78,7 +79,7 @@ def test_broker_beats_twice_an_interval(lives: dict[str, Life]) -> None:
     beats = lives["beating"].beats
     assert SECONDS <= len(beats) <= 3 * SECONDS
     assert beats[0] < 1.0
-    assert all(late - early < 1.5 for early, late in zip(beats, beats[1:], strict=False))
+    assert all(late - early < 1.5 for early, late in pairwise(beats))
 
 
 def test_broker_beats_for_a_silent_client_too(lives: dict[str, Life]) -> None:

@@ -116,6 +116,5 @@ def test_refused(dial: Callable[[], Peer], login: str) -> None:
     peer.start(answer)
     peer.expect_closed(
         403,
-        f"Login was refused using authentication mechanism {answer.mechanism}. "
-        "For details see the broker logfile.",
+        f"Login was refused using authentication mechanism {answer.mechanism}. For details see the broker logfile.",
     )

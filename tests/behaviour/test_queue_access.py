@@ -99,9 +99,7 @@ def test_bind_to_a_missing_exchange(channel: Channel, names: Names, queue: str) 
 
 
 @pytest.mark.parametrize("kind", [QueueBind, QueueUnbind])
-def test_default_exchange_cannot_be_bound(
-    channel: Channel, queue: str, kind: type[QueueBind | QueueUnbind]
-) -> None:
+def test_default_exchange_cannot_be_bound(channel: Channel, queue: str, kind: type[QueueBind | QueueUnbind]) -> None:
     text = "operation not permitted on the default exchange"
     channel.expect_refused(kind(queue=queue, exchange="", routing_key="x"), 403, text)
 
@@ -113,9 +111,7 @@ def test_bindings_are_unique(channel: Channel, queue: str) -> None:
             assert channel.call(bind) == QueueBindOk()
     channel.publish(queue, b"x", exchange="amq.direct")
     assert channel.bodies(queue) == [b"x"]
-    channel.call(
-        QueueUnbind(queue=queue, exchange="amq.direct", routing_key=queue, arguments={"b": 2, "a": 1})
-    )
+    channel.call(QueueUnbind(queue=queue, exchange="amq.direct", routing_key=queue, arguments={"b": 2, "a": 1}))
     channel.publish(queue, b"y", exchange="amq.direct")
     assert channel.bodies(queue) == [b"y"]
     channel.call(QueueUnbind(queue=queue, exchange="amq.direct", routing_key=queue))
@@ -134,9 +130,7 @@ NAMELESS: list[Method] = [
 
 
 @pytest.mark.parametrize("method", NAMELESS, ids=lambda method: type(method).__name__)
-def test_empty_name_without_a_queue_declared_before(
-    peer: Peer, channel: Channel, queue: str, method: Method
-) -> None:
+def test_empty_name_without_a_queue_declared_before(peer: Peer, channel: Channel, queue: str, method: Method) -> None:
     peer.channel(2).expect_refused(method, 404, "no previously declared queue")
 
 

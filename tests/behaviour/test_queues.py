@@ -56,9 +56,7 @@ def test_unusual_names(channel: Channel, names: Names, suffix: str) -> None:
     channel.publish(name, b"x")
     assert channel.bodies(name) == [b"x"]
     missing = f"{name[:60]}-missing"
-    channel.expect_refused(
-        QueueDeclare(queue=missing, passive=True), 404, f"no queue '{missing}' in vhost '/'"
-    )
+    channel.expect_refused(QueueDeclare(queue=missing, passive=True), 404, f"no queue '{missing}' in vhost '/'")
 
 
 def test_line_breaks_are_removed_from_names_but_not_from_keys(channel: Channel, names: Names) -> None:
@@ -86,9 +84,7 @@ def test_passive_declare_looks_at_the_name_only(channel: Channel, queue: str) ->
     channel.publish(queue, b"one", b"two")
     channel.consume(channel.queue())
     channel.expect_ready(queue, 2)
-    passive = QueueDeclare(
-        queue=queue, passive=True, durable=True, auto_delete=True, arguments={"x-expires": 5}
-    )
+    passive = QueueDeclare(queue=queue, passive=True, durable=True, auto_delete=True, arguments={"x-expires": 5})
     assert channel.call(passive) == QueueDeclareOk(queue=queue, message_count=2, consumer_count=0)
 
 
@@ -117,9 +113,7 @@ INEQUIVALENT = [
 
 
 @pytest.mark.parametrize(("change", "text"), INEQUIVALENT, ids=str)
-def test_declare_again_differently(
-    channel: Channel, names: Names, change: dict[str, bool], text: str
-) -> None:
+def test_declare_again_differently(channel: Channel, names: Names, change: dict[str, bool], text: str) -> None:
     name = channel.queue(names.queue(), exclusive=False, durable=True)
     flags = {"durable": True, "auto_delete": False, **change}
     channel.expect_refused(

@@ -79,9 +79,7 @@ def test_exchange_to_exchange(channel: Channel, queue: str, exchanges: Callable[
     assert channel.bodies(queue) == []
 
 
-def test_exchange_to_exchange_with_arguments(
-    channel: Channel, queue: str, exchanges: Callable[..., list[str]]
-) -> None:
+def test_exchange_to_exchange_with_arguments(channel: Channel, queue: str, exchanges: Callable[..., list[str]]) -> None:
     first, second = exchanges("headers", "fanout")
     channel.call(ExchangeBind(source=first, destination=second, arguments={"a": 1}))
     channel.bind(queue, second)
@@ -150,10 +148,7 @@ def test_copies(
     def named(key: Any) -> Any:
         return queues[int(key)] if str(key).isdigit() and isinstance(key, str) else key
 
-    sent = {
-        name: [named(key) for key in keys] if isinstance(keys, list) else keys
-        for name, keys in headers.items()
-    }
+    sent = {name: [named(key) for key in keys] if isinstance(keys, list) else keys for name, keys in headers.items()}
     channel.publish(queues[0], b"x", exchange=exchange, headers=sent)
     for number, queue in enumerate(queues):
         found = channel.drain(queue)
@@ -195,9 +190,7 @@ def test_alternate_exchange_takes_what_found_no_queue(
     channel.publish("other", b"2", exchange=first, mandatory=True)
     assert channel.bodies(routed) == [b"1"]
     found = channel.drain(unrouted)
-    assert [(message.body, message.exchange, message.routing_key) for message in found] == [
-        (b"2", first, "other")
-    ]
+    assert [(message.body, message.exchange, message.routing_key) for message in found] == [(b"2", first, "other")]
 
 
 def test_alternate_exchanges_in_a_chain(channel: Channel, names: Names, queue: str) -> None:

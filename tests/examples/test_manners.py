@@ -44,9 +44,9 @@ def test_without_a_broker_one_sentence_says_so(programs: Programs, closed_port_u
     for program in started:
         assert program.exit_code() == 1, program.transcript()
         (sentence,) = program.lines
-        assert re.fullmatch(
-            r"No broker \(\w+\): is the broker running\? start it with `make run`", sentence
-        ), program.transcript()
+        assert re.fullmatch(r"No broker \(\w+\): is the broker running\? start it with `make run`", sentence), (
+            program.transcript()
+        )
 
 
 def test_ctrl_c_ends_a_script_quietly(programs: Programs, library: str) -> None:

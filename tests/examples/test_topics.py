@@ -16,9 +16,7 @@ PATTERNS = {
 
 
 def test_a_subscriber_gets_exactly_the_keys_that_match(programs: Programs, library: str) -> None:
-    subscribers = {
-        patterns: programs.start(f"{library}/topics/receive_logs.py", *patterns) for patterns in PATTERNS
-    }
+    subscribers = {patterns: programs.start(f"{library}/topics/receive_logs.py", *patterns) for patterns in PATTERNS}
     for subscriber in subscribers.values():
         subscriber.expect("Waiting for lines with a key like")
     for key in KEYS:

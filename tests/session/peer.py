@@ -53,9 +53,7 @@ def everybody() -> User:
     return User("guest", (), {"/": Permission(".*", ".*", ".*")}, False)
 
 
-def encode(
-    channel: int, method: Method, body: bytes | None = None, properties: BasicProperties | None = None
-) -> bytes:
+def encode(channel: int, method: Method, body: bytes | None = None, properties: BasicProperties | None = None) -> bytes:
     """The frames of a method, and of its content if there is a body."""
     writer = FrameWriter()
     writer.frame_max = FRAME_MAX

@@ -36,9 +36,7 @@ def cut_up(data: bytes) -> list[tuple[int, int, bytes]]:
 
 
 @given(PROPERTIES, st.binary(max_size=500), st.sampled_from([0, 20, 100]), st.integers(0, 0xFFFF))
-def test_only_the_channel_is_rewritten(
-    properties: BasicProperties, body: bytes, frame_max: int, channel: int
-) -> None:
+def test_only_the_channel_is_rewritten(properties: BasicProperties, body: bytes, frame_max: int, channel: int) -> None:
     content = make_content(properties.encode(), body, frame_max)
     before, after = cut_up(content), cut_up(written(content, channel, 0))
     assert [(kind, payload) for kind, _, payload in after] == [(kind, payload) for kind, _, payload in before]

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from leveret.wire import fields
 from leveret.wire.fields import MAX_DEPTH, DecodeError, Field, Table, decode_table, table_bytes
 
-KEYS = st.text(max_size=20).filter(lambda text: len(text.encode("utf-8", "surrogatepass")) <= 255).map(
-    lambda text: text.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
+KEYS = (
+    st.text(max_size=20)
+    .filter(lambda text: len(text.encode("utf-8", "surrogatepass")) <= 255)
+    .map(lambda text: text.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"))
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from librt.strings import BytesWriter
 
 from leveret.wire.constants import PROTOCOL_HEADER
 from leveret.wire.content import make_content, write_content
@@ -22,7 +23,6 @@ from leveret.wire.methods import (
 from leveret.wire.properties import BasicProperties
 from leveret.wire.reader import FrameReader
 from leveret.wire.writer import HEARTBEAT, FrameWriter
-from librt.strings import BytesWriter
 
 METHODS: list[tuple[str, int, Method]] = [
     ("01 00 00 00 00 00 0c 00 0a 00 1e 07 ff 00 02 00 00 00 3c ce", 0, ConnectionTune(2047, 131072, 60)),
@@ -71,8 +71,7 @@ def test_content() -> None:
     out = BytesWriter()
     write_content(out, make_content(properties.encode(), b"hello"), 1, 0)
     assert out.getvalue() == bytes.fromhex(
-        "02 00 01 00 00 00 0f 00 3c 00 00 00 00 00 00 00 00 00 05 10 00 02 ce"
-        "03 00 01 00 00 00 05 68 65 6c 6c 6f ce"
+        "02 00 01 00 00 00 0f 00 3c 00 00 00 00 00 00 00 00 00 05 10 00 02 ce03 00 01 00 00 00 05 68 65 6c 6c 6f ce"
     )
 
 

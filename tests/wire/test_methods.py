@@ -18,9 +18,7 @@ from leveret.wire.methods import Method, QueueDeclare, decode
 from tests.wire.test_fields import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CLASSES: list[type[Method]] = [
-    getattr(methods, name) for name in methods.__all__ if name not in ("Method", "decode")
-]
+CLASSES: list[type[Method]] = [getattr(methods, name) for name in methods.__all__ if name not in ("Method", "decode")]
 SHORT = st.text(max_size=40)
 BYTES = st.binary(max_size=60)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +38,7 @@ def read(reader: FrameReader, piece: bytes) -> list[Frame]:
 def cut(data: bytes, cuts: list[int]) -> list[bytes]:
     """The stream in pieces."""
     places = [0, *sorted(place % (len(data) + 1) for place in cuts), len(data)]
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(places)]
 
 
 @given(FRAMES, st.lists(st.integers(0, 2000), max_size=20))

@@ -14,9 +14,7 @@ AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/")
 QUEUE = "pika.hello"
 
 
-def on_message(
-    channel: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes
-) -> None:
+def on_message(channel: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
     """Print one message; pika calls this for each delivery."""
     print(f"Received: {body.decode()}")
 

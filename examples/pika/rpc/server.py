@@ -32,9 +32,7 @@ def serve(connection: pika.BlockingConnection, delay_s: float) -> None:
     channel.queue_declare(REQUEST_QUEUE, durable=True, auto_delete=True)
     channel.basic_qos(prefetch_count=1)
 
-    def on_request(
-        channel: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes
-    ) -> None:
+    def on_request(channel: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         if not body.isdigit() or properties.reply_to is None:
             # Never requeue what nobody can read: it would come back for ever, to one server after another.
             channel.basic_reject(method.delivery_tag, requeue=False)

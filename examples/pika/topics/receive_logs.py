@@ -14,9 +14,7 @@ AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/")
 EXCHANGE = "pika.logs_by_topic"
 
 
-def on_line(
-    channel: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes
-) -> None:
+def on_line(channel: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
     """Print one log line and its key."""
     print(f"Received {method.routing_key}: {body.decode()}")
 

@@ -26,9 +26,7 @@ def main() -> None:
         channel = connection.channel()
         # A task needs both to survive a restart: a durable queue, and a message marked persistent.
         channel.queue_declare(QUEUE, durable=True)
-        persistent = pika.BasicProperties(
-            delivery_mode=pika.DeliveryMode.Persistent, content_type="application/json"
-        )
+        persistent = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent, content_type="application/json")
         for number in range(1, options.count + 1):
             task = {"title": f"{options.title} #{number}", "seconds": options.seconds}
             channel.basic_publish("", QUEUE, json.dumps(task).encode(), persistent)

@@ -15,9 +15,7 @@ AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/")
 QUEUE = "pika.tasks"
 
 
-def on_task(
-    channel: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes
-) -> None:
+def on_task(channel: BlockingChannel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
     """Do one task, then acknowledge it."""
     task = json.loads(body)
     # redelivered: somebody got this task before and did not acknowledge it; part of it may be done already.

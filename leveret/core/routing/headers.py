@@ -59,7 +59,8 @@ class HeadersRouter(Router):
             return
         if mode.kind != LONGSTR:
             raise AmqpError(
-                PRECONDITION_FAILED, f"Invalid x-match field type {mode.type_name} (value {mode.value!r}); expected longstr"
+                PRECONDITION_FAILED,
+                f"Invalid x-match field type {mode.type_name} (value {mode.value!r}); expected longstr",
             )
         if mode.text not in MODES:
             raise AmqpError(

@@ -8,13 +8,17 @@ Source: rabbit_exchange_type_topic.erl.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from leveret.core.errors import AmqpError
 from leveret.core.routing.router import Router
+from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import Table
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Binding
+
+MAX_ANY_WORDS: Final = 2  # `#` in one binding key
 
 
 class Node:
@@ -63,6 +67,13 @@ class TopicRouter(Router):
 
     def __init__(self) -> None:
         self._root = Node(False)
+
+    def check(self, key: str, arguments: Table) -> None:
+        """Refuse a key with more than two `#`, as RabbitMQ does. Raises: AmqpError 406."""
+        count = split(key).count("#")
+        if count > MAX_ANY_WORDS:
+            text = f"Topic binding key '{key}' uses {count} '#' wildcards, at most {MAX_ANY_WORDS} are allowed"
+            raise AmqpError(PRECONDITION_FAILED, text)
 
     def add(self, binding: Binding) -> None:
         """A new binding."""

@@ -1,4 +1,4 @@
-"""Class 50, queue. Made by tools/gen_methods.py from spec/methods.toml; not for editing."""
+"""Class 50, queue. Made by tools/gen_methods.py; not for editing."""
 
 from __future__ import annotations
 

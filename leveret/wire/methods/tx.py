@@ -1,4 +1,4 @@
-"""Class 90, tx. Made by tools/gen_methods.py from spec/methods.toml; not for editing."""
+"""Class 90, tx. Made by tools/gen_methods.py; not for editing."""
 
 from __future__ import annotations
 

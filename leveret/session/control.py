@@ -1,0 +1,90 @@
+"""Frames that belong to no open channel: methods on channel 0, channel.open, heartbeats, and what is no frame at all.
+
+Each function takes the reader's current frame for one connection, and raises AmqpError for what has no place there.
+Source: rabbit_reader.erl handle_frame, handle_method0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.core.errors import AmqpError
+from leveret.session.channel import Channel, decode_method
+from leveret.session.handshake import DONE
+from leveret.wire.constants import (
+    CHANNEL_ERROR,
+    FRAME_ERROR,
+    FRAME_HEARTBEAT,
+    FRAME_METHOD,
+    NOT_ALLOWED,
+    UNEXPECTED_FRAME,
+)
+from leveret.wire.methods import (
+    ChannelOpen,
+    ChannelOpenOk,
+    ConnectionClose,
+    ConnectionCloseOk,
+    ConnectionUpdateSecret,
+    ConnectionUpdateSecretOk,
+)
+from leveret.wire.reader import FrameReader, octets
+
+if TYPE_CHECKING:
+    from leveret.session.connection import Connection
+
+
+def other_frame(connection: Connection, reader: FrameReader) -> None:
+    """A heartbeat, or a frame of no known type."""
+    if reader.kind != FRAME_HEARTBEAT:
+        raise unknown_frame(connection, reader)
+    if reader.channel != 0:
+        raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
+    if reader.start != reader.stop:
+        raise unknown_frame(connection, reader)
+
+
+def unknown_frame(connection: Connection, reader: FrameReader) -> AmqpError:
+    """What a frame that makes no sense is answered with; nothing is read after it."""
+    connection.deaf = True
+    return AmqpError(FRAME_ERROR, f"type {reader.kind}, {octets(reader.payload())}: unknown_frame")
+
+
+def channel_zero(connection: Connection, reader: FrameReader) -> None:
+    """A frame on channel 0."""
+    if reader.kind != FRAME_METHOD:
+        raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
+    method = decode_method(connection, reader.payload())
+    if isinstance(method, ConnectionCloseOk) and connection.closing:
+        connection.finish("closed by us")
+    elif isinstance(method, ConnectionClose) and connection.handshake.state == DONE:
+        connection.release()
+        connection.writer.method(0, ConnectionCloseOk())
+        connection.finish("closed by the client")
+    elif connection.closing:
+        pass
+    elif connection.handshake.state != DONE:
+        connection.handshake.method(method)
+    elif isinstance(method, ConnectionUpdateSecret):
+        connection.writer.method(0, ConnectionUpdateSecretOk())
+        connection.wake()
+    else:
+        raise AmqpError(CHANNEL_ERROR, "unexpected method in connection state running")
+
+
+def open_channel(connection: Connection, number: int, reader: FrameReader) -> None:
+    """A frame on a channel that is not open: only channel.open is right."""
+    if connection.handshake.state != DONE:
+        connection.method_id = 0
+        raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
+    method = decode_method(connection, reader.payload()) if reader.kind == FRAME_METHOD else None
+    if method is None:
+        raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
+    if not isinstance(method, ChannelOpen):
+        raise AmqpError(CHANNEL_ERROR, "expected 'channel.open'")
+    if len(connection.channels) >= connection.channel_max:
+        connection.method_id = 0
+        text = f"number of channels opened ({len(connection.channels)}) has reached the negotiated channel_max"
+        raise AmqpError(NOT_ALLOWED, f"{text} ({connection.channel_max})")
+    connection.channels[number] = Channel(connection, number)
+    connection.writer.method(number, ChannelOpenOk())
+    connection.wake()

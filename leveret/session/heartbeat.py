@@ -1,0 +1,69 @@
+"""Heartbeat: shows the client that we live, and notices when it does not.
+
+We send one when nothing else was sent for half the interval, and give up when nothing at all was received in two
+checks in a row, one interval apart. Source: rabbit_heartbeat.erl.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.core.clock import Timed
+from leveret.wire.writer import HEARTBEAT
+
+if TYPE_CHECKING:
+    from leveret.session.connection import Connection
+
+SEND: Final = 1  # timer tokens
+CHECK: Final = 2
+
+
+class Heartbeat(Timed):
+    """Of one connection. sent_ms: when something was last sent; has_received: whether anything came since the check."""
+
+    __slots__ = ("_connection", "_idle_checks", "_interval_ms", "has_received", "sent_ms")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._interval_ms = 0
+        self._idle_checks = 0
+        self.sent_ms = 0
+        self.has_received = False
+
+    def start(self, interval_s: int) -> None:
+        """Begin, with what the client has chosen; 0 for no heartbeats."""
+        if interval_s:
+            self._interval_ms = interval_s * 1000
+            broker = self._connection.broker
+            broker.timers.call_at(broker.clock.now_ms + self._interval_ms // 2, self, SEND)
+            broker.timers.call_at(broker.clock.now_ms + self._interval_ms, self, CHECK)
+
+    def on_timer(self, token: int) -> None:
+        """Time to send, or to look."""
+        if self._connection.finished:
+            return
+        if token == SEND:
+            self._send()
+        else:
+            self._check()
+
+    def _send(self) -> None:
+        connection = self._connection
+        now_ms = connection.broker.clock.now_ms
+        due_ms = self.sent_ms + self._interval_ms // 2
+        if due_ms <= now_ms:
+            connection.writer.raw(HEARTBEAT)
+            connection.wake()
+            due_ms = now_ms + self._interval_ms // 2
+        connection.broker.timers.call_at(due_ms, self, SEND)
+
+    def _check(self) -> None:
+        """The second idle check in a row ends the connection; a pause of ours does not count against the client."""
+        connection = self._connection
+        self._idle_checks = 0 if self.has_received or connection.is_paused else self._idle_checks + 1
+        self.has_received = False
+        if self._idle_checks >= 2:
+            connection.finish(f"missed heartbeats from client, timeout: {self._interval_ms // 1000}s")
+        else:
+            broker = connection.broker
+            broker.timers.call_at(broker.clock.now_ms + self._interval_ms, self, CHECK)

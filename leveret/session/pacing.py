@@ -1,0 +1,73 @@
+"""Pacing: one publisher's credit for queues that lag behind, and its pauses. The rule stands in core/pace.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypy_extensions import i64
+
+from leveret.core.pace import CREDIT, LAG, MAX_PATIENCE_MS, PATIENCE_MS, PROGRESS, Paced
+from leveret.core.queue import Queue
+
+if TYPE_CHECKING:
+    from leveret.session.connection import Connection
+
+
+class Pacing(Paced):
+    """Of one connection."""
+
+    __slots__ = ("_connection", "_credit", "_delivered", "_look_again_ms", "_queue", "_since_ms")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._credit: i64 = CREDIT
+        self._queue: Queue | None = None  # what a pause waits for
+        self._since_ms = 0
+        self._look_again_ms = 0
+        self._delivered: i64 = 0  # by the queue, at the last look
+
+    def spend(self, count: i64) -> None:
+        """So many messages were published in this read. Called before the queues are pumped."""
+        self._credit -= count
+        if self._credit > 0:
+            return
+        self._credit = CREDIT
+        broker = self._connection.broker
+        for queue in broker.dirty:
+            if len(queue.ready) > LAG and len(queue.consumers):
+                self._queue = queue
+                self._since_ms = broker.clock.now_ms
+                queue.pace.wait(self, queue.delivered, CREDIT if count < CREDIT else count)
+                self._be_patient(queue)
+                self._connection.set_paused(True)
+                return
+
+    def resume(self) -> None:
+        """The queue has delivered enough."""
+        self._queue = None
+        self._connection.set_paused(False)
+
+    def stop(self) -> None:
+        """The connection ends."""
+        if self._queue is not None:
+            self._queue.pace.leave(self)
+            self._queue = None
+
+    def on_timer(self, token: int) -> None:
+        """Go on reading, unless the queue is being emptied quickly and the pause is not too long already."""
+        queue = self._queue
+        now_ms = self._connection.broker.clock.now_ms
+        if queue is None or now_ms < self._look_again_ms:
+            return
+        is_quick = queue.delivered - self._delivered >= PROGRESS
+        if is_quick and not queue.deleted and now_ms - self._since_ms < MAX_PATIENCE_MS:
+            self._be_patient(queue)
+        else:
+            queue.pace.leave(self)
+            self.resume()
+
+    def _be_patient(self, queue: Queue) -> None:
+        broker = self._connection.broker
+        self._delivered = queue.delivered
+        self._look_again_ms = broker.clock.now_ms + PATIENCE_MS
+        broker.timers.call_at(self._look_again_ms, self)

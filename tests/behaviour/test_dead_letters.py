@@ -1,0 +1,312 @@
+"""Dead letters: why messages die, where they go, and what their headers then say."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from .codec import Typed
+from .conftest import Names
+from .methods import QueueDelete, QueuePurge
+from .methods_basic import BasicAck, BasicGetOk, BasicNack, BasicReject
+from .peer import Channel
+
+
+@pytest.fixture
+def dead(channel: Channel, names: Names) -> str:
+    """The queue where dead letters end."""
+    return channel.queue(names.plain())
+
+
+@pytest.fixture
+def source(channel: Channel, names: Names, dead: str) -> str:
+    """A queue whose dead letters go to `dead` by way of the default exchange."""
+    return channel.queue(names.plain(), x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
+
+
+def deaths(message: BasicGetOk) -> list[dict[str, Any]]:
+    """Return x-death."""
+    found: list[dict[str, Any]] = (message.properties.headers or {})["x-death"]
+    return found
+
+
+def reject(channel: Channel, queue: str) -> BasicGetOk:
+    """Get a message and let it die."""
+    channel.expect_ready(queue, 1)
+    message = channel.get(queue)
+    channel.send(BasicReject(delivery_tag=message.delivery_tag))
+    return message
+
+
+def dead_letter(channel: Channel, dead: str) -> BasicGetOk:
+    """Wait for a dead letter and get it."""
+    channel.expect_ready(dead, 1)
+    return channel.get(dead, no_ack=True)
+
+
+def die_by_reject(channel: Channel, queue: str) -> None:
+    """Reject the only message."""
+    channel.send(BasicReject(delivery_tag=channel.get(queue).delivery_tag))
+
+
+def die_by_nack(channel: Channel, queue: str) -> None:
+    """Refuse the only message with basic.nack."""
+    channel.send(BasicNack(delivery_tag=channel.get(queue).delivery_tag))
+
+
+def die_by_nack_multiple(channel: Channel, queue: str) -> None:
+    """Refuse everything with basic.nack."""
+    channel.get(queue)
+    channel.send(BasicNack(multiple=True))
+
+
+@pytest.mark.parametrize("die", [die_by_reject, die_by_nack, die_by_nack_multiple])
+def test_rejected(channel: Channel, source: str, dead: str, die: Any) -> None:
+    channel.publish(source, b"x", content_type="text/plain", headers={"own": 1}, delivery_mode=2)
+    die(channel, source)
+    letter = dead_letter(channel, dead)
+    assert (letter.body, letter.exchange, letter.routing_key) == (b"x", "", dead)
+    assert (letter.properties.content_type, letter.properties.delivery_mode) == ("text/plain", 2)
+    headers = dict(letter.properties.headers or {})
+    (death,) = headers.pop("x-death")
+    assert abs(death.pop("time") - time.time()) < 10
+    assert death == {
+        "count": 1,
+        "reason": "rejected",
+        "queue": source,
+        "exchange": "",
+        "routing-keys": [source],
+    }
+    assert headers == {
+        "own": 1,
+        "x-first-death-exchange": "",
+        "x-first-death-queue": source,
+        "x-first-death-reason": "rejected",
+        "x-last-death-exchange": "",
+        "x-last-death-queue": source,
+        "x-last-death-reason": "rejected",
+    }
+
+
+def test_types_of_the_header(channel: Channel, source: str, dead: str) -> None:
+    channel.publish(source, b"x", expiration="600000")
+    reject(channel, source)
+    tag, ((_, death),) = dead_letter(channel, dead).properties.typed_headers["x-death"]
+    assert tag == "A"
+    assert {name: value.tag for name, value in death.items()} == {
+        "original-expiration": "S",
+        "count": "l",
+        "reason": "S",
+        "queue": "S",
+        "time": "T",
+        "exchange": "S",
+        "routing-keys": "A",
+    }
+    assert death["routing-keys"].value == [Typed("S", source)]
+
+
+def test_expired(channel: Channel, names: Names, dead: str) -> None:
+    queue = channel.queue(names.plain(), x_message_ttl=20, x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
+    channel.publish(queue, b"1", b"2")
+    channel.expect_ready(dead, 2)
+    found = channel.drain(dead)
+    assert [message.body for message in found] == [b"1", b"2"]
+    assert [deaths(message)[0]["reason"] for message in found] == ["expired"] * 2
+    assert "original-expiration" not in deaths(found[0])[0]
+
+
+def test_expiration_is_removed_and_remembered(channel: Channel, source: str, dead: str) -> None:
+    channel.publish(source, b"x", expiration="20")
+    letter = dead_letter(channel, dead)
+    assert letter.properties.expiration is None
+    assert deaths(letter)[0]["original-expiration"] == "20"
+    assert deaths(letter)[0]["reason"] == "expired"
+
+
+def test_expiration_is_removed_from_rejected_messages_too(channel: Channel, source: str, dead: str) -> None:
+    channel.publish(source, b"x", expiration="600000")
+    reject(channel, source)
+    letter = dead_letter(channel, dead)
+    assert letter.properties.expiration is None
+    assert deaths(letter)[0]["original-expiration"] == "600000"
+
+
+@pytest.mark.parametrize("limit", [{"x_max_length": 2}, {"x_max_length_bytes": 2}], ids=str)
+def test_too_many(channel: Channel, names: Names, dead: str, limit: dict[str, Any]) -> None:
+    queue = channel.queue(names.plain(), x_dead_letter_exchange="", x_dead_letter_routing_key=dead, **limit)
+    channel.publish(queue, b"1", b"2", b"3", b"4")
+    channel.expect_ready(dead, 2)
+    assert channel.bodies(queue) == [b"3", b"4"]
+    found = channel.drain(dead)
+    assert [(message.body, deaths(message)[0]["reason"]) for message in found] == [
+        (b"1", "maxlen"),
+        (b"2", "maxlen"),
+    ]
+
+
+def test_reject_publish_dlx(channel: Channel, names: Names, dead: str) -> None:
+    queue = channel.queue(
+        names.plain(),
+        x_max_length=1,
+        x_overflow="reject-publish-dlx",
+        x_dead_letter_exchange="",
+        x_dead_letter_routing_key=dead,
+    )
+    channel.confirm()
+    channel.confirmed(queue, b"1")
+    channel.publish(queue, b"2")
+    channel.expect(BasicNack)
+    letter = dead_letter(channel, dead)
+    assert (letter.body, deaths(letter)[0]["reason"]) == (b"2", "maxlen")
+
+
+def test_key_stays_where_none_is_set(channel: Channel, names: Names, dead: str) -> None:
+    exchange = channel.exchange(names.exchange(), "topic")
+    channel.bind(dead, exchange, "#")
+    queue = channel.queue(names.plain(), x_dead_letter_exchange=exchange)
+    channel.bind(queue, "amq.direct", f"{queue}.key")
+    channel.publish(f"{queue}.key", b"x", exchange="amq.direct")
+    reject(channel, queue)
+    letter = dead_letter(channel, dead)
+    assert (letter.exchange, letter.routing_key) == (exchange, f"{queue}.key")
+    death = deaths(letter)[0]
+    assert (death["exchange"], death["routing-keys"]) == ("amq.direct", [f"{queue}.key"])
+
+
+def test_copies_keep_their_keys(channel: Channel, names: Names) -> None:
+    exchange = channel.exchange(names.exchange(), "direct")
+    ends = [channel.queue() for _ in range(3)]
+    queue = channel.queue(names.plain(), x_dead_letter_exchange=exchange)
+    for end, key in zip(ends, (queue, "cc", "bcc"), strict=True):
+        channel.bind(end, exchange, key)
+    channel.publish(queue, b"x", headers={"CC": ["cc"], "BCC": ["bcc"]})
+    reject(channel, queue)
+    for end in ends:
+        letter = dead_letter(channel, end)
+        assert letter.routing_key == queue
+        assert (letter.properties.headers or {}).get("CC") == ["cc"]
+        assert "BCC" not in (letter.properties.headers or {})
+        assert deaths(letter)[0]["routing-keys"] == [queue, "cc"]
+
+
+def test_no_exchange_no_letter(channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.plain(), x_dead_letter_exchange=names.plain())
+    channel.publish(queue, b"x")
+    reject(channel, queue)
+    assert channel.bodies(queue) == []
+
+
+def test_unroutable_letters_are_lost(channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.plain(), x_dead_letter_exchange="amq.direct")
+    channel.publish(queue, b"x", mandatory=True)
+    reject(channel, queue)
+    channel.expect_silence()
+
+
+def test_exchange_is_looked_up_at_death(channel: Channel, names: Names, dead: str) -> None:
+    exchange = names.exchange()
+    queue = channel.queue(names.plain(), x_dead_letter_exchange=exchange)
+    channel.publish(queue, b"x")
+    channel.bind(dead, channel.exchange(exchange, "fanout"))
+    reject(channel, queue)
+    assert dead_letter(channel, dead).exchange == exchange
+
+
+def test_only_rejected_messages_die(channel: Channel, source: str, dead: str) -> None:
+    channel.publish(source, *[b"x"] * 5)
+    for _ in range(2):
+        channel.get(source)
+    channel.send(BasicAck(delivery_tag=1), BasicNack(delivery_tag=2, requeue=True))
+    channel.get(source, no_ack=True)
+    channel.call(QueuePurge(queue=source))
+    channel.call(QueueDelete(queue=source))
+    channel.expect_silence()
+    assert channel.ready(dead) == 0
+
+
+def test_second_queue_comes_first_in_the_header(channel: Channel, names: Names, dead: str) -> None:
+    second = channel.queue(names.plain(), x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
+    first = channel.queue(names.plain(), x_dead_letter_exchange="", x_dead_letter_routing_key=second)
+    channel.publish(first, b"x")
+    for queue in (first, second):
+        reject(channel, queue)
+    letter = dead_letter(channel, dead)
+    assert [(death["queue"], death["count"]) for death in deaths(letter)] == [(second, 1), (first, 1)]
+    assert deaths(letter)[0]["routing-keys"] == [second]
+    headers = letter.properties.headers or {}
+    assert (headers["x-first-death-queue"], headers["x-last-death-queue"]) == (first, second)
+
+
+def test_same_death_again_is_counted(channel: Channel, names: Names) -> None:
+    name = names.plain()
+    queue = channel.queue(name, x_dead_letter_exchange="", x_dead_letter_routing_key=name)
+    channel.publish(queue, b"x")
+    for _ in range(3):
+        reject(channel, queue)
+    channel.expect_ready(queue, 1)
+    (death,) = deaths(channel.get(queue))
+    assert (death["count"], death["reason"], death["routing-keys"]) == (3, "rejected", [queue])
+
+
+def test_other_reason_is_another_death(channel: Channel, names: Names) -> None:
+    name, back = names.plain(), names.plain()
+    queue = channel.queue(name, x_dead_letter_exchange="", x_dead_letter_routing_key=back)
+    channel.queue(back, x_dead_letter_exchange="", x_dead_letter_routing_key=name)
+    channel.publish(queue, b"x", expiration="10")
+    reject(channel, back)
+    reject(channel, queue)
+    reject(channel, back)
+    channel.expect_ready(queue, 1)
+    found = [(death["queue"], death["reason"], death["count"]) for death in deaths(channel.get(queue))]
+    assert found == [(back, "rejected", 2), (queue, "rejected", 1), (queue, "expired", 1)]
+
+
+def test_cycle_without_a_rejection_ends(channel: Channel, names: Names) -> None:
+    name, other = names.plain(), names.plain()
+    channel.queue(name, x_message_ttl=10, x_dead_letter_exchange="", x_dead_letter_routing_key=other)
+    channel.queue(other, x_message_ttl=10, x_dead_letter_exchange="", x_dead_letter_routing_key=name)
+    channel.publish(name, b"x")
+    channel.expect_silence(0.2)
+    assert (channel.ready(name), channel.ready(other)) == (0, 0)
+
+
+def test_cycle_of_one_queue_without_a_rejection_ends(channel: Channel, names: Names) -> None:
+    name = names.plain()
+    channel.queue(name, x_max_length=1, x_dead_letter_exchange="", x_dead_letter_routing_key=name)
+    channel.publish(name, b"1", b"2")
+    channel.expect_silence()
+    assert channel.bodies(name) == [b"2"]
+
+
+def test_retry_by_waiting_queue(channel: Channel, names: Names) -> None:
+    work, wait = names.plain(), names.plain()
+    channel.queue(work, x_dead_letter_exchange="", x_dead_letter_routing_key=wait)
+    channel.queue(wait, x_message_ttl=20, x_dead_letter_exchange="", x_dead_letter_routing_key=work)
+    channel.publish(work, b"x")
+    for _ in range(3):
+        reject(channel, work)
+    channel.expect_ready(work, 1)
+    found = [(death["queue"], death["reason"], death["count"]) for death in deaths(channel.get(work))]
+    assert found == [(wait, "expired", 3), (work, "rejected", 3)]
+
+
+def test_letters_reach_every_queue_of_a_fanout(channel: Channel, names: Names) -> None:
+    exchange = channel.exchange(names.exchange(), "fanout")
+    ends = [channel.queue() for _ in range(3)]
+    for end in ends:
+        channel.bind(end, exchange)
+    queue = channel.queue(names.plain(), x_dead_letter_exchange=exchange)
+    channel.publish(queue, b"x")
+    reject(channel, queue)
+    assert [dead_letter(channel, end).body for end in ends] == [b"x"] * 3
+
+
+def test_order_of_the_letters(channel: Channel, source: str, dead: str) -> None:
+    channel.publish(source, *[b"%d" % i for i in range(20)])
+    for _ in range(20):
+        channel.get(source)
+    channel.send(BasicNack(multiple=True))
+    channel.expect_ready(dead, 20)
+    assert channel.bodies(dead) == [b"%d" % i for i in range(20)]

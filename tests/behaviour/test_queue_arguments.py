@@ -1,0 +1,194 @@
+"""Arguments of queue.declare: which values are taken, how others are refused, and when two are equal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .codec import Timestamp, Typed
+from .conftest import Names
+from .methods import QueueDeclare
+from .peer import Channel
+
+TEN_YEARS_MS = 315_360_000_000
+
+TAKEN: list[dict[str, Any]] = [
+    {"x-message-ttl": 0},
+    {"x-message-ttl": TEN_YEARS_MS},
+    {"x-message-ttl": Typed("B", 255)},
+    {"x-message-ttl": Typed("u", 60000)},
+    {"x-expires": 1000},
+    {"x-expires": TEN_YEARS_MS},
+    {"x-max-length": 0},
+    {"x-max-length": 2**63 - 1},
+    {"x-max-length-bytes": 0},
+    {"x-max-priority": 0},
+    {"x-max-priority": 255},
+    {"x-dead-letter-exchange": ""},
+    {"x-dead-letter-exchange": "behaviour-missing"},
+    {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "k"},
+    {"x-overflow": "drop-head"},
+    {"x-overflow": "reject-publish"},
+    {"x-overflow": "reject-publish-dlx"},
+    {"x-single-active-consumer": True},
+    {"x-single-active-consumer": False},
+    {"x-queue-type": "classic"},
+    {"x-queue-version": 2},
+    {"x-queue-mode": "lazy"},
+    {"x-queue-leader-locator": "client-local"},
+    {"x-queue-leader-locator": "balanced"},
+    {"x-ha-policy": "all"},
+    {"x-behaviour": "anything", "behaviour": {"really": ["anything", None]}},
+]
+
+INTEGER = '"expected integer, got {}"'
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    *[
+        ({name: value}, reason)
+        for name in ("x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-max-priority")
+        for value, reason in [
+            ("10", INTEGER.format("longstr")),
+            (True, INTEGER.format("bool")),
+            (1.5, INTEGER.format("double")),
+            (None, INTEGER.format("void")),
+            (Timestamp(5), INTEGER.format("timestamp")),
+            (-1, "{value_negative,-1}"),
+        ]
+    ],
+    ({"x-message-ttl": TEN_YEARS_MS + 1}, f"{{value_too_large,{TEN_YEARS_MS + 1}}}"),
+    ({"x-expires": 0}, "{value_zero,0}"),
+    ({"x-expires": TEN_YEARS_MS + 1}, f"{{value_too_large,{TEN_YEARS_MS + 1}}}"),
+    ({"x-max-priority": 256}, "{max_value_exceeded,256}"),
+    ({"x-dead-letter-exchange": "", "x-dead-letter-routing-key": 5}, "{unacceptable_type,signedint}"),
+    ({"x-dead-letter-routing-key": "k"}, "routing_key_but_no_dlx_defined"),
+    ({"x-overflow": "behaviour"}, "invalid_overflow"),
+    ({"x-overflow": 5}, "{unacceptable_type,signedint}"),
+    ({"x-single-active-consumer": "true"}, "{unacceptable_type,longstr}"),
+    ({"x-single-active-consumer": 1}, "{unacceptable_type,signedint}"),
+    ({"x-queue-type": "behaviour"}, "\"unsupported queue type 'behaviour'\""),
+    ({"x-queue-type": "Classic"}, "\"unsupported queue type 'Classic'\""),
+    ({"x-queue-type": 5}, "{unacceptable_type,signedint}"),
+    ({"x-queue-version": 3}, "\"unsupported queue version '3'\""),
+    ({"x-queue-version": "2"}, INTEGER.format("longstr")),
+    ({"x-queue-leader-locator": "behaviour"}, "invalid_queue_locator_arg"),
+    ({"x-queue-leader-locator": 5}, "{unacceptable_type,signedint}"),
+]
+
+OF_OTHER_QUEUE_TYPES = [
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-initial-cluster-size",
+    "x-delivery-limit",
+    "x-quorum-initial-group-size",
+    "x-dead-letter-strategy",
+    "x-max-in-memory-length",
+    "x-consumer-timeout",
+]
+
+
+def declare(name: str, arguments: dict[str, Any]) -> QueueDeclare:
+    """Return the declaration of an exclusive queue with arguments."""
+    return QueueDeclare(queue=name, exclusive=True, arguments=arguments)
+
+
+@pytest.mark.parametrize("arguments", TAKEN, ids=str)
+def test_taken(channel: Channel, names: Names, arguments: dict[str, Any]) -> None:
+    name = names.plain()
+    for _ in range(2):
+        channel.call(declare(name, arguments))
+
+
+@pytest.mark.parametrize(("arguments", "reason"), REFUSED, ids=str)
+def test_refused(channel: Channel, names: Names, arguments: dict[str, Any], reason: str) -> None:
+    name = names.plain()
+    argument = list(arguments)[-1]
+    text = f"invalid arg '{argument}' for queue '{name}' in vhost '/': {reason}"
+    channel.expect_refused(declare(name, arguments), 406, text)
+
+
+@pytest.mark.parametrize("argument", OF_OTHER_QUEUE_TYPES)
+def test_arguments_of_other_queue_types(channel: Channel, names: Names, argument: str) -> None:
+    name = names.plain()
+    text = f"invalid arg '{argument}' for queue '{name}' in vhost '/' of queue type rabbit_classic_queue"
+    channel.expect_refused(declare(name, {argument: 5}), 406, text)
+
+
+@pytest.mark.parametrize(("value", "type_"), [(5, "signedint"), (b"x", "binary"), (True, "bool")])
+def test_dead_letter_exchange_must_be_a_string(channel: Channel, names: Names, value: Any, type_: str) -> None:
+    name = names.plain()
+    text = f"invalid type '{type_}' for arg 'x-dead-letter-exchange' in queue '{name}' in vhost '/'"
+    channel.expect_refused(declare(name, {"x-dead-letter-exchange": value}), 406, text)
+
+
+# Arguments of the queue, those of the second declaration, and what differs; None: they are equal.
+AGAIN: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
+    ({"x-message-ttl": 10}, {"x-message-ttl": Typed("b", 10)}, None),
+    ({"x-message-ttl": Typed("B", 10)}, {"x-message-ttl": Typed("l", 10)}, None),
+    ({"x-queue-type": "classic"}, {}, None),
+    ({}, {"x-queue-type": "classic"}, None),
+    ({}, {"x-behaviour": 1}, None),
+    ({"x-behaviour": 1}, {"x-behaviour": "two"}, None),
+    (
+        {"x-message-ttl": 10, "x-max-length": 5},
+        {"x-max-length": 5, "x-message-ttl": 10},
+        None,
+    ),
+    (
+        {"x-message-ttl": 10},
+        {"x-message-ttl": 11},
+        "'x-message-ttl' for {}: received '11' but current is '10'",
+    ),
+    (
+        {"x-dead-letter-exchange": "one"},
+        {"x-dead-letter-exchange": "two"},
+        "'x-dead-letter-exchange' for {}: received 'two' but current is 'one'",
+    ),
+    (
+        {},
+        {"x-message-ttl": 10},
+        "'x-message-ttl' for {}: received the value '10' of type 'signedint' but current is none",
+    ),
+    (
+        {},
+        {"x-max-length": Typed("l", 10)},
+        "'x-max-length' for {}: received the value '10' of type 'long' but current is none",
+    ),
+    (
+        {"x-dead-letter-exchange": "one"},
+        {},
+        "'x-dead-letter-exchange' for {}: received none but current is the value 'one' of type 'longstr'",
+    ),
+    (
+        {},
+        {"x-single-active-consumer": True},
+        "'x-single-active-consumer' for {}: received the value 'true' of type 'bool' but current is none",
+    ),
+    (
+        {"x-max-priority": 5},
+        {"x-max-priority": 6},
+        "'x-max-priority' for {}: received '6' but current is '5'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "text"), AGAIN, ids=str)
+def test_declare_again(
+    channel: Channel, names: Names, first: dict[str, Any], second: dict[str, Any], text: str | None
+) -> None:
+    name = names.plain()
+    channel.call(declare(name, first))
+    if text is None:
+        channel.call(declare(name, second))
+        return
+    whole = "inequivalent arg " + text.format(f"queue '{name}' in vhost '/'")
+    channel.expect_refused(declare(name, second), 406, whole)
+
+
+def test_refused_queue_does_not_exist(channel: Channel, names: Names) -> None:
+    name = names.plain()
+    text = f"invalid arg 'x-expires' for queue '{name}' in vhost '/': {{value_zero,0}}"
+    channel.expect_refused(declare(name, {"x-expires": 0}), 406, text)
+    passive = QueueDeclare(queue=name, passive=True)
+    channel.expect_refused(passive, 404, f"no queue '{name}' in vhost '/'")

@@ -1,0 +1,175 @@
+"""Confirms, Unacked and tx: what is settled, under which tag, and in how many frames."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leveret.core.errors import AmqpError
+from leveret.core.message import Message, Stored, address
+from leveret.session.confirms import Confirms
+from leveret.session.unacked import Unacked
+from leveret.store.memory import MemoryLog
+from leveret.wire.content import make_content
+from leveret.wire.methods import (
+    BasicAck,
+    BasicGet,
+    BasicNack,
+    BasicPublish,
+    ConfirmSelect,
+    ConfirmSelectOk,
+    QueueDeclare,
+    QueueDeclareOk,
+    QueueDelete,
+    QueueDeleteOk,
+)
+from leveret.wire.properties import BasicProperties
+from leveret.wire.writer import FrameWriter
+from tests.session.peer import Parser, Peer, make_broker
+
+
+def flushed(confirms: Confirms) -> list[tuple[str, int, bool]]:
+    """What a flush writes."""
+    writer = FrameWriter()
+    confirms.flush(writer, 1)
+    found: list[tuple[str, int, bool]] = []
+    for got in Parser().feed(writer.take()):
+        assert isinstance(got.method, BasicAck | BasicNack)
+        kind = "ack" if isinstance(got.method, BasicAck) else "nack"
+        found.append((kind, got.method.delivery_tag, got.method.multiple))
+    return found
+
+
+def test_one_frame_covers_all_that_is_safe() -> None:
+    confirms = Confirms()
+    tags = [confirms.next() for _ in range(5)]
+    for tag in (2, 1, 3):
+        confirms.confirmed(tag)
+    assert flushed(confirms) == [("ack", 3, True)]
+    assert flushed(confirms) == []
+    confirms.confirmed(5)
+    assert flushed(confirms) == [("ack", 5, False)]
+    confirms.confirmed(4)
+    assert flushed(confirms) == [("ack", 4, False)]
+    assert (tags, len(confirms)) == ([1, 2, 3, 4, 5], 0)
+
+
+def test_a_refused_tag_is_not_covered() -> None:
+    confirms = Confirms()
+    for _ in range(4):
+        confirms.next()
+    for tag in (1, 2, 4):
+        confirms.confirmed(tag)
+    confirms.refused(3)
+    assert flushed(confirms) == [("ack", 2, True), ("ack", 4, False), ("nack", 3, False)]
+
+
+@given(st.lists(st.sampled_from(["next", "ack", "nack", "flush"]), max_size=80), st.data())
+def test_every_tag_is_settled_once_and_rightly(steps: list[str], data: st.DataObject) -> None:
+    confirms = Confirms()
+    open_tags: list[int] = []
+    truth: dict[int, str] = {}
+    told: dict[int, str] = {}
+    for step in [*steps, "flush"]:
+        if step == "next":
+            open_tags.append(confirms.next())
+        elif step == "flush":
+            for kind, tag, multiple in flushed(confirms):
+                covered = [each for each in range(1, tag + 1) if each not in told] if multiple else [tag]
+                assert not told.keys() & set(covered)
+                told.update(dict.fromkeys(covered, kind))
+            assert told == truth
+        elif open_tags:
+            tag = open_tags.pop(data.draw(st.integers(0, len(open_tags) - 1)))
+            truth[tag] = step
+            if step == "ack":
+                confirms.confirmed(tag)
+            else:
+                confirms.refused(tag)
+    assert len(confirms) == len(open_tags)
+
+
+def test_a_durable_message_is_confirmed_when_it_is_durable() -> None:
+    log = MemoryLog(hold=True)
+    peer = Peer(make_broker(log))
+    peer.send(QueueDeclare("q", durable=True))
+    assert peer.got() == []
+    log.release()
+    peer.expect(QueueDeclareOk)
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    properties = BasicProperties()
+    properties.delivery_mode = 2
+    peer.send(BasicPublish("", "q"), b"1", properties)
+    peer.send(BasicPublish("", "q"), b"2")
+    assert peer.expect(BasicAck).delivery_tag == 2
+    log.release()
+    assert peer.expect(BasicAck).delivery_tag == 1
+    peer.send(BasicPublish("", "q"), b"3", properties)
+    peer.send(QueueDelete("q"))
+    assert peer.got() == []
+    log.release()
+    kinds = {type(got.method) for got in peer.got()}
+    assert kinds == {BasicAck, QueueDeleteOk}
+
+
+def test_refused_by_the_log() -> None:
+    log = MemoryLog(hold=True)
+    broker = make_broker(log)
+    peer = Peer(broker)
+    peer.send(QueueDeclare("q", durable=True))
+    log.release()
+    peer.expect(QueueDeclareOk)
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    properties = BasicProperties()
+    properties.delivery_mode = 2
+    for _ in range(2):
+        peer.send(BasicPublish("", "q"), b"x", properties)
+    broker.on_refused(broker.vhosts["/"].queues["q"].queue_id, [1], "disk full")
+    assert peer.expect(BasicNack).delivery_tag == 1
+    log.release()
+    assert peer.expect(BasicAck).delivery_tag == 2
+    peer.send(BasicGet("q"))
+    assert [got.body for got in peer.got()] == [b"x"]
+
+
+# -- Unacked
+
+
+def filled(count: int) -> tuple[Unacked, list[Stored]]:
+    """So many deliveries, tags from 1."""
+    queue = make_broker().vhosts["/"].make_queue("q", False, 0, False, {})
+    message = Message(address("", "q"), make_content(b"\x00\x00", b""), False)
+    unacked = Unacked()
+    stored = [Stored(message, queue, position, False) for position in range(1, count + 1)]
+    for tag, each in enumerate(stored, 1):
+        unacked.add(tag, each)
+    return unacked, stored
+
+
+def test_take_one() -> None:
+    unacked, stored = filled(2)
+    assert unacked.take(2) is stored[1]
+    for tag in (0, 2, 3):
+        with pytest.raises(AmqpError, match=f"unknown delivery tag {tag}") as caught:
+            unacked.take(tag)
+        assert caught.value.code == 406
+    assert len(unacked) == 1
+
+
+def test_take_many() -> None:
+    unacked, stored = filled(5)
+    unacked.take(2)
+    assert unacked.take_up_to(3) == [(1, stored[0]), (3, stored[2])]
+    with pytest.raises(AmqpError, match="unknown delivery tag 3"):
+        unacked.take_up_to(3)
+    assert unacked.take_up_to(0) == [(4, stored[3]), (5, stored[4])]
+    assert unacked.take_up_to(0) == []
+
+
+def test_what_is_given_back_is_in_order_again() -> None:
+    unacked, stored = filled(4)
+    taken = [(tag, unacked.take(tag)) for tag in (3, 1)]
+    unacked.give_back(taken)
+    assert unacked.take_all() == list(enumerate(stored, 1))
+    assert len(unacked) == 0
