@@ -50,7 +50,8 @@ class Recovered:
 class MessageLog(ABC):
     """Where persistent messages rest. Never blocks, never calls its listener from inside a call.
 
-    A message of a queue is named by its position, which the queue gives: increasing per queue, never used again.
+    A message of a queue is named by its position, which the queue gives: they increase, from
+    behind the last one that recover() has found.
     """
 
     @abstractmethod

@@ -18,7 +18,7 @@ from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
 from leveret.core.ports import Confirm
 from leveret.core.ready import PriorityReady, Ready
-from leveret.core.settings import QueueSettings
+from leveret.core.settings import QueueSettings, expiration_error
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
@@ -310,7 +310,7 @@ class Queue(Timed):
     def _read_properties(self, stored: Stored) -> None:
         ttl_ms: i64 = self.settings.message_ttl_ms
         properties = stored.message.properties()
-        if properties.expiration is not None and properties.expiration.isdecimal():
+        if properties.expiration is not None and expiration_error(properties.expiration) is None:
             own_ms: i64 = int(properties.expiration)
             ttl_ms = own_ms if ttl_ms < 0 else min(ttl_ms, own_ms)
         if ttl_ms >= 0:

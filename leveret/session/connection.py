@@ -118,7 +118,7 @@ class Connection(Timed, Sink):
         try:
             if self.handshake.state == HEADER and not self._protocol_header():
                 return
-            while not self.finished and self.handshake.state != LOGIN and reader.next():
+            while not self.finished and not self.deaf and self.handshake.state != LOGIN and reader.next():
                 self._frame(reader)
         except FrameError as error:
             self.method_id = 0
@@ -207,7 +207,8 @@ class Connection(Timed, Sink):
         self.unflushed.clear()
         if self._held_revision and not self.finished:
             return b""
-        self._heartbeat.sent_ms = self.broker.clock.now_ms
+        if self.writer.size():
+            self._heartbeat.sent_ms = self.broker.clock.now_ms
         return self.writer.take()
 
     def flushed(self) -> None:

@@ -59,8 +59,9 @@ class Database:
             text = f"cannot use data directory {directory}: {error.strerror}; choose another with --data-dir"
             raise StoreError(text) from None
         self._live: dict[int, int] = {}  # places that are left, by chunk
-        self._last: dict[int, list[int]] = {}  # by queue: last position in each of its chunks, ascending
-        self._chunks: dict[int, list[int]] = {}  # by queue: the chunks, in step with _last
+        self._first: dict[int, list[int]] = {}  # by queue: first position in each of its chunks, ascending
+        self._last: dict[int, list[int]] = {}  # the same for the last
+        self._chunks: dict[int, list[int]] = {}  # by queue: the chunks, in step with these
         self._next_chunk = 1
 
     def _open(self, path: Path) -> None:
@@ -115,7 +116,20 @@ class Database:
                 for queue_id, position in entry.places:
                     again = not self.was_clean or position <= delivered.get(queue_id, 0)
                     found.append(Recovered(queue_id, position, entry.message, again))
+        self._lower_marks(delivered)
         return found, damage
+
+    def _lower_marks(self, delivered: dict[int, int]) -> None:
+        """A queue goes on behind its last message, so a mark beyond it would speak of messages to come."""
+        marks = [
+            (queue_id, min(position, self._last[queue_id][-1]))
+            for queue_id, position in delivered.items()
+            if queue_id in self._last
+        ]
+        self._sql.execute("BEGIN")
+        self._sql.execute("DELETE FROM delivered")
+        self._sql.executemany("INSERT INTO delivered (queue, position) VALUES (?, ?)", marks)
+        self._sql.execute("COMMIT")
 
     # -- groups
 
@@ -177,7 +191,10 @@ class Database:
         """Which rows of `gone` a group makes, and which chunks it leaves empty."""
         counts: dict[int, int] = {}
         rows: list[tuple[int, int, int]] = []
+        dropped = set(group.dropped)
         for queue_id, position in group.removed:
+            if queue_id in dropped:
+                continue  # counted with the rest of its queue
             chunk = self._chunk_of(queue_id, position)
             if chunk is not None:
                 rows.append((chunk, queue_id, position))
@@ -192,6 +209,8 @@ class Database:
         """Rows for all messages of a deleted queue. Cost: reads its chunks."""
         rows: list[tuple[int, int, int]] = []
         for chunk in self._chunks.get(queue_id, []):
+            if chunk not in self._live:
+                continue
             data = self._sql.execute("SELECT data FROM chunks WHERE id = ?", (chunk,)).fetchone()[0]
             known = self._sql.execute(
                 "SELECT position FROM gone WHERE chunk = ? AND queue = ?", (chunk, queue_id)
@@ -220,6 +239,7 @@ class Database:
         for chunk in emptied:
             del self._live[chunk]
         for queue_id in group.dropped:
+            self._first.pop(queue_id, None)
             self._last.pop(queue_id, None)
             self._chunks.pop(queue_id, None)
         if emptied:
@@ -228,13 +248,16 @@ class Database:
 
     def _index(self, chunk: int, entries: list[Entry]) -> None:
         live = 0
+        lowest: dict[int, int] = {}
         highest: dict[int, int] = {}
         for entry in entries:
             live += len(entry.places)
             for queue_id, position in entry.places:
+                lowest.setdefault(queue_id, position)
                 highest[queue_id] = position
         self._live[chunk] = live
         for queue_id, position in highest.items():
+            self._first.setdefault(queue_id, []).append(lowest[queue_id])
             self._last.setdefault(queue_id, []).append(position)
             self._chunks.setdefault(queue_id, []).append(chunk)
 
@@ -243,7 +266,9 @@ class Database:
         if last is None:
             return None
         at = bisect_left(last, position)
-        chunk = self._chunks[queue_id][at] if at < len(last) else None
+        if at == len(last) or position < self._first[queue_id][at]:
+            return None  # never written: its group was refused
+        chunk = self._chunks[queue_id][at]
         return chunk if chunk in self._live else None
 
     def _forget_dead_chunks(self, queue_id: int) -> None:
@@ -255,4 +280,5 @@ class Database:
         while count < len(chunks) and chunks[count] not in self._live:
             count += 1
         del chunks[:count]
+        del self._first[queue_id][:count]
         del self._last[queue_id][:count]

@@ -7,6 +7,7 @@ what became of it. A message that is acknowledged before its group is handed ove
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,14 +80,7 @@ class DiskLog(MessageLog, DefinitionLog):
 
     def on_committed(self) -> None:
         """Tell the listener what became of the groups that were written."""
-        if self._committer is None:
-            return
-        for group, error in self._committer.results():
-            self._is_writing = False
-            if error:
-                self._failed(group, error)
-            else:
-                self._succeeded(group)
+        self._tell()
         if not self._has_failed:
             self.flush()
 
@@ -105,13 +99,23 @@ class DiskLog(MessageLog, DefinitionLog):
         """Write what is pending, and close the file."""
         if self._committer is not None:
             self._committer.close()
-            self.on_committed()
+            self._tell()
         if self._group.has_work() or self._group.delivered:
-            self._is_writing = False
-            self._committer = Committer(self._database, _nobody)
-            self._committer.commit(self._group)
-            self._committer.close()
+            try:
+                self._database.write(self._group)
+            except sqlite3.Error as error:
+                log.error("cannot write to the data directory: %s; the last changes are lost", error)
         self._database.close()
+
+    def _tell(self) -> None:
+        if self._committer is None:
+            return
+        for group, error in self._committer.results():
+            self._is_writing = False
+            if error:
+                self._failed(group, error)
+            else:
+                self._succeeded(group)
 
     def _succeeded(self, group: Group) -> None:
         if self._has_failed:
@@ -137,7 +141,3 @@ class DiskLog(MessageLog, DefinitionLog):
         if self.listener is not None:
             for queue_id, positions in refused.items():
                 self.listener.on_refused(queue_id, positions, error)
-
-
-def _nobody() -> None:
-    """There is nobody left to tell."""

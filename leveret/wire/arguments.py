@@ -1,19 +1,22 @@
 """Arguments of methods: what the generated classes of `methods/` are read with and derive from."""
 
-from abc import ABC, abstractmethod
-
 from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64
 
 from leveret.wire.fields import DecodeError, Table, decode_table
 
 
-class Method(ABC):
-    """A method of the protocol, its arguments as attributes."""
+class Method:
+    """A method of the protocol, its arguments as attributes.
 
-    @abstractmethod
+    No ABC: the garbage collector has been seen to crash on compiled subclasses of one that has __slots__.
+    """
+
+    __slots__ = ()
+
     def encode(self, out: BytesWriter) -> None:
         """Write class id, method id and arguments: the payload of a method frame."""
+        raise NotImplementedError
 
 
 class ArgumentReader:

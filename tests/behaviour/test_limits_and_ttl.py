@@ -126,19 +126,19 @@ def test_messages_expire_at_the_head_only(channel: Channel, names: Names) -> Non
 
 
 def test_requeued_messages_keep_their_deadline(channel: Channel, names: Names) -> None:
-    queue = channel.queue(names.plain(), x_message_ttl=100)
+    queue = channel.queue(names.plain(), x_message_ttl=300)
     channel.publish(queue, b"x")
     message = channel.get(queue)
-    time.sleep(0.15)
+    time.sleep(0.35)
     channel.send(BasicNack(delivery_tag=message.delivery_tag, requeue=True))
     expect_empty(channel, queue)
 
 
 def test_delivered_messages_do_not_expire(channel: Channel, names: Names) -> None:
-    queue = channel.queue(names.plain(), x_message_ttl=30)
+    queue = channel.queue(names.plain(), x_message_ttl=200)
     channel.publish(queue, b"x")
     message = channel.get(queue)
-    time.sleep(0.06)
+    time.sleep(0.25)
     channel.send(BasicAck(delivery_tag=message.delivery_tag))
     channel.expect_silence()
 

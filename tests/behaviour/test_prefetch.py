@@ -156,13 +156,13 @@ def test_both_windows_together(channel: Channel, queue: str) -> None:
 
 
 @GLOBAL
-def test_messages_got_fill_the_global_window(channel: Channel, queue: str) -> None:
+def test_messages_got_later_do_not_fill_the_global_window(channel: Channel, queue: str) -> None:
     channel.prefetch(2, global_=True)
     channel.publish(queue, *TEN)
     channel.get(queue)
     channel.consume(queue)
-    assert tags(channel) == [2]
-    assert channel.get(queue).delivery_tag == 3
+    assert tags(channel) == [2, 3]
+    assert channel.get(queue).delivery_tag == 4
 
 
 @GLOBAL

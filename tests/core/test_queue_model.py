@@ -190,6 +190,8 @@ class QueueModel(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Nothing is lost: all that was not settled can be fetched."""
+        for at in range(CLIENTS):
+            self.cancel(at)  # or one would get what another leaves
         for client in self.clients:
             client.peer.connection.lost()
             self.put_back([message for message, _ in client.held.values()])

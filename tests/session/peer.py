@@ -156,11 +156,11 @@ class Peer:
         parts: list[bytes] = []
         while True:
             turn(self.broker)
-            data = self.connection.data_to_send()
-            self.connection.flushed()
-            if not data:
+            if self.connection not in self.broker.awake:
                 return b"".join(parts)
-            parts.append(data)
+            self.broker.awake.remove(self.connection)
+            parts.append(self.connection.data_to_send())
+            self.connection.flushed()
 
     def got(self) -> list[Got]:
         """All methods from the broker since the last time."""

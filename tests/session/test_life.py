@@ -25,15 +25,19 @@ from leveret.wire.writer import HEARTBEAT
 from tests.session.peer import Peer, make_broker
 
 
-def test_heartbeats_are_sent_at_half_the_interval() -> None:
+def test_heartbeats_are_sent_when_nothing_else_was() -> None:
     peer = Peer(heartbeat_s=10)
-    peer.broker.tick(5_000)
-    peer.raw()
-    peer.connection.receive(HEARTBEAT)
-    peer.broker.tick(9_999)
-    assert peer.raw() == b""
-    peer.broker.tick(15_000)
-    assert peer.raw() == HEARTBEAT
+    sent: list[int] = []
+    for now_s in range(1, 31):
+        peer.broker.tick(now_s * 1000)
+        peer.connection.receive(HEARTBEAT)
+        if now_s == 22:
+            peer.call(QueueDeclare("q"), QueueDeclareOk)
+        data = peer.raw()
+        assert data in (b"", HEARTBEAT)
+        if data:
+            sent.append(now_s)
+    assert sent == [5, 10, 15, 20, 27]
 
 
 def test_two_silent_intervals_end_the_connection() -> None:

@@ -38,9 +38,9 @@ def encoded(method: Method) -> bytes:
     return out.getvalue()
 
 
-@st.composite
-def any_method(draw: st.DrawFn) -> Method:
+def filled(data: st.DataObject) -> Method:
     """Any method with any arguments that its class takes."""
+    draw = data.draw
     made: Method = draw(st.sampled_from(CLASSES))()
     for name in [name for name in dir(made) if not name.startswith("_")]:
         value = getattr(made, name)
@@ -59,8 +59,9 @@ def any_method(draw: st.DrawFn) -> Method:
     return made
 
 
-@given(any_method())
-def test_round_trip(method: Method) -> None:
+@given(st.data())
+def test_round_trip(data: st.DataObject) -> None:
+    method = filled(data)
     payload = encoded(method)
     again = decode(payload)
     assert type(again) is type(method)
@@ -70,8 +71,9 @@ def test_round_trip(method: Method) -> None:
             assert getattr(again, name) == getattr(method, name), name
 
 
-@given(any_method(), st.data())
-def test_cut_short(method: Method, data: st.DataObject) -> None:
+@given(st.data())
+def test_cut_short(data: st.DataObject) -> None:
+    method = filled(data)
     payload = encoded(method)
     if len(payload) > 4:
         with pytest.raises(DecodeError):
@@ -79,7 +81,7 @@ def test_cut_short(method: Method, data: st.DataObject) -> None:
 
 
 def test_every_id_is_its_own() -> None:
-    assert len({encoded(kind())[:4] for kind in CLASSES}) == len(CLASSES) == 64
+    assert len({encoded(kind())[:4] for kind in CLASSES}) == len(CLASSES)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x00\x0a", b"\x00\x3c\x00\x3c", b"\xff\xff\xff\xff", bytes(4)])

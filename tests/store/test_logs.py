@@ -1,0 +1,268 @@
+"""The contract of MessageLog and DefinitionLog, kept by the log in memory and the one on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from leveret.core.message import Message, address
+from leveret.core.ports import LogListener
+from leveret.store.database import FILE_NAME, StoreError
+from leveret.store.disk import DiskLog
+from leveret.store.memory import MemoryLog
+from leveret.wire.content import make_content
+
+PATIENCE_S = 20
+
+
+def message(body: bytes) -> Message:
+    """A persistent message."""
+    return Message(address("x", "key"), make_content(b"\x10\x00\x02", body), True)
+
+
+class Heard(LogListener):
+    """Remembers what a log told."""
+
+    def __init__(self) -> None:
+        self.durable: dict[int, int] = {}
+        self.refused: list[tuple[int, list[int]]] = []
+        self.revision = 0
+
+    def on_durable(self, queue_id: int, position: int) -> None:
+        """Remember."""
+        self.durable[queue_id] = position
+
+    def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
+        """Remember."""
+        self.refused.append((queue_id, positions))
+
+    def on_definitions_durable(self, revision: int) -> None:
+        """Remember."""
+        self.revision = revision
+
+
+class Log:
+    """A log, its listener, and a way to wait for it."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self.heard = Heard()
+        self._done: SimpleQueue[None] = SimpleQueue()
+        self.log: MemoryLog | DiskLog
+        self.log = MemoryLog() if directory is None else DiskLog(directory, lambda: self._done.put(None))
+        self.log.listener = self.heard
+
+    def flush(self) -> None:
+        """Flush, and wait until the news is told."""
+        self.log.flush()
+        if isinstance(self.log, DiskLog):
+            self._done.get(timeout=PATIENCE_S)
+            self.log.on_committed()
+
+    def found(self) -> list[tuple[int, int, bytes, bool]]:
+        """What recover() gives, by queue; queue, position, body, redelivered."""
+        each = [(r.queue_id, r.position, r.message.body(), r.redelivered) for r in self.log.recover()]
+        return sorted(each, key=lambda entry: entry[0])
+
+
+@pytest.fixture(params=["memory", "disk"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Log:
+    """One log of each kind."""
+    return Log(None if request.param == "memory" else tmp_path)
+
+
+def reopened(directory: Path) -> Log:
+    """The log of the directory, as the next broker finds it."""
+    return Log(directory)
+
+
+def test_a_new_log_is_empty(log: Log) -> None:
+    assert log.found() == []
+    assert log.log.load() == []
+    log.log.close()
+
+
+def test_what_is_appended_becomes_durable(log: Log) -> None:
+    log.log.append(1, 1, message(b"a"))
+    log.log.append(1, 2, message(b"b"))
+    log.log.append(2, 1, message(b"c"))
+    assert log.heard.durable == {}
+    log.flush()
+    assert log.heard.durable == {1: 2, 2: 1}
+    log.log.close()
+
+
+def test_what_is_removed_before_the_flush_counts_as_durable(log: Log) -> None:
+    log.log.append(1, 1, message(b"a"))
+    log.log.remove(1, 1)
+    log.flush()
+    assert log.heard.durable == {1: 1}
+    log.log.close()
+
+
+def test_nothing_is_told_of_a_dropped_queue(log: Log) -> None:
+    log.log.append(1, 1, message(b"a"))
+    log.log.append(2, 1, message(b"a"))
+    log.log.drop(1)
+    log.flush()
+    assert log.heard.durable == {2: 1}
+    log.log.close()
+
+
+def test_definitions_have_revisions(log: Log) -> None:
+    first = log.log.put("queue", "a", b"1")
+    second = log.log.delete("queue", "never there")
+    assert second > first > 0
+    log.flush()
+    assert log.heard.revision == second
+    log.log.close()
+
+
+def test_a_flush_without_work_tells_nothing(log: Log) -> None:
+    log.log.delivered(1, 1)
+    log.log.flush()
+    assert (log.heard.durable, log.heard.revision) == ({}, 0)
+    log.log.close()
+
+
+# -- what only a log with a directory can do
+
+
+def test_messages_survive_in_order(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    shared = message(b"shared")
+    for position in (1, 2, 3):
+        log.log.append(1, position, message(b"%d" % position))
+    log.log.append(1, 4, shared)
+    log.log.append(2, 1, shared)
+    log.flush()
+    log.log.append(1, 5, message(b"5"))
+    log.log.remove(1, 2)
+    log.flush()
+    log.log.close()
+    log = reopened(tmp_path)
+    assert log.found() == [
+        (1, 1, b"1", False),
+        (1, 3, b"3", False),
+        (1, 4, b"shared", False),
+        (1, 5, b"5", False),
+        (2, 1, b"shared", False),
+    ]
+    log.log.close()
+
+
+def test_address_and_persistence_survive(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.log.append(1, 1, message(b"a"))
+    log.log.close()
+    log = reopened(tmp_path)
+    (found,) = log.log.recover()
+    assert (found.message.address.exchange, found.message.address.routing_key) == ("x", "key")
+    assert found.message.content == message(b"a").content
+    assert found.message.persistent
+    log.log.close()
+
+
+def test_after_a_clean_end_only_what_was_delivered_is_redelivered(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    for position in (1, 2, 3):
+        log.log.append(1, position, message(b""))
+    log.flush()
+    log.log.delivered(1, 2)
+    log.log.delivered(1, 1)
+    log.log.close()
+    log = reopened(tmp_path)
+    assert [again for _, _, _, again in log.found()] == [True, True, False]
+    log.log.close()
+
+
+def test_after_an_unclean_end_everything_may_be_a_repetition(tmp_path: Path) -> None:
+    log = Log(tmp_path / "live")
+    log.log.append(1, 1, message(b"a"))
+    log.flush()
+    copy = tmp_path / "copy"  # what a power cut would leave
+    copy.mkdir()
+    for path in (tmp_path / "live").glob(FILE_NAME + "*"):
+        (copy / path.name).write_bytes(path.read_bytes())
+    log.log.close()
+    for directory, redelivered in ((copy, True), (tmp_path / "live", False)):
+        again = reopened(directory)
+        assert again.found() == [(1, 1, b"a", redelivered)]
+        again.log.close()
+
+
+def test_removed_and_dropped_messages_stay_away(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    shared = message(b"shared")
+    for queue_id in (1, 2, 3):
+        log.log.append(queue_id, 1, shared)
+        log.log.append(queue_id, 2, message(b"own"))
+    log.flush()
+    log.log.remove(1, 1)
+    log.flush()
+    log.log.drop(2)
+    log.flush()
+    log.log.close()
+    log = reopened(tmp_path)
+    expected = [(1, 2, b"own", False), (3, 1, b"shared", False), (3, 2, b"own", False)]
+    assert log.found() == expected
+    log.log.remove(1, 2)
+    log.log.drop(3)
+    log.log.close()
+    log = reopened(tmp_path)
+    assert log.found() == []
+    log.log.close()
+
+
+def test_large_messages_take_several_chunks(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    bodies = [bytes((number,)) * 700_000 for number in range(5)]
+    for position, body in enumerate(bodies, 1):
+        log.log.append(1, position, message(body))
+    log.flush()
+    log.log.remove(1, 2)
+    log.log.remove(1, 1)
+    log.flush()
+    log.log.close()
+    log = reopened(tmp_path)
+    assert [body for _, _, body, _ in log.found()] == bodies[2:]
+    log.log.close()
+
+
+def test_definitions_survive(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.log.put("exchange", "b", b"1")
+    log.log.put("queue", "a", b"\x00\xff")
+    log.log.put("queue", "gone", b"")
+    log.flush()
+    log.log.put("exchange", "b", b"2")
+    log.log.delete("queue", "gone")
+    log.flush()
+    log.log.close()
+    log = reopened(tmp_path)
+    assert log.log.load() == [("exchange", "b", b"2"), ("queue", "a", b"\x00\xff")]
+    log.log.close()
+
+
+def test_a_directory_serves_one_broker(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    with pytest.raises(StoreError, match="in use by another broker"):
+        DiskLog(tmp_path, lambda: None)
+    log.log.append(1, 1, message(b"a"))
+    log.log.close()
+    log = reopened(tmp_path)
+    assert log.found() == [(1, 1, b"a", False)]
+    log.log.close()
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"not a database, but long enough to look like one" * 100)
+    with pytest.raises(StoreError, match="damaged or no Leveret database"):
+        DiskLog(tmp_path, lambda: None)
+
+
+def test_a_directory_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot use data directory"):
+        DiskLog(tmp_path / "file", lambda: None)
