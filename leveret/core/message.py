@@ -10,7 +10,7 @@ from leveret.wire import content as frames
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
-    from leveret.core.consumers import Consumer, Window
+    from leveret.core.consumers import Consumer
     from leveret.core.queue import Queue
 
 
@@ -64,8 +64,7 @@ class Stored:
     """The place of a message in one queue, from publish until it is settled.
 
     position: grows with every message of the queue; decides the order, also after a requeue.
-    consumer: who holds it while unacked; None for basic.get, which fetched_by then tells of.
-    fetched_by: the shared window of the channel that fetched it with basic.get.
+    consumer: who holds it while unacked; None for basic.get.
     logged: whether the log remembers it.
     deadline_ms: when it expires, on the core's clock; 0 for never.
     level: its priority in the queue, 0 without priorities.
@@ -74,7 +73,6 @@ class Stored:
     __slots__ = (
         "consumer",
         "deadline_ms",
-        "fetched_by",
         "level",
         "logged",
         "message",
@@ -92,4 +90,3 @@ class Stored:
         self.deadline_ms: i64 = 0
         self.level: i64 = 0
         self.consumer: Consumer | None = None
-        self.fetched_by: Window | None = None

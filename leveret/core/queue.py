@@ -102,10 +102,7 @@ class Queue(Timed):
             self._read_properties(stored)
         self.ready.push(stored)
         self.touch()
-        if self._is_limited and self._is_over(0, 0):
-            self.pump()
-            while self._is_over(0, 0):
-                self._gone(self.ready.pop())
+        self._drop_excess()
 
     def restore(self, message: Message, position: int, redelivered: bool) -> None:
         """Take a message from the log at start-up."""
@@ -156,7 +153,8 @@ class Queue(Timed):
             if consumer is None:
                 break
             stored = ready.pop()
-            if stored.deadline_ms and self._expired(stored):
+            if stored.deadline_ms and stored.deadline_ms < self.broker.clock.now_ms:
+                self._gone(stored)
                 continue
             self.delivered += 1
             if consumer.no_ack:
@@ -202,6 +200,7 @@ class Queue(Timed):
             stored.redelivered = True
             self.ready.put_back(stored)
             self.touch()
+            self._drop_excess()
 
     def discard(self, stored: Stored) -> None:
         """An unacknowledged message was rejected."""
@@ -292,9 +291,6 @@ class Queue(Timed):
             consumer.shared.used -= 1
             if consumer.parked:
                 self.wake(consumer)
-        elif stored.fetched_by is not None:
-            stored.fetched_by.used -= 1
-            stored.fetched_by = None
 
     def _is_over(self, more: i64, more_bytes: i64) -> bool:
         """Whether the ready messages, and so many more, exceed a limit."""
@@ -302,6 +298,13 @@ class Queue(Timed):
         if settings.max_length >= 0 and len(self.ready) + more > settings.max_length:
             return True
         return settings.max_length_bytes >= 0 and self.ready.size + more_bytes > settings.max_length_bytes
+
+    def _drop_excess(self) -> None:
+        """Drop from the head what a limit does not allow, once consumers have had their chance."""
+        if self._is_limited and not self.settings.rejects and self._is_over(0, 0):
+            self.pump()
+            while self._is_over(0, 0):
+                self._gone(self.ready.pop())
 
     def _gone(self, stored: Stored) -> None:
         if stored.logged:
@@ -318,12 +321,6 @@ class Queue(Timed):
         if self.settings.max_priority >= 0:
             stored.level = min(properties.priority or 0, max(self.settings.max_priority, 1))
 
-    def _expired(self, stored: Stored) -> bool:
-        if stored.deadline_ms > self.broker.clock.now_ms:
-            return False
-        self._gone(stored)
-        return True
-
     def _expire_head(self) -> None:
         """Drop expired messages from the head, and only there; come back when the next one is due."""
         ready = self.ready
@@ -337,4 +334,4 @@ class Queue(Timed):
                     self._expiry_ms = due
                     self.broker.timers.call_at(int(due), self, EXPIRY)
                 return
-            self._expired(ready.pop())
+            self._gone(ready.pop())

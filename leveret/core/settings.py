@@ -77,6 +77,12 @@ def _queue_type(field: Field) -> str | None:
     return None if field.text in ("classic", "quorum", "stream") else f"\"unsupported queue type '{field.text}'\""
 
 
+def _leader_locator(field: Field) -> str | None:
+    if field.kind != LONGSTR:
+        return _text(field)
+    return None if field.text in ("client-local", "balanced") else "invalid_queue_locator_arg"
+
+
 def _queue_version(field: Field) -> str | None:
     if not field.is_integer:
         return _integer(field)
@@ -95,6 +101,7 @@ _CHECKS: Final[dict[str, Callable[[Field], str | None]]] = {
     "x-single-active-consumer": _boolean,
     "x-queue-type": _queue_type,
     "x-queue-version": _queue_version,
+    "x-queue-leader-locator": _leader_locator,
     "x-delivery-limit": _integer,
     "x-consumer-timeout": _positive,
 }
@@ -162,15 +169,19 @@ def check_equivalence(received: Table, current: Table, what: str, names: list[st
     """
     for name in names:
         new, old = received.get(name), current.get(name)
-        if (new.comparable() if new else None) != (old.comparable() if old else None):
-            raise inequivalent(name, what, _shown("the value", new), _shown("the value", old))
+        if (new.comparable() if new else None) == (old.comparable() if old else None):
+            continue
+        if new is not None and old is not None and new.kind == old.kind:
+            raise inequivalent(name, what, f"'{_value(new)}'", f"'{_value(old)}'")
+        raise inequivalent(name, what, _value_and_type(new), _value_and_type(old))
 
 
-def _shown(prefix: str, field: Field | None) -> str:
-    if field is None:
-        return "none"
-    value = field.text if field.kind == LONGSTR else str(field.value).lower()
-    return f"{prefix} '{value}' of type '{field.type_name}'"
+def _value(field: Field) -> str:
+    return field.text if field.kind == LONGSTR else str(field.value).lower()
+
+
+def _value_and_type(field: Field | None) -> str:
+    return "none" if field is None else f"the value '{_value(field)}' of type '{field.type_name}'"
 
 
 def queue_argument_names() -> list[str]:

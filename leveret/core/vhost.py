@@ -14,7 +14,7 @@ from leveret.core.exchange import Binding, Exchange
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, ReplyQueue
 from leveret.core.settings import check_arguments, check_equivalence, queue_argument_names
-from leveret.wire.fields import LONGSTR, Table
+from leveret.wire.fields import LONGSTR, Table, longstr
 
 if TYPE_CHECKING:
     from leveret.core.broker import Broker
@@ -28,6 +28,7 @@ PREDECLARED: Final = (
     ("amq.match", "headers", False),
     ("amq.rabbitmq.trace", "topic", True),
 )
+DEFAULTS: Final[Table] = {"x-queue-type": longstr("classic")}  # arguments that are meant when they are not there
 
 
 def _word(value: bool) -> str:
@@ -99,12 +100,7 @@ class VirtualHost:
             raise errors.inequivalent("auto_delete", what, _word(auto_delete), _word(existing.auto_delete))
         if internal != existing.internal:
             raise errors.inequivalent("internal", what, _word(internal), _word(existing.internal))
-        new, old = arguments.get("alternate-exchange"), existing.arguments.get("alternate-exchange")
-        if new is not None and old is not None and new.kind == old.kind == LONGSTR:
-            if new.text != old.text:
-                raise errors.inequivalent("alternate-exchange", what, f"'{new.text}'", f"'{old.text}'")
-        else:
-            check_equivalence(arguments, existing.arguments, what, ["alternate-exchange"])
+        check_equivalence(arguments, existing.arguments, what, ["alternate-exchange"])
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
         """Delete the exchange with its bindings; one that does not exist is fine.
@@ -199,7 +195,8 @@ class VirtualHost:
             raise errors.inequivalent("durable", what, _word(durable), _word(existing.durable))
         if auto_delete != existing.auto_delete:
             raise errors.inequivalent("auto_delete", what, _word(auto_delete), _word(existing.auto_delete))
-        check_equivalence(arguments, existing.arguments, what, queue_argument_names())
+        received, current = {**DEFAULTS, **arguments}, {**DEFAULTS, **existing.arguments}
+        check_equivalence(received, current, what, queue_argument_names())
 
     def delete_queue(self, name: str, if_unused: bool, if_empty: bool, owner: int) -> int:
         """Delete the queue; one that does not exist is fine.

@@ -155,8 +155,6 @@ class Consuming(Subscriber):
             queue.settle(stored)
         else:
             self.unacked.add(self._tag, stored)
-            self.shared.used += 1
-            stored.fetched_by = self.shared
 
     def ack(self, tag: int, multiple: bool) -> None:
         """Deliveries are done with. Raises: AmqpError 406 for a tag that is not outstanding."""

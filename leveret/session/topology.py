@@ -173,7 +173,7 @@ def _queue_binding(channel: Channel, name: str, source: str, key: str, arguments
         name = channel.queue_name(name)
         key = key or name
     name, source = clean(name), clean(source)
-    if name == REPLY_TO or name.startswith(REPLY_PREFIX):
+    if name.startswith(REPLY_PREFIX):
         text = "cannot bind or unbind to a volatile (direct reply-to) queue"
         raise errors.AmqpError(ACCESS_REFUSED, text)
     user.check(access.WRITE, "queue", name, vhost.name)

@@ -17,7 +17,7 @@ from .codec import BODY, FRAME_END, HEADER, HEARTBEAT, METHOD, PROTOCOL_HEADER, 
 from .method import ContentMethod, Method, Reply, Request, decode_method
 from .methods import ConnectionClose
 
-PATIENCE = 10.0
+PATIENCE = 8.0
 """Seconds to wait for something that must come."""
 
 QUIET = 0.15

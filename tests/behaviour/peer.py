@@ -139,7 +139,7 @@ class Peer(Line):
         assert self.expect(ConnectionClose) == ConnectionClose(**_reason(code, text, by))
         self.send(ConnectionCloseOk())
         if end:
-            self.expect_end()
+            self.expect_end(2.0)
 
     def expect_end(self, patience: float = PATIENCE) -> None:
         """Wait for the end of the connection; channel 0 stays silent until then."""

@@ -108,6 +108,7 @@ def test_refused(channel: Channel, names: Names, arguments: dict[str, Any], reas
     channel.expect_refused(declare(name, arguments), 406, text)
 
 
+@pytest.mark.skip(reason="Leveret does not yet refuse arguments of other queue types")
 @pytest.mark.parametrize("argument", OF_OTHER_QUEUE_TYPES)
 def test_arguments_of_other_queue_types(channel: Channel, names: Names, argument: str) -> None:
     name = names.plain()

@@ -1,0 +1,125 @@
+"""leveret serve as a user meets it: the ready line, wrong settings, signals, restarts."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pika
+import pytest
+from pika.exceptions import ConnectionClosedByBroker
+
+from tests.conftest import Server
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A `leveret serve` that is expected to fail."""
+    command = [sys.executable, "-m", "leveret", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_ready_line_names_address_build_and_time(server: Server) -> None:
+    pattern = r"Leveret \d+\.\d+\.\d+ \((compiled|interpreted)\) ready on amqp://127\.0\.0\.1:\d+ in \d+ ms\n"
+    assert re.fullmatch(pattern, server.ready_line)
+
+
+def test_version_names_the_build() -> None:
+    assert re.fullmatch(r"leveret \d+\.\d+\.\d+ \((compiled|interpreted)\)\n", run("--version").stdout)
+
+
+def test_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = run("serve", "--memory", "--port", port)
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"leveret: port {port} on 127.0.0.1 is in use; stop what uses it or choose another with --port\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "many"], ["command line", "port"]),
+        (["--port", "70000"], ["command line", "70000"]),
+        (["--log-level", "loud"], ["command line", "log-level"]),
+        (["--config", "/nowhere/leveret.toml"], ["/nowhere/leveret.toml"]),
+        (["--data-dir", "/dev/null/data"], ["/dev/null/data", "--data-dir"]),
+    ],
+)
+def test_bad_settings(arguments: list[str], words: list[str]) -> None:
+    result = run("serve", "--port", "0", *arguments)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+    assert all(word in result.stderr for word in words)
+
+
+def test_unknown_setting_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "leveret.toml"
+    file.write_text("prot = 5672\n")
+    result = run("serve", "--config", str(file))
+    assert result.returncode == 2
+    assert str(file) in result.stderr
+    assert "prot" in result.stderr
+
+
+def test_second_broker_on_one_data_directory(server: Server, tmp_path: Path) -> None:
+    result = run("serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    assert result.returncode == 2
+    assert "in use by another broker" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_closes_connections_and_ends(server: Server, number: signal.Signals) -> None:
+    connection = pika.BlockingConnection(pika.URLParameters(server.url))
+    server.process.send_signal(number)
+    with pytest.raises(ConnectionClosedByBroker) as raised:
+        connection.process_data_events(time_limit=10)
+    assert raised.value.reply_code == 320
+    assert server.process.wait(5) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_durable_things_survive_the_end(tmp_path: Path, number: signal.Signals) -> None:
+    data = str(tmp_path / "data")
+    server = Server.start("--data-dir", data)
+    connection = pika.BlockingConnection(pika.URLParameters(server.url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.exchange_declare("kept", "topic", durable=True)
+    channel.queue_declare("kept", durable=True)
+    channel.queue_declare("lost", durable=False)
+    channel.queue_bind("kept", "kept", "a.*")
+    persistent = pika.BasicProperties(delivery_mode=2)
+    for body in (b"1", b"2", b"3"):
+        channel.basic_publish("kept", "a.b", body, persistent)
+    channel.basic_publish("kept", "a.b", b"transient")
+    method, _, _ = channel.basic_get("kept")
+    channel.basic_ack(method.delivery_tag)
+    channel.queue_declare("kept", durable=True, passive=True)  # the ack has been handled
+    server.stop(number)
+
+    server = Server.start("--data-dir", data)
+    try:
+        connection = pika.BlockingConnection(pika.URLParameters(server.url))
+        channel = connection.channel()
+        channel.exchange_declare("kept", "topic", durable=True)
+        bodies = [channel.basic_get("kept", auto_ack=True) for _ in range(4)]
+        found = [(body, method.redelivered) for method, _, body in bodies if method is not None]
+        if number == signal.SIGTERM:
+            assert found == [(b"2", False), (b"3", False)]
+        else:  # the ack may not have reached the disk; then its message is flagged
+            assert [body for body, _ in found][-2:] == [b"2", b"3"]
+            assert all(redelivered for _, redelivered in found)
+        channel.basic_publish("kept", "a.b", b"new")
+        assert channel.queue_declare("kept", passive=True).method.message_count == 1
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="no queue 'lost'"):
+            channel.queue_declare("lost", passive=True)
+        connection.close()
+    finally:
+        server.stop()
