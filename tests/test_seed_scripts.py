@@ -62,6 +62,7 @@ class Scripts:
         for process in self.running:
             process.send_signal(signal.SIGKILL)
             process.communicate()
+        self.running.clear()
 
 
 def expect(process: subprocess.Popen[str], *lines: str) -> None:

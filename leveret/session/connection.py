@@ -164,8 +164,6 @@ class Connection(Timed, Sink):
                 control.open_channel(self, number, reader)
         except AmqpError as error:
             self._error(error, number)
-        except FrameError:
-            raise
         except Exception:
             log.exception("connection %s: internal error", self.name)
             self.method_id = 0

@@ -44,8 +44,8 @@ def other_frame(connection: Connection, reader: FrameReader) -> None:
 
 
 def unknown_frame(connection: Connection, reader: FrameReader) -> AmqpError:
-    """What a frame that makes no sense is answered with; nothing is read after it."""
-    connection.deaf = True
+    """What a frame that makes no sense is answered with."""
+    connection.method_id = 0
     return AmqpError(FRAME_ERROR, f"type {reader.kind}, {octets(reader.payload())}: unknown_frame")
 
 

@@ -133,6 +133,7 @@ class Handshake:
 
     def refused(self) -> AmqpError | None:
         """The login failed. Returns: what to tell the client, if it wants to be told."""
+        self.state = START
         if "authentication_failure_close" not in self._connection.capabilities:
             return None
         text = f"Login was refused using authentication mechanism {self._mechanism}."

@@ -35,7 +35,7 @@ from leveret.wire.constants import (
 )
 from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
 from leveret.wire.methods import BasicReturn
-from leveret.wire.reader import HEADER_FIXED, FrameError, FrameReader, octets
+from leveret.wire.reader import HEADER_FIXED, FrameReader, octets
 
 if TYPE_CHECKING:
     from leveret.session.channel import Channel
@@ -90,13 +90,14 @@ class Publishing(ConfirmListener):
             self.expects = HEADER
 
     def header(self, reader: FrameReader) -> None:
-        """A content header. Raises: AmqpError 505, 501; FrameError when it is too short to be one."""
+        """A content header. Raises: AmqpError 505, 501."""
         if self.expects == IDLE:
             raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
         if self.expects == BODY:
             raise AmqpError(UNEXPECTED_FRAME, "expected content body, got non content body frame instead")
         if reader.stop - reader.start < HEADER_FIXED:
-            raise FrameError(f"type 2, {octets(reader.payload())}: unknown_frame")
+            self.forget()
+            raise AmqpError(FRAME_ERROR, f"type 2, {octets(reader.payload())}: unknown_frame")
         class_id = int(read_i16_be(reader.data, reader.start)) & 0xFFFF
         if read_i16_be(reader.data, reader.start + 2) != 0:
             raise self.no_header()
