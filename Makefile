@@ -10,7 +10,7 @@ run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./lev
 	$(BIN)/leveret serve $(ARGS)
 
 test: $(VENV)/installed check interpreted  ## lint, types, and all tests on the compiled build
-	$(BIN)/python -m pytest $(ARGS)
+	LEVERET_EXPECT_BUILD=compiled $(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -19,8 +19,8 @@ check: $(VENV)/installed
 
 interpreted: $(VENV)/installed  ## the tests of the core on the same files, not compiled
 	rm -rf build/interpreted && mkdir -p build/interpreted
-	cp -r leveret build/interpreted/ && find build/interpreted -name '*.so' -delete
-	PYTHONPATH=build/interpreted LEVERET_EXPECT_BUILD=interpreted $(BIN)/python -m pytest tests/wire tests/core tests/session tests/store
+	cp -r leveret tests tools spec pyproject.toml build/interpreted/ && find build/interpreted -name '*.so' -delete
+	cd build/interpreted && LEVERET_EXPECT_BUILD=interpreted ../../$(BIN)/python -m pytest tests/wire tests/core tests/session tests/store
 
 bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" compares
 	$(BIN)/python bench/run.py $(ARGS)
