@@ -119,7 +119,7 @@ class Broker(LogListener):
         return self._random.getrandbits(62)
 
     def random_name(self) -> str:
-        """22 characters that are hard to guess when the seed is, as RabbitMQ appends to names it makes up."""
+        """22 characters, as RabbitMQ appends to names it makes up: unlike any other name, but no secret."""
         return base64.urlsafe_b64encode(self._random.randbytes(16)).decode()[:22]
 
     def connection_number(self) -> int:

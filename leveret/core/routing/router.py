@@ -21,7 +21,7 @@ class Router(ABC):
 
     @abstractmethod
     def add(self, binding: Binding) -> None:
-        """A new binding. Raises: AmqpError when this type cannot have it."""
+        """A new binding, which check() has let pass."""
 
     @abstractmethod
     def remove(self, binding: Binding) -> None:
