@@ -1,7 +1,7 @@
 """Time as a value: the driver sets it, the core only reads it. Timers say when the core wants to be called again."""
 
 import heapq
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 
 class Clock:
@@ -19,7 +19,7 @@ class Clock:
         return self.now_ms + self.offset_ms
 
 
-class Timed(ABC):
+class Timed:
     """Something that wants to be called at a certain time."""
 
     @abstractmethod

@@ -5,6 +5,8 @@ others the connection. Raised anywhere below the session, turned into a reply in
 Source: rabbit_misc.erl, rabbit_channel.erl, rabbit_amqqueue.erl, rabbit_exchange.erl; names of the functions say when.
 """
 
+from mypy_extensions import mypyc_attr
+
 from leveret.wire.constants import (
     ACCESS_REFUSED,
     INTERNAL_ERROR,
@@ -18,6 +20,7 @@ from leveret.wire.constants import (
 MAX_TEXT = 255  # bytes of a reply text
 
 
+@mypyc_attr(native_class=False)
 class AmqpError(Exception):
     """A reply code with its explanation."""
 

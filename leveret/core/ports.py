@@ -6,7 +6,7 @@ Subscriber: who gets deliveries. ConfirmListener: who hears that a publish is sa
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class LogListener(ABC):
+class LogListener:
     """What a MessageLog tells. Always called on the thread of the core, never from inside a call of the log."""
 
     @abstractmethod
@@ -47,7 +47,7 @@ class Recovered:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class MessageLog(ABC):
+class MessageLog:
     """Where persistent messages rest. Never blocks, never calls its listener from inside a call.
 
     A message of a queue is named by its position, which the queue gives: they increase, from
@@ -84,7 +84,7 @@ class MessageLog(ABC):
 
 
 @trait
-class DefinitionLog(ABC):
+class DefinitionLog:
     """Where durable exchanges, queues, bindings rest: a map from (kind, key) to bytes, in order with the messages."""
 
     @abstractmethod
@@ -101,7 +101,7 @@ class DefinitionLog(ABC):
 
 
 @trait
-class Sink(ABC):
+class Sink:
     """A connection with something to send or to tell its socket."""
 
     @abstractmethod
@@ -109,7 +109,7 @@ class Sink(ABC):
         """Replies that waited for this revision may go."""
 
 
-class Subscriber(ABC):
+class Subscriber:
     """Who takes deliveries: the consuming half of a channel."""
 
     @abstractmethod
@@ -125,7 +125,7 @@ class Subscriber(ABC):
         """The queue is gone, and the consumer with it."""
 
 
-class ConfirmListener(ABC):
+class ConfirmListener:
     """Who hears about publishes: the publishing half of a channel in confirm mode."""
 
     @abstractmethod

@@ -17,7 +17,7 @@ import zlib
 from typing import Final
 
 from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be, write_i32_be, write_i64_be
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from leveret.core.message import Address, Message
 from leveret.wire.arguments import ArgumentReader
@@ -27,6 +27,7 @@ from leveret.wire.fields import DecodeError, write_u16, write_u32
 FORMAT: Final = 1
 
 
+@mypyc_attr(native_class=False)
 class DamagedChunk(Exception):
     """The bytes are not what was written."""
 

@@ -12,6 +12,8 @@ from bisect import bisect_left
 from pathlib import Path
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from leveret.core.ports import Recovered
 from leveret.store.chunk import DamagedChunk, Entry, pack, unpack
 from leveret.store.group import Group
@@ -32,6 +34,7 @@ CREATE TABLE delivered (queue INTEGER PRIMARY KEY, position INTEGER NOT NULL);
 """
 
 
+@mypyc_attr(native_class=False)
 class StoreError(Exception):
     """The data directory cannot be used; the text says why and what to do."""
 

@@ -7,10 +7,7 @@ from leveret.wire.fields import DecodeError, Table, decode_table
 
 
 class Method:
-    """A method of the protocol, its arguments as attributes.
-
-    No ABC: the garbage collector has been seen to crash on compiled subclasses of one that has __slots__.
-    """
+    """A method of the protocol, its arguments as attributes."""
 
     __slots__ = ()
 

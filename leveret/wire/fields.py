@@ -23,7 +23,7 @@ from librt.strings import (
     write_i32_be,
     write_i64_be,
 )
-from mypy_extensions import i64, u8
+from mypy_extensions import i64, mypyc_attr, u8
 
 MAX_DEPTH: Final = 128  # levels of tables and arrays inside each other
 
@@ -69,6 +69,7 @@ TYPE_NAMES: Final = {
 _INTEGERS: Final = frozenset((INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64))
 
 
+@mypyc_attr(native_class=False)
 class DecodeError(Exception):
     """The bytes are not what the protocol says they should be."""
 

@@ -10,7 +10,7 @@ The reader knows sizes and end markers only. Which frame may come when is the bu
 from typing import Final
 
 from librt.strings import read_i16_be, read_i32_be, read_i64_be
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER
 
@@ -18,6 +18,7 @@ HEAD: Final = 7  # bytes before the payload: type 1, channel 2, size 4
 HEADER_FIXED: Final = 14  # bytes of a content header's payload before the property values: 2, 2, 8, flags 2
 
 
+@mypyc_attr(native_class=False)
 class FrameError(Exception):
     """The stream cannot be cut into frames; the text is what RabbitMQ says."""
 

@@ -1,15 +1,54 @@
-"""The tests run on the build they are meant for."""
+"""The tests run on the build they are meant for, and compiled classes are of the kind that is safe."""
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
+import pkgutil
+import weakref
+from collections.abc import Iterator
 
 import pytest
 
+import leveret
+from leveret.core.errors import AmqpError
 from leveret.wire import reader
+
+COMPILED_FLOORS = ("wire", "core", "session", "store")
+IS_COMPILED = not str(reader.__file__).endswith(".py")
+
+
+def compiled_classes() -> Iterator[type]:
+    """Every class of the compiled floors that mypyc made."""
+    for module_info in pkgutil.walk_packages(leveret.__path__, "leveret."):
+        if module_info.name.split(".")[1] in COMPILED_FLOORS:
+            module = importlib.import_module(module_info.name)
+            for value in vars(module).values():
+                if isinstance(value, type) and value.__module__ == module_info.name:
+                    if not issubclass(value, Exception):
+                        yield value
 
 
 @pytest.mark.skipif("LEVERET_EXPECT_BUILD" not in os.environ, reason="no build is asked for")
 def test_build() -> None:
-    found = "interpreted" if str(reader.__file__).endswith(".py") else "compiled"
+    found = "compiled" if IS_COMPILED else "interpreted"
     assert found == os.environ["LEVERET_EXPECT_BUILD"]
+
+
+@pytest.mark.skipif(not IS_COMPILED, reason="about compiled classes")
+def test_no_compiled_class_can_be_referenced_weakly() -> None:
+    """mypyc counts the list of weak references as a reference of its own: collecting such an object crashes.
+
+    It makes that list for classes with a base it has not compiled, ABC or Exception: have none, or native_class=False.
+    """
+    assert [found for found in compiled_classes() if found.__weakrefoffset__] == []
+
+
+def test_exceptions_survive_weak_references() -> None:
+    for _ in range(100):
+        error = AmqpError(404, "text")
+        reference = weakref.ref(error)
+        gc.collect()
+        del error
+        assert reference() is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from leveret.wire.fields import Table
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from leveret.core.exchange import Binding
 
 
-class Router(ABC):
+class Router:
     """The bindings of one exchange, ready to be searched.
 
     reads_headers: whether the result depends on the headers of the message and not on the routing key alone.
