@@ -1,5 +1,5 @@
 """python -m leveret: the same as the command leveret."""
 
-from leveret.node.cli import main
+from leveret.node.main import main
 
 main()

@@ -1,13 +1,7 @@
-"""The command leveret."""
+"""The command line: what can be asked of `leveret`, with help and completion."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -21,23 +15,6 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-
-
-def _fail(text: str) -> int:
-    print(f"leveret: {text}", file=sys.stderr)
-    return 2
-
-
-def _process_start() -> float:
-    """When this process began, in seconds since 1970; now where the system does not tell."""
-    try:
-        with open("/proc/self/stat", encoding="ascii") as file:
-            ticks = int(file.read().rpartition(")")[2].split()[19])
-        with open("/proc/uptime", encoding="ascii") as file:
-            uptime_s = float(file.read().split()[0])
-        return time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return time.time()
 
 
 def _show_version(wanted: bool) -> None:
@@ -78,40 +55,6 @@ def serve(
         "memory": memory,
         "log-level": log_level,
     }
-    raise typer.Exit(_serve(config, options))
+    from leveret.node.run import run
 
-
-def _serve(path: Path | None, options: dict[str, object]) -> int:
-    from leveret.node.config import ConfigError, load
-
-    try:
-        config = load(path, options)
-    except ConfigError as error:
-        return _fail(str(error))
-    logging.basicConfig(
-        level=config.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    from leveret.node.node import StartError
-    from leveret.node.node import serve as run_node
-    from leveret.store.database import StoreError
-
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(run_node(config, _process_start()))
-    except (StartError, StoreError) as error:
-        return _fail(str(error))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-def main() -> None:
-    """Entry point of the command."""
-    app(prog_name="leveret")
+    raise typer.Exit(run(config, options))

@@ -33,6 +33,31 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     log_level: LogLevel = "warning"
 
 
+def read_options(arguments: list[str]) -> dict[str, object] | None:
+    """Settings from a command line of nothing but `--name value`, `--name=value` and `--flag`; `config` among them.
+
+    Returns: None when there is anything else, so that somebody has to look who can explain and complain.
+    """
+    names = {field.encode_name: field.type for field in msgspec.structs.fields(Config)}
+    names["config"] = str
+    found: dict[str, object] = {}
+    left = iter(arguments)
+    for argument in left:
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or name not in names:
+            return None
+        if names[name] is bool:
+            if equals:
+                return None
+            found[name] = True
+        else:
+            given = value if equals else next(left, None)
+            if given is None:
+                return None
+            found[name] = given
+    return found
+
+
 def _from_file(path: Path) -> dict[str, object]:
     try:
         with path.open("rb") as file:

@@ -1,0 +1,62 @@
+"""Runs a broker in this process: configuration, log, event loop, and what to say when one of them fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from leveret.node.config import ConfigError, load
+from leveret.node.node import StartError, serve
+from leveret.store.database import StoreError
+
+
+def run(path: Path | None, options: dict[str, object]) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    path: a TOML file. options: settings of the command line, None for those not given.
+    Returns: the exit code, 2 when the broker could not start; the reason is on stderr.
+    """
+    try:
+        config = load(path, options)
+    except ConfigError as error:
+        return _fail(str(error))
+    logging.basicConfig(
+        level=config.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(serve(config, _process_start()))
+    except (StartError, StoreError) as error:
+        return _fail(str(error))
+
+
+def _fail(text: str) -> int:
+    print(f"leveret: {text}", file=sys.stderr)
+    return 2
+
+
+def _process_start() -> float:
+    """When this process began, in seconds since 1970; now where the system does not tell."""
+    try:
+        with open("/proc/self/stat", encoding="ascii") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        with open("/proc/uptime", encoding="ascii") as file:
+            uptime_s = float(file.read().split()[0])
+        return time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return time.time()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
