@@ -24,6 +24,10 @@ class Permission:
         texts = {CONFIGURE: configure, WRITE: write, READ: read}
         self._patterns = {operation: re.compile(text or "^$") for operation, text in texts.items()}
 
+    def pattern(self, operation: str) -> str:
+        """The pattern for an operation."""
+        return self._patterns[operation].pattern
+
     def allows(self, operation: str, name: str) -> bool:
         """Whether the operation on a queue or exchange of this name is allowed."""
         return self._patterns[operation].search(name) is not None
@@ -54,4 +58,5 @@ class User:
         permission = self.permissions.get(vhost)
         checked = name if name or kind != "exchange" else "amq.default"
         if permission is None or not permission.allows(operation, checked):
-            raise access_refused(operation, kind, checked, vhost, self.name)
+            pattern = None if permission is None else permission.pattern(operation)
+            raise access_refused(operation, kind, checked, vhost, self.name, pattern)

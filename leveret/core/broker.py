@@ -47,7 +47,7 @@ class Broker(LogListener):
     def recover(self) -> int:
         """Declare again and fill again what the logs kept. Returns: how many messages came back."""
         kept = self._definition_log.load()
-        for wanted in (definitions.EXCHANGE, definitions.QUEUE, definitions.BINDING):
+        for wanted in definitions.VHOST_KINDS:
             for kind, key, value in kept:
                 if kind == wanted:
                     vhost, *names = definitions.names(key)

@@ -6,12 +6,17 @@ import json
 from typing import Final
 
 from leveret.core.exchange import Binding, Exchange
+from leveret.core.hints import Origin
+from leveret.core.policy import Policy
 from leveret.core.queue import Queue
-from leveret.wire.fields import Table, boolean, decode_table, long, longstr, table, table_bytes
+from leveret.wire.fields import Field, Table, boolean, decode_table, long, longstr, table, table_bytes
 
 EXCHANGE: Final = "exchange"
 QUEUE: Final = "queue"
 BINDING: Final = "binding"
+POLICY: Final = "policy"
+OPERATOR_POLICY: Final = "operator-policy"
+VHOST_KINDS: Final = (POLICY, OPERATOR_POLICY, EXCHANGE, QUEUE, BINDING)  # in the order in which they come back
 
 
 def exchange_key(exchange: Exchange) -> str:
@@ -27,6 +32,7 @@ def exchange_value(exchange: Exchange) -> bytes:
             "auto_delete": boolean(exchange.auto_delete),
             "internal": boolean(exchange.internal),
             "arguments": table(exchange.arguments),
+            "origin": _origin(exchange.origin),
         }
     )
 
@@ -43,6 +49,7 @@ def queue_value(queue: Queue) -> bytes:
             "id": long(queue.queue_id),
             "auto_delete": boolean(queue.auto_delete),
             "arguments": table(queue.arguments),
+            "origin": _origin(queue.origin),
         }
     )
 
@@ -51,6 +58,43 @@ def binding_key(binding: Binding) -> str:
     """What a binding rests under: it has no other content than its identity."""
     names = [binding.source.vhost.name, binding.source.name, binding.kind, binding.destination, binding.key]
     return json.dumps([*names, table_bytes(binding.arguments).hex()])
+
+
+def policy_key(vhost: str, name: str) -> str:
+    """What a policy or an operator policy rests under."""
+    return json.dumps([vhost, name])
+
+
+def policy_value(policy: Policy) -> bytes:
+    """All that a policy says, as the JSON that RabbitMQ's management API has for it."""
+    body = {
+        "pattern": policy.pattern,
+        "definition": policy.definition,
+        "priority": policy.priority,
+        "apply-to": policy.apply_to,
+    }
+    return table_bytes({"body": longstr(json.dumps(body))})
+
+
+def read_policy(name: str, value: Table) -> Policy:
+    """A policy as it was written."""
+    body = json.loads(value["body"].text)
+    return Policy(name, body["pattern"], body["definition"], body["priority"], body["apply-to"])
+
+
+def _origin(origin: Origin) -> Field:
+    return table(
+        {"connection": longstr(origin.connection), "user": longstr(origin.user), "wall_ms": long(origin.wall_ms)}
+    )
+
+
+def read_origin(value: Table) -> Origin:
+    """Who declared what this is the value of; written by a version that did not say, nobody."""
+    field = value.get("origin")
+    if field is None or not isinstance(field.value, dict):
+        return Origin("", "", 0)
+    said: Table = field.value
+    return Origin(said["connection"].text, said["user"].text, said["wall_ms"].integer)
 
 
 def names(key: str) -> list[str]:

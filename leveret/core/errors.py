@@ -2,15 +2,18 @@
 
 A sentence stands here once, equal to RabbitMQ's. The code decides the scope: soft ones close the channel, all
 others the connection. Raised anywhere below the session, turned into a reply in session/connection.py only.
+A hint goes to the log beside the sentence and to no client; core/hints.py has its words.
 Source: rabbit_misc.erl, rabbit_channel.erl, rabbit_amqqueue.erl, rabbit_exchange.erl; names of the functions say when.
 """
 
 from mypy_extensions import mypyc_attr
 
+from leveret.core import hints
 from leveret.wire.constants import (
     ACCESS_REFUSED,
     INTERNAL_ERROR,
     NOT_FOUND,
+    NOT_IMPLEMENTED,
     PRECONDITION_FAILED,
     REPLY_NAMES,
     RESOURCE_LOCKED,
@@ -22,12 +25,13 @@ MAX_TEXT = 255  # bytes of a reply text
 
 @mypyc_attr(native_class=False)
 class AmqpError(Exception):
-    """A reply code with its explanation."""
+    """A reply code with its explanation. hint: what the log says beside it."""
 
-    def __init__(self, code: int, explanation: str) -> None:
+    def __init__(self, code: int, explanation: str, hint: str = "") -> None:
         super().__init__(explanation)
         self.code = code
         self.explanation = explanation
+        self.hint = hint
 
     @property
     def is_soft(self) -> bool:
@@ -45,20 +49,25 @@ class AmqpError(Exception):
             return text
         return raw[: MAX_TEXT - 3].decode("utf-8", "ignore") + "..."
 
+    @property
+    def log_text(self) -> str:
+        """The reply text and the hint."""
+        return f"{self.reply_text} ({self.hint})" if self.hint else self.reply_text
+
 
 def resource(kind: str, name: str, vhost: str) -> str:
     """queue 'q' in vhost '/'."""
     return f"{kind} '{name}' in vhost '{vhost}'"
 
 
-def no_queue(name: str, vhost: str) -> AmqpError:
+def no_queue(name: str, vhost: str, hint: str = "") -> AmqpError:
     """The queue does not exist."""
-    return AmqpError(NOT_FOUND, f"no {resource('queue', name, vhost)}")
+    return AmqpError(NOT_FOUND, f"no {resource('queue', name, vhost)}", hint)
 
 
-def no_exchange(name: str, vhost: str) -> AmqpError:
+def no_exchange(name: str, vhost: str, hint: str = "") -> AmqpError:
     """The exchange does not exist."""
-    return AmqpError(NOT_FOUND, f"no {resource('exchange', name, vhost)}")
+    return AmqpError(NOT_FOUND, f"no {resource('exchange', name, vhost)}", hint)
 
 
 def no_previously_declared_queue() -> AmqpError:
@@ -66,12 +75,22 @@ def no_previously_declared_queue() -> AmqpError:
     return AmqpError(NOT_FOUND, "no previously declared queue")
 
 
-def locked_queue(name: str, vhost: str) -> AmqpError:
+def locked_queue(name: str, vhost: str, hint: str = "") -> AmqpError:
     """The queue is exclusive to another connection."""
     return AmqpError(
         RESOURCE_LOCKED,
         f"cannot obtain exclusive access to locked {resource('queue', name, vhost)}. It could be originally declared "
         "on another connection or the exclusive property value does not match that of the original declaration.",
+        hint,
+    )
+
+
+def no_get_with_single_active(name: str, vhost: str) -> AmqpError:
+    """basic.get would take what belongs to the single active consumer of a quorum queue."""
+    return AmqpError(
+        RESOURCE_LOCKED,
+        f"cannot obtain access to locked {resource('queue', name, vhost)}. basic.get operations are not supported "
+        'by <<"quorum">> queues with single active consumer',
     )
 
 
@@ -100,10 +119,13 @@ def internal_exchange(name: str, vhost: str) -> AmqpError:
     return AmqpError(ACCESS_REFUSED, f"cannot publish to internal {resource('exchange', name, vhost)}")
 
 
-def access_refused(operation: str, kind: str, name: str, vhost: str, user: str) -> AmqpError:
-    """A permission is missing. operation: configure, write or read."""
+def access_refused(
+    operation: str, kind: str, name: str, vhost: str, user: str, pattern: str | None = None
+) -> AmqpError:
+    """A permission is missing. operation: configure, write or read. pattern: that the name does not match."""
     what = resource(kind, name, vhost)
-    return AmqpError(ACCESS_REFUSED, f"{operation} access to {what} refused for user '{user}'")
+    text = f"{operation} access to {what} refused for user '{user}'"
+    return AmqpError(ACCESS_REFUSED, text, hints.refused(operation, pattern))
 
 
 def unknown_exchange_type(kind: str) -> AmqpError:
@@ -111,17 +133,45 @@ def unknown_exchange_type(kind: str) -> AmqpError:
     return AmqpError(PRECONDITION_FAILED, f"invalid exchange type '{kind}'")
 
 
-def inequivalent(argument: str, what: str, received: str, current: str) -> AmqpError:
+def inequivalent(argument: str, what: str, received: str, current: str, hint: str = "") -> AmqpError:
     """A declaration differs from what exists."""
-    return AmqpError(
-        PRECONDITION_FAILED,
-        f"inequivalent arg '{argument}' for {what}: received {received} but current is {current}",
-    )
+    text = f"inequivalent arg '{argument}' for {what}: received {received} but current is {current}"
+    return AmqpError(PRECONDITION_FAILED, text, hint)
 
 
-def invalid_argument(argument: str, what: str, reason: str) -> AmqpError:
+def invalid_argument(argument: str, what: str, reason: str, wants: str = "") -> AmqpError:
     """An x-argument has a value that it cannot have. reason: an Erlang term, as RabbitMQ prints it."""
-    return AmqpError(PRECONDITION_FAILED, f"invalid arg '{argument}' for {what}: {reason}")
+    text = f"invalid arg '{argument}' for {what}: {reason}"
+    return AmqpError(PRECONDITION_FAILED, text, hints.wants(argument, wants))
+
+
+def argument_of_other_type(argument: str, what: str, kind: str, types: tuple[str, ...]) -> AmqpError:
+    """An x-argument belongs to other types of queues. kind: the queue's type."""
+    text = f"invalid arg '{argument}' for {what} of queue type rabbit_{kind}_queue"
+    return AmqpError(PRECONDITION_FAILED, text, f"only queues of type {' or '.join(types)} have it")
+
+
+def invalid_property(name: str, what: str) -> AmqpError:
+    """A quorum queue cannot be this."""
+    hint = "a quorum queue is durable, not exclusive and not auto-delete"
+    return AmqpError(PRECONDITION_FAILED, f"invalid property '{name}' for {what}", hint)
+
+
+def server_named(kind: str) -> AmqpError:
+    """Queues of some types need a name from their client."""
+    return AmqpError(PRECONDITION_FAILED, f"Cannot declare a server-named queue for type rabbit_{kind}_queue")
+
+
+def unconditional_delete_only(name: str, vhost: str, flag: str) -> AmqpError:
+    """A quorum queue is not deleted on a condition. flag: if-unused or if-empty."""
+    what = resource("queue", name, vhost)
+    reason = f"queue.delete operations with {flag} flag set are not supported by quorum queues"
+    return AmqpError(NOT_IMPLEMENTED, f"cannot delete {what}. {reason}")
+
+
+def unknown_tag(tag: int, outstanding: list[int]) -> AmqpError:
+    """A delivery tag is not outstanding on the channel. outstanding: those that are, ascending."""
+    return AmqpError(PRECONDITION_FAILED, f"unknown delivery tag {tag}", hints.unknown_tag(outstanding))
 
 
 def in_use(kind: str, name: str, vhost: str) -> AmqpError:

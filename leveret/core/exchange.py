@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors import unknown_exchange_type
+from leveret.core.hints import Origin
 from leveret.core.message import Address
 from leveret.core.queue import Queue
 from leveret.core.routing.direct import DirectRouter
@@ -21,6 +22,8 @@ from leveret.core.routing.topic import TopicRouter
 from leveret.wire.fields import LONGSTR, Table, comparable
 
 if TYPE_CHECKING:
+    from leveret.core.arguments import Definition
+    from leveret.core.policy import Policy
     from leveret.core.vhost import VirtualHost
 
 ROUTERS: Final[dict[str, Callable[[], Router]]] = {
@@ -85,7 +88,11 @@ class Routing:
 
 
 class Exchange:
-    """One exchange. bindings: those it is the source of; incoming: those it is the destination of."""
+    """One exchange.
+
+    bindings: those it is the source of; incoming: those it is the destination of.
+    alternate: the exchange for what finds no binding. policy, operator_policy: those that apply.
+    """
 
     def __init__(
         self,
@@ -96,22 +103,36 @@ class Exchange:
         auto_delete: bool,
         internal: bool,
         arguments: Table,
+        origin: Origin,
     ) -> None:
         self.vhost = vhost
+        self.origin = origin
         self.name = name
         self.kind = kind
         self.durable = durable
         self.auto_delete = auto_delete
         self.internal = internal
         self.arguments = arguments
-        alternate = arguments.get("alternate-exchange")
-        self.alternate = alternate.text if alternate is not None and alternate.kind == LONGSTR else None
+        self.alternate: str | None = None
+        self.policy: Policy | None = None
+        self.operator_policy: Policy | None = None
+        self.apply({})
         make_router = ROUTERS.get(kind)
         if make_router is None:
             raise unknown_exchange_type(kind)
         self.router = make_router()
         self.bindings: dict[Binding, None] = {}
         self.incoming: dict[Binding, None] = {}
+
+    def apply(self, definition: Definition) -> None:
+        """Take what policies say, where the arguments say nothing. The default exchange has no alternate."""
+        argument = self.arguments.get("alternate-exchange")
+        said = definition.get("alternate-exchange")
+        self.alternate = None
+        if argument is not None:
+            self.alternate = argument.text if argument.kind == LONGSTR else None
+        elif self.name and isinstance(said, str):
+            self.alternate = said
 
     def route(self, keys: list[str], headers: Table) -> Routing:
         """All queues that a message reaches from here, each once."""

@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.arguments import QueueSettings
+from leveret.core.checks import expiration_error
 from leveret.core.clock import Timed
 from leveret.core.consumers import Consumer, Consumers
 from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
 from leveret.core.ports import Confirm
 from leveret.core.ready import PriorityReady, Ready
-from leveret.core.settings import QueueSettings, expiration_error
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Binding
+    from leveret.core.hints import Origin
+    from leveret.core.policy import Policy
     from leveret.core.vhost import VirtualHost
 
 EXPIRY: Final = 1  # timer tokens
@@ -35,6 +38,7 @@ class Queue(Timed):
 
     queue_id: its name in the logs. owner: the connection's number if exclusive, else 0.
     unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
+    policy, operator_policy: those that apply; what they say is in the settings.
     """
 
     def __init__(
@@ -46,16 +50,20 @@ class Queue(Timed):
         owner: int,
         auto_delete: bool,
         arguments: Table,
+        origin: Origin,
     ) -> None:
         self.vhost = vhost
         self.broker = vhost.broker
+        self.origin = origin
         self.name = name
         self.queue_id = queue_id
         self.durable = durable
         self.owner = owner
         self.auto_delete = auto_delete
         self.arguments = arguments
-        self.settings = QueueSettings(arguments)
+        self.settings = QueueSettings(arguments, {})
+        self.policy: Policy | None = None
+        self.operator_policy: Policy | None = None
         self.bindings: dict[Binding, None] = {}
         self.consumers = Consumers(self.settings.single_active)
         self.ready: Ready = Ready()
@@ -72,8 +80,20 @@ class Queue(Timed):
         self._expiry_ms: i64 = 0  # when the EXPIRY timer is due, 0 when there is none
         self._unsafe: deque[tuple[int, Confirm | None]] = deque()  # positions the log has not called durable yet
         self._used_ms = self.broker.clock.now_ms
-        if self.settings.expires_ms >= 0:
-            self.broker.timers.call_at(self._used_ms + self.settings.expires_ms, self, IDLE)
+        self._idle_ms: i64 = 0  # when the IDLE timer is due, 0 when there is none
+        self._watch_idle()
+
+    def apply(self, settings: QueueSettings) -> None:
+        """Take other settings at once: limits drop, and the idle time starts anew.
+
+        A message keeps the deadline that it came with. Source: rabbit_amqqueue_process.erl process_args_policy.
+        """
+        self.settings = settings
+        self._looks_inside = settings.message_ttl_ms >= 0 or settings.max_priority >= 0
+        self._is_limited = settings.max_length >= 0 or settings.max_length_bytes >= 0
+        self._used_ms = self.broker.clock.now_ms
+        self._watch_idle()
+        self._drop_excess()
 
     # -- messages come in
 
@@ -225,8 +245,7 @@ class Queue(Timed):
         """A consumer ends; the last one takes an auto-delete queue with it."""
         self.consumers.remove(consumer)
         self._used_ms = self.broker.clock.now_ms
-        if self.settings.expires_ms >= 0 and not self.consumers.all:
-            self.broker.timers.call_at(self._used_ms + self.settings.expires_ms, self, IDLE)
+        self._watch_idle()
         if self.auto_delete and not self.consumers.all and not self.deleted:
             self.vhost.remove_queue(self)
         else:
@@ -271,15 +290,26 @@ class Queue(Timed):
             self._expiry_ms = 0
             self._expire_head()
             return
-        due = self._used_ms + self.settings.expires_ms
-        if self.consumers.all:
-            return  # unsubscribe() sets the timer again
-        if due <= self.broker.clock.now_ms:
+        now_ms = self.broker.clock.now_ms
+        if now_ms < self._idle_ms or not self._idle_ms:
+            return
+        self._idle_ms = 0
+        expires_ms = self.settings.expires_ms
+        if 0 <= expires_ms <= now_ms - self._used_ms and not self.consumers.all:
             self.vhost.remove_queue(self)
         else:
-            self.broker.timers.call_at(due, self, IDLE)
+            self._watch_idle()
 
     # -- inside
+
+    def _watch_idle(self) -> None:
+        """Come back when the queue may have been idle for too long; unsubscribe() does this again."""
+        if self.settings.expires_ms < 0 or self.consumers.all:
+            return
+        due: i64 = self._used_ms + self.settings.expires_ms
+        if not self._idle_ms or due < self._idle_ms:
+            self._idle_ms = due
+            self.broker.timers.call_at(int(due), self, IDLE)
 
     def _release(self, stored: Stored) -> None:
         """An unacknowledged message leaves its holder, who may have room for another now."""

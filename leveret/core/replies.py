@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from leveret.core.hints import Origin
 from leveret.core.message import Message, Stored
 from leveret.core.ports import Confirm
 from leveret.core.queue import Queue
@@ -25,7 +26,7 @@ class ReplyQueue(Queue):
     """The way back to one channel."""
 
     def __init__(self, vhost: VirtualHost, name: str, owner: int) -> None:
-        super().__init__(vhost, name, 0, False, owner, True, {})
+        super().__init__(vhost, name, 0, False, owner, True, {}, Origin("", "", 0))
         self.consumer: Consumer | None = None
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core import definitions, errors
+from leveret.core import definitions, errors, governing, hints
+from leveret.core.arguments import QUORUM, check_arguments, check_properties, queue_type
+from leveret.core.equivalence import check_same_exchange, check_same_queue
 from leveret.core.exchange import Binding, Exchange
+from leveret.core.hints import Origin
+from leveret.core.policy import Policies, Policy
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, ReplyQueue
-from leveret.core.settings import check_arguments, check_equivalence, queue_argument_names
-from leveret.wire.fields import LONGSTR, Table, longstr
+from leveret.wire.fields import LONGSTR, Table
 
 if TYPE_CHECKING:
     from leveret.core.broker import Broker
@@ -28,15 +31,15 @@ PREDECLARED: Final = (
     ("amq.match", "headers", False),
     ("amq.rabbitmq.trace", "topic", True),
 )
-DEFAULTS: Final[Table] = {"x-queue-type": longstr("classic")}  # arguments that are meant when they are not there
-
-
-def _word(value: bool) -> str:
-    return "'true'" if value else "'false'"
+NOBODY: Final = Origin("", "", 0)
 
 
 class VirtualHost:
-    """One name space. generation: changes whenever a message might be routed otherwise than before."""
+    """One name space.
+
+    generation: changes whenever a message might be routed otherwise than before.
+    policies, operator_policies: changed by the verbs below only.
+    """
 
     def __init__(self, broker: Broker, name: str) -> None:
         self.broker = broker
@@ -45,8 +48,10 @@ class VirtualHost:
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.replies: dict[str, ReplyQueue] = {}
+        self.policies = Policies(False)
+        self.operator_policies = Policies(True)
         for exchange, kind, internal in PREDECLARED:
-            self.exchanges[exchange] = Exchange(self, exchange, kind, True, False, internal, {})
+            self.exchanges[exchange] = Exchange(self, exchange, kind, True, False, internal, {}, NOBODY)
 
     # -- exchanges
 
@@ -54,19 +59,27 @@ class VirtualHost:
         """The exchange. Raises: AmqpError 404."""
         exchange = self.exchanges.get(name)
         if exchange is None:
-            raise errors.no_exchange(name, self.name)
+            elsewhere = [vhost.name for vhost in self.broker.vhosts.values() if name in vhost.exchanges]
+            raise errors.no_exchange(name, self.name, hints.not_found(name, self.exchanges, elsewhere))
         return exchange
 
     def declare_exchange(
-        self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+        self,
+        name: str,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Table,
+        origin: Origin = NOBODY,
     ) -> Exchange:
-        """Find the exchange, or make it.
+        """Find the exchange, or make it. origin: who asks.
 
         Raises: AmqpError 406 when one exists that differs, or an argument is wrong; 403 for a reserved name.
         """
         existing = self.exchanges.get(name)
         if existing is not None:
-            self._check_same_exchange(existing, kind, durable, auto_delete, internal, arguments)
+            check_same_exchange(existing, kind, durable, auto_delete, internal, arguments)
             return existing
         if name.startswith("amq."):
             raise errors.reserved_name("exchange", name)
@@ -74,33 +87,14 @@ class VirtualHost:
         alternate = arguments.get("alternate-exchange")
         if alternate is not None and alternate.kind != LONGSTR:
             raise errors.invalid_type(alternate.type_name, "alternate-exchange", what)
-        exchange = Exchange(self, name, kind, durable, auto_delete, internal, arguments)
+        exchange = Exchange(self, name, kind, durable, auto_delete, internal, arguments, origin)
         self.exchanges[name] = exchange
+        governing.govern_exchange(self, exchange)
         self.generation += 1
         if durable:
             key, value = definitions.exchange_key(exchange), definitions.exchange_value(exchange)
             self.broker.remember(definitions.EXCHANGE, key, value)
         return exchange
-
-    def _check_same_exchange(
-        self,
-        existing: Exchange,
-        kind: str,
-        durable: bool,
-        auto_delete: bool,
-        internal: bool,
-        arguments: Table,
-    ) -> None:
-        what = errors.resource("exchange", existing.name, self.name)
-        if kind != existing.kind:
-            raise errors.inequivalent("type", what, f"'{kind}'", f"'{existing.kind}'")
-        if durable != existing.durable:
-            raise errors.inequivalent("durable", what, _word(durable), _word(existing.durable))
-        if auto_delete != existing.auto_delete:
-            raise errors.inequivalent("auto_delete", what, _word(auto_delete), _word(existing.auto_delete))
-        if internal != existing.internal:
-            raise errors.inequivalent("internal", what, _word(internal), _word(existing.internal))
-        check_equivalence(arguments, existing.arguments, what, ["alternate-exchange"])
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
         """Delete the exchange with its bindings; one that does not exist is fine.
@@ -148,33 +142,47 @@ class VirtualHost:
         """
         queue = self.queues.get(name)
         if queue is None:
-            raise errors.no_queue(name, self.name)
+            elsewhere = [vhost.name for vhost in self.broker.vhosts.values() if name in vhost.queues]
+            raise errors.no_queue(name, self.name, hints.not_found(name, self.queues, elsewhere))
         if queue.owner and queue.owner != owner:
-            raise errors.locked_queue(name, self.name)
+            raise errors.locked_queue(name, self.name, hints.locked(queue.origin, True))
         return queue
 
     def declare_queue(
-        self, name: str, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table, owner: int
+        self,
+        name: str,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: Table,
+        owner: int,
+        origin: Origin = NOBODY,
     ) -> Queue:
         """Find the queue, or make it. An exclusive one is never durable.
 
-        owner: number of the declaring connection.
+        owner: number of the declaring connection. origin: who asks.
         Raises: AmqpError 405 when exclusiveness differs, 406 when something else does, 403 for a reserved name.
         """
         existing = self.queues.get(name)
         kept = durable and not exclusive
         if existing is not None:
-            self._check_same_queue(existing, kept, exclusive, auto_delete, arguments, owner)
+            if existing.owner != (owner if exclusive else 0):
+                raise errors.locked_queue(name, self.name, hints.locked(existing.origin, existing.owner != 0))
+            check_same_queue(existing, kept, auto_delete, arguments)
             existing.used()
             return existing
         if name.startswith("amq."):
             raise errors.reserved_name("queue", name)
-        return self.make_queue(name, kept, owner if exclusive else 0, auto_delete, arguments)
+        return self.make_queue(name, kept, owner if exclusive else 0, auto_delete, arguments, origin)
 
-    def make_queue(self, name: str, durable: bool, owner: int, auto_delete: bool, arguments: Table) -> Queue:
+    def make_queue(
+        self, name: str, durable: bool, owner: int, auto_delete: bool, arguments: Table, origin: Origin = NOBODY
+    ) -> Queue:
         """Make a queue, whatever its name. Raises: AmqpError 406 when an argument is wrong."""
-        check_arguments(arguments, errors.resource("queue", name, self.name))
-        queue = Queue(self, name, self.broker.new_id(), durable, owner, auto_delete, arguments)
+        what = errors.resource("queue", name, self.name)
+        check_arguments(arguments, what)
+        check_properties(queue_type(arguments), durable, owner != 0, auto_delete, what)
+        queue = Queue(self, name, self.broker.new_id(), durable, owner, auto_delete, arguments, origin)
         self._add_queue(queue)
         if durable:
             self.broker.remember(definitions.QUEUE, definitions.queue_key(queue), definitions.queue_value(queue))
@@ -184,29 +192,21 @@ class VirtualHost:
         self.queues[queue.name] = queue
         self.broker.queues[queue.queue_id] = queue
         self.generation += 1
-
-    def _check_same_queue(
-        self, existing: Queue, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table, owner: int
-    ) -> None:
-        if existing.owner != (owner if exclusive else 0):
-            raise errors.locked_queue(existing.name, self.name)
-        what = errors.resource("queue", existing.name, self.name)
-        if durable != existing.durable:
-            raise errors.inequivalent("durable", what, _word(durable), _word(existing.durable))
-        if auto_delete != existing.auto_delete:
-            raise errors.inequivalent("auto_delete", what, _word(auto_delete), _word(existing.auto_delete))
-        received, current = {**DEFAULTS, **arguments}, {**DEFAULTS, **existing.arguments}
-        check_equivalence(received, current, what, queue_argument_names())
+        governing.govern_queue(self, queue)
 
     def delete_queue(self, name: str, if_unused: bool, if_empty: bool, owner: int) -> int:
         """Delete the queue; one that does not exist is fine.
 
         Returns: how many messages were ready.
-        Raises: AmqpError 405 when it is exclusive to another connection, 406 when it is used or not empty and must be.
+        Raises: AmqpError 405 when it is exclusive to another connection, 406 when it is used or not empty and must be,
+        540 for a quorum queue and a condition.
         """
         if name not in self.queues:
             return 0
         queue = self.queue(name, owner)
+        if queue.settings.queue_type == QUORUM and (if_unused or if_empty):
+            flag = "if-unused" if if_unused else "if-empty"
+            raise errors.unconditional_delete_only(name, self.name, flag)
         if if_empty and len(queue.ready):
             raise errors.not_empty(name, self.name)
         if if_unused and len(queue.consumers):
@@ -276,11 +276,35 @@ class VirtualHost:
         if binding.durable:
             self.broker.forget(definitions.BINDING, definitions.binding_key(binding))
 
+    # -- policies: whatever they match changes at once
+
+    def set_policy(self, policy: Policy) -> None:
+        """Add a policy or change it. Raises: PolicyError."""
+        governing.put(self, self.policies, policy)
+
+    def delete_policy(self, name: str) -> bool:
+        """Delete a policy. Returns: whether there was one."""
+        return governing.delete(self, self.policies, name)
+
+    def set_operator_policy(self, policy: Policy) -> None:
+        """Add an operator policy or change it. Raises: PolicyError."""
+        governing.put(self, self.operator_policies, policy)
+
+    def delete_operator_policy(self, name: str) -> bool:
+        """Delete an operator policy. Returns: whether there was one."""
+        return governing.delete(self, self.operator_policies, name)
+
     # -- start-up
 
     def restore(self, kind: str, names: list[str], value: Table) -> None:
         """Declare again what the DefinitionLog kept; names without the virtual host's."""
-        if kind == definitions.EXCHANGE:
+        if kind == definitions.POLICY:
+            self.policies.put(definitions.read_policy(names[0], value))
+            governing.govern(self)
+        elif kind == definitions.OPERATOR_POLICY:
+            self.operator_policies.put(definitions.read_policy(names[0], value))
+            governing.govern(self)
+        elif kind == definitions.EXCHANGE:
             name = names[0]
             arguments = value["arguments"].value
             assert isinstance(arguments, dict)
@@ -292,12 +316,15 @@ class VirtualHost:
                 value["auto_delete"].value is True,
                 value["internal"].value is True,
                 arguments,
+                definitions.read_origin(value),
             )
+            governing.govern_exchange(self, self.exchanges[name])
         elif kind == definitions.QUEUE:
             arguments = value["arguments"].value
             assert isinstance(arguments, dict)
             auto_delete = value["auto_delete"].value is True
-            self._add_queue(Queue(self, names[0], value["id"].integer, True, 0, auto_delete, arguments))
+            origin = definitions.read_origin(value)
+            self._add_queue(Queue(self, names[0], value["id"].integer, True, 0, auto_delete, arguments, origin))
         elif kind == definitions.BINDING:
             source, target_kind, target, key, arguments_hex = names
             queue = self.queues.get(target) if target_kind == "queue" else None

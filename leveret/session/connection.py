@@ -22,6 +22,7 @@ from leveret.core.broker import Broker
 from leveret.core.clock import Timed
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Route
+from leveret.core.hints import Origin
 from leveret.core.ports import Sink
 from leveret.core.queue import Queue
 from leveret.session import control
@@ -177,7 +178,7 @@ class Connection(Timed, Sink):
         if channel is not None and not self.deaf and channel.publishing.was_content:
             self.method_id = BASIC_PUBLISH
         if error.is_soft and channel is not None:
-            log.warning("connection %s, channel %d: %s", self.name, number, error.reply_text)
+            log.warning("connection %s, channel %d: %s", self.name, number, error.log_text)
             channel.fail(error, int(self.method_id))
         else:
             self._fail(error)
@@ -292,6 +293,10 @@ class Connection(Timed, Sink):
         self.wake()
         log.info("connection %s: user '%s' opened vhost '%s'", self.name, self.user.name, self.vhost.name)
 
+    def origin(self) -> Origin:
+        """What a queue or exchange declared now remembers of its declaration."""
+        return Origin(self.name, self.user.name, self.broker.clock.wall_ms)
+
     def forget_channel(self, channel: Channel) -> None:
         """The channel's number is free again."""
         self.channels.pop(channel.number, None)
@@ -321,7 +326,7 @@ class Connection(Timed, Sink):
         """Close for a hard error: everything of the client is gone before it is told."""
         if self.closing:
             return
-        log.warning("connection %s: closed with %d %s", self.name, error.code, error.reply_text)
+        log.warning("connection %s: closed with %d %s", self.name, error.code, error.log_text)
         self.release()
         self.closing = True
         method_id = int(self.method_id)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mypy_extensions import i64
 
 from leveret.core import access, errors
+from leveret.core.arguments import QUORUM
 from leveret.core.consumers import Consumer, Window
 from leveret.core.errors import AmqpError
 from leveret.core.message import Stored
@@ -111,10 +112,11 @@ class Consuming(Subscriber):
             reason = f'"expected integer, got {priority.type_name}"'
             raise errors.invalid_argument("x-priority", what, reason)
         others = queue.consumers
-        if others.exclusive or (method.exclusive and (len(others) or others.single_active)):
+        exclusive = method.exclusive and queue.settings.queue_type != QUORUM  # which take it for nothing
+        if others.exclusive or (exclusive and (len(others) or others.single_active)):
             raise errors.queue_in_exclusive_use(name, vhost.name)
         level = 0 if priority is None else priority.integer
-        consumer = self._add(queue, tag, method.no_ack, method.exclusive, level, method.arguments)
+        consumer = self._add(queue, tag, method.no_ack, exclusive, level, method.arguments)
         if not method.nowait:
             self.channel.send(BasicConsumeOk(tag))
         queue.subscribe(consumer)
@@ -141,6 +143,8 @@ class Consuming(Subscriber):
         name = self.channel.queue_name(method.queue)
         connection.user.check(access.READ, "queue", name, vhost.name)
         queue = vhost.queue(name, connection.number)
+        if queue.consumers.single_active and queue.settings.queue_type == QUORUM:
+            raise errors.no_get_with_single_active(name, vhost.name)
         stored = queue.get()
         if stored is None:
             self.channel.send(BasicGetEmpty())

@@ -13,13 +13,13 @@ from librt.strings import read_i16_be, read_i64_be
 from mypy_extensions import i64
 
 from leveret.core import access, errors
+from leveret.core.checks import expiration_error
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Route, Routing
 from leveret.core.message import Address, Message
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_TO
-from leveret.core.settings import expiration_error
 from leveret.session.confirms import Confirms
 from leveret.session.transaction import Transaction
 from leveret.wire import content as frames

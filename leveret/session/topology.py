@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leveret.core import access, errors
+from leveret.core.arguments import check_server_named
 from leveret.core.exchange import ROUTERS, Binding, Exchange
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, REPLY_TO
@@ -64,7 +65,13 @@ def declare_exchange(channel: Channel, method: ExchangeDeclare) -> None:
             user.check(access.READ, "exchange", name, vhost.name)
             user.check(access.WRITE, "exchange", alternate.text, vhost.name)
         vhost.declare_exchange(
-            name, method.exchange_type, method.durable, method.auto_delete, method.internal, method.arguments
+            name,
+            method.exchange_type,
+            method.durable,
+            method.auto_delete,
+            method.internal,
+            method.arguments,
+            connection.origin(),
         )
     if not method.nowait:
         channel.send(ExchangeDeclareOk())
@@ -127,20 +134,33 @@ def declare_queue(channel: Channel, method: QueueDeclare) -> None:
         return
     if method.passive or name.startswith(REPLY_PREFIX):
         queue = vhost.queue(name, connection.number)
+        queue.used()
     elif not name:
+        check_server_named(method.arguments)
         name = f"amq.gen-{connection.broker.random_name()}"
         user.check(access.CONFIGURE, "queue", name, vhost.name)
         _check_dead_letters(channel, name, method.arguments)
         owner = connection.number if method.exclusive else 0
         queue = vhost.make_queue(
-            name, method.durable and not method.exclusive, owner, method.auto_delete, method.arguments
+            name,
+            method.durable and not method.exclusive,
+            owner,
+            method.auto_delete,
+            method.arguments,
+            connection.origin(),
         )
     else:
         user.check(access.CONFIGURE, "queue", name, vhost.name)
         if name not in vhost.queues:
             _check_dead_letters(channel, name, method.arguments)
         queue = vhost.declare_queue(
-            name, method.durable, method.exclusive, method.auto_delete, method.arguments, connection.number
+            name,
+            method.durable,
+            method.exclusive,
+            method.auto_delete,
+            method.arguments,
+            connection.number,
+            connection.origin(),
         )
     if queue.owner:
         connection.exclusive_queues[queue] = None

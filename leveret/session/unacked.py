@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
-from leveret.core.errors import AmqpError
+from leveret.core.errors import unknown_tag
 from leveret.core.message import Stored
-from leveret.wire.constants import PRECONDITION_FAILED
 
 
 class Unacked:
@@ -28,7 +27,7 @@ class Unacked:
         """Take one. Raises: AmqpError 406 when the tag is not outstanding."""
         stored = self._by_tag.pop(tag, None)
         if stored is None:
-            raise AmqpError(PRECONDITION_FAILED, f"unknown delivery tag {tag}")
+            raise unknown_tag(tag, list(self._by_tag))
         return stored
 
     def take_up_to(self, tag: int) -> list[tuple[int, Stored]]:
@@ -39,7 +38,7 @@ class Unacked:
         if tag == 0:
             return self.take_all()
         if tag not in self._by_tag:
-            raise AmqpError(PRECONDITION_FAILED, f"unknown delivery tag {tag}")
+            raise unknown_tag(tag, list(self._by_tag))
         taken: list[tuple[int, Stored]] = []
         for each, stored in self._by_tag.items():
             if each > tag:

@@ -1,0 +1,200 @@
+"""Which values an x-argument or a policy may have, and how RabbitMQ says what is wrong with one.
+
+A check of an argument looks at a Field and gives the reason as the Erlang term that RabbitMQ prints, None when nothing
+is wrong. A test of a policy looks at a value as JSON has it.
+Source: rabbit_amqqueue.erl (declare_args), rabbit_misc.erl (check_expiry), rabbit_policies.erl (validate_policy0).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from leveret.wire.fields import BOOLEAN, LONGSTR, Field
+from leveret.wire.reader import binary
+
+MAX_EXPIRY_MS: Final = 315_360_000_000  # ten years, as rabbit_misc.hrl
+MAX_PRIORITY: Final = 255
+QUEUE_TYPES: Final = ("classic", "quorum", "stream")
+OVERFLOWS: Final = ("drop-head", "reject-publish", "reject-publish-dlx")
+STRATEGIES: Final = ("at-most-once", "at-least-once")
+LOCATORS: Final = ("client-local", "balanced", "random", "least-leaders")
+AGE_UNITS: Final = "YMDhms"
+
+
+# -- arguments
+
+
+def integer(field: Field) -> str | None:
+    """Any whole number."""
+    return None if field.is_integer else f'"expected integer, got {field.type_name}"'
+
+
+def not_negative(field: Field) -> str | None:
+    """A whole number from 0."""
+    if not field.is_integer:
+        return integer(field)
+    return f"{{value_negative,{field.integer}}}" if field.integer < 0 else None
+
+
+def positive(field: Field) -> str | None:
+    """A whole number from 1."""
+    reason = not_negative(field)
+    if reason is None and field.integer == 0:
+        return "{value_zero,0}"
+    return reason
+
+
+def time_to_live(field: Field) -> str | None:
+    """Milliseconds from 0 to ten years."""
+    reason = not_negative(field)
+    if reason is None and field.integer > MAX_EXPIRY_MS:
+        return f"{{value_too_large,{field.integer}}}"
+    return reason
+
+
+def expires(field: Field) -> str | None:
+    """Milliseconds from 1 to ten years."""
+    return time_to_live(field) or positive(field)
+
+
+def priority(field: Field) -> str | None:
+    """A whole number from 0 to 255."""
+    reason = not_negative(field)
+    if reason is None and field.integer > MAX_PRIORITY:
+        return f"{{max_value_exceeded,{field.integer}}}"
+    return reason
+
+
+def text(field: Field) -> str | None:
+    """Any text."""
+    return None if field.kind == LONGSTR else f"{{unacceptable_type,{field.type_name}}}"
+
+
+def boolean(field: Field) -> str | None:
+    """True or false."""
+    return None if field.kind == BOOLEAN else f"{{unacceptable_type,{field.type_name}}}"
+
+
+def overflow(field: Field) -> str | None:
+    """What a full queue does."""
+    return text(field) or (None if field.text in OVERFLOWS else "invalid_overflow")
+
+
+def strategy(field: Field) -> str | None:
+    """How safely dead letters are handed over."""
+    return text(field) or (None if field.text in STRATEGIES else "invalid_dlx_strategy")
+
+
+def queue_type(field: Field) -> str | None:
+    """A type of queue."""
+    return text(field) or (None if field.text in QUEUE_TYPES else f"\"unsupported queue type '{field.text}'\"")
+
+
+def locator(field: Field) -> str | None:
+    """Where a leader begins."""
+    return text(field) or (None if field.text in LOCATORS else "invalid_queue_locator_arg")
+
+
+def queue_version(field: Field) -> str | None:
+    """1 or 2."""
+    if not field.is_integer:
+        return integer(field)
+    return None if field.integer in (1, 2) else f"\"unsupported queue version '{field.integer}'\""
+
+
+def expiration_error(value: str) -> str | None:
+    """What is wrong with an expiration property, as RabbitMQ names it; None when nothing is.
+
+    Source: rabbit_basic.erl parse_expiration, rabbit_misc.erl check_expiry.
+    """
+    digits = len(value) - len(value.lstrip("0123456789"))
+    sign = value[:1] in ("-", "+")
+    if sign:
+        digits = len(value) - 1 - len(value[1:].lstrip("0123456789"))
+    number = value[: digits + (1 if sign else 0)]
+    if digits == 0:
+        return "no_integer"
+    if len(number) < len(value):
+        return f'{{leftover_string,"{value[len(number) :]}"}}'
+    if int(number) < 0:
+        return f"{{value_negative,{int(number)}}}"
+    return f"{{value_too_large,{int(number)}}}" if int(number) > MAX_EXPIRY_MS else None
+
+
+# -- policies
+
+
+def is_integer(value: object) -> bool:
+    """Whether it is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_not_negative(value: object) -> bool:
+    """Whether it is a whole number from 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_positive(value: object) -> bool:
+    """Whether it is a whole number from 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def is_filter_size(value: object) -> bool:
+    """Whether it is a size of a stream's filters."""
+    return isinstance(value, int) and not isinstance(value, bool) and 16 <= value <= 255
+
+
+def is_queue_version(value: object) -> bool:
+    """Whether it is 1 or 2."""
+    return is_integer(value) and value in (1, 2)
+
+
+def is_text(value: object) -> bool:
+    """Whether it is text."""
+    return isinstance(value, str)
+
+
+def is_overflow(value: object) -> bool:
+    """Whether it says what a full queue does."""
+    return isinstance(value, str) and value in OVERFLOWS
+
+
+def is_strategy(value: object) -> bool:
+    """Whether it says how safely dead letters are handed over."""
+    return isinstance(value, str) and value in STRATEGIES
+
+
+def is_mode(value: object) -> bool:
+    """Whether it is a mode of a classic queue."""
+    return isinstance(value, str) and value in ("default", "lazy")
+
+
+def is_locator(value: object) -> bool:
+    """Whether it says where a leader begins."""
+    return isinstance(value, str) and value in LOCATORS
+
+
+def is_retry_type(value: object) -> bool:
+    """Whether it says which messages come back later."""
+    return isinstance(value, str) and value in ("all", "failed", "returned", "disabled")
+
+
+def is_age(value: object) -> bool:
+    """Whether it is digits and a unit of time."""
+    return isinstance(value, str) and value[-1:] in AGE_UNITS and value[:-1].isdecimal() and value.isascii()
+
+
+def term(value: object) -> str:
+    """A value of JSON as Erlang prints it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return binary(value.encode()) if value else "<<>>"
+    if isinstance(value, list):
+        return f"[{','.join([term(item) for item in value])}]"
+    if isinstance(value, dict):
+        pairs = [f"{term(key)} => {term(value[key])}" for key in sorted(value)]
+        return f"#{{{','.join(pairs)}}}"
+    return str(value)

@@ -1,0 +1,96 @@
+"""Whether a declaration says the same as what exists, property by property in RabbitMQ's order.
+
+The client hears of the first difference, the log of all.
+Source: rabbit_amqqueue.erl and rabbit_exchange.erl (assert_equivalence), rabbit_misc.erl (assert_args_equivalence).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.core import hints
+from leveret.core.arguments import argument_names
+from leveret.core.errors import inequivalent, resource
+from leveret.core.hints import Origin
+from leveret.wire.fields import LONGSTR, Field, Table, longstr
+
+if TYPE_CHECKING:
+    from leveret.core.exchange import Exchange
+    from leveret.core.queue import Queue
+
+DEFAULTS: Final[Table] = {"x-queue-type": longstr("classic")}  # arguments that are meant when they are not there
+
+
+class Equivalence:
+    """One comparison. what: the queue or exchange as error texts name it; origin: of the one that exists."""
+
+    __slots__ = ("_differences", "_first", "_origin", "_what")
+
+    def __init__(self, what: str, origin: Origin) -> None:
+        self._what = what
+        self._origin = origin
+        self._first: tuple[str, str, str] | None = None
+        self._differences: list[str] = []
+
+    def flag(self, name: str, received: bool, current: bool) -> None:
+        """Compare a property that is true or false."""
+        self.word(name, str(received).lower(), str(current).lower())
+
+    def word(self, name: str, received: str, current: str) -> None:
+        """Compare a property that is text."""
+        if received != current:
+            self._differ(name, f"'{received}'", f"'{current}'")
+
+    def arguments(self, received: Table, current: Table, names: list[str]) -> None:
+        """Compare arguments. names: those that are looked at."""
+        for name in names:
+            new, old = received.get(name), current.get(name)
+            if (new.comparable() if new else None) == (old.comparable() if old else None):
+                continue
+            if new is not None and old is not None and new.kind == old.kind:
+                self._differ(name, f"'{_value(new)}'", f"'{_value(old)}'")
+            else:
+                self._differ(name, _value_and_type(new), _value_and_type(old))
+
+    def check(self) -> None:
+        """Refuse the declaration if it differs. Raises: AmqpError 406 for the first difference."""
+        if self._first is not None:
+            name, received, current = self._first
+            hint = hints.differs(self._differences, self._origin)
+            raise inequivalent(name, self._what, received, current, hint)
+
+    def _differ(self, name: str, received: str, current: str) -> None:
+        if self._first is None:
+            self._first = (name, received, current)
+        self._differences.append(f"{name}, received {received}, current {current}")
+
+
+def check_same_queue(existing: Queue, durable: bool, auto_delete: bool, arguments: Table) -> None:
+    """Refuse the declaration of a queue that differs from the existing one. Raises: AmqpError 406."""
+    equivalence = Equivalence(resource("queue", existing.name, existing.vhost.name), existing.origin)
+    equivalence.flag("durable", durable, existing.durable)
+    equivalence.flag("auto_delete", auto_delete, existing.auto_delete)
+    received, current = {**DEFAULTS, **arguments}, {**DEFAULTS, **existing.arguments}
+    equivalence.arguments(received, current, argument_names(existing.settings.queue_type))
+    equivalence.check()
+
+
+def check_same_exchange(
+    existing: Exchange, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+) -> None:
+    """Refuse the declaration of an exchange that differs from the existing one. Raises: AmqpError 406."""
+    equivalence = Equivalence(resource("exchange", existing.name, existing.vhost.name), existing.origin)
+    equivalence.word("type", kind, existing.kind)
+    equivalence.flag("durable", durable, existing.durable)
+    equivalence.flag("auto_delete", auto_delete, existing.auto_delete)
+    equivalence.flag("internal", internal, existing.internal)
+    equivalence.arguments(arguments, existing.arguments, ["alternate-exchange"])
+    equivalence.check()
+
+
+def _value(field: Field) -> str:
+    return field.text if field.kind == LONGSTR else str(field.value).lower()
+
+
+def _value_and_type(field: Field | None) -> str:
+    return "none" if field is None else f"the value '{_value(field)}' of type '{field.type_name}'"

@@ -1,0 +1,71 @@
+"""Which policies apply to what: looked at when something is declared, and for everything when a policy changes.
+
+A queue or exchange whose policies stay the same notices nothing. The verbs of the virtual host lead here.
+Source: rabbit_policy.erl (set/1, update_matched_objects).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.core import definitions
+from leveret.core.arguments import QueueSettings
+from leveret.core.policy import EXCHANGE, Policies, Policy, effective_definition
+
+if TYPE_CHECKING:
+    from leveret.core.exchange import Exchange
+    from leveret.core.queue import Queue
+    from leveret.core.vhost import VirtualHost
+
+
+def put(vhost: VirtualHost, policies: Policies, policy: Policy) -> None:
+    """Add or change a policy, durably and at once. Raises: PolicyError."""
+    policies.check(policy)
+    policies.put(policy)
+    key = definitions.policy_key(vhost.name, policy.name)
+    vhost.broker.remember(_kind(policies), key, definitions.policy_value(policy))
+    govern(vhost)
+
+
+def delete(vhost: VirtualHost, policies: Policies, name: str) -> bool:
+    """Delete a policy, durably and at once. Returns: whether there was one."""
+    if not policies.delete(name):
+        return False
+    vhost.broker.forget(_kind(policies), definitions.policy_key(vhost.name, name))
+    govern(vhost)
+    return True
+
+
+def _kind(policies: Policies) -> str:
+    return definitions.OPERATOR_POLICY if policies.are_operator else definitions.POLICY
+
+
+def govern(vhost: VirtualHost) -> None:
+    """Let the policies that match now apply to everything in a virtual host."""
+    for queue in list(vhost.queues.values()):
+        if not queue.deleted:
+            govern_queue(vhost, queue)
+    for exchange in vhost.exchanges.values():
+        govern_exchange(vhost, exchange)
+
+
+def govern_queue(vhost: VirtualHost, queue: Queue) -> None:
+    """Let the policies that match now apply to a queue."""
+    kind = queue.settings.queue_type
+    policy = vhost.policies.match(kind, queue.name)
+    operator_policy = vhost.operator_policies.match(kind, queue.name)
+    if policy is not queue.policy or operator_policy is not queue.operator_policy:
+        queue.policy = policy
+        queue.operator_policy = operator_policy
+        queue.apply(QueueSettings(queue.arguments, effective_definition(policy, operator_policy)))
+
+
+def govern_exchange(vhost: VirtualHost, exchange: Exchange) -> None:
+    """Let the policies that match now apply to an exchange."""
+    policy = vhost.policies.match(EXCHANGE, exchange.name)
+    operator_policy = vhost.operator_policies.match(EXCHANGE, exchange.name)
+    if policy is not exchange.policy or operator_policy is not exchange.operator_policy:
+        exchange.policy = policy
+        exchange.operator_policy = operator_policy
+        exchange.apply(effective_definition(policy, operator_policy))
+        vhost.generation += 1

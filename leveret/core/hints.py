@@ -1,0 +1,92 @@
+"""What the log says beside a terse reply text: what differs, who declared it and when, what to do about it.
+
+No client sees any of this; it stands in the log behind the reply text, and costs nothing until something went wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final
+
+MAX_NAMES: Final = 1000  # that are looked at for a similar one
+MAX_DIFFERENCE: Final = 2  # characters that a similar name may have otherwise
+
+
+class Origin:
+    """Who declared something, and when: milliseconds since 1970. Nothing is known of who is empty."""
+
+    __slots__ = ("connection", "user", "wall_ms")
+
+    def __init__(self, connection: str, user: str, wall_ms: int) -> None:
+        self.connection = connection
+        self.user = user
+        self.wall_ms = wall_ms
+
+    def __str__(self) -> str:
+        who = f" by user '{self.user}'" if self.user else ""
+        where = f" on connection {self.connection}" if self.connection else ""
+        try:
+            when = datetime.fromtimestamp(self.wall_ms // 1000, UTC).strftime(" at %Y-%m-%d %H:%M:%S UTC")
+        except (ValueError, OverflowError, OSError):
+            when = ""
+        return f"declared{who}{where}{when}"
+
+
+def differs(differences: list[str], origin: Origin) -> str:
+    """Declarations of the same name differ."""
+    return f"the existing one was {origin}. Different: {'; '.join(differences)}. Declare it the same or delete it first"
+
+
+def locked(origin: Origin, exclusive: bool) -> str:
+    """A queue is exclusive to another connection; or it is not, and should be."""
+    return f"it is {'exclusive' if exclusive else 'not exclusive'}, {origin}"
+
+
+def not_found(name: str, names: Iterable[str], elsewhere: list[str]) -> str:
+    """A name is unknown. names: of what there is. elsewhere: virtual hosts that have it."""
+    if elsewhere:
+        return f"there is one in vhost {', '.join([repr(vhost) for vhost in elsewhere])}"
+    similar = nearest(name, names)
+    return f"there is '{similar}'" if similar else "declare it first"
+
+
+def refused(operation: str, pattern: str | None) -> str:
+    """A permission is missing. pattern: that the name would have to match; None for no permission at all."""
+    if pattern is None:
+        return "the user has no permission in this vhost"
+    return f"the user's {operation} permission is {pattern!r}, in which the name is not found"
+
+
+def unknown_tag(tags: list[int]) -> str:
+    """A delivery is not outstanding. tags: those that are, ascending."""
+    held = f"outstanding are {len(tags)}, tags {tags[0]} to {tags[-1]}" if tags else "nothing is outstanding"
+    return f"on this channel {held}. A delivery is acknowledged once, on its own channel, and never with no_ack"
+
+
+def wants(argument: str, what: str) -> str:
+    """An argument has a value that it cannot have."""
+    return f"{argument} takes {what}" if what else ""
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """A name that differs in letter case or in a few characters in one place; None when there is none."""
+    for other in islice(names, MAX_NAMES):
+        if other and (_is_similar(name, other) or name.casefold() == other.casefold()):
+            return other
+    return None
+
+
+def _is_similar(one: str, other: str) -> bool:
+    longer = max(len(one), len(other))
+    shorter = min(len(one), len(other))
+    if longer - shorter > MAX_DIFFERENCE or longer <= MAX_DIFFERENCE:
+        return False
+    start = 0
+    while start < shorter and one[start] == other[start]:
+        start += 1
+    end = 0
+    while end < shorter - start and one[-1 - end] == other[-1 - end]:
+        end += 1
+    return longer - start - end <= MAX_DIFFERENCE

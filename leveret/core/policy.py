@@ -1,0 +1,158 @@
+"""Policies: settings for every queue and exchange whose name matches a pattern.
+
+One policy and one operator policy apply to each: of those that match, the one of the highest priority. What the two
+say is merged key by key, then with the arguments of the queue in core/arguments.py. Matching happens when something is
+declared and when a policy changes, never for a message.
+Source: rabbit_policy.erl.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
+from leveret.core.arguments import BY_KEY, CLASSIC, QUORUM, STREAM, Argument, Definition, winner
+from leveret.core.checks import term
+
+EXCHANGE: Final = "exchange"  # a kind beside the types of queues
+
+_QUEUES: Final = (CLASSIC, QUORUM, STREAM)
+APPLY_TO: Final = {
+    "all": (*_QUEUES, EXCHANGE),
+    "queues": _QUEUES,
+    "classic_queues": (CLASSIC,),
+    "quorum_queues": (QUORUM,),
+    "streams": (STREAM,),
+    "exchanges": (EXCHANGE,),
+}
+
+
+@mypyc_attr(native_class=False)
+class PolicyError(Exception):
+    """A policy cannot be as it is; the text is the one of RabbitMQ's management API."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Validation failed\n\n{reason}\n")
+
+
+class Policy:
+    """A policy or an operator policy.
+
+    pattern: searched in names. apply_to: all, queues, classic_queues, quorum_queues, streams or exchanges.
+    definition: as JSON has it. Raises: PolicyError for a pattern that is none.
+    """
+
+    __slots__ = ("_passes_by", "_regex", "apply_to", "definition", "name", "pattern", "priority")
+
+    def __init__(self, name: str, pattern: str, definition: Definition, priority: int, apply_to: str) -> None:
+        self.name = name
+        self.pattern = pattern
+        self.definition = definition
+        self.priority = priority
+        self.apply_to = apply_to
+        passes_by: set[str] = set()
+        for key in definition:
+            if key in BY_KEY:
+                passes_by.update(BY_KEY[key].passes_by)
+        self._passes_by = passes_by
+        try:
+            self._regex = re.compile(pattern, re.ASCII)
+        except re.error as error:
+            text = f'{{"{error.msg}",{error.pos}}}'
+            raise PolicyError(f"pattern should be regular expression but is invalid: {text}") from None
+        except (RecursionError, OverflowError) as error:
+            raise PolicyError(f"pattern should be regular expression but is invalid: {error}") from None
+
+    def applies(self, kind: str, name: str) -> bool:
+        """Whether it is for this queue or exchange. kind: type of the queue, or EXCHANGE.
+
+        A policy with a key that the type of queue cannot have does not apply at all, as in RabbitMQ.
+        """
+        if kind not in APPLY_TO.get(self.apply_to, ()) or kind in self._passes_by:
+            return False
+        return self._regex.search(name) is not None
+
+
+class Policies:
+    """The policies of a virtual host, or its operator policies. all: by name."""
+
+    __slots__ = ("_ordered", "all", "are_operator")
+
+    def __init__(self, are_operator: bool) -> None:
+        self.are_operator = are_operator
+        self.all: dict[str, Policy] = {}
+        self._ordered: list[Policy] = []  # as they are asked
+
+    def check(self, policy: Policy) -> None:
+        """Refuse what a policy of this kind cannot say. Raises: PolicyError with RabbitMQ's reason."""
+        if policy.apply_to not in APPLY_TO:
+            raise PolicyError(
+                f"apply-to '{policy.apply_to}' unrecognised; should be one of: 'queues', 'classic_queues',  "
+                "'quorum_queues', 'streams', 'exchanges', or 'all'"
+            )
+        definition = policy.definition
+        if not definition:
+            raise PolicyError("no policy provided")
+        strangers: list[str] = []
+        for key in sorted(definition):
+            row = BY_KEY.get(key)
+            if row is None or not self._knows(row):
+                strangers.append(f"{{{term(key)},{term(definition[key])}}}")
+            elif not row.test(definition[key]):
+                raise PolicyError(f"{term(definition[key])} is not a valid {row.called}")
+        _check_retries(definition)
+        if strangers:
+            raise PolicyError(f"[{','.join(strangers)}] are not recognised policy settings")
+
+    def put(self, policy: Policy) -> None:
+        """Add a policy, or put it in the place of the one of its name."""
+        self.all[policy.name] = policy
+        self._order()
+
+    def delete(self, name: str) -> bool:
+        """Delete a policy. Returns: whether there was one."""
+        if self.all.pop(name, None) is None:
+            return False
+        self._order()
+        return True
+
+    def match(self, kind: str, name: str) -> Policy | None:
+        """The policy that applies to a queue or exchange; of two with the same priority the one whose name is first."""
+        for policy in self._ordered:
+            if policy.applies(kind, name):
+                return policy
+        return None
+
+    def _knows(self, row: Argument) -> bool:
+        return not self.are_operator or row.against_operator != 0
+
+    def _order(self) -> None:
+        self._ordered = sorted(self.all.values(), key=_place)
+
+
+def _place(policy: Policy) -> tuple[int, str]:
+    return (-policy.priority, policy.name)
+
+
+def _check_retries(definition: Definition) -> None:
+    kind, least, most = [definition.get(f"delayed-retry-{name}") for name in ("type", "min", "max")]
+    if kind is not None and kind != "disabled" and least is None:
+        raise PolicyError(f"delayed-retry-min is required when delayed-retry-type is {kind}")
+    if isinstance(least, int) and isinstance(most, int) and most < least:
+        raise PolicyError(f"delayed-retry-max ({most}) must not be smaller than delayed-retry-min ({least})")
+
+
+def effective_definition(policy: Policy | None, operator_policy: Policy | None) -> Definition:
+    """What the two that apply say together."""
+    if operator_policy is None:
+        return {} if policy is None else policy.definition
+    if policy is None:
+        return operator_policy.definition
+    merged = {**policy.definition, **operator_policy.definition}
+    for key in policy.definition:
+        if key in operator_policy.definition:
+            rule = BY_KEY[key].against_operator
+            merged[key] = winner(rule, policy.definition[key], operator_policy.definition[key])
+    return merged
