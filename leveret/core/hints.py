@@ -15,7 +15,7 @@ MAX_DIFFERENCE: Final = 2  # characters that a similar name may have otherwise
 
 
 class Origin:
-    """Who declared something, and when: milliseconds since 1970. Nothing is known of who is empty."""
+    """Who declared something, and when: milliseconds since 1970. Empty and 0 for what is not known."""
 
     __slots__ = ("connection", "user", "wall_ms")
 
@@ -25,13 +25,14 @@ class Origin:
         self.wall_ms = wall_ms
 
     def __str__(self) -> str:
-        who = f" by user '{self.user}'" if self.user else ""
+        if not self.connection and not self.user:
+            return "declared by no client"
         where = f" on connection {self.connection}" if self.connection else ""
         try:
             when = datetime.fromtimestamp(self.wall_ms // 1000, UTC).strftime(" at %Y-%m-%d %H:%M:%S UTC")
         except (ValueError, OverflowError, OSError):
             when = ""
-        return f"declared{who}{where}{when}"
+        return f"declared by user '{self.user}'{where}{when}"
 
 
 def differs(differences: list[str], origin: Origin) -> str:

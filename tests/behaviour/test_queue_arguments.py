@@ -8,6 +8,7 @@ import pytest
 
 from .codec import Timestamp, Typed
 from .conftest import Names
+from .marks import differs_from_rabbitmq
 from .methods import QueueDeclare
 from .peer import Channel
 
@@ -36,8 +37,13 @@ TAKEN: list[dict[str, Any]] = [
     {"x-queue-type": "classic"},
     {"x-queue-version": 2},
     {"x-queue-mode": "lazy"},
+    {"x-queue-mode": "behaviour"},
+    {"x-queue-mode": 5},
     {"x-queue-leader-locator": "client-local"},
     {"x-queue-leader-locator": "balanced"},
+    {"x-queue-leader-locator": "random"},
+    {"x-queue-leader-locator": "least-leaders"},
+    {"x-target-group-size": 3},
     {"x-ha-policy": "all"},
     {"x-behaviour": "anything", "behaviour": {"really": ["anything", None]}},
 ]
@@ -74,17 +80,23 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"x-queue-version": "2"}, INTEGER.format("longstr")),
     ({"x-queue-leader-locator": "behaviour"}, "invalid_queue_locator_arg"),
     ({"x-queue-leader-locator": 5}, "{unacceptable_type,signedint}"),
+    ({"x-max-length": 5, "x-message-ttl": -1, "x-expires": 0}, "{value_zero,0}"),  # in RabbitMQ's order
+    ({"x-dead-letter-routing-key": "k", "x-expires": 0}, "{value_zero,0}"),
+    ({"x-max-age": "1D", "x-message-ttl": -1}, "{value_negative,-1}"),
 ]
 
 OF_OTHER_QUEUE_TYPES = [
     "x-max-age",
     "x-stream-max-segment-size-bytes",
+    "x-stream-filter-size-bytes",
     "x-initial-cluster-size",
-    "x-delivery-limit",
     "x-quorum-initial-group-size",
-    "x-dead-letter-strategy",
     "x-max-in-memory-length",
-    "x-consumer-timeout",
+    "x-max-in-memory-bytes",
+    "x-consumer-disconnected-timeout",
+    "x-delayed-retry-type",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
 ]
 
 
@@ -108,12 +120,30 @@ def test_refused(channel: Channel, names: Names, arguments: dict[str, Any], reas
     channel.expect_refused(declare(name, arguments), 406, text)
 
 
-@pytest.mark.skip(reason="Leveret does not yet refuse arguments of other queue types")
 @pytest.mark.parametrize("argument", OF_OTHER_QUEUE_TYPES)
 def test_arguments_of_other_queue_types(channel: Channel, names: Names, argument: str) -> None:
     name = names.plain()
     text = f"invalid arg '{argument}' for queue '{name}' in vhost '/' of queue type rabbit_classic_queue"
     channel.expect_refused(declare(name, {argument: 5}), 406, text)
+
+
+@differs_from_rabbitmq("RabbitMQ 4.3 keeps them for quorum queues, or has given them up")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"x-delivery-limit": 5},
+        {"x-delivery-limit": -1},
+        {"x-consumer-timeout": 60000},
+        {"x-dead-letter-exchange": "", "x-dead-letter-strategy": "at-least-once"},
+        {"x-queue-master-locator": "min-masters"},
+        {"x-queue-version": 1},
+    ],
+    ids=str,
+)
+def test_taken_by_leveret(channel: Channel, names: Names, arguments: dict[str, Any]) -> None:
+    name = names.plain()
+    for _ in range(2):
+        channel.call(declare(name, arguments))
 
 
 @pytest.mark.parametrize(("value", "type_"), [(5, "signedint"), (b"x", "binary"), (True, "bool")])
@@ -165,6 +195,47 @@ AGAIN: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
         {},
         {"x-single-active-consumer": True},
         "'x-single-active-consumer' for {}: received the value 'true' of type 'bool' but current is none",
+    ),
+    ({}, {"x-max-age": "1D"}, None),
+    (
+        {"x-queue-mode": "lazy"},
+        {"x-queue-mode": "default"},
+        "'x-queue-mode' for {}: received 'default' but current is 'lazy'",
+    ),
+    (
+        {},
+        {"x-queue-master-locator": "min-masters"},
+        "'x-queue-master-locator' for {}: received the value 'min-masters' of type 'longstr' but current is none",
+    ),
+    (
+        {},
+        {"x-queue-leader-locator": "balanced"},
+        "'x-queue-leader-locator' for {}: received the value 'balanced' of type 'longstr' but current is none",
+    ),
+    (
+        {"x-message-ttl": 5, "x-expires": 50000},
+        {"x-message-ttl": 6, "x-expires": 60000},
+        "'x-expires' for {}: received '60000' but current is '50000'",
+    ),
+    (
+        {},
+        {"x-queue-version": 2, "x-max-length": 5},
+        "'x-max-length' for {}: received the value '5' of type 'signedint' but current is none",
+    ),
+    (
+        {},
+        {"x-message-ttl": "never checked"},
+        "'x-message-ttl' for {}: received the value 'never checked' of type 'longstr' but current is none",
+    ),
+    (
+        {},
+        {"x-queue-type": "quorum"},
+        "'x-queue-type' for {}: received 'quorum' but current is 'classic'",
+    ),
+    (
+        {},
+        {"x-queue-type": "behaviour"},
+        "'x-queue-type' for {}: received 'behaviour' but current is 'classic'",
     ),
     (
         {"x-max-priority": 5},

@@ -113,17 +113,19 @@ def test_an_idle_queue_ends() -> None:
     assert not exists(peer)
 
 
-def test_declare_and_get_are_use_publish_is_none() -> None:
+def test_declare_passive_or_not_and_get_are_use_publish_is_none() -> None:
     peer = declared({"x-expires": long(100)})
     peer.broker.tick(60)
     peer.call(QueueDeclare("q", arguments={"x-expires": long(100)}), QueueDeclareOk)
     peer.broker.tick(120)
     peer.call(BasicGet("q"), BasicGetEmpty)
     peer.broker.tick(180)
+    assert count(peer) == 0
+    peer.broker.tick(240)
     publish(peer, b"1")
-    peer.broker.tick(219)
+    peer.broker.tick(279)
     assert exists(peer)
-    peer.broker.tick(220)
+    peer.broker.tick(280)
     assert not exists(peer)
 
 
