@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import random
+from collections import deque
 from typing import TYPE_CHECKING
 
 from leveret.core import definitions
@@ -42,7 +43,7 @@ class Broker(LogListener):
         self._definition_log = definition_log
         self._random = random.Random(seed)
         self._connection_number = 0
-        self._waiting: list[tuple[int, Sink]] = []  # replies held until a revision is durable, ascending
+        self._waiting: deque[tuple[int, Sink]] = deque()  # replies held until a revision is durable, ascending
 
     def recover(self) -> int:
         """Declare again and fill again what the logs kept. Returns: how many messages came back."""
@@ -110,7 +111,7 @@ class Broker(LogListener):
         """Let the replies go that waited for this."""
         self.durable_revision = revision
         while self._waiting and self._waiting[0][0] <= revision:
-            self._waiting.pop(0)[1].on_definitions_durable(revision)
+            self._waiting.popleft()[1].on_definitions_durable(revision)
 
     # -- names
 

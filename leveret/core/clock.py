@@ -2,6 +2,9 @@
 
 import heapq
 from abc import abstractmethod
+from typing import Final
+
+MANY: Final = 100  # cancelled timers that are worth a clean-up
 
 
 class Clock:
@@ -27,30 +30,63 @@ class Timed:
         """The time has come. token: what call_at() was given, to tell timers of one object apart."""
 
 
+class Timer:
+    """One call that is to come. target: who is called; None once it came or was cancelled."""
+
+    __slots__ = ("target", "token")
+
+    def __init__(self, target: Timed, token: int) -> None:
+        self.target: Timed | None = target
+        self.token = token
+
+
 class Timers:
-    """Everything that waits for its time, soonest first.
+    """Everything that waits for its time, soonest first. A cancelled timer holds on to nothing but its place."""
 
-    There is no cancelling: whoever is called looks whether the call still matters.
-    """
-
-    __slots__ = ("_count", "_heap")
+    __slots__ = ("_cancelled", "_count", "_heap")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Timed, int]] = []
+        self._heap: list[tuple[int, int, Timer]] = []
         self._count = 0
+        self._cancelled = 0  # timers in the heap that will not be called
 
-    def call_at(self, at_ms: int, target: Timed, token: int = 0) -> None:
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def call_at(self, at_ms: int, target: Timed, token: int = 0) -> Timer:
         """Call target.on_timer(token) at the first run() with now_ms >= at_ms."""
         self._count += 1
-        heapq.heappush(self._heap, (at_ms, self._count, target, token))
+        timer = Timer(target, token)
+        heapq.heappush(self._heap, (at_ms, self._count, timer))
+        return timer
+
+    def cancel(self, timer: Timer | None) -> None:
+        """Let a call not come; one that came is fine. Cost: now and then a pass over all timers."""
+        if timer is None or timer.target is None:
+            return
+        timer.target = None
+        self._cancelled += 1
+        if self._cancelled > MANY and self._cancelled * 2 > len(self._heap):
+            self._heap[:] = [entry for entry in self._heap if entry[2].target is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
 
     def next_ms(self) -> int | None:
         """When the next one is due, None when there is none."""
-        return self._heap[0][0] if self._heap else None
+        heap = self._heap
+        while heap and heap[0][2].target is None:
+            heapq.heappop(heap)
+            self._cancelled -= 1
+        return heap[0][0] if heap else None
 
     def run(self, now_ms: int) -> None:
         """Call what is due."""
         heap = self._heap
         while heap and heap[0][0] <= now_ms:
-            _, _, target, token = heapq.heappop(heap)
-            target.on_timer(token)
+            timer = heapq.heappop(heap)[2]
+            target = timer.target
+            if target is None:
+                self._cancelled -= 1
+            else:
+                timer.target = None
+                target.on_timer(timer.token)

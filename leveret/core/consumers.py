@@ -90,12 +90,13 @@ class Consumer:
 class Consumers:
     """All consumers of one queue. single_active: only the first registered one gets messages."""
 
-    __slots__ = ("_turn", "all", "single_active")
+    __slots__ = ("_stale", "_turn", "all", "single_active")
 
     def __init__(self, single_active: bool) -> None:
-        self.all: list[Consumer] = []  # in the order in which they came
+        self.all: dict[Consumer, None] = {}  # in the order in which they came
         self.single_active = single_active
         self._turn: list[Consumer] = []  # not parked; higher priority first, then who waited longest
+        self._stale = 0  # consumers in _turn that are gone
 
     def __len__(self) -> int:
         return len(self.all)
@@ -103,19 +104,21 @@ class Consumers:
     @property
     def exclusive(self) -> bool:
         """Whether one of them has the queue for itself."""
-        return len(self.all) == 1 and self.all[0].exclusive
+        return len(self.all) == 1 and next(iter(self.all)).exclusive
 
     def add(self, consumer: Consumer) -> None:
         """A new consumer takes its place behind those of its priority."""
-        self.all.append(consumer)
+        self.all[consumer] = None
         self._enqueue(consumer)
 
     def remove(self, consumer: Consumer) -> None:
-        """The consumer is gone."""
+        """The consumer is gone. Its place in turn is cleared later, with others: thousands may go at once."""
         consumer.active = False
-        self.all.remove(consumer)
-        if consumer in self._turn:
-            self._turn.remove(consumer)
+        del self.all[consumer]
+        if not consumer.parked:
+            self._stale += 1
+            if self._stale * 2 > len(self._turn):
+                self._clear_stale()
 
     def wake(self, consumer: Consumer) -> None:
         """A parked consumer may have room again."""
@@ -125,19 +128,43 @@ class Consumers:
 
     def next(self) -> Consumer | None:
         """Whose turn it is; the one given goes behind the others of its priority."""
+        if self.single_active:
+            return self._first()
         turn = self._turn
-        while turn:
-            consumer = self.all[0] if self.single_active else turn[0]
-            if consumer.can_take():
-                if len(turn) > 1 and not self.single_active:
+        at = 0
+        while at < len(turn):
+            consumer = turn[at]
+            if consumer.active and consumer.can_take():
+                if at:
+                    del turn[:at]  # in one go: they may be thousands
+                if len(turn) > 1:
                     del turn[0]
                     self._enqueue(consumer)
                 return consumer
-            if consumer.parked:
-                return None
-            turn.remove(consumer)
+            if not consumer.active and self._stale:
+                self._stale -= 1
             consumer.parked = True
+            at += 1
+        turn.clear()
+        self._stale = 0
         return None
+
+    def _first(self) -> Consumer | None:
+        """The only one that gets messages, if it can take one."""
+        for consumer in self.all:
+            if not consumer.active:
+                return None  # about to be removed
+            if consumer.can_take():
+                return consumer
+            if not consumer.parked:
+                consumer.parked = True
+                self._turn.remove(consumer)
+            return None
+        return None
+
+    def _clear_stale(self) -> None:
+        self._turn = [consumer for consumer in self._turn if consumer.active]
+        self._stale = 0
 
     def _enqueue(self, consumer: Consumer) -> None:
         turn = self._turn

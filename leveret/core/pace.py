@@ -9,6 +9,7 @@ and a fast one is kept fed. Nobody else waits.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from typing import Final
 
 from mypy_extensions import i64
@@ -36,22 +37,26 @@ class Pace:
     __slots__ = ("_goal", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, Paced]] = []  # value of delivered that lets each go on, ascending
+        self._waiting: deque[tuple[int, Paced]] | None = None  # value of delivered that lets each go on, ascending
         self._goal: i64 = 0
 
     def wait(self, publisher: Paced, delivered: i64, count: i64) -> None:
         """Hold the publisher back until count more messages have been delivered, after those of others who wait."""
-        if not self._waiting:
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = deque()
+        if not waiting:
             self._goal = delivered
         self._goal += count
-        self._waiting.append((int(self._goal), publisher))
+        waiting.append((int(self._goal), publisher))
 
     def leave(self, publisher: Paced) -> None:
         """The publisher waits no longer."""
-        self._waiting = [entry for entry in self._waiting if entry[1] is not publisher]
+        if self._waiting is not None:
+            self._waiting = deque([entry for entry in self._waiting if entry[1] is not publisher])
 
     def progress(self, delivered: i64) -> None:
         """So many messages have been delivered by now."""
         waiting = self._waiting
         while waiting and waiting[0][0] <= delivered:
-            waiting.pop(0)[1].resume()
+            waiting.popleft()[1].resume()

@@ -14,7 +14,7 @@ from mypy_extensions import i64
 
 from leveret.core.arguments import QueueSettings
 from leveret.core.checks import expiration_error
-from leveret.core.clock import Timed
+from leveret.core.clock import Timed, Timer
 from leveret.core.consumers import Consumer, Consumers
 from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
@@ -77,10 +77,12 @@ class Queue(Timed):
         self._looks_inside = self.settings.message_ttl_ms >= 0 or self.settings.max_priority >= 0
         self._is_limited = self.settings.max_length >= 0 or self.settings.max_length_bytes >= 0
         self._dirty = False
-        self._expiry_ms: i64 = 0  # when the EXPIRY timer is due, 0 when there is none
+        self._expiry: Timer | None = None
+        self._expiry_ms: i64 = 0  # when that timer is due, 0 when there is none
+        self._idle: Timer | None = None
         self._unsafe: deque[tuple[int, Confirm | None]] = deque()  # positions the log has not called durable yet
         self._used_ms = self.broker.clock.now_ms
-        self._idle_ms: i64 = 0  # when the IDLE timer is due, 0 when there is none
+        self._idle_ms: i64 = 0  # when that timer is due, 0 when there is none
         self._watch_idle()
 
     def apply(self, settings: QueueSettings) -> None:
@@ -275,6 +277,8 @@ class Queue(Timed):
             consumer.parked = True
             consumer.subscriber.cancelled(consumer)
         self.unacked = 0
+        self.broker.timers.cancel(self._expiry)
+        self.broker.timers.cancel(self._idle)
         self.on_durable(int(self._position))
         if self.durable:
             self.broker.log.drop(self.queue_id)
@@ -309,7 +313,8 @@ class Queue(Timed):
         due: i64 = self._used_ms + self.settings.expires_ms
         if not self._idle_ms or due < self._idle_ms:
             self._idle_ms = due
-            self.broker.timers.call_at(int(due), self, IDLE)
+            self.broker.timers.cancel(self._idle)
+            self._idle = self.broker.timers.call_at(int(due), self, IDLE)
 
     def _release(self, stored: Stored) -> None:
         """An unacknowledged message leaves its holder, who may have room for another now."""
@@ -362,6 +367,7 @@ class Queue(Timed):
             if due > self.broker.clock.now_ms:
                 if not self._expiry_ms or due < self._expiry_ms:
                     self._expiry_ms = due
-                    self.broker.timers.call_at(int(due), self, EXPIRY)
+                    self.broker.timers.cancel(self._expiry)
+                    self._expiry = self.broker.timers.call_at(int(due), self, EXPIRY)
                 return
             self._gone(ready.pop())

@@ -105,7 +105,7 @@ class PriorityReady(Ready):
 
     def __init__(self, max_priority: int) -> None:
         super().__init__()
-        self._lines = [Ready() for _ in range(max_priority + 1)]
+        self._lines: list[Ready | None] = [None] * (max_priority + 1)  # each made when it is needed
         self._count = 0
 
     def __len__(self) -> int:
@@ -115,13 +115,13 @@ class PriorityReady(Ready):
         """A new message, at the end of its priority."""
         self._count += 1
         self.size += stored.message.size
-        self._lines[stored.level].push(stored)
+        self._line(stored.level).push(stored)
 
     def put_back(self, stored: Stored) -> None:
         """A message that was taken before, to its old place in its priority."""
         self._count += 1
         self.size += stored.message.size
-        self._lines[stored.level].put_back(stored)
+        self._line(stored.level).put_back(stored)
 
     def first(self) -> Stored:
         """The next to go. Raises: IndexError when empty."""
@@ -136,10 +136,16 @@ class PriorityReady(Ready):
 
     def items(self) -> list[Stored]:
         """All in the order in which they would go. Cost: a copy."""
-        return [stored for line in reversed(self._lines) for stored in line.items()]
+        return [stored for line in reversed(self._lines) if line is not None for stored in line.items()]
+
+    def _line(self, level: i64) -> Ready:
+        line = self._lines[level]
+        if line is None:
+            line = self._lines[level] = Ready()
+        return line
 
     def _highest(self) -> Ready:
         for line in reversed(self._lines):
-            if len(line):
+            if line is not None and len(line):
                 return line
         raise IndexError("no message is ready")

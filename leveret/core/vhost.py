@@ -111,19 +111,26 @@ class VirtualHost:
         self._remove_exchange(exchange)
 
     def _remove_exchange(self, exchange: Exchange) -> None:
-        del self.exchanges[exchange.name]
-        self.generation += 1
-        for binding in list(exchange.bindings):
-            self._detach(binding)
-        for binding in list(exchange.incoming):
-            self._detach(binding)
-            self._source_may_go(binding.source)
-        if exchange.durable:
-            self.broker.forget(definitions.EXCHANGE, definitions.exchange_key(exchange))
+        """Delete an exchange, and the auto-delete ones that lose their last binding with it, however long the chain."""
+        pending = [exchange]
+        while pending:
+            exchange = pending.pop()
+            if self.exchanges.get(exchange.name) is not exchange:
+                continue
+            del self.exchanges[exchange.name]
+            self.generation += 1
+            for binding in list(exchange.bindings):
+                self._detach(binding)
+            for binding in list(exchange.incoming):
+                self._detach(binding)
+                if binding.source.auto_delete and not binding.source.bindings:
+                    pending.append(binding.source)
+            if exchange.durable:
+                self.broker.forget(definitions.EXCHANGE, definitions.exchange_key(exchange))
 
     def _source_may_go(self, source: Exchange) -> None:
         """An auto-delete exchange ends with its last binding."""
-        if source.auto_delete and not source.bindings and self.exchanges.get(source.name) is source:
+        if source.auto_delete and not source.bindings:
             self._remove_exchange(source)
 
     # -- queues

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -20,6 +21,7 @@ from leveret.server.transport import AmqpProtocol
 from leveret.store.disk import DiskLog
 from leveret.store.memory import MemoryLog
 
+MAX_FILES = 1 << 20  # open files that this process asks for
 BACKLOG = 1024  # connections the kernel may hold for us
 
 
@@ -57,6 +59,7 @@ class Node:
 
     async def start(self) -> str:
         """Recover, listen. Returns: the address as a URL. Raises: StartError."""
+        _raise_file_limit()
         self.broker.recover()
         config = self._config
         authenticator = InternalAuthenticator()
@@ -89,6 +92,19 @@ class Node:
         self._driver.refresh_clock()
         self._log.on_committed()
         self._driver.turn()
+
+
+def _raise_file_limit() -> None:
+    """Let this process have as many sockets as the system allows it without asking anybody."""
+    try:
+        import resource
+    except ImportError:
+        return  # not on this platform
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen_error(config: Config, error: OSError) -> str:

@@ -12,6 +12,7 @@ from leveret.auth.internal import InternalAuthenticator, LoginRefused
 from leveret.server.driver import Driver
 from leveret.session.connection import Connection
 
+LINGER_S = 5.0  # how long a client may take to fetch what was sent before its socket was closed
 WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer from which on its consumers get no more
 
 
@@ -36,6 +37,7 @@ class AmqpProtocol(asyncio.Protocol):
         self._driver = driver
         self._authenticator = authenticator
         self._is_reading = True
+        self._linger: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
@@ -69,6 +71,9 @@ class AmqpProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
         self._driver.refresh_clock()
         self._driver.protocols.pop(self.connection.number, None)
         self.connection.lost()
@@ -90,10 +95,16 @@ class AmqpProtocol(asyncio.Protocol):
         if data:
             self.transport.write(data)
         if connection.finished:
-            self.transport.close()
+            self._close()
             return
-        self._obey_pause()
         connection.flushed()
+        self._obey_pause()
+
+    def _close(self) -> None:
+        """Close the socket; what a client does not take for too long is lost."""
+        if not self.transport.is_closing():
+            self.transport.close()
+            self._linger = self._driver.loop.call_later(LINGER_S, self.transport.abort)
 
     def abort(self) -> None:
         """Cut the connection."""

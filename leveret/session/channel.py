@@ -82,6 +82,7 @@ class Channel:
     """One channel. last_queue: what the empty queue name stands for."""
 
     __slots__ = ("connection", "consuming", "is_open", "last_queue", "number", "publishing")
+    __deletable__ = ("publishing", "consuming")
 
     def __init__(self, connection: Connection, number: int) -> None:
         self.connection = connection
@@ -137,6 +138,11 @@ class Channel:
         if self.publishing.transaction is not None:
             self.publishing.transaction.rollback()
         self.consuming.shut()
+
+    def forget(self) -> None:
+        """The channel is gone: let go of its halves, which hold on to it, so that no garbage waits for a collector."""
+        del self.publishing
+        del self.consuming
 
     def fail(self, error: AmqpError, method_id: int) -> None:
         """Close for a soft error."""

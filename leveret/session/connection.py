@@ -19,7 +19,6 @@ from mypy_extensions import i64
 
 from leveret.core.access import User
 from leveret.core.broker import Broker
-from leveret.core.clock import Timed
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Route
 from leveret.core.hints import Origin
@@ -27,6 +26,7 @@ from leveret.core.ports import Sink
 from leveret.core.queue import Queue
 from leveret.session import control
 from leveret.session.channel import BASIC_PUBLISH, Channel
+from leveret.session.deadline import Deadline
 from leveret.session.handshake import DONE, HEADER, LOGIN, OPEN, Handshake, LoginRequest
 from leveret.session.heartbeat import Heartbeat
 from leveret.session.pacing import Pacing
@@ -52,17 +52,16 @@ if TYPE_CHECKING:
     from leveret.session.publishing import Publishing
 
 OUTPUT_LIMIT: Final = 256 * 1024  # bytes waiting to be sent, from which on consumers get no more
+STALL_LIMIT: Final = 1024 * 1024  # the same, from which on nothing more is answered
+INPUT_LIMIT: Final = 256 * 1024  # bytes put by meanwhile, from which on the socket is not read either
 HANDSHAKE_MS: Final = 10_000
 SILENCE_MS: Final = 3_000  # before a socket is closed without a word, as rabbit_reader.erl
 CLOSE_MS: Final = 30_000  # how long a client may take to answer connection.close
 
-HANDSHAKE_TIMER: Final = 1  # timer tokens
-END_TIMER: Final = 2
-
 log = logging.getLogger("leveret.connection")
 
 
-class Connection(Timed, Sink):
+class Connection(Sink):
     """One client connection.
 
     name: both addresses, for the log. peer: address of the client. number: never 0, unique in this process.
@@ -83,12 +82,13 @@ class Connection(Timed, Sink):
         self.heartbeat_s = 0
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: dict[Queue, None] = {}
-        self.routes: dict[bytes, Route] = {}
+        self.routes: dict[bytes, Route] = {}  # by the arguments of basic.publish
+        self.routes_generation = 0  # of the virtual host, when they were found
         self.writer = FrameWriter()
         self.unflushed: list[Publishing] = []  # channels with confirms to send
         self.published: i64 = 0  # messages, ever
         self.login_request: LoginRequest | None = None
-        self.is_paused = False
+        self.is_paced = False  # made to wait for its queues
         self.finished = False
         self._reader = FrameReader(INITIAL_FRAME_MAX)
         self.handshake = Handshake(self)
@@ -99,11 +99,14 @@ class Connection(Timed, Sink):
         self._awake = False
         self._held_revision = 0  # nothing is sent before the definitions are durable up to here
         self._choked = False  # a consumer found no room
+        self._stalled = False  # the client does not take our answers, so that its requests wait
+        self._put_by: i64 = 0  # bytes of these requests
         self._writable = True
         self._pacing = Pacing(self)
         self._heartbeat = Heartbeat(self)
         broker.connections[self.number] = self
-        broker.timers.call_at(broker.clock.now_ms + HANDSHAKE_MS, self, HANDSHAKE_TIMER)
+        self._deadline = Deadline(self)
+        self._deadline.set(HANDSHAKE_MS, "handshake took too long")
 
     # -- bytes in
 
@@ -113,13 +116,23 @@ class Connection(Timed, Sink):
             return
         self._heartbeat.has_received = True
         reader = self._reader
+        if self._stalled:
+            self._put_by += len(data)
+            reader.put_by(data)
+            return
         reader.feed(data)
         before = self.published
         revision = self.broker.revision
         try:
             if self.handshake.state == HEADER and not self._protocol_header():
                 return
-            while not self.finished and not self.deaf and self.handshake.state != LOGIN and reader.next():
+            while (
+                not self.finished
+                and not self.deaf
+                and not self._stalled
+                and self.handshake.state != LOGIN
+                and reader.next()
+            ):
                 self._frame(reader)
         except FrameError as error:
             self.method_id = 0
@@ -129,11 +142,12 @@ class Connection(Timed, Sink):
             else:
                 self._fail(AmqpError(FRAME_ERROR, str(error)))
         reader.rest()
-        if self.published != before:
+        if self.published != before and not self.finished:
             self._pacing.spend(self.published - before)
         self.broker.settle()
         if self.broker.revision != revision:
             self._hold(self.broker.revision)
+        self.check_output()
 
     def _protocol_header(self) -> bool:
         """Read the first eight bytes once they are there. Returns: whether frames may follow."""
@@ -198,13 +212,18 @@ class Connection(Timed, Sink):
         self._choked = True
         return False
 
+    def check_output(self) -> None:
+        """Look at no more requests while the client does not take the answers to those before."""
+        if self.writer.size() >= STALL_LIMIT:
+            self._stalled = True
+
     def data_to_send(self) -> bytes:
         """All that has to be sent now. The connection is off the `awake` list afterwards."""
         self._awake = False
         for publishing in self.unflushed:
             publishing.flush()
         self.unflushed.clear()
-        if self._held_revision and not self.finished:
+        if (self._held_revision or not self._writable) and not self.finished:
             return b""
         if self.writer.size():
             self._heartbeat.sent_ms = self.broker.clock.now_ms
@@ -212,8 +231,14 @@ class Connection(Timed, Sink):
 
     def flushed(self) -> None:
         """The driver has sent it; unless it said pause_writing() meanwhile, consumers may go on."""
-        if self._choked and self._writable and not self._held_revision:
+        if not self._writable or self._held_revision:
+            return
+        if self._choked:
             self._unchoke()
+        if self._stalled and self.writer.size() < STALL_LIMIT:
+            self._stalled = False
+            self._put_by = 0
+            self.receive(b"")
 
     def pause_writing(self) -> None:
         """The socket takes no more for now."""
@@ -223,6 +248,7 @@ class Connection(Timed, Sink):
         """The socket takes more again."""
         self._writable = True
         self._unchoke()
+        self.wake()
 
     def _unchoke(self) -> None:
         self._choked = False
@@ -255,6 +281,8 @@ class Connection(Timed, Sink):
         """The login request was not good. reason: for the log."""
         log.warning("connection %s: login refused: %s", self.name, reason)
         self.login_request = None
+        if self.finished:
+            return
         error = self.handshake.refused()
         if error is None:
             self._silence("login refused, nothing said")
@@ -290,6 +318,7 @@ class Connection(Timed, Sink):
 
     def opened(self) -> None:
         """The handshake is done."""
+        self._deadline.lift()
         self.wake()
         log.info("connection %s: user '%s' opened vhost '%s'", self.name, self.user.name, self.vhost.name)
 
@@ -300,6 +329,7 @@ class Connection(Timed, Sink):
     def forget_channel(self, channel: Channel) -> None:
         """The channel's number is free again."""
         self.channels.pop(channel.number, None)
+        channel.forget()
 
     def finish(self, why: str) -> None:
         """Nothing more is read or written after what is already waiting."""
@@ -307,20 +337,15 @@ class Connection(Timed, Sink):
         self._end()
         self.wake()
 
-    def set_paused(self, paused: bool) -> None:
-        """Whether the driver should read from this client."""
-        self.is_paused = paused
+    def set_paced(self, paced: bool) -> None:
+        """Make a publisher wait for its queues, or let it go on."""
+        self.is_paced = paced
         self.wake()
 
-    def on_timer(self, token: int) -> None:
-        """A time limit of the handshake or of a close is reached."""
-        if self.finished:
-            return
-        if token == HANDSHAKE_TIMER:
-            if self.handshake.state != DONE:
-                self.finish("handshake took too long")
-        elif token == END_TIMER:
-            self.finish("closed without an answer from the client")
+    @property
+    def is_paused(self) -> bool:
+        """Whether the driver should not read from this client now."""
+        return self.is_paced or self._put_by >= INPUT_LIMIT
 
     def _fail(self, error: AmqpError) -> None:
         """Close for a hard error: everything of the client is gone before it is told."""
@@ -336,19 +361,25 @@ class Connection(Timed, Sink):
         patience_ms = SILENCE_MS if self.deaf else CLOSE_MS
         if self.heartbeat_s and not self.deaf:
             patience_ms = min(CLOSE_MS, self.heartbeat_s * 1000)
-        self.broker.timers.call_at(self.broker.clock.now_ms + patience_ms, self, END_TIMER)
+        self._deadline.set(patience_ms, "closed without an answer from the client")
 
     def _silence(self, why: str) -> None:
         """Say nothing and close the socket after a while."""
         log.warning("connection %s: %s", self.name, why)
         self.deaf = True
-        self.broker.timers.call_at(self.broker.clock.now_ms + SILENCE_MS, self, END_TIMER)
+        self._deadline.set(SILENCE_MS, why)
 
     def _end(self) -> None:
+        if self.finished:
+            return
         self.release()
         self.finished = True
         self.login_request = None
         self.broker.connections.pop(self.number, None)
+        self._deadline.stop()
+        self._heartbeat.stop()
+        self._pacing.forget()
+        self.handshake.forget()
 
     def release(self) -> None:
         """Take everything of this client out of the core: channels first, then its exclusive queues."""
@@ -358,6 +389,7 @@ class Connection(Timed, Sink):
         for channel in list(self.channels.values()):
             channel.publishing.flush()
             channel.shut()
+            channel.forget()
         self.channels.clear()
         for queue in self.exclusive_queues:
             if not queue.deleted:

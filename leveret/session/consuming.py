@@ -155,6 +155,7 @@ class Consuming(Subscriber):
         left = len(queue.ready)
         self.channel.send(BasicGetOk(int(self._tag), stored.redelivered, address.exchange, address.routing_key, left))
         connection.writer.content(self.channel.number, message.content)
+        connection.check_output()  # now: many of these fit into one read
         if method.no_ack:
             queue.settle(stored)
         else:

@@ -92,6 +92,7 @@ class Handshake:
     """The first part of a connection's life."""
 
     __slots__ = ("_connection", "_mechanism", "state")
+    __deletable__ = ("_connection",)
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -122,6 +123,10 @@ class Handshake:
         else:
             state = "opening" if self.state == OPEN else "tuning" if self.state == TUNE else "starting"
             raise AmqpError(CHANNEL_ERROR, f"unexpected method in connection state {state}")
+
+    def forget(self) -> None:
+        """The connection has ended; nothing may hold on to it."""
+        del self._connection
 
     def accepted(self, user: User) -> None:
         """The login is good."""

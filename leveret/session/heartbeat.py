@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.clock import Timed
+from leveret.core.clock import Timed, Timer
 from leveret.wire.writer import HEARTBEAT
 
 if TYPE_CHECKING:
@@ -21,49 +21,58 @@ CHECK: Final = 2
 class Heartbeat(Timed):
     """Of one connection. sent_ms: when something was last sent; has_received: whether anything came since the check."""
 
-    __slots__ = ("_connection", "_idle_checks", "_interval_ms", "has_received", "sent_ms")
+    __slots__ = ("_check", "_connection", "_idle_checks", "_interval_ms", "_send", "has_received", "sent_ms")
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection: Connection | None = connection
         self._interval_ms = 0
         self._idle_checks = 0
+        self._send: Timer | None = None
+        self._check: Timer | None = None
         self.sent_ms = 0
         self.has_received = False
 
     def start(self, interval_s: int) -> None:
         """Begin, with what the client has chosen; 0 for no heartbeats."""
-        if interval_s:
+        if interval_s and self._connection is not None:
             self._interval_ms = interval_s * 1000
             broker = self._connection.broker
-            broker.timers.call_at(broker.clock.now_ms + self._interval_ms // 2, self, SEND)
-            broker.timers.call_at(broker.clock.now_ms + self._interval_ms, self, CHECK)
+            self._send = broker.timers.call_at(broker.clock.now_ms + self._interval_ms // 2, self, SEND)
+            self._check = broker.timers.call_at(broker.clock.now_ms + self._interval_ms, self, CHECK)
+
+    def stop(self) -> None:
+        """The connection has ended; nothing may hold on to it."""
+        if self._connection is not None:
+            timers = self._connection.broker.timers
+            timers.cancel(self._send)
+            timers.cancel(self._check)
+            self._connection = None
 
     def on_timer(self, token: int) -> None:
         """Time to send, or to look."""
-        if self._connection.finished:
+        connection = self._connection
+        if connection is None:
             return
         if token == SEND:
-            self._send()
+            self._show_life(connection)
         else:
-            self._check()
+            self._look_for_life(connection)
 
-    def _send(self) -> None:
-        connection = self._connection
+    def _show_life(self, connection: Connection) -> None:
         now_ms = connection.broker.clock.now_ms
         due_ms = self.sent_ms + self._interval_ms // 2
         if due_ms <= now_ms:
             connection.writer.raw(HEARTBEAT)
             connection.wake()
             due_ms = now_ms + self._interval_ms // 2
-        connection.broker.timers.call_at(due_ms, self, SEND)
+        self._send = connection.broker.timers.call_at(due_ms, self, SEND)
 
-    def _check(self) -> None:
+    def _look_for_life(self, connection: Connection) -> None:
         """The second idle check in a row ends the connection; a pause of ours does not count against the client."""
-        connection = self._connection
-        self._idle_checks = 0 if self.has_received or connection.is_paused else self._idle_checks + 1
+        self._idle_checks = 0 if self.has_received or connection.is_paced else self._idle_checks + 1
         self.has_received = False
         if self._idle_checks >= 2:
             connection.finish(f"missed heartbeats from client, timeout: {self._interval_ms // 1000}s")
         else:
             broker = connection.broker
-            broker.timers.call_at(broker.clock.now_ms + self._interval_ms, self, CHECK)
+            self._check = broker.timers.call_at(broker.clock.now_ms + self._interval_ms, self, CHECK)

@@ -19,7 +19,7 @@ class Pacing(Paced):
     __slots__ = ("_connection", "_credit", "_delivered", "_look_again_ms", "_queue", "_since_ms")
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection: Connection | None = connection
         self._credit: i64 = CREDIT
         self._queue: Queue | None = None  # what a pause waits for
         self._since_ms = 0
@@ -32,20 +32,24 @@ class Pacing(Paced):
         if self._credit > 0:
             return
         self._credit = CREDIT
-        broker = self._connection.broker
+        connection = self._connection
+        if connection is None:
+            return
+        broker = connection.broker
         for queue in broker.dirty:
             if len(queue.ready) > LAG and len(queue.consumers):
                 self._queue = queue
                 self._since_ms = broker.clock.now_ms
                 queue.pace.wait(self, queue.delivered, CREDIT if count < CREDIT else count)
                 self._be_patient(queue)
-                self._connection.set_paused(True)
+                connection.set_paced(True)
                 return
 
     def resume(self) -> None:
         """The queue has delivered enough."""
         self._queue = None
-        self._connection.set_paused(False)
+        if self._connection is not None:
+            self._connection.set_paced(False)
 
     def stop(self) -> None:
         """The connection ends."""
@@ -53,11 +57,17 @@ class Pacing(Paced):
             self._queue.pace.leave(self)
             self._queue = None
 
+    def forget(self) -> None:
+        """The connection has ended; nothing may hold on to it."""
+        self._connection = None
+
     def on_timer(self, token: int) -> None:
         """Go on reading, unless the queue is being emptied quickly and the pause is not too long already."""
         queue = self._queue
-        now_ms = self._connection.broker.clock.now_ms
-        if queue is None or now_ms < self._look_again_ms:
+        if queue is None:
+            return
+        now_ms = queue.broker.clock.now_ms
+        if now_ms < self._look_again_ms:
             return
         is_quick = queue.delivered - self._delivered >= PROGRESS
         if is_quick and not queue.deleted and now_ms - self._since_ms < MAX_PATIENCE_MS:
@@ -67,7 +77,7 @@ class Pacing(Paced):
             self.resume()
 
     def _be_patient(self, queue: Queue) -> None:
-        broker = self._connection.broker
+        broker = queue.broker
         self._delivered = queue.delivered
         self._look_again_ms = broker.clock.now_ms + PATIENCE_MS
         broker.timers.call_at(self._look_again_ms, self)

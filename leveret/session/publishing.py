@@ -27,10 +27,13 @@ from leveret.wire.arguments import ArgumentReader
 from leveret.wire.constants import (
     CLASS_BASIC,
     FRAME_ERROR,
+    FRAME_MIN_SIZE,
+    FRAME_OVERHEAD,
     MAX_CONTENT_SIZE,
     NO_ROUTE,
     NOT_IMPLEMENTED,
     PRECONDITION_FAILED,
+    SMALL_BODY_FRAME,
     UNEXPECTED_FRAME,
 )
 from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
@@ -55,6 +58,8 @@ class Publishing(ConfirmListener):
         "_frames",
         "_in_content",
         "_left",
+        "_loose",
+        "_loose_size",
         "_size",
         "_unflushed",
         "channel",
@@ -72,6 +77,8 @@ class Publishing(ConfirmListener):
         self.expects: i64 = IDLE
         self._arguments = b""
         self._frames: list[bytes] = []
+        self._loose: list[bytes] = []  # payloads of small body frames, to be put into one
+        self._loose_size: i64 = 0
         self._size: i64 = 0
         self._left: i64 = 0
         self._unflushed = False
@@ -124,11 +131,24 @@ class Publishing(ConfirmListener):
         if size > self._left:
             raise AmqpError(FRAME_ERROR, "content body frame exceeds remaining content size")
         self._left -= size
-        if self._size <= self.connection.max_message_size:
-            if size:
+        if size and self._size <= self.connection.max_message_size:
+            if size < SMALL_BODY_FRAME and self._left:
+                if self._loose_size + size > FRAME_MIN_SIZE - FRAME_OVERHEAD:
+                    self._join_loose()
+                self._loose.append(reader.payload())
+                self._loose_size += size
+            else:
+                self._join_loose()
                 self._frames.append(reader.frame())
         if self._left == 0:
             self._complete()
+
+    def _join_loose(self) -> None:
+        """Make one frame of many small ones: a body in frames of one byte must not cost more than any other."""
+        if self._loose:
+            self._frames.append(frames.body_frame(b"".join(self._loose)))
+            self._loose = []
+            self._loose_size = 0
 
     @staticmethod
     def no_header() -> AmqpError:
@@ -151,6 +171,8 @@ class Publishing(ConfirmListener):
         """Drop a content that is not complete."""
         self.expects = IDLE
         self._frames = []
+        self._loose = []
+        self._loose_size = 0
 
     def _complete(self) -> None:
         content = b"".join(self._frames)
@@ -235,8 +257,9 @@ class Publishing(ConfirmListener):
         routing: Routing = exchange.route([key], {})
         address = Address(name, key, arguments[2:-1])
         route = Route(exchange, address, routing, vhost.generation, bits & 1 != 0)
-        if len(connection.routes) >= MAX_ROUTES:
+        if connection.routes_generation != vhost.generation or len(connection.routes) >= MAX_ROUTES:
             connection.routes.clear()
+            connection.routes_generation = vhost.generation
         connection.routes[arguments] = route
         return route
 

@@ -17,6 +17,7 @@ FRAME_OVERHEAD: Final = 8  # bytes: type 1, channel 2, size 4, end 1
 FRAME_MIN_SIZE: Final = 4096  # bytes, the smallest frame_max a client may choose
 FRAME_MAX: Final = 131072  # bytes, offered in connection.tune
 INITIAL_FRAME_MAX: Final = 8192  # bytes, before connection.tune-ok; as rabbit_reader.erl
+SMALL_BODY_FRAME: Final = 1024  # bytes of payload; a body cut into smaller ones is put together when it comes in
 CHANNEL_MAX: Final = 2047  # channels, offered in connection.tune
 HEARTBEAT_S: Final = 60  # seconds, offered in connection.tune
 MAX_CONTENT_SIZE: Final = 536870912  # bytes a content header may announce; as rabbit_command_assembler.erl

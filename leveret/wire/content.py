@@ -105,6 +105,15 @@ def make_content(property_bytes: bytes, body: bytes, frame_max: int = 0) -> byte
     return out.getvalue()
 
 
+def body_frame(payload: bytes) -> bytes:
+    """A body frame; its channel number does not matter."""
+    out = BytesWriter()
+    _write_head(out, FRAME_BODY, 0, len(payload))
+    out.write(payload)
+    out.append(FRAME_END)
+    return out.getvalue()
+
+
 def write_content(out: BytesWriter, content: bytes, channel: i64, frame_max: i64) -> None:
     """Write a content for a receiver: its channel number in every frame, no frame above its frame_max."""
     size: i64 = len(content)

@@ -12,7 +12,7 @@ from typing import Final
 from librt.strings import read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64, mypyc_attr
 
-from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER
+from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER, SMALL_BODY_FRAME
 
 HEAD: Final = 7  # bytes before the payload: type 1, channel 2, size 4
 HEADER_FIXED: Final = 14  # bytes of a content header's payload before the property values: 2, 2, 8, flags 2
@@ -66,6 +66,11 @@ class FrameReader:
             self._pieces.clear()
         self.data = data
         self._pos = 0
+
+    def put_by(self, data: bytes) -> None:
+        """Take more bytes of the stream without looking at them before the next feed()."""
+        self._pieces.append(data)
+        self._missing -= len(data)
 
     def skip(self, count: i64) -> bytes | None:
         """Take bytes that are no frame, or nothing when they have not all arrived."""
@@ -135,6 +140,8 @@ class FrameReader:
     def whole_content(self) -> bytes | None:
         """The content that follows the current frame, if all of it has arrived and nothing about it is odd.
 
+        A body cut into small frames is odd, too: it is better kept in large ones.
+
         Returns: the header frame and the body frames as they are, and the reader stands behind them; otherwise
         None, and the reader has not moved: the frames are then to be taken one by one.
         """
@@ -164,7 +171,9 @@ class FrameReader:
             if i64(read_i16_be(data, pos + 1)) & 0xFFFF != channel:
                 return None
             size = i64(read_i32_be(data, pos + 3)) & 0xFFFFFFFF
-            if size > left or (self.frame_max and size > self.frame_max):
+            if size != left and (size > left or size < SMALL_BODY_FRAME):
+                return None
+            if self.frame_max and size > self.frame_max:
                 return None
             pos += size + HEAD + 1
             if pos > end or data[pos - 1] != FRAME_END:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from leveret.core.errors import AmqpError
@@ -120,3 +122,25 @@ def test_auto_delete_exchange_goes_with_its_last_binding() -> None:
     vhost.unbind(second)
     assert "short" not in vhost.exchanges
     assert vhost.generation > generation
+
+
+def test_a_long_chain_of_auto_delete_exchanges_ends_with_its_queue() -> None:
+    vhost = make_broker().vhosts["/"]
+    chain = [vhost.declare_exchange(f"x{number}", "fanout", False, True, False, {}) for number in range(5000)]
+    for source, target in itertools.pairwise(chain):
+        vhost.bind(Binding(source, None, target, "", {}))
+    bind(vhost, chain[-1], "q")
+    assert names(chain[0]) == ["q"]
+    before = len(vhost.exchanges)
+    vhost.delete_queue("q", False, False, 1)
+    assert len(vhost.exchanges) == before - len(chain)
+
+
+def test_auto_delete_exchanges_bound_in_a_ring() -> None:
+    vhost = make_broker().vhosts["/"]
+    ring = [vhost.declare_exchange(f"x{number}", "fanout", False, True, False, {}) for number in range(3)]
+    for source, target in zip(ring, [*ring[1:], ring[0]], strict=True):
+        vhost.bind(Binding(source, None, target, "", {}))
+    before = len(vhost.exchanges)
+    vhost.delete_exchange("x1", False)
+    assert len(vhost.exchanges) == before - 3

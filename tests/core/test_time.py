@@ -152,3 +152,40 @@ def test_timers_say_when_the_next_one_is_due() -> None:
     assert list(vhost.queues) == ["a", "c"]
     assert broker.tick(1000) is None
     assert not vhost.queues
+
+
+def test_a_cancelled_timer_is_not_called_and_holds_nothing() -> None:
+    broker = make_broker()
+    vhost = broker.vhosts["/"]
+    for number in range(1000):
+        vhost.make_queue(f"{number}", False, 0, False, {"x-expires": long(10_000 + number)})
+    assert len(broker.timers) == 1000
+    for number in range(990):
+        vhost.delete_queue(f"{number}", False, False, 1)
+    assert broker.timers.next_ms() == 10_990
+    assert len(broker.timers) <= 200
+    assert broker.tick(10_990) == 10_991
+    assert list(vhost.queues) == [f"{number}" for number in range(991, 1000)]
+
+
+def test_one_idle_timer_however_often_consumers_come_and_go() -> None:
+    peer = declared({"x-expires": long(1_000_000)})
+    before = len(peer.broker.timers)
+    for _ in range(50):
+        peer.call(BasicConsume("q", "c"), BasicConsumeOk)
+        peer.call(BasicCancel("c"), BasicCancelOk)
+    assert len(peer.broker.timers) == before
+
+
+def test_one_expiry_timer_however_the_head_changes() -> None:
+    peer = declared()
+    before = len(peer.broker.timers)
+    for number in range(500):
+        publish(peer, b"", f"{100_000 - number}")
+        assert count(peer) == number + 1
+    for _ in range(499):
+        peer.send(BasicGet("q", no_ack=True))
+        assert len(peer.got()) == 1
+    assert len(peer.broker.timers) <= before + 201
+    peer.broker.tick(100_000)
+    assert count(peer) == 0

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leveret.wire.constants import SMALL_BODY_FRAME
 from leveret.wire.content import make_content
 from leveret.wire.reader import FrameError, FrameReader
 
@@ -99,9 +100,9 @@ def after_method(content: bytes, frame_max: int = 0) -> FrameReader:
     return reader
 
 
-@given(st.binary(max_size=300), st.sampled_from([0, 20, 64]))
-def test_whole_content_is_taken_in_one_step(body: bytes, frame_max: int) -> None:
-    content = make_content(b"\x00\x00", body, frame_max)
+@given(st.integers(0, 6000), st.sampled_from([0, SMALL_BODY_FRAME + 8, 4096]))
+def test_whole_content_is_taken_in_one_step(size: int, frame_max: int) -> None:
+    content = make_content(b"\x00\x00", bytes(size), frame_max)
     reader = after_method(content + to_bytes((8, 0, b"")))
     assert reader.whole_content() == content
     assert reader.next()
@@ -110,7 +111,7 @@ def test_whole_content_is_taken_in_one_step(body: bytes, frame_max: int) -> None
 
 @given(st.binary(max_size=80), st.data())
 def test_content_that_is_not_all_there_is_left_alone(body: bytes, data: st.DataObject) -> None:
-    content = make_content(b"\x00\x00", body, 40)
+    content = make_content(b"\x00\x00", body)
     reader = after_method(content[: data.draw(st.integers(0, len(content) - 1))])
     assert reader.whole_content() is None
     expected = content[:22] if reader.next() else b""
@@ -138,6 +139,31 @@ def test_odd_content_is_left_to_be_taken_frame_by_frame(place: int, value: int) 
     assert len(content) == 35
     content[place] = value
     assert after_method(bytes(content)).whole_content() is None
+
+
+def test_content_in_small_frames_is_left_to_be_put_together() -> None:
+    content = make_content(b"\x00\x00", bytes(5000), SMALL_BODY_FRAME + 7)
+    assert after_method(content).whole_content() is None
+
+
+def test_bytes_put_by_come_with_the_next_feed() -> None:
+    stream = to_bytes((1, 0, b"abc")) + to_bytes((1, 1, b"d"))
+    reader = FrameReader(4096)
+    for cut in range(len(stream)):
+        reader.feed(stream[:cut])
+        while reader.next():
+            pass
+        reader.rest()
+        for octet in stream[cut:]:
+            reader.put_by(bytes((octet,)))
+        reader.feed(b"")
+        count = 0
+        while reader.next():
+            count += 1
+        reader.rest()
+        assert count == (2 if cut < 11 else 1)
+        assert reader.payload() == b""
+        assert reader.channel == 1
 
 
 def test_content_of_frames_too_large_is_left_to_be_refused() -> None:

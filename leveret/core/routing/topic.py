@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import i64
+
 from leveret.core.errors import AmqpError
 from leveret.core.routing.router import Router
 from leveret.wire.constants import PRECONDITION_FAILED
@@ -24,7 +26,7 @@ MAX_ANY_WORDS: Final = 2  # `#` in one binding key
 class Node:
     """A place in the trie: the words that lead on, and the bindings whose key ends here."""
 
-    __slots__ = ("any_words", "bindings", "is_any_words", "one_word", "words")
+    __slots__ = ("any_words", "bindings", "is_any_words", "met", "one_word", "words")
 
     def __init__(self, is_any_words: bool) -> None:
         self.is_any_words = is_any_words  # reached by `#`: every further word leads here again
@@ -32,6 +34,7 @@ class Node:
         self.one_word: Node | None = None  # `*`
         self.any_words: Node | None = None  # `#`
         self.bindings: list[Binding] = []
+        self.met: i64 = 0  # the step of a match that has come here last
 
     def is_empty(self) -> bool:
         """Whether nothing ends or goes on here."""
@@ -67,6 +70,7 @@ class TopicRouter(Router):
 
     def __init__(self) -> None:
         self._root = Node(False)
+        self._step: i64 = 0  # of a match: one for every word, never used again
 
     def check(self, key: str, arguments: Table) -> None:
         """Refuse a key with more than two `#`, as RabbitMQ does. Raises: AmqpError 406."""
@@ -102,27 +106,29 @@ class TopicRouter(Router):
     def match(self, key: str, headers: Table) -> list[Binding]:
         """The bindings whose key matches."""
         nodes: list[Node] = []
-        _enter(nodes, self._root)
+        self._step += 1
+        self._enter(nodes, self._root)
         for word in split(key):
             following: list[Node] = []
+            self._step += 1
             for node in nodes:
                 if node.is_any_words:
-                    _enter(following, node)
+                    self._enter(following, node)
                 named = node.words.get(word)
                 if named is not None:
-                    _enter(following, named)
+                    self._enter(following, named)
                 if node.one_word is not None:
-                    _enter(following, node.one_word)
+                    self._enter(following, node.one_word)
             nodes = following
             if not nodes:
                 return []
         return [binding for node in nodes for binding in node.bindings]
 
-
-def _enter(nodes: list[Node], node: Node) -> None:
-    """Add a node and those that `#` makes reachable without a word, unless they are in."""
-    while node not in nodes:
-        nodes.append(node)
-        if node.any_words is None:
-            return
-        node = node.any_words
+    def _enter(self, nodes: list[Node], node: Node) -> None:
+        """Add a node and those that `#` makes reachable without a word, unless they are in."""
+        while node.met != self._step:
+            node.met = self._step
+            nodes.append(node)
+            if node.any_words is None:
+                return
+            node = node.any_words

@@ -1,0 +1,44 @@
+"""Deadline: when a connection must have got further, or ends: its handshake, and the answer to a close."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.core.clock import Timed, Timer
+
+if TYPE_CHECKING:
+    from leveret.session.connection import Connection
+
+
+class Deadline(Timed):
+    """Of one connection; at most one is set at a time."""
+
+    __slots__ = ("_connection", "_timer", "_why")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Connection | None = connection
+        self._timer: Timer | None = None
+        self._why = ""
+
+    def set(self, patience_ms: int, why: str) -> None:
+        """End the connection after a while, unless something else is said before. why: for the log."""
+        if self._connection is not None:
+            broker = self._connection.broker
+            broker.timers.cancel(self._timer)
+            self._timer = broker.timers.call_at(broker.clock.now_ms + patience_ms, self)
+            self._why = why
+
+    def lift(self) -> None:
+        """The connection may go on."""
+        if self._connection is not None:
+            self._connection.broker.timers.cancel(self._timer)
+
+    def stop(self) -> None:
+        """The connection has ended; nothing may hold on to it."""
+        self.lift()
+        self._connection = None
+
+    def on_timer(self, token: int) -> None:
+        """The time is over."""
+        if self._connection is not None:
+            self._connection.finish(self._why)
