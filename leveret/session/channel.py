@@ -254,6 +254,7 @@ class Channel:
 
 def decode_method(connection: Connection, payload: bytes) -> Method:
     """Read a method. Raises: AmqpError 503 for one that does not exist, 501 for one that cannot be read."""
+    connection.count_method()
     try:
         method = decode(payload)
     except DecodeError as error:

@@ -24,8 +24,8 @@ from leveret.core.exchange import Route
 from leveret.core.hints import Origin
 from leveret.core.ports import Sink
 from leveret.core.queue import Queue
-from leveret.session import control
-from leveret.session.channel import BASIC_PUBLISH, Channel
+from leveret.session import control, failing
+from leveret.session.channel import Channel
 from leveret.session.deadline import Deadline
 from leveret.session.handshake import DONE, HEADER, LOGIN, OPEN, Handshake, LoginRequest
 from leveret.session.heartbeat import Heartbeat
@@ -39,12 +39,8 @@ from leveret.wire.constants import (
     INITIAL_FRAME_MAX,
     INTERNAL_ERROR,
     MAX_MESSAGE_SIZE,
-    NOT_ALLOWED,
 )
 from leveret.wire.fields import Table
-from leveret.wire.methods import (
-    ConnectionClose,
-)
 from leveret.wire.reader import FrameError, FrameReader
 from leveret.wire.writer import FrameWriter
 
@@ -53,10 +49,9 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT: Final = 256 * 1024  # bytes waiting to be sent, from which on consumers get no more
 STALL_LIMIT: Final = 1024 * 1024  # the same, from which on nothing more is answered
-INPUT_LIMIT: Final = 256 * 1024  # bytes put by meanwhile, from which on the socket is not read either
+TURN_METHODS: Final = 500  # methods, publishes and acks apart, after which others have their turn
+INPUT_LIMIT: Final = 64 * 1024  # bytes of requests that wait, from which on the socket is not read either
 HANDSHAKE_MS: Final = 10_000
-SILENCE_MS: Final = 3_000  # before a socket is closed without a word, as rabbit_reader.erl
-CLOSE_MS: Final = 30_000  # how long a client may take to answer connection.close
 
 log = logging.getLogger("leveret.connection")
 
@@ -99,14 +94,14 @@ class Connection(Sink):
         self._awake = False
         self._held_revision = 0  # nothing is sent before the definitions are durable up to here
         self._choked = False  # a consumer found no room
-        self._stalled = False  # the client does not take our answers, so that its requests wait
-        self._put_by: i64 = 0  # bytes of these requests
+        self._stalled = False  # requests wait: for answers to be taken, or for the next turn
+        self._turn_methods: i64 = 0  # looked at in this turn
         self._writable = True
         self._pacing = Pacing(self)
         self._heartbeat = Heartbeat(self)
         broker.connections[self.number] = self
-        self._deadline = Deadline(self)
-        self._deadline.set(HANDSHAKE_MS, "handshake took too long")
+        self.deadline = Deadline(self)
+        self.deadline.set(HANDSHAKE_MS, "handshake took too long")
 
     # -- bytes in
 
@@ -117,9 +112,9 @@ class Connection(Sink):
         self._heartbeat.has_received = True
         reader = self._reader
         if self._stalled:
-            self._put_by += len(data)
             reader.put_by(data)
             return
+        self._turn_methods = 0
         reader.feed(data)
         before = self.published
         revision = self.broker.revision
@@ -138,9 +133,9 @@ class Connection(Sink):
             self.method_id = 0
             self.deaf = True
             if self.handshake.state < OPEN:
-                self._silence(str(error))
+                failing.fall_silent(self, str(error))
             else:
-                self._fail(AmqpError(FRAME_ERROR, str(error)))
+                failing.close(self, AmqpError(FRAME_ERROR, str(error)))
         reader.rest()
         if self.published != before and not self.finished:
             self._pacing.spend(self.published - before)
@@ -178,24 +173,11 @@ class Connection(Sink):
             elif not self.closing:
                 control.open_channel(self, number, reader)
         except AmqpError as error:
-            self._error(error, number)
+            failing.answer(self, error, number)
         except Exception:
             log.exception("connection %s: internal error", self.name)
             self.method_id = 0
-            self._fail(AmqpError(INTERNAL_ERROR, ""))
-
-    def _error(self, error: AmqpError, number: int) -> None:
-        channel = self.channels.get(number)
-        if self.handshake.state < OPEN and error.code != NOT_ALLOWED:
-            self._silence(f"{error.reply_text}")
-            return
-        if channel is not None and not self.deaf and channel.publishing.was_content:
-            self.method_id = BASIC_PUBLISH
-        if error.is_soft and channel is not None:
-            log.warning("connection %s, channel %d: %s", self.name, number, error.log_text)
-            channel.fail(error, int(self.method_id))
-        else:
-            self._fail(error)
+            failing.close(self, AmqpError(INTERNAL_ERROR, ""))
 
     # -- bytes out
 
@@ -217,6 +199,19 @@ class Connection(Sink):
         if self.writer.size() >= STALL_LIMIT:
             self._stalled = True
 
+    def count_method(self) -> None:
+        """A method that takes its time: after many of them, the rest of this read waits for the next turn."""
+        self._turn_methods += 1
+        if self._turn_methods >= TURN_METHODS:
+            self._stalled = True
+            self.wake()
+
+    def _go_on(self) -> None:
+        """Look at the requests that waited, if the client has taken enough."""
+        if self._stalled and self.writer.size() < STALL_LIMIT:
+            self._stalled = False
+            self.receive(b"")
+
     def data_to_send(self) -> bytes:
         """All that has to be sent now. The connection is off the `awake` list afterwards."""
         self._awake = False
@@ -235,10 +230,7 @@ class Connection(Sink):
             return
         if self._choked:
             self._unchoke()
-        if self._stalled and self.writer.size() < STALL_LIMIT:
-            self._stalled = False
-            self._put_by = 0
-            self.receive(b"")
+        self._go_on()
 
     def pause_writing(self) -> None:
         """The socket takes no more for now."""
@@ -285,13 +277,15 @@ class Connection(Sink):
             return
         error = self.handshake.refused()
         if error is None:
-            self._silence("login refused, nothing said")
+            failing.fall_silent(self, "login refused, nothing said")
         else:
             self.method_id = 0
-            self._fail(error)
+            failing.close(self, error)
 
     def lost(self) -> None:
-        """The socket is gone."""
+        """The socket is gone; what came before its end still counts."""
+        while self._stalled and not self.finished and self.writer.size() < STALL_LIMIT:
+            self._go_on()
         if not self.finished and self.handshake.state == DONE and not self.closing:
             log.warning("connection %s: client closed the socket without connection.close", self.name)
         self._end()
@@ -303,7 +297,7 @@ class Connection(Sink):
             self.finish(reason)
         elif not self.closing and not self.finished:
             self.method_id = 0
-            self._fail(AmqpError(CONNECTION_FORCED, reason))
+            failing.close(self, AmqpError(CONNECTION_FORCED, reason))
             self.broker.settle()
 
     # -- life
@@ -318,7 +312,7 @@ class Connection(Sink):
 
     def opened(self) -> None:
         """The handshake is done."""
-        self._deadline.lift()
+        self.deadline.lift()
         self.wake()
         log.info("connection %s: user '%s' opened vhost '%s'", self.name, self.user.name, self.vhost.name)
 
@@ -345,29 +339,7 @@ class Connection(Sink):
     @property
     def is_paused(self) -> bool:
         """Whether the driver should not read from this client now."""
-        return self.is_paced or self._put_by >= INPUT_LIMIT
-
-    def _fail(self, error: AmqpError) -> None:
-        """Close for a hard error: everything of the client is gone before it is told."""
-        if self.closing:
-            return
-        log.warning("connection %s: closed with %d %s", self.name, error.code, error.log_text)
-        self.release()
-        self.closing = True
-        method_id = int(self.method_id)
-        class_id = method_id >> 16
-        self.writer.method(0, ConnectionClose(error.code, error.reply_text, class_id, method_id & 0xFFFF))
-        self.wake()
-        patience_ms = SILENCE_MS if self.deaf else CLOSE_MS
-        if self.heartbeat_s and not self.deaf:
-            patience_ms = min(CLOSE_MS, self.heartbeat_s * 1000)
-        self._deadline.set(patience_ms, "closed without an answer from the client")
-
-    def _silence(self, why: str) -> None:
-        """Say nothing and close the socket after a while."""
-        log.warning("connection %s: %s", self.name, why)
-        self.deaf = True
-        self._deadline.set(SILENCE_MS, why)
+        return self.is_paced or (self._stalled and self._reader.waiting >= INPUT_LIMIT)
 
     def _end(self) -> None:
         if self.finished:
@@ -376,7 +348,7 @@ class Connection(Sink):
         self.finished = True
         self.login_request = None
         self.broker.connections.pop(self.number, None)
-        self._deadline.stop()
+        self.deadline.stop()
         self._heartbeat.stop()
         self._pacing.forget()
         self.handshake.forget()

@@ -39,10 +39,10 @@ class FrameReader:
     """The stream of one connection.
 
     After next() returned True: `kind`, `channel`, and the payload at data[start:stop].
-    frame_max: bytes of the largest frame allowed; 0 for no limit.
+    frame_max: bytes of the largest frame allowed; 0 for no limit. waiting: bytes kept by rest() and put_by().
     """
 
-    __slots__ = ("_missing", "_pieces", "_pos", "channel", "data", "frame_max", "kind", "start", "stop")
+    __slots__ = ("_missing", "_pieces", "_pos", "channel", "data", "frame_max", "kind", "start", "stop", "waiting")
 
     def __init__(self, frame_max: int) -> None:
         self.frame_max: i64 = frame_max
@@ -51,6 +51,7 @@ class FrameReader:
         self.channel: i64 = 0
         self.start: i64 = 0
         self.stop: i64 = 0
+        self.waiting: i64 = 0
         self._pos: i64 = 0
         self._pieces: list[bytes] = []
         self._missing: i64 = 0  # bytes still to come before the first frame of the pieces can be whole
@@ -69,8 +70,11 @@ class FrameReader:
 
     def put_by(self, data: bytes) -> None:
         """Take more bytes of the stream without looking at them before the next feed()."""
+        if not self._pieces:
+            self.waiting = 0
         self._pieces.append(data)
         self._missing -= len(data)
+        self.waiting += len(data)
 
     def skip(self, count: i64) -> bytes | None:
         """Take bytes that are no frame, or nothing when they have not all arrived."""
@@ -115,6 +119,7 @@ class FrameReader:
         if pos < len(data):
             tail = data[pos:] if pos else data
             have: i64 = len(tail)
+            self.waiting = have
             size: i64 = i64(read_i32_be(tail, 3)) & 0xFFFFFFFF if have >= HEAD else 0
             self._pieces.append(tail)
             self._missing = HEAD + size + 1 - have

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.session.connection import INPUT_LIMIT, OUTPUT_LIMIT, STALL_LIMIT
+from leveret.session.connection import INPUT_LIMIT, OUTPUT_LIMIT, STALL_LIMIT, TURN_METHODS
 from leveret.wire.content import body_start
 from leveret.wire.methods import (
     BasicConsume,
@@ -53,6 +53,26 @@ def test_a_client_that_takes_nothing_is_read_no_more() -> None:
     assert len(found) == sent
     assert [type(got.method) for got in found].count(BasicGetOk) == 500
     assert not connection.is_paused
+
+
+def test_many_methods_are_looked_at_in_turns() -> None:
+    peer = Peer()
+    peer.call(QueueDeclare("q"), QueueDeclareOk)
+    answer = len(encode(1, QueueDeclareOk("q", 0, 0)))
+    peer.connection.receive(encode(1, QueueDeclare("q", passive=True)) * 1200)
+    assert peer.connection.writer.size() == TURN_METHODS * answer
+    peer.connection.receive(encode(1, QueueDeclare("last")))
+    assert peer.connection.writer.size() == TURN_METHODS * answer
+    assert len(peer.got()) == 1201
+
+
+def test_methods_that_wait_for_their_turn_count_when_the_client_goes() -> None:
+    peer = Peer()
+    request = encode(1, QueueDeclare("q", passive=False, nowait=True))
+    last = encode(1, BasicPublish("", "q"), b"last words")
+    peer.connection.receive(request * 1200 + last)
+    peer.connection.lost()
+    assert len(peer.broker.vhosts["/"].queues["q"].ready) == 1
 
 
 def test_heartbeats_count_while_requests_wait() -> None:
