@@ -1,0 +1,51 @@
+"""Names for queues, and the few things that several clients are tested with."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+import pytest
+
+_numbers = count(1)
+
+HEADERS: dict[str, Any] = {
+    "true": True,
+    "false": False,
+    "zero": 0,
+    "minus": -1,
+    "byte": 200,
+    "short": 40_000,
+    "int": 2**31 - 1,
+    "long": 2**40,
+    "lowest": -(2**63),
+    "float": 2.5,
+    "decimal": Decimal("3.14"),
+    "text": "grüße",
+    "empty": "",
+    "when": datetime(2024, 2, 29, 12, 30, tzinfo=UTC),
+    "nothing": None,
+    "table": {"deep": {"deeper": [1, {"deepest": "x"}]}},
+    "array": ["a", 1, True, None, {"k": "v"}, ["nested"]],
+    "long key " * 14: "x" * 5000,
+}
+BIG = bytes(range(256)) * 4096 * 3  # 3 MiB: many frames in both directions
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses."""
+    return f"interop-{os.getpid():x}-{next(_numbers)}"
+
+
+def until(holds: Callable[[], object], within: float = 8.0) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
