@@ -36,11 +36,22 @@ def _word(value: bool) -> str:
 
 
 class VirtualHost:
-    """One name space. generation: changes whenever a message might be routed otherwise than before."""
+    """One name space.
+
+    generation: changes whenever a message might be routed otherwise than before, or not be allowed any more.
+    default_queue_type: of queues that are declared without one; empty for classic. protected: from deletion.
+    limits: by name; negative for none. connections: how many are open now.
+    """
 
     def __init__(self, broker: Broker, name: str) -> None:
         self.broker = broker
         self.name = name
+        self.description = ""
+        self.tags: tuple[str, ...] = ()
+        self.default_queue_type = ""
+        self.protected = False
+        self.limits: dict[str, int] = {}
+        self.connections = 0
         self.generation = 1
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
@@ -275,6 +286,14 @@ class VirtualHost:
         self.generation += 1
         if binding.durable:
             self.broker.forget(definitions.BINDING, definitions.binding_key(binding))
+
+    def clear(self) -> None:
+        """Delete everything that is in it: the virtual host is about to go."""
+        for queue in list(self.queues.values()):
+            self.remove_queue(queue)
+        for exchange in list(self.exchanges.values()):
+            if exchange.name in self.exchanges:
+                self._remove_exchange(exchange)
 
     # -- start-up
 

@@ -14,6 +14,7 @@ import msgspec
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 ENV_PREFIX = "LEVERET_"
+LISTS = ("loopback_users",)  # settings that hold several values, separated by commas in a variable
 
 
 class ConfigError(Exception):
@@ -24,6 +25,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     """All settings of `leveret serve`.
 
     data_dir: where durable things rest. memory: keep everything in memory instead.
+    loopback_users: names that may only log in from this machine.
     """
 
     host: str = "127.0.0.1"
@@ -31,6 +33,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     data_dir: str = "leveret-data"
     memory: bool = False
     log_level: LogLevel = "warning"
+    loopback_users: tuple[str, ...] = ("guest",)
 
 
 def read_options(arguments: list[str]) -> dict[str, object] | None:
@@ -73,7 +76,7 @@ def _from_environment() -> dict[str, object]:
     for field in msgspec.structs.fields(Config):
         value = os.environ.get(ENV_PREFIX + field.name.upper())
         if value is not None:
-            found[field.encode_name] = value
+            found[field.encode_name] = value if field.name not in LISTS else value.split(",") if value else []
     return found
 
 

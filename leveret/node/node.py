@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from leveret.auth.internal import InternalAuthenticator
+from leveret.auth.passwords import salted
 from leveret.core import broker as core
 from leveret.core.clock import Clock
 from leveret.node.config import Config
@@ -21,6 +22,7 @@ from leveret.store.disk import DiskLog
 from leveret.store.memory import MemoryLog
 
 BACKLOG = 1024  # connections the kernel may hold for us
+DEFAULT_USER = "guest"  # and its password
 
 
 class StartError(Exception):
@@ -58,8 +60,10 @@ class Node:
     async def start(self) -> str:
         """Recover, listen. Returns: the address as a URL. Raises: StartError."""
         self.broker.recover()
+        if self.broker.is_new:  # everybody knows this password, so a cheap hash will do
+            self.broker.make_defaults(DEFAULT_USER, salted(DEFAULT_USER))
         config = self._config
-        authenticator = InternalAuthenticator()
+        authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
         try:
             self._server = await self._loop.create_server(
                 lambda: AmqpProtocol(self._driver, authenticator), config.host, config.port, backlog=BACKLOG

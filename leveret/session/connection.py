@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final
 from librt.strings import read_i32_be
 from mypy_extensions import i64
 
-from leveret.core.access import User
+from leveret.core.access import Credential, User
 from leveret.core.broker import Broker
 from leveret.core.clock import Timed
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Route
-from leveret.core.ports import Sink
+from leveret.core.ports import Client, Sink
 from leveret.core.queue import Queue
 from leveret.session import control
 from leveret.session.channel import BASIC_PUBLISH, Channel
@@ -48,6 +48,7 @@ from leveret.wire.reader import FrameError, FrameReader
 from leveret.wire.writer import FrameWriter
 
 if TYPE_CHECKING:
+    from leveret.core.vhost import VirtualHost
     from leveret.session.publishing import Publishing
 
 OUTPUT_LIMIT: Final = 256 * 1024  # bytes waiting to be sent, from which on consumers get no more
@@ -61,7 +62,7 @@ END_TIMER: Final = 2
 log = logging.getLogger("leveret.connection")
 
 
-class Connection(Timed, Sink):
+class Connection(Timed, Sink, Client):
     """One client connection.
 
     name: both addresses, for the log. peer: address of the client. number: never 0, unique in this process.
@@ -73,8 +74,8 @@ class Connection(Timed, Sink):
         self.peer = peer
         self.version = version
         self.number = broker.connection_number()
-        self.user = User("", (), {}, False)
-        self.vhost = broker.vhosts["/"]
+        self.user = User("", Credential("", ""), ())
+        self.vhost = broker.nowhere
         self.client_properties: Table = {}
         self.capabilities: frozenset[str] = frozenset()
         self.max_message_size: i64 = MAX_MESSAGE_SIZE
@@ -252,6 +253,8 @@ class Connection(Timed, Sink):
 
     def refuse(self, reason: str) -> None:
         """The login request was not good. reason: for the log."""
+        if self.finished:
+            return
         log.warning("connection %s: login refused: %s", self.name, reason)
         self.login_request = None
         error = self.handshake.refused()
@@ -267,6 +270,10 @@ class Connection(Timed, Sink):
             log.warning("connection %s: client closed the socket without connection.close", self.name)
         self._end()
         self.broker.settle()
+
+    def belongs_to(self, user: User | None, vhost: VirtualHost | None) -> bool:
+        """Whether it is this user's and uses this virtual host; None for any."""
+        return (user is None or self.user is user) and (vhost is None or self.vhost is vhost)
 
     def force_close(self, reason: str) -> None:
         """Close for an operator or at shutdown: connection.close 320."""
@@ -289,12 +296,20 @@ class Connection(Timed, Sink):
 
     def opened(self) -> None:
         """The handshake is done."""
+        self.user.connections += 1
+        self.vhost.connections += 1
         self.wake()
         log.info("connection %s: user '%s' opened vhost '%s'", self.name, self.user.name, self.vhost.name)
 
+    def add_channel(self, channel: Channel) -> None:
+        """A channel begins."""
+        self.channels[channel.number] = channel
+        self.user.channels += 1
+
     def forget_channel(self, channel: Channel) -> None:
         """The channel's number is free again."""
-        self.channels.pop(channel.number, None)
+        if self.channels.pop(channel.number, None) is not None:
+            self.user.channels -= 1
 
     def finish(self, why: str) -> None:
         """Nothing more is read or written after what is already waiting."""
@@ -353,7 +368,11 @@ class Connection(Timed, Sink):
         for channel in list(self.channels.values()):
             channel.publishing.flush()
             channel.shut()
+        self.user.channels -= len(self.channels)
         self.channels.clear()
+        if self.handshake.state == DONE:
+            self.user.connections -= 1
+            self.vhost.connections -= 1
         for queue in self.exclusive_queues:
             if not queue.deleted:
                 queue.vhost.remove_queue(queue)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leveret.core.access import check_channel
 from leveret.core.errors import AmqpError
 from leveret.session.channel import Channel, decode_method
 from leveret.session.handshake import DONE
@@ -81,10 +82,11 @@ def open_channel(connection: Connection, number: int, reader: FrameReader) -> No
         raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
     if not isinstance(method, ChannelOpen):
         raise AmqpError(CHANNEL_ERROR, "expected 'channel.open'")
+    connection.method_id = 0
     if len(connection.channels) >= connection.channel_max:
-        connection.method_id = 0
         text = f"number of channels opened ({len(connection.channels)}) has reached the negotiated channel_max"
         raise AmqpError(NOT_ALLOWED, f"{text} ({connection.channel_max})")
-    connection.channels[number] = Channel(connection, number)
+    check_channel(connection.user)
+    connection.add_channel(Channel(connection, number))
     connection.writer.method(number, ChannelOpenOk())
     connection.wake()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from leveret.core.access import Permission, User
+from leveret.core.access import Credential, Permission, User
 from leveret.core.broker import Broker
 from leveret.core.clock import Clock
 from leveret.session.connection import Connection
@@ -50,7 +50,9 @@ def turn(broker: Broker) -> None:
 
 def everybody() -> User:
     """A user who may do everything."""
-    return User("guest", (), {"/": Permission(".*", ".*", ".*")}, False)
+    user = User("guest", Credential("", ""), ())
+    user.permissions["/"] = Permission(".*", ".*", ".*")
+    return user
 
 
 def encode(channel: int, method: Method, body: bytes | None = None, properties: BasicProperties | None = None) -> bytes:
