@@ -132,26 +132,40 @@ class User:
         self.connections = 0
         self.channels = 0
 
-    def check(self, operation: str, kind: str, name: str, vhost: str) -> None:
-        """Refuse what is not allowed. kind: queue or exchange.
+    def may(self, operation: str, kind: str, name: str, vhost: str) -> bool:
+        """Whether an operation is allowed. kind: queue or exchange.
 
         The default exchange is checked under the name amq.default, as rabbit_access_control.erl does.
-        Raises: AmqpError 403.
         """
         permission = self.permissions.get(vhost)
-        checked = name if name or kind != "exchange" else "amq.default"
-        if permission is None or not permission.allows(operation, checked):
-            raise errors.access_refused(operation, kind, checked, vhost, self.name)
+        return permission is not None and permission.allows(operation, _checked(kind, name))
+
+    def check(self, operation: str, kind: str, name: str, vhost: str) -> None:
+        """Refuse what is not allowed. Raises: AmqpError 403."""
+        if not self.may(operation, kind, name, vhost):
+            raise errors.access_refused(operation, kind, _checked(kind, name), vhost, self.name)
+
+    def check_any(self, kind: str, name: str, vhost: str) -> None:
+        """Refuse to somebody who may do nothing with it; a passive declare asks for no more. Raises: AmqpError 403."""
+        if not (self.may(READ, kind, name, vhost) or self.may(WRITE, kind, name, vhost)):
+            self.check(CONFIGURE, kind, name, vhost)
+
+    def may_topic(self, operation: str, exchange: str, key: str, vhost: str) -> bool:
+        """Whether a routing key may be used with a topic exchange."""
+        permissions = self.topic_permissions.get(vhost)
+        if permissions is None:
+            return True
+        permission = permissions.get(exchange)
+        return permission is None or permission.allows(operation, key, {"username": self.name, "vhost": vhost})
 
     def check_topic(self, operation: str, exchange: str, key: str, vhost: str) -> None:
         """Refuse a routing key of a topic exchange that is not allowed. Raises: AmqpError 403."""
-        permissions = self.topic_permissions.get(vhost)
-        if permissions is None:
-            return
-        permission = permissions.get(exchange)
-        if permission is None or permission.allows(operation, key, {"username": self.name, "vhost": vhost}):
-            return
-        raise errors.topic_access_refused(operation, key, exchange, vhost, self.name)
+        if not self.may_topic(operation, exchange, key, vhost):
+            raise errors.topic_access_refused(operation, key, exchange, vhost, self.name)
+
+
+def _checked(kind: str, name: str) -> str:
+    return name if name or kind != "exchange" else "amq.default"
 
 
 def check_open(user: User, vhost: VirtualHost) -> None:
@@ -163,6 +177,11 @@ def check_open(user: User, vhost: VirtualHost) -> None:
         raise errors.vhost_connection_limit(vhost.name, user.name, vhost.limits[MAX_CONNECTIONS])
     if reached(user.limits, MAX_CONNECTIONS, user.connections):
         raise errors.user_connection_limit(user.name, user.limits[MAX_CONNECTIONS])
+    check_vhost(user, vhost)
+
+
+def check_vhost(user: User, vhost: VirtualHost) -> None:
+    """Refuse a virtual host where the user has no permission at all. Raises: AmqpError 530."""
     if vhost.name not in user.permissions:
         raise errors.vhost_access_refused(vhost.name, user.name)
 

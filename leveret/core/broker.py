@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core import access, definitions
 from leveret.core.access import Credential, User
-from leveret.core.administration import ProtectedError, unknown_vhost
+from leveret.core.administration import InvalidError, ProtectedError, unknown_vhost
 from leveret.core.clock import Clock, Timers
 from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink
 from leveret.core.users import Users
@@ -29,6 +29,7 @@ USER_KINDS: Final = (
     definitions.TOPIC_PERMISSION,
     definitions.USER_LIMIT,
 )
+QUEUE_TYPES: Final = ("classic", "quorum", "stream")
 VHOST_KINDS: Final = (definitions.EXCHANGE, definitions.QUEUE, definitions.BINDING)
 
 
@@ -138,7 +139,12 @@ class Broker(LogListener):
         tags: tuple[str, ...] | None = None,
         default_queue_type: str | None = None,
     ) -> VirtualHost:
-        """Make a virtual host, or change what is said about it; None keeps what there is."""
+        """Make a virtual host, or change what is said about it; None keeps what there is.
+
+        Raises: InvalidError for an unknown type of queue.
+        """
+        if default_queue_type and default_queue_type not in QUEUE_TYPES:
+            raise InvalidError(f"{default_queue_type} is not a valid queue type")
         vhost = self.vhosts.get(name)
         if vhost is None:
             vhost = self.vhosts[name] = VirtualHost(self, name)

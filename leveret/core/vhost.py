@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions, errors
+from leveret.core.access import MAX_QUEUES, reached
 from leveret.core.exchange import Binding, Exchange
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, ReplyQueue
@@ -183,13 +184,26 @@ class VirtualHost:
         return self.make_queue(name, kept, owner if exclusive else 0, auto_delete, arguments)
 
     def make_queue(self, name: str, durable: bool, owner: int, auto_delete: bool, arguments: Table) -> Queue:
-        """Make a queue, whatever its name. Raises: AmqpError 406 when an argument is wrong."""
+        """Make a queue, whatever its name.
+
+        Raises: AmqpError 406 when an argument is wrong, or there are too many queues.
+        """
+        arguments = self._with_type(arguments, durable, auto_delete)
         check_arguments(arguments, errors.resource("queue", name, self.name))
+        if reached(self.limits, MAX_QUEUES, len(self.queues)):
+            raise errors.vhost_queue_limit(name, self.name, self.limits[MAX_QUEUES])
         queue = Queue(self, name, self.broker.new_id(), durable, owner, auto_delete, arguments)
         self._add_queue(queue)
         if durable:
             self.broker.remember(definitions.QUEUE, definitions.queue_key(queue), definitions.queue_value(queue))
         return queue
+
+    def _with_type(self, arguments: Table, durable: bool, auto_delete: bool) -> Table:
+        """Arguments with the default type, for a queue that can have it. Source: rabbit_amqqueue.erl."""
+        kind = self.default_queue_type
+        if not kind or kind == "classic" or not durable or auto_delete or "x-queue-type" in arguments:
+            return arguments
+        return {**arguments, "x-queue-type": longstr(kind)}
 
     def _add_queue(self, queue: Queue) -> None:
         self.queues[queue.name] = queue
@@ -206,6 +220,7 @@ class VirtualHost:
             raise errors.inequivalent("durable", what, _word(durable), _word(existing.durable))
         if auto_delete != existing.auto_delete:
             raise errors.inequivalent("auto_delete", what, _word(auto_delete), _word(existing.auto_delete))
+        arguments = self._with_type(arguments, durable, auto_delete)
         received, current = {**DEFAULTS, **arguments}, {**DEFAULTS, **existing.arguments}
         check_equivalence(received, current, what, queue_argument_names())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leveret.core.access import check_channel
+from leveret.core.access import check_channel, check_vhost
 from leveret.core.errors import AmqpError
 from leveret.session.channel import Channel, decode_method
 from leveret.session.handshake import DONE
@@ -66,6 +66,9 @@ def channel_zero(connection: Connection, reader: FrameReader) -> None:
     elif connection.handshake.state != DONE:
         connection.handshake.method(method)
     elif isinstance(method, ConnectionUpdateSecret):
+        check_vhost(connection.user, connection.vhost)
+        for channel in list(connection.channels.values()):
+            channel.consuming.cancel_refused()
         connection.writer.method(0, ConnectionUpdateSecretOk())
         connection.wake()
     else:
