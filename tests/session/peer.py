@@ -65,14 +65,14 @@ def encode(channel: int, method: Method, body: bytes | None = None, properties: 
     return writer.take()
 
 
-def handshake(heartbeat_s: int = 0, capabilities: tuple[str, ...] = CAPABILITIES) -> list[bytes]:
+def handshake(heartbeat_s: int = 0, capabilities: tuple[str, ...] = CAPABILITIES, vhost: str = "/") -> list[bytes]:
     """Everything a client says until its connection is open, in the four pieces it comes in."""
     about: Table = {"capabilities": table({name: boolean(True) for name in capabilities})}
     return [
         PROTOCOL_HEADER,
         encode(0, ConnectionStartOk(about, "PLAIN", b"\x00guest\x00guest", "en_US")),
         encode(0, ConnectionTuneOk(2047, FRAME_MAX, heartbeat_s)),
-        encode(0, ConnectionOpen("/")),
+        encode(0, ConnectionOpen(vhost)),
     ]
 
 
@@ -122,18 +122,23 @@ class Parser:
 
 
 class Peer:
-    """One client with an open connection and its channel 1."""
+    """One client with an open connection and its channel 1. user: one who may do everything, unless it is given."""
 
     def __init__(
-        self, broker: Broker | None = None, heartbeat_s: int = 0, capabilities: tuple[str, ...] = CAPABILITIES
+        self,
+        broker: Broker | None = None,
+        heartbeat_s: int = 0,
+        capabilities: tuple[str, ...] = CAPABILITIES,
+        user: User | None = None,
+        vhost: str = "/",
     ) -> None:
         self.broker = broker or make_broker()
         self.connection = Connection(self.broker, "test", "127.0.0.1", "0")
         self._parser = Parser()
-        for piece in handshake(heartbeat_s, capabilities):
+        for piece in handshake(heartbeat_s, capabilities, vhost):
             self.connection.receive(piece)
             if self.connection.login_request is not None:
-                self.connection.login(everybody())
+                self.connection.login(user or everybody())
         kinds = [type(got.method) for got in self.got()]
         assert kinds == [ConnectionStart, ConnectionTune, ConnectionOpenOk]
         self.open(1)
