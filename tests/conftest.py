@@ -61,13 +61,21 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def amqp_url() -> Iterator[str]:
+def amqp_control(tmp_path_factory: pytest.TempPathFactory) -> str | None:
+    """The path of the control socket of the shared broker, if that is known."""
+    if os.environ.get("LEVERET_TEST_URL"):
+        return os.environ.get("LEVERET_TEST_CONTROL")
+    return str(tmp_path_factory.mktemp("control") / "sock")
+
+
+@pytest.fixture(scope="session")
+def amqp_url(amqp_control: str | None) -> Iterator[str]:
     """The URL of a broker that the whole test session shares; tests must use queue names of their own."""
     given = os.environ.get("LEVERET_TEST_URL")
     if given:
         yield given
         return
-    server = Server.start("--memory")
+    server = Server.start("--memory", "--control", str(amqp_control))
     yield server.url
     assert server.stop() == 0
 

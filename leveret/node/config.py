@@ -14,7 +14,7 @@ import msgspec
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 ENV_PREFIX = "LEVERET_"
-LISTS = ("loopback_users",)  # settings that hold several values, separated by commas in a variable
+LISTS = ("loopback-users",)  # settings with several values; in a variable or an option commas stand between them
 
 
 class ConfigError(Exception):
@@ -76,8 +76,15 @@ def _from_environment() -> dict[str, object]:
     for field in msgspec.structs.fields(Config):
         value = os.environ.get(ENV_PREFIX + field.name.upper())
         if value is not None:
-            found[field.encode_name] = value if field.name not in LISTS else value.split(",") if value else []
+            found[field.encode_name] = _split(field.encode_name, value)
     return found
+
+
+def _split(name: str, value: object) -> object:
+    """The value of a setting as it stands in a variable or an option."""
+    if name not in LISTS or not isinstance(value, str):
+        return value
+    return value.split(",") if value else []
 
 
 def _convert(values: dict[str, object], where: str) -> Config:
@@ -104,6 +111,6 @@ def load(path: Path | None, options: dict[str, object]) -> Config:
         _convert(merged, str(path))
     environment = _from_environment()
     _convert(environment, "the environment (LEVERET_*)")
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: _split(name, value) for name, value in options.items() if value is not None}
     _convert(given, "the command line")
     return _convert({**merged, **environment, **given}, "the configuration")

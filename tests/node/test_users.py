@@ -115,6 +115,7 @@ def test_loopback_users_is_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert load(file, {}).loopback_users == ("guest", "admin")
     monkeypatch.setenv("LEVERET_LOOPBACK_USERS", "a,b")
     assert load(file, {}).loopback_users == ("a", "b")
+    assert load(file, {"loopback-users": "c"}).loopback_users == ("c",)
     monkeypatch.setenv("LEVERET_LOOPBACK_USERS", "")
     assert load(file, {}).loopback_users == ()
 
