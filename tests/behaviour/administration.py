@@ -27,15 +27,19 @@ class Administration:
 
     # -- what the two brokers do each in its own way
 
-    def put_user(self, name: str, tags: str) -> None:
-        """Make a user, or change one."""
+    def make_user(self, name: str, tags: str) -> None:
+        """Make a user."""
+        raise NotImplementedError
+
+    def change_password(self, name: str, password: str) -> None:
+        """Give a user another password."""
         raise NotImplementedError
 
     def remove_user(self, name: str) -> None:
         """Delete a user."""
         raise NotImplementedError
 
-    def put_vhost(self, name: str, default_queue_type: str) -> None:
+    def make_vhost(self, name: str, default_queue_type: str) -> None:
         """Make a virtual host."""
         raise NotImplementedError
 
@@ -71,7 +75,7 @@ class Administration:
 
     def add_user(self, name: str, tags: str = "") -> str:
         """Make a user until the end."""
-        self.put_user(name, tags)
+        self.make_user(name, tags)
         self._users.append(name)
         return name
 
@@ -82,7 +86,7 @@ class Administration:
 
     def add_vhost(self, name: str, default_queue_type: str = "") -> str:
         """Make a virtual host until the end; guest may do everything in it."""
-        self.put_vhost(name, default_queue_type)
+        self.make_vhost(name, default_queue_type)
         self._vhosts.append(name)
         self.permit("guest", name)
         return name
@@ -107,15 +111,19 @@ class ManagementApi(Administration):
         super().__init__()
         self._url = url
 
-    def put_user(self, name: str, tags: str) -> None:
+    def make_user(self, name: str, tags: str) -> None:
         """PUT /users."""
         self._call("PUT", ["users", name], {"password": PASSWORD, "tags": tags})
+
+    def change_password(self, name: str, password: str) -> None:
+        """PUT /users."""
+        self._call("PUT", ["users", name], {"password": password, "tags": ""})
 
     def remove_user(self, name: str) -> None:
         """DELETE /users."""
         self._call("DELETE", ["users", name])
 
-    def put_vhost(self, name: str, default_queue_type: str) -> None:
+    def make_vhost(self, name: str, default_queue_type: str) -> None:
         """PUT /vhosts."""
         self._call("PUT", ["vhosts", name], {"default_queue_type": default_queue_type or "classic"})
 
@@ -165,15 +173,19 @@ class ControlSocket(Administration):
         super().__init__()
         self._path = path
 
-    def put_user(self, name: str, tags: str) -> None:
+    def make_user(self, name: str, tags: str) -> None:
         """add_user."""
         self._call("add_user", name=name, password=PASSWORD, tags=tags)
+
+    def change_password(self, name: str, password: str) -> None:
+        """change_password."""
+        self._call("change_password", name=name, password=password)
 
     def remove_user(self, name: str) -> None:
         """delete_user."""
         self._call("delete_user", name=name)
 
-    def put_vhost(self, name: str, default_queue_type: str) -> None:
+    def make_vhost(self, name: str, default_queue_type: str) -> None:
         """add_vhost."""
         self._call("add_vhost", name=name, default_queue_type=default_queue_type)
 

@@ -428,13 +428,18 @@ def test_a_deleted_user_is_disconnected(world: World) -> None:
     peer.expect_closed(320, f"user '{user}' is deleted")
 
 
-def test_a_user_with_a_new_password_stays_connected(world: World) -> None:
+def test_a_user_with_a_new_password_stays_connected(world: World, amqp_address: tuple[str, int]) -> None:
     user = world.administration.add_user(f"{USER}-changed")
     world.administration.permit(user, VHOST)
     channel = world.connect(user).channel()
-    world.administration.put_user(user, "management")
+    world.administration.change_password(user, "other")
     channel.queue()
     channel.link.close()
+    refused = Peer(amqp_address)
+    refused.start(start_ok(response=plain(user, PASSWORD)))
+    refused.expect(ConnectionClose)
+    accepted = Peer(amqp_address)
+    accepted.login(start_ok(response=plain(user, "other")), vhost=VHOST).close()
 
 
 def test_a_deleted_virtual_host_disconnects(world: World, amqp_address: tuple[str, int]) -> None:
