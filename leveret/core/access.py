@@ -7,11 +7,11 @@ Source: rabbit_access_control.erl, rabbit_auth_backend_internal.erl.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import errors
 from leveret.core.administration import InvalidError
+from leveret.core.patterns import compile_pattern
 
 if TYPE_CHECKING:
     from leveret.core.vhost import VirtualHost
@@ -27,14 +27,6 @@ USER_LIMITS: Final = (MAX_CONNECTIONS, MAX_CHANNELS)
 VHOST_LIMITS: Final = (MAX_CONNECTIONS, MAX_QUEUES)
 
 NOTHING: Final = "^$"  # what the empty pattern stands for
-
-
-def compile_pattern(text: str) -> re.Pattern[str]:
-    """A pattern as it is searched. Raises: InvalidError."""
-    try:
-        return re.compile(text or NOTHING, re.ASCII)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise InvalidError(f"'{text}' is not a regular expression: {error}") from None
 
 
 def check_limits(limits: dict[str, int], known: tuple[str, ...]) -> None:
@@ -72,7 +64,7 @@ class Permission:
         self.write = write
         self.read = read
         texts = {CONFIGURE: configure, WRITE: write, READ: read}
-        self._patterns = {operation: compile_pattern(text) for operation, text in texts.items()}
+        self._patterns = {operation: compile_pattern(text or NOTHING) for operation, text in texts.items()}
 
     def allows(self, operation: str, name: str) -> bool:
         """Whether the operation on a queue or exchange of this name is allowed."""
@@ -90,8 +82,8 @@ class TopicPermission:
     def __init__(self, write: str, read: str) -> None:
         self.write = write
         self.read = read
-        compile_pattern(write)
-        compile_pattern(read)
+        for text in (write, read):
+            compile_pattern(text)
 
     def allows(self, operation: str, key: str, variables: dict[str, str]) -> bool:
         """Whether a publish (write) or a binding (read) with this routing key is allowed. variables: by name."""
@@ -99,7 +91,7 @@ class TopicPermission:
         for name, value in variables.items():
             text = text.replace("{" + name + "}", value)
         try:
-            return compile_pattern(text).search(key) is not None
+            return compile_pattern(text or NOTHING).search(key) is not None
         except InvalidError:
             return False  # a name turned the pattern into none
 

@@ -73,7 +73,7 @@ def administration(amqp_address: tuple[str, int], amqp_control: str | None) -> I
     elif amqp_control is not None:
         administration = ControlSocket(amqp_control)
     else:
-        pytest.skip("LEVERET_TEST_CONTROL does not say where the broker's control socket is")
+        pytest.skip("the broker has no control socket that the tests know")
     yield administration
     administration.clear()
 
