@@ -127,6 +127,7 @@ class AmqpProtocol(asyncio.Protocol):
             connection.refuse(str(error))
             return
         if user is None:
+            connection.set_paused(True)  # what it sends meanwhile waits in the kernel
             self._login = self._driver.loop.create_task(self._log_in_later(request, is_local))
         else:
             connection.login(user)
@@ -137,14 +138,18 @@ class AmqpProtocol(asyncio.Protocol):
         try:
             user = await self._authenticator.authenticate(request.user, request.password, is_local)
         except LoginRefused as error:
-            driver.refresh_clock()
+            self._resume()
             connection.refuse(str(error))
         except Exception:
             log.exception("connection %s: login failed", connection.name)
-            driver.refresh_clock()
+            self._resume()
             connection.refuse("internal error")
         else:
-            driver.refresh_clock()
+            self._resume()
             connection.login(user)
-        self._obey_pause()
         driver.turn()
+
+    def _resume(self) -> None:
+        self._driver.refresh_clock()
+        self.connection.set_paused(False)
+        self._obey_pause()

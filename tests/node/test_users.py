@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,10 @@ import pytest
 from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
 from leveret.node.config import ConfigError, load
+from leveret.wire.constants import FRAME_MAX, PROTOCOL_HEADER
+from leveret.wire.methods import ChannelOpen, ChannelOpenOk, ConnectionOpen, ConnectionStartOk, ConnectionTuneOk
 from tests.conftest import Server
+from tests.session.peer import encode
 
 PROGRAM = """
 import asyncio, sys
@@ -103,6 +108,26 @@ def test_topic_permissions_and_limits_survive(settled: Server) -> None:
 def test_virtual_hosts_without_access(settled: Server, vhost: str, text: str) -> None:
     with pytest.raises(ProbableAccessDeniedError, match=text):
         connect(settled, "slow", vhost=vhost)
+
+
+def test_a_client_that_does_not_wait_for_its_login(settled: Server) -> None:
+    said = [
+        PROTOCOL_HEADER,
+        encode(0, ConnectionStartOk({}, "PLAIN", b"\x00slow\x00secret", "en_US")),
+        encode(0, ConnectionTuneOk(2047, FRAME_MAX, 0)),
+        encode(0, ConnectionOpen("v")),
+        encode(1, ChannelOpen()),
+    ]
+    for cuts in (1, len(said)):  # in one piece, and in five
+        with socket.create_connection((settled.host, settled.port), 10) as client:
+            for at in range(cuts):
+                client.sendall(b"".join(said[at * len(said) // cuts : (at + 1) * len(said) // cuts]))
+                time.sleep(0.005)
+            received = b""
+            while not received.endswith(encode(1, ChannelOpenOk())):
+                piece = client.recv(65536)
+                assert piece, received
+                received += piece
 
 
 # -- settings
