@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from leveret.node.config import Config
+
 
 @dataclass
 class Server:
@@ -61,13 +63,24 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def amqp_url() -> Iterator[str]:
+def amqp_control(tmp_path_factory: pytest.TempPathFactory) -> str | None:
+    """The path of the control socket of the shared broker, if that is known."""
+    if os.environ.get("LEVERET_TEST_URL"):
+        return os.environ.get("LEVERET_TEST_CONTROL")
+    if "control" not in Config.__struct_fields__:
+        return None
+    return str(tmp_path_factory.mktemp("control") / "sock")
+
+
+@pytest.fixture(scope="session")
+def amqp_url(amqp_control: str | None) -> Iterator[str]:
     """The URL of a broker that the whole test session shares; tests must use queue names of their own."""
     given = os.environ.get("LEVERET_TEST_URL")
     if given:
         yield given
         return
-    server = Server.start("--memory")
+    options = ["--memory"] if amqp_control is None else ["--memory", "--control", amqp_control]
+    server = Server.start(*options)
     yield server.url
     assert server.stop() == 0
 

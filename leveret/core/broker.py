@@ -10,22 +10,35 @@ from __future__ import annotations
 import base64
 import random
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from leveret.core import definitions
+from leveret.core import access, definitions
+from leveret.core.access import Credential, User
+from leveret.core.administration import InvalidError, ProtectedError, unknown_vhost
 from leveret.core.clock import Clock, Timers
-from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Sink
+from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink
+from leveret.core.users import Users
 from leveret.core.vhost import VirtualHost
+from leveret.wire.fields import Table
 
 if TYPE_CHECKING:
     from leveret.core.queue import Queue
+
+USER_KINDS: Final = (
+    definitions.USER,
+    definitions.PERMISSION,
+    definitions.TOPIC_PERMISSION,
+    definitions.USER_LIMIT,
+)
+QUEUE_TYPES: Final = ("classic", "quorum", "stream")
 
 
 class Broker(LogListener):
     """One broker.
 
     seed: for names and ids that the broker makes up; the same seed gives the same names.
-    durable_revision: changes of definitions up to here are safe.
+    durable_revision: changes of definitions up to here are safe. nowhere: a virtual host for who is in none.
+    is_new: recover() found that nobody has been made yet who could log in.
     """
 
     def __init__(self, log: MessageLog, definition_log: DefinitionLog, clock: Clock, seed: int, node: str) -> None:
@@ -33,11 +46,14 @@ class Broker(LogListener):
         self.clock = clock
         self.node = node
         self.timers = Timers()
+        self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
+        self.users = Users(self)
+        self.is_new = True
         self.queues: dict[int, Queue] = {}  # by queue_id
         self.dirty: list[Queue] = []
         self.awake: list[Sink] = []
-        self.connections: dict[int, Sink] = {}  # open ones, by number
+        self.connections: dict[int, Client] = {}  # open ones, by number
         self.durable_revision = 0
         self.revision = 0
         self._definition_log = definition_log
@@ -48,11 +64,14 @@ class Broker(LogListener):
     def recover(self) -> int:
         """Declare again and fill again what the logs kept. Returns: how many messages came back."""
         kept = self._definition_log.load()
-        for wanted in definitions.VHOST_KINDS:
+        for kind, _, _ in kept:
+            if kind == definitions.DEFAULTS:
+                self.is_new = False
+                self.vhosts.clear()
+        for wanted in (definitions.VHOST, definitions.VHOST_LIMIT, *USER_KINDS, *definitions.VHOST_KINDS):
             for kind, key, value in kept:
                 if kind == wanted:
-                    vhost, *names = definitions.names(key)
-                    self.vhosts[vhost].restore(kind, names, definitions.read_table(value))
+                    self._restore(kind, definitions.names(key), definitions.read_table(value))
         count = 0
         for found in self.log.recover():
             queue = self.queues.get(found.queue_id)
@@ -62,6 +81,31 @@ class Broker(LogListener):
                 queue.restore(found.message, found.position, found.redelivered)
                 count += 1
         return count
+
+    def _restore(self, kind: str, names: list[str], value: Table) -> None:
+        if kind in USER_KINDS:
+            self.users.restore(kind, names, value)
+            return
+        name = names.pop(0)
+        if kind == definitions.VHOST:
+            vhost = VirtualHost(self, name)
+            vhost.description = value["description"].text
+            vhost.tags = definitions.texts(value["tags"])
+            vhost.default_queue_type = value["default_queue_type"].text
+            vhost.protected = value["protected"].value is True
+            self.vhosts[name] = vhost
+        elif kind == definitions.VHOST_LIMIT:
+            self.vhosts[name].limits = definitions.integers(value)
+        else:
+            self.vhosts[name].restore(kind, names, value)
+
+    def make_defaults(self, user: str, credential: Credential) -> None:
+        """Make what a new broker begins with: the virtual host /, and an administrator who may do everything there."""
+        self.is_new = False
+        self.add_vhost("/", "Default virtual host")
+        self.users.put(user, credential, ("administrator",))
+        self.users.set_permission(user, "/", ".*", ".*", ".*")
+        self.remember(definitions.DEFAULTS, definitions.key(), b"")
 
     def settle(self) -> None:
         """Pump every dirty queue, and those that this makes dirty."""
@@ -78,6 +122,94 @@ class Broker(LogListener):
         self.timers.run(now_ms)
         self.settle()
         return self.timers.next_ms()
+
+    # -- virtual hosts
+
+    def vhost(self, name: str) -> VirtualHost:
+        """The virtual host. Raises: UnknownError."""
+        vhost = self.vhosts.get(name)
+        if vhost is None:
+            raise unknown_vhost(name)
+        return vhost
+
+    def add_vhost(
+        self,
+        name: str,
+        description: str | None = None,
+        tags: tuple[str, ...] | None = None,
+        default_queue_type: str | None = None,
+    ) -> VirtualHost:
+        """Make a virtual host, or change what is said about it; None keeps what there is.
+
+        Raises: InvalidError for an unknown type of queue.
+        """
+        if default_queue_type and default_queue_type not in QUEUE_TYPES:
+            raise InvalidError(f"{default_queue_type} is not a valid queue type")
+        vhost = self.vhosts.get(name)
+        if vhost is None:
+            vhost = self.vhosts[name] = VirtualHost(self, name)
+        if description is not None:
+            vhost.description = description
+        if tags is not None:
+            vhost.tags = tags
+        if default_queue_type is not None:
+            vhost.default_queue_type = default_queue_type
+        self._remember_vhost(vhost)
+        return vhost
+
+    def protect_vhost(self, name: str, protected: bool) -> None:
+        """Let a virtual host be deleted, or not. Raises: UnknownError."""
+        vhost = self.vhost(name)
+        vhost.protected = protected
+        self._remember_vhost(vhost)
+
+    def set_vhost_limits(self, name: str, limits: dict[str, int]) -> None:
+        """Set limits of a virtual host; those that are not named stay. Raises: UnknownError, InvalidError."""
+        vhost = self.vhost(name)
+        access.check_limits(limits, access.VHOST_LIMITS)
+        vhost.limits.update(limits)
+        self._remember_vhost_limits(vhost)
+
+    def clear_vhost_limits(self, name: str, limit: str | None) -> None:
+        """Take away a limit of a virtual host, or all of them. Raises: UnknownError."""
+        vhost = self.vhost(name)
+        if limit is None:
+            vhost.limits.clear()
+        else:
+            vhost.limits.pop(limit, None)
+        self._remember_vhost_limits(vhost)
+
+    def delete_vhost(self, name: str) -> None:
+        """Delete a virtual host with everything in it; its connections are closed.
+
+        Raises: UnknownError, ProtectedError.
+        """
+        vhost = self.vhost(name)
+        if vhost.protected:
+            raise ProtectedError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
+        self.close_connections(None, vhost, f"vhost '{name}' is deleted")
+        self.users.forget_vhost(name)
+        self.clear_vhost_limits(name, None)
+        vhost.clear()
+        del self.vhosts[name]
+        self.forget(definitions.VHOST, definitions.key(name))
+
+    def close_connections(self, user: User | None, vhost: VirtualHost | None, reason: str) -> int:
+        """Close the connections of a user, to a virtual host, or both; None for any. Returns: how many."""
+        found = [client for client in self.connections.values() if client.belongs_to(user, vhost)]
+        for client in found:
+            client.force_close(reason)
+        return len(found)
+
+    def _remember_vhost(self, vhost: VirtualHost) -> None:
+        self.remember(definitions.VHOST, definitions.key(vhost.name), definitions.vhost_value(vhost))
+
+    def _remember_vhost_limits(self, vhost: VirtualHost) -> None:
+        if vhost.limits:
+            value = definitions.limits_value(vhost.limits)
+            self.remember(definitions.VHOST_LIMIT, definitions.key(vhost.name), value)
+        else:
+            self.forget(definitions.VHOST_LIMIT, definitions.key(vhost.name))
 
     # -- definitions
 

@@ -12,6 +12,7 @@ from leveret.core import hints
 from leveret.wire.constants import (
     ACCESS_REFUSED,
     INTERNAL_ERROR,
+    NOT_ALLOWED,
     NOT_FOUND,
     NOT_IMPLEMENTED,
     PRECONDITION_FAILED,
@@ -126,6 +127,41 @@ def access_refused(
     what = resource(kind, name, vhost)
     text = f"{operation} access to {what} refused for user '{user}'"
     return AmqpError(ACCESS_REFUSED, text, hints.refused(operation, pattern))
+
+
+def topic_access_refused(operation: str, key: str, exchange: str, vhost: str, user: str) -> AmqpError:
+    """A topic permission does not allow the routing key. operation: write or read."""
+    what = f"topic '{key}' in {resource('exchange', exchange, vhost)}"
+    return AmqpError(ACCESS_REFUSED, f"{operation} access to {what} refused for user '{user}'")
+
+
+def vhost_access_refused(vhost: str, user: str) -> AmqpError:
+    """The user has no permission at all in a virtual host."""
+    return AmqpError(NOT_ALLOWED, f"access to vhost '{vhost}' refused for user '{user}'")
+
+
+def vhost_connection_limit(vhost: str, user: str, limit: int) -> AmqpError:
+    """A virtual host has as many connections as it may have."""
+    text = f"connection limit ({limit}) is reached"
+    return AmqpError(NOT_ALLOWED, f"access to vhost '{vhost}' refused for user '{user}': {text}")
+
+
+def user_connection_limit(user: str, limit: int) -> AmqpError:
+    """A user has as many connections as it may have."""
+    text = f"user connection limit ({limit}) is reached"
+    return AmqpError(NOT_ALLOWED, f"connection refused for user '{user}': {text}")
+
+
+def user_channel_limit(user: str, limit: int) -> AmqpError:
+    """A user has as many channels as it may have."""
+    text = f"has reached the maximum allowed user limit of {limit}"
+    return AmqpError(NOT_ALLOWED, f"number of channels opened for user '{user}' {text}")
+
+
+def vhost_queue_limit(name: str, vhost: str, limit: int) -> AmqpError:
+    """A virtual host has as many queues as it may have."""
+    text = f"cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached"
+    return AmqpError(PRECONDITION_FAILED, text)
 
 
 def unknown_exchange_type(kind: str) -> AmqpError:

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from leveret.core.policy import Policy
     from leveret.core.vhost import VirtualHost
 
+TOPIC: Final = "topic"  # the one type that topic permissions are about
 ROUTERS: Final[dict[str, Callable[[], Router]]] = {
     "direct": DirectRouter,
     "fanout": FanoutRouter,
-    "topic": TopicRouter,
+    TOPIC: TopicRouter,
     "headers": HeadersRouter,
 }
 
@@ -187,6 +188,7 @@ class Route:
     """Where publishes with the same arguments go, as long as the virtual host's generation stays the same.
 
     queues: for a routing that does not read headers. mandatory: as in the publish.
+    reads_headers: whether each message has to be looked into: to route it, or because its routing key is not allowed.
     """
 
     __slots__ = ("address", "exchange", "generation", "mandatory", "queues", "reads_headers")

@@ -1,7 +1,8 @@
-"""What the core asks of the world, and what it tells it: six small interfaces.
+"""What the core asks of the world, and what it tells it: small interfaces.
 
 MessageLog and LogListener: where persistent messages rest. DefinitionLog: where declarations rest.
 Subscriber: who gets deliveries. ConfirmListener: who hears that a publish is safe. Sink: who has bytes to send.
+Client: a connection, as an administrator sees it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING
 from mypy_extensions import i64, mypyc_attr, trait
 
 if TYPE_CHECKING:
+    from leveret.core.access import User
     from leveret.core.consumers import Consumer
     from leveret.core.message import Message, Stored
+    from leveret.core.vhost import VirtualHost
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -107,6 +110,19 @@ class Sink:
     @abstractmethod
     def on_definitions_durable(self, revision: int) -> None:
         """Replies that waited for this revision may go."""
+
+
+@trait
+class Client:
+    """A connection, as an administrator sees it. Before its login it is nobody's, and before its open it is nowhere."""
+
+    @abstractmethod
+    def belongs_to(self, user: User | None, vhost: VirtualHost | None) -> bool:
+        """Whether it is this user's and uses this virtual host; None for any."""
+
+    @abstractmethod
+    def force_close(self, reason: str) -> None:
+        """Close it with connection.close 320."""
 
 
 class Subscriber:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions, errors, governing, hints
+from leveret.core.access import MAX_QUEUES, reached
 from leveret.core.arguments import QUORUM, check_arguments, check_properties, queue_type
 from leveret.core.equivalence import check_same_exchange, check_same_queue
 from leveret.core.exchange import Binding, Exchange
@@ -17,7 +18,7 @@ from leveret.core.hints import Origin
 from leveret.core.policy import Policies, Policy
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, ReplyQueue
-from leveret.wire.fields import LONGSTR, Table
+from leveret.wire.fields import LONGSTR, Table, longstr
 
 if TYPE_CHECKING:
     from leveret.core.broker import Broker
@@ -37,13 +38,21 @@ NOBODY: Final = Origin("", "", 0)
 class VirtualHost:
     """One name space.
 
-    generation: changes whenever a message might be routed otherwise than before.
+    generation: changes whenever a message might be routed otherwise than before, or not be allowed any more.
+    default_queue_type: of queues that are declared without one; empty for classic. protected: from deletion.
+    limits: by name; negative for none. connections: how many are open now.
     policies, operator_policies: changed by the verbs below only.
     """
 
     def __init__(self, broker: Broker, name: str) -> None:
         self.broker = broker
         self.name = name
+        self.description = ""
+        self.tags: tuple[str, ...] = ()
+        self.default_queue_type = ""
+        self.protected = False
+        self.limits: dict[str, int] = {}
+        self.connections = 0
         self.generation = 1
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
@@ -175,7 +184,7 @@ class VirtualHost:
         if existing is not None:
             if existing.owner != (owner if exclusive else 0):
                 raise errors.locked_queue(name, self.name, hints.locked(existing.origin, existing.owner != 0))
-            check_same_queue(existing, kept, auto_delete, arguments)
+            check_same_queue(existing, kept, auto_delete, self._with_type(arguments, kept, auto_delete))
             existing.used()
             return existing
         if name.startswith("amq."):
@@ -185,15 +194,28 @@ class VirtualHost:
     def make_queue(
         self, name: str, durable: bool, owner: int, auto_delete: bool, arguments: Table, origin: Origin = NOBODY
     ) -> Queue:
-        """Make a queue, whatever its name. Raises: AmqpError 406 when an argument is wrong."""
+        """Make a queue, whatever its name.
+
+        Raises: AmqpError 406 when an argument is wrong, or there are too many queues.
+        """
         what = errors.resource("queue", name, self.name)
+        arguments = self._with_type(arguments, durable, auto_delete)
         check_arguments(arguments, what)
         check_properties(queue_type(arguments), durable, owner != 0, auto_delete, what)
+        if reached(self.limits, MAX_QUEUES, len(self.queues)):
+            raise errors.vhost_queue_limit(name, self.name, self.limits[MAX_QUEUES])
         queue = Queue(self, name, self.broker.new_id(), durable, owner, auto_delete, arguments, origin)
         self._add_queue(queue)
         if durable:
             self.broker.remember(definitions.QUEUE, definitions.queue_key(queue), definitions.queue_value(queue))
         return queue
+
+    def _with_type(self, arguments: Table, durable: bool, auto_delete: bool) -> Table:
+        """Arguments with the default type, for a queue that can have it. Source: rabbit_amqqueue.erl."""
+        kind = self.default_queue_type
+        if not kind or kind == "classic" or not durable or auto_delete or "x-queue-type" in arguments:
+            return arguments
+        return {**arguments, "x-queue-type": longstr(kind)}
 
     def _add_queue(self, queue: Queue) -> None:
         self.queues[queue.name] = queue
@@ -282,6 +304,14 @@ class VirtualHost:
         self.generation += 1
         if binding.durable:
             self.broker.forget(definitions.BINDING, definitions.binding_key(binding))
+
+    def clear(self) -> None:
+        """Delete everything that is in it: the virtual host is about to go."""
+        for queue in list(self.queues.values()):
+            self.remove_queue(queue)
+        for exchange in list(self.exchanges.values()):
+            if exchange.name in self.exchanges:
+                self._remove_exchange(exchange)
 
     # -- policies: whatever they match changes at once
 

@@ -14,6 +14,7 @@ import msgspec
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 ENV_PREFIX = "LEVERET_"
+LISTS = ("loopback-users",)  # settings with several values; in a variable or an option commas stand between them
 
 
 class ConfigError(Exception):
@@ -24,6 +25,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     """All settings of `leveret serve`.
 
     data_dir: where durable things rest. memory: keep everything in memory instead.
+    loopback_users: names that may only log in from this machine.
     """
 
     host: str = "127.0.0.1"
@@ -31,6 +33,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     data_dir: str = "leveret-data"
     memory: bool = False
     log_level: LogLevel = "warning"
+    loopback_users: tuple[str, ...] = ("guest",)
 
 
 def read_options(arguments: list[str]) -> dict[str, object] | None:
@@ -73,8 +76,15 @@ def _from_environment() -> dict[str, object]:
     for field in msgspec.structs.fields(Config):
         value = os.environ.get(ENV_PREFIX + field.name.upper())
         if value is not None:
-            found[field.encode_name] = value
+            found[field.encode_name] = _split(field.encode_name, value)
     return found
+
+
+def _split(name: str, value: object) -> object:
+    """The value of a setting as it stands in a variable or an option."""
+    if name not in LISTS or not isinstance(value, str):
+        return value
+    return value.split(",") if value else []
 
 
 def _convert(values: dict[str, object], where: str) -> Config:
@@ -101,6 +111,6 @@ def load(path: Path | None, options: dict[str, object]) -> Config:
         _convert(merged, str(path))
     environment = _from_environment()
     _convert(environment, "the environment (LEVERET_*)")
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: _split(name, value) for name, value in options.items() if value is not None}
     _convert(given, "the command line")
     return _convert({**merged, **environment, **given}, "the configuration")

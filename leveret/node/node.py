@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from leveret.auth.internal import InternalAuthenticator
+from leveret.auth.passwords import salted
 from leveret.core import broker as core
 from leveret.core.clock import Clock
 from leveret.node.config import Config
@@ -23,6 +24,7 @@ from leveret.store.memory import MemoryLog
 
 MAX_FILES = 1 << 20  # open files that this process asks for
 BACKLOG = 1024  # connections the kernel may hold for us
+DEFAULT_USER = "guest"  # and its password
 
 
 class StartError(Exception):
@@ -61,8 +63,10 @@ class Node:
         """Recover, listen. Returns: the address as a URL. Raises: StartError."""
         _raise_file_limit()
         self.broker.recover()
+        if self.broker.is_new:  # everybody knows this password, so a cheap hash will do
+            self.broker.make_defaults(DEFAULT_USER, salted(DEFAULT_USER))
         config = self._config
-        authenticator = InternalAuthenticator()
+        authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
         try:
             self._server = await self._loop.create_server(
                 lambda: AmqpProtocol(self._driver, authenticator), config.host, config.port, backlog=BACKLOG

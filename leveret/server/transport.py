@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from typing import cast
 
 from leveret import __version__
-from leveret.auth.internal import InternalAuthenticator, LoginRefused
+from leveret.auth.authenticator import Authenticator, LoginRefused
 from leveret.server.driver import Driver
 from leveret.session.connection import Connection
+from leveret.session.handshake import LoginRequest
 
 LINGER_S = 5.0  # how long a client may take to fetch what was sent before its socket was closed
 WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer from which on its consumers get no more
+
+log = logging.getLogger("leveret.connection")
 
 
 def _shown(address: object) -> str:
@@ -33,11 +37,12 @@ class AmqpProtocol(asyncio.Protocol):
     transport: asyncio.Transport
     connection: Connection
 
-    def __init__(self, driver: Driver, authenticator: InternalAuthenticator) -> None:
+    def __init__(self, driver: Driver, authenticator: Authenticator) -> None:
         self._driver = driver
         self._authenticator = authenticator
         self._is_reading = True
         self._linger: asyncio.TimerHandle | None = None
+        self._login: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
@@ -76,6 +81,8 @@ class AmqpProtocol(asyncio.Protocol):
             self._linger = None
         self._driver.refresh_clock()
         self._driver.protocols.pop(self.connection.number, None)
+        if self._login is not None:
+            self._login.cancel()
         self.connection.lost()
         self._driver.turn()
 
@@ -119,12 +126,41 @@ class AmqpProtocol(asyncio.Protocol):
                 self.transport.pause_reading()
 
     def _log_in(self) -> None:
+        """Answer the login request, at once where that is possible."""
         connection = self.connection
         request = connection.login_request
         assert request is not None
+        connection.login_request = None
+        is_local = _is_local(request.peer)
         try:
-            user = self._authenticator.authenticate(request.user, request.password, _is_local(request.peer))
+            user = self._authenticator.authenticate_now(request.user, request.password, is_local)
         except LoginRefused as error:
             connection.refuse(str(error))
+            return
+        if user is None:
+            connection.set_paced(True)  # what it sends meanwhile waits in the kernel
+            self._login = self._driver.loop.create_task(self._log_in_later(request, is_local))
         else:
             connection.login(user)
+
+    async def _log_in_later(self, request: LoginRequest, is_local: bool) -> None:
+        driver = self._driver
+        connection = self.connection
+        try:
+            user = await self._authenticator.authenticate(request.user, request.password, is_local)
+        except LoginRefused as error:
+            self._resume()
+            connection.refuse(str(error))
+        except Exception:
+            log.exception("connection %s: login failed", connection.name)
+            self._resume()
+            connection.refuse("internal error")
+        else:
+            self._resume()
+            connection.login(user)
+        driver.turn()
+
+    def _resume(self) -> None:
+        self._driver.refresh_clock()
+        self.connection.set_paced(False)
+        self._obey_pause()

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final
 from librt.strings import read_i32_be
 from mypy_extensions import i64
 
-from leveret.core.access import User
+from leveret.core.access import Credential, User
 from leveret.core.broker import Broker
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Route
 from leveret.core.hints import Origin
-from leveret.core.ports import Sink
+from leveret.core.ports import Client, Sink
 from leveret.core.queue import Queue
 from leveret.session import control, failing
 from leveret.session.channel import Channel
@@ -45,6 +45,7 @@ from leveret.wire.reader import FrameError, FrameReader
 from leveret.wire.writer import FrameWriter
 
 if TYPE_CHECKING:
+    from leveret.core.vhost import VirtualHost
     from leveret.session.publishing import Publishing
 
 OUTPUT_LIMIT: Final = 256 * 1024  # bytes waiting to be sent, from which on consumers get no more
@@ -56,7 +57,7 @@ HANDSHAKE_MS: Final = 10_000
 log = logging.getLogger("leveret.connection")
 
 
-class Connection(Sink):
+class Connection(Sink, Client):
     """One client connection.
 
     name: both addresses, for the log. peer: address of the client. number: never 0, unique in this process.
@@ -68,8 +69,8 @@ class Connection(Sink):
         self.peer = peer
         self.version = version
         self.number = broker.connection_number()
-        self.user = User("", (), {}, False)
-        self.vhost = broker.vhosts["/"]
+        self.user = User("", Credential("", ""), ())
+        self.vhost = broker.nowhere
         self.client_properties: Table = {}
         self.capabilities: frozenset[str] = frozenset()
         self.max_message_size: i64 = MAX_MESSAGE_SIZE
@@ -271,10 +272,10 @@ class Connection(Sink):
 
     def refuse(self, reason: str) -> None:
         """The login request was not good. reason: for the log."""
-        log.warning("connection %s: login refused: %s", self.name, reason)
-        self.login_request = None
         if self.finished:
             return
+        log.warning("connection %s: login refused: %s", self.name, reason)
+        self.login_request = None
         error = self.handshake.refused()
         if error is None:
             failing.fall_silent(self, "login refused, nothing said")
@@ -290,6 +291,10 @@ class Connection(Sink):
             log.warning("connection %s: client closed the socket without connection.close", self.name)
         self._end()
         self.broker.settle()
+
+    def belongs_to(self, user: User | None, vhost: VirtualHost | None) -> bool:
+        """Whether it is this user's and uses this virtual host; None for any."""
+        return (user is None or self.user is user) and (vhost is None or self.vhost is vhost)
 
     def force_close(self, reason: str) -> None:
         """Close for an operator or at shutdown: connection.close 320."""
@@ -312,6 +317,8 @@ class Connection(Sink):
 
     def opened(self) -> None:
         """The handshake is done."""
+        self.user.connections += 1
+        self.vhost.connections += 1
         self.deadline.lift()
         self.wake()
         log.info("connection %s: user '%s' opened vhost '%s'", self.name, self.user.name, self.vhost.name)
@@ -320,9 +327,15 @@ class Connection(Sink):
         """What a queue or exchange declared now remembers of its declaration."""
         return Origin(self.name, self.user.name, self.broker.clock.wall_ms)
 
+    def add_channel(self, channel: Channel) -> None:
+        """A channel begins."""
+        self.channels[channel.number] = channel
+        self.user.channels += 1
+
     def forget_channel(self, channel: Channel) -> None:
         """The channel's number is free again."""
-        self.channels.pop(channel.number, None)
+        if self.channels.pop(channel.number, None) is not None:
+            self.user.channels -= 1
         channel.forget()
 
     def finish(self, why: str) -> None:
@@ -362,7 +375,11 @@ class Connection(Sink):
             channel.publishing.flush()
             channel.shut()
             channel.forget()
+        self.user.channels -= len(self.channels)
         self.channels.clear()
+        if self.handshake.state == DONE:
+            self.user.connections -= 1
+            self.vhost.connections -= 1
         for queue in self.exclusive_queues:
             if not queue.deleted:
                 queue.vhost.remove_queue(queue)

@@ -136,6 +136,14 @@ class Consuming(Subscriber):
         if not method.nowait:
             self.channel.send(BasicCancelOk(method.consumer_tag))
 
+    def cancel_refused(self) -> None:
+        """End the consumers whose queues may not be read any more, and tell the client."""
+        user, vhost = self.connection.user, self.connection.vhost.name
+        for consumer in list(self.consumers.values()):
+            if consumer.queue is not self._replies and not user.may(access.READ, "queue", consumer.queue.name, vhost):
+                self._end(consumer)
+                self.cancelled(consumer)
+
     def get(self, method: BasicGet) -> None:
         """Fetch the head of a queue. Raises: AmqpError 403, 404, 405."""
         connection = self.connection

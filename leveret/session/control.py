@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leveret.core.access import check_channel, check_vhost
 from leveret.core.errors import AmqpError
 from leveret.session.channel import Channel, decode_method
 from leveret.session.handshake import DONE
@@ -65,6 +66,9 @@ def channel_zero(connection: Connection, reader: FrameReader) -> None:
     elif connection.handshake.state != DONE:
         connection.handshake.method(method)
     elif isinstance(method, ConnectionUpdateSecret):
+        check_vhost(connection.user, connection.vhost)
+        for channel in list(connection.channels.values()):
+            channel.consuming.cancel_refused()
         connection.writer.method(0, ConnectionUpdateSecretOk())
         connection.wake()
     else:
@@ -81,10 +85,11 @@ def open_channel(connection: Connection, number: int, reader: FrameReader) -> No
         raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
     if not isinstance(method, ChannelOpen):
         raise AmqpError(CHANNEL_ERROR, "expected 'channel.open'")
+    connection.method_id = 0
     if len(connection.channels) >= connection.channel_max:
-        connection.method_id = 0
         text = f"number of channels opened ({len(connection.channels)}) has reached the negotiated channel_max"
         raise AmqpError(NOT_ALLOWED, f"{text} ({connection.channel_max})")
-    connection.channels[number] = Channel(connection, number)
+    check_channel(connection.user)
+    connection.add_channel(Channel(connection, number))
     connection.writer.method(number, ChannelOpenOk())
     connection.wake()

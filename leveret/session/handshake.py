@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from leveret.core.access import check_open
 from leveret.core.errors import AmqpError
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (
@@ -178,9 +179,7 @@ class Handshake:
         vhost = connection.broker.vhosts.get(name)
         if vhost is None:
             raise AmqpError(NOT_ALLOWED, f"vhost {name} not found")
-        user = connection.user
-        if name not in user.permissions:
-            raise AmqpError(NOT_ALLOWED, f"access to vhost '{name}' refused for user '{user.name}'")
+        check_open(connection.user, vhost)
         connection.vhost = vhost
         self.state = DONE
         connection.writer.method(0, ConnectionOpenOk())

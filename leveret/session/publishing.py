@@ -15,7 +15,7 @@ from mypy_extensions import i64
 from leveret.core import access, errors
 from leveret.core.checks import expiration_error
 from leveret.core.errors import AmqpError
-from leveret.core.exchange import Route, Routing
+from leveret.core.exchange import TOPIC, Route, Routing
 from leveret.core.message import Address, Message
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import Queue
@@ -208,6 +208,7 @@ class Publishing(ConfirmListener):
         if frames.property_flags(content) & INSPECTED:
             message, queues = self._inspect(route, message)
         elif route.reads_headers:
+            self._check_topics(route, [route.address.routing_key])
             queues = route.exchange.route([route.address.routing_key], {}).queues
         connection.published += 1
         if self.transaction is not None:
@@ -257,11 +258,20 @@ class Publishing(ConfirmListener):
         routing: Routing = exchange.route([key], {})
         address = Address(name, key, arguments[2:-1])
         route = Route(exchange, address, routing, vhost.generation, bits & 1 != 0)
+        if exchange.kind == TOPIC and not connection.user.may_topic(access.WRITE, name, key, vhost.name):
+            route.reads_headers = True  # refused when its properties are known to be right
         if connection.routes_generation != vhost.generation or len(connection.routes) >= MAX_ROUTES:
             connection.routes.clear()
             connection.routes_generation = vhost.generation
         connection.routes[arguments] = route
         return route
+
+    def _check_topics(self, route: Route, keys: list[str]) -> None:
+        """All routing keys of a message to a topic exchange have to be allowed. Raises: AmqpError 403."""
+        exchange = route.exchange
+        if exchange.kind == TOPIC:
+            for key in keys:
+                self.connection.user.check_topic(access.WRITE, exchange.name, key, exchange.vhost.name)
 
     def _inspect(self, route: Route, message: Message) -> tuple[Message, list[Queue]]:
         """Look into the properties that concern the broker."""
@@ -287,6 +297,7 @@ class Publishing(ConfirmListener):
             if reason:
                 raise AmqpError(PRECONDITION_FAILED, f"invalid expiration '{properties.expiration}': {reason}")
         keys = [route.address.routing_key, *_more_keys(headers, "CC"), *_more_keys(headers, "BCC")]
+        self._check_topics(route, keys)
         user = self.connection.user
         if properties.user_id is not None and properties.user_id != user.name and "impersonator" not in user.tags:
             text = f"user_id property set to '{properties.user_id}' but authenticated user was '{user.name}'"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from leveret.core import access, errors
 from leveret.core.arguments import check_server_named
-from leveret.core.exchange import ROUTERS, Binding, Exchange
+from leveret.core.exchange import ROUTERS, TOPIC, Binding, Exchange
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, REPLY_TO
 from leveret.wire.constants import ACCESS_REFUSED, NOT_FOUND
@@ -53,6 +53,7 @@ def declare_exchange(channel: Channel, method: ExchangeDeclare) -> None:
     if method.passive:
         if not name:
             raise errors.default_exchange()
+        user.check_any("exchange", name, vhost.name)
         vhost.exchange(name)
     else:
         if method.exchange_type not in ROUTERS:
@@ -100,6 +101,7 @@ def _exchange_binding(channel: Channel, destination: str, source: str, key: str,
     if not source or not destination:
         raise errors.default_exchange()
     user.check(access.READ, "exchange", source, vhost.name)
+    _check_topic(channel, source, key)
     from_exchange = vhost.exchange(source)
     return Binding(from_exchange, None, vhost.exchange(destination), key, arguments)
 
@@ -133,6 +135,7 @@ def declare_queue(channel: Channel, method: QueueDeclare) -> None:
         _answer_declare(channel, method, name, 0, 1)
         return
     if method.passive or name.startswith(REPLY_PREFIX):
+        user.check_any("queue", name, vhost.name)
         queue = vhost.queue(name, connection.number)
         queue.used()
     elif not name:
@@ -150,6 +153,8 @@ def declare_queue(channel: Channel, method: QueueDeclare) -> None:
             connection.origin(),
         )
     else:
+        if name.startswith("amq."):
+            raise errors.reserved_name("queue", name)
         user.check(access.CONFIGURE, "queue", name, vhost.name)
         if name not in vhost.queues:
             _check_dead_letters(channel, name, method.arguments)
@@ -186,6 +191,14 @@ def _answer_declare(channel: Channel, method: QueueDeclare, name: str, messages:
         channel.send(QueueDeclareOk(name, messages, consumers))
 
 
+def _check_topic(channel: Channel, source: str, key: str) -> None:
+    """The key of a binding to a topic exchange has to be one that its user may read."""
+    vhost = channel.connection.vhost
+    exchange = vhost.exchanges.get(source)
+    if exchange is not None and exchange.kind == TOPIC:
+        channel.connection.user.check_topic(access.READ, source, key, vhost.name)
+
+
 def _queue_binding(channel: Channel, name: str, source: str, key: str, arguments: Table) -> Binding:
     connection = channel.connection
     vhost, user = connection.vhost, connection.user
@@ -200,6 +213,7 @@ def _queue_binding(channel: Channel, name: str, source: str, key: str, arguments
     if not source:
         raise errors.default_exchange()
     user.check(access.READ, "exchange", source, vhost.name)
+    _check_topic(channel, source, key)
     exchange: Exchange = vhost.exchange(source)
     queue: Queue = vhost.queue(name, connection.number)
     return Binding(exchange, queue, None, key, arguments)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from .administration import Administration, ControlSocket, ManagementApi
 from .codec import PROTOCOL_HEADER
 from .methods import ExchangeDelete, QueueDelete
 from .peer import Channel, Peer
@@ -59,6 +60,22 @@ def loiterer(amqp_address: tuple[str, int]) -> Iterator[Peer]:
     peer.link.send_bytes(PROTOCOL_HEADER)
     yield peer
     peer.link.close()
+
+
+@pytest.fixture(scope="module")
+def administration(amqp_address: tuple[str, int], amqp_control: str | None) -> Iterator[Administration]:
+    """Users, virtual hosts and so on, taken away after the tests of the file."""
+    administration: Administration
+    if os.environ.get("LEVERET_TEST_PEER") == "rabbitmq":
+        host, port = amqp_address
+        default = f"http://{host}:{port + 10000}"
+        administration = ManagementApi(os.environ.get("LEVERET_TEST_MANAGEMENT", default))
+    elif amqp_control is not None:
+        administration = ControlSocket(amqp_control)
+    else:
+        pytest.skip("the broker has no control socket that the tests know")
+    yield administration
+    administration.clear()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from leveret.core.access import Permission, User
+from leveret.core.access import Credential, Permission, User
 from leveret.core.errors import AmqpError
 from leveret.core.hints import Origin, nearest
 from leveret.wire.fields import Table, long, longstr
@@ -119,7 +119,8 @@ def test_a_locked_queue_has_a_holder(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_missing_permission_has_a_pattern() -> None:
-    user = User("u", (), {"/": Permission("", "^a", ".*")}, False)
+    user = User("u", Credential("", ""), ())
+    user.permissions["/"] = Permission("", "^a", ".*")
     with pytest.raises(AmqpError) as refusal:
         user.check("write", "queue", "b", "/")
     assert refusal.value.hint == "the user's write permission is '^a', in which the name is not found"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from leveret.core.access import Permission, User
+from leveret.core.access import Credential, Permission, User
 from leveret.core.broker import Broker
 from leveret.core.clock import Clock
 from leveret.session.connection import Connection
@@ -50,7 +50,9 @@ def turn(broker: Broker) -> None:
 
 def everybody() -> User:
     """A user who may do everything."""
-    return User("guest", (), {"/": Permission(".*", ".*", ".*")}, False)
+    user = User("guest", Credential("", ""), ())
+    user.permissions["/"] = Permission(".*", ".*", ".*")
+    return user
 
 
 def encode(channel: int, method: Method, body: bytes | None = None, properties: BasicProperties | None = None) -> bytes:
@@ -63,14 +65,14 @@ def encode(channel: int, method: Method, body: bytes | None = None, properties: 
     return writer.take()
 
 
-def handshake(heartbeat_s: int = 0, capabilities: tuple[str, ...] = CAPABILITIES) -> list[bytes]:
+def handshake(heartbeat_s: int = 0, capabilities: tuple[str, ...] = CAPABILITIES, vhost: str = "/") -> list[bytes]:
     """Everything a client says until its connection is open, in the four pieces it comes in."""
     about: Table = {"capabilities": table({name: boolean(True) for name in capabilities})}
     return [
         PROTOCOL_HEADER,
         encode(0, ConnectionStartOk(about, "PLAIN", b"\x00guest\x00guest", "en_US")),
         encode(0, ConnectionTuneOk(2047, FRAME_MAX, heartbeat_s)),
-        encode(0, ConnectionOpen("/")),
+        encode(0, ConnectionOpen(vhost)),
     ]
 
 
@@ -120,18 +122,23 @@ class Parser:
 
 
 class Peer:
-    """One client with an open connection and its channel 1."""
+    """One client with an open connection and its channel 1. user: one who may do everything, unless it is given."""
 
     def __init__(
-        self, broker: Broker | None = None, heartbeat_s: int = 0, capabilities: tuple[str, ...] = CAPABILITIES
+        self,
+        broker: Broker | None = None,
+        heartbeat_s: int = 0,
+        capabilities: tuple[str, ...] = CAPABILITIES,
+        user: User | None = None,
+        vhost: str = "/",
     ) -> None:
         self.broker = broker or make_broker()
         self.connection = Connection(self.broker, "test", "127.0.0.1", "0")
         self._parser = Parser()
-        for piece in handshake(heartbeat_s, capabilities):
+        for piece in handshake(heartbeat_s, capabilities, vhost):
             self.connection.receive(piece)
             if self.connection.login_request is not None:
-                self.connection.login(everybody())
+                self.connection.login(user or everybody())
         kinds = [type(got.method) for got in self.got()]
         assert kinds == [ConnectionStart, ConnectionTune, ConnectionOpenOk]
         self.open(1)

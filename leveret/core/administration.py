@@ -1,0 +1,33 @@
+"""What the verbs of an administrator are refused with. The texts are for people; no client of AMQP sees them."""
+
+from mypy_extensions import mypyc_attr
+
+
+@mypyc_attr(native_class=False)
+class AdministrationError(Exception):
+    """A verb cannot be done; the text says why."""
+
+
+@mypyc_attr(native_class=False)
+class UnknownError(AdministrationError):
+    """What a verb names does not exist."""
+
+
+@mypyc_attr(native_class=False)
+class InvalidError(AdministrationError):
+    """A value cannot be what a verb says."""
+
+
+@mypyc_attr(native_class=False)
+class ProtectedError(AdministrationError):
+    """It is protected from deletion."""
+
+
+def unknown_user(name: str) -> UnknownError:
+    """No such user."""
+    return UnknownError(f"user '{name}' does not exist")
+
+
+def unknown_vhost(name: str) -> UnknownError:
+    """No such virtual host."""
+    return UnknownError(f"virtual host '{name}' does not exist")

@@ -1,0 +1,1 @@
+"""Tests of the auth floor: passwords and logins."""
