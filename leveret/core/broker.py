@@ -1,8 +1,9 @@
 """Broker: the virtual hosts, and the bookkeeping of one call into the core.
 
 A call (bytes from a client, an event of the log, a tick) changes queues; those that may have something to deliver
-are on `dirty` and pumped by settle(), once, before the call returns. Connections that then have bytes to send are on
-`awake`; the driver takes that list and flushes each, once a turn.
+are on `dirty` and pumped by settle(), once, before the call returns. What died is on `worklist`, of which settle()
+works off a share; while something is left there, the driver has to call again. Connections that then have bytes to
+send are on `awake`; the driver takes that list and flushes each, once a turn.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from leveret.core import definitions
 from leveret.core.clock import Clock, Timers
+from leveret.core.dead_letter import Worklist
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Sink
 from leveret.core.vhost import VirtualHost
 
@@ -26,6 +28,8 @@ class Broker(LogListener):
 
     seed: for names and ids that the broker makes up; the same seed gives the same names.
     durable_revision: changes of definitions up to here are safe.
+    consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
+    explanations: what the operator should read in the log; the driver takes it.
     """
 
     def __init__(self, log: MessageLog, definition_log: DefinitionLog, clock: Clock, seed: int, node: str) -> None:
@@ -36,7 +40,10 @@ class Broker(LogListener):
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
         self.queues: dict[int, Queue] = {}  # by queue_id
         self.dirty: list[Queue] = []
+        self.worklist = Worklist(self)
         self.awake: list[Sink] = []
+        self.explanations: list[str] = []
+        self.consumer_timeout_ms = 1_800_000
         self.connections: dict[int, Sink] = {}  # open ones, by number
         self.durable_revision = 0
         self.revision = 0
@@ -59,12 +66,20 @@ class Broker(LogListener):
             if queue is None:
                 self.log.remove(found.queue_id, found.position)
             else:
-                queue.restore(found.message, found.position, found.redelivered)
+                queue.restore(found)
                 count += 1
         return count
 
     def settle(self) -> None:
-        """Pump every dirty queue, and those that this makes dirty."""
+        """Pump every dirty queue, and those that this makes dirty; publish dead letters, but not too many at once."""
+        self._pump()
+        if len(self.worklist):
+            share = self.worklist.share()
+            while share > 0 and len(self.worklist):
+                share -= self.worklist.work_off(share)
+                self._pump()
+
+    def _pump(self) -> None:
         while self.dirty:
             queues = self.dirty
             self.dirty = []
@@ -77,7 +92,7 @@ class Broker(LogListener):
         self.clock.now_ms = now_ms
         self.timers.run(now_ms)
         self.settle()
-        return self.timers.next_ms()
+        return now_ms if len(self.worklist) else self.timers.next_ms()
 
     # -- definitions
 

@@ -243,6 +243,7 @@ class VirtualHost:
         """The channel waits for no more replies."""
         del self.replies[queue.name]
         queue.consumer = None
+        queue.stop()
         self.generation += 1
 
     # -- bindings

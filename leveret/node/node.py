@@ -53,6 +53,7 @@ class Node:
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
         seed = int.from_bytes(os.urandom(8), "big")
         self.broker = core.Broker(self._log, self._log, clock, seed, f"leveret@{socket.gethostname()}")
+        self.broker.consumer_timeout_ms = config.consumer_timeout_ms
         self._log.listener = self.broker
         self._driver = Driver(self.broker, self._loop)
         self._server: asyncio.Server | None = None
@@ -61,6 +62,7 @@ class Node:
         """Recover, listen. Returns: the address as a URL. Raises: StartError."""
         _raise_file_limit()
         self.broker.recover()
+        self._driver.turn()  # what expired meanwhile
         config = self._config
         authenticator = InternalAuthenticator()
         try:

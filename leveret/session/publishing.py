@@ -16,7 +16,7 @@ from leveret.core import access, errors
 from leveret.core.checks import expiration_error
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Route, Routing
-from leveret.core.message import Address, Message
+from leveret.core.message import Address, Message, address
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_TO
@@ -286,7 +286,10 @@ class Publishing(ConfirmListener):
             reason = expiration_error(properties.expiration)
             if reason:
                 raise AmqpError(PRECONDITION_FAILED, f"invalid expiration '{properties.expiration}': {reason}")
-        keys = [route.address.routing_key, *_more_keys(headers, "CC"), *_more_keys(headers, "BCC")]
+        where = route.address
+        copies, hidden = _more_keys(headers, "CC"), _more_keys(headers, "BCC")
+        if copies or hidden:
+            where = address(where.exchange, where.routing_key, tuple(copies), tuple(hidden))
         user = self.connection.user
         if properties.user_id is not None and properties.user_id != user.name and "impersonator" not in user.tags:
             text = f"user_id property set to '{properties.user_id}' but authenticated user was '{user.name}'"
@@ -296,9 +299,10 @@ class Publishing(ConfirmListener):
             changed = True
         if changed:
             content = frames.make_content(properties.encode(), message.body())
-            message = Message(route.address, content, message.persistent)
-        if route.reads_headers or len(keys) > 1:
-            return message, route.exchange.route(keys, headers).queues
+        if changed or where is not route.address:
+            message = Message(where, content, message.persistent)
+        if route.reads_headers or where is not route.address:
+            return message, route.exchange.route(where.keys, headers).queues
         return message, route.queues
 
     # -- confirms

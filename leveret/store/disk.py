@@ -37,9 +37,9 @@ class DiskLog(MessageLog, DefinitionLog):
         self._is_writing = False
         self._has_failed = False
 
-    def append(self, queue_id: int, position: int, message: Message) -> None:
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
         """Remember a message."""
-        self._group.append(queue_id, position, message)
+        self._group.append(queue_id, position, message, deadline_ms)
 
     def remove(self, queue_id: int, position: int) -> None:
         """Forget a message."""
@@ -136,7 +136,7 @@ class DiskLog(MessageLog, DefinitionLog):
         self._group.carry_over(group)
         refused: dict[int, list[int]] = {}
         for entry in group.entries:
-            for queue_id, position in entry.places:
+            for queue_id, position, _ in entry.places:
                 refused.setdefault(queue_id, []).append(position)
         if self.listener is not None:
             for queue_id, positions in refused.items():

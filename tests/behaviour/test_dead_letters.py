@@ -13,8 +13,6 @@ from .methods import QueueDelete, QueuePurge
 from .methods_basic import BasicAck, BasicGetOk, BasicNack, BasicReject
 from .peer import Channel
 
-pytestmark = pytest.mark.skip(reason="Leveret has no dead letters yet")
-
 
 @pytest.fixture
 def dead(channel: Channel, names: Names) -> str:
