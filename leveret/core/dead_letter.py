@@ -106,7 +106,7 @@ class DeadLetter(ConfirmListener):
         properties.headers = {name: headers[name] for name in sorted(headers)}
         properties.expiration = None
         if routing_key is not None:
-            where = address(exchange, routing_key)
+            where = address(exchange, routing_key.encode("utf-8", "surrogateescape")[:255].decode("utf-8", "ignore"))
         else:
             where = address(exchange, old.address.routing_key, old.address.copies, old.address.hidden)
         content = frames.replace_properties(old.content, properties.encode())

@@ -47,7 +47,7 @@ class Address:
 def address(exchange: str, routing_key: str, copies: tuple[str, ...] = (), hidden: tuple[str, ...] = ()) -> Address:
     """An address for a message that did not come from a client."""
     first = exchange.encode("utf-8", "surrogateescape")
-    second = routing_key.encode("utf-8", "surrogateescape")[:255]  # a key from an argument may be longer
+    second = routing_key.encode("utf-8", "surrogateescape")
     encoded = bytes((len(first),)) + first + bytes((len(second),)) + second
     return Address(exchange, routing_key, encoded, copies, hidden)
 

@@ -43,6 +43,9 @@ def serve(
     memory: Annotated[bool | None, typer.Option("--memory", help="Keep everything in memory.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [warning]")] = None,
+    consumer_timeout_ms: Annotated[
+        str | None, typer.Option(help="Time for an acknowledgement, 0 for any time. [1800000]")
+    ] = None,
 ) -> None:
     """Run a broker until SIGTERM or Ctrl-C.
 
@@ -54,6 +57,7 @@ def serve(
         "data-dir": data_dir,
         "memory": memory,
         "log-level": log_level,
+        "consumer-timeout-ms": consumer_timeout_ms,
     }
     from leveret.node.run import run
 

@@ -100,11 +100,14 @@ class DiskLog(MessageLog, DefinitionLog):
         if self._committer is not None:
             self._committer.close()
             self._tell()
-        if self._group.has_work() or self._group.delivered:
+        while self._group.has_work() or self._group.delivered:
+            group, self._group = self._group, Group()
             try:
-                self._database.write(self._group)
+                self._database.write(group)
             except sqlite3.Error as error:
                 log.error("cannot write to the data directory: %s; the last changes are lost", error)
+                break
+            self._succeeded(group)  # dead letters whose copies are safe now are removed from their sources
         self._database.close()
 
     def _tell(self) -> None:
