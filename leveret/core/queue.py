@@ -201,6 +201,7 @@ class Queue:
         if not len(self.ready):
             return None
         stored = self.ready.pop()
+        self._expiry.look()
         self.delivered += 1
         self.unacked += 1
         if stored.logged:

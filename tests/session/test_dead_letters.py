@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from leveret.core import dead_letter
-from leveret.core.broker import Broker
-from leveret.core.clock import Clock
 from leveret.core.exchange import Binding
 from leveret.core.message import Message
-from leveret.core.ports import MessageLog, Recovered
 from leveret.core.queue import Queue
-from leveret.store.memory import MemoryLog
 from leveret.wire.fields import Field, Table, long, longstr
 from leveret.wire.methods import (
     BasicGet,
@@ -27,52 +21,16 @@ from leveret.wire.methods import (
     QueuePurgeOk,
 )
 from leveret.wire.properties import BasicProperties
+from tests.session.keeping import KeepingLog
 from tests.session.peer import Peer, turn
-
-
-class Log(MessageLog):
-    """Holds its news back, and remembers what it was asked to keep: queue, position, body."""
-
-    def __init__(self) -> None:
-        self.memory = MemoryLog(hold=True)
-        self.kept: dict[tuple[int, int], bytes] = {}
-
-    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
-        """Keep it."""
-        self.memory.append(queue_id, position, message, deadline_ms)
-        self.kept[queue_id, position] = message.body()
-
-    def remove(self, queue_id: int, position: int) -> None:
-        """Keep it no longer."""
-        del self.kept[queue_id, position]
-
-    def delivered(self, queue_id: int, position: int) -> None:
-        """Nothing to keep."""
-
-    def drop(self, queue_id: int) -> None:
-        """Keep nothing of the queue."""
-        self.memory.drop(queue_id)
-        self.kept = {place: body for place, body in self.kept.items() if place[0] != queue_id}
-
-    def flush(self) -> None:
-        """Nothing, before release()."""
-        self.memory.flush()
-
-    def recover(self) -> Iterator[Recovered]:
-        """Nothing survived."""
-        return self.memory.recover()
-
-    def close(self) -> None:
-        """Nothing to do."""
 
 
 class Scene:
     """A broker whose disk is slow, and a client."""
 
     def __init__(self) -> None:
-        self.log = Log()
-        self.broker = Broker(self.log, self.log.memory, Clock(), seed=1, node="test")
-        self.log.memory.listener = self.broker
+        self.log = KeepingLog(hold=True)
+        self.broker = self.log.broker()
         self.vhost = self.broker.vhosts["/"]
         self.peer = Peer(self.broker)
         self._tag = 0
@@ -112,7 +70,7 @@ class Scene:
 
     def kept(self, *queues: Queue) -> list[list[bytes]]:
         """What the log keeps for each queue."""
-        return [[body for (owner, _), body in self.log.kept.items() if owner == queue.queue_id] for queue in queues]
+        return [self.log.of(queue.queue_id) for queue in queues]
 
     def commit(self) -> None:
         """Everything is durable."""
