@@ -64,7 +64,7 @@ def show_counts(stored: Stored) -> None:
     properties = message.readable_properties()
     headers = properties.headers if properties.headers is not None else {}
     before = headers.get(ACQUIRED_COUNT) if stored.redelivered else None
-    headers[ACQUIRED_COUNT] = long(1 if before is None else before.integer + 1)
+    headers[ACQUIRED_COUNT] = long(before.integer + 1 if before is not None and before.is_integer else 1)
     if stored.failures:
         headers[DELIVERY_COUNT] = long(int(stored.failures))
     properties.headers = {name: headers[name] for name in sorted(headers)}

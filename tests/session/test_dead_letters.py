@@ -33,7 +33,7 @@ class Scene:
         self.broker = self.log.broker()
         self.vhost = self.broker.vhosts["/"]
         self.peer = Peer(self.broker)
-        self._tag = 0
+        self.tag = 0
 
     def queue(self, name: str, **arguments: Field) -> Queue:
         """Make a durable queue; argument names are written with underscores."""
@@ -59,14 +59,14 @@ class Scene:
         (got,) = self.peer.got()
         if isinstance(got.method, BasicGetEmpty):
             return None, {}
-        self._tag += 1
+        self.tag += 1
         assert got.properties is not None
         return got.body, got.properties.headers or {}
 
     def reject(self, queue: str) -> None:
         """Get a message and reject it."""
         assert self.get(queue)[0] is not None
-        self.peer.send(BasicReject(self._tag, False))
+        self.peer.send(BasicReject(self.tag, False))
 
     def kept(self, *queues: Queue) -> list[list[bytes]]:
         """What the log keeps for each queue."""
@@ -313,3 +313,14 @@ def test_many_rejected_at_once_keep_their_order(scene: Scene) -> None:
     scene.peer.send(BasicNack(0, True, False))
     assert scene.ready(target) == [20]
     assert [int(each.message.body()) for each in target.ready.items()] == list(range(20))
+
+
+def test_counts_that_a_client_wrote_are_replaced(scene: Scene) -> None:
+    queue = scene.queue("q", x_queue_type=longstr("quorum"))
+    scene.publish("q", b"a", headers={"x-acquired-count": longstr("many"), "x-delivery-count": longstr("none")})
+    queue.ready.first().redelivered = True  # as after a restart
+    for count in (1, 2):
+        scene.get("q")
+        scene.peer.send(BasicReject(scene.tag, True))
+        headers = queue.ready.first().message.properties().headers
+        assert headers == {"x-acquired-count": long(count), "x-delivery-count": long(count)}
