@@ -52,7 +52,7 @@ def fail(stored: Stored) -> bool:
     """Count a delivery that failed. Returns: whether the message had its last chance, and is gone."""
     stored.failures += 1
     limit = stored.queue.settings.delivery_limit
-    if limit < 0 or stored.failures <= limit:
+    if limit < 0 or int(stored.failures) <= limit:
         return False
     stored.queue.die(stored, DELIVERY_LIMIT)
     return True

@@ -2,7 +2,8 @@
 
 Deliveries of a channel are outstanding in the order in which they were sent, so only the oldest is looked at, as
 rabbit_channel.erl evaluate_consumer_timeout does. A delivery costs nothing but the note of its time; the timer comes
-when the oldest is due, and at least every CHECK_MS, as a policy may have shortened the time meanwhile.
+when the oldest is due, and at least every CHECK_MS, as a policy may have shortened the time meanwhile; without a
+delivery not more often than every IDLE_MS.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from leveret.session.channel import Channel
 
 CHECK_MS: Final = 60_000
+IDLE_MS: Final = 100
 FOREVER_MS: Final = 1 << 50
 
 
@@ -54,7 +56,7 @@ class AckTimeout(Timed):
             self._call_at(int(oldest.sent_ms) + allowed_ms)
         for consumer in consuming.consumers.values():
             if not consumer.no_ack:
-                self.watch(consumer.queue)
+                self._call_at(now_ms + max(_allowed_ms(consumer.queue), IDLE_MS))
 
     def _fail(self, allowed_ms: int) -> None:
         connection = self._channel.connection
@@ -76,4 +78,4 @@ class AckTimeout(Timed):
 def _allowed_ms(queue: Queue) -> int:
     """How long a delivery may be outstanding."""
     own_ms = queue.settings.consumer_timeout_ms
-    return own_ms if own_ms >= 0 else queue.broker.consumer_timeout_ms or FOREVER_MS
+    return min(own_ms if own_ms >= 0 else queue.broker.consumer_timeout_ms or FOREVER_MS, FOREVER_MS)

@@ -14,6 +14,8 @@ from leveret.wire.methods import (
     ChannelClose,
     QueueDeclare,
     QueueDeclareOk,
+    QueuePurge,
+    QueuePurgeOk,
 )
 from tests.session.peer import Peer
 
@@ -111,3 +113,31 @@ def test_an_idle_client_needs_no_timer() -> None:
     for now_ms in range(0, 3 * MINUTE_MS, 1000):
         due_ms = peer.broker.tick(now_ms)
     assert due_ms is None
+
+
+def test_no_time_at_all() -> None:
+    peer = client(0)
+    publish(peer)
+    peer.send(BasicGet("q"))
+    assert len(peer.got()) == 1
+    peer.broker.tick(0)
+    peer.expect(ChannelClose)
+    peer.open(2)
+    peer.call(QueuePurge("q"), QueuePurgeOk, channel=2)
+    peer.call(BasicConsume("q", "c"), BasicConsumeOk, channel=2)
+    peer.broker.tick(1)
+    assert peer.broker.tick(1000) == 1100
+    peer.send(BasicPublish("", "q"), b"x", channel=2)
+    assert len(peer.got()) == 1
+    peer.broker.tick(1100)
+    peer.expect(ChannelClose)
+
+
+def test_more_time_than_there_is() -> None:
+    peer = client((1 << 63) - 1)
+    publish(peer)
+    peer.send(BasicGet("q"))
+    assert len(peer.got()) == 1
+    for now_ms in range(0, 100 * MINUTE_MS, MINUTE_MS):
+        peer.broker.tick(now_ms)
+    assert peer.got() == []
