@@ -18,6 +18,8 @@ from leveret.core.clock import Clock, Timers
 from leveret.core.dead_letter import Worklist
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Sink
 from leveret.core.vhost import VirtualHost
+from leveret.core.window import KIND as DEDUPLICATION
+from leveret.core.window import Window
 
 if TYPE_CHECKING:
     from leveret.core.queue import Queue
@@ -30,6 +32,7 @@ class Broker(LogListener):
     durable_revision: changes of definitions up to here are safe.
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
     explanations: what the operator should read in the log; the driver takes it.
+    windows: all that survive a restart; unsaved: those that have something to write.
     """
 
     def __init__(self, log: MessageLog, definition_log: DefinitionLog, clock: Clock, seed: int, node: str) -> None:
@@ -41,6 +44,8 @@ class Broker(LogListener):
         self.queues: dict[int, Queue] = {}  # by queue_id
         self.dirty: list[Queue] = []
         self.worklist = Worklist(self)
+        self.windows: list[Window] = []
+        self.unsaved: list[Window] = []
         self.awake: list[Sink] = []
         self.explanations: list[str] = []
         self.consumer_timeout_ms = 1_800_000
@@ -60,6 +65,10 @@ class Broker(LogListener):
                 if kind == wanted:
                     vhost, *names = definitions.names(key)
                     self.vhosts[vhost].restore(kind, names, definitions.read_table(value))
+        for kind, key, value in kept:
+            if kind == DEDUPLICATION:
+                vhost, exchange, first = definitions.names(key)
+                self.vhosts[vhost].restore_window(exchange, int(first), value)
         count = 0
         for found in self.log.recover():
             queue = self.queues.get(found.queue_id)
@@ -86,6 +95,10 @@ class Broker(LogListener):
             for queue in queues:
                 if not queue.deleted:
                     queue.pump()
+        if self.unsaved:
+            windows, self.unsaved = self.unsaved, []
+            for window in windows:
+                window.save()
 
     def tick(self, now_ms: int) -> int | None:
         """The time is now_ms: do what is due. Returns: when to call again, None for not before something happens."""
@@ -104,6 +117,14 @@ class Broker(LogListener):
         """Make the end of a declaration durable."""
         self.revision = self._definition_log.delete(kind, key)
 
+    def keep(self, kind: str, key: str, value: bytes) -> int:
+        """Make something durable for which no reply waits. Returns: the revision with which it is."""
+        return self._definition_log.put(kind, key, value)
+
+    def unkeep(self, kind: str, key: str) -> None:
+        """Forget what keep() was given."""
+        self._definition_log.delete(kind, key)
+
     def hold(self, sink: Sink, revision: int) -> None:
         """Tell the sink when this revision is durable."""
         self._waiting.append((revision, sink))
@@ -118,6 +139,8 @@ class Broker(LogListener):
 
     def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
         """Refuse the confirms that waited for this."""
+        for window in self.windows:
+            window.lose()
         queue = self.queues.get(queue_id)
         if queue is not None:
             queue.on_refused(positions)
@@ -125,6 +148,8 @@ class Broker(LogListener):
     def on_definitions_durable(self, revision: int) -> None:
         """Let the replies go that waited for this."""
         self.durable_revision = revision
+        for window in self.windows:
+            window.on_durable(revision)
         while self._waiting and self._waiting[0][0] <= revision:
             self._waiting.popleft()[1].on_definitions_durable(revision)
 
@@ -137,6 +162,10 @@ class Broker(LogListener):
     def random_name(self) -> str:
         """22 characters, as RabbitMQ appends to names it makes up: unlike any other name, but no secret."""
         return base64.urlsafe_b64encode(self._random.randbytes(16)).decode()[:22]
+
+    def chance(self, count: int) -> int:
+        """A number below count, by chance."""
+        return int(self._random.random() * count)
 
     def connection_number(self) -> int:
         """A number for a new connection, never used before, above 0."""

@@ -18,6 +18,7 @@ from leveret.core.message import Message, Stored, address
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.wire import content as frames
 from leveret.wire.fields import ARRAY, Field, Table, array, long, longstr, table, timestamp
+from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.core.broker import Broker
@@ -73,9 +74,10 @@ class DeadLetter(ConfirmListener):
         if exchange is None:
             self._stranded("no exchange", f"exchange '{name}' does not exist; declare it, or name another one")
             return
-        message, headers = self._copy(name, settings.dead_letter_routing_key)
-        found = exchange.route(message.address.keys, headers).queues
-        deaths = headers["x-death"]
+        message, properties = self._copy(name, settings.dead_letter_routing_key)
+        assert properties.headers is not None
+        found = exchange.route(message.address.keys, properties, message).queues
+        deaths = properties.headers["x-death"]
         targets = found
         if self.reason != REJECTED:
             targets = [target for target in found if not _is_cycle(target.name, deaths)]
@@ -93,8 +95,8 @@ class DeadLetter(ConfirmListener):
             for target in targets:
                 target.publish(message, None)
 
-    def _copy(self, exchange: str, routing_key: str | None) -> tuple[Message, Table]:
-        """The message as it is published, and its headers."""
+    def _copy(self, exchange: str, routing_key: str | None) -> tuple[Message, BasicProperties]:
+        """The message as it is published, and its properties."""
         stored = self.stored
         old = stored.message
         properties = old.readable_properties()
@@ -110,7 +112,7 @@ class DeadLetter(ConfirmListener):
         else:
             where = address(exchange, old.address.routing_key, old.address.copies, old.address.hidden)
         content = frames.replace_properties(old.content, properties.encode())
-        return Message(where, content, old.persistent, True), properties.headers
+        return Message(where, content, old.persistent, True), properties
 
     def _record(self, headers: Table, message: Message, expiration: str | None) -> None:
         """Add this death to the headers; what a client wrote there itself does not count."""

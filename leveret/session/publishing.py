@@ -205,10 +205,8 @@ class Publishing(ConfirmListener):
             raise AmqpError(FRAME_ERROR, f"cannot decode {octets(frames.properties(content))}") from None
         queues = route.queues
         message = Message(route.address, content, persistent)
-        if frames.property_flags(content) & INSPECTED:
+        if route.varies or frames.property_flags(content) & INSPECTED:
             message, queues = self._inspect(route, message)
-        elif route.reads_headers:
-            queues = route.exchange.route([route.address.routing_key], {}).queues
         connection.published += 1
         if self.transaction is not None:
             self.transaction.publish(message, queues, route.mandatory)
@@ -254,7 +252,7 @@ class Publishing(ConfirmListener):
         exchange = vhost.exchange(name)
         if exchange.internal:
             raise errors.internal_exchange(name, vhost.name)
-        routing: Routing = exchange.route([key], {})
+        routing: Routing = exchange.route([key])
         address = Address(name, key, arguments[2:-1])
         route = Route(exchange, address, routing, vhost.generation, bits & 1 != 0)
         if connection.routes_generation != vhost.generation or len(connection.routes) >= MAX_ROUTES:
@@ -271,7 +269,7 @@ class Publishing(ConfirmListener):
         names_keys = flags & frames.HEADERS_FLAG and (b"\x02CC" in raw or b"\x03BCC" in raw)
         wants_reply = flags & frames.REPLY_TO_FLAG and REPLY_TO.encode() in raw
         others = flags & (frames.EXPIRATION_FLAG | frames.USER_ID_FLAG)
-        if not (names_keys or wants_reply or others or route.reads_headers):
+        if not (names_keys or wants_reply or others or route.varies):
             return message, route.queues
         try:
             properties = message.properties()
@@ -301,8 +299,8 @@ class Publishing(ConfirmListener):
             content = frames.make_content(properties.encode(), message.body())
         if changed or where is not route.address:
             message = Message(where, content, message.persistent)
-        if route.reads_headers or where is not route.address:
-            return message, route.exchange.route(where.keys, headers).queues
+        if route.varies or where is not route.address:
+            return message, route.exchange.route(where.keys, properties, message).queues
         return message, route.queues
 
     # -- confirms
