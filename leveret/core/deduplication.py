@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors import AmqpError
 from leveret.core.gate import Gate
-from leveret.core.hints import Origin
 from leveret.core.message import Message, Stored
 from leveret.core.ports import Confirm, Recovered
 from leveret.core.queue import Queue
@@ -25,11 +24,11 @@ from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Exchange
+    from leveret.core.hints import Origin
     from leveret.core.vhost import VirtualHost
 
 DEDUPLICATION: Final = "x-message-deduplication"  # type of an exchange, and argument
 HEADER: Final = "x-deduplication-header"
-NOBODY: Final = Origin("", "", 0)
 DEFAULT_SIZE: Final = 100_000  # of a window whose size was not asked for
 
 
@@ -79,7 +78,7 @@ class Deduplication(Gate):
         self._header = HEADER if header is None else header.text
         self._broker = broker
         self.window = Window(broker, size, (exchange.vhost.name, exchange.name) if is_durable else None)
-        self._echo = Echo(exchange.vhost, self.window)
+        self._echo = Echo(exchange, self.window)
         self.duplicates = 0
 
     def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
@@ -113,8 +112,8 @@ class Deduplication(Gate):
 class Echo(Queue):
     """Where a duplicate goes whose original is not safe yet: nowhere, but it is confirmed no earlier than that."""
 
-    def __init__(self, vhost: VirtualHost, window: Window) -> None:
-        super().__init__(vhost, "", 0, False, 0, False, {}, NOBODY)
+    def __init__(self, exchange: Exchange, window: Window) -> None:
+        super().__init__(exchange.vhost, "", 0, False, 0, False, {}, exchange.origin)
         self._window = window
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:

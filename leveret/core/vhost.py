@@ -349,6 +349,7 @@ class VirtualHost:
 
     def restore_window(self, exchange: str, first: int, value: bytes) -> None:
         """Fill the deduplication window of an exchange with what the DefinitionLog kept."""
-        for gate in self.exchanges[exchange].gates:
+        found = self.exchanges.get(exchange)
+        for gate in found.gates if found is not None else []:
             if isinstance(gate, Deduplication):
                 gate.window.restore(first, value)
