@@ -17,7 +17,7 @@ from mypy_extensions import i64
 
 from leveret.core import agenda
 from leveret.core.agenda import Agenda
-from leveret.core.clock import Timed
+from leveret.core.clock import Timed, Timer
 from leveret.core.gate import Gate
 from leveret.core.message import Message
 from leveret.core.ports import Confirm, ConfirmListener, Recovered
@@ -76,7 +76,9 @@ class DelayedMessages(Queue):
         self._agenda = Agenda()
         self._refused: deque[Departure] = deque()
         self._alarm = Alarm(self)
-        self._alarm_ms: i64 = 0  # when it rings, 0 when it does not
+        self._alarm_ms: i64 = 0  # when it rings for what is due, 0 when it does not
+        self._due: Timer | None = None
+        self._again: Timer | None = None
         self.gates_passed = 0  # the gates of the exchange that a message has passed when it comes here
 
     # -- messages come in
@@ -145,7 +147,7 @@ class DelayedMessages(Queue):
             self._call_again()
 
     def _call_again(self) -> None:
-        self.broker.timers.call_at(self.broker.clock.now_ms + RETRY_MS, self._alarm, AGAIN)
+        self._again = self.broker.timers.call_at(self.broker.clock.now_ms + RETRY_MS, self._alarm, AGAIN)
 
     # -- for the operator
 
@@ -177,6 +179,9 @@ class DelayedMessages(Queue):
         count = len(self._agenda)
         self._agenda = Agenda()
         self._refused.clear()
+        self._alarm.stop()
+        self.broker.timers.cancel(self._due)
+        self.broker.timers.cancel(self._again)
         super().remove()
         return count
 
@@ -187,21 +192,28 @@ class DelayedMessages(Queue):
         at_ms: i64 = clock.now_ms + max(agenda.due_ms(self._agenda.first()) - clock.wall_ms, 1)
         if not self._alarm_ms or at_ms < self._alarm_ms:
             self._alarm_ms = at_ms
-            self.broker.timers.call_at(int(at_ms), self._alarm)
+            self.broker.timers.cancel(self._due)
+            self._due = self.broker.timers.call_at(int(at_ms), self._alarm)
 
 
 class Alarm(Timed):
-    """Rings when the next message of an exchange is due."""
+    """Rings when messages of an exchange are due, or have another chance."""
 
     def __init__(self, delayed: DelayedMessages) -> None:
-        self._delayed = delayed
+        self._delayed: DelayedMessages | None = delayed
 
     def on_timer(self, token: int) -> None:
         """It is time."""
+        if self._delayed is None:
+            return
         if token == AGAIN:
             self._delayed.go_again()
         else:
             self._delayed.go()
+
+    def stop(self) -> None:
+        """The exchange has ended; nothing may hold on to it."""
+        self._delayed = None
 
 
 class Departure(ConfirmListener):

@@ -133,6 +133,7 @@ class VirtualHost:
                     pending.append(binding.source)
             for gate in exchange.gates:
                 gate.close()
+            exchange.gates = []  # they know their exchange
             if exchange.durable:
                 self.broker.forget(definitions.EXCHANGE, definitions.exchange_key(exchange))
 
