@@ -1,8 +1,9 @@
 """Broker: the virtual hosts, and the bookkeeping of one call into the core.
 
 A call (bytes from a client, an event of the log, a tick) changes queues; those that may have something to deliver
-are on `dirty` and pumped by settle(), once, before the call returns. Connections that then have bytes to send are on
-`awake`; the driver takes that list and flushes each, once a turn.
+are on `dirty` and pumped by settle(), once, before the call returns. What died is on `worklist`, of which settle()
+works off a share; while something is left there, the driver has to call again. Connections that then have bytes to
+send are on `awake`; the driver takes that list and flushes each, once a turn.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from leveret.core import access, definitions
 from leveret.core.access import Credential, User
 from leveret.core.administration import InvalidError, ProtectedError, unknown_vhost
 from leveret.core.clock import Clock, Timers
+from leveret.core.dead_letter import Worklist
 from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink
 from leveret.core.users import Users
 from leveret.core.vhost import VirtualHost
+from leveret.core.window import KIND as DEDUPLICATION
+from leveret.core.window import Window
 from leveret.wire.fields import Table
 
 if TYPE_CHECKING:
@@ -39,6 +43,9 @@ class Broker(LogListener):
     seed: for names and ids that the broker makes up; the same seed gives the same names.
     durable_revision: changes of definitions up to here are safe. nowhere: a virtual host for who is in none.
     is_new: recover() found that nobody has been made yet who could log in.
+    consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
+    explanations: what the operator should read in the log; the driver takes it.
+    windows: all that survive a restart; unsaved: those that have something to write.
     """
 
     def __init__(self, log: MessageLog, definition_log: DefinitionLog, clock: Clock, seed: int, node: str) -> None:
@@ -52,7 +59,12 @@ class Broker(LogListener):
         self.is_new = True
         self.queues: dict[int, Queue] = {}  # by queue_id
         self.dirty: list[Queue] = []
+        self.worklist = Worklist(self)
+        self.windows: list[Window] = []
+        self.unsaved: list[Window] = []
         self.awake: list[Sink] = []
+        self.explanations: list[str] = []
+        self.consumer_timeout_ms = 1_800_000
         self.connections: dict[int, Client] = {}  # open ones, by number
         self.durable_revision = 0
         self.revision = 0
@@ -72,13 +84,17 @@ class Broker(LogListener):
             for kind, key, value in kept:
                 if kind == wanted:
                     self._restore(kind, definitions.names(key), definitions.read_table(value))
+        for kind, key, value in kept:
+            if kind == DEDUPLICATION:
+                vhost, exchange, first = definitions.names(key)
+                self.vhosts[vhost].restore_window(exchange, int(first), value)
         count = 0
         for found in self.log.recover():
             queue = self.queues.get(found.queue_id)
             if queue is None:
                 self.log.remove(found.queue_id, found.position)
             else:
-                queue.restore(found.message, found.position, found.redelivered)
+                queue.restore(found)
                 count += 1
         return count
 
@@ -108,20 +124,32 @@ class Broker(LogListener):
         self.remember(definitions.DEFAULTS, definitions.key(), b"")
 
     def settle(self) -> None:
-        """Pump every dirty queue, and those that this makes dirty."""
+        """Pump every dirty queue, and those that this makes dirty; publish dead letters, but not too many at once."""
+        self._pump()
+        if len(self.worklist):
+            share = self.worklist.share()
+            while share > 0 and len(self.worklist):
+                share -= self.worklist.work_off(share)
+                self._pump()
+
+    def _pump(self) -> None:
         while self.dirty:
             queues = self.dirty
             self.dirty = []
             for queue in queues:
                 if not queue.deleted:
                     queue.pump()
+        if self.unsaved:
+            windows, self.unsaved = self.unsaved, []
+            for window in windows:
+                window.save()
 
     def tick(self, now_ms: int) -> int | None:
         """The time is now_ms: do what is due. Returns: when to call again, None for not before something happens."""
         self.clock.now_ms = now_ms
         self.timers.run(now_ms)
         self.settle()
-        return self.timers.next_ms()
+        return now_ms if len(self.worklist) else self.timers.next_ms()
 
     # -- virtual hosts
 
@@ -221,6 +249,14 @@ class Broker(LogListener):
         """Make the end of a declaration durable."""
         self.revision = self._definition_log.delete(kind, key)
 
+    def keep(self, kind: str, key: str, value: bytes) -> int:
+        """Make something durable for which no reply waits. Returns: the revision with which it is."""
+        return self._definition_log.put(kind, key, value)
+
+    def unkeep(self, kind: str, key: str) -> None:
+        """Forget what keep() was given."""
+        self._definition_log.delete(kind, key)
+
     def hold(self, sink: Sink, revision: int) -> None:
         """Tell the sink when this revision is durable."""
         self._waiting.append((revision, sink))
@@ -235,6 +271,8 @@ class Broker(LogListener):
 
     def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
         """Refuse the confirms that waited for this."""
+        for window in self.windows:
+            window.lose()
         queue = self.queues.get(queue_id)
         if queue is not None:
             queue.on_refused(positions)
@@ -242,6 +280,8 @@ class Broker(LogListener):
     def on_definitions_durable(self, revision: int) -> None:
         """Let the replies go that waited for this."""
         self.durable_revision = revision
+        for window in self.windows:
+            window.on_durable(revision)
         while self._waiting and self._waiting[0][0] <= revision:
             self._waiting.popleft()[1].on_definitions_durable(revision)
 
@@ -254,6 +294,10 @@ class Broker(LogListener):
     def random_name(self) -> str:
         """22 characters, as RabbitMQ appends to names it makes up: unlike any other name, but no secret."""
         return base64.urlsafe_b64encode(self._random.randbytes(16)).decode()[:22]
+
+    def chance(self, count: int) -> int:
+        """A number below count, by chance."""
+        return int(self._random.random() * count)
 
     def connection_number(self) -> int:
         """A number for a new connection, never used before, above 0."""

@@ -85,16 +85,17 @@ def exchange_key(exchange: Exchange) -> str:
 
 
 def exchange_value(exchange: Exchange) -> bytes:
-    """All that is needed to declare it again."""
-    return table_bytes(
-        {
-            "type": longstr(exchange.kind),
-            "auto_delete": boolean(exchange.auto_delete),
-            "internal": boolean(exchange.internal),
-            "arguments": table(exchange.arguments),
-            "origin": _origin(exchange.origin),
-        }
-    )
+    """All that is needed to declare it again, and its name in the message log if it has one."""
+    value = {
+        "type": longstr(exchange.kind),
+        "auto_delete": boolean(exchange.auto_delete),
+        "internal": boolean(exchange.internal),
+        "arguments": table(exchange.arguments),
+        "origin": _origin(exchange.origin),
+    }
+    if exchange.log_id:
+        value["id"] = long(exchange.log_id)
+    return table_bytes(value)
 
 
 def queue_key(queue: Queue) -> str:

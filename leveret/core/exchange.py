@@ -10,16 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.errors import unknown_exchange_type
+from leveret.core.deduplication import DEDUPLICATION, Deduplication, is_wanted
+from leveret.core.delayed import Delay
+from leveret.core.errors import AmqpError, unknown_exchange_type
+from leveret.core.gate import Gate
 from leveret.core.hints import Origin
-from leveret.core.message import Address
+from leveret.core.history import History
+from leveret.core.message import Address, Message
 from leveret.core.queue import Queue
+from leveret.core.routing.consistent_hash import ConsistentHashRouter
 from leveret.core.routing.direct import DirectRouter
 from leveret.core.routing.fanout import FanoutRouter
 from leveret.core.routing.headers import HeadersRouter
+from leveret.core.routing.modulus_hash import ModulusHashRouter
+from leveret.core.routing.random_choice import LocalRandomRouter, RandomRouter
 from leveret.core.routing.router import Router
 from leveret.core.routing.topic import TopicRouter
+from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, Table, comparable
+from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.core.arguments import Definition
@@ -27,12 +36,22 @@ if TYPE_CHECKING:
     from leveret.core.vhost import VirtualHost
 
 TOPIC: Final = "topic"  # the one type that topic permissions are about
+DELAYED: Final = "x-delayed-message"
+HISTORY: Final = "x-recent-history"
 ROUTERS: Final[dict[str, Callable[[], Router]]] = {
     "direct": DirectRouter,
     "fanout": FanoutRouter,
     TOPIC: TopicRouter,
     "headers": HeadersRouter,
+    "x-consistent-hash": ConsistentHashRouter,
+    "x-modulus-hash": ModulusHashRouter,
+    "x-random": RandomRouter,
+    "x-local-random": LocalRandomRouter,
+    HISTORY: FanoutRouter,
+    DEDUPLICATION: FanoutRouter,
 }
+TYPES: Final = (*ROUTERS, DELAYED)
+NO_PROPERTIES: Final = BasicProperties()  # of a message that there is not
 
 
 class Binding:
@@ -79,13 +98,29 @@ class Binding:
 
 
 class Routing:
-    """The result of a look-up. reads_headers: whether another message with the same key may go elsewhere."""
+    """The result of a look-up. varies: whether another message with the same key may go elsewhere."""
 
-    __slots__ = ("queues", "reads_headers")
+    __slots__ = ("queues", "varies")
 
-    def __init__(self, queues: list[Queue], reads_headers: bool) -> None:
+    def __init__(self, queues: list[Queue], varies: bool) -> None:
         self.queues = queues
-        self.reads_headers = reads_headers
+        self.varies = varies
+
+
+def routing_type(kind: str, arguments: Table) -> str:
+    """The type that routes for an exchange: its own, but what x-delayed-type says for a delayed one.
+
+    Raises: AmqpError 406 when there is no such type.
+    """
+    if kind == DELAYED:
+        inner = arguments.get("x-delayed-type")
+        if inner is None or inner.kind != LONGSTR or inner.text == DELAYED:
+            text = "Invalid argument, 'x-delayed-type' must be an existing exchange type"
+            raise AmqpError(PRECONDITION_FAILED, text)
+        kind = inner.text
+    if kind not in ROUTERS:
+        raise unknown_exchange_type(kind)
+    return kind
 
 
 class Exchange:
@@ -93,6 +128,7 @@ class Exchange:
 
     bindings: those it is the source of; incoming: those it is the destination of.
     alternate: the exchange for what finds no binding. policy, operator_policy: those that apply.
+    gates: what messages pass first. log_id: of the messages that rest here in the MessageLog; 0 if none ever do.
     """
 
     def __init__(
@@ -105,6 +141,7 @@ class Exchange:
         internal: bool,
         arguments: Table,
         origin: Origin,
+        log_id: int = 0,
     ) -> None:
         self.vhost = vhost
         self.origin = origin
@@ -118,12 +155,19 @@ class Exchange:
         self.policy: Policy | None = None
         self.operator_policy: Policy | None = None
         self.apply({})
-        make_router = ROUTERS.get(kind)
-        if make_router is None:
-            raise unknown_exchange_type(kind)
-        self.router = make_router()
+        self.log_id = log_id
         self.bindings: dict[Binding, None] = {}
         self.incoming: dict[Binding, None] = {}
+        routes_as = routing_type(kind, arguments)
+        self.router = ROUTERS[routes_as]()
+        self.router.configure(arguments, vhost.broker)
+        self.gates: list[Gate] = []
+        if routes_as == DEDUPLICATION or is_wanted(arguments):
+            self.gates.append(Deduplication(self))
+        if kind == DELAYED:
+            self.gates.append(Delay(self, len(self.gates) + 1))
+        if routes_as == HISTORY:
+            self.gates.append(History(arguments))
 
     def apply(self, definition: Definition) -> None:
         """Take what policies say, where the arguments say nothing. The default exchange has no alternate."""
@@ -135,28 +179,54 @@ class Exchange:
         elif self.name and isinstance(said, str):
             self.alternate = said
 
-    def route(self, keys: list[str], headers: Table) -> Routing:
-        """All queues that a message reaches from here, each once."""
+    def route(
+        self,
+        keys: list[str],
+        properties: BasicProperties = NO_PROPERTIES,
+        message: Message | None = None,
+        gates_passed: int = 0,
+    ) -> Routing:
+        """All queues that a message reaches from here, each once.
+
+        message: None to look where one would go, of which the gates on the way do not hear.
+        gates_passed: how many of this exchange's gates the message has passed before.
+        """
         found: dict[Queue, None] = {}
         seen: dict[Exchange, None] = {self: None}
         pending = [self]
-        reads_headers = False
+        varies = False
         while pending:
             exchange = pending.pop(0)
-            matched = exchange._match(keys, headers, found, seen, pending)
-            if exchange.router.reads_headers:
-                reads_headers = True
+            if exchange.router.varies or exchange.gates:
+                varies = True
+            taken = exchange._pass_gates(message, properties, gates_passed if exchange is self else 0)
+            if taken is None:
+                matched = exchange._match(keys, properties, found, seen, pending)
+            else:
+                matched = len(taken) > 0
+                for queue in taken:
+                    found[queue] = None
             if not matched and exchange.alternate is not None:
                 alternate = exchange.vhost.exchanges.get(exchange.alternate)
                 if alternate is not None and alternate not in seen:
                     seen[alternate] = None
                     pending.append(alternate)
-        return Routing(list(found), reads_headers)
+        return Routing(list(found), varies)
+
+    def _pass_gates(self, message: Message | None, properties: BasicProperties, passed: int) -> list[Queue] | None:
+        """What becomes of a message at a gate; None when it passes all."""
+        if message is None or not self.gates:
+            return None
+        for gate in self.gates[passed:]:
+            taken = gate.admit(message, properties)
+            if taken is not None:
+                return taken
+        return None
 
     def _match(
         self,
         keys: list[str],
-        headers: Table,
+        properties: BasicProperties,
         found: dict[Queue, None],
         seen: dict[Exchange, None],
         pending: list[Exchange],
@@ -170,8 +240,8 @@ class Exchange:
                     found[queue] = None
                     matched = True
             return matched
-        for key in keys:
-            for binding in self.router.match(key, headers):
+        for key in keys if self.router.every_key else keys[:1]:
+            for binding in self.router.match(key, properties):
                 matched = True
                 if binding.queue is not None:
                     found[binding.queue] = None
@@ -187,11 +257,11 @@ class Exchange:
 class Route:
     """Where publishes with the same arguments go, as long as the virtual host's generation stays the same.
 
-    queues: for a routing that does not read headers. mandatory: as in the publish.
-    reads_headers: whether each message has to be looked into: to route it, or because its routing key is not allowed.
+    queues: unless it varies. varies: whether each message has to be looked into: to route it, or
+    because its routing key is not allowed. mandatory: as in the publish.
     """
 
-    __slots__ = ("address", "exchange", "generation", "mandatory", "queues", "reads_headers")
+    __slots__ = ("address", "exchange", "generation", "mandatory", "queues", "varies")
 
     def __init__(
         self, exchange: Exchange, address: Address, routing: Routing, generation: int, mandatory: bool
@@ -199,6 +269,6 @@ class Route:
         self.exchange = exchange
         self.address = address
         self.queues = routing.queues
-        self.reads_headers = routing.reads_headers
+        self.varies = routing.varies
         self.generation = generation
         self.mandatory = mandatory

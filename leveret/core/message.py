@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mypy_extensions import i64, mypyc_attr
 
 from leveret.wire import content as frames
+from leveret.wire.fields import DecodeError
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
@@ -15,25 +16,40 @@ if TYPE_CHECKING:
 
 
 class Address:
-    """Exchange and routing key of a publish, shared by all messages that came the same way.
+    """Exchange and routing keys of a publish, shared by all messages that came the same way.
 
-    encoded: both as short strings, as basic.deliver wants them.
+    encoded: exchange and routing_key as short strings, as basic.deliver wants them.
+    copies, hidden: the other keys that it was routed on, from the headers CC and BCC.
     """
 
-    __slots__ = ("encoded", "exchange", "routing_key")
+    __slots__ = ("copies", "encoded", "exchange", "hidden", "routing_key")
 
-    def __init__(self, exchange: str, routing_key: str, encoded: bytes) -> None:
+    def __init__(
+        self,
+        exchange: str,
+        routing_key: str,
+        encoded: bytes,
+        copies: tuple[str, ...] = (),
+        hidden: tuple[str, ...] = (),
+    ) -> None:
         self.exchange = exchange
         self.routing_key = routing_key
         self.encoded = encoded
+        self.copies = copies
+        self.hidden = hidden
+
+    @property
+    def keys(self) -> list[str]:
+        """All keys."""
+        return [self.routing_key, *self.copies, *self.hidden]
 
 
-def address(exchange: str, routing_key: str) -> Address:
+def address(exchange: str, routing_key: str, copies: tuple[str, ...] = (), hidden: tuple[str, ...] = ()) -> Address:
     """An address for a message that did not come from a client."""
     first = exchange.encode("utf-8", "surrogateescape")
     second = routing_key.encode("utf-8", "surrogateescape")
     encoded = bytes((len(first),)) + first + bytes((len(second),)) + second
-    return Address(exchange, routing_key, encoded)
+    return Address(exchange, routing_key, encoded, copies, hidden)
 
 
 @mypyc_attr(acyclic=True)
@@ -41,19 +57,30 @@ class Message:
     """One message, however many queues it is in; nothing in it changes.
 
     content: header and body frames as received. persistent: delivery_mode is 2. size: bytes of the body.
+    has_died: it is a dead letter, and its x-death is the broker's own, no client's.
     """
 
-    __slots__ = ("address", "content", "persistent", "size")
+    __slots__ = ("address", "content", "has_died", "persistent", "size")
 
-    def __init__(self, address: Address, content: bytes, persistent: bool) -> None:
+    def __init__(self, address: Address, content: bytes, persistent: bool, has_died: bool = False) -> None:
         self.address = address
         self.content = content
         self.persistent = persistent
+        self.has_died = has_died
         self.size: i64 = frames.body_size(content)
 
     def properties(self) -> BasicProperties:
         """The properties, decoded now. Cost: a few microseconds."""
         return BasicProperties.parse(frames.properties(self.content))
+
+    def readable_properties(self) -> BasicProperties:
+        """The properties; where their table of headers cannot be decoded, only what the broker has to know of them."""
+        try:
+            return self.properties()
+        except DecodeError:
+            properties = BasicProperties()
+            properties.delivery_mode = 2 if self.persistent else None
+            return properties
 
     def body(self) -> bytes:
         """The body as one piece."""
@@ -68,17 +95,21 @@ class Stored:
     logged: whether the log remembers it.
     deadline_ms: when it expires, on the core's clock; 0 for never.
     level: its priority in the queue, 0 without priorities.
+    sent_ms: when it was last given to somebody who has to settle it, on the core's clock.
+    failures: deliveries that count for the delivery limit.
     """
 
     __slots__ = (
         "consumer",
         "deadline_ms",
+        "failures",
         "level",
         "logged",
         "message",
         "position",
         "queue",
         "redelivered",
+        "sent_ms",
     )
 
     def __init__(self, message: Message, queue: Queue, position: i64, logged: bool) -> None:
@@ -89,4 +120,6 @@ class Stored:
         self.redelivered = False
         self.deadline_ms: i64 = 0
         self.level: i64 = 0
+        self.sent_ms: i64 = 0
+        self.failures: i64 = 0
         self.consumer: Consumer | None = None

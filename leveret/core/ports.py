@@ -38,15 +38,16 @@ class LogListener:
 
 
 class Recovered:
-    """A message found in the log at start-up."""
+    """A message found in the log at start-up. deadline_ms: as it was appended."""
 
-    __slots__ = ("message", "position", "queue_id", "redelivered")
+    __slots__ = ("deadline_ms", "message", "position", "queue_id", "redelivered")
 
-    def __init__(self, queue_id: int, position: int, message: Message, redelivered: bool) -> None:
+    def __init__(self, queue_id: int, position: int, message: Message, redelivered: bool, deadline_ms: int = 0) -> None:
         self.queue_id = queue_id
         self.position = position
         self.message = message
         self.redelivered = redelivered
+        self.deadline_ms = deadline_ms
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -58,8 +59,11 @@ class MessageLog:
     """
 
     @abstractmethod
-    def append(self, queue_id: int, position: int, message: Message) -> None:
-        """Remember a message. on_durable or on_refused follows."""
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
+        """Remember a message. on_durable or on_refused follows.
+
+        deadline_ms: milliseconds since 1970, for the queue to know again after a restart; 0 for none.
+        """
 
     @abstractmethod
     def remove(self, queue_id: int, position: int) -> None:

@@ -8,17 +8,19 @@ The log behind it only remembers; a message is confirmed when the log says that 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
-from leveret.core.arguments import QueueSettings
+from leveret.core import limits
+from leveret.core.arguments import QUORUM, QueueSettings
 from leveret.core.checks import expiration_error
-from leveret.core.clock import Timed, Timer
 from leveret.core.consumers import Consumer, Consumers
+from leveret.core.dead_letter import EXPIRED, REJECTED
+from leveret.core.expiry import Expiry
 from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
-from leveret.core.ports import Confirm
+from leveret.core.ports import Confirm, Recovered
 from leveret.core.ready import PriorityReady, Ready
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
@@ -29,11 +31,8 @@ if TYPE_CHECKING:
     from leveret.core.policy import Policy
     from leveret.core.vhost import VirtualHost
 
-EXPIRY: Final = 1  # timer tokens
-IDLE: Final = 2
 
-
-class Queue(Timed):
+class Queue:
     """One queue.
 
     queue_id: its name in the logs. owner: the connection's number if exclusive, else 0.
@@ -77,13 +76,9 @@ class Queue(Timed):
         self._looks_inside = self.settings.message_ttl_ms >= 0 or self.settings.max_priority >= 0
         self._is_limited = self.settings.max_length >= 0 or self.settings.max_length_bytes >= 0
         self._dirty = False
-        self._expiry: Timer | None = None
-        self._expiry_ms: i64 = 0  # when that timer is due, 0 when there is none
-        self._idle: Timer | None = None
         self._unsafe: deque[tuple[int, Confirm | None]] = deque()  # positions the log has not called durable yet
-        self._used_ms = self.broker.clock.now_ms
-        self._idle_ms: i64 = 0  # when that timer is due, 0 when there is none
-        self._watch_idle()
+        self._expiry = Expiry(self)
+        self._expiry.watch_idle()
 
     def apply(self, settings: QueueSettings) -> None:
         """Take other settings at once: limits drop, and the idle time starts anew.
@@ -93,8 +88,8 @@ class Queue(Timed):
         self.settings = settings
         self._looks_inside = settings.message_ttl_ms >= 0 or settings.max_priority >= 0
         self._is_limited = settings.max_length >= 0 or settings.max_length_bytes >= 0
-        self._used_ms = self.broker.clock.now_ms
-        self._watch_idle()
+        self._expiry.used()
+        self._expiry.watch_idle()
         self._drop_excess()
 
     # -- messages come in
@@ -102,37 +97,40 @@ class Queue(Timed):
     def publish(self, message: Message, confirm: Confirm | None) -> None:
         """Take a message. confirm is paid at once, or when the log has it if it must survive a restart.
 
-        A full queue refuses it, or drops from its head. Source: rabbit_amqqueue_process.erl maybe_drop_head.
+        A full queue refuses it, or drops from its head.
         """
-        if self._is_limited and self.settings.rejects:
-            self.pump()
-            if self._is_over(1, message.size):
-                if confirm is not None:
-                    confirm.refuse()
-                return
+        if self._is_limited and self.settings.rejects and not limits.has_room(self, message):
+            if confirm is not None:
+                confirm.refuse()
+            return
         position = self._position + 1
         self._position = position
         logged = self.durable and message.persistent
         stored = Stored(message, self, position, logged)
+        if self._looks_inside or property_flags(message.content) & EXPIRATION_FLAG:
+            self._read_properties(stored)
         if logged:
-            self.broker.log.append(self.queue_id, int(position), message)
+            deadline_ms = int(stored.deadline_ms) + self.broker.clock.offset_ms if stored.deadline_ms else 0
+            self.broker.log.append(self.queue_id, int(position), message, deadline_ms)
             if confirm is not None:
                 self._unsafe.append((int(position), confirm))
         elif confirm is not None:
             confirm.pay()
-        if self._looks_inside or property_flags(message.content) & EXPIRATION_FLAG:
-            self._read_properties(stored)
         self.ready.push(stored)
         self.touch()
         self._drop_excess()
 
-    def restore(self, message: Message, position: int, redelivered: bool) -> None:
-        """Take a message from the log at start-up."""
-        self._position = max(self._position, i64(position))
-        stored = Stored(message, self, i64(position), True)
-        stored.redelivered = redelivered
-        self._read_properties(stored)
+    def restore(self, found: Recovered) -> None:
+        """Take a message from the log at start-up. Its deadline is the old one if it is known."""
+        self._position = max(self._position, i64(found.position))
+        stored = Stored(found.message, self, i64(found.position), True)
+        stored.redelivered = found.redelivered
+        if self._looks_inside or property_flags(found.message.content) & EXPIRATION_FLAG:
+            self._read_properties(stored)
+        if found.deadline_ms:
+            stored.deadline_ms = max(found.deadline_ms - self.broker.clock.offset_ms, 1)
         self.ready.push(stored)
+        self.touch()
 
     def on_durable(self, position: int) -> None:
         """The log has everything up to this position."""
@@ -166,7 +164,7 @@ class Queue(Timed):
         self._dirty = False
         ready = self.ready
         if not self.consumers.all:
-            self._expire_head()
+            self._expiry.look()
             return
         consumers = self.consumers
         logged: i64 = 0
@@ -176,12 +174,12 @@ class Queue(Timed):
                 break
             stored = ready.pop()
             if stored.deadline_ms and stored.deadline_ms < self.broker.clock.now_ms:
-                self._gone(stored)
+                self.die(stored, EXPIRED)
                 continue
             self.delivered += 1
             if consumer.no_ack:
                 consumer.subscriber.deliver(consumer, stored)
-                self._gone(stored)
+                self.forget(stored)
             else:
                 if stored.logged and stored.position > logged:
                     logged = stored.position
@@ -194,15 +192,16 @@ class Queue(Timed):
             self.broker.log.delivered(self.queue_id, int(logged))
         self.pace.progress(self.delivered)
         if len(ready):
-            self._expire_head()
+            self._expiry.look()
 
     def get(self) -> Stored | None:
         """Take the head for basic.get; the caller settles it, or releases it at once with no_ack."""
-        self._used_ms = self.broker.clock.now_ms
-        self._expire_head()
+        self._expiry.used()
+        self._expiry.look()
         if not len(self.ready):
             return None
         stored = self.ready.pop()
+        self._expiry.look()
         self.delivered += 1
         self.unacked += 1
         if stored.logged:
@@ -213,41 +212,61 @@ class Queue(Timed):
         """An unacknowledged message is done with."""
         self._release(stored)
         if not self.deleted:
-            self._gone(stored)
+            self.forget(stored)
 
-    def requeue(self, stored: Stored) -> None:
-        """An unacknowledged message goes back to its old place, marked as redelivered."""
+    def requeue(self, stored: Stored, failed: bool) -> None:
+        """An unacknowledged message goes back to its old place, marked as redelivered.
+
+        failed: whether this counts for the delivery limit, which may end the message.
+        """
         self._release(stored)
-        if not self.deleted:
-            stored.redelivered = True
-            self.ready.put_back(stored)
-            self.touch()
-            self._drop_excess()
+        if self.deleted or (failed and limits.fail(stored)):
+            return
+        if self.settings.queue_type == QUORUM:
+            limits.show_counts(stored)
+        stored.redelivered = True
+        self.ready.put_back(stored)
+        self.touch()
+        self._drop_excess()
 
     def discard(self, stored: Stored) -> None:
         """An unacknowledged message was rejected."""
-        self.settle(stored)
+        self._release(stored)
+        if not self.deleted:
+            self.die(stored, REJECTED)
+
+    def die(self, stored: Stored, reason: str) -> None:
+        """A message is given up. reason: one of those of dead_letter.py."""
+        if self.settings.dead_letter_exchange is None:
+            self.forget(stored)
+        else:
+            self.broker.worklist.add(stored, reason)
+
+    def forget(self, stored: Stored) -> None:
+        """Nothing has to remember this message any longer."""
+        if stored.logged:
+            self.broker.log.remove(self.queue_id, int(stored.position))
 
     def purge(self) -> int:
         """Drop everything that is ready. Returns: how many."""
         count = len(self.ready)
         for _ in range(count):
-            self._gone(self.ready.pop())
+            self.forget(self.ready.pop())
         return count
 
     # -- consumers
 
     def subscribe(self, consumer: Consumer) -> None:
         """A consumer begins."""
-        self._used_ms = self.broker.clock.now_ms
+        self._expiry.used()
         self.consumers.add(consumer)
         self.touch()
 
     def unsubscribe(self, consumer: Consumer) -> None:
         """A consumer ends; the last one takes an auto-delete queue with it."""
         self.consumers.remove(consumer)
-        self._used_ms = self.broker.clock.now_ms
-        self._watch_idle()
+        self._expiry.used()
+        self._expiry.watch_idle()
         if self.auto_delete and not self.consumers.all and not self.deleted:
             self.vhost.remove_queue(self)
         else:
@@ -261,7 +280,7 @@ class Queue(Timed):
 
     def used(self) -> None:
         """Somebody declared the queue again: its idle time starts anew."""
-        self._used_ms = self.broker.clock.now_ms
+        self._expiry.used()
 
     def remove(self) -> int:
         """The queue is deleted: consumers are told, messages are gone, confirms that wait are paid.
@@ -277,44 +296,17 @@ class Queue(Timed):
             consumer.parked = True
             consumer.subscriber.cancelled(consumer)
         self.unacked = 0
-        self.broker.timers.cancel(self._expiry)
-        self.broker.timers.cancel(self._idle)
+        self.stop()
         self.on_durable(int(self._position))
         if self.durable:
             self.broker.log.drop(self.queue_id)
         return count
 
-    # -- time
-
-    def on_timer(self, token: int) -> None:
-        """A message at the head may have expired, or the queue may have been idle for too long."""
-        if self.deleted:
-            return
-        if token == EXPIRY:
-            self._expiry_ms = 0
-            self._expire_head()
-            return
-        now_ms = self.broker.clock.now_ms
-        if now_ms < self._idle_ms or not self._idle_ms:
-            return
-        self._idle_ms = 0
-        expires_ms = self.settings.expires_ms
-        if 0 <= expires_ms <= now_ms - self._used_ms and not self.consumers.all:
-            self.vhost.remove_queue(self)
-        else:
-            self._watch_idle()
+    def stop(self) -> None:
+        """The queue has ended: no timer holds on to it."""
+        self._expiry.stop()
 
     # -- inside
-
-    def _watch_idle(self) -> None:
-        """Come back when the queue may have been idle for too long; unsubscribe() does this again."""
-        if self.settings.expires_ms < 0 or self.consumers.all:
-            return
-        due: i64 = self._used_ms + self.settings.expires_ms
-        if not self._idle_ms or due < self._idle_ms:
-            self._idle_ms = due
-            self.broker.timers.cancel(self._idle)
-            self._idle = self.broker.timers.call_at(int(due), self, IDLE)
 
     def _release(self, stored: Stored) -> None:
         """An unacknowledged message leaves its holder, who may have room for another now."""
@@ -327,23 +319,9 @@ class Queue(Timed):
             if consumer.parked:
                 self.wake(consumer)
 
-    def _is_over(self, more: i64, more_bytes: i64) -> bool:
-        """Whether the ready messages, and so many more, exceed a limit."""
-        settings = self.settings
-        if settings.max_length >= 0 and len(self.ready) + more > settings.max_length:
-            return True
-        return settings.max_length_bytes >= 0 and self.ready.size + more_bytes > settings.max_length_bytes
-
     def _drop_excess(self) -> None:
-        """Drop from the head what a limit does not allow, once consumers have had their chance."""
-        if self._is_limited and not self.settings.rejects and self._is_over(0, 0):
-            self.pump()
-            while self._is_over(0, 0):
-                self._gone(self.ready.pop())
-
-    def _gone(self, stored: Stored) -> None:
-        if stored.logged:
-            self.broker.log.remove(self.queue_id, int(stored.position))
+        if self._is_limited and not self.settings.rejects:
+            limits.drop_excess(self)
 
     def _read_properties(self, stored: Stored) -> None:
         ttl_ms: i64 = self.settings.message_ttl_ms
@@ -355,19 +333,3 @@ class Queue(Timed):
             stored.deadline_ms = max(self.broker.clock.now_ms + ttl_ms, 1)
         if self.settings.max_priority >= 0:
             stored.level = min(properties.priority or 0, max(self.settings.max_priority, 1))
-
-    def _expire_head(self) -> None:
-        """Drop expired messages from the head, and only there; come back when the next one is due."""
-        ready = self.ready
-        while len(ready):
-            stored = ready.first()
-            if not stored.deadline_ms:
-                return
-            due = stored.deadline_ms
-            if due > self.broker.clock.now_ms:
-                if not self._expiry_ms or due < self._expiry_ms:
-                    self._expiry_ms = due
-                    self.broker.timers.cancel(self._expiry)
-                    self._expiry = self.broker.timers.call_at(int(due), self, EXPIRY)
-                return
-            self._gone(ready.pop())

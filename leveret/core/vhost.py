@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from leveret.core import definitions, errors, governing, hints
 from leveret.core.access import MAX_QUEUES, reached
 from leveret.core.arguments import QUORUM, check_arguments, check_properties, queue_type
+from leveret.core.deduplication import Deduplication, new_queue
 from leveret.core.equivalence import check_same_exchange, check_same_queue
 from leveret.core.exchange import Binding, Exchange
 from leveret.core.hints import Origin
@@ -97,13 +98,18 @@ class VirtualHost:
         if alternate is not None and alternate.kind != LONGSTR:
             raise errors.invalid_type(alternate.type_name, "alternate-exchange", what)
         exchange = Exchange(self, name, kind, durable, auto_delete, internal, arguments, origin)
-        self.exchanges[name] = exchange
-        governing.govern_exchange(self, exchange)
-        self.generation += 1
+        self._add_exchange(exchange)
         if durable:
             key, value = definitions.exchange_key(exchange), definitions.exchange_value(exchange)
             self.broker.remember(definitions.EXCHANGE, key, value)
         return exchange
+
+    def _add_exchange(self, exchange: Exchange) -> None:
+        self.exchanges[exchange.name] = exchange
+        governing.govern_exchange(self, exchange)
+        self.generation += 1
+        for gate in exchange.gates:
+            gate.open()
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
         """Delete the exchange with its bindings; one that does not exist is fine.
@@ -134,6 +140,9 @@ class VirtualHost:
                 self._detach(binding)
                 if binding.source.auto_delete and not binding.source.bindings:
                     pending.append(binding.source)
+            for gate in exchange.gates:
+                gate.close()
+            exchange.gates = []  # they know their exchange
             if exchange.durable:
                 self.broker.forget(definitions.EXCHANGE, definitions.exchange_key(exchange))
 
@@ -204,7 +213,7 @@ class VirtualHost:
         check_properties(queue_type(arguments), durable, owner != 0, auto_delete, what)
         if reached(self.limits, MAX_QUEUES, len(self.queues)):
             raise errors.vhost_queue_limit(name, self.name, self.limits[MAX_QUEUES])
-        queue = Queue(self, name, self.broker.new_id(), durable, owner, auto_delete, arguments, origin)
+        queue = new_queue(self, name, self.broker.new_id(), durable, owner, auto_delete, arguments, origin)
         self._add_queue(queue)
         if durable:
             self.broker.remember(definitions.QUEUE, definitions.queue_key(queue), definitions.queue_value(queue))
@@ -265,18 +274,21 @@ class VirtualHost:
         """The channel waits for no more replies."""
         del self.replies[queue.name]
         queue.consumer = None
+        queue.stop()
         self.generation += 1
 
     # -- bindings
 
     def bind(self, binding: Binding) -> None:
         """Add a binding; one that exists is fine. Raises: AmqpError 406 when its exchange cannot have it."""
-        binding.source.router.check(binding.key, binding.arguments)
+        binding.source.router.check(binding)
         if binding in binding.source.bindings:
             return
         self._attach(binding)
         if binding.durable:
             self.broker.remember(definitions.BINDING, definitions.binding_key(binding), b"")
+        for gate in binding.source.gates:
+            gate.bound(binding)
 
     def unbind(self, binding: Binding) -> None:
         """Remove a binding; one that does not exist is fine. An auto-delete exchange goes with its last one."""
@@ -345,27 +357,30 @@ class VirtualHost:
             name = names[0]
             arguments = value["arguments"].value
             assert isinstance(arguments, dict)
-            self.exchanges[name] = Exchange(
-                self,
-                name,
-                value["type"].text,
-                True,
-                value["auto_delete"].value is True,
-                value["internal"].value is True,
-                arguments,
-                definitions.read_origin(value),
+            auto_delete = value["auto_delete"].value is True
+            internal = value["internal"].value is True
+            log_id = value["id"].integer if "id" in value else 0
+            origin = definitions.read_origin(value)
+            self._add_exchange(
+                Exchange(self, name, value["type"].text, True, auto_delete, internal, arguments, origin, log_id)
             )
-            governing.govern_exchange(self, self.exchanges[name])
         elif kind == definitions.QUEUE:
             arguments = value["arguments"].value
             assert isinstance(arguments, dict)
             auto_delete = value["auto_delete"].value is True
             origin = definitions.read_origin(value)
-            self._add_queue(Queue(self, names[0], value["id"].integer, True, 0, auto_delete, arguments, origin))
+            self._add_queue(new_queue(self, names[0], value["id"].integer, True, 0, auto_delete, arguments, origin))
         elif kind == definitions.BINDING:
             source, target_kind, target, key, arguments_hex = names
             queue = self.queues.get(target) if target_kind == "queue" else None
-            exchange = self.exchanges.get(target) if target_kind == "exchange" else None
-            if source in self.exchanges and (queue is not None or exchange is not None):
+            destination = self.exchanges.get(target) if target_kind == "exchange" else None
+            if source in self.exchanges and (queue is not None or destination is not None):
                 arguments = definitions.read_table(bytes.fromhex(arguments_hex))
-                self._attach(Binding(self.exchanges[source], queue, exchange, key, arguments))
+                self._attach(Binding(self.exchanges[source], queue, destination, key, arguments))
+
+    def restore_window(self, exchange: str, first: int, value: bytes) -> None:
+        """Fill the deduplication window of an exchange with what the DefinitionLog kept."""
+        found = self.exchanges.get(exchange)
+        for gate in found.gates if found is not None else []:
+            if isinstance(gate, Deduplication):
+                gate.window.restore(first, value)

@@ -46,6 +46,9 @@ def serve(
     loopback_users: Annotated[
         str | None, typer.Option(help="Users who may only log in from this machine, with commas. [guest]")
     ] = None,
+    consumer_timeout_ms: Annotated[
+        str | None, typer.Option(help="Time for an acknowledgement, 0 for any time. [1800000]")
+    ] = None,
 ) -> None:
     """Run a broker until SIGTERM or Ctrl-C.
 
@@ -58,6 +61,7 @@ def serve(
         "memory": memory,
         "log-level": log_level,
         "loopback-users": loopback_users,
+        "consumer-timeout-ms": consumer_timeout_ms,
     }
     from leveret.node.run import run
 

@@ -25,6 +25,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     """All settings of `leveret serve`.
 
     data_dir: where durable things rest. memory: keep everything in memory instead.
+    consumer_timeout_ms: how long a consumer may keep a delivery without an ack; 0 for ever.
     loopback_users: names that may only log in from this machine.
     """
 
@@ -33,6 +34,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     data_dir: str = "leveret-data"
     memory: bool = False
     log_level: LogLevel = "warning"
+    consumer_timeout_ms: int = 1_800_000
     loopback_users: tuple[str, ...] = ("guest",)
 
 
@@ -95,6 +97,8 @@ def _convert(values: dict[str, object], where: str) -> Config:
         raise ConfigError(f"bad setting in {where}: {error}") from None
     if not 0 <= config.port <= 65535:
         raise ConfigError(f"bad setting in {where}: port {config.port} is not between 0 and 65535")
+    if config.consumer_timeout_ms < 0:
+        raise ConfigError(f"bad setting in {where}: consumer-timeout-ms is negative; 0 means no limit")
     return config
 
 

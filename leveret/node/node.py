@@ -55,6 +55,7 @@ class Node:
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
         seed = int.from_bytes(os.urandom(8), "big")
         self.broker = core.Broker(self._log, self._log, clock, seed, f"leveret@{socket.gethostname()}")
+        self.broker.consumer_timeout_ms = config.consumer_timeout_ms
         self._log.listener = self.broker
         self._driver = Driver(self.broker, self._loop)
         self._server: asyncio.Server | None = None
@@ -65,6 +66,7 @@ class Node:
         self.broker.recover()
         if self.broker.is_new:  # everybody knows this password, so a cheap hash will do
             self.broker.make_defaults(DEFAULT_USER, salted(DEFAULT_USER))
+        self._driver.turn()  # what expired meanwhile
         config = self._config
         authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
         try:

@@ -7,6 +7,7 @@ turn has been read, so that what belongs together leaves together.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from leveret.session.connection import Connection
 
 if TYPE_CHECKING:
     from leveret.server.transport import AmqpProtocol
+
+log = logging.getLogger("leveret.broker")
 
 SHUTDOWN_S = 2.0  # how long clients may take to answer connection.close
 
@@ -59,7 +62,10 @@ class Driver:
                 protocol.flush()
         broker.settle()
         broker.log.flush()
-        if broker.awake:
+        explanations, broker.explanations = broker.explanations, []
+        for text in explanations:
+            log.warning("%s", text)
+        if broker.awake or len(broker.worklist):
             self.turn()
         self._set_timer(broker.timers.next_ms())
 

@@ -180,6 +180,10 @@ class Connection(Sink, Client):
             self.method_id = 0
             failing.close(self, AmqpError(INTERNAL_ERROR, ""))
 
+    def fail_channel(self, channel: Channel, error: AmqpError) -> None:
+        """Close a channel for a soft error that no method of it has caused."""
+        failing.close_channel(self, channel, error, 0)
+
     # -- bytes out
 
     def wake(self) -> None:

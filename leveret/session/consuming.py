@@ -18,7 +18,8 @@ from leveret.core.message import Stored
 from leveret.core.ports import Subscriber
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
-from leveret.session.transaction import ACK, DISCARD, REQUEUE, settle
+from leveret.session.ack_timeout import AckTimeout
+from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN, settle
 from leveret.session.unacked import Unacked
 from leveret.wire.constants import NOT_ALLOWED, NOT_IMPLEMENTED, PRECONDITION_FAILED
 from leveret.wire.fields import Table
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 class Consuming(Subscriber):
     """The consuming half of a channel. shared: the window of basic.qos with global."""
 
-    __slots__ = ("_prefetch", "_replies", "_tag", "channel", "connection", "consumers", "shared", "unacked")
+    __slots__ = ("_prefetch", "_replies", "_tag", "_timeout", "channel", "connection", "consumers", "shared", "unacked")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -56,6 +57,7 @@ class Consuming(Subscriber):
         self._prefetch = 0
         self._tag: i64 = 0
         self._replies: ReplyQueue | None = None
+        self._timeout = AckTimeout(channel)
 
     # -- Subscriber: what queues call
 
@@ -67,6 +69,7 @@ class Consuming(Subscriber):
         connection = self.connection
         connection.writer.delivery(consumer.head, tag, stored.redelivered, message.address.encoded, message.content)
         if not consumer.no_ack:
+            stored.sent_ms = connection.broker.clock.now_ms
             self.unacked.add(tag, stored)
         connection.wake()
 
@@ -119,6 +122,8 @@ class Consuming(Subscriber):
         consumer = self._add(queue, tag, method.no_ack, exclusive, level, method.arguments)
         if not method.nowait:
             self.channel.send(BasicConsumeOk(tag))
+        if not method.no_ack:
+            self._timeout.watch(queue)
         queue.subscribe(consumer)
 
     def _add(self, queue: Queue, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table) -> Consumer:
@@ -167,6 +172,8 @@ class Consuming(Subscriber):
         if method.no_ack:
             queue.settle(stored)
         else:
+            stored.sent_ms = connection.broker.clock.now_ms
+            self._timeout.watch(queue)
             self.unacked.add(self._tag, stored)
 
     def ack(self, tag: int, multiple: bool) -> None:
@@ -184,28 +191,29 @@ class Consuming(Subscriber):
         self._settle(method.delivery_tag, method.multiple, REQUEUE if method.requeue else DISCARD)
 
     def reject(self, method: BasicReject) -> None:
-        """One delivery is refused. Raises: AmqpError 406."""
-        self._settle(method.delivery_tag, False, REQUEUE if method.requeue else DISCARD)
+        """One delivery is refused; unlike nack, this counts for the delivery limit. Raises: AmqpError 406."""
+        self._settle(method.delivery_tag, False, RETURN if method.requeue else DISCARD)
 
     def recover(self, requeue: bool, answer: bool) -> None:
         """Requeue everything outstanding. Raises: AmqpError 540 without requeue."""
         if not requeue:
             raise AmqpError(NOT_IMPLEMENTED, "requeue=false")
         for _, stored in self.unacked.take_all():
-            stored.queue.requeue(stored)
+            stored.queue.requeue(stored, False)
         self._wake_all()
         if answer:
             self.channel.send(BasicRecoverOk())
 
     def shut(self) -> None:
         """The channel ends: consumers stop, and what they held goes back to its queues."""
+        self._timeout.stop()
         consumers = list(self.consumers.values())
         self.consumers = {}
         outstanding = self.unacked.take_all()
         for consumer in consumers:
             consumer.active = False  # none of them takes what is put back now
         for _, stored in outstanding:
-            stored.queue.requeue(stored)
+            stored.queue.requeue(stored, True)
         for consumer in consumers:
             self._end(consumer)
 

@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors import AmqpError
-from leveret.session.channel import BASIC_PUBLISH
+from leveret.session.channel import BASIC_PUBLISH, Channel
 from leveret.session.handshake import OPEN
 from leveret.wire.constants import NOT_ALLOWED
 from leveret.wire.methods import ConnectionClose
@@ -32,10 +32,15 @@ def answer(connection: Connection, error: AmqpError, number: int) -> None:
     if channel is not None and not connection.deaf and channel.publishing.was_content:
         connection.method_id = BASIC_PUBLISH
     if error.is_soft and channel is not None:
-        log.warning("connection %s, channel %d: %s", connection.name, number, error.log_text)
-        channel.fail(error, int(connection.method_id))
+        close_channel(connection, channel, error, int(connection.method_id))
     else:
         close(connection, error)
+
+
+def close_channel(connection: Connection, channel: Channel, error: AmqpError, method_id: int) -> None:
+    """Close a channel for a soft error. method_id: of the method that failed, 0 for none."""
+    log.warning("connection %s, channel %d: %s", connection.name, channel.number, error.log_text)
+    channel.fail(error, method_id)
 
 
 def close(connection: Connection, error: AmqpError) -> None:

@@ -16,7 +16,7 @@ from leveret.core import access, errors
 from leveret.core.checks import expiration_error
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import TOPIC, Route, Routing
-from leveret.core.message import Address, Message
+from leveret.core.message import Address, Message, address
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_TO
@@ -205,11 +205,8 @@ class Publishing(ConfirmListener):
             raise AmqpError(FRAME_ERROR, f"cannot decode {octets(frames.properties(content))}") from None
         queues = route.queues
         message = Message(route.address, content, persistent)
-        if frames.property_flags(content) & INSPECTED:
+        if route.varies or frames.property_flags(content) & INSPECTED:
             message, queues = self._inspect(route, message)
-        elif route.reads_headers:
-            self._check_topics(route, [route.address.routing_key])
-            queues = route.exchange.route([route.address.routing_key], {}).queues
         connection.published += 1
         if self.transaction is not None:
             self.transaction.publish(message, queues, route.mandatory)
@@ -255,11 +252,11 @@ class Publishing(ConfirmListener):
         exchange = vhost.exchange(name)
         if exchange.internal:
             raise errors.internal_exchange(name, vhost.name)
-        routing: Routing = exchange.route([key], {})
+        routing: Routing = exchange.route([key])
         address = Address(name, key, arguments[2:-1])
         route = Route(exchange, address, routing, vhost.generation, bits & 1 != 0)
         if exchange.kind == TOPIC and not connection.user.may_topic(access.WRITE, name, key, vhost.name):
-            route.reads_headers = True  # refused when its properties are known to be right
+            route.varies = True  # refused when its properties are known to be right
         if connection.routes_generation != vhost.generation or len(connection.routes) >= MAX_ROUTES:
             connection.routes.clear()
             connection.routes_generation = vhost.generation
@@ -281,7 +278,7 @@ class Publishing(ConfirmListener):
         names_keys = flags & frames.HEADERS_FLAG and (b"\x02CC" in raw or b"\x03BCC" in raw)
         wants_reply = flags & frames.REPLY_TO_FLAG and REPLY_TO.encode() in raw
         others = flags & (frames.EXPIRATION_FLAG | frames.USER_ID_FLAG)
-        if not (names_keys or wants_reply or others or route.reads_headers):
+        if not (names_keys or wants_reply or others or route.varies):
             return message, route.queues
         try:
             properties = message.properties()
@@ -296,8 +293,11 @@ class Publishing(ConfirmListener):
             reason = expiration_error(properties.expiration)
             if reason:
                 raise AmqpError(PRECONDITION_FAILED, f"invalid expiration '{properties.expiration}': {reason}")
-        keys = [route.address.routing_key, *_more_keys(headers, "CC"), *_more_keys(headers, "BCC")]
-        self._check_topics(route, keys)
+        where = route.address
+        copies, hidden = _more_keys(headers, "CC"), _more_keys(headers, "BCC")
+        if copies or hidden:
+            where = address(where.exchange, where.routing_key, tuple(copies), tuple(hidden))
+        self._check_topics(route, where.keys)
         user = self.connection.user
         if properties.user_id is not None and properties.user_id != user.name and "impersonator" not in user.tags:
             text = f"user_id property set to '{properties.user_id}' but authenticated user was '{user.name}'"
@@ -307,9 +307,10 @@ class Publishing(ConfirmListener):
             changed = True
         if changed:
             content = frames.make_content(properties.encode(), message.body())
-            message = Message(route.address, content, message.persistent)
-        if route.reads_headers or len(keys) > 1:
-            return message, route.exchange.route(keys, headers).queues
+        if changed or where is not route.address:
+            message = Message(where, content, message.persistent)
+        if route.varies or where is not route.address:
+            return message, route.exchange.route(where.keys, properties, message).queues
         return message, route.queues
 
     # -- confirms

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from leveret.core import access, errors
 from leveret.core.arguments import check_server_named
-from leveret.core.exchange import ROUTERS, TOPIC, Binding, Exchange
+from leveret.core.exchange import TOPIC, TYPES, Binding, Exchange
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, REPLY_TO
 from leveret.wire.constants import ACCESS_REFUSED, NOT_FOUND
@@ -56,7 +56,7 @@ def declare_exchange(channel: Channel, method: ExchangeDeclare) -> None:
         user.check_any("exchange", name, vhost.name)
         vhost.exchange(name)
     else:
-        if method.exchange_type not in ROUTERS:
+        if method.exchange_type not in TYPES:
             raise errors.unknown_exchange_type(method.exchange_type)
         if not name:
             raise errors.default_exchange()

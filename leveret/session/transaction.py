@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 ACK: Final = 0
 REQUEUE: Final = 1
-DISCARD: Final = 2
+RETURN: Final = 2  # requeue, which counts for the delivery limit
+DISCARD: Final = 3
 
 
 def settle(stored: Stored, how: int) -> None:
-    """Ack, requeue or discard one delivery."""
+    """Ack, requeue, return or discard one delivery."""
     if how == ACK:
         stored.queue.settle(stored)
-    elif how == REQUEUE:
-        stored.queue.requeue(stored)
+    elif how == REQUEUE or how == RETURN:
+        stored.queue.requeue(stored, how == RETURN)
     else:
         stored.queue.discard(stored)
 

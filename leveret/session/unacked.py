@@ -23,6 +23,12 @@ class Unacked:
         """A delivery that wants an ack."""
         self._by_tag[int(tag)] = stored
 
+    def oldest(self) -> Stored | None:
+        """The one that was sent first."""
+        for stored in self._by_tag.values():
+            return stored
+        return None
+
     def take(self, tag: int) -> Stored:
         """Take one. Raises: AmqpError 406 when the tag is not outstanding."""
         stored = self._by_tag.pop(tag, None)

@@ -113,12 +113,13 @@ class Database:
                 continue
             lost = gone.get(chunk, set())
             for entry in entries:
-                entry.places = [place for place in entry.places if place not in lost]
+                if lost:
+                    entry.places = [place for place in entry.places if place[:2] not in lost]
             self._index(chunk, entries)
             for entry in entries:
-                for queue_id, position in entry.places:
+                for queue_id, position, deadline_ms in entry.places:
                     again = not self.was_clean or position <= delivered.get(queue_id, 0)
-                    found.append(Recovered(queue_id, position, entry.message, again))
+                    found.append(Recovered(queue_id, position, entry.message, again, deadline_ms))
         self._lower_marks(delivered)
         return found, damage
 
@@ -220,7 +221,7 @@ class Database:
             ).fetchall()
             already = {row[0] for row in known}
             for entry in unpack(data):
-                for owner, position in entry.places:
+                for owner, position, _ in entry.places:
                     if owner == queue_id and position not in already:
                         rows.append((chunk, queue_id, position))
                         counts[chunk] = counts.get(chunk, 0) + 1
@@ -255,7 +256,7 @@ class Database:
         highest: dict[int, int] = {}
         for entry in entries:
             live += len(entry.places)
-            for queue_id, position in entry.places:
+            for queue_id, position, _ in entry.places:
                 lowest.setdefault(queue_id, position)
                 highest[queue_id] = position
         self._live[chunk] = live

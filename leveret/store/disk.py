@@ -37,9 +37,9 @@ class DiskLog(MessageLog, DefinitionLog):
         self._is_writing = False
         self._has_failed = False
 
-    def append(self, queue_id: int, position: int, message: Message) -> None:
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
         """Remember a message."""
-        self._group.append(queue_id, position, message)
+        self._group.append(queue_id, position, message, deadline_ms)
 
     def remove(self, queue_id: int, position: int) -> None:
         """Forget a message."""
@@ -100,11 +100,14 @@ class DiskLog(MessageLog, DefinitionLog):
         if self._committer is not None:
             self._committer.close()
             self._tell()
-        if self._group.has_work() or self._group.delivered:
+        while self._group.has_work() or self._group.delivered:
+            group, self._group = self._group, Group()
             try:
-                self._database.write(self._group)
+                self._database.write(group)
             except sqlite3.Error as error:
                 log.error("cannot write to the data directory: %s; the last changes are lost", error)
+                break
+            self._succeeded(group)  # dead letters whose copies are safe now are removed from their sources
         self._database.close()
 
     def _tell(self) -> None:
@@ -136,7 +139,7 @@ class DiskLog(MessageLog, DefinitionLog):
         self._group.carry_over(group)
         refused: dict[int, list[int]] = {}
         for entry in group.entries:
-            for queue_id, position in entry.places:
+            for queue_id, position, _ in entry.places:
                 refused.setdefault(queue_id, []).append(position)
         if self.listener is not None:
             for queue_id, positions in refused.items():

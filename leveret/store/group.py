@@ -27,13 +27,13 @@ class Group:
         """Whether somebody waits for this to be durable. What consumers were given alone is no reason to write."""
         return bool(self.highest or self.removed or self.dropped or self.definitions)
 
-    def append(self, queue_id: int, position: int, message: Message) -> None:
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
         """A message for a queue. One that goes to several queues in a row is kept once."""
         entry = self.entries[-1] if self.entries else None
         if entry is None or entry.message is not message or len(entry.places) == 0xFFFF:
             entry = Entry(message, [])
             self.entries.append(entry)
-        entry.places.append((queue_id, position))
+        entry.places.append((queue_id, position, deadline_ms))
         self.highest[queue_id] = position
         places = self._places.get(queue_id)
         if places is None:
@@ -47,14 +47,14 @@ class Group:
         if entry is None:
             self.removed.append((queue_id, position))
         else:
-            entry.places.remove((queue_id, position))
+            entry.remove(queue_id, position)
 
     def drop(self, queue_id: int) -> None:
         """A queue that is deleted."""
         places = self._places.pop(queue_id, None)
         if places is not None:
             for position, entry in places.items():
-                entry.places.remove((queue_id, position))
+                entry.remove(queue_id, position)
         self.highest.pop(queue_id, None)
         self.delivered.pop(queue_id, None)
         self.dropped.append(queue_id)

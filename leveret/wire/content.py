@@ -114,6 +114,14 @@ def body_frame(payload: bytes) -> bytes:
     return out.getvalue()
 
 
+def replace_properties(content: bytes, property_bytes: bytes) -> bytes:
+    """The same body frames under other properties."""
+    out = BytesWriter()
+    _write_header(out, property_bytes, body_size(content), 0)
+    out.write(content[body_start(content) :])
+    return out.getvalue()
+
+
 def write_content(out: BytesWriter, content: bytes, channel: i64, frame_max: i64) -> None:
     """Write a content for a receiver: its channel number in every frame, no frame above its frame_max."""
     size: i64 = len(content)
@@ -143,11 +151,7 @@ def _largest_frame(content: bytes) -> i64:
 
 
 def _write_frames(out: BytesWriter, property_bytes: bytes, body: bytes, channel: i64, frame_max: i64) -> None:
-    _write_head(out, FRAME_HEADER, channel, 12 + len(property_bytes))
-    write_i32_be(out, CLASS_BASIC << 16)
-    write_i64_be(out, len(body))
-    out.write(property_bytes)
-    out.append(FRAME_END)
+    _write_header(out, property_bytes, len(body), channel)
     left: i64 = len(body)
     pos: i64 = 0
     while left:
@@ -159,6 +163,14 @@ def _write_frames(out: BytesWriter, property_bytes: bytes, body: bytes, channel:
         out.append(FRAME_END)
         pos += size
         left -= size
+
+
+def _write_header(out: BytesWriter, property_bytes: bytes, size: i64, channel: i64) -> None:
+    _write_head(out, FRAME_HEADER, channel, 12 + len(property_bytes))
+    write_i32_be(out, CLASS_BASIC << 16)
+    write_i64_be(out, size)
+    out.write(property_bytes)
+    out.append(FRAME_END)
 
 
 def _write_head(out: BytesWriter, kind: int, channel: i64, size: i64) -> None:

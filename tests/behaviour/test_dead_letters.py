@@ -9,11 +9,10 @@ import pytest
 
 from .codec import Typed
 from .conftest import Names
+from .marks import differs_from_rabbitmq
 from .methods import QueueDelete, QueuePurge
 from .methods_basic import BasicAck, BasicGetOk, BasicNack, BasicReject
 from .peer import Channel
-
-pytestmark = pytest.mark.skip(reason="Leveret has no dead letters yet")
 
 
 @pytest.fixture
@@ -312,3 +311,146 @@ def test_order_of_the_letters(channel: Channel, source: str, dead: str) -> None:
     channel.send(BasicNack(multiple=True))
     channel.expect_ready(dead, 20)
     assert channel.bodies(dead) == [b"%d" % i for i in range(20)]
+
+
+def test_deaths_that_a_client_tells_do_not_count(channel: Channel, source: str, dead: str) -> None:
+    told = {"count": 5, "reason": "rejected", "queue": source, "exchange": "", "routing-keys": ["told"]}
+    channel.publish(source, b"x", headers={"x-death": [told], "x-first-death-queue": "told", "x-last-death-queue": "t"})
+    headers = reject(channel, source).properties.headers or {}
+    assert (headers["x-death"], headers["x-first-death-queue"]) == ([told], "told")
+    letter = dead_letter(channel, dead)
+    (death,) = deaths(letter)
+    assert (death["count"], death["routing-keys"]) == (1, [source])
+    headers = letter.properties.headers or {}
+    assert (headers["x-first-death-queue"], headers["x-last-death-queue"]) == (source, source)
+
+
+def test_a_cycle_that_a_client_tells_is_none(channel: Channel, names: Names, dead: str) -> None:
+    queue = channel.queue(names.plain(), x_message_ttl=20, x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
+    told = {"count": 1, "reason": "expired", "queue": dead, "exchange": "", "routing-keys": [dead]}
+    channel.publish(queue, b"x", headers={"x-death": [told]})
+    assert [death["queue"] for death in deaths(dead_letter(channel, dead))] == [queue]
+
+
+def test_headers_are_sorted(channel: Channel, source: str, dead: str) -> None:
+    channel.publish(source, b"x", headers={"y": 1, "B": 2, "a": 3})
+    reject(channel, source)
+    names = list(dead_letter(channel, dead).properties.typed_headers)
+    assert names == sorted(names)
+    assert {"B", "a", "x-death", "y"} < set(names)
+
+
+def test_a_key_of_the_queue_replaces_all_others(channel: Channel, names: Names, dead: str) -> None:
+    exchange = channel.exchange(names.exchange(), "direct")
+    for key in ("cc", "bcc"):
+        channel.bind(dead, exchange, key)
+    end = channel.queue()
+    channel.bind(end, exchange, "end")
+    queue = channel.queue(names.plain(), x_dead_letter_exchange=exchange, x_dead_letter_routing_key="end")
+    channel.publish(queue, b"x", headers={"CC": ["cc"], "BCC": ["bcc"]})
+    reject(channel, queue)
+    letter = dead_letter(channel, end)
+    assert (letter.routing_key, (letter.properties.headers or {}).get("CC")) == ("end", ["cc"])
+    assert deaths(letter)[0]["routing-keys"] == [queue, "cc"]
+    assert channel.ready(dead) == 0
+
+
+@pytest.mark.parametrize("key", [None, "middle"])
+def test_keys_on_the_second_way(channel: Channel, names: Names, dead: str, key: str | None) -> None:
+    exchanges = [channel.exchange(names.exchange(), "fanout") for _ in range(2)]
+    keys: dict[str, Any] = {} if key is None else {"x_dead_letter_routing_key": key}
+    first = channel.queue(names.plain(), x_dead_letter_exchange=exchanges[0], **keys)
+    second = channel.queue(names.plain(), x_dead_letter_exchange=exchanges[1])
+    channel.bind(second, exchanges[0])
+    channel.bind(dead, exchanges[1])
+    channel.publish(first, b"x", headers={"CC": ["cc"], "BCC": ["bcc"]})
+    for queue in (first, second):
+        reject(channel, queue)
+    letter = dead_letter(channel, dead)
+    assert (letter.exchange, letter.routing_key) == (exchanges[1], key or first)
+    assert [(death["exchange"], death["routing-keys"]) for death in deaths(letter)] == [
+        (exchanges[0], [key] if key else [first, "cc"]),
+        ("", [first, "cc"]),
+    ]
+
+
+def test_a_cycle_ends_for_one_queue_only(channel: Channel, names: Names, dead: str) -> None:
+    exchange = channel.exchange(names.exchange(), "fanout")
+    queue = channel.queue(names.plain(), x_message_ttl=20, x_dead_letter_exchange=exchange)
+    for end in (queue, dead):
+        channel.bind(end, exchange)
+    channel.publish(queue, b"x")
+    channel.expect_ready(dead, 1)
+    channel.expect_silence()
+    assert (channel.ready(queue), channel.ready(dead)) == (0, 1)
+
+
+def test_everything_else_stays(channel: Channel, source: str, dead: str) -> None:
+    properties: dict[str, Any] = {
+        "content_type": "text/plain",
+        "content_encoding": "utf-8",
+        "delivery_mode": 2,
+        "priority": 7,
+        "correlation_id": "c",
+        "reply_to": "r",
+        "message_id": "m",
+        "timestamp": 1_700_000_000,
+        "type": "t",
+        "user_id": "guest",
+        "app_id": "a",
+        "cluster_id": "i",
+    }
+    channel.publish(source, b"x" * 300_000, **properties)
+    reject(channel, source)
+    letter = dead_letter(channel, dead)
+    assert {name: getattr(letter.properties, name) for name in properties} == properties
+    assert letter.body == b"x" * 300_000
+
+
+def test_a_full_queue_with_letters_takes_those_of_others(channel: Channel, names: Names, dead: str) -> None:
+    full = channel.queue(names.plain(), x_max_length=1, x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
+    source = channel.queue(names.plain(), x_dead_letter_exchange="", x_dead_letter_routing_key=full)
+    channel.publish(full, b"old")
+    channel.expect_ready(full, 1)
+    channel.publish(source, b"new")
+    reject(channel, source)
+    letter = dead_letter(channel, dead)
+    assert (letter.body, deaths(letter)[0]["reason"]) == (b"old", "maxlen")
+    assert channel.bodies(full) == [b"new"]
+
+
+def test_an_expired_letter_is_not_redelivered(channel: Channel, names: Names, dead: str) -> None:
+    queue = channel.queue(names.plain(), x_message_ttl=20, x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
+    channel.publish(queue, b"x")
+    assert not dead_letter(channel, dead).redelivered
+
+
+@differs_from_rabbitmq("RabbitMQ 4.3 flags a letter that was delivered before, unless a consumer waits for it")
+def test_a_rejected_letter_is_not_redelivered(channel: Channel, source: str, dead: str) -> None:
+    channel.publish(source, b"x")
+    reject(channel, source)
+    assert not dead_letter(channel, dead).redelivered
+
+
+def test_letters_have_priorities(channel: Channel, names: Names) -> None:
+    dead = channel.queue(names.plain(), x_max_priority=5)
+    source = channel.queue(names.plain(), x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
+    for priority in (1, 3, 2):
+        channel.publish(source, b"%d" % priority, priority=priority)
+        reject(channel, source)
+    channel.expect_ready(dead, 3)
+    assert channel.bodies(dead) == [b"3", b"2", b"1"]
+
+
+def test_requeued_too_much_dies_at_the_head(channel: Channel, names: Names, dead: str) -> None:
+    queue = channel.queue(names.plain(), x_max_length=2, x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
+    channel.publish(queue, b"1", b"2")
+    channel.expect_ready(queue, 2)
+    for _ in range(2):
+        channel.get(queue)
+    channel.publish(queue, b"3", b"4")
+    channel.expect_ready(queue, 2)
+    channel.send(BasicNack(multiple=True, requeue=True))
+    channel.expect_ready(dead, 2)
+    assert sorted(channel.bodies(dead)) == [b"1", b"2"]
+    assert channel.bodies(queue) == [b"3", b"4"]

@@ -170,6 +170,8 @@ def test_a_cancelled_timer_is_not_called_and_holds_nothing() -> None:
 
 def test_one_idle_timer_however_often_consumers_come_and_go() -> None:
     peer = declared({"x-expires": long(1_000_000)})
+    peer.call(BasicConsume("q", "c"), BasicConsumeOk)  # its channel has a timer from now on
+    peer.call(BasicCancel("c"), BasicCancelOk)
     before = len(peer.broker.timers)
     for _ in range(50):
         peer.call(BasicConsume("q", "c"), BasicConsumeOk)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.exchange import Binding, Exchange
+from leveret.core.exchange import NO_PROPERTIES, Binding, Exchange
 from leveret.core.vhost import VirtualHost
 from tests.session.peer import make_broker
 
@@ -53,9 +53,9 @@ def test_against_the_definition(patterns: list[str], data: st.DataObject, keys: 
     for _ in range(2):
         for key in keys:
             expected = [each.destination for each in kept if matches(words(each.key), words(key))]
-            found = [binding.destination for binding in exchange.router.match(key, {})]
+            found = [binding.destination for binding in exchange.router.match(key, NO_PROPERTIES)]
             assert sorted(found) == sorted(expected)
-            assert sorted(queue.name for queue in exchange.route([key], {}).queues) == sorted(expected)
+            assert sorted(queue.name for queue in exchange.route([key]).queues) == sorted(expected)
         if bindings:
             for gone in data.draw(st.lists(st.sampled_from(bindings), unique_by=id)):
                 vhost.unbind(gone)
@@ -81,5 +81,5 @@ def test_examples(pattern: str, key: str, expected: bool) -> None:
     vhost, exchange = topic()
     queue = vhost.make_queue("q", False, 0, False, {})
     vhost.bind(Binding(exchange, queue, None, pattern, {}))
-    assert exchange.route([key], {}).queues == ([queue] if expected else [])
+    assert exchange.route([key]).queues == ([queue] if expected else [])
     assert matches(words(pattern), words(key)) is expected

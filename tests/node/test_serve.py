@@ -47,6 +47,7 @@ def test_port_in_use() -> None:
         (["--port", "many"], ["command line", "port"]),
         (["--port", "70000"], ["command line", "70000"]),
         (["--log-level", "loud"], ["command line", "log-level"]),
+        (["--consumer-timeout-ms", "-1"], ["command line", "consumer-timeout-ms"]),
         (["--config", "/nowhere/leveret.toml"], ["/nowhere/leveret.toml"]),
         (["--data-dir", "/dev/null/data"], ["/dev/null/data", "--data-dir"]),
     ],

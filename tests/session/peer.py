@@ -164,6 +164,8 @@ class Peer:
         while True:
             turn(self.broker)
             if self.connection not in self.broker.awake:
+                if len(self.broker.worklist):
+                    continue
                 return b"".join(parts)
             self.broker.awake.remove(self.connection)
             parts.append(self.connection.data_to_send())

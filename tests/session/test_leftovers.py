@@ -9,13 +9,17 @@ import pytest
 
 from leveret.core.broker import Broker
 from leveret.core.consumers import Consumer
+from leveret.core.dead_letter import DeadLetter
+from leveret.core.expiry import Expiry
 from leveret.core.queue import Queue
+from leveret.core.replies import REPLY_TO
+from leveret.session.ack_timeout import AckTimeout
 from leveret.session.channel import Channel
 from leveret.session.connection import Connection
 from leveret.session.heartbeat import Heartbeat
 from leveret.session.pacing import Pacing
 from leveret.session.publishing import Publishing
-from leveret.wire.fields import long
+from leveret.wire.fields import long, longstr
 from leveret.wire.methods import (
     BasicAck,
     BasicConsume,
@@ -34,7 +38,7 @@ from leveret.wire.methods import (
 )
 from tests.session.peer import Peer, encode, make_broker
 
-KINDS = (Channel, Connection, Consumer, Heartbeat, Pacing, Publishing, Queue)
+KINDS = (AckTimeout, Channel, Connection, Consumer, DeadLetter, Expiry, Heartbeat, Pacing, Publishing, Queue)
 
 
 @pytest.fixture
@@ -64,6 +68,10 @@ def busy(broker: Broker) -> Peer:
     peer.send(ExchangeDeclare("x", "fanout", auto_delete=True))
     peer.send(QueueBind("kept", "x"))
     peer.send(BasicConsume("kept", "c"), channel=2)
+    peer.send(BasicConsume(REPLY_TO, "r", no_ack=True), channel=1)
+    dying = {"x-message-ttl": long(0), "x-dead-letter-exchange": longstr("")}
+    peer.send(QueueDeclare("dying", exclusive=True, arguments=dying))
+    peer.send(BasicPublish("", "dying"), b"hello")
     for number in (1, 3):
         peer.send(BasicPublish("x", "k"), b"hello", channel=number)
     peer.send(BasicPublish("", "nowhere", mandatory=True), b"hello")

@@ -13,22 +13,34 @@ from leveret.store.chunk import DamagedChunk, Entry, pack, unpack
 from leveret.wire.content import make_content
 
 NAMES = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
-PLACES = st.lists(st.tuples(st.integers(0, (1 << 62) - 1), st.integers(1, (1 << 63) - 1)), max_size=5)
-Row = tuple[str, str, bytes, bool, list[tuple[int, int]]]
-ROWS = st.lists(st.tuples(NAMES, NAMES, st.binary(max_size=80), st.booleans(), PLACES), max_size=8)
+NUMBERS = st.integers(1, (1 << 63) - 1)
+PLACES = st.lists(st.tuples(st.integers(0, (1 << 62) - 1), NUMBERS, st.integers(0, 1 << 50)), max_size=5)
+KEYS = st.lists(st.one_of(NAMES, st.just("long" * 100)), max_size=2).map(tuple)
+Row = tuple[str, str, tuple[str, ...], tuple[str, ...], bytes, bool, bool, list[tuple[int, int, int]]]
+ROWS = st.lists(
+    st.tuples(NAMES, NAMES, KEYS, KEYS, st.binary(max_size=80), st.booleans(), st.booleans(), PLACES), max_size=8
+)
+
+FIRST_FORMAT = bytes.fromhex(
+    "01000000020002000000000000000700000000000000010000000000000008000000000000000500060178036b657900000022020000000000"
+    "0f003c00000000000000000003100002ce030000000000036f6e65ce00000003000171000000160200000000000e003c0000000000000000"
+    "00000000ce7ec07178"
+)
 
 
 def entry(row: Row) -> Entry:
     """A message with its places."""
-    exchange, key, body, persistent, places = row
+    exchange, key, copies, hidden, body, persistent, has_died, places = row
     content = make_content(b"\x10\x00\x02" if persistent else b"\x00\x00", body)
-    return Entry(Message(address(exchange, key), content, persistent), places)
+    return Entry(Message(address(exchange, key, copies, hidden), content, persistent, has_died), places)
 
 
 def row(entry: Entry) -> Row:
     """What is in an entry."""
-    where = entry.message.address
-    return where.exchange, where.routing_key, entry.message.body(), entry.message.persistent, entry.places
+    message = entry.message
+    where = message.address
+    keys = where.exchange, where.routing_key, where.copies, where.hidden
+    return *keys, message.body(), message.persistent, message.has_died, entry.places
 
 
 @given(ROWS)
@@ -50,7 +62,15 @@ def test_damage_is_seen(rows: list[Row], data: st.DataObject) -> None:
         unpack(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
-def test_another_format_is_refused() -> None:
-    data = b"\x02" + pack([])[1:-4]
+def test_the_first_format_is_still_read() -> None:
+    assert [row(each) for each in unpack(FIRST_FORMAT)] == [
+        ("x", "key", (), (), b"one", True, False, [(7, 1, 0), (8, 5, 0)]),
+        ("", "q", (), (), b"", False, False, []),
+    ]
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_another_format_is_refused(number: int) -> None:
+    data = bytes((number,)) + pack([])[1:-4]
     with pytest.raises(DamagedChunk, match="unknown format"):
         unpack(data + zlib.crc32(data).to_bytes(4, "big"))

@@ -84,9 +84,9 @@ def test_a_new_log_is_empty(log: Log) -> None:
 
 
 def test_what_is_appended_becomes_durable(log: Log) -> None:
-    log.log.append(1, 1, message(b"a"))
-    log.log.append(1, 2, message(b"b"))
-    log.log.append(2, 1, message(b"c"))
+    log.log.append(1, 1, message(b"a"), 0)
+    log.log.append(1, 2, message(b"b"), 0)
+    log.log.append(2, 1, message(b"c"), 0)
     assert log.heard.durable == {}
     log.flush()
     assert log.heard.durable == {1: 2, 2: 1}
@@ -94,7 +94,7 @@ def test_what_is_appended_becomes_durable(log: Log) -> None:
 
 
 def test_what_is_removed_before_the_flush_counts_as_durable(log: Log) -> None:
-    log.log.append(1, 1, message(b"a"))
+    log.log.append(1, 1, message(b"a"), 0)
     log.log.remove(1, 1)
     log.flush()
     assert log.heard.durable == {1: 1}
@@ -102,8 +102,8 @@ def test_what_is_removed_before_the_flush_counts_as_durable(log: Log) -> None:
 
 
 def test_nothing_is_told_of_a_dropped_queue(log: Log) -> None:
-    log.log.append(1, 1, message(b"a"))
-    log.log.append(2, 1, message(b"a"))
+    log.log.append(1, 1, message(b"a"), 0)
+    log.log.append(2, 1, message(b"a"), 0)
     log.log.drop(1)
     log.flush()
     assert log.heard.durable == {2: 1}
@@ -133,11 +133,11 @@ def test_messages_survive_in_order(tmp_path: Path) -> None:
     log = Log(tmp_path)
     shared = message(b"shared")
     for position in (1, 2, 3):
-        log.log.append(1, position, message(b"%d" % position))
-    log.log.append(1, 4, shared)
-    log.log.append(2, 1, shared)
+        log.log.append(1, position, message(b"%d" % position), 0)
+    log.log.append(1, 4, shared, 0)
+    log.log.append(2, 1, shared, 0)
     log.flush()
-    log.log.append(1, 5, message(b"5"))
+    log.log.append(1, 5, message(b"5"), 0)
     log.log.remove(1, 2)
     log.flush()
     log.log.close()
@@ -154,7 +154,7 @@ def test_messages_survive_in_order(tmp_path: Path) -> None:
 
 def test_address_and_persistence_survive(tmp_path: Path) -> None:
     log = Log(tmp_path)
-    log.log.append(1, 1, message(b"a"))
+    log.log.append(1, 1, message(b"a"), 0)
     log.log.close()
     log = reopened(tmp_path)
     (found,) = log.log.recover()
@@ -164,10 +164,33 @@ def test_address_and_persistence_survive(tmp_path: Path) -> None:
     log.log.close()
 
 
+def test_deadlines_and_deaths_survive(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    letter = Message(address("x", "key", ("cc",), ("bcc",)), message(b"a").content, True, True)
+    log.log.append(1, 1, letter, 1_700_000_000_000)
+    log.log.append(2, 1, letter, 0)
+    log.log.append(1, 2, message(b"b"), 5)
+    log.log.append(2, 2, message(b"c"), 6)
+    log.log.remove(2, 2)
+    log.flush()
+    log.log.close()
+    log = reopened(tmp_path)
+    found = {(each.queue_id, each.position): each for each in log.log.recover()}
+    assert {place: each.deadline_ms for place, each in found.items()} == {
+        (1, 1): 1_700_000_000_000,
+        (2, 1): 0,
+        (1, 2): 5,
+    }
+    first = found[1, 1].message
+    assert (first.address.copies, first.address.hidden, first.has_died) == (("cc",), ("bcc",), True)
+    assert not found[1, 2].message.has_died
+    log.log.close()
+
+
 def test_after_a_clean_end_only_what_was_delivered_is_redelivered(tmp_path: Path) -> None:
     log = Log(tmp_path)
     for position in (1, 2, 3):
-        log.log.append(1, position, message(b""))
+        log.log.append(1, position, message(b""), 0)
     log.flush()
     log.log.delivered(1, 2)
     log.log.delivered(1, 1)
@@ -179,7 +202,7 @@ def test_after_a_clean_end_only_what_was_delivered_is_redelivered(tmp_path: Path
 
 def test_after_an_unclean_end_everything_may_be_a_repetition(tmp_path: Path) -> None:
     log = Log(tmp_path / "live")
-    log.log.append(1, 1, message(b"a"))
+    log.log.append(1, 1, message(b"a"), 0)
     log.flush()
     copy = tmp_path / "copy"  # what a power cut would leave
     copy.mkdir()
@@ -196,8 +219,8 @@ def test_removed_and_dropped_messages_stay_away(tmp_path: Path) -> None:
     log = Log(tmp_path)
     shared = message(b"shared")
     for queue_id in (1, 2, 3):
-        log.log.append(queue_id, 1, shared)
-        log.log.append(queue_id, 2, message(b"own"))
+        log.log.append(queue_id, 1, shared, 0)
+        log.log.append(queue_id, 2, message(b"own"), 0)
     log.flush()
     log.log.remove(1, 1)
     log.flush()
@@ -219,7 +242,7 @@ def test_large_messages_take_several_chunks(tmp_path: Path) -> None:
     log = Log(tmp_path)
     bodies = [bytes((number,)) * 700_000 for number in range(5)]
     for position, body in enumerate(bodies, 1):
-        log.log.append(1, position, message(body))
+        log.log.append(1, position, message(body), 0)
     log.flush()
     log.log.remove(1, 2)
     log.log.remove(1, 1)
@@ -249,7 +272,7 @@ def test_a_directory_serves_one_broker(tmp_path: Path) -> None:
     log = Log(tmp_path)
     with pytest.raises(StoreError, match="in use by another broker"):
         DiskLog(tmp_path, lambda: None)
-    log.log.append(1, 1, message(b"a"))
+    log.log.append(1, 1, message(b"a"), 0)
     log.log.close()
     log = reopened(tmp_path)
     assert log.found() == [(1, 1, b"a", False)]

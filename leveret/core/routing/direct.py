@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leveret.core.routing.router import Router
-from leveret.wire.fields import Table
+from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Binding
@@ -15,6 +15,7 @@ class DirectRouter(Router):
     """Bindings by key. Cost of a match: one lookup."""
 
     def __init__(self) -> None:
+        super().__init__(every_key=True)
         self._by_key: dict[str, list[Binding]] = {}
 
     def add(self, binding: Binding) -> None:
@@ -28,6 +29,6 @@ class DirectRouter(Router):
         if not bindings:
             del self._by_key[binding.key]
 
-    def match(self, key: str, headers: Table) -> list[Binding]:
+    def match(self, key: str, properties: BasicProperties) -> list[Binding]:
         """The bindings with this key."""
         return self._by_key.get(key, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leveret.core.routing.router import Router
-from leveret.wire.fields import Table
+from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Binding
@@ -15,6 +15,7 @@ class FanoutRouter(Router):
     """All bindings."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._all: dict[Binding, None] = {}
 
     def add(self, binding: Binding) -> None:
@@ -25,6 +26,6 @@ class FanoutRouter(Router):
         """The binding is gone."""
         del self._all[binding]
 
-    def match(self, key: str, headers: Table) -> list[Binding]:
+    def match(self, key: str, properties: BasicProperties) -> list[Binding]:
         """All of them."""
         return list(self._all)

@@ -13,6 +13,7 @@ from leveret.core.errors import AmqpError
 from leveret.core.routing.router import Router
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, VOID, Field, Table
+from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Binding
@@ -47,14 +48,13 @@ class Pattern:
 class HeadersRouter(Router):
     """All bindings with what they ask for. Cost of a match: every binding is looked at."""
 
-    reads_headers = True
-
     def __init__(self) -> None:
+        super().__init__(varies=True)
         self._patterns: dict[Binding, Pattern] = {}
 
-    def check(self, key: str, arguments: Table) -> None:
+    def check(self, binding: Binding) -> None:
         """Refuse an x-match that is none. Raises: AmqpError 406."""
-        mode = arguments.get("x-match")
+        mode = binding.arguments.get("x-match")
         if mode is None:
             return
         if mode.kind != LONGSTR:
@@ -76,6 +76,7 @@ class HeadersRouter(Router):
         """The binding is gone."""
         del self._patterns[binding]
 
-    def match(self, key: str, headers: Table) -> list[Binding]:
+    def match(self, key: str, properties: BasicProperties) -> list[Binding]:
         """The bindings that want a message with these headers."""
+        headers = properties.headers if properties.headers is not None else {}
         return [binding for binding, pattern in self._patterns.items() if pattern.matches(headers)]

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from leveret.wire.fields import Table
+from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
+    from leveret.core.broker import Broker
     from leveret.core.exchange import Binding
 
 
 class Router:
     """The bindings of one exchange, ready to be searched.
 
-    reads_headers: whether the result depends on the headers of the message and not on the routing key alone.
+    varies: whether the result depends on more than the routing key, so that it cannot be remembered.
+    every_key: whether a message is looked up with the keys in CC and BCC too, not with its routing key alone.
     """
 
-    reads_headers: ClassVar[bool] = False
+    def __init__(self, varies: bool = False, every_key: bool = False) -> None:
+        self.varies = varies
+        self.every_key = every_key
+
+    def configure(self, arguments: Table, broker: Broker) -> None:
+        """Read what the exchange was declared with. Raises: AmqpError 406 when an argument is wrong."""
+
+    def check(self, binding: Binding) -> None:
+        """Refuse a binding that this type cannot have. Raises: AmqpError 406."""
 
     @abstractmethod
     def add(self, binding: Binding) -> None:
@@ -28,8 +39,5 @@ class Router:
         """The binding is gone."""
 
     @abstractmethod
-    def match(self, key: str, headers: Table) -> list[Binding]:
+    def match(self, key: str, properties: BasicProperties) -> list[Binding]:
         """The bindings that a message matches."""
-
-    def check(self, key: str, arguments: Table) -> None:
-        """Refuse a binding that this type cannot have. Raises: AmqpError 406."""

@@ -15,7 +15,7 @@ from mypy_extensions import i64
 from leveret.core.errors import AmqpError
 from leveret.core.routing.router import Router
 from leveret.wire.constants import PRECONDITION_FAILED
-from leveret.wire.fields import Table
+from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Binding
@@ -69,14 +69,15 @@ class TopicRouter(Router):
     """Binding keys as a trie. Cost of a match: words times the nodes that `*` and `#` keep alive."""
 
     def __init__(self) -> None:
+        super().__init__(every_key=True)
         self._root = Node(False)
         self._step: i64 = 0  # of a match: one for every word, never used again
 
-    def check(self, key: str, arguments: Table) -> None:
+    def check(self, binding: Binding) -> None:
         """Refuse a key with more than two `#`, as RabbitMQ does. Raises: AmqpError 406."""
-        count = split(key).count("#")
+        count = split(binding.key).count("#")
         if count > MAX_ANY_WORDS:
-            text = f"Topic binding key '{key}' uses {count} '#' wildcards, at most {MAX_ANY_WORDS} are allowed"
+            text = f"Topic binding key '{binding.key}' uses {count} '#' wildcards, at most {MAX_ANY_WORDS} are allowed"
             raise AmqpError(PRECONDITION_FAILED, text)
 
     def add(self, binding: Binding) -> None:
@@ -103,7 +104,7 @@ class TopicRouter(Router):
             path.pop()
             path[-1].set_child(words.pop(), None)
 
-    def match(self, key: str, headers: Table) -> list[Binding]:
+    def match(self, key: str, properties: BasicProperties) -> list[Binding]:
         """The bindings whose key matches."""
         nodes: list[Node] = []
         self._step += 1

@@ -1,0 +1,203 @@
+"""Deduplication: an exchange, or a queue, that takes the same message only once.
+
+Same is what has the same value in the header x-deduplication-header; messages without it always pass. An exchange
+(type x-message-deduplication, or argument x-message-deduplication on any type) knows the values of its window. A
+queue (argument x-message-deduplication) knows those of the messages that it holds. A duplicate is gone, but confirmed.
+Source: rabbit_message_deduplication_exchange.ex, rabbit_message_deduplication_queue.ex of the community plugin.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.core.errors import AmqpError
+from leveret.core.gate import Gate
+from leveret.core.message import Message, Stored
+from leveret.core.ports import Confirm, Recovered
+from leveret.core.queue import Queue
+from leveret.core.routing.hashing import identity
+from leveret.core.window import Window
+from leveret.wire.constants import PRECONDITION_FAILED
+from leveret.wire.content import HEADERS_FLAG, property_flags
+from leveret.wire.fields import LONGSTR, Field, Table
+from leveret.wire.properties import BasicProperties
+
+if TYPE_CHECKING:
+    from leveret.core.exchange import Exchange
+    from leveret.core.hints import Origin
+    from leveret.core.vhost import VirtualHost
+
+DEDUPLICATION: Final = "x-message-deduplication"  # type of an exchange, and argument
+HEADER: Final = "x-deduplication-header"
+DEFAULT_SIZE: Final = 100_000  # of a window whose size was not asked for
+
+
+def is_wanted(arguments: Table) -> bool:
+    """Whether the argument asks for deduplication."""
+    field = arguments.get(DEDUPLICATION)
+    return field is not None and field.value is True
+
+
+def _number(arguments: Table, name: str, problem: str) -> int:
+    """An argument that is a number above 0, or its digits. Raises: AmqpError 406."""
+    field = arguments[name]
+    number = 0
+    if field.is_integer:
+        number = field.integer
+    elif field.kind == LONGSTR and field.text.isascii() and field.text.isdigit():
+        number = int(field.text)
+    if number < 1:
+        raise AmqpError(PRECONDITION_FAILED, f"{problem}, '{name}' must be an integer greater than 0")
+    return number
+
+
+def _persists(field: Field | None) -> bool:
+    if field is not None and (field.kind != LONGSTR or field.text not in ("disk", "memory")):
+        text = "Invalid argument, 'x-cache-persistence' must be either 'disk' or 'memory'"
+        raise AmqpError(PRECONDITION_FAILED, text)
+    return field is None or field.text == "disk"
+
+
+class Deduplication(Gate):
+    """Drops what was in the exchange already. duplicates: how many that were."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        arguments = exchange.arguments
+        broker = exchange.vhost.broker
+        size = DEFAULT_SIZE
+        if "x-cache-size" in arguments:
+            size = _number(arguments, "x-cache-size", "Missing or invalid argument")
+        elif exchange.kind == DEDUPLICATION:
+            text = "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0"
+            raise AmqpError(PRECONDITION_FAILED, text)
+        self._ttl_ms = _number(arguments, "x-cache-ttl", "Invalid argument") if "x-cache-ttl" in arguments else 0
+        is_durable = _persists(arguments.get("x-cache-persistence")) and exchange.durable
+        header = arguments.get(HEADER)
+        if header is not None and header.kind != LONGSTR:
+            raise AmqpError(PRECONDITION_FAILED, f"Invalid argument, '{HEADER}' must be the name of a header")
+        self._header = HEADER if header is None else header.text
+        self._broker = broker
+        self.window = Window(broker, size, (exchange.vhost.name, exchange.name) if is_durable else None)
+        self._echo = Echo(exchange, self.window)
+        self.duplicates = 0
+
+    def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
+        """Drop a duplicate; remember what is none."""
+        headers = properties.headers if properties.headers is not None else {}
+        field = headers.get(self._header)
+        if field is None:
+            return None
+        value = identity(field)
+        window = self.window
+        if window.has(value):
+            self.duplicates += 1
+            return [] if window.is_safe(value) else [self._echo]
+        ttl = headers.get("x-cache-ttl")
+        ttl_ms = ttl.integer if ttl is not None and ttl.is_integer and ttl.integer > 0 else self._ttl_ms
+        window.add(value, self._broker.clock.wall_ms + ttl_ms if ttl_ms else 0)
+        return None
+
+    def open(self) -> None:
+        """Hear of failures of the log."""
+        if self.window.is_durable:
+            self._broker.windows.append(self.window)
+
+    def close(self) -> None:
+        """Forget the window."""
+        if self.window.is_durable:
+            self._broker.windows.remove(self.window)
+        self.window.clear()
+
+
+class Echo(Queue):
+    """Where a duplicate goes whose original is not safe yet: nowhere, but it is confirmed no earlier than that."""
+
+    def __init__(self, exchange: Exchange, window: Window) -> None:
+        super().__init__(exchange.vhost, "", 0, False, 0, False, {}, exchange.origin)
+        self._window = window
+
+    def publish(self, message: Message, confirm: Confirm | None) -> None:
+        """Drop a message."""
+        if confirm is not None:
+            self._window.when_safe(confirm)
+
+
+class DeduplicatingQueue(Queue):
+    """A queue that does not take what it holds already. duplicates: how many it did not take."""
+
+    def __init__(
+        self,
+        vhost: VirtualHost,
+        name: str,
+        queue_id: int,
+        durable: bool,
+        owner: int,
+        auto_delete: bool,
+        arguments: Table,
+        origin: Origin,
+    ) -> None:
+        super().__init__(vhost, name, queue_id, durable, owner, auto_delete, arguments, origin)
+        self._held: dict[bytes, int] = {}  # position by value
+        self.duplicates = 0
+
+    def publish(self, message: Message, confirm: Confirm | None) -> None:
+        """Take a message, unless it is a duplicate."""
+        value = _value(message)
+        if value is None:
+            super().publish(message, confirm)
+        elif value in self._held:
+            self.duplicates += 1
+            if confirm is not None:
+                confirm.pay()
+        else:
+            position = int(self._position) + 1
+            self._held[value] = position
+            super().publish(message, confirm)
+            if self._position < position:  # it was refused
+                self._held.pop(value, None)
+
+    def restore(self, found: Recovered) -> None:
+        """Take a message from the log at start-up."""
+        value = _value(found.message)
+        if value is not None:
+            self._held[value] = found.position
+        super().restore(found)
+
+    def die(self, stored: Stored, reason: str) -> None:
+        """A message is given up."""
+        self._let_go(stored)
+        super().die(stored, reason)
+
+    def forget(self, stored: Stored) -> None:
+        """Nothing has to remember this message any longer."""
+        self._let_go(stored)
+        super().forget(stored)
+
+    def _let_go(self, stored: Stored) -> None:
+        value = _value(stored.message)
+        if value is not None and self._held.get(value) == stored.position:
+            del self._held[value]
+
+
+def new_queue(
+    vhost: VirtualHost,
+    name: str,
+    queue_id: int,
+    durable: bool,
+    owner: int,
+    auto_delete: bool,
+    arguments: Table,
+    origin: Origin,
+) -> Queue:
+    """A queue of the kind that its arguments ask for."""
+    if is_wanted(arguments):
+        return DeduplicatingQueue(vhost, name, queue_id, durable, owner, auto_delete, arguments, origin)
+    return Queue(vhost, name, queue_id, durable, owner, auto_delete, arguments, origin)
+
+
+def _value(message: Message) -> bytes | None:
+    if not property_flags(message.content) & HEADERS_FLAG:
+        return None
+    headers = message.properties().headers
+    field = headers.get(HEADER) if headers is not None else None
+    return identity(field) if field is not None else None

@@ -1,0 +1,70 @@
+"""x-recent-history: a fanout that gives the last messages to everyone who comes later.
+
+The messages are kept in memory, so a restart begins a new history. Header x-recent-history-no-store keeps a message
+out of it. Source: rabbit_exchange_type_recent_history.erl.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from leveret.core.errors import AmqpError
+from leveret.core.gate import Gate
+from leveret.core.message import Message
+from leveret.wire.constants import PRECONDITION_FAILED
+from leveret.wire.fields import BOOLEAN, LONGSTR, Field, Table
+from leveret.wire.properties import BasicProperties
+
+if TYPE_CHECKING:
+    from leveret.core.exchange import Binding
+    from leveret.core.queue import Queue
+
+DEFAULT_LENGTH: Final = 20
+MAX_LENGTH: Final = 1 << 40  # more than fits into any memory
+
+
+def history_length(arguments: Table) -> int:
+    """How many messages to keep. Raises: AmqpError 406."""
+    field = arguments.get("x-recent-history-length")
+    if field is None:
+        return DEFAULT_LENGTH
+    if not field.is_integer or field.integer < 1:
+        text = f"Invalid argument {_term(field)}, 'x-recent-history-length' must be a positive integer"
+        raise AmqpError(PRECONDITION_FAILED, text)
+    return min(field.integer, MAX_LENGTH)
+
+
+def _term(field: Field) -> str:
+    if field.kind == LONGSTR:
+        return f'<<"{field.text}">>'
+    return str(field.value).lower()
+
+
+class History(Gate):
+    """The last messages of one exchange, oldest first."""
+
+    def __init__(self, arguments: Table) -> None:
+        self._messages: deque[Message] = deque(maxlen=history_length(arguments))
+
+    def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
+        """Remember a message, and let it pass."""
+        headers = properties.headers if properties.headers is not None else {}
+        field = headers.get("x-recent-history-no-store")
+        if field is None or field.kind != BOOLEAN or field.value is not True:
+            self._messages.append(message)
+        return None
+
+    def bound(self, binding: Binding) -> None:
+        """Give the history to a new destination; an exchange routes each message as if it had just come."""
+        for message in list(self._messages):
+            if binding.queue is not None:
+                binding.queue.publish(message, None)
+            elif binding.exchange is not None:
+                routing = binding.exchange.route(message.address.keys, message.properties(), message)
+                for queue in routing.queues:
+                    queue.publish(message, None)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._messages.clear()

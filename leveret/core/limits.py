@@ -1,0 +1,72 @@
+"""The limits of a queue: how long it may be, and how often a delivery of one message may fail.
+
+Only ready messages count for the length. What is too much is dropped from the head, or not taken at all.
+Source: rabbit_amqqueue_process.erl (maybe_drop_head), rabbit_fifo.erl (delivery limit, x-acquired-count).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from leveret.core.dead_letter import DELIVERY_LIMIT, MAXLEN
+from leveret.core.message import Message, Stored
+from leveret.wire import content as frames
+from leveret.wire.fields import long
+
+if TYPE_CHECKING:
+    from leveret.core.queue import Queue
+
+ACQUIRED_COUNT: Final = "x-acquired-count"
+DELIVERY_COUNT: Final = "x-delivery-count"
+
+
+def is_over(queue: Queue, more: i64, more_bytes: i64) -> bool:
+    """Whether the ready messages, and so many more, exceed a limit."""
+    settings = queue.settings
+    if settings.max_length >= 0 and len(queue.ready) + more > settings.max_length:
+        return True
+    return settings.max_length_bytes >= 0 and queue.ready.size + more_bytes > settings.max_length_bytes
+
+
+def has_room(queue: Queue, message: Message) -> bool:
+    """Whether a queue that refuses what is too much takes this message, once consumers have had their chance."""
+    queue.pump()
+    if not is_over(queue, 1, message.size):
+        return True
+    if queue.settings.rejects_dead:
+        queue.die(Stored(message, queue, 0, False), MAXLEN)
+    return False
+
+
+def drop_excess(queue: Queue) -> None:
+    """Drop from the head what is too much, once consumers have had their chance."""
+    if is_over(queue, 0, 0):
+        queue.pump()
+        while is_over(queue, 0, 0):
+            queue.die(queue.ready.pop(), MAXLEN)
+
+
+def fail(stored: Stored) -> bool:
+    """Count a delivery that failed. Returns: whether the message had its last chance, and is gone."""
+    stored.failures += 1
+    limit = stored.queue.settings.delivery_limit
+    if limit < 0 or int(stored.failures) <= limit:
+        return False
+    stored.queue.die(stored, DELIVERY_LIMIT)
+    return True
+
+
+def show_counts(stored: Stored) -> None:
+    """Put into the headers how often the message was given to somebody, and how often that failed."""
+    message = stored.message
+    properties = message.readable_properties()
+    headers = properties.headers if properties.headers is not None else {}
+    before = headers.get(ACQUIRED_COUNT) if stored.redelivered else None
+    headers[ACQUIRED_COUNT] = long(before.integer + 1 if before is not None and before.is_integer else 1)
+    if stored.failures:
+        headers[DELIVERY_COUNT] = long(int(stored.failures))
+    properties.headers = {name: headers[name] for name in sorted(headers)}
+    content = frames.replace_properties(message.content, properties.encode())
+    stored.message = Message(message.address, content, message.persistent, message.has_died)

@@ -1,0 +1,35 @@
+"""Hashes for exchanges that spread messages: the same in every process, on every machine and on both builds.
+
+A number here has 32 bits. The multipliers are smaller than 2^31, so that no product leaves a signed 64-bit number.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from mypy_extensions import i64
+
+from leveret.wire.fields import BINARY, LONGSTR, Field
+
+
+def mix(value: i64) -> i64:
+    """Spread a number over all 32 bits: neighbours end up far apart."""
+    value = ((value ^ (value >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
+    value = ((value ^ (value >> 15)) * 0x7FEB352D) & 0xFFFFFFFF
+    value = ((value ^ (value >> 15)) * 0x119DE1F3) & 0xFFFFFFFF
+    return value ^ (value >> 16)
+
+
+def fingerprint(data: bytes) -> i64:
+    """The hash of some bytes."""
+    return mix(i64(zlib.crc32(data)))
+
+
+def identity(field: Field) -> bytes:
+    """Bytes that are equal for values that RabbitMQ takes as equal: the width of a number does not count."""
+    if field.kind in (LONGSTR, BINARY):
+        assert isinstance(field.value, bytes)
+        return b"s" + field.value
+    if field.is_integer:
+        return b"n" + str(field.integer).encode()
+    return b"o" + repr(field.comparable()).encode()

@@ -1,0 +1,189 @@
+"""Window: which values were seen lately, as deduplication wants to know; bounded in number and, if asked for, in time.
+
+Values come and go in batches: those of one call into the broker. A durable window writes each batch as one value of
+the DefinitionLog, in the same transaction as the messages of that call, and deletes it when all of it is over. So a
+message that was confirmed is known as seen after any end of the broker, and one that was lost is not. A duplicate of
+a message that is not safe yet is confirmed when that is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from librt.strings import BytesWriter, write_i64_be
+
+from leveret.core.ports import Confirm
+from leveret.wire.arguments import ArgumentReader
+from leveret.wire.fields import write_longstr
+
+if TYPE_CHECKING:
+    from leveret.core.broker import Broker
+
+KIND: Final = "deduplication"  # in the DefinitionLog
+BATCH: Final = 1024  # values in a batch at most
+OVER: Final = 1  # a time that is over
+
+
+class Batch:
+    """Some values, in the order in which they were seen.
+
+    first: number of the first value among all values ever. gone: how many at the front are forgotten.
+    is_kept: whether the DefinitionLog has it.
+    """
+
+    __slots__ = ("first", "gone", "is_kept", "values")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.values: list[bytes] = []
+        self.gone = 0
+        self.is_kept = False
+
+    @property
+    def end(self) -> int:
+        """Number of the first value behind it."""
+        return self.first + len(self.values)
+
+
+class Window:
+    """The values of one exchange. name: vhost and exchange, for a window that survives a restart; None for others."""
+
+    def __init__(self, broker: Broker, size: int, name: tuple[str, str] | None) -> None:
+        self._broker = broker
+        self._size = size
+        self._name = name
+        self._seen: dict[bytes, tuple[int, int]] = {}  # number of the value, and when it is over (0 for never)
+        self._batches: deque[Batch] = deque((Batch(0),))  # the last one takes what comes in
+        self._waits_for_save = False
+        self._safe_end = 0  # values with lower numbers are durable
+        self._unsafe: deque[tuple[int, int]] = deque()  # of written batches: revision with which it is, and its end
+        self._echoes: list[tuple[int, Confirm]] = []  # confirms of duplicates: number that has to be safe, ascending
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it survives a restart."""
+        return self._name is not None
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def has(self, value: bytes) -> bool:
+        """Whether a value was seen in the window."""
+        seen = self._seen.get(value)
+        return seen is not None and (seen[1] == 0 or seen[1] > self._broker.clock.wall_ms)
+
+    def is_safe(self, value: bytes) -> bool:
+        """Whether a value that was seen is known after a restart as well, or does not have to be."""
+        return self._name is None or self._seen[value][0] < self._safe_end
+
+    def when_safe(self, confirm: Confirm) -> None:
+        """Pay a confirm when all values that were seen so far are safe."""
+        self._echoes.append((self._batches[-1].end - 1, confirm))
+
+    def on_durable(self, revision: int) -> None:
+        """The DefinitionLog is durable up to this revision."""
+        while self._unsafe and self._unsafe[0][0] <= revision:
+            self._safe_end = self._unsafe.popleft()[1]
+        while self._echoes and self._echoes[0][0] < self._safe_end:
+            self._echoes.pop(0)[1].pay()
+
+    def add(self, value: bytes, over_ms: int) -> None:
+        """Remember a value that is not in the window. over_ms: until when, since 1970; 0 while there is room."""
+        batch = self._batches[-1]
+        if len(batch.values) >= BATCH:
+            self.save()
+            batch = self._batches[-1]
+        self._seen[value] = (batch.end, over_ms)
+        batch.values.append(value)
+        self._trim()
+        if self._name is not None and not self._waits_for_save:
+            self._waits_for_save = True
+            self._broker.unsaved.append(self)
+
+    def save(self) -> None:
+        """Write the batch that takes what comes in, and begin another one."""
+        self._waits_for_save = False
+        batch = self._batches[-1]
+        if not batch.values:
+            return
+        if self._name is not None:
+            batch.is_kept = True
+            self._unsafe.append((self._broker.keep(KIND, self._key(batch), self._packed(batch)), batch.end))
+        self._batches.append(Batch(batch.end))
+        self._trim()
+
+    def lose(self) -> None:
+        """The log has failed: forget what is not safe, for its messages may be lost and come again."""
+        end = self._batches[-1].end
+        while self._batches and self._batches[-1].first >= self._safe_end:
+            self._forget(self._batches.pop())
+        self._batches.append(Batch(end))
+        self._unsafe.clear()
+        self._safe_end = end
+        echoes, self._echoes = self._echoes, []
+        for _, confirm in echoes:
+            confirm.refuse()
+
+    def clear(self) -> None:
+        """Forget everything, for good."""
+        self._safe_end = 0
+        self.lose()
+
+    def restore(self, first: int, value: bytes) -> None:
+        """Take a batch from the log at start-up; they come in the order in which they were written."""
+        batch = self._batches[-1]
+        batch.first = first
+        batch.is_kept = True
+        now_ms = self._broker.clock.wall_ms
+        reader = ArgumentReader(value, 0)
+        while not reader.is_at_end():
+            over_ms, seen = reader.u64(), reader.longstr()
+            if over_ms == 0 or over_ms > now_ms:
+                self._seen[seen] = (batch.end, over_ms)
+            batch.values.append(seen)
+        self._safe_end = batch.end
+        self._batches.append(Batch(batch.end))
+        self._trim()
+
+    def _trim(self) -> None:
+        """Forget the oldest: too many of them, or over."""
+        now_ms = self._broker.clock.wall_ms
+        while True:
+            batch = self._batches[0]
+            while batch.gone < len(batch.values):
+                value = batch.values[batch.gone]
+                seen = self._seen.get(value)
+                if seen is not None and seen[0] == batch.first + batch.gone:
+                    if len(self._seen) <= self._size and (seen[1] == 0 or seen[1] > now_ms):
+                        return
+                    del self._seen[value]
+                batch.gone += 1
+            if len(self._batches) == 1:
+                return
+            self._batches.popleft()
+            self._delete(batch)
+
+    def _forget(self, batch: Batch) -> None:
+        for at, value in enumerate(batch.values):
+            seen = self._seen.get(value)
+            if seen is not None and seen[0] == batch.first + at:
+                del self._seen[value]
+        self._delete(batch)
+
+    def _delete(self, batch: Batch) -> None:
+        if batch.is_kept:
+            self._broker.unkeep(KIND, self._key(batch))
+
+    def _key(self, batch: Batch) -> str:
+        assert self._name is not None
+        return json.dumps([*self._name, str(batch.first)])
+
+    def _packed(self, batch: Batch) -> bytes:
+        out = BytesWriter()
+        for at, value in enumerate(batch.values):
+            seen = self._seen.get(value)
+            write_i64_be(out, seen[1] if seen is not None and seen[0] == batch.first + at else OVER)
+            write_longstr(out, value)
+        return out.getvalue()

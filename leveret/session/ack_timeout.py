@@ -1,0 +1,81 @@
+"""AckTimeout: closes a channel that keeps a delivery for too long.
+
+Deliveries of a channel are outstanding in the order in which they were sent, so only the oldest is looked at, as
+rabbit_channel.erl evaluate_consumer_timeout does. A delivery costs nothing but the note of its time; the timer comes
+when the oldest is due, and at least every CHECK_MS, as a policy may have shortened the time meanwhile; without a
+delivery not more often than every IDLE_MS.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.core.clock import Timed, Timer
+from leveret.core.errors import AmqpError
+from leveret.wire.constants import PRECONDITION_FAILED
+
+if TYPE_CHECKING:
+    from leveret.core.queue import Queue
+    from leveret.session.channel import Channel
+
+CHECK_MS: Final = 60_000
+IDLE_MS: Final = 100
+FOREVER_MS: Final = 1 << 50
+
+
+class AckTimeout(Timed):
+    """Of one channel."""
+
+    __slots__ = ("_channel", "_due_ms", "_timer")
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._timer: Timer | None = None
+        self._due_ms = 0  # when that timer is due, 0 when there is none
+
+    def stop(self) -> None:
+        """The channel ends."""
+        self._channel.connection.broker.timers.cancel(self._timer)
+
+    def watch(self, queue: Queue) -> None:
+        """The channel may get deliveries of this queue from now on."""
+        self._call_at(self._channel.connection.broker.clock.now_ms + _allowed_ms(queue))
+
+    def on_timer(self, token: int) -> None:
+        """Look at the oldest delivery."""
+        channel = self._channel
+        now_ms = channel.connection.broker.clock.now_ms
+        self._due_ms = 0
+        consuming = channel.consuming
+        oldest = consuming.unacked.oldest()
+        if oldest is not None:
+            allowed_ms = _allowed_ms(oldest.queue)
+            if oldest.sent_ms + allowed_ms <= now_ms:
+                self._fail(allowed_ms)
+                return
+            self._call_at(int(oldest.sent_ms) + allowed_ms)
+        for consumer in consuming.consumers.values():
+            if not consumer.no_ack:
+                self._call_at(now_ms + max(_allowed_ms(consumer.queue), IDLE_MS))
+
+    def _fail(self, allowed_ms: int) -> None:
+        connection = self._channel.connection
+        text = (
+            f"delivery acknowledgement on channel {self._channel.number} timed out. Timeout value used: {allowed_ms} "
+            "ms. This timeout value can be configured, see consumers doc guide to learn more"
+        )
+        connection.fail_channel(self._channel, AmqpError(PRECONDITION_FAILED, text))
+
+    def _call_at(self, due_ms: int) -> None:
+        broker = self._channel.connection.broker
+        due_ms = min(due_ms, broker.clock.now_ms + CHECK_MS)
+        if not self._due_ms or due_ms < self._due_ms:
+            self._due_ms = due_ms
+            broker.timers.cancel(self._timer)
+            self._timer = broker.timers.call_at(due_ms, self)
+
+
+def _allowed_ms(queue: Queue) -> int:
+    """How long a delivery may be outstanding."""
+    own_ms = queue.settings.consumer_timeout_ms
+    return min(own_ms if own_ms >= 0 else queue.broker.consumer_timeout_ms or FOREVER_MS, FOREVER_MS)

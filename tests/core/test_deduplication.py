@@ -1,0 +1,397 @@
+"""Deduplication on exchanges and queues: the window by number and by time, restarts, failures of the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leveret.core.broker import Broker
+from leveret.core.deduplication import Deduplication
+from leveret.core.errors import AmqpError
+from leveret.core.message import Message, address
+from leveret.core.window import Window
+from leveret.store.memory import MemoryLog
+from leveret.wire.content import make_content
+from leveret.wire.fields import Field, Table, boolean, long, longstr, signedint
+from leveret.wire.methods import (
+    BasicAck,
+    BasicConsume,
+    BasicConsumeOk,
+    BasicDeliver,
+    BasicNack,
+    BasicPublish,
+    BasicReject,
+    BasicReturn,
+    ConfirmSelect,
+    ConfirmSelectOk,
+    ExchangeDeclare,
+    ExchangeDeclareOk,
+    ExchangeDelete,
+    ExchangeDeleteOk,
+    QueueBind,
+    QueueBindOk,
+    QueueDeclare,
+    QueueDeclareOk,
+    QueuePurge,
+    QueuePurgeOk,
+)
+from leveret.wire.properties import BasicProperties
+from tests.core.test_delayed import Disk, bodies, finish
+from tests.session.peer import Peer, make_broker
+
+TYPE = "x-message-deduplication"
+KEY = "x-deduplication-header"
+
+
+def declare(peer: Peer, kind: str = TYPE, arguments: Table | None = None, durable: bool = True) -> None:
+    """The exchange x with the queue q bound to it."""
+    peer.call(ExchangeDeclare("x", kind, durable=durable, arguments=arguments or {}), ExchangeDeclareOk)
+    peer.call(QueueDeclare("q", durable=True), QueueDeclareOk)
+    peer.call(QueueBind("q", "x", ""), QueueBindOk)
+
+
+def publish(
+    peer: Peer, body: str, value: Field | str | None, exchange: str = "x", key: str = "", ttl_ms: int = 0
+) -> None:
+    """A persistent message."""
+    properties = BasicProperties()
+    properties.delivery_mode = 2
+    properties.headers = {}
+    if value is not None:
+        properties.headers[KEY] = longstr(value) if isinstance(value, str) else value
+    if ttl_ms:
+        properties.headers["x-cache-ttl"] = long(ttl_ms)
+    peer.send(BasicPublish(exchange, key), body.encode(), properties)
+
+
+def window(broker: Broker) -> Window:
+    """What the exchange x has seen."""
+    gate = broker.vhosts["/"].exchanges["x"].gates[0]
+    assert isinstance(gate, Deduplication)
+    return gate.window
+
+
+def test_each_value_once() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10)})
+    for body, value in (("1", "a"), ("2", "b"), ("3", "a"), ("4", None), ("5", None), ("6", "b")):
+        publish(peer, body, value)
+    assert bodies(peer) == ["1", "2", "4", "5"]
+    gate = peer.broker.vhosts["/"].exchanges["x"].gates[0]
+    assert isinstance(gate, Deduplication)
+    assert gate.duplicates == 2
+
+
+def test_numbers_of_any_width_are_the_same_and_texts_are_not() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10)})
+    for body, value in (("1", long(5)), ("2", signedint(5)), ("3", longstr("5"))):
+        publish(peer, body, value)
+    assert bodies(peer) == ["1", "3"]
+
+
+def test_the_window_by_number() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(2)})
+    for body, value in (("1", "a"), ("2", "b"), ("3", "c"), ("4", "b"), ("5", "a"), ("6", "c")):
+        publish(peer, body, value)
+    assert bodies(peer) == ["1", "2", "3", "5"]
+
+
+def test_the_window_by_time() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10), "x-cache-ttl": longstr("1000")})
+    publish(peer, "1", "a")
+    publish(peer, "2", "b", ttl_ms=5000)
+    peer.broker.tick(999)
+    publish(peer, "3", "a")
+    peer.broker.tick(1000)
+    publish(peer, "4", "a")
+    publish(peer, "5", "b")
+    peer.broker.tick(5000)
+    publish(peer, "6", "b")
+    assert bodies(peer) == ["1", "2", "4", "6"]
+
+
+@pytest.mark.parametrize("kind", ["direct", "topic", "fanout", "headers"])
+def test_as_an_argument_of_another_type(kind: str) -> None:
+    peer = Peer()
+    declare(peer, kind, {TYPE: boolean(True), KEY: longstr("my-id")}, durable=False)
+    for body in "12":
+        properties = BasicProperties()
+        properties.headers = {"my-id": longstr("a"), KEY: longstr(body)}
+        peer.send(BasicPublish("x", ""), body.encode(), properties)
+    assert bodies(peer) == ["1"]
+
+
+def test_a_duplicate_is_confirmed_and_returned_if_mandatory() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10)})
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    publish(peer, "1", "a")
+    assert isinstance(peer.got()[0].method, BasicAck)
+    publish(peer, "2", "a")
+    assert isinstance(peer.got()[0].method, BasicAck)
+    properties = BasicProperties()
+    properties.headers = {KEY: longstr("a")}
+    peer.send(BasicPublish("x", "", mandatory=True), b"3", properties)
+    assert [type(got.method) for got in peer.got()] == [BasicReturn, BasicAck]
+
+
+def test_a_duplicate_is_confirmed_no_earlier_than_its_original() -> None:
+    log = MemoryLog(hold=True)
+    peer = held(log)
+    publish(peer, "1", "a")
+    publish(peer, "2", "a")
+    assert peer.got() == []
+    log.release()
+    (got,) = peer.got()
+    assert isinstance(got.method, BasicAck)
+    assert (got.method.delivery_tag, got.method.multiple) == (2, True)
+    assert bodies(peer) == ["1"]
+
+
+def test_what_the_log_refused_may_come_again() -> None:
+    log = MemoryLog(hold=True)
+    peer = held(log)
+    publish(peer, "safe", "s")
+    log.release()
+    assert isinstance(peer.got()[0].method, BasicAck)
+    publish(peer, "1", "a")
+    publish(peer, "2", "a")
+    peer.broker.on_refused(peer.broker.vhosts["/"].queues["q"].queue_id, [2], "disk full")
+    assert sorted(got.method.delivery_tag for got in peer.got() if isinstance(got.method, BasicNack)) == [2, 3]
+    publish(peer, "3", "a")
+    publish(peer, "4", "s")
+    log.release()
+    assert isinstance(peer.got()[0].method, BasicAck)
+    assert bodies(peer) == ["safe", "1", "3"]  # the queue keeps what the log refused
+
+
+def held(log: MemoryLog) -> Peer:
+    """A client in confirm mode, whose log tells nothing by itself."""
+    peer = Peer(make_broker(log))
+    for method in (
+        ExchangeDeclare("x", TYPE, durable=True, arguments={"x-cache-size": long(10)}),
+        QueueDeclare("q", durable=True),
+        QueueBind("q", "x", ""),
+        ConfirmSelect(),
+    ):
+        peer.send(method)
+        log.release()
+        assert len(peer.got()) == 1
+    return peer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0"),
+        ({"x-cache-size": long(0)}, "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0"),
+        (
+            {"x-cache-size": longstr("many")},
+            "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0",
+        ),
+        (
+            {"x-cache-size": long(1), "x-cache-ttl": long(-1)},
+            "Invalid argument, 'x-cache-ttl' must be an integer greater than 0",
+        ),
+        (
+            {"x-cache-size": long(1), "x-cache-persistence": longstr("tape")},
+            "Invalid argument, 'x-cache-persistence' must be either 'disk' or 'memory'",
+        ),
+    ],
+)
+def test_wrong_arguments(arguments: Table, text: str) -> None:
+    vhost = make_broker().vhosts["/"]
+    with pytest.raises(AmqpError) as caught:
+        vhost.declare_exchange("x", TYPE, True, False, False, arguments)
+    assert (caught.value.code, caught.value.explanation) == (406, text)
+
+
+@pytest.mark.parametrize("end", ["killed", "stopped"])
+def test_the_window_survives_a_restart(tmp_path: Path, end: str) -> None:
+    disk = Disk(tmp_path, 0)
+    arguments: Table = {"x-cache-size": long(3)}
+    vhost = disk.broker.vhosts["/"]
+    vhost.declare_exchange("x", TYPE, True, False, False, arguments)
+    vhost.declare_exchange("memory", TYPE, True, False, False, {**arguments, "x-cache-persistence": longstr("memory")})
+    seen = window(disk.broker)
+    for value in (b"a", b"b", b"c"):
+        seen.add(value, 0)
+        disk.broker.settle()
+    seen.add(b"d", 5_000_900)
+    seen.add(b"e", 5_002_000)
+    disk.broker.settle()
+    finish(disk, end)
+
+    again = Disk(tmp_path, 1000)
+    seen = window(again.broker)
+    assert [seen.has(value) for value in (b"a", b"b", b"c", b"d", b"e")] == [False, False, True, False, True]
+    assert seen.is_safe(b"c")
+    seen.add(b"f", 0)
+    again.broker.settle()
+    again.broker.clock.now_ms += 2000
+    seen.add(b"g", 0)
+    assert not seen.has(b"e")
+    again.broker.settle()
+    again.broker.vhosts["/"].delete_exchange("x", False)
+    finish(again, end)
+
+    third = Disk(tmp_path, 5000)
+    third.broker.vhosts["/"].declare_exchange("x", TYPE, True, False, False, arguments)
+    assert len(window(third.broker)) == 0
+    third.log.close()
+    left = Disk(tmp_path, 5000)
+    assert [kind for kind, _, _ in left.log.load()] == ["exchange", "exchange"]
+    left.log.close()
+
+
+def test_deleting_the_exchange_forgets_its_window() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10)})
+    publish(peer, "1", "a")
+    peer.call(ExchangeDelete("x"), ExchangeDeleteOk)
+    declare(peer, arguments={"x-cache-size": long(10)})
+    publish(peer, "2", "a")
+    assert bodies(peer) == ["1", "2"]
+    assert len(peer.broker.windows) == 1
+
+
+@given(
+    st.integers(1, 5),
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("add"), st.integers(0, 9), st.sampled_from([0, 10, 50])),
+            st.tuples(st.just("wait"), st.integers(1, 40), st.just(0)),
+            st.tuples(st.just("save"), st.just(0), st.just(0)),
+        ),
+        max_size=60,
+    ),
+)
+@settings(deadline=None)
+def test_against_a_plain_list(size: int, steps: list[tuple[str, int, int]]) -> None:
+    broker = make_broker()
+    tested = Window(broker, size, ("/", "x"))
+    plain: list[tuple[bytes, int]] = []  # value and when it is over, oldest first
+    for what, number, ttl_ms in steps:
+        now_ms = broker.clock.wall_ms
+        value = str(number).encode()
+        if what == "wait":
+            broker.clock.now_ms += number
+        elif what == "save":
+            broker.settle()
+        else:
+            known = any(each == value and (over == 0 or over > now_ms) for each, over in plain)
+            assert tested.has(value) == known
+            if not known:
+                plain = [entry for entry in plain if entry[0] != value]
+                over = now_ms + ttl_ms if ttl_ms else 0
+                plain.append((value, over))
+                tested.add(value, over)
+            while plain and (len(plain) > size or 0 < plain[0][1] <= now_ms):
+                plain.pop(0)
+        now_ms = broker.clock.wall_ms
+        for each in (str(digit).encode() for digit in range(10)):
+            expected = any(one == each and (over == 0 or over > now_ms) for one, over in plain)
+            assert tested.has(each) == expected
+        assert len(tested) <= size
+
+
+def test_many_values_at_once() -> None:
+    broker = make_broker()
+    tested = Window(broker, 100_000, ("/", "x"))
+    for number in range(5000):
+        tested.add(str(number).encode(), 0)
+    broker.settle()
+    broker.log.flush()
+    for number in range(5000):
+        assert tested.has(str(number).encode())
+    assert len(tested) == 5000
+
+
+# -- on queues
+
+
+def queue(peer: Peer, arguments: Table | None = None) -> None:
+    """The queue q, which deduplicates."""
+    wanted = {"x-message-deduplication": boolean(True), **(arguments or {})}
+    peer.call(QueueDeclare("q", durable=True, arguments=wanted), QueueDeclareOk)
+
+
+def test_a_queue_holds_each_value_once() -> None:
+    peer = Peer()
+    queue(peer)
+    for body, value in (("1", "a"), ("2", "a"), ("3", "b"), ("4", None), ("5", None)):
+        publish(peer, body, value, "", "q")
+    assert bodies(peer) == ["1", "3", "4", "5"]
+    publish(peer, "6", "a", "", "q")
+    assert bodies(peer) == ["6"]
+
+
+def test_until_it_is_acknowledged() -> None:
+    peer = Peer()
+    queue(peer)
+    peer.call(BasicConsume("q", "c"), BasicConsumeOk)
+    publish(peer, "1", "a", "", "q")
+    assert isinstance(peer.got()[0].method, BasicDeliver)
+    publish(peer, "2", "a", "", "q")
+    assert peer.got() == []
+    peer.send(BasicReject(1, True))
+    assert isinstance(peer.got()[0].method, BasicDeliver)
+    publish(peer, "3", "a", "", "q")
+    peer.send(BasicAck(2))
+    assert peer.got() == []
+    publish(peer, "4", "a", "", "q")
+    (got,) = peer.got()
+    assert got.body == b"4"
+
+
+def test_a_duplicate_in_a_queue_is_confirmed() -> None:
+    peer = Peer()
+    queue(peer)
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    for body in "12":
+        publish(peer, body, "a", "", "q")
+        assert isinstance(peer.got()[0].method, BasicAck)
+    assert bodies(peer) == ["1"]
+
+
+def test_what_is_dropped_or_purged_may_come_again() -> None:
+    peer = Peer()
+    queue(peer, {"x-max-length": long(1)})
+    for body, value in (("1", "a"), ("2", "b"), ("3", "a")):
+        publish(peer, body, value, "", "q")
+    assert peer.call(QueuePurge("q"), QueuePurgeOk).message_count == 1
+    publish(peer, "4", "a", "", "q")
+    assert bodies(peer) == ["4"]
+
+
+def test_what_was_refused_may_come_again() -> None:
+    peer = Peer()
+    queue(peer, {"x-max-length": long(1), "x-overflow": longstr("reject-publish")})
+    publish(peer, "1", "a", "", "q")
+    publish(peer, "2", "b", "", "q")
+    assert bodies(peer) == ["1"]
+    publish(peer, "3", "b", "", "q")
+    assert bodies(peer) == ["3"]
+
+
+def test_a_queue_knows_its_values_after_a_restart(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, 0)
+    made = disk.broker.vhosts["/"].declare_queue("q", True, False, False, {TYPE: boolean(True)}, 1)
+    properties = BasicProperties()
+    properties.delivery_mode = 2
+    properties.headers = {KEY: longstr("a")}
+    message = Message(address("", "q"), make_content(properties.encode(), b"1"), True)
+    made.publish(message, None)
+    disk.safe()
+    disk.killed()
+    again = Disk(tmp_path, 0)
+    made = again.broker.vhosts["/"].queues["q"]
+    made.publish(message, None)
+    assert len(made.ready) == 1
+    again.log.close()

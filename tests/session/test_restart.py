@@ -1,0 +1,185 @@
+"""What a broker knows again after a restart: deadlines, deaths, and letters that were on their way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from queue import SimpleQueue
+
+from leveret.core.broker import Broker
+from leveret.core.clock import Clock
+from leveret.core.exchange import Binding
+from leveret.store.database import FILE_NAME
+from leveret.store.disk import DiskLog
+from leveret.wire.fields import Table, array, long, longstr
+from leveret.wire.methods import BasicGet, BasicPublish, BasicReject
+from leveret.wire.properties import BasicProperties
+from tests.session.peer import Got, Peer, turn
+
+PATIENCE_S = 20
+START_MS = 1_700_000_000_000  # since 1970
+
+
+class Run:
+    """One life of a broker on a data directory. now_ms: its clock at the start, unrelated to wall_ms."""
+
+    def __init__(self, directory: Path, now_ms: int, wall_ms: int) -> None:
+        self.committed: SimpleQueue[None] = SimpleQueue()
+        self.log = DiskLog(directory, lambda: self.committed.put(None))
+        self.broker = Broker(self.log, self.log, Clock(now_ms, wall_ms), seed=wall_ms, node="test")
+        self.log.listener = self.broker
+        self.now_ms = now_ms
+        self.broker.recover()
+        self.pass_ms(0)
+        self.peer = Peer(self.broker)
+
+    def queue(self, name: str, **arguments: object) -> None:
+        """Make a durable queue; argument names are written with underscores."""
+        table: Table = {
+            key.replace("_", "-"): long(value) if isinstance(value, int) else longstr(str(value))
+            for key, value in arguments.items()
+        }
+        self.broker.vhosts["/"].make_queue(name, True, 0, False, table)
+
+    def publish(self, key: str, body: bytes, expiration: str | None = None, headers: Table | None = None) -> None:
+        """Publish a persistent message."""
+        properties = BasicProperties()
+        properties.delivery_mode = 2
+        properties.expiration = expiration
+        properties.headers = headers
+        self.peer.send(BasicPublish("", key), body, properties)
+
+    def get(self, queue: str, no_ack: bool = True) -> Got:
+        """Fetch a message."""
+        self.peer.send(BasicGet(queue, no_ack))
+        (got,) = self.peer.got()
+        return got
+
+    def pass_ms(self, milliseconds: int) -> None:
+        """Time passes."""
+        self.now_ms += milliseconds
+        self.broker.tick(self.now_ms)
+
+    def ready(self, queue: str) -> int:
+        """How many messages wait."""
+        turn(self.broker)
+        return len(self.broker.vhosts["/"].queues[queue].ready)
+
+    def end(self) -> None:
+        """The broker stops."""
+        turn(self.broker)
+        self.log.close()
+
+
+def test_time_to_live_goes_on(tmp_path: Path) -> None:
+    run = Run(tmp_path, 5_000, START_MS)
+    run.queue("q", x_message_ttl=1000)
+    run.queue("own")
+    run.publish("q", b"a")
+    run.publish("own", b"b", expiration="1500")
+    run.publish("own", b"c")
+    run.pass_ms(300)
+    run.end()
+    run = Run(tmp_path, 77, START_MS + 300 + 600)
+    assert (run.ready("q"), run.ready("own")) == (1, 2)
+    run.pass_ms(99)
+    assert run.ready("q") == 1
+    run.pass_ms(1)
+    assert (run.ready("q"), run.ready("own")) == (0, 2)
+    run.pass_ms(500)
+    assert run.ready("own") == 1
+    run.pass_ms(1_000_000)
+    assert run.get("own").body == b"c"
+    run.end()
+
+
+def test_what_expired_meanwhile_becomes_a_dead_letter_at_the_start(tmp_path: Path) -> None:
+    run = Run(tmp_path, 5_000, START_MS)
+    run.queue("dead")
+    run.queue("q", x_message_ttl=1000, x_dead_letter_exchange="", x_dead_letter_routing_key="dead")
+    run.publish("q", b"a")
+    run.end()
+    run = Run(tmp_path, 5_000, START_MS + 5000)
+    assert (run.ready("q"), run.ready("dead")) == (0, 1)
+    run.end()
+    run = Run(tmp_path, 5_000, START_MS + 9000)
+    got = run.get("dead")
+    assert got.properties is not None
+    assert got.properties.headers is not None
+    (death,) = deaths(got)
+    assert (death["reason"].text, death["time"].integer) == ("expired", (START_MS + 5000) // 1000)
+    run.end()
+
+
+def deaths(got: Got) -> list[Table]:
+    """The tables of x-death."""
+    assert got.properties is not None
+    items = (got.properties.headers or {})["x-death"].value
+    assert isinstance(items, list)
+    return [item.value for item in items]
+
+
+def test_deaths_are_counted_on_after_a_restart_and_those_of_clients_are_not(tmp_path: Path) -> None:
+    run = Run(tmp_path, 5_000, START_MS)
+    run.queue("q", x_dead_letter_exchange="", x_dead_letter_routing_key="q")
+    run.publish("q", b"a", headers={"x-death": array([longstr("whatever")]), "CC": array([longstr("cc")])})
+    for count in (1, 2, 3):
+        run.get("q", no_ack=False)
+        run.peer.send(BasicReject(1, False))
+        run.end()
+        run = Run(tmp_path, 5_000, START_MS + count)
+        (death,) = deaths(run.get("q", no_ack=False))
+        assert death["count"].integer == count
+        assert repr(death["routing-keys"].value) == repr([longstr("q"), longstr("cc")])
+        run.end()
+        run = Run(tmp_path, 5_000, START_MS)
+    run.end()
+
+
+def copied(directory: Path, to: Path) -> Path:
+    """What a power cut would leave now."""
+    to.mkdir()
+    for path in directory.glob(FILE_NAME + "*"):
+        (to / path.name).write_bytes(path.read_bytes())
+    return to
+
+
+def test_a_letter_on_its_way_is_not_lost_in_a_crash(tmp_path: Path) -> None:
+    run = Run(tmp_path / "live", 5_000, START_MS)
+    run.queue("dead")
+    run.queue("q", x_dead_letter_exchange="", x_dead_letter_routing_key="dead")
+    run.publish("q", b"a")
+    run.end()
+    run = Run(tmp_path / "live", 5_000, START_MS)
+    run.get("q", no_ack=False)
+    run.peer.send(BasicReject(1, False))
+    copies = [copied(tmp_path / "live", tmp_path / "before")]
+    run.log.flush()
+    for name in ("sent", "removed"):
+        run.committed.get(timeout=PATIENCE_S)
+        copies.append(copied(tmp_path / "live", tmp_path / name))
+        run.log.on_committed()
+    run.end()
+    places: list[list[str]] = []
+    for directory in copies:
+        run = Run(directory, 5_000, START_MS)
+        places.append([name for name in ("q", "dead") if run.ready(name)])
+        run.end()
+    assert places == [["q"], ["q", "dead"], ["dead"]]
+
+
+def test_old_letters_of_a_queue_that_must_hand_them_over_come_back(tmp_path: Path) -> None:
+    run = Run(tmp_path, 5_000, START_MS)
+    strategy = {"x_overflow": "reject-publish", "x_dead_letter_strategy": "at-least-once"}
+    run.queue("q", x_message_ttl=10, x_dead_letter_exchange="later", **strategy)
+    run.publish("q", b"a")
+    run.pass_ms(10)
+    assert run.ready("q") == 0
+    run.end()
+    run = Run(tmp_path, 5_000, START_MS + 100)
+    run.queue("dead")
+    vhost = run.broker.vhosts["/"]
+    exchange = vhost.declare_exchange("later", "fanout", True, False, False, {})
+    vhost.bind(Binding(exchange, vhost.queues["dead"], None, "", {}))
+    run.pass_ms(2000)
+    assert run.get("dead").body == b"a"
+    run.end()
