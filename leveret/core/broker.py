@@ -18,6 +18,7 @@ from leveret.core.access import Credential, User
 from leveret.core.administration import InvalidError, ProtectedError, unknown_vhost
 from leveret.core.clock import Clock, Timers
 from leveret.core.dead_letter import Worklist
+from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER, Parameters
 from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink
 from leveret.core.users import Users
 from leveret.core.vhost import VirtualHost
@@ -34,6 +35,7 @@ USER_KINDS: Final = (
     definitions.TOPIC_PERMISSION,
     definitions.USER_LIMIT,
 )
+PARAMETER_KINDS: Final = (PARAMETER, GLOBAL_PARAMETER)
 QUEUE_TYPES: Final = ("classic", "quorum", "stream")
 
 
@@ -56,6 +58,7 @@ class Broker(LogListener):
         self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
         self.users = Users(self)
+        self.parameters = Parameters(self)
         self.is_new = True
         self.queues: dict[int, Queue] = {}  # by queue_id
         self.dirty: list[Queue] = []
@@ -75,6 +78,11 @@ class Broker(LogListener):
 
     def recover(self) -> int:
         """Declare again and fill again what the logs kept. Returns: how many messages came back."""
+        self.recover_definitions()
+        return self._recover_messages()
+
+    def recover_definitions(self) -> None:
+        """Declare again what the log kept, and leave its messages alone: enough to change definitions."""
         kept = self._definition_log.load()
         for kind, _, _ in kept:
             if kind == definitions.DEFAULTS:
@@ -88,6 +96,10 @@ class Broker(LogListener):
             if kind == DEDUPLICATION:
                 vhost, exchange, first = definitions.names(key)
                 self.vhosts[vhost].restore_window(exchange, int(first), value)
+            elif kind in PARAMETER_KINDS:
+                self.parameters.restore(kind, definitions.names(key), value)
+
+    def _recover_messages(self) -> int:
         count = 0
         for found in self.log.recover():
             queue = self.queues.get(found.queue_id)
@@ -217,6 +229,7 @@ class Broker(LogListener):
             raise ProtectedError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
         self.close_connections(None, vhost, f"vhost '{name}' is deleted")
         self.users.forget_vhost(name)
+        self.parameters.drop(name)
         self.clear_vhost_limits(name, None)
         vhost.clear()
         del self.vhosts[name]

@@ -26,6 +26,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
 
     data_dir: where durable things rest. memory: keep everything in memory instead.
     consumer_timeout_ms: how long a consumer may keep a delivery without an ack; 0 for ever.
+    definitions: a definitions file to import at the start. control: path of the control socket; empty for
+    control.sock in the data directory, or none with memory.
     loopback_users: names that may only log in from this machine.
     """
 
@@ -35,6 +37,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     memory: bool = False
     log_level: LogLevel = "warning"
     consumer_timeout_ms: int = 1_800_000
+    definitions: str = ""
+    control: str = ""
     loopback_users: tuple[str, ...] = ("guest",)
 
 

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 from leveret.node.config import read_options
-from leveret.node.run import run
 
 
 def main() -> None:
@@ -18,6 +17,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     options = read_options(arguments[1:]) if arguments[:1] == ["serve"] else None
     if options is not None:
+        from leveret.node.run import run
+
         path = options.pop("config", None)
         sys.exit(run(None if path is None else Path(str(path)), options))
     from leveret.node.cli import app

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import logging
 import os
 import signal
 import socket
@@ -13,10 +14,12 @@ import time
 from pathlib import Path
 
 from leveret.auth.internal import InternalAuthenticator
-from leveret.auth.passwords import salted
 from leveret.core import broker as core
 from leveret.core.clock import Clock
+from leveret.node import control
 from leveret.node.config import Config
+from leveret.node.defaults import make_defaults
+from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.transport import AmqpProtocol
 from leveret.store.disk import DiskLog
@@ -24,7 +27,8 @@ from leveret.store.memory import MemoryLog
 
 MAX_FILES = 1 << 20  # open files that this process asks for
 BACKLOG = 1024  # connections the kernel may hold for us
-DEFAULT_USER = "guest"  # and its password
+
+log = logging.getLogger("leveret.node")
 
 
 class StartError(Exception):
@@ -59,23 +63,32 @@ class Node:
         self._log.listener = self.broker
         self._driver = Driver(self.broker, self._loop)
         self._server: asyncio.Server | None = None
+        self._directory = None if config.memory else Path(config.data_dir)
+        self._control = ControlSocket(self._driver, self._perform)
+        self._control_path: Path | None = None
 
     async def start(self) -> str:
         """Recover, listen. Returns: the address as a URL. Raises: StartError."""
         _raise_file_limit()
         self.broker.recover()
-        if self.broker.is_new:  # everybody knows this password, so a cheap hash will do
-            self.broker.make_defaults(DEFAULT_USER, salted(DEFAULT_USER))
+        make_defaults(self.broker)
         self._driver.turn()  # what expired meanwhile
         config = self._config
         authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
         try:
+            if config.definitions:
+                self._import(Path(config.definitions))
             self._server = await self._loop.create_server(
                 lambda: AmqpProtocol(self._driver, authenticator), config.host, config.port, backlog=BACKLOG
             )
+            await self._open_control()
         except OSError as error:
-            self._log.close()
+            self._let_go()
             raise StartError(_listen_error(config, error)) from None
+        except StartError:
+            self._let_go()
+            raise
+        self._driver.turn()
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
@@ -87,7 +100,51 @@ class Node:
         if self._server is not None:
             self._server.close()
         await self._driver.shut_down("broker forced connection closure with reason 'shutdown'")
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._control.close()
+        if self._control_path is not None:
+            control.unbind(self._control_path, self._directory)
         self._log.close()
+
+    async def _open_control(self) -> None:
+        """Listen for administration. Raises: StartError when that was asked for and cannot be."""
+        if self._directory is None and not self._config.control:
+            return
+        try:
+            listener, self._control_path = control.bind(self._config.control, self._directory)
+        except control.ControlError as error:
+            if self._config.control:
+                raise StartError(str(error)) from None
+            log.warning("%s; administration has to wait until the broker is stopped", error)
+            return
+        await self._control.start(listener)
+
+    def _perform(self, verb: str, arguments: dict[str, object]) -> object:
+        from leveret.management.administration import Administration
+
+        return Administration(self.broker).perform(verb, arguments)
+
+    def _import(self, path: Path) -> None:
+        """Import the definitions file of the configuration, all of it or nothing. Raises: StartError."""
+        from leveret.node.definitions_file import FileError, read
+
+        try:
+            content = read(path)
+        except FileError as error:
+            raise StartError(str(error)) from None
+        result = self._perform("import_definitions", {"content": content, "atomic": True})
+        assert isinstance(result, dict)
+        for note in result["notes"]:
+            log.warning("definitions file %s: %s: %s", path, note["path"], note["reason"])
+        errors = result["errors"]
+        if errors:
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            first = f"{errors[0]['path']}: {errors[0]['reason']}"
+            raise StartError(f"definitions file {path}: {first}{more}; correct it or start without --definitions")
 
     def _wake(self) -> None:
         """Called in the committer's thread."""

@@ -32,6 +32,7 @@ class Driver:
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # for a revision to be durable
 
     def refresh_clock(self) -> None:
         """Let the core see the present time."""
@@ -51,6 +52,21 @@ class Driver:
         self.broker.tick(self.broker.clock.now_ms)
         self.turn()
 
+    async def durable(self) -> None:
+        """Wait until every change of definitions up to now is safe."""
+        if self.broker.durable_revision < self.broker.revision:
+            waiting = self.loop.create_future()
+            self._waiting.append((self.broker.revision, waiting))
+            self.turn()
+            await waiting
+
+    def _tell_durable(self) -> None:
+        revision = self.broker.durable_revision
+        for wanted, waiting in self._waiting:
+            if wanted <= revision and not waiting.done():
+                waiting.set_result(None)
+        self._waiting = [(wanted, waiting) for wanted, waiting in self._waiting if not waiting.done()]
+
     def _flush(self) -> None:
         self._scheduled = False
         broker = self.broker
@@ -65,6 +81,8 @@ class Driver:
         explanations, broker.explanations = broker.explanations, []
         for text in explanations:
             log.warning("%s", text)
+        if self._waiting:
+            self._tell_durable()
         if broker.awake or len(broker.worklist):
             self.turn()
         self._set_timer(broker.timers.next_ms())

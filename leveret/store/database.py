@@ -39,6 +39,11 @@ class StoreError(Exception):
     """The data directory cannot be used; the text says why and what to do."""
 
 
+@mypyc_attr(native_class=False)
+class DirectoryInUse(StoreError):
+    """Another process has the data directory open."""
+
+
 class Database:
     """The file, and an index in memory of which chunk holds which positions.
 
@@ -48,13 +53,13 @@ class Database:
     def __init__(self, directory: Path) -> None:
         path = directory / FILE_NAME
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # there are password hashes in it
             self._sql = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=0)
             self._open(path)
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 text = f"data directory {directory} is in use by another broker; stop it or choose another directory"
-                raise StoreError(text) from None
+                raise DirectoryInUse(text) from None
             raise StoreError(f"cannot use data directory {directory}: {error}; check its permissions") from None
         except sqlite3.DatabaseError as error:
             raise StoreError(f"{path} is damaged or no Leveret database: {error}; move it away to start anew") from None
@@ -66,6 +71,7 @@ class Database:
         self._last: dict[int, list[int]] = {}  # the same for the last
         self._chunks: dict[int, list[int]] = {}  # by queue: the chunks, in step with these
         self._next_chunk = 1
+        self._has_read = False
 
     def _open(self, path: Path) -> None:
         sql = self._sql
@@ -98,6 +104,7 @@ class Database:
 
         Builds the index; called once. Cost: reads the whole file.
         """
+        self._has_read = True
         delivered = dict(self._sql.execute("SELECT queue, position FROM delivered"))
         gone: dict[int, set[tuple[int, int]]] = {}
         for chunk, queue_id, position in self._sql.execute("SELECT chunk, queue, position FROM gone"):
@@ -166,8 +173,12 @@ class Database:
         self._apply(written, removed, emptied, group)
 
     def close(self) -> None:
-        """Leave the mark of a clean end, and let go of the file."""
-        self._sql.execute("INSERT INTO meta (key, value) VALUES ('clean', 1)")
+        """Leave the mark of a clean end, and let go of the file.
+
+        Whoever did not read the messages leaves the mark as it was: they are to be recovered yet.
+        """
+        if self._has_read or self.was_clean:
+            self._sql.execute("INSERT INTO meta (key, value) VALUES ('clean', 1)")
         self._sql.close()
 
     # -- inside

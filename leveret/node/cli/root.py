@@ -1,4 +1,4 @@
-"""The command line: what can be asked of `leveret`, with help and completion."""
+"""The command leveret itself: its version, `leveret serve`, and the nouns that can be administered."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from leveret import __version__
+from leveret.node.cli import definitions, limits, parameters, permissions, policies, topic_permissions, users, vhosts
 
 app = typer.Typer(
     help="Leveret: a message broker that every RabbitMQ client uses unchanged.",
@@ -15,6 +16,16 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+
+
+app.add_typer(users.app, name="users")
+app.add_typer(permissions.app, name="permissions")
+app.add_typer(topic_permissions.app, name="topic-permissions")
+app.add_typer(vhosts.app, name="vhosts")
+app.add_typer(policies.app, name="policies")
+app.add_typer(limits.app, name="limits")
+app.add_typer(parameters.app, name="parameters")
+app.add_typer(definitions.app, name="definitions")
 
 
 def _show_version(wanted: bool) -> None:
@@ -41,6 +52,10 @@ def serve(
     port: Annotated[str | None, typer.Option(help="Port to listen on, 0 for a free one. [5672]")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Directory for everything durable. [leveret-data]")] = None,
     memory: Annotated[bool | None, typer.Option("--memory", help="Keep everything in memory.")] = None,
+    definitions: Annotated[str | None, typer.Option(help="Definitions file to import at the start.")] = None,
+    control: Annotated[
+        str | None, typer.Option(help="Path of the control socket. [control.sock with the data]")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [warning]")] = None,
     loopback_users: Annotated[
@@ -59,6 +74,8 @@ def serve(
         "port": port,
         "data-dir": data_dir,
         "memory": memory,
+        "definitions": definitions,
+        "control": control,
         "log-level": log_level,
         "loopback-users": loopback_users,
         "consumer-timeout-ms": consumer_timeout_ms,

@@ -1,0 +1,59 @@
+"""Runtime parameters: named values that the broker keeps for others to read.
+
+Those that it reads itself (policies, limits) live with what they are about. What is here comes from a definitions
+file or the command line, shovels and federation links for instance, and leaves again unchanged.
+Source: rabbit_runtime_parameters.erl.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from leveret.core.broker import Broker
+
+PARAMETER: Final = "parameter"  # kinds of definitions
+GLOBAL_PARAMETER: Final = "global_parameter"
+
+
+class Parameters:
+    """Values as JSON text. all: by virtual host, component and name; globals: by name, those of no virtual host."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self.all: dict[tuple[str, str, str], str] = {}
+        self.globals: dict[str, str] = {}
+
+    def put(self, vhost: str, component: str, name: str, value: str) -> None:
+        """Set the parameter of a virtual host."""
+        self.all[(vhost, component, name)] = value
+        self._broker.remember(PARAMETER, json.dumps([vhost, component, name]), value.encode())
+
+    def delete(self, vhost: str, component: str, name: str) -> None:
+        """Delete a parameter; one that is not there is fine."""
+        if self.all.pop((vhost, component, name), None) is not None:
+            self._broker.forget(PARAMETER, json.dumps([vhost, component, name]))
+
+    def drop(self, vhost: str) -> None:
+        """Delete all parameters of a virtual host."""
+        for owner, component, name in list(self.all):
+            if owner == vhost:
+                self.delete(owner, component, name)
+
+    def put_global(self, name: str, value: str) -> None:
+        """Set a global parameter."""
+        self.globals[name] = value
+        self._broker.remember(GLOBAL_PARAMETER, json.dumps([name]), value.encode())
+
+    def delete_global(self, name: str) -> None:
+        """Delete a global parameter; one that is not there is fine."""
+        if self.globals.pop(name, None) is not None:
+            self._broker.forget(GLOBAL_PARAMETER, json.dumps([name]))
+
+    def restore(self, kind: str, names: list[str], value: bytes) -> None:
+        """Set again what the DefinitionLog kept."""
+        if kind == PARAMETER:
+            self.all[(names[0], names[1], names[2])] = value.decode()
+        else:
+            self.globals[names[0]] = value.decode()

@@ -1,0 +1,1 @@
+"""Floor 3: administration. Verbs on users, virtual hosts, policies; definitions files."""

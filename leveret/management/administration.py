@@ -1,0 +1,111 @@
+"""Administration: every verb by its name, with plain values as JSON has them.
+
+A verb is a function of the broker in one of the files beside this one; what it takes is read from its signature.
+The command line and other faces of the broker call perform(), in the process of the broker or on a data directory
+that no broker uses.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+import msgspec
+
+from leveret.core.administration import AdministrationError, InvalidError
+from leveret.core.broker import Broker
+from leveret.core.errors import AmqpError
+from leveret.management import definitions, importing, limits, parameters, permissions, policies, users, vhosts
+from leveret.management.errors import explain, unknown
+
+FUNCTIONS: tuple[Callable[..., object], ...] = (
+    users.list_users,
+    users.add_user,
+    users.change_password,
+    users.set_user_tags,
+    users.delete_user,
+    vhosts.list_vhosts,
+    vhosts.add_vhost,
+    vhosts.set_vhost,
+    vhosts.delete_vhost,
+    permissions.list_permissions,
+    permissions.set_permissions,
+    permissions.clear_permissions,
+    permissions.list_topic_permissions,
+    permissions.set_topic_permissions,
+    permissions.clear_topic_permissions,
+    policies.list_policies,
+    policies.set_policy,
+    policies.clear_policy,
+    policies.list_operator_policies,
+    policies.set_operator_policy,
+    policies.clear_operator_policy,
+    limits.list_vhost_limits,
+    limits.set_vhost_limits,
+    limits.clear_vhost_limits,
+    limits.list_user_limits,
+    limits.set_user_limits,
+    limits.clear_user_limits,
+    parameters.list_parameters,
+    parameters.set_parameter,
+    parameters.clear_parameter,
+    parameters.list_global_parameters,
+    parameters.set_global_parameter,
+    parameters.clear_global_parameter,
+    definitions.export_definitions,
+    importing.import_definitions,
+)
+
+
+class Verb:
+    """One verb. changes: whether it may change the broker."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.name = function.__name__
+        self.changes = not self.name.startswith(("list_", "export_"))
+        self._function = function
+        hints = get_type_hints(function)
+        fields: list[Any] = []
+        for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
+            if parameter.default is parameter.empty:
+                fields.append((name, hints[name]))
+            else:
+                fields.append((name, hints[name], parameter.default))
+        self._arguments = msgspec.defstruct(self.name, fields, kw_only=True, forbid_unknown_fields=True)
+
+    def perform(self, broker: Broker, arguments: dict[str, object]) -> object:
+        """Do it. Raises: AdministrationError."""
+        try:
+            given = msgspec.convert(arguments, self._arguments)
+        except msgspec.ValidationError as error:
+            path, reason = explain(error)
+            raise InvalidError(f"{path.lstrip('.')}: {reason}" if path else reason) from None
+        try:
+            return self._function(broker, **msgspec.structs.asdict(given))
+        except AmqpError as error:
+            raise InvalidError(error.explanation) from None
+
+
+VERBS = {verb.name: verb for verb in map(Verb, FUNCTIONS)}
+
+
+class Administration:
+    """The verbs on one broker."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def perform(self, verb: str, arguments: dict[str, object]) -> object:
+        """Do what a verb says, and return what it answers: values that JSON has.
+
+        The change is durable once Broker.durable_revision has reached the Broker.revision of after this call.
+        Raises: AdministrationError, whose text is one sentence for the person who asked.
+        """
+        found = VERBS.get(verb)
+        if found is None:
+            raise unknown("verb", verb, VERBS)
+        return found.perform(self._broker, arguments)
+
+
+__all__ = ["FUNCTIONS", "VERBS", "Administration", "AdministrationError", "Verb"]

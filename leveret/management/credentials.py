@@ -1,0 +1,50 @@
+"""Credentials from what a verb or a definitions file gives: a password, or the hash of one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from leveret.auth.passwords import ARGON2, NOBODY, SALT_SIZE, SALTED, SHA256, argon2, salted
+from leveret.core.access import Credential
+from leveret.core.administration import InvalidError
+
+
+def read_credential(password: str | None, password_hash: str | None, algorithm: str | None) -> Credential:
+    """A credential: of a hash, else of a password, else one that no password fits.
+
+    algorithm: of the hash, or to hash the password with; None for RabbitMQ's usual one, or Argon2 for a password.
+    Raises: InvalidError.
+    """
+    if password_hash is not None:
+        return _read_hash(password_hash, algorithm or SHA256)
+    if password is None:
+        return NOBODY
+    if not password:
+        raise InvalidError("the password must not be empty: nobody can log in with an empty one")
+    if algorithm in (None, ARGON2):
+        return argon2(password)
+    _check_algorithm(algorithm)
+    return salted(password, algorithm)
+
+
+def _check_algorithm(algorithm: str) -> None:
+    if algorithm not in SALTED and algorithm != ARGON2:
+        raise InvalidError(f"'{algorithm}' is no hashing algorithm; there are {', '.join([*SALTED, ARGON2])}")
+
+
+def _read_hash(text: str, algorithm: str) -> Credential:
+    if not text:
+        return NOBODY
+    _check_algorithm(algorithm)
+    if algorithm == ARGON2:
+        if not text.startswith("$argon2"):
+            raise InvalidError("an Argon2 hash begins with $argon2")
+        return Credential(algorithm, text)
+    try:
+        size = len(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        raise InvalidError("the password hash is not base64") from None
+    if size <= SALT_SIZE:
+        raise InvalidError("the password hash is too short: it has to be a salt and a hash")
+    return Credential(algorithm, text)

@@ -1,0 +1,200 @@
+"""Export of everything that is declared, as a definitions file that RabbitMQ imports.
+
+Source: rabbit_definitions.erl all_definitions, rabbit_mgmt_wm_definitions.erl.
+"""
+
+from __future__ import annotations
+
+from leveret import __version__
+from leveret.auth.passwords import ARGON2, SHA256
+from leveret.core.access import User
+from leveret.core.broker import Broker
+from leveret.core.exchange import Exchange
+from leveret.core.queue import Queue
+from leveret.core.vhost import VirtualHost
+from leveret.management import parameters
+from leveret.management.arguments import to_json
+from leveret.management.permissions import list_permissions, list_topic_permissions
+from leveret.management.policies import list_operator_policies, list_policies
+from leveret.management.vhosts import find_vhost
+
+RABBITMQ_VERSION = "3.13.7"  # whose format this is; RabbitMQ chooses by it how to read old password hashes
+SECTIONS = (
+    "users",
+    "vhosts",
+    "permissions",
+    "topic_permissions",
+    "parameters",
+    "global_parameters",
+    "policies",
+    "queues",
+    "exchanges",
+    "bindings",
+)
+HEADER_KEYS = frozenset(
+    (
+        *SECTIONS,
+        "rabbit_version",
+        "rabbitmq_version",
+        "product_name",
+        "product_version",
+        "rabbitmq_definition_format",
+        "original_cluster_name",
+        "original_vhost_name",
+        "explanation",
+        "description",
+        "metadata",
+        "limits",
+        "default_queue_type",
+        "name",
+    )
+)
+
+
+def export_definitions(broker: Broker, vhost: str | None = None) -> dict[str, object]:
+    """All definitions, or those of one virtual host without its name, which can be imported into another one.
+
+    What belongs to one connection is left out, as are the exchanges that every virtual host has.
+    """
+    if vhost is not None:
+        return _of_one(find_vhost(broker, vhost))
+    vhosts = sorted(broker.vhosts.values(), key=lambda each: each.name)
+    return {
+        **_header(),
+        "rabbitmq_definition_format": "cluster",
+        "original_cluster_name": broker.node,
+        "explanation": f"Definitions of cluster '{broker.node}'",
+        "users": [_user(user) for user in sorted(broker.users, key=lambda user: user.name)],
+        "vhosts": [{"name": each.name, "metadata": _metadata(each), "limits": dict(each.limits)} for each in vhosts],
+        "permissions": list_permissions(broker),
+        "topic_permissions": list_topic_permissions(broker),
+        "parameters": [entry for each in vhosts for entry in _parameters(broker, each)],
+        "global_parameters": parameters.list_global_parameters(broker),
+        "policies": list_policies(broker),
+        "queues": [_in(each, entry) for each in vhosts for entry in _queues(each)],
+        "exchanges": [_in(each, entry) for each in vhosts for entry in _exchanges(each)],
+        "bindings": [_in(each, entry) for each in vhosts for entry in _bindings(each)],
+    }
+
+
+def _of_one(vhost: VirtualHost) -> dict[str, object]:
+    broker = vhost.broker
+    return {
+        **_header(),
+        "rabbitmq_definition_format": "single_virtual_host",
+        "original_vhost_name": vhost.name,
+        "explanation": f"Definitions of virtual host '{vhost.name}'",
+        "description": vhost.description,
+        "metadata": _metadata(vhost),
+        "limits": dict(vhost.limits),
+        "parameters": [_without_vhost(entry) for entry in _parameters(broker, vhost)],
+        "policies": [_without_vhost(entry) for entry in list_policies(broker, vhost.name)],
+        "queues": _queues(vhost),
+        "exchanges": _exchanges(vhost),
+        "bindings": _bindings(vhost),
+    }
+
+
+def _header() -> dict[str, object]:
+    return {
+        "rabbit_version": RABBITMQ_VERSION,
+        "rabbitmq_version": RABBITMQ_VERSION,
+        "product_name": "Leveret",
+        "product_version": __version__,
+    }
+
+
+def _in(vhost: VirtualHost, entry: dict[str, object]) -> dict[str, object]:
+    return {"vhost": vhost.name, **entry}
+
+
+def _without_vhost(entry: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in entry.items() if key != "vhost"}
+
+
+def _user(user: User) -> dict[str, object]:
+    credential = user.credential
+    entry: dict[str, object] = {
+        "name": user.name,
+        "password_hash": credential.hash,
+        "hashing_algorithm": credential.algorithm or SHA256,
+        "tags": list(user.tags),
+        "limits": dict(user.limits),
+    }
+    if credential.algorithm == ARGON2:  # RabbitMQ would refuse the whole file; there this user gets no password
+        entry["password_hash"] = ""
+        entry["hashing_algorithm"] = SHA256
+        entry["leveret_credential"] = {"algorithm": credential.algorithm, "hash": credential.hash}
+    return entry
+
+
+def _metadata(vhost: VirtualHost) -> dict[str, object]:
+    return {
+        "description": vhost.description,
+        "tags": list(vhost.tags),
+        "default_queue_type": vhost.default_queue_type or "classic",
+    }
+
+
+def _parameters(broker: Broker, vhost: VirtualHost) -> list[dict[str, object]]:
+    """Operator policies and limits in RabbitMQ's own form, and what is kept for others."""
+    found: list[dict[str, object]] = []
+    if vhost.limits:
+        component = parameters.VHOST_LIMITS
+        found.append({"vhost": vhost.name, "component": component, "name": "limits", "value": dict(vhost.limits)})
+    for policy in list_operator_policies(broker, vhost.name):
+        value = {key: value for key, value in policy.items() if key not in ("vhost", "name")}
+        component = parameters.OPERATOR_POLICY
+        found.append({"vhost": vhost.name, "component": component, "name": policy["name"], "value": value})
+    return found + parameters.list_parameters(broker, vhost.name)
+
+
+def _queues(vhost: VirtualHost) -> list[dict[str, object]]:
+    return [_queue(queue) for name, queue in sorted(vhost.queues.items()) if not queue.owner]
+
+
+def _queue(queue: Queue) -> dict[str, object]:
+    arguments = {"x-queue-type": "classic", **to_json(queue.arguments)}  # whatever the default is where it goes
+    return {
+        "name": queue.name,
+        "type": arguments["x-queue-type"],
+        "durable": queue.durable,
+        "auto_delete": queue.auto_delete,
+        "arguments": arguments,
+    }
+
+
+def _exchanges(vhost: VirtualHost) -> list[dict[str, object]]:
+    return [
+        _exchange(exchange)
+        for name, exchange in sorted(vhost.exchanges.items())
+        if name and not name.startswith("amq.")
+    ]
+
+
+def _exchange(exchange: Exchange) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "name": exchange.name,
+        "type": exchange.kind,
+        "durable": exchange.durable,
+        "auto_delete": exchange.auto_delete,
+        "arguments": to_json(exchange.arguments),
+    }
+    if exchange.internal:
+        entry["internal"] = True
+    return entry
+
+
+def _bindings(vhost: VirtualHost) -> list[dict[str, object]]:
+    return [
+        {
+            "source": binding.source.name,
+            "destination": binding.destination,
+            "destination_type": binding.kind,
+            "routing_key": binding.key,
+            "arguments": to_json(binding.arguments),
+        }
+        for _, exchange in sorted(vhost.exchanges.items())
+        for binding in exchange.bindings
+        if binding.queue is None or not binding.queue.owner
+    ]

@@ -1,0 +1,132 @@
+"""The entries of a definitions file, as RabbitMQ writes them. Unknown keys in an entry are ignored, as there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from leveret.auth.passwords import SHA256
+
+# An empty map may have become an empty list on its way through Erlang.
+Map = dict[str, Any] | list[Any]
+
+
+class OwnCredential(msgspec.Struct, kw_only=True):
+    """A hash that RabbitMQ cannot read, in a key of our own that it ignores."""
+
+    algorithm: str
+    hash: str
+
+
+class UserEntry(msgspec.Struct, kw_only=True):
+    """One of `users`. tags: text with commas before RabbitMQ 3.9. password: not exported, but understood."""
+
+    name: str
+    password_hash: str | None = None
+    hashing_algorithm: str = SHA256
+    password: str | None = None
+    leveret_credential: OwnCredential | None = None
+    tags: list[str] | str = ""
+    limits: dict[str, int] | list[Any] = {}
+
+
+class VhostMetadata(msgspec.Struct, kw_only=True):
+    """What is said about a virtual host."""
+
+    description: str | None = None
+    tags: list[str] | str | None = None
+    default_queue_type: str | None = None
+
+
+class VhostEntry(VhostMetadata, kw_only=True):
+    """One of `vhosts`. What metadata says counts unless it stands beside it as well."""
+
+    name: str
+    metadata: VhostMetadata = msgspec.field(default_factory=VhostMetadata)
+    limits: dict[str, int] | list[Any] = {}
+
+
+class PermissionEntry(msgspec.Struct, kw_only=True):
+    """One of `permissions`."""
+
+    user: str
+    vhost: str | None = None
+    configure: str
+    write: str
+    read: str
+
+
+class TopicPermissionEntry(msgspec.Struct, kw_only=True):
+    """One of `topic_permissions`."""
+
+    user: str
+    vhost: str | None = None
+    exchange: str
+    write: str
+    read: str
+
+
+class ExchangeEntry(msgspec.Struct, kw_only=True):
+    """One of `exchanges`."""
+
+    vhost: str | None = None
+    name: str
+    type: str
+    durable: bool = False
+    auto_delete: bool = False
+    internal: bool = False
+    arguments: Map = {}
+
+
+class QueueEntry(msgspec.Struct, kw_only=True):
+    """One of `queues`. Its type is the argument x-queue-type; the key `type` beside it is for readers."""
+
+    vhost: str | None = None
+    name: str
+    durable: bool = False
+    auto_delete: bool = False
+    arguments: Map = {}
+
+
+class BindingEntry(msgspec.Struct, kw_only=True):
+    """One of `bindings`."""
+
+    vhost: str | None = None
+    source: str
+    destination: str
+    destination_type: str
+    routing_key: str
+    arguments: Map = {}
+
+
+class PolicyBody(msgspec.Struct, kw_only=True):
+    """What a policy says; the value of an operator policy among `parameters`."""
+
+    pattern: str
+    definition: dict[str, Any]
+    priority: int = 0
+    apply_to: str = msgspec.field(name="apply-to", default="all")
+
+
+class PolicyEntry(PolicyBody, kw_only=True):
+    """One of `policies`."""
+
+    vhost: str | None = None
+    name: str
+
+
+class ParameterEntry(msgspec.Struct, kw_only=True):
+    """One of `parameters`."""
+
+    vhost: str | None = None
+    component: str
+    name: str
+    value: Any
+
+
+class GlobalParameterEntry(msgspec.Struct, kw_only=True):
+    """One of `global_parameters`."""
+
+    name: str
+    value: Any

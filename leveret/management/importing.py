@@ -1,0 +1,276 @@
+"""Import of a definitions file: one entry after the other, in RabbitMQ's order; what is wrong is said with its path.
+
+An import only adds. Users, virtual hosts, permissions, policies and parameters that exist are changed to what the file
+says; exchanges and queues that exist stay as they are, and where they differ a note says so.
+Source: rabbit_definitions.erl apply_defs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from leveret.auth.passwords import ARGON2, SHA256
+from leveret.core.administration import AdministrationError, InvalidError
+from leveret.core.broker import Broker
+from leveret.core.errors import AmqpError
+from leveret.core.exchange import Binding
+from leveret.core.rehearsal import rehearsal
+from leveret.core.vhost import VirtualHost
+from leveret.management import entries, parameters
+from leveret.management.arguments import BadArgument, from_json
+from leveret.management.credentials import read_credential
+from leveret.management.definitions import HEADER_KEYS, export_definitions
+from leveret.management.errors import explain
+from leveret.management.policies import BadPolicy, put_operator_policy, put_policy
+from leveret.management.vhosts import find_vhost, put_vhost, read_tags
+from leveret.wire.fields import Table
+
+MAX_NAME = 255  # bytes
+
+
+def import_definitions(
+    broker: Broker, content: dict[str, Any], vhost: str | None = None, atomic: bool = False
+) -> dict[str, object]:
+    """Apply a definitions file. vhost: of the entries that name none, as in a file of one virtual host.
+
+    atomic: apply nothing if anything in it is wrong; found out on a rehearsal with a copy of what there is.
+    Returns: applied (how many, by section), notes and errors (each a path and a reason).
+    """
+    if vhost is not None:
+        find_vhost(broker, vhost)
+    if atomic:
+        trial = rehearsal(broker)
+        Import(trial, export_definitions(broker), None).run()
+        result = Import(trial, content, vhost).run()
+        if result["errors"]:
+            return {"applied": {}, "notes": [], "errors": result["errors"]}
+    return Import(broker, content, vhost).run()
+
+
+class Note(Exception):
+    """An entry was left out, as RabbitMQ leaves it out without an error; the text says why."""
+
+
+class Import:
+    """One file on its way into a broker."""
+
+    def __init__(self, broker: Broker, content: dict[str, Any], vhost: str | None) -> None:
+        self._broker = broker
+        self._content = content
+        self._vhost = vhost
+        self._applied: dict[str, int] = {}
+        self._notes: list[dict[str, str]] = []
+        self._errors: list[dict[str, str]] = []
+
+    def run(self) -> dict[str, object]:
+        """Apply everything that can be."""
+        self._section("users", entries.UserEntry, self._user)
+        self._section("vhosts", entries.VhostEntry, self._virtual_host)
+        self._section("permissions", entries.PermissionEntry, self._permission)
+        self._section("exchanges", entries.ExchangeEntry, self._exchange)
+        self._section("topic_permissions", entries.TopicPermissionEntry, self._topic_permission)
+        self._section("global_parameters", entries.GlobalParameterEntry, self._global_parameter)
+        self._section("parameters", entries.ParameterEntry, self._parameter)
+        self._section("policies", entries.PolicyEntry, self._policy)
+        self._section("queues", entries.QueueEntry, self._queue)
+        self._section("bindings", entries.BindingEntry, self._binding)
+        for key in self._content:
+            if key not in HEADER_KEYS:
+                self._notes.append({"path": key, "reason": "no section of a definitions file; ignored"})
+        return {"applied": self._applied, "notes": self._notes, "errors": self._errors}
+
+    def _section(self, key: str, shape: type[Any], apply: Callable[[Any], None]) -> None:
+        if key not in self._content:
+            return
+        content = self._content[key]
+        if not isinstance(content, list):
+            self._errors.append({"path": key, "reason": "expected array"})
+            return
+        count = 0
+        for at, raw in enumerate(content):
+            path = f"{key}[{at}]"
+            try:
+                apply(msgspec.convert(raw, shape))
+                count += 1
+            except Note as note:
+                self._notes.append({"path": path, "reason": str(note)})
+            except msgspec.ValidationError as error:
+                below, reason = explain(error)
+                self._errors.append({"path": path + below, "reason": reason})
+            except BadArgument as error:
+                self._errors.append({"path": f"{path}.arguments{error.path}", "reason": error.reason})
+            except BadPolicy as error:
+                inside = ".value" if key == "parameters" else ""
+                self._errors.append({"path": path + inside + error.path, "reason": str(error)})
+            except AmqpError as error:
+                self._errors.append({"path": path + _blamed(error.explanation), "reason": error.explanation})
+            except AdministrationError as error:
+                self._errors.append({"path": path, "reason": str(error)})
+        if count:
+            self._applied[key] = count
+
+    # -- who may do what
+
+    def _user(self, entry: entries.UserEntry) -> None:
+        _check_name(entry.name)
+        own = entry.leveret_credential
+        if own is not None:
+            credential = read_credential(None, own.hash, own.algorithm)
+        elif entry.password is not None and not entry.password_hash:
+            algorithm = SHA256 if entry.hashing_algorithm == ARGON2 else entry.hashing_algorithm
+            credential = read_credential(entry.password, None, algorithm)
+        else:
+            credential = read_credential(None, entry.password_hash, entry.hashing_algorithm)
+        self._broker.users.put(entry.name, credential, read_tags(entry.tags))
+        limits = _map(entry.limits, "limits")
+        if limits:
+            self._broker.users.set_limits(entry.name, limits)
+
+    def _virtual_host(self, entry: entries.VhostEntry) -> None:
+        _check_name(entry.name)
+        said = entry.metadata
+        description = entry.description if entry.description is not None else said.description
+        tags = entry.tags if entry.tags is not None else said.tags
+        kind = entry.default_queue_type if entry.default_queue_type is not None else said.default_queue_type
+        if kind == "undefined":  # as RabbitMQ writes one that was never set
+            kind = None
+        put_vhost(self._broker, entry.name, description, tags, kind)
+        limits = _map(entry.limits, "limits")
+        if limits:
+            self._broker.set_vhost_limits(entry.name, limits)
+
+    def _permission(self, entry: entries.PermissionEntry) -> None:
+        vhost = self._in_vhost(entry.vhost)
+        self._broker.users.set_permission(entry.user, vhost.name, entry.configure, entry.write, entry.read)
+
+    def _topic_permission(self, entry: entries.TopicPermissionEntry) -> None:
+        vhost = self._in_vhost(entry.vhost)
+        if entry.exchange and entry.exchange not in vhost.exchanges:
+            raise InvalidError(f"no exchange '{entry.exchange}' in vhost '{vhost.name}'")
+        self._broker.users.set_topic_permission(entry.user, vhost.name, entry.exchange, entry.write, entry.read)
+
+    # -- parameters and policies
+
+    def _global_parameter(self, entry: entries.GlobalParameterEntry) -> None:
+        self._broker.parameters.put_global(entry.name, json.dumps(entry.value))
+
+    def _parameter(self, entry: entries.ParameterEntry) -> None:
+        vhost = self._in_vhost(entry.vhost)
+        if entry.component == parameters.VHOST_LIMITS:
+            limits = _inside(entry.value, dict[str, int])
+            self._broker.set_vhost_limits(vhost.name, limits)
+            for name in set(vhost.limits) - set(limits):
+                self._broker.clear_vhost_limits(vhost.name, name)
+        elif entry.component == parameters.OPERATOR_POLICY:
+            put_operator_policy(vhost, entry.name, _inside(entry.value, entries.PolicyBody))
+        elif entry.component == parameters.POLICY:
+            put_policy(vhost, entry.name, _inside(entry.value, entries.PolicyBody))
+        else:
+            self._broker.parameters.put(vhost.name, entry.component, entry.name, json.dumps(entry.value))
+
+    def _policy(self, entry: entries.PolicyEntry) -> None:
+        put_policy(self._in_vhost(entry.vhost), entry.name, entry)
+
+    # -- exchanges, queues, bindings
+
+    def _exchange(self, entry: entries.ExchangeEntry) -> None:
+        vhost = self._in_vhost(entry.vhost)
+        _check_name(entry.name)
+        if not entry.name or entry.name.startswith("amq."):
+            raise Note(f"exchange '{entry.name}' belongs to the broker itself; left out")
+        arguments = _arguments(entry.arguments)
+        try:
+            vhost.declare_exchange(entry.name, entry.type, entry.durable, entry.auto_delete, entry.internal, arguments)
+        except AmqpError as error:
+            _keep(error, entry.name in vhost.exchanges)
+
+    def _queue(self, entry: entries.QueueEntry) -> None:
+        vhost = self._in_vhost(entry.vhost)
+        _check_name(entry.name)
+        if not entry.name:
+            raise InvalidError("a queue needs a name")
+        if entry.name.startswith("amq."):
+            raise Note(f"queue '{entry.name}' has a name that the broker makes up itself; left out")
+        arguments = _arguments(entry.arguments)
+        try:
+            vhost.declare_queue(entry.name, entry.durable, False, entry.auto_delete, arguments, 0)
+        except AmqpError as error:
+            _keep(error, entry.name in vhost.queues)
+
+    def _binding(self, entry: entries.BindingEntry) -> None:
+        vhost = self._in_vhost(entry.vhost)
+        _check_name(entry.routing_key)
+        if entry.destination_type not in ("queue", "exchange"):
+            raise InvalidError(f"destination_type is '{entry.destination_type}'; it has to be queue or exchange")
+        to_queue = entry.destination_type == "queue"
+        if entry.source not in vhost.exchanges:
+            _missing("exchange", entry.source, vhost)
+        if entry.destination not in (vhost.queues if to_queue else vhost.exchanges):
+            _missing(entry.destination_type, entry.destination, vhost)
+        if not entry.source:
+            return  # every queue is bound to the default exchange anyway
+        queue = vhost.queues[entry.destination] if to_queue else None
+        exchange = None if to_queue else vhost.exchanges[entry.destination]
+        arguments = _arguments(entry.arguments)
+        vhost.bind(Binding(vhost.exchanges[entry.source], queue, exchange, entry.routing_key, arguments))
+
+    def _in_vhost(self, name: str | None) -> VirtualHost:
+        if name is None:
+            name = self._vhost
+        if name is None:
+            raise InvalidError("the entry names no virtual host; say which with --vhost if the file is of one")
+        return find_vhost(self._broker, name)
+
+
+def _arguments(content: entries.Map) -> Table:
+    return from_json(_map(content, "arguments"))
+
+
+def _map(content: dict[str, Any] | list[Any], key: str) -> dict[str, Any]:
+    if isinstance(content, dict):
+        return content
+    if content:
+        raise InvalidError(f"{key}: expected object, got array")
+    return {}
+
+
+def _inside(value: object, shape: type[Any]) -> Any:
+    """The value of a parameter. Raises: InvalidError."""
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        path, reason = explain(error)
+        raise InvalidError(f"value{path}: {reason}") from None
+
+
+def _check_name(name: str) -> None:
+    size = len(name.encode("utf-8", "surrogateescape"))
+    if size > MAX_NAME:
+        raise InvalidError(f"'{name[:20]}...' has {size} bytes, the protocol allows {MAX_NAME}")
+
+
+def _keep(error: AmqpError, exists: bool) -> None:
+    """What exists stays as it is, whatever the file says."""
+    if not exists:
+        raise error
+    raise Note(f"it exists and is kept as it is: {error.explanation}") from None
+
+
+def _missing(kind: str, name: str, vhost: VirtualHost) -> None:
+    text = f"no {kind} '{name}' in vhost '{vhost.name}'"
+    if name.startswith("amq."):
+        raise Note(f"{text}; left out with it")
+    raise InvalidError(text)
+
+
+def _blamed(text: str) -> str:
+    """The part of an entry that an error text of the broker speaks of."""
+    found = re.match(r"invalid (?:type '.*' for )?arg '([^']+)' (?:for|in) ", text)
+    if found is not None:
+        return f".arguments.{found[1]}"
+    return ".type" if text.startswith(("invalid exchange type", "unknown exchange type")) else ""

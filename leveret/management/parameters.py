@@ -1,0 +1,66 @@
+"""Verbs on runtime parameters: those of policies and limits are views of these, all others are only kept."""
+
+from __future__ import annotations
+
+import json
+
+from leveret.core.administration import InvalidError
+from leveret.core.broker import Broker
+from leveret.management.errors import unknown
+from leveret.management.vhosts import find_vhost
+
+OPERATOR_POLICY = "operator_policy"
+POLICY = "policy"
+VHOST_LIMITS = "vhost-limits"
+USER_LIMITS = "user-limits"
+OWN_COMPONENTS = {  # not kept as parameters, because the broker acts by them
+    POLICY: "leveret policies set",
+    OPERATOR_POLICY: "leveret policies set --operator",
+    VHOST_LIMITS: "leveret limits set --vhost",
+    USER_LIMITS: "leveret limits set --user",
+}
+
+
+def list_parameters(broker: Broker, vhost: str | None = None) -> list[dict[str, object]]:
+    """Parameters that are kept for others, of all virtual hosts or of one."""
+    if vhost is not None:
+        find_vhost(broker, vhost)
+    return [
+        {"vhost": owner, "component": component, "name": name, "value": json.loads(value)}
+        for (owner, component, name), value in sorted(broker.parameters.all.items())
+        if vhost in (None, owner)
+    ]
+
+
+def set_parameter(broker: Broker, vhost: str, component: str, name: str, value: object) -> None:
+    """Keep a parameter. Nothing here reads it; it is exported again."""
+    find_vhost(broker, vhost)
+    if component in OWN_COMPONENTS:
+        raise InvalidError(f"'{component}' is set with `{OWN_COMPONENTS[component]}`")
+    broker.parameters.put(vhost, component, name, json.dumps(value))
+
+
+def clear_parameter(broker: Broker, vhost: str, component: str, name: str) -> None:
+    """Forget a parameter."""
+    find_vhost(broker, vhost)
+    if (vhost, component, name) not in broker.parameters.all:
+        known = [key[2] for key in broker.parameters.all if key[:2] == (vhost, component)]
+        raise unknown(f"parameter of {component}", name, known)
+    broker.parameters.delete(vhost, component, name)
+
+
+def list_global_parameters(broker: Broker) -> list[dict[str, object]]:
+    """Global parameters, kept for others."""
+    return [{"name": name, "value": json.loads(value)} for name, value in sorted(broker.parameters.globals.items())]
+
+
+def set_global_parameter(broker: Broker, name: str, value: object) -> None:
+    """Keep a global parameter."""
+    broker.parameters.put_global(name, json.dumps(value))
+
+
+def clear_global_parameter(broker: Broker, name: str) -> None:
+    """Forget a global parameter."""
+    if name not in broker.parameters.globals:
+        raise unknown("global parameter", name, broker.parameters.globals)
+    broker.parameters.delete_global(name)

@@ -1,0 +1,80 @@
+"""Verbs on what users may do: permissions and topic permissions in virtual hosts."""
+
+from __future__ import annotations
+
+from leveret.core.administration import InvalidError
+from leveret.core.broker import Broker
+from leveret.management.errors import unknown
+from leveret.management.users import find_user
+from leveret.management.vhosts import find_vhost
+
+
+def list_permissions(broker: Broker, user: str | None = None, vhost: str | None = None) -> list[dict[str, object]]:
+    """Permissions, of one user or in one virtual host if these are given."""
+    _check_given(broker, user, vhost)
+    return [
+        {
+            "user": each.name,
+            "vhost": name,
+            "configure": permission.configure,
+            "write": permission.write,
+            "read": permission.read,
+        }
+        for each in sorted(broker.users, key=lambda each: each.name)
+        for name, permission in sorted(each.permissions.items())
+        if user in (None, each.name) and vhost in (None, name)
+    ]
+
+
+def set_permissions(broker: Broker, user: str, vhost: str, configure: str, write: str, read: str) -> None:
+    """Set the three patterns of names that a user may configure, write to and read from."""
+    _check_given(broker, user, vhost)
+    broker.users.set_permission(user, vhost, configure, write, read)
+
+
+def clear_permissions(broker: Broker, user: str, vhost: str) -> None:
+    """Take all permissions of a user in a virtual host away."""
+    _check_given(broker, user, vhost)
+    if vhost not in find_user(broker, user).permissions:
+        raise InvalidError(f"user '{user}' has no permissions in virtual host '{vhost}'")
+    broker.users.clear_permission(user, vhost)
+
+
+def list_topic_permissions(
+    broker: Broker, user: str | None = None, vhost: str | None = None
+) -> list[dict[str, object]]:
+    """Topic permissions, of one user or in one virtual host if these are given."""
+    _check_given(broker, user, vhost)
+    return [
+        {"user": each.name, "vhost": name, "exchange": exchange, "write": permission.write, "read": permission.read}
+        for each in sorted(broker.users, key=lambda each: each.name)
+        for name, permissions in sorted(each.topic_permissions.items())
+        for exchange, permission in sorted(permissions.items())
+        if user in (None, each.name) and vhost in (None, name)
+    ]
+
+
+def set_topic_permissions(broker: Broker, user: str, vhost: str, exchange: str, write: str, read: str) -> None:
+    """Restrict the routing keys that a user may use with a topic exchange."""
+    _check_given(broker, user, vhost)
+    exchanges = find_vhost(broker, vhost).exchanges
+    if exchange not in exchanges:
+        raise unknown("exchange", exchange, exchanges)
+    broker.users.set_topic_permission(user, vhost, exchange, write, read)
+
+
+def clear_topic_permissions(broker: Broker, user: str, vhost: str, exchange: str | None = None) -> None:
+    """Lift a restriction, or all of a user in a virtual host when no exchange is given."""
+    _check_given(broker, user, vhost)
+    permissions = find_user(broker, user).topic_permissions.get(vhost, {})
+    if not permissions or exchange not in (None, *permissions):
+        where = f"virtual host '{vhost}'" if exchange is None else f"exchange '{exchange}' of virtual host '{vhost}'"
+        raise InvalidError(f"user '{user}' has no topic permissions for {where}")
+    broker.users.clear_topic_permission(user, vhost, exchange)
+
+
+def _check_given(broker: Broker, user: str | None, vhost: str | None) -> None:
+    if user is not None:
+        find_user(broker, user)
+    if vhost is not None:
+        find_vhost(broker, vhost)

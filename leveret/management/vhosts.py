@@ -1,0 +1,77 @@
+"""Verbs on virtual hosts."""
+
+from __future__ import annotations
+
+from leveret.core.administration import InvalidError
+from leveret.core.broker import QUEUE_TYPES, Broker
+from leveret.core.vhost import VirtualHost
+from leveret.management.errors import unknown
+
+
+def find_vhost(broker: Broker, name: str) -> VirtualHost:
+    """The virtual host. Raises: UnknownError that suggests a name that is close."""
+    vhost = broker.vhosts.get(name)
+    if vhost is None:
+        raise unknown("virtual host", name, broker.vhosts)
+    return vhost
+
+
+def list_vhosts(broker: Broker) -> list[dict[str, object]]:
+    """All virtual hosts: name, description, tags, default queue type, limits, and how many queues and exchanges."""
+    return [
+        {
+            "name": vhost.name,
+            "description": vhost.description,
+            "tags": list(vhost.tags),
+            "default_queue_type": vhost.default_queue_type or "classic",
+            "protected_from_deletion": vhost.protected,
+            "limits": dict(vhost.limits),
+            "queues": len(vhost.queues),
+            "exchanges": len(vhost.exchanges),
+        }
+        for vhost in sorted(broker.vhosts.values(), key=lambda vhost: vhost.name)
+    ]
+
+
+def add_vhost(
+    broker: Broker, name: str, description: str = "", tags: list[str] | str = "", default_queue_type: str = ""
+) -> None:
+    """Make a virtual host. Nobody may enter it until permissions are set."""
+    if name in broker.vhosts:
+        raise InvalidError(f"virtual host '{name}' exists; change it with `leveret vhosts set`")
+    put_vhost(broker, name, description, tags, default_queue_type)
+
+
+def set_vhost(
+    broker: Broker,
+    name: str,
+    description: str | None = None,
+    tags: list[str] | str | None = None,
+    default_queue_type: str | None = None,
+) -> None:
+    """Change what is said about a virtual host; what is not given stays."""
+    find_vhost(broker, name)
+    put_vhost(broker, name, description, tags, default_queue_type)
+
+
+def put_vhost(
+    broker: Broker, name: str, description: str | None, tags: list[str] | str | None, default_queue_type: str | None
+) -> None:
+    """Make a virtual host, or change what is said about it."""
+    if not name:
+        raise InvalidError("a virtual host needs a name")
+    if default_queue_type and default_queue_type not in QUEUE_TYPES:
+        raise InvalidError(f"'{default_queue_type}' is no queue type; there are {', '.join(QUEUE_TYPES)}")
+    broker.add_vhost(name, description, None if tags is None else read_tags(tags), default_queue_type)
+
+
+def delete_vhost(broker: Broker, name: str) -> None:
+    """Delete a virtual host with everything in it; its connections are closed."""
+    find_vhost(broker, name)
+    broker.delete_vhost(name)
+
+
+def read_tags(tags: list[str] | str) -> tuple[str, ...]:
+    """Tags as a list or, as old RabbitMQ wrote them, as text with commas; each once."""
+    items = tags.split(",") if isinstance(tags, str) else tags
+    return tuple(dict.fromkeys(item.strip() for item in items if item.strip()))

@@ -1,0 +1,99 @@
+"""leveret definitions: everything that is declared, as a file that RabbitMQ reads and writes as well."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leveret.node.cli.output import AsJson, refuse
+from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.definitions_file import FileError, parse, read
+
+app = typer.Typer(help="Definitions files, as RabbitMQ has them.", no_args_is_help=True)
+
+Vhost = Annotated[str | None, typer.Option(help="Only of this virtual host, for a file of one.")]
+
+
+@app.command()
+def export(
+    file: Annotated[str, typer.Argument(help="File to write, - for standard output.")] = "-",
+    vhost: Vhost = None,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Write all definitions to a file that Leveret and RabbitMQ can import."""
+    answer = perform(data_dir, control, "export_definitions", vhost=vhost)
+    assert isinstance(answer, dict)
+    text = json.dumps(answer, indent=2) + "\n"
+    if file == "-":
+        sys.stdout.write(text)
+    else:
+        try:
+            _write(Path(file), text)
+        except OSError as error:
+            refuse(f"cannot write {file}: {error.strerror}")
+        print(f"Exported {_counts({key: len(value) for key, value in answer.items() if isinstance(value, list)})}.")
+    for user in answer.get("users", []):
+        if "leveret_credential" in user:
+            text = "its password is kept as Argon2, which RabbitMQ cannot read; there it will have none"
+            print(f"note: user '{user['name']}': {text}", file=sys.stderr)
+
+
+@app.command("import")
+def import_definitions(
+    file: Annotated[str, typer.Argument(help="File to read, - for standard input.")],
+    atomic: Annotated[bool, typer.Option("--atomic", help="Apply nothing if anything is wrong.")] = False,
+    vhost: Vhost = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Apply a definitions file of Leveret or RabbitMQ; what exists and is not in it stays."""
+    try:
+        content = parse(sys.stdin.buffer.read(), "-") if file == "-" else read(Path(file))
+    except FileError as error:
+        refuse(str(error))
+    given = {"content": content, "vhost": vhost, "atomic": atomic}
+    result = perform(data_dir, control, "import_definitions", **given)
+    assert isinstance(result, dict)
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        for note in result["notes"]:
+            print(f"note: {note['path']}: {note['reason']}", file=sys.stderr)
+        for wrong in result["errors"]:
+            print(f"error: {wrong['path']}: {wrong['reason']}", file=sys.stderr)
+        print(f"Imported {_counts(result['applied'])}.")
+    if result["errors"]:
+        count = len(result["errors"])
+        entries = "1 entry is wrong" if count == 1 else f"{count} entries are wrong"
+        refuse(f"{entries}; {'nothing was' if atomic else 'all others were'} applied")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    """3 queues, 1 user."""
+    named = []
+    for section, count in counts.items():
+        words = section.replace("_", " ")
+        single = words[:-3] + "y" if words.endswith("ies") else words.removesuffix("s")
+        if count:
+            named.append(f"{count} {single if count == 1 else words}")
+    return ", ".join(named) or "nothing"
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file as a whole; it holds password hashes, so only its owner may read it."""
+    if path.exists() and not path.is_file():  # a pipe or a device
+        path.write_text(text, encoding="utf-8")
+        return
+    path = path.resolve()
+    part = path.with_name(f".{path.name}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    part.replace(path)

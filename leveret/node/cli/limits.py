@@ -1,0 +1,78 @@
+"""leveret limits: how many connections, channels and queues there may be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from leveret.node.cli.output import AsJson, rows, show
+from leveret.node.cli.target import Control, DataDir, perform
+
+app = typer.Typer(help="Limits of virtual hosts and users.", no_args_is_help=True)
+
+OfVhost = Annotated[str | None, typer.Option("--vhost", help="Of this virtual host: max-connections, max-queues.")]
+OfUser = Annotated[str | None, typer.Option("--user", help="Of this user: max-connections, max-channels.")]
+
+
+@app.command("list")
+def list_limits(
+    vhost: OfVhost = None,
+    user: OfUser = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """List limits."""
+    found: list[dict[str, object]] = []
+    if user is None:
+        found += _flat("vhost", rows(perform(data_dir, control, "list_vhost_limits", vhost=vhost)))
+    if vhost is None:
+        found += _flat("user", rows(perform(data_dir, control, "list_user_limits", user=user)))
+    show(found, ["of", "name", "limit", "value"], as_json)
+
+
+@app.command("set")
+def set_limit(
+    limit: Annotated[str, typer.Argument(help="Name of the limit.")],
+    value: Annotated[int, typer.Argument(help="How many; 0 for none at all, -1 for no limit.", min=-1)],
+    vhost: OfVhost = None,
+    user: OfUser = None,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Set a limit of a virtual host or of a user."""
+    kind, name = _owner(vhost, user)
+    perform(data_dir, control, f"set_{kind}_limits", **{kind: name}, limits={limit: value})
+    print(f"Set {limit} of {kind} '{name}' to {value}.")
+
+
+@app.command()
+def clear(
+    limit: Annotated[str | None, typer.Argument(help="Name of the limit; without it, all of them.")] = None,
+    vhost: OfVhost = None,
+    user: OfUser = None,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Lift a limit of a virtual host or of a user."""
+    kind, name = _owner(vhost, user)
+    perform(data_dir, control, f"clear_{kind}_limits", **{kind: name}, limit=limit)
+    print(f"Cleared {limit or 'all limits'} of {kind} '{name}'.")
+
+
+def _owner(vhost: str | None, user: str | None) -> tuple[str, str]:
+    if vhost is not None and user is None:
+        return "vhost", vhost
+    if user is not None and vhost is None:
+        return "user", user
+    raise typer.BadParameter("say whose limit: either --vhost NAME or --user NAME")
+
+
+def _flat(kind: str, found: list[dict[str, object]]) -> list[dict[str, object]]:
+    result: list[dict[str, object]] = []
+    for row in found:
+        limits = row["value"]
+        assert isinstance(limits, dict)
+        result += [{"of": kind, "name": row[kind], "limit": limit, "value": limits[limit]} for limit in sorted(limits)]
+    return result

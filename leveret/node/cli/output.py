@@ -1,0 +1,62 @@
+"""What commands print: tables for people, plain columns for pipes, JSON for programs, refusals in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def refuse(text: str) -> NoReturn:
+    """End the command with status 1."""
+    print(f"leveret: {' '.join(text.split())}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def rows(answer: object) -> list[dict[str, object]]:
+    """The answer of a verb that lists things."""
+    assert isinstance(answer, list)
+    return answer
+
+
+def show(found: list[dict[str, object]], columns: list[str], as_json: bool) -> None:
+    """Print a list. columns: keys of the rows, in the order of a table; JSON has them all."""
+    if as_json:
+        print(json.dumps(found, indent=2))
+    elif sys.stdout.isatty():
+        _table(found, columns)
+    else:
+        print("\t".join(columns))
+        for row in found:
+            print("\t".join(_cell(row.get(column)) for column in columns))
+
+
+def _table(found: list[dict[str, object]], columns: list[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in found:
+        table.add_row(*[Text(_cell(row.get(column))) for column in columns])
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    """A value in one cell; what would break the line or the terminal is escaped."""
+    if value is None or value == {}:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value))
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(value))

@@ -1,0 +1,80 @@
+"""leveret policies: settings for queues and exchanges by their names."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from leveret.node.cli.output import AsJson, rows, show
+from leveret.node.cli.permissions import OnlyVhost, Vhost
+from leveret.node.cli.target import Control, DataDir, perform
+
+app = typer.Typer(help="Policies: settings for queues and exchanges by their names.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Name of the policy.")]
+Operator = Annotated[bool, typer.Option("--operator", help="Operator policies, which limit what policies may ask.")]
+
+
+@app.command("list")
+def list_policies(
+    vhost: OnlyVhost = None,
+    operator: Operator = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """List policies."""
+    verb = "list_operator_policies" if operator else "list_policies"
+    found = rows(perform(data_dir, control, verb, vhost=vhost))
+    show(found, ["vhost", "name", "pattern", "apply-to", "definition", "priority"], as_json)
+
+
+@app.command("set")
+def set_policy(
+    name: Name,
+    pattern: Annotated[str, typer.Argument(help="Pattern, searched in names.")],
+    definition: Annotated[str, typer.Argument(help="""The settings in JSON: '{"max-length": 1000}'.""")],
+    priority: Annotated[int, typer.Option(help="Of the policies that match, the highest one counts.")] = 0,
+    apply_to: Annotated[
+        str, typer.Option(help="all, queues, classic_queues, quorum_queues, streams or exchanges.")
+    ] = "all",
+    vhost: Vhost = "/",
+    operator: Operator = False,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Set a policy; queues and exchanges that it matches follow it at once."""
+    given = {
+        "vhost": vhost,
+        "name": name,
+        "pattern": pattern,
+        "definition": read_json(definition),
+        "priority": priority,
+        "apply_to": apply_to,
+    }
+    perform(data_dir, control, "set_operator_policy" if operator else "set_policy", **given)
+    print(f"Set {_kind(operator)} '{name}' in virtual host '{vhost}'.")
+
+
+@app.command()
+def clear(
+    name: Name, vhost: Vhost = "/", operator: Operator = False, data_dir: DataDir = None, control: Control = None
+) -> None:
+    """Delete a policy."""
+    verb = "clear_operator_policy" if operator else "clear_policy"
+    perform(data_dir, control, verb, vhost=vhost, name=name)
+    print(f"Cleared {_kind(operator)} '{name}' in virtual host '{vhost}'.")
+
+
+def read_json(text: str) -> object:
+    """A value given on the command line."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"not valid JSON: {error}: {text}") from None
+
+
+def _kind(operator: bool) -> str:
+    return "operator policy" if operator else "policy"

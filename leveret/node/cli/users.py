@@ -1,0 +1,80 @@
+"""leveret users: who may log in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from leveret.node.cli.output import AsJson, rows, show
+from leveret.node.cli.password import FromInput, Hash, Hashing, Kept, Password, credential
+from leveret.node.cli.target import Control, DataDir, perform
+
+app = typer.Typer(help="Users: who may log in.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Name of the user.")]
+
+
+@app.command("list")
+def list_users(as_json: AsJson = False, data_dir: DataDir = None, control: Control = None) -> None:
+    """List users with their tags and limits."""
+    show(rows(perform(data_dir, control, "list_users")), ["name", "tags", "limits"], as_json)
+
+
+@app.command()
+def add(
+    name: Name,
+    password: Password = None,
+    password_stdin: FromInput = False,
+    password_hash: Hash = None,
+    hashing: Kept = Hashing.ARGON2,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag, as administrator; may be repeated.")] = None,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Add a user. It may do nothing until it has permissions."""
+    given = credential(password, password_stdin, password_hash, hashing)
+    perform(data_dir, control, "add_user", name=name, tags=tag or [], **given)
+    print(f"Added user '{name}'.")
+
+
+@app.command("password")
+def change_password(
+    name: Name,
+    password: Password = None,
+    password_stdin: FromInput = False,
+    password_hash: Hash = None,
+    hashing: Kept = Hashing.ARGON2,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Change the password of a user."""
+    given = credential(password, password_stdin, password_hash, hashing)
+    perform(data_dir, control, "change_password", name=name, **given)
+    print(f"Changed the password of user '{name}'.")
+
+
+@app.command()
+def tags(
+    name: Name,
+    tag: Annotated[list[str] | None, typer.Argument(help="All tags that the user shall have; none for none.")] = None,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Set the tags of a user."""
+    perform(data_dir, control, "set_user_tags", name=name, tags=tag or [])
+    print(f"User '{name}' has {'the tags ' + ', '.join(tag) if tag else 'no tags'}.")
+
+
+@app.command()
+def delete(name: Name, data_dir: DataDir = None, control: Control = None) -> None:
+    """Delete a user with its permissions, and close its connections."""
+    perform(data_dir, control, "delete_user", name=name)
+    print(f"Deleted user '{name}'.")
+
+
+@app.command()
+def permissions(name: Name, as_json: AsJson = False, data_dir: DataDir = None, control: Control = None) -> None:
+    """List what a user may do, in every virtual host."""
+    found = rows(perform(data_dir, control, "list_permissions", user=name))
+    show(found, ["vhost", "configure", "write", "read"], as_json)

@@ -1,0 +1,61 @@
+"""leveret vhosts: virtual hosts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from leveret.node.cli.output import AsJson, rows, show
+from leveret.node.cli.target import Control, DataDir, perform
+
+app = typer.Typer(help="Virtual hosts: name spaces of queues and exchanges.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Name of the virtual host.")]
+Description = Annotated[str | None, typer.Option(help="What it is for.")]
+Tag = Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")]
+QueueType = Annotated[str | None, typer.Option(help="Type of queues that are declared without one.")]
+
+
+@app.command("list")
+def list_vhosts(as_json: AsJson = False, data_dir: DataDir = None, control: Control = None) -> None:
+    """List virtual hosts."""
+    columns = ["name", "description", "tags", "default_queue_type", "limits", "queues", "exchanges"]
+    show(rows(perform(data_dir, control, "list_vhosts")), columns, as_json)
+
+
+@app.command()
+def add(
+    name: Name,
+    description: Description = None,
+    tag: Tag = None,
+    default_queue_type: QueueType = None,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Add a virtual host. Nobody may use it until permissions are set."""
+    given = {"description": description or "", "tags": tag or [], "default_queue_type": default_queue_type or ""}
+    perform(data_dir, control, "add_vhost", name=name, **given)
+    print(f"Added virtual host '{name}'.")
+
+
+@app.command("set")
+def set_vhost(
+    name: Name,
+    description: Description = None,
+    tag: Tag = None,
+    default_queue_type: QueueType = None,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Change what is said about a virtual host; what is not given stays."""
+    given = {"description": description, "tags": tag, "default_queue_type": default_queue_type}
+    perform(data_dir, control, "set_vhost", name=name, **given)
+    print(f"Changed virtual host '{name}'.")
+
+
+@app.command()
+def delete(name: Name, data_dir: DataDir = None, control: Control = None) -> None:
+    """Delete a virtual host with its queues, exchanges and permissions, and close its connections."""
+    perform(data_dir, control, "delete_vhost", name=name)
+    print(f"Deleted virtual host '{name}'.")

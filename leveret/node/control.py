@@ -1,0 +1,124 @@
+"""Where the control socket of a data directory is: control.sock in it, unless that path is too long for a socket.
+
+Then the socket is in a directory of the user's own, and a file control.path in the data directory says where.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+SOCKET_NAME = "control.sock"
+POINTER_NAME = "control.path"
+MAX_PATH = 100  # bytes; the kernel allows 107 and some systems 103
+
+
+class ControlError(Exception):
+    """There can be no control socket; the text says why."""
+
+
+def find(directory: Path) -> Path:
+    """Where the socket of a data directory is, if there is one."""
+    try:
+        return Path((directory / POINTER_NAME).read_text(encoding="utf-8").strip())
+    except OSError:
+        return directory / SOCKET_NAME
+
+
+def bind(path: str, directory: Path | None) -> tuple[socket.socket, Path]:
+    """Bind the socket that only its owner may connect to, in place of one that a killed broker left behind.
+
+    path: where, or empty for the usual place. directory: the data directory, if there is one; it is ours alone.
+    Raises: ControlError.
+    """
+    place = Path(path) if path else _place(directory)
+    if len(os.fsencode(place)) > MAX_PATH:
+        raise ControlError(f"the path of a control socket has at most {MAX_PATH} bytes; choose a shorter one")
+    try:
+        _remove_stale(place)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(place))
+        finally:
+            os.umask(mask)
+        if directory is not None:
+            _point(directory, place)
+    except OSError as error:
+        raise ControlError(f"cannot make the control socket {place}: {error.strerror or error}") from None
+    return listener, place
+
+
+def unbind(place: Path, directory: Path | None) -> None:
+    """Take the socket away at the end."""
+    place.unlink(missing_ok=True)
+    if directory is not None:
+        (directory / POINTER_NAME).unlink(missing_ok=True)
+
+
+def connect(place: Path) -> socket.socket | None:
+    """A connection to the broker whose socket this is, None when nobody is there. Raises: ControlError."""
+    if len(os.fsencode(place)) > MAX_PATH:
+        return None  # no socket can be there
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        client.connect(str(place))
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        client.close()
+        return None
+    except OSError as error:
+        client.close()
+        text = f"cannot connect to {place}: {error.strerror or error}; the user who started the broker can"
+        raise ControlError(text) from None
+    return client
+
+
+def _place(directory: Path | None) -> Path:
+    assert directory is not None
+    place = directory.absolute() / SOCKET_NAME
+    if len(os.fsencode(place)) <= MAX_PATH:
+        return place
+    import hashlib
+
+    name = hashlib.blake2b(os.fsencode(directory.resolve()), digest_size=8).hexdigest()
+    return _runtime_directory() / f"leveret-{name}.sock"
+
+
+def _runtime_directory() -> Path:
+    """A directory with a short path that nobody else can write to. Raises: ControlError."""
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    if given and os.path.isdir(given):
+        return Path(given)
+    place = Path(f"/tmp/leveret-{os.getuid()}")
+    try:
+        place.mkdir(mode=0o700, exist_ok=True)
+        found = place.lstat()
+    except OSError as error:
+        raise ControlError(f"cannot make the directory {place}: {error.strerror}") from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ControlError(f"{place} is not a directory of this user alone; remove it or set XDG_RUNTIME_DIR")
+    return place
+
+
+def _remove_stale(place: Path) -> None:
+    try:
+        found = place.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise ControlError(f"{place} exists and is no socket; choose another path with --control")
+    client = connect(place)
+    if client is not None:
+        client.close()
+        raise ControlError(f"another broker listens on {place}; choose another path with --control")
+    place.unlink()
+
+
+def _point(directory: Path, place: Path) -> None:
+    pointer = directory / POINTER_NAME
+    if place == directory.absolute() / SOCKET_NAME:
+        pointer.unlink(missing_ok=True)
+    else:
+        pointer.write_text(f"{place.absolute()}\n", encoding="utf-8")

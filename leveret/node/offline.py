@@ -1,0 +1,59 @@
+"""Administration of a data directory that no broker uses: a broker without clients and messages, for one verb."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+from leveret.core.administration import AdministrationError, InvalidError, UnknownError
+from leveret.core.broker import Broker
+from leveret.core.clock import Clock
+from leveret.management.administration import VERBS, Administration
+from leveret.node.defaults import make_defaults
+from leveret.store.database import FILE_NAME
+from leveret.store.disk import DiskLog
+
+WRITE_S = 30.0  # how long the disk may take
+
+
+def perform(directory: Path, verb: str, arguments: dict[str, object]) -> object:
+    """Do a verb on a data directory; one that changes something makes the directory if it is not there.
+
+    Its messages are not touched, nor is the mark that says whether the last broker ended cleanly.
+    Raises: AdministrationError, StoreError.
+    """
+    found = VERBS.get(verb)
+    if (found is None or not found.changes) and not (directory / FILE_NAME).exists():
+        raise UnknownError(f"there is no data in '{directory}' and no broker there; say where with --data-dir")
+    written = threading.Event()
+    log = DiskLog(directory, written.set)
+    clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+    seed = int.from_bytes(os.urandom(8), "big")
+    broker = Broker(log, log, clock, seed, f"leveret@{socket.gethostname()}")
+    log.listener = broker
+    try:
+        broker.recover_definitions()
+        if found is not None and found.changes:
+            make_defaults(broker)
+        try:
+            return Administration(broker).perform(verb, arguments)
+        finally:
+            _write(broker, log, written)
+    finally:
+        log.close()
+
+
+def _write(broker: Broker, log: DiskLog, written: threading.Event) -> None:
+    """Wait until everything is on the disk. Raises: AdministrationError."""
+    deadline = time.monotonic() + WRITE_S
+    log.flush()
+    while broker.durable_revision < broker.revision:
+        if not written.wait(max(deadline - time.monotonic(), 0)):
+            raise AdministrationError("cannot write to the data directory")
+        written.clear()
+        log.on_committed()
+        if broker.durable_revision < broker.revision:
+            raise InvalidError("cannot write to the data directory; nothing was changed")

@@ -1,0 +1,350 @@
+"""Definitions files: what RabbitMQ wrote comes in, what goes out comes in again, and what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leveret.auth.passwords import fits
+from leveret.core.administration import AdministrationError
+from leveret.core.broker import Broker
+from leveret.management.administration import Administration
+from tests.session.peer import make_broker
+
+RABBITMQ = json.loads((Path(__file__).parent / "rabbitmq-4.3.6.json").read_text(encoding="utf-8"))
+SECTIONS = (
+    "users",
+    "vhosts",
+    "permissions",
+    "topic_permissions",
+    "parameters",
+    "global_parameters",
+    "policies",
+    "queues",
+    "exchanges",
+    "bindings",
+)
+
+
+def load(broker: Broker, content: dict[str, Any], **options: object) -> dict[str, Any]:
+    """Import."""
+    arguments = {"content": content, **options}
+    answer = Administration(broker).perform("import_definitions", arguments)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def save(broker: Broker, **options: object) -> dict[str, Any]:
+    """Export, as it looks after a way through a file."""
+    answer = Administration(broker).perform("export_definitions", options)
+    found = json.loads(json.dumps(answer))
+    assert isinstance(found, dict)
+    return found
+
+
+def entries(content: dict[str, Any], section: str) -> list[str]:
+    """The entries of a section in an order of no meaning, without those that every broker has."""
+    return sorted(json.dumps(entry, sort_keys=True) for entry in content[section] if entry.get("name") != "/")
+
+
+def wrong(section: str, *raw: object, **options: object) -> list[tuple[str, str]]:
+    """Paths and reasons of what cannot be imported of some entries."""
+    answer = load(make_broker(), {section: list(raw)}, **options)
+    return [(error["path"], error["reason"]) for error in answer["errors"]]
+
+
+def test_what_rabbitmq_exports_is_imported_and_exported_the_same() -> None:
+    broker = make_broker()
+    answer = load(broker, RABBITMQ)
+    assert answer["errors"] == answer["notes"] == []
+    assert answer["applied"] == {section: len(RABBITMQ[section]) for section in SECTIONS}
+    out = save(broker)
+    for section in SECTIONS:
+        assert entries(out, section) == entries(RABBITMQ, section), section
+    assert load(broker, RABBITMQ)["errors"] == []
+    assert save(broker) == out
+
+
+def test_passwords_of_rabbitmq_fit() -> None:
+    broker = make_broker()
+    load(broker, RABBITMQ)
+    assert fits(broker.users.user("sha256").credential, "secret256")
+    assert fits(broker.users.user("sha512").credential, "secret512")
+    assert not fits(broker.users.user("nopass").credential, "")
+
+
+def test_imported_definitions_work() -> None:
+    broker = make_broker()
+    load(broker, RABBITMQ)
+    vhost = broker.vhosts["shop"]
+    routing = vhost.exchanges["orders"].route(["eu.books"], {})
+    assert [queue.name for queue in routing.queues] == ["orders.eu", "priority"]  # by a policy's alternate exchange
+    assert vhost.queues["orders.eu"].settings.max_length == 500  # the policy's, below the queue's own
+    assert vhost.limits == {"max-connections": 30, "max-queues": 100}
+    assert broker.vhosts["quorum"].default_queue_type == "quorum"
+    assert broker.users.user("sha256").limits == {"max-connections": 50, "max-channels": 200}
+
+
+def test_one_virtual_host_into_another() -> None:
+    broker = make_broker()
+    load(broker, RABBITMQ)
+    out = save(broker, vhost="shop")
+    assert "users" not in out
+    assert all("vhost" not in entry for section in ("queues", "parameters", "policies") for entry in out[section])
+    other = make_broker()
+    missing = load(other, out)["errors"]
+    assert missing[0]["reason"] == "the entry names no virtual host; say which with --vhost if the file is of one"
+    other.add_vhost("copy")
+    assert load(other, out, vhost="copy")["errors"] == []
+    assert save(other, vhost="copy")["queues"] == out["queues"]
+    assert save(other, vhost="copy")["parameters"] == out["parameters"]
+
+
+def test_a_hash_that_rabbitmq_cannot_read_goes_in_a_key_that_it_ignores() -> None:
+    broker = make_broker()
+    Administration(broker).perform("add_user", {"name": "alice", "password": "secret"})
+    out = save(broker)
+    (user,) = out["users"]
+    assert (user["password_hash"], user["hashing_algorithm"]) == ("", "rabbit_password_hashing_sha256")
+    other = make_broker()
+    load(other, out)
+    assert fits(other.users.user("alice").credential, "secret")
+
+
+Q = {"vhost": "/", "name": "q", "durable": True, "auto_delete": False, "arguments": {}}
+E = {"vhost": "/", "name": "e", "type": "direct", "durable": True, "auto_delete": False, "arguments": {}}
+B = {"vhost": "/", "source": "amq.direct", "destination": "q", "destination_type": "queue", "routing_key": ""}
+P = {"vhost": "/", "name": "p", "pattern": ".*", "definition": {"max-length": 5}, "priority": 0, "apply-to": "all"}
+U = {"name": "u", "password_hash": "", "tags": []}
+OPERATOR = {"vhost": "/", "component": "operator_policy", "name": "o"}
+LIMITS = {"vhost": "/", "component": "vhost-limits", "name": "limits"}
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "path", "reason"),
+    [
+        ("queues", 5, "", "expected object, got int"),
+        ("queues", {"vhost": "/"}, "", "missing required field name"),
+        ("queues", {**Q, "durable": "yes"}, ".durable", "expected bool, got str"),
+        ("queues", {**Q, "arguments": "x"}, ".arguments", "expected object | array, got str"),
+        ("queues", {**Q, "arguments": ["x"]}, "", "arguments: expected object, got array"),
+        ("queues", {**Q, "vhost": "nowhere"}, "", "virtual host 'nowhere' does not exist"),
+        ("queues", {**Q, "name": ""}, "", "a queue needs a name"),
+        ("queues", {**Q, "name": "ä" * 128}, "", "has 256 bytes, the protocol allows 255"),
+        ("queues", {**Q, "arguments": {"n": 1 << 63}}, ".arguments.n", "does not fit into 64 bits"),
+        ("queues", {**Q, "arguments": {"n": [{"m": 1 << 63}]}}, ".arguments.n[0].m", "does not fit into 64 bits"),
+        ("queues", {**Q, "arguments": {"k" * 256: 1}}, f".arguments.{'k' * 20}...", "at most 255 bytes"),
+        ("exchanges", {**E, "type": "square"}, ".type", "exchange type 'square'"),
+        ("bindings", {**B, "destination_type": "topic"}, "", "has to be queue or exchange"),
+        ("bindings", B, "", "no queue 'q' in vhost '/'"),
+        ("bindings", {**B, "source": "e"}, "", "no exchange 'e' in vhost '/'"),
+        ("users", {**U, "password_hash": "?"}, "", "not base64"),
+        ("users", {**U, "limits": {"max-x": 1}}, "", "'max-x' is not a limit"),
+        ("users", {**U, "tags": 5}, ".tags", "expected str | array, got int"),
+        ("vhosts", {"name": "v", "limits": {"max-x": 1}}, "", "'max-x' is not a limit"),
+        ("vhosts", {"name": "v", "metadata": {"tags": [5]}}, ".metadata.tags[0]", "expected str, got int"),
+        ("permissions", {"user": "u", "vhost": "/", "configure": "", "write": "", "read": ""}, "", "user 'u'"),
+        ("policies", {**P, "pattern": "("}, ".pattern", "pattern should be regular expression"),
+        ("policies", {**P, "definition": {"a": 1, "max-length": 1}}, ".definition.a", "not recognised policy settings"),
+        ("policies", {**P, "definition": {"max-length": "x"}}, ".definition.max-length", "not a valid maximum length"),
+        ("policies", {**P, "apply-to": "bags"}, ".apply-to", "apply-to 'bags' unrecognised"),
+        ("policies", {**P, "priority": "high"}, ".priority", "expected int, got str"),
+        ("parameters", {**OPERATOR, "value": {"pattern": 5}}, "", "value.pattern: expected str, got int"),
+        (
+            "parameters",
+            {**OPERATOR, "value": {"pattern": "", "definition": {"max-length": "x"}}},
+            ".value.definition.max-length",
+            "not a valid maximum length",
+        ),
+        ("parameters", {**LIMITS, "value": {"max-x": 1}}, "", "'max-x' is not a limit"),
+        ("parameters", {**LIMITS, "vhost": "nowhere", "value": {}}, "", "virtual host 'nowhere' does not exist"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_path(section: str, entry: object, path: str, reason: str) -> None:
+    good = {**Q, "name": "good"} if section == "queues" else None
+    raw = [entry] if good is None else [good, entry]
+    ((found, text),) = wrong(section, *raw)
+    assert found == f"{section}[{len(raw) - 1}]{path}"
+    assert reason in text
+
+
+def test_an_argument_that_is_wrong_is_named_and_the_text_is_rabbitmqs() -> None:
+    assert wrong("queues", Q, {**Q, "name": "r", "arguments": {"x-message-ttl": "5"}}) == [
+        (
+            "queues[1].arguments.x-message-ttl",
+            "invalid arg 'x-message-ttl' for queue 'r' in vhost '/': \"expected integer, got longstr\"",
+        )
+    ]
+
+
+def test_a_section_that_is_none() -> None:
+    answer = load(make_broker(), {"queues": {}, "queus": [], "rabbit_version": "3.8.0"})
+    assert answer["errors"] == [{"path": "queues", "reason": "expected array"}]
+    assert answer["notes"] == [{"path": "queus", "reason": "no section of a definitions file; ignored"}]
+
+
+def test_the_rest_is_applied_or_with_atomic_nothing_is() -> None:
+    content = {"queues": [Q, {**Q, "name": "r", "arguments": {"x-max-length": -1}}], "vhosts": [{"name": "v"}]}
+    broker = make_broker()
+    before = save(broker)
+    revision = broker.revision
+    answer = load(broker, content, atomic=True)
+    assert [error["path"] for error in answer["errors"]] == ["queues[1].arguments.x-max-length"]
+    assert answer["applied"] == {}
+    assert (save(broker), broker.revision) == (before, revision)
+    answer = load(broker, content)
+    assert len(answer["errors"]) == 1
+    assert answer["applied"] == {"vhosts": 1, "queues": 1}
+    assert list(broker.vhosts["/"].queues) == ["q"]
+
+
+def test_atomic_sees_what_is_there_already() -> None:
+    broker = make_broker()
+    load(broker, {"queues": [Q], "exchanges": [E]})
+    answer = load(broker, {"bindings": [{**B, "source": "e"}]}, atomic=True)
+    assert (answer["applied"], answer["errors"]) == ({"bindings": 1}, [])
+    assert len(broker.vhosts["/"].queues["q"].bindings) == 1
+
+
+def test_what_exists_and_differs_is_kept_and_noted() -> None:
+    broker = make_broker()
+    load(broker, {"queues": [Q], "exchanges": [E]})
+    answer = load(broker, {"queues": [{**Q, "durable": False}], "exchanges": [{**E, "type": "fanout"}]})
+    assert answer["errors"] == []
+    assert {note["path"] for note in answer["notes"]} == {"queues[0]", "exchanges[0]"}
+    assert all("inequivalent arg" in note["reason"] for note in answer["notes"])
+    assert broker.vhosts["/"].queues["q"].durable
+    assert broker.vhosts["/"].exchanges["e"].kind == "direct"
+
+
+def test_names_of_the_brokers_own_are_left_out_with_a_note() -> None:
+    own = {**Q, "name": "amq.gen-x"}
+    content = {
+        "exchanges": [{**E, "name": "amq.rabbitmq.log"}],
+        "queues": [own, Q],
+        "bindings": [{**B, "source": "amq.rabbitmq.log"}, {**B, "destination": "amq.gen-x"}, {**B, "source": ""}],
+    }
+    broker = make_broker()
+    answer = load(broker, content)
+    assert answer["errors"] == []
+    assert [note["path"] for note in answer["notes"]] == ["exchanges[0]", "queues[0]", "bindings[0]", "bindings[1]"]
+
+
+def test_an_import_changes_users_policies_and_virtual_hosts_that_exist() -> None:
+    broker = make_broker()
+    load(broker, {"users": [{**U, "password": "one", "tags": "management"}], "policies": [P]})
+    load(broker, {"users": [{**U, "password": "two", "tags": []}], "policies": [{**P, "priority": 7}]})
+    assert fits(broker.users.user("u").credential, "two")
+    assert broker.users.user("u").tags == ()
+    assert save(broker)["policies"][0]["priority"] == 7
+    load(broker, {"vhosts": [{"name": "v", "description": "old way", "tags": "a,b"}]})
+    assert (broker.vhosts["v"].description, broker.vhosts["v"].tags) == ("old way", ("a", "b"))
+
+
+def test_limits_in_a_file_replace_those_that_are_set() -> None:
+    broker = make_broker()
+    load(broker, {"vhosts": [{"name": "/", "limits": {"max-queues": 5}}]})
+    load(broker, {"parameters": [{**LIMITS, "value": {"max-connections": 3}}]})
+    assert broker.vhosts["/"].limits == {"max-connections": 3}
+
+
+def test_what_belongs_to_a_connection_is_not_exported() -> None:
+    broker = make_broker()
+    vhost = broker.vhosts["/"]
+    vhost.declare_queue("mine", False, True, False, {}, 7)
+    assert save(broker)["queues"] == []
+
+
+def test_the_argument_has_to_be_an_object() -> None:
+    with pytest.raises(AdministrationError, match="content: expected object, got array"):
+        Administration(make_broker()).perform("import_definitions", {"content": []})
+
+
+NAMES = st.text("abcä. /{}'\"", min_size=1, max_size=8)
+VALUES = st.recursive(
+    st.booleans()
+    | st.integers(-(1 << 63), (1 << 63) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=5,
+)
+ARGUMENTS = st.dictionaries(NAMES.map(lambda name: f"y-{name}"), VALUES, max_size=3)
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> dict[str, Any]:
+    """A file with everything in it, whose entries are all good."""
+    vhosts = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
+    users = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
+    vhost = st.sampled_from(vhosts)
+    queues = draw(st.lists(st.tuples(vhost, NAMES), max_size=4, unique=True))
+    exchanges = draw(st.lists(st.tuples(vhost, NAMES), max_size=4, unique=True))
+    pairs = [(queue, exchange) for queue in queues for exchange in exchanges if queue[0] == exchange[0]]
+    allowed = draw(st.lists(st.tuples(st.sampled_from(users), vhost), max_size=3, unique=True))
+    return {
+        "users": [
+            {"name": name, "password_hash": "AAAAAAAA", "tags": draw(st.lists(st.sampled_from("abc"), unique=True))}
+            for name in users
+        ],
+        "vhosts": [
+            {"name": name, "metadata": {"description": draw(st.text(max_size=5)), "tags": ["x"]}} for name in vhosts
+        ],
+        "permissions": [
+            {"user": user, "vhost": name, "configure": "", "write": draw(st.sampled_from(["a", ".*"])), "read": "^x"}
+            for user, name in allowed
+        ],
+        "queues": [
+            {
+                "vhost": owner,
+                "name": name,
+                "durable": draw(st.booleans()),
+                "auto_delete": draw(st.booleans()),
+                "arguments": {**draw(ARGUMENTS), "x-max-length": draw(st.integers(0, 1 << 40))},
+            }
+            for owner, name in queues
+        ],
+        "exchanges": [
+            {
+                "vhost": owner,
+                "name": name,
+                "type": draw(st.sampled_from(["direct", "fanout", "topic", "headers"])),
+                "durable": draw(st.booleans()),
+                "auto_delete": False,
+                "internal": draw(st.booleans()),
+                "arguments": draw(ARGUMENTS),
+            }
+            for owner, name in exchanges
+        ],
+        "bindings": [
+            {
+                "vhost": queue[0],
+                "source": exchange[1],
+                "destination": queue[1],
+                "destination_type": "queue",
+                "routing_key": draw(NAMES),
+                "arguments": draw(ARGUMENTS),
+            }
+            for queue, exchange in (draw(st.lists(st.sampled_from(pairs), max_size=4)) if pairs else [])
+        ],
+        "global_parameters": [{"name": "g", "value": draw(VALUES)}],
+        "parameters": [{"vhost": vhosts[0], "component": "shovel", "name": "s", "value": draw(VALUES)}],
+    }
+
+
+@given(definitions())
+def test_what_goes_out_comes_in_again(content: dict[str, Any]) -> None:
+    first = make_broker()
+    assert load(first, content)["errors"] == []
+    out = save(first)
+    for section in ("users", "queues", "exchanges", "permissions", "global_parameters", "parameters"):
+        assert len(out[section]) == len(content[section]), section
+    second = make_broker()
+    answer = load(second, out, atomic=True)
+    assert answer["errors"] == answer["notes"] == []
+    assert save(second) == out

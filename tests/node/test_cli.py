@@ -1,0 +1,458 @@
+"""Administration from the command line: on a broker that runs as a process of its own, on a stopped one, and refused.
+
+Most commands run inside the process of the test, which is quicker; some tests start them as a user does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pika
+import pytest
+from pika.exceptions import ConnectionClosedByBroker, ProbableAuthenticationError
+from typer.testing import CliRunner
+
+from leveret.node.cli import app
+from tests.conftest import Server
+
+FIXTURE = Path(__file__).parent.parent / "management" / "rabbitmq-4.3.6.json"
+
+SURROUNDINGS = {"COLUMNS": "200", "NO_COLOR": "1"}
+
+
+@dataclass
+class Result:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Result]
+
+
+def leveret(*arguments: str, stdin: str = "", **env: str) -> Result:
+    """One command, in this process."""
+    result = CliRunner().invoke(app, arguments, input=stdin, env={**SURROUNDINGS, **env}, prog_name="leveret")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Result(result.exit_code, result.stdout, result.stderr)
+
+
+def process(*arguments: str, stdin: str = "", **env: str) -> Result:
+    """One command, as a process."""
+    command = [sys.executable, "-m", "leveret", *arguments]
+    surroundings = {**os.environ, **SURROUNDINGS, **env}
+    result = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=60, check=False, env=surroundings
+    )
+    return Result(result.returncode, result.stdout, result.stderr)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture(params=["running", "stopped"])
+def run(request: pytest.FixtureRequest, data: Path) -> Iterator[Run]:
+    """Commands on a data directory with a broker, and on one without."""
+
+    def call(*arguments: str, stdin: str = "") -> Result:
+        return leveret(*arguments, stdin=stdin, LEVERET_DATA_DIR=str(data))
+
+    server = Server.start("--data-dir", str(data))
+    if request.param == "stopped":
+        assert server.stop() == 0
+    yield call
+    if request.param == "running":
+        assert server.stop() == 0
+
+
+def good(result: Result) -> str:
+    """What a command that went well said."""
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def refused(result: Result) -> str:
+    """The one line with which a command was refused."""
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("leveret: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr.removeprefix("leveret: ").strip()
+
+
+def login(server: Server, user: str, password: str, vhost: str = "/") -> pika.BlockingConnection:
+    """A connection."""
+    credentials = pika.PlainCredentials(user, password)
+    return pika.BlockingConnection(pika.ConnectionParameters(server.host, server.port, vhost, credentials))
+
+
+def test_every_noun_on_a_running_and_on_a_stopped_broker(run: Run, data: Path) -> None:
+    assert good(run("users", "add", "alice", "secret", "--tag", "management")) == "Added user 'alice'.\n"
+    assert good(run("users", "add", "bob", "--password-stdin", stdin="word\n")) == "Added user 'bob'.\n"
+    good(run("users", "tags", "bob", "monitoring", "policymaker"))
+    assert good(run("users", "list")) == (
+        "name\ttags\tlimits\nalice\tmanagement\t\nbob\tmonitoring, policymaker\t\nguest\tadministrator\t\n"
+    )
+    good(run("vhosts", "add", "orders", "--description", "Orders", "--tag", "eu"))
+    good(run("vhosts", "set", "orders", "--default-queue-type", "quorum"))
+    (row,) = [row for row in json.loads(good(run("vhosts", "list", "--json"))) if row["name"] == "orders"]
+    assert (row["description"], row["tags"], row["default_queue_type"]) == ("Orders", ["eu"], "quorum")
+    good(run("permissions", "set", "alice", "^a", ".*", "", "--vhost", "orders"))
+    good(run("topic-permissions", "set", "alice", "amq.topic", "^a", "^b", "--vhost", "orders"))
+    assert good(run("users", "permissions", "alice")) == "vhost\tconfigure\twrite\tread\norders\t^a\t.*\t\n"
+    assert json.loads(good(run("topic-permissions", "list", "--json")))[0]["write"] == "^a"
+    good(run("limits", "set", "max-queues", "5", "--vhost", "orders"))
+    good(run("limits", "set", "max-channels", "7", "--user", "bob"))
+    assert good(run("limits", "list")) == (
+        "of\tname\tlimit\tvalue\nvhost\torders\tmax-queues\t5\nuser\tbob\tmax-channels\t7\n"
+    )
+    good(run("policies", "set", "short", "^q", '{"max-length": 3}', "--priority", "2", "--apply-to", "queues"))
+    good(run("policies", "set", "ceiling", "", '{"max-length": 9}', "--operator"))
+    assert "short\t^q\tqueues\t" in good(run("policies", "list"))
+    assert "ceiling\t\tall\t" in good(run("policies", "list", "--operator"))
+    good(run("parameters", "set", "shovel", "move", '{"src-queue": "a"}'))
+    assert '/\tshovel\tmove\t{"src-queue": "a"}' in good(run("parameters", "list"))
+
+    good(run("parameters", "clear", "shovel", "move"))
+    good(run("policies", "clear", "short"))
+    good(run("policies", "clear", "ceiling", "--operator"))
+    good(run("limits", "clear", "--vhost", "orders"))
+    good(run("topic-permissions", "clear", "alice", "--vhost", "orders"))
+    good(run("permissions", "clear", "alice", "--vhost", "orders"))
+    good(run("users", "delete", "bob"))
+    good(run("vhosts", "delete", "orders"))
+    for noun in ("permissions", "topic-permissions", "limits", "policies", "parameters"):
+        rows = json.loads(good(run(noun, "list", "--json")))
+        assert [row for row in rows if "guest" not in row.values()] == [], noun
+
+
+def test_commands_as_processes(server: Server, data: Path) -> None:
+    where = ("--data-dir", str(data))
+    good(process("users", "add", "alice", "--password-stdin", *where, stdin="secret\n"))
+    assert "alice\tmanagement" not in good(process("users", "list", *where))
+    assert refused(process("users", "delete", "alcie", *where)).endswith("did you mean 'alice'?")
+    out = good(process("definitions", "export", "--vhost", "/", *where))
+    assert good(process("definitions", "import", "-", "--vhost", "/", "--atomic", *where, stdin=out))
+    assert process("users", "lst", *where).returncode == 2
+
+
+def test_refusals_are_one_line_with_status_1(run: Run, tmp_path: Path) -> None:
+    good(run("users", "add", "alice", "secret"))
+    exists = "user 'alice' exists; change it with `leveret users password` or `leveret users tags`"
+    assert refused(run("users", "add", "alice", "x")) == exists
+    assert refused(run("users", "delete", "alcie")) == "user 'alcie' does not exist; did you mean 'alice'?"
+    assert "'(' is not a regular expression" in refused(run("permissions", "set", "alice", "(", "", ""))
+    assert "not recognised policy settings" in refused(run("policies", "set", "p", "", '{"max-lenght": 3}'))
+    assert "is not a limit" in refused(run("limits", "set", "max-x", "5", "--user", "alice"))
+    missing = str(tmp_path / "missing.json")
+    assert refused(run("definitions", "import", missing)) == (
+        f"cannot read definitions file {missing}: No such file or directory"
+    )
+    assert "not valid JSON" in refused(run("definitions", "import", "-", stdin="{"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["users", "dlete", "x"], "Did you mean 'delete'?"),
+        (["user", "list"], "Did you mean 'users'"),
+        (["users", "list", "--data-dri", "x"], "--data-dir"),
+        (["users", "add", "x"], "no password: give it as an argument or with --password-stdin"),
+        (["users", "add", "x", ""], "the password is empty"),
+        (["users", "add", "x", "y", "--password-stdin"], "give the password once"),
+        (["limits", "set", "max-queues", "5"], "either --vhost NAME or --user NAME"),
+        (["limits", "set", "max-queues", "many", "--vhost", "/"], "integer"),
+        (["policies", "set", "p", "x", "{"], "not valid JSON"),
+    ],
+)
+def test_wrong_usage_has_status_2(arguments: list[str], words: str, data: Path) -> None:
+    result = leveret(*arguments, LEVERET_DATA_DIR=str(data))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words in " ".join(result.stderr.replace("│", "").split())
+    assert not data.exists()
+
+
+def test_definitions_of_rabbitmq_come_in_and_go_out(run: Run, data: Path, tmp_path: Path) -> None:
+    assert good(run("definitions", "import", str(FIXTURE))) == (
+        "Imported 3 users, 2 vhosts, 2 permissions, 3 exchanges, 1 topic permission, 1 global parameter, 2 parameters, "
+        "2 policies, 4 queues, 5 bindings.\n"
+    )
+    file = tmp_path / "out.json"
+    assert good(run("definitions", "export", str(file))).startswith("Exported ")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    out = json.loads(file.read_text())
+    assert {queue["name"] for queue in out["queues"]} == {"orders.eu", "priority", "votes", "Größe 1"}
+    assert json.loads(good(run("definitions", "export"))) == out
+    assert "vhost" not in json.loads(good(run("definitions", "export", "--vhost", "shop")))["queues"][0]
+
+
+def test_everything_survives_a_restart(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    good(leveret("definitions", "import", str(FIXTURE), "--data-dir", data))
+    stopped = json.loads(good(leveret("definitions", "export", "--data-dir", data)))
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        server = Server.start("--data-dir", data)
+        try:
+            running = json.loads(good(leveret("definitions", "export", "--data-dir", data)))
+            good(leveret("vhosts", "set", "shop", "--description", str(number), "--data-dir", data))
+        finally:
+            server.stop(number)  # what a command has answered to is on the disk, whatever happens then
+        for vhost in stopped["vhosts"]:
+            if vhost["name"] == "shop":
+                vhost["metadata"]["description"] = str(number)
+        assert [queue["name"] for queue in running["queues"] if queue["durable"]] == [
+            queue["name"] for queue in stopped["queues"] if queue["durable"]
+        ]
+        after = json.loads(good(leveret("definitions", "export", "--data-dir", data)))
+        for section in ("users", "vhosts", "permissions", "topic_permissions", "policies", "parameters"):
+            assert after[section] == stopped[section], section
+
+
+def test_wrong_entries_are_reported_with_their_path(run: Run, tmp_path: Path) -> None:
+    queue = {"vhost": "/", "name": "q", "durable": True, "auto_delete": False, "arguments": {}}
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps({"queues": [queue, {**queue, "name": "r", "arguments": {"x-max-length": -1}}]}))
+    result = run("definitions", "import", str(file), "--atomic")
+    wrong = "error: queues[1].arguments.x-max-length: invalid arg 'x-max-length' for queue 'r' in vhost '/': "
+    assert result.returncode == 1
+    assert result.stdout == "Imported nothing.\n"
+    assert result.stderr.splitlines()[0].startswith(wrong)
+    assert result.stderr.splitlines()[1] == "leveret: 1 entry is wrong; nothing was applied"
+    assert json.loads(good(run("definitions", "export")))["queues"] == []
+    result = run("definitions", "import", str(file))
+    assert (result.returncode, result.stdout) == (1, "Imported 1 queue.\n")
+    assert result.stderr.splitlines()[1] == "leveret: 1 entry is wrong; all others were applied"
+    result = run("definitions", "import", str(file), "--json")
+    assert json.loads(result.stdout)["errors"][0]["path"] == "queues[1].arguments.x-max-length"
+    file.write_text(json.dumps({"queues": [{**queue, "durable": False}]}))
+    result = run("definitions", "import", str(file))
+    assert (result.returncode, result.stdout) == (0, "Imported nothing.\n")
+    assert result.stderr.startswith("note: queues[0]: it exists and is kept as it is: inequivalent arg 'durable'")
+
+
+def test_users_of_the_command_line_can_log_in(server: Server, tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    for hashing in ("argon2", "rabbitmq"):
+        good(leveret("users", "add", hashing, "secret", "--hashing", hashing, "--data-dir", data))
+        good(leveret("permissions", "set", hashing, ".*", ".*", ".*", "--data-dir", data))
+        login(server, hashing, "secret").close()
+        good(leveret("users", "password", hashing, "other", "--hashing", hashing, "--data-dir", data))
+        with pytest.raises(ProbableAuthenticationError):
+            login(server, hashing, "secret")
+        connection = login(server, hashing, "other")
+        good(leveret("users", "delete", hashing, "--data-dir", data))
+        with pytest.raises(ConnectionClosedByBroker):
+            connection.process_data_events(time_limit=10)
+
+
+def test_a_policy_of_the_command_line_applies_at_once(server: Server, tmp_path: Path) -> None:
+    connection = login(server, "guest", "guest")
+    channel = connection.channel()
+    channel.queue_declare("q", durable=True)
+    for _ in range(5):
+        channel.basic_publish("", "q", b"x")
+    channel.queue_declare("q", passive=True)
+    definition = json.dumps({"max-length": 2})
+    good(leveret("policies", "set", "short", "^q$", definition, "--data-dir", str(tmp_path / "data")))
+    assert channel.queue_declare("q", passive=True).method.message_count == 2
+    connection.close()
+
+
+def test_an_export_says_which_passwords_rabbitmq_cannot_read(server: Server, tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    good(leveret("users", "add", "alice", "secret", "--data-dir", data))
+    result = leveret("definitions", "export", "--data-dir", data)
+    assert result.returncode == 0
+    assert result.stderr.startswith("note: user 'alice': its password is kept as Argon2")
+    assert "alice" in result.stdout
+
+
+def test_reading_what_is_not_there_makes_nothing(data: Path) -> None:
+    text = refused(leveret("users", "list", "--data-dir", str(data)))
+    assert text == f"there is no data in '{data}' and no broker there; say where with --data-dir"
+    assert not data.exists()
+
+
+def test_a_change_before_the_first_start_is_there_at_the_start(data: Path) -> None:
+    good(leveret("users", "delete", "guest", "--data-dir", str(data)))
+    good(leveret("users", "add", "alice", "secret", "--data-dir", str(data)))
+    good(leveret("permissions", "set", "alice", ".*", ".*", ".*", "--data-dir", str(data)))
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    server = Server.start("--data-dir", str(data))
+    try:
+        login(server, "alice", "secret").close()
+        with pytest.raises(ProbableAuthenticationError):
+            login(server, "guest", "guest")
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_on_a_stopped_broker_leaves_messages_and_their_marks_alone(data: Path, number: int) -> None:
+    server = Server.start("--data-dir", str(data))
+    connection = login(server, "guest", "guest")
+    channel = connection.channel()
+    channel.confirm_delivery()
+    for name in ("kept", "gone"):
+        channel.queue_declare(name, durable=True)
+        for body in (b"1", b"2"):
+            channel.basic_publish("", name, body, pika.BasicProperties(delivery_mode=2))
+    server.stop(number)
+
+    good(leveret("vhosts", "add", "other", "--data-dir", str(data)))
+    database = sqlite3.connect(data / "leveret.db")
+    is_clean = database.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone() is not None
+    database.close()
+    assert is_clean == (number == signal.SIGTERM)
+
+    server = Server.start("--data-dir", str(data))
+    try:
+        channel = login(server, "guest", "guest").channel()
+        found = [channel.basic_get("kept", auto_ack=True) for _ in range(3)]
+        assert [body for _, _, body in found] == [b"1", b"2", None]
+        redelivered = number == signal.SIGKILL  # nobody knows what consumers had seen
+        assert all(method.redelivered == redelivered for method, _, _ in found[:2])
+    finally:
+        server.stop()
+
+
+def test_a_virtual_host_deleted_while_stopped_takes_its_messages_along(data: Path) -> None:
+    good(leveret("vhosts", "add", "v", "--data-dir", str(data)))
+    good(leveret("permissions", "set", "guest", ".*", ".*", ".*", "--vhost", "v", "--data-dir", str(data)))
+    server = Server.start("--data-dir", str(data))
+    channel = login(server, "guest", "guest", "v").channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q", durable=True)
+    channel.basic_publish("", "q", b"x", pika.BasicProperties(delivery_mode=2))
+    server.stop()
+    good(leveret("vhosts", "delete", "v", "--data-dir", str(data)))
+    server = Server.start("--data-dir", str(data))
+    assert server.stop() == 0
+    database = sqlite3.connect(data / "leveret.db")
+    assert database.execute("SELECT count(*) FROM chunks").fetchone() == (0,)
+    database.close()
+
+
+# -- the control socket
+
+
+def test_only_the_owner_may_connect(server: Server, tmp_path: Path) -> None:
+    found = (tmp_path / "data" / "control.sock").stat()
+    assert stat.S_ISSOCK(found.st_mode)
+    assert stat.S_IMODE(found.st_mode) == 0o600
+
+
+def test_a_socket_that_a_killed_broker_left_is_replaced(data: Path) -> None:
+    Server.start("--data-dir", str(data)).stop(signal.SIGKILL)
+    assert (data / "control.sock").exists()
+    good(leveret("users", "list", "--data-dir", str(data)))
+    server = Server.start("--data-dir", str(data))
+    good(leveret("users", "list", "--data-dir", str(data)))
+    assert server.stop() == 0
+    assert not (data / "control.sock").exists()
+
+
+def test_a_data_directory_with_a_path_too_long_for_a_socket(tmp_path: Path) -> None:
+    data = tmp_path / ("d" * 60) / ("e" * 60)
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    server = Server.start("--data-dir", str(data), env={"XDG_RUNTIME_DIR": str(runtime)})
+    try:
+        (place,) = runtime.iterdir()
+        assert (data / "control.path").read_text() == f"{place}\n"
+        assert stat.S_IMODE(place.stat().st_mode) == 0o600
+        good(leveret("users", "add", "alice", "secret", "--data-dir", str(data)))
+    finally:
+        assert server.stop() == 0
+    assert list(runtime.iterdir()) == []
+    assert not (data / "control.path").exists()
+    assert "alice" in good(leveret("users", "list", "--data-dir", str(data)))
+
+
+def test_a_broker_in_memory_has_a_control_socket_when_asked(tmp_path: Path) -> None:
+    place = str(tmp_path / "c.sock")
+    missing = refused(leveret("users", "list", "--control", place))
+    assert missing == f"no broker listens on {place}; start one with `leveret serve --control {place}`"
+    server = Server.start("--memory", "--control", place)
+    try:
+        good(leveret("users", "add", "alice", "secret", "--control", place))
+        assert "alice" in good(leveret("users", "list", LEVERET_CONTROL=place))
+        second = process("serve", "--memory", "--port", "0", "--control", place)
+        assert second.returncode == 2
+        assert second.stderr == f"leveret: another broker listens on {place}; choose another path with --control\n"
+    finally:
+        assert server.stop() == 0
+    assert not Path(place).exists()
+
+
+def test_a_file_in_the_place_of_the_socket_is_not_touched(tmp_path: Path) -> None:
+    place = tmp_path / "precious"
+    place.write_text("words")
+    result = process("serve", "--memory", "--port", "0", "--control", str(place))
+    assert result.returncode == 2
+    assert "is no socket" in result.stderr
+    assert place.read_text() == "words"
+
+
+def test_a_directory_in_use_by_somebody_who_does_not_answer(server: Server, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "control.sock").unlink()
+    text = refused(leveret("users", "list", "--data-dir", str(data)))
+    assert f"data directory '{data}' is in use, but no broker answers there" in text
+
+
+def test_requests_that_are_none(server: Server, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as client, client.makefile("rb") as answers:
+        client.connect(str(tmp_path / "data" / "control.sock"))
+        for line in (
+            b"hello\n",
+            b"[]\n",
+            b'{"arguments": {}}\n',
+            b'{"verb": "list_users", "arguments": 5}\n',
+            b"\xff\n",
+        ):
+            client.sendall(line)
+            assert json.loads(answers.readline())["error"].startswith("a request is one line of JSON")
+        client.sendall(b'{"verb": "list_usrs"}\n{"verb": "list_users"}\n')
+        assert "did you mean 'list_users'" in json.loads(answers.readline())["error"]
+        assert json.loads(answers.readline())["result"][0]["name"] == "guest"
+
+
+# -- definitions at the start
+
+
+def test_definitions_at_the_start(tmp_path: Path) -> None:
+    server = Server.start("--memory", "--definitions", str(FIXTURE))
+    try:
+        connection = login(server, "sha512", "secret512", "quorum")
+        assert connection.channel().queue_declare("votes", passive=True).method.queue == "votes"
+        connection.close()
+    finally:
+        server.stop()
+
+
+def test_a_broker_does_not_start_with_definitions_that_are_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps({"queues": [{"name": "q"}, {"vhost": "/"}], "vhosts": [{"name": "v"}]}))
+    data = tmp_path / "data"
+    result = process("serve", "--port", "0", "--definitions", str(file), "--data-dir", str(data))
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"leveret: definitions file {file}: queues[0]: the entry names no virtual host; say which with --vhost if the "
+        "file is of one (and 1 more); correct it or start without --definitions\n"
+    )
+    assert "\nv\t" not in good(leveret("vhosts", "list", "--data-dir", str(data)))
