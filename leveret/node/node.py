@@ -18,7 +18,7 @@ from leveret.core import broker as core
 from leveret.core.clock import Clock
 from leveret.node import control
 from leveret.node.config import Config
-from leveret.node.defaults import make_defaults
+from leveret.node.defaults import drop_defaults, make_defaults
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.transport import AmqpProtocol
@@ -71,13 +71,15 @@ class Node:
         """Recover, listen. Returns: the address as a URL. Raises: StartError."""
         _raise_file_limit()
         self.broker.recover()
-        make_defaults(self.broker)
+        is_new = make_defaults(self.broker)
         self._driver.turn()  # what expired meanwhile
         config = self._config
         authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
         try:
             if config.definitions:
-                self._import(Path(config.definitions))
+                content = self._import(Path(config.definitions))
+                if is_new:
+                    drop_defaults(self.broker, content)
             self._server = await self._loop.create_server(
                 lambda: AmqpProtocol(self._driver, authenticator), config.host, config.port, backlog=BACKLOG
             )
@@ -128,8 +130,8 @@ class Node:
 
         return Administration(self.broker).perform(verb, arguments)
 
-    def _import(self, path: Path) -> None:
-        """Import the definitions file of the configuration, all of it or nothing. Raises: StartError."""
+    def _import(self, path: Path) -> dict[str, object]:
+        """Import the definitions file of the configuration, all of it or nothing, and return it. Raises: StartError."""
         from leveret.node.definitions_file import FileError, read
 
         try:
@@ -145,6 +147,7 @@ class Node:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             first = f"{errors[0]['path']}: {errors[0]['reason']}"
             raise StartError(f"definitions file {path}: {first}{more}; correct it or start without --definitions")
+        return content
 
     def _wake(self) -> None:
         """Called in the committer's thread."""

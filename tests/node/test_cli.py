@@ -435,12 +435,37 @@ def test_requests_that_are_none(server: Server, tmp_path: Path) -> None:
 # -- definitions at the start
 
 
-def test_definitions_at_the_start(tmp_path: Path) -> None:
+def test_definitions_at_the_start() -> None:
     server = Server.start("--memory", "--definitions", str(FIXTURE))
     try:
         connection = login(server, "sha512", "secret512", "quorum")
         assert connection.channel().queue_declare("votes", passive=True).method.queue == "votes"
         connection.close()
+        with pytest.raises(ProbableAuthenticationError):  # the users of the file stand in place of guest
+            login(server, "guest", "guest")
+    finally:
+        server.stop()
+
+
+def test_definitions_without_users_leave_guest_alone(tmp_path: Path) -> None:
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps({"queues": [{"vhost": "/", "name": "q", "durable": True}]}))
+    server = Server.start("--memory", "--definitions", str(file))
+    try:
+        connection = login(server, "guest", "guest")
+        connection.channel().queue_declare("q", passive=True)
+        connection.close()
+    finally:
+        server.stop()
+
+
+def test_definitions_at_a_later_start_leave_what_there_is_alone(server: Server, tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    server.stop()
+    server = Server.start("--data-dir", data, "--definitions", str(FIXTURE))
+    try:
+        login(server, "guest", "guest").close()
+        assert "shop" in good(leveret("vhosts", "list", "--data-dir", data))
     finally:
         server.stop()
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from leveret.node.cli.output import AsJson, refuse
+from leveret.node.cli.output import AsJson, complain, refuse
 from leveret.node.cli.target import Control, DataDir, perform
 from leveret.node.definitions_file import FileError, parse, read
 
@@ -41,7 +41,7 @@ def export(
     for user in answer.get("users", []):
         if "leveret_credential" in user:
             text = "its password is kept as Argon2, which RabbitMQ cannot read; there it will have none"
-            print(f"note: user '{user['name']}': {text}", file=sys.stderr)
+            complain("note", f"user '{user['name']}': {text}")
 
 
 @app.command("import")
@@ -65,9 +65,9 @@ def import_definitions(
         print(json.dumps(result, indent=2))
     else:
         for note in result["notes"]:
-            print(f"note: {note['path']}: {note['reason']}", file=sys.stderr)
+            complain("note", f"{note['path']}: {note['reason']}")
         for wrong in result["errors"]:
-            print(f"error: {wrong['path']}: {wrong['reason']}", file=sys.stderr)
+            complain("error", f"{wrong['path']}: {wrong['reason']}")
         print(f"Imported {_counts(result['applied'])}.")
     if result["errors"]:
         count = len(result["errors"])

@@ -13,8 +13,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def refuse(text: str) -> NoReturn:
     """End the command with status 1."""
-    print(f"leveret: {' '.join(text.split())}", file=sys.stderr)
+    complain("leveret", text)
     raise typer.Exit(1)
+
+
+def complain(about: str, text: str) -> None:
+    """Print one line on standard error."""
+    print(f"{about}: {_printable(' '.join(text.split()))}", file=sys.stderr)
 
 
 def rows(answer: object) -> list[dict[str, object]]:
@@ -50,7 +55,7 @@ def _table(found: list[dict[str, object]], columns: list[str]) -> None:
 
 
 def _cell(value: object) -> str:
-    """A value in one cell; what would break the line or the terminal is escaped."""
+    """A value in one cell."""
     if value is None or value == {}:
         return ""
     if isinstance(value, list):
@@ -59,4 +64,9 @@ def _cell(value: object) -> str:
         return json.dumps(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(value))
+    return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Text without what would break the line or speak to the terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
