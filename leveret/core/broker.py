@@ -108,6 +108,8 @@ class Broker(LogListener):
             else:
                 queue.restore(found)
                 count += 1
+        for queue in list(self.queues.values()):
+            queue.apply(queue.settings)  # a policy may have come while the messages were not there
         return count
 
     def _restore(self, kind: str, names: list[str], value: Table) -> None:

@@ -330,6 +330,24 @@ def test_a_command_on_a_stopped_broker_leaves_messages_and_their_marks_alone(dat
         server.stop()
 
 
+def test_a_policy_set_while_stopped_applies_from_the_start(data: Path) -> None:
+    server = Server.start("--data-dir", str(data))
+    channel = login(server, "guest", "guest").channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q", durable=True)
+    for body in (b"1", b"2", b"3"):
+        channel.basic_publish("", "q", body, pika.BasicProperties(delivery_mode=2))
+    server.stop()
+    good(leveret("policies", "set", "short", "q", '{"max-length": 2}', "--data-dir", str(data)))
+    server = Server.start("--data-dir", str(data))
+    try:
+        channel = login(server, "guest", "guest").channel()
+        assert channel.queue_declare("q", passive=True).method.message_count == 2
+        assert channel.basic_get("q", auto_ack=True)[2] == b"2"
+    finally:
+        server.stop()
+
+
 def test_a_virtual_host_deleted_while_stopped_takes_its_messages_along(data: Path) -> None:
     good(leveret("vhosts", "add", "v", "--data-dir", str(data)))
     good(leveret("permissions", "set", "guest", ".*", ".*", ".*", "--vhost", "v", "--data-dir", str(data)))
