@@ -365,6 +365,19 @@ def test_a_virtual_host_deleted_while_stopped_takes_its_messages_along(data: Pat
     database.close()
 
 
+def test_a_list_on_a_terminal_is_a_table(data: Path) -> None:
+    good(leveret("users", "add", "alice", "secret", "--data-dir", str(data)))
+    reader, terminal = os.openpty()
+    command = [sys.executable, "-m", "leveret", "users", "list", "--data-dir", str(data)]
+    subprocess.run(command, stdout=terminal, timeout=60, check=True, env={**os.environ, **SURROUNDINGS})
+    text = os.read(reader, 10000).decode()
+    os.close(reader)
+    os.close(terminal)
+    assert "───" in text
+    assert "alice" in text
+    assert "\t" not in text
+
+
 # -- the control socket
 
 
