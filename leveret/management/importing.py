@@ -44,12 +44,24 @@ def import_definitions(
     if vhost is not None:
         find_vhost(broker, vhost)
     if atomic:
-        trial = rehearsal(broker)
-        Import(trial, export_definitions(broker), None).run()
-        result = Import(trial, content, vhost).run()
+        result = Import(_copy(broker), content, vhost).run()
         if result["errors"]:
             return {"applied": {}, "notes": [], "errors": result["errors"]}
     return Import(broker, content, vhost).run()
+
+
+def _copy(broker: Broker) -> Broker:
+    """A broker to rehearse on. Limits come last: what is there already may be more than they allow."""
+    present = export_definitions(broker)
+    vhosts, kept = present["vhosts"], present["parameters"]
+    assert isinstance(vhosts, list)
+    assert isinstance(kept, list)
+    limits = [entry for entry in kept if entry["component"] == parameters.VHOST_LIMITS]
+    others = [entry for entry in kept if entry["component"] != parameters.VHOST_LIMITS]
+    copy = rehearsal(broker)
+    Import(copy, {**present, "vhosts": [{**vhost, "limits": {}} for vhost in vhosts], "parameters": others}, None).run()
+    Import(copy, {"parameters": limits}, None).run()
+    return copy
 
 
 class Note(Exception):

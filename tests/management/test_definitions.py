@@ -211,6 +211,20 @@ def test_atomic_sees_what_is_there_already() -> None:
     assert len(broker.vhosts["/"].queues["q"].bindings) == 1
 
 
+def test_atomic_with_more_than_a_limit_allows() -> None:
+    broker = make_broker()
+    content = {"queues": [Q, {**Q, "name": "r"}], "bindings": [B]}
+    load(broker, content)
+    load(broker, {"vhosts": [{"name": "/", "limits": {"max-queues": 1}}]})
+    assert load(broker, content, atomic=True)["errors"] == []
+    ((path, reason),) = [
+        (error["path"], error["reason"])
+        for error in load(broker, {"queues": [{**Q, "name": "new"}]}, atomic=True)["errors"]
+    ]
+    assert path == "queues[0]"
+    assert "queue limit in vhost '/' (1) is reached" in reason
+
+
 def test_what_exists_and_differs_is_kept_and_noted() -> None:
     broker = make_broker()
     load(broker, {"queues": [Q], "exchanges": [E]})
