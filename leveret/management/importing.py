@@ -282,7 +282,7 @@ def _missing(kind: str, name: str, vhost: VirtualHost) -> None:
 
 def _blamed(text: str) -> str:
     """The part of an entry that an error text of the broker speaks of."""
-    found = re.match(r"invalid (?:type '.*' for )?arg '([^']+)' (?:for|in) ", text)
+    found = re.match(r"(?:invalid (?:type '.*' for )?arg|Invalid argument,) '([^']+)' (?:for|in|must) ", text)
     if found is not None:
         return f".arguments.{found[1]}"
     return ".type" if text.startswith(("invalid exchange type", "unknown exchange type")) else ""

@@ -82,7 +82,7 @@ def test_imported_definitions_work() -> None:
     broker = make_broker()
     load(broker, RABBITMQ)
     vhost = broker.vhosts["shop"]
-    routing = vhost.exchanges["orders"].route(["eu.books"], {})
+    routing = vhost.exchanges["orders"].route(["eu.books"])
     assert [queue.name for queue in routing.queues] == ["orders.eu", "priority"]  # by a policy's alternate exchange
     assert vhost.queues["orders.eu"].settings.max_length == 500  # the policy's, below the queue's own
     assert vhost.limits == {"max-connections": 30, "max-queues": 100}
@@ -140,6 +140,7 @@ LIMITS = {"vhost": "/", "component": "vhost-limits", "name": "limits"}
         ("queues", {**Q, "arguments": {"n": [{"m": 1 << 63}]}}, ".arguments.n[0].m", "does not fit into 64 bits"),
         ("queues", {**Q, "arguments": {"k" * 256: 1}}, f".arguments.{'k' * 20}...", "at most 255 bytes"),
         ("exchanges", {**E, "type": "square"}, ".type", "exchange type 'square'"),
+        ("exchanges", {**E, "type": "x-delayed-message"}, ".arguments.x-delayed-type", "existing exchange type"),
         ("bindings", {**B, "destination_type": "topic"}, "", "has to be queue or exchange"),
         ("bindings", B, "", "no queue 'q' in vhost '/'"),
         ("bindings", {**B, "source": "e"}, "", "no exchange 'e' in vhost '/'"),
