@@ -34,5 +34,6 @@ clean:
 
 $(VENV)/installed: pyproject.toml $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	find leveret -name '*.so' -delete  # of modules that are gone
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed -e '.[dev]'
 	touch $@
