@@ -1,10 +1,11 @@
 # Needs Python 3.11+ with venv, gcc and make. Everything is installed into .venv, from pyproject.toml.
 PYTHON ?= python3
+PEER ?= 127.0.0.1:5673
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py') setup.py
 
-.PHONY: run test check interpreted bench methods clean
+.PHONY: run test check interpreted bench differential methods clean
 
 run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -24,6 +25,9 @@ interpreted: $(VENV)/installed  ## the tests of the core on the same files, not 
 
 bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" compares
 	$(BIN)/python bench/run.py $(ARGS)
+
+differential: $(VENV)/installed  ## the behaviour tests against Leveret and a RabbitMQ at PEER, compared
+	$(BIN)/python tools/differential.py $(PEER) --page docs/differential.md $(ARGS)
 
 methods:  ## write leveret/wire/methods from spec/methods.toml
 	$(PYTHON) tools/gen_methods.py

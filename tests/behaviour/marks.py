@@ -8,5 +8,5 @@ import pytest
 
 
 def differs_from_rabbitmq(reason: str) -> pytest.MarkDecorator:
-    """Mark a test of behaviour that RabbitMQ 4.3 does not have; skipped when LEVERET_TEST_PEER=rabbitmq."""
-    return pytest.mark.skipif(os.environ.get("LEVERET_TEST_PEER") == "rabbitmq", reason=reason)
+    """Mark a test of behaviour that RabbitMQ 4.3 does not have: it must fail when LEVERET_TEST_PEER=rabbitmq."""
+    return pytest.mark.xfail(os.environ.get("LEVERET_TEST_PEER") == "rabbitmq", reason=reason, strict=True)
