@@ -24,6 +24,7 @@ from leveret.core.users import Users
 from leveret.core.vhost import VirtualHost
 from leveret.core.window import KIND as DEDUPLICATION
 from leveret.core.window import Window
+from leveret.wire.constants import MAX_MESSAGE_SIZE
 from leveret.wire.fields import Table
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Broker(LogListener):
     durable_revision: changes of definitions up to here are safe. nowhere: a virtual host for who is in none.
     is_new: recover() found that nobody has been made yet who could log in.
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
+    max_message_size: bytes that the body of a message may have.
     explanations: what the operator should read in the log; the driver takes it.
     windows: all that survive a restart; unsaved: those that have something to write.
     """
@@ -68,6 +70,7 @@ class Broker(LogListener):
         self.awake: list[Sink] = []
         self.explanations: list[str] = []
         self.consumer_timeout_ms = 1_800_000
+        self.max_message_size = MAX_MESSAGE_SIZE
         self.connections: dict[int, Client] = {}  # open ones, by number
         self.durable_revision = 0
         self.revision = 0

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from leveret.core.administration import InvalidError
 
 CLASSES: Final = {
@@ -30,14 +32,23 @@ CLASSES: Final = {
 NAMED_CLASS: Final = re.compile(r"\[:(\^?\w+):\]")
 
 
+@mypyc_attr(native_class=False)
+class PatternError(InvalidError):
+    """It is no regular expression. reason: why."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(f"'{text}' is not a regular expression: {reason}")
+        self.reason = reason
+
+
 def compile_pattern(text: str) -> re.Pattern[str]:
-    """A pattern, to be searched. Raises: InvalidError."""
+    """A pattern, to be searched. Raises: PatternError."""
     translated = text
     for name in NAMED_CLASS.findall(text):
         if name not in CLASSES:
-            raise InvalidError(f"'{text}' is not a regular expression: unknown class [:{name}:]")
+            raise PatternError(text, f"unknown class [:{name}:]")
         translated = translated.replace(f"[:{name}:]", CLASSES[name])
     try:
         return re.compile(translated, re.ASCII)
     except (re.error, RecursionError, OverflowError) as error:
-        raise InvalidError(f"'{text}' is not a regular expression: {error}") from None
+        raise PatternError(text, str(error)) from None

@@ -8,13 +8,14 @@ Source: rabbit_policy.erl.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from leveret.core.administration import InvalidError
 from leveret.core.arguments import BY_KEY, CLASSIC, QUORUM, STREAM, Argument, Definition, winner
 from leveret.core.checks import term
+from leveret.core.patterns import PatternError, compile_pattern
 
 EXCHANGE: Final = "exchange"  # a kind beside the types of queues
 
@@ -30,7 +31,7 @@ APPLY_TO: Final = {
 
 
 @mypyc_attr(native_class=False)
-class PolicyError(Exception):
+class PolicyError(InvalidError):
     """A policy cannot be as it is; the text is the one of RabbitMQ's management API."""
 
     def __init__(self, reason: str) -> None:
@@ -58,12 +59,9 @@ class Policy:
                 passes_by.update(BY_KEY[key].passes_by)
         self._passes_by = passes_by
         try:
-            self._regex = re.compile(pattern, re.ASCII)
-        except re.error as error:
-            text = f'{{"{error.msg}",{error.pos}}}'
-            raise PolicyError(f"pattern should be regular expression but is invalid: {text}") from None
-        except (RecursionError, OverflowError) as error:
-            raise PolicyError(f"pattern should be regular expression but is invalid: {error}") from None
+            self._regex = compile_pattern(pattern)
+        except PatternError as error:
+            raise PolicyError(f"pattern should be regular expression but is invalid: {error.reason}") from None
 
     def applies(self, kind: str, name: str) -> bool:
         """Whether it is for this queue or exchange. kind: type of the queue, or EXCHANGE.

@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from leveret.wire.constants import MAX_CONTENT_SIZE, MAX_MESSAGE_SIZE
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 ENV_PREFIX = "LEVERET_"
 LISTS = ("loopback-users",)  # settings with several values; in a variable or an option commas stand between them
@@ -25,6 +27,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     """All settings of `leveret serve`.
 
     data_dir: where durable things rest. memory: keep everything in memory instead.
+    max_message_size: bytes that the body of a message may have.
     consumer_timeout_ms: how long a consumer may keep a delivery without an ack; 0 for ever.
     definitions: a definitions file to import at the start. control: path of the control socket; empty for
     control.sock in the data directory, or none with memory.
@@ -36,6 +39,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     data_dir: str = "leveret-data"
     memory: bool = False
     log_level: LogLevel = "warning"
+    max_message_size: int = MAX_MESSAGE_SIZE
     consumer_timeout_ms: int = 1_800_000
     definitions: str = ""
     control: str = ""
@@ -103,6 +107,9 @@ def _convert(values: dict[str, object], where: str) -> Config:
         raise ConfigError(f"bad setting in {where}: port {config.port} is not between 0 and 65535")
     if config.consumer_timeout_ms < 0:
         raise ConfigError(f"bad setting in {where}: consumer-timeout-ms is negative; 0 means no limit")
+    if not 1 <= config.max_message_size <= MAX_CONTENT_SIZE:
+        wrong = f"max-message-size {config.max_message_size} is not between 1 and {MAX_CONTENT_SIZE} bytes"
+        raise ConfigError(f"bad setting in {where}: {wrong}")
     return config
 
 

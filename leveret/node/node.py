@@ -59,6 +59,7 @@ class Node:
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
         seed = int.from_bytes(os.urandom(8), "big")
         self.broker = core.Broker(self._log, self._log, clock, seed, f"leveret@{socket.gethostname()}")
+        self.broker.max_message_size = config.max_message_size
         self.broker.consumer_timeout_ms = config.consumer_timeout_ms
         self._log.listener = self.broker
         self._driver = Driver(self.broker, self._loop)

@@ -15,6 +15,19 @@ from leveret.node.node import StartError, serve
 from leveret.store.database import StoreError
 
 
+class OneLine(logging.Formatter):
+    """Keeps an entry on one line whatever strangers call themselves; only a traceback has more."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Escape what is no printable character."""
+        text = super().formatMessage(record)
+        return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]
+
+
 def run(path: Path | None, options: dict[str, object]) -> int:
     """Serve until SIGTERM or SIGINT.
 
@@ -25,11 +38,9 @@ def run(path: Path | None, options: dict[str, object]) -> int:
         config = load(path, options)
     except ConfigError as error:
         return _fail(str(error))
-    logging.basicConfig(
-        level=config.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=config.log_level.upper(), handlers=[handler])
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(serve(config, _process_start()))

@@ -38,7 +38,6 @@ from leveret.wire.constants import (
     FRAME_METHOD,
     INITIAL_FRAME_MAX,
     INTERNAL_ERROR,
-    MAX_MESSAGE_SIZE,
 )
 from leveret.wire.fields import Table
 from leveret.wire.reader import FrameError, FrameReader
@@ -73,7 +72,7 @@ class Connection(Sink, Client):
         self.vhost = broker.nowhere
         self.client_properties: Table = {}
         self.capabilities: frozenset[str] = frozenset()
-        self.max_message_size: i64 = MAX_MESSAGE_SIZE
+        self.max_message_size: i64 = broker.max_message_size
         self.channel_max = 0
         self.heartbeat_s = 0
         self.channels: dict[int, Channel] = {}

@@ -19,7 +19,7 @@ from leveret.store.chunk import DamagedChunk, Entry, pack, unpack
 from leveret.store.group import Group
 
 FILE_NAME: Final = "leveret.db"
-FORMAT: Final = 1
+FORMAT: Final = 2
 CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
 
 SCHEMA: Final = """
@@ -85,7 +85,9 @@ class Database:
             for statement in SCHEMA.split(";"):
                 sql.execute(statement)
             sql.execute(f"PRAGMA user_version={FORMAT}")
-        elif version != FORMAT:
+        elif version < FORMAT:
+            sql.execute(f"PRAGMA user_version={FORMAT}")  # the chunks say themselves how they are to be read
+        elif version > FORMAT:
             sql.execute("ROLLBACK")
             raise StoreError(f"{path} has format {version}, this Leveret knows {FORMAT}; use the version that wrote it")
         clean = sql.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
@@ -131,12 +133,14 @@ class Database:
         return found, damage
 
     def _lower_marks(self, delivered: dict[int, int]) -> None:
-        """A queue goes on behind its last message, so a mark beyond it would speak of messages to come."""
-        marks = [
-            (queue_id, min(position, self._last[queue_id][-1]))
-            for queue_id, position in delivered.items()
-            if queue_id in self._last
-        ]
+        """A queue goes on behind its last message, so a mark beyond it would speak of messages to come.
+
+        After an unclean end all messages may have been delivered, and this stays so when the next end is clean.
+        """
+        marks: list[tuple[int, int]] = []
+        for queue_id, positions in self._last.items():
+            last = positions[-1]
+            marks.append((queue_id, min(delivered.get(queue_id, 0), last) if self.was_clean else last))
         self._sql.execute("BEGIN")
         self._sql.execute("DELETE FROM delivered")
         self._sql.executemany("INSERT INTO delivered (queue, position) VALUES (?, ?)", marks)

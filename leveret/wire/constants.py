@@ -21,7 +21,7 @@ SMALL_BODY_FRAME: Final = 1024  # bytes of payload; a body cut into smaller ones
 CHANNEL_MAX: Final = 2047  # channels, offered in connection.tune
 HEARTBEAT_S: Final = 60  # seconds, offered in connection.tune
 MAX_CONTENT_SIZE: Final = 536870912  # bytes a content header may announce; as rabbit_command_assembler.erl
-MAX_MESSAGE_SIZE: Final = 16777216  # bytes, the default of the setting max_message_size
+MAX_MESSAGE_SIZE: Final = 16777216  # bytes of a body, unless set otherwise
 
 CLASS_BASIC: Final = 60
 

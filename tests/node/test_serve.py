@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pika
 import pytest
-from pika.exceptions import ConnectionClosedByBroker
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker, ProbableAuthenticationError
 
 from tests.conftest import Server
 
@@ -48,6 +48,7 @@ def test_port_in_use() -> None:
         (["--port", "70000"], ["command line", "70000"]),
         (["--log-level", "loud"], ["command line", "log-level"]),
         (["--consumer-timeout-ms", "-1"], ["command line", "consumer-timeout-ms"]),
+        (["--max-message-size", "0"], ["command line", "max-message-size", "536870912"]),
         (["--config", "/nowhere/leveret.toml"], ["/nowhere/leveret.toml"]),
         (["--data-dir", "/dev/null/data"], ["/dev/null/data", "--data-dir"]),
     ],
@@ -124,3 +125,32 @@ def test_durable_things_survive_the_end(tmp_path: Path, number: signal.Signals) 
         connection.close()
     finally:
         server.stop()
+
+
+def test_max_message_size() -> None:
+    server = Server.start("--memory", "--max-message-size", "100")
+    try:
+        connection = pika.BlockingConnection(pika.URLParameters(server.url))
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish("", "nowhere", bytes(100))
+        with pytest.raises(ChannelClosedByBroker) as raised:
+            channel.basic_publish("", "nowhere", bytes(101))
+        text = "PRECONDITION_FAILED - message size 101 is larger than configured max size 100"
+        assert (raised.value.reply_code, raised.value.reply_text) == (406, text)
+        connection.close()
+    finally:
+        server.stop()
+
+
+def test_a_log_entry_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    server = Server.start("--memory")
+    try:
+        credentials = pika.PlainCredentials("guest\n2026-01-01 ERROR forged\x1b[31m", "guest")
+        with pytest.raises(ProbableAuthenticationError):
+            pika.BlockingConnection(pika.ConnectionParameters(server.host, server.port, credentials=credentials))
+    finally:
+        server.stop()
+    lines = [line for line in capfd.readouterr().err.splitlines() if "forged" in line]
+    assert len(lines) == 1
+    assert r"guest\n2026-01-01 ERROR forged\x1b[31m" in lines[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -209,10 +211,26 @@ def test_after_an_unclean_end_everything_may_be_a_repetition(tmp_path: Path) -> 
     for path in (tmp_path / "live").glob(FILE_NAME + "*"):
         (copy / path.name).write_bytes(path.read_bytes())
     log.log.close()
-    for directory, redelivered in ((copy, True), (tmp_path / "live", False)):
+    for directory, redelivered in ((copy, True), (copy, True), (tmp_path / "live", False)):
         again = reopened(directory)
         assert again.found() == [(1, 1, b"a", redelivered)]
         again.log.close()
+
+
+def test_formats(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.log.append(1, 1, message(b"a"), 0)
+    log.log.close()
+    for version in (1, 2):
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
+            sql.execute(f"PRAGMA user_version={version}")
+        log = reopened(tmp_path)
+        assert log.found() == [(1, 1, b"a", False)]
+        log.log.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
+        sql.execute("PRAGMA user_version=3")
+    with pytest.raises(StoreError, match="has format 3, this Leveret knows 2; use the version that wrote it"):
+        Log(tmp_path)
 
 
 def test_removed_and_dropped_messages_stay_away(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def serve(
     loopback_users: Annotated[
         str | None, typer.Option(help="Users who may only log in from this machine, with commas. [guest]")
     ] = None,
+    max_message_size: Annotated[str | None, typer.Option(help="Bytes that a message may have. [16777216]")] = None,
     consumer_timeout_ms: Annotated[
         str | None, typer.Option(help="Time for an acknowledgement, 0 for any time. [1800000]")
     ] = None,
@@ -78,6 +79,7 @@ def serve(
         "control": control,
         "log-level": log_level,
         "loopback-users": loopback_users,
+        "max-message-size": max_message_size,
         "consumer-timeout-ms": consumer_timeout_ms,
     }
     from leveret.node.run import run
