@@ -257,7 +257,7 @@ class Exchange:
 class Route:
     """Where publishes with the same arguments go, as long as the virtual host's generation stays the same.
 
-    queues: unless it varies. varies: whether each message has to be looked into: to route it, or
+    queues: unless it varies. varies: whether each message has to be looked into: to route it, to trace it, or
     because its routing key is not allowed. mandatory: as in the publish.
     """
 

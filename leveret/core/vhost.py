@@ -41,6 +41,7 @@ class VirtualHost:
 
     generation: changes whenever a message might be routed otherwise than before, or not be allowed any more.
     default_queue_type: of queues that are declared without one; empty for classic. protected: from deletion.
+    tracing: whether copies of all messages go to amq.rabbitmq.trace; off after a restart, as in RabbitMQ.
     limits: by name; negative for none. connections: how many are open now.
     policies, operator_policies: changed by the verbs below only.
     """
@@ -52,6 +53,7 @@ class VirtualHost:
         self.tags: tuple[str, ...] = ()
         self.default_queue_type = ""
         self.protected = False
+        self.tracing = False
         self.limits: dict[str, int] = {}
         self.connections = 0
         self.generation = 1
@@ -316,6 +318,11 @@ class VirtualHost:
         self.generation += 1
         if binding.durable:
             self.broker.forget(definitions.BINDING, definitions.binding_key(binding))
+
+    def trace(self, tracing: bool) -> None:
+        """Begin or end to copy all messages to amq.rabbitmq.trace."""
+        self.tracing = tracing
+        self.generation += 1  # cached routes know whether messages are looked into
 
     def clear(self) -> None:
         """Delete everything that is in it: the virtual host is about to go."""

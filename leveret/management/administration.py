@@ -28,6 +28,7 @@ FUNCTIONS: tuple[Callable[..., object], ...] = (
     vhosts.list_vhosts,
     vhosts.add_vhost,
     vhosts.set_vhost,
+    vhosts.trace_vhost,
     vhosts.delete_vhost,
     permissions.list_permissions,
     permissions.set_permissions,
@@ -59,11 +60,12 @@ FUNCTIONS: tuple[Callable[..., object], ...] = (
 
 
 class Verb:
-    """One verb. changes: whether it may change the broker."""
+    """One verb. changes: whether it may change the broker; is_live: whether only a running one can do it."""
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.name = function.__name__
         self.changes = not self.name.startswith(("list_", "export_"))
+        self.is_live = self.name.startswith("trace_")
         self._function = function
         hints = get_type_hints(function)
         fields: list[Any] = []

@@ -26,6 +26,7 @@ def list_vhosts(broker: Broker) -> list[dict[str, object]]:
             "default_queue_type": vhost.default_queue_type or "classic",
             "protected_from_deletion": vhost.protected,
             "limits": dict(vhost.limits),
+            "tracing": vhost.tracing,
             "queues": len(vhost.queues),
             "exchanges": len(vhost.exchanges),
         }
@@ -63,6 +64,11 @@ def put_vhost(
     if default_queue_type and default_queue_type not in QUEUE_TYPES:
         raise InvalidError(f"'{default_queue_type}' is no queue type; there are {', '.join(QUEUE_TYPES)}")
     broker.add_vhost(name, description, None if tags is None else read_tags(tags), default_queue_type)
+
+
+def trace_vhost(broker: Broker, name: str, on: bool = True) -> None:
+    """Copy every message that is published or delivered to amq.rabbitmq.trace, until switched off or restarted."""
+    find_vhost(broker, name).trace(on)
 
 
 def delete_vhost(broker: Broker, name: str) -> None:

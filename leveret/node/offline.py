@@ -28,6 +28,8 @@ def perform(directory: Path, verb: str, arguments: dict[str, object]) -> object:
     found = VERBS.get(verb)
     if (found is None or not found.changes) and not (directory / FILE_NAME).exists():
         raise UnknownError(f"there is no data in '{directory}' and no broker there; say where with --data-dir")
+    if found is not None and found.is_live:
+        raise InvalidError(f"no broker runs on '{directory}', and only a running one can do this; start it first")
     written = threading.Event()
     log = DiskLog(directory, written.set)
     clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)

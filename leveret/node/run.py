@@ -12,6 +12,7 @@ from pathlib import Path
 
 from leveret.node.config import ConfigError, load
 from leveret.node.node import StartError, serve
+from leveret.node.printable import printable
 from leveret.store.database import StoreError
 
 
@@ -20,12 +21,7 @@ class OneLine(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Escape what is no printable character."""
-        text = super().formatMessage(record)
-        return text if text.isprintable() else "".join(map(_printable, text))
-
-
-def _printable(character: str) -> str:
-    return character if character.isprintable() else ascii(character)[1:-1]
+        return printable(super().formatMessage(record))
 
 
 def run(path: Path | None, options: dict[str, object]) -> int:

@@ -18,6 +18,7 @@ from leveret.core.message import Stored
 from leveret.core.ports import Subscriber
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
+from leveret.session import tracing
 from leveret.session.ack_timeout import AckTimeout
 from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN, settle
 from leveret.session.unacked import Unacked
@@ -71,6 +72,8 @@ class Consuming(Subscriber):
         if not consumer.no_ack:
             stored.sent_ms = connection.broker.clock.now_ms
             self.unacked.add(tag, stored)
+        if connection.vhost.tracing:
+            tracing.delivered(self.channel, stored)
         connection.wake()
 
     def can_take(self) -> bool:
@@ -168,6 +171,8 @@ class Consuming(Subscriber):
         left = len(queue.ready)
         self.channel.send(BasicGetOk(int(self._tag), stored.redelivered, address.exchange, address.routing_key, left))
         connection.writer.content(self.channel.number, message.content)
+        if vhost.tracing:
+            tracing.delivered(self.channel, stored)
         connection.check_output()  # now: many of these fit into one read
         if method.no_ack:
             queue.settle(stored)

@@ -20,6 +20,7 @@ from leveret.core.message import Address, Message, address
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_TO
+from leveret.session import tracing
 from leveret.session.confirms import Confirms
 from leveret.session.transaction import Transaction
 from leveret.wire import content as frames
@@ -257,6 +258,8 @@ class Publishing(ConfirmListener):
         route = Route(exchange, address, routing, vhost.generation, bits & 1 != 0)
         if exchange.kind == TOPIC and not connection.user.may_topic(access.WRITE, name, key, vhost.name):
             route.varies = True  # refused when its properties are known to be right
+        if vhost.tracing:
+            route.varies = True
         if connection.routes_generation != vhost.generation or len(connection.routes) >= MAX_ROUTES:
             connection.routes.clear()
             connection.routes_generation = vhost.generation
@@ -309,9 +312,12 @@ class Publishing(ConfirmListener):
             content = frames.make_content(properties.encode(), message.body())
         if changed or where is not route.address:
             message = Message(where, content, message.persistent)
+        queues = route.queues
         if route.varies or where is not route.address:
-            return message, route.exchange.route(where.keys, properties, message).queues
-        return message, route.queues
+            queues = route.exchange.route(where.keys, properties, message).queues
+        if self.connection.vhost.tracing:
+            tracing.published(self.channel, message, queues)
+        return message, queues
 
     # -- confirms
 

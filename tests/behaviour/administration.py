@@ -71,6 +71,10 @@ class Administration:
         """Set a limit of a virtual host."""
         raise NotImplementedError
 
+    def trace(self, vhost: str, on: bool) -> None:
+        """Switch the firehose of a virtual host."""
+        raise NotImplementedError
+
     # -- what is taken away afterwards
 
     def add_user(self, name: str, tags: str = "") -> str:
@@ -155,6 +159,10 @@ class ManagementApi(Administration):
         """PUT /vhost-limits."""
         self._call("PUT", ["vhost-limits", vhost, limit], {"value": value})
 
+    def trace(self, vhost: str, on: bool) -> None:
+        """PUT /vhosts."""
+        self._call("PUT", ["vhosts", vhost], {"tracing": on})
+
     def _call(self, verb: str, path: list[str], body: dict[str, Any] | None = None) -> None:
         request = urllib.request.Request(
             f"{self._url}/api/{'/'.join(quote(part, '') for part in path)}",
@@ -216,6 +224,10 @@ class ControlSocket(Administration):
     def limit_vhost(self, vhost: str, limit: str, value: int) -> None:
         """set_vhost_limits."""
         self._call("set_vhost_limits", vhost=vhost, limits={limit: value})
+
+    def trace(self, vhost: str, on: bool) -> None:
+        """trace_vhost."""
+        self._call("trace_vhost", name=vhost, on=on)
 
     def _call(self, verb: str, **arguments: Any) -> None:
         with socket.socket(socket.AF_UNIX) as control:

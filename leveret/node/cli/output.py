@@ -8,6 +8,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from leveret.node.printable import printable
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -19,7 +21,7 @@ def refuse(text: str) -> NoReturn:
 
 def complain(about: str, text: str) -> None:
     """Print one line on standard error."""
-    print(f"{about}: {_printable(' '.join(text.split()))}", file=sys.stderr)
+    print(f"{about}: {printable(' '.join(text.split()))}", file=sys.stderr)
 
 
 def rows(answer: object) -> list[dict[str, object]]:
@@ -64,9 +66,4 @@ def _cell(value: object) -> str:
         return json.dumps(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return _printable(str(value))
-
-
-def _printable(text: str) -> str:
-    """Text without what would break the line or speak to the terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return printable(str(value))

@@ -20,7 +20,7 @@ QueueType = Annotated[str | None, typer.Option(help="Type of queues that are dec
 @app.command("list")
 def list_vhosts(as_json: AsJson = False, data_dir: DataDir = None, control: Control = None) -> None:
     """List virtual hosts."""
-    columns = ["name", "description", "tags", "default_queue_type", "limits", "queues", "exchanges"]
+    columns = ["name", "description", "tags", "default_queue_type", "limits", "tracing", "queues", "exchanges"]
     show(rows(perform(data_dir, control, "list_vhosts")), columns, as_json)
 
 
@@ -52,6 +52,18 @@ def set_vhost(
     given = {"description": description, "tags": tag, "default_queue_type": default_queue_type}
     perform(data_dir, control, "set_vhost", name=name, **given)
     print(f"Changed virtual host '{name}'.")
+
+
+@app.command()
+def trace(
+    name: Name,
+    off: Annotated[bool, typer.Option("--off", help="Stop it.")] = False,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Copy every message that is published or delivered to the exchange amq.rabbitmq.trace, until the broker stops."""
+    perform(data_dir, control, "trace_vhost", name=name, on=not off)
+    print(f"Virtual host '{name}' is {'no longer ' if off else ''}traced.")
 
 
 @app.command()

@@ -1,0 +1,85 @@
+"""The firehose: while a virtual host is traced, a copy of every publish and delivery goes to amq.rabbitmq.trace.
+
+A copy has the body and, as headers, all that is known of the message and of the channel. What is published to the
+exchange of traces leaves no trace itself. Source: rabbit_trace.erl.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.core.message import Message, Stored, address
+from leveret.core.queue import Queue
+from leveret.wire.content import make_content
+from leveret.wire.fields import Field, Table, array, long, longstr, signedint, table
+from leveret.wire.properties import BasicProperties
+
+if TYPE_CHECKING:
+    from leveret.session.channel import Channel
+
+TRACE: Final = "amq.rabbitmq.trace"
+PROPERTIES: Final = (  # in the order in which RabbitMQ puts them into its table
+    "cluster_id",
+    "app_id",
+    "user_id",
+    "type",
+    "timestamp",
+    "message_id",
+    "expiration",
+    "reply_to",
+    "correlation_id",
+    "priority",
+    "delivery_mode",
+    "headers",
+    "content_encoding",
+    "content_type",
+)
+
+
+def published(channel: Channel, message: Message, queues: list[Queue]) -> None:
+    """A channel has published a message, which goes to these queues."""
+    routed = array([longstr(queue.name) for queue in queues])
+    _copy(channel, message, f"publish.{message.address.exchange}", "routed_queues", routed)
+
+
+def delivered(channel: Channel, stored: Stored) -> None:
+    """A channel has got a message, by basic.deliver or basic.get."""
+    _copy(channel, stored.message, f"deliver.{stored.queue.name}", "redelivered", signedint(int(stored.redelivered)))
+
+
+def _copy(channel: Channel, message: Message, key: str, about: str, value: Field) -> None:
+    where = message.address
+    if where.exchange == TRACE:
+        return
+    connection = channel.connection
+    vhost = connection.vhost
+    headers: Table = {
+        "channel": signedint(channel.number),
+        "connection": longstr(connection.name),
+        "exchange_name": longstr(where.exchange),
+        "node": longstr(connection.broker.node),
+        "properties": table(_properties(message.readable_properties())),
+        about: value,
+        "routing_keys": array([longstr(name) for name in where.keys]),
+        "user": longstr(connection.user.name),
+        "vhost": longstr(vhost.name),
+    }
+    properties = BasicProperties()
+    properties.headers = {name: headers[name] for name in sorted(headers)}
+    copy = Message(address(TRACE, key), make_content(properties.encode(), message.body()), False)
+    for queue in vhost.exchanges[TRACE].route([key], properties, copy).queues:
+        queue.publish(copy, None)
+
+
+def _properties(of: BasicProperties) -> Table:
+    """The properties that are there, as fields."""
+    found: Table = {}
+    for name in PROPERTIES:
+        value = getattr(of, "message_type" if name == "type" else name)
+        if isinstance(value, str):
+            found[name] = longstr(value)
+        elif isinstance(value, int):
+            found[name] = signedint(value) if value < 1 << 31 else long(value)
+        elif value is not None:
+            found[name] = table(value)
+    return found
