@@ -272,6 +272,28 @@ def test_a_policy_of_the_command_line_applies_at_once(server: Server, tmp_path: 
     connection.close()
 
 
+def test_tracing_is_for_a_running_broker(server: Server, data: Path) -> None:
+    def trace(*options: str) -> Result:
+        return leveret("vhosts", "trace", "/", *options, LEVERET_DATA_DIR=str(data))
+
+    connection = pika.BlockingConnection(pika.URLParameters(server.url))
+    channel = connection.channel()
+    queue = channel.queue_declare("", exclusive=True).method.queue
+    channel.queue_bind(queue, "amq.rabbitmq.trace", "publish.#")
+    channel.confirm_delivery()
+    assert trace().stdout == "Virtual host '/' is traced.\n"
+    channel.basic_publish("amq.fanout", "", b"1")
+    assert trace("--off").stdout == "Virtual host '/' is no longer traced.\n"
+    channel.basic_publish("amq.fanout", "", b"2")
+    assert channel.basic_get(queue, auto_ack=True)[2] == b"1"
+    assert channel.basic_get(queue, auto_ack=True)[2] is None
+    connection.close()
+    server.stop()
+    refused = trace()
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.endswith("only a running one can do this; start it first\n")
+
+
 def test_an_export_says_which_passwords_rabbitmq_cannot_read(server: Server, tmp_path: Path) -> None:
     data = str(tmp_path / "data")
     good(leveret("users", "add", "alice", "secret", "--data-dir", data))
