@@ -22,6 +22,7 @@ from leveret.session import tracing
 from leveret.session.ack_timeout import AckTimeout
 from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN, settle
 from leveret.session.unacked import Unacked
+from leveret.session.widening import Widening
 from leveret.wire.constants import NOT_ALLOWED, NOT_IMPLEMENTED, PRECONDITION_FAILED
 from leveret.wire.fields import Table
 from leveret.wire.methods import (
@@ -47,7 +48,18 @@ if TYPE_CHECKING:
 class Consuming(Subscriber):
     """The consuming half of a channel. shared: the window of basic.qos with global."""
 
-    __slots__ = ("_prefetch", "_replies", "_tag", "_timeout", "channel", "connection", "consumers", "shared", "unacked")
+    __slots__ = (
+        "_prefetch",
+        "_replies",
+        "_tag",
+        "_timeout",
+        "_widening",
+        "channel",
+        "connection",
+        "consumers",
+        "shared",
+        "unacked",
+    )
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -59,6 +71,7 @@ class Consuming(Subscriber):
         self._tag: i64 = 0
         self._replies: ReplyQueue | None = None
         self._timeout = AckTimeout(channel)
+        self._widening = Widening(channel)
 
     # -- Subscriber: what queues call
 
@@ -93,11 +106,20 @@ class Consuming(Subscriber):
         if method.prefetch_size:
             raise AmqpError(NOT_IMPLEMENTED, f"prefetch_size!=0 ({method.prefetch_size})")
         if method.global_:
-            self.shared.limit = method.prefetch_count
-            self._wake_all()
+            limit = method.prefetch_count
+            if self.consumers and self.shared.limit and (limit == 0 or limit > self.shared.limit):
+                self._widening.begin(limit)
+            else:
+                self._widening.stop()
+                self.set_shared_limit(limit)
         else:
             self._prefetch = method.prefetch_count
         self.channel.send(BasicQosOk())
+
+    def set_shared_limit(self, limit: int) -> None:
+        """From now on all consumers together may hold so many."""
+        self.shared.limit = limit
+        self._wake_all()
 
     def consume(self, method: BasicConsume) -> None:
         """Start a consumer. Raises: AmqpError 530, 403, 404, 405, 406."""
@@ -212,6 +234,7 @@ class Consuming(Subscriber):
     def shut(self) -> None:
         """The channel ends: consumers stop, and what they held goes back to its queues."""
         self._timeout.stop()
+        self._widening.stop()
         consumers = list(self.consumers.values())
         self.consumers = {}
         outstanding = self.unacked.take_all()
