@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,6 +87,14 @@ def amqp_address(amqp_url: str) -> tuple[str, int]:
     """Host and port of the shared broker."""
     parts = urlsplit(amqp_url)
     return parts.hostname or "127.0.0.1", parts.port or 5672
+
+
+@pytest.fixture
+def closed_port_url() -> str:
+    """A URL at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"amqp://guest:guest@127.0.0.1:{probe.getsockname()[1]}/"
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 
 import pytest
 
@@ -23,14 +22,6 @@ LONG_RUNNING = [
     "topics/receive_logs.py",
     "rpc/server.py",
 ]
-
-
-@pytest.fixture
-def closed_port_url() -> str:
-    """A URL at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"amqp://guest:guest@127.0.0.1:{probe.getsockname()[1]}/"
 
 
 @pytest.mark.parametrize("folder", ["pika", "aio_pika", "celery_app"])

@@ -1,0 +1,101 @@
+"""examples/frameworks/celery: retries, times, groups, and a prefetch window that grows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.examples.programs import Program, Programs
+
+ORDER = "frameworks/celery/order.py"
+
+
+def start_worker(programs: Programs, name: str, level: str = "INFO") -> Program:
+    """Start one worker with one child process, and return when it consumes."""
+    worker = programs.start_module(
+        "celery",
+        *("--app", "tasks", "worker", "--hostname", f"{name}@kitchen", "--concurrency", "1", "--loglevel", level),
+        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+        folder="frameworks/celery",
+    )
+    worker.expect(" ready.")
+    return worker
+
+
+def count(program: Program, text: str) -> int:
+    """Return how many lines contain a text."""
+    return sum(text in line for line in program.lines)
+
+
+def lateness_s(line: str) -> float:
+    """Return how long after its time a dish was served."""
+    found = re.search(r"(-?\d+\.\d+) s after its time", line)
+    assert found, line
+    return float(found[1])
+
+
+def test_chains_and_groups_bring_their_results_and_a_chord_says_that_it_cannot(programs: Programs) -> None:
+    start_worker(programs, "one")
+    assert programs.run(ORDER, "meal").lines == [
+        "Chain: soup of chopped onion",
+        "Group: chopped leek, chopped carrot, chopped celeriac",
+        "No chord with rpc://; instead: stew of chopped leek and chopped carrot and chopped celeriac",
+    ]
+
+
+def test_failed_tasks_are_retried_until_they_succeed_or_have_failed_too_often(programs: Programs) -> None:
+    worker = start_worker(programs, "one")
+    baked = programs.start(ORDER, "bake", "--failures", "2")
+    never_baked = programs.start(ORDER, "bake", "--failures", "9")
+    delivered = programs.start(ORDER, "deliver", "--failures", "3")
+    assert baked.exit_code() == 0, baked.transcript()
+    assert baked.lines == ["Result: bread baked at attempt 3"]
+    assert delivered.exit_code() == 0, delivered.transcript()
+    assert delivered.lines == ["Result: pizza delivered at attempt 4"]
+    assert never_baked.exit_code() == 1
+    assert never_baked.lines == ["Failed: OvenIsColdError: bread"]
+    attempts = [count(worker, f"attempt {attempt} to bake") for attempt in range(1, 6)]
+    assert attempts == [2, 2, 2, 1, 0], worker.transcript()
+
+
+def test_no_task_begins_before_its_time(programs: Programs) -> None:
+    start_worker(programs, "one")
+    ordered = programs.run(ORDER, "later", "--seconds", "1.5")
+    assert [line.split(" served")[0] for line in ordered.lines] == ["Ordered.", "Result: countdown", "Result: eta"]
+    for line in ordered.lines[1:]:
+        assert lateness_s(line) >= 0
+
+
+def test_a_task_that_waits_for_its_time_outlives_its_worker(programs: Programs) -> None:
+    doomed = start_worker(programs, "one")
+    order = programs.start(ORDER, "later", "--seconds", "5")
+    doomed.expect("received")
+    doomed.expect("received")
+    doomed.kill()
+    start_worker(programs, "two")
+    assert order.exit_code() == 0, order.transcript()
+    results = order.lines[1:]
+    assert len(results) == 2
+    for line in results:
+        assert "served by two@kitchen" in line
+        assert lateness_s(line) >= 0
+
+
+@pytest.mark.parametrize("waiting", [5])
+def test_the_prefetch_window_grows_for_tasks_that_wait(programs: Programs, waiting: int) -> None:
+    worker = start_worker(programs, "one", level="DEBUG")
+    ordered = programs.run(ORDER, "rush", "--waiting", str(waiting), "--seconds", "4")
+    # The window began with one task. Had it stayed so, the first dish for later would have blocked the snack.
+    assert ordered.lines[0].startswith("At once: snack served by one@kitchen")
+    assert lateness_s(ordered.lines[0]) < 3
+    assert [line.split(" served")[0] for line in ordered.lines[1:]] == [
+        f"Later: dish {number}" for number in range(1, waiting + 1)
+    ]
+    for line in ordered.lines[1:]:
+        assert lateness_s(line) >= 0
+    windows = [int(found[1]) for line in worker.lines if (found := re.search(r"prefetch_count->(\d+)", line))]
+    assert windows[0] == 1, worker.transcript()
+    assert max(windows) == waiting + 1, worker.transcript()
+    worker.expect(f"prefetch_count->{waiting + 1}")
+    worker.expect("prefetch_count->1")  # as the dishes are served it shrinks again
