@@ -173,6 +173,14 @@ TABLE: Final = (  # in the order in which RabbitMQ looks at them
              against_policy=FIRST),
 )
 # fmt: on
+CONSUMER_TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Field], str | None] | None], ...]] = (
+    # arguments of basic.consume: the types of queues that know one, and what is wrong with its value
+    ("x-priority", _QUEUES, checks.integer),
+    ("x-consumer-timeout", _Q, checks.not_negative),
+    ("x-stream-offset", _S, None),
+    ("x-stream-filter", _S, None),
+    ("x-stream-match-unfiltered", _S, None),
+)
 BY_NAME: Final = {row.name: row for row in TABLE if row.name}
 BY_KEY: Final = {row.key: row for row in TABLE if row.key}
 
@@ -299,6 +307,23 @@ def check_arguments(arguments: Table, what: str) -> None:
     for row in TABLE:
         if row.name in arguments and kind not in row.types:
             raise argument_of_other_type(row.name, what, kind, row.types)
+
+
+def check_consumer_arguments(arguments: Table, kind: str, what: str) -> None:
+    """Refuse arguments of basic.consume. kind: of the queue; what: the queue as error texts name it.
+
+    Raises: AmqpError 406 with RabbitMQ's reason.
+    """
+    for name, types, check in CONSUMER_TABLE:
+        field = arguments.get(name)
+        if field is None or kind not in types or check is None:
+            continue
+        reason = check(field)
+        if reason is not None:
+            raise invalid_argument(name, what, reason)
+    for name, types, _ in CONSUMER_TABLE:
+        if name in arguments and kind not in types:
+            raise argument_of_other_type(name, what, kind, types)
 
 
 def check_properties(kind: str, durable: bool, exclusive: bool, auto_delete: bool, what: str) -> None:

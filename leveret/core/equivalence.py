@@ -12,7 +12,8 @@ from leveret.core import hints
 from leveret.core.arguments import argument_names
 from leveret.core.errors import inequivalent, resource
 from leveret.core.hints import Origin
-from leveret.wire.fields import LONGSTR, Field, Table, longstr
+from leveret.wire.fields import BINARY, LONGSTR, TIMESTAMP, TYPE_NAMES, VOID, Field, Table, longstr
+from leveret.wire.reader import binary
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Exchange
@@ -45,10 +46,10 @@ class Equivalence:
         """Compare arguments. names: those that are looked at."""
         for name in names:
             new, old = received.get(name), current.get(name)
-            if (new.comparable() if new else None) == (old.comparable() if old else None):
+            if _comparable(new) == _comparable(old):
                 continue
-            if new is not None and old is not None and new.kind == old.kind:
-                self._differ(name, f"'{_value(new)}'", f"'{_value(old)}'")
+            if new is not None and old is not None:
+                self._differ(name, _value(new), _value(old))
             else:
                 self._differ(name, _value_and_type(new), _value_and_type(old))
 
@@ -88,9 +89,34 @@ def check_same_exchange(
     equivalence.check()
 
 
+def _comparable(field: Field | None) -> object:
+    """Equal for what RabbitMQ takes as equal: it looks at the value, and hardly at the type."""
+    if field is None:
+        return None
+    return ("number", field.value) if field.kind == TIMESTAMP else field.comparable()
+
+
 def _value(field: Field) -> str:
-    return field.text if field.kind == LONGSTR else str(field.value).lower()
+    return "none" if field.kind == VOID else f"'{_bare(field)}'"
 
 
 def _value_and_type(field: Field | None) -> str:
-    return "none" if field is None else f"the value '{_value(field)}' of type '{field.type_name}'"
+    return "none" if field is None else f"the value '{_bare(field)}' of type '{field.type_name}'"
+
+
+def _bare(field: Field) -> str:
+    return field.text if field.kind in (LONGSTR, BINARY) else _term(field.value)
+
+
+def _term(value: object) -> str:
+    """A value as Erlang prints it."""
+    if value is None:
+        return "undefined"
+    if isinstance(value, bytes):
+        return binary(value)
+    if isinstance(value, list):
+        return f"[{','.join([f'{{{TYPE_NAMES[item.kind]},{_term(item.value)}}}' for item in value])}]"
+    if isinstance(value, dict):
+        pairs = [(binary(key.encode("utf-8", "surrogateescape")), item) for key, item in value.items()]
+        return f"[{','.join([f'{{{key},{TYPE_NAMES[item.kind]},{_term(item.value)}}}' for key, item in pairs])}]"
+    return str(value).lower()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mypy_extensions import i64
 
 from leveret.core import access, errors
-from leveret.core.arguments import QUORUM
+from leveret.core.arguments import QUORUM, check_consumer_arguments
 from leveret.core.consumers import Consumer, Window
 from leveret.core.errors import AmqpError
 from leveret.core.message import Stored
@@ -135,10 +135,9 @@ class Consuming(Subscriber):
         connection.user.check(access.READ, "queue", name, vhost.name)
         queue = vhost.queue(name, connection.number)
         what = errors.resource("queue", name, vhost.name)
+        if method.arguments:
+            check_consumer_arguments(method.arguments, queue.settings.queue_type, what)
         priority = method.arguments.get("x-priority")
-        if priority is not None and not priority.is_integer:
-            reason = f'"expected integer, got {priority.type_name}"'
-            raise errors.invalid_argument("x-priority", what, reason)
         others = queue.consumers
         exclusive = method.exclusive and queue.settings.queue_type != QUORUM  # which take it for nothing
         if others.exclusive or (exclusive and (len(others) or others.single_active)):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from leveret.core import access, errors
 from leveret.core.arguments import check_server_named
 from leveret.core.exchange import TOPIC, TYPES, Binding, Exchange
-from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, REPLY_TO
 from leveret.wire.constants import ACCESS_REFUSED, NOT_FOUND
 from leveret.wire.fields import LONGSTR, Table
@@ -215,13 +214,19 @@ def _queue_binding(channel: Channel, name: str, source: str, key: str, arguments
     user.check(access.READ, "exchange", source, vhost.name)
     _check_topic(channel, source, key)
     exchange: Exchange = vhost.exchange(source)
-    queue: Queue = vhost.queue(name, connection.number)
-    return Binding(exchange, queue, None, key, arguments)
+    return Binding(exchange, vhost.any_queue(name), None, key, arguments)
+
+
+def _check_owner(channel: Channel, binding: Binding) -> None:
+    if binding.queue is not None:
+        channel.connection.vhost.check_owner(binding.queue, channel.connection.number)
 
 
 def bind_queue(channel: Channel, method: QueueBind) -> None:
     """queue.bind."""
     binding = _queue_binding(channel, method.queue, method.exchange, method.routing_key, method.arguments)
+    binding.source.router.check(binding)  # before the owner, as rabbit_binding.erl
+    _check_owner(channel, binding)
     channel.connection.vhost.bind(binding)
     if not method.nowait:
         channel.send(QueueBindOk())
@@ -233,7 +238,9 @@ def unbind_queue(channel: Channel, method: QueueUnbind) -> None:
     try:
         key = method.routing_key if method.queue else method.routing_key or name
         binding = _queue_binding(channel, name, method.exchange, key, method.arguments)
-        channel.connection.vhost.unbind(binding)
+        if binding in binding.source.bindings:
+            _check_owner(channel, binding)
+            channel.connection.vhost.unbind(binding)
     except errors.AmqpError as error:
         if error.code != NOT_FOUND:
             raise

@@ -8,6 +8,7 @@ import pytest
 
 from .codec import METHOD
 from .conftest import Names
+from .marks import differs_from_rabbitmq
 from .method import Method
 from .methods import (
     ChannelOpen,
@@ -51,6 +52,12 @@ def test_close_is_answered(peer: Peer) -> None:
     peer.channel()
     peer.send(ConnectionClose(reply_code=200, reply_text="done"))
     assert peer.link.read_frame() == (METHOD, 0, b"\x00\x0a\x00\x33")
+
+
+@differs_from_rabbitmq("RabbitMQ leaves that to the client")
+def test_socket_is_closed_behind_close_ok(peer: Peer) -> None:
+    peer.call(ConnectionClose(reply_code=200))
+    peer.link.expect_end(1.0)
 
 
 def two_unacknowledged(peer: Peer, witness: Channel, queue: str) -> None:

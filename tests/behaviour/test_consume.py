@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from .methods_basic import (
     BasicGetEmpty,
     BasicGetOk,
 )
-from .peer import CAPABILITIES, Channel, Peer, start_ok
+from .peer import CAPABILITIES, LOCKED, Channel, Peer, start_ok
 
 
 def test_tags(channel: Channel, queue: str) -> None:
@@ -73,6 +74,53 @@ def test_no_local_is_ignored(channel: Channel, queue: str) -> None:
 
 def test_unknown_arguments_are_ignored(channel: Channel, queue: str) -> None:
     channel.consume(queue, x_behaviour=1, x_cancel_on_ha_failover=True)
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+@pytest.mark.parametrize(
+    "argument", ["x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered", "x-consumer-timeout"]
+)
+def test_arguments_for_other_queue_types(channel: Channel, names: Names, kind: str, argument: str) -> None:
+    queue = channel.queue(names.queue(), exclusive=False, durable=True, x_queue_type=kind)
+    consume = BasicConsume(queue=queue, arguments={argument: 5})
+    if argument == "x-consumer-timeout" and kind == "quorum":
+        channel.call(consume)
+        return
+    text = f"invalid arg '{argument}' for queue '{queue}' in vhost '/' of queue type rabbit_{kind}_queue"
+    channel.expect_refused(consume, 406, text)
+
+
+@pytest.mark.parametrize(("value", "reason"), [("5", '"expected integer, got longstr"'), (-1, "{value_negative,-1}")])
+def test_timeout_must_be_a_number(channel: Channel, names: Names, value: Any, reason: str) -> None:
+    queue = channel.queue(names.queue(), exclusive=False, durable=True, x_queue_type="quorum")
+    consume = BasicConsume(queue=queue, arguments={"x-consumer-timeout": value})
+    text = f"invalid arg 'x-consumer-timeout' for queue '{queue}' in vhost '/': {reason}"
+    channel.expect_refused(consume, 406, text)
+
+
+def test_order_of_checks(connect: Callable[..., Peer], channel: Channel, names: Names, queue: str) -> None:
+    wrong: dict[str, Any] = {"x-stream-offset": "first", "x-priority": "high"}
+    missing = names.plain()
+    consume = BasicConsume(queue=missing, arguments=wrong)
+    channel.expect_refused(consume, 404, f"no queue '{missing}' in vhost '/'")
+    consume = BasicConsume(queue=queue, arguments=wrong)
+    stranger = connect()
+    stranger.channel().expect_refused(consume, 405, LOCKED.format(queue))
+    channel.call(BasicConsume(queue=queue, exclusive=True))
+    text = f"invalid arg 'x-priority' for queue '{queue}' in vhost '/': \"expected integer, got longstr\""
+    channel.expect_refused(consume, 406, text)
+
+
+def test_used_tag_is_told_before_a_missing_queue(peer: Peer, channel: Channel, names: Names, queue: str) -> None:
+    channel.consume(queue, "tag")
+    channel.send(BasicConsume(queue=names.plain(), consumer_tag="tag"))
+    peer.expect_closed(530, "attempt to reuse consumer tag 'tag'", by=BasicConsume)
+
+
+def test_many_consumers_on_one_channel(peer: Peer, channel: Channel, queue: str) -> None:
+    channel.send(*[BasicConsume(queue=queue, consumer_tag=f"{i}", nowait=True) for i in range(3000)])
+    channel.call(AccessRequest())
+    assert peer.channel(2).consumers(queue) == 3000
 
 
 @pytest.mark.parametrize("first_exclusive", [False, True])

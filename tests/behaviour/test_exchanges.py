@@ -23,7 +23,7 @@ from .methods import (
     QueueDelete,
     QueueUnbind,
 )
-from .methods_basic import BasicPublish
+from .methods_basic import BasicPublish, BasicReturn
 from .peer import Channel
 
 DEFAULT = "operation not permitted on the default exchange"
@@ -170,6 +170,14 @@ def test_predeclared_is_durable(channel: Channel) -> None:
         406,
         "inequivalent arg 'durable' for exchange 'amq.direct' in vhost '/': received 'false' but current is 'true'",
     )
+
+
+@pytest.mark.parametrize("name", ["-é☃😀", "- a,b;c/d?%20", "n" * 255])
+def test_unusual_names(channel: Channel, names: Names, name: str) -> None:
+    names.exchanges.append((names.plain() + name)[:255])
+    exchange = channel.exchange(names.exchanges[-1], "fanout")
+    channel.publish("", b"x", exchange=exchange, mandatory=True)
+    assert channel.expect(BasicReturn).exchange == exchange
 
 
 def test_passive_declare_looks_at_the_name_only(channel: Channel) -> None:

@@ -76,8 +76,15 @@ def test_a_client_that_leaves_early_gets_nothing(dial: Callable[[], Peer], start
 def test_start_tells_the_version_and_the_mechanisms(dial: Callable[[], Peer]) -> None:
     start = dial().start()
     assert (start.version_major, start.version_minor) == (0, 9)
-    assert {b"PLAIN", b"AMQPLAIN"} <= set(start.mechanisms.split(b" "))
+    mechanisms = start.mechanisms.split(b" ")
+    assert {b"PLAIN", b"AMQPLAIN"} <= set(mechanisms)
+    assert not {b"RABBIT-CR-DEMO", b"EXTERNAL"} & set(mechanisms)
     assert start.locales == b"en_US"
+
+
+@differs_from_rabbitmq("RabbitMQ lets in people without a name")
+def test_anonymous_is_not_offered(dial: Callable[[], Peer]) -> None:
+    assert b"ANONYMOUS" not in dial().start().mechanisms.split(b" ")
 
 
 def test_server_properties(dial: Callable[[], Peer]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from .codec import HEADER, Properties, Timestamp, Typed, content_header
+from .codec import BODY, HEADER, METHOD, Properties, Timestamp, Typed, content_header, frame, long_string
 from .conftest import Names
+from .marks import differs_from_rabbitmq
 from .methods import ConnectionClose, QueueDeclare
 from .methods_basic import BasicDeliver, BasicPublish, BasicReturn
 from .peer import Channel, Peer
@@ -81,6 +82,45 @@ def test_header_keys_may_come_in_any_order(channel: Channel, queue: str) -> None
     headers = {"z": 1, "a": "two", "m": [{"y": 1, "b": 2}]}
     channel.publish(queue, b"", headers=headers)
     assert channel.get(queue).properties.headers == headers
+
+
+def test_largest_decimal(channel: Channel, queue: str) -> None:
+    headers = {"least": Decimal("0.00000"), "most": Decimal("42949672.95")}
+    channel.publish(queue, b"", headers=headers)
+    assert channel.get(queue).properties.headers == headers
+
+
+REWRITTEN = {
+    "second of two equal keys": b"\x01kB\x05\x01kB\x06",
+    "true is any octet but 0": b"\x01kt\x05",
+    "other tag of signed 64 bit": b"\x01kL" + bytes(7) + b"\x05",
+}
+
+
+@differs_from_rabbitmq("RabbitMQ reads the headers and writes them anew")
+@pytest.mark.parametrize("case", REWRITTEN)
+def test_headers_arrive_as_they_were_written(channel: Channel, queue: str, case: str) -> None:
+    properties = b"\x20\x00" + long_string(REWRITTEN[case])
+    channel.link.send_bytes(frame(METHOD, 1, BasicPublish(routing_key=queue).payload()))
+    channel.link.send_bytes(frame(HEADER, 1, content_header(0, properties)))
+    assert channel.get(queue).properties.raw == properties
+
+
+UNREADABLE = {
+    "cut short": b"\x80\x00\x05abc",
+    "table cut short": b"\x20\x00\x00\x00\x00\x09aa",
+    "too long": b"\x00\x00zz",
+    "more flags than properties": b"\x00\x01\x00\x00",
+}
+
+
+@differs_from_rabbitmq("RabbitMQ ends the connection with 541")
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_properties_that_cannot_be_read(peer: Peer, channel: Channel, case: str) -> None:
+    channel.link.send_bytes(frame(METHOD, 1, BasicPublish(routing_key="x").payload()))
+    channel.link.send_bytes(frame(HEADER, 1, content_header(0, UNREADABLE[case])))
+    octets = ",".join(str(octet) for octet in UNREADABLE[case])
+    peer.expect_closed(501, f"cannot decode all octets = <<{octets}>>", by=BasicPublish)
 
 
 def test_signed_64_bit_integers_are_read_with_either_tag(channel: Channel, queue: str) -> None:
@@ -202,6 +242,18 @@ def test_largest_message(channel: Channel, queue: str) -> None:
     publish = BasicPublish(routing_key=queue, body=bytes(size + 1))
     text = f"message size {size + 1} is larger than configured max size {size}"
     channel.expect_refused(publish, 406, text)
+
+
+def test_too_large_is_told_when_the_body_is_there(channel: Channel) -> None:
+    size = 16 * 1024 * 1024 + 1
+    channel.link.send_bytes(frame(METHOD, 1, BasicPublish(routing_key="x").payload()))
+    channel.link.send_bytes(frame(HEADER, 1, content_header(size, Properties())))
+    step = 131064
+    for at in range(0, size, step):
+        channel.link.expect_silence(0.001)
+        channel.link.send_bytes(frame(BODY, 1, bytes(min(step, size - at))))
+    text = f"message size {size} is larger than configured max size {size - 1}"
+    channel.expect_closed(406, text, by=BasicPublish)
 
 
 def test_publish_during_close_is_ignored(peer: Peer, channel: Channel) -> None:

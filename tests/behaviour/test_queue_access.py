@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -93,6 +94,58 @@ def test_delete_and_unbind_of_what_is_missing(channel: Channel, names: Names, qu
         assert channel.call(unbind) == QueueUnbindOk()
 
 
+WRONG_BINDINGS: dict[str, tuple[QueueBind, str]] = {
+    "topic": (
+        QueueBind(exchange="amq.topic", routing_key="#.#.#"),
+        "Topic binding key '#.#.#' uses 3 '#' wildcards, at most 2 are allowed",
+    ),
+    "headers": (
+        QueueBind(exchange="amq.headers", arguments={"x-match": "some"}),
+        'Invalid x-match field value <<"some">>; expected all, any, all-with-x, or any-with-x',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_BINDINGS)
+def test_a_binding_is_looked_at_before_the_owner_of_its_queue(
+    connect: Callable[..., Peer], queue: str, case: str
+) -> None:
+    bind, text = WRONG_BINDINGS[case]
+    stranger = connect().channel()
+    stranger.expect_refused(replace(bind, queue=queue), 406, text)
+    stranger.expect_refused(replace(bind, queue=f"{queue}-missing"), 404, f"no queue '{queue}-missing' in vhost '/'")
+
+
+def test_strangers_may_unbind_what_was_never_bound(connect: Callable[..., Peer], queue: str) -> None:
+    unbind = QueueUnbind(queue=queue, exchange="amq.direct", routing_key="behaviour-never")
+    connect().channel().call(unbind)
+
+
+def test_exclusive_queues_are_for_all_channels_of_their_connection(peer: Peer, channel: Channel, queue: str) -> None:
+    other = peer.channel(2)
+    other.queue(queue)
+    other.bind(queue, "amq.direct", queue)
+    channel.publish(queue, b"x", exchange="amq.direct")
+    channel.expect_ready(queue, 1)
+    assert other.get(queue).body == b"x"
+    other.consume(queue)
+    other.call(QueuePurge(queue=queue))
+    channel.call(QueueDelete(queue=queue))
+
+
+def test_publishes_reach_exclusive_queues_of_others(connect: Callable[..., Peer], channel: Channel, queue: str) -> None:
+    stranger = connect().channel()
+    stranger.confirm()
+    stranger.confirmed(queue, b"x")
+    assert channel.bodies(queue) == [b"x"]
+
+
+def test_missing_exchange_is_told_before_a_missing_queue(channel: Channel, names: Names) -> None:
+    name = names.plain()
+    bind = QueueBind(queue=name, exchange=f"{name}-exchange")
+    channel.expect_refused(bind, 404, f"no exchange '{name}-exchange' in vhost '/'")
+
+
 def test_bind_to_a_missing_exchange(channel: Channel, names: Names, queue: str) -> None:
     name = names.plain()
     channel.expect_refused(QueueBind(queue=queue, exchange=name), 404, f"no exchange '{name}' in vhost '/'")
@@ -155,6 +208,13 @@ def test_empty_name_after_a_passive_declare(channel: Channel, names: Names) -> N
     channel.call(QueueDeclare(queue=first, passive=True))
     channel.call(QueueDelete())
     channel.call(QueueDeclare(queue=second, passive=True))
+
+
+def test_empty_name_means_nothing_on_a_channel_opened_again(channel: Channel) -> None:
+    channel.queue()
+    channel.close()
+    channel.open()
+    channel.expect_refused(BasicGet(), 404, "no previously declared queue")
 
 
 def test_empty_name_with_a_routing_key_binds_that_key(channel: Channel) -> None:

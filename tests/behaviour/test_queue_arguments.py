@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from .codec import Timestamp, Typed
+from .codec import METHOD, Timestamp, Typed, frame, long_string
 from .conftest import Names
 from .marks import differs_from_rabbitmq
-from .methods import QueueDeclare
+from .methods import QueueDeclare, QueueDeclareOk
 from .peer import Channel
 
 TEN_YEARS_MS = 315_360_000_000
@@ -146,7 +147,28 @@ def test_taken_by_leveret(channel: Channel, names: Names, arguments: dict[str, A
         channel.call(declare(name, arguments))
 
 
-@pytest.mark.parametrize(("value", "type_"), [(5, "signedint"), (b"x", "binary"), (True, "bool")])
+TYPES: list[tuple[Any, str]] = [
+    (True, "bool"),
+    (Typed("b", 5), "byte"),
+    (Typed("B", 5), "unsignedbyte"),
+    (Typed("s", 5), "short"),
+    (Typed("u", 5), "unsignedshort"),
+    (5, "signedint"),
+    (Typed("i", 5), "unsignedint"),
+    (Typed("l", 5), "long"),
+    (Typed("L", 5), "long"),
+    (Typed("f", 1.5), "float"),
+    (1.5, "double"),
+    (Decimal("1.5"), "decimal"),
+    (b"x", "binary"),
+    (Timestamp(5), "timestamp"),
+    ([1], "array"),
+    ({}, "table"),
+    (None, "void"),
+]
+
+
+@pytest.mark.parametrize(("value", "type_"), TYPES, ids=str)
 def test_dead_letter_exchange_must_be_a_string(channel: Channel, names: Names, value: Any, type_: str) -> None:
     name = names.plain()
     text = f"invalid type '{type_}' for arg 'x-dead-letter-exchange' in queue '{name}' in vhost '/'"
@@ -157,6 +179,24 @@ def test_dead_letter_exchange_must_be_a_string(channel: Channel, names: Names, v
 AGAIN: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
     ({"x-message-ttl": 10}, {"x-message-ttl": Typed("b", 10)}, None),
     ({"x-message-ttl": Typed("B", 10)}, {"x-message-ttl": Typed("l", 10)}, None),
+    *[({"x-max-length": 10}, {"x-max-length": Typed(tag, 10)}, None) for tag in "bBsuIilLT"],
+    ({"x-dead-letter-exchange": "one"}, {"x-dead-letter-exchange": b"one"}, None),
+    *[
+        ({"x-max-length": 5}, {"x-max-length": value}, f"'x-max-length' for {{}}: received {text} but current is '5'")
+        for value, text in [
+            (5.0, "'5.0'"),
+            ("5", "'5'"),
+            (True, "'true'"),
+            (None, "none"),
+            ([5, "x"], "'[{{signedint,5}},{{longstr,<<\"x\">>}}]'"),
+            ({"k": 5}, "'[{{<<\"k\">>,signedint,5}}]'"),
+        ]
+    ],
+    (
+        {"x-single-active-consumer": True},
+        {"x-single-active-consumer": 1},
+        "'x-single-active-consumer' for {}: received '1' but current is 'true'",
+    ),
     ({"x-queue-type": "classic"}, {}, None),
     ({}, {"x-queue-type": "classic"}, None),
     ({}, {"x-behaviour": 1}, None),
@@ -256,6 +296,14 @@ def test_declare_again(
         return
     whole = "inequivalent arg " + text.format(f"queue '{name}' in vhost '/'")
     channel.expect_refused(declare(name, second), 406, whole)
+
+
+def test_of_two_equal_arguments_the_first_one_counts(channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.plain(), x_max_length=5)
+    twice = b"".join(b"\x0cx-max-lengthI" + number.to_bytes(4, "big") for number in (5, 6))
+    payload = declare(queue, {}).payload()
+    channel.link.send_bytes(frame(METHOD, 1, payload[:-4] + long_string(twice)))
+    channel.expect(QueueDeclareOk)
 
 
 def test_refused_queue_does_not_exist(channel: Channel, names: Names) -> None:

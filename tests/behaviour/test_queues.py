@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -49,9 +50,9 @@ def test_names_given_by_the_broker(channel: Channel) -> None:
     assert all(re.fullmatch(r"amq\.gen-[A-Za-z0-9_-]{22}", name) for name in given)
 
 
-@pytest.mark.parametrize("suffix", ["-é☃😀", "- a,b;c/d?%20", "-" + "n" * 200])
+@pytest.mark.parametrize("suffix", ["-é☃😀", "- a,b;c/d?%20", "n" * 255])
 def test_unusual_names(channel: Channel, names: Names, suffix: str) -> None:
-    name = names.plain() + suffix
+    name = (names.plain() + suffix)[:255]
     channel.queue(name)
     channel.publish(name, b"x")
     assert channel.bodies(name) == [b"x"]
@@ -78,6 +79,13 @@ def test_reserved_names(channel: Channel) -> None:
     text = f"queue name '{name}' contains reserved prefix 'amq.*'"
     channel.expect_refused(QueueDeclare(queue=name, exclusive=True), 403, text)
     gone(channel, name)
+
+
+def test_names_given_by_the_broker_are_reserved(channel: Channel) -> None:
+    name = channel.queue()
+    text = f"queue name '{name}' contains reserved prefix 'amq.*'"
+    channel.expect_refused(QueueDeclare(queue=name, exclusive=True), 403, text)
+    assert channel.call(QueueDeclare(queue=name, passive=True)).queue == name
 
 
 def test_passive_declare_looks_at_the_name_only(channel: Channel, queue: str) -> None:
@@ -234,6 +242,21 @@ def test_auto_delete_after_the_last_consumer(peer: Peer, channel: Channel, names
     channel.call(QueueDeclare(queue=name, passive=True))
     other.close()
     gone(channel, name)
+
+
+@pytest.mark.parametrize("end", ["consumer", "connection"])
+def test_exclusive_and_auto_delete_goes_with_either(
+    connect: Callable[..., Peer], channel: Channel, names: Names, end: str
+) -> None:
+    name, owner = names.plain(), connect()
+    declaring = owner.channel()
+    declaring.call(QueueDeclare(queue=name, exclusive=True, auto_delete=True))
+    if end == "consumer":
+        declaring.call(BasicCancel(consumer_tag=declaring.consume(name)))
+        gone(declaring, name)
+    else:
+        owner.close()
+        gone(channel, name)
 
 
 def test_auto_delete_never_before_the_first_consumer(channel: Channel, names: Names) -> None:
