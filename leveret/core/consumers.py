@@ -88,13 +88,21 @@ class Consumer:
 
 
 class Consumers:
-    """All consumers of one queue. single_active: only the first registered one gets messages."""
+    """All consumers of one queue.
 
-    __slots__ = ("_stale", "_turn", "all", "single_active")
+    single_active: only one gets messages, until it goes; then the first one of the highest priority.
+    gives_way: it goes as well when one of higher priority comes, as soon as it holds no message any more, and gets
+    none until then. So do quorum queues. Source: rabbit_fifo.erl activate_next_consumer.
+    """
 
-    def __init__(self, single_active: bool) -> None:
+    __slots__ = ("_chosen", "_heir", "_stale", "_turn", "all", "gives_way", "single_active")
+
+    def __init__(self, single_active: bool, gives_way: bool = False) -> None:
         self.all: dict[Consumer, None] = {}  # in the order in which they came
         self.single_active = single_active
+        self.gives_way = gives_way
+        self._chosen: Consumer | None = None  # the single active one
+        self._heir: Consumer | None = None  # for whom it gives way
         self._turn: list[Consumer] = []  # not parked; higher priority first, then who waited longest
         self._stale = 0  # consumers in _turn that are gone
 
@@ -108,6 +116,8 @@ class Consumers:
 
     def add(self, consumer: Consumer) -> None:
         """A new consumer takes its place behind those of its priority."""
+        if self.single_active:
+            self._choose(consumer)
         self.all[consumer] = None
         self._enqueue(consumer)
 
@@ -115,6 +125,11 @@ class Consumers:
         """The consumer is gone. Its place in turn is cleared later, with others: thousands may go at once."""
         consumer.active = False
         del self.all[consumer]
+        if consumer is self._chosen:
+            self._chosen = self._heir = None
+        elif consumer is self._heir:
+            best, chosen = self._best(), self._chosen
+            self._heir = best if best and chosen and best.priority > chosen.priority else None
         if not consumer.parked:
             self._stale += 1
             if self._stale * 2 > len(self._turn):
@@ -151,16 +166,36 @@ class Consumers:
 
     def _first(self) -> Consumer | None:
         """The only one that gets messages, if it can take one."""
-        for consumer in self.all:
-            if not consumer.active:
-                return None  # about to be removed
-            if consumer.can_take():
-                return consumer
-            if not consumer.parked:
-                consumer.parked = True
-                self._turn.remove(consumer)
-            return None
+        consumer = self._chosen
+        if consumer is not None and self._heir is not None and consumer.window.used == 0:
+            consumer = self._heir
+            self._heir = None
+        elif consumer is None:
+            consumer = self._best()  # it is late enough now: thousands may have gone at once
+        self._chosen = consumer
+        if consumer is None or not consumer.active:
+            return None  # or about to be removed
+        if self._heir is None and consumer.can_take():
+            return consumer
+        if not consumer.parked:
+            consumer.parked = True
+            self._turn.remove(consumer)
         return None
+
+    def _choose(self, coming: Consumer) -> None:
+        """Say which one is active, now that another one comes."""
+        chosen = self._chosen or self._best() or coming
+        self._chosen = chosen
+        if self.gives_way and coming.priority > (self._heir or chosen).priority:
+            self._heir = coming
+
+    def _best(self) -> Consumer | None:
+        """The first one of the highest priority."""
+        best: Consumer | None = None
+        for consumer in self.all:
+            if best is None or consumer.priority > best.priority:
+                best = consumer
+        return best
 
     def _clear_stale(self) -> None:
         self._turn = [consumer for consumer in self._turn if consumer.active]

@@ -64,7 +64,7 @@ class Queue:
         self.policy: Policy | None = None
         self.operator_policy: Policy | None = None
         self.bindings: dict[Binding, None] = {}
-        self.consumers = Consumers(self.settings.single_active)
+        self.consumers = Consumers(self.settings.single_active, self.settings.queue_type == QUORUM)
         self.ready: Ready = Ready()
         if self.settings.max_priority >= 0:
             self.ready = PriorityReady(max(self.settings.max_priority, 1))

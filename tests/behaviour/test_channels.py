@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from .codec import Properties
 from .conftest import Names
 from .method import Method
 from .methods import (
@@ -19,6 +20,8 @@ from .methods import (
     ChannelOpenOk,
     QueueDeclare,
     QueueDeclareOk,
+    TxCommit,
+    TxSelect,
 )
 from .methods_basic import BasicAck, BasicDeliver, BasicPublish
 from .peer import Channel, Peer
@@ -179,6 +182,14 @@ def test_many_requests_without_waiting(channel: Channel) -> None:
     channel.send(*[QueueDeclare(exclusive=True) for _ in range(20)], ChannelFlow(active=True))
     assert len({channel.expect(QueueDeclareOk).queue for _ in range(20)}) == 20
     channel.expect(ChannelFlowOk)
+
+
+def test_nothing_may_overtake_a_commit(peer: Peer, channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.queue(), exclusive=False, durable=True)
+    channel.call(TxSelect())
+    publish = BasicPublish(routing_key=queue, properties=Properties(delivery_mode=2), body=b"x")
+    channel.send(publish, TxCommit(), AccessRequest())
+    peer.expect_closed(504, "unexpected command while processing 'tx.commit'", by=AccessRequest)
 
 
 def test_whole_conversation_without_waiting(channel: Channel, names: Names) -> None:

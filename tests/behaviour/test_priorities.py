@@ -129,6 +129,15 @@ def test_the_next_takes_over_after_cancel(channel: Channel, single: str) -> None
         channel.call(BasicCancel(consumer_tag=tag))
 
 
+def test_the_highest_priority_takes_over(channel: Channel, single: str) -> None:
+    for tag, priority in {"first": 0, "low": -1, "second": 5, "third": 5, "fourth": 1}.items():
+        channel.consume(single, tag, no_ack=True, x_priority=priority)
+    for tag in ("first", "second", "third", "fourth", "low"):
+        channel.publish(single, b"1", b"2")
+        assert tags(channel) == [tag, tag]
+        channel.call(BasicCancel(consumer_tag=tag))
+
+
 def test_the_next_takes_over_after_the_end_of_a_connection(
     connect: Callable[..., Peer], channel: Channel, single: str
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from .conftest import Names
 from .marks import differs_from_rabbitmq
 from .methods import QueueDeclare, QueueDelete
-from .methods_basic import BasicConsume, BasicGet, BasicGetEmpty
+from .methods_basic import BasicAck, BasicCancel, BasicConsume, BasicDeliver, BasicGet, BasicGetEmpty
 from .peer import LOCKED, Channel, Peer
 
 QUORUM = {"x-queue-type": "quorum"}
@@ -185,6 +185,48 @@ def test_get_beside_a_single_active_consumer(channel: Channel, names: Names) -> 
         '<<"quorum">> queues with single active consumer'
     )
     channel.expect_refused(BasicGet(queue=name), 405, text)
+
+
+def test_the_single_active_consumer_gives_way_to_higher_priorities(channel: Channel, names: Names) -> None:
+    name = names.queue()
+    channel.call(declare(name, arguments={"x-single-active-consumer": True}))
+    channel.consume(name, "low")
+    channel.publish(name, b"1", b"2")
+    assert [delivery.consumer_tag for delivery in channel.deliveries(2)] == ["low", "low"]
+    for tag, priority in (("high", 5), ("same", 5), ("lower", -1)):
+        channel.consume(name, tag, no_ack=True, x_priority=priority)
+    channel.publish(name, b"3")
+    channel.send(BasicAck(delivery_tag=1))
+    channel.expect_silence()
+    channel.send(BasicAck(delivery_tag=2))
+    assert channel.expect(BasicDeliver).consumer_tag == "high"
+    for gone, next_ in (("high", "same"), ("same", "low"), ("low", "lower")):
+        channel.call(BasicCancel(consumer_tag=gone))
+        channel.publish(name, b"x")
+        assert channel.expect(BasicDeliver).consumer_tag == next_
+
+
+def test_an_heir_that_goes_leaves_its_place_to_the_next(channel: Channel, names: Names) -> None:
+    name = names.queue()
+    channel.call(declare(name, arguments={"x-single-active-consumer": True}))
+    channel.consume(name, "low")
+    channel.publish(name, b"1")
+    channel.deliveries(1)
+    for tag, priority in (("same", 0), ("high", 2), ("higher", 5)):
+        channel.consume(name, tag, x_priority=priority)
+    for gone in ("higher", "high"):
+        channel.call(BasicCancel(consumer_tag=gone))
+    channel.publish(name, b"2")
+    assert channel.expect(BasicDeliver).consumer_tag == "low"
+
+
+def test_an_idle_single_active_consumer_gives_way_at_once(channel: Channel, names: Names) -> None:
+    name = names.queue()
+    channel.call(declare(name, arguments={"x-single-active-consumer": True}))
+    for tag, priority in (("low", 0), ("high", 1), ("higher", 2)):
+        channel.consume(name, tag, no_ack=True, x_priority=priority)
+    channel.publish(name, b"x")
+    assert channel.expect(BasicDeliver).consumer_tag == "higher"
 
 
 @differs_from_rabbitmq("RabbitMQ has streams")

@@ -29,6 +29,7 @@ def test_it_takes_us_for_what_it_knows(connection: Any) -> None:
     connection.connect()
     assert connection.transport.driver_type == "amqp"
     assert connection.connection.server_properties["product"] == "RabbitMQ"
+    assert not connection.qos_semantics_matches_spec  # its shared prefetch window can be changed under consumers
     assert connection.transport.implements.exchange_type >= {"direct", "topic", "fanout", "headers"}
 
 

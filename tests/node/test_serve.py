@@ -83,6 +83,7 @@ def test_signal_closes_connections_and_ends(server: Server, number: signal.Signa
     with pytest.raises(ConnectionClosedByBroker) as raised:
         connection.process_data_events(time_limit=10)
     assert raised.value.reply_code == 320
+    assert raised.value.reply_text == "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
     assert server.process.wait(5) == 0
 
 
