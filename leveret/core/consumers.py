@@ -95,14 +95,14 @@ class Consumers:
     none until then. So do quorum queues. Source: rabbit_fifo.erl activate_next_consumer.
     """
 
-    __slots__ = ("_chosen", "_heir", "_stale", "_turn", "all", "gives_way", "single_active")
+    __slots__ = ("_chosen", "_is_leaving", "_stale", "_turn", "all", "gives_way", "single_active")
 
     def __init__(self, single_active: bool, gives_way: bool = False) -> None:
         self.all: dict[Consumer, None] = {}  # in the order in which they came
         self.single_active = single_active
         self.gives_way = gives_way
         self._chosen: Consumer | None = None  # the single active one
-        self._heir: Consumer | None = None  # for whom it gives way
+        self._is_leaving = False  # it gives way
         self._turn: list[Consumer] = []  # not parked; higher priority first, then who waited longest
         self._stale = 0  # consumers in _turn that are gone
 
@@ -126,10 +126,8 @@ class Consumers:
         consumer.active = False
         del self.all[consumer]
         if consumer is self._chosen:
-            self._chosen = self._heir = None
-        elif consumer is self._heir:
-            best, chosen = self._best(), self._chosen
-            self._heir = best if best and chosen and best.priority > chosen.priority else None
+            self._chosen = None
+            self._is_leaving = False
         if not consumer.parked:
             self._stale += 1
             if self._stale * 2 > len(self._turn):
@@ -167,15 +165,13 @@ class Consumers:
     def _first(self) -> Consumer | None:
         """The only one that gets messages, if it can take one."""
         consumer = self._chosen
-        if consumer is not None and self._heir is not None and consumer.window.used == 0:
-            consumer = self._heir
-            self._heir = None
-        elif consumer is None:
-            consumer = self._best()  # it is late enough now: thousands may have gone at once
-        self._chosen = consumer
+        if consumer is None or (self._is_leaving and consumer.window.used == 0):
+            consumer = self._best()  # found late: thousands may have gone at once
+            self._chosen = consumer
+            self._is_leaving = False
         if consumer is None or not consumer.active:
             return None  # or about to be removed
-        if self._heir is None and consumer.can_take():
+        if not self._is_leaving and consumer.can_take():
             return consumer
         if not consumer.parked:
             consumer.parked = True
@@ -186,8 +182,8 @@ class Consumers:
         """Say which one is active, now that another one comes."""
         chosen = self._chosen or self._best() or coming
         self._chosen = chosen
-        if self.gives_way and coming.priority > (self._heir or chosen).priority:
-            self._heir = coming
+        if self.gives_way and coming.priority > chosen.priority:
+            self._is_leaving = True
 
     def _best(self) -> Consumer | None:
         """The first one of the highest priority."""
