@@ -180,6 +180,14 @@ def test_consumers_are_told_when_their_queue_is_deleted(
     channel.consume(channel.queue(queue), "tag")
 
 
+def test_cancels_may_cross(peer: Peer, channel: Channel, queue: str) -> None:
+    channel.consume(queue, "tag")
+    peer.channel(2).call(QueueDelete(queue=queue))
+    channel.send(BasicCancel(consumer_tag="tag"))
+    channel.expect(BasicCancel)
+    assert channel.expect(BasicCancelOk) == BasicCancelOk(consumer_tag="tag")
+
+
 def test_consumer_may_delete_its_own_queue(channel: Channel, queue: str) -> None:
     channel.consume(queue, "tag")
     channel.send(QueueDelete(queue=queue))

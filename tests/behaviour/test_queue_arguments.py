@@ -10,7 +10,7 @@ import pytest
 from .codec import METHOD, Timestamp, Typed, frame, long_string
 from .conftest import Names
 from .marks import differs_from_rabbitmq
-from .methods import QueueDeclare, QueueDeclareOk
+from .methods import ChannelClose, QueueDeclare, QueueDeclareOk
 from .peer import Channel
 
 TEN_YEARS_MS = 315_360_000_000
@@ -296,6 +296,13 @@ def test_declare_again(
         return
     whole = "inequivalent arg " + text.format(f"queue '{name}' in vhost '/'")
     channel.expect_refused(declare(name, second), 406, whole)
+
+
+@differs_from_rabbitmq("RabbitMQ ends the connection with 541")
+def test_a_decimal_is_no_integer(channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.plain(), x_max_length=5)
+    channel.send(declare(queue, {"x-max-length": Decimal(5)}))
+    assert channel.expect(ChannelClose).reply_code == 406
 
 
 def test_of_two_equal_arguments_the_first_one_counts(channel: Channel, names: Names) -> None:

@@ -1,0 +1,34 @@
+"""Publishers wait for the consumers of their queue, a little."""
+
+from __future__ import annotations
+
+from leveret.core.pace import CREDIT, LAG, PATIENCE_MS
+from leveret.wire.methods import (
+    BasicConsume,
+    BasicConsumeOk,
+    BasicPublish,
+    BasicQos,
+    BasicQosOk,
+    QueueDeclare,
+    QueueDeclareOk,
+)
+from tests.session.peer import Peer, encode
+
+
+def test_a_publisher_waits_for_the_consumers_of_its_queue() -> None:
+    publisher = Peer()
+    consumer = Peer(publisher.broker)
+    consumer.call(QueueDeclare("q"), QueueDeclareOk)
+    flood = encode(1, BasicPublish("", "q"), b"x") * CREDIT
+    publisher.connection.receive(flood)
+    publisher.raw()
+    assert not publisher.connection.is_paused  # nobody is at work
+    consumer.call(BasicQos(prefetch_count=1), BasicQosOk)
+    consumer.send(BasicConsume("q"))
+    assert isinstance(consumer.got()[0].method, BasicConsumeOk)
+    assert CREDIT > LAG
+    publisher.connection.receive(flood)
+    assert publisher.connection.is_paused
+    assert publisher.raw() == b""
+    publisher.broker.tick(PATIENCE_MS)
+    assert not publisher.connection.is_paused  # a slow consumer holds up nobody
