@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
-from leveret.core import limits
+from leveret.core import hints, limits
 from leveret.core.arguments import QUORUM, QueueSettings
 from leveret.core.checks import expiration_error
 from leveret.core.consumers import Consumer, Consumers
 from leveret.core.dead_letter import EXPIRED, REJECTED
+from leveret.core.errors import locked_queue
 from leveret.core.expiry import Expiry
 from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
@@ -79,6 +80,11 @@ class Queue:
         self._unsafe: deque[tuple[int, Confirm | None]] = deque()  # positions the log has not called durable yet
         self._expiry = Expiry(self)
         self._expiry.watch_idle()
+
+    def check_owner(self, owner: int) -> None:
+        """Raises: AmqpError 405 when the queue is exclusive to another connection."""
+        if self.owner and self.owner != owner:
+            raise locked_queue(self.name, self.vhost.name, hints.locked(self.origin, True))
 
     def apply(self, settings: QueueSettings) -> None:
         """Take other settings at once: limits drop, and the idle time starts anew.

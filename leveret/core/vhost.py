@@ -168,7 +168,7 @@ class VirtualHost:
         Raises: AmqpError 404 when it does not exist, 405 when it is exclusive to another connection.
         """
         queue = self.any_queue(name)
-        self.check_owner(queue, owner)
+        queue.check_owner(owner)
         return queue
 
     def any_queue(self, name: str) -> Queue:
@@ -178,11 +178,6 @@ class VirtualHost:
             elsewhere = [vhost.name for vhost in self.broker.vhosts.values() if name in vhost.queues]
             raise errors.no_queue(name, self.name, hints.not_found(name, self.queues, elsewhere))
         return queue
-
-    def check_owner(self, queue: Queue, owner: int) -> None:
-        """Raises: AmqpError 405 when the queue is exclusive to another connection."""
-        if queue.owner and queue.owner != owner:
-            raise errors.locked_queue(queue.name, self.name, hints.locked(queue.origin, True))
 
     def declare_queue(
         self,

@@ -219,7 +219,7 @@ def _queue_binding(channel: Channel, name: str, source: str, key: str, arguments
 
 def _check_owner(channel: Channel, binding: Binding) -> None:
     if binding.queue is not None:
-        channel.connection.vhost.check_owner(binding.queue, channel.connection.number)
+        binding.queue.check_owner(channel.connection.number)
 
 
 def bind_queue(channel: Channel, method: QueueBind) -> None:
