@@ -74,6 +74,7 @@ class Queue:
         self.pace = Pace()
         self.deleted = False
         self._position: i64 = 0
+        self._keeps_all = self.settings.queue_type == QUORUM  # transient messages too
         self._looks_inside = self.settings.message_ttl_ms >= 0 or self.settings.max_priority >= 0
         self._is_limited = self.settings.max_length >= 0 or self.settings.max_length_bytes >= 0
         self._dirty = False
@@ -111,7 +112,7 @@ class Queue:
             return
         position = self._position + 1
         self._position = position
-        logged = self.durable and message.persistent
+        logged = self.durable and (message.persistent or self._keeps_all)
         stored = Stored(message, self, position, logged)
         if self._looks_inside or property_flags(message.content) & EXPIRATION_FLAG:
             self._read_properties(stored)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 IDLE: Final = 0  # what the next frame of a content has to be
 HEADER: Final = 1
 BODY: Final = 2
+IMMEDIATE: Final = 2  # in the last octet of basic.publish, beside mandatory
 MAX_ROUTES: Final = 4096  # cached routes of a connection
 INSPECTED: Final = frames.HEADERS_FLAG | frames.REPLY_TO_FLAG | frames.EXPIRATION_FLAG | frames.USER_ID_FLAG
 
@@ -181,6 +182,8 @@ class Publishing(ConfirmListener):
         self.forget()
         self._in_content = True
         if size > self.connection.max_message_size:
+            if self._arguments and self._arguments[-1] & IMMEDIATE:
+                raise AmqpError(NOT_IMPLEMENTED, "immediate=true")
             raise self._too_large(size)
         self.publish(self._arguments, content)
         self._in_content = False
@@ -246,7 +249,7 @@ class Publishing(ConfirmListener):
             name, key, bits = reader.shortbytes(), reader.shortbytes(), reader.u8()
         except (IndexError, DecodeError):
             raise AmqpError(FRAME_ERROR, f"cannot decode {octets(arguments)}") from None
-        if bits & 2:
+        if bits & IMMEDIATE:
             raise AmqpError(NOT_IMPLEMENTED, "immediate=true")
         vhost = connection.vhost
         connection.user.check(access.WRITE, "exchange", name, vhost.name)

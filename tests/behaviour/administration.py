@@ -10,12 +10,17 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import quote
 
 PASSWORD = "secret"
 """Of every user that a test makes."""
+
+
+class RefusedError(Exception):
+    """The broker does not do this; it says why."""
 
 
 class Administration:
@@ -73,6 +78,14 @@ class Administration:
 
     def trace(self, vhost: str, on: bool) -> None:
         """Switch the firehose of a virtual host."""
+        raise NotImplementedError
+
+    def set_policy(self, vhost: str, name: str, policy: dict[str, Any], operator: bool = False) -> None:
+        """Set a policy or operator policy: pattern, definition, priority, apply-to. Raises: RefusedError."""
+        raise NotImplementedError
+
+    def clear_policy(self, vhost: str, name: str, operator: bool = False) -> None:
+        """Delete a policy or operator policy."""
         raise NotImplementedError
 
     # -- what is taken away afterwards
@@ -163,6 +176,14 @@ class ManagementApi(Administration):
         """PUT /vhosts."""
         self._call("PUT", ["vhosts", vhost], {"tracing": on})
 
+    def set_policy(self, vhost: str, name: str, policy: dict[str, Any], operator: bool = False) -> None:
+        """PUT /policies, /operator-policies."""
+        self._call("PUT", ["operator-policies" if operator else "policies", vhost, name], policy)
+
+    def clear_policy(self, vhost: str, name: str, operator: bool = False) -> None:
+        """DELETE /policies, /operator-policies."""
+        self._call("DELETE", ["operator-policies" if operator else "policies", vhost, name])
+
     def _call(self, verb: str, path: list[str], body: dict[str, Any] | None = None) -> None:
         request = urllib.request.Request(
             f"{self._url}/api/{'/'.join(quote(part, '') for part in path)}",
@@ -170,8 +191,13 @@ class ManagementApi(Administration):
             {"Authorization": f"Basic {base64.b64encode(b'guest:guest').decode()}", "Content-Type": "application/json"},
             method=verb,
         )
-        with urllib.request.urlopen(request, timeout=10):
-            pass
+        try:
+            with urllib.request.urlopen(request, timeout=10):
+                pass
+        except urllib.error.HTTPError as error:
+            if error.code != 400:
+                raise
+            raise RefusedError(json.load(error)["reason"]) from None
 
 
 class ControlSocket(Administration):
@@ -229,6 +255,15 @@ class ControlSocket(Administration):
         """trace_vhost."""
         self._call("trace_vhost", name=vhost, on=on)
 
+    def set_policy(self, vhost: str, name: str, policy: dict[str, Any], operator: bool = False) -> None:
+        """set_policy, set_operator_policy."""
+        arguments = {key.replace("-", "_"): value for key, value in policy.items()}
+        self._call("set_operator_policy" if operator else "set_policy", vhost=vhost, name=name, **arguments)
+
+    def clear_policy(self, vhost: str, name: str, operator: bool = False) -> None:
+        """clear_policy, clear_operator_policy."""
+        self._call("clear_operator_policy" if operator else "clear_policy", vhost=vhost, name=name)
+
     def _call(self, verb: str, **arguments: Any) -> None:
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(10)
@@ -236,4 +271,5 @@ class ControlSocket(Administration):
             control.sendall(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
             with control.makefile() as lines:
                 answer = json.loads(lines.readline())
-        assert "error" not in answer, answer
+        if "error" in answer:
+            raise RefusedError(answer["error"])

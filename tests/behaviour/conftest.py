@@ -126,3 +126,15 @@ def channel(peer: Peer) -> Channel:
 def queue(channel: Channel, names: Names) -> str:
     """An exclusive queue declared on `channel`."""
     return channel.queue(names.plain())
+
+
+@pytest.fixture
+def dead(channel: Channel, names: Names) -> str:
+    """The queue where dead letters end."""
+    return channel.queue(names.plain())
+
+
+@pytest.fixture
+def source(channel: Channel, names: Names, dead: str) -> str:
+    """A queue whose dead letters go to `dead` by way of the default exchange."""
+    return channel.queue(names.plain(), x_dead_letter_exchange="", x_dead_letter_routing_key=dead)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from .conftest import Names
-from .methods import AccessRequest, AccessRequestOk, ConfirmSelect, ConfirmSelectOk, QueueDelete, TxSelect
+from .methods import (
+    AccessRequest,
+    AccessRequestOk,
+    ChannelClose,
+    ChannelCloseOk,
+    ConfirmSelect,
+    ConfirmSelectOk,
+    QueueDelete,
+    TxSelect,
+)
 from .methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicReturn
 from .peer import Channel, Peer
 
@@ -45,6 +54,15 @@ def test_nothing_is_confirmed_without_select(channel: Channel, queue: str) -> No
 @pytest.mark.parametrize("delivery_mode", [None, 1, 2])
 def test_one_by_one(channel: Channel, names: Names, durable: bool, delivery_mode: int | None) -> None:
     queue = channel.queue(names.queue(), exclusive=False, durable=durable)
+    channel.confirm()
+    for number in range(1, 6):
+        channel.publish(queue, b"x", delivery_mode=delivery_mode)
+        assert channel.expect(BasicAck) == BasicAck(delivery_tag=number)
+
+
+@pytest.mark.parametrize("delivery_mode", [None, 1, 2])
+def test_one_by_one_in_a_quorum_queue(channel: Channel, names: Names, delivery_mode: int | None) -> None:
+    queue = channel.queue(names.queue(), exclusive=False, durable=True, x_queue_type="quorum")
     channel.confirm()
     for number in range(1, 6):
         channel.publish(queue, b"x", delivery_mode=delivery_mode)
@@ -195,6 +213,19 @@ def test_closed_channel_starts_counting_again(channel: Channel, queue: str) -> N
     channel.confirm()
     channel.publish(queue, b"3")
     assert channel.expect(BasicAck).delivery_tag == 1
+
+
+def test_close_loses_confirms_but_no_messages(peer: Peer, channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.queue(), exclusive=False, durable=True)
+    publisher = peer.channel(2)
+    publisher.confirm()
+    publisher.publish(queue, *[b"x"] * 100, delivery_mode=2)
+    publisher.send(ChannelClose(reply_code=200))
+    while not isinstance(publisher.next(), ChannelCloseOk):
+        pass
+    publisher.open()
+    publisher.expect_silence()
+    channel.expect_ready(queue, 100)
 
 
 def test_not_on_a_tx_channel(channel: Channel) -> None:

@@ -1,4 +1,4 @@
-"""Dead letters: why messages die, where they go, and what their headers then say."""
+"""Dead letters: why messages die, where they go, and what of them stays."""
 
 from __future__ import annotations
 
@@ -7,44 +7,12 @@ from typing import Any
 
 import pytest
 
-from .codec import Typed
 from .conftest import Names
+from .letters import dead_letter, deaths, reject
 from .marks import differs_from_rabbitmq
 from .methods import QueueDelete, QueuePurge
-from .methods_basic import BasicAck, BasicGetOk, BasicNack, BasicReject
+from .methods_basic import BasicAck, BasicNack, BasicReject
 from .peer import Channel
-
-
-@pytest.fixture
-def dead(channel: Channel, names: Names) -> str:
-    """The queue where dead letters end."""
-    return channel.queue(names.plain())
-
-
-@pytest.fixture
-def source(channel: Channel, names: Names, dead: str) -> str:
-    """A queue whose dead letters go to `dead` by way of the default exchange."""
-    return channel.queue(names.plain(), x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
-
-
-def deaths(message: BasicGetOk) -> list[dict[str, Any]]:
-    """Return x-death."""
-    found: list[dict[str, Any]] = (message.properties.headers or {})["x-death"]
-    return found
-
-
-def reject(channel: Channel, queue: str) -> BasicGetOk:
-    """Get a message and let it die."""
-    channel.expect_ready(queue, 1)
-    message = channel.get(queue)
-    channel.send(BasicReject(delivery_tag=message.delivery_tag))
-    return message
-
-
-def dead_letter(channel: Channel, dead: str) -> BasicGetOk:
-    """Wait for a dead letter and get it."""
-    channel.expect_ready(dead, 1)
-    return channel.get(dead, no_ack=True)
 
 
 def die_by_reject(channel: Channel, queue: str) -> None:
@@ -89,23 +57,6 @@ def test_rejected(channel: Channel, source: str, dead: str, die: Any) -> None:
         "x-last-death-queue": source,
         "x-last-death-reason": "rejected",
     }
-
-
-def test_types_of_the_header(channel: Channel, source: str, dead: str) -> None:
-    channel.publish(source, b"x", expiration="600000")
-    reject(channel, source)
-    tag, ((_, death),) = dead_letter(channel, dead).properties.typed_headers["x-death"]
-    assert tag == "A"
-    assert {name: value.tag for name, value in death.items()} == {
-        "original-expiration": "S",
-        "count": "l",
-        "reason": "S",
-        "queue": "S",
-        "time": "T",
-        "exchange": "S",
-        "routing-keys": "A",
-    }
-    assert death["routing-keys"].value == [Typed("S", source)]
 
 
 def test_expired(channel: Channel, names: Names, dead: str) -> None:
@@ -227,72 +178,6 @@ def test_only_rejected_messages_die(channel: Channel, source: str, dead: str) ->
     assert channel.ready(dead) == 0
 
 
-def test_second_queue_comes_first_in_the_header(channel: Channel, names: Names, dead: str) -> None:
-    second = channel.queue(names.plain(), x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
-    first = channel.queue(names.plain(), x_dead_letter_exchange="", x_dead_letter_routing_key=second)
-    channel.publish(first, b"x")
-    for queue in (first, second):
-        reject(channel, queue)
-    letter = dead_letter(channel, dead)
-    assert [(death["queue"], death["count"]) for death in deaths(letter)] == [(second, 1), (first, 1)]
-    assert deaths(letter)[0]["routing-keys"] == [second]
-    headers = letter.properties.headers or {}
-    assert (headers["x-first-death-queue"], headers["x-last-death-queue"]) == (first, second)
-
-
-def test_same_death_again_is_counted(channel: Channel, names: Names) -> None:
-    name = names.plain()
-    queue = channel.queue(name, x_dead_letter_exchange="", x_dead_letter_routing_key=name)
-    channel.publish(queue, b"x")
-    for _ in range(3):
-        reject(channel, queue)
-    channel.expect_ready(queue, 1)
-    (death,) = deaths(channel.get(queue))
-    assert (death["count"], death["reason"], death["routing-keys"]) == (3, "rejected", [queue])
-
-
-def test_other_reason_is_another_death(channel: Channel, names: Names) -> None:
-    name, back = names.plain(), names.plain()
-    queue = channel.queue(name, x_dead_letter_exchange="", x_dead_letter_routing_key=back)
-    channel.queue(back, x_dead_letter_exchange="", x_dead_letter_routing_key=name)
-    channel.publish(queue, b"x", expiration="10")
-    reject(channel, back)
-    reject(channel, queue)
-    reject(channel, back)
-    channel.expect_ready(queue, 1)
-    found = [(death["queue"], death["reason"], death["count"]) for death in deaths(channel.get(queue))]
-    assert found == [(back, "rejected", 2), (queue, "rejected", 1), (queue, "expired", 1)]
-
-
-def test_cycle_without_a_rejection_ends(channel: Channel, names: Names) -> None:
-    name, other = names.plain(), names.plain()
-    channel.queue(name, x_message_ttl=10, x_dead_letter_exchange="", x_dead_letter_routing_key=other)
-    channel.queue(other, x_message_ttl=10, x_dead_letter_exchange="", x_dead_letter_routing_key=name)
-    channel.publish(name, b"x")
-    channel.expect_silence(0.2)
-    assert (channel.ready(name), channel.ready(other)) == (0, 0)
-
-
-def test_cycle_of_one_queue_without_a_rejection_ends(channel: Channel, names: Names) -> None:
-    name = names.plain()
-    channel.queue(name, x_max_length=1, x_dead_letter_exchange="", x_dead_letter_routing_key=name)
-    channel.publish(name, b"1", b"2")
-    channel.expect_silence()
-    assert channel.bodies(name) == [b"2"]
-
-
-def test_retry_by_waiting_queue(channel: Channel, names: Names) -> None:
-    work, wait = names.plain(), names.plain()
-    channel.queue(work, x_dead_letter_exchange="", x_dead_letter_routing_key=wait)
-    channel.queue(wait, x_message_ttl=20, x_dead_letter_exchange="", x_dead_letter_routing_key=work)
-    channel.publish(work, b"x")
-    for _ in range(3):
-        reject(channel, work)
-    channel.expect_ready(work, 1)
-    found = [(death["queue"], death["reason"], death["count"]) for death in deaths(channel.get(work))]
-    assert found == [(wait, "expired", 3), (work, "rejected", 3)]
-
-
 def test_letters_reach_every_queue_of_a_fanout(channel: Channel, names: Names) -> None:
     exchange = channel.exchange(names.exchange(), "fanout")
     ends = [channel.queue() for _ in range(3)]
@@ -311,33 +196,6 @@ def test_order_of_the_letters(channel: Channel, source: str, dead: str) -> None:
     channel.send(BasicNack(multiple=True))
     channel.expect_ready(dead, 20)
     assert channel.bodies(dead) == [b"%d" % i for i in range(20)]
-
-
-def test_deaths_that_a_client_tells_do_not_count(channel: Channel, source: str, dead: str) -> None:
-    told = {"count": 5, "reason": "rejected", "queue": source, "exchange": "", "routing-keys": ["told"]}
-    channel.publish(source, b"x", headers={"x-death": [told], "x-first-death-queue": "told", "x-last-death-queue": "t"})
-    headers = reject(channel, source).properties.headers or {}
-    assert (headers["x-death"], headers["x-first-death-queue"]) == ([told], "told")
-    letter = dead_letter(channel, dead)
-    (death,) = deaths(letter)
-    assert (death["count"], death["routing-keys"]) == (1, [source])
-    headers = letter.properties.headers or {}
-    assert (headers["x-first-death-queue"], headers["x-last-death-queue"]) == (source, source)
-
-
-def test_a_cycle_that_a_client_tells_is_none(channel: Channel, names: Names, dead: str) -> None:
-    queue = channel.queue(names.plain(), x_message_ttl=20, x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
-    told = {"count": 1, "reason": "expired", "queue": dead, "exchange": "", "routing-keys": [dead]}
-    channel.publish(queue, b"x", headers={"x-death": [told]})
-    assert [death["queue"] for death in deaths(dead_letter(channel, dead))] == [queue]
-
-
-def test_headers_are_sorted(channel: Channel, source: str, dead: str) -> None:
-    channel.publish(source, b"x", headers={"y": 1, "B": 2, "a": 3})
-    reject(channel, source)
-    names = list(dead_letter(channel, dead).properties.typed_headers)
-    assert names == sorted(names)
-    assert {"B", "a", "x-death", "y"} < set(names)
 
 
 def test_a_key_of_the_queue_replaces_all_others(channel: Channel, names: Names, dead: str) -> None:
@@ -372,17 +230,6 @@ def test_keys_on_the_second_way(channel: Channel, names: Names, dead: str, key: 
         (exchanges[0], [key] if key else [first, "cc"]),
         ("", [first, "cc"]),
     ]
-
-
-def test_a_cycle_ends_for_one_queue_only(channel: Channel, names: Names, dead: str) -> None:
-    exchange = channel.exchange(names.exchange(), "fanout")
-    queue = channel.queue(names.plain(), x_message_ttl=20, x_dead_letter_exchange=exchange)
-    for end in (queue, dead):
-        channel.bind(end, exchange)
-    channel.publish(queue, b"x")
-    channel.expect_ready(dead, 1)
-    channel.expect_silence()
-    assert (channel.ready(queue), channel.ready(dead)) == (0, 1)
 
 
 def test_everything_else_stays(channel: Channel, source: str, dead: str) -> None:

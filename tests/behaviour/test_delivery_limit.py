@@ -28,12 +28,6 @@ only_here = differs_from_rabbitmq("RabbitMQ has no delivery limit for classic qu
 TYPES = ["quorum", pytest.param("classic", marks=only_here)]
 
 
-@pytest.fixture
-def dead(channel: Channel, names: Names) -> str:
-    """The queue where dead letters end."""
-    return channel.queue(names.plain())
-
-
 def declare(channel: Channel, names: Names, dead: str, type_: str, **arguments: Any) -> str:
     """Declare a queue that may be quorum."""
     return channel.queue(
@@ -98,6 +92,16 @@ def test_the_limit_ends_a_message(
     assert (headers["x-first-death-reason"], headers["own"]) == ("delivery_limit", 1)
     assert counts(letter) == (None, None)
     assert channel.ready(queue) == 0
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_the_limit_drops_a_message(channel: Channel, names: Names, type_: str) -> None:
+    queue = channel.queue(names.queue(), exclusive=False, durable=True, x_queue_type=type_, x_delivery_limit=1)
+    channel.publish(queue, b"x")
+    for _ in range(2):
+        by_reject(channel, get(channel, queue))
+    channel.expect_silence(0.2)
+    assert channel.bodies(queue) == []
 
 
 @pytest.mark.parametrize("type_", TYPES)

@@ -240,6 +240,13 @@ def test_x_local_random_takes_queues_under_the_empty_key(channel: Channel, queue
     channel.expect_refused(ExchangeBind(destination="amq.fanout", source=exchange), 406, "Destination not found")
 
 
+def test_x_local_random_takes_no_quorum_queues(channel: Channel, names: Names, make: Make) -> None:
+    exchange = make("x-local-random")
+    queue = channel.queue(names.queue(), exclusive=False, durable=True, x_queue_type="quorum")
+    text = "Queue type rabbit_quorum_queue not valid for this exchange type"
+    channel.expect_refused(QueueBind(queue=queue, exchange=exchange), 406, text)
+
+
 # -- x-recent-history
 
 

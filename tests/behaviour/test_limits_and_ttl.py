@@ -115,6 +115,25 @@ def test_nothing_to_live_needs_a_consumer_at_once(
     assert channel.expect(BasicDeliver).body == b"taken"
 
 
+def test_nothing_to_live_makes_dead_letters(channel: Channel, names: Names) -> None:
+    dead = channel.queue(names.plain())
+    queue = channel.queue(names.plain(), x_message_ttl=0, x_dead_letter_exchange="", x_dead_letter_routing_key=dead)
+    channel.publish(queue, b"x")
+    channel.expect_ready(dead, 1)
+    assert (channel.get(dead).properties.headers or {})["x-first-death-reason"] == "expired"
+
+
+def test_quorum_queues_expire_at_the_head_only(channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.queue(), exclusive=False, durable=True, x_queue_type="quorum")
+    channel.confirm()
+    channel.confirmed(queue, b"long", expiration="600000")
+    channel.confirmed(queue, b"short", expiration="20")
+    time.sleep(0.3)
+    assert channel.ready(queue) == 2
+    assert channel.bodies(queue) == [b"long"]
+    channel.expect_ready(queue, 0)
+
+
 def test_messages_expire_at_the_head_only(channel: Channel, names: Names) -> None:
     queue = channel.queue(names.plain())
     channel.publish(queue, b"long", expiration="600000")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,23 @@ def test_no_priorities(channel: Channel, names: Names, arguments: dict[str, Any]
     queue = channel.queue(names.plain(), **arguments)
     publish(channel, queue, 0, 0, 0)
     assert channel.bodies(queue) == [b"0:0", b"1:0", b"2:0"]
+
+
+def test_a_maximum_of_zero_is_as_one(channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.plain(), x_max_priority=0)
+    publish(channel, queue, 0, 1, None, 9)
+    channel.expect_ready(queue, 4)
+    assert channel.bodies(queue) == [b"1:1", b"3:9", b"0:0", b"2:None"]
+
+
+def test_expired_messages_wait_behind_more_urgent_ones(channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.plain(), x_max_priority=10)
+    channel.publish(queue, b"lives", priority=9)
+    channel.publish(queue, b"expires", priority=1, expiration="20")
+    time.sleep(0.06)
+    assert channel.ready(queue) == 2
+    assert channel.bodies(queue) == [b"lives"]
+    assert channel.ready(queue) == 0
 
 
 def test_priorities_are_kept_by_requeue(channel: Channel, names: Names) -> None:

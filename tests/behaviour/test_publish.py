@@ -185,6 +185,11 @@ def test_immediate_is_not_implemented(peer: Peer, channel: Channel) -> None:
     peer.expect_closed(540, "immediate=true", by=BasicPublish)
 
 
+def test_immediate_is_told_before_a_large_body(peer: Peer, channel: Channel) -> None:
+    channel.send(BasicPublish(exchange="behaviour-missing", immediate=True, body=bytes(MAX_SIZE + 1)))
+    peer.expect_closed(540, "immediate=true", by=BasicPublish)
+
+
 def test_after_an_error_publishes_are_dropped(channel: Channel, names: Names, queue: str) -> None:
     missing = names.plain()
     channel.publish(queue, b"before")
@@ -232,18 +237,39 @@ def test_missing_exchange_is_told_before_wrong_properties(channel: Channel, name
     channel.expect_refused(publish, 404, f"no exchange '{missing}' in vhost '/'")
 
 
-def test_wrong_expiration_is_told_before_a_wrong_user_id(channel: Channel) -> None:
-    publish = BasicPublish(properties=Properties(expiration="never", user_id="somebody"))
-    channel.expect_refused(publish, 406, "invalid expiration 'never': no_integer")
+NO_REPLIES: dict[str, Any] = {"reply_to": "amq.rabbitmq.reply-to"}
+NEVER: dict[str, Any] = {"expiration": "never"}
+SOMEBODY: dict[str, Any] = {"user_id": "somebody"}
+UNACCEPTABLE = 'invalid message: {{unacceptable_type_in_header,"{}",longstr}}'
+INTERNAL = "cannot publish to internal exchange 'amq.rabbitmq.trace' in vhost '/'"
+
+# Exchange, properties of which several are wrong, and what is told.
+ORDER: list[tuple[str, dict[str, Any], int, str]] = [
+    ("amq.rabbitmq.trace", NO_REPLIES | NEVER, 403, INTERNAL),
+    ("", NO_REPLIES | NEVER | SOMEBODY, 406, "fast reply consumer does not exist"),
+    ("", NEVER | SOMEBODY | {"headers": {"CC": "a"}}, 406, "invalid expiration 'never': no_integer"),
+    ("", SOMEBODY | {"headers": {"BCC": "b", "CC": "a"}}, 406, UNACCEPTABLE.format("CC")),
+    ("", SOMEBODY | {"headers": {"BCC": "b", "CC": ["a"]}}, 406, UNACCEPTABLE.format("BCC")),
+]
+
+
+@pytest.mark.parametrize(("exchange", "properties", "code", "text"), ORDER, ids=str)
+def test_order_of_the_checks(channel: Channel, exchange: str, properties: dict[str, Any], code: int, text: str) -> None:
+    channel.expect_refused(BasicPublish(exchange=exchange, properties=Properties(**properties)), code, text)
+
+
+MAX_SIZE = 16 * 1024 * 1024
+TOO_LARGE = f"message size {MAX_SIZE + 1} is larger than configured max size {MAX_SIZE}"
 
 
 def test_largest_message(channel: Channel, queue: str) -> None:
-    size = 16 * 1024 * 1024
-    channel.publish(queue, bytes(size))
-    assert len(channel.get(queue, no_ack=True).body) == size
-    publish = BasicPublish(routing_key=queue, body=bytes(size + 1))
-    text = f"message size {size + 1} is larger than configured max size {size}"
-    channel.expect_refused(publish, 406, text)
+    channel.publish(queue, bytes(MAX_SIZE))
+    assert len(channel.get(queue, no_ack=True).body) == MAX_SIZE
+    channel.expect_refused(BasicPublish(routing_key=queue, body=bytes(MAX_SIZE + 1)), 406, TOO_LARGE)
+
+
+def test_size_is_told_before_a_missing_exchange(channel: Channel, names: Names) -> None:
+    channel.expect_refused(BasicPublish(exchange=names.plain(), body=bytes(MAX_SIZE + 1)), 406, TOO_LARGE)
 
 
 def test_too_large_is_told_when_the_body_is_there(channel: Channel) -> None:

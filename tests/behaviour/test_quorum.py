@@ -10,7 +10,7 @@ import pytest
 from .conftest import Names
 from .marks import differs_from_rabbitmq
 from .methods import QueueDeclare, QueueDelete
-from .methods_basic import BasicAck, BasicCancel, BasicConsume, BasicDeliver, BasicGet, BasicGetEmpty
+from .methods_basic import BasicAck, BasicCancel, BasicConsume, BasicDeliver, BasicGet, BasicGetEmpty, BasicReject
 from .peer import LOCKED, Channel, Peer
 
 QUORUM = {"x-queue-type": "quorum"}
@@ -168,6 +168,29 @@ def test_exclusive_consumers_are_ordinary_ones(channel: Channel, names: Names, a
     channel.call(declare(name, arguments=arguments))
     for tag, exclusive in (("a", True), ("b", False), ("c", True)):
         channel.call(BasicConsume(queue=name, consumer_tag=tag, exclusive=exclusive))
+
+
+@differs_from_rabbitmq("quorum queues of RabbitMQ give what came back before all others, in the order it came back")
+def test_requeued_messages_go_back_to_their_place(channel: Channel, names: Names) -> None:
+    name = names.queue()
+    channel.call(declare(name))
+    channel.publish(name, b"1", b"2", b"3", b"4")
+    channel.expect_ready(name, 4)
+    for _ in range(3):
+        channel.get(name)
+    channel.send(*[BasicReject(delivery_tag=tag, requeue=True) for tag in (3, 1)])
+    channel.expect_ready(name, 3)
+    assert channel.bodies(name) == [b"1", b"3", b"4"]
+
+
+@differs_from_rabbitmq("quorum queues of RabbitMQ 4.3 have the priorities 0 to 31")
+def test_no_priorities(channel: Channel, names: Names) -> None:
+    name = names.queue()
+    channel.call(declare(name))
+    for priority in (0, 9, None, 31):
+        channel.publish(name, str(priority).encode(), priority=priority)
+    channel.expect_ready(name, 4)
+    assert channel.bodies(name) == [b"0", b"9", b"None", b"31"]
 
 
 def test_get(channel: Channel, names: Names) -> None:

@@ -199,6 +199,16 @@ def test_commit_to_a_full_queue(tx: Channel, names: Names) -> None:
     tx.expect_refused(TxCommit(), 406, "partial tx completion")
 
 
+def test_partial_completion_keeps_what_was_taken(tx: Channel, names: Names, queue: str) -> None:
+    full = tx.queue(names.plain(), x_max_length=0, x_overflow="reject-publish")
+    tx.publish(queue, b"1")
+    tx.publish(full, b"2")
+    tx.publish(queue, b"3")
+    tx.expect_refused(TxCommit(), 406, "partial tx completion")
+    tx.expect_ready(queue, 2)
+    assert tx.bodies(queue) == [b"1", b"3"]
+
+
 def test_select_inside_a_transaction_changes_nothing(tx: Channel, queue: str) -> None:
     tx.publish(queue, b"1")
     tx.call(TxSelect())

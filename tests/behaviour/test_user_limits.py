@@ -127,3 +127,27 @@ def test_queues_of_a_virtual_host(ask: Open, administration: Administration) -> 
         406,
         f"cannot declare queue 'two': queue limit in vhost '{VHOST}' (0) is reached",
     )
+
+
+def test_zero_allows_none(ask: Open, administration: Administration) -> None:
+    peer = ask()
+    peer.expect(ConnectionOpenOk)
+    administration.limit_user(USER, "max-connections", 0)
+    text = f"connection refused for user '{USER}': user connection limit (0) is reached"
+    ask().expect_closed(530, text, by=ConnectionOpen)
+    administration.limit_user(USER, "max-channels", 0)
+    Line(peer.link, 1).send(ChannelOpen())
+    text = f"number of channels opened for user '{USER}' has reached the maximum allowed user limit of 0"
+    peer.expect_closed(530, text)
+
+
+def test_negative_limits_are_none(ask: Open, administration: Administration) -> None:
+    for limit in ("max-connections", "max-queues"):
+        administration.limit_vhost(VHOST, limit, -5)
+    for limit in ("max-connections", "max-channels"):
+        administration.limit_user(USER, limit, -5)
+    for _ in range(2):
+        peer = ask()
+        peer.expect(ConnectionOpenOk)
+        peer.channel(1)
+        assert peer.channel(2).queue()

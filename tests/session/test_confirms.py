@@ -12,6 +12,7 @@ from leveret.session.confirms import Confirms
 from leveret.session.unacked import Unacked
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content
+from leveret.wire.fields import longstr
 from leveret.wire.methods import (
     BasicAck,
     BasicGet,
@@ -111,6 +112,19 @@ def test_a_durable_message_is_confirmed_when_it_is_durable() -> None:
     log.release()
     kinds = {type(got.method) for got in peer.got()}
     assert kinds == {BasicAck, QueueDeleteOk}
+
+
+def test_a_quorum_queue_confirms_transient_messages_when_they_are_durable() -> None:
+    log = MemoryLog(hold=True)
+    peer = Peer(make_broker(log))
+    peer.send(QueueDeclare("q", durable=True, arguments={"x-queue-type": longstr("quorum")}))
+    log.release()
+    peer.expect(QueueDeclareOk)
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    peer.send(BasicPublish("", "q"), b"1")
+    assert peer.got() == []
+    log.release()
+    assert peer.expect(BasicAck).delivery_tag == 1
 
 
 def test_refused_by_the_log() -> None:

@@ -40,10 +40,17 @@ class Run:
         }
         self.broker.vhosts["/"].make_queue(name, True, 0, False, table)
 
-    def publish(self, key: str, body: bytes, expiration: str | None = None, headers: Table | None = None) -> None:
-        """Publish a persistent message."""
+    def publish(
+        self,
+        key: str,
+        body: bytes,
+        expiration: str | None = None,
+        headers: Table | None = None,
+        delivery_mode: int | None = 2,
+    ) -> None:
+        """Publish a message, by default a persistent one."""
         properties = BasicProperties()
-        properties.delivery_mode = 2
+        properties.delivery_mode = delivery_mode
         properties.expiration = expiration
         properties.headers = headers
         self.peer.send(BasicPublish("", key), body, properties)
@@ -89,6 +96,26 @@ def test_time_to_live_goes_on(tmp_path: Path) -> None:
     assert run.ready("own") == 1
     run.pass_ms(1_000_000)
     assert run.get("own").body == b"c"
+    run.end()
+
+
+def test_quorum_queues_keep_transient_messages(tmp_path: Path) -> None:
+    run = Run(tmp_path, 5_000, START_MS)
+    for name, type_ in (("all", "quorum"), ("some", "classic")):
+        run.queue(name, x_queue_type=type_)
+        for delivery_mode in (None, 1, 2):
+            run.publish(name, str(delivery_mode).encode(), delivery_mode=delivery_mode)
+    run.end()
+    run = Run(tmp_path, 5_000, START_MS)
+    assert (run.ready("all"), run.ready("some")) == (3, 1)
+    for delivery_mode in (None, 1, 2):
+        got = run.get("all")
+        assert got.properties is not None
+        assert (got.body, got.properties.delivery_mode) == (str(delivery_mode).encode(), delivery_mode)
+    assert run.get("some").body == b"2"
+    run.end()
+    run = Run(tmp_path, 5_000, START_MS)
+    assert (run.ready("all"), run.ready("some")) == (0, 0)
     run.end()
 
 

@@ -1,0 +1,386 @@
+"""Policies and operator policies: which one applies, what counts beside arguments, and that it counts at once."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .administration import Administration, RefusedError
+from .conftest import Names
+from .methods import QueueDeclare
+from .methods_basic import BasicAck, BasicGet, BasicGetOk, BasicNack, BasicReject, BasicReturn
+from .peer import Channel, Peer, eventually
+
+VHOST = f"behaviour-policies-{os.getpid():x}"
+FIVE = [b"1", b"2", b"3", b"4", b"5"]
+FIRST, LAST = FIVE[:2], FIVE[3:]  # of a queue with room for two
+
+
+class Policies:
+    """Sets policies of the virtual host until the end of the test."""
+
+    def __init__(self, administration: Administration) -> None:
+        self._administration = administration
+        self._set: set[tuple[str, bool]] = set()
+
+    def set(self, definition: dict[str, Any], name: str = "p", operator: bool = False, **more: Any) -> None:
+        """Set a policy. more: pattern, priority, apply_to."""
+        named = {key.replace("_", "-"): value for key, value in more.items()}
+        self._administration.set_policy(VHOST, name, {"pattern": "", "definition": definition, **named}, operator)
+        self._set.add((name, operator))
+
+    def clear(self, name: str = "p", operator: bool = False) -> None:
+        """Delete a policy."""
+        self._administration.clear_policy(VHOST, name, operator)
+        self._set.remove((name, operator))
+
+    def clear_all(self) -> None:
+        """Delete what is left."""
+        for name, operator in list(self._set):
+            self.clear(name, operator)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def vhost(administration: Administration) -> None:
+    """A virtual host of its own: policies for everything reach nothing else."""
+    administration.add_vhost(VHOST)
+
+
+@pytest.fixture
+def policies(administration: Administration) -> Iterator[Policies]:
+    """No policy is left over from one test to the next."""
+    policies = Policies(administration)
+    yield policies
+    policies.clear_all()
+
+
+@pytest.fixture
+def channel(amqp_address: tuple[str, int]) -> Iterator[Channel]:
+    """A channel in the virtual host, with confirms."""
+    peer = Peer(amqp_address).login(vhost=VHOST)
+    channel = peer.channel()
+    channel.confirm()
+    yield channel
+    peer.link.close()
+
+
+def declare(channel: Channel, names: Names, type_: str = "classic", /, **arguments: Any) -> str:
+    """Declare a queue that lives as long as the virtual host."""
+    named: dict[str, Any] = {"x_queue_type": type_, **arguments}
+    return channel.queue(names.plain(), exclusive=False, durable=True, **named)
+
+
+def kept(channel: Channel, queue: str) -> list[bytes]:
+    """Return which of five messages a queue keeps; it is empty then."""
+    for body in FIVE:
+        channel.publish(queue, body)
+        assert isinstance(channel.next(), BasicAck | BasicNack)
+    return channel.bodies(queue)
+
+
+def expect_kept(channel: Channel, queue: str, expected: list[bytes]) -> None:
+    """Wait until a queue keeps these: a change may need a moment to reach it."""
+    eventually(lambda: kept(channel, queue) == expected)
+
+
+# -- which one applies
+
+
+@pytest.mark.parametrize(("pattern", "applies"), [("l.te", True), ("^pre", True), ("^late", False), ("LATE", False)])
+def test_patterns_are_searched(channel: Channel, policies: Policies, pattern: str, applies: bool) -> None:
+    policies.set({"max-length": 2}, pattern=pattern)
+    assert kept(channel, channel.queue("prelates")) == (LAST if applies else FIVE)
+
+
+@pytest.mark.parametrize("apply_to", ["all", "queues", "classic_queues", "quorum_queues", "streams", "exchanges"])
+@pytest.mark.parametrize("type_", ["classic", "quorum"])
+def test_apply_to(channel: Channel, names: Names, policies: Policies, type_: str, apply_to: str) -> None:
+    policies.set({"max-length": 2}, apply_to=apply_to)
+    applies = apply_to in ("all", "queues", f"{type_}_queues")
+    assert kept(channel, declare(channel, names, type_)) == (LAST if applies else FIVE)
+
+
+def test_the_highest_priority_wins(channel: Channel, names: Names, policies: Policies) -> None:
+    policies.set({"max-length": 2, "message-ttl": 0}, "low", priority=-1)
+    policies.set({"max-length": 3}, "high", priority=1)
+    policies.set({"max-length": 4}, "middle")
+    queue = declare(channel, names)
+    assert kept(channel, queue) == FIVE[2:]
+    policies.set({"expires": 600_000}, "high", priority=1)
+    expect_kept(channel, queue, FIVE)
+    policies.clear("high")
+    expect_kept(channel, queue, FIVE[1:])
+
+
+# -- beside each other, and beside arguments
+
+SOON, LATE = 20, 600_000
+
+# Key, value of the argument, of the policy, of the operator policy; None: not set. The lowest is 2 or SOON.
+LIMITS: list[tuple[str, int | None, int | None, int | None]] = [
+    (key, *values)
+    for key, low, high in (("max-length", 2, 4), ("max-length-bytes", 2, 4), ("message-ttl", SOON, LATE))
+    for values in (
+        (None, low, None),
+        (None, None, low),
+        (None, low, high),
+        (None, high, low),
+        (low, high, None),
+        (high, low, None),
+        (high, None, low),
+        (high, high, low),
+    )
+]
+
+
+def set_limits(policies: Policies, key: str, said: int | None, operator: int | None) -> None:
+    """Set the policies that say something."""
+    if said is not None:
+        policies.set({key: said})
+    if operator is not None:
+        policies.set({key: operator}, operator=True)
+
+
+@pytest.mark.parametrize(("key", "argument", "said", "operator"), LIMITS)
+def test_the_lowest_limit_counts(
+    channel: Channel,
+    names: Names,
+    policies: Policies,
+    key: str,
+    argument: int | None,
+    said: int | None,
+    operator: int | None,
+) -> None:
+    set_limits(policies, key, said, operator)
+    arguments: dict[str, Any] = {} if argument is None else {f"x-{key}": argument}
+    queue = declare(channel, names, **arguments)
+    if key == "message-ttl":
+        channel.confirmed(queue, b"x")
+        time.sleep(0.06)
+        assert channel.bodies(queue) == []
+    else:
+        assert kept(channel, queue) == LAST
+
+
+@pytest.mark.parametrize(
+    ("argument", "said", "operator"),
+    [(None, 150, None), (None, LATE, 150), (None, 150, LATE), (150, LATE, None), (LATE, 150, None)],
+)
+def test_the_lowest_idle_time_counts(
+    channel: Channel, names: Names, policies: Policies, argument: int | None, said: int, operator: int | None
+) -> None:
+    set_limits(policies, "expires", said, operator)
+    queue = declare(channel, names, **({} if argument is None else {"x_expires": argument}))
+    time.sleep(0.6)
+    text = f"no queue '{queue}' in vhost '{VHOST}'"
+    channel.expect_refused(QueueDeclare(queue=queue, passive=True), 404, text)
+
+
+def refuses(channel: Channel, queue: str) -> bool:
+    """Whether the queue refuses messages when it is full; quorum queues of RabbitMQ need a moment for that."""
+    for _ in range(30):
+        channel.publish(queue, b"x")
+        if isinstance(channel.next(), BasicNack):
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("type_", "argument", "said", "operator", "refused"),
+    [
+        ("classic", None, "reject-publish", None, True),
+        ("classic", None, "drop-head", "reject-publish", True),
+        ("classic", None, "reject-publish", "drop-head", False),
+        ("classic", "drop-head", "reject-publish", None, False),
+        ("classic", "reject-publish", "drop-head", None, True),
+        ("quorum", None, "reject-publish", None, True),
+        ("quorum", None, "drop-head", "reject-publish", True),
+        ("quorum", "drop-head", "reject-publish", None, True),
+        ("quorum", "reject-publish", "drop-head", None, False),
+    ],
+)
+def test_overflow(
+    channel: Channel,
+    names: Names,
+    policies: Policies,
+    type_: str,
+    argument: str | None,
+    said: str,
+    operator: str | None,
+    refused: bool,
+) -> None:
+    policies.set({"max-length": 2, "overflow": said})
+    if operator is not None:
+        policies.set({"overflow": operator}, operator=True)
+    queue = declare(channel, names, type_, **({} if argument is None else {"x_overflow": argument}))
+    assert refuses(channel, queue) == refused
+
+
+def deliveries(channel: Channel, queue: str, most: int) -> int:
+    """How often a message is delivered until it is gone, if that is not too often."""
+    channel.confirmed(queue, b"x")
+    count = 0
+    patience = time.monotonic() + 0.3
+    while count < most and time.monotonic() < patience:
+        channel.send(BasicGet(queue=queue))
+        got = channel.next()
+        if isinstance(got, BasicGetOk):
+            count += 1
+            channel.send(BasicReject(delivery_tag=got.delivery_tag, requeue=True))
+            patience = time.monotonic() + 0.3
+    return count
+
+
+@pytest.mark.parametrize(
+    ("argument", "said", "operator", "limit"),
+    [
+        (None, 2, None, 2),
+        (None, 2, 1, 1),
+        (None, 1, 2, 1),
+        (1, 2, None, 1),
+        (2, 1, None, 1),
+        (-1, 2, None, 2),
+        (2, -1, None, 2),
+        (None, -1, 2, 2),
+    ],
+)
+def test_delivery_limit(
+    channel: Channel,
+    names: Names,
+    policies: Policies,
+    argument: int | None,
+    said: int,
+    operator: int | None,
+    limit: int,
+) -> None:
+    set_limits(policies, "delivery-limit", said, operator)
+    queue = declare(channel, names, "quorum", **({} if argument is None else {"x_delivery_limit": argument}))
+    assert deliveries(channel, queue, limit + 2) == limit + 1
+
+
+@pytest.mark.parametrize("by_argument", [(), ("exchange",), ("exchange", "routing_key")], ids=str)
+def test_dead_letters(channel: Channel, names: Names, policies: Policies, by_argument: tuple[str, ...]) -> None:
+    ways = {way: channel.exchange(names.plain(), "direct") for way in ("argument", "policy")}
+    for exchange in ways.values():
+        for key in ways:
+            channel.bind(channel.queue(f"{exchange}-{key}"), exchange, key)
+    policies.set({"dead-letter-exchange": ways["policy"], "dead-letter-routing-key": "policy"})
+    values = {"exchange": ways["argument"], "routing_key": "argument"}
+    queue = declare(channel, names, **{f"x_dead_letter_{name}": values[name] for name in by_argument})
+    channel.confirmed(queue, b"x")
+    channel.send(BasicReject(delivery_tag=channel.get(queue).delivery_tag))
+    exchange = ways["argument" if "exchange" in by_argument else "policy"]
+    key = "argument" if "routing_key" in by_argument else "policy"
+    channel.expect_ready(f"{exchange}-{key}", 1)
+
+
+def returned(channel: Channel, exchange: str) -> bool:
+    """Whether a message to the exchange comes back."""
+    channel.publish("k", b"x", exchange=exchange, mandatory=True)
+    found = channel.next()
+    if isinstance(found, BasicReturn):
+        channel.expect(BasicAck)
+        return True
+    assert isinstance(found, BasicAck)
+    return False
+
+
+@pytest.mark.parametrize("apply_to", ["all", "exchanges"])
+def test_alternate_exchange(channel: Channel, names: Names, policies: Policies, apply_to: str) -> None:
+    queue = channel.queue()
+    channel.bind(queue, "amq.fanout")
+    before = channel.exchange(names.plain(), "direct")
+    assert returned(channel, before)
+    policies.set({"alternate-exchange": "amq.fanout"}, apply_to=apply_to)
+    after = channel.exchange(names.plain(), "direct")
+    other = channel.exchange(names.plain(), "direct", alternate_exchange="nowhere")
+    assert not returned(channel, after)
+    eventually(lambda: not returned(channel, before))
+    assert returned(channel, other)
+    channel.delete_exchanges(before, after, other)
+
+
+def test_alternate_exchange_is_nothing_for_queues(channel: Channel, names: Names, policies: Policies) -> None:
+    channel.bind(channel.queue(), "amq.fanout")
+    policies.set({"alternate-exchange": "amq.fanout"}, apply_to="queues")
+    exchange = channel.exchange(names.plain(), "direct")
+    assert returned(channel, exchange)
+    channel.delete_exchanges(exchange)
+
+
+# -- changes
+
+
+def test_changes_reach_queues_that_exist(channel: Channel, names: Names, policies: Policies) -> None:
+    queue = declare(channel, names)
+    assert kept(channel, queue) == FIVE
+    policies.set({"max-length": 2})
+    expect_kept(channel, queue, LAST)
+    policies.set({"max-length": 3})
+    expect_kept(channel, queue, FIVE[2:])
+    policies.set({"max-length": 1}, operator=True)
+    expect_kept(channel, queue, FIVE[4:])
+    policies.clear(operator=True)
+    policies.clear()
+    expect_kept(channel, queue, FIVE)
+
+
+def test_a_lower_limit_drops_what_is_there(channel: Channel, names: Names, policies: Policies) -> None:
+    queue = declare(channel, names)
+    channel.confirmed(queue, *FIVE)
+    policies.set({"max-length": 2})
+    channel.expect_ready(queue, 2)
+    assert channel.bodies(queue) == LAST
+
+
+# -- what may be said
+
+KEYS: list[dict[str, Any]] = [
+    {"message-ttl": 0},
+    {"expires": 1},
+    {"max-length": 0},
+    {"max-length-bytes": 0},
+    {"overflow": "reject-publish-dlx"},
+    {"dead-letter-exchange": ""},
+    {"dead-letter-routing-key": "k"},
+    {"queue-version": 2},
+    {"alternate-exchange": "x"},
+]
+
+
+@pytest.mark.parametrize("definition", KEYS, ids=str)
+def test_keys(policies: Policies, definition: dict[str, Any]) -> None:
+    policies.set(definition, pattern="^behaviour-none$")
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"ha-mode": "all"}, '[{<<"ha-mode">>,<<"all">>}] are not recognised policy settings'),
+    ({"max-priority": 5}, '[{<<"max-priority">>,5}] are not recognised policy settings'),
+    (
+        {"single-active-consumer": True},
+        '[{<<"single-active-consumer">>,true}] are not recognised policy settings',
+    ),
+    ({"durable": True}, '[{<<"durable">>,true}] are not recognised policy settings'),
+    ({"message-ttl": -1}, "-1 is not a valid message TTL"),
+    ({"expires": 0}, "0 is not a valid queue expiry"),
+    ({"max-length": "5"}, '<<"5">> is not a valid maximum length'),
+    ({"overflow": "drop-tail"}, '<<"drop-tail">> is not a valid overflow value'),
+    ({}, "no policy provided"),
+]
+
+
+@pytest.mark.parametrize(("definition", "reason"), REFUSED, ids=str)
+def test_refused(policies: Policies, definition: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RefusedError) as refusal:
+        policies.set(definition, pattern="^behaviour-none$")
+    assert str(refusal.value).removeprefix("Validation failed").strip() == reason
+
+
+@pytest.mark.parametrize("key", ["dead-letter-exchange", "dead-letter-routing-key", "alternate-exchange"])
+def test_refused_to_operators(policies: Policies, key: str) -> None:
+    with pytest.raises(RefusedError, match="are not recognised policy settings"):
+        policies.set({key: "x"}, operator=True, pattern="^behaviour-none$")
