@@ -9,7 +9,6 @@ import pytest
 
 from leveret.core.message import Message
 from leveret.session.connection import Connection
-from leveret.store.memory import MemoryLog
 from leveret.wire.methods import (
     BasicPublish,
     ChannelOpen,
@@ -22,6 +21,7 @@ from leveret.wire.methods import (
 )
 from leveret.wire.properties import BasicProperties
 from leveret.wire.writer import HEARTBEAT
+from tests.session.keeping import KeepingLog
 from tests.session.peer import Peer, encode, handshake, make_broker
 
 LOGGER = "leveret.connection"
@@ -96,7 +96,7 @@ def test_after_a_broken_frame_nothing_is_read() -> None:
     assert peer.connection.finished
 
 
-class BrokenLog(MemoryLog):
+class BrokenLog(KeepingLog):
     """A log with a mistake in it."""
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
@@ -105,7 +105,7 @@ class BrokenLog(MemoryLog):
 
 
 def test_our_own_mistakes_are_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
-    peer = Peer(make_broker(BrokenLog()))
+    peer = Peer(BrokenLog().broker())
     bystander = Peer(peer.broker)
     peer.call(QueueDeclare("q", durable=True), QueueDeclareOk)
     properties = BasicProperties()
