@@ -449,7 +449,9 @@ def test_a_deleted_virtual_host_disconnects(world: World, amqp_address: tuple[st
     peer.channel().queue("q", exclusive=False, durable=True)
     world.administration.delete_vhost(vhost)
     close = peer.expect(ConnectionClose)  # some brokers do not wait for the answer
-    assert (close.reply_code, close.reply_text) == (320, f"CONNECTION_FORCED - vhost '{vhost}' is deleted")
+    words = [f"CONNECTION_FORCED - vhost '{vhost}' is {what}" for what in ("deleted", "down")]
+    assert close.reply_code == 320
+    assert close.reply_text in words  # RabbitMQ says one or the other, as chance will have it
     late = Peer(amqp_address)
     late.negotiate(start_ok(response=plain(USER, PASSWORD)))
     late.send(ConnectionOpen(virtual_host=vhost))
