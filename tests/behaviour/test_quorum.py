@@ -255,7 +255,7 @@ def test_an_idle_single_active_consumer_gives_way_at_once(channel: Channel, name
 
 @differs_from_rabbitmq("RabbitMQ has streams")
 def test_no_streams(peer: Peer, names: Names) -> None:
-    name = names.plain()
+    name = names.queue()
     peer.channel().send(QueueDeclare(queue=name, durable=True, arguments={"x-queue-type": "stream"}))
     text = f"cannot declare queue '{name}' in vhost '/': stream queues are not supported"
     peer.expect_closed(540, text, QueueDeclare)
