@@ -155,7 +155,6 @@ def test_both_windows_together(channel: Channel, queue: str) -> None:
     assert tags(channel) == [3]
 
 
-@GLOBAL
 def test_messages_got_later_do_not_fill_the_global_window(channel: Channel, queue: str) -> None:
     channel.prefetch(2, global_=True)
     channel.publish(queue, *TEN)
@@ -165,7 +164,6 @@ def test_messages_got_later_do_not_fill_the_global_window(channel: Channel, queu
     assert channel.get(queue).delivery_tag == 4
 
 
-@GLOBAL
 def test_global_window_is_per_channel(peer: Peer, channel: Channel, queue: str) -> None:
     other = peer.channel(2)
     for consumer in (channel, other):
