@@ -198,7 +198,9 @@ INEQUIVALENT: list[tuple[dict[str, Any], str]] = [
         "'alternate-exchange' for {}: received none but current is the value 'unrouted' of type 'longstr'",
     ),
     ({"durable": True, "type": "fanout"}, "'type' for {}: received 'fanout' but current is 'direct'"),
-    ({"durable": True, "internal": True}, "'durable' for {}: received 'true' but current is 'false'"),
+    ({"durable": True, "auto_delete": False}, "'durable' for {}: received 'true' but current is 'false'"),
+    ({"auto_delete": False, "internal": True}, "'auto_delete' for {}: received 'false' but current is 'true'"),
+    ({"internal": True, "arguments": {}}, "'internal' for {}: received 'true' but current is 'false'"),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -117,15 +118,18 @@ INEQUIVALENT = [
     ({"durable": False}, "'durable' for {}: received 'false' but current is 'true'"),
     ({"auto_delete": True}, "'auto_delete' for {}: received 'true' but current is 'false'"),
     ({"durable": False, "auto_delete": True}, "'durable' for {}: received 'false' but current is 'true'"),
+    (
+        {"auto_delete": True, "arguments": {"x-max-length": 5}},
+        "'auto_delete' for {}: received 'true' but current is 'false'",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("change", "text"), INEQUIVALENT, ids=str)
-def test_declare_again_differently(channel: Channel, names: Names, change: dict[str, bool], text: str) -> None:
+def test_declare_again_differently(channel: Channel, names: Names, change: dict[str, Any], text: str) -> None:
     name = channel.queue(names.queue(), exclusive=False, durable=True)
-    flags = {"durable": True, "auto_delete": False, **change}
     channel.expect_refused(
-        QueueDeclare(queue=name, durable=flags["durable"], auto_delete=flags["auto_delete"]),
+        QueueDeclare(**{"queue": name, "durable": True, **change}),
         406,
         "inequivalent arg " + text.format(f"queue '{name}' in vhost '/'"),
     )

@@ -72,6 +72,22 @@ def test_three_seconds_of_silence(mistake: str, caplog: pytest.LogCaptureFixture
     assert connection.data_to_send() == b""
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_refused_login_may_be_answered(answered: bool) -> None:
+    broker = make_broker()
+    connection = Connection(broker, "test", "127.0.0.1", "0")
+    for piece in handshake()[:2]:
+        connection.receive(piece)
+    connection.refuse("wrong password")
+    broker.tick(29_999)
+    assert not connection.finished
+    if answered:
+        connection.receive(encode(0, ConnectionCloseOk()))
+    else:
+        broker.tick(30_000)
+    assert connection.finished
+
+
 @pytest.mark.parametrize(("heartbeat_s", "patience_ms"), [(0, 30_000), (10, 10_000), (600, 30_000)])
 def test_patience_for_close_ok(heartbeat_s: int, patience_ms: int) -> None:
     peer = Peer(heartbeat_s=heartbeat_s)
