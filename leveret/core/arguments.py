@@ -21,8 +21,8 @@ from leveret.core.errors import (
     invalid_property,
     server_named,
 )
-from leveret.wire.constants import NOT_IMPLEMENTED
-from leveret.wire.fields import LONGSTR, Field, Table
+from leveret.wire.constants import NOT_IMPLEMENTED, PRECONDITION_FAILED
+from leveret.wire.fields import BINARY, LONGSTR, Field, Table
 
 Definition = dict[str, object]  # of a policy: values as JSON has them, by key
 
@@ -181,6 +181,7 @@ CONSUMER_TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Field], str | 
     ("x-stream-filter", _S, None),
     ("x-stream-match-unfiltered", _S, None),
 )
+CONSUMER_TYPES: Final = {name: types for name, types, _ in CONSUMER_TABLE}
 BY_NAME: Final = {row.name: row for row in TABLE if row.name}
 BY_KEY: Final = {row.key: row for row in TABLE if row.key}
 
@@ -274,7 +275,7 @@ def _word(arguments: Table, definition: Definition, name: str) -> str | None:
 def queue_type(arguments: Table) -> str:
     """The type of queue that is asked for."""
     field = arguments.get("x-queue-type")
-    return CLASSIC if field is None or field.kind != LONGSTR else field.text
+    return CLASSIC if field is None or field.kind != LONGSTR else field.text or CLASSIC
 
 
 def argument_names(kind: str) -> list[str]:
@@ -304,9 +305,10 @@ def check_arguments(arguments: Table, what: str) -> None:
             reason = "routing_key_but_no_dlx_defined"
         if reason is not None:
             raise invalid_argument(row.name, what, reason, row.wants)
-    for row in TABLE:
-        if row.name in arguments and kind not in row.types:
-            raise argument_of_other_type(row.name, what, kind, row.types)
+    for name in sorted(arguments):
+        known = BY_NAME.get(name)
+        if known is not None and kind not in known.types:
+            raise argument_of_other_type(name, what, kind, known.types)
 
 
 def check_consumer_arguments(arguments: Table, kind: str, what: str) -> None:
@@ -321,9 +323,10 @@ def check_consumer_arguments(arguments: Table, kind: str, what: str) -> None:
         reason = check(field)
         if reason is not None:
             raise invalid_argument(name, what, reason)
-    for name, types, _ in CONSUMER_TABLE:
-        if name in arguments and kind not in types:
-            raise argument_of_other_type(name, what, kind, types)
+    for name in arguments:  # in the client's order
+        known = CONSUMER_TYPES.get(name)
+        if known is not None and kind not in known:
+            raise argument_of_other_type(name, what, kind, known)
 
 
 def check_properties(kind: str, durable: bool, exclusive: bool, auto_delete: bool, what: str) -> None:
@@ -337,6 +340,11 @@ def check_properties(kind: str, durable: bool, exclusive: bool, auto_delete: boo
 
 def check_server_named(arguments: Table) -> None:
     """Refuse to make up a name for a quorum queue or a stream. Raises: AmqpError 406."""
-    kind = queue_type(arguments)
+    field = arguments.get("x-queue-type")
+    if field is None or field.kind not in (LONGSTR, BINARY):
+        return
+    kind = field.text
     if kind in (QUORUM, STREAM):
         raise server_named(kind)
+    if kind not in ("", CLASSIC):
+        raise AmqpError(PRECONDITION_FAILED, f"unknown queue type '{kind}'")

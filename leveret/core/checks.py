@@ -86,8 +86,8 @@ def strategy(field: Field) -> str | None:
 
 
 def queue_type(field: Field) -> str | None:
-    """A type of queue."""
-    return text(field) or (None if field.text in QUEUE_TYPES else f"\"unsupported queue type '{field.text}'\"")
+    """A type of queue; an empty one is the default."""
+    return text(field) or (None if field.text in ("", *QUEUE_TYPES) else f"\"unsupported queue type '{field.text}'\"")
 
 
 def locator(field: Field) -> str | None:

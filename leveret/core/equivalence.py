@@ -12,8 +12,8 @@ from leveret.core import hints
 from leveret.core.arguments import argument_names
 from leveret.core.errors import inequivalent, resource
 from leveret.core.hints import Origin
-from leveret.wire.fields import BINARY, LONGSTR, TIMESTAMP, TYPE_NAMES, VOID, Field, Table, longstr
-from leveret.wire.reader import binary
+from leveret.core.terms import term
+from leveret.wire.fields import BINARY, LONGSTR, TIMESTAMP, VOID, Field, Table, longstr
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Exchange
@@ -105,18 +105,4 @@ def _value_and_type(field: Field | None) -> str:
 
 
 def _bare(field: Field) -> str:
-    return field.text if field.kind in (LONGSTR, BINARY) else _term(field.value)
-
-
-def _term(value: object) -> str:
-    """A value as Erlang prints it."""
-    if value is None:
-        return "undefined"
-    if isinstance(value, bytes):
-        return binary(value)
-    if isinstance(value, list):
-        return f"[{','.join([f'{{{TYPE_NAMES[item.kind]},{_term(item.value)}}}' for item in value])}]"
-    if isinstance(value, dict):
-        pairs = [(binary(key.encode("utf-8", "surrogateescape")), item) for key, item in value.items()]
-        return f"[{','.join([f'{{{key},{TYPE_NAMES[item.kind]},{_term(item.value)}}}' for key, item in pairs])}]"
-    return str(value).lower()
+    return field.text if field.kind in (LONGSTR, BINARY) else term(field.value)

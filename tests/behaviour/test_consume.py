@@ -106,6 +106,12 @@ def test_order_of_checks(connect: Callable[..., Peer], channel: Channel, names: 
     consume = BasicConsume(queue=queue, arguments=wrong)
     stranger = connect()
     stranger.channel().expect_refused(consume, 405, LOCKED.format(queue))
+    streams = {"x-stream-offset": "first", "x-consumer-timeout": 5}
+    for arguments in (streams, dict(reversed(streams.items()))):
+        consume = BasicConsume(queue=queue, arguments=arguments)
+        text = f"invalid arg '{next(iter(arguments))}' for queue '{queue}' in vhost '/' of queue type"
+        channel.expect_refused(consume, 406, f"{text} rabbit_classic_queue")
+    consume = BasicConsume(queue=queue, arguments=wrong)
     channel.call(BasicConsume(queue=queue, exclusive=True))
     text = f"invalid arg 'x-priority' for queue '{queue}' in vhost '/': \"expected integer, got longstr\""
     channel.expect_refused(consume, 406, text)

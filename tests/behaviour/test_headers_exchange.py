@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -84,7 +85,18 @@ def test_headers(
             "some",
             'Invalid x-match field value <<"some">>; expected all, any, all-with-x, or any-with-x',
         ),
+        ("", "Invalid x-match field value <<>>; expected all, any, all-with-x, or any-with-x"),
+        ("\udcff", 'Invalid x-match field value <<"ÿ">>; expected all, any, all-with-x, or any-with-x'),
+        ("\0\udcff", "Invalid x-match field value <<0,255>>; expected all, any, all-with-x, or any-with-x"),
+        ("é☃", 'Invalid x-match field value <<"é☃"/utf8>>; expected all, any, all-with-x, or any-with-x'),
         (5, "Invalid x-match field type signedint (value 5); expected longstr"),
+        (1.5, "Invalid x-match field type double (value 1.5); expected longstr"),
+        (True, "Invalid x-match field type bool (value true); expected longstr"),
+        (None, "Invalid x-match field type void (value undefined); expected longstr"),
+        (b"all", 'Invalid x-match field type binary (value <<"all">>); expected longstr'),
+        (Decimal("1.5"), "Invalid x-match field type decimal (value {1,15}); expected longstr"),
+        ([1, "x"], 'Invalid x-match field type array (value [{signedint,1},{longstr,<<"x">>}]); expected longstr'),
+        ({"a": {}}, 'Invalid x-match field type table (value [{<<"a">>,table,[]}]); expected longstr'),
     ],
 )
 def test_invalid_x_match(channel: Channel, queue: str, value: Any, text: str) -> None:

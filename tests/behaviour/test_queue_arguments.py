@@ -36,6 +36,7 @@ TAKEN: list[dict[str, Any]] = [
     {"x-single-active-consumer": True},
     {"x-single-active-consumer": False},
     {"x-queue-type": "classic"},
+    {"x-queue-type": ""},
     {"x-queue-version": 2},
     {"x-queue-mode": "lazy"},
     {"x-queue-mode": "behaviour"},
@@ -126,6 +127,19 @@ def test_arguments_of_other_queue_types(channel: Channel, names: Names, argument
     name = names.plain()
     text = f"invalid arg '{argument}' for queue '{name}' in vhost '/' of queue type rabbit_classic_queue"
     channel.expect_refused(declare(name, {argument: 5}), 406, text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["x-quorum-initial-group-size", "x-max-age"], ["x-max-age", "x-initial-cluster-size"]],
+    ids=str,
+)
+def test_of_two_of_other_queue_types_the_first_in_the_alphabet_is_told(
+    channel: Channel, names: Names, arguments: list[str]
+) -> None:
+    name = names.plain()
+    text = f"invalid arg '{min(arguments)}' for queue '{name}' in vhost '/' of queue type rabbit_classic_queue"
+    channel.expect_refused(declare(name, dict.fromkeys(arguments, 5)), 406, text)
 
 
 @differs_from_rabbitmq("RabbitMQ 4.3 keeps them for quorum queues, or has given them up")
@@ -266,6 +280,11 @@ AGAIN: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
         {},
         {"x-message-ttl": "never checked"},
         "'x-message-ttl' for {}: received the value 'never checked' of type 'longstr' but current is none",
+    ),
+    (
+        {"x-queue-type": ""},
+        {},
+        "'x-queue-type' for {}: received 'classic' but current is ''",
     ),
     (
         {},

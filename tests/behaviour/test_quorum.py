@@ -53,6 +53,13 @@ def test_needs_a_name(channel: Channel, kind: str, arguments: dict[str, Any]) ->
     channel.expect_refused(method, 406, text)
 
 
+@pytest.mark.parametrize(("kind", "shown"), [(b"quorum", ""), ("behaviour", "behaviour"), (b"x", "x")])
+def test_type_is_looked_at_before_a_name_is_given(channel: Channel, kind: Any, shown: str) -> None:
+    nameless = "Cannot declare a server-named queue for type rabbit_quorum_queue"
+    text = f"unknown queue type '{shown}'" if shown else nameless
+    channel.expect_refused(QueueDeclare(queue="", durable=True, arguments={"x-queue-type": kind}), 406, text)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors import AmqpError
 from leveret.core.routing.router import Router
+from leveret.core.terms import term
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, VOID, Field, Table
 from leveret.wire.properties import BasicProperties
@@ -60,12 +61,12 @@ class HeadersRouter(Router):
         if mode.kind != LONGSTR:
             raise AmqpError(
                 PRECONDITION_FAILED,
-                f"Invalid x-match field type {mode.type_name} (value {mode.value!r}); expected longstr",
+                f"Invalid x-match field type {mode.type_name} (value {term(mode.value)}); expected longstr",
             )
         if mode.text not in MODES:
             raise AmqpError(
                 PRECONDITION_FAILED,
-                f'Invalid x-match field value <<"{mode.text}">>; expected all, any, all-with-x, or any-with-x',
+                f"Invalid x-match field value {term(mode.value)}; expected all, any, all-with-x, or any-with-x",
             )
 
     def add(self, binding: Binding) -> None:

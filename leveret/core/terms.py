@@ -1,0 +1,36 @@
+"""Values of tables as Erlang prints them, for reply texts that quote what a client sent."""
+
+from __future__ import annotations
+
+from leveret.wire.fields import TYPE_NAMES
+from leveret.wire.reader import binary
+
+
+def term(value: object) -> str:
+    """The value of a field; long ones are not wrapped as RabbitMQ does."""
+    if value is None:
+        return "undefined"
+    if isinstance(value, bytes):
+        return _text(value)
+    if isinstance(value, tuple):
+        return f"{{{','.join([term(part) for part in value])}}}"
+    if isinstance(value, list):
+        return f"[{','.join([f'{{{TYPE_NAMES[item.kind]},{term(item.value)}}}' for item in value])}]"
+    if isinstance(value, dict):
+        pairs = [(_text(key.encode("utf-8", "surrogateescape")), item) for key, item in value.items()]
+        return f"[{','.join([f'{{{key},{TYPE_NAMES[item.kind]},{term(item.value)}}}' for key, item in pairs])}]"
+    return str(value).lower()
+
+
+def _text(data: bytes) -> str:
+    """Bytes as ~tp prints them: as UTF-8 where they are, else as Latin-1, else as numbers."""
+    if data.isascii():
+        return binary(data)
+    try:
+        text, mark = data.decode(), "/utf8"
+    except UnicodeDecodeError:
+        text, mark = data.decode("latin-1"), ""
+    if not all(character.isprintable() or character == "\xa0" for character in text):
+        return binary(data)
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'<<"{quoted}"{mark}>>'
