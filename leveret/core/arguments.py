@@ -144,11 +144,11 @@ TABLE: Final = (  # in the order in which RabbitMQ looks at them
              test=checks.is_filter_size, called="filter size. Valid range is 16-255"),
     Argument("x-initial-cluster-size", "initial-cluster-size", _S,
              test=checks.is_not_negative, called="cluster size", passes_by=_QUEUES),
+    Argument("x-queue-master-locator", "queue-master-locator", _C,
+             test=checks.is_text, called="queue master locator value", against_policy=FIRST),
     Argument("x-queue-leader-locator", "queue-leader-locator", _ALL, check=checks.locator,
              wants=", ".join(checks.LOCATORS),
              test=checks.is_locator, called="queue leader locator value", against_policy=FIRST),
-    Argument("x-queue-master-locator", "queue-master-locator", _C,
-             test=checks.is_text, called="queue master locator value", against_policy=FIRST),
     Argument("x-delivery-limit", "delivery-limit", _QUEUES,  # RabbitMQ checks no value, and takes text for no limit
              test=checks.is_integer, called="delivery limit",
              against_policy=LOWER_LIMIT, against_operator=LOWER_LIMIT),
@@ -183,6 +183,28 @@ CONSUMER_TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Field], str | 
 )
 CONSUMER_TYPES: Final = {name: types for name, types, _ in CONSUMER_TABLE}
 BY_NAME: Final = {row.name: row for row in TABLE if row.name}
+QUORUM_NAMES: Final = (  # in the order in which RabbitMQ compares those of a quorum queue
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-overflow",
+    "x-single-active-consumer",
+    "x-queue-type",
+    "x-quorum-initial-group-size",
+    "x-delivery-limit",
+    "x-message-ttl",
+    "x-queue-leader-locator",
+    "x-consumer-disconnected-timeout",
+    "x-consumer-timeout",
+    "x-delayed-retry-type",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
+)
 BY_KEY: Final = {row.key: row for row in TABLE if row.key}
 
 
@@ -280,6 +302,8 @@ def queue_type(arguments: Table) -> str:
 
 def argument_names(kind: str) -> list[str]:
     """The arguments that two declarations of a queue of this type must agree on, in RabbitMQ's order."""
+    if kind == QUORUM:
+        return list(QUORUM_NAMES)
     return [row.name for row in TABLE if row.name and kind in row.types]
 
 
@@ -305,7 +329,7 @@ def check_arguments(arguments: Table, what: str) -> None:
             reason = "routing_key_but_no_dlx_defined"
         if reason is not None:
             raise invalid_argument(row.name, what, reason, row.wants)
-    for name in sorted(arguments):
+    for name in list(arguments) if "x-queue-type" in arguments else sorted(arguments):  # which puts the type in
         known = BY_NAME.get(name)
         if known is not None and kind not in known.types:
             raise argument_of_other_type(name, what, kind, known.types)

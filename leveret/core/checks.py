@@ -87,7 +87,10 @@ def strategy(field: Field) -> str | None:
 
 def queue_type(field: Field) -> str | None:
     """A type of queue; an empty one is the default."""
-    return text(field) or (None if field.text in ("", *QUEUE_TYPES) else f"\"unsupported queue type '{field.text}'\"")
+    reason = text(field)
+    if reason is None and field.text and field.text not in QUEUE_TYPES:
+        return f"\"unsupported queue type '{field.text}'\""
+    return reason
 
 
 def locator(field: Field) -> str | None:

@@ -122,7 +122,8 @@ class Consuming(Subscriber):
         self._wake_all()
 
     def consume(self, method: BasicConsume) -> None:
-        """Start a consumer. Raises: AmqpError 530, 403, 404, 405, 406."""
+        """Start a consumer. Raises: AmqpError 404, 530, 403, 405, 406."""
+        name = self.channel.queue_name(method.queue)
         if method.consumer_tag in self.consumers:
             raise AmqpError(NOT_ALLOWED, f"attempt to reuse consumer tag '{method.consumer_tag}'")
         tag = method.consumer_tag or f"amq.ctag-{self.connection.broker.random_name()}"
@@ -131,7 +132,6 @@ class Consuming(Subscriber):
             return
         connection = self.connection
         vhost = connection.vhost
-        name = self.channel.queue_name(method.queue)
         connection.user.check(access.READ, "queue", name, vhost.name)
         queue = vhost.queue(name, connection.number)
         what = errors.resource("queue", name, vhost.name)

@@ -123,6 +123,12 @@ def test_used_tag_is_told_before_a_missing_queue(peer: Peer, channel: Channel, n
     peer.expect_closed(530, "attempt to reuse consumer tag 'tag'", by=BasicConsume)
 
 
+def test_no_queue_at_all_is_told_before_a_used_tag(channel: Channel, queue: str, peer: Peer) -> None:
+    other = peer.channel(2)
+    other.consume(queue, "tag")
+    other.expect_refused(BasicConsume(consumer_tag="tag"), 404, "no previously declared queue")
+
+
 def test_many_consumers_on_one_channel(peer: Peer, channel: Channel, queue: str) -> None:
     channel.send(*[BasicConsume(queue=queue, consumer_tag=f"{i}", nowait=True) for i in range(3000)])
     channel.call(AccessRequest())

@@ -10,7 +10,7 @@ import pytest
 from .codec import METHOD, Timestamp, Typed, frame, long_string
 from .conftest import Names
 from .marks import differs_from_rabbitmq
-from .methods import ChannelClose, QueueDeclare, QueueDeclareOk
+from .methods import ChannelClose, ChannelCloseOk, QueueDeclare, QueueDeclareOk
 from .peer import Channel
 
 TEN_YEARS_MS = 315_360_000_000
@@ -140,6 +140,14 @@ def test_of_two_of_other_queue_types_the_first_in_the_alphabet_is_told(
     name = names.plain()
     text = f"invalid arg '{min(arguments)}' for queue '{name}' in vhost '/' of queue type rabbit_classic_queue"
     channel.expect_refused(declare(name, dict.fromkeys(arguments, 5)), 406, text)
+
+
+@pytest.mark.parametrize("first", ["x-max-age", "x-initial-cluster-size"])
+def test_with_a_queue_type_the_first_of_the_client_is_told(channel: Channel, names: Names, first: str) -> None:
+    name = names.plain()
+    arguments = {first: 5, "x-queue-type": "classic", "x-max-age": 5, "x-initial-cluster-size": 5}
+    text = f"invalid arg '{first}' for queue '{name}' in vhost '/' of queue type rabbit_classic_queue"
+    channel.expect_refused(declare(name, arguments), 406, text)
 
 
 @differs_from_rabbitmq("RabbitMQ 4.3 keeps them for quorum queues, or has given them up")
@@ -330,6 +338,31 @@ def test_of_two_equal_arguments_the_first_one_counts(channel: Channel, names: Na
     payload = declare(queue, {}).payload()
     channel.link.send_bytes(frame(METHOD, 1, payload[:-4] + long_string(twice)))
     channel.expect(QueueDeclareOk)
+
+
+ORDER = {
+    "classic": """x-expires x-message-ttl x-dead-letter-exchange x-dead-letter-routing-key x-max-length
+        x-max-length-bytes x-max-priority x-overflow x-queue-mode x-queue-version x-single-active-consumer
+        x-queue-type x-queue-master-locator x-queue-leader-locator""",
+    "quorum": """x-dead-letter-exchange x-dead-letter-routing-key x-dead-letter-strategy x-expires x-max-length
+        x-max-length-bytes x-max-in-memory-length x-max-in-memory-bytes x-overflow x-single-active-consumer
+        x-queue-type x-quorum-initial-group-size x-delivery-limit x-message-ttl x-queue-leader-locator
+        x-consumer-disconnected-timeout x-consumer-timeout x-delayed-retry-type x-delayed-retry-min
+        x-delayed-retry-max""",
+}
+
+
+@pytest.mark.parametrize("kind", ORDER)
+def test_order_of_comparison(channel: Channel, names: Names, kind: str) -> None:
+    queue = channel.queue(names.queue(), exclusive=False, durable=True, x_queue_type=kind)
+    left = ORDER[kind].split()
+    while left:
+        arguments = {"x-queue-type": kind, **dict.fromkeys(reversed(left), 99)}
+        channel.send(QueueDeclare(queue=queue, durable=True, arguments=arguments))
+        assert f"inequivalent arg '{left[0]}' for" in channel.expect(ChannelClose).reply_text
+        channel.send(ChannelCloseOk())
+        channel.open()
+        del left[0]
 
 
 def test_refused_queue_does_not_exist(channel: Channel, names: Names) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.arguments import TABLE, Definition, QueueSettings
+from leveret.core.arguments import QUORUM as QUEUE
+from leveret.core.arguments import TABLE, Definition, QueueSettings, argument_names
 from leveret.core.policy import Policy, effective_definition
 from leveret.wire.fields import Table, boolean, long, longstr, signedint
 
@@ -105,6 +106,10 @@ def test_every_row_is_documented() -> None:
     for row in TABLE:
         for name in (row.name, row.key):
             assert f"`{name}`" in text or not name, name
+
+
+def test_the_order_of_quorum_queues_is_complete() -> None:
+    assert sorted(argument_names(QUEUE)) == sorted(row.name for row in TABLE if row.name and QUEUE in row.types)
 
 
 def test_every_row_says_what_it_takes() -> None:
