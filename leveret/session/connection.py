@@ -40,7 +40,7 @@ from leveret.wire.constants import (
     INTERNAL_ERROR,
 )
 from leveret.wire.fields import Table
-from leveret.wire.reader import FrameError, FrameReader
+from leveret.wire.reader import HEADER_FIXED, FrameError, FrameReader
 from leveret.wire.writer import FrameWriter
 
 if TYPE_CHECKING:
@@ -161,7 +161,10 @@ class Connection(Sink, Client):
                 if reader.stop - reader.start < 4:
                     raise control.unknown_frame(self, reader)
                 self.method_id = i64(read_i32_be(reader.data, reader.start))
-            elif reader.kind != FRAME_HEADER and reader.kind != FRAME_BODY:
+            elif reader.kind == FRAME_HEADER:
+                if reader.stop - reader.start < HEADER_FIXED:
+                    raise control.unknown_frame(self, reader)
+            elif reader.kind != FRAME_BODY:
                 control.other_frame(self, reader)
                 return
             channel = self.channels.get(number)

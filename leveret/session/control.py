@@ -38,15 +38,18 @@ def other_frame(connection: Connection, reader: FrameReader) -> None:
     """A heartbeat, or a frame of no known type."""
     if reader.kind != FRAME_HEARTBEAT:
         raise unknown_frame(connection, reader)
-    if reader.channel != 0:
-        raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
     if reader.start != reader.stop:
         raise unknown_frame(connection, reader)
+    if reader.channel != 0:
+        raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
 
 
 def unknown_frame(connection: Connection, reader: FrameReader) -> AmqpError:
-    """What a frame that makes no sense is answered with."""
+    """What a frame that makes no sense is answered with; it is no part of a content either."""
     connection.method_id = 0
+    channel = connection.channels.get(int(reader.channel))
+    if channel is not None:
+        channel.publishing.forget()
     return AmqpError(FRAME_ERROR, f"type {reader.kind}, {octets(reader.payload())}: unknown_frame")
 
 

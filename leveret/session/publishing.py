@@ -39,7 +39,7 @@ from leveret.wire.constants import (
 )
 from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
 from leveret.wire.methods import BasicReturn
-from leveret.wire.reader import HEADER_FIXED, FrameReader, octets
+from leveret.wire.reader import FrameReader, octets
 
 if TYPE_CHECKING:
     from leveret.session.channel import Channel
@@ -104,9 +104,6 @@ class Publishing(ConfirmListener):
             raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
         if self.expects == BODY:
             raise AmqpError(UNEXPECTED_FRAME, "expected content body, got non content body frame instead")
-        if reader.stop - reader.start < HEADER_FIXED:
-            self.forget()
-            raise AmqpError(FRAME_ERROR, f"type 2, {octets(reader.payload())}: unknown_frame")
         class_id = int(read_i16_be(reader.data, reader.start)) & 0xFFFF
         if read_i16_be(reader.data, reader.start + 2) != 0:
             raise self.no_header()

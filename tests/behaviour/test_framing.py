@@ -30,6 +30,7 @@ from .methods_basic import BasicConsume, BasicDeliver, BasicGetOk, BasicPublish,
 from .peer import Channel, Peer
 
 PUBLISH = frame(METHOD, 1, BasicPublish(routing_key="behaviour-nowhere").payload())
+SHORT_HEADER = frame(HEADER, 1, b"\x00\x3c\x00\x00")
 DECLARE = QueueDeclare(queue="abc", exclusive=True).payload()
 
 
@@ -92,13 +93,38 @@ FRAMES = [
     ),
     Broken(
         "short header",
-        PUBLISH + frame(HEADER, 1, b"\x00\x3c\x00\x00"),
+        PUBLISH + SHORT_HEADER,
         501,
         "type 2, all octets = <<0,60,0,0>>: unknown_frame",
     ),
     Broken(
         "heartbeat with payload",
         frame(HEARTBEAT, 0, b"x"),
+        501,
+        'type 8, all octets = <<"x">>: unknown_frame',
+    ),
+    Broken("short header without a method", SHORT_HEADER, 501, "type 2, all octets = <<0,60,0,0>>: unknown_frame"),
+    Broken(
+        "short header instead of body",
+        PUBLISH + frame(HEADER, 1, content_header(5, Properties())) + SHORT_HEADER,
+        501,
+        "type 2, all octets = <<0,60,0,0>>: unknown_frame",
+    ),
+    Broken(
+        "short header on a closed channel",
+        frame(HEADER, 7, b"\x00\x3c\x00\x00"),
+        501,
+        "type 2, all octets = <<0,60,0,0>>: unknown_frame",
+    ),
+    Broken(
+        "short header on channel 0",
+        frame(HEADER, 0, b"\x00\x3c\x00\x00"),
+        501,
+        "type 2, all octets = <<0,60,0,0>>: unknown_frame",
+    ),
+    Broken(
+        "heartbeat with payload on channel 1",
+        frame(HEARTBEAT, 1, b"x"),
         501,
         'type 8, all octets = <<"x">>: unknown_frame',
     ),
