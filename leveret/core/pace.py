@@ -1,7 +1,7 @@
 """Pace: keeps publishers from running away from a queue whose consumers are at work.
 
 A publisher may put CREDIT messages into queues that lag behind; then its socket is not read until one of the queues
-has delivered as many as it put in, or it loses patience: after PATIENCE_MS when the queue is hardly being emptied,
+has delivered as many as it put in, or all it has, or it loses patience: after PATIENCE_MS when the queue is hardly being emptied,
 after MAX_PATIENCE_MS in any case. So a slow consumer does not block publishers, as a deep backlog is nothing unusual,
 and a fast one is kept fed. Nobody else waits.
 """
@@ -55,8 +55,8 @@ class Pace:
         if self._waiting is not None:
             self._waiting = deque([entry for entry in self._waiting if entry[1] is not publisher])
 
-    def progress(self, delivered: i64) -> None:
-        """So many messages have been delivered by now."""
+    def progress(self, delivered: i64, left: i64) -> None:
+        """So many messages have been delivered by now, so many are left; with none left nobody waits for more."""
         waiting = self._waiting
-        while waiting and waiting[0][0] <= delivered:
+        while waiting and (left == 0 or waiting[0][0] <= delivered):
             waiting.popleft()[1].resume()

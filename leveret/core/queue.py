@@ -197,7 +197,7 @@ class Queue:
                 consumer.subscriber.deliver(consumer, stored)
         if logged:
             self.broker.log.delivered(self.queue_id, int(logged))
-        self.pace.progress(self.delivered)
+        self.pace.progress(self.delivered, len(ready))
         if len(ready):
             self._expiry.look()
 

@@ -32,3 +32,17 @@ def test_a_publisher_waits_for_the_consumers_of_its_queue() -> None:
     assert publisher.raw() == b""
     publisher.broker.tick(PATIENCE_MS)
     assert not publisher.connection.is_paused  # a slow consumer holds up nobody
+
+
+def test_nobody_waits_for_a_queue_that_has_delivered_all() -> None:
+    publisher = Peer()
+    consumer = Peer(publisher.broker)
+    consumer.call(QueueDeclare("q"), QueueDeclareOk)
+    consumer.send(BasicConsume("q", no_ack=True))
+    consumer.got()
+    consumer.connection.pause_writing()
+    publisher.connection.receive(encode(1, BasicPublish("", "q"), b"x") * CREDIT)
+    assert publisher.connection.is_paused
+    consumer.connection.resume_writing()
+    assert len(consumer.got()) == CREDIT
+    assert not publisher.connection.is_paused
