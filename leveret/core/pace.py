@@ -1,9 +1,9 @@
 """Pace: keeps publishers from running away from a queue whose consumers are at work.
 
 A publisher may put CREDIT messages into queues that lag behind; then its socket is not read until one of the queues
-has delivered as many as it put in, or all it has, or it loses patience: after PATIENCE_MS when the queue is hardly being emptied,
-after MAX_PATIENCE_MS in any case. So a slow consumer does not block publishers, as a deep backlog is nothing unusual,
-and a fast one is kept fed. Nobody else waits.
+has delivered as many as it put in, or all it has, or it loses patience: after PATIENCE_MS when the queue is hardly
+being emptied, after MAX_PATIENCE_MS in any case. So a slow consumer does not block publishers, as a deep backlog is
+nothing unusual, and a fast one is kept fed. Nobody else waits.
 """
 
 from __future__ import annotations
