@@ -18,6 +18,7 @@ from leveret.core.access import Credential, User
 from leveret.core.administration import InvalidError, ProtectedError, unknown_vhost
 from leveret.core.clock import Clock, Timers
 from leveret.core.dead_letter import Worklist
+from leveret.core.paging import Budget
 from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER, Parameters
 from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink
 from leveret.core.users import Users
@@ -47,7 +48,7 @@ class Broker(LogListener):
     durable_revision: changes of definitions up to here are safe. nowhere: a virtual host for who is in none.
     is_new: recover() found that nobody has been made yet who could log in.
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
-    max_message_size: bytes that the body of a message may have.
+    budget: for messages that wait in memory. max_message_size: bytes that the body of a message may have.
     explanations: what the operator should read in the log; the driver takes it.
     windows: all that survive a restart; unsaved: those that have something to write.
     """
@@ -57,6 +58,7 @@ class Broker(LogListener):
         self.clock = clock
         self.node = node
         self.timers = Timers()
+        self.budget = Budget()
         self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
         self.users = Users(self)
@@ -111,6 +113,8 @@ class Broker(LogListener):
             else:
                 queue.restore(found)
                 count += 1
+                if self.budget.is_over():
+                    self.budget.relieve(self.queues.values())
         for queue in list(self.queues.values()):
             queue.apply(queue.settings)  # a policy may have come while the messages were not there
         return count
@@ -143,6 +147,8 @@ class Broker(LogListener):
     def settle(self) -> None:
         """Pump every dirty queue, and those that this makes dirty; publish dead letters, but not too many at once."""
         self._pump()
+        if self.budget.is_over():
+            self.budget.relieve(self.queues.values())
         if len(self.worklist):
             share = self.worklist.share()
             while share > 0 and len(self.worklist):

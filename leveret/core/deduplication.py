@@ -173,6 +173,9 @@ class DeduplicatingQueue(Queue):
         self._let_go(stored)
         super().forget(stored)
 
+    def page_out(self) -> None:
+        """Nothing: what it holds has to be known."""
+
     def _let_go(self, stored: Stored) -> None:
         value = _value(stored.message)
         if value is not None and self._held.get(value) == stored.position:

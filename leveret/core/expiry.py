@@ -56,7 +56,7 @@ class Expiry(Timed):
         if queue is None:
             return
         ready = queue.ready
-        while len(ready):
+        while ready.has_head():
             due = ready.first().deadline_ms
             if not due:
                 return

@@ -44,7 +44,7 @@ def drop_excess(queue: Queue) -> None:
     """Drop from the head what is too much, once consumers have had their chance."""
     if is_over(queue, 0, 0):
         queue.pump()
-        while is_over(queue, 0, 0):
+        while is_over(queue, 0, 0) and queue.ready.has_head():
             queue.die(queue.ready.pop(), MAXLEN)
 
 

@@ -38,16 +38,25 @@ class LogListener:
 
 
 class Recovered:
-    """A message found in the log at start-up. deadline_ms: as it was appended."""
+    """A message found in the log. deadline_ms, level: as it was appended."""
 
-    __slots__ = ("deadline_ms", "message", "position", "queue_id", "redelivered")
+    __slots__ = ("deadline_ms", "level", "message", "position", "queue_id", "redelivered")
 
-    def __init__(self, queue_id: int, position: int, message: Message, redelivered: bool, deadline_ms: int = 0) -> None:
+    def __init__(
+        self,
+        queue_id: int,
+        position: int,
+        message: Message,
+        redelivered: bool,
+        deadline_ms: int = 0,
+        level: int = 0,
+    ) -> None:
         self.queue_id = queue_id
         self.position = position
         self.message = message
         self.redelivered = redelivered
         self.deadline_ms = deadline_ms
+        self.level = level
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -59,10 +68,11 @@ class MessageLog:
     """
 
     @abstractmethod
-    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Remember a message. on_durable or on_refused follows.
 
         deadline_ms: milliseconds since 1970, for the queue to know again after a restart; 0 for none.
+        level: its priority in the queue, 0 to 255.
         """
 
     @abstractmethod
@@ -80,6 +90,17 @@ class MessageLog:
     @abstractmethod
     def flush(self) -> None:
         """Start to write what is pending; the driver calls it at the end of every turn."""
+
+    def extent(self, queue_id: int, position: int) -> int:
+        """The last position of the queue that rests together with this one, which is durable; 0 if nothing rests."""
+        return 0
+
+    def fetch(self, queue_id: int, positions: bytes) -> list[Recovered]:
+        """Messages within one extent, in order. positions: 8 bytes each, big-endian, ascending.
+
+        Those that cannot be read any more are left out. Cost: reads from the disk, about a megabyte; blocks.
+        """
+        return []
 
     @abstractmethod
     def recover(self) -> Iterator[Recovered]:

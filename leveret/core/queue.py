@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from librt.strings import read_i64_be
 from mypy_extensions import i64
 
 from leveret.core import hints, limits
@@ -21,8 +22,9 @@ from leveret.core.errors import locked_queue
 from leveret.core.expiry import Expiry
 from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
+from leveret.core.paging import HEAD, Run
 from leveret.core.ports import Confirm, Recovered
-from leveret.core.ready import PriorityReady, Ready
+from leveret.core.ready import PriorityReady, Ready, Source
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from leveret.core.vhost import VirtualHost
 
 
-class Queue:
+class Queue(Source):
     """One queue.
 
     queue_id: its name in the logs. owner: the connection's number if exclusive, else 0.
@@ -66,14 +68,15 @@ class Queue:
         self.operator_policy: Policy | None = None
         self.bindings: dict[Binding, None] = {}
         self.consumers = Consumers(self.settings.single_active, self.settings.queue_type == QUORUM)
-        self.ready: Ready = Ready()
+        self.ready: Ready = Ready(self.broker.budget, self)
         if self.settings.max_priority >= 0:
-            self.ready = PriorityReady(max(self.settings.max_priority, 1))
+            self.ready = PriorityReady(max(self.settings.max_priority, 1), self.broker.budget, self)
         self.unacked: i64 = 0
         self.delivered: i64 = 0
         self.pace = Pace()
         self.deleted = False
         self._position: i64 = 0
+        self._durable: i64 = 0  # the log has everything up to this position, but what it refused
         self._keeps_all = self.settings.queue_type == QUORUM  # transient messages too
         self._looks_inside = self.settings.message_ttl_ms >= 0 or self.settings.max_priority >= 0
         self._is_limited = self.settings.max_length >= 0 or self.settings.max_length_bytes >= 0
@@ -118,7 +121,7 @@ class Queue:
             self._read_properties(stored)
         if logged:
             deadline_ms = int(stored.deadline_ms) + self.broker.clock.offset_ms if stored.deadline_ms else 0
-            self.broker.log.append(self.queue_id, int(position), message, deadline_ms)
+            self.broker.log.append(self.queue_id, int(position), message, deadline_ms, int(stored.level))
             if confirm is not None:
                 self._unsafe.append((int(position), confirm))
         elif confirm is not None:
@@ -130,17 +133,25 @@ class Queue:
     def restore(self, found: Recovered) -> None:
         """Take a message from the log at start-up. Its deadline is the old one if it is known."""
         self._position = max(self._position, i64(found.position))
-        stored = Stored(found.message, self, i64(found.position), True)
-        stored.redelivered = found.redelivered
-        if self._looks_inside or property_flags(found.message.content) & EXPIRATION_FLAG:
+        self._durable = self._position
+        stored = self._found(found)
+        if not found.deadline_ms and (self._looks_inside or property_flags(found.message.content) & EXPIRATION_FLAG):
             self._read_properties(stored)
-        if found.deadline_ms:
-            stored.deadline_ms = max(found.deadline_ms - self.broker.clock.offset_ms, 1)
         self.ready.push(stored)
         self.touch()
 
+    def _found(self, found: Recovered) -> Stored:
+        """A message as the log has it."""
+        stored = Stored(found.message, self, i64(found.position), True)
+        stored.redelivered = found.redelivered
+        stored.level = found.level
+        if found.deadline_ms:
+            stored.deadline_ms = max(found.deadline_ms - self.broker.clock.offset_ms, 1)
+        return stored
+
     def on_durable(self, position: int) -> None:
         """The log has everything up to this position."""
+        self._durable = max(self._durable, i64(position))
         unsafe = self._unsafe
         while unsafe and unsafe[0][0] <= position:
             confirm = unsafe.popleft()[1]
@@ -150,6 +161,9 @@ class Queue:
     def on_refused(self, positions: list[int]) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay as transient ones."""
         refused = set(positions)
+        for stored in self.ready.items():
+            if stored.position in refused:
+                stored.logged = False
         kept: deque[tuple[int, Confirm | None]] = deque()
         for position, confirm in self._unsafe:
             if position not in refused:
@@ -175,7 +189,7 @@ class Queue:
             return
         consumers = self.consumers
         logged: i64 = 0
-        while len(ready):
+        while ready.has_head():
             consumer = consumers.next()
             if consumer is None:
                 break
@@ -205,7 +219,7 @@ class Queue:
         """Take the head for basic.get; the caller settles it, or releases it at once with no_ack."""
         self._expiry.used()
         self._expiry.look()
-        if not len(self.ready):
+        if not self.ready.has_head():
             return None
         stored = self.ready.pop()
         self._expiry.look()
@@ -257,9 +271,26 @@ class Queue:
     def purge(self) -> int:
         """Drop everything that is ready. Returns: how many."""
         count = len(self.ready)
-        for _ in range(count):
+        for positions in self.ready.positions_at_rest():
+            for at in range(0, len(positions), 8):
+                self.broker.log.remove(self.queue_id, int(read_i64_be(positions, at)))
+        while self.ready.has_head():
             self.forget(self.ready.pop())
         return count
+
+    # -- messages rest in the log
+
+    def page_out(self) -> None:
+        """Leave what is behind the head to the log, if it rests there."""
+        self.ready.page_out(HEAD)
+
+    def extent(self, position: i64) -> i64:
+        """The last position that rests together with this one; 0 when it does not rest safely."""
+        return 0 if position > self._durable else i64(self.broker.log.extent(self.queue_id, int(position)))
+
+    def fetch(self, run: Run) -> list[Stored]:
+        """Messages that rest, in order; without those that cannot be read any more."""
+        return [self._found(found) for found in self.broker.log.fetch(self.queue_id, run.positions)]
 
     # -- consumers
 
@@ -298,20 +329,21 @@ class Queue:
         count = len(self.ready)
         consumers = self.consumers.all
         self.consumers = Consumers(False)
-        self.ready = Ready()
+        self.stop()
+        self.ready = Ready(self.broker.budget)
         for consumer in consumers:
             consumer.parked = True
             consumer.subscriber.cancelled(consumer)
         self.unacked = 0
-        self.stop()
         self.on_durable(int(self._position))
         if self.durable:
             self.broker.log.drop(self.queue_id)
         return count
 
     def stop(self) -> None:
-        """The queue has ended: no timer holds on to it."""
+        """The queue has ended: no timer and no line holds on to it."""
         self._expiry.stop()
+        self.ready.clear()
 
     # -- inside
 

@@ -2,16 +2,34 @@
 
 New messages come in at the end. One that comes back from a consumer goes to its old place, and that place is in
 front of everything that was never delivered: the order is kept by position, and the head is always delivered first.
+When memory is short, what is behind the head may be left to rest in the log; see paging.py.
 """
 
+from __future__ import annotations
+
+from abc import abstractmethod
 from heapq import heappop, heappush
 from typing import Final
 
+from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
 from leveret.core.message import Stored
+from leveret.core.paging import COST, Budget, Run
 
 COMPACT_AT: Final = 1024  # taken slots at the front before the list is cut
+
+
+class Source:
+    """Where messages come from that rest in the log."""
+
+    @abstractmethod
+    def extent(self, position: i64) -> i64:
+        """The last position that rests together with this one; 0 when it does not rest safely."""
+
+    @abstractmethod
+    def fetch(self, run: Run) -> list[Stored]:
+        """Messages that rest, in order; without those that cannot be read any more."""
 
 
 class Fifo:
@@ -53,99 +71,292 @@ class Fifo:
         self._head = head
         return stored
 
+    def cut(self, keep: i64) -> list[Stored]:
+        """Take all but the oldest few."""
+        start = self._head + keep
+        taken = [stored for stored in self._items[start:] if stored is not None]
+        del self._items[start:]
+        return taken
+
     def items(self) -> list[Stored]:
         """All, oldest first. Cost: a copy."""
         return [stored for stored in self._items[self._head :] if stored is not None]
 
 
 class Ready:
-    """One line of messages in order of position."""
+    """One line of messages in order of position. size: bytes of all bodies; resident: bytes in memory, about.
 
-    __slots__ = ("_fresh", "_returned", "size")
+    In order: _returned, _fresh, _segments, _tail. What is not at rest among the segments could not be left to the log.
+    """
 
-    def __init__(self) -> None:
-        self.size: i64 = 0  # bytes of all bodies
+    __slots__ = ("_behind", "_budget", "_fresh", "_returned", "_segments", "_source", "_tail", "resident", "size")
+
+    def __init__(self, budget: Budget, source: Source | None = None) -> None:
+        self.size: i64 = 0
+        self.resident: i64 = 0
+        self._budget = budget
+        self._source = source
         self._fresh = Fifo()
         self._returned: list[tuple[int, Stored]] = []  # heap by position; all before those in _fresh
+        self._segments: list[Run | Fifo] = []
+        self._tail: Fifo | None = None  # where new ones come in while there are segments
+        self._behind: i64 = 0  # messages in _segments and _tail
 
     def __len__(self) -> int:
-        return len(self._fresh) + len(self._returned)
+        return len(self._fresh) + len(self._returned) + int(self._behind)
 
     def push(self, stored: Stored) -> None:
         """A new message, at the end."""
-        self.size += stored.message.size
-        self._fresh.push(stored)
+        self._count(stored)
+        if self._tail is None:
+            self._fresh.push(stored)
+        else:
+            self._tail.push(stored)
+            self._behind += 1
 
     def put_back(self, stored: Stored) -> None:
         """A message that was taken before, to its old place."""
-        self.size += stored.message.size
+        self._count(stored)
         heappush(self._returned, (int(stored.position), stored))
 
+    def has_head(self) -> bool:
+        """Whether there is a next one; it is in memory then. To be asked before first() and pop()."""
+        return len(self._fresh) > 0 or len(self._returned) > 0 or self._fill()
+
     def first(self) -> Stored:
-        """The next to go. Raises: IndexError when empty."""
+        """The next to go. Raises: IndexError when there is none."""
         if self._returned:
             return self._returned[0][1]
+        if not len(self._fresh):
+            self._fill()
         return self._fresh.first()
 
     def pop(self) -> Stored:
-        """Take the next. Raises: IndexError when empty."""
-        stored = heappop(self._returned)[1] if self._returned else self._fresh.pop()
-        self.size -= stored.message.size
+        """Take the next. Raises: IndexError when there is none."""
+        if self._returned:
+            stored = heappop(self._returned)[1]
+        else:
+            if not len(self._fresh):
+                self._fill()
+            stored = self._fresh.pop()
+        size = stored.message.size
+        self.size -= size
+        self.resident -= size + COST
+        self._budget.used -= size + COST
         return stored
 
     def items(self) -> list[Stored]:
-        """All in order. Cost: a copy."""
-        return [stored for _, stored in sorted(self._returned)] + self._fresh.items()
+        """All that are in memory, in order. Cost: a copy."""
+        found = [stored for _, stored in sorted(self._returned)] + self._fresh.items()
+        for segment in self._segments:
+            if isinstance(segment, Fifo):
+                found += segment.items()
+        return found + self._tail.items() if self._tail is not None else found
+
+    def page_out(self, keep: i64) -> None:
+        """Leave to the log what rests there safely, but keep the head: so many messages."""
+        source = self._source
+        if source is None:
+            return
+        line = self._fresh if self._tail is None else self._tail
+        moved = line.cut(keep if self._tail is None else 0)
+        left = Fifo()
+        run: Run | None = None
+        positions = BytesWriter()
+        extent: i64 = 0
+        for stored in moved:
+            position = stored.position
+            rests = False
+            if stored.logged:
+                if position > extent:
+                    self._seal(run, positions)
+                    run = None
+                    positions = BytesWriter()
+                    extent = source.extent(position)
+                rests = position <= extent
+            if not rests:
+                self._seal(run, positions)
+                run = None
+                positions = BytesWriter()
+                left.push(stored)
+                continue
+            if run is None:
+                if len(left):
+                    self._segments.append(left)
+                    left = Fifo()
+                run = Run(stored.deadline_ms)
+                self._segments.append(run)
+            write_i64_be(positions, position)
+            size = stored.message.size
+            run.count += 1
+            run.size += size
+            self.resident -= size + COST
+            self._budget.used -= size + COST
+        self._seal(run, positions)
+        if not self._segments:
+            for stored in left.items():
+                line.push(stored)
+            return
+        if self._tail is None:
+            self._behind = len(moved)
+        self._tail = left
+
+    def positions_at_rest(self) -> list[bytes]:
+        """Take all that rests, unread. Returns: their positions, as in a Run."""
+        found: list[bytes] = []
+        kept: list[Run | Fifo] = []
+        for segment in self._segments:
+            if isinstance(segment, Run):
+                found.append(segment.positions)
+                self._behind -= segment.count
+                self.size -= segment.size
+            else:
+                kept.append(segment)
+        self._segments = kept
+        return found
+
+    def clear(self) -> None:
+        """The queue has ended: nothing is kept, nobody held on to."""
+        self._budget.used -= self.resident
+        self.resident = 0
+        self._source = None
+
+    def _count(self, stored: Stored) -> None:
+        size = stored.message.size
+        self.size += size
+        self.resident += size + COST
+        self._budget.used += size + COST
+
+    @staticmethod
+    def _seal(run: Run | None, positions: BytesWriter) -> None:
+        if run is not None:
+            run.positions = positions.getvalue()
+
+    def _fill(self) -> bool:
+        """Bring the next segment to the front. Returns: whether there is anything now."""
+        while not len(self._fresh):
+            if self._segments:
+                segment = self._segments.pop(0)
+                if isinstance(segment, Run):
+                    self._load(segment)
+                else:
+                    self._behind -= len(segment)
+                    self._fresh = segment
+            elif self._tail is not None:
+                self._behind -= len(self._tail)
+                self._fresh = self._tail
+                self._tail = None
+            else:
+                return False
+        return True
+
+    def _load(self, run: Run) -> None:
+        self._behind -= run.count
+        self.size -= run.size
+        assert self._source is not None
+        for stored in self._source.fetch(run):
+            self._count(stored)
+            self._fresh.push(stored)
 
 
 class PriorityReady(Ready):
     """A line for each priority, the highest served first. Source: rabbit_priority_queue.erl."""
 
-    __slots__ = ("_count", "_lines")
+    __slots__ = ("_lines", "_number")
 
-    def __init__(self, max_priority: int) -> None:
-        super().__init__()
+    def __init__(self, max_priority: int, budget: Budget, source: Source | None = None) -> None:
+        super().__init__(budget, source)
         self._lines: list[Ready | None] = [None] * (max_priority + 1)  # each made when it is needed
-        self._count = 0
+        self._number = 0
 
     def __len__(self) -> int:
-        return self._count
+        return self._number
 
     def push(self, stored: Stored) -> None:
         """A new message, at the end of its priority."""
-        self._count += 1
-        self.size += stored.message.size
-        self._line(stored.level).push(stored)
+        line = self._line(stored.level)
+        line.push(stored)
+        self._counted(stored)
 
     def put_back(self, stored: Stored) -> None:
         """A message that was taken before, to its old place in its priority."""
-        self._count += 1
-        self.size += stored.message.size
-        self._line(stored.level).put_back(stored)
+        line = self._line(stored.level)
+        line.put_back(stored)
+        self._counted(stored)
+
+    def has_head(self) -> bool:
+        """Whether there is a next one; it is in memory then."""
+        return self._highest() is not None
 
     def first(self) -> Stored:
-        """The next to go. Raises: IndexError when empty."""
-        return self._highest().first()
+        """The next to go. Raises: IndexError when there is none."""
+        line = self._highest()
+        if line is None:
+            raise IndexError("no message is ready")
+        return line.first()
 
     def pop(self) -> Stored:
-        """Take the next. Raises: IndexError when empty."""
-        stored = self._highest().pop()
-        self._count -= 1
+        """Take the next. Raises: IndexError when there is none."""
+        line = self._highest()
+        if line is None:
+            raise IndexError("no message is ready")
+        stored = line.pop()
+        self._number -= 1
         self.size -= stored.message.size
+        self.resident -= stored.message.size + COST
         return stored
 
     def items(self) -> list[Stored]:
-        """All in the order in which they would go. Cost: a copy."""
+        """All that are in memory, in the order in which they would go. Cost: a copy."""
         return [stored for line in reversed(self._lines) if line is not None for stored in line.items()]
+
+    def page_out(self, keep: i64) -> None:
+        """Leave to the log what rests there safely; of each priority, the head is kept."""
+        for line in self._lines:
+            if line is not None:
+                before = line.resident
+                line.page_out(keep)
+                self.resident += line.resident - before
+
+    def positions_at_rest(self) -> list[bytes]:
+        """Take all that rests, unread."""
+        found: list[bytes] = []
+        for line in self._lines:
+            if line is not None:
+                count, size = len(line), line.size
+                found += line.positions_at_rest()
+                self._number += len(line) - count
+                self.size += line.size - size
+        return found
+
+    def clear(self) -> None:
+        """The queue has ended: nothing is kept, nobody held on to."""
+        for line in self._lines:
+            if line is not None:
+                line.clear()
+        self.resident = 0
+        self._source = None
+
+    def _counted(self, stored: Stored) -> None:
+        self._number += 1
+        self.size += stored.message.size
+        self.resident += stored.message.size + COST
 
     def _line(self, level: i64) -> Ready:
         line = self._lines[level]
         if line is None:
-            line = self._lines[level] = Ready()
+            line = self._lines[level] = Ready(self._budget, self._source)
         return line
 
-    def _highest(self) -> Ready:
+    def _highest(self) -> Ready | None:
+        """The line of the highest priority that has something, which is in memory then."""
         for line in reversed(self._lines):
             if line is not None and len(line):
-                return line
-        raise IndexError("no message is ready")
+                count, size, resident = len(line), line.size, line.resident
+                found = line.has_head()
+                self._number += len(line) - count
+                self.size += line.size - size
+                self.resident += line.resident - resident
+                if found:
+                    return line
+        return None

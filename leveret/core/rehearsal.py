@@ -13,7 +13,7 @@ from leveret.core.ports import DefinitionLog, MessageLog, Recovered
 class NoLog(MessageLog, DefinitionLog):
     """Keeps nothing and tells nothing."""
 
-    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Nothing is kept."""
 
     def remove(self, queue_id: int, position: int) -> None:

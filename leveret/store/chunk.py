@@ -1,16 +1,17 @@
-"""A chunk: many messages as one value, the row that the embedded log writes.
+"""A chunk: many messages as two values, the row that the embedded log writes.
 
-Format 2, all numbers big-endian:
+Format 3, all numbers big-endian. The head says what is in it:
 
     u8 format, u32 number of messages, then for each message
-        u16 number of places, for each place: u64 queue id, u64 position, u64 deadline in ms since 1970 or 0
+        u16 number of places, for each place:
+            u64 queue id, u64 position, u64 deadline in ms since 1970 or 0, u8 priority in the queue
         u8 flags: 1 for a dead letter
-        u32 length and bytes of the address: exchange and routing key as short strings; if there are more keys,
-            u32 number of copies, the copies, the hidden ones, all as long strings
-        u32 length and bytes of the content (header and body frames)
+        u32 length of the address, u32 length of the content
     u32 CRC-32 of everything before
 
-Format 1 had no deadlines and no flags, a u16 as length of the address, and no more keys in it.
+The data has the address and the content of each message, one behind the other, and a u32 CRC-32 of them. An address
+is exchange and routing key as short strings; if there are more keys, u32 number of copies, the copies, the hidden
+ones, all as long strings. A content is header and body frames.
 
 To change it: give it a new format number, keep unpack() for the old one, write only the new one.
 """
@@ -29,8 +30,9 @@ from leveret.wire.arguments import ArgumentReader
 from leveret.wire.content import check_properties
 from leveret.wire.fields import DecodeError, write_longstr, write_u16, write_u32
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 DEAD: Final = 1  # flags
+SUM: Final = 4  # bytes of a checksum
 
 
 @mypyc_attr(native_class=False)
@@ -39,11 +41,11 @@ class DamagedChunk(Exception):
 
 
 class Entry:
-    """One message and the places it has in queues: (queue id, position, deadline) each."""
+    """One message and the places it has in queues: (queue id, position, deadline, priority) each."""
 
     __slots__ = ("message", "places")
 
-    def __init__(self, message: Message, places: list[tuple[int, int, int]]) -> None:
+    def __init__(self, message: Message, places: list[tuple[int, int, int, int]]) -> None:
         self.message = message
         self.places = places
 
@@ -55,25 +57,29 @@ class Entry:
                 return
 
 
-def pack(entries: list[Entry]) -> bytes:
-    """Entries as one chunk."""
-    out = BytesWriter()
-    out.append(FORMAT)
-    write_i32_be(out, len(entries))
+def pack(entries: list[Entry]) -> tuple[bytes, bytes]:
+    """Entries as head and data of a chunk."""
+    head, data = BytesWriter(), BytesWriter()
+    head.append(FORMAT)
+    write_i32_be(head, len(entries))
     for entry in entries:
-        write_u16(out, len(entry.places))
-        for queue_id, position, deadline_ms in entry.places:
-            write_i64_be(out, queue_id)
-            write_i64_be(out, position)
-            write_i64_be(out, deadline_ms)
+        write_u16(head, len(entry.places))
+        for queue_id, position, deadline_ms, level in entry.places:
+            write_i64_be(head, queue_id)
+            write_i64_be(head, position)
+            write_i64_be(head, deadline_ms)
+            head.append(level)
         message = entry.message
-        out.append(DEAD if message.has_died else 0)
+        head.append(DEAD if message.has_died else 0)
         address = _address_bytes(message.address)
-        write_u32(out, len(address))
-        out.write(address)
-        write_u32(out, len(message.content))
-        out.write(message.content)
-    data = out.getvalue()
+        write_u32(head, len(address))
+        write_u32(head, len(message.content))
+        data.write(address)
+        data.write(message.content)
+    return _summed(head.getvalue()), _summed(data.getvalue())
+
+
+def _summed(data: bytes) -> bytes:
     return data + zlib.crc32(data).to_bytes(4, "big")
 
 
@@ -88,50 +94,46 @@ def _address_bytes(address: Address) -> bytes:
     return out.getvalue()
 
 
-def unpack(data: bytes) -> list[Entry]:
+def unpack(head: bytes, data: bytes) -> list[Entry]:
     """The entries of a chunk. Raises: DamagedChunk."""
-    body = data[:-4]
-    if not body or not 1 <= data[0] <= FORMAT:
+    if not head or head[0] != FORMAT:
         raise DamagedChunk("unknown format")
-    if zlib.crc32(body) != int.from_bytes(data[-4:], "big"):
-        raise DamagedChunk("checksum does not match")
+    for part in (head, data):
+        if zlib.crc32(part[:-4]) != int.from_bytes(part[-4:], "big"):
+            raise DamagedChunk("checksum does not match")
     try:
-        return _entries(body)
+        return _entries(head, data)
     except (IndexError, DecodeError) as error:
         raise DamagedChunk(str(error)) from None
 
 
-def _entries(data: bytes) -> list[Entry]:
+def _entries(head: bytes, data: bytes) -> list[Entry]:
     entries: list[Entry] = []
     addresses: dict[bytes, Address] = {}
-    is_first = data[0] == 1
     pos: i64 = 5
-    size: i64
-    for _ in range(int(read_i32_be(data, 1))):
-        places: list[tuple[int, int, int]] = []
-        count: i64 = i64(read_i16_be(data, pos)) & 0xFFFF
+    start: i64 = 0
+    for _ in range(int(read_i32_be(head, 1))):
+        places: list[tuple[int, int, int, int]] = []
+        count: i64 = i64(read_i16_be(head, pos)) & 0xFFFF
         pos += 2
         while len(places) < count:
-            deadline_ms = 0 if is_first else int(read_i64_be(data, pos + 16))
-            places.append((int(read_i64_be(data, pos)), int(read_i64_be(data, pos + 8)), deadline_ms))
-            pos += 16 if is_first else 24
-        flags: i64 = 0
-        if is_first:
-            size = i64(read_i16_be(data, pos)) & 0xFFFF
-            pos += 2
-        else:
-            flags = i64(data[pos])
-            size = i64(read_i32_be(data, pos + 1)) & 0xFFFFFFFF
-            pos += 5
-        encoded = data[pos : pos + size]
-        pos += size
+            queue_id, position = int(read_i64_be(head, pos)), int(read_i64_be(head, pos + 8))
+            places.append((queue_id, position, int(read_i64_be(head, pos + 16)), head[pos + 24]))
+            pos += 25
+        flags: i64 = i64(head[pos])
+        size: i64 = i64(read_i32_be(head, pos + 1)) & 0xFFFFFFFF
+        encoded = data[start : start + size]
+        start += size
         address = addresses.get(encoded)
         if address is None:
             address = addresses[encoded] = _address(encoded)
-        size = i64(read_i32_be(data, pos)) & 0xFFFFFFFF
-        content = data[pos + 4 : pos + 4 + size]
-        pos += 4 + size
+        size = i64(read_i32_be(head, pos + 5)) & 0xFFFFFFFF
+        content = data[start : start + size]
+        start += size
+        pos += 9
         entries.append(Entry(Message(address, content, check_properties(content), flags & DEAD != 0), places))
+    if pos != len(head) - SUM or start != len(data) - SUM:
+        raise DecodeError("head and data do not belong together")
     return entries
 
 

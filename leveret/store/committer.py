@@ -5,6 +5,7 @@ There is no timer and no size to choose: while a group is written, the next one 
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from queue import SimpleQueue
 
 from leveret.store.database import Database
 from leveret.store.group import Group
+
+log = logging.getLogger("leveret.store")
 
 
 class Committer:
@@ -55,3 +58,12 @@ class Committer:
             except sqlite3.Error as error:
                 self._results.put((group, str(error)))
             self._notify()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Give space back as long as there is nothing to write."""
+        try:
+            while self._groups.empty() and self._database.tidy():
+                pass
+        except sqlite3.Error as error:
+            log.warning("cannot give free space of the data directory back: %s", error)

@@ -13,9 +13,12 @@ from pathlib import Path
 
 from leveret.core.message import Message
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered
+from leveret.store.chunk import DamagedChunk
 from leveret.store.committer import Committer
 from leveret.store.database import Database
 from leveret.store.group import Group
+from leveret.store.index import Index
+from leveret.store.reader import Reader, unpack_positions
 
 log = logging.getLogger("leveret.store")
 
@@ -33,13 +36,16 @@ class DiskLog(MessageLog, DefinitionLog):
         self._notify = notify
         self._committer: Committer | None = None
         self._group = Group()
+        self._index = Index()
+        self._reader = Reader(directory)
+        self._marks: dict[int, int] = {}  # up to where messages of earlier runs may have been delivered
         self._revision = 0
         self._is_writing = False
         self._has_failed = False
 
-    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Remember a message."""
-        self._group.append(queue_id, position, message, deadline_ms)
+        self._group.append(queue_id, position, message, deadline_ms, level)
 
     def remove(self, queue_id: int, position: int) -> None:
         """Forget a message."""
@@ -75,6 +81,7 @@ class DiskLog(MessageLog, DefinitionLog):
         if self._committer is None:
             self._committer = Committer(self._database, self._notify)
         self._is_writing = True
+        self._group.seal(self._index)
         self._committer.commit(self._group)
         self._group = Group()
 
@@ -89,11 +96,54 @@ class DiskLog(MessageLog, DefinitionLog):
         return self._database.definitions()
 
     def recover(self) -> Iterator[Recovered]:
-        """All messages."""
-        found, damage = self._database.messages()
-        for place in damage:
-            log.error("damaged messages were left out: %s", place)
-        return iter(found)
+        """All messages, each read when it is asked for."""
+        delivered = self._database.delivered()
+        was_clean = self._database.was_clean
+        for chunk in self._database.chunks():
+            if chunk.damage:
+                log.error("damaged messages were left out: %s", chunk.damage)
+                self._index.next_chunk = chunk.chunk_id + 1
+                continue
+            self._index.restore(chunk.chunk_id, chunk.entries)
+            for entry in chunk.entries:
+                for queue_id, position, deadline_ms, level in entry.places:
+                    again = not was_clean or position <= delivered.get(queue_id, 0)
+                    yield Recovered(queue_id, position, entry.message, again, deadline_ms, level)
+        self._lower_marks(delivered)
+
+    def _lower_marks(self, delivered: dict[int, int]) -> None:
+        """A queue goes on behind its last message, so a mark beyond it would speak of messages to come.
+
+        After an unclean end all messages may have been delivered, and this stays so when the next end is clean.
+        """
+        marks: dict[int, int] = {}
+        for queue_id in self._index.queues():
+            last = self._index.last(queue_id)
+            mark = min(delivered.get(queue_id, 0), last) if self._database.was_clean else last
+            if mark:
+                marks[queue_id] = mark
+        self._marks = marks
+        self._database.put_delivered(marks)
+
+    def extent(self, queue_id: int, position: int) -> int:
+        """The last position in the chunk that has this one."""
+        return self._index.extent(queue_id, position)
+
+    def fetch(self, queue_id: int, positions: bytes) -> list[Recovered]:
+        """Read a chunk."""
+        wanted = unpack_positions(positions)
+        chunk_id = self._index.find(queue_id, wanted[0])
+        mark = self._marks.get(queue_id, 0)
+        found: dict[int, Recovered] = {}
+        try:
+            for entry in self._reader.entries(chunk_id):
+                for owner, position, deadline_ms, level in entry.places:
+                    if owner == queue_id:
+                        again = position <= mark
+                        found[position] = Recovered(queue_id, position, entry.message, again, deadline_ms, level)
+        except (DamagedChunk, sqlite3.Error) as error:
+            log.error("%d messages cannot be read any more: chunk %d: %s", len(wanted), chunk_id, error)
+        return [found[position] for position in wanted if position in found]
 
     def close(self) -> None:
         """Write what is pending, and close the file."""
@@ -102,12 +152,14 @@ class DiskLog(MessageLog, DefinitionLog):
             self._tell()
         while self._group.has_work() or self._group.delivered:
             group, self._group = self._group, Group()
+            group.seal(self._index)
             try:
                 self._database.write(group)
             except sqlite3.Error as error:
                 log.error("cannot write to the data directory: %s; the last changes are lost", error)
                 break
             self._succeeded(group)  # dead letters whose copies are safe now are removed from their sources
+        self._reader.close()
         self._database.close()
 
     def _tell(self) -> None:
@@ -137,9 +189,11 @@ class DiskLog(MessageLog, DefinitionLog):
         log.error("cannot write to the data directory: %s; messages are refused", error)
         self._has_failed = True
         self._group.carry_over(group)
+        for chunk_id, entries in reversed(group.written):
+            self._index.forget(chunk_id, {place[0] for entry in entries for place in entry.places})
         refused: dict[int, list[int]] = {}
         for entry in group.entries:
-            for queue_id, position, _ in entry.places:
+            for queue_id, position, _, _ in entry.places:
                 refused.setdefault(queue_id, []).append(position)
         if self.listener is not None:
             for queue_id, positions in refused.items():

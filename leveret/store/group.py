@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from mypy_extensions import i64
+
 from leveret.core.message import Message
 from leveret.store.chunk import Entry
+from leveret.store.index import Chunk, Index, is_sparse
+
+CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
+CHUNK_ENTRIES: Final = 4096
+ALL: Final = -1  # in the place of a position: all of the queue's
 
 
 class Group:
-    """Built by the core's thread, then handed to the committer, who alone uses it from then on.
+    """Built by the core's thread, sealed, then handed to the committer, who alone uses it from then on.
 
     highest: by queue, the last position that is durable once the group is, removed ones included.
     revision: of the definitions in it.
+    Once sealed, written: new chunks; gone: places to cross out, by chunk; emptied: chunks to delete;
+    sparse: chunks to write anew.
     """
 
     def __init__(self) -> None:
@@ -21,19 +32,25 @@ class Group:
         self.definitions: list[tuple[str, str, bytes | None]] = []
         self.highest: dict[int, int] = {}
         self.revision = 0
+        self.written: list[tuple[int, list[Entry]]] = []
+        self.gone: dict[int, list[int]] = {}  # by chunk: queue id and position, one after the other
+        self.emptied: list[int] = []
+        self.sparse: dict[int, None] = {}
         self._places: dict[int, dict[int, Entry]] = {}  # by queue and position, of entries
 
     def has_work(self) -> bool:
         """Whether somebody waits for this to be durable. What consumers were given alone is no reason to write."""
-        return bool(self.highest or self.removed or self.dropped or self.definitions)
+        return bool(
+            self.highest or self.removed or self.dropped or self.definitions or self.gone or self.emptied or self.sparse
+        )
 
-    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int) -> None:
         """A message for a queue. One that goes to several queues in a row is kept once."""
         entry = self.entries[-1] if self.entries else None
         if entry is None or entry.message is not message or len(entry.places) == 0xFFFF:
             entry = Entry(message, [])
             self.entries.append(entry)
-        entry.places.append((queue_id, position, deadline_ms))
+        entry.places.append((queue_id, position, deadline_ms, level))
         self.highest[queue_id] = position
         places = self._places.get(queue_id)
         if places is None:
@@ -59,10 +76,53 @@ class Group:
         self.delivered.pop(queue_id, None)
         self.dropped.append(queue_id)
 
+    def seal(self, index: Index) -> None:
+        """Say in terms of chunks what has to be written. The index is as it will be when that is done."""
+        self._places = {}
+        for queue_id, position in self.removed:
+            chunk = index.remove(queue_id, position)
+            if chunk is not None:
+                self._cross_out(chunk, queue_id, position)
+        self.removed = []
+        for queue_id in self.dropped:
+            for chunk in index.drop(queue_id):
+                self._cross_out(chunk, queue_id, ALL)
+        part: list[Entry] = []
+        size: i64 = 0
+        for entry in self.entries:
+            if not entry.places:
+                continue
+            part.append(entry)
+            size += len(entry.message.content)
+            if size >= CHUNK_BYTES or len(part) >= CHUNK_ENTRIES:
+                self.written.append((index.add(part), part))
+                part = []
+                size = 0
+        if part:
+            self.written.append((index.add(part), part))
+
+    def _cross_out(self, chunk: Chunk, queue_id: int, position: int) -> None:
+        chunk_id = chunk.chunk_id
+        if chunk.live == 0:
+            self.gone.pop(chunk_id, None)
+            self.sparse.pop(chunk_id, None)
+            self.emptied.append(chunk_id)
+            return
+        places = self.gone.get(chunk_id)
+        if places is None:
+            places = self.gone[chunk_id] = []
+        places.append(queue_id)
+        places.append(position)
+        if is_sparse(chunk):
+            chunk.places = chunk.live
+            self.sparse[chunk_id] = None
+
     def carry_over(self, failed: Group) -> None:
-        """Take what must not be lost from a group that could not be written, in front of what is here."""
-        self.removed = failed.removed + self.removed
+        """Take what must not be lost from a sealed group that could not be written, in front of what is here."""
         self.dropped = failed.dropped + self.dropped
         self.definitions = failed.definitions + self.definitions
         self.delivered = {**failed.delivered, **self.delivered}
         self.revision = max(self.revision, failed.revision)
+        self.gone = failed.gone
+        self.emptied = failed.emptied
+        self.sparse = failed.sparse

@@ -21,7 +21,7 @@ class MemoryLog(MessageLog, DefinitionLog):
         self._revision = 0
         self._told_revision = 0
 
-    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Durable at the next flush."""
         self._highest[queue_id] = position
 

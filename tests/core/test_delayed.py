@@ -247,9 +247,9 @@ class Watched(MessageLog):
         self.log = log
         self.removed: list[tuple[int, int]] = []
 
-    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Pass it on."""
-        self.log.append(queue_id, position, message, deadline_ms)
+        self.log.append(queue_id, position, message, deadline_ms, level)
 
     def remove(self, queue_id: int, position: int) -> None:
         """Note it."""
@@ -421,6 +421,7 @@ class Disk:
         if self.log._committer is not None:
             self.log._committer.close()
         self.log._database._sql.close()
+        self.log._database._lock.close()
 
 
 @pytest.fixture(params=["killed", "stopped"])

@@ -1,67 +1,138 @@
-"""Ready and PriorityReady: the order is that of positions, whatever is taken and put back."""
+"""Ready and PriorityReady: the order is that of positions, whatever is taken, put back, and left to the log."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from mypy_extensions import i64
 
 from leveret.core.message import Message, Stored, address
-from leveret.core.ready import COMPACT_AT, PriorityReady, Ready
+from leveret.core.paging import COST, Budget, Run
+from leveret.core.ready import COMPACT_AT, PriorityReady, Ready, Source
 from leveret.wire.content import make_content
 from tests.session.peer import make_broker
 
 QUEUE = make_broker().vhosts["/"].make_queue("q", False, 0, False, {})
-MESSAGE = Message(address("", "q"), make_content(b"\x00\x00", b""), False)
-STEPS = st.lists(st.sampled_from(["push", "push", "pop", "back"]), max_size=120)
+MESSAGE = Message(address("", "q"), make_content(b"\x00\x00", b"x"), False)
+STEPS = st.lists(st.sampled_from(["push", "push", "push", "pop", "back", "page", "lose", "purge"]), max_size=120)
+TOGETHER = 7  # positions that rest together
 
 
-def make(position: int, level: int = 0) -> Stored:
+class Shelf(Source):
+    """A log that has every message that was logged, but for those that are lost."""
+
+    def __init__(self) -> None:
+        self.there: dict[int, Stored] = {}
+        self.fetched = 0
+
+    def extent(self, position: i64) -> i64:
+        """Those of the same week, Sundays excepted."""
+        return 0 if position % TOGETHER == 0 else position // TOGETHER * TOGETHER + TOGETHER - 1
+
+    def fetch(self, run: Run) -> list[Stored]:
+        """What is there."""
+        positions = [int.from_bytes(run.positions[at : at + 8], "big") for at in range(0, len(run.positions), 8)]
+        assert positions == sorted(positions)
+        assert len(positions) == run.count
+        assert len({position // TOGETHER for position in positions}) == 1
+        self.fetched += len(positions)
+        return [self.there[position] for position in positions if position in self.there]
+
+
+def make(position: int, level: int = 0, logged: bool = False) -> Stored:
     """A message in a queue."""
-    stored = Stored(MESSAGE, QUEUE, position, False)
+    stored = Stored(MESSAGE, QUEUE, position, logged)
     stored.level = level
     return stored
 
 
-def check(ready: Ready, steps: list[str], data: st.DataObject, levels: int) -> None:
+def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st.DataObject, levels: int) -> None:
     """Do the steps to a line and to a sorted list."""
     model: list[Stored] = []
+    lost: set[int] = set()
     taken: list[Stored] = []
     position = 0
     for step in steps:
         if step == "push":
             position += 1
-            stored = make(position, data.draw(st.integers(0, levels - 1)))
+            stored = make(position, data.draw(st.integers(0, levels - 1)), data.draw(st.booleans()))
+            if stored.logged:
+                shelf.there[position] = stored
             ready.push(stored)
             model.append(stored)
         elif step == "back" and taken:
             stored = taken.pop(data.draw(st.integers(0, len(taken) - 1)))
             ready.put_back(stored)
             model.append(stored)
-        elif step == "pop" and model:
-            assert ready.first() is model[0]
+        elif step == "pop" and ready.has_head():
+            first = ready.first()
+            while model[0].position in lost and model[0] is not first:
+                model.pop(0)
+            assert first is model[0]
             taken.append(ready.pop())
             assert taken[-1] is model.pop(0)
+        elif step == "page":
+            ready.page_out(data.draw(st.integers(0, 5)))
+        elif step == "lose" and shelf.there:
+            lost.add(data.draw(st.sampled_from(sorted(shelf.there))))
+            shelf.there = {at: stored for at, stored in shelf.there.items() if at not in lost}
+        elif step == "purge":
+            at_rest = b"".join(ready.positions_at_rest())
+            rested = {int.from_bytes(at_rest[at : at + 8], "big") for at in range(0, len(at_rest), 8)}
+            assert rested <= {stored.position for stored in model}
+            model = [stored for stored in model if stored.position not in rested]
         model.sort(key=lambda stored: (-stored.level, stored.position))
-        assert len(ready) == len(model)
-        assert ready.items() == model
-    if not model:
-        with pytest.raises(IndexError):
-            ready.pop()
+        if not lost:
+            assert len(ready) == len(model)
+        assert len(model) - len(lost) <= len(ready) <= len(model)
+        assert ready.size == len(ready)
+        assert ready.resident == budget.used == len(ready.items()) * (COST + 1)
+    while ready.has_head():
+        stored = ready.pop()
+        while model[0] is not stored:
+            assert model.pop(0).position in lost
+        model.pop(0)
+    assert {stored.position for stored in model} <= lost
+    assert (len(ready), ready.size, ready.resident, budget.used) == (0, 0, 0, 0)
+    with pytest.raises(IndexError):
+        ready.pop()
 
 
+@settings(max_examples=300)
 @given(STEPS, st.data())
 def test_order(steps: list[str], data: st.DataObject) -> None:
-    check(Ready(), steps, data, 1)
+    budget, shelf = Budget(), Shelf()
+    check(Ready(budget, shelf), shelf, budget, steps, data, 1)
 
 
+@settings(max_examples=300)
 @given(STEPS, st.data())
 def test_order_with_priorities(steps: list[str], data: st.DataObject) -> None:
-    check(PriorityReady(3), steps, data, 4)
+    budget, shelf = Budget(), Shelf()
+    check(PriorityReady(3, budget, shelf), shelf, budget, steps, data, 4)
+
+
+def test_what_rests_is_fetched_when_it_is_needed() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf)
+    for position in range(1, 21):
+        shelf.there[position] = make(position, 0, True)
+        ready.push(shelf.there[position])
+    ready.page_out(3)
+    # 1, 2, 3 are the head; 7 and 14 are not in the log
+    assert [stored.position for stored in ready.items()] == [1, 2, 3, 7, 14]
+    taken = [ready.pop().position for _ in range(3)]
+    assert shelf.fetched == 0
+    taken.append(ready.pop().position)
+    assert shelf.fetched == 3
+    while ready.has_head():
+        taken.append(ready.pop().position)
+    assert taken == list(range(1, 21))
 
 
 def test_long_lines_are_compacted() -> None:
-    ready = Ready()
+    ready = Ready(Budget())
     for position in range(1, 3 * COMPACT_AT):
         ready.push(make(position))
     for position in range(1, 2 * COMPACT_AT):

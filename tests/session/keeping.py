@@ -18,9 +18,9 @@ class KeepingLog(MessageLog):
         self.memory = MemoryLog(hold)
         self.kept: dict[tuple[int, int], bytes] = {}
 
-    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Keep it."""
-        self.memory.append(queue_id, position, message, deadline_ms)
+        self.memory.append(queue_id, position, message, deadline_ms, level)
         self.kept[queue_id, position] = message.body()
 
     def remove(self, queue_id: int, position: int) -> None:

@@ -115,7 +115,7 @@ def test_after_a_broken_frame_nothing_is_read() -> None:
 class BrokenLog(KeepingLog):
     """A log with a mistake in it."""
 
-    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int) -> None:
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Fail as no log should."""
         raise RuntimeError("a mistake")
 

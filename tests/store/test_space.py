@@ -1,0 +1,178 @@
+"""What the log on disk makes of what is no longer needed: rows, notes, free pages."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leveret.store.database import FILE_NAME
+from leveret.store.disk import DiskLog
+from leveret.store.group import CHUNK_BYTES
+
+from .test_logs import PATIENCE_S, Log, message, reopened
+
+
+def rows(directory: Path) -> tuple[int, int, int]:
+    """Chunks, notes of what is gone, and bytes of all chunks."""
+    with closing(sqlite3.connect(directory / FILE_NAME)) as sql:
+        chunks, size = sql.execute(
+            "SELECT count(*), coalesce(sum(length(head) + length(data)), 0) FROM chunks"
+        ).fetchone()
+        return chunks, sql.execute("SELECT count(*) FROM gone").fetchone()[0], size
+
+
+def filled(directory: Path, count: int, size: int = 1000) -> Log:
+    """A log with one group of messages for queue 1."""
+    log = Log(directory)
+    for position in range(1, count + 1):
+        log.log.append(1, position, message(bytes(size)), 0)
+    log.flush()
+    return log
+
+
+def test_a_chunk_goes_with_its_last_message(tmp_path: Path) -> None:
+    log = filled(tmp_path, 10)
+    for position in range(1, 11):
+        log.log.remove(1, position)
+        log.flush()
+    log.log.close()
+    assert rows(tmp_path) == (0, 0, 0)
+
+
+def test_notes_of_one_commit_are_one_row(tmp_path: Path) -> None:
+    log = filled(tmp_path, 100)
+    for position in range(1, 41):
+        log.log.remove(1, position)
+    log.flush()
+    log.log.close()
+    chunks, notes, _ = rows(tmp_path)
+    assert (chunks, notes) == (1, 1)
+
+
+def test_a_chunk_of_which_little_is_left_is_written_anew(tmp_path: Path) -> None:
+    log = filled(tmp_path, 100)
+    for position in range(1, 91):
+        log.log.remove(1, position)
+        if position % 10 == 0:
+            log.flush()
+    log.log.close()
+    chunks, notes, size = rows(tmp_path)
+    assert (chunks, size < 30 * 1100) == (1, True)
+    assert notes <= 2
+    log = reopened(tmp_path)
+    assert [position for _, position, _, _ in log.found()] == list(range(91, 101))
+    log.log.close()
+
+
+def test_a_dropped_queue_is_one_note_for_each_chunk(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    for position in range(1, 31):
+        shared = message(b"shared")
+        log.log.append(1, position, shared, 0)
+        log.log.append(2, position, shared, 0)
+    log.flush()
+    log.log.drop(1)
+    log.flush()
+    log.log.close()
+    assert rows(tmp_path)[:2] == (1, 1)
+    log = reopened(tmp_path)
+    assert [(queue, position) for queue, position, _, _ in log.found()] == [(2, at) for at in range(1, 31)]
+    log.log.drop(2)
+    log.log.close()
+    assert rows(tmp_path) == (0, 0, 0)
+
+
+def test_the_disk_gets_its_space_back(tmp_path: Path) -> None:
+    log = filled(tmp_path, 24, CHUNK_BYTES)
+    for position in range(1, 25):
+        log.log.remove(1, position)
+    log.flush()
+    deadline = time.monotonic() + PATIENCE_S
+    while (tmp_path / FILE_NAME).stat().st_size > 6 << 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    log.log.close()
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_what_is_gone_stays_gone_when_a_commit_fails(tmp_path: Path, failures: int) -> None:
+    log = filled(tmp_path, 20)
+    assert isinstance(log.log, DiskLog)
+    log.log.remove(1, 1)
+    log.log.append(1, 21, message(b"refused"), 0)
+    write = log.log._database.write
+    wrong = [sqlite3.OperationalError("database or disk is full")] * failures
+
+    def fail(group: object) -> None:
+        if wrong:
+            raise wrong.pop()
+        write(group)  # type: ignore[arg-type]
+
+    log.log._database.write = fail  # type: ignore[method-assign]
+    for _ in range(failures):
+        log.flush()
+    log.log.remove(1, 2)
+    log.log.append(1, 22, message(b"taken"), 0)
+    log.flush()
+    log.log.close()
+    assert log.heard.refused == [(1, [21])]
+    log = reopened(tmp_path)
+    assert [position for _, position, _, _ in log.found()] == [*range(3, 21), 22]
+    log.log.close()
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.sets(st.integers(1, 3), min_size=1)),
+        st.tuples(st.just("remove"), st.integers(0, 200)),
+        st.tuples(st.just("drop"), st.integers(1, 3)),
+        st.tuples(st.sampled_from(["flush", "reopen"]), st.none()),
+    ),
+    max_size=120,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(operations=OPERATIONS)
+def test_nothing_is_lost_and_nothing_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, object]]
+) -> None:
+    directory = tmp_path_factory.mktemp("log")
+    log = Log(directory)
+    there: dict[tuple[int, int], bytes] = {}
+    position = 0
+    for name, argument in operations:
+        if name == "append":
+            position += 1
+            body = b"%d" % position
+            shared = message(body)
+            assert isinstance(argument, set)
+            for queue in sorted(argument):
+                log.log.append(queue, position, shared, 0)
+                there[queue, position] = body
+        elif name == "remove" and there:
+            assert isinstance(argument, int)
+            place = list(there)[argument % len(there)]
+            log.log.remove(*place)
+            del there[place]
+        elif name == "drop":
+            assert isinstance(argument, int)
+            log.log.drop(argument)
+            there = {place: body for place, body in there.items() if place[0] != argument}
+        elif name == "flush":
+            log.log.flush()
+        elif name == "reopen":
+            log.log.close()
+            log = reopened(directory)
+            assert {(queue, at): body for queue, at, body, _ in log.found()} == there
+    log.log.close()
+    log = reopened(directory)
+    assert {(queue, at): body for queue, at, body, _ in log.found()} == there
+    log.log.close()
+    assert rows(directory)[0] <= len(there)
