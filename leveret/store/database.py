@@ -18,6 +18,7 @@ from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64, mypyc_attr
 
 from leveret.store.chunk import DamagedChunk, Entry, pack, unpack
+from leveret.store.directory import make_directory
 from leveret.store.group import ALL, Group
 
 FILE_NAME: Final = "leveret.db"
@@ -67,7 +68,7 @@ class Database:
     def __init__(self, directory: Path) -> None:
         path = directory / FILE_NAME
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # there are password hashes in it
+            make_directory(directory)
             self._lock = _lock(directory)
             self._sql = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=0)
             try:

@@ -1,0 +1,29 @@
+"""The data directory: after a power cut it has to be there, as what is in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory and those above it, if they are not there; its name survives a power cut.
+
+    SQLite syncs files and their names; the name of the directory itself is in the one above.
+    Raises: OSError when it cannot be made.
+    """
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # there are password hashes in it
+    for path in missing or [directory]:  # whoever made it may not have synced its name
+        _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        os.sync()  # a directory that may not be read, or a file system that syncs none
