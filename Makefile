@@ -26,7 +26,7 @@ interpreted: $(VENV)/installed  ## the tests of the core on the same files, not 
 bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" compares
 	$(BIN)/python bench/run.py $(ARGS)
 
-crash: $(VENV)/installed  ## kill brokers under load and audit them; ARGS="--kills 50 --workloads tx plain"
+crash: $(VENV)/installed  ## kill brokers under load, cut their power, audit them; ARGS="--kills 50 --workloads tx plain"
 	$(BIN)/python tools/crash.py $(ARGS)
 
 differential: $(VENV)/installed  ## the behaviour tests against Leveret and a RabbitMQ at PEER, compared

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.crash.kill import Victim, kill
 from tests.crash.ledger import Finding
-from tests.crash.power import Recording, build_recorder, cut_power, record
+from tests.crash.power import LIARS, Recording, build_recorder, control, cut_power, record
 from tests.crash.workloads import WORKLOADS
 
 KILL_COLUMNS = ("kills", "published", "confirmed", "acked", "audited", "came back", "declared")
@@ -119,7 +119,7 @@ class Run:
             findings, counts = cut_power(recording, directory / "states", options.seed, count)
             rows.append((name, counts, findings))
             self._say(f"{name}: {counts['cuts']} power cuts, {len(findings)} findings")
-            controls += [self._control(recording, directory, liar) for liar in ("", "leveret.db-wal")]
+            controls += [self._control(recording, directory, liar) for liar in LIARS]
         print_table(rows, CUT_COLUMNS)
         is_caught = all(findings for _, _, findings in controls)
         print(f"\nControl, disks that lie about syncs: {'all found out' if is_caught else 'NOT FOUND OUT'}")
@@ -128,13 +128,12 @@ class Run:
         return rows, is_caught
 
     def _control(self, recording: Recording, directory: Path, liar: str) -> Row:
-        """The same with a disk on which syncs of files with this end of their name do nothing: what was lost."""
+        """What was lost on disks that lie."""
         place = directory / f"control{liar}"
-        seed = self._options.seed
-        findings, counts = cut_power(recording, place, seed, CONTROL_CUTS, lambda path: not path.endswith(liar))
+        findings, counts = control(recording, place, self._options.seed, CONTROL_CUTS, liar)
         shutil.rmtree(place, ignore_errors=True)
         lost = [finding for finding in findings if finding.kind == "lost"]
-        return f"{recording.workload.name}{' (wal)' if liar else ''}", counts, lost
+        return f"{recording.workload.name}{' (log)' if liar else ''}", counts, lost
 
 
 if __name__ == "__main__":

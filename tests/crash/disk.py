@@ -123,6 +123,13 @@ class Whim:
         self.torn = self._chance.random() < 0.5
         self.is_prefix = self._chance.random() < 0.3
 
+    @classmethod
+    def keeping(cls, share: float) -> Whim:
+        """One that keeps all, 1.0, or nothing, 0.0."""
+        whim = cls("")
+        whim.share, whim.torn, whim.is_prefix = share, False, False
+        return whim
+
     def __str__(self) -> str:
         return f"share {self.share}, {'torn' if self.torn else 'whole'}{', a prefix' if self.is_prefix else ''}"
 

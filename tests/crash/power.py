@@ -22,8 +22,10 @@ from tests.crash.load import Declarations, Load, audit_declarations
 from tests.crash.workloads import Workload
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
+SYNC_US = 2000  # a sync takes so much longer, so that a confirm that does not wait for it comes before it
 SOURCE = Path(__file__).with_name("record.c")
 DATA = "data"  # below the recorded directory
+LIARS = ("", "leveret.db-wal")  # ends of names: of all files, of the log
 
 
 def build_recorder(directory: Path) -> Path:
@@ -57,15 +59,17 @@ class Recording:
                 found.append(self.entries[at].end)
         return sorted(found)
 
-    def images(self, cuts: list[int], seed: str, honest: Callable[[str], bool]) -> Iterator[tuple[int, Image, Whim]]:
-        """A disk for each of the cuts, which ascend."""
-        disk = Disk(honest)
+    def images(
+        self, cuts: list[int], seed: str, honest: Callable[[str], bool] | None = None
+    ) -> Iterator[tuple[int, Image, Whim]]:
+        """A disk for each of the cuts, which ascend. honest: see cut_power()."""
+        disk = Disk(honest or everything)
         position = 0
         for number, cut in enumerate(cuts):
             while position < len(self.entries) and self.entries[position].end <= cut:
                 disk.replay(self.entries[position])
                 position += 1
-            whim = Whim(f"{seed} {number}")
+            whim = Whim(f"{seed} {number}") if honest is None else Whim.keeping(0.0)
             yield cut, disk.cut(whim), whim
 
 
@@ -79,7 +83,12 @@ def record(
     chance = random.Random(f"{seed} {workload.name}")
     ledger = Ledger(lambda: log.stat().st_size, workload.loose)
     recording = Recording(workload, disk, ledger)
-    env = {"LD_PRELOAD": str(library), "RECORD_DIRECTORY": str(disk.resolve()), "RECORD_FILE": str(log)}
+    env = {
+        "LD_PRELOAD": str(library),
+        "RECORD_DIRECTORY": str(disk.resolve()),
+        "RECORD_FILE": str(log),
+        "RECORD_SYNC_US": str(SYNC_US),
+    }
     for life in range(1, lives + 1):
         server = Server.start("--log-level", "error", "--data-dir", str(disk.resolve() / DATA), env=env)
         address = (server.host, server.port)
@@ -110,11 +119,12 @@ def cut_power(
     directory: Path,
     seed: int,
     count: int,
-    honest: Callable[[str], bool] = everything,
-    tell: Callable[[int], None] = lambda _: None,
+    honest: Callable[[str], bool] | None = None,
 ) -> tuple[list[Finding], Counter[str]]:
-    """Start a broker on so many disks, and audit it. honest: see Disk. tell: called after each with their number.
+    """Start a broker on so many disks, and audit it.
 
+    honest: of which paths a sync counts, on a disk that keeps nothing else; by default of all, on disks that keep
+    anything.
     Returns: what was wrong, and counts.
     """
     findings = list(recording.ledger.findings)
@@ -129,8 +139,14 @@ def cut_power(
         counts["cuts"] += 1
         if not wrong:
             shutil.rmtree(place)
-        tell(number + 1)
     return findings, counts
+
+
+def control(
+    recording: Recording, directory: Path, seed: int, count: int, liar: str
+) -> tuple[list[Finding], Counter[str]]:
+    """The same with a disk on which syncs of files whose names end so do nothing. It has to be found out."""
+    return cut_power(recording, directory, seed, count, lambda path: not path.endswith(liar))
 
 
 def audit(recording: Recording, place: Path, cut: int, counts: Counter[str]) -> list[Finding]:

@@ -3,6 +3,8 @@
  *
  * RECORD_DIRECTORY: absolute path, without links. RECORD_FILE: the record, not below that directory.
  *
+ * RECORD_SYNC_US: microseconds that each sync takes longer, so that whoever does not wait for it is seen.
+ *
  * Each entry of the record: struct entry, then `size` bytes. A file is named by the number of its open; what is done
  * to it is written down before it is done, but a sync after it has returned. START begins a process. What cannot be replayed (a shared
  * writable mapping, fallocate) is recorded as UNKNOWN, and the replay refuses it.
@@ -38,6 +40,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t files[MAX_FILES]; /* by descriptor; 0 where it is none of ours */
 static uint32_t opened;
 static int record = -1;
+static useconds_t sync_us;
 static const char *top;
 static size_t top_size;
 
@@ -53,6 +56,8 @@ __attribute__((constructor)) static void begin(void) {
     top = getenv("RECORD_DIRECTORY");
     if (!path || !top) return;
     top_size = strlen(top);
+    const char *us = getenv("RECORD_SYNC_US");
+    sync_us = us ? atoi(us) : 0;
     record = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (record >= 0) put(START, 0, 0, NULL, 0);
 }
@@ -211,6 +216,7 @@ static int sync_file(int fd, long call) {
     uint32_t file = file_of(fd);
     if (!file) return syscall(call, fd);
     pthread_mutex_lock(&lock);
+    if (sync_us) usleep(sync_us);
     int result = syscall(call, fd);
     if (result == 0) put(SYNC, file, 0, NULL, 0);
     pthread_mutex_unlock(&lock);

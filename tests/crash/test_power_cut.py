@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.disk import Disk, Whim
-from tests.crash.power import COMPILER, DATA, Recording, build_recorder, cut_power, record
+from tests.crash.power import COMPILER, DATA, LIARS, Recording, build_recorder, control, cut_power, record
 from tests.crash.workloads import WORKLOADS
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler")
@@ -25,9 +25,7 @@ def test_the_record_is_whole(recording: Recording) -> None:
     disk = Disk()
     for entry in recording.entries:
         disk.replay(entry)
-    whim = Whim("all")
-    whim.share, whim.is_prefix = 1.0, False
-    contents = disk.cut(whim).contents
+    contents = disk.cut(Whim.keeping(1.0)).contents
     files = {path: content for path, content in contents.items() if content is not None}
     there = {path.name: path.read_bytes() for path in (recording.directory / DATA).iterdir() if path.is_file()}
     assert there == {path.removeprefix(f"{DATA}/"): content for path, content in files.items()}
@@ -36,13 +34,11 @@ def test_the_record_is_whole(recording: Recording) -> None:
 
 def test_the_name_of_the_data_directory_is_synced_before_anything_is_confirmed(recording: Recording) -> None:
     first = min(letter.confirmed for letter in recording.ledger.letters.values() if letter.confirmed is not None)
-    whim = Whim("nothing")
-    whim.share, whim.is_prefix = 0.0, False
     disk = Disk()
     for entry in recording.entries:
         if entry.end <= first:
             disk.replay(entry)
-    assert {f"{DATA}/leveret.db", f"{DATA}/leveret.db-wal"} <= disk.cut(whim).contents.keys()
+    assert {f"{DATA}/leveret.db", f"{DATA}/leveret.db-wal"} <= disk.cut(Whim.keeping(0.0)).contents.keys()
 
 
 def test_nothing_confirmed_is_lost(recording: Recording, tmp_path: Path) -> None:
@@ -53,8 +49,7 @@ def test_nothing_confirmed_is_lost(recording: Recording, tmp_path: Path) -> None
     assert counts["audited"] > 0
 
 
-@pytest.mark.parametrize("liar", ["", "leveret.db-wal"])
+@pytest.mark.parametrize("liar", LIARS)
 def test_a_disk_that_does_not_sync_is_caught(recording: Recording, tmp_path: Path, liar: str) -> None:
-    """liar: the files for which syncs do nothing."""
-    findings, _ = cut_power(recording, tmp_path, seed=1, count=4, honest=lambda path: not path.endswith(liar))
+    findings, _ = control(recording, tmp_path, seed=1, count=3, liar=liar)
     assert "lost" in {finding.kind for finding in findings}
