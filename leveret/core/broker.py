@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from leveret.core import access, definitions
 from leveret.core.access import Credential, User
 from leveret.core.administration import InvalidError, ProtectedError, unknown_vhost
+from leveret.core.alarms import BEHIND, Alarms
 from leveret.core.clock import Clock, Timers
 from leveret.core.dead_letter import Worklist
 from leveret.core.paging import Budget
@@ -59,6 +60,7 @@ class Broker(LogListener):
         self.node = node
         self.timers = Timers()
         self.budget = Budget()
+        self.alarms = Alarms()
         self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
         self.users = Users(self)
@@ -308,6 +310,10 @@ class Broker(LogListener):
             window.on_durable(revision)
         while self._waiting and self._waiting[0][0] <= revision:
             self._waiting.popleft()[1].on_definitions_durable(revision)
+
+    def on_behind(self, is_behind: bool) -> None:
+        """Let publishers wait until less waits to be written."""
+        self.alarms.set(BEHIND, is_behind)
 
     # -- names
 

@@ -36,6 +36,10 @@ class LogListener:
     def on_definitions_durable(self, revision: int) -> None:
         """Every change of definitions up to and including this revision is safe."""
 
+    @abstractmethod
+    def on_behind(self, is_behind: bool) -> None:
+        """More waits to be written than should (core/alarms.py, BEHIND_BYTES), or not any more."""
+
 
 class Recovered:
     """A message found in the log. deadline_ms, level: as it was appended."""

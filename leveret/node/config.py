@@ -29,6 +29,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     data_dir: where durable things rest. memory: keep everything in memory instead.
     max_message_size: bytes that the body of a message may have.
     consumer_timeout_ms: how long a consumer may keep a delivery without an ack; 0 for ever.
+    disk_free_limit: bytes that should stay free for the data directory, 0 for any; publishers wait below it.
+    memory_high_watermark: share of the memory there is, from which on publishers wait; 0 for any.
     definitions: a definitions file to import at the start. control: path of the control socket; empty for
     control.sock in the data directory, or none with memory.
     loopback_users: names that may only log in from this machine.
@@ -41,6 +43,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     log_level: LogLevel = "warning"
     max_message_size: int = MAX_MESSAGE_SIZE
     consumer_timeout_ms: int = 1_800_000
+    disk_free_limit: int = 50_000_000
+    memory_high_watermark: float = 0.6
     definitions: str = ""
     control: str = ""
     loopback_users: tuple[str, ...] = ("guest",)
@@ -107,6 +111,11 @@ def _convert(values: dict[str, object], where: str) -> Config:
         raise ConfigError(f"bad setting in {where}: port {config.port} is not between 0 and 65535")
     if config.consumer_timeout_ms < 0:
         raise ConfigError(f"bad setting in {where}: consumer-timeout-ms is negative; 0 means no limit")
+    if config.disk_free_limit < 0:
+        raise ConfigError(f"bad setting in {where}: disk-free-limit is negative; 0 means no limit")
+    if not 0 <= config.memory_high_watermark <= 1:
+        wrong = f"memory-high-watermark {config.memory_high_watermark} is not between 0 and 1; 0 means no limit"
+        raise ConfigError(f"bad setting in {where}: {wrong}")
     if not 1 <= config.max_message_size <= MAX_CONTENT_SIZE:
         wrong = f"max-message-size {config.max_message_size} is not between 1 and {MAX_CONTENT_SIZE} bytes"
         raise ConfigError(f"bad setting in {where}: {wrong}")

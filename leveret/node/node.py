@@ -19,6 +19,7 @@ from leveret.core.clock import Clock
 from leveret.node import control
 from leveret.node.config import Config
 from leveret.node.defaults import drop_defaults, make_defaults
+from leveret.node.watch import DiskWatch, MemoryWatch
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.transport import AmqpProtocol
@@ -65,6 +66,10 @@ class Node:
         self._driver = Driver(self.broker, self._loop)
         self._server: asyncio.Server | None = None
         self._directory = None if config.memory else Path(config.data_dir)
+        self._disk_watch: DiskWatch | None = None
+        if isinstance(self._log, DiskLog):
+            self._disk_watch = DiskWatch(self._driver, self._log, Path(config.data_dir), config.disk_free_limit)
+        self._memory_watch = MemoryWatch(self._driver, config.memory_high_watermark)
         self._control = ControlSocket(self._driver, self._perform)
         self._control_path: Path | None = None
 
@@ -74,6 +79,9 @@ class Node:
         self.broker.recover()
         is_new = make_defaults(self.broker)
         self._driver.turn()  # what expired meanwhile
+        if self._disk_watch is not None:
+            self._disk_watch.start()
+        self._memory_watch.start()
         config = self._config
         authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
         try:
@@ -109,6 +117,9 @@ class Node:
         if self._server is not None:
             self._server.close()
         self._control.close()
+        if self._disk_watch is not None:
+            self._disk_watch.stop()
+        self._memory_watch.stop()
         if self._control_path is not None:
             control.unbind(self._control_path, self._directory)
         self._log.close()
@@ -158,6 +169,8 @@ class Node:
         assert isinstance(self._log, DiskLog)
         self._driver.refresh_clock()
         self._log.on_committed()
+        if self._disk_watch is not None:
+            self._disk_watch.committed()
         self._driver.turn()
 
 

@@ -25,6 +25,7 @@ from leveret.core.hints import Origin
 from leveret.core.ports import Client, Sink
 from leveret.core.queue import Queue
 from leveret.session import control, failing
+from leveret.session.blocking import Blocking
 from leveret.session.channel import Channel
 from leveret.session.deadline import Deadline
 from leveret.session.handshake import DONE, HEADER, LOGIN, OPEN, Handshake, LoginRequest
@@ -80,10 +81,13 @@ class Connection(Sink, Client):
         self.routes: dict[bytes, Route] = {}  # by the arguments of basic.publish
         self.routes_generation = 0  # of the virtual host, when they were found
         self.writer = FrameWriter()
+        self.urgent = b""  # frames of channel 0 that do not wait for the disk, as replies do
         self.unflushed: list[Publishing] = []  # channels with confirms to send
         self.published: i64 = 0  # messages, ever
         self.login_request: LoginRequest | None = None
         self.is_paced = False  # made to wait for its queues
+        self.blocking = Blocking(self)
+        self.sends_parts = False  # of a content, in this read
         self.finished = False
         self._reader = FrameReader(INITIAL_FRAME_MAX)
         self.handshake = Handshake(self)
@@ -115,11 +119,12 @@ class Connection(Sink, Client):
             reader.put_by(data)
             return
         self._turn_methods = 0
+        self.sends_parts = False
         reader.feed(data)
         before = self.published
         revision = self.broker.revision
         try:
-            if self.handshake.state == HEADER and not self._protocol_header():
+            if self.handshake.state == HEADER and not self.handshake.begin(reader):
                 return
             while (
                 not self.finished
@@ -142,15 +147,9 @@ class Connection(Sink, Client):
         self.broker.settle()
         if self.broker.revision != revision:
             self._hold(self.broker.revision)
+        if self.broker.alarms.raised and (self.published != before or self.sends_parts):
+            self.blocking.block()
         self.check_output()
-
-    def _protocol_header(self) -> bool:
-        """Read the first eight bytes once they are there. Returns: whether frames may follow."""
-        data = self._reader.skip(8)
-        if data is None:
-            self._reader.keep(8)
-            return False
-        return self.handshake.header(data)
 
     def _frame(self, reader: FrameReader) -> None:
         """Handle the reader's current frame, and turn what goes wrong into a reply."""
@@ -225,11 +224,14 @@ class Connection(Sink, Client):
         for publishing in self.unflushed:
             publishing.flush()
         self.unflushed.clear()
-        if (self._held_revision or not self._writable) and not self.finished:
+        if not self._writable and not self.finished:
             return b""
-        if self.writer.size():
+        data, self.urgent = self.urgent, b""
+        if not self._held_revision or self.finished:
+            data += self.writer.take()
+        if data:
             self._heartbeat.sent_ms = self.broker.clock.now_ms
-        return self.writer.take()
+        return data
 
     def flushed(self) -> None:
         """The driver has sent it; unless it said pause_writing() meanwhile, consumers may go on."""
@@ -358,7 +360,8 @@ class Connection(Sink, Client):
     @property
     def is_paused(self) -> bool:
         """Whether the driver should not read from this client now."""
-        return self.is_paced or (self._stalled and self._reader.waiting >= INPUT_LIMIT)
+        waits = self.is_paced or self.blocking.is_blocked
+        return waits or (self._stalled and self._reader.waiting >= INPUT_LIMIT)
 
     def _end(self) -> None:
         if self.finished:
@@ -370,6 +373,7 @@ class Connection(Sink, Client):
         self.deadline.stop()
         self._heartbeat.stop()
         self._pacing.forget()
+        self.blocking.forget()
         self.handshake.forget()
 
     def release(self) -> None:
@@ -392,3 +396,4 @@ class Connection(Sink, Client):
         self.exclusive_queues.clear()
         self.routes.clear()
         self._pacing.stop()
+        self.blocking.stop()

@@ -34,6 +34,7 @@ from leveret.wire.methods import (
     ConnectionTune,
     ConnectionTuneOk,
 )
+from leveret.wire.reader import FrameReader
 
 if TYPE_CHECKING:
     from leveret.core.access import User
@@ -100,8 +101,15 @@ class Handshake:
         self._mechanism = ""
         self.state = HEADER
 
-    def header(self, data: bytes) -> bool:
-        """The first eight bytes. Returns: whether they are right; if not, ours are sent and the connection ends."""
+    def begin(self, reader: FrameReader) -> bool:
+        """Look at the first eight bytes once they are there. Returns: whether frames may follow.
+
+        If they are wrong, ours are sent and the connection ends.
+        """
+        data = reader.skip(8)
+        if data is None:
+            reader.keep(8)
+            return False
         connection = self._connection
         if data not in ACCEPTED_HEADERS:
             connection.writer.raw(PROTOCOL_HEADER)

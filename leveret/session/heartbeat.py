@@ -62,14 +62,15 @@ class Heartbeat(Timed):
         now_ms = connection.broker.clock.now_ms
         due_ms = self.sent_ms + self._interval_ms // 2
         if due_ms <= now_ms:
-            connection.writer.raw(HEARTBEAT)
+            connection.urgent += HEARTBEAT
             connection.wake()
             due_ms = now_ms + self._interval_ms // 2
         self._send = connection.broker.timers.call_at(due_ms, self, SEND)
 
     def _look_for_life(self, connection: Connection) -> None:
         """The second idle check in a row ends the connection; a pause of ours does not count against the client."""
-        self._idle_checks = 0 if self.has_received or connection.is_paced else self._idle_checks + 1
+        waits_for_us = connection.is_paced or connection.blocking.is_blocked
+        self._idle_checks = 0 if self.has_received or waits_for_us else self._idle_checks + 1
         self.has_received = False
         if self._idle_checks >= 2:
             connection.finish(f"missed heartbeats from client, timeout: {self._interval_ms // 1000}s")

@@ -114,6 +114,7 @@ class Publishing(ConfirmListener):
         if size > MAX_CONTENT_SIZE:
             text = f"content body size {size} exceeds maximum allowed size {MAX_CONTENT_SIZE}"
             raise AmqpError(FRAME_ERROR, text)
+        self.connection.sends_parts = True
         self._frames = [reader.frame()]
         self._size = self._left = size
         self.expects = BODY
@@ -130,6 +131,7 @@ class Publishing(ConfirmListener):
         if size > self._left:
             raise AmqpError(FRAME_ERROR, "content body frame exceeds remaining content size")
         self._left -= size
+        self.connection.sends_parts = True
         if size and self._size <= self.connection.max_message_size:
             if size < SMALL_BODY_FRAME and self._left:
                 if self._loose_size + size > FRAME_MIN_SIZE - FRAME_OVERHEAD:

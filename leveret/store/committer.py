@@ -55,8 +55,8 @@ class Committer:
             try:
                 self._database.write(group)
                 self._results.put((group, ""))
-            except sqlite3.Error as error:
-                self._results.put((group, str(error)))
+            except Exception as error:  # whatever it is, this thread has to go on
+                self._results.put((group, str(error) or type(error).__name__))
             self._notify()
             self._tidy()
 

@@ -78,7 +78,8 @@ class Database:
                 self._lock.close()
                 raise
         except sqlite3.OperationalError as error:
-            raise StoreError(f"cannot use data directory {directory}: {error}; check its permissions") from None
+            advice = "free some space there" if "full" in str(error) else "check its permissions"
+            raise StoreError(f"cannot use data directory {directory}: {error}; {advice}") from None
         except sqlite3.DatabaseError as error:
             raise StoreError(f"{path} is damaged or no Leveret database: {error}; move it away to start anew") from None
         except OSError as error:
@@ -211,10 +212,14 @@ class Database:
 
         Whoever did not read the messages leaves the mark as it was: they are to be recovered yet.
         """
-        if self._has_read or self.was_clean:
-            self._sql.execute("INSERT INTO meta (key, value) VALUES ('clean', 1)")
-        self._sql.close()
-        self._lock.close()
+        try:
+            if self._has_read or self.was_clean:
+                self._sql.execute("INSERT INTO meta (key, value) VALUES ('clean', 1)")
+        except sqlite3.Error:
+            pass  # a full disk: the end was not clean then
+        finally:
+            self._sql.close()
+            self._lock.close()
 
 
 def _lock(directory: Path) -> IO[bytes]:

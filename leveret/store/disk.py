@@ -11,6 +11,9 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mypy_extensions import i64
+
+from leveret.core.alarms import BEHIND_BYTES
 from leveret.core.message import Message
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered
 from leveret.store.chunk import DamagedChunk
@@ -27,6 +30,7 @@ class DiskLog(MessageLog, DefinitionLog):
     """The log in a directory.
 
     notify: called in another thread when on_committed() should be called in the core's.
+    failed_bytes: of the group that could not be written, at least 1; 0 while writing works.
     Raises: StoreError when the directory cannot be used.
     """
 
@@ -41,7 +45,9 @@ class DiskLog(MessageLog, DefinitionLog):
         self._marks: dict[int, int] = {}  # up to where messages of earlier runs may have been delivered
         self._revision = 0
         self._is_writing = False
-        self._has_failed = False
+        self._writing_bytes: i64 = 0
+        self._is_behind = False
+        self.failed_bytes = 0
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Remember a message."""
@@ -76,11 +82,13 @@ class DiskLog(MessageLog, DefinitionLog):
 
     def flush(self) -> None:
         """Hand the group to the committer, unless it is busy: then it follows when that is free."""
+        self._tell_behind()
         if self._is_writing or not self._group.has_work():
             return
         if self._committer is None:
             self._committer = Committer(self._database, self._notify)
         self._is_writing = True
+        self._writing_bytes = self._group.size
         self._group.seal(self._index)
         self._committer.commit(self._group)
         self._group = Group()
@@ -88,8 +96,16 @@ class DiskLog(MessageLog, DefinitionLog):
     def on_committed(self) -> None:
         """Tell the listener what became of the groups that were written."""
         self._tell()
-        if not self._has_failed:
+        self._tell_behind()
+        if not self.failed_bytes:
             self.flush()
+
+    def try_again(self) -> None:
+        """There may be room again: write what could not be written. Without anything to write all is well."""
+        if self._group.has_work() or self._is_writing:
+            self.flush()
+        elif self.failed_bytes:
+            self._works_again()
 
     def load(self) -> list[tuple[str, str, bytes]]:
         """All definitions, oldest first."""
@@ -167,15 +183,15 @@ class DiskLog(MessageLog, DefinitionLog):
             return
         for group, error in self._committer.results():
             self._is_writing = False
+            self._writing_bytes = 0
             if error:
                 self._failed(group, error)
             else:
                 self._succeeded(group)
 
     def _succeeded(self, group: Group) -> None:
-        if self._has_failed:
-            self._has_failed = False
-            log.warning("writing to the data directory works again")
+        if self.failed_bytes:
+            self._works_again()
         listener = self.listener
         if listener is None:
             return
@@ -184,10 +200,23 @@ class DiskLog(MessageLog, DefinitionLog):
         for queue_id, position in group.highest.items():
             listener.on_durable(queue_id, position)
 
+    def _works_again(self) -> None:
+        self.failed_bytes = 0
+        log.warning("writing to the data directory works again")
+
+    def _tell_behind(self) -> None:
+        """Say so when too much waits to be written, and when half of that is done."""
+        size = self._writing_bytes + self._group.size
+        is_behind = size > (BEHIND_BYTES // 2 if self._is_behind else BEHIND_BYTES)
+        if is_behind != self._is_behind and self.listener is not None:
+            self._is_behind = is_behind
+            self.listener.on_behind(is_behind)
+
     def _failed(self, group: Group, error: str) -> None:
         """Refuse the messages of a group; the rest of it is tried again with the next one."""
-        log.error("cannot write to the data directory: %s; messages are refused", error)
-        self._has_failed = True
+        if not self.failed_bytes:
+            log.error("cannot write to the data directory: %s; messages are refused until that works", error)
+        self.failed_bytes = max(int(group.size), 1)
         self._group.carry_over(group)
         for chunk_id, entries in reversed(group.written):
             self._index.forget(chunk_id, {place[0] for entry in entries for place in entry.places})

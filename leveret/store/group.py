@@ -13,13 +13,14 @@ from leveret.store.index import Chunk, Index, is_sparse
 CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
 CHUNK_ENTRIES: Final = 4096
 ALL: Final = -1  # in the place of a position: all of the queue's
+ENTRY_BYTES: Final = 256  # that a message takes beside its content, about
 
 
 class Group:
     """Built by the core's thread, sealed, then handed to the committer, who alone uses it from then on.
 
     highest: by queue, the last position that is durable once the group is, removed ones included.
-    revision: of the definitions in it.
+    revision: of the definitions in it. size: bytes of the contents in it, with what it takes to remember them.
     Once sealed, written: new chunks; gone: places to cross out, by chunk; emptied: chunks to delete;
     sparse: chunks to write anew.
     """
@@ -32,6 +33,7 @@ class Group:
         self.definitions: list[tuple[str, str, bytes | None]] = []
         self.highest: dict[int, int] = {}
         self.revision = 0
+        self.size: i64 = 0
         self.written: list[tuple[int, list[Entry]]] = []
         self.gone: dict[int, list[int]] = {}  # by chunk: queue id and position, one after the other
         self.emptied: list[int] = []
@@ -50,6 +52,7 @@ class Group:
         if entry is None or entry.message is not message or len(entry.places) == 0xFFFF:
             entry = Entry(message, [])
             self.entries.append(entry)
+            self.size += len(message.content) + ENTRY_BYTES
         entry.places.append((queue_id, position, deadline_ms, level))
         self.highest[queue_id] = position
         places = self._places.get(queue_id)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mypy_extensions import i64
+
+from leveret.core.alarms import BEHIND_BYTES
 from leveret.core.message import Message
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered
 
@@ -18,12 +21,15 @@ class MemoryLog(MessageLog, DefinitionLog):
         self.listener: LogListener | None = None
         self._hold = hold
         self._highest: dict[int, int] = {}  # by queue, appended since the last flush
+        self._size: i64 = 0  # of the contents that are held back
         self._revision = 0
         self._told_revision = 0
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Durable at the next flush."""
         self._highest[queue_id] = position
+        if self._hold:
+            self._size += len(message.content)
 
     def remove(self, queue_id: int, position: int) -> None:
         """Nothing is kept, so there is nothing to remove."""
@@ -39,6 +45,8 @@ class MemoryLog(MessageLog, DefinitionLog):
         """Tell the listener that everything is durable."""
         if not self._hold:
             self.release()
+        elif self._size > BEHIND_BYTES and self.listener is not None:
+            self.listener.on_behind(True)
 
     def release(self) -> None:
         """Tell the listener what is durable."""
@@ -50,6 +58,9 @@ class MemoryLog(MessageLog, DefinitionLog):
             self.listener.on_definitions_durable(self._revision)
         for queue_id, position in highest.items():
             self.listener.on_durable(queue_id, position)
+        if self._hold:
+            self._size = 0
+            self.listener.on_behind(False)
 
     def recover(self) -> Iterator[Recovered]:
         """Nothing survived."""

@@ -14,6 +14,7 @@ from leveret.core.expiry import Expiry
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_TO
 from leveret.session.ack_timeout import AckTimeout
+from leveret.session.blocking import Blocking
 from leveret.session.channel import Channel
 from leveret.session.connection import Connection
 from leveret.session.heartbeat import Heartbeat
@@ -38,7 +39,7 @@ from leveret.wire.methods import (
 )
 from tests.session.peer import Peer, encode, make_broker
 
-KINDS = (AckTimeout, Channel, Connection, Consumer, DeadLetter, Expiry, Heartbeat, Pacing, Publishing, Queue)
+KINDS = (AckTimeout, Blocking, Channel, Connection, Consumer, DeadLetter, Expiry, Heartbeat, Pacing, Publishing, Queue)
 
 
 @pytest.fixture

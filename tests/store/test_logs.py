@@ -31,6 +31,7 @@ class Heard(LogListener):
         self.durable: dict[int, int] = {}
         self.refused: list[tuple[int, list[int]]] = []
         self.revision = 0
+        self.behind: list[bool] = []
 
     def on_durable(self, queue_id: int, position: int) -> None:
         """Remember."""
@@ -43,6 +44,10 @@ class Heard(LogListener):
     def on_definitions_durable(self, revision: int) -> None:
         """Remember."""
         self.revision = revision
+
+    def on_behind(self, is_behind: bool) -> None:
+        """Remember."""
+        self.behind.append(is_behind)
 
 
 class Log:
@@ -59,8 +64,18 @@ class Log:
         """Flush, and wait until the news is told."""
         self.log.flush()
         if isinstance(self.log, DiskLog):
-            self._done.get(timeout=PATIENCE_S)
-            self.log.on_committed()
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until a group is written, and tell the news."""
+        self._done.get(timeout=PATIENCE_S)
+        self.disk.on_committed()
+
+    @property
+    def disk(self) -> DiskLog:
+        """The log, which is one on disk."""
+        assert isinstance(self.log, DiskLog)
+        return self.log
 
     def found(self) -> list[tuple[int, int, bytes, bool]]:
         """What recover() gives, by queue; queue, position, body, redelivered."""

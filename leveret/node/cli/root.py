@@ -65,6 +65,12 @@ def serve(
     consumer_timeout_ms: Annotated[
         str | None, typer.Option(help="Time for an acknowledgement, 0 for any time. [1800000]")
     ] = None,
+    disk_free_limit: Annotated[
+        str | None, typer.Option(help="Bytes free on the disk below which publishers wait, 0 for none. [50000000]")
+    ] = None,
+    memory_high_watermark: Annotated[
+        str | None, typer.Option(help="Share of the memory above which publishers wait, 0 for none. [0.6]")
+    ] = None,
 ) -> None:
     """Run a broker until SIGTERM or Ctrl-C.
 
@@ -81,6 +87,8 @@ def serve(
         "loopback-users": loopback_users,
         "max-message-size": max_message_size,
         "consumer-timeout-ms": consumer_timeout_ms,
+        "disk-free-limit": disk_free_limit,
+        "memory-high-watermark": memory_high_watermark,
     }
     from leveret.node.run import run
 

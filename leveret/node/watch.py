@@ -1,0 +1,231 @@
+"""Watches: raise the alarms of the broker when the disk or the memory runs low, and lower them again.
+
+DiskWatch looks the more often the less is left, as rabbit_disk_monitor.erl does, at most ten times a second. A commit
+that fails raises the alarm too, whatever is left; then a file of the size that did not fit is written now and then, and
+when that works the log tries again. MemoryWatch looks at the resident memory of the process once a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+from leveret.core.alarms import DISK, MEMORY
+from leveret.server.driver import Driver
+from leveret.store.disk import DiskLog
+
+MIN_S: Final = 0.1  # between two looks at the disk
+MAX_S: Final = 10.0
+ALARMED_S: Final = 1.0  # the same while the alarm is raised, and between two trials to write
+FILL_RATE: Final = 125_000_000  # bytes a second that a disk may be filled with
+PROBE_NAME: Final = "space-probe"
+PROBE_MIN: Final = 1 << 20  # bytes
+PROBE_MAX: Final = 128 << 20
+MEMORY_S: Final = 1.0
+
+log = logging.getLogger("leveret.alarms")
+
+
+def interval_s(free: int, limit: int, is_low: bool) -> float:
+    """How long to wait before the next look at a disk. free, limit: in bytes."""
+    if is_low:
+        return ALARMED_S
+    return max(MIN_S, min(MAX_S, (free - limit) / FILL_RATE))
+
+
+def free_bytes(directory: Path) -> int | None:
+    """Bytes that this process may still write there; None when nobody knows."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def can_write(directory: Path, size: int) -> bool:
+    """Whether a file of this size can be written there and synced; it is removed at once. Blocks."""
+    path = directory / PROBE_NAME
+    try:
+        with path.open("wb", buffering=0) as file:
+            left = size
+            while left > 0:
+                left -= file.write(bytes(min(left, PROBE_MIN)))
+            os.fsync(file.fileno())
+    except OSError:
+        return False
+    finally:
+        _remove(path)
+    return True
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("cannot remove %s: %s", path, error.strerror)
+
+
+class DiskWatch:
+    """Of one data directory. limit: bytes that should stay free, 0 for any; a failed commit counts in any case."""
+
+    def __init__(self, driver: Driver, store: DiskLog, directory: Path, limit: int) -> None:
+        self._driver = driver
+        self._store = store
+        self._directory = directory
+        self._limit = limit
+        self._is_low = False
+        self._has_failed = False
+        self._has_room = False  # a trial went well since the last failure
+        self._timer: asyncio.TimerHandle | None = None
+        self._trial: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look at once, and from then on now and then."""
+        _remove(self._directory / PROBE_NAME)  # of a process that was killed
+        if self._limit:
+            self._look()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._trial is not None:
+            self._trial.cancel()
+
+    def committed(self) -> None:
+        """A commit came to its end; the log knows how."""
+        if self._store.failed_bytes:
+            self._has_failed = True
+            self._has_room = False
+            self._show()
+            if self._trial is None:
+                self._trial = self._driver.loop.create_task(self._try())
+        elif self._has_failed and self._has_room:
+            self._has_failed = False
+            self._show()
+
+    def _look(self) -> None:
+        free = free_bytes(self._directory)
+        if free is not None:
+            is_low = free < self._limit
+            if is_low and not self._is_low:
+                log.warning(
+                    "%.1f MB are free for %s, the limit is %.1f MB: publishers wait until there is more",
+                    free / 1e6,
+                    self._directory,
+                    self._limit / 1e6,
+                )
+            elif self._is_low and not is_low:
+                log.warning("%.1f MB are free for %s again", free / 1e6, self._directory)
+            self._is_low = is_low
+            self._show()
+        delay_s = interval_s(free or 0, self._limit, self._is_low)
+        self._timer = self._driver.loop.call_later(delay_s, self._look)
+
+    async def _try(self) -> None:
+        """Write something now and then until that works, and let the log try again."""
+        while self._has_failed:
+            await asyncio.sleep(ALARMED_S)
+            size = max(PROBE_MIN, min(2 * self._store.failed_bytes, PROBE_MAX))
+            if await self._driver.loop.run_in_executor(None, can_write, self._directory, size):
+                self._driver.refresh_clock()
+                self._has_room = True
+                self._store.try_again()
+                if not self._store.failed_bytes:
+                    self.committed()
+        self._trial = None
+
+    def _show(self) -> None:
+        self._driver.refresh_clock()
+        if self._driver.broker.alarms.set(DISK, self._is_low or self._has_failed):
+            self._driver.turn()
+
+
+class MemoryWatch:
+    """Of this process. share: of the memory there is, from which on publishers wait; 0 for any."""
+
+    def __init__(self, driver: Driver, share: float) -> None:
+        self._driver = driver
+        self._limit = int(share * total_memory())
+        self._is_high = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look at once, and from then on every second."""
+        if self._limit:
+            self._look()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        used = resident_memory()
+        if used >= self._limit and self._is_high:
+            _give_back()
+            used = resident_memory()
+        is_high = used >= self._limit
+        if is_high != self._is_high:
+            self._is_high = is_high
+            what = "publishers wait until it is less" if is_high else "publishers go on"
+            log.warning("%.1f MB of memory in use, the limit is %.1f MB: %s", used / 1e6, self._limit / 1e6, what)
+            self._driver.refresh_clock()
+            self._driver.broker.alarms.set(MEMORY, is_high)
+            self._driver.turn()
+        self._timer = self._driver.loop.call_later(MEMORY_S, self._look)
+
+
+def _give_back() -> None:
+    """Give memory that was freed back to the system, where the C library knows how: it keeps it otherwise."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def resident_memory() -> int:
+    """Bytes of memory that this process uses; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def total_memory(root: Path = Path("/")) -> int:
+    """Bytes of memory that this process may use: those of the machine, or of its control group if that has a limit.
+
+    root: where proc and sys are. Returns: 0 where the system does not tell.
+    """
+    found: list[int] = []
+    try:
+        for line in (root / "proc/meminfo").read_text().splitlines():
+            if line.startswith("MemTotal:"):
+                found.append(int(line.split()[1]) * 1024)
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except (OSError, ValueError, IndexError):
+        groups = []
+    for line in groups:
+        number, _, rest = line.partition(":")
+        kinds, _, path = rest.partition(":")
+        if number == "0" and not kinds:
+            found += _limits(root / "sys/fs/cgroup", path, "memory.max")
+        elif "memory" in kinds.split(","):
+            found += _limits(root / "sys/fs/cgroup/memory", path, "memory.limit_in_bytes")
+    return min(found, default=0)
+
+
+def _limits(base: Path, path: str, name: str) -> list[int]:
+    """The limits of a control group and of those around it; in a container its own may be at the base."""
+    found: list[int] = []
+    parts = [part for part in path.split("/") if part not in ("", "..")]
+    for depth in range(len(parts) + 1):
+        try:
+            found.append(int(base.joinpath(*parts[:depth], name).read_text()))
+        except (OSError, ValueError):
+            continue  # there is none, or it is called "max"
+    return found

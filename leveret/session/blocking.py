@@ -1,0 +1,73 @@
+"""Blocking: one connection that is not read because of an alarm. The rule stands in core/alarms.py.
+
+A connection is blocked by the content that it sends while an alarm is raised: what was read with it is handled yet. If
+the client knows connection.blocked, it is told the first reason, once, and the end of all reasons. Both frames go out
+before replies that wait for the disk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.core.alarms import Blocked
+from leveret.wire.arguments import Method
+from leveret.wire.methods import ConnectionBlocked, ConnectionUnblocked
+from leveret.wire.writer import FrameWriter
+
+if TYPE_CHECKING:
+    from leveret.session.connection import Connection
+
+
+class Blocking(Blocked):
+    """Of one connection. is_blocked: it is not read."""
+
+    __slots__ = ("_connection", "_is_told", "is_blocked")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Connection | None = connection
+        self._is_told = False
+        self.is_blocked = False
+
+    def block(self) -> None:
+        """The client has sent content while an alarm is raised."""
+        connection = self._connection
+        if connection is None or connection.closing or self.is_blocked:
+            return
+        self.is_blocked = True
+        connection.broker.alarms.block(self)
+        connection.wake()
+        self.on_alarms()
+
+    def on_alarms(self) -> None:
+        """Tell the client what has changed for it, and let it go on when nothing is raised."""
+        connection = self._connection
+        if connection is None:
+            return
+        alarms = connection.broker.alarms
+        reason = alarms.reason()
+        if reason and not self._is_told and "connection.blocked" in connection.capabilities:
+            self._is_told = True
+            self._say(connection, ConnectionBlocked(reason))
+        elif not reason and self._is_told:
+            self._is_told = False
+            self._say(connection, ConnectionUnblocked())
+        if not alarms.raised:
+            self.stop()
+            connection.wake()
+
+    def stop(self) -> None:
+        """The connection is not blocked any more, or ends: then its answer to connection.close is to be read."""
+        if self.is_blocked and self._connection is not None:
+            self.is_blocked = False
+            self._connection.broker.alarms.release(self)
+
+    def forget(self) -> None:
+        """The connection has ended; nothing may hold on to it."""
+        self._connection = None
+
+    @staticmethod
+    def _say(connection: Connection, method: Method) -> None:
+        writer = FrameWriter()
+        writer.method(0, method)
+        connection.urgent += writer.take()
+        connection.wake()

@@ -1,0 +1,77 @@
+"""What the alarms are raised by: free space, memory, and trials to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leveret.node.watch import PROBE_NAME, can_write, free_bytes, interval_s, resident_memory, total_memory
+
+LIMIT = 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("free", "is_low", "expected"),
+    [
+        (LIMIT, False, 0.1),
+        (LIMIT + 125_000_000, False, 1.0),
+        (LIMIT + 500_000_000, False, 4.0),
+        (10**12, False, 10.0),
+        (0, True, 1.0),
+    ],
+)
+def test_the_less_is_left_the_more_often_it_looks(free: int, is_low: bool, expected: float) -> None:
+    assert interval_s(free, LIMIT, is_low) == pytest.approx(expected)
+
+
+def test_a_trial_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / PROBE_NAME).write_bytes(b"from before")
+    assert can_write(tmp_path, 3_000_000)
+    assert list(tmp_path.iterdir()) == []
+    assert not can_write(tmp_path / "nowhere", 1)
+    assert not can_write(Path("/dev/full"), 1)
+
+
+def test_free_space(tmp_path: Path) -> None:
+    assert free_bytes(tmp_path) is not None
+    assert free_bytes(tmp_path / "nowhere") is None
+
+
+def test_memory_of_this_process() -> None:
+    before = resident_memory()
+    assert before > 1_000_000
+    ballast = b"x" * 50_000_000
+    assert resident_memory() - before > 40_000_000
+    del ballast
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"proc/self/cgroup": "0::/\n"}, 8_000 * 1024),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "5000\n"}, 5000),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "max\n"}, 8_000 * 1024),
+        ({"proc/self/cgroup": "0::/../..\n", "sys/fs/cgroup/memory.max": "4000\n"}, 4000),
+        ({"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": str(10**15)}, 8_000 * 1024),
+        (
+            {
+                "proc/self/cgroup": "4:cpu,memory:/x\n0::/\n",
+                "sys/fs/cgroup/memory/x/memory.limit_in_bytes": "3000\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+            },
+            3000,
+        ),
+        ({}, 8_000 * 1024),
+    ],
+)
+def test_memory_there_is(tmp_path: Path, files: dict[str, str], expected: int) -> None:
+    for name, content in {"proc/meminfo": "MemTotal:  8000 kB\nMemFree: 1 kB\n", **files}.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    assert total_memory(tmp_path) == expected
+
+
+def test_where_the_system_does_not_tell(tmp_path: Path) -> None:
+    assert total_memory(tmp_path) == 0

@@ -1,0 +1,87 @@
+"""A log that cannot write, and one that cannot write as fast as it is asked to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leveret.core.alarms import BEHIND_BYTES
+from tests.store.test_logs import Log, message, reopened
+
+UNWRITABLE = 1 << 80  # a deadline that fits into no chunk
+
+
+def test_a_group_that_cannot_be_written_is_refused_and_its_definitions_are_tried_again(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.log.append(1, 1, message(b"before"), 0)
+    log.flush()
+    log.log.append(1, 2, message(b"a"), UNWRITABLE)
+    log.log.append(1, 3, message(b"b"), 0)
+    revision = log.log.put("queue", "a", b"1")
+    log.log.remove(1, 1)
+    log.flush()
+    assert log.heard.refused == [(1, [2, 3])]
+    assert log.heard.durable == {1: 1}
+    assert log.heard.revision == 0
+    log.flush()
+    assert log.heard.revision == revision
+    log.log.close()
+    log = reopened(tmp_path)
+    assert log.found() == []
+    assert log.log.load() == [("queue", "a", b"1")]
+    log.log.close()
+
+
+def test_it_says_how_much_could_not_be_written_until_something_can(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    assert log.disk.failed_bytes == 0
+    log.log.append(1, 1, message(b"x" * 5000), UNWRITABLE)
+    log.flush()
+    assert 5000 < log.disk.failed_bytes < 6000
+    log.log.append(1, 2, message(b""), 0)
+    log.flush()
+    assert log.disk.failed_bytes == 0
+    log.log.close()
+
+
+def test_without_anything_to_write_a_trial_counts(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.log.append(1, 1, message(b""), UNWRITABLE)
+    log.flush()
+    assert log.disk.failed_bytes > 0
+    log.disk.try_again()
+    assert log.disk.failed_bytes == 0
+    log.log.close()
+
+
+def test_a_trial_writes_what_is_left(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.log.append(1, 1, message(b""), UNWRITABLE)
+    revision = log.log.put("queue", "a", b"1")
+    log.flush()
+    log.disk.try_again()
+    assert log.disk.failed_bytes > 0  # nobody knows yet
+    log.wait()
+    assert log.disk.failed_bytes == 0
+    assert log.heard.revision == revision
+    log.log.close()
+
+
+def test_it_says_when_too_much_waits_and_when_half_of_it_is_written(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    piece = message(bytes(BEHIND_BYTES // 8))
+    for position in range(1, 6):
+        log.log.append(1, position, piece, 0)
+        log.log.append(2, position, piece, 0)  # kept once
+        log.log.append(1, 100 + position, message(b""), 0)
+    log.log.flush()
+    assert log.heard.behind == []
+    for position in range(6, 10):
+        log.log.append(3, position, piece, 0)
+        log.log.append(3, 100 + position, message(b""), 0)
+    log.log.flush()
+    assert log.heard.behind == [True]
+    log.wait()  # five of nine are written
+    assert log.heard.behind == [True]
+    log.wait()
+    assert log.heard.behind == [True, False]
+    log.log.close()
