@@ -30,6 +30,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     max_message_size: bytes that the body of a message may have.
     consumer_timeout_ms: how long a consumer may keep a delivery without an ack; 0 for ever.
     disk_free_limit: bytes that should stay free for the data directory, 0 for any; publishers wait below it.
+    memory_budget: bytes of waiting messages from which on those that are on disk rest there; 0 for a share of memory.
     memory_high_watermark: share of the memory there is, from which on publishers wait; 0 for any.
     definitions: a definitions file to import at the start. control: path of the control socket; empty for
     control.sock in the data directory, or none with memory.
@@ -44,6 +45,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     max_message_size: int = MAX_MESSAGE_SIZE
     consumer_timeout_ms: int = 1_800_000
     disk_free_limit: int = 50_000_000
+    memory_budget: int = 0
     memory_high_watermark: float = 0.6
     definitions: str = ""
     control: str = ""
@@ -113,6 +115,8 @@ def _convert(values: dict[str, object], where: str) -> Config:
         raise ConfigError(f"bad setting in {where}: consumer-timeout-ms is negative; 0 means no limit")
     if config.disk_free_limit < 0:
         raise ConfigError(f"bad setting in {where}: disk-free-limit is negative; 0 means no limit")
+    if config.memory_budget < 0:
+        raise ConfigError(f"bad setting in {where}: memory-budget is negative; 0 means a share of the memory there is")
     if not 0 <= config.memory_high_watermark <= 1:
         wrong = f"memory-high-watermark {config.memory_high_watermark} is not between 0 and 1; 0 means no limit"
         raise ConfigError(f"bad setting in {where}: {wrong}")

@@ -19,7 +19,7 @@ from leveret.core.clock import Clock
 from leveret.node import control
 from leveret.node.config import Config
 from leveret.node.defaults import drop_defaults, make_defaults
-from leveret.node.watch import DiskWatch, MemoryWatch
+from leveret.node.watch import DiskWatch, MemoryWatch, total_memory
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.transport import AmqpProtocol
@@ -27,6 +27,8 @@ from leveret.store.disk import DiskLog
 from leveret.store.memory import MemoryLog
 
 MAX_FILES = 1 << 20  # open files that this process asks for
+BUDGET_SHARE = 0.25  # of all memory, for messages that wait
+DEFAULT_BUDGET = 256 << 20  # bytes, where the system does not tell how much memory there is
 BACKLOG = 1024  # connections the kernel may hold for us
 
 log = logging.getLogger("leveret.node")
@@ -69,6 +71,7 @@ class Node:
         self._disk_watch: DiskWatch | None = None
         if isinstance(self._log, DiskLog):
             self._disk_watch = DiskWatch(self._driver, self._log, Path(config.data_dir), config.disk_free_limit)
+            self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
         self._memory_watch = MemoryWatch(self._driver, config.memory_high_watermark)
         self._control = ControlSocket(self._driver, self._perform)
         self._control_path: Path | None = None

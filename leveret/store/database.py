@@ -95,6 +95,7 @@ class Database:
         sql.execute("PRAGMA journal_mode=WAL")
         sql.execute("PRAGMA synchronous=FULL")
         sql.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
+        sql.execute(f"PRAGMA wal_autocheckpoint={JOURNAL_BYTES // 2 // PAGE_BYTES}")
         sql.execute("BEGIN EXCLUSIVE")
         version = sql.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mypy_extensions import i64
 
 from leveret.core.message import Message, Stored, address
-from leveret.core.paging import COST, Budget, Run
-from leveret.core.ready import COMPACT_AT, PriorityReady, Ready, Source
+from leveret.core.paging import COST, Budget
+from leveret.core.ports import Recovered
+from leveret.core.ready import COMPACT_AT, PriorityReady, Ready
 from leveret.wire.content import make_content
+from tests.session.keeping import KeepingLog
 from tests.session.peer import make_broker
 
 QUEUE = make_broker().vhosts["/"].make_queue("q", False, 0, False, {})
@@ -19,25 +20,28 @@ STEPS = st.lists(st.sampled_from(["push", "push", "push", "pop", "back", "page",
 TOGETHER = 7  # positions that rest together
 
 
-class Shelf(Source):
-    """A log that has every message that was logged, but for those that are lost."""
+class Shelf(KeepingLog):
+    """A log that has every message that was logged, but for those that are lost. queue: one that it is the log of."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.there: dict[int, Stored] = {}
         self.fetched = 0
+        self.queue = self.broker().vhosts["/"].make_queue("q", True, 0, False, {})
+        self.queue.on_durable(1 << 40)
 
-    def extent(self, position: i64) -> i64:
+    def extent(self, queue_id: int, position: int) -> int:
         """Those of the same week, Sundays excepted."""
         return 0 if position % TOGETHER == 0 else position // TOGETHER * TOGETHER + TOGETHER - 1
 
-    def fetch(self, run: Run) -> list[Stored]:
+    def fetch(self, queue_id: int, positions: bytes) -> list[Recovered]:
         """What is there."""
-        positions = [int.from_bytes(run.positions[at : at + 8], "big") for at in range(0, len(run.positions), 8)]
-        assert positions == sorted(positions)
-        assert len(positions) == run.count
-        assert len({position // TOGETHER for position in positions}) == 1
-        self.fetched += len(positions)
-        return [self.there[position] for position in positions if position in self.there]
+        wanted = [int.from_bytes(positions[at : at + 8], "big") for at in range(0, len(positions), 8)]
+        assert wanted == sorted(wanted)
+        assert len({position // TOGETHER for position in wanted}) == 1
+        self.fetched += len(wanted)
+        found = [self.there[position] for position in wanted if position in self.there]
+        return [Recovered(queue_id, int(each.position), each.message, False, 0, int(each.level)) for each in found]
 
 
 def make(position: int, level: int = 0, logged: bool = False) -> Stored:
@@ -45,6 +49,11 @@ def make(position: int, level: int = 0, logged: bool = False) -> Stored:
     stored = Stored(MESSAGE, QUEUE, position, logged)
     stored.level = level
     return stored
+
+
+def place(stored: Stored) -> tuple[int, int]:
+    """What tells messages apart."""
+    return int(stored.position), int(stored.level)
 
 
 def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st.DataObject, levels: int) -> None:
@@ -67,11 +76,11 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
             model.append(stored)
         elif step == "pop" and ready.has_head():
             first = ready.first()
-            while model[0].position in lost and model[0] is not first:
+            while model[0].position in lost and place(model[0]) != place(first):
                 model.pop(0)
-            assert first is model[0]
+            assert place(first) == place(model.pop(0))
             taken.append(ready.pop())
-            assert taken[-1] is model.pop(0)
+            assert taken[-1] is first
         elif step == "page":
             ready.page_out(data.draw(st.integers(0, 5)))
         elif step == "lose" and shelf.there:
@@ -90,7 +99,7 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
         assert ready.resident == budget.used == len(ready.items()) * (COST + 1)
     while ready.has_head():
         stored = ready.pop()
-        while model[0] is not stored:
+        while place(model[0]) != place(stored):
             assert model.pop(0).position in lost
         model.pop(0)
     assert {stored.position for stored in model} <= lost
@@ -103,19 +112,19 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
 @given(STEPS, st.data())
 def test_order(steps: list[str], data: st.DataObject) -> None:
     budget, shelf = Budget(), Shelf()
-    check(Ready(budget, shelf), shelf, budget, steps, data, 1)
+    check(Ready(budget, shelf.queue), shelf, budget, steps, data, 1)
 
 
 @settings(max_examples=300)
 @given(STEPS, st.data())
 def test_order_with_priorities(steps: list[str], data: st.DataObject) -> None:
     budget, shelf = Budget(), Shelf()
-    check(PriorityReady(3, budget, shelf), shelf, budget, steps, data, 4)
+    check(PriorityReady(3, budget, shelf.queue), shelf, budget, steps, data, 4)
 
 
 def test_what_rests_is_fetched_when_it_is_needed() -> None:
     budget, shelf = Budget(), Shelf()
-    ready = Ready(budget, shelf)
+    ready = Ready(budget, shelf.queue)
     for position in range(1, 21):
         shelf.there[position] = make(position, 0, True)
         ready.push(shelf.there[position])

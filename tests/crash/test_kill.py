@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from leveret.store.database import FILE_NAME
 from tests.crash.kill import Victim, kill
 from tests.crash.workloads import WORKLOADS
 
@@ -20,11 +23,11 @@ def test_nothing_confirmed_is_lost(name: str, tmp_path: Path) -> None:
     assert victim.counts["declared"] > 0
 
 
-def test_a_lost_end_of_the_file_is_found(tmp_path: Path) -> None:
+def test_what_is_missing_from_the_file_is_found(tmp_path: Path) -> None:
     def cut(directory: Path) -> None:
-        wal = directory / "leveret.db-wal"
-        with wal.open("r+b") as file:
-            file.truncate(wal.stat().st_size // 2)
+        with closing(sqlite3.connect(directory / FILE_NAME)) as sql, sql:
+            sql.execute("DELETE FROM chunks WHERE id > (SELECT max(id) FROM chunks) - 5")
+            sql.execute("DELETE FROM definitions WHERE id = (SELECT max(id) FROM definitions)")
 
     victim = Victim(WORKLOADS["plain"], tmp_path / "data", seed=1, between=cut)
     victim.live(0.3)

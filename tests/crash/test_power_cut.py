@@ -28,7 +28,9 @@ def test_the_record_is_whole(recording: Recording) -> None:
     contents = disk.cut(Whim.keeping(1.0)).contents
     files = {path: content for path, content in contents.items() if content is not None}
     there = {path.name: path.read_bytes() for path in (recording.directory / DATA).iterdir() if path.is_file()}
-    assert there == {path.removeprefix(f"{DATA}/"): content for path, content in files.items()}
+    found = {path.removeprefix(f"{DATA}/"): content for path, content in files.items()}
+    assert len(there.pop("leveret.db-shm")) == len(found.pop("leveret.db-shm"))  # written as memory, never read again
+    assert there == found
     assert len(there["leveret.db-wal"]) > 10_000
 
 

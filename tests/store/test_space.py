@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leveret.store.database import FILE_NAME
-from leveret.store.disk import DiskLog
 from leveret.store.group import CHUNK_BYTES
 
 from .test_logs import PATIENCE_S, Log, message, reopened
+from .test_troubles import UNWRITABLE
 
 
 def rows(directory: Path) -> tuple[int, int, int]:
@@ -103,27 +103,17 @@ def test_the_disk_gets_its_space_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("failures", [1, 2])
 def test_what_is_gone_stays_gone_when_a_commit_fails(tmp_path: Path, failures: int) -> None:
     log = filled(tmp_path, 20)
-    assert isinstance(log.log, DiskLog)
     log.log.remove(1, 1)
-    log.log.append(1, 21, message(b"refused"), 0)
-    write = log.log._database.write
-    wrong = [sqlite3.OperationalError("database or disk is full")] * failures
-
-    def fail(group: object) -> None:
-        if wrong:
-            raise wrong.pop()
-        write(group)  # type: ignore[arg-type]
-
-    log.log._database.write = fail  # type: ignore[method-assign]
-    for _ in range(failures):
+    for position in range(21, 21 + failures):
+        log.log.append(1, position, message(b"refused"), UNWRITABLE)
         log.flush()
     log.log.remove(1, 2)
-    log.log.append(1, 22, message(b"taken"), 0)
+    log.log.append(1, 23, message(b"taken"), 0)
     log.flush()
     log.log.close()
-    assert log.heard.refused == [(1, [21])]
+    assert log.heard.refused == [(1, [position]) for position in range(21, 21 + failures)]
     log = reopened(tmp_path)
-    assert [position for _, position, _, _ in log.found()] == [*range(3, 21), 22]
+    assert [position for _, position, _, _ in log.found()] == [*range(3, 21), 23]
     log.log.close()
 
 

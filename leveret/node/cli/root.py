@@ -68,6 +68,9 @@ def serve(
     disk_free_limit: Annotated[
         str | None, typer.Option(help="Bytes free on the disk below which publishers wait, 0 for none. [50000000]")
     ] = None,
+    memory_budget: Annotated[
+        str | None, typer.Option(help="Bytes for waiting messages; the rest of them rest on disk. [a quarter of RAM]")
+    ] = None,
     memory_high_watermark: Annotated[
         str | None, typer.Option(help="Share of the memory above which publishers wait, 0 for none. [0.6]")
     ] = None,
@@ -88,6 +91,7 @@ def serve(
         "max-message-size": max_message_size,
         "consumer-timeout-ms": consumer_timeout_ms,
         "disk-free-limit": disk_free_limit,
+        "memory-budget": memory_budget,
         "memory-high-watermark": memory_high_watermark,
     }
     from leveret.node.run import run
