@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.conftest import Server
 
 _numbers = count(1)
 
@@ -41,6 +44,16 @@ BIG = bytes(range(256)) * 4096 * 3  # 3 MiB: many frames in both directions
 def name() -> str:
     """A name that no other test uses."""
     return f"interop-{os.getpid():x}-{next(_numbers)}"
+
+
+@pytest.fixture
+def low_disk(tmp_path: Path) -> Iterator[Server]:
+    """A broker that finds its disk too small."""
+    server = Server.start(
+        "--data-dir", str(tmp_path / "data"), "--disk-free-limit", str(10**18), "--log-level", "error"
+    )
+    yield server
+    assert server.stop() == 0
 
 
 def until(holds: Callable[[], object], within: float = 8.0) -> None:

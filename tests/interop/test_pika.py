@@ -154,6 +154,19 @@ def test_it_asks_to_be_told_when_it_is_blocked(amqp_url: str) -> None:
     connection.close()
 
 
+def test_it_hears_that_it_is_blocked(low_disk: Server) -> None:
+    heard: list[str] = []
+    connection = pika.BlockingConnection(parameters(low_disk.url, blocked_connection_timeout=1))
+    connection.add_on_connection_blocked_callback(lambda _, frame: heard.append(frame.method.reason))
+    channel = connection.channel()
+    queue = channel.queue_declare("", exclusive=True).method.queue
+    channel.basic_publish("", queue, b"x")
+    connection.process_data_events(time_limit=10)
+    assert heard == ["low on disk"]
+    with pytest.raises(pika.exceptions.ConnectionBlockedTimeout):
+        connection.process_data_events(time_limit=10)
+
+
 def test_reconnect_after_a_restart(server: Server, tmp_path: object) -> None:
     connection = pika.BlockingConnection(parameters(server.url))
     channel = connection.channel()

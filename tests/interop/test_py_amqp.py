@@ -11,6 +11,8 @@ import amqp
 import pytest
 from amqp.exceptions import MessageNacked
 
+from tests.conftest import Server
+
 from .conftest import BIG, HEADERS, until
 
 
@@ -168,3 +170,14 @@ def test_it_asks_to_be_told_when_it_is_blocked(amqp_url: str) -> None:
         assert connection.server_capabilities[capability] is True
     assert connection.server_properties["product"] == "RabbitMQ"
     connection.close()
+
+
+def test_it_hears_that_it_is_blocked(low_disk: Server) -> None:
+    heard: list[str] = []
+    connection = open_connection(low_disk.url, on_blocked=heard.append, on_unblocked=print)
+    channel = connection.channel()
+    channel.queue_declare("blocked", exclusive=True)
+    channel.basic_publish(amqp.Message("x"), routing_key="blocked")
+    connection.drain_events(timeout=5)
+    assert heard == ["connection blocked, see broker logs"]  # it does not look at the reason
+    assert connection.connected

@@ -118,7 +118,8 @@ def numbers(channel: Channel, queue: str = "q") -> list[int]:
 
 
 def test_publishers_wait_before_the_disk_is_full(small_disk: Path) -> None:
-    server, peer, channel = start(small_disk, "--disk-free-limit", str(10 << 20))
+    subprocess.run(["mount", "-o", f"remount,size={3 * DISK_MB}m", str(small_disk)], check=True)
+    server, peer, channel = start(small_disk, "--disk-free-limit", str(2 * DISK_MB << 20))
     publisher = Publisher(channel)
     publisher.fill(peer)
     assert publisher.published > 10

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from leveret.node.config import Config
 from leveret.node.watch import PROBE_NAME, can_write, free_bytes, interval_s, resident_memory, total_memory
 
 LIMIT = 50_000_000
+
+
+def test_defaults_are_those_of_rabbitmq() -> None:
+    assert (Config().disk_free_limit, Config().memory_high_watermark) == (50_000_000, 0.6)
 
 
 @pytest.mark.parametrize(
