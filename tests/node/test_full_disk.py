@@ -146,7 +146,7 @@ def test_a_full_disk_loses_nothing_confirmed(small_disk: Path, is_killed: bool) 
         server.process.kill()
         server.process.wait()
     else:
-        server.stop()
+        assert server.stop() == 0
     subprocess.run(["mount", "-o", f"remount,size={10 * DISK_MB}m", str(small_disk)], check=True)
     server, _, channel = start(small_disk, "--disk-free-limit", "0")
     found = numbers(channel)

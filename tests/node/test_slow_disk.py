@@ -5,6 +5,7 @@ A few lines of C in front of the C library hold every sync of the broker back fo
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.behaviour.codec import Properties
 from tests.behaviour.methods import (
     ConnectionBlocked,
     ConnectionUnblocked,
@@ -22,7 +24,7 @@ from tests.behaviour.methods import (
     TxCommitOk,
     TxSelect,
 )
-from tests.behaviour.methods_basic import BasicAck, BasicNack
+from tests.behaviour.methods_basic import BasicAck, BasicNack, BasicPublish
 from tests.behaviour.peer import Channel, Peer
 from tests.conftest import Server
 
@@ -41,6 +43,7 @@ int fdatasync(int fd) { wait_at_gate(); return syscall(SYS_fdatasync, fd); }
 """
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 QUIET_S = 0.3
+MANY_MB = 128
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +151,29 @@ def declare_durable(channel: Channel, patience: float) -> None:
     """Declare a durable queue, and wait so long for the answer."""
     channel.send(QueueDeclare(queue="c", durable=True))
     channel.expect(QueueDeclareOk, patience)
+
+
+def test_publishers_wait_when_too_much_waits_for_the_disk(peer: Peer, gate: Path) -> None:
+    channel, other = peer.channel(2), Peer(peer.link.socket.getpeername()).login().channel()
+    channel.confirm()
+    publish = BasicPublish(exchange="", routing_key="a", body=bytes(1 << 20), properties=Properties(delivery_mode=2))
+    data = memoryview(publish.frames(2, 131072) * MANY_MB)
+    gate.touch()
+    sent = 0
+    peer.link.socket.settimeout(1.0)
+    with contextlib.suppress(TimeoutError):
+        while sent < len(data):
+            sent += peer.link.socket.send(data[sent:])
+    assert 64 << 20 < sent < 96 << 20
+    peer.expect_silence(QUIET_S)
+    channel.expect_silence(QUIET_S)
+    assert isinstance(other.declare(), QueueDeclareOk)  # who does not publish does not wait
+    gate.unlink()
+    peer.link.send_bytes(bytes(data[sent:]))
+    highest = 0
+    while highest < MANY_MB:
+        highest = channel.expect(BasicAck).delivery_tag
+    assert channel.ready("a") == MANY_MB
 
 
 def test_what_a_full_disk_does_not_take_is_refused(tmp_path: Path) -> None:
