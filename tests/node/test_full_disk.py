@@ -21,6 +21,7 @@ from tests.conftest import Server
 
 DISK_MB = 24
 BODY = b"x" * 100_000
+STARTED: list[Server] = []
 
 
 @pytest.fixture
@@ -38,9 +39,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+@pytest.fixture(autouse=True)
+def no_broker_stays() -> Iterator[None]:
+    """Kill what a test that failed has left."""
+    yield
+    for server in STARTED:
+        server.process.kill()
+        server.process.wait()
+    STARTED.clear()
+
+
 def start(disk: Path, *options: str) -> tuple[Server, Peer, Channel]:
     """A broker with its data there, and a publisher in confirm mode with a durable queue."""
     server = Server.start("--data-dir", str(disk / "data"), "--log-level", "error", *options)
+    STARTED.append(server)
     peer = Peer((server.host, server.port)).login()
     channel = peer.channel()
     channel.queue("q", exclusive=False, durable=True)
@@ -211,6 +223,7 @@ def test_writes_that_fail_raise_the_alarm_until_they_work(tmp_path: Path) -> Non
 def test_memory_blocks_publishers_and_what_is_freed_counts(tmp_path: Path) -> None:
     share = 150e6 / total_memory()
     server = Server.start("--memory", "--memory-high-watermark", f"{share:.6f}", "--log-level", "error")
+    STARTED.append(server)
     peer = Peer((server.host, server.port)).login()
     channel = peer.channel()
     channel.queue("q", exclusive=False)
