@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from leveret.auth.internal import InternalAuthenticator
@@ -19,10 +20,11 @@ from leveret.core.clock import Clock
 from leveret.node import control
 from leveret.node.config import Config
 from leveret.node.defaults import drop_defaults, make_defaults
-from leveret.node.watch import DiskWatch, MemoryWatch, total_memory
+from leveret.node.watch import DiskWatch, MemoryWatch, give_up_reserve, total_memory
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.transport import AmqpProtocol
+from leveret.store.database import StoreError
 from leveret.store.disk import DiskLog
 from leveret.store.memory import MemoryLog
 
@@ -58,7 +60,7 @@ class Node:
         if config.memory:
             self._log = MemoryLog()
         else:
-            self._log = DiskLog(Path(config.data_dir), self._wake)
+            self._log = _open_log(Path(config.data_dir), self._wake)
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
         seed = int.from_bytes(os.urandom(8), "big")
         self.broker = core.Broker(self._log, self._log, clock, seed, f"leveret@{socket.gethostname()}")
@@ -175,6 +177,16 @@ class Node:
         if self._disk_watch is not None:
             self._disk_watch.committed()
         self._driver.turn()
+
+
+def _open_log(directory: Path, wake: Callable[[], None]) -> DiskLog:
+    """The log of a data directory; on a full disk it gets what was kept in reserve. Raises: StoreError."""
+    try:
+        return DiskLog(directory, wake)
+    except StoreError as error:
+        if "full" not in str(error) or not give_up_reserve(directory):
+            raise
+        return DiskLog(directory, wake)
 
 
 def _raise_file_limit() -> None:

@@ -3,6 +3,10 @@
 DiskWatch looks the more often the less is left, as rabbit_disk_monitor.erl does, at most ten times a second. A commit
 that fails raises the alarm too, whatever is left; then a file of the size that did not fit is written now and then, and
 when that works the log tries again. MemoryWatch looks at the resident memory of the process once a second.
+
+The reserve is a file of space that the data directory can do without: on a disk that is full to the last byte, nothing
+could be removed from the log, since a removal has to be written first. A commit that fails gives it up; the alarm is
+not lowered before there is a reserve again.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ MIN_S: Final = 0.1  # between two looks at the disk
 MAX_S: Final = 10.0
 ALARMED_S: Final = 1.0  # the same while the alarm is raised, and between two trials to write
 FILL_RATE: Final = 125_000_000  # bytes a second that a disk may be filled with
+RESERVE_NAME: Final = "space-reserve"
+RESERVE_BYTES: Final = 24 << 20
+RESERVE_SHARE: Final = 4  # of a small disk, one byte in so many
 PROBE_NAME: Final = "space-probe"
 PROBE_MIN: Final = 1 << 20  # bytes
 PROBE_MAX: Final = 128 << 20
@@ -45,6 +52,29 @@ def free_bytes(directory: Path) -> int | None:
     except OSError:
         return None
     return found.f_bavail * found.f_frsize
+
+
+def keep_reserve(directory: Path) -> int:
+    """Make sure that there is a reserve. Returns: its bytes, 0 when there is no room for it."""
+    path = directory / RESERVE_NAME
+    try:
+        found = os.statvfs(directory)
+        size = min(RESERVE_BYTES, found.f_blocks * found.f_frsize // RESERVE_SHARE)
+        with path.open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError:
+        _remove(path)
+        return 0
+    return size
+
+
+def give_up_reserve(directory: Path) -> bool:
+    """Let the log have the space of the reserve. Returns: whether there was one."""
+    path = directory / RESERVE_NAME
+    if not path.exists():
+        return False
+    _remove(path)
+    return True
 
 
 def can_write(directory: Path, size: int) -> bool:
@@ -80,6 +110,7 @@ class DiskWatch:
         self._limit = limit
         self._is_low = False
         self._has_failed = False
+        self._reserve = 0  # bytes of it
         self._has_room = False  # a trial went well since the last failure
         self._timer: asyncio.TimerHandle | None = None
         self._trial: asyncio.Task[None] | None = None
@@ -87,6 +118,10 @@ class DiskWatch:
     def start(self) -> None:
         """Look at once, and from then on now and then."""
         _remove(self._directory / PROBE_NAME)  # of a process that was killed
+        self._reserve = keep_reserve(self._directory)
+        if not self._reserve:
+            log.warning("there is no room for a reserve in %s: publishers wait until there is", self._directory)
+            self._begin_trials()
         if self._limit:
             self._look()
 
@@ -100,18 +135,25 @@ class DiskWatch:
     def committed(self) -> None:
         """A commit came to its end; the log knows how."""
         if self._store.failed_bytes:
-            self._has_failed = True
-            self._has_room = False
-            self._show()
-            if self._trial is None:
-                self._trial = self._driver.loop.create_task(self._try())
+            if give_up_reserve(self._directory):
+                self._reserve = 0
+                self._store.try_again()
+            self._begin_trials()
         elif self._has_failed and self._has_room:
             self._has_failed = False
             self._show()
 
+    def _begin_trials(self) -> None:
+        self._has_failed = True
+        self._has_room = False
+        self._show()
+        if self._trial is None:
+            self._trial = self._driver.loop.create_task(self._try())
+
     def _look(self) -> None:
         free = free_bytes(self._directory)
         if free is not None:
+            free += self._reserve
             is_low = free < self._limit
             if is_low and not self._is_low:
                 log.warning(
@@ -132,13 +174,22 @@ class DiskWatch:
         while self._has_failed:
             await asyncio.sleep(ALARMED_S)
             size = max(PROBE_MIN, min(2 * self._store.failed_bytes, PROBE_MAX))
-            if await self._driver.loop.run_in_executor(None, can_write, self._directory, size):
+            if await self._driver.loop.run_in_executor(None, self._has_space, size):
                 self._driver.refresh_clock()
                 self._has_room = True
                 self._store.try_again()
                 if not self._store.failed_bytes:
                     self.committed()
         self._trial = None
+
+    def _has_space(self, size: int) -> bool:
+        """Whether there is room for a reserve and so many bytes. Blocks."""
+        self._reserve = keep_reserve(self._directory)
+        if self._reserve and can_write(self._directory, size):
+            return True
+        if give_up_reserve(self._directory):
+            self._reserve = 0
+        return False
 
     def _show(self) -> None:
         self._driver.refresh_clock()

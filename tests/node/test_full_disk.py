@@ -15,8 +15,8 @@ import pytest
 from leveret.node.watch import total_memory
 from tests.behaviour.link import PATIENCE
 from tests.behaviour.methods import ConnectionBlocked, ConnectionUnblocked, QueueDeclare, QueueDeclareOk, QueuePurge
-from tests.behaviour.methods_basic import BasicAck, BasicNack
-from tests.behaviour.peer import Channel, Peer
+from tests.behaviour.methods_basic import BasicAck, BasicDeliver, BasicNack
+from tests.behaviour.peer import Channel, Peer, eventually
 from tests.conftest import Server
 
 DISK_MB = 24
@@ -79,11 +79,11 @@ class Publisher:
         self.published += 1
         self._channel.publish("q", b"%d " % self.published + BODY, delivery_mode=2)
 
-    def fill(self, peer: Peer) -> None:
+    def fill(self, peer: Peer, most: int = 400) -> None:
         """Publish until the client is told that the disk is low; then the last message may be read in part only."""
         while True:
             self.send()
-            assert self.published < 400, "the disk must be full by now"
+            assert self.published < most, "the disk must be full by now"
             while not self._is_settled(0.01):
                 if is_blocked(peer, "low on disk"):
                     while self._is_settled(0.3):
@@ -191,6 +191,38 @@ def test_all_goes_on_when_there_is_space_again(small_disk: Path) -> None:
     assert waiting in publisher.acked
     assert publisher.publish()
     assert publisher.acked <= set(numbers(channel))
+    assert server.stop() == 0
+
+
+def test_consumers_can_empty_a_full_disk(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={4 * DISK_MB}m", str(small_disk)], check=True)
+    server, peer, channel = start(small_disk, "--disk-free-limit", "0")
+    publisher = Publisher(channel)
+    publisher.fill(peer, 2000)
+    assert publisher.nacked
+    consumer = Peer((server.host, server.port)).login().channel()
+    consumer.consume("q")
+    for _ in range(len(publisher.acked) + len(publisher.nacked)):
+        consumer.send(BasicAck(delivery_tag=consumer.expect(BasicDeliver).delivery_tag))
+    peer.expect(ConnectionUnblocked)
+    eventually(lambda: shutil.disk_usage(small_disk).free > 2 * DISK_MB << 20, 10)
+    publisher.settle_all()
+    server.process.kill()
+    server.process.wait()
+    server, _, channel = start(small_disk, "--disk-free-limit", "0")
+    assert not set(numbers(channel)) & publisher.acked - {publisher.published}
+    assert server.stop() == 0
+
+
+def test_the_reserve_lets_a_broker_start_on_a_full_disk(small_disk: Path) -> None:
+    server, _, channel = start(small_disk)
+    channel.confirmed("q", b"1", delivery_mode=2)
+    server.process.kill()
+    server.process.wait()
+    (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    server = Server.start("--data-dir", str(small_disk / "data"), "--log-level", "error")
+    STARTED.append(server)
+    assert numbers(Peer((server.host, server.port)).login().channel()) == [1]
     assert server.stop() == 0
 
 

@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from leveret.node.config import Config
-from leveret.node.watch import PROBE_NAME, can_write, free_bytes, interval_s, resident_memory, total_memory
+from leveret.node.watch import (
+    PROBE_NAME,
+    RESERVE_NAME,
+    can_write,
+    free_bytes,
+    give_up_reserve,
+    interval_s,
+    keep_reserve,
+    resident_memory,
+    total_memory,
+)
 
 LIMIT = 50_000_000
 
@@ -36,6 +46,16 @@ def test_a_trial_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     assert not can_write(tmp_path / "nowhere", 1)
     assert not can_write(Path("/dev/full"), 1)
+
+
+def test_the_reserve(tmp_path: Path) -> None:
+    assert not give_up_reserve(tmp_path)
+    for _ in range(2):
+        size = keep_reserve(tmp_path)
+        assert size == (tmp_path / RESERVE_NAME).stat().st_size > 0
+    assert give_up_reserve(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert keep_reserve(tmp_path / "nowhere") == 0
 
 
 def test_free_space(tmp_path: Path) -> None:
