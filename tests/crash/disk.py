@@ -21,6 +21,10 @@ SECTOR = 512
 _HEAD = struct.Struct("<IIQQ")
 
 
+WORTHLESS = ("-shm", "space-reserve")
+"""Files of which nobody reads what a crash has left: SQLite makes its index anew, and the reserve has no contents."""
+
+
 class Entry(NamedTuple):
     """One entry of a record. end: length of the record with it."""
 
@@ -184,7 +188,7 @@ class Disk:
         elif entry.kind == MKDIR:
             folder, name = self._folder(entry.data.decode())
             folder.change((name, Node(is_directory=True)))
-        elif not self._files[entry.file][0].endswith("-shm"):  # which SQLite makes anew for whoever comes first
+        elif not self._files[entry.file][0].endswith(WORTHLESS):
             raise AssertionError(f"the record has what cannot be replayed: {entry.data!r}")
 
     def _open(self, entry: Entry) -> None:
