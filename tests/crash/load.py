@@ -27,6 +27,7 @@ from tests.crash.workloads import Workload
 WINDOW = 200  # letters of a publisher that wait for their confirms
 BATCH = 20
 PREFETCH = 100
+HOARD = 60  # messages that a consumer takes and never settles, in every other generation
 CROWD = 20_000  # letters of a ledger from which on publishers wait
 DECLARED = 20  # queues that are kept of those declared while the load runs
 NOT_FOUND = 404
@@ -161,6 +162,8 @@ class Load:
         channel.prefetch(PREFETCH)
         channel.consume(queue)
         held: dict[int, Letter | None] = {}
+        hoarded = 0  # messages that are never settled; where there are some, no ack speaks of several
+        hoard = HOARD if self._generation % 2 else 0
         share = chance.choice((0.5, 0.8, 0.95, 1))  # of the messages that are settled at once
         while not self._stopping.is_set():
             try:
@@ -168,25 +171,40 @@ class Load:
             except TimeoutError:
                 continue
             assert isinstance(message, BasicDeliver), message
-            held[message.delivery_tag] = self._ledger.see(queue, message.body, message.redelivered)
-            if len(held) == PREFETCH or chance.random() < share:
-                self._settle(channel, queue, message.delivery_tag, held, chance)
+            letter = self._ledger.see(queue, message.body, message.redelivered)
+            if hoarded < hoard and chance.random() < 0.02:
+                hoarded += 1
+                continue
+            held[message.delivery_tag] = letter
+            is_full = len(held) + hoarded == PREFETCH
+            if is_full and hoarded:
+                for tag in list(held):
+                    self._settle(channel, queue, tag, held, False, chance)
+            elif is_full or chance.random() < share:
+                several = not hoarded and (is_full or chance.random() < 0.02)
+                self._settle(channel, queue, message.delivery_tag, held, several, chance)
         peer.close()
 
     def _settle(
-        self, channel: Channel, queue: str, tag: int, held: dict[int, Letter | None], chance: random.Random
+        self,
+        channel: Channel,
+        queue: str,
+        tag: int,
+        held: dict[int, Letter | None],
+        several: bool,
+        chance: random.Random,
     ) -> None:
+        """Reject, ack or requeue a message. several: an ack speaks of all that came before, too."""
         dice = chance.random()
         if queue == self._workload.rejects and dice < 0.7:
             held.pop(tag)
             channel.send(BasicReject(delivery_tag=tag))
         elif dice < 0.9:
-            multiple = len(held) == PREFETCH or chance.random() < 0.02
-            for one in list(held) if multiple else [tag]:
+            for one in list(held) if several else [tag]:
                 letter = held.pop(one)
                 if letter is not None:
                     self._ledger.ack(queue, letter)
-            channel.send(BasicAck(delivery_tag=tag, multiple=multiple))
+            channel.send(BasicAck(delivery_tag=tag, multiple=several))
         else:
             held.pop(tag)
             channel.send(BasicNack(delivery_tag=tag, requeue=True))

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """A broker that was recorded."""
     directory = tmp_path_factory.mktemp("power")
-    return record(WORKLOADS["tx"], directory, build_recorder(directory), seed=1, load_s=0.4)
+    return record(WORKLOADS["tx"], directory, build_recorder(directory), seed=1, load_s=0.3)
 
 
 def test_the_record_is_whole(recording: Recording) -> None:
@@ -45,14 +45,14 @@ def test_the_name_of_the_data_directory_is_synced_before_anything_is_confirmed(r
 
 
 def test_nothing_confirmed_is_lost(recording: Recording, tmp_path: Path) -> None:
-    findings, counts = cut_power(recording, tmp_path, seed=1, count=9)
+    findings, counts = cut_power(recording, tmp_path, seed=1, count=6)
     assert findings == []
-    assert counts["cuts"] == 9
+    assert counts["cuts"] == 6
     assert counts["confirmed"] > 100
     assert counts["audited"] > 0
 
 
 @pytest.mark.parametrize("liar", LIARS)
 def test_a_disk_that_does_not_sync_is_caught(recording: Recording, tmp_path: Path, liar: str) -> None:
-    findings, _ = control(recording, tmp_path, seed=1, count=3, liar=liar)
+    findings, _ = control(recording, tmp_path, seed=1, count=2, liar=liar)
     assert "lost" in {finding.kind for finding in findings}
