@@ -18,10 +18,11 @@ from typing import NamedTuple, TypeAlias
 OPEN, WRITE, TRUNCATE, SYNC, UNLINK, RENAME, MKDIR, UNKNOWN, START = range(1, 10)
 FLAG_CREATE, FLAG_TRUNCATE, FLAG_DIRECTORY = 1, 2, 4
 SECTOR = 512
+SHARED_MEMORY = "-shm"  # SQLite's index of its log: mapped into memory, never synced, and made anew by who comes first
 _HEAD = struct.Struct("<IIQQ")
 
 
-WORTHLESS = ("-shm", "space-reserve")
+WORTHLESS = (SHARED_MEMORY, "space-reserve")
 """Files of which nobody reads what a crash has left: SQLite makes its index anew, and the reserve has no contents."""
 
 
@@ -144,6 +145,10 @@ class Whim:
             return pieces[: self._chance.randint(0, len(pieces))]
         return [piece for piece in pieces if self._chance.random() < self.share]
 
+    def garbage(self) -> bytes:
+        """What may be in a file that is mapped into memory."""
+        return self._chance.randbytes(self._chance.choice((0, 1000, 32768)))
+
     def changes(self, made: list[Change]) -> list[Change]:
         """Those that are kept."""
         if self.is_prefix:
@@ -238,7 +243,7 @@ class Image:
                 content = bytearray(inner.content)
                 for write in whim.writes(inner.writes):
                     write.apply(content)
-                self.contents[where] = bytes(content)
+                self.contents[where] = whim.garbage() if name.endswith(SHARED_MEMORY) else bytes(content)
 
     def write(self, directory: Path) -> None:
         """Make these files below a directory."""
