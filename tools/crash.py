@@ -39,7 +39,12 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=240, help="how often a broker is killed, in all (240)")
     parser.add_argument("--cuts", type=int, default=240, help="how often the power is cut, in all (240)")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing new after so many minutes")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=float("inf"),
+        help="begin nothing new after so many minutes, half of them for kills",
+    )
     parser.add_argument("--load-s", type=float, default=1.0, help="seconds of load before a kill, at most (1)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 31), help="repeats the same choices")
     parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS), metavar="NAME")
@@ -71,6 +76,7 @@ class Run:
         self._options = options
         self._began = time.monotonic()
         self._until = self._began + options.minutes * 60
+        self._until_kills = self._began + options.minutes * (30 if options.cuts else 60)
         self._directory = Path(tempfile.mkdtemp(prefix="leveret-crash-"))
 
     def main(self) -> int:
@@ -99,7 +105,9 @@ class Run:
 
         options = self._options
         directory = self._directory / "kills"
-        victims = kill(options.workloads, directory, options.seed, options.kills, options.load_s, self._until, tell)
+        victims = kill(
+            options.workloads, directory, options.seed, options.kills, options.load_s, self._until_kills, tell
+        )
         rows = [(victim.workload.name, victim.counts, victim.findings) for victim in victims]
         print_table(rows, KILL_COLUMNS)
         return rows
