@@ -167,7 +167,11 @@ class Database:
                 sql.execute("DELETE FROM gone WHERE chunk = ?", (chunk_id,))
             for chunk_id in group.sparse:
                 self._rewrite(chunk_id)
-            sql.executemany("REPLACE INTO delivered (queue, position) VALUES (?, ?)", group.delivered.items())
+            sql.executemany(  # never back, when one that was requeued is delivered again
+                "INSERT INTO delivered (queue, position) VALUES (?, ?) "
+                "ON CONFLICT (queue) DO UPDATE SET position = max(position, excluded.position)",
+                group.delivered.items(),
+            )
             sql.executemany("DELETE FROM delivered WHERE queue = ?", [(queue,) for queue in group.dropped])
             sql.execute("COMMIT")
         except BaseException:

@@ -124,7 +124,8 @@ class Group:
         """Take what must not be lost from a sealed group that could not be written, in front of what is here."""
         self.dropped = failed.dropped + self.dropped
         self.definitions = failed.definitions + self.definitions
-        self.delivered = {**failed.delivered, **self.delivered}
+        for queue_id, position in failed.delivered.items():
+            self.delivered[queue_id] = max(position, self.delivered.get(queue_id, 0))
         self.revision = max(self.revision, failed.revision)
         self.gone = failed.gone
         self.emptied = failed.emptied

@@ -217,6 +217,19 @@ def test_after_a_clean_end_only_what_was_delivered_is_redelivered(tmp_path: Path
     log.log.close()
 
 
+def test_a_message_delivered_again_later_does_not_take_the_flag_from_others(tmp_path: Path) -> None:
+    log = reopened(tmp_path)
+    for position, body in ((1, b"a"), (2, b"b"), (3, b"c")):
+        log.log.append(1, position, message(body), 0)
+    log.log.delivered(1, 2)
+    log.flush()
+    log.log.delivered(1, 1)  # it was requeued; another group
+    log.log.close()
+    again = reopened(tmp_path)
+    assert again.found() == [(1, 1, b"a", True), (1, 2, b"b", True), (1, 3, b"c", False)]
+    again.log.close()
+
+
 def test_after_an_unclean_end_everything_may_be_a_repetition(tmp_path: Path) -> None:
     log = Log(tmp_path / "live")
     log.log.append(1, 1, message(b"a"), 0)
