@@ -23,11 +23,13 @@ def test_nothing_confirmed_is_lost(name: str, tmp_path: Path) -> None:
     assert victim.counts["declared"] > 0
 
 
-def test_a_lost_log_is_found(tmp_path: Path) -> None:
-    def lose(directory: Path) -> None:
-        (directory / "leveret.db-wal").unlink()
+def test_what_is_missing_from_the_file_is_found(tmp_path: Path) -> None:
+    def cut(directory: Path) -> None:
+        with closing(sqlite3.connect(directory / FILE_NAME)) as sql, sql:
+            sql.execute("DELETE FROM chunks WHERE id > (SELECT max(id) FROM chunks) - 5")
+            sql.execute("DELETE FROM definitions WHERE id = (SELECT max(id) FROM definitions)")
 
-    victim = Victim(WORKLOADS["plain"], tmp_path / "data", seed=1, between=lose)
+    victim = Victim(WORKLOADS["plain"], tmp_path / "data", seed=1, between=cut)
     victim.live(0.3)
     victim.finish()
     assert {"lost", "undeclared"} & {finding.kind for finding in victim.findings}
