@@ -47,10 +47,12 @@ class Run:
         expiration: str | None = None,
         headers: Table | None = None,
         delivery_mode: int | None = 2,
+        priority: int | None = None,
     ) -> None:
         """Publish a message, by default a persistent one."""
         properties = BasicProperties()
         properties.delivery_mode = delivery_mode
+        properties.priority = priority
         properties.expiration = expiration
         properties.headers = headers
         self.peer.send(BasicPublish("", key), body, properties)
