@@ -99,7 +99,7 @@ def unpack(head: bytes, data: bytes) -> list[Entry]:
     if not head or head[0] != FORMAT:
         raise DamagedChunk("unknown format")
     for part in (head, data):
-        if zlib.crc32(part[:-4]) != int.from_bytes(part[-4:], "big"):
+        if len(part) < SUM or zlib.crc32(part[:-SUM]) != int.from_bytes(part[-SUM:], "big"):
             raise DamagedChunk("checksum does not match")
     try:
         return _entries(head, data)

@@ -121,14 +121,14 @@ class Database:
         self._has_read = True
         gone: dict[int, set[tuple[int, int]]] = {}
         for chunk_id, places in self._sql.execute("SELECT chunk, places FROM gone"):
-            gone.setdefault(chunk_id, set()).update(_unpack_places(places))
+            gone.setdefault(chunk_id, set()).update(unpack_places(places))
         for chunk_id, head, data in self._sql.execute("SELECT id, head, data FROM chunks ORDER BY id"):
             try:
                 entries = unpack(head, data)
             except DamagedChunk as error:
                 yield Found(chunk_id, [], f"chunk {chunk_id}: {error}")
             else:
-                yield Found(chunk_id, _without(entries, gone.get(chunk_id, set())))
+                yield Found(chunk_id, without(entries, gone.get(chunk_id, set())))
 
     def delivered(self) -> dict[int, int]:
         """How far each queue was delivered."""
@@ -187,9 +187,9 @@ class Database:
             return
         gone: set[tuple[int, int]] = set()
         for (places,) in sql.execute("SELECT places FROM gone WHERE chunk = ?", (chunk_id,)):
-            gone.update(_unpack_places(places))
+            gone.update(unpack_places(places))
         try:
-            entries = _without(unpack(row[0], row[1]), gone)
+            entries = without(unpack(row[0], row[1]), gone)
         except DamagedChunk:
             return
         head, data = pack([entry for entry in entries if entry.places])
@@ -239,7 +239,7 @@ def _lock(directory: Path) -> IO[bytes]:
     return file
 
 
-def _without(entries: list[Entry], gone: set[tuple[int, int]]) -> list[Entry]:
+def without(entries: list[Entry], gone: set[tuple[int, int]]) -> list[Entry]:
     """Entries without the places that are gone."""
     if gone:
         for entry in entries:
@@ -254,7 +254,8 @@ def _pack_places(places: list[int]) -> bytes:
     return out.getvalue()
 
 
-def _unpack_places(data: bytes) -> list[tuple[int, int]]:
+def unpack_places(data: bytes) -> list[tuple[int, int]]:
+    """Queue ids and positions as they stand in `gone`."""
     places: list[tuple[int, int]] = []
     pos: i64 = 0
     while pos < len(data):

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from leveret import __version__
-from leveret.node.cli import definitions, limits, parameters, permissions, policies, topic_permissions, users, vhosts
+from leveret.node.cli import (
+    care,
+    definitions,
+    limits,
+    parameters,
+    permissions,
+    policies,
+    topic_permissions,
+    users,
+    vhosts,
+)
 
 app = typer.Typer(
     help="Leveret: a message broker that every RabbitMQ client uses unchanged.",
@@ -26,6 +36,8 @@ app.add_typer(policies.app, name="policies")
 app.add_typer(limits.app, name="limits")
 app.add_typer(parameters.app, name="parameters")
 app.add_typer(definitions.app, name="definitions")
+app.command()(care.backup)
+app.command()(care.check)
 
 
 def _show_version(wanted: bool) -> None:

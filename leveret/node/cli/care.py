@@ -1,0 +1,71 @@
+"""leveret backup, leveret check: care for a data directory, whether a broker runs on it or not."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leveret.node.cli.output import complain, refuse
+from leveret.node.cli.target import DataDir
+from leveret.node.config import ConfigError, load
+from leveret.store.care import backup as copy_directory
+from leveret.store.care import check as check_directory
+from leveret.store.database import StoreError
+
+Target = Annotated[Path, typer.Argument(help="Directory for the copy; there must be no data in it.")]
+
+
+def backup(target: Target, data_dir: DataDir = None) -> None:
+    """Copy the data of a running or stopped broker, as it is at one moment, to another directory."""
+    directory = _directory(data_dir)
+    try:
+        with _progress("Copying") as tell:
+            size = copy_directory(directory, target, tell)
+    except StoreError as error:
+        refuse(str(error))
+    print(f"Copied '{directory}' to '{target}': {size} bytes.")
+
+
+def check(data_dir: DataDir = None) -> None:
+    """Read all data of a running or stopped broker, and say what is damaged; status 1 if anything is."""
+    directory = _directory(data_dir)
+    try:
+        with _progress("Reading") as tell:
+            report = check_directory(directory, tell)
+    except StoreError as error:
+        refuse(str(error))
+    for problem in report.problems:
+        complain(str(directory), problem)
+    print(
+        f"{report.definitions} definitions, {report.messages} messages in {report.chunks} chunks, "
+        f"{report.places} places in queues, {report.content_bytes} bytes of bodies."
+    )
+    if report.problems:
+        refuse("there is damage; the broker leaves out what cannot be read and serves the rest")
+    print(f"No damage in '{directory}'.")
+
+
+def _directory(data_dir: str | None) -> Path:
+    try:
+        return Path(load(None, {"data-dir": data_dir}).data_dir)
+    except ConfigError as error:
+        refuse(str(error))
+
+
+@contextlib.contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,119 @@
+"""Care for a data directory from outside, while a broker runs on it or not: a consistent copy, and a look at all of it.
+
+SQLite lets others read what is committed while the broker writes. Nothing is changed in the directory.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from leveret.store.chunk import DamagedChunk, unpack
+from leveret.store.database import FILE_NAME, FORMAT, StoreError, unpack_places, without
+from leveret.store.directory import make_directory
+
+STEP_PAGES: Final = 512  # copied in one go: 8 MiB
+MAX_PROBLEMS: Final = 100  # told of the file itself
+
+
+class Report:
+    """What is in a data directory. problems: what is wrong with it, in sentences."""
+
+    def __init__(self) -> None:
+        self.definitions = 0
+        self.chunks = 0
+        self.messages = 0
+        self.places = 0
+        self.content_bytes = 0
+        self.problems: list[str] = []
+
+
+def _open(directory: Path) -> sqlite3.Connection:
+    """The file of a directory, to be read. Raises: StoreError."""
+    path = directory / FILE_NAME
+    if not path.exists():
+        raise StoreError(f"there is no data in '{directory}'; say where with --data-dir")
+    try:
+        sql = sqlite3.connect(path, isolation_level=None, timeout=5)
+        sql.execute("PRAGMA query_only=ON")
+        version = sql.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot read {path}: {error}") from None
+    if version != FORMAT:
+        sql.close()
+        raise StoreError(f"{path} has format {version}, this Leveret knows {FORMAT}; use the version that wrote it")
+    return sql
+
+
+def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> int:
+    """Copy a data directory as it is at one moment. A broker on the copy finds all that was confirmed before.
+
+    target: made if it is not there; there must be no data in it. tell: called with pages done and pages in all.
+    Returns: bytes of the copy. Raises: StoreError.
+    """
+    copy = target / FILE_NAME
+    if copy.exists():
+        raise StoreError(f"there is data in '{target}' already; choose another directory")
+    source = _open(directory)
+    try:
+        make_directory(target)
+        part = copy.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        sql = sqlite3.connect(part, isolation_level=None)
+        try:
+            source.execute("BEGIN")  # one moment, however long it takes
+            source.execute("SELECT count(*) FROM meta").fetchone()
+            source.backup(sql, pages=STEP_PAGES, progress=lambda _, left, total: tell(total - left, total))
+            source.execute("COMMIT")
+            sql.execute("PRAGMA synchronous=FULL")
+            sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            sql.close()
+        part.replace(copy)
+        return copy.stat().st_size
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"cannot write the copy to '{target}': {error}") from None
+    finally:
+        source.close()
+
+
+def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
+    """Read everything in a data directory. tell: called with chunks done and chunks in all. Raises: StoreError."""
+    report = Report()
+    sql = _open(directory)
+    try:
+        sql.execute("BEGIN")
+        for (line,) in sql.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})"):
+            if line != "ok":
+                report.problems.append(f"the file: {line}")
+        report.definitions = sql.execute("SELECT count(*) FROM definitions").fetchone()[0]
+        gone: dict[int, set[tuple[int, int]]] = {}
+        for chunk_id, places in sql.execute("SELECT chunk, places FROM gone"):
+            gone.setdefault(chunk_id, set()).update(unpack_places(places))
+        chunks = [row[0] for row in sql.execute("SELECT id FROM chunks ORDER BY id")]
+        for done, chunk_id in enumerate(chunks):
+            tell(done, len(chunks))
+            _check_chunk(sql, chunk_id, gone.get(chunk_id, set()), report)
+        tell(len(chunks), len(chunks))
+    except sqlite3.Error as error:
+        report.problems.append(f"the file: {error}")
+    finally:
+        sql.close()
+    return report
+
+
+def _check_chunk(sql: sqlite3.Connection, chunk_id: int, gone: set[tuple[int, int]], report: Report) -> None:
+    report.chunks += 1
+    try:
+        head, data = sql.execute("SELECT head, data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
+        entries = without(unpack(head, data), gone)
+    except (DamagedChunk, sqlite3.Error) as error:
+        report.problems.append(f"chunk {chunk_id}: {error}")
+        return
+    for entry in entries:
+        if entry.places:
+            report.messages += 1
+            report.places += len(entry.places)
+            report.content_bytes += int(entry.message.size)
