@@ -837,6 +837,8 @@ static void on_frame(Conn *c, int type, const uint8_t *payload, uint32_t len, ui
     }
 }
 
+static void conn_parse(Conn *c);
+
 static void conn_read(Conn *c)
 {
     ssize_t n = recv(c->fd, c->in + c->in_len, c->in_cap - c->in_len, 0);
@@ -845,8 +847,14 @@ static void conn_read(Conn *c)
         conn_lost(c, n ? strerror(errno) : "broker closed the TCP connection");
         return;
     }
-    uint64_t now = now_ns();
     c->in_len += n;
+    conn_parse(c);
+}
+
+/* Handle the whole frames in the input buffer. */
+static void conn_parse(Conn *c)
+{
+    uint64_t now = now_ns();
     while (c->in_len - c->in_pos >= 8) {
         const uint8_t *f = c->in + c->in_pos;
         uint32_t len = get32(f + 3);
@@ -1084,13 +1092,6 @@ static int run_load(void)
         fcntl(conns[i].fd, F_SETFL, O_NONBLOCK);
         struct epoll_event e = {.events = EPOLLIN, .data.u32 = i};
         epoll_ctl(epoll_fd, EPOLL_CTL_ADD, conns[i].fd, &e);
-        /* Deliveries may already have followed consume-ok into the input buffer. */
-        if (conns[i].in_len > conns[i].in_pos) {
-            Conn *c = &conns[i];
-            memmove(c->in, c->in + c->in_pos, c->in_len - c->in_pos);
-        }
-        conns[i].in_len -= conns[i].in_pos;
-        conns[i].in_pos = 0;
     }
 
     /* Load phase: warm up, then measure. */
@@ -1104,6 +1105,8 @@ static int run_load(void)
     uint64_t stop_at = fixed_amount ? UINT64_MAX : measure_from + opt.seconds * 1000000000ull;
     double broker_cpu = process_cpu_seconds(opt.pid), own_cpu = own_cpu_seconds();
     uint64_t progress_at = start, progress = 0;
+    /* Deliveries may have followed consume-ok into the input buffer: a whole window of them, so that no more comes. */
+    for (int i = opt.producers; i < nconns; i++) conn_parse(&conns[i]);
     while (!stopping) {
         turn(armed, busy, stop_at, &busy);
         uint64_t now = now_ns();
