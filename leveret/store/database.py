@@ -12,7 +12,7 @@ import fcntl
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64, mypyc_attr
@@ -66,7 +66,7 @@ class Database:
     """The file. was_clean: whether the last user of the file closed it."""
 
     def __init__(self, directory: Path) -> None:
-        path = directory / FILE_NAME
+        path = self._path = directory / FILE_NAME
         try:
             make_directory(directory)
             self._lock = _lock(directory)
@@ -113,26 +113,37 @@ class Database:
     # -- start-up
 
     def definitions(self) -> list[tuple[str, str, bytes]]:
-        """All (kind, key, value), oldest first."""
-        return self._sql.execute("SELECT kind, key, value FROM definitions ORDER BY id").fetchall()
+        """All (kind, key, value), oldest first. Raises: StoreError."""
+        return self._read("SELECT kind, key, value FROM definitions ORDER BY id")
 
     def chunks(self) -> Iterator[Found]:
-        """All chunks, oldest first, each read when it is asked for. To be called once, and asked for all."""
+        """All chunks, oldest first, each read when it is asked for. To be called once, and asked for all.
+
+        Raises: StoreError when not even their list can be read.
+        """
         self._has_read = True
         gone: dict[int, set[tuple[int, int]]] = {}
-        for chunk_id, places in self._sql.execute("SELECT chunk, places FROM gone"):
+        for chunk_id, places in self._read("SELECT chunk, places FROM gone"):
             gone.setdefault(chunk_id, set()).update(unpack_places(places))
-        for chunk_id, head, data in self._sql.execute("SELECT id, head, data FROM chunks ORDER BY id"):
+        for (chunk_id,) in self._read("SELECT id FROM chunks ORDER BY id"):
             try:
-                entries = unpack(head, data)
-            except DamagedChunk as error:
+                row = self._sql.execute("SELECT head, data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
+                entries = unpack(row[0], row[1])
+            except (DamagedChunk, sqlite3.DatabaseError) as error:
                 yield Found(chunk_id, [], f"chunk {chunk_id}: {error}")
             else:
                 yield Found(chunk_id, without(entries, gone.get(chunk_id, set())))
 
     def delivered(self) -> dict[int, int]:
-        """How far each queue was delivered."""
-        return dict(self._sql.execute("SELECT queue, position FROM delivered"))
+        """How far each queue was delivered. Raises: StoreError."""
+        return dict(self._read("SELECT queue, position FROM delivered"))
+
+    def _read(self, query: str) -> list[Any]:
+        try:
+            return self._sql.execute(query).fetchall()
+        except sqlite3.DatabaseError as error:
+            text = f"{self._path} is damaged: {error}; start from a copy, or move it away to start anew"
+            raise StoreError(text) from None
 
     def put_delivered(self, marks: dict[int, int]) -> None:
         """Say anew how far each queue was delivered."""

@@ -327,6 +327,28 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
         DiskLog(tmp_path, lambda: None)
 
 
+def test_a_page_in_the_middle_costs_its_messages_only(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    for position in range(1, 21):
+        log.log.append(1, position, message(b"%d" % position + bytes(200_000)), 0)
+        log.flush()
+    log.log.close()
+    content = bytearray((tmp_path / FILE_NAME).read_bytes())
+    page = 16384
+    for start in range(len(content) // 2 // page * page, len(content) // 2 // page * page + 4 * page, page):
+        content[start : start + page] = b"\xff" * page
+    (tmp_path / FILE_NAME).write_bytes(content)
+    log = reopened(tmp_path)
+    found = [position for _, position, _, _ in log.found()]
+    assert found == sorted(found)
+    assert 15 <= len(found) < 20
+    log.log.append(1, 21, message(b"new"), 0)
+    log.log.close()
+    log = reopened(tmp_path)
+    assert [position for _, position, _, _ in log.found()] == [*found, 21]
+    log.log.close()
+
+
 def test_a_directory_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot use data directory"):
