@@ -21,7 +21,7 @@ from leveret.core.clock import Clock, Timers
 from leveret.core.dead_letter import Worklist
 from leveret.core.paging import Budget
 from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER, Parameters
-from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink
+from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Resting, Sink
 from leveret.core.users import Users
 from leveret.core.vhost import VirtualHost
 from leveret.core.window import KIND as DEDUPLICATION
@@ -108,15 +108,20 @@ class Broker(LogListener):
 
     def _recover_messages(self) -> int:
         count = 0
+        unknown: dict[int, None] = {}  # queues
         for found in self.log.recover():
             queue = self.queues.get(found.queue_id)
             if queue is None:
-                self.log.remove(found.queue_id, found.position)
+                unknown[found.queue_id] = None
+            elif isinstance(found, Resting):
+                count += queue.rest(found)
             else:
                 queue.restore(found)
                 count += 1
-                if self.budget.is_over():
-                    self.budget.relieve(self.queues.values())
+            if self.budget.is_over():
+                self.budget.relieve(self.queues.values())
+        for queue_id in unknown:
+            self.log.drop(queue_id)
         for queue in list(self.queues.values()):
             queue.apply(queue.settings)  # a policy may have come while the messages were not there
         return count

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from leveret.core.errors import AmqpError
 from leveret.core.gate import Gate
 from leveret.core.message import Message, Stored
-from leveret.core.ports import Confirm, Recovered
+from leveret.core.ports import Confirm, Recovered, Resting
 from leveret.core.queue import Queue
 from leveret.core.routing.hashing import identity
 from leveret.core.window import Window
@@ -162,6 +162,13 @@ class DeduplicatingQueue(Queue):
         if value is not None:
             self._held[value] = found.position
         super().restore(found)
+
+    def rest(self, found: Resting) -> int:
+        """Take messages from the log at start-up: what it holds has to be known."""
+        messages = self.broker.log.fetch(self.queue_id, found.positions())
+        for message in messages:
+            self.restore(message)
+        return len(messages)
 
     def die(self, stored: Stored, reason: str) -> None:
         """A message is given up."""

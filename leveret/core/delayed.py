@@ -20,7 +20,7 @@ from leveret.core.agenda import Agenda
 from leveret.core.clock import Timed, Timer
 from leveret.core.gate import Gate
 from leveret.core.message import Message
-from leveret.core.ports import Confirm, ConfirmListener, Recovered
+from leveret.core.ports import Confirm, ConfirmListener, Recovered, Resting
 from leveret.core.queue import Queue
 from leveret.wire import content as frames
 from leveret.wire.fields import FLOAT32, FLOAT64, LONGSTR, Table, long
@@ -102,6 +102,13 @@ class DelayedMessages(Queue):
         self._position = max(self._position, i64(found.position))
         self._agenda.add(agenda.place(found.deadline_ms, found.position), found.message)
         self._set_alarm()
+
+    def rest(self, found: Resting) -> int:
+        """Take messages from the log at start-up: the agenda wants all of them."""
+        messages = self.broker.log.fetch(self.queue_id, found.positions())
+        for message in messages:
+            self.restore(message)
+        return len(messages)
 
     # -- messages go out
 

@@ -56,8 +56,8 @@ class Expiry(Timed):
         if queue is None:
             return
         ready = queue.ready
-        while ready.has_head():
-            due = ready.first().deadline_ms
+        while len(ready):
+            due = ready.deadline_ms()
             if not due:
                 return
             if due > queue.broker.clock.now_ms:
@@ -67,7 +67,8 @@ class Expiry(Timed):
                     timers.cancel(self._head)
                     self._head = timers.call_at(int(due), self, HEAD)
                 return
-            queue.die(ready.pop(), EXPIRED)
+            if ready.has_head() and ready.first().deadline_ms == due:
+                queue.die(ready.pop(), EXPIRED)
 
     def stop(self) -> None:
         """The queue has ended; nothing may hold on to it."""

@@ -3,6 +3,7 @@
 Only what is safely there anyway can be left to it: persistent messages of durable queues. The longest lines give
 first, and each keeps its head, so that consumers are served from memory; behind it a line is a list of runs, which
 are fetched one by one when the head is used up. A run costs 8 bytes for each of its messages, and some 200 for itself.
+What a start-up finds in the log and does not need at once rests there in the same way.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ HEAD: Final = 256  # messages that a line keeps
 WORTH_IT: Final = 1 << 20  # bytes from which on a line is looked at
 STEP: Final = 8 << 20  # bytes more after which it is tried again when there was too little that could go
 NO_LIMIT: Final = 1 << 62
+RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
+RUN_BYTES: Final = 256 << 10
 
 
 class Run:
@@ -35,6 +38,16 @@ class Run:
         self.count: i64 = 0
         self.size: i64 = 0
         self.deadline_ms: i64 = deadline_ms
+
+    def extend(self, positions: bytes, size: i64) -> None:
+        """More messages, behind the others."""
+        self.positions += positions
+        self.count += len(positions) // 8
+        self.size += size
+
+    def is_small(self) -> bool:
+        """Whether it should be fetched together with what follows."""
+        return self.count < RUN_MESSAGES and self.size < RUN_BYTES
 
 
 class Budget:

@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64, mypyc_attr, trait
 
 if TYPE_CHECKING:
@@ -63,6 +64,33 @@ class Recovered:
         self.level = level
 
 
+class Resting:
+    """Messages of one queue and one priority that were found in the log, and were left there.
+
+    deadline_ms: of the first one, as it was appended. size: bytes of their bodies. last: position of the last one.
+    """
+
+    __slots__ = ("_positions", "deadline_ms", "last", "level", "queue_id", "size")
+
+    def __init__(self, queue_id: int, level: int, deadline_ms: int) -> None:
+        self.queue_id = queue_id
+        self.level = level
+        self.deadline_ms = deadline_ms
+        self.size: i64 = 0
+        self.last: i64 = 0
+        self._positions = BytesWriter()
+
+    def add(self, position: i64, size: i64) -> None:
+        """One more, behind the others. size: bytes of its body."""
+        write_i64_be(self._positions, position)
+        self.last = position
+        self.size += size
+
+    def positions(self) -> bytes:
+        """Where they are, as fetch() wants it."""
+        return self._positions.getvalue()
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MessageLog:
     """Where persistent messages rest. Never blocks, never calls its listener from inside a call.
@@ -100,15 +128,18 @@ class MessageLog:
         return 0
 
     def fetch(self, queue_id: int, positions: bytes) -> list[Recovered]:
-        """Messages within one extent, in order. positions: 8 bytes each, big-endian, ascending.
+        """Messages, in order. positions: 8 bytes each, big-endian, ascending.
 
-        Those that cannot be read any more are left out. Cost: reads from the disk, about a megabyte; blocks.
+        Those that cannot be read any more are left out, and are gone. Cost: reads from the disk; blocks.
         """
         return []
 
     @abstractmethod
-    def recover(self) -> Iterator[Recovered]:
-        """What survived, per queue in the order of positions. Called once, before anything is appended."""
+    def recover(self) -> Iterator[Recovered | Resting]:
+        """What survived, per queue in the order of positions: messages, then places to fetch more from.
+
+        Called once, before anything is appended.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -23,7 +23,7 @@ from leveret.core.expiry import Expiry
 from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
 from leveret.core.paging import HEAD, Run
-from leveret.core.ports import Confirm, Recovered
+from leveret.core.ports import Confirm, Recovered, Resting
 from leveret.core.ready import PriorityReady, Ready, Source
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
@@ -134,20 +134,30 @@ class Queue(Source):
         """Take a message from the log at start-up. Its deadline is the old one if it is known."""
         self._position = max(self._position, i64(found.position))
         self._durable = self._position
-        stored = self._found(found)
-        if not found.deadline_ms and (self._looks_inside or property_flags(found.message.content) & EXPIRATION_FLAG):
-            self._read_properties(stored)
-        self.ready.push(stored)
+        self.ready.push(self._found(found))
         self.touch()
+
+    def rest(self, found: Resting) -> int:
+        """Take messages at start-up and leave them in the log. Returns: how many."""
+        self._position = max(self._position, found.last)
+        self._durable = self._position
+        run = Run(self._deadline_ms(found.deadline_ms))
+        run.extend(found.positions(), found.size)
+        self.ready.rest(run, found.level)
+        self.touch()
+        return int(run.count)
 
     def _found(self, found: Recovered) -> Stored:
         """A message as the log has it."""
         stored = Stored(found.message, self, i64(found.position), True)
         stored.redelivered = found.redelivered
         stored.level = found.level
-        if found.deadline_ms:
-            stored.deadline_ms = max(found.deadline_ms - self.broker.clock.offset_ms, 1)
+        stored.deadline_ms = self._deadline_ms(found.deadline_ms)
         return stored
+
+    def _deadline_ms(self, deadline_ms: i64) -> i64:
+        """What the log has as a deadline, on the core's clock."""
+        return max(deadline_ms - self.broker.clock.offset_ms, 1) if deadline_ms else 0
 
     def on_durable(self, position: int) -> None:
         """The log has everything up to this position."""
@@ -290,7 +300,12 @@ class Queue(Source):
 
     def fetch(self, run: Run) -> list[Stored]:
         """Messages that rest, in order; without those that cannot be read any more."""
-        return [self._found(found) for found in self.broker.log.fetch(self.queue_id, run.positions)]
+        messages = [self._found(found) for found in self.broker.log.fetch(self.queue_id, run.positions)]
+        lost = int(run.count) - len(messages)
+        if lost:
+            where = f"queue '{self.name}' in vhost '{self.vhost.name}'"
+            self.broker.explanations.append(f"{where} has lost {lost} messages: they cannot be read any more")
+        return messages
 
     # -- consumers
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from heapq import heappop, heappush
-from typing import Final
 
 from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
+from leveret.core.fifo import Fifo
 from leveret.core.message import Stored
 from leveret.core.paging import COST, Budget, Run
-
-COMPACT_AT: Final = 1024  # taken slots at the front before the list is cut
 
 
 class Source:
@@ -30,57 +28,6 @@ class Source:
     @abstractmethod
     def fetch(self, run: Run) -> list[Stored]:
         """Messages that rest, in order; without those that cannot be read any more."""
-
-
-class Fifo:
-    """A queue of objects on a plain list: cheaper than a deque when compiled. Slots are emptied when taken."""
-
-    __slots__ = ("_head", "_items")
-
-    def __init__(self) -> None:
-        self._items: list[Stored | None] = []
-        self._head: i64 = 0
-
-    def __len__(self) -> int:
-        return len(self._items) - self._head
-
-    def push(self, stored: Stored) -> None:
-        """Add at the end."""
-        self._items.append(stored)
-
-    def first(self) -> Stored:
-        """The oldest. Raises: IndexError when empty."""
-        stored = self._items[self._head]
-        assert stored is not None
-        return stored
-
-    def pop(self) -> Stored:
-        """Take the oldest. Raises: IndexError when empty."""
-        items = self._items
-        head = self._head
-        stored = items[head]
-        assert stored is not None
-        items[head] = None
-        head += 1
-        if head >= COMPACT_AT and head * 2 >= len(items):
-            del items[:head]
-            head = 0
-        elif head == len(items):
-            items.clear()
-            head = 0
-        self._head = head
-        return stored
-
-    def cut(self, keep: i64) -> list[Stored]:
-        """Take all but the oldest few."""
-        start = self._head + keep
-        taken = [stored for stored in self._items[start:] if stored is not None]
-        del self._items[start:]
-        return taken
-
-    def items(self) -> list[Stored]:
-        """All, oldest first. Cost: a copy."""
-        return [stored for stored in self._items[self._head :] if stored is not None]
 
 
 class Ready:
@@ -122,6 +69,21 @@ class Ready:
     def has_head(self) -> bool:
         """Whether there is a next one; it is in memory then. To be asked before first() and pop()."""
         return len(self._fresh) > 0 or len(self._returned) > 0 or self._fill()
+
+    def deadline_ms(self) -> i64:
+        """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
+        if self._returned:
+            return self._returned[0][1].deadline_ms
+        if len(self._fresh):
+            return self._fresh.first().deadline_ms
+        for segment in self._segments:
+            if isinstance(segment, Run):
+                return segment.deadline_ms
+            if len(segment):
+                return segment.first().deadline_ms
+        if self._tail is not None and len(self._tail):
+            return self._tail.first().deadline_ms
+        return 0
 
     def first(self) -> Stored:
         """The next to go. Raises: IndexError when there is none."""
@@ -169,9 +131,10 @@ class Ready:
             rests = False
             if stored.logged:
                 if position > extent:
-                    self._seal(run, positions)
-                    run = None
-                    positions = BytesWriter()
+                    if run is not None and not run.is_small():
+                        self._seal(run, positions)
+                        run = None
+                        positions = BytesWriter()
                     extent = source.extent(position)
                 rests = position <= extent
             if not rests:
@@ -200,6 +163,21 @@ class Ready:
         if self._tail is None:
             self._behind = len(moved)
         self._tail = left
+
+    def rest(self, run: Run, level: i64) -> None:
+        """Messages that rest in the log already, behind all others. level: their priority."""
+        if self._tail is not None and len(self._tail):
+            self._segments.append(self._tail)
+            self._tail = None
+        if self._tail is None:
+            self._tail = Fifo()
+        self._behind += run.count
+        self.size += run.size
+        last = self._segments[-1] if self._segments else None
+        if isinstance(last, Run) and last.is_small():
+            last.extend(run.positions, run.size)
+        else:
+            self._segments.append(run)
 
     def positions_at_rest(self) -> list[bytes]:
         """Take all that rests, unread. Returns: their positions, as in a Run."""
@@ -288,6 +266,13 @@ class PriorityReady(Ready):
         """Whether there is a next one; it is in memory then."""
         return self._highest() is not None
 
+    def deadline_ms(self) -> i64:
+        """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
+        for line in reversed(self._lines):
+            if line is not None and len(line):
+                return line.deadline_ms()
+        return 0
+
     def first(self) -> Stored:
         """The next to go. Raises: IndexError when there is none."""
         line = self._highest()
@@ -317,6 +302,12 @@ class PriorityReady(Ready):
                 before = line.resident
                 line.page_out(keep)
                 self.resident += line.resident - before
+
+    def rest(self, run: Run, level: i64) -> None:
+        """Messages that rest in the log already, behind all others of their priority."""
+        self._line(level).rest(run, 0)
+        self._number += run.count
+        self.size += run.size
 
     def positions_at_rest(self) -> list[bytes]:
         """Take all that rests, unread."""

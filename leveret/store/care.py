@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from leveret.store.chunk import DamagedChunk, unpack
-from leveret.store.database import FILE_NAME, FORMAT, StoreError, unpack_places, without
+from leveret.store.chunk import DamagedChunk
+from leveret.store.database import FILE_NAME, FORMAT, StoreError, unpack_places
 from leveret.store.directory import make_directory
+from leveret.store.reader import read_head, read_messages
 
 STEP_PAGES: Final = 512  # copied in one go: 8 MiB
 MAX_PROBLEMS: Final = 100  # told of the file itself
@@ -92,10 +93,17 @@ def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
         gone: dict[int, set[tuple[int, int]]] = {}
         for chunk_id, places in sql.execute("SELECT chunk, places FROM gone"):
             gone.setdefault(chunk_id, set()).update(unpack_places(places))
+        aside: dict[int, tuple[str, str, int]] = {
+            row[0]: row[1:] for row in sql.execute("SELECT chunk, reason, since, spent FROM aside")
+        }
         chunks = [row[0] for row in sql.execute("SELECT id FROM chunks ORDER BY id")]
         for done, chunk_id in enumerate(chunks):
             tell(done, len(chunks))
-            _check_chunk(sql, chunk_id, gone.get(chunk_id, set()), report)
+            reason, since, spent = aside.get(chunk_id, ("", "", 0))
+            if reason:
+                report.problems.append(f"chunk {chunk_id}: set aside on {since} UTC: {reason}")
+            if not spent:
+                _check_chunk(sql, chunk_id, gone.get(chunk_id, set()), report)
         tell(len(chunks), len(chunks))
     except sqlite3.Error as error:
         report.problems.append(f"the file: {error}")
@@ -107,13 +115,18 @@ def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
 def _check_chunk(sql: sqlite3.Connection, chunk_id: int, gone: set[tuple[int, int]], report: Report) -> None:
     report.chunks += 1
     try:
-        head, data = sql.execute("SELECT head, data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
-        entries = without(unpack(head, data), gone)
+        head = read_head(sql, chunk_id)
     except (DamagedChunk, sqlite3.Error) as error:
         report.problems.append(f"chunk {chunk_id}: {error}")
         return
-    for entry in entries:
-        if entry.places:
+    head.cross_out(gone)
+    labels = [label for label in head.labels if label.places]
+    messages = read_messages(sql, chunk_id, head, labels)
+    for label, message in zip(labels, messages.found, strict=True):
+        if message is not None:
             report.messages += 1
-            report.places += len(entry.places)
-            report.content_bytes += int(entry.message.size)
+            report.places += len(label.places)
+            report.content_bytes += int(message.size)
+    unreadable = messages.found.count(None)
+    if unreadable:
+        report.problems.append(f"chunk {chunk_id}: {unreadable} of {len(labels)} messages: {messages.damage}")

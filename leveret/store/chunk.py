@@ -1,19 +1,21 @@
 """A chunk: many messages as two values, the row that the embedded log writes.
 
-Format 3, all numbers big-endian. The head says what is in it:
+Format 4, all numbers big-endian. The head says what is in it, and is all that a start-up has to read:
 
-    u8 format, u32 number of messages, then for each message
+    u8 format
+    u32 number of addresses, for each: u32 length, and as many bytes
+    u32 number of messages, for each:
         u16 number of places, for each place:
             u64 queue id, u64 position, u64 deadline in ms since 1970 or 0, u8 priority in the queue
         u8 flags: 1 for a dead letter
-        u32 length of the address, u32 length of the content
+        u16 number of its address, u32 length of the content, u32 size of the body, u32 CRC-32 of the content
     u32 CRC-32 of everything before
 
-The data has the address and the content of each message, one behind the other, and a u32 CRC-32 of them. An address
-is exchange and routing key as short strings; if there are more keys, u32 number of copies, the copies, the hidden
-ones, all as long strings. A content is header and body frames.
+The data has the contents, one behind the other. A content is header and body frames. An address is exchange and
+routing key as short strings; if there are more keys, u32 number of copies, the copies, the hidden ones, all as long
+strings.
 
-To change it: give it a new format number, keep unpack() for the old one, write only the new one.
+To change it: give it a new format number, keep parse() for the old one, write only the new one.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be, write_i32_be, write_i64_be
+from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be, write_i64_be
 from mypy_extensions import i64, mypyc_attr
 
 from leveret.core.message import Address, Message
@@ -30,9 +32,12 @@ from leveret.wire.arguments import ArgumentReader
 from leveret.wire.content import check_properties
 from leveret.wire.fields import DecodeError, write_longstr, write_u16, write_u32
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 DEAD: Final = 1  # flags
 SUM: Final = 4  # bytes of a checksum
+PLACE: Final = 25  # bytes of a place
+ANY: Final = -1  # in the place of a queue id
+ALL: Final = -1  # in the place of a position: all of the queue's
 
 
 @mypyc_attr(native_class=False)
@@ -57,30 +62,207 @@ class Entry:
                 return
 
 
+class Label:
+    """What the head says of one message.
+
+    places: as in an Entry. address: which of the head's it has. start, length: of the content in the data.
+    size: bytes of the body.
+    """
+
+    __slots__ = ("address", "checksum", "flags", "length", "places", "size", "start")
+
+    def __init__(self, places: list[tuple[int, int, int, int]]) -> None:
+        self.places = places
+        self.flags: i64 = 0
+        self.address: i64 = 0
+        self.start: i64 = 0
+        self.length: i64 = 0
+        self.size: i64 = 0
+        self.checksum: i64 = 0
+
+
+class Head:
+    """A head, read. count: messages in the chunk, those of which nobody asked too."""
+
+    __slots__ = ("_addresses", "count", "encoded", "labels")
+
+    def __init__(self) -> None:
+        self.count: i64 = 0
+        self.labels: list[Label] = []
+        self.encoded: list[bytes] = []
+        self._addresses: list[Address | None] = []
+
+    def message(self, label: Label, content: bytes) -> Message:
+        """The message of a label. Raises: DamagedChunk when this is not its content."""
+        if len(content) != label.length or zlib.crc32(content) != label.checksum:
+            raise DamagedChunk("checksum does not match")
+        if not self._addresses:
+            self._addresses = [None] * len(self.encoded)
+        try:
+            address = self._addresses[label.address]
+            if address is None:
+                address = self._addresses[label.address] = _address(self.encoded[label.address])
+            return Message(address, content, check_properties(content), label.flags & DEAD != 0)
+        except (IndexError, DecodeError) as error:
+            raise DamagedChunk(str(error)) from None
+
+    def keep(self, wanted: dict[int, None]) -> None:
+        """Forget all but some positions; of a head that was read for one queue."""
+        kept: list[Label] = []
+        for label in self.labels:
+            label.places = [place for place in label.places if place[1] in wanted]
+            if label.places:
+                kept.append(label)
+        self.labels = kept
+
+    def cross_out(self, gone: set[tuple[int, int]]) -> None:
+        """Forget places that are gone, as (queue id, position) or (queue id, ALL)."""
+        if gone:
+            for label in self.labels:
+                label.places = [
+                    place for place in label.places if place[:2] not in gone and (place[0], ALL) not in gone
+                ]
+
+
+class Packer:
+    """Puts a chunk together."""
+
+    def __init__(self) -> None:
+        self._addresses = BytesWriter()
+        self._labels = BytesWriter()
+        self._data = BytesWriter()
+        self._address_count: i64 = 0
+        self._count: i64 = 0
+
+    def address(self, encoded: bytes) -> i64:
+        """Enter an address. Returns: its number."""
+        write_u32(self._addresses, len(encoded))
+        self._addresses.write(encoded)
+        self._address_count += 1
+        return self._address_count - 1
+
+    def add(
+        self,
+        places: list[tuple[int, int, int, int]],
+        flags: i64,
+        address: i64,
+        content: bytes,
+        size: i64,
+        checksum: i64,
+    ) -> None:
+        """Enter a message."""
+        out = self._labels
+        write_u16(out, len(places))
+        for queue_id, position, deadline_ms, level in places:
+            write_i64_be(out, queue_id)
+            write_i64_be(out, position)
+            write_i64_be(out, deadline_ms)
+            out.append(level)
+        out.append(flags)
+        write_u16(out, address)
+        write_u32(out, len(content))
+        write_u32(out, size)
+        write_u32(out, checksum)
+        self._data.write(content)
+        self._count += 1
+
+    def finish(self) -> tuple[bytes, bytes]:
+        """Head and data."""
+        out = BytesWriter()
+        out.append(FORMAT)
+        write_u32(out, self._address_count)
+        out.write(self._addresses.getvalue())
+        write_u32(out, self._count)
+        out.write(self._labels.getvalue())
+        head = out.getvalue()
+        return head + zlib.crc32(head).to_bytes(4, "big"), self._data.getvalue()
+
+
 def pack(entries: list[Entry]) -> tuple[bytes, bytes]:
     """Entries as head and data of a chunk."""
-    head, data = BytesWriter(), BytesWriter()
-    head.append(FORMAT)
-    write_i32_be(head, len(entries))
+    packer = Packer()
+    numbers: dict[Address, i64] = {}
     for entry in entries:
-        write_u16(head, len(entry.places))
-        for queue_id, position, deadline_ms, level in entry.places:
-            write_i64_be(head, queue_id)
-            write_i64_be(head, position)
-            write_i64_be(head, deadline_ms)
-            head.append(level)
         message = entry.message
-        head.append(DEAD if message.has_died else 0)
-        address = _address_bytes(message.address)
-        write_u32(head, len(address))
-        write_u32(head, len(message.content))
-        data.write(address)
-        data.write(message.content)
-    return _summed(head.getvalue()), _summed(data.getvalue())
+        number = numbers.get(message.address, -1)
+        if number < 0:
+            number = numbers[message.address] = packer.address(_address_bytes(message.address))
+        flags = DEAD if message.has_died else 0
+        content = message.content
+        packer.add(entry.places, flags, number, content, message.size, zlib.crc32(content))
+    return packer.finish()
 
 
-def _summed(data: bytes) -> bytes:
-    return data + zlib.crc32(data).to_bytes(4, "big")
+def trim(head: Head, data: bytes) -> tuple[bytes, bytes]:
+    """Head and data of the same chunk without the messages that have no place any more. Contents are not looked at."""
+    packer = Packer()
+    numbers: dict[i64, i64] = {}
+    for label in head.labels:
+        if not label.places:
+            continue
+        number = numbers.get(label.address, -1)
+        if number < 0:
+            number = numbers[label.address] = packer.address(head.encoded[label.address])
+        content = data[label.start : label.start + label.length]
+        if len(content) != label.length:
+            raise DamagedChunk("head and data do not belong together")
+        packer.add(label.places, label.flags, number, content, label.size, label.checksum)
+    return packer.finish()
+
+
+def parse(head: bytes, queue_id: i64 = ANY) -> Head:
+    """Read a head: all of it, or only what is said of one queue. Raises: DamagedChunk."""
+    if not head or head[0] != FORMAT:
+        raise DamagedChunk("unknown format")
+    if len(head) < SUM or zlib.crc32(head[:-SUM]) != int.from_bytes(head[-SUM:], "big"):
+        raise DamagedChunk("checksum does not match")
+    try:
+        return _parse(head, queue_id)
+    except IndexError:
+        raise DamagedChunk("it is cut short") from None
+
+
+def _parse(head: bytes, queue_id: i64) -> Head:
+    found = Head()
+    pos: i64 = 5
+    for _ in range(_u32(head, 1)):
+        size = _u32(head, pos)
+        found.encoded.append(head[pos + 4 : pos + 4 + size])
+        pos += 4 + size
+    found.count = _u32(head, pos)
+    pos += 4
+    start: i64 = 0
+    for _ in range(found.count):
+        end: i64 = pos + 2 + PLACE * (i64(read_i16_be(head, pos)) & 0xFFFF)
+        pos += 2
+        places: list[tuple[int, int, int, int]] | None = None
+        while pos < end:
+            owner: i64 = read_i64_be(head, pos)
+            if queue_id == ANY or queue_id == owner:
+                if places is None:
+                    places = []
+                position, deadline_ms = read_i64_be(head, pos + 8), read_i64_be(head, pos + 16)
+                places.append((int(owner), int(position), int(deadline_ms), head[pos + 24]))
+            pos += PLACE
+        length = _u32(head, pos + 3)
+        if places is not None:
+            label = Label(places)
+            label.flags = head[pos]
+            label.address = i64(read_i16_be(head, pos + 1)) & 0xFFFF
+            label.start = start
+            label.length = length
+            label.size = _u32(head, pos + 7)
+            label.checksum = _u32(head, pos + 11)
+            found.labels.append(label)
+        start += length
+        pos += 15
+    if pos != len(head) - SUM:
+        raise DamagedChunk("its parts do not belong together")
+    return found
+
+
+def _u32(data: bytes, pos: i64) -> i64:
+    return i64(read_i32_be(data, pos)) & 0xFFFFFFFF
 
 
 def _address_bytes(address: Address) -> bytes:
@@ -92,49 +274,6 @@ def _address_bytes(address: Address) -> bytes:
     for key in (*address.copies, *address.hidden):
         write_longstr(out, key.encode("utf-8", "surrogateescape"))
     return out.getvalue()
-
-
-def unpack(head: bytes, data: bytes) -> list[Entry]:
-    """The entries of a chunk. Raises: DamagedChunk."""
-    if not head or head[0] != FORMAT:
-        raise DamagedChunk("unknown format")
-    for part in (head, data):
-        if len(part) < SUM or zlib.crc32(part[:-SUM]) != int.from_bytes(part[-SUM:], "big"):
-            raise DamagedChunk("checksum does not match")
-    try:
-        return _entries(head, data)
-    except (IndexError, DecodeError) as error:
-        raise DamagedChunk(str(error)) from None
-
-
-def _entries(head: bytes, data: bytes) -> list[Entry]:
-    entries: list[Entry] = []
-    addresses: dict[bytes, Address] = {}
-    pos: i64 = 5
-    start: i64 = 0
-    for _ in range(int(read_i32_be(head, 1))):
-        places: list[tuple[int, int, int, int]] = []
-        count: i64 = i64(read_i16_be(head, pos)) & 0xFFFF
-        pos += 2
-        while len(places) < count:
-            queue_id, position = int(read_i64_be(head, pos)), int(read_i64_be(head, pos + 8))
-            places.append((queue_id, position, int(read_i64_be(head, pos + 16)), head[pos + 24]))
-            pos += 25
-        flags: i64 = i64(head[pos])
-        size: i64 = i64(read_i32_be(head, pos + 1)) & 0xFFFFFFFF
-        encoded = data[start : start + size]
-        start += size
-        address = addresses.get(encoded)
-        if address is None:
-            address = addresses[encoded] = _address(encoded)
-        size = i64(read_i32_be(head, pos + 5)) & 0xFFFFFFFF
-        content = data[start : start + size]
-        start += size
-        pos += 9
-        entries.append(Entry(Message(address, content, check_properties(content), flags & DEAD != 0), places))
-    if pos != len(head) - SUM or start != len(data) - SUM:
-        raise DecodeError("head and data do not belong together")
-    return entries
 
 
 def _address(data: bytes) -> Address:

@@ -3,12 +3,14 @@
 Only one thread at a time uses it: the one that opens it until start-up is done, then the committer.
 Messages rest in chunks, one row for many. What was removed from a chunk is noted in `gone`, one row for all of a
 transaction; a chunk whose messages are all gone is deleted with its notes, one of which little is left is written
-anew. WAL and synchronous=FULL: a committed transaction survives a power cut.
+anew. A chunk in which something cannot be read is set aside: it is neither deleted nor written any more, and what
+can be read of it is served. WAL and synchronous=FULL: a committed transaction survives a power cut.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,17 +19,26 @@ from typing import IO, Any, Final
 from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64, mypyc_attr
 
-from leveret.store.chunk import DamagedChunk, Entry, pack, unpack
+from leveret.store.chunk import DamagedChunk, Head, pack, parse, trim
 from leveret.store.directory import make_directory
-from leveret.store.group import ALL, Group
+from leveret.store.group import Group
 
 FILE_NAME: Final = "leveret.db"
 LOCK_NAME: Final = "leveret.lock"
-FORMAT: Final = 3
+FORMAT: Final = 4
 PAGE_BYTES: Final = 16384
 JOURNAL_BYTES: Final = 8 << 20  # that the write-ahead log keeps when it is empty
 FREE_PAGES: Final = 256  # pages that may be free: 4 MiB
 FREE_SHARE: Final = 4  # or one page in so many
+
+UNREADABLE: Final = (  # codes of an error that a damaged page causes
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+)
+
+log = logging.getLogger("leveret.store")
 
 SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -37,6 +48,7 @@ CREATE TABLE definitions (
 CREATE TABLE chunks (id INTEGER PRIMARY KEY, head BLOB NOT NULL, data BLOB NOT NULL);
 CREATE TABLE gone (chunk INTEGER NOT NULL, places BLOB NOT NULL);
 CREATE INDEX gone_by_chunk ON gone (chunk);
+CREATE TABLE aside (chunk INTEGER PRIMARY KEY, reason TEXT NOT NULL, since TEXT NOT NULL, spent INTEGER NOT NULL);
 CREATE TABLE delivered (queue INTEGER PRIMARY KEY, position INTEGER NOT NULL);
 """
 
@@ -51,19 +63,31 @@ class DirectoryInUse(StoreError):
     """Another process has the data directory open."""
 
 
-class Found:
-    """A chunk as it was found: entries with the places that are left, or what is wrong with it."""
+@mypyc_attr(native_class=False)
+class DamagedRow(Exception):
+    """A chunk cannot be deleted or written anew, because its row cannot be read."""
 
-    __slots__ = ("chunk_id", "damage", "entries")
-
-    def __init__(self, chunk_id: int, entries: list[Entry], damage: str = "") -> None:
+    def __init__(self, chunk_id: int, reason: str) -> None:
+        super().__init__(reason)
         self.chunk_id = chunk_id
-        self.entries = entries
+
+
+class Found:
+    """A chunk as it was found: its head, with the places that are left, or what is wrong with it."""
+
+    __slots__ = ("chunk_id", "damage", "head")
+
+    def __init__(self, chunk_id: int, head: Head, damage: str = "") -> None:
+        self.chunk_id = chunk_id
+        self.head = head
         self.damage = damage
 
 
 class Database:
-    """The file. was_clean: whether the last user of the file closed it."""
+    """The file.
+
+    was_clean: whether the last user of the file closed it. chunk_count: chunks that chunks() finds, once it is asked.
+    """
 
     def __init__(self, directory: Path) -> None:
         path = self._path = directory / FILE_NAME
@@ -85,7 +109,9 @@ class Database:
         except OSError as error:
             text = f"cannot use data directory {directory}: {error.strerror}; choose another with --data-dir"
             raise StoreError(text) from None
+        self.chunk_count = 0
         self._has_read = False
+        self._aside: dict[int, bool] = {}  # chunks; whether nothing in them is wanted any more
         self._is_shorter = False  # by what tidy() did
 
     def _open(self, path: Path) -> None:
@@ -117,22 +143,33 @@ class Database:
         return self._read("SELECT kind, key, value FROM definitions ORDER BY id")
 
     def chunks(self) -> Iterator[Found]:
-        """All chunks, oldest first, each read when it is asked for. To be called once, and asked for all.
+        """The heads of all chunks, oldest first, each read when it is asked for. To be called once, and asked for all.
 
         Raises: StoreError when not even their list can be read.
         """
         self._has_read = True
+        self._aside = {chunk_id: spent != 0 for chunk_id, spent in self._read("SELECT chunk, spent FROM aside")}
         gone: dict[int, set[tuple[int, int]]] = {}
         for chunk_id, places in self._read("SELECT chunk, places FROM gone"):
             gone.setdefault(chunk_id, set()).update(unpack_places(places))
-        for (chunk_id,) in self._read("SELECT id FROM chunks ORDER BY id"):
+        chunks = self._read("SELECT id FROM chunks ORDER BY id")
+        self.chunk_count = len(chunks)
+        for (chunk_id,) in chunks:
+            if self._aside.get(chunk_id, False):
+                yield Found(chunk_id, Head())
+                continue
             try:
-                row = self._sql.execute("SELECT head, data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
-                entries = unpack(row[0], row[1])
+                row = self._sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
+                head = parse(row[0])
             except (DamagedChunk, sqlite3.DatabaseError) as error:
-                yield Found(chunk_id, [], f"chunk {chunk_id}: {error}")
+                yield Found(chunk_id, Head(), str(error))
             else:
-                yield Found(chunk_id, without(entries, gone.get(chunk_id, set())))
+                head.cross_out(gone.get(chunk_id, set()))
+                yield Found(chunk_id, head)
+
+    def aside(self) -> int:
+        """How many chunks are set aside, as chunks() found it."""
+        return len(self._aside)
 
     def delivered(self) -> dict[int, int]:
         """How far each queue was delivered. Raises: StoreError."""
@@ -155,7 +192,18 @@ class Database:
     # -- groups
 
     def write(self, group: Group) -> None:
-        """Write a sealed group in one transaction. Raises: sqlite3.Error, and nothing of it is written."""
+        """Write a sealed group in one transaction; chunks that turn out to be damaged are set aside.
+
+        Raises: sqlite3.Error, and nothing of it is written.
+        """
+        while True:
+            try:
+                return self._write(group)
+            except DamagedRow as damage:
+                log.error("chunk %d cannot be read any more, and is set aside: %s", damage.chunk_id, damage)
+                group.aside[damage.chunk_id] = str(damage)
+
+    def _write(self, group: Group) -> None:
         sql = self._sql
         sql.execute("BEGIN IMMEDIATE")
         try:
@@ -173,9 +221,10 @@ class Database:
                 sql.execute("INSERT INTO chunks (id, head, data) VALUES (?, ?, ?)", (chunk_id, head, data))
             for chunk_id, places in group.gone.items():
                 sql.execute("INSERT INTO gone (chunk, places) VALUES (?, ?)", (chunk_id, _pack_places(places)))
+            for chunk_id, reason in group.aside.items():
+                self._set_aside(chunk_id, reason)
             for chunk_id in group.emptied:
-                sql.execute("DELETE FROM chunks WHERE id = ?", (chunk_id,))
-                sql.execute("DELETE FROM gone WHERE chunk = ?", (chunk_id,))
+                self._delete(chunk_id)
             for chunk_id in group.sparse:
                 self._rewrite(chunk_id)
             sql.executemany(  # never back, when one that was requeued is delivered again
@@ -190,21 +239,43 @@ class Database:
                 sql.execute("ROLLBACK")
             raise
 
+    def _set_aside(self, chunk_id: int, reason: str) -> None:
+        """Keep a chunk as it is from now on."""
+        self._aside.setdefault(chunk_id, False)
+        self._sql.execute(
+            "INSERT OR IGNORE INTO aside (chunk, reason, since, spent) VALUES (?, ?, datetime('now'), 0)",
+            (chunk_id, reason),
+        )
+
+    def _delete(self, chunk_id: int) -> None:
+        """Nothing in a chunk is wanted any more. Raises: DamagedRow."""
+        if chunk_id in self._aside:
+            self._aside[chunk_id] = True
+            self._sql.execute("UPDATE aside SET spent = 1 WHERE chunk = ?", (chunk_id,))
+        else:
+            try:
+                self._sql.execute("DELETE FROM chunks WHERE id = ?", (chunk_id,))
+            except sqlite3.DatabaseError as error:
+                raise _trouble(error, chunk_id) from None
+        self._sql.execute("DELETE FROM gone WHERE chunk = ?", (chunk_id,))
+
     def _rewrite(self, chunk_id: int) -> None:
-        """Write a chunk without what is gone from it; one that cannot be read stays as it is."""
-        sql = self._sql
-        row = sql.execute("SELECT head, data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
-        if row is None:
+        """Write a chunk without what is gone from it. Raises: DamagedRow."""
+        if chunk_id in self._aside:
             return
+        sql = self._sql
         gone: set[tuple[int, int]] = set()
         for (places,) in sql.execute("SELECT places FROM gone WHERE chunk = ?", (chunk_id,)):
             gone.update(unpack_places(places))
         try:
-            entries = without(unpack(row[0], row[1]), gone)
-        except DamagedChunk:
-            return
-        head, data = pack([entry for entry in entries if entry.places])
-        sql.execute("UPDATE chunks SET head = ?, data = ? WHERE id = ?", (head, data, chunk_id))
+            row = sql.execute("SELECT head, data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
+            if row is None:
+                return
+            head = parse(row[0])
+            head.cross_out(gone)
+            sql.execute("UPDATE chunks SET head = ?, data = ? WHERE id = ?", (*trim(head, row[1]), chunk_id))
+        except (DamagedChunk, sqlite3.DatabaseError) as error:
+            raise _trouble(error, chunk_id) from None
         sql.execute("DELETE FROM gone WHERE chunk = ?", (chunk_id,))
 
     def tidy(self) -> bool:
@@ -250,12 +321,11 @@ def _lock(directory: Path) -> IO[bytes]:
     return file
 
 
-def without(entries: list[Entry], gone: set[tuple[int, int]]) -> list[Entry]:
-    """Entries without the places that are gone."""
-    if gone:
-        for entry in entries:
-            entry.places = [place for place in entry.places if place[:2] not in gone and (place[0], ALL) not in gone]
-    return entries
+def _trouble(error: Exception, chunk_id: int) -> Exception:
+    """What to raise when the row of a chunk could not be used: DamagedRow if the row itself is at fault."""
+    if isinstance(error, DamagedChunk) or getattr(error, "sqlite_errorcode", 0) in UNREADABLE:
+        return DamagedRow(chunk_id, str(error))
+    return error
 
 
 def _pack_places(places: list[int]) -> bytes:

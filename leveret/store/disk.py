@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from mypy_extensions import i64
 
 from leveret.core.alarms import BEHIND_BYTES
 from leveret.core.message import Message
-from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered
-from leveret.store.chunk import DamagedChunk
+from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered, Resting
+from leveret.store.chunk import DamagedChunk, Label
 from leveret.store.committer import Committer
-from leveret.store.database import Database
+from leveret.store.database import Database, Found
 from leveret.store.group import Group
 from leveret.store.index import Index
 from leveret.store.reader import Reader, unpack_positions
+
+LOAD_BYTES: Final = 32 << 20  # of contents that are brought into memory at start-up
+PROGRESS_S: Final = 2.0
 
 log = logging.getLogger("leveret.store")
 
@@ -30,11 +36,12 @@ class DiskLog(MessageLog, DefinitionLog):
     """The log in a directory.
 
     notify: called in another thread when on_committed() should be called in the core's.
+    load_bytes: of contents that recover() brings into memory, about; the rest is left where it is.
     failed_bytes: of the group that could not be written, at least 1; 0 while writing works.
     Raises: StoreError when the directory cannot be used.
     """
 
-    def __init__(self, directory: Path, notify: Callable[[], None]) -> None:
+    def __init__(self, directory: Path, notify: Callable[[], None], load_bytes: int = LOAD_BYTES) -> None:
         self.listener: LogListener | None = None
         self._database = Database(directory)
         self._notify = notify
@@ -42,7 +49,9 @@ class DiskLog(MessageLog, DefinitionLog):
         self._group = Group()
         self._index = Index()
         self._reader = Reader(directory)
+        self._load_bytes = load_bytes
         self._marks: dict[int, int] = {}  # up to where messages of earlier runs may have been delivered
+        self._all_again = False  # all of them may have been
         self._revision = 0
         self._is_writing = False
         self._writing_bytes: i64 = 0
@@ -111,23 +120,53 @@ class DiskLog(MessageLog, DefinitionLog):
         """All definitions, oldest first."""
         return self._database.definitions()
 
-    def recover(self) -> Iterator[Recovered]:
-        """All messages, each read when it is asked for."""
-        delivered = self._database.delivered()
-        was_clean = self._database.was_clean
-        for chunk in self._database.chunks():
-            if chunk.damage:
-                log.error("damaged messages were left out: %s", chunk.damage)
-                self._index.next_chunk = chunk.chunk_id + 1
-                continue
-            self._index.restore(chunk.chunk_id, chunk.entries)
-            for entry in chunk.entries:
-                for queue_id, position, deadline_ms, level in entry.places:
-                    again = not was_clean or position <= delivered.get(queue_id, 0)
-                    yield Recovered(queue_id, position, entry.message, again, deadline_ms, level)
-        self._lower_marks(delivered)
+    def recover(self) -> Iterator[Recovered | Resting]:
+        """All messages: the first ones whole, of the rest only what the heads of their chunks say.
 
-    def _lower_marks(self, delivered: dict[int, int]) -> None:
+        Says in the log how far it is when it takes long.
+        """
+        database = self._database
+        self._marks = database.delivered()
+        self._all_again = not database.was_clean
+        left: i64 = self._load_bytes
+        progress = Progress()
+        for number, chunk in enumerate(database.chunks()):
+            progress.tell(number, database.chunk_count)
+            chunk_id = chunk.chunk_id
+            if chunk.damage:
+                log.error("the messages of chunk %d cannot be read, and are set aside: %s", chunk_id, chunk.damage)
+                self._group.aside[chunk_id] = chunk.damage
+                self._group.emptied.append(chunk_id)
+            labels = [label for label in chunk.head.labels if label.places]
+            if chunk.head.count and not labels:
+                self._group.emptied.append(chunk_id)
+            self._index.restore(chunk_id, [label.places for label in labels])
+            if left > 0:
+                for label in labels:
+                    left -= label.length
+                yield from self._load(chunk, labels)
+            else:
+                yield from _resting(labels)
+        if database.aside():
+            log.warning("%d damaged chunks are set aside; leveret check says more", database.aside())
+        self._lower_marks()
+
+    def _load(self, chunk: Found, labels: list[Label]) -> Iterator[Recovered]:
+        """The messages of a chunk."""
+        messages = self._reader.messages(chunk.chunk_id, chunk.head, labels)
+        for label, message in zip(labels, messages.found, strict=True):
+            for queue_id, position, deadline_ms, level in label.places:
+                if message is None:
+                    self._lose(chunk.chunk_id, queue_id, [position], messages.damage)
+                else:
+                    again = self._was_delivered(queue_id, position)
+                    yield Recovered(queue_id, position, message, again, deadline_ms, level)
+
+    def _was_delivered(self, queue_id: int, position: int) -> bool:
+        """Whether a message of an earlier run may have been delivered."""
+        return self._all_again or position <= self._marks.get(queue_id, 0)
+
+    def _lower_marks(self) -> None:
         """A queue goes on behind its last message, so a mark beyond it would speak of messages to come.
 
         After an unclean end all messages may have been delivered, and this stays so when the next end is clean.
@@ -135,10 +174,11 @@ class DiskLog(MessageLog, DefinitionLog):
         marks: dict[int, int] = {}
         for queue_id in self._index.queues():
             last = self._index.last(queue_id)
-            mark = min(delivered.get(queue_id, 0), last) if self._database.was_clean else last
+            mark = last if self._all_again else min(self._marks.get(queue_id, 0), last)
             if mark:
                 marks[queue_id] = mark
         self._marks = marks
+        self._all_again = False
         self._database.put_delivered(marks)
 
     def extent(self, queue_id: int, position: int) -> int:
@@ -146,20 +186,51 @@ class DiskLog(MessageLog, DefinitionLog):
         return self._index.extent(queue_id, position)
 
     def fetch(self, queue_id: int, positions: bytes) -> list[Recovered]:
-        """Read a chunk."""
+        """Read messages from their chunks."""
         wanted = unpack_positions(positions)
+        found: list[Recovered] = []
+        at = 0
+        while at < len(wanted):
+            end = max(bisect_right(wanted, self._index.extent(queue_id, wanted[at])), at + 1)
+            found += self._fetch(queue_id, wanted[at:end])
+            at = end
+        return found
+
+    def _fetch(self, queue_id: int, wanted: list[int]) -> list[Recovered]:
+        """Read messages from one chunk."""
         chunk_id = self._index.find(queue_id, wanted[0])
-        mark = self._marks.get(queue_id, 0)
-        found: dict[int, Recovered] = {}
+        missing = dict.fromkeys(wanted)
+        found: list[Recovered] = []
+        damage = "it is not there"
         try:
-            for entry in self._reader.entries(chunk_id):
-                for owner, position, deadline_ms, level in entry.places:
-                    if owner == queue_id:
-                        again = position <= mark
-                        found[position] = Recovered(queue_id, position, entry.message, again, deadline_ms, level)
+            head = self._reader.head(chunk_id, queue_id)
         except (DamagedChunk, sqlite3.Error) as error:
-            log.error("%d messages cannot be read any more: chunk %d: %s", len(wanted), chunk_id, error)
-        return [found[position] for position in wanted if position in found]
+            damage = str(error)
+        else:
+            head.keep(missing)
+            messages = self._reader.messages(chunk_id, head, head.labels)
+            for label, message in zip(head.labels, messages.found, strict=True):
+                if message is None:
+                    damage = messages.damage
+                    continue
+                for owner, position, deadline_ms, level in label.places:
+                    again = self._was_delivered(owner, position)
+                    found.append(Recovered(owner, position, message, again, deadline_ms, level))
+                    del missing[position]
+        if missing:
+            self._lose(chunk_id, queue_id, list(missing), damage)
+        return found
+
+    def _lose(self, chunk_id: int, queue_id: int, positions: list[int], reason: str) -> None:
+        """Messages cannot be read: their chunk is set aside, and they are crossed out."""
+        place = f"{positions[0]} to {positions[-1]}" if len(positions) > 1 else str(positions[0])
+        log.error(
+            "%d messages cannot be read, and are set aside: chunk %d, queue id %d, position %s: %s",
+            *(len(positions), chunk_id, queue_id, place, reason),
+        )
+        self._group.aside[chunk_id] = reason
+        for position in positions:
+            self._group.remove(queue_id, position)
 
     def close(self) -> None:
         """Write what is pending, and close the file."""
@@ -227,3 +298,31 @@ class DiskLog(MessageLog, DefinitionLog):
         if self.listener is not None:
             for queue_id, positions in refused.items():
                 self.listener.on_refused(queue_id, positions, error)
+
+
+class Progress:
+    """Says how far a long start is."""
+
+    def __init__(self) -> None:
+        self._next_s = time.monotonic() + PROGRESS_S
+
+    def tell(self, done: int, total: int) -> None:
+        """So many chunks are read."""
+        now_s = time.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + PROGRESS_S
+            log.warning("starting: %d of %d chunks of messages are read", done, total)
+
+
+def _resting(labels: list[Label]) -> list[Resting]:
+    """What the head of a chunk says of each queue and priority in it."""
+    found: dict[tuple[int, int], Resting] = {}
+    resting: Resting | None = None
+    for label in labels:
+        for queue_id, position, deadline_ms, level in label.places:
+            if resting is None or resting.queue_id != queue_id or resting.level != level:
+                resting = found.get((queue_id, level))
+                if resting is None:
+                    resting = found[queue_id, level] = Resting(queue_id, level, deadline_ms)
+            resting.add(position, label.size)
+    return list(found.values())

@@ -7,12 +7,11 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.core.message import Message
-from leveret.store.chunk import Entry
+from leveret.store.chunk import ALL, Entry
 from leveret.store.index import Chunk, Index, is_sparse
 
 CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
 CHUNK_ENTRIES: Final = 4096
-ALL: Final = -1  # in the place of a position: all of the queue's
 ENTRY_BYTES: Final = 256  # that a message takes beside its content, about
 
 
@@ -22,7 +21,7 @@ class Group:
     highest: by queue, the last position that is durable once the group is, removed ones included.
     revision: of the definitions in it. size: bytes of the contents in it, with what it takes to remember them.
     Once sealed, written: new chunks; gone: places to cross out, by chunk; emptied: chunks to delete;
-    sparse: chunks to write anew.
+    sparse: chunks to write anew. aside: damaged chunks to be kept as they are, and what is wrong with each.
     """
 
     def __init__(self) -> None:
@@ -38,12 +37,20 @@ class Group:
         self.gone: dict[int, list[int]] = {}  # by chunk: queue id and position, one after the other
         self.emptied: list[int] = []
         self.sparse: dict[int, None] = {}
+        self.aside: dict[int, str] = {}
         self._places: dict[int, dict[int, Entry]] = {}  # by queue and position, of entries
 
     def has_work(self) -> bool:
         """Whether somebody waits for this to be durable. What consumers were given alone is no reason to write."""
         return bool(
-            self.highest or self.removed or self.dropped or self.definitions or self.gone or self.emptied or self.sparse
+            self.highest
+            or self.removed
+            or self.dropped
+            or self.definitions
+            or self.gone
+            or self.emptied
+            or self.sparse
+            or self.aside
         )
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int) -> None:
@@ -98,11 +105,11 @@ class Group:
             part.append(entry)
             size += len(entry.message.content)
             if size >= CHUNK_BYTES or len(part) >= CHUNK_ENTRIES:
-                self.written.append((index.add(part), part))
+                self.written.append((index.add(_places(part)), part))
                 part = []
                 size = 0
         if part:
-            self.written.append((index.add(part), part))
+            self.written.append((index.add(_places(part)), part))
 
     def _cross_out(self, chunk: Chunk, queue_id: int, position: int) -> None:
         chunk_id = chunk.chunk_id
@@ -130,3 +137,8 @@ class Group:
         self.gone = failed.gone
         self.emptied = failed.emptied
         self.sparse = failed.sparse
+        self.aside.update(failed.aside)
+
+
+def _places(entries: list[Entry]) -> list[list[tuple[int, int, int, int]]]:
+    return [entry.places for entry in entries]

@@ -11,8 +11,6 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.store.chunk import Entry
-
 SPARSE: Final = 4  # a chunk of which less than one part in so many is left is written anew
 WORTH_IT: Final = 16  # places that a chunk must have had for that
 
@@ -72,19 +70,19 @@ class Index:
         self.next_chunk = 1
         self._shelves: dict[int, Shelf] = {}  # by queue id
 
-    def add(self, entries: list[Entry]) -> int:
-        """Enter a chunk that is about to be written. Returns: its id."""
+    def add(self, messages: list[list[tuple[int, int, int, int]]]) -> int:
+        """Enter a chunk that is about to be written: the places of each message. Returns: its id."""
         chunk_id = self.next_chunk
-        self.restore(chunk_id, entries)
+        self.restore(chunk_id, messages)
         return chunk_id
 
-    def restore(self, chunk_id: int, entries: list[Entry]) -> Chunk:
-        """Enter a chunk as it was found: entries with the places that are left."""
+    def restore(self, chunk_id: int, messages: list[list[tuple[int, int, int, int]]]) -> Chunk:
+        """Enter a chunk as it was found: the places that are left of each message."""
         self.next_chunk = chunk_id + 1
         chunk = Chunk(chunk_id)
         last: dict[int, Part] = {}
-        for entry in entries:
-            for queue_id, position, _, _ in entry.places:
+        for places in messages:
+            for queue_id, position, _, _ in places:
                 part = last.get(queue_id)
                 if part is None:
                     shelf = self._shelves.get(queue_id)

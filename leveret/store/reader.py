@@ -1,15 +1,27 @@
-"""Reader: fetches chunks for the core while the committer writes, on a connection of its own."""
+"""Reader: fetches heads and messages for the core while the committer writes, on a connection of its own."""
 
 from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Final
 
 from librt.strings import read_i64_be
 from mypy_extensions import i64
 
-from leveret.store.chunk import DamagedChunk, Entry, unpack
+from leveret.core.message import Message
+from leveret.store.chunk import ANY, DamagedChunk, Head, Label, parse
 from leveret.store.database import FILE_NAME
+
+FEW: Final = 8  # one message in so many is fetched alone, and not the whole chunk
+
+
+class Messages:
+    """The messages of some labels; None in place of one that cannot be read. damage: why, or an empty string."""
+
+    def __init__(self) -> None:
+        self.found: list[Message | None] = []
+        self.damage = ""
 
 
 class Reader:
@@ -19,20 +31,61 @@ class Reader:
         self._path = directory / FILE_NAME
         self._sql: sqlite3.Connection | None = None
 
-    def entries(self, chunk_id: int) -> list[Entry]:
-        """What is in a chunk, gone messages too if they still are. Raises: DamagedChunk, sqlite3.Error."""
+    def head(self, chunk_id: int, queue_id: int = ANY) -> Head:
+        """What is said of a queue in the head of a chunk, of gone messages too. Raises: DamagedChunk, sqlite3.Error."""
+        return read_head(self._open(), chunk_id, queue_id)
+
+    def messages(self, chunk_id: int, head: Head, labels: list[Label]) -> Messages:
+        """The messages of labels of a head."""
+        return read_messages(self._open(), chunk_id, head, labels)
+
+    def _open(self) -> sqlite3.Connection:
         if self._sql is None:
             self._sql = sqlite3.connect(self._path, isolation_level=None)
             self._sql.execute("PRAGMA query_only=ON")
-        row = self._sql.execute("SELECT head, data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
-        if row is None:
-            raise DamagedChunk("it is not there")
-        return unpack(row[0], row[1])
+        return self._sql
 
     def close(self) -> None:
         """Let go of the file."""
         if self._sql is not None:
             self._sql.close()
+
+
+def read_head(sql: sqlite3.Connection, chunk_id: int, queue_id: int = ANY) -> Head:
+    """As Reader.head()."""
+    row = sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
+    if row is None:
+        raise DamagedChunk("it is not there")
+    return parse(row[0], queue_id)
+
+
+def read_messages(sql: sqlite3.Connection, chunk_id: int, head: Head, labels: list[Label]) -> Messages:
+    """As Reader.messages()."""
+    result = Messages()
+    data: bytes | None = None
+    if len(labels) * FEW > head.count:
+        try:
+            row = sql.execute("SELECT data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
+            data = row[0] if row is not None else b""
+        except sqlite3.Error:
+            pass  # some of it may be readable
+    for label in labels:
+        try:
+            if data is None:
+                content = _piece(sql, chunk_id, label)
+            else:
+                content = data[label.start : label.start + label.length]
+            result.found.append(head.message(label, content))
+        except (DamagedChunk, sqlite3.Error) as error:
+            result.found.append(None)
+            result.damage = str(error)
+    return result
+
+
+def _piece(sql: sqlite3.Connection, chunk_id: int, label: Label) -> bytes:
+    with sql.blobopen("chunks", "data", chunk_id, readonly=True) as blob:
+        blob.seek(min(int(label.start), len(blob)))
+        return blob.read(int(label.length))
 
 
 def unpack_positions(positions: bytes) -> list[int]:

@@ -13,6 +13,7 @@ from leveret.core.deduplication import Deduplication
 from leveret.core.errors import AmqpError
 from leveret.core.message import Message, address
 from leveret.core.window import Window
+from leveret.store.disk import LOAD_BYTES
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content
 from leveret.wire.fields import Field, Table, boolean, long, longstr, signedint
@@ -380,7 +381,8 @@ def test_what_was_refused_may_come_again() -> None:
     assert bodies(peer) == ["3"]
 
 
-def test_a_queue_knows_its_values_after_a_restart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("load_bytes", [0, LOAD_BYTES])
+def test_a_queue_knows_its_values_after_a_restart(tmp_path: Path, load_bytes: int) -> None:
     disk = Disk(tmp_path, 0)
     made = disk.broker.vhosts["/"].declare_queue("q", True, False, False, {TYPE: boolean(True)}, 1)
     properties = BasicProperties()
@@ -390,8 +392,9 @@ def test_a_queue_knows_its_values_after_a_restart(tmp_path: Path) -> None:
     made.publish(message, None)
     disk.safe()
     disk.killed()
-    again = Disk(tmp_path, 0)
+    again = Disk(tmp_path, 0, load_bytes)
     made = again.broker.vhosts["/"].queues["q"]
     made.publish(message, None)
     assert len(made.ready) == 1
+    assert made.ready.first().redelivered  # the end was not clean
     again.log.close()

@@ -15,7 +15,7 @@ from leveret.core.errors import AmqpError, unknown_exchange_type
 from leveret.core.exchange import Binding, Exchange
 from leveret.core.message import Message, address
 from leveret.core.ports import MessageLog, Recovered
-from leveret.store.disk import DiskLog
+from leveret.store.disk import LOAD_BYTES, DiskLog
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content
 from leveret.wire.fields import FLOAT64, INT8, INT16, UINT8, UINT16, UINT32, Field, Table, array, boolean, long, longstr
@@ -402,9 +402,9 @@ def test_wrong_arguments(arguments: Table, text: str) -> None:
 class Disk:
     """A broker on a directory; killed() leaves it as kill -9 would."""
 
-    def __init__(self, directory: Path, now_ms: int) -> None:
+    def __init__(self, directory: Path, now_ms: int, load_bytes: int = LOAD_BYTES) -> None:
         self._done: SimpleQueue[None] = SimpleQueue()
-        self.log = DiskLog(directory, lambda: self._done.put(None))
+        self.log = DiskLog(directory, lambda: self._done.put(None), load_bytes)
         self.broker = Broker(self.log, self.log, Clock(5_000_000, 5_000_000 + now_ms), seed=1, node="test")
         self.log.listener = self.broker
         self.recovered = self.broker.recover()
@@ -458,7 +458,8 @@ def message(body: str, delay: int, mode: int) -> tuple[list[str], BasicPropertie
     return ["k"], properties, Message(address("x", "k", (), ("hidden",)), content, mode == 2)
 
 
-def test_after_a_restart(tmp_path: Path, end: str) -> None:
+@pytest.mark.parametrize("load_bytes", [0, LOAD_BYTES])
+def test_after_a_restart(tmp_path: Path, end: str, load_bytes: int) -> None:
     disk = Disk(tmp_path, 0)
     exchange = topology(disk.broker)
     for body, delay, mode in (("c", 9000, 2), ("a", 1000, 2), ("b", 2000, 1), ("cancelled", 1500, 2)):
@@ -471,7 +472,7 @@ def test_after_a_restart(tmp_path: Path, end: str) -> None:
     store.cancel(chosen.pending_id)
     finish(disk, end)
 
-    again = Disk(tmp_path, 2500)
+    again = Disk(tmp_path, 2500, load_bytes)
     store = delayed(again.broker)
     assert again.recovered == 3
     assert [(pending.due_ms, pending.message.body()) for pending in store.page(0, 10)] == [

@@ -6,17 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leveret.core.fifo import COMPACT_AT
 from leveret.core.message import Message, Stored, address
-from leveret.core.paging import COST, Budget
+from leveret.core.paging import COST, RUN_MESSAGES, Budget, Run
 from leveret.core.ports import Recovered
-from leveret.core.ready import COMPACT_AT, PriorityReady, Ready
+from leveret.core.ready import PriorityReady, Ready
 from leveret.wire.content import make_content
 from tests.session.keeping import KeepingLog
 from tests.session.peer import make_broker
 
 QUEUE = make_broker().vhosts["/"].make_queue("q", False, 0, False, {})
 MESSAGE = Message(address("", "q"), make_content(b"\x00\x00", b"x"), False)
-STEPS = st.lists(st.sampled_from(["push", "push", "push", "pop", "back", "page", "lose", "purge"]), max_size=120)
+STEPS = st.lists(
+    st.sampled_from(["push", "push", "push", "pop", "back", "page", "rest", "lose", "purge"]), max_size=120
+)
 TOGETHER = 7  # positions that rest together
 
 
@@ -38,7 +41,6 @@ class Shelf(KeepingLog):
         """What is there."""
         wanted = [int.from_bytes(positions[at : at + 8], "big") for at in range(0, len(positions), 8)]
         assert wanted == sorted(wanted)
-        assert len({position // TOGETHER for position in wanted}) == 1
         self.fetched += len(wanted)
         found = [self.there[position] for position in wanted if position in self.there]
         return [Recovered(queue_id, int(each.position), each.message, False, 0, int(each.level)) for each in found]
@@ -81,6 +83,15 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
             assert place(first) == place(model.pop(0))
             taken.append(ready.pop())
             assert taken[-1] is first
+        elif step == "rest":
+            level = data.draw(st.integers(0, levels - 1))
+            run = Run(0)
+            for _ in range(data.draw(st.sampled_from([1, 5, 300]))):
+                position += 1
+                stored = shelf.there[position] = make(position, level, True)
+                model.append(stored)
+                run.extend(position.to_bytes(8, "big"), 1)
+            ready.rest(run, level)
         elif step == "page":
             ready.page_out(data.draw(st.integers(0, 5)))
         elif step == "lose" and shelf.there:
@@ -96,6 +107,7 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
             assert len(ready) == len(model)
         assert len(model) - len(lost) <= len(ready) <= len(model)
         assert ready.size == len(ready)
+        assert ready.deadline_ms() == 0
         assert ready.resident == budget.used == len(ready.items()) * (COST + 1)
     while ready.has_head():
         stored = ready.pop()
@@ -138,6 +150,23 @@ def test_what_rests_is_fetched_when_it_is_needed() -> None:
     while ready.has_head():
         taken.append(ready.pop().position)
     assert taken == list(range(1, 21))
+
+
+def test_small_runs_are_fetched_together() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue)
+    for position in range(1, 601):
+        shelf.there[position] = make(position, 0, True)
+        run = Run(position)
+        run.extend(position.to_bytes(8, "big"), 1)
+        ready.rest(run, 0)
+    assert ready.deadline_ms() == 1
+    assert (len(ready), shelf.fetched) == (600, 0)
+    assert ready.pop().position == 1
+    assert shelf.fetched == RUN_MESSAGES
+    taken = [ready.pop().position for _ in range(RUN_MESSAGES - 1)]
+    assert taken == list(range(2, RUN_MESSAGES + 1))
+    assert ready.deadline_ms() == RUN_MESSAGES + 1
 
 
 def test_long_lines_are_compacted() -> None:

@@ -5,26 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from queue import SimpleQueue
 
+import pytest
+
 from leveret.core.broker import Broker
 from leveret.core.clock import Clock
 from leveret.core.exchange import Binding
 from leveret.store.database import FILE_NAME
-from leveret.store.disk import DiskLog
+from leveret.store.disk import LOAD_BYTES, DiskLog
 from leveret.wire.fields import Table, array, long, longstr
 from leveret.wire.methods import BasicGet, BasicPublish, BasicReject
 from leveret.wire.properties import BasicProperties
 from tests.session.peer import Got, Peer, turn
+
+pytestmark = pytest.mark.usefixtures("load_bytes")
 
 PATIENCE_S = 20
 START_MS = 1_700_000_000_000  # since 1970
 
 
 class Run:
-    """One life of a broker on a data directory. now_ms: its clock at the start, unrelated to wall_ms."""
+    """One life of a broker on a data directory.
+
+    now_ms: its clock at the start, unrelated to wall_ms. load_bytes: of messages that a start brings into memory.
+    """
+
+    load_bytes = LOAD_BYTES
 
     def __init__(self, directory: Path, now_ms: int, wall_ms: int) -> None:
         self.committed: SimpleQueue[None] = SimpleQueue()
-        self.log = DiskLog(directory, lambda: self.committed.put(None))
+        self.log = DiskLog(directory, lambda: self.committed.put(None), self.load_bytes)
         self.broker = Broker(self.log, self.log, Clock(now_ms, wall_ms), seed=wall_ms, node="test")
         self.log.listener = self.broker
         self.now_ms = now_ms

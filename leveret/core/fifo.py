@@ -1,0 +1,62 @@
+"""Fifo: messages in the order in which they came, in memory."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from leveret.core.message import Stored
+
+COMPACT_AT: Final = 1024  # taken slots at the front before the list is cut
+
+
+class Fifo:
+    """A queue of objects on a plain list: cheaper than a deque when compiled. Slots are emptied when taken."""
+
+    __slots__ = ("_head", "_items")
+
+    def __init__(self) -> None:
+        self._items: list[Stored | None] = []
+        self._head: i64 = 0
+
+    def __len__(self) -> int:
+        return len(self._items) - self._head
+
+    def push(self, stored: Stored) -> None:
+        """Add at the end."""
+        self._items.append(stored)
+
+    def first(self) -> Stored:
+        """The oldest. Raises: IndexError when empty."""
+        stored = self._items[self._head]
+        assert stored is not None
+        return stored
+
+    def pop(self) -> Stored:
+        """Take the oldest. Raises: IndexError when empty."""
+        items = self._items
+        head = self._head
+        stored = items[head]
+        assert stored is not None
+        items[head] = None
+        head += 1
+        if head >= COMPACT_AT and head * 2 >= len(items):
+            del items[:head]
+            head = 0
+        elif head == len(items):
+            items.clear()
+            head = 0
+        self._head = head
+        return stored
+
+    def cut(self, keep: i64) -> list[Stored]:
+        """Take all but the oldest few."""
+        start = self._head + keep
+        taken = [stored for stored in self._items[start:] if stored is not None]
+        del self._items[start:]
+        return taken
+
+    def items(self) -> list[Stored]:
+        """All, oldest first. Cost: a copy."""
+        return [stored for stored in self._items[self._head :] if stored is not None]

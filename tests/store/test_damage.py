@@ -1,0 +1,227 @@
+"""Damage in the file: it costs the messages that it hits, once, and what is damaged is kept."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from leveret.core.ports import Recovered, Resting
+from leveret.store.care import check
+from leveret.store.database import FILE_NAME, PAGE_BYTES
+from leveret.store.disk import LOAD_BYTES
+
+from .test_logs import Log, message, reopened
+
+BODY = 50_000  # three pages and a bit
+
+
+def body(position: int) -> bytes:
+    """A body that occurs nowhere else."""
+    return b"<%d>" % position + bytes((position,)) * BODY
+
+
+def written(directory: Path, count: int, together: int) -> None:
+    """A clean end after so many messages of queue 1, so many in a chunk."""
+    log = Log(directory)
+    for position in range(1, count + 1):
+        log.log.append(1, position, message(body(position)), 0)
+        if position % together == 0:
+            log.flush()
+    log.log.close()
+
+
+def spoil(directory: Path, position: int, filling: bytes = b"\xff", chain: bool = False) -> None:
+    """Overwrite a page that has nothing but a piece of one body.
+
+    chain: also what SQLite knows of the page elsewhere, so that it cannot find those behind it.
+    """
+    path = directory / FILE_NAME
+    content = path.read_bytes()
+    at = (content.index(b"<%d>" % position) // PAGE_BYTES + 1) * PAGE_BYTES
+    assert content[at + 4 : at + PAGE_BYTES - 4] == bytes((position,)) * (PAGE_BYTES - 8)
+    content = content[:at] + filling * PAGE_BYTES + content[at + PAGE_BYTES :]
+    if chain:
+        entry = PAGE_BYTES + 5 * (at // PAGE_BYTES - 2)  # the second page has five bytes for each from the third on
+        content = content[:entry] + bytes(10) + content[entry + 10 :]
+    path.write_bytes(content)
+
+
+def spoil_content(directory: Path, position: int) -> None:
+    """Change a byte in the middle of a body, which only a checksum can tell."""
+    path = directory / FILE_NAME
+    content = bytearray(path.read_bytes())
+    content[content.index(b"<%d>" % position) + 100] ^= 1
+    path.write_bytes(content)
+
+
+def aside(directory: Path) -> list[tuple[int, int]]:
+    """Chunks that are set aside, and whether nothing in them is wanted."""
+    with closing(sqlite3.connect(directory / FILE_NAME)) as sql:
+        return sql.execute("SELECT chunk, spent FROM aside ORDER BY chunk").fetchall()
+
+
+def chunks(directory: Path) -> list[int]:
+    """All chunks in the file."""
+    with closing(sqlite3.connect(directory / FILE_NAME)) as sql:
+        return [row[0] for row in sql.execute("SELECT id FROM chunks ORDER BY id")]
+
+
+def read(log: Log) -> list[int]:
+    """The positions of all messages that can be read; each has its body."""
+    found: list[int] = []
+    for each in log.log.recover():
+        messages = [each] if isinstance(each, Recovered) else log.log.fetch(1, each.positions())
+        for one in messages:
+            assert one.message.body() == body(one.position)
+            found.append(one.position)
+    return found
+
+
+LOADS = pytest.mark.parametrize("load_bytes", [0, LOAD_BYTES])
+
+
+@LOADS
+def test_a_changed_byte_costs_its_message(tmp_path: Path, load_bytes: int) -> None:
+    written(tmp_path, 9, 3)
+    spoil_content(tmp_path, 5)
+    log = Log(tmp_path, load_bytes)
+    assert read(log) == [1, 2, 3, 4, 6, 7, 8, 9]
+    log.log.close()
+    assert aside(tmp_path) == [(2, 0)]
+
+
+@LOADS
+@pytest.mark.parametrize("filling", [b"\xff", b"\x00"])
+@pytest.mark.parametrize("chain", [False, True])
+def test_a_lost_page_costs_its_message_and_at_worst_those_behind_it_in_its_chunk(
+    tmp_path: Path, load_bytes: int, filling: bytes, chain: bool
+) -> None:
+    written(tmp_path, 9, 3)
+    spoil(tmp_path, 5, filling, chain)
+    log = Log(tmp_path, load_bytes)
+    assert read(log) == [1, 2, 3, 4, *([] if chain else [6]), 7, 8, 9]
+    log.log.close()
+    assert aside(tmp_path) == [(2, 0)]
+
+
+@LOADS
+def test_what_was_lost_is_told_once_and_kept(tmp_path: Path, load_bytes: int, caplog: pytest.LogCaptureFixture) -> None:
+    written(tmp_path, 9, 3)
+    spoil_content(tmp_path, 5)
+    log = Log(tmp_path, load_bytes)
+    read(log)
+    assert "messages cannot be read, and are set aside: chunk 2, queue id 1, position 5:" in caplog.text
+    log.log.append(1, 10, message(body(10)), 0)
+    log.flush()
+    log.log.close()
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        log = Log(tmp_path, load_bytes)
+        assert read(log) == [1, 2, 3, 4, 6, 7, 8, 9, 10]
+    assert "cannot be read" not in caplog.text
+    assert "1 damaged chunks are set aside; leveret check says more" in caplog.text
+    for position in (1, 2, 3, 4, 6, 7, 8, 9, 10):
+        log.log.remove(1, position)
+    log.log.close()
+    assert chunks(tmp_path) == [2]
+    assert aside(tmp_path) == [(2, 1)]
+    log = reopened(tmp_path)
+    assert read(log) == []
+    log.log.close()
+    assert chunks(tmp_path) == [2]
+
+
+@LOADS
+def test_a_damaged_head_costs_its_chunk(tmp_path: Path, load_bytes: int, caplog: pytest.LogCaptureFixture) -> None:
+    written(tmp_path, 9, 3)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql, sql:
+        head = bytearray(sql.execute("SELECT head FROM chunks WHERE id = 2").fetchone()[0])
+        head[20] ^= 1
+        sql.execute("UPDATE chunks SET head = ? WHERE id = 2", (bytes(head),))
+    for expected in ("messages of chunk 2 cannot be read", ""):
+        caplog.clear()
+        log = Log(tmp_path, load_bytes)
+        assert read(log) == [1, 2, 3, 7, 8, 9]
+        assert ("cannot be read" in caplog.text) is bool(expected)
+        assert expected in caplog.text
+        log.log.close()
+    assert aside(tmp_path) == [(2, 1)]
+    assert chunks(tmp_path) == [1, 2, 3]
+
+
+def test_a_chunk_that_cannot_be_deleted_does_not_stop_a_commit(tmp_path: Path) -> None:
+    written(tmp_path, 6, 3)
+    spoil(tmp_path, 2, chain=True)
+    log = Log(tmp_path, 0)
+    for _ in log.log.recover():
+        pass
+    for position in range(1, 7):
+        log.log.remove(1, position)
+    log.log.append(1, 7, message(body(7)), 0)
+    log.flush()
+    assert (log.heard.durable, log.heard.refused) == ({1: 7}, [])
+    log.log.append(1, 8, message(body(8)), 0)
+    log.flush()
+    assert (log.heard.durable, log.heard.refused) == ({1: 8}, [])
+    log.log.close()
+    assert (chunks(tmp_path), aside(tmp_path)) == ([1, 3, 4], [(1, 1)])
+    log = reopened(tmp_path)
+    assert read(log) == [7, 8]
+    log.log.close()
+
+
+def test_a_chunk_that_cannot_be_written_anew_does_not_stop_a_commit(tmp_path: Path) -> None:
+    written(tmp_path, 20, 20)
+    spoil(tmp_path, 18, chain=True)
+    log = Log(tmp_path, 0)
+    (resting,) = log.log.recover()
+    assert isinstance(resting, Resting)
+    for position in range(1, 18):
+        log.log.remove(1, position)
+    log.log.append(1, 21, message(body(21)), 0)
+    log.flush()
+    assert (log.heard.durable, log.heard.refused) == ({1: 21}, [])
+    log.log.close()
+    assert aside(tmp_path) == [(1, 0)]
+    log = reopened(tmp_path)
+    assert read(log) == [21]  # the others were on the lost page, or behind it
+    log.log.close()
+
+
+def test_check_tells_what_is_damaged_and_what_is_set_aside(tmp_path: Path) -> None:
+    written(tmp_path, 9, 3)
+    spoil_content(tmp_path, 5)
+    before = check(tmp_path, lambda done, total: None)
+    assert (before.messages, before.chunks) == (8, 3)
+    assert before.problems == ["chunk 2: 1 of 3 messages: checksum does not match"]
+    log = reopened(tmp_path)
+    read(log)
+    log.log.close()
+    after = check(tmp_path, lambda done, total: None)
+    assert (after.messages, after.chunks) == (8, 3)
+    (problem,) = after.problems
+    assert problem.startswith("chunk 2: set aside on 20")
+    assert problem.endswith(" UTC: checksum does not match")
+
+
+def test_few_messages_are_read_alone(tmp_path: Path) -> None:
+    written(tmp_path, 20, 20)
+    spoil(tmp_path, 12)
+    log = Log(tmp_path, 0)
+    (resting,) = log.log.recover()
+    assert isinstance(resting, Resting)
+    assert (resting.queue_id, resting.level, resting.last, resting.size) == (
+        1,
+        0,
+        20,
+        sum(map(len, map(body, range(1, 21)))),
+    )
+    places = resting.positions()
+    found = log.log.fetch(1, places[8:16] + places[64:72])
+    assert [(each.position, each.message.body()) for each in found] == [(2, body(2)), (9, body(9))]
+    log.log.close()
+    assert aside(tmp_path) == []
