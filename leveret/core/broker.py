@@ -296,15 +296,20 @@ class Broker(LogListener):
 
     def on_durable(self, queue_id: int, position: int) -> None:
         """Pay the confirms that waited for this."""
-        queue = self.queues.get(queue_id)
-        if queue is not None:
+        queue = self.queues.get(abs(queue_id))
+        if queue is None:
+            return
+        if queue_id < 0:
+            queue.in_log.on_resting(position)
+        else:
             queue.on_durable(position)
 
     def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
         """Refuse the confirms that waited for this."""
-        for window in self.windows:
-            window.lose()
-        queue = self.queues.get(queue_id)
+        if queue_id > 0:
+            for window in self.windows:
+                window.lose()
+        queue = self.queues.get(abs(queue_id))
         if queue is not None:
             queue.on_refused(positions)
 

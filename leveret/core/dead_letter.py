@@ -89,7 +89,7 @@ class DeadLetter(ConfirmListener):
                 key = message.address.routing_key
                 what = f"exchange '{name}' leads nowhere with routing key '{key}'; bind a queue to it"
                 self._stranded("no route", what)
-        elif self.stored.logged or settings.at_least_once:
+        elif self.stored.log_id or settings.at_least_once:
             self._hand_over(message, targets)
         else:
             for target in targets:

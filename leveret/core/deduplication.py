@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import i64
+
 from leveret.core.errors import AmqpError
 from leveret.core.gate import Gate
 from leveret.core.message import Message, Stored
@@ -180,8 +182,9 @@ class DeduplicatingQueue(Queue):
         self._let_go(stored)
         super().forget(stored)
 
-    def page_out(self) -> None:
+    def page_out(self, want: i64) -> i64:
         """Nothing: what it holds has to be known."""
+        return 0
 
     def _let_go(self, stored: Stored) -> None:
         value = _value(stored.message)

@@ -50,12 +50,22 @@ class Fifo:
         self._head = head
         return stored
 
-    def cut(self, keep: i64) -> list[Stored]:
-        """Take all but the oldest few."""
-        start = self._head + keep
-        taken = [stored for stored in self._items[start:] if stored is not None]
-        del self._items[start:]
-        return taken
+    def at(self, index: i64) -> Stored:
+        """One of them, 0 for the oldest. Raises: IndexError."""
+        stored = self._items[self._head + index]
+        assert stored is not None
+        return stored
+
+    def split(self, keep: i64) -> Fifo:
+        """Keep the oldest few. Returns: the others. Cost: no more for many than for few."""
+        others = Fifo()
+        others._items = self._items
+        others._head = self._head + keep
+        self._items = self._items[self._head : self._head + keep]
+        self._head = 0
+        for at in range(others._head - keep, others._head):
+            others._items[at] = None
+        return others
 
     def items(self) -> list[Stored]:
         """All, oldest first. Cost: a copy."""

@@ -92,7 +92,8 @@ class Stored:
 
     position: grows with every message of the queue; decides the order, also after a requeue.
     consumer: who holds it while unacked; None for basic.get.
-    logged: whether the log remembers it.
+    log_id: under which name the log remembers it: that of its queue, or the negative one if it is there only to rest
+    (see paging.py); 0 for not at all.
     deadline_ms: when it expires, on the core's clock; 0 for never.
     level: its priority in the queue, 0 without priorities.
     sent_ms: when it was last given to somebody who has to settle it, on the core's clock.
@@ -104,7 +105,7 @@ class Stored:
         "deadline_ms",
         "failures",
         "level",
-        "logged",
+        "log_id",
         "message",
         "position",
         "queue",
@@ -112,11 +113,11 @@ class Stored:
         "sent_ms",
     )
 
-    def __init__(self, message: Message, queue: Queue, position: i64, logged: bool) -> None:
+    def __init__(self, message: Message, queue: Queue, position: i64, log_id: i64) -> None:
         self.message = message
         self.queue = queue
         self.position: i64 = position
-        self.logged = logged
+        self.log_id: i64 = log_id
         self.redelivered = False
         self.deadline_ms: i64 = 0
         self.level: i64 = 0

@@ -1,6 +1,8 @@
 """Paging: when the ready messages of all queues need more memory than the budget allows, most of them rest in the log.
 
-Only what is safely there anyway can be left to it: persistent messages of durable queues. The longest lines give
+Persistent messages of durable queues are there anyway. Others are written there to rest, under the negative id of
+their queue, which nobody knows any more after a restart; but not those of priority queues, whose positions would not
+be in order there. The longest lines give
 first, and each keeps its head, so that consumers are served from memory; behind it a line is a list of runs, which
 are fetched one by one when the head is used up. A run costs 8 bytes for each of its messages, and some 200 for itself.
 What a start-up finds in the log and does not need at once rests there in the same way.
@@ -19,21 +21,25 @@ if TYPE_CHECKING:
 COST: Final = 300  # bytes that a message in memory needs beside its body, about
 HEAD: Final = 256  # messages that a line keeps
 WORTH_IT: Final = 1 << 20  # bytes from which on a line is looked at
+SHARE: Final = 16 << 20  # bytes that are left to the log in one call into the core
 STEP: Final = 8 << 20  # bytes more after which it is tried again when there was too little that could go
 NO_LIMIT: Final = 1 << 62
 RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
 RUN_BYTES: Final = 256 << 10
+SPILL_BYTES: Final = 8 << 20  # of messages that are sent to the log together, only to rest
 
 
 class Run:
     """Messages of one line that rest together in the log.
 
-    positions: 8 bytes for each, ascending. size: bytes of their bodies. deadline_ms: of the first one, 0 for none.
+    log_id: under which name. positions: 8 bytes for each, ascending. size: bytes of their bodies.
+    deadline_ms: of the first one, 0 for none.
     """
 
-    __slots__ = ("count", "deadline_ms", "positions", "size")
+    __slots__ = ("count", "deadline_ms", "log_id", "positions", "size")
 
-    def __init__(self, deadline_ms: i64) -> None:
+    def __init__(self, log_id: i64, deadline_ms: i64) -> None:
+        self.log_id: i64 = log_id
         self.positions = b""
         self.count: i64 = 0
         self.size: i64 = 0
@@ -65,11 +71,18 @@ class Budget:
         return self.used > self.limit and self.used > self._enough
 
     def relieve(self, queues: Iterable[Queue]) -> None:
-        """Leave messages to the log until a fifth of the budget is free, if that can be. Cost: looks at all queues."""
-        target: i64 = self.limit - self.limit // 5
+        """Leave messages to the log until a fifth of the budget is free, but not too many in one call.
+
+        Cost: looks at all queues.
+        """
+        want: i64 = min(self.used - self.limit + self.limit // 5, SHARE)
         large = [(int(queue.ready.resident), queue.queue_id, queue) for queue in queues]
         for resident, _, queue in sorted(large, reverse=True):
-            if self.used <= target or resident < WORTH_IT:
+            if want <= 0 or resident < WORTH_IT:
                 break
-            queue.page_out()
-        self._enough = self.used + STEP if self.used > target else 0
+            want -= queue.page_out(want)
+        self._enough = self.used + min(STEP, self.limit // 8) if want > 0 else 0
+
+    def retry(self) -> None:
+        """More can be left to the log than before."""
+        self._enough = 0

@@ -20,11 +20,12 @@ from leveret.core.consumers import Consumer, Consumers
 from leveret.core.dead_letter import EXPIRED, REJECTED
 from leveret.core.errors import locked_queue
 from leveret.core.expiry import Expiry
+from leveret.core.in_log import InLog
 from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
-from leveret.core.paging import HEAD, Run
+from leveret.core.paging import HEAD
 from leveret.core.ports import Confirm, Recovered, Resting
-from leveret.core.ready import PriorityReady, Ready, Source
+from leveret.core.ready import PriorityReady, Ready
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
@@ -35,12 +36,12 @@ if TYPE_CHECKING:
     from leveret.core.vhost import VirtualHost
 
 
-class Queue(Source):
+class Queue:
     """One queue.
 
     queue_id: its name in the logs. owner: the connection's number if exclusive, else 0.
     unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
-    policy, operator_policy: those that apply; what they say is in the settings.
+    in_log: what the log has of it. policy, operator_policy: those that apply; what they say is in the settings.
     """
 
     def __init__(
@@ -68,15 +69,15 @@ class Queue(Source):
         self.operator_policy: Policy | None = None
         self.bindings: dict[Binding, None] = {}
         self.consumers = Consumers(self.settings.single_active, self.settings.queue_type == QUORUM)
-        self.ready: Ready = Ready(self.broker.budget, self)
+        self.in_log = InLog(self)
+        self.ready: Ready = Ready(self.broker.budget, self.in_log)
         if self.settings.max_priority >= 0:
-            self.ready = PriorityReady(max(self.settings.max_priority, 1), self.broker.budget, self)
+            self.ready = PriorityReady(max(self.settings.max_priority, 1), self.broker.budget, self.in_log)
         self.unacked: i64 = 0
         self.delivered: i64 = 0
         self.pace = Pace()
         self.deleted = False
         self._position: i64 = 0
-        self._durable: i64 = 0  # the log has everything up to this position, but what it refused
         self._keeps_all = self.settings.queue_type == QUORUM  # transient messages too
         self._looks_inside = self.settings.message_ttl_ms >= 0 or self.settings.max_priority >= 0
         self._is_limited = self.settings.max_length >= 0 or self.settings.max_length_bytes >= 0
@@ -116,12 +117,11 @@ class Queue(Source):
         position = self._position + 1
         self._position = position
         logged = self.durable and (message.persistent or self._keeps_all)
-        stored = Stored(message, self, position, logged)
+        stored = Stored(message, self, position, self.queue_id if logged else 0)
         if self._looks_inside or property_flags(message.content) & EXPIRATION_FLAG:
             self._read_properties(stored)
         if logged:
-            deadline_ms = int(stored.deadline_ms) + self.broker.clock.offset_ms if stored.deadline_ms else 0
-            self.broker.log.append(self.queue_id, int(position), message, deadline_ms, int(stored.level))
+            self.in_log.append(stored)
             if confirm is not None:
                 self._unsafe.append((int(position), confirm))
         elif confirm is not None:
@@ -133,35 +133,22 @@ class Queue(Source):
     def restore(self, found: Recovered) -> None:
         """Take a message from the log at start-up. Its deadline is the old one if it is known."""
         self._position = max(self._position, i64(found.position))
-        self._durable = self._position
-        self.ready.push(self._found(found))
+        self.in_log.durable = self._position
+        self.ready.push(self.in_log.found(found))
         self.touch()
 
     def rest(self, found: Resting) -> int:
         """Take messages at start-up and leave them in the log. Returns: how many."""
         self._position = max(self._position, found.last)
-        self._durable = self._position
-        run = Run(self._deadline_ms(found.deadline_ms))
-        run.extend(found.positions(), found.size)
+        self.in_log.durable = self._position
+        run = self.in_log.run(found)
         self.ready.rest(run, found.level)
         self.touch()
         return int(run.count)
 
-    def _found(self, found: Recovered) -> Stored:
-        """A message as the log has it."""
-        stored = Stored(found.message, self, i64(found.position), True)
-        stored.redelivered = found.redelivered
-        stored.level = found.level
-        stored.deadline_ms = self._deadline_ms(found.deadline_ms)
-        return stored
-
-    def _deadline_ms(self, deadline_ms: i64) -> i64:
-        """What the log has as a deadline, on the core's clock."""
-        return max(deadline_ms - self.broker.clock.offset_ms, 1) if deadline_ms else 0
-
     def on_durable(self, position: int) -> None:
         """The log has everything up to this position."""
-        self._durable = max(self._durable, i64(position))
+        self.in_log.durable = max(self.in_log.durable, i64(position))
         unsafe = self._unsafe
         while unsafe and unsafe[0][0] <= position:
             confirm = unsafe.popleft()[1]
@@ -173,7 +160,7 @@ class Queue(Source):
         refused = set(positions)
         for stored in self.ready.items():
             if stored.position in refused:
-                stored.logged = False
+                stored.log_id = 0
         kept: deque[tuple[int, Confirm | None]] = deque()
         for position, confirm in self._unsafe:
             if position not in refused:
@@ -212,7 +199,7 @@ class Queue(Source):
                 consumer.subscriber.deliver(consumer, stored)
                 self.forget(stored)
             else:
-                if stored.logged and stored.position > logged:
+                if stored.log_id > 0 and stored.position > logged:
                     logged = stored.position
                 consumer.window.used += 1
                 consumer.shared.used += 1
@@ -235,7 +222,7 @@ class Queue(Source):
         self._expiry.look()
         self.delivered += 1
         self.unacked += 1
-        if stored.logged:
+        if stored.log_id > 0:
             self.broker.log.delivered(self.queue_id, int(stored.position))
         return stored
 
@@ -275,37 +262,24 @@ class Queue(Source):
 
     def forget(self, stored: Stored) -> None:
         """Nothing has to remember this message any longer."""
-        if stored.logged:
-            self.broker.log.remove(self.queue_id, int(stored.position))
+        if stored.log_id:
+            self.broker.log.remove(int(stored.log_id), int(stored.position))
 
     def purge(self) -> int:
         """Drop everything that is ready. Returns: how many."""
         count = len(self.ready)
-        for positions in self.ready.positions_at_rest():
-            for at in range(0, len(positions), 8):
-                self.broker.log.remove(self.queue_id, int(read_i64_be(positions, at)))
+        for run in self.ready.take_runs():
+            for at in range(0, len(run.positions), 8):
+                self.broker.log.remove(int(run.log_id), int(read_i64_be(run.positions, at)))
         while self.ready.has_head():
             self.forget(self.ready.pop())
         return count
 
     # -- messages rest in the log
 
-    def page_out(self) -> None:
-        """Leave what is behind the head to the log, if it rests there."""
-        self.ready.page_out(HEAD)
-
-    def extent(self, position: i64) -> i64:
-        """The last position that rests together with this one; 0 when it does not rest safely."""
-        return 0 if position > self._durable else i64(self.broker.log.extent(self.queue_id, int(position)))
-
-    def fetch(self, run: Run) -> list[Stored]:
-        """Messages that rest, in order; without those that cannot be read any more."""
-        messages = [self._found(found) for found in self.broker.log.fetch(self.queue_id, run.positions)]
-        lost = int(run.count) - len(messages)
-        if lost:
-            where = f"queue '{self.name}' in vhost '{self.vhost.name}'"
-            self.broker.explanations.append(f"{where} has lost {lost} messages: they cannot be read any more")
-        return messages
+    def page_out(self, want: i64) -> i64:
+        """Leave what is behind the head to the log, if it rests there. want, returns: bytes of memory."""
+        return self.ready.page_out(HEAD, want)
 
     # -- consumers
 
@@ -344,6 +318,7 @@ class Queue(Source):
         count = len(self.ready)
         consumers = self.consumers.all
         self.consumers = Consumers(False)
+        self.in_log.drop()
         self.stop()
         self.ready = Ready(self.broker.budget)
         for consumer in consumers:
@@ -351,14 +326,13 @@ class Queue(Source):
             consumer.subscriber.cancelled(consumer)
         self.unacked = 0
         self.on_durable(int(self._position))
-        if self.durable:
-            self.broker.log.drop(self.queue_id)
         return count
 
     def stop(self) -> None:
         """The queue has ended: no timer and no line holds on to it."""
         self._expiry.stop()
         self.ready.clear()
+        self.in_log.stop()
 
     # -- inside
 

@@ -15,15 +15,19 @@ from mypy_extensions import i64
 
 from leveret.core.fifo import Fifo
 from leveret.core.message import Stored
-from leveret.core.paging import COST, Budget, Run
+from leveret.core.paging import COST, SPILL_BYTES, Budget, Run
 
 
 class Source:
     """Where messages come from that rest in the log."""
 
     @abstractmethod
-    def extent(self, position: i64) -> i64:
-        """The last position that rests together with this one; 0 when it does not rest safely."""
+    def extent(self, stored: Stored) -> i64:
+        """The last position that rests together with a message; 0 when it does not rest safely."""
+
+    @abstractmethod
+    def spill(self, stored: Stored) -> bool:
+        """Let the log have a message that it has not yet, so that it can rest there. Returns: whether it may."""
 
     @abstractmethod
     def fetch(self, run: Run) -> list[Stored]:
@@ -115,54 +119,50 @@ class Ready:
                 found += segment.items()
         return found + self._tail.items() if self._tail is not None else found
 
-    def page_out(self, keep: i64) -> None:
-        """Leave to the log what rests there safely, but keep the head: so many messages."""
+    def page_out(self, keep: i64, want: i64) -> i64:
+        """Leave to the log what rests there safely, from behind the head, which keeps so many messages.
+
+        What could rest there, but is not there yet, is sent there and can be left to it later.
+        want: bytes of memory. Returns: how much it was.
+        """
         source = self._source
         if source is None:
-            return
-        line = self._fresh if self._tail is None else self._tail
-        moved = line.cut(keep if self._tail is None else 0)
-        left = Fifo()
+            return 0
+        tail = self._tail
+        if tail is None:
+            if len(self._fresh) <= keep:
+                return 0
+            tail = self._tail = self._fresh.split(keep)
+            self._behind = len(tail)
+        before = self.resident
         run: Run | None = None
         positions = BytesWriter()
+        size: i64 = 0
         extent: i64 = 0
-        for stored in moved:
-            position = stored.position
-            rests = False
-            if stored.logged:
-                if position > extent:
-                    if run is not None and not run.is_small():
-                        self._seal(run, positions)
-                        run = None
-                        positions = BytesWriter()
-                    extent = source.extent(position)
-                rests = position <= extent
-            if not rests:
-                self._seal(run, positions)
+        while len(tail) and before - self.resident < want:
+            stored = tail.first()
+            if run is None or run.log_id != stored.log_id or stored.position > extent:
+                self._seal(run, positions, size)
                 run = None
+                if not stored.log_id and not source.spill(stored):
+                    self._stay(tail.pop())
+                    continue
+                extent = source.extent(stored)
+                if not extent:
+                    break
+                run = Run(stored.log_id, stored.deadline_ms)
                 positions = BytesWriter()
-                left.push(stored)
-                continue
-            if run is None:
-                if len(left):
-                    self._segments.append(left)
-                    left = Fifo()
-                run = Run(stored.deadline_ms)
-                self._segments.append(run)
-            write_i64_be(positions, position)
-            size = stored.message.size
-            run.count += 1
-            run.size += size
-            self.resident -= size + COST
-            self._budget.used -= size + COST
-        self._seal(run, positions)
-        if not self._segments:
-            for stored in left.items():
-                line.push(stored)
-            return
-        if self._tail is None:
-            self._behind = len(moved)
-        self._tail = left
+                size = 0
+            tail.pop()
+            write_i64_be(positions, stored.position)
+            body: i64 = stored.message.size
+            size += body
+            self.resident -= body + COST
+            self._budget.used -= body + COST
+        self._seal(run, positions, size)
+        if len(tail) and tail.first().log_id < 0 and not extent:
+            self._spill(tail, source)
+        return before - self.resident
 
     def rest(self, run: Run, level: i64) -> None:
         """Messages that rest in the log already, behind all others. level: their priority."""
@@ -173,19 +173,15 @@ class Ready:
             self._tail = Fifo()
         self._behind += run.count
         self.size += run.size
-        last = self._segments[-1] if self._segments else None
-        if isinstance(last, Run) and last.is_small():
-            last.extend(run.positions, run.size)
-        else:
-            self._segments.append(run)
+        self._append(run)
 
-    def positions_at_rest(self) -> list[bytes]:
-        """Take all that rests, unread. Returns: their positions, as in a Run."""
-        found: list[bytes] = []
+    def take_runs(self) -> list[Run]:
+        """Take all that rests, unread."""
+        found: list[Run] = []
         kept: list[Run | Fifo] = []
         for segment in self._segments:
             if isinstance(segment, Run):
-                found.append(segment.positions)
+                found.append(segment)
                 self._behind -= segment.count
                 self.size -= segment.size
             else:
@@ -205,10 +201,38 @@ class Ready:
         self.resident += size + COST
         self._budget.used += size + COST
 
-    @staticmethod
-    def _seal(run: Run | None, positions: BytesWriter) -> None:
+    def _seal(self, run: Run | None, positions: BytesWriter, size: i64) -> None:
         if run is not None:
-            run.positions = positions.getvalue()
+            run.extend(positions.getvalue(), size)
+            self._append(run)
+
+    def _append(self, run: Run) -> None:
+        """A run, behind the others; small ones become one."""
+        last = self._segments[-1] if self._segments else None
+        if isinstance(last, Run) and last.log_id == run.log_id and last.is_small():
+            last.extend(run.positions, run.size)
+        else:
+            self._segments.append(run)
+
+    def _stay(self, stored: Stored) -> None:
+        """A message that cannot rest keeps its place among those that do."""
+        last = self._segments[-1] if self._segments else None
+        if not isinstance(last, Fifo):
+            last = Fifo()
+            self._segments.append(last)
+        last.push(stored)
+
+    @staticmethod
+    def _spill(tail: Fifo, source: Source) -> None:
+        """Send those at the front to the log, but not too many at once."""
+        left: i64 = SPILL_BYTES
+        at: i64 = 0
+        while left > 0 and at < len(tail):
+            stored = tail.at(at)
+            if not stored.log_id:
+                source.spill(stored)
+            left -= stored.message.size + COST
+            at += 1
 
     def _fill(self) -> bool:
         """Bring the next segment to the front. Returns: whether there is anything now."""
@@ -295,13 +319,14 @@ class PriorityReady(Ready):
         """All that are in memory, in the order in which they would go. Cost: a copy."""
         return [stored for line in reversed(self._lines) if line is not None for stored in line.items()]
 
-    def page_out(self, keep: i64) -> None:
+    def page_out(self, keep: i64, want: i64) -> i64:
         """Leave to the log what rests there safely; of each priority, the head is kept."""
+        freed: i64 = 0
         for line in self._lines:
-            if line is not None:
-                before = line.resident
-                line.page_out(keep)
-                self.resident += line.resident - before
+            if line is not None and freed < want:
+                freed += line.page_out(keep, want - freed)
+        self.resident -= freed
+        return freed
 
     def rest(self, run: Run, level: i64) -> None:
         """Messages that rest in the log already, behind all others of their priority."""
@@ -309,13 +334,13 @@ class PriorityReady(Ready):
         self._number += run.count
         self.size += run.size
 
-    def positions_at_rest(self) -> list[bytes]:
+    def take_runs(self) -> list[Run]:
         """Take all that rests, unread."""
-        found: list[bytes] = []
+        found: list[Run] = []
         for line in self._lines:
             if line is not None:
                 count, size = len(line), line.size
-                found += line.positions_at_rest()
+                found += line.take_runs()
                 self._number += len(line) - count
                 self.size += line.size - size
         return found

@@ -36,7 +36,7 @@ FORMAT: Final = 4
 DEAD: Final = 1  # flags
 SUM: Final = 4  # bytes of a checksum
 PLACE: Final = 25  # bytes of a place
-ANY: Final = -1  # in the place of a queue id
+ANY: Final = 0  # in the place of a queue id
 ALL: Final = -1  # in the place of a position: all of the queue's
 
 

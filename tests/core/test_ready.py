@@ -18,39 +18,55 @@ from tests.session.peer import make_broker
 QUEUE = make_broker().vhosts["/"].make_queue("q", False, 0, False, {})
 MESSAGE = Message(address("", "q"), make_content(b"\x00\x00", b"x"), False)
 STEPS = st.lists(
-    st.sampled_from(["push", "push", "push", "pop", "back", "page", "rest", "lose", "purge"]), max_size=120
+    st.sampled_from(["push", "push", "push", "pop", "back", "page", "page", "commit", "rest", "lose", "purge"]),
+    max_size=120,
 )
 TOGETHER = 7  # positions that rest together
 
 
 class Shelf(KeepingLog):
-    """A log that has every message that was logged, but for those that are lost. queue: one that it is the log of."""
+    """A log of one queue. there: by position, the name under which it has a message, and its priority."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.there: dict[int, Stored] = {}
+        self.there: dict[int, tuple[int, int]] = {}
         self.fetched = 0
+        self.spilled = 0  # the last position that was sent only to rest
         self.queue = self.broker().vhosts["/"].make_queue("q", True, 0, False, {})
         self.queue.on_durable(1 << 40)
 
+    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
+        """Something that is to rest; it is safe when commit() is called."""
+        assert queue_id == -self.queue.queue_id
+        assert position > self.spilled or level
+        self.there[position] = (queue_id, level)
+        self.spilled = max(self.spilled, position)
+
+    def commit(self) -> None:
+        """All that was appended is safe."""
+        self.queue.in_log.on_resting(self.spilled)
+
     def extent(self, queue_id: int, position: int) -> int:
-        """Those of the same week, Sundays excepted."""
-        return 0 if position % TOGETHER == 0 else position // TOGETHER * TOGETHER + TOGETHER - 1
+        """Those of the same week."""
+        assert self.there.get(position, (queue_id, 0))[0] == queue_id
+        return position // TOGETHER * TOGETHER + TOGETHER - 1
 
     def fetch(self, queue_id: int, positions: bytes) -> list[Recovered]:
         """What is there."""
         wanted = [int.from_bytes(positions[at : at + 8], "big") for at in range(0, len(positions), 8)]
         assert wanted == sorted(wanted)
         self.fetched += len(wanted)
-        found = [self.there[position] for position in wanted if position in self.there]
-        return [Recovered(queue_id, int(each.position), each.message, False, 0, int(each.level)) for each in found]
+        found = [(position, self.there[position]) for position in wanted if position in self.there]
+        assert all(log_id == queue_id for _, (log_id, _) in found)
+        return [Recovered(queue_id, position, MESSAGE, False, 0, level) for position, (_, level) in found]
 
-
-def make(position: int, level: int = 0, logged: bool = False) -> Stored:
-    """A message in a queue."""
-    stored = Stored(MESSAGE, QUEUE, position, logged)
-    stored.level = level
-    return stored
+    def make(self, position: int, level: int = 0, logged: bool = True) -> Stored:
+        """A message in the queue, and here if it is logged."""
+        stored = Stored(MESSAGE, QUEUE, position, self.queue.queue_id if logged else 0)
+        stored.level = level
+        if logged:
+            self.there[position] = (self.queue.queue_id, level)
+        return stored
 
 
 def place(stored: Stored) -> tuple[int, int]:
@@ -67,9 +83,7 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
     for step in steps:
         if step == "push":
             position += 1
-            stored = make(position, data.draw(st.integers(0, levels - 1)), data.draw(st.booleans()))
-            if stored.logged:
-                shelf.there[position] = stored
+            stored = shelf.make(position, data.draw(st.integers(0, levels - 1)), data.draw(st.booleans()))
             ready.push(stored)
             model.append(stored)
         elif step == "back" and taken:
@@ -85,20 +99,23 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
             assert taken[-1] is first
         elif step == "rest":
             level = data.draw(st.integers(0, levels - 1))
-            run = Run(0)
+            run = Run(shelf.queue.queue_id, 0)
             for _ in range(data.draw(st.sampled_from([1, 5, 300]))):
                 position += 1
-                stored = shelf.there[position] = make(position, level, True)
-                model.append(stored)
+                model.append(shelf.make(position, level))
                 run.extend(position.to_bytes(8, "big"), 1)
             ready.rest(run, level)
         elif step == "page":
-            ready.page_out(data.draw(st.integers(0, 5)))
+            before = ready.resident
+            freed = ready.page_out(data.draw(st.integers(0, 5)), data.draw(st.sampled_from([COST * 3, 1 << 20])))
+            assert freed == before - ready.resident
+        elif step == "commit":
+            shelf.commit()
         elif step == "lose" and shelf.there:
             lost.add(data.draw(st.sampled_from(sorted(shelf.there))))
             shelf.there = {at: stored for at, stored in shelf.there.items() if at not in lost}
         elif step == "purge":
-            at_rest = b"".join(ready.positions_at_rest())
+            at_rest = b"".join(run.positions for run in ready.take_runs())
             rested = {int.from_bytes(at_rest[at : at + 8], "big") for at in range(0, len(at_rest), 8)}
             assert rested <= {stored.position for stored in model}
             model = [stored for stored in model if stored.position not in rested]
@@ -124,40 +141,51 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
 @given(STEPS, st.data())
 def test_order(steps: list[str], data: st.DataObject) -> None:
     budget, shelf = Budget(), Shelf()
-    check(Ready(budget, shelf.queue), shelf, budget, steps, data, 1)
+    check(Ready(budget, shelf.queue.in_log), shelf, budget, steps, data, 1)
 
 
 @settings(max_examples=300)
 @given(STEPS, st.data())
 def test_order_with_priorities(steps: list[str], data: st.DataObject) -> None:
     budget, shelf = Budget(), Shelf()
-    check(PriorityReady(3, budget, shelf.queue), shelf, budget, steps, data, 4)
+    check(PriorityReady(3, budget, shelf.queue.in_log), shelf, budget, steps, data, 4)
 
 
 def test_what_rests_is_fetched_when_it_is_needed() -> None:
     budget, shelf = Budget(), Shelf()
-    ready = Ready(budget, shelf.queue)
+    ready = Ready(budget, shelf.queue.in_log)
     for position in range(1, 21):
-        shelf.there[position] = make(position, 0, True)
-        ready.push(shelf.there[position])
-    ready.page_out(3)
-    # 1, 2, 3 are the head; 7 and 14 are not in the log
-    assert [stored.position for stored in ready.items()] == [1, 2, 3, 7, 14]
+        ready.push(shelf.make(position))
+    assert ready.page_out(3, 10 * (COST + 1)) == 10 * (COST + 1)
+    assert [stored.position for stored in ready.items()] == [1, 2, 3, *range(14, 21)]
     taken = [ready.pop().position for _ in range(3)]
     assert shelf.fetched == 0
     taken.append(ready.pop().position)
-    assert shelf.fetched == 3
+    assert shelf.fetched == 10
     while ready.has_head():
         taken.append(ready.pop().position)
     assert taken == list(range(1, 21))
 
 
+def test_what_the_log_has_not_is_sent_there_to_rest() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue.in_log)
+    for position in range(1, 21):
+        ready.push(shelf.make(position, logged=position == 10))
+    assert ready.page_out(3, 1 << 20) == 0
+    assert (sorted(shelf.there), shelf.spilled) == ([*range(4, 21)], 20)
+    assert ready.page_out(3, 1 << 20) == 0  # it is not safe yet
+    shelf.commit()
+    assert ready.page_out(3, 1 << 20) == 17 * (COST + 1)
+    assert [ready.pop().position for _ in range(20)] == list(range(1, 21))
+
+
 def test_small_runs_are_fetched_together() -> None:
     budget, shelf = Budget(), Shelf()
-    ready = Ready(budget, shelf.queue)
+    ready = Ready(budget, shelf.queue.in_log)
     for position in range(1, 601):
-        shelf.there[position] = make(position, 0, True)
-        run = Run(position)
+        shelf.make(position)
+        run = Run(shelf.queue.queue_id, position)
         run.extend(position.to_bytes(8, "big"), 1)
         ready.rest(run, 0)
     assert ready.deadline_ms() == 1
@@ -172,7 +200,7 @@ def test_small_runs_are_fetched_together() -> None:
 def test_long_lines_are_compacted() -> None:
     ready = Ready(Budget())
     for position in range(1, 3 * COMPACT_AT):
-        ready.push(make(position))
+        ready.push(Stored(MESSAGE, QUEUE, position, 0))
     for position in range(1, 2 * COMPACT_AT):
         assert ready.pop().position == position
     assert len(ready) == len(ready.items()) == COMPACT_AT

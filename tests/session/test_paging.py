@@ -195,3 +195,54 @@ def test_a_chunk_that_cannot_be_read_costs_its_messages_only(
     assert COUNT - 600 < len(found) < COUNT
     assert "messages cannot be read, and are set aside: chunk" in caplog.text
     backlog.end()
+
+
+def test_transient_messages_rest_in_the_log_until_the_restart(backlog: Backlog, tmp_path: Path) -> None:
+    backlog.fill("q", 0, 10)
+    backlog.fill("q", 10, COUNT, delivery_mode=1)
+    assert backlog.at_rest("q") > COUNT / 2
+    assert backlog.broker.budget.used <= LIMIT + LIMIT // 5
+    assert [backlog.number("q") for _ in range(1000)] == list(range(1000))
+    backlog.fill("q", COUNT + 10, 10)
+    backlog.safe()
+    backlog.log.close()
+    again = Backlog(tmp_path)
+    assert again.ready("q") == 10
+    assert again.numbers("q") == list(range(COUNT + 10, COUNT + 20))
+    again.safe()
+    again.log.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
+        assert sql.execute("SELECT count(*) FROM chunks").fetchone()[0] == 0
+
+
+def test_transient_messages_of_a_queue_that_is_deleted_leave_the_log(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path)
+    backlog.broker.vhosts["/"].make_queue("q", False, 0, False, {})
+    backlog.fill("q", delivery_mode=1)
+    assert backlog.at_rest("q") > COUNT / 2
+    assert [backlog.number("q") for _ in range(600)] == list(range(600))
+    backlog.broker.vhosts["/"].delete_queue("q", False, False, 0)
+    backlog.log.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
+        assert sql.execute("SELECT count(*) FROM chunks").fetchone()[0] == 0
+        assert sql.execute("SELECT count(*) FROM delivered").fetchone()[0] == 0
+
+
+def test_transient_messages_that_rest_are_purged_and_die(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path)
+    backlog.queue("letters")
+    backlog.queue("q", x_dead_letter_exchange="", x_dead_letter_routing_key="letters", x_message_ttl=1000)
+    backlog.fill("q", delivery_mode=1)
+    assert backlog.at_rest("q") > COUNT / 2
+    backlog.pass_ms(2000)
+    backlog.safe()
+    for _ in range(100):
+        backlog.pass_ms(1)
+        backlog.safe()
+    assert (backlog.ready("q"), backlog.ready("letters")) == (0, COUNT)
+    assert [backlog.number("letters") for _ in range(500)] == list(range(500))
+    assert backlog.broker.vhosts["/"].queues["letters"].purge() == COUNT - 500
+    backlog.safe()
+    backlog.log.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
+        assert sql.execute("SELECT count(*) FROM chunks").fetchone()[0] == 0

@@ -14,7 +14,7 @@ from leveret.wire.content import make_content
 
 NAMES = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
 NUMBERS = st.integers(1, (1 << 63) - 1)
-QUEUES = st.one_of(st.integers(1, 3), st.integers(0, (1 << 62) - 1))
+QUEUES = st.one_of(st.integers(-3, -1), st.integers(1, 3), st.integers(1, (1 << 62) - 1))
 PLACES = st.lists(st.tuples(QUEUES, NUMBERS, st.integers(0, 1 << 50), st.integers(0, 255)), max_size=5)
 KEYS = st.lists(st.one_of(NAMES, st.just("long" * 100)), max_size=2).map(tuple)
 Row = tuple[str, str, tuple[str, ...], tuple[str, ...], bytes, bool, bool, list[tuple[int, int, int, int]]]

@@ -1,0 +1,103 @@
+"""InLog: the messages of one queue, as the log has them.
+
+Persistent ones are there under the queue's id. Those that are there only to rest are there under the negative id.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypy_extensions import i64
+
+from leveret.core.message import Stored
+from leveret.core.paging import Run
+from leveret.core.ports import Recovered, Resting
+from leveret.core.ready import Source
+
+if TYPE_CHECKING:
+    from leveret.core.queue import Queue
+
+
+class InLog(Source):
+    """What the log has of a queue. durable: everything up to this position, but what it refused.
+
+    resting: the same for what is there only to rest.
+    """
+
+    __slots__ = ("_owner", "durable", "resting")
+
+    def __init__(self, queue: Queue) -> None:
+        self._owner: Queue | None = queue
+        self.durable: i64 = 0
+        self.resting: i64 = 0
+
+    def append(self, stored: Stored) -> None:
+        """Let the log have a message."""
+        broker = self._queue.broker
+        deadline_ms = int(stored.deadline_ms) + broker.clock.offset_ms if stored.deadline_ms else 0
+        broker.log.append(int(stored.log_id), int(stored.position), stored.message, deadline_ms, int(stored.level))
+
+    def spill(self, stored: Stored) -> bool:
+        """Let the log have a message that need not survive a restart, so that it can rest there. Returns: if it may."""
+        if self._queue.settings.max_priority >= 0:
+            return False
+        stored.log_id = -self._queue.queue_id
+        self.append(stored)
+        return True
+
+    def on_resting(self, position: int) -> None:
+        """The log has everything that is there to rest up to this position."""
+        self.resting = max(self.resting, i64(position))
+        self._queue.broker.budget.retry()
+
+    def extent(self, stored: Stored) -> i64:
+        """The last position that rests together with a message; 0 when it does not rest safely."""
+        if stored.position > (self.durable if stored.log_id > 0 else self.resting):
+            return 0
+        return i64(self._queue.broker.log.extent(int(stored.log_id), int(stored.position)))
+
+    def fetch(self, run: Run) -> list[Stored]:
+        """Messages that rest, in order; without those that cannot be read any more."""
+        queue = self._queue
+        messages = [self.found(found) for found in queue.broker.log.fetch(int(run.log_id), run.positions)]
+        lost = int(run.count) - len(messages)
+        if lost:
+            where = f"queue '{queue.name}' in vhost '{queue.vhost.name}'"
+            queue.broker.explanations.append(f"{where} has lost {lost} messages: they cannot be read any more")
+        return messages
+
+    def found(self, found: Recovered) -> Stored:
+        """A message as the log has it."""
+        stored = Stored(found.message, self._queue, i64(found.position), i64(found.queue_id))
+        stored.redelivered = found.redelivered
+        stored.level = found.level
+        stored.deadline_ms = self._deadline_ms(found.deadline_ms)
+        return stored
+
+    def run(self, found: Resting) -> Run:
+        """Messages that a start-up leaves in the log."""
+        run = Run(self._queue.queue_id, self._deadline_ms(found.deadline_ms))
+        run.extend(found.positions(), found.size)
+        return run
+
+    def stop(self) -> None:
+        """The queue has ended: nothing may hold on to it."""
+        self._owner = None
+
+    def drop(self) -> None:
+        """The queue is deleted: the log forgets its messages."""
+        queue = self._queue
+        if queue.durable:
+            queue.broker.log.drop(queue.queue_id)
+        if self.resting:
+            queue.broker.log.drop(-queue.queue_id)
+
+    @property
+    def _queue(self) -> Queue:
+        """The queue, which has not ended."""
+        assert self._owner is not None
+        return self._owner
+
+    def _deadline_ms(self, deadline_ms: i64) -> i64:
+        """What the log has as a deadline, on the core's clock."""
+        return max(deadline_ms - self._queue.broker.clock.offset_ms, 1) if deadline_ms else 0
