@@ -26,7 +26,6 @@ STEP: Final = 8 << 20  # bytes more after which it is tried again when there was
 NO_LIMIT: Final = 1 << 62
 RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
 RUN_BYTES: Final = 256 << 10
-SPILL_BYTES: Final = 8 << 20  # of messages that are sent to the log together, only to rest
 
 
 class Run:

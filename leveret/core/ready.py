@@ -15,7 +15,7 @@ from mypy_extensions import i64
 
 from leveret.core.fifo import Fifo
 from leveret.core.message import Stored
-from leveret.core.paging import COST, SPILL_BYTES, Budget, Run
+from leveret.core.paging import COST, Budget, Run
 
 
 class Source:
@@ -40,7 +40,18 @@ class Ready:
     In order: _returned, _fresh, _segments, _tail. What is not at rest among the segments could not be left to the log.
     """
 
-    __slots__ = ("_behind", "_budget", "_fresh", "_returned", "_segments", "_source", "_tail", "resident", "size")
+    __slots__ = (
+        "_behind",
+        "_budget",
+        "_fresh",
+        "_returned",
+        "_segments",
+        "_sent",
+        "_source",
+        "_tail",
+        "resident",
+        "size",
+    )
 
     def __init__(self, budget: Budget, source: Source | None = None) -> None:
         self.size: i64 = 0
@@ -51,6 +62,7 @@ class Ready:
         self._returned: list[tuple[int, Stored]] = []  # heap by position; all before those in _fresh
         self._segments: list[Run | Fifo] = []
         self._tail: Fifo | None = None  # where new ones come in while there are segments
+        self._sent: i64 = 0  # of those in _tail, so many at the front are in the log or on their way
         self._behind: i64 = 0  # messages in _segments and _tail
 
     def __len__(self) -> int:
@@ -133,6 +145,7 @@ class Ready:
             if len(self._fresh) <= keep:
                 return 0
             tail = self._tail = self._fresh.split(keep)
+            self._sent = 0
             self._behind = len(tail)
         before = self.resident
         run: Run | None = None
@@ -144,9 +157,11 @@ class Ready:
             if run is None or run.log_id != stored.log_id or stored.position > extent:
                 self._seal(run, positions, size)
                 run = None
-                if not stored.log_id and not source.spill(stored):
-                    self._stay(tail.pop())
-                    continue
+                if not stored.log_id:
+                    self._sent = 0
+                    if not source.spill(stored):
+                        self._stay(tail.pop())
+                        continue
                 extent = source.extent(stored)
                 if not extent:
                     break
@@ -154,14 +169,15 @@ class Ready:
                 positions = BytesWriter()
                 size = 0
             tail.pop()
+            self._sent = max(self._sent - 1, 0)
             write_i64_be(positions, stored.position)
             body: i64 = stored.message.size
             size += body
             self.resident -= body + COST
             self._budget.used -= body + COST
         self._seal(run, positions, size)
-        if len(tail) and tail.first().log_id < 0 and not extent:
-            self._spill(tail, source)
+        if run is None and len(tail):
+            self._spill(tail, source, want)
         return before - self.resident
 
     def rest(self, run: Run, level: i64) -> None:
@@ -171,6 +187,7 @@ class Ready:
             self._tail = None
         if self._tail is None:
             self._tail = Fifo()
+        self._sent = 0
         self._behind += run.count
         self.size += run.size
         self._append(run)
@@ -222,17 +239,14 @@ class Ready:
             self._segments.append(last)
         last.push(stored)
 
-    @staticmethod
-    def _spill(tail: Fifo, source: Source) -> None:
-        """Send those at the front to the log, but not too many at once."""
-        left: i64 = SPILL_BYTES
-        at: i64 = 0
-        while left > 0 and at < len(tail):
-            stored = tail.at(at)
-            if not stored.log_id:
-                source.spill(stored)
-            left -= stored.message.size + COST
-            at += 1
+    def _spill(self, tail: Fifo, source: Source, want: i64) -> None:
+        """Send so many bytes of messages to the log."""
+        while want > 0 and self._sent < len(tail):
+            stored = tail.at(self._sent)
+            if not stored.log_id and not source.spill(stored):
+                return
+            want -= stored.message.size + COST
+            self._sent += 1
 
     def _fill(self) -> bool:
         """Bring the next segment to the front. Returns: whether there is anything now."""
@@ -248,6 +262,7 @@ class Ready:
                 self._behind -= len(self._tail)
                 self._fresh = self._tail
                 self._tail = None
+                self._sent = 0
             else:
                 return False
         return True

@@ -290,7 +290,7 @@ class Database:
                 self._is_shorter = False
                 sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # only now the file itself is
             return False
-        sql.execute(f"PRAGMA incremental_vacuum({FREE_PAGES})").fetchall()
+        sql.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES})")  # execute() would stop after the first page
         self._is_shorter = True
         return True
 

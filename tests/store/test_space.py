@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.store.database import FILE_NAME
+from leveret.store.database import FILE_NAME, FREE_PAGES, PAGE_BYTES, Database
 from leveret.store.group import CHUNK_BYTES
 
 from .test_logs import PATIENCE_S, Log, message, reopened
@@ -98,6 +98,19 @@ def test_the_disk_gets_its_space_back(tmp_path: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     log.log.close()
+
+
+def test_it_takes_few_steps(tmp_path: Path) -> None:
+    log = filled(tmp_path, 24, CHUNK_BYTES)
+    log.log.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as sql:
+        sql.execute("DELETE FROM chunks")
+    database = Database(tmp_path)
+    steps = 0
+    while database.tidy():
+        steps += 1
+    database.close()
+    assert steps == 24 * CHUNK_BYTES // PAGE_BYTES // FREE_PAGES  # all but the last FREE_PAGES
 
 
 @pytest.mark.parametrize("failures", [1, 2])
