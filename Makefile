@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py') setup.py
 
-.PHONY: run test check interpreted bench crash differential methods clean
+.PHONY: run test check interpreted bench crash soak differential methods clean
 
 run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -28,6 +28,9 @@ bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" comp
 
 crash: $(VENV)/installed  ## kill brokers under load, cut their power, audit them; ARGS="--kills 50 --workloads tx plain"
 	$(BIN)/python tools/crash.py $(ARGS)
+
+soak: $(VENV)/installed  ## a mixed load for an hour: nothing lost, nothing grows; ARGS="--minutes 10"
+	$(BIN)/python tools/soak.py $(ARGS)
 
 differential: $(VENV)/installed  ## the behaviour tests against Leveret and a RabbitMQ at PEER, compared
 	$(BIN)/python tools/differential.py $(PEER) --page docs/differential.md $(ARGS)
