@@ -93,6 +93,12 @@ class Result:
         return None if used is None or not held or "rss_before_mb" not in self.raw else 100 * used / held
 
     @property
+    def confirm_per_sync(self) -> float | None:
+        """The median time to a confirm, in medians of a bare append with fdatasync beside it."""
+        confirm, bare = self.number("confirm_latency_us.p50"), self.number("synced_append_us.p50")
+        return None if confirm is None or not bare else confirm / bare
+
+    @property
     def generator_bound(self) -> bool:
         """Whether amqpload itself was busy nearly all the time."""
         return (self.number("own_cpu") or 0.0) >= GENERATOR_BOUND

@@ -13,6 +13,7 @@ import platform
 import resource
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -168,6 +169,19 @@ def raise_open_files(wanted: int) -> tuple[int, int]:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, new_hard))
             break
     return before, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def synced_append_us(directory: Path, count: int = 1000) -> list[float]:
+    """Append 4 KiB to a new file and fdatasync it, again and again; the microseconds that each of them took."""
+    block = os.urandom(4096)
+    spent = []
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        for _ in range(count):
+            since = time.perf_counter_ns()
+            file.write(block)
+            os.fdatasync(file.fileno())
+            spent.append((time.perf_counter_ns() - since) / 1000)
+    return spent
 
 
 def filesystem(path: Path) -> str:

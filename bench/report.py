@@ -170,6 +170,22 @@ def _connections_table(report: Report, scenario: Scenario) -> str:
     return _aligned(head, rows)
 
 
+def _confirm_table(report: Report, scenarios: list[Scenario]) -> str:
+    rows = []
+    for scenario in scenarios:
+        for index, broker in enumerate(report.brokers):
+            results = report.of(scenario, broker)
+            cells = [
+                _cell(results, operator.methodcaller("number", key))
+                for key in ("confirm_latency_us.p50", "confirm_latency_us.p99", "synced_append_us.p50")
+            ]
+            ratio = _cell(results, lambda result: result.confirm_per_sync)
+            remarks = _remarks(scenario, results)
+            rows.append(["" if index else scenario.name, broker, *cells, ratio, _faults(results), remarks])
+    head = ["scenario", "broker", "p50 us", "p99 us", "append+fdatasync p50 us", "ratio", "lost/dup/reord/corr", ""]
+    return _aligned(head, rows)
+
+
 def _start_table(report: Report, scenario: Scenario) -> str:
     results = report.of(scenario, LEVERET)
     head = ["scenario", "broker", "ready line, ms", "spawn to ready, ms", "idle RSS MiB", ""]
@@ -190,6 +206,9 @@ def tables(report: Report, scenarios: list[Scenario]) -> str:
     load = [scenario for scenario in scenarios if scenario.kind in (Kind.LOAD, Kind.FLOOD, Kind.LATENCY)]
     if load:
         parts.append(_load_table(report, load))
+    confirm = [scenario for scenario in scenarios if scenario.kind is Kind.CONFIRM]
+    if confirm:
+        parts.append(_confirm_table(report, confirm))
     return "\n\n".join(parts)
 
 

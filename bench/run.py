@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -94,6 +95,17 @@ class Benchmark:
     def measure(self, scenario: Scenario, name: str, repeat: int) -> Result:
         """One scenario, once, with one broker."""
         result = Result(scenario.name, name, repeat, scenario.arguments(self.arguments.connections))
+        if scenario.kind is not Kind.CONFIRM:
+            return self._measure(scenario, result)
+        spent = machine.synced_append_us(self.arguments.data_parent)
+        self._measure(scenario, result)
+        spent += machine.synced_append_us(self.arguments.data_parent)
+        marks = statistics.quantiles(spent, n=100)
+        result.raw["synced_append_us"] = {"p50": round(marks[49], 1), "p99": round(marks[98], 1)}
+        return result
+
+    def _measure(self, scenario: Scenario, result: Result) -> Result:
+        name = result.broker
         if name != LEVERET:
             peer = next(peer for peer in self.peers if peer.name == name)
             result.raw = self.load(result.flags, peer)
@@ -143,6 +155,8 @@ def summary(result: Result) -> str:
         (result.delivered_k_per_s, "k msg/s"),
         (result.kib_per_connection, "KiB per connection"),
         (result.number("ready_ms"), "ms to ready"),
+        (result.number("confirm_latency_us.p50") if result.confirm_per_sync else None, "us to the confirm"),
+        (result.confirm_per_sync, "synced appends"),
     ):
         if value is not None:
             parts.append(f"{value:.1f} {unit}")

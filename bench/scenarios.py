@@ -20,6 +20,7 @@ class Kind(Enum):
     LOAD = "load"
     FLOOD = "flood"
     LATENCY = "latency"
+    CONFIRM = "confirm"
     CONNECTIONS = "connections"
     START = "start"
 
@@ -75,6 +76,20 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario("flood", "16 B, unlimited publisher, acking consumer", "--body 16 --prefetch 250", Kind.FLOOD),
     Scenario("latency", "16 B at 5000 messages/s, no acks", "--body 16 --rate 5000 --auto-ack", Kind.LATENCY),
+    Scenario(
+        "confirm-1",
+        "16 B, persistent, one at a time, nobody consumes",
+        "--body 16 --persistent --confirm 1 --publish-only",
+        Kind.CONFIRM,
+        durable=True,
+    ),
+    Scenario(
+        "confirm-1-ack",
+        "the same, consumed and acked meanwhile",
+        "--body 16 --persistent --confirm 1 --prefetch 250",
+        Kind.CONFIRM,
+        durable=True,
+    ),
 )
 
 
