@@ -91,10 +91,13 @@ class Broker(LogListener):
     def recover_definitions(self) -> None:
         """Declare again what the log kept, and leave its messages alone: enough to change definitions."""
         kept = self._definition_log.load()
-        for kind, _, _ in kept:
+        for kind, _, value in kept:
             if kind == definitions.DEFAULTS:
                 self.is_new = False
                 self.vhosts.clear()
+            elif kind == definitions.CLOCK:
+                time = definitions.read_table(value)
+                self.clock.resume(time["drift_ms"].integer, time["wall_ms"].integer)
         for wanted in (definitions.VHOST, definitions.VHOST_LIMIT, *USER_KINDS, *definitions.VHOST_KINDS):
             for kind, key, value in kept:
                 if kind == wanted:
@@ -180,6 +183,20 @@ class Broker(LogListener):
         self.timers.run(now_ms)
         self.settle()
         return now_ms if len(self.worklist) else self.timers.next_ms()
+
+    def look_at_clock(self, today_ms: int) -> None:
+        """This is the time of day now: deadlines do not heed it, but a leap is noted, for the next start."""
+        before_ms = self.clock.drift_ms
+        if self.clock.look(today_ms):
+            leap_s = (self.clock.drift_ms - before_ms) / 1000
+            self.explanations.append(
+                f"the clock of the system has leapt by {leap_s:+.1f} s; deadlines stay as they are"
+            )
+            self.keep_time()
+
+    def keep_time(self) -> None:
+        """Let the next start know what time it is now."""
+        self.keep(definitions.CLOCK, definitions.key(), definitions.clock_value(self.clock))
 
     # -- virtual hosts
 

@@ -4,22 +4,50 @@ import heapq
 from abc import abstractmethod
 from typing import Final
 
+STEP_MS: Final = 1000  # of the time of day that are worth to be noted
 MANY: Final = 100  # cancelled timers that are worth a clean-up
 
 
 class Clock:
-    """now_ms: milliseconds that only grow, from any start; wall_ms: milliseconds since 1970."""
+    """now_ms: milliseconds that only grow, from any start; offset_ms: what makes wall_ms of it.
 
-    __slots__ = ("now_ms", "offset_ms")
+    drift_ms: what the time of day is ahead of wall_ms, because somebody has set it or the machine has slept.
+    """
+
+    __slots__ = ("drift_ms", "now_ms", "offset_ms")
 
     def __init__(self, now_ms: int = 0, wall_ms: int = 0) -> None:
         self.now_ms = now_ms
         self.offset_ms = wall_ms - now_ms
+        self.drift_ms = 0
 
     @property
     def wall_ms(self) -> int:
-        """The time of day, in milliseconds since 1970."""
+        """Milliseconds since 1970, as deadlines are kept: they go on evenly whatever the time of day does."""
         return self.now_ms + self.offset_ms
+
+    @property
+    def today_ms(self) -> int:
+        """The time of day in milliseconds since 1970, for people and clients: it may leap."""
+        return self.wall_ms + self.drift_ms
+
+    def resume(self, drift_ms: int, last_ms: int) -> None:
+        """Go on where an earlier run was when it had this drift and this wall_ms. To be called once, at the start.
+
+        Never early: a time of day that is behind that of the earlier run tells nothing, and the run is only resumed.
+        """
+        today_ms = self.wall_ms
+        wall_ms = max(today_ms - max(drift_ms, 0), last_ms)
+        self.offset_ms += wall_ms - today_ms
+        self.drift_ms = today_ms - wall_ms
+
+    def look(self, today_ms: int) -> bool:
+        """This is the time of day now. Returns: whether it has leapt, by STEP_MS or more in all."""
+        drift_ms = today_ms - self.wall_ms
+        if abs(drift_ms - self.drift_ms) < STEP_MS:
+            return False
+        self.drift_ms = drift_ms
+        return True
 
 
 class Timed:

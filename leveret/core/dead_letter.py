@@ -211,7 +211,7 @@ class Worklist(Timed):
     def add(self, stored: Stored, reason: str) -> None:
         """A message died in a queue with a dead letter exchange."""
         self._new += 1
-        self._letters.append(DeadLetter(stored, reason, self._broker.clock.wall_ms // 1000))
+        self._letters.append(DeadLetter(stored, reason, self._broker.clock.today_ms // 1000))
 
     def share(self) -> int:
         """How many letters this call has to work off, so that publishers cannot outrun them."""

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.access import Permission, TopicPermission, User
+from leveret.core.clock import Clock
 from leveret.core.exchange import Binding, Exchange
 from leveret.core.hints import Origin
 from leveret.core.policy import Policy
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from leveret.core.vhost import VirtualHost
 
 DEFAULTS: Final = "defaults"  # its one entry says that the user and the virtual host of a new broker were made
+CLOCK: Final = "clock"  # its one entry says how the time of deadlines stands to the time of day
 VHOST: Final = "vhost"
 VHOST_LIMIT: Final = "vhost-limit"
 USER: Final = "user"
@@ -33,6 +35,11 @@ VHOST_KINDS: Final = (POLICY, OPERATOR_POLICY, EXCHANGE, QUEUE, BINDING)  # in t
 def key(*names: str) -> str:
     """What something with these names rests under."""
     return json.dumps(list(names))
+
+
+def clock_value(clock: Clock) -> bytes:
+    """What the next run has to know of the time."""
+    return table_bytes({"drift_ms": long(clock.drift_ms), "wall_ms": long(clock.wall_ms)})
 
 
 def vhost_value(vhost: VirtualHost) -> bytes:

@@ -51,4 +51,4 @@ class NoLog(MessageLog, DefinitionLog):
 def rehearsal(broker: Broker) -> Broker:
     """An empty broker at the same time of day, under the same name."""
     log = NoLog()
-    return Broker(log, log, Clock(broker.clock.now_ms, broker.clock.wall_ms), 1, broker.node)
+    return Broker(log, log, Clock(broker.clock.now_ms, broker.clock.today_ms), 1, broker.node)

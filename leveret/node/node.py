@@ -20,7 +20,7 @@ from leveret.core.clock import Clock
 from leveret.node import control
 from leveret.node.config import Config
 from leveret.node.defaults import drop_defaults, make_defaults
-from leveret.node.watch import DiskWatch, MemoryWatch, give_up_reserve, total_memory
+from leveret.node.watch import ClockWatch, DiskWatch, MemoryWatch, give_up_reserve, total_memory
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.transport import AmqpProtocol
@@ -75,6 +75,7 @@ class Node:
             self._disk_watch = DiskWatch(self._driver, self._log, Path(config.data_dir), config.disk_free_limit)
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
         self._memory_watch = MemoryWatch(self._driver, config.memory_high_watermark)
+        self._clock_watch = ClockWatch(self._driver)
         self._control = ControlSocket(self._driver, self._perform)
         self._control_path: Path | None = None
 
@@ -87,6 +88,7 @@ class Node:
         if self._disk_watch is not None:
             self._disk_watch.start()
         self._memory_watch.start()
+        self._clock_watch.start()
         config = self._config
         authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
         try:
@@ -125,6 +127,7 @@ class Node:
         if self._disk_watch is not None:
             self._disk_watch.stop()
         self._memory_watch.stop()
+        self._clock_watch.stop()
         if self._control_path is not None:
             control.unbind(self._control_path, self._directory)
         self._log.close()

@@ -2,7 +2,8 @@
 
 DiskWatch looks the more often the less is left, as rabbit_disk_monitor.erl does, at most ten times a second. A commit
 that fails raises the alarm too, whatever is left; then a file of the size that did not fit is written now and then, and
-when that works the log tries again. MemoryWatch looks at the resident memory of the process once a second.
+when that works the log tries again. MemoryWatch looks at the resident memory of the process once a second. ClockWatch
+raises nothing: it tells the broker when the time of day has leapt.
 
 The reserve is a file of space that the data directory can do without: on a disk that is full to the last byte, nothing
 could be removed from the log, since a removal has to be written first. A commit that fails gives it up; the alarm is
@@ -16,6 +17,7 @@ import contextlib
 import ctypes
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +36,8 @@ PROBE_NAME: Final = "space-probe"
 PROBE_MIN: Final = 1 << 20  # bytes
 PROBE_MAX: Final = 128 << 20
 MEMORY_S: Final = 1.0
+CLOCK_S: Final = 5.0
+HELD_UP_MS: Final = 100
 
 log = logging.getLogger("leveret.alarms")
 
@@ -195,6 +199,37 @@ class DiskWatch:
         self._driver.refresh_clock()
         if self._driver.broker.alarms.set(DISK, self._is_low or self._has_failed):
             self._driver.turn()
+
+
+class ClockWatch:
+    """Of the time of day, which may be set, and goes on while the machine sleeps."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look now and then."""
+        self._timer = self._driver.loop.call_later(CLOCK_S, self._tick)
+
+    def stop(self) -> None:
+        """Look once more, and let the next start know."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self.look()
+            self._driver.broker.keep_time()
+
+    def look(self) -> None:
+        """Look, unless this process was held up between the two clocks: then they cannot be compared."""
+        self._driver.refresh_clock()
+        today_ms = time.time_ns() // 1_000_000
+        if time.monotonic_ns() // 1_000_000 - self._driver.broker.clock.now_ms <= HELD_UP_MS:
+            self._driver.broker.look_at_clock(today_ms)
+
+    def _tick(self) -> None:
+        self.look()
+        self._driver.turn()
+        self._timer = self._driver.loop.call_later(CLOCK_S, self._tick)
 
 
 class MemoryWatch:

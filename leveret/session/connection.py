@@ -333,7 +333,7 @@ class Connection(Sink, Client):
 
     def origin(self) -> Origin:
         """What a queue or exchange declared now remembers of its declaration."""
-        return Origin(self.name, self.user.name, self.broker.clock.wall_ms)
+        return Origin(self.name, self.user.name, self.broker.clock.today_ms)
 
     def add_channel(self, channel: Channel) -> None:
         """A channel begins."""
