@@ -121,7 +121,16 @@ class MessageLog:
 
     @abstractmethod
     def flush(self) -> None:
-        """Start to write what is pending; the driver calls it at the end of every turn."""
+        """Start to write what is pending."""
+
+    def flush_urgent(self) -> bool:
+        """As flush(), but what nobody waits for may stay; the driver calls it at the end of every turn.
+
+        An ack that is written for itself would make the next publisher wait for that write and for its own.
+        Returns: whether something has stayed; then flush() has to be called within moments.
+        """
+        self.flush()
+        return False
 
     def extent(self, queue_id: int, position: int) -> int:
         """The last position of the queue that rests together with this one, which is durable; 0 if nothing rests."""

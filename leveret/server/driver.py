@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret.broker")
 
+REST_S = 0.01  # how long acks may wait to be written together with what comes next
 SHUTDOWN_S = 2.0  # how long clients may take to answer connection.close
 
 
@@ -32,6 +33,7 @@ class Driver:
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
+        self._rest: asyncio.TimerHandle | None = None  # of the log, that nobody waits for
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # for a revision to be durable
 
     def refresh_clock(self) -> None:
@@ -77,7 +79,8 @@ class Driver:
             if protocol is not None:
                 protocol.flush()
         broker.settle()
-        broker.log.flush()
+        if broker.log.flush_urgent() and self._rest is None:
+            self._rest = self.loop.call_later(REST_S, self._flush_rest)
         explanations, broker.explanations = broker.explanations, []
         for text in explanations:
             log.warning("%s", text)
@@ -86,6 +89,10 @@ class Driver:
         if broker.awake or len(broker.worklist):
             self.turn()
         self._set_timer(broker.timers.next_ms())
+
+    def _flush_rest(self) -> None:
+        self._rest = None
+        self.broker.log.flush()
 
     def _set_timer(self, due_ms: int | None) -> None:
         if due_ms is None or (self._timer_ms is not None and self._timer_ms <= due_ms):
@@ -106,5 +113,6 @@ class Driver:
             await asyncio.sleep(0.01)
         for protocol in list(self.protocols.values()):
             protocol.abort()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._rest):
+            if timer is not None:
+                timer.cancel()

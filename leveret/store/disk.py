@@ -102,12 +102,19 @@ class DiskLog(MessageLog, DefinitionLog):
         self._committer.commit(self._group)
         self._group = Group()
 
+    def flush_urgent(self) -> bool:
+        """Hand the group to the committer if somebody waits for it. Returns: whether it stays."""
+        if self._is_writing or self._group.is_urgent() or not self._group.has_work():
+            self.flush()
+            return False
+        return True
+
     def on_committed(self) -> None:
         """Tell the listener what became of the groups that were written."""
         self._tell()
         self._tell_behind()
         if not self.failed_bytes:
-            self.flush()
+            self.flush_urgent()  # the driver comes back for the rest
 
     def try_again(self) -> None:
         """There may be room again: write what could not be written. Without anything to write all is well."""

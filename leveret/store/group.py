@@ -12,6 +12,7 @@ from leveret.store.index import Chunk, Index, is_sparse
 
 CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
 CHUNK_ENTRIES: Final = 4096
+MANY_REMOVED: Final = 10_000  # that are not left to wait
 ENTRY_BYTES: Final = 256  # that a message takes beside its content, about
 
 
@@ -52,6 +53,11 @@ class Group:
             or self.sparse
             or self.aside
         )
+
+    def is_urgent(self) -> bool:
+        """Whether somebody waits for it now, or it has grown: removals alone can wait for what comes next."""
+        removals_alone = not (self.highest or self.definitions or self.gone or self.emptied or self.sparse)
+        return not removals_alone or len(self.removed) + len(self.dropped) >= MANY_REMOVED
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int) -> None:
         """A message for a queue. One that goes to several queues in a row is kept once."""

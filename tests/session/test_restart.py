@@ -196,6 +196,7 @@ def test_a_letter_on_its_way_is_not_lost_in_a_crash(tmp_path: Path) -> None:
         run.committed.get(timeout=PATIENCE_S)
         copies.append(copied(tmp_path / "live", tmp_path / name))
         run.log.on_committed()
+        run.log.flush()
     run.end()
     places: list[list[str]] = []
     for directory in copies:

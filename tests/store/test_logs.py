@@ -13,6 +13,7 @@ from leveret.core.message import Message, address
 from leveret.core.ports import LogListener, Recovered
 from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import LOAD_BYTES, DiskLog
+from leveret.store.group import MANY_REMOVED
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content
 
@@ -339,3 +340,44 @@ def test_a_directory_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot use data directory"):
         DiskLog(tmp_path / "file", lambda: None)
+
+
+def test_removals_alone_are_left_for_what_comes_next(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    for position in (1, 2, 3):
+        log.log.append(1, position, message(b"%d" % position), 0)
+    log.flush()
+    log.log.remove(1, 1)
+    assert log.log.flush_urgent()
+    log.log.remove(1, 2)
+    log.log.append(1, 4, message(b"4"), 0)
+    assert not log.log.flush_urgent()
+    log.wait()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
+        assert sql.execute("SELECT count(*), length(places) FROM gone").fetchall() == [(1, 32)]
+    log.log.remove(1, 3)
+    log.log.close()
+    assert [body for _, _, body, _ in reopened(tmp_path).found()] == [b"4"]
+
+
+@pytest.mark.parametrize("what", ["definition", "dropped queue", "many"])
+def test_what_is_not_left(tmp_path: Path, what: str) -> None:
+    log = Log(tmp_path)
+    for position in range(1, MANY_REMOVED + 1):
+        log.log.append(1, position, message(b""), 0)
+    log.flush()
+    if what == "many":
+        for position in range(1, MANY_REMOVED):
+            log.log.remove(1, position)
+        assert log.log.flush_urgent()
+        log.log.remove(1, MANY_REMOVED)
+    elif what == "definition":
+        log.log.remove(1, 1)
+        log.log.put("queue", "a", b"1")
+    else:
+        log.log.drop(1)
+        assert log.log.flush_urgent()
+        log.log.delete("queue", "a")
+    assert not log.log.flush_urgent()
+    log.wait()
+    log.log.close()
