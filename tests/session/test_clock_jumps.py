@@ -1,4 +1,4 @@
-"""The time of day leaps by hours, while the broker runs and while it does not: nothing comes, goes or ends too early."""
+"""The time of day leaps by hours, while the broker runs and while it does not; nothing comes or ends too early."""
 
 from __future__ import annotations
 
