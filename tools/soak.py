@@ -107,7 +107,10 @@ def main() -> int:
     table.end()
     report(outcome)
     if options.json:
-        facts = {"machine": machine.description(), "seed": options.seed, "parts": options.parts, **asdict(outcome)}
+        told = {"seed": options.seed, "parts": options.parts, "counts": dict(outcome.counts)}
+        told["samples"] = [asdict(sample) for sample in outcome.samples]
+        told["verdicts"] = [asdict(verdict) for verdict in outcome.verdicts]
+        facts = {"machine": machine.description(), **told, "rest": asdict(outcome.rest), "problems": outcome.problems}
         options.json.write_text(json.dumps(facts, indent=1) + "\n")
     if not outcome.problems:
         shutil.rmtree(directory)

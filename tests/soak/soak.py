@@ -33,7 +33,8 @@ REST_DISK = 50.0  # MB that the data directory may take when there are no messag
 MB = 1e6
 
 # What may not grow: share and slack of the rule in flat.py.
-LIMITS = {"memory": (0.1, 5.0), "files": (0.1, 10.0), "threads": (0.0, 1.0), "disk": (0.1, 10.0)}
+# The peaks of the disk depend on how a drain meets other writes; what stays is found at rest.
+LIMITS = {"memory": (0.1, 5.0), "files": (0.1, 10.0), "threads": (0.0, 1.0), "disk": (0.5, 10.0)}
 
 
 @dataclass(frozen=True)
