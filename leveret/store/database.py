@@ -120,6 +120,7 @@ class Database:
         sql.execute("PRAGMA auto_vacuum=INCREMENTAL")
         sql.execute("PRAGMA journal_mode=WAL")
         sql.execute("PRAGMA synchronous=FULL")
+        sql.execute("PRAGMA secure_delete=OFF")  # Debian's is on: a deletion would write all pages of the chunk
         sql.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
         sql.execute(f"PRAGMA wal_autocheckpoint={JOURNAL_BYTES // 2 // PAGE_BYTES}")
         sql.execute("BEGIN EXCLUSIVE")

@@ -179,3 +179,18 @@ def test_nothing_is_lost_and_nothing_comes_back(
     assert {(queue, at): body for queue, at, body, _ in log.found()} == there
     log.log.close()
     assert rows(directory)[0] <= len(there)
+
+
+def test_what_is_deleted_is_not_overwritten(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    for position in range(1, 101):  # a chunk each
+        log.log.append(1, position, message(bytes(100_000)), 0)
+        log.flush()
+    log.log.close()
+    log = reopened(tmp_path)
+    assert len(log.found()) == 100
+    for position in range(1, 101):
+        log.log.remove(1, position)
+    log.flush()
+    assert (tmp_path / f"{FILE_NAME}-wal").stat().st_size < 2_000_000
+    log.log.close()
