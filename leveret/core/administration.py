@@ -1,4 +1,7 @@
-"""What the verbs of an administrator are refused with. The texts are for people; no client of AMQP sees them."""
+"""What the verbs of an administrator are refused with, and how one answers that has to wait.
+
+The texts are for people; no client of AMQP sees them.
+"""
 
 from mypy_extensions import mypyc_attr
 
@@ -21,6 +24,19 @@ class InvalidError(AdministrationError):
 @mypyc_attr(native_class=False)
 class ProtectedError(AdministrationError):
     """It is protected from deletion."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Promise:
+    """What a verb returns whose work goes on."""
+
+    def is_kept(self) -> bool:
+        """Whether it is done. Asked at the end of each turn of the event loop."""
+        raise NotImplementedError
+
+    def result(self) -> object:
+        """What the verb answers; only when it is done. Raises: AdministrationError."""
+        raise NotImplementedError
 
 
 def unknown_user(name: str) -> UnknownError:

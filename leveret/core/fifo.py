@@ -1,4 +1,4 @@
-"""Fifo: messages in the order in which they came, in memory."""
+"""Fifo: a plain list as a queue, in which one can look things up by position."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from leveret.core.browsing import Page
 from leveret.core.message import Stored
 
 COMPACT_AT: Final = 1024  # taken slots at the front before the list is cut
@@ -32,6 +33,10 @@ class Fifo:
         stored = self._items[self._head]
         assert stored is not None
         return stored
+
+    def last(self) -> Stored:
+        """The newest. Raises: IndexError when empty."""
+        return self.at(len(self) - 1)
 
     def pop(self) -> Stored:
         """Take the oldest. Raises: IndexError when empty."""
@@ -70,3 +75,24 @@ class Fifo:
     def items(self) -> list[Stored]:
         """All, oldest first. Cost: a copy."""
         return [stored for stored in self._items[self._head :] if stored is not None]
+
+    def show(self, page: Page) -> bool:
+        """Add to a page what is behind its place. Returns: whether there was room for it."""
+        count: i64 = len(self)
+        low: i64 = 0
+        high = count
+        while low < high:
+            middle = (low + high) // 2
+            if self.at(middle).position <= page.position:
+                low = middle + 1
+            else:
+                high = middle
+        while low < count:
+            stored = self.at(low)
+            if stored.position > page.until:
+                break
+            if page.is_full():
+                return False
+            page.add(stored)
+            low += 1
+        return True

@@ -56,12 +56,13 @@ class InLog(Source):
             return 0
         return i64(self._queue.broker.log.extent(int(stored.log_id), int(stored.position)))
 
-    def fetch(self, run: Run) -> list[Stored]:
+    def fetch(self, run: Run, only_looks: bool = False) -> list[Stored]:
         """Messages that rest, in order; without those that cannot be read any more."""
         queue = self._queue
-        messages = [self.found(found) for found in queue.broker.log.fetch(int(run.log_id), run.positions)]
+        log = queue.broker.log
+        messages = [self.found(found) for found in log.fetch(int(run.log_id), run.positions, only_looks)]
         lost = int(run.count) - len(messages)
-        if lost:
+        if lost and not only_looks:
             where = f"queue '{queue.name}' in vhost '{queue.vhost.name}'"
             queue.broker.explanations.append(f"{where} has lost {lost} messages: they cannot be read any more")
         return messages

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from librt.strings import read_i64_be
 from mypy_extensions import i64
 
 if TYPE_CHECKING:
@@ -53,6 +54,18 @@ class Run:
     def is_small(self) -> bool:
         """Whether it should be fetched together with what follows."""
         return self.count < RUN_MESSAGES and self.size < RUN_BYTES
+
+    def offset_behind(self, position: i64) -> i64:
+        """Where in positions those begin that are behind this one."""
+        low: i64 = 0
+        high: i64 = len(self.positions) // 8
+        while low < high:
+            middle = (low + high) // 2
+            if read_i64_be(self.positions, middle * 8) <= position:
+                low = middle + 1
+            else:
+                high = middle
+        return low * 8
 
 
 class Budget:

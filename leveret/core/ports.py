@@ -136,10 +136,11 @@ class MessageLog:
         """The last position of the queue that rests together with this one, which is durable; 0 if nothing rests."""
         return 0
 
-    def fetch(self, queue_id: int, positions: bytes) -> list[Recovered]:
+    def fetch(self, queue_id: int, positions: bytes, only_looks: bool = False) -> list[Recovered]:
         """Messages, in order. positions: 8 bytes each, big-endian, ascending.
 
-        Those that cannot be read any more are left out, and are gone. Cost: reads from the disk; blocks.
+        Those that cannot be read any more are left out, and are gone, unless somebody only looks. Cost: reads from
+        the disk; blocks.
         """
         return []
 

@@ -15,6 +15,7 @@ from mypy_extensions import i64
 
 from leveret.core import hints, limits
 from leveret.core.arguments import QUORUM, QueueSettings
+from leveret.core.browsing import Page
 from leveret.core.checks import expiration_error
 from leveret.core.consumers import Consumer, Consumers
 from leveret.core.dead_letter import EXPIRED, REJECTED
@@ -25,7 +26,8 @@ from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
 from leveret.core.paging import HEAD
 from leveret.core.ports import Confirm, Recovered, Resting
-from leveret.core.ready import PriorityReady, Ready
+from leveret.core.priority import PriorityReady
+from leveret.core.ready import Ready
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
@@ -274,6 +276,12 @@ class Queue:
         while self.ready.has_head():
             self.forget(self.ready.pop())
         return count
+
+    def browse(self, page: Page) -> None:
+        """Show what is ready behind the place of a page, in the order in which it would go. Nothing changes."""
+        if page.until < 0:
+            page.until = self._position
+        page.is_last = self.ready.browse(page)
 
     # -- messages rest in the log
 

@@ -8,11 +8,14 @@ When memory is short, what is behind the head may be left to rest in the log; se
 from __future__ import annotations
 
 from abc import abstractmethod
+from bisect import bisect_right
 from heapq import heappop, heappush
+from operator import itemgetter
 
-from librt.strings import BytesWriter, write_i64_be
+from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
+from leveret.core.browsing import Page
 from leveret.core.fifo import Fifo
 from leveret.core.message import Stored
 from leveret.core.paging import COST, Budget, Run
@@ -30,8 +33,11 @@ class Source:
         """Let the log have a message that it has not yet, so that it can rest there. Returns: whether it may."""
 
     @abstractmethod
-    def fetch(self, run: Run) -> list[Stored]:
-        """Messages that rest, in order; without those that cannot be read any more."""
+    def fetch(self, run: Run, only_looks: bool = False) -> list[Stored]:
+        """Messages that rest, in order; without those that cannot be read any more.
+
+        These are gone then, unless somebody only looks, who leaves all as it is.
+        """
 
 
 class Ready:
@@ -130,6 +136,60 @@ class Ready:
             if isinstance(segment, Fifo):
                 found += segment.items()
         return found + self._tail.items() if self._tail is not None else found
+
+    def browse(self, page: Page) -> bool:
+        """Show what is behind the place of a page, in order. Nothing is taken, nothing that rests stays in memory.
+
+        Returns: whether there was room for it. Cost: of what is shown, and of all that consumers gave back.
+        """
+        returned = self._returned
+        returned.sort()  # which leaves it a heap
+        at: i64 = bisect_right(returned, int(page.position), key=itemgetter(0))
+        while at < len(returned) and returned[at][0] <= page.until:
+            if page.is_full():
+                return False
+            page.add(returned[at][1])
+            at += 1
+        if not self._fresh.show(page):
+            return False
+        at = self._segment_behind(page.position)
+        while at < len(self._segments):
+            segment = self._segments[at]
+            if not (segment.show(page) if isinstance(segment, Fifo) else self._show(segment, page)):
+                return False
+            if _last(segment) > page.until:
+                return True
+            at += 1
+        return self._tail is None or self._tail.show(page)
+
+    def _segment_behind(self, position: i64) -> i64:
+        """The number of the first segment that has something behind a position."""
+        low: i64 = 0
+        high: i64 = len(self._segments)
+        while low < high:
+            middle = (low + high) // 2
+            if _last(self._segments[middle]) <= position:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _show(self, run: Run, page: Page) -> bool:
+        start, end = run.offset_behind(page.position), run.offset_behind(page.until)
+        if start >= end:
+            return True
+        last = min(end, start + 8 * page.room_to_read(run.size))
+        if start == last:
+            return False
+        part = Run(run.log_id, 0)
+        part.extend(run.positions[start:last], 0)
+        assert self._source is not None
+        found = self._source.fetch(part, True)
+        for stored in found:
+            page.add(stored)
+        page.missing += part.count - len(found)
+        page.position = read_i64_be(run.positions, last - 8)
+        return last == end
 
     def page_out(self, keep: i64, want: i64) -> i64:
         """Leave to the log what rests there safely, from behind the head, which keeps so many messages.
@@ -276,118 +336,8 @@ class Ready:
             self._fresh.push(stored)
 
 
-class PriorityReady(Ready):
-    """A line for each priority, the highest served first. Source: rabbit_priority_queue.erl."""
-
-    __slots__ = ("_lines", "_number")
-
-    def __init__(self, max_priority: int, budget: Budget, source: Source | None = None) -> None:
-        super().__init__(budget, source)
-        self._lines: list[Ready | None] = [None] * (max_priority + 1)  # each made when it is needed
-        self._number = 0
-
-    def __len__(self) -> int:
-        return self._number
-
-    def push(self, stored: Stored) -> None:
-        """A new message, at the end of its priority."""
-        line = self._line(stored.level)
-        line.push(stored)
-        self._counted(stored)
-
-    def put_back(self, stored: Stored) -> None:
-        """A message that was taken before, to its old place in its priority."""
-        line = self._line(stored.level)
-        line.put_back(stored)
-        self._counted(stored)
-
-    def has_head(self) -> bool:
-        """Whether there is a next one; it is in memory then."""
-        return self._highest() is not None
-
-    def deadline_ms(self) -> i64:
-        """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
-        for line in reversed(self._lines):
-            if line is not None and len(line):
-                return line.deadline_ms()
-        return 0
-
-    def first(self) -> Stored:
-        """The next to go. Raises: IndexError when there is none."""
-        line = self._highest()
-        if line is None:
-            raise IndexError("no message is ready")
-        return line.first()
-
-    def pop(self) -> Stored:
-        """Take the next. Raises: IndexError when there is none."""
-        line = self._highest()
-        if line is None:
-            raise IndexError("no message is ready")
-        stored = line.pop()
-        self._number -= 1
-        self.size -= stored.message.size
-        self.resident -= stored.message.size + COST
-        return stored
-
-    def items(self) -> list[Stored]:
-        """All that are in memory, in the order in which they would go. Cost: a copy."""
-        return [stored for line in reversed(self._lines) if line is not None for stored in line.items()]
-
-    def page_out(self, keep: i64, want: i64) -> i64:
-        """Leave to the log what rests there safely; of each priority, the head is kept."""
-        freed: i64 = 0
-        for line in self._lines:
-            if line is not None and freed < want:
-                freed += line.page_out(keep, want - freed)
-        self.resident -= freed
-        return freed
-
-    def rest(self, run: Run, level: i64) -> None:
-        """Messages that rest in the log already, behind all others of their priority."""
-        self._line(level).rest(run, 0)
-        self._number += run.count
-        self.size += run.size
-
-    def take_runs(self) -> list[Run]:
-        """Take all that rests, unread."""
-        found: list[Run] = []
-        for line in self._lines:
-            if line is not None:
-                count, size = len(line), line.size
-                found += line.take_runs()
-                self._number += len(line) - count
-                self.size += line.size - size
-        return found
-
-    def clear(self) -> None:
-        """The queue has ended: nothing is kept, nobody held on to."""
-        for line in self._lines:
-            if line is not None:
-                line.clear()
-        self.resident = 0
-        self._source = None
-
-    def _counted(self, stored: Stored) -> None:
-        self._number += 1
-        self.size += stored.message.size
-        self.resident += stored.message.size + COST
-
-    def _line(self, level: i64) -> Ready:
-        line = self._lines[level]
-        if line is None:
-            line = self._lines[level] = Ready(self._budget, self._source)
-        return line
-
-    def _highest(self) -> Ready | None:
-        """The line of the highest priority that has something, which is in memory then."""
-        for line in reversed(self._lines):
-            if line is not None and len(line):
-                count, size, resident = len(line), line.size, line.resident
-                found = line.has_head()
-                self._number += len(line) - count
-                self.size += line.size - size
-                self.resident += line.resident - resident
-                if found:
-                    return line
-        return None
+def _last(segment: Run | Fifo) -> i64:
+    """The last position in a segment, which is never empty."""
+    if isinstance(segment, Fifo):
+        return segment.last().position
+    return read_i64_be(segment.positions, len(segment.positions) - 8)

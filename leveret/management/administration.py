@@ -16,7 +16,17 @@ import msgspec
 from leveret.core.administration import AdministrationError, InvalidError
 from leveret.core.broker import Broker
 from leveret.core.errors import AmqpError
-from leveret.management import definitions, importing, limits, parameters, permissions, policies, users, vhosts
+from leveret.management import (
+    definitions,
+    importing,
+    limits,
+    messages,
+    parameters,
+    permissions,
+    policies,
+    users,
+    vhosts,
+)
 from leveret.management.errors import explain, unknown
 
 FUNCTIONS: tuple[Callable[..., object], ...] = (
@@ -56,7 +66,10 @@ FUNCTIONS: tuple[Callable[..., object], ...] = (
     parameters.clear_global_parameter,
     definitions.export_definitions,
     importing.import_definitions,
+    messages.export_messages,
+    messages.import_messages,
 )
+LIVE = frozenset(("trace_vhost", "export_messages", "import_messages"))
 
 
 class Verb:
@@ -65,7 +78,7 @@ class Verb:
     def __init__(self, function: Callable[..., object]) -> None:
         self.name = function.__name__
         self.changes = not self.name.startswith(("list_", "export_"))
-        self.is_live = self.name.startswith("trace_")
+        self.is_live = self.name in LIVE
         self._function = function
         hints = get_type_hints(function)
         fields: list[Any] = []
@@ -99,7 +112,9 @@ class Administration:
         self._broker = broker
 
     def perform(self, verb: str, arguments: dict[str, object]) -> object:
-        """Do what a verb says, and return what it answers: values that JSON has.
+        """Do what a verb says, and return what it answers: values that JSON has, or a Promise of them.
+
+        Bytes are the exception, for the messages of a queue: the argument `data`, and `data` in an answer.
 
         The change is durable once Broker.durable_revision has reached the Broker.revision of after this call.
         Raises: AdministrationError, whose text is one sentence for the person who asked.

@@ -2,6 +2,9 @@
 
 One request and one answer a line, in JSON: {"verb": "add_vhost", "arguments": {"name": "orders"}} is answered with
 {"result": null}, or with {"error": "..."} when it is refused. An answer leaves when what was changed is on the disk.
+
+Messages are too large for JSON. A request may have "bytes": N beside its verb; N bytes then follow its line, which are
+the argument `data`. An answer with "bytes": N is followed by N bytes in the same way, `data` of its result.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ import logging
 import socket
 from collections.abc import Callable
 
-from leveret.core.administration import AdministrationError
+from leveret.core.administration import AdministrationError, Promise
 from leveret.server.driver import Driver
 
 MAX_REQUEST = 256 << 20  # bytes: a definitions file is one request
+MORE_DATA = 4 << 20  # bytes that data may have beyond the largest message
 DURABLE_S = 10.0  # how long an answer waits for the disk
 
 log = logging.getLogger("leveret.control")
@@ -47,34 +51,56 @@ class ControlSocket:
         self._clients.add(writer)
         try:
             while line := await reader.readline():
-                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                answer, data = await self._answer(line, reader)
+                if data:
+                    answer["bytes"] = len(data)
+                writer.write(json.dumps(answer).encode() + b"\n")
+                if data:
+                    writer.write(data)
                 await writer.drain()
-        except (OSError, ValueError) as error:  # gone, or more than MAX_REQUEST in one line
+        except (OSError, ValueError, EOFError) as error:  # gone, or more than MAX_REQUEST in one line
             log.warning("control socket: %s", error)
         finally:
             self._clients.discard(writer)
             writer.close()
 
-    async def _answer(self, line: bytes) -> dict[str, object]:
+    async def _answer(self, line: bytes, reader: asyncio.StreamReader) -> tuple[dict[str, object], bytes]:
+        """The answer to a request, and the bytes that follow it. Raises: ValueError, EOFError."""
         try:
             request = json.loads(line)
             verb, arguments = str(request["verb"]), dict(request.get("arguments") or {})
+            size = int(request.get("bytes", 0))
         except (ValueError, TypeError, KeyError, AttributeError):
-            return {"error": 'a request is one line of JSON: {"verb": ..., "arguments": {...}}'}
+            return {"error": 'a request is one line of JSON: {"verb": ..., "arguments": {...}}'}, b""
+        if size:
+            if not 0 < size <= self._driver.broker.max_message_size + MORE_DATA:
+                raise ValueError(f"a request with {size} bytes of data")
+            arguments["data"] = await reader.readexactly(size)
+        try:
+            result = await self._do(verb, arguments)
+        except AdministrationError as error:
+            return {"error": str(error)}, b""
+        except Exception:
+            log.exception("control socket: %s failed", verb)
+            return {"error": f"{verb} failed inside the broker; its log says why"}, b""
+        data = result.pop("data", b"") if isinstance(result, dict) else b""
+        return {"result": result}, data
+
+    async def _do(self, verb: str, arguments: dict[str, object]) -> object:
+        """Do a verb, and wait until what it did is safe. Raises: AdministrationError."""
         self._driver.refresh_clock()
         try:
             result = self._perform(verb, arguments)
-        except AdministrationError as error:
-            return {"error": str(error)}
-        except Exception:
-            log.exception("control socket: %s failed", verb)
-            return {"error": f"{verb} failed inside the broker; its log says why"}
         finally:
             self._driver.broker.settle()
             self._driver.turn()
+        if isinstance(result, Promise):
+            await self._driver.until(result.is_kept)
+            return result.result()
         try:
             async with asyncio.timeout(DURABLE_S):
                 await self._driver.durable()
         except TimeoutError:
-            return {"error": f"{verb} is done, but cannot be written to the data directory; the broker's log says why"}
-        return {"result": result}
+            text = f"{verb} is done, but cannot be written to the data directory; the broker's log says why"
+            raise AdministrationError(text) from None
+        return result

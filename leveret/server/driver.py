@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from leveret.core.broker import Broker
@@ -34,7 +35,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
         self._rest: asyncio.TimerHandle | None = None  # of the log, that nobody waits for
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # for a revision to be durable
+        self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     def refresh_clock(self) -> None:
         """Let the core see the present time."""
@@ -56,18 +57,22 @@ class Driver:
 
     async def durable(self) -> None:
         """Wait until every change of definitions up to now is safe."""
-        if self.broker.durable_revision < self.broker.revision:
+        revision = self.broker.revision
+        await self.until(lambda: self.broker.durable_revision >= revision)
+
+    async def until(self, is_done: Callable[[], bool]) -> None:
+        """Wait until this is so. is_done: asked at the end of each turn."""
+        if not is_done():
             waiting = self.loop.create_future()
-            self._waiting.append((self.broker.revision, waiting))
+            self._waiting.append((is_done, waiting))
             self.turn()
             await waiting
 
-    def _tell_durable(self) -> None:
-        revision = self.broker.durable_revision
-        for wanted, waiting in self._waiting:
-            if wanted <= revision and not waiting.done():
+    def _tell_done(self) -> None:
+        for is_done, waiting in self._waiting:
+            if not waiting.done() and is_done():
                 waiting.set_result(None)
-        self._waiting = [(wanted, waiting) for wanted, waiting in self._waiting if not waiting.done()]
+        self._waiting = [(is_done, waiting) for is_done, waiting in self._waiting if not waiting.done()]
 
     def _flush(self) -> None:
         self._scheduled = False
@@ -85,7 +90,7 @@ class Driver:
         for text in explanations:
             log.warning("%s", text)
         if self._waiting:
-            self._tell_durable()
+            self._tell_done()
         if broker.awake or len(broker.worklist):
             self.turn()
         self._set_timer(broker.timers.next_ms())

@@ -31,7 +31,7 @@ class Report:
         self.problems: list[str] = []
 
 
-def _open(directory: Path) -> sqlite3.Connection:
+def open_data(directory: Path) -> sqlite3.Connection:
     """The file of a directory, to be read. Raises: StoreError."""
     path = directory / FILE_NAME
     if not path.exists():
@@ -57,7 +57,7 @@ def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> i
     copy = target / FILE_NAME
     if copy.exists():
         raise StoreError(f"there is data in '{target}' already; choose another directory")
-    source = _open(directory)
+    source = open_data(directory)
     try:
         make_directory(target)
         part = copy.with_suffix(".part")
@@ -83,7 +83,7 @@ def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> i
 def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
     """Read everything in a data directory. tell: called with chunks done and chunks in all. Raises: StoreError."""
     report = Report()
-    sql = _open(directory)
+    sql = open_data(directory)
     try:
         sql.execute("BEGIN")
         for (line,) in sql.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})"):

@@ -192,18 +192,18 @@ class DiskLog(MessageLog, DefinitionLog):
         """The last position in the chunk that has this one."""
         return self._index.extent(queue_id, position)
 
-    def fetch(self, queue_id: int, positions: bytes) -> list[Recovered]:
+    def fetch(self, queue_id: int, positions: bytes, only_looks: bool = False) -> list[Recovered]:
         """Read messages from their chunks."""
         wanted = unpack_positions(positions)
         found: list[Recovered] = []
         at = 0
         while at < len(wanted):
             end = max(bisect_right(wanted, self._index.extent(queue_id, wanted[at])), at + 1)
-            found += self._fetch(queue_id, wanted[at:end])
+            found += self._fetch(queue_id, wanted[at:end], only_looks)
             at = end
         return found
 
-    def _fetch(self, queue_id: int, wanted: list[int]) -> list[Recovered]:
+    def _fetch(self, queue_id: int, wanted: list[int], only_looks: bool) -> list[Recovered]:
         """Read messages from one chunk."""
         chunk_id = self._index.find(queue_id, wanted[0])
         missing = dict.fromkeys(wanted)
@@ -224,7 +224,7 @@ class DiskLog(MessageLog, DefinitionLog):
                     again = self._was_delivered(owner, position)
                     found.append(Recovered(owner, position, message, again, deadline_ms, level))
                     del missing[position]
-        if missing:
+        if missing and not only_looks:
             self._lose(chunk_id, queue_id, list(missing), damage)
         return found
 

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leveret.core.browsing import MAX_READS, TOP, Page
 from leveret.core.fifo import COMPACT_AT
 from leveret.core.message import Message, Stored, address
 from leveret.core.paging import COST, RUN_MESSAGES, Budget, Run
 from leveret.core.ports import Recovered
-from leveret.core.ready import PriorityReady, Ready
+from leveret.core.priority import PriorityReady
+from leveret.core.ready import Ready
 from leveret.wire.content import make_content
 from tests.session.keeping import KeepingLog
 from tests.session.peer import make_broker
@@ -18,7 +20,7 @@ from tests.session.peer import make_broker
 QUEUE = make_broker().vhosts["/"].make_queue("q", False, 0, False, {})
 MESSAGE = Message(address("", "q"), make_content(b"\x00\x00", b"x"), False)
 STEPS = st.lists(
-    st.sampled_from(["push", "push", "push", "pop", "back", "page", "page", "commit", "rest", "lose", "purge"]),
+    st.sampled_from(["push", "push", "push", "pop", "back", "page", "page", "commit", "rest", "lose", "purge", "look"]),
     max_size=120,
 )
 TOGETHER = 7  # positions that rest together
@@ -51,7 +53,7 @@ class Shelf(KeepingLog):
         assert self.there.get(position, (queue_id, 0))[0] == queue_id
         return position // TOGETHER * TOGETHER + TOGETHER - 1
 
-    def fetch(self, queue_id: int, positions: bytes) -> list[Recovered]:
+    def fetch(self, queue_id: int, positions: bytes, only_looks: bool = False) -> list[Recovered]:
         """What is there."""
         wanted = [int.from_bytes(positions[at : at + 8], "big") for at in range(0, len(positions), 8)]
         assert wanted == sorted(wanted)
@@ -72,6 +74,39 @@ class Shelf(KeepingLog):
 def place(stored: Stored) -> tuple[int, int]:
     """What tells messages apart."""
     return int(stored.position), int(stored.level)
+
+
+def browse(ready: Ready, limit: int, until: int, size_limit: int = 1 << 30) -> tuple[list[Stored], int]:
+    """All messages up to a position, in pages. Returns: them, and how many could not be read."""
+    found: list[Stored] = []
+    missing = 0
+    level, position = TOP, 0
+    while True:
+        page = Page(level, position, until, limit, size_limit)
+        is_last = ready.browse(page)
+        assert len(page.messages) <= limit
+        assert page.size == len(page.messages)
+        found += page.messages
+        missing += int(page.missing)
+        if is_last:
+            return found, missing
+        assert (-page.level, page.position) > (-level, position)
+        level, position = int(page.level), int(page.position)
+
+
+def check_look(ready: Ready, model: list[Stored], lost: set[int], limit: int, until: int) -> None:
+    """Look at everything: it is what the model says, and nothing changes."""
+    before = len(ready), ready.size, ready.resident, [place(stored) for stored in ready.items()]
+    found, missing = browse(ready, limit, until)
+    wanted = [place(stored) for stored in model if stored.position <= until]
+    if lost:
+        shown = {place(stored) for stored in found}
+        wanted = [each for each in wanted if each[0] not in lost or each in shown]
+        assert missing <= len(lost)
+    else:
+        assert missing == 0
+    assert [place(stored) for stored in found] == wanted
+    assert (len(ready), ready.size, ready.resident, [place(stored) for stored in ready.items()]) == before
 
 
 def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st.DataObject, levels: int) -> None:
@@ -120,6 +155,8 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
             assert rested <= {stored.position for stored in model}
             model = [stored for stored in model if stored.position not in rested]
         model.sort(key=lambda stored: (-stored.level, stored.position))
+        if step == "look":
+            check_look(ready, model, lost, data.draw(st.integers(1, 9)), data.draw(st.integers(0, position)))
         if not lost:
             assert len(ready) == len(model)
         assert len(model) - len(lost) <= len(ready) <= len(model)
@@ -195,6 +232,64 @@ def test_small_runs_are_fetched_together() -> None:
     taken = [ready.pop().position for _ in range(RUN_MESSAGES - 1)]
     assert taken == list(range(2, RUN_MESSAGES + 1))
     assert ready.deadline_ms() == RUN_MESSAGES + 1
+
+
+def at_rest(ready: Ready, shelf: Shelf, first: int, runs: int) -> None:
+    """Runs of RUN_MESSAGES each, from a position on."""
+    for start in range(first, first + runs * RUN_MESSAGES, RUN_MESSAGES):
+        run = Run(shelf.queue.queue_id, 0)
+        for position in range(start, start + RUN_MESSAGES):
+            shelf.make(position)
+            run.extend(position.to_bytes(8, "big"), 1)
+        ready.rest(run, 0)
+
+
+def test_looking_reads_little_at_a_time() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue.in_log)
+    at_rest(ready, shelf, 1, 9)
+    page = Page(TOP, 0, 1 << 40, 10_000, 3 * RUN_MESSAGES - 1)
+    assert not ready.browse(page)
+    assert [stored.position for stored in page.messages] == list(range(1, 2 * RUN_MESSAGES + 1))
+    assert shelf.fetched == 2 * RUN_MESSAGES
+    page = Page(TOP, RUN_MESSAGES - 10, 1 << 40, 20, 1 << 30)
+    assert not ready.browse(page)
+    assert [stored.position for stored in page.messages] == list(range(RUN_MESSAGES - 9, RUN_MESSAGES + 11))
+    assert shelf.fetched == 2 * RUN_MESSAGES + 20
+    assert (len(ready), ready.size, ready.resident) == (9 * RUN_MESSAGES, 9 * RUN_MESSAGES, 0)
+
+
+def test_a_page_ends_after_some_runs_that_cannot_be_read() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue.in_log)
+    at_rest(ready, shelf, 1, 2 * MAX_READS)
+    shelf.there.clear()
+    ready.push(shelf.make(1 << 20))
+    page = Page(TOP, 0, 1 << 40, 1000, 1 << 30)
+    assert not ready.browse(page)
+    assert page.missing == MAX_READS * RUN_MESSAGES
+    found, missing = browse(ready, 1000, 1 << 40)
+    assert missing == 2 * MAX_READS * RUN_MESSAGES
+    assert [stored.position for stored in found] == [1 << 20]
+    assert len(ready) == 2 * MAX_READS * RUN_MESSAGES + 1
+
+
+def test_looking_goes_on_behind_what_is_gone() -> None:
+    shelf = Shelf()
+    ready = PriorityReady(2, Budget())
+    for position in range(1, 31):
+        ready.push(shelf.make(position, position % 3, False))
+    page = Page(TOP, 0, 30, 5, 1 << 30)
+    assert not ready.browse(page)
+    assert [place(stored) for stored in page.messages] == [(2, 2), (5, 2), (8, 2), (11, 2), (14, 2)]
+    taken = [ready.pop() for _ in range(12)]
+    ready.push(shelf.make(31, 2, False))  # too late to be seen
+    ready.put_back(taken[9])
+    ready.put_back(taken[10])
+    rest = Page(page.level, page.position, 30, 100, 1 << 30)
+    assert ready.browse(rest)
+    expected = [(29, 2), (1, 1), (7, 1), *((at, 1) for at in range(10, 31, 3)), *((at, 0) for at in range(3, 31, 3))]
+    assert [place(stored) for stored in rest.messages] == expected
 
 
 def test_long_lines_are_compacted() -> None:

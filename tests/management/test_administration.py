@@ -200,7 +200,7 @@ def test_verbs_that_list_or_export_change_nothing(perform: Perform, broker: Brok
     perform("add_user", name="alice")
     before = broker.revision
     for verb in VERBS.values():
-        if not verb.changes:
+        if not verb.changes and verb.name != "export_messages":  # see test_messages.py
             perform(verb.name)
     assert broker.revision == before
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from leveret.node.cli.output import complain, refuse
+from leveret.node.cli.output import complain, progress, refuse
 from leveret.node.cli.target import DataDir
 from leveret.node.config import ConfigError, load
 from leveret.store.care import backup as copy_directory
@@ -24,7 +21,7 @@ def backup(target: Target, data_dir: DataDir = None) -> None:
     """Copy the data of a running or stopped broker, as it is at one moment, to another directory."""
     directory = _directory(data_dir)
     try:
-        with _progress("Copying") as tell:
+        with progress("Copying") as tell:
             size = copy_directory(directory, target, tell)
     except StoreError as error:
         refuse(str(error))
@@ -35,7 +32,7 @@ def check(data_dir: DataDir = None) -> None:
     """Read all data of a running or stopped broker, and say what is damaged; status 1 if anything is."""
     directory = _directory(data_dir)
     try:
-        with _progress("Reading") as tell:
+        with progress("Reading") as tell:
             report = check_directory(directory, tell)
     except StoreError as error:
         refuse(str(error))
@@ -55,17 +52,3 @@ def _directory(data_dir: str | None) -> Path:
         return Path(load(None, {"data-dir": data_dir}).data_dir)
     except ConfigError as error:
         refuse(str(error))
-
-
-@contextlib.contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

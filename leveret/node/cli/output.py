@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Callable, Iterator
 from typing import Annotated, NoReturn
 
 import typer
@@ -22,6 +24,20 @@ def refuse(text: str) -> NoReturn:
 def complain(about: str, text: str) -> None:
     """Print one line on standard error."""
     print(f"{about}: {printable(' '.join(text.split()))}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error if it is a terminal, nothing elsewhere. It is told what is done, and the total or 0."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
 def rows(answer: object) -> list[dict[str, object]]:

@@ -16,6 +16,7 @@ from leveret.node.cli import (
     permissions,
     policies,
     topic_permissions,
+    transfer,
     users,
     vhosts,
 )
@@ -38,6 +39,8 @@ app.add_typer(parameters.app, name="parameters")
 app.add_typer(definitions.app, name="definitions")
 app.command()(care.backup)
 app.command()(care.check)
+app.command()(transfer.export)
+app.command("import")(transfer.import_messages)
 
 
 def _show_version(wanted: bool) -> None:

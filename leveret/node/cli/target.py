@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -14,6 +15,8 @@ from leveret.node import control as control_socket
 from leveret.node.cli.output import refuse
 from leveret.node.config import ConfigError, load
 from leveret.node.control import ControlError
+
+T = TypeVar("T")
 
 START_S = 3.0  # how long a broker may take from opening its data to its control socket
 
@@ -27,37 +30,56 @@ Control = Annotated[
 
 def perform(data_dir: str | None, control: str | None, verb: str, **arguments: object) -> object:
     """Do a verb and return what it answers; a refusal ends the command with its reason and status 1."""
+
+    def ask(client: socket.socket) -> object:
+        with Link(client) as link:
+            try:
+                return link.ask(verb, arguments)
+            except BrokerError as error:
+                refuse(f"{error}, then see with a list what was done" if error.is_gone else str(error))
+
+    def do_offline(directory: Path) -> object:
+        from leveret.node import offline
+
+        return offline.perform(directory, verb, arguments)
+
+    return reach(data_dir, control, ask, do_offline)
+
+
+def reach(
+    data_dir: str | None, control: str | None, online: Callable[[socket.socket], T], offline: Callable[[Path], T]
+) -> T:
+    """Do something with the broker that was meant, or with the data directory where there is none.
+
+    What offline raises ends the command with its reason and status 1: AdministrationError, StoreError.
+    """
     try:
         config = load(None, {"data-dir": data_dir, "control": control})
     except ConfigError as error:
         refuse(str(error))
     try:
         if config.control and not data_dir:
-            return _ask_socket(Path(config.control), verb, arguments)
-        return _ask_directory(Path(config.data_dir), verb, arguments)
+            place = Path(config.control)
+            client = control_socket.connect(place)
+            if client is None:
+                refuse(f"no broker listens on {place}; start one with `leveret serve --control {place}`")
+            return online(client)
+        return _reach_directory(Path(config.data_dir), online, offline)
     except ControlError as error:
         refuse(str(error))
 
 
-def _ask_socket(place: Path, verb: str, arguments: dict[str, object]) -> object:
-    client = control_socket.connect(place)
-    if client is None:
-        refuse(f"no broker listens on {place}; start one with `leveret serve --control {place}`")
-    return _ask(client, verb, arguments)
-
-
-def _ask_directory(directory: Path, verb: str, arguments: dict[str, object]) -> object:
+def _reach_directory(directory: Path, online: Callable[[socket.socket], T], offline: Callable[[Path], T]) -> T:
     deadline = time.monotonic() + START_S
     while True:
         client = control_socket.connect(control_socket.find(directory))
         if client is not None:
-            return _ask(client, verb, arguments)
+            return online(client)
         from leveret.core.administration import AdministrationError
-        from leveret.node import offline
         from leveret.store.database import DirectoryInUse, StoreError
 
         try:
-            return offline.perform(directory, verb, arguments)
+            return offline(directory)
         except DirectoryInUse:
             if time.monotonic() > deadline:
                 refuse(
@@ -69,16 +91,44 @@ def _ask_directory(directory: Path, verb: str, arguments: dict[str, object]) -> 
         time.sleep(0.1)
 
 
-def _ask(client: socket.socket, verb: str, arguments: dict[str, object]) -> object:
-    with client, client.makefile("rb") as answers:
+class BrokerError(Exception):
+    """The broker refused something, or went away; the text says so. is_gone: the latter."""
+
+    def __init__(self, text: str, is_gone: bool = False) -> None:
+        super().__init__(text)
+        self.is_gone = is_gone
+
+
+class Link:
+    """A connection to the control socket of a broker. data: bytes that came with the last answer."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self.data = b""
+        self._client = client
+        self._answers = client.makefile("rb")
+
+    def ask(self, verb: str, arguments: dict[str, object], data: bytes = b"") -> object:
+        """Do a verb and return what it answers. Raises: BrokerError."""
+        request: dict[str, object] = {"verb": verb, "arguments": arguments}
+        if data:
+            request["bytes"] = len(data)
         try:
-            client.sendall(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
-            line = answers.readline()
+            self._client.sendall(json.dumps(request).encode() + b"\n" + data)
+            line = self._answers.readline()
+            answer: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {"bytes": 1}
+            size = answer.get("bytes", 0)
+            self.data = self._answers.read(size)
         except OSError:
-            line = b""
-    if not line.endswith(b"\n"):
-        refuse("the broker went away before it answered; look at its log, then see with a list what was done")
-    answer = json.loads(line)
-    if "error" in answer:
-        refuse(answer["error"])
-    return answer["result"]
+            self.data, size = b"", 1
+        if len(self.data) < size:
+            raise BrokerError("the broker went away before it answered; look at its log", True)
+        if "error" in answer:
+            raise BrokerError(answer["error"])
+        return answer["result"]
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._answers.close()
+        self._client.close()

@@ -1,0 +1,128 @@
+"""Verbs on the messages of a queue: to look at them from outside, and to put some in. Both work in small steps."""
+
+from __future__ import annotations
+
+from librt.strings import BytesWriter
+
+from leveret.core import parcel
+from leveret.core.administration import InvalidError, Promise
+from leveret.core.alarms import BEHIND
+from leveret.core.batch import Batch
+from leveret.core.broker import Broker
+from leveret.core.browsing import TOP, Page
+from leveret.core.deduplication import DeduplicatingQueue
+from leveret.core.queue import Queue
+from leveret.management.errors import unknown
+from leveret.management.vhosts import find_vhost
+from leveret.wire.fields import DecodeError
+
+PAGE_MESSAGES = 500
+PAGE_BYTES = 1 << 20
+
+
+def find_queue(broker: Broker, vhost: str, name: str) -> Queue:
+    """The queue. Raises: UnknownError that suggests a name that is close, InvalidError when it is exclusive."""
+    queues = find_vhost(broker, vhost).queues
+    queue = queues.get(name)
+    if queue is None:
+        raise unknown("queue", name, queues)
+    if queue.owner:
+        raise InvalidError(f"queue '{name}' is exclusive: it belongs to one connection, and ends with it")
+    return queue
+
+
+def export_messages(
+    broker: Broker,
+    queue: str,
+    vhost: str = "/",
+    queue_id: int = 0,
+    level: int = TOP,
+    position: int = 0,
+    until: int = -1,
+) -> dict[str, object]:
+    """The ready messages of a queue behind a place, as a parcel in `data`; the queue does not change.
+
+    Begin without queue_id, level, position and until; go on with those of the answer until is_last. ready, unacked:
+    how many there are now. expired: of this page, left out because no consumer would get them. missing: of this page,
+    those that cannot be read any more.
+    """
+    found = find_queue(broker, vhost, queue)
+    if queue_id not in (0, found.queue_id):
+        raise InvalidError(f"queue '{queue}' was deleted and made anew meanwhile")
+    page = Page(level, position, until, PAGE_MESSAGES, PAGE_BYTES)
+    found.browse(page)
+    out = BytesWriter()
+    now_ms = broker.clock.now_ms
+    expired = 0
+    for stored in page.messages:
+        if stored.deadline_ms and stored.deadline_ms < now_ms:
+            expired += 1
+        else:
+            parcel.unframed(stored.message, stored.redelivered).write(out)
+    return {
+        "data": out.getvalue(),
+        "queue_id": found.queue_id,
+        "level": int(page.level),
+        "position": int(page.position),
+        "until": int(page.until),
+        "is_last": page.is_last,
+        "ready": len(found.ready),
+        "unacked": int(found.unacked),
+        "expired": expired,
+        "missing": int(page.missing),
+    }
+
+
+class Import(Promise):
+    """Messages on their way into a queue. is_full: it had no room for one. duplicates: of those that it has taken."""
+
+    def __init__(self, batch: Batch, is_full: bool, duplicates: int) -> None:
+        super().__init__()
+        self._batch = batch
+        self._is_full = is_full
+        self._duplicates = duplicates
+
+    def is_kept(self) -> bool:
+        """Whether all that were taken are safe, or are known not to be."""
+        return self._batch.is_settled()
+
+    def result(self) -> object:
+        """How many are safe."""
+        return {
+            "stored": self._batch.stored,
+            "unsafe": self._batch.unsafe,
+            "is_full": self._is_full,
+            "duplicates": self._duplicates,
+        }
+
+
+def import_messages(broker: Broker, queue: str, vhost: str = "/", data: bytes = b"") -> object:
+    """Publish a parcel of messages to a queue, past all exchanges. Without data: ask whether that would be possible.
+
+    The answer comes when it is known of each message whether it is safe. stored: how many are. unsafe: how many could
+    not be written to the disk. is_full: the one behind these was refused, and nothing behind it was looked at.
+    duplicates: of those stored, how many a deduplicating queue had already. blocked: why publishers have to wait;
+    nothing was looked at, ask again. max_message_size: bytes that a body may have.
+    """
+    found = find_queue(broker, vhost, queue)
+    limit = broker.max_message_size
+    try:
+        messages = [item.message() for item in parcel.read(data)]
+    except DecodeError as error:
+        raise InvalidError(str(error)) from None
+    for message in messages:
+        if message.size > limit:
+            raise InvalidError(f"message size {message.size} is larger than configured max size {limit}")
+    raised = broker.alarms.raised
+    reason = broker.alarms.reason() or ("the disk is slow" if raised & BEHIND else "")
+    if reason or not messages:
+        return {"stored": 0, "unsafe": 0, "is_full": False, "blocked": reason, "max_message_size": limit}
+    batch = Batch(found)
+    before = _duplicates(found)
+    is_full = any(not batch.publish(message) for message in messages)  # ends with the first
+    return Import(batch, is_full, _duplicates(found) - before)
+
+
+def _duplicates(queue: Queue) -> int:
+    """How many messages the queue had already when they came."""
+    return queue.duplicates if isinstance(queue, DeduplicatingQueue) else 0

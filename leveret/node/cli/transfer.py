@@ -1,0 +1,376 @@
+"""leveret export, leveret import: the messages of a queue, to a file of lines and back.
+
+Signals are only looked at between two pages or batches, so that a line is never cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, NoReturn, cast
+
+import typer
+
+from leveret.node.cli.output import complain, progress, refuse
+from leveret.node.cli.target import BrokerError, Control, DataDir, Link, reach
+
+if TYPE_CHECKING:
+    from leveret.core.ports import Recovered
+
+BATCH_BYTES = 1 << 20  # of a parcel, from which on it is sent
+BATCH_MESSAGES = 500
+BLOCKED_S = 0.2  # until a broker that takes nothing is asked again
+ENDED = (signal.SIGINT, signal.SIGTERM)
+
+Queue = Annotated[str, typer.Argument(help="Name of the queue.")]
+Vhost = Annotated[str, typer.Option(help="Virtual host of the queue.")]
+Tell = Callable[[int, int], None]
+
+
+class Stop:
+    """Whether the user wants the command to end. A second signal ends it at once.
+
+    may_raise: a signal may raise KeyboardInterrupt now, because nothing is done but waiting.
+    """
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+        self.may_raise = False
+
+    def __enter__(self) -> Stop:
+        for number in ENDED:
+            signal.signal(number, self._want)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number in ENDED:
+            signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+
+    def _want(self, number: int, frame: object) -> None:
+        self.is_wanted = True
+        signal.signal(number, signal.SIG_DFL)
+        if self.may_raise:
+            raise KeyboardInterrupt
+
+
+# -- export
+
+
+@dataclass
+class Counts:
+    """What an export has left out, and what it has not."""
+
+    exported: int = 0
+    unacked: int = 0
+    expired: int = 0
+    missing: int = 0
+    is_complete: bool = False
+
+
+def export(
+    queue: Queue,
+    file: Annotated[str, typer.Argument(help="File to write, - for standard output.")] = "-",
+    vhost: Vhost = "/",
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Write the messages that are ready in a queue as lines of JSON. The queue does not change."""
+    counts = Counts()
+    damage: list[tuple[str, str]] = []
+    with Stop() as stop, progress("Exporting") as tell:
+
+        def online(client: socket.socket) -> None:
+            with Link(client) as link:
+                _write_all(file, _online(link, queue, vhost, counts, tell), counts, stop)
+
+        def offline(directory: Path) -> None:
+            _write_all(file, _offline(directory, queue, vhost, counts, tell, damage), counts, stop)
+
+        try:
+            reach(data_dir, control, online, offline)
+        except BrokerError as error:
+            refuse(f"{error}{_so_far(counts.exported, 'exported') if counts.exported else ''}")
+    for where, text in damage:
+        complain(where, text)
+    _say_exported(queue, counts)
+    if counts.missing or damage:
+        refuse("some messages cannot be read; all others were exported")
+    if not counts.is_complete:
+        refuse("interrupted; the rest was not exported")
+
+
+def _say_exported(queue: str, counts: Counts) -> None:
+    left_out = [
+        f"{count} {what}"
+        for count, what in (
+            (counts.unacked, "unacknowledged"),
+            (counts.expired, "expired"),
+            (counts.missing, "that cannot be read"),
+        )
+        if count
+    ]
+    text = f"Exported {_messages(counts.exported)} of queue '{queue}'."
+    print(f"{text[:-1]}; left out: {', '.join(left_out)}." if left_out else text, file=sys.stderr)
+
+
+def _write_all(file: str, pages: Iterable[list[bytes]], counts: Counts, stop: Stop) -> None:
+    """Write pages of lines, none of which is cut, to a file or to standard output."""
+    pages = iter(pages)
+    first = next(pages, None)  # before the file is touched: the queue may not exist
+    try:
+        with _open_output(file) as out:
+            while first is not None:
+                _write(out, b"".join(first))
+                counts.exported += len(first)
+                if stop.is_wanted:
+                    return
+                first = next(pages, None)
+        counts.is_complete = True
+    except BrokenPipeError:  # who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except OSError as error:
+        refuse(f"cannot write {file}: {error.strerror}{_so_far(counts.exported, 'exported')}")
+
+
+def _write(out: IO[bytes], data: bytes) -> None:
+    """Write all of it. A signal lets even a buffered write to a pipe end early."""
+    left = memoryview(data)
+    while left:
+        left = left[out.write(left) :]
+    out.flush()
+
+
+@contextlib.contextmanager
+def _open_output(file: str) -> Iterator[IO[bytes]]:
+    """Messages may be secret, so only the owner may read a new file."""
+    if file == "-":
+        yield sys.stdout.buffer
+        return
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        yield out
+
+
+def _online(link: Link, queue: str, vhost: str, counts: Counts, tell: Tell) -> Iterator[list[bytes]]:
+    """Pages of lines from a broker. Raises: BrokerError."""
+    from leveret.core import parcel
+    from leveret.management import lines
+
+    arguments: dict[str, object] = {"queue": queue, "vhost": vhost}
+    total = 0
+    while True:
+        answer = cast(dict[str, int], link.ask("export_messages", arguments))
+        total = max(total, answer["ready"])
+        counts.unacked = answer["unacked"]
+        counts.expired += answer["expired"]
+        counts.missing += answer["missing"]
+        yield [lines.write(item) for item in parcel.read(link.data)]
+        tell(counts.exported, total)
+        if answer["is_last"]:
+            return
+        arguments |= {name: answer[name] for name in ("queue_id", "level", "position", "until")}
+
+
+def _offline(
+    directory: Path, queue: str, vhost: str, counts: Counts, tell: Tell, damage: list[tuple[str, str]]
+) -> Iterator[list[bytes]]:
+    """Pages of lines from a data directory. Raises: AdministrationError, StoreError."""
+    from leveret.core.broker import Broker
+    from leveret.core.clock import Clock
+    from leveret.management.messages import find_queue
+    from leveret.store.memory import MemoryLog
+    from leveret.store.snapshot import Snapshot
+
+    with contextlib.closing(Snapshot(directory)) as snapshot:
+        broker = Broker(MemoryLog(), snapshot, Clock(), 0, "")
+        broker.recover_definitions()
+        found = find_queue(broker, vhost, queue)
+        page: list[bytes] = []
+        size = 0
+        for message in snapshot.messages(found.queue_id, found.settings.max_priority >= 0, tell):
+            if message.deadline_ms and message.deadline_ms < time.time() * 1000:
+                counts.expired += 1
+                continue
+            page.append(_line(message))
+            size += len(page[-1])
+            if size >= BATCH_BYTES:
+                yield page
+                page, size = [], 0
+        yield page
+        damage += [(str(directory), text) for text in snapshot.damage]
+
+
+def _line(found: Recovered) -> bytes:
+    from leveret.core import parcel
+    from leveret.management import lines
+
+    return lines.write(parcel.unframed(found.message, found.redelivered))
+
+
+# -- import
+
+
+def import_messages(
+    queue: Queue,
+    file: Annotated[str, typer.Argument(help="File to read, - for standard input.")] = "-",
+    vhost: Vhost = "/",
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Publish the messages of an export to a queue that exists, and wait until they are safe."""
+
+    def online(client: socket.socket) -> int:
+        with Link(client) as link, Stop() as stop, progress("Importing") as tell:
+            return _Importer(link, queue, vhost, file, stop, tell).run()
+
+    def offline(directory: Path) -> NoReturn:
+        from leveret.store.snapshot import check_unused
+
+        check_unused(directory)
+        refuse(f"no broker runs on '{directory}', and only a running one can import messages; start it first")
+
+    count = reach(data_dir, control, online, offline)
+    print(f"Imported {_messages(count)} into queue '{queue}'.")
+
+
+class _Importer:
+    """One import."""
+
+    def __init__(self, link: Link, queue: str, vhost: str, file: str, stop: Stop, tell: Tell) -> None:
+        from leveret.core import parcel
+        from leveret.management import lines
+
+        self._lines = lines
+        self._parcel = parcel
+        self._link = link
+        self._arguments: dict[str, object] = {"queue": queue, "vhost": vhost}
+        self._queue = queue
+        self._file = file
+        self._stop = stop
+        self._tell = tell
+        self._stored = 0
+        self._duplicates = 0
+        self._batch: list[bytes] = []
+        self._numbers: list[int] = []  # lines of the batch
+        self._size = 0
+
+    def run(self) -> int:
+        """Import everything. Returns: how many messages. Ends the command with what is wrong."""
+        limit = self._ask(b"")["max_message_size"]
+        try:
+            with self._open() as source:
+                total = _size_of(source)
+                done = 0
+                for number, line in enumerate(self._read(source), 1):
+                    done += len(line)
+                    self._take(number, line, limit)
+                    if self._size >= BATCH_BYTES or len(self._batch) >= BATCH_MESSAGES:
+                        self._send()
+                        self._tell(done, total)
+        except OSError as error:
+            self._fail(f"cannot read {self._file}: {error.strerror}")
+        self._send()
+        if self._duplicates:
+            complain("note", f"{_messages(self._duplicates)} of these were in the queue, which takes each only once")
+        if self._stop.is_wanted:
+            self._fail("interrupted")
+        return self._stored
+
+    def _read(self, source: IO[bytes]) -> Iterator[bytes]:
+        """Lines, until there is none or the user does not want to go on."""
+        while not self._stop.is_wanted:
+            try:
+                self._stop.may_raise = True
+                line = source.readline()
+                self._stop.may_raise = False
+            except KeyboardInterrupt:
+                return
+            if not line:
+                return
+            yield line
+
+    def _open(self) -> contextlib.AbstractContextManager[IO[bytes]]:
+        if self._file == "-":
+            return contextlib.nullcontext(sys.stdin.buffer)
+        return open(self._file, "rb")
+
+    def _take(self, number: int, line: bytes, limit: int) -> None:
+        if not line.strip():
+            return
+        try:
+            item = self._lines.read(line, self._queue)
+        except self._lines.LineError as error:
+            self._send()
+            self._fail(f"line {number}: {error}")
+        if len(item.body) > limit:
+            self._send()
+            self._fail(f"line {number}: the body has {len(item.body)} bytes; the broker takes {limit}")
+        data = self._parcel.pack(item)
+        if self._batch and self._size + len(data) > BATCH_BYTES:
+            self._send()
+        self._batch.append(data)
+        self._numbers.append(number)
+        self._size += len(data)
+
+    def _send(self) -> None:
+        """Send the batch, and wait until it is safe; while the broker takes nothing, for that too."""
+        if not self._batch:
+            return
+        data = b"".join(self._batch)
+        answer = self._ask(data)
+        if answer.get("blocked"):
+            complain("note", f"the broker takes no messages for now: {answer['blocked']}")
+        while answer.get("blocked"):
+            if self._stop.is_wanted:
+                self._fail("interrupted")
+            time.sleep(BLOCKED_S)
+            answer = self._ask(data)
+        stored: int = answer["stored"]
+        self._stored += stored
+        if answer["unsafe"]:
+            text = "cannot be written to the disk; they are in the queue, and lost when the broker ends"
+            self._fail(f"{_messages(answer['unsafe'])} up to line {self._numbers[-1]} {text}")
+        if answer["is_full"]:
+            self._fail(f"line {self._numbers[stored]}: the queue is full, and refuses messages")
+        self._duplicates += answer["duplicates"]
+        self._batch, self._numbers, self._size = [], [], 0
+
+    def _ask(self, data: bytes) -> dict[str, int]:
+        try:
+            return cast(dict[str, int], self._link.ask("import_messages", self._arguments, data))
+        except BrokerError as error:
+            text = str(error)
+            if not self._batch:
+                refuse(text)
+            if error.is_gone:
+                text += f"; of lines {self._numbers[0]} to {self._numbers[-1]} some may have gone in"
+            self._fail(text)
+
+    def _fail(self, text: str) -> NoReturn:
+        refuse(f"{text}{_so_far(self._stored, 'imported')}")
+
+
+def _size_of(source: IO[bytes]) -> int:
+    """Bytes of a file; 0 for a pipe."""
+    try:
+        found = os.fstat(source.fileno())
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+def _so_far(count: int, done: str) -> str:
+    return f"; {_messages(count) if count else 'nothing'} {'were' if count > 1 else 'was'} {done}"
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"

@@ -1,0 +1,120 @@
+"""Snapshot: what is in a data directory that no broker uses, as it was at one moment. Nothing is changed in it."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from leveret.core.ports import DefinitionLog, Recovered
+from leveret.store.care import open_data
+from leveret.store.chunk import DamagedChunk, Head, Label
+from leveret.store.database import LOCK_NAME, DirectoryInUse, StoreError, unpack_places
+from leveret.store.reader import read_head, read_messages
+
+
+class Snapshot(DefinitionLog):
+    """The data of a directory. damage: what could not be read of it, in sentences; asked for after messages().
+
+    Raises: StoreError when there is no data, DirectoryInUse when a broker uses it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.damage: list[str] = []
+        self._sql = open_data(directory)
+        try:
+            check_unused(directory)
+            self._sql.execute("BEGIN")
+            rows = self._sql.execute("SELECT kind, key, value FROM definitions ORDER BY id").fetchall()
+            self._definitions: list[tuple[str, str, bytes]] = rows
+            self._was_clean = self._sql.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone() is not None
+        except sqlite3.Error as error:
+            self._sql.close()
+            raise StoreError(f"cannot read the data in '{directory}': {error}") from None
+        except BaseException:
+            self._sql.close()
+            raise
+
+    def load(self) -> list[tuple[str, str, bytes]]:
+        """All definitions, oldest first."""
+        return self._definitions
+
+    def put(self, kind: str, key: str, value: bytes) -> int:
+        """Nothing changes."""
+        return 0
+
+    def delete(self, kind: str, key: str) -> int:
+        """Nothing changes."""
+        return 0
+
+    def messages(self, queue_id: int, has_priorities: bool, tell: Callable[[int, int], None]) -> Iterator[Recovered]:
+        """The messages of a queue, in the order in which they would go. tell: called with chunks done and in all."""
+        sql = self._sql
+        mark = sql.execute("SELECT position FROM delivered WHERE queue = ?", (queue_id,)).fetchone()
+        delivered = mark[0] if mark is not None and self._was_clean else 0
+        spent = {row[0] for row in sql.execute("SELECT chunk FROM aside WHERE spent")}
+        chunks = [row[0] for row in sql.execute("SELECT id FROM chunks ORDER BY id") if row[0] not in spent]
+        levels: dict[int, list[int]] = {0: chunks}
+        if has_priorities:
+            levels = {}
+            for chunk_id in chunks:
+                for level in {place[3] for label in self._head(chunk_id, queue_id).labels for place in label.places}:
+                    levels.setdefault(level, []).append(chunk_id)
+        total = sum(len(found) for found in levels.values())
+        done = 0
+        for level in sorted(levels, reverse=True):
+            for chunk_id in levels[level]:
+                tell(done, total)
+                done += 1
+                for found in self._messages(chunk_id, queue_id, level):
+                    found.redelivered = not self._was_clean or found.position <= delivered
+                    yield found
+
+    def _head(self, chunk_id: int, queue_id: int) -> Head:
+        """What is left of a queue in a chunk, as its head says."""
+        gone: set[tuple[int, int]] = set()
+        try:
+            for (places,) in self._sql.execute("SELECT places FROM gone WHERE chunk = ?", (chunk_id,)):
+                gone.update(unpack_places(places))
+            head = read_head(self._sql, chunk_id, queue_id)
+        except (DamagedChunk, sqlite3.Error) as error:
+            self.damage.append(f"chunk {chunk_id}: {error}")
+            return Head()
+        head.cross_out(gone)
+        return head
+
+    def _messages(self, chunk_id: int, queue_id: int, level: int) -> list[Recovered]:
+        head = self._head(chunk_id, queue_id)
+        labels: list[Label] = []
+        for label in head.labels:
+            label.places = [place for place in label.places if place[3] == level]
+            if label.places:
+                labels.append(label)
+        messages = read_messages(self._sql, chunk_id, head, labels)
+        found: list[Recovered] = []
+        for label, message in zip(labels, messages.found, strict=True):
+            for _, position, deadline_ms, _ in label.places:
+                if message is not None:
+                    found.append(Recovered(queue_id, position, message, False, deadline_ms, level))
+        unreadable = messages.found.count(None)
+        if unreadable:
+            self.damage.append(f"chunk {chunk_id}: {unreadable} of {len(labels)} messages: {messages.damage}")
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._sql.close()
+
+
+def check_unused(directory: Path) -> None:
+    """See whether a broker uses a directory. Raises: DirectoryInUse."""
+    try:
+        file = (directory / LOCK_NAME).open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DirectoryInUse(f"data directory {directory} is in use by a broker") from None
