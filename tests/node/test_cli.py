@@ -485,6 +485,24 @@ def test_requests_that_are_none(server: Server, tmp_path: Path) -> None:
         assert json.loads(answers.readline())["result"][0]["name"] == "guest"
 
 
+def test_data_with_a_request(server: Server, tmp_path: Path) -> None:
+    place = str(tmp_path / "data" / "control.sock")
+    with socket.socket(socket.AF_UNIX) as client, client.makefile("rb") as answers:
+        client.connect(place)
+        client.sendall(b'{"verb": "list_users", "bytes": 3}\n{}\n{"verb": "list_users"}\n')
+        assert json.loads(answers.readline()) == {"error": "object contains unknown field data"}
+        assert json.loads(answers.readline())["result"][0]["name"] == "guest"
+    for size in (-1, 1 << 40):  # nobody knows where the next request would begin
+        with socket.socket(socket.AF_UNIX) as client, client.makefile("rb") as answers:
+            client.connect(place)
+            client.sendall(b'{"verb": "list_users", "bytes": %d}\n{"verb": "list_users"}\n' % size)
+            assert answers.readline() == b""
+    with socket.socket(socket.AF_UNIX) as client:  # one who goes away in the middle
+        client.connect(place)
+        client.sendall(b'{"verb": "import_messages", "arguments": {"queue": "q"}, "bytes": 10}\n1234')
+    good(leveret("users", "list", "--data-dir", str(tmp_path / "data")))
+
+
 # -- definitions at the start
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -24,6 +25,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from leveret.store.database import FILE_NAME
 from tests.conftest import Server
+from tests.node.test_administration_page import PAGE
 from tests.node.test_cli import SURROUNDINGS, Result, leveret
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
@@ -539,6 +541,46 @@ def test_ctrl_c_while_nothing_comes_in(start: Start, run: Run, popen: Popen) -> 
     assert process.stderr.readline() == "leveret: interrupted; 600 messages were imported\n"
     assert process.wait(10) == 1
     assert len(rows(run("export", "q"))) == 601
+
+
+# -- the page
+
+
+def test_the_examples_of_the_page(start: Start, data: Path, tmp_path: Path) -> None:
+    channel = connect(start()).channel()
+    for queue in ("letters", "copy"):
+        channel.queue_declare(queue, durable=True)
+    channel.queue_bind("letters", "amq.topic", "#")
+    channel.confirm_delivery()
+    headers = {"attempt": 3, "to": "Grüße"}
+    properties = pika.BasicProperties(content_type="text/plain", headers=headers, delivery_mode=2)
+    channel.basic_publish("", "letters", b"held", PERSISTENT)
+    channel.basic_publish("amq.topic", "eu.de", "Grüße".encode(), properties)
+    channel.basic_publish("", "letters", b"Hello!", PERSISTENT)
+    channel.basic_get("letters")
+    method, _, _ = channel.basic_get("letters")
+    assert method is not None
+    channel.basic_nack(method.delivery_tag)
+    found = re.search(r"```console\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    environment = {
+        **os.environ,
+        **SURROUNDINGS,
+        "LEVERET_DATA_DIR": str(data),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    for example in re.split(r"^\$ ", found[1], flags=re.MULTILINE)[1:]:
+        command, _, wanted = example.partition("\n")
+        result = subprocess.run(
+            ["bash", "-c", f"({command}) 2>&1"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert sorted(result.stdout.splitlines()) == sorted(wanted.splitlines()), command
 
 
 # -- what is refused
