@@ -211,6 +211,6 @@ def new_queue(
 def _value(message: Message) -> bytes | None:
     if not property_flags(message.content) & HEADERS_FLAG:
         return None
-    headers = message.properties().headers
+    headers = message.readable_properties().headers
     field = headers.get(HEADER) if headers is not None else None
     return identity(field) if field is not None else None

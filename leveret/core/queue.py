@@ -361,7 +361,7 @@ class Queue:
 
     def _read_properties(self, stored: Stored) -> None:
         ttl_ms: i64 = self.settings.message_ttl_ms
-        properties = stored.message.properties()
+        properties = stored.message.readable_properties()
         if properties.expiration is not None and expiration_error(properties.expiration) is None:
             own_ms: i64 = int(properties.expiration)
             ttl_ms = own_ms if ttl_ms < 0 else min(ttl_ms, own_ms)

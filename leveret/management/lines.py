@@ -212,6 +212,10 @@ def _read_properties(content: object) -> bytes:
     if RAW in content:
         _check_keys("properties.", content, (RAW,))
         raw = _read_base64(f"properties.{RAW}", content[RAW])
+        try:
+            Item("", "", raw, b"").message()
+        except DecodeError as error:
+            raise LineError(f"properties.{RAW}: {error}") from None
     else:
         _check_keys("properties.", content, (*TEXTS, *NUMBERS, "headers"))
         properties = BasicProperties()

@@ -219,6 +219,8 @@ def test_a_line_by_hand() -> None:
         (line(redelivered=1), "redelivered: expected true or false"),
         (line(properties=[]), "properties: expected an object"),
         (line(properties={"$raw": "AA==", "type": "x"}), "properties.type: unknown; there are $raw"),
+        (line(properties={"$raw": ""}), "properties.$raw: properties are cut short"),
+        (line(properties={"$raw": "AAE="}), "properties.$raw: unknown property flags"),
         (line(properties={"priority": 256}), "properties.priority: expected a whole number from 0 to 255"),
         (line(properties={"priority": True}), "properties.priority: expected a whole number from 0 to 255"),
         (line(properties={"expiration": "soon"}), "properties.expiration: no_integer"),
