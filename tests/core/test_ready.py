@@ -274,6 +274,24 @@ def test_a_page_ends_after_some_runs_that_cannot_be_read() -> None:
     assert len(ready) == 2 * MAX_READS * RUN_MESSAGES + 1
 
 
+@given(st.permutations(range(1, 21)), st.integers(1, 8))
+def test_looking_at_what_came_back(order: list[int], limit: int) -> None:
+    shelf = Shelf()
+    ready = Ready(Budget())
+    for position in range(1, 26):
+        ready.push(shelf.make(position, 0, False))
+    taken = {int(stored.position): stored for stored in [ready.pop() for _ in range(20)]}
+    for position in order[:15]:
+        ready.put_back(taken[position])
+    wanted = [*sorted(order[:15]), *range(21, 26)]
+    assert [stored.position for stored in browse(ready, limit, 1 << 40)[0]] == wanted
+    assert ready.pop().position == wanted[0]
+    for position in order[15:]:
+        ready.put_back(taken[position])
+    assert [stored.position for stored in browse(ready, limit, 1 << 40)[0]] == sorted([*wanted[1:], *order[15:]])
+    assert [ready.pop().position for _ in range(len(ready))] == sorted([*wanted[1:], *order[15:]])
+
+
 def test_looking_goes_on_behind_what_is_gone() -> None:
     shelf = Shelf()
     ready = PriorityReady(2, Budget())
