@@ -34,13 +34,15 @@ class Shelf(KeepingLog):
         self.there: dict[int, tuple[int, int]] = {}
         self.fetched = 0
         self.spilled = 0  # the last position that was sent only to rest
+        self.spilled_of: dict[int, int] = {}  # by level
         self.queue = self.broker().vhosts["/"].make_queue("q", True, 0, False, {})
         self.queue.on_durable(1 << 40)
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Something that is to rest; it is safe when commit() is called."""
         assert queue_id == -self.queue.queue_id
-        assert position > self.spilled or level
+        assert position > self.spilled_of.get(level, 0)
+        self.spilled_of[level] = position
         self.there[position] = (queue_id, level)
         self.spilled = max(self.spilled, position)
 
