@@ -287,6 +287,19 @@ def test_who_reads_may_have_enough(start: Start, data: Path) -> None:
     assert result.stderr == ""
 
 
+def test_a_full_disk(start: Start, data: Path) -> None:
+    fill(start(), "q", 9_999, 100)
+    command = [sys.executable, "-m", "leveret", "export", "q", "--data-dir", str(data)]
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert result.returncode == 1
+    text = "cannot write standard output: No space left on device; nothing was exported"
+    assert result.stderr == f"leveret: {text}\n"
+    named = subprocess.run([*command[:5], "/dev/full", *command[5:]], capture_output=True, text=True, check=False)
+    assert named.returncode == 1
+    assert named.stderr == "leveret: cannot write /dev/full: No space left on device; nothing was exported\n"
+
+
 def test_ctrl_c_leaves_whole_lines(start: Start, popen: Popen) -> None:
     fill(start(), "q", 9_999, 1000)
     process = popen("export", "q", stdout=subprocess.PIPE)

@@ -138,7 +138,8 @@ def _write_all(file: str, pages: Iterable[list[bytes]], counts: Counts, stop: St
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except OSError as error:
-        refuse(f"cannot write {file}: {error.strerror}{_so_far(counts.exported, 'exported')}")
+        name = "standard output" if file == "-" else file
+        refuse(f"cannot write {name}: {error.strerror}{_so_far(counts.exported, 'exported')}")
 
 
 def _write(out: IO[bytes], data: bytes) -> None:
@@ -259,6 +260,7 @@ class _Importer:
         self._tell = tell
         self._stored = 0
         self._duplicates = 0
+        self._has_waited = False
         self._batch: list[bytes] = []
         self._numbers: list[int] = []  # lines of the batch
         self._size = 0
@@ -327,7 +329,8 @@ class _Importer:
             return
         data = b"".join(self._batch)
         answer = self._ask(data)
-        if answer.get("blocked"):
+        if answer.get("blocked") and not self._has_waited:
+            self._has_waited = True
             complain("note", f"the broker takes no messages for now: {answer['blocked']}")
         while answer.get("blocked"):
             if self._stop.is_wanted:
