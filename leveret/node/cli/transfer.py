@@ -192,13 +192,13 @@ def _offline(
     from leveret.store.snapshot import Snapshot
 
     with contextlib.closing(Snapshot(directory)) as snapshot:
-        broker = Broker(MemoryLog(), snapshot, Clock(), 0, "")
+        broker = Broker(MemoryLog(), snapshot, Clock(0, time.time_ns() // 1_000_000), 0, "")
         broker.recover_definitions()
         found = find_queue(broker, vhost, queue)
         page: list[bytes] = []
         size = 0
         for message in snapshot.messages(found.queue_id, found.settings.max_priority >= 0, tell):
-            if message.deadline_ms and message.deadline_ms < time.time() * 1000:
+            if message.deadline_ms and message.deadline_ms < broker.clock.wall_ms:
                 counts.expired += 1
                 continue
             page.append(_line(message))
