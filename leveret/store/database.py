@@ -64,6 +64,15 @@ class DirectoryInUse(StoreError):
 
 
 @mypyc_attr(native_class=False)
+class DamagedDatabase(StoreError):
+    """The file is not what was written. damage: what is wrong with it."""
+
+    def __init__(self, path: Path, damage: str) -> None:
+        self.damage = damage
+        super().__init__(f"{path} is damaged: {damage}")
+
+
+@mypyc_attr(native_class=False)
 class DamagedRow(Exception):
     """A chunk cannot be deleted or written anew, because its row cannot be read."""
 
@@ -93,7 +102,7 @@ class Database:
         path = self._path = directory / FILE_NAME
         try:
             make_directory(directory)
-            self._lock = _lock(directory)
+            self._lock = lock_directory(directory)
             self._sql = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=0)
             try:
                 self._open(path)
@@ -101,11 +110,11 @@ class Database:
                 self._sql.close()
                 self._lock.close()
                 raise
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                raise DamagedDatabase(path, str(error)) from None
             advice = "free some space there" if "full" in str(error) else "check its permissions"
             raise StoreError(f"cannot use data directory {directory}: {error}; {advice}") from None
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"{path} is damaged or no Leveret database: {error}; move it away to start anew") from None
         except OSError as error:
             text = f"cannot use data directory {directory}: {error.strerror}; choose another with --data-dir"
             raise StoreError(text) from None
@@ -138,6 +147,27 @@ class Database:
         sql.execute("COMMIT")
 
     # -- start-up
+
+    def verify(self, is_doubtful: bool) -> None:
+        """Make sure that what is read at start-up can be read; if the file is doubtful, look at all of it.
+
+        Raises: DamagedDatabase.
+        """
+        try:
+            if is_doubtful:
+                text: str = self._sql.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if text != "ok":
+                    raise DamagedDatabase(self._path, text.splitlines()[-1])
+            last = 0
+            for (chunk_id,) in self._sql.execute("SELECT id FROM chunks ORDER BY id"):
+                if chunk_id <= last:
+                    raise DamagedDatabase(self._path, "chunks are out of order")
+                last = chunk_id
+            for name in ("definitions", "gone", "aside", "delivered"):
+                for _ in self._sql.execute(f"SELECT * FROM {name}"):
+                    pass
+        except sqlite3.DatabaseError as error:
+            raise DamagedDatabase(self._path, str(error)) from None
 
     def definitions(self) -> list[tuple[str, str, bytes]]:
         """All (kind, key, value), oldest first. Raises: StoreError."""
@@ -310,7 +340,13 @@ class Database:
             self._lock.close()
 
 
-def _lock(directory: Path) -> IO[bytes]:
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error says that the file is not what was written, or that the disk cannot read it."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code in UNREADABLE or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+
+
+def lock_directory(directory: Path) -> IO[bytes]:
     """Make sure that nobody else uses the directory, until what is returned is closed. Raises: DirectoryInUse."""
     file = (directory / LOCK_NAME).open("ab")
     try:

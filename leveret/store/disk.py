@@ -21,10 +21,11 @@ from leveret.core.message import Message
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered, Resting
 from leveret.store.chunk import DamagedChunk, Label
 from leveret.store.committer import Committer
-from leveret.store.database import Database, Found
+from leveret.store.database import Found
 from leveret.store.group import Group
 from leveret.store.index import Index
 from leveret.store.reader import Reader, unpack_positions
+from leveret.store.salvage import open_database
 
 LOAD_BYTES: Final = 32 << 20  # of contents that are brought into memory at start-up
 PROGRESS_S: Final = 2.0
@@ -43,7 +44,7 @@ class DiskLog(MessageLog, DefinitionLog):
 
     def __init__(self, directory: Path, notify: Callable[[], None], load_bytes: int = LOAD_BYTES) -> None:
         self.listener: LogListener | None = None
-        self._database = Database(directory)
+        self._database = open_database(directory)
         self._notify = notify
         self._committer: Committer | None = None
         self._group = Group()

@@ -331,9 +331,13 @@ def test_a_directory_serves_one_broker(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_bytes(b"not a database, but long enough to look like one" * 100)
-    with pytest.raises(StoreError, match="damaged or no Leveret database"):
-        DiskLog(tmp_path, lambda: None)
+    content = b"not a database, but long enough to look like one" * 100
+    (tmp_path / FILE_NAME).write_bytes(content)
+    log = Log(tmp_path)
+    assert (log.log.load(), log.found()) == ([], [])
+    log.log.close()
+    (aside,) = tmp_path.glob(f"{FILE_NAME}.damaged-*")
+    assert aside.read_bytes() == content
 
 
 def test_a_directory_that_is_a_file(tmp_path: Path) -> None:

@@ -1,0 +1,332 @@
+"""Salvage: a new database from all that can be read of a damaged one, so that a broker starts with it.
+
+First come the rows of pages that the trees lead to, then those of leaves that nothing leads to any more: the map says
+that they are in use, or nothing says that they are free. The damaged files stay in the directory under another name.
+The new file is complete and synced before the old ones are moved, so a crash in between only makes it be done again.
+
+Whatever comes back of messages is flagged as redelivered, as after any end that was not clean: some may have been
+acknowledged, if only that was lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Final
+
+from leveret.store.chunk import DamagedChunk, parse
+from leveret.store.database import (
+    FILE_NAME,
+    FORMAT,
+    SCHEMA,
+    DamagedDatabase,
+    Database,
+    StoreError,
+    lock_directory,
+)
+from leveret.store.directory import sync_directory
+from leveret.store.journal import PAGE_BYTES
+from leveret.store.pages import LEAF_TABLE, ROOT, TREE, BadPage, PageFile, Row, TreePage, map_page
+from leveret.store.survey import LEAF, SEEN, Survey, inspect
+
+BATCH_BYTES: Final = 64 << 20  # written in one transaction
+MAX_ID: Final = 1 << 60
+MAX_TOLD: Final = 20  # places that the log names
+
+log = logging.getLogger("leveret.store")
+
+
+class Salvage:
+    """What was saved, and what was not. places: of pages and rows that could not be read, the first few."""
+
+    def __init__(self) -> None:
+        self.definitions = 0
+        self.chunks = 0
+        self.torn = 0  # chunks, part of which is missing
+        self.lost_pages = 0
+        self.lost_rows = 0
+        self.places: list[str] = []
+
+    def lose(self, place: str) -> None:
+        """Remember where something could not be read."""
+        if len(self.places) < MAX_TOLD and place not in self.places:
+            self.places.append(place)
+
+    def summary(self) -> str:
+        """All of it in a sentence."""
+        return (
+            f"{self.definitions} definitions and {self.chunks} chunks of messages are saved, "
+            f"{self.torn} of them in part; {self.lost_pages} pages and {self.lost_rows} other rows cannot be read"
+        )
+
+
+def open_database(directory: Path) -> Database:
+    """The database of a directory; a damaged one is salvaged first. Raises: StoreError."""
+    path = directory / FILE_NAME
+    try:
+        _finish(directory)
+        wrong, doubt = inspect(path)
+    except (PermissionError, NotADirectoryError, FileNotFoundError):
+        wrong = doubt = ""  # whatever it is, the next line says it
+    except OSError as error:
+        raise StoreError(f"cannot use data directory {directory}: {error.strerror}; check its disk") from None
+    if not wrong:
+        try:
+            database = Database(directory)
+            try:
+                database.verify(doubt != "")
+            except BaseException:
+                database.close()
+                raise
+            return database
+        except DamagedDatabase as error:
+            wrong = error.damage
+    lock = lock_directory(directory)
+    try:
+        _salvage(path, wrong)
+    finally:
+        lock.close()
+    return Database(directory)
+
+
+def _finish(directory: Path) -> None:
+    """Go on where a salvage was interrupted while it moved files."""
+    path = directory / FILE_NAME
+    ready = sorted(directory.glob(f"{FILE_NAME}.salvaged-*"))
+    if ready and not path.exists():
+        lock = lock_directory(directory)
+        try:
+            _swap(path, ready[-1])
+        finally:
+            lock.close()
+
+
+def _salvage(path: Path, wrong: str) -> None:
+    """Replace a damaged database. Raises: StoreError when there is no room for the new one."""
+    log.warning("%s is damaged: %s; what can be read is copied to a new one", path, wrong)
+    part = path.with_name(f"{FILE_NAME}.salvaging")
+    try:
+        for old in path.parent.glob(f"{FILE_NAME}.salvag*"):
+            old.unlink()
+        try:
+            found = read_damaged(path, part)
+            descriptor = os.open(part, os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            ready = path.with_name(f"{FILE_NAME}.salvaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+            part.rename(ready)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+        aside = _swap(path, ready)
+    except (OSError, sqlite3.Error) as error:
+        size = path.stat().st_size >> 20
+        raise StoreError(
+            f"{path} is damaged: {wrong}; what can be read cannot be copied beside it: {error}; "
+            f"free up to {size + 1} MB there, nothing was changed"
+        ) from None
+    for place in found.places:
+        log.error("damage in %s: %s", path.name, place)
+    log.warning("%s: %s; the damaged files are kept as %s", path, found.summary(), aside)
+
+
+def _swap(path: Path, ready: Path) -> Path:
+    """Move the damaged files aside and the new one in their place. Returns: the new name of the damaged one.
+
+    In this order: with a new file ready and none in its place, the next start goes on here. Never is a file beside
+    the log of another one.
+    """
+    stamp = ready.name.rpartition("-")[2]
+    aside = path.with_name(f"{FILE_NAME}.damaged-{stamp}")
+    count = 1
+    while path.exists() and aside.exists():
+        count += 1
+        aside = path.with_name(f"{FILE_NAME}.damaged-{stamp}-{count}")
+    for end in ("", "-wal", "-shm"):
+        old = path.with_name(path.name + end)
+        if old.exists():
+            old.rename(aside.with_name(aside.name + end))
+            sync_directory(path.parent)
+    ready.rename(path)
+    sync_directory(path.parent)
+    return aside
+
+
+def read_damaged(path: Path, target: Path) -> Salvage:
+    """Write all that can be read of a database into a new one. Raises: OSError, sqlite3.Error."""
+    found = Salvage()
+    file = PageFile(path)
+    try:
+        sql = sqlite3.connect(target, isolation_level=None)
+        try:
+            _Copy(file, sql, found)
+        finally:
+            sql.close()
+    finally:
+        file.close()
+    return found
+
+
+class _Copy:
+    """The work of read_damaged()."""
+
+    def __init__(self, file: PageFile, sql: sqlite3.Connection, found: Salvage) -> None:
+        self._file = file
+        self._sql = sql
+        self._found = found
+        self._size = 0  # bytes of this transaction
+        self._ranges: dict[int, list[tuple[int, int, int]]] | None = None  # by queue: chunk, first, last position
+        for statement in (f"PRAGMA page_size={PAGE_BYTES}", "PRAGMA auto_vacuum=INCREMENTAL"):
+            sql.execute(statement)
+        sql.execute("PRAGMA journal_mode=OFF")  # nobody needs a half of it
+        sql.execute("PRAGMA synchronous=OFF")
+        sql.execute("BEGIN")
+        for statement in SCHEMA.split(";"):
+            sql.execute(statement)
+        sql.execute(f"PRAGMA user_version={FORMAT}")
+        self._survey = Survey(file)
+        for problem in self._survey.problems:
+            found.lose(problem)
+        if file.journal.damage:
+            found.lose(file.journal.damage)
+            found.lost_pages += file.journal.lost
+        orphans, unknown = self._sort_pages()
+        for number in range(1, file.count + 1):
+            if self._survey.marks[number] == LEAF:
+                self._page(number, True, False)
+        for number in orphans:
+            self._page(number, True, False)
+        for number in unknown:
+            self._page(number, False, True)
+        for table in ("gone", "aside"):  # what is said of lost chunks would be taken for said of new ones
+            sql.execute(f"DELETE FROM {table} WHERE chunk NOT IN (SELECT id FROM chunks)")
+        sql.execute("COMMIT")
+
+    def _sort_pages(self) -> tuple[list[int], list[int]]:
+        """Leaves that no tree leads to: those that the map says are in use, and those of which nothing is known."""
+        orphans: list[int] = []
+        unknown: list[int] = []
+        for number in range(2, self._file.count + 1):
+            if self._survey.marks[number] in (LEAF, SEEN) or number == map_page(number):
+                continue
+            use = self._file.use(number)[0]
+            try:
+                content = self._file.page(number)
+                if use in (ROOT, TREE):
+                    TreePage(number, content)
+            except BadPage as error:
+                self._found.lost_pages += 1
+                self._found.lose(str(error))
+                continue
+            if content[0] == LEAF_TABLE and not self._survey.is_stale(number):
+                (orphans if use in (ROOT, TREE) else unknown).append(number)
+        return orphans, unknown
+
+    def _page(self, number: int, is_used: bool, is_doubtful: bool) -> None:
+        """Copy the rows of a leaf. is_used: what is there is not stale."""
+        try:
+            page = TreePage(number, self._file.page(number))
+        except BadPage as error:
+            self._found.lost_pages += 1
+            self._found.lose(str(error))
+            return
+        for at in page.cells:
+            try:
+                row = self._file.row(page.content, at)
+            except BadPage as error:
+                if not is_doubtful:
+                    self._found.lost_rows += 1
+                    self._found.lose(f"page {number}: {error}")
+                continue
+            self._row(number, row, is_used)
+        if self._size > BATCH_BYTES:
+            self._sql.execute("COMMIT")
+            self._sql.execute("BEGIN")
+            self._size = 0
+
+    def _row(self, number: int, row: Row, is_used: bool) -> None:
+        """Copy a row into the table that it looks like."""
+        values = row.values
+        if len(values) == 3 and values[0] is None:
+            head, data = values[1], values[2]
+            if isinstance(head, bytes) and isinstance(data, bytes) and 0 < row.row_id < MAX_ID:
+                self._chunk(number, row, head, data, is_used)
+        elif len(values) == 4 and values[0] is None:
+            kind, key, value = values[1], values[2], values[3]
+            if isinstance(kind, str) and isinstance(key, str) and isinstance(value, bytes) and not row.missing:
+                self._definition(row.row_id, kind, key, value)
+            elif isinstance(kind, str) and isinstance(key, str) and isinstance(value, int) and is_used:
+                self._sql.execute("INSERT OR IGNORE INTO aside VALUES (?, ?, ?, ?)", (row.row_id, kind, key, value))
+        elif len(values) == 2 and is_used:
+            chunk, places = values[0], values[1]
+            if isinstance(chunk, int) and isinstance(places, bytes) and len(places) % 16 == 0 and not row.missing:
+                self._sql.execute("INSERT INTO gone (chunk, places) VALUES (?, ?)", (chunk, places))
+
+    def _definition(self, row_id: int, kind: str, key: str, value: bytes) -> None:
+        sql = self._sql
+        if sql.execute("SELECT id FROM definitions WHERE kind = ? AND key = ?", (kind, key)).fetchone() is not None:
+            return
+        taken = sql.execute("SELECT id FROM definitions WHERE id = ?", (row_id,)).fetchone() is not None
+        new_id = row_id if 0 < row_id < MAX_ID and not taken else None
+        sql.execute("INSERT INTO definitions (id, kind, key, value) VALUES (?, ?, ?, ?)", (new_id, kind, key, value))
+        self._found.definitions += 1
+
+    def _chunk(self, number: int, row: Row, head: bytes, data: bytes, is_used: bool) -> None:
+        sql, chunk_id = self._sql, row.row_id
+        there = sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
+        if there is not None:
+            if _count(head) < _count(there[0]):  # chunks only shrink
+                sql.execute("UPDATE chunks SET head = ?, data = ? WHERE id = ?", (head, data, chunk_id))
+            return
+        if not is_used and not self._fits(chunk_id, head):
+            return
+        sql.execute("INSERT INTO chunks (id, head, data) VALUES (?, ?, ?)", (chunk_id, head, data))
+        self._size += len(head) + len(data)
+        self._found.chunks += 1
+        if row.missing:
+            self._found.torn += 1
+            self._found.lose(f"page {number}: {row.missing} bytes of chunk {chunk_id}")
+
+    def _fits(self, chunk_id: int, head: bytes) -> bool:
+        """Whether the positions in a doubtful chunk are between those of its neighbours; else it is stale."""
+        if self._ranges is None:
+            self._ranges = {}
+            for known, other in self._sql.execute("SELECT id, head FROM chunks ORDER BY id"):
+                for queue, (first, last) in _extents(other).items():
+                    self._ranges.setdefault(queue, []).append((known, first, last))
+        extents = _extents(head)
+        for queue, (first, last) in extents.items():
+            for known, known_first, known_last in self._ranges.get(queue, []):
+                if known_last >= first if known < chunk_id else known_first <= last:
+                    return False
+        for queue, (first, last) in extents.items():
+            self._ranges.setdefault(queue, []).append((chunk_id, first, last))
+        return bool(extents)
+
+
+def _count(head: bytes) -> int:
+    """How many messages are in a chunk; very many if that cannot be read."""
+    try:
+        return int(parse(head).count)
+    except DamagedChunk:
+        return 1 << 62
+
+
+def _extents(head: bytes) -> dict[int, tuple[int, int]]:
+    """The first and the last position of each queue in a chunk; none if they cannot be read."""
+    found: dict[int, tuple[int, int]] = {}
+    try:
+        labels = parse(head).labels
+    except DamagedChunk:
+        return found
+    for label in labels:
+        for queue, position, _, _ in label.places:
+            first, last = found.get(queue, (position, position))
+            found[queue] = min(first, position), max(last, position)
+    return found
