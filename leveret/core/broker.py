@@ -20,25 +20,17 @@ from leveret.core.alarms import BEHIND, Alarms
 from leveret.core.clock import Clock, Timers
 from leveret.core.dead_letter import Worklist
 from leveret.core.paging import Budget
-from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER, Parameters
-from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Resting, Sink
+from leveret.core.parameters import Parameters
+from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink
+from leveret.core.recovery import recover_definitions, recover_messages
 from leveret.core.users import Users
 from leveret.core.vhost import VirtualHost
-from leveret.core.window import KIND as DEDUPLICATION
 from leveret.core.window import Window
 from leveret.wire.constants import MAX_MESSAGE_SIZE
-from leveret.wire.fields import Table
 
 if TYPE_CHECKING:
     from leveret.core.queue import Queue
 
-USER_KINDS: Final = (
-    definitions.USER,
-    definitions.PERMISSION,
-    definitions.TOPIC_PERMISSION,
-    definitions.USER_LIMIT,
-)
-PARAMETER_KINDS: Final = (PARAMETER, GLOBAL_PARAMETER)
 QUEUE_TYPES: Final = ("classic", "quorum", "stream")
 
 
@@ -47,7 +39,7 @@ class Broker(LogListener):
 
     seed: for names and ids that the broker makes up; the same seed gives the same names.
     durable_revision: changes of definitions up to here are safe. nowhere: a virtual host for who is in none.
-    is_new: recover() found that nobody has been made yet who could log in.
+    is_new: recover() found nothing, so nobody has been made yet who could log in.
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
     budget: for messages that wait in memory. max_message_size: bytes that the body of a message may have.
     explanations: what the operator should read in the log; the driver takes it.
@@ -86,65 +78,11 @@ class Broker(LogListener):
     def recover(self) -> int:
         """Declare again and fill again what the logs kept. Returns: how many messages came back."""
         self.recover_definitions()
-        return self._recover_messages()
+        return recover_messages(self)
 
     def recover_definitions(self) -> None:
         """Declare again what the log kept, and leave its messages alone: enough to change definitions."""
-        kept = self._definition_log.load()
-        for kind, _, value in kept:
-            if kind == definitions.DEFAULTS:
-                self.is_new = False
-                self.vhosts.clear()
-            elif kind == definitions.CLOCK:
-                time = definitions.read_table(value)
-                self.clock.resume(time["drift_ms"].integer, time["wall_ms"].integer)
-        for wanted in (definitions.VHOST, definitions.VHOST_LIMIT, *USER_KINDS, *definitions.VHOST_KINDS):
-            for kind, key, value in kept:
-                if kind == wanted:
-                    self._restore(kind, definitions.names(key), definitions.read_table(value))
-        for kind, key, value in kept:
-            if kind == DEDUPLICATION:
-                vhost, exchange, first = definitions.names(key)
-                self.vhosts[vhost].restore_window(exchange, int(first), value)
-            elif kind in PARAMETER_KINDS:
-                self.parameters.restore(kind, definitions.names(key), value)
-
-    def _recover_messages(self) -> int:
-        count = 0
-        unknown: dict[int, None] = {}  # queues
-        for found in self.log.recover():
-            queue = self.queues.get(found.queue_id)
-            if queue is None:
-                unknown[found.queue_id] = None
-            elif isinstance(found, Resting):
-                count += queue.rest(found)
-            else:
-                queue.restore(found)
-                count += 1
-            if self.budget.is_over():
-                self.budget.relieve(self.queues.values())
-        for queue_id in unknown:
-            self.log.drop(queue_id)
-        for queue in list(self.queues.values()):
-            queue.apply(queue.settings)  # a policy may have come while the messages were not there
-        return count
-
-    def _restore(self, kind: str, names: list[str], value: Table) -> None:
-        if kind in USER_KINDS:
-            self.users.restore(kind, names, value)
-            return
-        name = names.pop(0)
-        if kind == definitions.VHOST:
-            vhost = VirtualHost(self, name)
-            vhost.description = value["description"].text
-            vhost.tags = definitions.texts(value["tags"])
-            vhost.default_queue_type = value["default_queue_type"].text
-            vhost.protected = value["protected"].value is True
-            self.vhosts[name] = vhost
-        elif kind == definitions.VHOST_LIMIT:
-            self.vhosts[name].limits = definitions.integers(value)
-        else:
-            self.vhosts[name].restore(kind, names, value)
+        recover_definitions(self, self._definition_log.load())
 
     def make_defaults(self, user: str, credential: Credential) -> None:
         """Make what a new broker begins with: the virtual host /, and an administrator who may do everything there."""

@@ -145,6 +145,8 @@ class Database:
         self.was_clean = version == 0 or clean is not None
         sql.execute("DELETE FROM meta WHERE key = 'clean'")
         sql.execute("COMMIT")
+        if clean is not None:  # whatever becomes of the write-ahead log, the file itself does not say so any more
+            sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     # -- start-up
 

@@ -41,6 +41,8 @@ class Journal:
             self._file = -1
             return
         self._order = "<"
+        self._is_broken = False  # the header is
+        self._last = b""  # checksum of the last frame that fits
         self._pending: dict[int, int] = {}  # frames of a transaction that has not ended
         self._count = max(os.fstat(self._file).st_size - HEADER_BYTES, 0) // FRAME_BYTES
         self._read()
@@ -64,53 +66,61 @@ class Journal:
         salts = header[16:24]
         is_whole = magic in (MAGIC, MAGIC + 1) and size == PAGE_BYTES
         if is_whole and checksum(self._order, header[:24], 0, 0) == (sum1, sum2):
-            good = self._chain(salts, sum1, sum2)
+            good = self._chain(salts, header[24:32])
             if good < self._count:
                 self._look_behind(good, salts)
         else:  # it was synced before the first frame was written
-            self._look_behind(-1, self._bytes(HEADER_BYTES, 24)[8:16])
+            self._is_broken = True
+            self._look_behind(0, self._bytes(HEADER_BYTES, 24)[8:16])
 
-    def _chain(self, salts: bytes, sum1: int, sum2: int) -> int:
+    def _chain(self, salts: bytes, before: bytes) -> int:
         """Take the transactions from the beginning. Returns: how many frames fit."""
+        self._last = before
         for at in range(self._count):
             head = self._bytes(self._offset(at), 24)
-            if not _is_frame(head, salts):
+            if not _is_frame(head, salts) or self._sum(at, head, self._last) != head[16:24]:
                 return at
-            sum1, sum2 = self._sum(at, head, sum1, sum2)
-            if head[16:24] != struct.pack(">2I", sum1, sum2):
-                return at
+            self._last = head[16:24]
             self._take(at, head)
         return self._count
 
-    def _look_behind(self, good: int, salts: bytes) -> None:
-        """Look for transactions behind a frame that does not fit, and take what is whole there."""
-        proven = ends = good < 0  # ends: a transaction, at a frame behind the first bad one
-        sound: list[int] = []  # or at least not known to be damaged
-        before = self._bytes(self._offset(good), 24) if good >= 0 else bytes(24)
-        bad = lost = 0 if good < 0 else 1
-        chained = False
-        for at in range(good + 1, self._count):
+    def _look_behind(self, bad: int, salts: bytes) -> None:
+        """Look for transactions behind a frame that does not fit, and take what is whole there.
+
+        A frame is whole if its checksum fits to the one in front of it, as that stands there or as it should be. If
+        neither can be known, it is taken for whole.
+        """
+        ends = proven = self._is_broken  # ends: a transaction, at a frame that does not fit or behind it
+        sound: set[int] = set()
+        lost = chained = 0
+        before = [self._last] if self._last else []  # checksums that the frame in front may have
+        for at in range(bad, self._count):
             head = self._bytes(self._offset(at), 24)
+            computed = [self._sum(at, head, each) for each in before]
             if not _is_frame(head, salts):
-                bad += 1
-            elif not _is_frame(before, salts):
-                sound.append(at)  # nothing to check it with
+                before = computed[:1]
+                continue
+            if head[16:24] in computed:
+                sound.add(at)
+                if at > bad:
+                    chained += 1
+                    proven = proven or ends
+                    if computed.index(head[16:24]) == 0:
+                        sound.add(at - 1)  # only its salts or what stands there as its own checksum is damaged
+                before = [head[16:24]]
+                if proven:
+                    lost = at + 1 - bad - len(sound)
             else:
-                sum1, sum2 = struct.unpack(">2I", before[16:24])
-                ends = ends or before[4:8] != bytes(4)
-                if struct.pack(">2I", *self._sum(at, head, sum1, sum2)) != head[16:24]:
-                    bad += 1
-                else:
-                    sound.append(at)
-                    chained = True
-                    if ends:
-                        proven, lost = True, bad
-            before = head
+                if not before:
+                    sound.add(at)
+                before = [*computed[:1], head[16:24]]
+            ends = ends or head[4:8] != bytes(4)
         if not proven or not chained:
             return
         self.lost = lost
-        self.damage = f"frame {good + 1} of the write-ahead log cannot be read, but transactions follow"
-        for at in sound:
+        where = "the header" if self._is_broken else f"frame {bad + 1}"
+        self.damage = f"{where} of the write-ahead log cannot be read, but transactions follow"
+        for at in sorted(sound):
             self._take(at, self._bytes(self._offset(at), 24))
 
     def _take(self, at: int, head: bytes) -> None:
@@ -121,9 +131,11 @@ class Journal:
             self._pending.clear()
             self.pages = pages
 
-    def _sum(self, at: int, head: bytes, sum1: int, sum2: int) -> tuple[int, int]:
+    def _sum(self, at: int, head: bytes, before: bytes) -> bytes:
+        """What the checksum of a frame should be, from that of the one in front of it."""
+        sum1, sum2 = struct.unpack(">2I", before)
         sum1, sum2 = checksum(self._order, head[:8], sum1, sum2)
-        return checksum(self._order, self._bytes(self._offset(at) + 24, PAGE_BYTES), sum1, sum2)
+        return struct.pack(">2I", *checksum(self._order, self._bytes(self._offset(at) + 24, PAGE_BYTES), sum1, sum2))
 
     def _offset(self, at: int) -> int:
         return HEADER_BYTES + at * FRAME_BYTES

@@ -93,15 +93,20 @@ def open_database(directory: Path) -> Database:
 
 
 def _finish(directory: Path) -> None:
-    """Go on where a salvage was interrupted while it moved files."""
+    """Go on where a salvage was interrupted while it moved files; clear away what it did not finish before that."""
     path = directory / FILE_NAME
-    ready = sorted(directory.glob(f"{FILE_NAME}.salvaged-*"))
-    if ready and not path.exists():
-        lock = lock_directory(directory)
-        try:
+    left = sorted(directory.glob(f"{FILE_NAME}.salvag*"))
+    if not left:
+        return
+    lock = lock_directory(directory)
+    try:
+        ready = [each for each in left if each.name.startswith(f"{FILE_NAME}.salvaged-")]
+        if ready and not path.exists():
             _swap(path, ready[-1])
-        finally:
-            lock.close()
+        for each in left:
+            each.unlink(missing_ok=True)
+    finally:
+        lock.close()
 
 
 def _salvage(path: Path, wrong: str) -> None:
@@ -109,8 +114,7 @@ def _salvage(path: Path, wrong: str) -> None:
     log.warning("%s is damaged: %s; what can be read is copied to a new one", path, wrong)
     part = path.with_name(f"{FILE_NAME}.salvaging")
     try:
-        for old in path.parent.glob(f"{FILE_NAME}.salvag*"):
-            old.unlink()
+        part.unlink(missing_ok=True)
         try:
             found = read_damaged(path, part)
             descriptor = os.open(part, os.O_RDWR)

@@ -169,7 +169,7 @@ def inspect(path: Path) -> tuple[str, str]:
     try:
         if file.journal.damage:
             return file.journal.damage, ""
-        if not file.bytes:
+        if file.bytes < 2:  # SQLite takes one byte for none, and deletes the log
             return ("it is empty, but its write-ahead log is not" if file.journal.frames else ""), ""
         wrong = _wrong_header(file.header())
         if wrong:

@@ -121,12 +121,12 @@ def test_defaults_are_made_once(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_data_directory_from_before_there_were_users(tmp_path: Path) -> None:
+def test_a_data_directory_that_lost_its_users_gets_no_default_user(tmp_path: Path) -> None:
     broker, log = start(tmp_path)
     broker.vhost("/").make_queue("kept", True, 0, False, {})
     log.close()
     broker, log = start(tmp_path)
-    assert broker.is_new
-    broker.make_defaults("guest", Credential("", ""))
+    assert not broker.is_new
+    assert [text.partition(";")[0] for text in broker.explanations] == ["definitions are lost"]
     assert set(broker.vhost("/").queues) == {"kept"}
     log.close()

@@ -82,6 +82,12 @@ class Run:
         turn(self.broker)
         return len(self.broker.vhosts["/"].queues[queue].ready)
 
+    def commit(self) -> None:
+        """Wait until everything is on the disk."""
+        turn(self.broker)
+        self.committed.get(timeout=PATIENCE_S)
+        self.log.on_committed()
+
     def end(self) -> None:
         """The broker stops."""
         turn(self.broker)

@@ -8,11 +8,14 @@ import zlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from leveret.store.chunk import parse
-from leveret.store.database import FILE_NAME
-from leveret.store.journal import PAGE_BYTES, Journal
+from leveret.store.database import FILE_NAME, StoreError
+from leveret.store.journal import FRAME_BYTES, PAGE_BYTES, Journal
 from leveret.store.pages import MOST, PageFile, TreePage, in_leaf, varint
+from leveret.store.salvage import read_damaged
 from leveret.store.survey import LEAF, Survey, inspect
 from tests.store.test_logs import Log, message, reopened
 
@@ -248,7 +251,7 @@ def test_a_torn_tail(store: Store, tmp_path: Path) -> None:
             file.truncate(size)
         touched = set(range(size // PAGE_BYTES + 1, whole // PAGE_BYTES + 1))
         start(store, path.parent, touched)
-        assert kept(path.parent) or touched <= in_log or size > whole // 2
+        assert kept(path.parent) or touched <= in_log or size < 2 or size > whole // 2
 
 
 def test_an_empty_file_takes_its_log_not_with_it(store: Store, tmp_path: Path) -> None:
@@ -261,3 +264,116 @@ def test_an_empty_file_takes_its_log_not_with_it(store: Store, tmp_path: Path) -
         found = start(store, path.parent, set(range(1, store.count + 1)) - in_log)
         assert bool(found) == bool(in_log)
         assert any(name.endswith("-wal") for name in kept(path.parent)) == bool(in_log)
+
+
+def frames(directory: Path) -> list[tuple[int, bool]]:
+    """The pages in a write-ahead log, and whether each ends a transaction."""
+    content = (directory / f"{FILE_NAME}-wal").read_bytes()
+    heads = [content[at : at + 8] for at in range(32, len(content), FRAME_BYTES)]
+    return [(int.from_bytes(head[:4], "big"), head[4:] != bytes(4)) for head in heads]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with a write-ahead log."""
+    return fill(tmp_path_factory.mktemp("killed") / "data", False, 2)
+
+
+def test_a_damaged_log(killed: Store, tmp_path: Path) -> None:
+    rng = random.Random(11)
+    pages = frames(killed.directory)
+    salvaged = 0
+    for at in sorted({0, 1, len(pages) - 1, *range(2, len(pages), 7)}):
+        path = damaged(killed, tmp_path / "data")
+        log = path.with_name(f"{FILE_NAME}-wal")
+        size = rng.choice((1, 30, 5000, FRAME_BYTES))
+        offset = rng.choice((0, 8, 20, rng.randrange(FRAME_BYTES))) if size < FRAME_BYTES else 0
+        content = log.read_bytes()[32 + at * FRAME_BYTES :][offset : min(offset + size, FRAME_BYTES)]
+        spoil(log, 32 + at * FRAME_BYTES + offset, bytes(byte ^ rng.randint(1, 255) for byte in content))
+        is_told = Journal(log).damage != ""
+        ends = sum(ends for _, ends in pages[at:])
+        assert is_told or ends <= 2  # else it looks like the transaction that a power cut ended
+        salvaged += is_told
+        start(killed, path.parent, {pages[at][0]}, needs=is_told)
+        assert bool(kept(path.parent)) >= is_told
+    assert salvaged > 3
+
+
+def test_a_log_with_a_damaged_header(killed: Store, tmp_path: Path) -> None:
+    for offset in (0, 8, 16, 24):
+        path = damaged(killed, tmp_path / "data")
+        spoil(path.with_name(f"{FILE_NAME}-wal"), offset, b"\x5a\xa5\x99\x17")
+        start(killed, path.parent, set())
+        assert kept(path.parent)
+
+
+def test_the_log_is_gone(killed: Store, tmp_path: Path) -> None:
+    path = damaged(killed, tmp_path / "data")
+    path.with_name(f"{FILE_NAME}-wal").unlink()
+    start(killed, path.parent, set(), needs=False)
+
+
+def test_a_torn_log_is_no_damage(killed: Store, tmp_path: Path) -> None:
+    rng = random.Random(12)
+    size = (killed.directory / f"{FILE_NAME}-wal").stat().st_size
+    for _ in range(4):
+        path = damaged(killed, tmp_path / "data")
+        with path.with_name(f"{FILE_NAME}-wal").open("r+b") as file:
+            file.truncate(rng.randrange(size))
+        assert inspect(path)[0] == ""
+        start(killed, path.parent, set(), needs=False)
+
+
+def test_a_crash_in_the_middle(store: Store, tmp_path: Path) -> None:
+    stamp = "20260101T000000Z"
+    path = damaged(store, tmp_path / "data")
+    part = path.with_name(f"{FILE_NAME}.salvaging")
+    read_damaged(path, part)
+    log = path.with_name(f"{FILE_NAME}-wal")
+    spoil(log if log.exists() else path, 0, bytes(16))
+    whole = {each.name: each.read_bytes() for each in path.parent.glob("*") if each != part}
+    steps = [f"{FILE_NAME}{end}" for end in ("", "-wal", "-shm") if f"{FILE_NAME}{end}" in whole]
+    for moved in range(len(steps) + 1):
+        directory = tmp_path / f"moved-{moved}"
+        directory.mkdir()
+        for name, content in whole.items():
+            is_moved = name in steps[:moved]
+            (directory / (name.replace(FILE_NAME, f"{FILE_NAME}.damaged-{stamp}") if is_moved else name)).write_bytes(
+                content
+            )
+        shutil.copy(part, directory / f"{FILE_NAME}.salvaged-{stamp}")
+        shutil.copy(part, directory / f"{FILE_NAME}.salvaging")
+        start(store, directory, set())
+        assert list(directory.glob(f"{FILE_NAME}.salvag*")) == []
+        assert len([name for name in kept(directory) if name.endswith("Z")]) == 1
+        assert len(kept(directory)) == len(steps)
+        for name in steps[:moved]:
+            aside = directory / name.replace(FILE_NAME, f"{FILE_NAME}.damaged-{stamp}")
+            assert aside.read_bytes() == whole[name]
+
+
+def test_a_file_of_a_newer_format_is_left_alone(store: Store, tmp_path: Path) -> None:
+    path = damaged(store, tmp_path / "data")
+    spoil(path, 60, (7).to_bytes(4, "big"))
+    if path.with_name(f"{FILE_NAME}-wal").exists():
+        path.with_name(f"{FILE_NAME}-wal").unlink()
+    with pytest.raises(StoreError, match="has format 7, this Leveret knows"):
+        reopened(path.parent)
+    assert kept(path.parent) == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_bytes_are_too_strange(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = tmp_path_factory.mktemp("strange") / FILE_NAME
+    kind = st.sampled_from([0, 1, 2, 5, 10, 13, 255])
+    pages = data.draw(st.lists(st.tuples(kind, st.integers(0, 5), st.binary(max_size=60)), max_size=6))
+    content = b"".join(
+        bytes((first, 0, 0, 0, cells)) + rest.ljust(PAGE_BYTES - 5, rest[:1] or b"\0") for first, cells, rest in pages
+    )
+    if data.draw(st.booleans()):
+        content = b"SQLite format 3\0\x40\0\x02\x02\0\x40\x20\x20" + content[24:]
+    path.write_bytes(content)
+    path.with_name(f"{FILE_NAME}-wal").write_bytes(data.draw(st.binary(max_size=80)) + content)
+    inspect(path)
+    read_damaged(path, path.with_name("new"))
