@@ -11,18 +11,32 @@ from pathlib import Path
 from typing import Final
 
 from leveret.store.chunk import DamagedChunk
-from leveret.store.database import FILE_NAME, FORMAT, StoreError, unpack_places
+from leveret.store.database import (
+    FILE_NAME,
+    FORMAT,
+    DamagedDatabase,
+    DirectoryInUse,
+    StoreError,
+    is_damage,
+    lock_directory,
+    unpack_places,
+)
 from leveret.store.directory import make_directory
 from leveret.store.reader import read_head, read_messages
+from leveret.store.survey import inspect
 
 STEP_PAGES: Final = 512  # copied in one go: 8 MiB
 MAX_PROBLEMS: Final = 100  # told of the file itself
 
 
 class Report:
-    """What is in a data directory. problems: what is wrong with it, in sentences."""
+    """What is in a data directory. problems: what is wrong with it, in sentences.
+
+    is_broken: the file itself is damaged, not only what is in it.
+    """
 
     def __init__(self) -> None:
+        self.is_broken = False
         self.definitions = 0
         self.chunks = 0
         self.messages = 0
@@ -32,20 +46,42 @@ class Report:
 
 
 def open_data(directory: Path) -> sqlite3.Connection:
-    """The file of a directory, to be read. Raises: StoreError."""
+    """The file of a directory, to be read. Raises: StoreError, of which DamagedDatabase."""
     path = directory / FILE_NAME
     if not path.exists():
         raise StoreError(f"there is no data in '{directory}'; say where with --data-dir")
     try:
+        _look(path)
         sql = sqlite3.connect(path, isolation_level=None, timeout=5)
         sql.execute("PRAGMA query_only=ON")
         version = sql.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
+        if is_damage(error):
+            raise DamagedDatabase(path, str(error)) from None
         raise StoreError(f"cannot read {path}: {error}") from None
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from None
     if version != FORMAT:
         sql.close()
         raise StoreError(f"{path} has format {version}, this Leveret knows {FORMAT}; use the version that wrote it")
     return sql
+
+
+def _look(path: Path) -> None:
+    """Look at a file that no broker has open before SQLite does, who tells not all. Raises: DamagedDatabase."""
+    try:
+        lock = lock_directory(path.parent)
+    except DirectoryInUse:
+        return
+    except OSError:
+        lock = None  # a directory that may only be read
+    try:
+        wrong = inspect(path)[0]
+    finally:
+        if lock is not None:
+            lock.close()
+    if wrong:
+        raise DamagedDatabase(path, wrong)
 
 
 def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> int:
@@ -83,12 +119,18 @@ def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> i
 def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
     """Read everything in a data directory. tell: called with chunks done and chunks in all. Raises: StoreError."""
     report = Report()
-    sql = open_data(directory)
+    try:
+        sql = open_data(directory)
+    except DamagedDatabase as error:
+        report.problems.append(f"the file: {error.damage}")
+        report.is_broken = True
+        return report
     try:
         sql.execute("BEGIN")
         for (line,) in sql.execute(f"PRAGMA integrity_check({MAX_PROBLEMS})"):
             if line != "ok":
                 report.problems.append(f"the file: {line}")
+                report.is_broken = True
         report.definitions = sql.execute("SELECT count(*) FROM definitions").fetchone()[0]
         gone: dict[int, set[tuple[int, int]]] = {}
         for chunk_id, places in sql.execute("SELECT chunk, places FROM gone"):
@@ -107,6 +149,7 @@ def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
         tell(len(chunks), len(chunks))
     except sqlite3.Error as error:
         report.problems.append(f"the file: {error}")
+        report.is_broken = True
     finally:
         sql.close()
     return report

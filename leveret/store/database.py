@@ -160,6 +160,10 @@ class Database:
                 text: str = self._sql.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if text != "ok":
                     raise DamagedDatabase(self._path, text.splitlines()[-1])
+            for name in ("definitions", "gone"):  # and their indexes
+                text = self._sql.execute(f"PRAGMA integrity_check({name})").fetchone()[0]
+                if text != "ok":
+                    raise DamagedDatabase(self._path, text.splitlines()[-1])
             last = 0
             for (chunk_id,) in self._sql.execute("SELECT id FROM chunks ORDER BY id"):
                 if chunk_id <= last:

@@ -94,11 +94,13 @@ class Journal:
         sound: set[int] = set()
         lost = chained = 0
         before = [self._last] if self._last else []  # checksums that the frame in front may have
+        is_known = bool(before)  # one of them is right
         for at in range(bad, self._count):
             head = self._bytes(self._offset(at), 24)
             computed = [self._sum(at, head, each) for each in before]
             if not _is_frame(head, salts):
                 before = computed[:1]
+                is_known = False
                 continue
             if head[16:24] in computed:
                 sound.add(at)
@@ -111,9 +113,10 @@ class Journal:
                 if proven:
                     lost = at + 1 - bad - len(sound)
             else:
-                if not before:
+                if not is_known:
                     sound.add(at)
                 before = [*computed[:1], head[16:24]]
+            is_known = True
             ends = ends or head[4:8] != bytes(4)
         if not proven or not chained:
             return

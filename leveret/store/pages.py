@@ -226,15 +226,31 @@ class TreePage:
         taken = 0
         for at in self.cells:
             try:
-                taken += self._cell(at)
+                taken += max(self._cell(at), 4)
             except BadPage as error:
                 return str(error)
         for key in self.keys:
             if not above < key <= last:
                 return "rows are out of order"
             above = key
-        first = self._first + (12 if self.children else 8) + 2 * len(self.cells)
-        return "cells overlap" if taken > PAGE_BYTES - first else ""
+        return "" if taken == self._content_bytes() else "its cells do not fill it as it says"
+
+    def _content_bytes(self) -> int:
+        """The bytes that its cells must have together; -1 when that is not clear."""
+        content, first = self.content, self._first
+        start = int.from_bytes(content[first + 5 : first + 7], "big")
+        left = PAGE_BYTES - start - content[first + 7]
+        block = int.from_bytes(content[first + 1 : first + 3], "big")
+        while block:  # free ones, in order
+            if block < start or block + 4 > PAGE_BYTES:
+                return -1
+            size = int.from_bytes(content[block + 2 : block + 4], "big")
+            left -= size
+            following = int.from_bytes(content[block : block + 2], "big")
+            if following and following < block + size + 4:
+                return -1
+            block = following
+        return left
 
     def _cell(self, at: int) -> int:
         """The bytes of a cell. Raises: BadPage."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pika
 import pytest
 
-from leveret.store.database import FILE_NAME
+from leveret.store.database import FILE_NAME, PAGE_BYTES
 from tests.conftest import Server
 from tests.node.test_cli import Result, leveret
 
@@ -113,4 +116,54 @@ def test_a_file_that_is_damaged_itself(server: Server, tmp_path: Path) -> None:
     result = run("check", "--data-dir", str(data))
     assert result.returncode == 1
     assert "the file: " in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("leveret: the file is damaged; the next start makes a new one")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("page", [1, 6])  # the first, and the one above all chunks
+def test_a_broker_starts_from_what_is_left(server: Server, tmp_path: Path, page: int) -> None:
+    data = tmp_path / "data"
+    publish(server, 0, 300)
+    server.stop()
+    with (data / FILE_NAME).open("r+b") as file:
+        file.seek((page - 1) * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES)
+    checked = run("check", "--data-dir", str(data))
+    assert checked.returncode == 1
+    assert checked.stderr.splitlines()[-1].startswith("leveret: the file is damaged; the next start makes a new one")
+    assert not list(data.glob(f"{FILE_NAME}.damaged-*"))
+    for start in range(2):
+        server = Server.start("--data-dir", str(data))
+        try:
+            assert len(list(data.glob(f"{FILE_NAME}.damaged-*Z"))) == 1
+            connection = pika.BlockingConnection(pika.URLParameters(server.url))
+            channel = connection.channel()
+            got = [channel.basic_get("q", auto_ack=start == 1) for _ in range(300)]
+            assert [int(body) for _, _, body in got] == list(range(300))
+            assert all(method.redelivered for method, _, _ in got)
+            assert channel.basic_get("q")[0] is None
+            connection.close()
+        finally:
+            assert server.stop() == 0
+    assert "No damage" in run("check", "--data-dir", str(data)).stdout
+
+
+def test_no_room_for_what_can_be_read(server: Server, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    publish(server, 0, 300)
+    server.stop()
+    with (data / FILE_NAME).open("r+b") as file:
+        file.write(bytes(100))
+    before = {path.name: path.read_bytes() for path in data.iterdir()}
+    result = subprocess.run(
+        [sys.executable, "-m", "leveret", "serve", "--port", "0", "--data-dir", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "cannot be copied beside it" in result.stderr.splitlines()[-1]
+    assert {path.name: path.read_bytes() for path in data.iterdir()} == before

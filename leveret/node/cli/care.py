@@ -42,6 +42,8 @@ def check(data_dir: DataDir = None) -> None:
         f"{report.definitions} definitions, {report.messages} messages in {report.chunks} chunks, "
         f"{report.places} places in queues, {report.content_bytes} bytes of bodies."
     )
+    if report.is_broken:
+        refuse("the file is damaged; the next start makes a new one of what can be read, and keeps this one beside it")
     if report.problems:
         refuse("there is damage; the broker leaves out what cannot be read and serves the rest")
     print(f"No damage in '{directory}'.")
