@@ -51,8 +51,12 @@ def recover_definitions(broker: Broker, kept: list[tuple[str, str, bytes]]) -> N
 def recover_messages(broker: Broker) -> int:
     """Fill the queues again. Returns: how many messages came back."""
     count = 0
+    transient: dict[int, None] = {}  # ids under which messages rested that no restart brings back
     for found in broker.log.recover():
         queue = broker.queues.get(found.queue_id)
+        if queue is None and found.queue_id < 0:
+            transient[found.queue_id] = None
+            continue
         if queue is None:
             queue = _queue_for(broker, found.queue_id)
         if isinstance(found, Resting):
@@ -62,6 +66,8 @@ def recover_messages(broker: Broker) -> int:
             count += 1
         if broker.budget.is_over():
             broker.budget.relieve(broker.queues.values())
+    for queue_id in transient:
+        broker.log.drop(queue_id)
     for queue in list(broker.queues.values()):
         queue.apply(queue.settings)  # a policy may have come while the messages were not there
     return count

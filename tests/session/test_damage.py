@@ -126,3 +126,18 @@ def test_a_virtual_host_and_the_first_user_are_lost(whole: Path, tmp_path: Path,
     run = Run(tmp_path, 0, START_MS + 2000)
     assert not any("virtual host" in text for text in run.broker.explanations)
     run.log.close()
+
+
+def test_transient_messages_that_were_paged_get_no_queue(tmp_path: Path) -> None:
+    run = Run(tmp_path, 0, START_MS)
+    run.queue("q")
+    run.publish("q", b"kept")
+    run.log.append(-7, 1, run.broker.vhosts["/"].queues["q"].ready.first().message, 0)
+    run.commit()
+    run.end()
+    for _ in range(2):
+        run = Run(tmp_path, 0, START_MS)
+        assert list(run.broker.queues) == [run.broker.vhosts["/"].queues["q"].queue_id]
+        run.end()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
+        assert sql.execute("SELECT count(*) FROM gone").fetchone() == (1,)
