@@ -14,6 +14,7 @@ from leveret.store.chunk import DamagedChunk
 from leveret.store.database import (
     FILE_NAME,
     FORMAT,
+    LOCK_NAME,
     DamagedDatabase,
     DirectoryInUse,
     StoreError,
@@ -69,19 +70,23 @@ def open_data(directory: Path) -> sqlite3.Connection:
 
 def _look(path: Path) -> None:
     """Look at a file that no broker has open before SQLite does, who tells not all. Raises: DamagedDatabase."""
-    try:
-        lock = lock_directory(path.parent)
-    except DirectoryInUse:
+    if _is_in_use(path.parent):
         return
-    except OSError:
-        lock = None  # a directory that may only be read
-    try:
-        wrong = inspect(path)[0]
-    finally:
-        if lock is not None:
-            lock.close()
-    if wrong:
+    wrong = inspect(path)[0]
+    if wrong and not _is_in_use(path.parent):  # as little as before
         raise DamagedDatabase(path, wrong)
+
+
+def _is_in_use(directory: Path) -> bool:
+    if not (directory / LOCK_NAME).exists():
+        return False
+    try:
+        lock_directory(directory).close()
+    except DirectoryInUse:
+        return True
+    except OSError:
+        pass  # it may only be read
+    return False
 
 
 def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> int:

@@ -27,7 +27,8 @@ class Journal:
     """What is in a write-ahead log; nothing if it is not there.
 
     frames: where the last committed content of a page begins, by its number. pages: of the database after the last
-    commit, 0 without one. lost: frames that cannot be read, though transactions follow; damage: says so.
+    commit, 0 without one. count: of all frames. lost: frames that cannot be read, though transactions follow;
+    damage: says so.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,6 +36,7 @@ class Journal:
         self.pages = 0
         self.lost = 0
         self.damage = ""
+        self.count = 0
         try:
             self._file = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
@@ -44,7 +46,7 @@ class Journal:
         self._is_broken = False  # the header is
         self._last = b""  # checksum of the last frame that fits
         self._pending: dict[int, int] = {}  # frames of a transaction that has not ended
-        self._count = max(os.fstat(self._file).st_size - HEADER_BYTES, 0) // FRAME_BYTES
+        self.count = max(os.fstat(self._file).st_size - HEADER_BYTES, 0) // FRAME_BYTES
         self._read()
 
     def content(self, offset: int) -> bytes:
@@ -59,7 +61,7 @@ class Journal:
 
     def _read(self) -> None:
         header = self._bytes(0, HEADER_BYTES)
-        if self._count == 0:
+        if self.count == 0:
             return
         magic, _, size, _, _, _, sum1, sum2 = struct.unpack(">8I", header)
         self._order = ">" if magic == MAGIC + 1 else "<"
@@ -67,7 +69,7 @@ class Journal:
         is_whole = magic in (MAGIC, MAGIC + 1) and size == PAGE_BYTES
         if is_whole and checksum(self._order, header[:24], 0, 0) == (sum1, sum2):
             good = self._chain(salts, header[24:32])
-            if good < self._count:
+            if good < self.count:
                 self._look_behind(good, salts)
         else:  # it was synced before the first frame was written
             self._is_broken = True
@@ -76,13 +78,13 @@ class Journal:
     def _chain(self, salts: bytes, before: bytes) -> int:
         """Take the transactions from the beginning. Returns: how many frames fit."""
         self._last = before
-        for at in range(self._count):
+        for at in range(self.count):
             head = self._bytes(self._offset(at), 24)
             if not _is_frame(head, salts) or self._sum(at, head, self._last) != head[16:24]:
                 return at
             self._last = head[16:24]
             self._take(at, head)
-        return self._count
+        return self.count
 
     def _look_behind(self, bad: int, salts: bytes) -> None:
         """Look for transactions behind a frame that does not fit, and take what is whole there.
@@ -95,7 +97,7 @@ class Journal:
         lost = chained = 0
         before = [self._last] if self._last else []  # checksums that the frame in front may have
         is_known = bool(before)  # one of them is right
-        for at in range(bad, self._count):
+        for at in range(bad, self.count):
             head = self._bytes(self._offset(at), 24)
             computed = [self._sum(at, head, each) for each in before]
             if not _is_frame(head, salts):

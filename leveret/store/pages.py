@@ -34,6 +34,8 @@ TREE: Final = 5
 MOST: Final = PAGE_BYTES - 35  # bytes of a row that stay in a table leaf
 MOST_INDEX: Final = (PAGE_BYTES - 12) * 64 // 255 - 23
 LEAST: Final = (PAGE_BYTES - 12) * 32 // 255 - 23
+MAX_ROW: Final = 1_000_000_000  # bytes, as SQLite's SQLITE_MAX_LENGTH
+MAX_ZEROS: Final = 64 << 20  # in place of what cannot be read
 IN_CHAIN: Final = PAGE_BYTES - 4  # bytes of a row in an overflow page
 
 Value = int | bytes | str | float | None
@@ -69,7 +71,8 @@ class PageFile:
         except BaseException:
             os.close(self._file)
             raise
-        self.count = max(-(-self.bytes // PAGE_BYTES), max(self.journal.frames, default=0))
+        there = -(-self.bytes // PAGE_BYTES)
+        self.count = max(there, min(max(self.journal.frames, default=0), there + 4 * self.journal.count + 64))
         self.is_cut = False
         self._map_at = 0  # the map page that was read last
         self._map = b""
@@ -145,7 +148,7 @@ class PageFile:
         size, pos = varint(page, at)
         row_id, pos = varint(page, pos)
         local = in_leaf(size, MOST)
-        if pos + local > PAGE_BYTES or size > self.count * PAGE_BYTES:
+        if pos + local > PAGE_BYTES or size > min(self.count * PAGE_BYTES, MAX_ROW):
             raise BadPage("a row does not fit")
         payload = page[pos : pos + local]
         missing = 0
@@ -180,6 +183,8 @@ class PageFile:
                     following = known or following
             if not part:
                 if not following:  # the chain is lost
+                    if left > MAX_ZEROS:
+                        raise BadPage("too much of a row cannot be read")
                     parts.append(bytes(left))
                     return missing + left
                 part = bytes(size)

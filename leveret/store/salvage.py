@@ -113,6 +113,7 @@ def _salvage(path: Path, wrong: str) -> None:
     """Replace a damaged database. Raises: StoreError when there is no room for the new one."""
     log.warning("%s is damaged: %s; what can be read is copied to a new one", path, wrong)
     part = path.with_name(f"{FILE_NAME}.salvaging")
+    size = path.stat().st_size >> 20
     try:
         part.unlink(missing_ok=True)
         try:
@@ -130,10 +131,9 @@ def _salvage(path: Path, wrong: str) -> None:
         sync_directory(path.parent)
         aside = _swap(path, ready)
     except (OSError, sqlite3.Error) as error:
-        size = path.stat().st_size >> 20
         raise StoreError(
             f"{path} is damaged: {wrong}; what can be read cannot be copied beside it: {error}; "
-            f"free up to {size + 1} MB there, nothing was changed"
+            f"free up to {size + 1} MB there, nothing is lost by this"
         ) from None
     for place in found.places:
         log.error("damage in %s: %s", path.name, place)
