@@ -32,19 +32,19 @@ ORDER: Final = (definitions.VHOST, definitions.VHOST_LIMIT, *USER_KINDS, *defini
 
 def recover_definitions(broker: Broker, kept: list[tuple[str, str, bytes]]) -> None:
     """Declare again what was kept; what cannot be used is told in the broker's explanations."""
-    kinds = {kind for kind, _, _ in kept}
+    kinds = {kind for kind, _, _ in kept} - {definitions.CLOCK}
     if kinds:
         broker.is_new = False
     if definitions.DEFAULTS in kinds:
         broker.vhosts.clear()
     elif kinds:  # nobody gets in with a password that everybody knows, only because a page is damaged
         broker.explanations.append("definitions are lost; if there are no users any more, make one: leveret users add")
-    for wanted in ORDER:
+    for wanted in (definitions.CLOCK, *ORDER):
         for kind, key, value in kept:
             if kind == wanted:
                 _use(broker, kind, key, value)
     for kind, key, value in kept:
-        if kind not in ORDER and kind != definitions.DEFAULTS:
+        if kind not in (definitions.CLOCK, definitions.DEFAULTS, *ORDER):
             _use(broker, kind, key, value)
 
 
@@ -79,6 +79,9 @@ def _use(broker: Broker, kind: str, key: str, value: bytes) -> None:
         if kind == DEDUPLICATION:
             vhost, exchange, first = names
             _vhost(broker, vhost).restore_window(exchange, int(first), value)
+        elif kind == definitions.CLOCK:
+            time = definitions.read_table(value)
+            broker.clock.resume(time["drift_ms"].integer, time["wall_ms"].integer)
         elif kind in PARAMETER_KINDS:
             broker.parameters.restore(kind, names, value)
         elif kind in ORDER:

@@ -118,7 +118,7 @@ class Journal:
                 if not is_known:
                     sound.add(at)
                 before = [*computed[:1], head[16:24]]
-            is_known = True
+            is_known = head[16:24] in computed
             ends = ends or head[4:8] != bytes(4)
         if not proven or not chained:
             return
