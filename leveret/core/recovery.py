@@ -27,7 +27,13 @@ USER_KINDS: Final = (
     definitions.USER_LIMIT,
 )
 PARAMETER_KINDS: Final = (PARAMETER, GLOBAL_PARAMETER)
-ORDER: Final = (definitions.VHOST, definitions.VHOST_LIMIT, *USER_KINDS, *definitions.VHOST_KINDS)
+ORDER: Final = (
+    definitions.CLOCK,
+    definitions.VHOST,
+    definitions.VHOST_LIMIT,
+    *USER_KINDS,
+    *definitions.VHOST_KINDS,
+)
 
 
 def recover_definitions(broker: Broker, kept: list[tuple[str, str, bytes]]) -> None:
@@ -39,12 +45,12 @@ def recover_definitions(broker: Broker, kept: list[tuple[str, str, bytes]]) -> N
         broker.vhosts.clear()
     elif kinds:  # nobody gets in with a password that everybody knows, only because a page is damaged
         broker.explanations.append("definitions are lost; if there are no users any more, make one: leveret users add")
-    for wanted in (definitions.CLOCK, *ORDER):
+    for wanted in ORDER:
         for kind, key, value in kept:
             if kind == wanted:
                 _use(broker, kind, key, value)
     for kind, key, value in kept:
-        if kind not in (definitions.CLOCK, definitions.DEFAULTS, *ORDER):
+        if kind not in ORDER and kind != definitions.DEFAULTS:
             _use(broker, kind, key, value)
 
 
