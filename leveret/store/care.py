@@ -20,10 +20,11 @@ from leveret.store.database import (
     StoreError,
     is_damage,
     lock_directory,
-    unpack_places,
 )
 from leveret.store.directory import make_directory
+from leveret.store.group import ANYWHERE
 from leveret.store.reader import read_head, read_messages
+from leveret.store.rows import unpack_places, unpack_value
 from leveret.store.survey import inspect
 
 STEP_PAGES: Final = 512  # copied in one go: 8 MiB
@@ -136,10 +137,19 @@ def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
             if line != "ok":
                 report.problems.append(f"the file: {line}")
                 report.is_broken = True
-        report.definitions = sql.execute("SELECT count(*) FROM definitions").fetchone()[0]
+        for kind, key, row in sql.execute("SELECT kind, key, value FROM definitions"):
+            try:
+                unpack_value(kind, key, row)
+                report.definitions += 1
+            except DamagedChunk as error:
+                report.problems.append(f"the definition of {kind} {key}: {error}")
         gone: dict[int, set[tuple[int, int]]] = {}
         for chunk_id, places in sql.execute("SELECT chunk, places FROM gone"):
-            gone.setdefault(chunk_id, set()).update(unpack_places(places))
+            try:
+                gone.setdefault(chunk_id, set()).update(unpack_places(places))
+            except DamagedChunk as error:
+                report.problems.append(f"what was removed from chunk {chunk_id}: {error}")
+        everywhere = gone.pop(ANYWHERE, set())
         aside: dict[int, tuple[str, str, int]] = {
             row[0]: row[1:] for row in sql.execute("SELECT chunk, reason, since, spent FROM aside")
         }
@@ -150,7 +160,7 @@ def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
             if reason:
                 report.problems.append(f"chunk {chunk_id}: set aside on {since} UTC: {reason}")
             if not spent:
-                _check_chunk(sql, chunk_id, gone.get(chunk_id, set()), report)
+                _check_chunk(sql, chunk_id, gone.get(chunk_id, set()) | everywhere, report)
         tell(len(chunks), len(chunks))
     except sqlite3.Error as error:
         report.problems.append(f"the file: {error}")

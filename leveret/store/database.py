@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-from librt.strings import BytesWriter, read_i64_be, write_i64_be
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import mypyc_attr
 
 from leveret.store.chunk import DamagedChunk, Head, pack, parse, trim
 from leveret.store.directory import make_directory
-from leveret.store.group import Group
+from leveret.store.group import ANYWHERE, Group
+from leveret.store.rows import pack_places, pack_value, unpack_places, unpack_value
 
 FILE_NAME: Final = "leveret.db"
 LOCK_NAME: Final = "leveret.lock"
@@ -95,7 +95,8 @@ class Found:
 class Database:
     """The file.
 
-    was_clean: whether the last user of the file closed it. chunk_count: chunks that chunks() finds, once it is asked.
+    is_new: whether it was made just now. was_clean: whether the last user of the file closed it.
+    chunk_count: chunks that chunks() finds, once it is asked.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -142,7 +143,8 @@ class Database:
             sql.execute("ROLLBACK")
             raise StoreError(f"{path} has format {version}, this Leveret knows {FORMAT}; use the version that wrote it")
         clean = sql.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
-        self.was_clean = version == 0 or clean is not None
+        self.is_new = version == 0
+        self.was_clean = self.is_new or clean is not None
         sql.execute("DELETE FROM meta WHERE key = 'clean'")
         sql.execute("COMMIT")
         if clean is not None:  # whatever becomes of the write-ahead log, the file itself does not say so any more
@@ -176,8 +178,14 @@ class Database:
             raise DamagedDatabase(self._path, str(error)) from None
 
     def definitions(self) -> list[tuple[str, str, bytes]]:
-        """All (kind, key, value), oldest first. Raises: StoreError."""
-        return self._read("SELECT kind, key, value FROM definitions ORDER BY id")
+        """All (kind, key, value), oldest first; without damaged ones. Raises: StoreError."""
+        found: list[tuple[str, str, bytes]] = []
+        for kind, key, row in self._read("SELECT kind, key, value FROM definitions ORDER BY id"):
+            try:
+                found.append((kind, key, unpack_value(kind, key, row)))
+            except DamagedChunk as error:
+                log.error("the definition of %s %s is left out: %s", kind, key, error)
+        return found
 
     def chunks(self) -> Iterator[Found]:
         """The heads of all chunks, oldest first, each read when it is asked for. To be called once, and asked for all.
@@ -188,7 +196,11 @@ class Database:
         self._aside = {chunk_id: spent != 0 for chunk_id, spent in self._read("SELECT chunk, spent FROM aside")}
         gone: dict[int, set[tuple[int, int]]] = {}
         for chunk_id, places in self._read("SELECT chunk, places FROM gone"):
-            gone.setdefault(chunk_id, set()).update(unpack_places(places))
+            try:
+                gone.setdefault(chunk_id, set()).update(unpack_places(places))
+            except DamagedChunk as error:
+                log.error("what was removed from chunk %d is not known, and comes back: %s", chunk_id, error)
+        everywhere = gone.pop(ANYWHERE, set())
         chunks = self._read("SELECT id FROM chunks ORDER BY id")
         self.chunk_count = len(chunks)
         for (chunk_id,) in chunks:
@@ -197,11 +209,11 @@ class Database:
                 continue
             try:
                 row = self._sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
-                head = parse(row[0])
+                head = parse(row[0] if row is not None else b"")
             except (DamagedChunk, sqlite3.DatabaseError) as error:
                 yield Found(chunk_id, Head(), str(error))
             else:
-                head.cross_out(gone.get(chunk_id, set()))
+                head.cross_out(gone.get(chunk_id, set()) | everywhere)
                 yield Found(chunk_id, head)
 
     def aside(self) -> int:
@@ -251,13 +263,13 @@ class Database:
                     sql.execute(
                         "INSERT INTO definitions (kind, key, value) VALUES (?, ?, ?) "
                         "ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value",
-                        (kind, key, value),
+                        (kind, key, pack_value(kind, key, value)),
                     )
             for chunk_id, entries in group.written:
                 head, data = pack(entries)
                 sql.execute("INSERT INTO chunks (id, head, data) VALUES (?, ?, ?)", (chunk_id, head, data))
             for chunk_id, places in group.gone.items():
-                sql.execute("INSERT INTO gone (chunk, places) VALUES (?, ?)", (chunk_id, _pack_places(places)))
+                sql.execute("INSERT INTO gone (chunk, places) VALUES (?, ?)", (chunk_id, pack_places(places)))
             for chunk_id, reason in group.aside.items():
                 self._set_aside(chunk_id, reason)
             for chunk_id in group.emptied:
@@ -302,9 +314,9 @@ class Database:
             return
         sql = self._sql
         gone: set[tuple[int, int]] = set()
-        for (places,) in sql.execute("SELECT places FROM gone WHERE chunk = ?", (chunk_id,)):
-            gone.update(unpack_places(places))
         try:
+            for (places,) in sql.execute("SELECT places FROM gone WHERE chunk = ?", (chunk_id,)):
+                gone.update(unpack_places(places))
             row = sql.execute("SELECT head, data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
             if row is None:
                 return
@@ -369,20 +381,3 @@ def _trouble(error: Exception, chunk_id: int) -> Exception:
     if isinstance(error, DamagedChunk) or getattr(error, "sqlite_errorcode", 0) in UNREADABLE:
         return DamagedRow(chunk_id, str(error))
     return error
-
-
-def _pack_places(places: list[int]) -> bytes:
-    out = BytesWriter()
-    for number in places:
-        write_i64_be(out, number)
-    return out.getvalue()
-
-
-def unpack_places(data: bytes) -> list[tuple[int, int]]:
-    """Queue ids and positions as they stand in `gone`."""
-    places: list[tuple[int, int]] = []
-    pos: i64 = 0
-    while pos < len(data):
-        places.append((int(read_i64_be(data, pos)), int(read_i64_be(data, pos + 8))))
-        pos += 16
-    return places

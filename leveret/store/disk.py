@@ -53,6 +53,7 @@ class DiskLog(MessageLog, DefinitionLog):
         self._load_bytes = load_bytes
         self._marks: dict[int, int] = {}  # up to where messages of earlier runs may have been delivered
         self._all_again = False  # all of them may have been
+        self._has_recovered = self._database.is_new
         self._revision = 0
         self._is_writing = False
         self._writing_bytes: i64 = 0
@@ -74,7 +75,10 @@ class DiskLog(MessageLog, DefinitionLog):
 
     def drop(self, queue_id: int) -> None:
         """Forget all messages of a queue."""
-        self._group.drop(queue_id)
+        if self._has_recovered:
+            self._group.drop(queue_id)
+        else:
+            self._group.drop_unseen(queue_id)
 
     def put(self, kind: str, key: str, value: bytes) -> int:
         """Set a definition."""
@@ -134,6 +138,7 @@ class DiskLog(MessageLog, DefinitionLog):
         Says in the log how far it is when it takes long.
         """
         database = self._database
+        self._has_recovered = True
         self._marks = database.delivered()
         self._all_again = not database.was_clean
         left: i64 = self._load_bytes

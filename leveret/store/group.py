@@ -12,6 +12,7 @@ from leveret.store.index import Chunk, Index, is_sparse
 
 CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
 CHUNK_ENTRIES: Final = 4096
+ANYWHERE: Final = 0  # in the place of a chunk id: whichever has it
 MANY_REMOVED: Final = 10_000  # that are not left to wait
 ENTRY_BYTES: Final = 256  # that a message takes beside its content, about
 
@@ -81,6 +82,11 @@ class Group:
             self.removed.append((queue_id, position))
         else:
             entry.remove(queue_id, position)
+
+    def drop_unseen(self, queue_id: int) -> None:
+        """A queue that is deleted without anybody knowing which chunks have something of it."""
+        self.gone.setdefault(ANYWHERE, []).extend((queue_id, ALL))
+        self.dropped.append(queue_id)
 
     def drop(self, queue_id: int) -> None:
         """A queue that is deleted."""

@@ -28,8 +28,10 @@ from leveret.store.database import (
     lock_directory,
 )
 from leveret.store.directory import sync_directory
+from leveret.store.group import ANYWHERE
 from leveret.store.journal import PAGE_BYTES
 from leveret.store.pages import LEAF_TABLE, ROOT, TREE, BadPage, PageFile, Row, TreePage, map_page
+from leveret.store.rows import unpack_places, unpack_value
 from leveret.store.survey import LEAF, SEEN, Survey, inspect
 
 BATCH_BYTES: Final = 64 << 20  # written in one transaction
@@ -209,7 +211,7 @@ class _Copy:
         for number in unknown:
             self._page(number, False, True)
         for table in ("gone", "aside"):  # what is said of lost chunks would be taken for said of new ones
-            sql.execute(f"DELETE FROM {table} WHERE chunk NOT IN (SELECT id FROM chunks)")
+            sql.execute(f"DELETE FROM {table} WHERE chunk != {ANYWHERE} AND chunk NOT IN (SELECT id FROM chunks)")
         sql.execute("COMMIT")
 
     def _sort_pages(self) -> tuple[list[int], list[int]]:
@@ -269,11 +271,24 @@ class _Copy:
                 self._sql.execute("INSERT OR IGNORE INTO aside VALUES (?, ?, ?, ?)", (row.row_id, kind, key, value))
         elif len(values) == 2 and is_used:
             chunk, places = values[0], values[1]
-            if isinstance(chunk, int) and isinstance(places, bytes) and len(places) % 16 == 0 and not row.missing:
+            if isinstance(chunk, int) and isinstance(places, bytes) and self._is_whole(places):
                 self._sql.execute("INSERT INTO gone (chunk, places) VALUES (?, ?)", (chunk, places))
+
+    def _is_whole(self, places: bytes) -> bool:
+        try:
+            unpack_places(places)
+        except DamagedChunk:
+            self._found.lost_rows += 1
+            return False
+        return True
 
     def _definition(self, row_id: int, kind: str, key: str, value: bytes) -> None:
         sql = self._sql
+        try:
+            unpack_value(kind, key, value)
+        except DamagedChunk:
+            self._found.lost_rows += 1
+            return
         if sql.execute("SELECT id FROM definitions WHERE kind = ? AND key = ?", (kind, key)).fetchone() is not None:
             return
         taken = sql.execute("SELECT id FROM definitions WHERE id = ?", (row_id,)).fetchone() is not None

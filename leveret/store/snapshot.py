@@ -10,8 +10,10 @@ from pathlib import Path
 from leveret.core.ports import DefinitionLog, Recovered
 from leveret.store.care import open_data
 from leveret.store.chunk import DamagedChunk, Head, Label
-from leveret.store.database import LOCK_NAME, DirectoryInUse, StoreError, unpack_places
+from leveret.store.database import LOCK_NAME, DirectoryInUse, StoreError
+from leveret.store.group import ANYWHERE
 from leveret.store.reader import read_head, read_messages
+from leveret.store.rows import unpack_places, unpack_value
 
 
 class Snapshot(DefinitionLog):
@@ -26,8 +28,7 @@ class Snapshot(DefinitionLog):
         try:
             check_unused(directory)
             self._sql.execute("BEGIN")
-            rows = self._sql.execute("SELECT kind, key, value FROM definitions ORDER BY id").fetchall()
-            self._definitions: list[tuple[str, str, bytes]] = rows
+            self._definitions = self._read_definitions()
             self._was_clean = self._sql.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone() is not None
         except sqlite3.Error as error:
             self._sql.close()
@@ -35,6 +36,15 @@ class Snapshot(DefinitionLog):
         except BaseException:
             self._sql.close()
             raise
+
+    def _read_definitions(self) -> list[tuple[str, str, bytes]]:
+        found: list[tuple[str, str, bytes]] = []
+        for kind, key, row in self._sql.execute("SELECT kind, key, value FROM definitions ORDER BY id"):
+            try:
+                found.append((kind, key, unpack_value(kind, key, row)))
+            except DamagedChunk as error:
+                self.damage.append(f"the definition of {kind} {key}: {error}")
+        return found
 
     def load(self) -> list[tuple[str, str, bytes]]:
         """All definitions, oldest first."""
@@ -75,7 +85,8 @@ class Snapshot(DefinitionLog):
         """What is left of a queue in a chunk, as its head says."""
         gone: set[tuple[int, int]] = set()
         try:
-            for (places,) in self._sql.execute("SELECT places FROM gone WHERE chunk = ?", (chunk_id,)):
+            query = "SELECT places FROM gone WHERE chunk IN (?, ?)"
+            for (places,) in self._sql.execute(query, (chunk_id, ANYWHERE)):
                 gone.update(unpack_places(places))
             head = read_head(self._sql, chunk_id, queue_id)
         except (DamagedChunk, sqlite3.Error) as error:

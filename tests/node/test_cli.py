@@ -352,6 +352,25 @@ def test_a_command_on_a_stopped_broker_leaves_messages_and_their_marks_alone(dat
         server.stop()
 
 
+def test_messages_of_a_virtual_host_that_is_deleted_while_stopped_stay_away(data: Path) -> None:
+    server = Server.start("--data-dir", str(data))
+    good(leveret("vhosts", "add", "other", "--data-dir", str(data)))
+    good(leveret("permissions", "set", "guest", ".*", ".*", ".*", "--vhost", "other", "--data-dir", str(data)))
+    channel = login(server, "guest", "guest", "other").channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q", durable=True)
+    channel.basic_publish("", "q", b"1", pika.BasicProperties(delivery_mode=2))
+    server.stop()
+    good(leveret("vhosts", "delete", "other", "--data-dir", str(data)))
+    server = Server.start("--data-dir", str(data))
+    try:
+        found = json.loads(good(leveret("definitions", "export", "-", "--data-dir", str(data))))
+        assert found["queues"] == []
+    finally:
+        server.stop()
+    assert "0 messages" in good(leveret("check", "--data-dir", str(data)))
+
+
 def test_a_policy_set_while_stopped_applies_from_the_start(data: Path) -> None:
     server = Server.start("--data-dir", str(data))
     channel = login(server, "guest", "guest").channel()

@@ -14,6 +14,7 @@ import pytest
 from leveret.core.access import Credential
 from leveret.store.database import FILE_NAME
 from leveret.store.journal import PAGE_BYTES
+from leveret.store.rows import pack_value
 from leveret.wire.methods import BasicGetOk, QueueBind
 from tests.session.peer import turn
 from tests.session.test_restart import START_MS, Run
@@ -95,7 +96,8 @@ def test_the_queue_of_messages_is_lost(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql, sql:
         sql.execute('DELETE FROM definitions WHERE key = \'["/", "queue-7"]\'')
-        sql.execute("UPDATE definitions SET value = x'ff' WHERE key = '[\"/\", \"queue-8\"]'")
+        key = '["/", "queue-8"]'
+        sql.execute("UPDATE definitions SET value = ? WHERE key = ?", (pack_value("queue", key, b"\xff"), key))
     run = Run(tmp_path, 0, START_MS + 1000)
     told = run.broker.explanations
     assert sum("the definition of a queue is lost; its messages are in queue 'salvaged." in text for text in told) == 2

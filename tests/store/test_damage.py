@@ -225,3 +225,62 @@ def test_few_messages_are_read_alone(tmp_path: Path) -> None:
     assert [(each.position, each.message.body()) for each in found] == [(2, body(2)), (9, body(9))]
     log.log.close()
     assert aside(tmp_path) == []
+
+
+def test_a_note_of_what_is_gone_that_is_damaged_brings_messages_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = Log(tmp_path)
+    for position in (1, 2, 3):
+        log.log.append(1, position, message(b"%d" % position), 0)
+    log.flush()
+    log.log.delivered(1, 2)
+    log.log.remove(1, 2)
+    log.log.close()
+    flip(tmp_path, "gone", "places")
+    assert check(tmp_path, lambda done, total: None).problems == [
+        "what was removed from chunk 1: checksum does not match"
+    ]
+    log = reopened(tmp_path)
+    assert log.found() == [(1, 1, b"1", True), (1, 2, b"2", True), (1, 3, b"3", False)]
+    assert "what was removed from chunk 1 is not known, and comes back" in caplog.text
+    log.log.close()
+
+
+def test_a_damaged_definition_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = Log(tmp_path)
+    log.log.put("queue", "a", b"first")
+    log.log.put("queue", "b", b"second")
+    log.log.close()
+    flip(tmp_path, "definitions", "value")
+    assert check(tmp_path, lambda done, total: None).problems == ["the definition of queue a: checksum does not match"]
+    log = reopened(tmp_path)
+    assert log.log.load() == [("queue", "b", b"second")]
+    assert "the definition of queue a is left out: checksum does not match" in caplog.text
+    log.log.close()
+
+
+def flip(directory: Path, table: str, column: str) -> None:
+    """Change a bit in the first row of a table."""
+    with closing(sqlite3.connect(directory / FILE_NAME)) as sql, sql:
+        value = bytearray(sql.execute(f"SELECT {column} FROM {table} LIMIT 1").fetchone()[0])
+        value[0] ^= 1
+        sql.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = (SELECT min(rowid) FROM {table})", (bytes(value),))
+
+
+@LOADS
+def test_a_queue_that_is_dropped_without_a_look_at_the_messages(tmp_path: Path, load_bytes: int) -> None:
+    log = Log(tmp_path)
+    for queue_id, position in ((1, 1), (2, 1), (1, 2)):
+        log.log.append(queue_id, position, message(body(queue_id)), 0)
+        log.flush()
+    log.log.close()
+    log = Log(tmp_path)
+    log.log.drop(1)
+    log.log.close()
+    for _ in range(2):
+        log = Log(tmp_path, load_bytes)
+        found = [(each.queue_id, isinstance(each, Recovered)) for each in log.log.recover()]
+        assert found == [(2, load_bytes > 0)]
+        log.log.close()
+    assert chunks(tmp_path) == [2]

@@ -1,0 +1,57 @@
+"""What is in the small rows of the database, each with a checksum: notes of what is gone, and definitions."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from librt.strings import BytesWriter, read_i64_be, write_i64_be
+from mypy_extensions import i64
+
+from leveret.store.chunk import DamagedChunk
+
+SUM: Final = 4  # bytes of a checksum
+
+
+def pack_places(places: list[int]) -> bytes:
+    """Queue id and position, one after the other, as a row of `gone` has them."""
+    out = BytesWriter()
+    for number in places:
+        write_i64_be(out, number)
+    return _summed(out.getvalue(), b"")
+
+
+def unpack_places(row: bytes) -> list[tuple[int, int]]:
+    """Queue ids and positions in a row of `gone`. Raises: DamagedChunk."""
+    data = _checked(row, b"")
+    places: list[tuple[int, int]] = []
+    pos: i64 = 0
+    while pos + 16 <= len(data):
+        places.append((int(read_i64_be(data, pos)), int(read_i64_be(data, pos + 8))))
+        pos += 16
+    return places
+
+
+def pack_value(kind: str, key: str, value: bytes) -> bytes:
+    """The value of a definition, as its row has it."""
+    return _summed(value, _name(kind, key))
+
+
+def unpack_value(kind: str, key: str, row: bytes) -> bytes:
+    """The value of a definition. Raises: DamagedChunk when it, its kind or its key are not what was written."""
+    return _checked(row, _name(kind, key))
+
+
+def _name(kind: str, key: str) -> bytes:
+    return f"{kind}\0{key}\0".encode("utf-8", "surrogateescape")
+
+
+def _summed(data: bytes, before: bytes) -> bytes:
+    return data + zlib.crc32(data, zlib.crc32(before)).to_bytes(SUM, "big")
+
+
+def _checked(row: bytes, before: bytes) -> bytes:
+    data = row[:-SUM]
+    if len(row) < SUM or zlib.crc32(data, zlib.crc32(before)) != int.from_bytes(row[-SUM:], "big"):
+        raise DamagedChunk("checksum does not match")
+    return data
