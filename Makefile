@@ -3,7 +3,7 @@ PYTHON ?= python3
 PEER ?= 127.0.0.1:5673
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py') setup.py
+SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
 .PHONY: run test check interpreted bench crash soak differential methods clean
 

@@ -25,7 +25,7 @@ from leveret.store.database import Found
 from leveret.store.group import Group
 from leveret.store.index import Index
 from leveret.store.reader import Reader, unpack_positions
-from leveret.store.salvage import open_database
+from leveret.store.rescue.salvage import open_database
 
 LOAD_BYTES: Final = 32 << 20  # of contents that are brought into memory at start-up
 PROGRESS_S: Final = 2.0

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from leveret.core.access import Credential
-from leveret.store.database import FILE_NAME
-from leveret.store.journal import PAGE_BYTES
+from leveret.store.database import FILE_NAME, PAGE_BYTES
 from leveret.store.rows import pack_value
 from leveret.wire.methods import BasicGetOk, QueueBind
 from tests.session.peer import turn

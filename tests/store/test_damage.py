@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from leveret.core.ports import Recovered, Resting
-from leveret.store.care import check
 from leveret.store.database import FILE_NAME, PAGE_BYTES
 from leveret.store.disk import LOAD_BYTES
+from leveret.store.rescue.care import check
 
 from .test_logs import Log, message, reopened
 

@@ -10,9 +10,9 @@ import typer
 from leveret.node.cli.output import complain, progress, refuse
 from leveret.node.cli.target import DataDir
 from leveret.node.config import ConfigError, load
-from leveret.store.care import backup as copy_directory
-from leveret.store.care import check as check_directory
 from leveret.store.database import StoreError
+from leveret.store.rescue.care import backup as copy_directory
+from leveret.store.rescue.care import check as check_directory
 
 Target = Annotated[Path, typer.Argument(help="Directory for the copy; there must be no data in it.")]
 

@@ -21,6 +21,7 @@ from leveret.store.chunk import DamagedChunk, parse
 from leveret.store.database import (
     FILE_NAME,
     FORMAT,
+    PAGE_BYTES,
     SCHEMA,
     DamagedDatabase,
     Database,
@@ -29,10 +30,9 @@ from leveret.store.database import (
 )
 from leveret.store.directory import sync_directory
 from leveret.store.group import ANYWHERE
-from leveret.store.journal import PAGE_BYTES
-from leveret.store.pages import LEAF_TABLE, ROOT, TREE, BadPage, PageFile, Row, TreePage, map_page
+from leveret.store.rescue.pages import LEAF_TABLE, ROOT, TREE, BadPage, PageFile, Row, TreePage, map_page
+from leveret.store.rescue.survey import LEAF, SEEN, Survey, inspect
 from leveret.store.rows import unpack_places, unpack_value
-from leveret.store.survey import LEAF, SEEN, Survey, inspect
 
 BATCH_BYTES: Final = 64 << 20  # written in one transaction
 MAX_ID: Final = 1 << 60

@@ -14,9 +14,8 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from mypy_extensions import i64
+from leveret.store.database import PAGE_BYTES
 
-PAGE_BYTES: Final = 16384
 HEADER_BYTES: Final = 32
 FRAME_BYTES: Final = 24 + PAGE_BYTES
 MAGIC: Final = 0x377F0682  # checksums of little-endian words; the next number for big-endian ones
@@ -160,10 +159,9 @@ def _is_frame(head: bytes, salts: bytes) -> bool:
 
 def checksum(order: str, data: bytes, sum1: int, sum2: int) -> tuple[int, int]:
     """The checksum of SQLite's log, going on from another. order: of bytes in a word, as for struct."""
-    first: i64 = sum1
-    second: i64 = sum2
+    first, second = sum1, sum2
     words = struct.unpack(f"{order}{len(data) // 4}I", data)
     for at in range(0, len(words), 2):
-        first = (first + i64(words[at]) + second) & 0xFFFFFFFF
-        second = (second + i64(words[at + 1]) + first) & 0xFFFFFFFF
-    return int(first), int(second)
+        first = (first + words[at] + second) & 0xFFFFFFFF
+        second = (second + words[at + 1] + first) & 0xFFFFFFFF
+    return first, second

@@ -24,8 +24,8 @@ from leveret.store.database import (
 from leveret.store.directory import make_directory
 from leveret.store.group import ANYWHERE
 from leveret.store.reader import read_head, read_messages
+from leveret.store.rescue.survey import inspect
 from leveret.store.rows import unpack_places, unpack_value
-from leveret.store.survey import inspect
 
 STEP_PAGES: Final = 512  # copied in one go: 8 MiB
 MAX_PROBLEMS: Final = 100  # told of the file itself

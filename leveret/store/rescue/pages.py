@@ -13,9 +13,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from mypy_extensions import mypyc_attr
-
-from leveret.store.journal import PAGE_BYTES, Journal
+from leveret.store.database import PAGE_BYTES
+from leveret.store.rescue.journal import Journal
 
 MAGIC: Final = b"SQLite format 3\0"
 LOCK_PAGE: Final = (1 << 30) // PAGE_BYTES + 1  # is never used
@@ -41,7 +40,6 @@ IN_CHAIN: Final = PAGE_BYTES - 4  # bytes of a row in an overflow page
 Value = int | bytes | str | float | None
 
 
-@mypyc_attr(native_class=False)
 class BadPage(Exception):
     """These bytes are not what SQLite writes."""
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from leveret.store.database import FORMAT
-from leveret.store.journal import PAGE_BYTES
-from leveret.store.pages import (
+from leveret.store.database import FORMAT, PAGE_BYTES
+from leveret.store.rescue.pages import (
     FREE,
     LEAF_TABLE,
     LOCK_PAGE,

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from leveret.core.ports import DefinitionLog, Recovered
-from leveret.store.care import open_data
 from leveret.store.chunk import DamagedChunk, Head, Label
 from leveret.store.database import LOCK_NAME, DirectoryInUse, StoreError
 from leveret.store.group import ANYWHERE
 from leveret.store.reader import read_head, read_messages
+from leveret.store.rescue.care import open_data
 from leveret.store.rows import unpack_places, unpack_value
 
 
