@@ -58,7 +58,7 @@ def test_argon2() -> None:
         Credential(ARGON2, ""),
         Credential(ARGON2, "$argon2id$broken"),
     ],
-    ids=lambda credential: f"{credential.algorithm} {credential.hash}",
+    ids=lambda credential: f"{credential.algorithm} {credential.hash[:9]}",
 )
 @pytest.mark.parametrize("password", ["", "x"])
 def test_what_no_password_fits(credential: Credential, password: str) -> None:

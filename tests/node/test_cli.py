@@ -13,6 +13,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -438,10 +439,15 @@ def test_a_socket_that_a_killed_broker_left_is_replaced(data: Path) -> None:
     assert not (data / "control.sock").exists()
 
 
-def test_a_data_directory_with_a_path_too_long_for_a_socket(tmp_path: Path) -> None:
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A directory with a short name."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def test_a_data_directory_with_a_path_too_long_for_a_socket(tmp_path: Path, runtime: Path) -> None:
     data = tmp_path / ("d" * 60) / ("e" * 60)
-    runtime = tmp_path / "run"
-    runtime.mkdir()
     server = Server.start("--data-dir", str(data), env={"XDG_RUNTIME_DIR": str(runtime)})
     try:
         (place,) = runtime.iterdir()

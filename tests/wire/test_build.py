@@ -24,6 +24,8 @@ def compiled_classes() -> Iterator[type]:
     for module_info in pkgutil.walk_packages(leveret.__path__, "leveret."):
         if module_info.name.split(".")[1] in COMPILED_FLOORS:
             module = importlib.import_module(module_info.name)
+            if str(module.__file__).endswith(".py"):
+                continue
             for value in vars(module).values():
                 if isinstance(value, type) and value.__module__ == module_info.name:
                     if not issubclass(value, Exception):

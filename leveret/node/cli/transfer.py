@@ -189,7 +189,7 @@ def _offline(
     from leveret.core.clock import Clock
     from leveret.management.messages import find_queue
     from leveret.store.memory import MemoryLog
-    from leveret.store.rescue.snapshot import Snapshot
+    from leveret.store.snapshot import Snapshot
 
     with contextlib.closing(Snapshot(directory)) as snapshot:
         broker = Broker(MemoryLog(), snapshot, Clock(0, time.time_ns() // 1_000_000), 0, "")
@@ -234,7 +234,7 @@ def import_messages(
             return _Importer(link, queue, vhost, file, stop, tell).run()
 
     def offline(directory: Path) -> NoReturn:
-        from leveret.store.rescue.snapshot import check_unused
+        from leveret.store.snapshot import check_unused
 
         check_unused(directory)
         refuse(f"no broker runs on '{directory}', and only a running one can import messages; start it first")
