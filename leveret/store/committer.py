@@ -27,6 +27,7 @@ class Committer:
         self._database = database
         self._notify = notify
         self._groups: SimpleQueue[Group | None] = SimpleQueue()
+        self._is_untidy = True  # there may be more free space than there should be
         self._results: SimpleQueue[tuple[Group, str]] = SimpleQueue()
         self._worker = threading.Thread(target=self._run, name="leveret-committer", daemon=True)
         self._worker.start()
@@ -58,12 +59,15 @@ class Committer:
             except Exception as error:  # whatever it is, this thread has to go on
                 self._results.put((group, str(error) or type(error).__name__))
             self._notify()
-            self._tidy()
+            if group.emptied or group.sparse:
+                self._is_untidy = True
+            if self._is_untidy:
+                self._tidy()
 
     def _tidy(self) -> None:
         """Give space back as long as there is nothing to write."""
         try:
-            while self._groups.empty() and self._database.tidy():
-                pass
+            while self._is_untidy and self._groups.empty():
+                self._is_untidy = self._database.tidy()
         except sqlite3.Error as error:
             log.warning("cannot give free space of the data directory back: %s", error)
