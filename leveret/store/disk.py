@@ -21,7 +21,7 @@ from leveret.core.message import Message
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered, Resting
 from leveret.store.chunk import DamagedChunk, Label
 from leveret.store.committer import Committer
-from leveret.store.database import Found
+from leveret.store.database import Found, is_damage
 from leveret.store.group import Group
 from leveret.store.index import Index
 from leveret.store.reader import Reader, unpack_positions
@@ -216,10 +216,8 @@ class DiskLog(MessageLog, DefinitionLog):
         found: list[Recovered] = []
         damage = "it is not there"
         try:
+            self._reader.begin()
             head = self._reader.head(chunk_id, queue_id)
-        except (DamagedChunk, sqlite3.Error) as error:
-            damage = str(error)
-        else:
             head.keep(missing)
             messages = self._reader.messages(chunk_id, head, head.labels)
             for label, message in zip(head.labels, messages.found, strict=True):
@@ -230,6 +228,15 @@ class DiskLog(MessageLog, DefinitionLog):
                     again = self._was_delivered(owner, position)
                     found.append(Recovered(owner, position, message, again, deadline_ms, level))
                     del missing[position]
+        except DamagedChunk as broken:
+            damage = str(broken)
+        except sqlite3.Error as error:
+            damage = str(error)
+            if not is_damage(error):
+                log.error("%d messages cannot be read; they come back with the next start: %s", len(missing), error)
+                missing = {}
+        finally:
+            self._reader.end()
         if missing and not only_looks:
             self._lose(chunk_id, queue_id, list(missing), damage)
         return found

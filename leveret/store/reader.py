@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from leveret.core.message import Message
 from leveret.store.chunk import ANY, DamagedChunk, Head, Label, parse
-from leveret.store.database import FILE_NAME
+from leveret.store.database import FILE_NAME, is_damage
 
 FEW: Final = 8  # one message in so many is fetched alone, and not the whole chunk
 
@@ -31,12 +31,27 @@ class Reader:
         self._path = directory / FILE_NAME
         self._sql: sqlite3.Connection | None = None
 
+    def begin(self) -> None:
+        """See the file as it is now until end(): the committer may write a chunk anew. Raises: sqlite3.Error."""
+        self._open().execute("BEGIN")
+
+    def end(self) -> None:
+        """See the file as it changes. A connection that cannot do this is given up; there will be another."""
+        if self._sql is None:
+            return
+        try:
+            if self._sql.in_transaction:
+                self._sql.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._sql.close()
+            self._sql = None
+
     def head(self, chunk_id: int, queue_id: int = ANY) -> Head:
         """What is said of a queue in the head of a chunk, of gone messages too. Raises: DamagedChunk, sqlite3.Error."""
         return read_head(self._open(), chunk_id, queue_id)
 
     def messages(self, chunk_id: int, head: Head, labels: list[Label]) -> Messages:
-        """The messages of labels of a head."""
+        """The messages of labels of a head. Raises: sqlite3.Error when the reason is not damage."""
         return read_messages(self._open(), chunk_id, head, labels)
 
     def _open(self) -> sqlite3.Connection:
@@ -67,8 +82,9 @@ def read_messages(sql: sqlite3.Connection, chunk_id: int, head: Head, labels: li
         try:
             row = sql.execute("SELECT data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
             data = row[0] if row is not None else b""
-        except sqlite3.Error:
-            pass  # some of it may be readable
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
     for label in labels:
         try:
             if data is None:
@@ -76,7 +92,12 @@ def read_messages(sql: sqlite3.Connection, chunk_id: int, head: Head, labels: li
             else:
                 content = data[label.start : label.start + label.length]
             result.found.append(head.message(label, content))
-        except (DamagedChunk, sqlite3.Error) as error:
+        except DamagedChunk as damage:
+            result.found.append(None)
+            result.damage = str(damage)
+        except sqlite3.Error as error:  # the whole could not be read either, but some of it may be
+            if not is_damage(error):
+                raise
             result.found.append(None)
             result.damage = str(error)
     return result

@@ -284,3 +284,19 @@ def test_a_queue_that_is_dropped_without_a_look_at_the_messages(tmp_path: Path, 
         assert found == [(2, load_bytes > 0)]
         log.log.close()
     assert chunks(tmp_path) == [2]
+
+
+def test_what_only_cannot_be_read_now_is_not_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    written(tmp_path, 3, 3)
+    log = Log(tmp_path, 0)
+    (resting,) = log.log.recover()
+    assert isinstance(resting, Resting)
+    assert len(log.log.fetch(1, resting.positions())) == 3
+    log.disk._reader.close()
+    assert log.log.fetch(1, resting.positions()) == []
+    assert "3 messages cannot be read; they come back with the next start" in caplog.text
+    log.log.close()
+    assert aside(tmp_path) == []
+    log = reopened(tmp_path)
+    assert read(log) == [1, 2, 3]
+    log.log.close()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from leveret.store.database import FILE_NAME, FREE_PAGES, PAGE_BYTES, Database
 from leveret.store.group import CHUNK_BYTES
+from leveret.store.reader import Reader
 
 from .test_logs import PATIENCE_S, Log, message, reopened
 from .test_troubles import UNWRITABLE
@@ -67,6 +68,22 @@ def test_a_chunk_of_which_little_is_left_is_written_anew(tmp_path: Path) -> None
     assert notes <= 2
     log = reopened(tmp_path)
     assert [position for _, position, _, _ in log.found()] == list(range(91, 101))
+    log.log.close()
+
+
+def test_a_chunk_that_is_written_anew_while_it_is_read(tmp_path: Path) -> None:
+    log = filled(tmp_path, 100)
+    reader = Reader(tmp_path)
+    reader.begin()
+    head = reader.head(1)
+    for position in range(1, 91):
+        log.log.remove(1, position)
+    log.flush()
+    messages = reader.messages(1, head, head.labels)
+    assert (len(messages.found), messages.damage) == (100, "")
+    reader.end()
+    assert reader.head(1).count == 10
+    reader.close()
     log.log.close()
 
 
