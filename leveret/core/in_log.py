@@ -24,10 +24,11 @@ class InLog(Source):
     resting: the same for what is there only to rest.
     """
 
-    __slots__ = ("_owner", "durable", "resting")
+    __slots__ = ("_has_spilled", "_owner", "durable", "resting")
 
     def __init__(self, queue: Queue) -> None:
         self._owner: Queue | None = queue
+        self._has_spilled = False
         self.durable: i64 = 0
         self.resting: i64 = 0
 
@@ -41,6 +42,7 @@ class InLog(Source):
         """Let the log have a message that need not survive a restart, so that it can rest there. Returns: if it may."""
         if self._queue.settings.max_priority >= 0:
             return False
+        self._has_spilled = True
         stored.log_id = -self._queue.queue_id
         self.append(stored)
         return True
@@ -64,7 +66,7 @@ class InLog(Source):
         lost = int(run.count) - len(messages)
         if lost and not only_looks:
             where = f"queue '{queue.name}' in vhost '{queue.vhost.name}'"
-            queue.broker.explanations.append(f"{where} has lost {lost} messages: they cannot be read any more")
+            queue.broker.explanations.append(f"{lost} messages of {where} cannot be read, and are left out")
         return messages
 
     def found(self, found: Recovered) -> Stored:
@@ -90,7 +92,7 @@ class InLog(Source):
         queue = self._queue
         if queue.durable:
             queue.broker.log.drop(queue.queue_id)
-        if self.resting:
+        if self._has_spilled:
             queue.broker.log.drop(-queue.queue_id)
 
     @property

@@ -2,10 +2,10 @@
 
 Persistent messages of durable queues are there anyway. Others are written there to rest, under the negative id of
 their queue, which nobody knows any more after a restart; but not those of priority queues, whose positions would not
-be in order there. The longest lines give
-first, and each keeps its head, so that consumers are served from memory; behind it a line is a list of runs, which
-are fetched one by one when the head is used up. A run costs 8 bytes for each of its messages, and some 200 for itself.
-What a start-up finds in the log and does not need at once rests there in the same way.
+be in order there. The longest lines give first, and each keeps its head, so that consumers are served from memory;
+behind it a line is a list of runs, which are fetched one by one when the head is used up. A run costs 8 bytes for each
+of its messages, and some 200 for itself. What a start-up finds in the log and does not need at once rests there in the
+same way.
 """
 
 from __future__ import annotations

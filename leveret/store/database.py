@@ -210,7 +210,11 @@ class Database:
             try:
                 row = self._sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
                 head = parse(row[0] if row is not None else b"")
-            except (DamagedChunk, sqlite3.DatabaseError) as error:
+            except DamagedChunk as damage:
+                yield Found(chunk_id, Head(), str(damage))
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise StoreError(f"cannot read {self._path}: {error}") from None
                 yield Found(chunk_id, Head(), str(error))
             else:
                 head.cross_out(gone.get(chunk_id, set()) | everywhere)

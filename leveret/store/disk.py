@@ -21,7 +21,7 @@ from leveret.core.message import Message
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered, Resting
 from leveret.store.chunk import DamagedChunk, Label
 from leveret.store.committer import Committer
-from leveret.store.database import Found, is_damage
+from leveret.store.database import Found, StoreError, is_damage
 from leveret.store.group import Group
 from leveret.store.index import Index
 from leveret.store.reader import Reader, unpack_positions
@@ -161,12 +161,15 @@ class DiskLog(MessageLog, DefinitionLog):
             else:
                 yield from _resting(labels)
         if database.aside():
-            log.warning("%d damaged chunks are set aside; leveret check says more", database.aside())
+            log.warning("damaged chunks that are set aside: %d; leveret check says more", database.aside())
         self._lower_marks()
 
     def _load(self, chunk: Found, labels: list[Label]) -> Iterator[Recovered]:
         """The messages of a chunk."""
-        messages = self._reader.messages(chunk.chunk_id, chunk.head, labels)
+        try:
+            messages = self._reader.messages(chunk.chunk_id, chunk.head, labels)
+        except sqlite3.Error as error:  # no damage: what cannot be read now must not be given up
+            raise StoreError(f"cannot read the messages in the data directory: {error}") from None
         for label, message in zip(labels, messages.found, strict=True):
             for queue_id, position, deadline_ms, level in label.places:
                 if message is None:

@@ -246,3 +246,16 @@ def test_transient_messages_that_rest_are_purged_and_die(tmp_path: Path) -> None
     backlog.log.close()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
         assert sql.execute("SELECT count(*) FROM chunks").fetchone()[0] == 0
+
+
+def test_a_queue_that_is_deleted_while_its_messages_are_on_their_way_to_rest(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path)
+    backlog.broker.vhosts["/"].make_queue("q", False, 0, False, {})
+    for number in range(COUNT):
+        backlog.publish("q", b"%d" % number + PADDING, delivery_mode=1)
+    backlog.broker.settle()  # they are sent to the log, which has written none of them
+    backlog.broker.vhosts["/"].delete_queue("q", False, False, 0)
+    backlog.safe()
+    backlog.log.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
+        assert sql.execute("SELECT count(*) FROM chunks").fetchone()[0] == 0

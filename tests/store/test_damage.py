@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from leveret.core.ports import Recovered, Resting
-from leveret.store.database import FILE_NAME, PAGE_BYTES
-from leveret.store.disk import LOAD_BYTES
+from leveret.store.database import FILE_NAME, PAGE_BYTES, StoreError
+from leveret.store.disk import LOAD_BYTES, PROGRESS_S
 from leveret.store.rescue.care import check
 
 from .test_logs import Log, message, reopened
@@ -123,7 +124,7 @@ def test_what_was_lost_is_told_once_and_kept(tmp_path: Path, load_bytes: int, ca
         log = Log(tmp_path, load_bytes)
         assert read(log) == [1, 2, 3, 4, 6, 7, 8, 9, 10]
     assert "cannot be read" not in caplog.text
-    assert "1 damaged chunks are set aside; leveret check says more" in caplog.text
+    assert "damaged chunks that are set aside: 1; leveret check says more" in caplog.text
     for position in (1, 2, 3, 4, 6, 7, 8, 9, 10):
         log.log.remove(1, position)
     log.log.close()
@@ -299,4 +300,31 @@ def test_what_only_cannot_be_read_now_is_not_given_up(tmp_path: Path, caplog: py
     assert aside(tmp_path) == []
     log = reopened(tmp_path)
     assert read(log) == [1, 2, 3]
+    log.log.close()
+
+
+def test_a_start_that_cannot_read_gives_nothing_up(tmp_path: Path) -> None:
+    written(tmp_path, 3, 3)
+    log = Log(tmp_path)
+    log.disk._reader.head(1)
+    assert log.disk._reader._sql is not None
+    log.disk._reader._sql.close()
+    with pytest.raises(StoreError, match="cannot read the messages in the data directory"):
+        read(log)
+    log.log.close()
+    assert aside(tmp_path) == []
+    log = reopened(tmp_path)
+    assert read(log) == [1, 2, 3]
+    log.log.close()
+
+
+def test_a_long_start_says_how_far_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    written(tmp_path, 3, 1)
+    log = Log(tmp_path, 0)
+    found = log.log.recover()
+    next(found)
+    time.sleep(PROGRESS_S)
+    assert len(list(found)) == 2
+    assert "starting: 1 of 3 chunks of messages are read" in caplog.text
+    assert "2 of 3" not in caplog.text
     log.log.close()
