@@ -46,5 +46,6 @@ clean:
 $(VENV)/installed: pyproject.toml $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	find leveret -name '*.so' -delete  # of modules that are gone
+	@echo "Installing into $(VENV) and compiling. This takes some minutes, and only happens when the code has changed."
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed -e '.[dev]'
 	touch $@
