@@ -92,7 +92,7 @@ class DelayedMessages(Queue):
         if self.durable:
             self.broker.log.append(self.queue_id, int(position), message, due_ms)
             if confirm is not None:
-                self._unsafe.append((int(position), confirm))
+                self._unsafe.add(position, confirm)
         elif confirm is not None:
             confirm.pay()
         self._set_alarm()

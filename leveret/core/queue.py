@@ -7,7 +7,6 @@ The log behind it only remembers; a message is confirmed when the log says that 
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from librt.strings import read_i64_be
@@ -28,6 +27,7 @@ from leveret.core.paging import HEAD
 from leveret.core.ports import Confirm, Recovered, Resting
 from leveret.core.priority import PriorityReady
 from leveret.core.ready import Ready
+from leveret.core.unsafe import Unsafe
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
@@ -84,7 +84,7 @@ class Queue:
         self._looks_inside = self.settings.message_ttl_ms >= 0 or self.settings.max_priority >= 0
         self._is_limited = self.settings.max_length >= 0 or self.settings.max_length_bytes >= 0
         self._dirty = False
-        self._unsafe: deque[tuple[int, Confirm | None]] = deque()  # positions the log has not called durable yet
+        self._unsafe = Unsafe()
         self._expiry = Expiry(self)
         self._expiry.watch_idle()
 
@@ -125,7 +125,7 @@ class Queue:
         if logged:
             self.in_log.append(stored)
             if confirm is not None:
-                self._unsafe.append((int(position), confirm))
+                self._unsafe.add(position, confirm)
         elif confirm is not None:
             confirm.pay()
         self.ready.push(stored)
@@ -151,11 +151,7 @@ class Queue:
     def on_durable(self, position: int) -> None:
         """The log has everything up to this position."""
         self.in_log.durable = max(self.in_log.durable, i64(position))
-        unsafe = self._unsafe
-        while unsafe and unsafe[0][0] <= position:
-            confirm = unsafe.popleft()[1]
-            if confirm is not None:
-                confirm.pay()
+        self._unsafe.pay(position)
 
     def on_refused(self, positions: list[int]) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay as transient ones."""
@@ -163,13 +159,7 @@ class Queue:
         for stored in self.ready.items():
             if stored.position in refused:
                 stored.log_id = 0
-        kept: deque[tuple[int, Confirm | None]] = deque()
-        for position, confirm in self._unsafe:
-            if position not in refused:
-                kept.append((position, confirm))
-            elif confirm is not None:
-                confirm.refuse()
-        self._unsafe = kept
+        self._unsafe.refuse(refused)
 
     # -- messages go out
 

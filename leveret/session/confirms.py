@@ -14,53 +14,61 @@ from leveret.wire.writer import FrameWriter
 class Confirms:
     """Publish tags of one channel in confirm mode; the first publish has tag 1."""
 
-    __slots__ = ("_open", "_paid", "_refused", "published")
+    __slots__ = ("_beyond", "_first_open", "_paid", "_refused", "published")
 
     def __init__(self) -> None:
         self.published: i64 = 0
-        self._open: dict[int, None] = {}
-        self._paid: list[int] = []
+        self._first_open: i64 = 1  # every tag below is settled
+        self._beyond: set[int] = set()  # tags above it that are settled too
+        self._paid: list[int] = []  # since the last flush
         self._refused: list[int] = []
 
     def __len__(self) -> int:
-        return len(self._open)
+        return int(self.published - self._first_open) + 1 - len(self._beyond)
 
     def next(self) -> i64:
         """The tag of the publish that comes in now."""
         self.published += 1
-        self._open[int(self.published)] = None
         return self.published
 
     def confirmed(self, tag: i64) -> None:
         """The message is safe."""
-        del self._open[int(tag)]
         self._paid.append(int(tag))
+        self._settle(tag)
 
     def refused(self, tag: i64) -> None:
         """The message was not taken."""
-        del self._open[int(tag)]
         self._refused.append(int(tag))
+        self._settle(tag)
+
+    def _settle(self, tag: i64) -> None:
+        if tag != self._first_open:
+            self._beyond.add(int(tag))
+            return
+        self._first_open += 1
+        if self._beyond:
+            while int(self._first_open) in self._beyond:
+                self._beyond.discard(int(self._first_open))
+                self._first_open += 1
 
     def flush(self, writer: FrameWriter, channel: int) -> None:
         """Write acks and nacks for all that was settled since the last time."""
         if self._paid:
-            bound = int(self.published) + 1
-            for open_tag in self._open:
-                bound = open_tag
-                break
-            if self._refused:
-                bound = min(bound, min(self._refused))
-            highest = 0
-            covered = 0
+            bound: i64 = self._first_open
+            for tag in self._refused:
+                bound = min(bound, i64(tag))
+            highest: i64 = 0
+            covered: i64 = 0
             beyond: list[int] = []
-            for tag in self._paid:
-                if tag < bound:
+            for paid in self._paid:
+                tag_paid: i64 = paid
+                if tag_paid < bound:
                     covered += 1
-                    highest = max(highest, tag)
+                    highest = max(highest, tag_paid)
                 else:
-                    beyond.append(tag)
+                    beyond.append(paid)
             if covered:
-                writer.confirm(channel, highest, covered > 1)
+                writer.confirm(channel, int(highest), covered > 1)
             for tag in beyond:
                 writer.confirm(channel, tag, False)
             self._paid = []

@@ -36,6 +36,7 @@ FORMAT: Final = 4
 DEAD: Final = 1  # flags
 SUM: Final = 4  # bytes of a checksum
 PLACE: Final = 25  # bytes of a place
+MAX_PLACES: Final = 0xFFFF  # of one message in a chunk; beyond that it is there again
 ANY: Final = 0  # in the place of a queue id
 ALL: Final = -1  # in the place of a position: all of the queue's
 
@@ -45,33 +46,38 @@ class DamagedChunk(Exception):
     """The bytes are not what was written."""
 
 
-class Entry:
-    """One message and the places it has in queues: (queue id, position, deadline, priority) each."""
+class Place:
+    """Where a queue has a message. deadline_ms: since 1970, or 0. level: its priority in the queue."""
 
-    __slots__ = ("message", "places")
+    __slots__ = ("deadline_ms", "level", "position", "queue_id")
 
-    def __init__(self, message: Message, places: list[tuple[int, int, int, int]]) -> None:
-        self.message = message
-        self.places = places
+    def __init__(self, queue_id: i64, position: i64, deadline_ms: i64, level: i64) -> None:
+        self.queue_id: i64 = queue_id
+        self.position: i64 = position
+        self.deadline_ms: i64 = deadline_ms
+        self.level: i64 = level
 
-    def remove(self, queue_id: int, position: int) -> None:
-        """Forget a place."""
-        for at, place in enumerate(self.places):
-            if place[0] == queue_id and place[1] == position:
-                del self.places[at]
-                return
+
+class Entry(Place):
+    """A place that is to be written, with its message; None once it need not be."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, queue_id: i64, position: i64, deadline_ms: i64, level: i64, message: Message) -> None:
+        super().__init__(queue_id, position, deadline_ms, level)
+        self.message: Message | None = message
 
 
 class Label:
     """What the head says of one message.
 
-    places: as in an Entry. address: which of the head's it has. start, length: of the content in the data.
-    size: bytes of the body.
+    places: that it has, or those that are left. address: which of the head's it has. start, length: of the content in
+    the data. size: bytes of the body.
     """
 
     __slots__ = ("address", "checksum", "flags", "length", "places", "size", "start")
 
-    def __init__(self, places: list[tuple[int, int, int, int]]) -> None:
+    def __init__(self, places: list[Place]) -> None:
         self.places = places
         self.flags: i64 = 0
         self.address: i64 = 0
@@ -110,7 +116,7 @@ class Head:
         """Forget all but some positions; of a head that was read for one queue."""
         kept: list[Label] = []
         for label in self.labels:
-            label.places = [place for place in label.places if place[1] in wanted]
+            label.places = [place for place in label.places if int(place.position) in wanted]
             if label.places:
                 kept.append(label)
         self.labels = kept
@@ -119,9 +125,7 @@ class Head:
         """Forget places that are gone, as (queue id, position) or (queue id, ALL)."""
         if gone:
             for label in self.labels:
-                label.places = [
-                    place for place in label.places if place[:2] not in gone and (place[0], ALL) not in gone
-                ]
+                label.places = [place for place in label.places if not _is_in(place, gone)]
 
 
 class Packer:
@@ -141,23 +145,21 @@ class Packer:
         self._address_count += 1
         return self._address_count - 1
 
-    def add(
-        self,
-        places: list[tuple[int, int, int, int]],
-        flags: i64,
-        address: i64,
-        content: bytes,
-        size: i64,
-        checksum: i64,
-    ) -> None:
-        """Enter a message."""
+    def begin(self, count: i64) -> None:
+        """A message, and how many places follow."""
+        write_u16(self._labels, count)
+
+    def place(self, place: Place) -> None:
+        """A place of the message."""
         out = self._labels
-        write_u16(out, len(places))
-        for queue_id, position, deadline_ms, level in places:
-            write_i64_be(out, queue_id)
-            write_i64_be(out, position)
-            write_i64_be(out, deadline_ms)
-            out.append(level)
+        write_i64_be(out, place.queue_id)
+        write_i64_be(out, place.position)
+        write_i64_be(out, place.deadline_ms)
+        out.append(place.level)
+
+    def end(self, flags: i64, address: i64, content: bytes, size: i64, checksum: i64) -> None:
+        """The message itself."""
+        out = self._labels
         out.append(flags)
         write_u16(out, address)
         write_u32(out, len(content))
@@ -179,17 +181,30 @@ class Packer:
 
 
 def pack(entries: list[Entry]) -> tuple[bytes, bytes]:
-    """Entries as head and data of a chunk."""
+    """Entries, of which all have a message, as head and data of a chunk. Those of one message follow each other."""
     packer = Packer()
     numbers: dict[Address, i64] = {}
-    for entry in entries:
-        message = entry.message
-        number = numbers.get(message.address, -1)
-        if number < 0:
-            number = numbers[message.address] = packer.address(_address_bytes(message.address))
-        flags = DEAD if message.has_died else 0
+    crc32 = zlib.crc32
+    address: Address | None = None
+    number: i64 = 0
+    at: i64 = 0
+    while at < len(entries):
+        message = entries[at].message
+        assert message is not None
+        if message.address is not address:
+            address = message.address
+            number = numbers.get(address, -1)
+            if number < 0:
+                number = numbers[address] = packer.address(_address_bytes(address))
+        end: i64 = at + 1
+        while end < len(entries) and entries[end].message is message and end - at < MAX_PLACES:
+            end += 1
+        packer.begin(end - at)
+        while at < end:
+            packer.place(entries[at])
+            at += 1
         content = message.content
-        packer.add(entry.places, flags, number, content, message.size, zlib.crc32(content))
+        packer.end(DEAD if message.has_died else 0, number, content, message.size, crc32(content))
     return packer.finish()
 
 
@@ -206,7 +221,10 @@ def trim(head: Head, data: bytes) -> tuple[bytes, bytes]:
         content = data[label.start : label.start + label.length]
         if len(content) != label.length:
             raise DamagedChunk("head and data do not belong together")
-        packer.add(label.places, label.flags, number, content, label.size, label.checksum)
+        packer.begin(len(label.places))
+        for place in label.places:
+            packer.place(place)
+        packer.end(label.flags, number, content, label.size, label.checksum)
     return packer.finish()
 
 
@@ -235,14 +253,14 @@ def _parse(head: bytes, queue_id: i64) -> Head:
     for _ in range(found.count):
         end: i64 = pos + 2 + PLACE * (i64(read_i16_be(head, pos)) & 0xFFFF)
         pos += 2
-        places: list[tuple[int, int, int, int]] | None = None
+        places: list[Place] | None = None
         while pos < end:
             owner: i64 = read_i64_be(head, pos)
             if queue_id == ANY or queue_id == owner:
                 if places is None:
                     places = []
                 position, deadline_ms = read_i64_be(head, pos + 8), read_i64_be(head, pos + 16)
-                places.append((int(owner), int(position), int(deadline_ms), head[pos + 24]))
+                places.append(Place(owner, position, deadline_ms, head[pos + 24]))
             pos += PLACE
         length = _u32(head, pos + 3)
         if places is not None:
@@ -259,6 +277,11 @@ def _parse(head: bytes, queue_id: i64) -> Head:
     if pos != len(head) - SUM:
         raise DamagedChunk("its parts do not belong together")
     return found
+
+
+def _is_in(place: Place, gone: set[tuple[int, int]]) -> bool:
+    queue_id = int(place.queue_id)
+    return (queue_id, int(place.position)) in gone or (queue_id, ALL) in gone
 
 
 def _u32(data: bytes, pos: i64) -> i64:

@@ -19,7 +19,7 @@ from mypy_extensions import i64
 from leveret.core.alarms import BEHIND_BYTES
 from leveret.core.message import Message
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered, Resting
-from leveret.store.chunk import DamagedChunk, Label
+from leveret.store.chunk import DamagedChunk, Label, Place
 from leveret.store.committer import Committer
 from leveret.store.database import Found, StoreError, is_damage
 from leveret.store.group import Group
@@ -153,7 +153,10 @@ class DiskLog(MessageLog, DefinitionLog):
             labels = [label for label in chunk.head.labels if label.places]
             if chunk.head.count and not labels:
                 self._group.emptied.append(chunk_id)
-            self._index.restore(chunk_id, [label.places for label in labels])
+            entered = self._index.open(chunk_id)
+            for label in labels:
+                for place in label.places:
+                    self._index.enter(entered, place)
             if left > 0:
                 for label in labels:
                     left -= label.length
@@ -171,12 +174,16 @@ class DiskLog(MessageLog, DefinitionLog):
         except sqlite3.Error as error:  # no damage: what cannot be read now must not be given up
             raise StoreError(f"cannot read the messages in the data directory: {error}") from None
         for label, message in zip(labels, messages.found, strict=True):
-            for queue_id, position, deadline_ms, level in label.places:
+            for place in label.places:
                 if message is None:
-                    self._lose(chunk.chunk_id, queue_id, [position], messages.damage)
+                    self._lose(chunk.chunk_id, int(place.queue_id), [int(place.position)], messages.damage)
                 else:
-                    again = self._was_delivered(queue_id, position)
-                    yield Recovered(queue_id, position, message, again, deadline_ms, level)
+                    yield self._recovered(place, message)
+
+    def _recovered(self, place: Place, message: Message) -> Recovered:
+        queue_id, position = int(place.queue_id), int(place.position)
+        again = self._was_delivered(queue_id, position)
+        return Recovered(queue_id, position, message, again, int(place.deadline_ms), int(place.level))
 
     def _was_delivered(self, queue_id: int, position: int) -> bool:
         """Whether a message of an earlier run may have been delivered."""
@@ -227,10 +234,9 @@ class DiskLog(MessageLog, DefinitionLog):
                 if message is None:
                     damage = messages.damage
                     continue
-                for owner, position, deadline_ms, level in label.places:
-                    again = self._was_delivered(owner, position)
-                    found.append(Recovered(owner, position, message, again, deadline_ms, level))
-                    del missing[position]
+                for place in label.places:
+                    found.append(self._recovered(place, message))
+                    del missing[int(place.position)]
         except DamagedChunk as broken:
             damage = str(broken)
         except sqlite3.Error as error:
@@ -291,8 +297,9 @@ class DiskLog(MessageLog, DefinitionLog):
             return
         if group.revision:
             listener.on_definitions_durable(group.revision)
-        for queue_id, position in group.highest.items():
-            listener.on_durable(queue_id, position)
+        for queue_id, strip in group.strips.items():
+            if strip.highest:
+                listener.on_durable(queue_id, int(strip.highest))
 
     def _works_again(self) -> None:
         self.failed_bytes = 0
@@ -313,11 +320,11 @@ class DiskLog(MessageLog, DefinitionLog):
         self.failed_bytes = max(int(group.size), 1)
         self._group.carry_over(group)
         for chunk_id, entries in reversed(group.written):
-            self._index.forget(chunk_id, {place[0] for entry in entries for place in entry.places})
+            self._index.forget(chunk_id, {int(entry.queue_id) for entry in entries})
         refused: dict[int, list[int]] = {}
         for entry in group.entries:
-            for queue_id, position, _, _ in entry.places:
-                refused.setdefault(queue_id, []).append(position)
+            if entry.message is not None:
+                refused.setdefault(int(entry.queue_id), []).append(int(entry.position))
         if self.listener is not None:
             for queue_id, positions in refused.items():
                 self.listener.on_refused(queue_id, positions, error)
@@ -342,10 +349,11 @@ def _resting(labels: list[Label]) -> list[Resting]:
     found: dict[tuple[int, int], Resting] = {}
     resting: Resting | None = None
     for label in labels:
-        for queue_id, position, deadline_ms, level in label.places:
-            if resting is None or resting.queue_id != queue_id or resting.level != level:
+        for place in label.places:
+            if resting is None or resting.queue_id != place.queue_id or resting.level != place.level:
+                queue_id, level = int(place.queue_id), int(place.level)
                 resting = found.get((queue_id, level))
                 if resting is None:
-                    resting = found[queue_id, level] = Resting(queue_id, level, deadline_ms)
-            resting.add(position, label.size)
+                    resting = found[queue_id, level] = Resting(queue_id, level, int(place.deadline_ms))
+            resting.add(place.position, label.size)
     return list(found.values())

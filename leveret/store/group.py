@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
 from leveret.core.message import Message
 from leveret.store.chunk import ALL, Entry
-from leveret.store.index import Chunk, Index, is_sparse
+from leveret.store.index import Chunk, Index, Part, is_sparse
 
 CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
 CHUNK_ENTRIES: Final = 4096
@@ -17,35 +18,86 @@ MANY_REMOVED: Final = 10_000  # that are not left to wait
 ENTRY_BYTES: Final = 256  # that a message takes beside its content, about
 
 
+class Strip:
+    """What happened to one queue. highest: as in a Group, 0 for none. removed: positions in earlier groups, packed."""
+
+    __slots__ = ("_entries", "_next", "highest", "queue_id", "removed")
+
+    def __init__(self, queue_id: i64) -> None:
+        self.queue_id: i64 = queue_id
+        self.highest: i64 = 0
+        self.removed = BytesWriter()
+        self._entries: list[Entry] = []
+        self._next: i64 = 0  # behind the one that was taken last
+
+    def add(self, entry: Entry) -> None:
+        """A message for the queue."""
+        self._entries.append(entry)
+        self.highest = entry.position
+
+    def take(self, position: i64) -> bool:
+        """A message need not be kept. Returns: whether it was here."""
+        entries = self._entries
+        at = self._next
+        if at >= len(entries) or entries[at].position != position:  # messages go in order mostly
+            at = self._find(position)
+            if at == len(entries) or entries[at].position != position:
+                return False
+        entries[at].message = None
+        self._next = at + 1
+        return True
+
+    def take_all(self) -> None:
+        """No message need be kept."""
+        for entry in self._entries:
+            entry.message = None
+        self.highest = 0
+
+    def _find(self, position: i64) -> i64:
+        """Where the first entry is that is not in front of a position."""
+        entries = self._entries
+        low: i64 = 0
+        high: i64 = len(entries)
+        while low < high:
+            middle = (low + high) // 2
+            if entries[middle].position < position:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
 class Group:
     """Built by the core's thread, sealed, then handed to the committer, who alone uses it from then on.
 
-    highest: by queue, the last position that is durable once the group is, removed ones included.
+    entries: what is to be written, and what need not be any more. strips: by queue id; the highest of one is the last
+    position that is durable once the group is, removed ones included.
     revision: of the definitions in it. size: bytes of the contents in it, with what it takes to remember them.
-    Once sealed, written: new chunks; gone: places to cross out, by chunk; emptied: chunks to delete;
+    Once sealed, written: new chunks; gone: places to cross out, by chunk, packed; emptied: chunks to delete;
     sparse: chunks to write anew. aside: damaged chunks to be kept as they are, and what is wrong with each.
     """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.removed: list[tuple[int, int]] = []
+        self.strips: dict[int, Strip] = {}
+        self.removed: i64 = 0  # how many, of earlier groups
         self.dropped: list[int] = []
         self.delivered: dict[int, int] = {}
         self.definitions: list[tuple[str, str, bytes | None]] = []
-        self.highest: dict[int, int] = {}
         self.revision = 0
         self.size: i64 = 0
         self.written: list[tuple[int, list[Entry]]] = []
-        self.gone: dict[int, list[int]] = {}  # by chunk: queue id and position, one after the other
+        self.gone: dict[int, BytesWriter] = {}  # by chunk: queue id and position, one after the other
         self.emptied: list[int] = []
         self.sparse: dict[int, None] = {}
         self.aside: dict[int, str] = {}
-        self._places: dict[int, dict[int, Entry]] = {}  # by queue and position, of entries
+        self._last: Strip | None = None  # that was asked for
+        self._last_message: Message | None = None
 
     def has_work(self) -> bool:
         """Whether somebody waits for this to be durable. What consumers were given alone is no reason to write."""
         return bool(
-            self.highest
+            self.entries
             or self.removed
             or self.dropped
             or self.definitions
@@ -57,87 +109,123 @@ class Group:
 
     def is_urgent(self) -> bool:
         """Whether somebody waits for it now, or it has grown: removals alone can wait for what comes next."""
-        removals_alone = not (self.highest or self.definitions or self.gone or self.emptied or self.sparse)
-        return not removals_alone or len(self.removed) + len(self.dropped) >= MANY_REMOVED
+        removals_alone = not (self.entries or self.definitions or self.gone or self.emptied or self.sparse)
+        return not removals_alone or self.removed + len(self.dropped) >= MANY_REMOVED
 
-    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int) -> None:
+    def append(self, queue_id: i64, position: i64, message: Message, deadline_ms: i64, level: i64) -> None:
         """A message for a queue. One that goes to several queues in a row is kept once."""
-        entry = self.entries[-1] if self.entries else None
-        if entry is None or entry.message is not message or len(entry.places) == 0xFFFF:
-            entry = Entry(message, [])
-            self.entries.append(entry)
+        entry = Entry(queue_id, position, deadline_ms, level, message)
+        self.entries.append(entry)
+        if message is not self._last_message:
+            self._last_message = message
             self.size += len(message.content) + ENTRY_BYTES
-        entry.places.append((queue_id, position, deadline_ms, level))
-        self.highest[queue_id] = position
-        places = self._places.get(queue_id)
-        if places is None:
-            places = self._places[queue_id] = {}
-        places[position] = entry
+        self._strip(queue_id).add(entry)
 
-    def remove(self, queue_id: int, position: int) -> None:
+    def remove(self, queue_id: i64, position: i64) -> None:
         """A message that need not be kept. If it is still in this group, it never will be written."""
-        places = self._places.get(queue_id)
-        entry = places.pop(position, None) if places is not None else None
-        if entry is None:
-            self.removed.append((queue_id, position))
-        else:
-            entry.remove(queue_id, position)
+        strip = self._strip(queue_id)
+        if not strip.take(position):
+            write_i64_be(strip.removed, position)
+            self.removed += 1
+
+    def _strip(self, queue_id: i64) -> Strip:
+        strip = self._last
+        if strip is None or strip.queue_id != queue_id:
+            strip = self.strips.get(int(queue_id))
+            if strip is None:
+                strip = self.strips[int(queue_id)] = Strip(queue_id)
+            self._last = strip
+        return strip
 
     def drop_unseen(self, queue_id: int) -> None:
         """A queue that is deleted without anybody knowing which chunks have something of it."""
-        self.gone.setdefault(ANYWHERE, []).extend((queue_id, ALL))
+        self._note(ANYWHERE, queue_id, ALL)
         self.dropped.append(queue_id)
 
     def drop(self, queue_id: int) -> None:
         """A queue that is deleted."""
-        places = self._places.pop(queue_id, None)
-        if places is not None:
-            for position, entry in places.items():
-                entry.remove(queue_id, position)
-        self.highest.pop(queue_id, None)
+        strip = self.strips.get(queue_id)
+        if strip is not None:
+            strip.take_all()
         self.delivered.pop(queue_id, None)
         self.dropped.append(queue_id)
 
     def seal(self, index: Index) -> None:
         """Say in terms of chunks what has to be written. The index is as it will be when that is done."""
-        self._places = {}
-        for queue_id, position in self.removed:
-            chunk = index.remove(queue_id, position)
-            if chunk is not None:
-                self._cross_out(chunk, queue_id, position)
-        self.removed = []
+        self._last = None
+        self._last_message = None
+        if self.removed:
+            for strip in self.strips.values():
+                self._remove(index, strip)
+            self.removed = 0
         for queue_id in self.dropped:
             for chunk in index.drop(queue_id):
                 self._cross_out(chunk, queue_id, ALL)
+                self._look(chunk)
         part: list[Entry] = []
         size: i64 = 0
+        last: Message | None = None
         for entry in self.entries:
-            if not entry.places:
+            message = entry.message
+            if message is None:
                 continue
+            if message is not last:
+                if size >= CHUNK_BYTES or len(part) >= CHUNK_ENTRIES:
+                    self._write(index, part)
+                    part = []
+                    size = 0
+                last = message
+                size += len(message.content)
             part.append(entry)
-            size += len(entry.message.content)
-            if size >= CHUNK_BYTES or len(part) >= CHUNK_ENTRIES:
-                self.written.append((index.add(_places(part)), part))
-                part = []
-                size = 0
         if part:
-            self.written.append((index.add(_places(part)), part))
+            self._write(index, part)
 
-    def _cross_out(self, chunk: Chunk, queue_id: int, position: int) -> None:
-        chunk_id = chunk.chunk_id
-        if chunk.live == 0:
-            self.gone.pop(chunk_id, None)
-            self.sparse.pop(chunk_id, None)
-            self.emptied.append(chunk_id)
+    def _write(self, index: Index, part: list[Entry]) -> None:
+        """Make a chunk of entries."""
+        chunk = index.open(index.next_chunk)
+        for entry in part:
+            index.enter(chunk, entry)
+        self.written.append((chunk.chunk_id, part))
+
+    def _remove(self, index: Index, strip: Strip) -> None:
+        """Take what is removed from one queue out of the chunks that have it."""
+        positions = strip.removed.getvalue()
+        part: Part | None = None
+        at: i64 = 0
+        while at < len(positions):
+            position = read_i64_be(positions, at)
+            at += 8
+            if part is None or position < part.first or position > part.last:
+                if part is not None:
+                    self._look(part.chunk)
+                part = index.part(strip.queue_id, position)
+                if part is None:
+                    continue
+            index.remove(part)
+            self._cross_out(part.chunk, strip.queue_id, position)
+        if part is not None:
+            self._look(part.chunk)
+
+    def _cross_out(self, chunk: Chunk, queue_id: i64, position: i64) -> None:
+        if chunk.live:
+            self._note(chunk.chunk_id, queue_id, position)
             return
+        self.gone.pop(chunk.chunk_id, None)
+        self.sparse.pop(chunk.chunk_id, None)
+        self.emptied.append(chunk.chunk_id)
+
+    def _note(self, chunk_id: int, queue_id: i64, position: i64) -> None:
         places = self.gone.get(chunk_id)
         if places is None:
-            places = self.gone[chunk_id] = []
-        places.append(queue_id)
-        places.append(position)
-        if is_sparse(chunk):
+            places = self.gone[chunk_id] = BytesWriter()
+        write_i64_be(places, queue_id)
+        write_i64_be(places, position)
+
+    def _look(self, chunk: Chunk) -> None:
+        """Something was taken out of a chunk: it may be worth while to write it anew."""
+        if chunk.live and is_sparse(chunk):
             chunk.places = chunk.live
-            self.sparse[chunk_id] = None
+            self.sparse[chunk.chunk_id] = None
 
     def carry_over(self, failed: Group) -> None:
         """Take what must not be lost from a sealed group that could not be written, in front of what is here."""
@@ -150,7 +238,3 @@ class Group:
         self.emptied = failed.emptied
         self.sparse = failed.sparse
         self.aside.update(failed.aside)
-
-
-def _places(entries: list[Entry]) -> list[list[tuple[int, int, int, int]]]:
-    return [entry.places for entry in entries]

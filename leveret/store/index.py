@@ -6,10 +6,11 @@ Memory: some 200 bytes for a chunk and for each queue in it, nothing for a messa
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import Final
 
 from mypy_extensions import i64
+
+from leveret.store.chunk import Place
 
 SPARSE: Final = 4  # a chunk of which less than one part in so many is left is written anew
 WORTH_IT: Final = 16  # places that a chunk must have had for that
@@ -27,40 +28,49 @@ class Chunk:
 
 
 class Part:
-    """The places of one queue in one chunk."""
+    """The places of one queue in one chunk: from the first position to the last, and how many of them are left."""
 
-    __slots__ = ("chunk", "first", "live")
+    __slots__ = ("chunk", "first", "last", "live", "queue_id")
 
-    def __init__(self, chunk: Chunk, first: i64) -> None:
+    def __init__(self, chunk: Chunk, queue_id: i64, first: i64) -> None:
         self.chunk = chunk
+        self.queue_id: i64 = queue_id
         self.first: i64 = first
+        self.last: i64 = first
         self.live: i64 = 0
 
 
 class Shelf:
-    """The parts of one queue, in order. lasts: the last position in each, in step with them."""
+    """The parts of one queue, in order."""
 
-    __slots__ = ("lasts", "parts")
+    __slots__ = ("parts",)
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
-        self.lasts: list[int] = []
 
     def part(self, position: i64) -> Part | None:
         """The part that has a position; None when there is none."""
-        at = bisect_left(self.lasts, int(position))
-        if at == len(self.lasts):
+        parts = self.parts
+        low: i64 = 0
+        high: i64 = len(parts)
+        if high and position <= parts[0].last:
+            high = 0  # the usual case
+        while low < high:
+            middle = (low + high) // 2
+            if parts[middle].last < position:
+                low = middle + 1
+            else:
+                high = middle
+        if low == len(parts) or parts[low].first > position:
             return None
-        part = self.parts[at]
-        return part if part.first <= position else None
+        return parts[low]
 
     def clean(self) -> None:
         """Forget parts at the front of which nothing is left: the usual end of a chunk."""
-        count = 0
+        count: i64 = 0
         while count < len(self.parts) and self.parts[count].live <= 0:
             count += 1
         del self.parts[:count]
-        del self.lasts[:count]
 
 
 class Index:
@@ -69,47 +79,46 @@ class Index:
     def __init__(self) -> None:
         self.next_chunk = 1
         self._shelves: dict[int, Shelf] = {}  # by queue id
+        self._newest: Part | None = None  # that something was entered in
 
-    def add(self, messages: list[list[tuple[int, int, int, int]]]) -> int:
-        """Enter a chunk that is about to be written: the places of each message. Returns: its id."""
-        chunk_id = self.next_chunk
-        self.restore(chunk_id, messages)
-        return chunk_id
-
-    def restore(self, chunk_id: int, messages: list[list[tuple[int, int, int, int]]]) -> Chunk:
-        """Enter a chunk as it was found: the places that are left of each message."""
+    def open(self, chunk_id: int) -> Chunk:
+        """A chunk, behind all others, whose places are to be entered."""
         self.next_chunk = chunk_id + 1
-        chunk = Chunk(chunk_id)
-        last: dict[int, Part] = {}
-        for places in messages:
-            for queue_id, position, _, _ in places:
-                part = last.get(queue_id)
-                if part is None:
-                    shelf = self._shelves.get(queue_id)
-                    if shelf is None:
-                        shelf = self._shelves[queue_id] = Shelf()
-                    part = last[queue_id] = Part(chunk, position)
-                    shelf.parts.append(part)
-                    shelf.lasts.append(position)
-                else:
-                    self._shelves[queue_id].lasts[-1] = position
-                part.live += 1
-                chunk.live += 1
-        chunk.places = chunk.live
-        return chunk
+        return Chunk(chunk_id)
 
-    def remove(self, queue_id: int, position: int) -> Chunk | None:
-        """One place less. Returns: the chunk that had it; None for what never was written."""
+    def enter(self, chunk: Chunk, place: Place) -> None:
+        """Enter a place of a chunk. The chunks of a queue come in order, and so do its places in each."""
+        part = self._newest
+        if part is None or part.chunk is not chunk or part.queue_id != place.queue_id:
+            part = self._newest = self._part(chunk, place)
+        part.last = place.position
+        part.live += 1
+        chunk.live += 1
+        chunk.places += 1
+
+    def _part(self, chunk: Chunk, place: Place) -> Part:
+        """The part that a place belongs in."""
+        queue_id = int(place.queue_id)
         shelf = self._shelves.get(queue_id)
-        part = shelf.part(position) if shelf is not None else None
-        if part is None or shelf is None:
-            return None
+        if shelf is None:
+            shelf = self._shelves[queue_id] = Shelf()
+        elif shelf.parts and shelf.parts[-1].chunk is chunk:
+            return shelf.parts[-1]
+        part = Part(chunk, place.queue_id, place.position)
+        shelf.parts.append(part)
+        return part
+
+    def part(self, queue_id: i64, position: i64) -> Part | None:
+        """Which part has a place; None for what never was written."""
+        shelf = self._shelves.get(int(queue_id))
+        return shelf.part(position) if shelf is not None else None
+
+    def remove(self, part: Part) -> None:
+        """One place less."""
         part.live -= 1
-        chunk = part.chunk
-        chunk.live -= 1
+        part.chunk.live -= 1
         if part.live == 0:
-            shelf.clean()
-        return chunk
+            self._shelves[int(part.queue_id)].clean()
 
     def drop(self, queue_id: int) -> list[Chunk]:
         """A queue is gone. Returns: the chunks that it had something in."""
@@ -129,26 +138,21 @@ class Index:
             shelf = self._shelves.get(queue_id)
             if shelf is not None and shelf.parts and shelf.parts[-1].chunk.chunk_id == chunk_id:
                 del shelf.parts[-1]
-                del shelf.lasts[-1]
 
     def find(self, queue_id: int, position: int) -> int:
         """The id of the chunk that has a place; 0 when there is none."""
-        shelf = self._shelves.get(queue_id)
-        part = shelf.part(position) if shelf is not None else None
+        part = self.part(queue_id, position)
         return part.chunk.chunk_id if part is not None else 0
 
     def extent(self, queue_id: int, position: int) -> int:
         """The last position of the queue in the chunk that has this one; 0 when there is none."""
-        shelf = self._shelves.get(queue_id)
-        if shelf is None:
-            return 0
-        at = bisect_left(shelf.lasts, position)
-        return shelf.lasts[at] if at < len(shelf.lasts) and shelf.parts[at].first <= position else 0
+        part = self.part(queue_id, position)
+        return int(part.last) if part is not None else 0
 
     def last(self, queue_id: int) -> int:
         """The last position of a queue; 0 when it has none."""
         shelf = self._shelves.get(queue_id)
-        return shelf.lasts[-1] if shelf is not None and shelf.lasts else 0
+        return int(shelf.parts[-1].last) if shelf is not None and shelf.parts else 0
 
     def queues(self) -> list[int]:
         """All queues that have something."""
@@ -156,5 +160,5 @@ class Index:
 
 
 def is_sparse(chunk: Chunk) -> bool:
-    """Whether so little of a chunk is left that it should be written anew. Asked once after each removal."""
+    """Whether so little of a chunk is left that it should be written anew. Asked once after removals."""
     return chunk.places >= WORTH_IT and chunk.live * SPARSE < chunk.places

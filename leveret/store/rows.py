@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from librt.strings import BytesWriter, read_i64_be, write_i64_be
+from librt.strings import BytesWriter, read_i64_be
 from mypy_extensions import i64
 
 from leveret.store.chunk import DamagedChunk
@@ -13,12 +13,9 @@ from leveret.store.chunk import DamagedChunk
 SUM: Final = 4  # bytes of a checksum
 
 
-def pack_places(places: list[int]) -> bytes:
-    """Queue id and position, one after the other, as a row of `gone` has them."""
-    out = BytesWriter()
-    for number in places:
-        write_i64_be(out, number)
-    return _summed(out.getvalue(), b"")
+def pack_places(places: BytesWriter) -> bytes:
+    """What a row of `gone` has. places: queue id and position, 8 bytes each, one after the other."""
+    return _summed(places.getvalue(), b"")
 
 
 def unpack_places(row: bytes) -> list[tuple[int, int]]:

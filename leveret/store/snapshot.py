@@ -69,7 +69,8 @@ class Snapshot(DefinitionLog):
         if has_priorities:
             levels = {}
             for chunk_id in chunks:
-                for level in {place[3] for label in self._head(chunk_id, queue_id).labels for place in label.places}:
+                labels = self._head(chunk_id, queue_id).labels
+                for level in {int(place.level) for label in labels for place in label.places}:
                     levels.setdefault(level, []).append(chunk_id)
         total = sum(len(found) for found in levels.values())
         done = 0
@@ -99,14 +100,15 @@ class Snapshot(DefinitionLog):
         head = self._head(chunk_id, queue_id)
         labels: list[Label] = []
         for label in head.labels:
-            label.places = [place for place in label.places if place[3] == level]
+            label.places = [place for place in label.places if place.level == level]
             if label.places:
                 labels.append(label)
         messages = read_messages(self._sql, chunk_id, head, labels)
         found: list[Recovered] = []
         for label, message in zip(labels, messages.found, strict=True):
-            for _, position, deadline_ms, _ in label.places:
+            for place in label.places:
                 if message is not None:
+                    position, deadline_ms = int(place.position), int(place.deadline_ms)
                     found.append(Recovered(queue_id, position, message, False, deadline_ms, level))
         unreadable = messages.found.count(None)
         if unreadable:

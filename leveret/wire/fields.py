@@ -23,7 +23,7 @@ from librt.strings import (
     write_i32_be,
     write_i64_be,
 )
-from mypy_extensions import i64, mypyc_attr, u8
+from mypy_extensions import i16, i32, i64, mypyc_attr, u8
 
 MAX_DEPTH: Final = 128  # levels of tables and arrays inside each other
 
@@ -301,16 +301,14 @@ def write_longstr(out: BytesWriter, raw: bytes) -> None:
     out.write(raw)
 
 
-def write_u16(out: BytesWriter, value: int) -> None:
+def write_u16(out: BytesWriter, value: i64) -> None:
     """Write an unsigned 16-bit number."""
-    out.append((value >> 8) & 0xFF)
-    out.append(value & 0xFF)
+    write_i16_be(out, i16(((value & 0xFFFF) ^ 0x8000) - 0x8000))
 
 
-def write_u32(out: BytesWriter, value: int) -> None:
+def write_u32(out: BytesWriter, value: i64) -> None:
     """Write an unsigned 32-bit number."""
-    write_u16(out, value >> 16)
-    write_u16(out, value)
+    write_i32_be(out, i32(((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000))
 
 
 def open_length(out: BytesWriter) -> i64:

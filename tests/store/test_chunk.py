@@ -23,11 +23,17 @@ ROWS = st.lists(
 )
 
 
-def entry(row: Row) -> Entry:
-    """A message with its places."""
+def entries_of(rows: list[Row]) -> list[Entry]:
+    """Messages in their places; those without places are none."""
+    return [entry for row in rows for entry in entries_of_one(row)]
+
+
+def entries_of_one(row: Row) -> list[Entry]:
+    """A message in its places."""
     exchange, key, copies, hidden, body, persistent, has_died, places = row
     content = make_content(b"\x10\x00\x02" if persistent else b"\x00\x00", body)
-    return Entry(Message(address(exchange, key, copies, hidden), content, persistent, has_died), places)
+    message = Message(address(exchange, key, copies, hidden), content, persistent, has_died)
+    return [Entry(*place, message) for place in places]
 
 
 def content_of(label: Label, data: bytes) -> bytes:
@@ -44,7 +50,8 @@ def rows_of(head: Head, data: bytes) -> list[Row]:
         where = message.address
         assert where.encoded == address(where.exchange, where.routing_key).encoded
         keys = where.exchange, where.routing_key, where.copies, where.hidden
-        found.append((*keys, message.body(), message.persistent, message.has_died, label.places))
+        places = [(place.queue_id, place.position, place.deadline_ms, place.level) for place in label.places]
+        found.append((*keys, message.body(), message.persistent, message.has_died, places))
     return found
 
 
@@ -55,14 +62,26 @@ def placed(rows: list[Row]) -> list[Row]:
 
 @given(ROWS)
 def test_round_trip(rows: list[Row]) -> None:
-    head, data = pack([entry(each) for each in rows])
-    assert parse(head).count == len(rows)
+    head, data = pack(entries_of(rows))
+    assert parse(head).count == len(placed(rows))
     assert rows_of(parse(head), data) == placed(rows)
+
+
+@given(st.lists(st.integers(0, 2), max_size=12))
+def test_a_message_in_many_places_is_there_once(run: list[int]) -> None:
+    where = address("x", "key")
+    messages = [Message(where, make_content(b"\x00\x00", bytes((number,))), False) for number in range(3)]
+    head, data = pack([Entry(at, 7, 0, 0, messages[number]) for at, number in enumerate(run, 1)])
+    found = parse(head)
+    assert [place.queue_id for label in found.labels for place in label.places] == list(range(1, len(run) + 1))
+    assert [found.message(label, content_of(label, data)).body()[0] for label in found.labels] == [
+        number for at, number in enumerate(run) if at == 0 or run[at - 1] != number
+    ]
 
 
 def test_messages_that_came_the_same_way_share_an_address() -> None:
     where = address("x", "key" * 50)
-    entries = [Entry(Message(where, make_content(b"\x00\x00", b""), False), [(1, at, 0, 0)]) for at in range(10)]
+    entries = [Entry(1, at, 0, 0, Message(where, make_content(b"\x00\x00", b""), False)) for at in range(10)]
     head, data = pack(entries)
     found = parse(head)
     assert len(found.encoded) == 1
@@ -72,7 +91,7 @@ def test_messages_that_came_the_same_way_share_an_address() -> None:
 
 @given(ROWS, QUEUES)
 def test_what_is_said_of_one_queue(rows: list[Row], queue: int) -> None:
-    head, data = pack([entry(each) for each in rows])
+    head, data = pack(entries_of(rows))
     of_queue = [(*row[:-1], [place for place in row[-1] if place[0] == queue]) for row in rows]
     assert rows_of(parse(head, queue), data) == placed(of_queue)
 
@@ -82,7 +101,7 @@ def test_what_is_crossed_out_is_trimmed_away(rows: list[Row], data: st.DataObjec
     places = sorted({(place[0], place[1]) for row in rows for place in row[-1]})
     ends = sorted({(place[0], ALL) for place in places})
     gone = set(data.draw(st.lists(st.sampled_from(places + ends)))) if places else set()
-    head, contents = pack([entry(each) for each in rows])
+    head, contents = pack(entries_of(rows))
     found = parse(head)
     found.cross_out(gone)
     left = [
@@ -96,7 +115,7 @@ def test_what_is_crossed_out_is_trimmed_away(rows: list[Row], data: st.DataObjec
 
 @given(ROWS, st.data())
 def test_a_damaged_head_is_seen(rows: list[Row], data: st.DataObject) -> None:
-    head, _ = pack([entry(each) for each in rows])
+    head, _ = pack(entries_of(rows))
     broken = bytearray(head)
     broken[data.draw(st.integers(0, len(head) - 1))] ^= data.draw(st.integers(1, 255))
     for damaged in (bytes(broken), head[: data.draw(st.integers(0, len(head) - 1))]):
@@ -106,7 +125,7 @@ def test_a_damaged_head_is_seen(rows: list[Row], data: st.DataObject) -> None:
 
 @given(ROWS.filter(placed), st.data())
 def test_damage_costs_the_messages_that_it_hits(rows: list[Row], data: st.DataObject) -> None:
-    head, contents = pack([entry(each) for each in rows])
+    head, contents = pack(entries_of(rows))
     broken = bytearray(contents)
     hit = data.draw(st.integers(0, len(contents) - 1))
     broken[hit] ^= data.draw(st.integers(1, 255))
@@ -120,7 +139,7 @@ def test_damage_costs_the_messages_that_it_hits(rows: list[Row], data: st.DataOb
 
 
 def test_data_that_is_cut_short_is_not_trimmed() -> None:
-    head, data = pack([entry(("x", "key", (), (), b"body", True, False, [(1, 1, 0, 0)]))])
+    head, data = pack(entries_of([("x", "key", (), (), b"body", True, False, [(1, 1, 0, 0)])]))
     with pytest.raises(DamagedChunk, match="do not belong together"):
         trim(parse(head), data[:-1])
 

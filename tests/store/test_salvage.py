@@ -57,8 +57,8 @@ class Store:
                     head = row.values[1]
                     assert isinstance(head, bytes)
                     for label in parse(head).labels:
-                        for queue, position, _, _ in label.places:
-                            self.pages[queue, position] = needed
+                        for place in label.places:
+                            self.pages[place.queue_id, place.position] = needed
                 elif len(row.values) == 4:
                     kind, key = row.values[1], row.values[2]
                     assert isinstance(kind, str)

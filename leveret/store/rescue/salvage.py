@@ -345,7 +345,8 @@ def _extents(head: bytes) -> dict[int, tuple[int, int]]:
     except DamagedChunk:
         return found
     for label in labels:
-        for queue, position, _, _ in label.places:
+        for place in label.places:
+            queue, position = int(place.queue_id), int(place.position)
             first, last = found.get(queue, (position, position))
             found[queue] = min(first, position), max(last, position)
     return found

@@ -1,0 +1,68 @@
+"""Unsafe: the confirms of one queue that wait until the log has their messages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from leveret.core.ports import Confirm
+
+COMPACT_AT: Final = 1024  # paid ones at the front before the list is cut
+
+
+class Waiting:
+    """A confirm, and the position that has to be durable."""
+
+    __slots__ = ("confirm", "position")
+
+    def __init__(self, position: i64, confirm: Confirm) -> None:
+        self.position: i64 = position
+        self.confirm = confirm
+
+
+class Unsafe:
+    """In the order of positions; a plain list, from which those that are paid are cut now and then."""
+
+    __slots__ = ("_head", "_items")
+
+    def __init__(self) -> None:
+        self._items: list[Waiting | None] = []
+        self._head: i64 = 0
+
+    def add(self, position: i64, confirm: Confirm) -> None:
+        """One more, behind the others."""
+        self._items.append(Waiting(position, confirm))
+
+    def pay(self, position: i64) -> None:
+        """Everything up to this position is durable."""
+        items = self._items
+        while self._head < len(items):
+            waiting = items[self._head]
+            assert waiting is not None
+            if waiting.position > position:
+                break
+            items[self._head] = None
+            self._head += 1
+            waiting.confirm.pay()
+        if self._head == len(items):
+            items.clear()
+            self._head = 0
+        elif self._head >= COMPACT_AT and self._head * 2 >= len(items):
+            del items[: self._head]
+            self._head = 0
+
+    def refuse(self, positions: set[int]) -> None:
+        """The log did not take these."""
+        kept: list[Waiting | None] = []
+        refused: list[Waiting] = []
+        for waiting in self._items[self._head :]:
+            assert waiting is not None
+            if int(waiting.position) in positions:
+                refused.append(waiting)
+            else:
+                kept.append(waiting)
+        self._items = kept
+        self._head = 0
+        for waiting in refused:
+            waiting.confirm.refuse()
