@@ -224,14 +224,18 @@ class ConfirmListener:
 
 
 class Confirm:
-    """What one publish still waits for. owed: queues that have neither stored nor refused it."""
+    """What one publish still waits for. owed: queues that have neither stored nor refused it.
 
-    __slots__ = ("_failed", "_listener", "owed", "tag")
+    position: where the last of them has it, once it waits for the log.
+    """
+
+    __slots__ = ("_failed", "_listener", "owed", "position", "tag")
 
     def __init__(self, listener: ConfirmListener, tag: i64, owed: i64) -> None:
         self._listener = listener
         self.tag: i64 = tag
         self.owed: i64 = owed
+        self.position: i64 = 0
         self._failed = False
 
     def pay(self) -> None:

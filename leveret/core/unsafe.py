@@ -6,19 +6,24 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.ports import Confirm
+from leveret.core.ports import Confirm, ConfirmListener
 
 COMPACT_AT: Final = 1024  # paid ones at the front before the list is cut
 
 
-class Waiting:
-    """A confirm, and the position that has to be durable."""
+class Share(ConfirmListener):
+    """One queue's share of a confirm that others owe something for too."""
 
-    __slots__ = ("confirm", "position")
+    def __init__(self, whole: Confirm) -> None:
+        self._whole = whole
 
-    def __init__(self, position: i64, confirm: Confirm) -> None:
-        self.position: i64 = position
-        self.confirm = confirm
+    def confirmed(self, tag: i64) -> None:
+        """The queue has it safe."""
+        self._whole.pay()
+
+    def refused(self, tag: i64) -> None:
+        """The queue did not take it."""
+        self._whole.refuse()
 
 
 class Unsafe:
@@ -27,12 +32,15 @@ class Unsafe:
     __slots__ = ("_head", "_items")
 
     def __init__(self) -> None:
-        self._items: list[Waiting | None] = []
+        self._items: list[Confirm | None] = []
         self._head: i64 = 0
 
     def add(self, position: i64, confirm: Confirm) -> None:
         """One more, behind the others."""
-        self._items.append(Waiting(position, confirm))
+        if confirm.owed > 1:
+            confirm = Confirm(Share(confirm), 0, 1)
+        confirm.position = position
+        self._items.append(confirm)
 
     def pay(self, position: i64) -> None:
         """Everything up to this position is durable."""
@@ -44,7 +52,7 @@ class Unsafe:
                 break
             items[self._head] = None
             self._head += 1
-            waiting.confirm.pay()
+            waiting.pay()
         if self._head == len(items):
             items.clear()
             self._head = 0
@@ -54,8 +62,8 @@ class Unsafe:
 
     def refuse(self, positions: set[int]) -> None:
         """The log did not take these."""
-        kept: list[Waiting | None] = []
-        refused: list[Waiting] = []
+        kept: list[Confirm | None] = []
+        refused: list[Confirm] = []
         for waiting in self._items[self._head :]:
             assert waiting is not None
             if int(waiting.position) in positions:
@@ -65,4 +73,4 @@ class Unsafe:
         self._items = kept
         self._head = 0
         for waiting in refused:
-            waiting.confirm.refuse()
+            waiting.refuse()

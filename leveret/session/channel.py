@@ -122,7 +122,7 @@ class Channel:
                 publishing.method(reader)
             elif method_id == BASIC_ACK and reader.stop - reader.start == ACK_SIZE:
                 tag: i64 = read_i64_be(reader.data, reader.start + 4)
-                self.consuming.ack(int(tag) & 0xFFFFFFFFFFFFFFFF, reader.data[reader.start + 12] & 1 != 0)
+                self.consuming.ack(tag, reader.data[reader.start + 12] & 1 != 0)
             else:
                 self._method(decode_method(self.connection, reader.payload()))
         elif self.is_open:

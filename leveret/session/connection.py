@@ -98,6 +98,7 @@ class Connection(Sink, Client):
         self._awake = False
         self._held_revision = 0  # nothing is sent before the definitions are durable up to here
         self._choked = False  # a consumer found no room
+        self._last_channel: Channel | None = None  # that a frame was for
         self._stalled = False  # requests wait: for answers to be taken, or for the next turn
         self._turn_methods: i64 = 0  # looked at in this turn
         self._writable = True
@@ -166,7 +167,9 @@ class Connection(Sink, Client):
             elif reader.kind != FRAME_BODY:
                 control.other_frame(self, reader)
                 return
-            channel = self.channels.get(number)
+            channel = self._last_channel
+            if channel is None or channel.number != number:
+                channel = self._last_channel = self.channels.get(number)
             if channel is not None:
                 if not self.closing:
                     channel.frame(reader)
@@ -342,6 +345,7 @@ class Connection(Sink, Client):
 
     def forget_channel(self, channel: Channel) -> None:
         """The channel's number is free again."""
+        self._last_channel = None
         if self.channels.pop(channel.number, None) is not None:
             self.user.channels -= 1
         channel.forget()
@@ -387,6 +391,7 @@ class Connection(Sink, Client):
             channel.forget()
         self.user.channels -= len(self.channels)
         self.channels.clear()
+        self._last_channel = None
         if self.handshake.state == DONE:
             self.user.connections -= 1
             self.vhost.connections -= 1

@@ -202,7 +202,7 @@ class Consuming(Subscriber):
             self._timeout.watch(queue)
             self.unacked.add(self._tag, stored)
 
-    def ack(self, tag: int, multiple: bool) -> None:
+    def ack(self, tag: i64, multiple: bool) -> None:
         """Deliveries are done with. Raises: AmqpError 406 for a tag that is not outstanding."""
         if not multiple and self.channel.publishing.transaction is None:
             stored = self.unacked.take(tag)
@@ -214,11 +214,11 @@ class Consuming(Subscriber):
 
     def nack(self, method: BasicNack) -> None:
         """Deliveries are refused. Raises: AmqpError 406."""
-        self._settle(method.delivery_tag, method.multiple, REQUEUE if method.requeue else DISCARD)
+        self._settle(_narrow(method.delivery_tag), method.multiple, REQUEUE if method.requeue else DISCARD)
 
     def reject(self, method: BasicReject) -> None:
         """One delivery is refused; unlike nack, this counts for the delivery limit. Raises: AmqpError 406."""
-        self._settle(method.delivery_tag, False, RETURN if method.requeue else DISCARD)
+        self._settle(_narrow(method.delivery_tag), False, RETURN if method.requeue else DISCARD)
 
     def recover(self, requeue: bool, answer: bool) -> None:
         """Requeue everything outstanding. Raises: AmqpError 540 without requeue."""
@@ -250,7 +250,7 @@ class Consuming(Subscriber):
 
     # -- inside
 
-    def _settle(self, tag: int, multiple: bool, how: int) -> None:
+    def _settle(self, tag: i64, multiple: bool, how: int) -> None:
         taken = self.unacked.take_up_to(tag) if multiple else [(tag, self.unacked.take(tag))]
         transaction = self.channel.publishing.transaction
         if transaction is not None:
@@ -292,3 +292,8 @@ class Consuming(Subscriber):
             raise AmqpError(PRECONDITION_FAILED, "fast reply consumer does not exist")
         assert self._replies.name.startswith(REPLY_PREFIX)
         return self._replies.name
+
+
+def _narrow(tag: int) -> i64:
+    """A delivery tag in 64 bits with a sign: those that come out negative are never outstanding."""
+    return i64(tag if tag < 1 << 63 else tag - (1 << 64))

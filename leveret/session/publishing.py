@@ -59,6 +59,8 @@ class Publishing(ConfirmListener):
         "_arguments",
         "_frames",
         "_in_content",
+        "_last_arguments",
+        "_last_route",
         "_left",
         "_loose",
         "_loose_size",
@@ -85,6 +87,8 @@ class Publishing(ConfirmListener):
         self._left: i64 = 0
         self._unflushed = False
         self._in_content = False
+        self._last_arguments = b""
+        self._last_route: Route | None = None  # with these arguments
 
     # -- content, whole or in pieces
 
@@ -197,9 +201,13 @@ class Publishing(ConfirmListener):
     def publish(self, arguments: bytes, content: bytes) -> None:
         """Route one message. arguments: those of basic.publish as received. Raises: AmqpError."""
         connection = self.connection
-        route = connection.routes.get(arguments)
+        route = self._last_route
+        if route is None or arguments != self._last_arguments:
+            route = connection.routes.get(arguments)
         if route is None or route.generation != connection.vhost.generation:
             route = self._resolve(arguments)
+        self._last_arguments = arguments
+        self._last_route = route
         if frames.body_size(content) > connection.max_message_size:
             raise self._too_large(frames.body_size(content))
         try:

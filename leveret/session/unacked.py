@@ -2,67 +2,127 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import i64
 
 from leveret.core.errors import unknown_tag
 from leveret.core.message import Stored
 
+COMPACT_AT: Final = 1024  # settled ones that may stay in the list, beside as many as are outstanding
+
+
+class Delivery:
+    """One delivery; stored is None once it is settled."""
+
+    __slots__ = ("stored", "tag")
+
+    def __init__(self, tag: i64, stored: Stored) -> None:
+        self.tag: i64 = tag
+        self.stored: Stored | None = stored
+
 
 class Unacked:
-    """Delivery tags are added in ascending order, so a sweep for `multiple` can stop at the first one beyond."""
+    """In the order of tags, in which they are mostly acked; one in the middle is found by bisection."""
 
-    __slots__ = ("_by_tag",)
+    __slots__ = ("_count", "_head", "_items")
 
     def __init__(self) -> None:
-        self._by_tag: dict[int, Stored] = {}
+        self._items: list[Delivery] = []
+        self._head: i64 = 0  # of the oldest that is outstanding
+        self._count: i64 = 0
 
     def __len__(self) -> int:
-        return len(self._by_tag)
+        return int(self._count)
 
     def add(self, tag: i64, stored: Stored) -> None:
-        """A delivery that wants an ack."""
-        self._by_tag[int(tag)] = stored
+        """A delivery that wants an ack. Its tag is higher than those before."""
+        self._items.append(Delivery(tag, stored))
+        self._count += 1
 
     def oldest(self) -> Stored | None:
         """The one that was sent first."""
-        for stored in self._by_tag.values():
-            return stored
-        return None
+        return self._items[self._head].stored if self._count else None
 
-    def take(self, tag: int) -> Stored:
+    def take(self, tag: i64) -> Stored:
         """Take one. Raises: AmqpError 406 when the tag is not outstanding."""
-        stored = self._by_tag.pop(tag, None)
-        if stored is None:
-            raise unknown_tag(tag, list(self._by_tag))
+        items = self._items
+        at = self._head
+        if at >= len(items) or items[at].tag != tag:
+            at = self._find(tag)
+        delivery = items[at] if at < len(items) else None
+        stored = delivery.stored if delivery is not None and delivery.tag == tag else None
+        if delivery is None or stored is None:
+            raise unknown_tag(int(tag) & 0xFFFFFFFFFFFFFFFF, [int(tag) for tag, _ in self._outstanding()])
+        delivery.stored = None
+        self._count -= 1
+        self._tidy()
         return stored
 
-    def take_up_to(self, tag: int) -> list[tuple[int, Stored]]:
+    def take_up_to(self, tag: i64) -> list[tuple[int, Stored]]:
         """Take all up to and including a tag, which must be outstanding; 0 takes all there are.
 
         Raises: AmqpError 406 when the tag is not outstanding.
         """
         if tag == 0:
             return self.take_all()
-        if tag not in self._by_tag:
-            raise unknown_tag(tag, list(self._by_tag))
+        last = self.take(tag)
         taken: list[tuple[int, Stored]] = []
-        for each, stored in self._by_tag.items():
-            if each > tag:
-                break
-            taken.append((each, stored))
-        for each, _ in taken:
-            del self._by_tag[each]
+        items = self._items
+        at = self._head
+        while at < len(items) and items[at].tag < tag:
+            delivery = items[at]
+            if delivery.stored is not None:
+                taken.append((int(delivery.tag), delivery.stored))
+                delivery.stored = None
+            at += 1
+        self._count -= len(taken)
+        taken.append((int(tag), last))
+        self._tidy()
         return taken
 
     def take_all(self) -> list[tuple[int, Stored]]:
         """Take everything."""
-        taken = list(self._by_tag.items())
-        self._by_tag = {}
+        taken = self._outstanding()
+        self._items = []
+        self._head = 0
+        self._count = 0
         return taken
 
     def give_back(self, taken: list[tuple[int, Stored]]) -> None:
         """Deliveries whose acks were rolled back are outstanding again, under their old tags."""
-        self._by_tag = dict(sorted([*self._by_tag.items(), *taken], key=_tag))
+        outstanding = sorted([*self.take_all(), *taken], key=_tag)
+        for tag, stored in outstanding:
+            self.add(tag, stored)
+
+    def _outstanding(self) -> list[tuple[int, Stored]]:
+        found: list[tuple[int, Stored]] = []
+        for delivery in self._items[self._head :]:
+            if delivery.stored is not None:
+                found.append((int(delivery.tag), delivery.stored))
+        return found
+
+    def _find(self, tag: i64) -> i64:
+        """Where the first delivery is that has not a lower tag."""
+        items = self._items
+        low: i64 = self._head
+        high: i64 = len(items)
+        while low < high:
+            middle = (low + high) // 2
+            if items[middle].tag < tag:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _tidy(self) -> None:
+        """Step over what is settled, and forget it when there is much of it."""
+        items = self._items
+        while self._head < len(items) and items[self._head].stored is None:
+            self._head += 1
+        if len(items) - self._count >= COMPACT_AT + self._count:
+            self._items = [delivery for delivery in items if delivery.stored is not None]
+            self._head = 0
 
 
 def _tag(entry: tuple[int, Stored]) -> int:

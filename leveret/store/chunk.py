@@ -134,9 +134,8 @@ class Packer:
     def __init__(self) -> None:
         self._addresses = BytesWriter()
         self._labels = BytesWriter()
-        self._data = BytesWriter()
+        self._data: list[bytes] = []
         self._address_count: i64 = 0
-        self._count: i64 = 0
 
     def address(self, encoded: bytes) -> i64:
         """Enter an address. Returns: its number."""
@@ -165,8 +164,7 @@ class Packer:
         write_u32(out, len(content))
         write_u32(out, size)
         write_u32(out, checksum)
-        self._data.write(content)
-        self._count += 1
+        self._data.append(content)
 
     def finish(self) -> tuple[bytes, bytes]:
         """Head and data."""
@@ -174,10 +172,10 @@ class Packer:
         out.append(FORMAT)
         write_u32(out, self._address_count)
         out.write(self._addresses.getvalue())
-        write_u32(out, self._count)
+        write_u32(out, len(self._data))
         out.write(self._labels.getvalue())
         head = out.getvalue()
-        return head + zlib.crc32(head).to_bytes(4, "big"), self._data.getvalue()
+        return head + zlib.crc32(head).to_bytes(4, "big"), b"".join(self._data)
 
 
 def pack(entries: list[Entry]) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from leveret.core.errors import AmqpError
 from leveret.core.message import Message, Stored, address
+from leveret.core.queue import Queue
 from leveret.session.confirms import Confirms
 from leveret.session.unacked import Unacked
 from leveret.store.memory import MemoryLog
@@ -18,6 +19,8 @@ from leveret.wire.methods import (
     BasicGet,
     BasicNack,
     BasicPublish,
+    BasicReject,
+    ChannelClose,
     ConfirmSelect,
     ConfirmSelectOk,
     QueueDeclare,
@@ -150,12 +153,17 @@ def test_refused_by_the_log() -> None:
 # -- Unacked
 
 
+def make_queue_and_message() -> tuple[Queue, Message]:
+    """Something to be delivered."""
+    queue = make_broker().vhosts["/"].make_queue("q", False, 0, False, {})
+    return queue, Message(address("", "q"), make_content(b"\x00\x00", b""), False)
+
+
 def filled(count: int) -> tuple[Unacked, list[Stored]]:
     """So many deliveries, tags from 1."""
-    queue = make_broker().vhosts["/"].make_queue("q", False, 0, False, {})
-    message = Message(address("", "q"), make_content(b"\x00\x00", b""), False)
+    queue, message = make_queue_and_message()
     unacked = Unacked()
-    stored = [Stored(message, queue, position, False) for position in range(1, count + 1)]
+    stored = [Stored(message, queue, position, 0) for position in range(1, count + 1)]
     for tag, each in enumerate(stored, 1):
         unacked.add(tag, each)
     return unacked, stored
@@ -187,3 +195,52 @@ def test_what_is_given_back_is_in_order_again() -> None:
     unacked.give_back(taken)
     assert unacked.take_all() == list(enumerate(stored, 1))
     assert len(unacked) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["add", "skip", "take", "take up to", "all"]), st.integers(1, 3000))))
+def test_unacked_is_as_a_dictionary(steps: list[tuple[str, int]]) -> None:
+    queue, message = make_queue_and_message()
+    unacked = Unacked()
+    model: dict[int, Stored] = {}
+    tag = 0
+    for step, number in steps:
+        if step == "add":
+            for _ in range(number):
+                tag += 1
+                model[tag] = Stored(message, queue, tag, 0)
+                unacked.add(tag, model[tag])
+        elif step == "skip":
+            tag += number
+        elif step == "all":
+            assert unacked.take_all() == list(model.items())
+            model.clear()
+        elif model:
+            chosen = list(model)[number % len(model)]
+            if step == "take":
+                assert unacked.take(chosen) is model.pop(chosen)
+            else:
+                assert unacked.take_up_to(chosen) == [(each, model.pop(each)) for each in list(model) if each <= chosen]
+        assert len(unacked) == len(model)
+        assert unacked.oldest() is next(iter(model.values()), None)
+
+
+@pytest.mark.parametrize("order", ["forwards", "backwards", "every other first"])
+def test_acks_in_any_order(order: str) -> None:
+    unacked, stored = filled(5000)
+    tags = list(range(1, 5001))
+    if order == "backwards":
+        tags.reverse()
+    elif order == "every other first":
+        tags = tags[1::2] + tags[::2]
+    for left, tag in zip(range(4999, -1, -1), tags, strict=True):
+        assert unacked.take(tag) is stored[tag - 1]
+        assert len(unacked) == left
+
+
+@pytest.mark.parametrize("tag", [7, 1 << 63, (1 << 64) - 1])
+@pytest.mark.parametrize("method", [BasicAck, BasicNack, BasicReject])
+def test_a_tag_that_is_not_outstanding_is_named(method: type[BasicAck | BasicNack | BasicReject], tag: int) -> None:
+    peer = Peer(make_broker())
+    peer.send(method(tag))
+    error = peer.expect(ChannelClose)
+    assert (error.reply_code, error.reply_text.split(" - ")[1].split("\n")[0]) == (406, f"unknown delivery tag {tag}")
