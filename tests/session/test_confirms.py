@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,6 @@ from leveret.wire.methods import (
     BasicGet,
     BasicNack,
     BasicPublish,
-    BasicReject,
     ChannelClose,
     ConfirmSelect,
     ConfirmSelectOk,
@@ -238,9 +239,9 @@ def test_acks_in_any_order(order: str) -> None:
 
 
 @pytest.mark.parametrize("tag", [7, 1 << 63, (1 << 64) - 1])
-@pytest.mark.parametrize("method", [BasicAck, BasicNack, BasicReject])
-def test_a_tag_that_is_not_outstanding_is_named(method: type[BasicAck | BasicNack | BasicReject], tag: int) -> None:
+@pytest.mark.parametrize("method", [80, 120, 90], ids=["ack", "nack", "reject"])
+def test_a_tag_that_is_not_outstanding_is_named(method: int, tag: int) -> None:
     peer = Peer(make_broker())
-    peer.send(method(tag))
+    peer.connection.receive(struct.pack(">BHIHHQBB", 1, 1, 13, 60, method, tag, 0, 0xCE))
     error = peer.expect(ChannelClose)
     assert (error.reply_code, error.reply_text.split(" - ")[1].split("\n")[0]) == (406, f"unknown delivery tag {tag}")
