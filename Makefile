@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench crash soak differential methods clean
+.PHONY: run test check interpreted bench perf-check crash soak differential methods clean
 
 run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -26,6 +26,9 @@ interpreted: $(VENV)/installed  ## the tests of the core on the same files, not 
 
 bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" compares
 	$(BIN)/python bench/run.py $(ARGS)
+
+perf-check: $(VENV)/installed  ## instructions for a message against bench/budget.toml; needs valgrind; ARGS="--update"
+	$(BIN)/python tools/perf_check.py $(ARGS)
 
 crash: $(VENV)/installed  ## kill brokers under load, cut their power, audit them; ARGS="--kills 50 --workloads tx plain"
 	$(BIN)/python tools/crash.py $(ARGS)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,15 +117,18 @@ def _await_ready(process: subprocess.Popen[bytes], output: Path) -> re.Match[str
 
 
 @contextlib.contextmanager
-def leveret(durable: bool, core: int | None, data_parent: Path) -> Iterator[Leveret]:
-    """Start Leveret on a free port, in memory or in a temporary data directory, and stop it at the end."""
+def leveret(durable: bool, core: int | None, data_parent: Path, under: Sequence[str] = ()) -> Iterator[Leveret]:
+    """Start Leveret on a free port, in memory or in a temporary data directory, and stop it at the end.
+
+    under: a command that runs it, such as a profiler.
+    """
     with tempfile.TemporaryDirectory(prefix="leveret-bench-", dir=data_parent) as directory:
         output = Path(directory, "output.txt")
         store = ["--data-dir", str(Path(directory, "data"))] if durable else ["--memory"]
         started = time.monotonic()
         with output.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "leveret", "serve", "--port", "0", *store],
+                [*under, sys.executable, "-m", "leveret", "serve", "--port", "0", *store],
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,

@@ -232,6 +232,9 @@ async def serve(config: Config, started_at: float) -> int:
 
     spent_ms = round((time.time() - started_at) * 1000)
     print(f"Leveret {__version__} ({build_name()}) ready on {url} in {spent_ms} ms", flush=True)
+    from leveret.node.allocator import keep_freed_memory  # ctypes takes milliseconds to import
+
+    keep_freed_memory()
     await stopping.wait()
     await node.stop()
     return 0

@@ -21,6 +21,7 @@ To change it: give it a new format number, keep parse() for the old one, write o
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_left
 from typing import Final
 
 from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be, write_i64_be
@@ -112,12 +113,20 @@ class Head:
         except (IndexError, DecodeError) as error:
             raise DamagedChunk(str(error)) from None
 
-    def keep(self, wanted: dict[int, None]) -> None:
-        """Forget all but some positions; of a head that was read for one queue."""
+    def keep(self, wanted: list[int]) -> None:
+        """Forget all but some positions, which ascend; of a head that was read for one queue."""
         kept: list[Label] = []
+        at: i64 = 0
         for label in self.labels:
-            label.places = [place for place in label.places if int(place.position) in wanted]
-            if label.places:
+            places: list[Place] = []
+            for place in label.places:
+                if at >= len(wanted) or i64(wanted[at]) != place.position:
+                    at = bisect_left(wanted, int(place.position))
+                if at < len(wanted) and i64(wanted[at]) == place.position:
+                    places.append(place)
+                    at += 1
+            label.places = places
+            if places:
                 kept.append(label)
         self.labels = kept
 

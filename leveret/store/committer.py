@@ -9,10 +9,13 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from typing import Final
 
 from leveret.store.database import Database
 from leveret.store.group import Group
+
+IDLE_S: Final = 1.0  # without a group, before there is time for the file as it is
 
 log = logging.getLogger("leveret.store")
 
@@ -50,7 +53,11 @@ class Committer:
 
     def _run(self) -> None:
         while True:
-            group = self._groups.get()
+            try:
+                group = self._groups.get(timeout=IDLE_S if self._is_untidy else None)
+            except Empty:
+                self._is_untidy = self._tidy(True)
+                continue
             if group is None:
                 return
             try:
@@ -62,12 +69,15 @@ class Committer:
             if group.emptied or group.sparse:
                 self._is_untidy = True
             if self._is_untidy:
-                self._tidy()
+                self._tidy(False)
 
-    def _tidy(self) -> None:
-        """Give space back as long as there is nothing to write."""
+    def _tidy(self, is_idle: bool) -> bool:
+        """Give space back as long as there is nothing to write. Returns: whether there is more to do."""
+        has_more = True
         try:
-            while self._is_untidy and self._groups.empty():
-                self._is_untidy = self._database.tidy()
+            while has_more and self._groups.empty():
+                has_more = self._database.tidy(is_idle)
         except sqlite3.Error as error:
             log.warning("cannot give free space of the data directory back: %s", error)
+            return False  # until there is more of it
+        return has_more

@@ -29,7 +29,8 @@ FORMAT: Final = 4
 PAGE_BYTES: Final = 16384
 JOURNAL_BYTES: Final = 8 << 20  # that the write-ahead log keeps when it is empty
 FREE_PAGES: Final = 256  # pages that may be free: 4 MiB
-FREE_SHARE: Final = 4  # or one page in so many
+IDLE_SHARE: Final = 0.25  # or this part of the file, when there is nothing else to do
+BUSY_SHARE: Final = 0.75  # or this part, beside other work: then hardly anything has to be moved
 
 UNREADABLE: Final = (  # codes of an error that a damaged page causes
     sqlite3.SQLITE_CORRUPT,
@@ -331,14 +332,15 @@ class Database:
             raise _trouble(error, chunk_id) from None
         sql.execute("DELETE FROM gone WHERE chunk = ?", (chunk_id,))
 
-    def tidy(self) -> bool:
+    def tidy(self, is_idle: bool) -> bool:
         """Give a little of the free space back to the disk, if there is much of it. Returns: whether there is more.
 
-        Much: more than FREE_PAGES, and more than one page in FREE_SHARE. Raises: sqlite3.Error.
+        Much: more than FREE_PAGES, and more than IDLE_SHARE or BUSY_SHARE of the file. Raises: sqlite3.Error.
         """
         sql = self._sql
         free: int = sql.execute("PRAGMA freelist_count").fetchone()[0]
-        if free <= FREE_PAGES or free * FREE_SHARE <= sql.execute("PRAGMA page_count").fetchone()[0]:
+        pages: int = sql.execute("PRAGMA page_count").fetchone()[0]
+        if free <= FREE_PAGES or free <= pages * (IDLE_SHARE if is_idle else BUSY_SHARE):
             if self._is_shorter:
                 self._is_shorter = False
                 sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # only now the file itself is

@@ -222,32 +222,34 @@ class DiskLog(MessageLog, DefinitionLog):
     def _fetch(self, queue_id: int, wanted: list[int], only_looks: bool) -> list[Recovered]:
         """Read messages from one chunk."""
         chunk_id = self._index.find(queue_id, wanted[0])
-        missing = dict.fromkeys(wanted)
         found: list[Recovered] = []
+        mark: i64 = (1 << 62) if self._all_again else self._marks.get(queue_id, 0)
         damage = "it is not there"
         try:
             self._reader.begin()
             head = self._reader.head(chunk_id, queue_id)
-            head.keep(missing)
+            head.keep(wanted)
             messages = self._reader.messages(chunk_id, head, head.labels)
             for label, message in zip(head.labels, messages.found, strict=True):
                 if message is None:
                     damage = messages.damage
                     continue
                 for place in label.places:
-                    found.append(self._recovered(place, message))
-                    del missing[int(place.position)]
+                    position, deadline_ms = int(place.position), int(place.deadline_ms)
+                    again = place.position <= mark
+                    found.append(Recovered(queue_id, position, message, again, deadline_ms, int(place.level)))
         except DamagedChunk as broken:
             damage = str(broken)
         except sqlite3.Error as error:
             damage = str(error)
             if not is_damage(error):
-                log.error("%d messages cannot be read; they come back with the next start: %s", len(missing), error)
-                missing = {}
+                log.error("%d messages cannot be read; they come back with the next start: %s", len(wanted), error)
+                return []
         finally:
             self._reader.end()
-        if missing and not only_looks:
-            self._lose(chunk_id, queue_id, list(missing), damage)
+        if len(found) < len(wanted) and not only_looks:
+            read = {recovered.position for recovered in found}
+            self._lose(chunk_id, queue_id, [position for position in wanted if position not in read], damage)
         return found
 
     def _lose(self, chunk_id: int, queue_id: int, positions: list[int], reason: str) -> None:

@@ -9,7 +9,7 @@ from mypy_extensions import i64
 
 from leveret.core.message import Message
 from leveret.store.chunk import ALL, Entry
-from leveret.store.index import Chunk, Index, Part, is_sparse
+from leveret.store.index import Chunk, Index, Part
 
 CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
 CHUNK_ENTRIES: Final = 4096
@@ -161,7 +161,9 @@ class Group:
         for queue_id in self.dropped:
             for chunk in index.drop(queue_id):
                 self._cross_out(chunk, queue_id, ALL)
-                self._look(chunk)
+                index.look(chunk)
+        for chunk_id in index.to_write_anew():
+            self.sparse[chunk_id] = None
         part: list[Entry] = []
         size: i64 = 0
         last: Message | None = None
@@ -197,14 +199,14 @@ class Group:
             at += 8
             if part is None or position < part.first or position > part.last:
                 if part is not None:
-                    self._look(part.chunk)
+                    index.look(part.chunk)
                 part = index.part(strip.queue_id, position)
                 if part is None:
                     continue
             index.remove(part)
             self._cross_out(part.chunk, strip.queue_id, position)
         if part is not None:
-            self._look(part.chunk)
+            index.look(part.chunk)
 
     def _cross_out(self, chunk: Chunk, queue_id: i64, position: i64) -> None:
         if chunk.live:
@@ -220,12 +222,6 @@ class Group:
             places = self.gone[chunk_id] = BytesWriter()
         write_i64_be(places, queue_id)
         write_i64_be(places, position)
-
-    def _look(self, chunk: Chunk) -> None:
-        """Something was taken out of a chunk: it may be worth while to write it anew."""
-        if chunk.live and is_sparse(chunk):
-            chunk.places = chunk.live
-            self.sparse[chunk.chunk_id] = None
 
     def carry_over(self, failed: Group) -> None:
         """Take what must not be lost from a sealed group that could not be written, in front of what is here."""

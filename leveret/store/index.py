@@ -14,6 +14,7 @@ from leveret.store.chunk import Place
 
 SPARSE: Final = 4  # a chunk of which less than one part in so many is left is written anew
 WORTH_IT: Final = 16  # places that a chunk must have had for that
+SPARSE_KEPT: Final = 8  # such chunks that are left alone: most of them are only about to be emptied
 
 
 class Chunk:
@@ -78,6 +79,7 @@ class Index:
 
     def __init__(self) -> None:
         self.next_chunk = 1
+        self._sparse: dict[int, Chunk] = {}  # chunks of which little is left, by id
         self._shelves: dict[int, Shelf] = {}  # by queue id
         self._newest: Part | None = None  # that something was entered in
 
@@ -120,6 +122,24 @@ class Index:
         if part.live == 0:
             self._shelves[int(part.queue_id)].clean()
 
+    def look(self, chunk: Chunk) -> None:
+        """Something was taken out of a chunk."""
+        if chunk.live == 0:
+            self._sparse.pop(chunk.chunk_id, None)
+        elif is_sparse(chunk):
+            self._sparse[chunk.chunk_id] = chunk
+
+    def to_write_anew(self) -> list[int]:
+        """Ids of chunks of which little has been left for a while. They are asked for once."""
+        found: list[int] = []
+        while len(self._sparse) > SPARSE_KEPT:
+            for chunk_id in self._sparse:
+                found.append(chunk_id)
+                break
+            chunk = self._sparse.pop(found[-1])
+            chunk.places = chunk.live
+        return found
+
     def drop(self, queue_id: int) -> list[Chunk]:
         """A queue is gone. Returns: the chunks that it had something in."""
         shelf = self._shelves.pop(queue_id, None)
@@ -160,5 +180,5 @@ class Index:
 
 
 def is_sparse(chunk: Chunk) -> bool:
-    """Whether so little of a chunk is left that it should be written anew. Asked once after removals."""
+    """Whether so little of a chunk is left that it should be written anew."""
     return chunk.places >= WORTH_IT and chunk.live * SPARSE < chunk.places

@@ -13,6 +13,7 @@ import pytest
 from leveret.core.ports import Recovered, Resting
 from leveret.store.database import FILE_NAME, PAGE_BYTES, StoreError
 from leveret.store.disk import LOAD_BYTES, PROGRESS_S
+from leveret.store.index import SPARSE_KEPT
 from leveret.store.rescue.care import check
 
 from .test_logs import Log, message, reopened
@@ -176,20 +177,24 @@ def test_a_chunk_that_cannot_be_deleted_does_not_stop_a_commit(tmp_path: Path) -
 
 
 def test_a_chunk_that_cannot_be_written_anew_does_not_stop_a_commit(tmp_path: Path) -> None:
-    written(tmp_path, 20, 20)
+    last = 20 * (SPARSE_KEPT + 1)  # so many chunks of which little is left: the first of them is written anew
+    written(tmp_path, last, 20)
     spoil(tmp_path, 18, chain=True)
     log = Log(tmp_path, 0)
-    (resting,) = log.log.recover()
-    assert isinstance(resting, Resting)
-    for position in range(1, 18):
-        log.log.remove(1, position)
-    log.log.append(1, 21, message(body(21)), 0)
+    for resting in log.log.recover():
+        assert isinstance(resting, Resting)
+    for position in range(1, last):
+        if position % 20 < 18:
+            log.log.remove(1, position)
+    log.log.remove(1, last)
+    log.log.append(1, last + 1, message(body(last + 1)), 0)
     log.flush()
-    assert (log.heard.durable, log.heard.refused) == ({1: 21}, [])
+    assert (log.heard.durable, log.heard.refused) == ({1: last + 1}, [])
     log.log.close()
     assert aside(tmp_path) == [(1, 0)]
     log = reopened(tmp_path)
-    assert read(log) == [21]  # the others were on the lost page, or behind it
+    left = [position for position in range(21, last) if position % 20 >= 18]  # the first ones were on the lost page
+    assert read(log) == [*left, last + 1]
     log.log.close()
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from leveret.store.database import FILE_NAME, FREE_PAGES, PAGE_BYTES, Database
 from leveret.store.group import CHUNK_BYTES
+from leveret.store.index import SPARSE_KEPT
 from leveret.store.reader import Reader
 
 from .test_logs import PATIENCE_S, Log, message, reopened
@@ -56,19 +57,42 @@ def test_notes_of_one_commit_are_one_row(tmp_path: Path) -> None:
     assert (chunks, notes) == (1, 1)
 
 
-def test_a_chunk_of_which_little_is_left_is_written_anew(tmp_path: Path) -> None:
+def thinned(log: Log, count: int) -> None:
+    """Leave 10 messages of each of the first chunks, of 100 each; the first chunk is there already."""
+    for first in range(101, 100 * count, 100):
+        for position in range(first, first + 100):
+            log.log.append(1, position, message(bytes(1000)), 0)
+        log.flush()
+    for first in range(1, 100 * count, 100):
+        for position in range(first, first + 90):
+            log.log.remove(1, position)
+            if position % 10 == 0:
+                log.flush()
+
+
+def test_chunks_of_which_little_is_left_are_written_anew(tmp_path: Path) -> None:
     log = filled(tmp_path, 100)
-    for position in range(1, 91):
-        log.log.remove(1, position)
-        if position % 10 == 0:
-            log.flush()
+    thinned(log, SPARSE_KEPT + 5)
     log.log.close()
     chunks, notes, size = rows(tmp_path)
-    assert (chunks, size < 30 * 1100) == (1, True)
-    assert notes <= 2
+    assert chunks == SPARSE_KEPT + 5
+    assert size < (SPARSE_KEPT * 100 + 5 * 30) * 1100
+    assert notes <= SPARSE_KEPT * 9 + 5 * 2
     log = reopened(tmp_path)
-    assert [position for _, position, _, _ in log.found()] == list(range(91, 101))
+    left = [at for at in range(1, 100 * (SPARSE_KEPT + 5) + 1) if (at - 1) % 100 >= 90]
+    assert [position for _, position, _, _ in log.found()] == left
     log.log.close()
+
+
+def test_no_chunk_is_written_anew_that_is_emptied_in_order(tmp_path: Path) -> None:
+    log = filled(tmp_path, 100)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
+        sql.execute("CREATE TRIGGER never BEFORE UPDATE ON chunks BEGIN SELECT raise(ABORT, 'written anew'); END")
+    for position in range(1, 101):
+        log.log.remove(1, position)
+        log.flush()
+    log.log.close()
+    assert rows(tmp_path) == (0, 0, 0)
 
 
 def test_a_chunk_that_is_written_anew_while_it_is_read(tmp_path: Path) -> None:
@@ -76,9 +100,7 @@ def test_a_chunk_that_is_written_anew_while_it_is_read(tmp_path: Path) -> None:
     reader = Reader(tmp_path)
     reader.begin()
     head = reader.head(1)
-    for position in range(1, 91):
-        log.log.remove(1, position)
-    log.flush()
+    thinned(log, SPARSE_KEPT + 1)
     messages = reader.messages(1, head, head.labels)
     assert (len(messages.found), messages.damage) == (100, "")
     reader.end()
@@ -124,7 +146,7 @@ def test_it_takes_few_steps(tmp_path: Path) -> None:
         sql.execute("DELETE FROM chunks")
     database = Database(tmp_path)
     steps = 0
-    while database.tidy():
+    while database.tidy(False):
         steps += 1
     database.close()
     assert steps == 24 * CHUNK_BYTES // PAGE_BYTES // FREE_PAGES  # all but the last FREE_PAGES
