@@ -23,18 +23,21 @@ MODES: Final = ("all", "any", "all-with-x", "any-with-x")
 
 
 class Pattern:
-    """What one binding asks for."""
+    """What one binding asks for. places: where it is looked up, as header and value; None for any value."""
 
-    __slots__ = ("any_is_enough", "wanted")
+    __slots__ = ("any_is_enough", "binding", "places", "wanted")
 
-    def __init__(self, arguments: Table) -> None:
+    def __init__(self, binding: Binding) -> None:
+        arguments = binding.arguments
         mode = arguments["x-match"].text if "x-match" in arguments else "all"
+        self.binding = binding
         self.any_is_enough = mode.startswith("any")
         self.wanted: list[tuple[str, Field]] = [
             (key, field)
             for key, field in arguments.items()
             if key != "x-match" and (mode.endswith("-with-x") or not key.startswith("x-"))
         ]
+        self.places: list[tuple[str, object]] = []
 
     def matches(self, headers: Table) -> bool:
         """Whether a message with these headers is wanted. Nothing asked for: yes for all, no for any."""
@@ -46,12 +49,42 @@ class Pattern:
         return not self.any_is_enough
 
 
+class Shelf:
+    """The bindings that are looked up by one header: by a value of it, or by its presence."""
+
+    __slots__ = ("present", "values")
+
+    def __init__(self) -> None:
+        self.present: dict[Binding, Pattern] = {}
+        self.values: dict[object, dict[Binding, Pattern]] = {}
+
+    def bucket(self, value: object) -> dict[Binding, Pattern]:
+        """Those with a value; None for presence."""
+        return self.present if value is None else self.values.setdefault(value, {})
+
+    def remove(self, value: object, binding: Binding) -> None:
+        """A binding is gone."""
+        bucket = self.bucket(value)
+        del bucket[binding]
+        if value is not None and not bucket:
+            del self.values[value]
+
+    def is_empty(self) -> bool:
+        """Whether nothing is looked up here."""
+        return not self.present and not self.values
+
+
 class HeadersRouter(Router):
-    """All bindings with what they ask for. Cost of a match: every binding is looked at."""
+    """Bindings by what they ask for: one that wants all, under the rarest of it; one that wants any, under each.
+
+    Cost of a match: the message's headers, and the bindings that have something in common with them.
+    """
 
     def __init__(self) -> None:
         super().__init__(varies=True)
         self._patterns: dict[Binding, Pattern] = {}
+        self._undemanding: dict[Binding, None] = {}  # all of nothing: every message
+        self._shelves: dict[str, Shelf] = {}  # by header
 
     def check(self, binding: Binding) -> None:
         """Refuse an x-match that is none. Raises: AmqpError 406."""
@@ -71,13 +104,47 @@ class HeadersRouter(Router):
 
     def add(self, binding: Binding) -> None:
         """A new binding."""
-        self._patterns[binding] = Pattern(binding.arguments)
+        pattern = self._patterns[binding] = Pattern(binding)
+        if not pattern.wanted:
+            if not pattern.any_is_enough:
+                self._undemanding[binding] = None
+            return
+        places = [(key, None if field.kind == VOID else field.comparable()) for key, field in pattern.wanted]
+        pattern.places = places if pattern.any_is_enough else [min(places, key=self._load)]
+        for key, value in pattern.places:
+            self._shelves.setdefault(key, Shelf()).bucket(value)[binding] = pattern
+
+    def _load(self, place: tuple[str, object]) -> int:
+        """How many bindings are looked up in a place."""
+        shelf = self._shelves.get(place[0])
+        if shelf is None:
+            return 0
+        return len(shelf.present if place[1] is None else shelf.values.get(place[1], {}))
 
     def remove(self, binding: Binding) -> None:
         """The binding is gone."""
-        del self._patterns[binding]
+        self._undemanding.pop(binding, None)
+        for key, value in self._patterns.pop(binding).places:
+            shelf = self._shelves[key]
+            shelf.remove(value, binding)
+            if shelf.is_empty():
+                del self._shelves[key]
 
     def match(self, key: str, properties: BasicProperties) -> list[Binding]:
         """The bindings that want a message with these headers."""
         headers = properties.headers if properties.headers is not None else {}
-        return [binding for binding, pattern in self._patterns.items() if pattern.matches(headers)]
+        found = dict(self._undemanding)
+        for name, field in headers.items():
+            shelf = self._shelves.get(name)
+            if shelf is None:
+                continue
+            for pattern in shelf.present.values():
+                if pattern.any_is_enough or pattern.matches(headers):
+                    found[pattern.binding] = None
+            for pattern in shelf.values.get(field.comparable(), _NONE).values():
+                if pattern.any_is_enough or pattern.matches(headers):
+                    found[pattern.binding] = None
+        return list(found)
+
+
+_NONE: Final[dict[Binding, Pattern]] = {}

@@ -1,0 +1,50 @@
+"""The index of a headers exchange finds what looking at every binding would find."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leveret.core.routing.headers import Pattern
+from leveret.wire.fields import ARRAY, FLOAT64, VOID, Field, Table, boolean, long, longstr, table
+from tests.core.test_exchanges import bind, make, names
+
+NAMES = st.sampled_from(["a", "b", "x-c"])
+SCALARS = st.one_of(
+    st.integers(0, 2).map(long),
+    st.sampled_from(["", "1"]).map(longstr),
+    st.booleans().map(boolean),
+    st.just(Field(VOID, None)),
+    st.just(Field(FLOAT64, 1.0)),
+)
+FIELDS = st.one_of(
+    SCALARS,
+    st.lists(SCALARS, max_size=2).map(lambda items: Field(ARRAY, items)),
+    st.dictionaries(NAMES, SCALARS, max_size=1).map(table),
+)
+HEADERS = st.dictionaries(NAMES, FIELDS, max_size=3)
+MODES = st.sampled_from([None, "all", "any", "all-with-x", "any-with-x"])
+
+
+def wants(mode: str | None, wanted: Table) -> Table:
+    """Arguments of a binding."""
+    return wanted if mode is None else {"x-match": longstr(mode), **wanted}
+
+
+BINDINGS = st.lists(st.builds(wants, MODES, HEADERS), max_size=8)
+
+
+@given(BINDINGS, st.lists(HEADERS, max_size=3), st.data())
+def test_it_finds_what_looking_at_every_binding_would_find(
+    arguments: list[Table], messages: list[Table], data: st.DataObject
+) -> None:
+    vhost, exchange = make("headers")
+    bindings = [bind(vhost, exchange, str(number), str(number), each) for number, each in enumerate(arguments)]
+    while True:
+        patterns = [Pattern(binding) for binding in bindings]
+        for headers in messages:
+            expected = [each.binding.queue for each in patterns if each.matches(headers)]
+            assert sorted(names(exchange, "", headers)) == sorted(queue.name for queue in expected if queue is not None)
+        if not bindings:
+            break
+        vhost.unbind(bindings.pop(data.draw(st.integers(0, len(bindings) - 1))))
