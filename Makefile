@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check crash soak differential methods clean
+.PHONY: run test check interpreted bench perf-check crash soak overload differential methods clean
 
 run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -35,6 +35,9 @@ crash: $(VENV)/installed  ## kill brokers under load, cut their power, audit the
 
 soak: $(VENV)/installed  ## a mixed load for an hour: nothing lost, nothing grows; ARGS="--minutes 10"
 	$(BIN)/python tools/soak.py $(ARGS)
+
+overload: $(VENV)/installed  ## ask too much of a broker, and time a quiet client beside it; ARGS="--case purge --share 0.1"
+	$(BIN)/python tools/overload.py $(ARGS)
 
 differential: $(VENV)/installed  ## the behaviour tests against Leveret and a RabbitMQ at PEER, compared
 	$(BIN)/python tools/differential.py $(PEER) --page docs/differential.md $(ARGS)

@@ -19,6 +19,7 @@ from leveret.core.administration import InvalidError, ProtectedError, unknown_vh
 from leveret.core.alarms import BEHIND, Alarms
 from leveret.core.clock import Clock, Timers
 from leveret.core.dead_letter import Worklist
+from leveret.core.lag import Lag
 from leveret.core.paging import Budget
 from leveret.core.parameters import Parameters
 from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink
@@ -43,6 +44,7 @@ class Broker(LogListener):
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
     budget: for messages that wait in memory. max_message_size: bytes that the body of a message may have.
     explanations: what the operator should read in the log; the driver takes it.
+    started_ms: on the core's clock. lag: of the event loop, noted by the driver.
     windows: all that survive a restart; unsaved: those that have something to write.
     """
 
@@ -51,6 +53,8 @@ class Broker(LogListener):
         self.clock = clock
         self.node = node
         self.timers = Timers()
+        self.started_ms = clock.now_ms
+        self.lag = Lag()
         self.budget = Budget()
         self.alarms = Alarms()
         self.nowhere = VirtualHost(self, "")

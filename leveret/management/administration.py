@@ -24,6 +24,7 @@ from leveret.management import (
     parameters,
     permissions,
     policies,
+    status,
     users,
     vhosts,
 )
@@ -68,8 +69,9 @@ FUNCTIONS: tuple[Callable[..., object], ...] = (
     importing.import_definitions,
     messages.export_messages,
     messages.import_messages,
+    status.show_status,
 )
-LIVE = frozenset(("trace_vhost", "export_messages", "import_messages"))
+LIVE = frozenset(("trace_vhost", "export_messages", "import_messages", "show_status"))
 
 
 class Verb:
@@ -77,7 +79,7 @@ class Verb:
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.name = function.__name__
-        self.changes = not self.name.startswith(("list_", "export_"))
+        self.changes = not self.name.startswith(("list_", "export_", "show_"))
         self.is_live = self.name in LIVE
         self._function = function
         hints = get_type_hints(function)

@@ -20,7 +20,7 @@ from leveret.core.clock import Clock
 from leveret.node import control
 from leveret.node.config import Config
 from leveret.node.defaults import drop_defaults, make_defaults
-from leveret.node.watch import ClockWatch, DiskWatch, MemoryWatch, give_up_reserve, total_memory
+from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, give_up_reserve, total_memory
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.transport import AmqpProtocol
@@ -76,6 +76,7 @@ class Node:
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
         self._memory_watch = MemoryWatch(self._driver, config.memory_high_watermark)
         self._clock_watch = ClockWatch(self._driver)
+        self._lag_watch = LagWatch(self._driver)
         self._control = ControlSocket(self._driver, self._perform)
         self._control_path: Path | None = None
 
@@ -110,6 +111,7 @@ class Node:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        self._lag_watch.start()
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"amqp://[{host}]:{port}" if ":" in host else f"amqp://{host}:{port}"
 
@@ -128,6 +130,7 @@ class Node:
             self._disk_watch.stop()
         self._memory_watch.stop()
         self._clock_watch.stop()
+        self._lag_watch.stop()
         if self._control_path is not None:
             control.unbind(self._control_path, self._directory)
         self._log.close()

@@ -3,7 +3,7 @@
 DiskWatch looks the more often the less is left, as rabbit_disk_monitor.erl does, at most ten times a second. A commit
 that fails raises the alarm too, whatever is left; then a file of the size that did not fit is written now and then, and
 when that works the log tries again. MemoryWatch looks at the resident memory of the process once a second. ClockWatch
-raises nothing: it tells the broker when the time of day has leapt.
+raises nothing: it tells the broker when the time of day has leapt. LagWatch tells how long the event loop was busy.
 
 The reserve is a file of space that the data directory can do without: on a disk that is full to the last byte, nothing
 could be removed from the log, since a removal has to be written first. A commit that fails gives it up; the alarm is
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from leveret.core.alarms import DISK, MEMORY
+from leveret.core.lag import STALL_US
 from leveret.server.driver import Driver
 from leveret.store.disk import DiskLog
 
@@ -38,8 +39,13 @@ PROBE_MAX: Final = 128 << 20
 MEMORY_S: Final = 1.0
 CLOCK_S: Final = 5.0
 HELD_UP_MS: Final = 100
+LAG_S: Final = 1.0
+LATE_US: Final = 5000  # that a timer may come late without anybody having kept the loop busy
+WARN_US: Final = 100_000
+WARN_S: Final = 10.0  # between two warnings
 
 log = logging.getLogger("leveret.alarms")
+lag_log = logging.getLogger("leveret.lag")
 
 
 def interval_s(free: int, limit: int, is_low: bool) -> float:
@@ -184,6 +190,7 @@ class DiskWatch:
                 self._store.try_again()
                 if not self._store.failed_bytes:
                     self.committed()
+                self._driver.turn()
         self._trial = None
 
     def _has_space(self, size: int) -> bool:
@@ -197,8 +204,8 @@ class DiskWatch:
 
     def _show(self) -> None:
         self._driver.refresh_clock()
-        if self._driver.broker.alarms.set(DISK, self._is_low or self._has_failed):
-            self._driver.turn()
+        self._driver.broker.alarms.set(DISK, self._is_low or self._has_failed)
+        self._driver.turn()
 
 
 class ClockWatch:
@@ -265,6 +272,43 @@ class MemoryWatch:
             self._driver.broker.alarms.set(MEMORY, is_high)
             self._driver.turn()
         self._timer = self._driver.loop.call_later(MEMORY_S, self._look)
+
+
+class LagWatch:
+    """Of the event loop. The driver notes how long its turns take; what else keeps the loop busy delays a timer."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._due_s = 0.0
+        self._quiet_until_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look every second."""
+        self._due_s = time.monotonic() + LAG_S
+        self._timer = self._driver.loop.call_later(LAG_S, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        now_s = time.monotonic()
+        lag = self._driver.broker.lag
+        late_us = int((now_s - self._due_s) * 1_000_000)
+        if late_us > LATE_US and late_us > lag.second_us and not self._driver.is_busy:
+            lag.note(late_us)
+        if lag.second_us > WARN_US and now_s >= self._quiet_until_s:
+            self._quiet_until_s = now_s + WARN_S
+            lag_log.warning(
+                "the event loop was busy for %d ms, and all clients waited; "
+                "`leveret status` says how often it takes more than %d ms",
+                lag.second_us // 1000,
+                STALL_US // 1000,
+            )
+        lag.next_second()
+        self.start()
 
 
 def _give_back() -> None:

@@ -32,20 +32,31 @@ class Driver:
         self.loop = loop
         self.protocols: dict[int, AmqpProtocol] = {}
         self._scheduled = False
+        self._began_ns = 0  # when the loop began what it is busy with, 0 while it waits
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
         self._rest: asyncio.TimerHandle | None = None  # of the log, that nobody waits for
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a turn has begun whose end will be noted."""
+        return self._began_ns != 0
+
     def refresh_clock(self) -> None:
-        """Let the core see the present time."""
-        self.broker.clock.now_ms = time.monotonic_ns() // 1_000_000
+        """Let the core see the present time; turn() has to follow."""
+        now_ns = time.monotonic_ns()
+        self.broker.clock.now_ms = now_ns // 1_000_000
+        if not self._began_ns:
+            self._began_ns = now_ns
 
     def turn(self) -> None:
         """The core was called: flush at the end of this turn."""
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._flush)
+            if not self._began_ns:
+                self._began_ns = time.monotonic_ns()
 
     def tick(self) -> None:
         """Let the core do what is due, and ask to be called when the next thing is."""
@@ -94,10 +105,15 @@ class Driver:
         if broker.awake or len(broker.worklist):
             self.turn()
         self._set_timer(broker.timers.next_ms())
+        now_ns = time.monotonic_ns()
+        broker.lag.note((now_ns - self._began_ns) // 1000)
+        self._began_ns = now_ns if self._scheduled else 0
 
     def _flush_rest(self) -> None:
         self._rest = None
+        self.refresh_clock()
         self.broker.log.flush()
+        self.turn()
 
     def _set_timer(self, due_ms: int | None) -> None:
         if due_ms is None or (self._timer_ms is not None and self._timer_ms <= due_ms):

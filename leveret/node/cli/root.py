@@ -15,6 +15,7 @@ from leveret.node.cli import (
     parameters,
     permissions,
     policies,
+    status,
     topic_permissions,
     transfer,
     users,
@@ -37,6 +38,7 @@ app.add_typer(policies.app, name="policies")
 app.add_typer(limits.app, name="limits")
 app.add_typer(parameters.app, name="parameters")
 app.add_typer(definitions.app, name="definitions")
+app.command()(status.status)
 app.command()(care.backup)
 app.command()(care.check)
 app.command()(transfer.export)

@@ -1,0 +1,36 @@
+"""How a running broker is: what it holds, whether publishers wait, and how long its clients had to."""
+
+from __future__ import annotations
+
+from leveret import __version__
+from leveret.core.administration import InvalidError
+from leveret.core.broker import Broker
+from leveret.core.lag import MINUTE
+
+
+def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
+    """Counts of what there is now, and the lag of the event loop: how long it was busy at a time.
+
+    waiting_bytes: of ready messages in memory, about. loop_longest_ms, loop_stalls: the longest time during which the
+    loop looked at no socket, and how often that was more than 20 ms, since the start; then in the last seconds.
+    """
+    if not 1 <= seconds <= MINUTE:
+        raise InvalidError(f"seconds: from 1 to {MINUTE}")
+    lag = broker.lag
+    longest_us, stalls = lag.recent(seconds)
+    return {
+        "version": __version__,
+        "node": broker.node,
+        "uptime_s": (broker.clock.now_ms - broker.started_ms) // 1000,
+        "connections": len(broker.connections),
+        "virtual_hosts": len(broker.vhosts),
+        "queues": len(broker.queues),
+        "waiting_bytes": int(broker.budget.used),
+        "alarm": broker.alarms.reason(),
+        "publishers_held": broker.alarms.blocked(),
+        "loop_longest_ms": round(lag.longest_us / 1000, 1),
+        "loop_stalls": int(lag.stalls),
+        "recent_s": seconds,
+        "loop_longest_ms_recent": round(longest_us / 1000, 1),
+        "loop_stalls_recent": stalls,
+    }

@@ -1,0 +1,23 @@
+"""leveret status: how a running broker is."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from leveret.node.cli.output import AsJson, show
+from leveret.node.cli.target import Control, DataDir, perform
+
+Seconds = Annotated[int, typer.Option(help="How far back `recent` goes, at most 60.")]
+
+
+def status(seconds: Seconds = 60, as_json: AsJson = False, data_dir: DataDir = None, control: Control = None) -> None:
+    """Show what a running broker holds, whether publishers wait, and how long its event loop was busy at a time."""
+    found = perform(data_dir, control, "show_status", seconds=seconds)
+    assert isinstance(found, dict)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        show([{"what": key, "value": value} for key, value in found.items()], ["what", "value"], False)

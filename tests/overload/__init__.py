@@ -1,0 +1,1 @@
+"""Overload: what one client asks for must not make the others wait."""
