@@ -54,7 +54,7 @@ def parse() -> argparse.Namespace:
         type=int,
         default=0,
         metavar="N",
-        help="niceness of broker and quiet client: below 0, as root, on a machine that others use too",
+        help="let broker and quiet client run before others on a busy machine: real-time priority from 1, as root",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement")
     return parser.parse_args()

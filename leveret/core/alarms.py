@@ -1,7 +1,8 @@
 """Alarms: reasons not to take in more messages, and the publishers that wait until there is none.
 
 While anything is raised, a connection that sends content is read no more; all others go on. MEMORY and DISK have
-names that clients are told; BEHIND is between us and the disk: more waits to be written than should, nobody is told.
+names that clients are told. Nobody is told of BEHIND, which is between us and the disk: more waits to be written than
+should; nor of LETTERS: more dead letters wait to be published than should.
 Whoever raises or lowers an alarm from outside the core says turn() to the driver afterwards.
 Source: rabbit_alarm.erl, rabbit_reader.erl (blocked_by, should_send_blocked).
 """
@@ -16,6 +17,7 @@ from mypy_extensions import i64, trait
 MEMORY: Final = 1
 DISK: Final = 2
 BEHIND: Final = 4
+LETTERS: Final = 8
 BEHIND_BYTES: Final = 64 << 20  # of messages that wait to be written, above which the log is behind; until half of it
 REASONS: Final = {
     MEMORY: "low on memory",
@@ -34,7 +36,7 @@ class Blocked:
 
 
 class Alarms:
-    """Of one broker. raised: MEMORY, DISK, BEHIND, or several of them as bits; 0 when all is well."""
+    """Of one broker. raised: MEMORY, DISK, BEHIND, LETTERS, or several of them as bits; 0 when all is well."""
 
     __slots__ = ("_blocked", "raised")
 

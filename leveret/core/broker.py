@@ -2,8 +2,9 @@
 
 A call (bytes from a client, an event of the log, a tick) changes queues; those that may have something to deliver
 are on `dirty` and pumped by settle(), once, before the call returns. What died is on `worklist`, of which settle()
-works off a share; while something is left there, the driver has to call again. Connections that then have bytes to
-send are on `awake`; the driver takes that list and flushes each, once a turn.
+works off a share; what else takes long is on `chores`, of which work() does a piece. While something is left on
+either, the driver has to call again. Connections that then have bytes to send are on `awake`; the driver takes that
+list and flushes each, once a turn.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING, Final
 from leveret.core import access, definitions
 from leveret.core.access import Credential, User
 from leveret.core.administration import InvalidError, ProtectedError, unknown_vhost
-from leveret.core.alarms import BEHIND, Alarms
+from leveret.core.alarms import BEHIND, LETTERS, Alarms
+from leveret.core.chores import Chores
+from leveret.core.clearing import Clearing
 from leveret.core.clock import Clock, Timers
-from leveret.core.dead_letter import Worklist
+from leveret.core.dead_letter import MANY, Worklist
 from leveret.core.lag import Lag
 from leveret.core.paging import Budget
 from leveret.core.parameters import Parameters
@@ -59,12 +62,14 @@ class Broker(LogListener):
         self.alarms = Alarms()
         self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
+        self._leaving: dict[str, None] = {}  # virtual hosts that are deleted, and still have something in them
         self.users = Users(self)
         self.parameters = Parameters(self)
         self.is_new = True
         self.queues: dict[int, Queue] = {}  # by queue_id
         self.dirty: list[Queue] = []
         self.worklist = Worklist(self)
+        self.chores = Chores()
         self.windows: list[Window] = []
         self.unsaved: list[Window] = []
         self.awake: list[Sink] = []
@@ -106,6 +111,8 @@ class Broker(LogListener):
             while share > 0 and len(self.worklist):
                 share -= self.worklist.work_off(share)
                 self._pump()
+            limit = MANY // 2 if self.alarms.raised & LETTERS else MANY
+            self.alarms.set(LETTERS, len(self.worklist) > limit)
 
     def _pump(self) -> None:
         while self.dirty:
@@ -123,8 +130,23 @@ class Broker(LogListener):
         """The time is now_ms: do what is due. Returns: when to call again, None for not before something happens."""
         self.clock.now_ms = now_ms
         self.timers.run(now_ms)
+        self.work()
+        return now_ms if self.is_busy() else self.timers.next_ms()
+
+    def is_busy(self) -> bool:
+        """Whether there is more to do without anybody asking for it."""
+        return len(self.worklist) > 0 or len(self.chores) > 0
+
+    def work(self) -> None:
+        """Do a piece of what would keep everybody waiting if it were done at once."""
+        if len(self.chores):
+            self.chores.work()
         self.settle()
-        return now_ms if len(self.worklist) else self.timers.next_ms()
+
+    def finish(self) -> None:
+        """Do all chores: nobody waits, or the end has come."""
+        while len(self.chores):
+            self.work()
 
     def look_at_clock(self, today_ms: int) -> None:
         """This is the time of day now: deadlines do not heed it, but a leap is noted, for the next start."""
@@ -164,6 +186,8 @@ class Broker(LogListener):
             raise InvalidError(f"{default_queue_type} is not a valid queue type")
         vhost = self.vhosts.get(name)
         if vhost is None:
+            if name in self._leaving:
+                self.finish()
             vhost = self.vhosts[name] = VirtualHost(self, name)
         if description is not None:
             vhost.description = description
@@ -205,12 +229,19 @@ class Broker(LogListener):
         if vhost.protected:
             raise ProtectedError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
         self.close_connections(None, vhost, f"vhost '{name}' is deleted")
+        self.gather_definitions(True)  # it goes as a whole
         self.users.forget_vhost(name)
         self.parameters.drop(name)
         self.clear_vhost_limits(name, None)
-        vhost.clear()
         del self.vhosts[name]
         self.forget(definitions.VHOST, definitions.key(name))
+        self._leaving[name] = None
+        self.chores.begin(Clearing(vhost))
+
+    def cleared(self, vhost: VirtualHost) -> None:
+        """Nothing is left of a virtual host that was deleted."""
+        del self._leaving[vhost.name]
+        self.gather_definitions(False)
 
     def close_connections(self, user: User | None, vhost: VirtualHost | None, reason: str) -> int:
         """Close the connections of a user, to a virtual host, or both; None for any. Returns: how many."""
@@ -246,6 +277,10 @@ class Broker(LogListener):
     def unkeep(self, kind: str, key: str) -> None:
         """Forget what keep() was given."""
         self._definition_log.delete(kind, key)
+
+    def gather_definitions(self, gathers: bool) -> None:
+        """Let all changes of definitions be one change on the disk, from when this is true until it is not."""
+        self._definition_log.gather(gathers)
 
     def hold(self, sink: Sink, revision: int) -> None:
         """Tell the sink when this revision is durable."""

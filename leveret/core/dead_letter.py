@@ -29,8 +29,9 @@ EXPIRED: Final = "expired"
 MAXLEN: Final = "maxlen"
 DELIVERY_LIMIT: Final = "delivery_limit"
 
-SHARE: Final = 512  # letters of earlier calls that one call works off
-MAX_SHARE: Final = 4096  # with those that it has made itself
+SHARE: Final = 256  # letters of earlier calls that one call works off
+MAX_SHARE: Final = 1024  # with those that it has made itself
+MANY: Final = 10_000  # letters on their way, above which publishers wait until it is half as many
 RETRY_MS: Final = 1000  # after which a letter that must arrive is sent again
 MAX_EXPLAINED: Final = 10_000
 OWN_HEADERS: Final = ("x-delivery-count", "x-acquired-count")  # of the queue that is left, see limits.py

@@ -182,6 +182,14 @@ class DeduplicatingQueue(Queue):
         self._let_go(stored)
         super().forget(stored)
 
+    def purge(self) -> int:
+        """Drop everything that is ready; it can be published again at once, so nothing is left for later."""
+        line = self.ready
+        count = super().purge()
+        while line.has_head():
+            self.forget(line.pop())
+        return count
+
     def page_out(self, want: i64) -> i64:
         """Nothing: what it holds has to be known."""
         return 0

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.chores import PIECE
 from leveret.core.clock import Timed, Timer
 from leveret.core.dead_letter import EXPIRED
+from leveret.core.litter import trim_later
 
 if TYPE_CHECKING:
     from leveret.core.queue import Queue
@@ -50,25 +52,39 @@ class Expiry(Timed):
             timers.cancel(self._idle)
             self._idle = timers.call_at(int(due), self, IDLE)
 
-    def look(self) -> None:
-        """Drop expired messages from the head; come back when the next one is due."""
+    def clear_head(self) -> None:
+        """Drop all expired messages from the head, however many they are: somebody wants what comes then."""
+        while not self.look():
+            continue
+
+    def look(self) -> bool:
+        """Drop expired messages from the head, but not too many at once; come back when the next one is due.
+
+        Returns: whether the head is one that has not expired.
+        """
         queue = self._queue
         if queue is None:
-            return
+            return True
         ready = queue.ready
+        left: i64 = PIECE
         while len(ready):
             due = ready.deadline_ms()
             if not due:
-                return
+                return True
             if due > queue.broker.clock.now_ms:
                 if not self._head_ms or due < self._head_ms:
                     self._head_ms = due
                     timers = queue.broker.timers
                     timers.cancel(self._head)
                     self._head = timers.call_at(int(due), self, HEAD)
-                return
+                return True
+            if not left:
+                trim_later(queue)
+                return False
+            left -= 1
             if ready.has_head() and ready.first().deadline_ms == due:
                 queue.die(ready.pop(), EXPIRED)
+        return True
 
     def stop(self) -> None:
         """The queue has ended; nothing may hold on to it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from leveret.core import definitions
 from leveret.core.arguments import QueueSettings
+from leveret.core.chores import PIECE, Chore
 from leveret.core.policy import EXCHANGE, Policies, Policy, effective_definition
 
 if TYPE_CHECKING:
@@ -40,13 +41,31 @@ def _kind(policies: Policies) -> str:
     return definitions.OPERATOR_POLICY if policies.are_operator else definitions.POLICY
 
 
+class Governing(Chore):
+    """A pass over everything in a virtual host; what is declared meanwhile looks at the policies itself."""
+
+    def __init__(self, vhost: VirtualHost) -> None:
+        self._vhost = vhost
+        self._queues = list(vhost.queues.values())
+        self._at = 0
+
+    def work(self) -> bool:
+        """Let the policies that match now apply to some queues; in the end to the exchanges, which are few."""
+        end = self._at + PIECE
+        for queue in self._queues[self._at : end]:
+            if not queue.deleted:
+                govern_queue(self._vhost, queue)
+        self._at = end
+        if end < len(self._queues):
+            return False
+        for exchange in self._vhost.exchanges.values():
+            govern_exchange(self._vhost, exchange)
+        return True
+
+
 def govern(vhost: VirtualHost) -> None:
-    """Let the policies that match now apply to everything in a virtual host."""
-    for queue in list(vhost.queues.values()):
-        if not queue.deleted:
-            govern_queue(vhost, queue)
-    for exchange in vhost.exchanges.values():
-        govern_exchange(vhost, exchange)
+    """Let the policies that match now apply to everything in a virtual host; where it has many queues, in pieces."""
+    vhost.broker.chores.begin(Governing(vhost))
 
 
 def govern_queue(vhost: VirtualHost, queue: Queue) -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.chores import PIECE
 from leveret.core.dead_letter import DELIVERY_LIMIT, MAXLEN
+from leveret.core.litter import trim_later
 from leveret.core.message import Message, Stored
 from leveret.wire import content as frames
 from leveret.wire.fields import long
@@ -41,10 +43,15 @@ def has_room(queue: Queue, message: Message) -> bool:
 
 
 def drop_excess(queue: Queue) -> None:
-    """Drop from the head what is too much, once consumers have had their chance."""
+    """Drop from the head what is too much, once consumers have had their chance; not too much at once."""
     if is_over(queue, 0, 0):
         queue.pump()
+        left: i64 = PIECE
         while is_over(queue, 0, 0) and queue.ready.has_head():
+            if not left:
+                trim_later(queue)
+                return
+            left -= 1
             queue.die(queue.ready.pop(), MAXLEN)
 
 

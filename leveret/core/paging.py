@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 COST: Final = 300  # bytes that a message in memory needs beside its body, about
 HEAD: Final = 256  # messages that a line keeps
 WORTH_IT: Final = 1 << 20  # bytes from which on a line is looked at
-SHARE: Final = 16 << 20  # bytes that are left to the log in one call into the core
-STEP: Final = 8 << 20  # bytes more after which it is tried again when there was too little that could go
+SHARE: Final = 2 << 20  # bytes that are left to the log in one call into the core: more than one read can bring
+STEP: Final = 1 << 20  # bytes more after which it is tried again when there was too little that could go
 NO_LIMIT: Final = 1 << 62
 RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
 RUN_BYTES: Final = 256 << 10
@@ -88,9 +88,10 @@ class Budget:
         Cost: looks at all queues.
         """
         want: i64 = min(self.used - self.limit + self.limit // 5, SHARE)
-        large = [(int(queue.ready.resident), queue.queue_id, queue) for queue in queues]
-        for resident, _, queue in sorted(large, reverse=True):
-            if want <= 0 or resident < WORTH_IT:
+        worth_it = [queue for queue in queues if queue.ready.resident >= WORTH_IT]
+        large = [(int(queue.ready.resident), queue.queue_id, queue) for queue in worth_it]
+        for _, _, queue in sorted(large, reverse=True):
+            if want <= 0:
                 break
             want -= queue.page_out(want)
         self._enough = self.used + min(STEP, self.limit // 8) if want > 0 else 0

@@ -168,6 +168,9 @@ class DefinitionLog:
     def delete(self, kind: str, key: str) -> int:
         """Delete a value; one that is not there is fine. Returns: as put()."""
 
+    def gather(self, gathers: bool) -> None:
+        """Keep back what changes from now on, and write it as one change when all who asked for that are through."""
+
     @abstractmethod
     def load(self) -> list[tuple[str, str, bytes]]:
         """All (kind, key, value), oldest first. Called once, at start-up."""

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from librt.strings import read_i64_be
 from mypy_extensions import i64
 
 from leveret.core import hints, limits
 from leveret.core.arguments import QUORUM, QueueSettings
 from leveret.core.browsing import Page
 from leveret.core.checks import expiration_error
+from leveret.core.chores import PIECE
 from leveret.core.consumers import Consumer, Consumers
 from leveret.core.dead_letter import EXPIRED, REJECTED
 from leveret.core.errors import locked_queue
 from leveret.core.expiry import Expiry
 from leveret.core.in_log import InLog
+from leveret.core.litter import Litter, trim_later
 from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
 from leveret.core.paging import HEAD
@@ -43,6 +44,7 @@ class Queue:
 
     queue_id: its name in the logs. owner: the connection's number if exclusive, else 0.
     unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
+    is_trimming: a chore of litter.py goes on. holds: how many want nothing to be delivered for now.
     in_log: what the log has of it. policy, operator_policy: those that apply; what they say is in the settings.
     """
 
@@ -72,9 +74,7 @@ class Queue:
         self.bindings: dict[Binding, None] = {}
         self.consumers = Consumers(self.settings.single_active, self.settings.queue_type == QUORUM)
         self.in_log = InLog(self)
-        self.ready: Ready = Ready(self.broker.budget, self.in_log)
-        if self.settings.max_priority >= 0:
-            self.ready = PriorityReady(max(self.settings.max_priority, 1), self.broker.budget, self.in_log)
+        self.ready = self._line()
         self.unacked: i64 = 0
         self.delivered: i64 = 0
         self.pace = Pace()
@@ -85,6 +85,8 @@ class Queue:
         self._is_limited = self.settings.max_length >= 0 or self.settings.max_length_bytes >= 0
         self._dirty = False
         self._unsafe = Unsafe()
+        self.is_trimming = False
+        self.holds: i64 = 0
         self._expiry = Expiry(self)
         self._expiry.watch_idle()
 
@@ -172,12 +174,15 @@ class Queue:
     def pump(self) -> None:
         """Give ready messages to the consumers that can take them, one each in turn."""
         self._dirty = False
+        if self.holds:
+            return
         ready = self.ready
         if not self.consumers.all:
             self._expiry.look()
             return
         consumers = self.consumers
         logged: i64 = 0
+        expired: i64 = 0
         while ready.has_head():
             consumer = consumers.next()
             if consumer is None:
@@ -185,6 +190,10 @@ class Queue:
             stored = ready.pop()
             if stored.deadline_ms and stored.deadline_ms < self.broker.clock.now_ms:
                 self.die(stored, EXPIRED)
+                expired += 1
+                if expired == PIECE:
+                    trim_later(self)
+                    break
                 continue
             self.delivered += 1
             if consumer.no_ack:
@@ -204,10 +213,17 @@ class Queue:
         if len(ready):
             self._expiry.look()
 
+    def trim(self) -> None:
+        """Throw away more of what has expired or is too much."""
+        self.is_trimming = False
+        self._expiry.look()
+        self._drop_excess()
+        self.touch()
+
     def get(self) -> Stored | None:
         """Take the head for basic.get; the caller settles it, or releases it at once with no_ack."""
         self._expiry.used()
-        self._expiry.look()
+        self._expiry.clear_head()
         if not self.ready.has_head():
             return None
         stored = self.ready.pop()
@@ -259,12 +275,9 @@ class Queue:
 
     def purge(self) -> int:
         """Drop everything that is ready. Returns: how many."""
-        count = len(self.ready)
-        for run in self.ready.take_runs():
-            for at in range(0, len(run.positions), 8):
-                self.broker.log.remove(int(run.log_id), int(read_i64_be(run.positions, at)))
-        while self.ready.has_head():
-            self.forget(self.ready.pop())
+        line, self.ready = self.ready, self._line()
+        count = len(line)
+        self.broker.chores.begin(Litter(self, line))
         return count
 
     def browse(self, page: Page) -> None:
@@ -313,12 +326,13 @@ class Queue:
         Returns: how many messages were ready.
         """
         self.deleted = True
-        count = len(self.ready)
+        line, self.ready = self.ready, Ready(self.broker.budget)
+        count = len(line)
         consumers = self.consumers.all
         self.consumers = Consumers(False)
         self.in_log.drop()
         self.stop()
-        self.ready = Ready(self.broker.budget)
+        self.broker.chores.begin(Litter(self, line))
         for consumer in consumers:
             consumer.parked = True
             consumer.subscriber.cancelled(consumer)
@@ -333,6 +347,12 @@ class Queue:
         self.in_log.stop()
 
     # -- inside
+
+    def _line(self) -> Ready:
+        """An empty line for what is ready."""
+        if self.settings.max_priority >= 0:
+            return PriorityReady(max(self.settings.max_priority, 1), self.broker.budget, self.in_log)
+        return Ready(self.broker.budget, self.in_log)
 
     def _release(self, stored: Stored) -> None:
         """An unacknowledged message leaves its holder, who may have room for another now."""

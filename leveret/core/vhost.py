@@ -125,9 +125,9 @@ class VirtualHost:
             return
         if if_unused and exchange.bindings:
             raise errors.in_use("exchange", name, self.name)
-        self._remove_exchange(exchange)
+        self.remove_exchange(exchange)
 
-    def _remove_exchange(self, exchange: Exchange) -> None:
+    def remove_exchange(self, exchange: Exchange) -> None:
         """Delete an exchange, and the auto-delete ones that lose their last binding with it, however long the chain."""
         pending = [exchange]
         while pending:
@@ -151,7 +151,7 @@ class VirtualHost:
     def _source_may_go(self, source: Exchange) -> None:
         """An auto-delete exchange ends with its last binding."""
         if source.auto_delete and not source.bindings:
-            self._remove_exchange(source)
+            self.remove_exchange(source)
 
     # -- queues
 
@@ -327,14 +327,6 @@ class VirtualHost:
         """Begin or end to copy all messages to amq.rabbitmq.trace."""
         self.tracing = tracing
         self.generation += 1  # cached routes know whether messages are looked into
-
-    def clear(self) -> None:
-        """Delete everything that is in it: the virtual host is about to go."""
-        for queue in list(self.queues.values()):
-            self.remove_queue(queue)
-        for exchange in list(self.exchanges.values()):
-            if exchange.name in self.exchanges:
-                self._remove_exchange(exchange)
 
     # -- policies: whatever they match changes at once
 

@@ -5,20 +5,24 @@ Source: rabbit_definitions.erl all_definitions, rabbit_mgmt_wm_definitions.erl.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from leveret import __version__
 from leveret.auth.passwords import ARGON2, SHA256
 from leveret.core.access import User
+from leveret.core.administration import Promise
 from leveret.core.broker import Broker
 from leveret.core.exchange import Exchange
 from leveret.core.queue import Queue
 from leveret.core.vhost import VirtualHost
-from leveret.management import parameters
+from leveret.management import jobs, parameters
 from leveret.management.arguments import to_json
 from leveret.management.permissions import list_permissions, list_topic_permissions
 from leveret.management.policies import list_operator_policies, list_policies
 from leveret.management.vhosts import find_vhost
 
 RABBITMQ_VERSION = "3.13.7"  # whose format this is; RabbitMQ chooses by it how to read old password hashes
+AT_ONCE = 100  # entries
 SECTIONS = (
     "users",
     "vhosts",
@@ -51,48 +55,69 @@ HEADER_KEYS = frozenset(
 )
 
 
-def export_definitions(broker: Broker, vhost: str | None = None) -> dict[str, object]:
+def export_definitions(broker: Broker, vhost: str | None = None) -> Promise:
     """All definitions, or those of one virtual host without its name, which can be imported into another one.
 
-    What belongs to one connection is left out, as are the exchanges that every virtual host has.
+    What belongs to one connection is left out, as are the exchanges that every virtual host has. Done in pieces: what
+    clients change meanwhile may be in it or not.
     """
-    if vhost is not None:
-        return _of_one(find_vhost(broker, vhost))
+    answer: dict[str, object] = {}
+    steps = export_steps(broker, answer) if vhost is None else _of_one(find_vhost(broker, vhost), answer)
+    return jobs.begin(broker, steps, answer)
+
+
+def export_steps(broker: Broker, answer: dict[str, object]) -> Iterator[bool]:
+    """Put all definitions into an answer; yields where others may have their turn."""
     vhosts = sorted(broker.vhosts.values(), key=lambda each: each.name)
-    return {
-        **_header(),
-        "rabbitmq_definition_format": "cluster",
-        "original_cluster_name": broker.node,
-        "explanation": f"Definitions of cluster '{broker.node}'",
-        "users": [_user(user) for user in sorted(broker.users, key=lambda user: user.name)],
-        "vhosts": [{"name": each.name, "metadata": _metadata(each), "limits": dict(each.limits)} for each in vhosts],
-        "permissions": list_permissions(broker),
-        "topic_permissions": list_topic_permissions(broker),
-        "parameters": [entry for each in vhosts for entry in _parameters(broker, each)],
-        "global_parameters": parameters.list_global_parameters(broker),
-        "policies": list_policies(broker),
-        "queues": [_in(each, entry) for each in vhosts for entry in _queues(each)],
-        "exchanges": [_in(each, entry) for each in vhosts for entry in _exchanges(each)],
-        "bindings": [_in(each, entry) for each in vhosts for entry in _bindings(each)],
-    }
+    answer.update(
+        {
+            **_header(),
+            "rabbitmq_definition_format": "cluster",
+            "original_cluster_name": broker.node,
+            "explanation": f"Definitions of cluster '{broker.node}'",
+            "users": [_user(user) for user in sorted(broker.users, key=lambda user: user.name)],
+            "vhosts": [
+                {"name": each.name, "metadata": _metadata(each), "limits": dict(each.limits)} for each in vhosts
+            ],
+            "permissions": list_permissions(broker),
+            "topic_permissions": list_topic_permissions(broker),
+            "parameters": [entry for each in vhosts for entry in _parameters(broker, each)],
+            "global_parameters": parameters.list_global_parameters(broker),
+            "policies": list_policies(broker),
+        }
+    )
+    for section, entries in (("queues", _queues), ("exchanges", _exchanges), ("bindings", _bindings)):
+        found: list[dict[str, object]] = []
+        answer[section] = found
+        for vhost in vhosts:
+            for entry in entries(vhost):
+                found.append(_in(vhost, entry))
+                if len(found) % AT_ONCE == 0:
+                    yield True
 
 
-def _of_one(vhost: VirtualHost) -> dict[str, object]:
+def _of_one(vhost: VirtualHost, answer: dict[str, object]) -> Iterator[bool]:
     broker = vhost.broker
-    return {
-        **_header(),
-        "rabbitmq_definition_format": "single_virtual_host",
-        "original_vhost_name": vhost.name,
-        "explanation": f"Definitions of virtual host '{vhost.name}'",
-        "description": vhost.description,
-        "metadata": _metadata(vhost),
-        "limits": dict(vhost.limits),
-        "parameters": [_without_vhost(entry) for entry in _parameters(broker, vhost)],
-        "policies": [_without_vhost(entry) for entry in list_policies(broker, vhost.name)],
-        "queues": _queues(vhost),
-        "exchanges": _exchanges(vhost),
-        "bindings": _bindings(vhost),
-    }
+    answer.update(
+        {
+            **_header(),
+            "rabbitmq_definition_format": "single_virtual_host",
+            "original_vhost_name": vhost.name,
+            "explanation": f"Definitions of virtual host '{vhost.name}'",
+            "description": vhost.description,
+            "metadata": _metadata(vhost),
+            "limits": dict(vhost.limits),
+            "parameters": [_without_vhost(entry) for entry in _parameters(broker, vhost)],
+            "policies": [_without_vhost(entry) for entry in list_policies(broker, vhost.name)],
+        }
+    )
+    for section, entries in (("queues", _queues), ("exchanges", _exchanges), ("bindings", _bindings)):
+        found: list[dict[str, object]] = []
+        answer[section] = found
+        for entry in entries(vhost):
+            found.append(entry)
+            if len(found) % AT_ONCE == 0:
+                yield True
 
 
 def _header() -> dict[str, object]:
@@ -128,6 +153,10 @@ def _user(user: User) -> dict[str, object]:
     return entry
 
 
+def _vhost(vhost: VirtualHost) -> dict[str, object]:
+    return {"name": vhost.name, "metadata": _metadata(vhost), "limits": dict(vhost.limits)}
+
+
 def _metadata(vhost: VirtualHost) -> dict[str, object]:
     return {
         "description": vhost.description,
@@ -149,8 +178,11 @@ def _parameters(broker: Broker, vhost: VirtualHost) -> list[dict[str, object]]:
     return found + parameters.list_parameters(broker, vhost.name)
 
 
-def _queues(vhost: VirtualHost) -> list[dict[str, object]]:
-    return [_queue(queue) for name, queue in sorted(vhost.queues.items()) if not queue.owner]
+def _queues(vhost: VirtualHost) -> Iterator[dict[str, object]]:
+    for name in sorted(vhost.queues):
+        queue = vhost.queues.get(name)  # if it is still there
+        if queue is not None and not queue.owner:
+            yield _queue(queue)
 
 
 def _queue(queue: Queue) -> dict[str, object]:
@@ -164,12 +196,11 @@ def _queue(queue: Queue) -> dict[str, object]:
     }
 
 
-def _exchanges(vhost: VirtualHost) -> list[dict[str, object]]:
-    return [
-        _exchange(exchange)
-        for name, exchange in sorted(vhost.exchanges.items())
-        if name and not name.startswith("amq.")
-    ]
+def _exchanges(vhost: VirtualHost) -> Iterator[dict[str, object]]:
+    for name in sorted(vhost.exchanges):
+        exchange = vhost.exchanges.get(name)
+        if exchange is not None and name and not name.startswith("amq."):
+            yield _exchange(exchange)
 
 
 def _exchange(exchange: Exchange) -> dict[str, object]:
@@ -185,16 +216,15 @@ def _exchange(exchange: Exchange) -> dict[str, object]:
     return entry
 
 
-def _bindings(vhost: VirtualHost) -> list[dict[str, object]]:
-    return [
-        {
-            "source": binding.source.name,
-            "destination": binding.destination,
-            "destination_type": binding.kind,
-            "routing_key": binding.key,
-            "arguments": to_json(binding.arguments),
-        }
-        for _, exchange in sorted(vhost.exchanges.items())
-        for binding in exchange.bindings
-        if binding.queue is None or not binding.queue.owner
-    ]
+def _bindings(vhost: VirtualHost) -> Iterator[dict[str, object]]:
+    for name in sorted(vhost.exchanges):
+        exchange = vhost.exchanges.get(name)
+        for binding in list(exchange.bindings) if exchange is not None else ():
+            if binding.queue is None or not (binding.queue.owner or binding.queue.deleted):
+                yield {
+                    "source": binding.source.name,
+                    "destination": binding.destination,
+                    "destination_type": binding.kind,
+                    "routing_key": binding.key,
+                    "arguments": to_json(binding.arguments),
+                }

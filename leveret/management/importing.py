@@ -9,59 +9,91 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from leveret.auth.passwords import ARGON2, SHA256
-from leveret.core.administration import AdministrationError, InvalidError
+from leveret.core.administration import AdministrationError, InvalidError, Promise
 from leveret.core.broker import Broker
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Binding
 from leveret.core.rehearsal import rehearsal
 from leveret.core.vhost import VirtualHost
-from leveret.management import entries, parameters
+from leveret.management import entries, jobs, parameters
 from leveret.management.arguments import BadArgument, from_json
 from leveret.management.credentials import read_credential
-from leveret.management.definitions import HEADER_KEYS, export_definitions
+from leveret.management.definitions import HEADER_KEYS, export_steps
 from leveret.management.errors import explain
 from leveret.management.policies import BadPolicy, put_operator_policy, put_policy
 from leveret.management.vhosts import find_vhost, put_vhost, read_tags
 from leveret.wire.fields import Table
 
 MAX_NAME = 255  # bytes
+AT_ONCE = 20  # entries
 
 
 def import_definitions(
     broker: Broker, content: dict[str, Any], vhost: str | None = None, atomic: bool = False
-) -> dict[str, object]:
-    """Apply a definitions file. vhost: of the entries that name none, as in a file of one virtual host.
+) -> Promise:
+    """Apply a definitions file, in pieces. vhost: of the entries that name none, as in a file of one virtual host.
 
-    atomic: apply nothing if anything in it is wrong; found out on a rehearsal with a copy of what there is.
-    Returns: applied (how many, by section), notes and errors (each a path and a reason).
+    atomic: apply nothing if anything in it is wrong; found out on a rehearsal with a copy of what there is. What is
+    applied then is one change on the disk: after a crash all of it is there, or nothing.
+    Promises: applied (how many, by section), notes and errors (each a path and a reason).
     """
     if vhost is not None:
         find_vhost(broker, vhost)
+    answer: dict[str, object] = {}
+    return jobs.begin(broker, _import(broker, content, vhost, atomic, answer), answer)
+
+
+def _import(
+    broker: Broker, content: dict[str, Any], vhost: str | None, atomic: bool, answer: dict[str, object]
+) -> Iterator[bool]:
+    """Do it, and stop for others now and then."""
     if atomic:
-        result = Import(_copy(broker), content, vhost).run()
-        if result["errors"]:
-            return {"applied": {}, "notes": [], "errors": result["errors"]}
-    return Import(broker, content, vhost).run()
+        copy = rehearsal(broker)
+        yield from _fill(copy, broker)
+        trial = Import(copy, content, vhost)
+        yield from trial.run()
+        yield from _dismantle(copy)
+        if trial.errors:
+            answer.update({"applied": {}, "notes": [], "errors": trial.errors})
+            return
+        broker.gather_definitions(True)
+    real = Import(broker, content, vhost)
+    try:
+        yield from real.run()
+    finally:
+        if atomic:
+            broker.gather_definitions(False)
+    answer.update({"applied": real.applied, "notes": real.notes, "errors": real.errors})
 
 
-def _copy(broker: Broker) -> Broker:
-    """A broker to rehearse on. Limits come last: what is there already may be more than they allow."""
-    present = export_definitions(broker)
+def _dismantle(copy: Broker) -> Iterator[bool]:
+    """Take a broker apart: its parts know each other, so it would stay for the garbage collector, as a whole."""
+    for vhost in list(copy.vhosts.values()):
+        vhost.protected = False
+        copy.delete_vhost(vhost.name)
+    while len(copy.chores):
+        copy.work()
+        yield True
+
+
+def _fill(copy: Broker, broker: Broker) -> Iterator[bool]:
+    """Let a broker to rehearse on have what there is. Limits come last: there may be more than they allow."""
+    present: dict[str, Any] = {}
+    yield from export_steps(broker, present)
     vhosts, kept = present["vhosts"], present["parameters"]
     assert isinstance(vhosts, list)
     assert isinstance(kept, list)
     limits = [entry for entry in kept if entry["component"] == parameters.VHOST_LIMITS]
     others = [entry for entry in kept if entry["component"] != parameters.VHOST_LIMITS]
-    copy = rehearsal(broker)
-    Import(copy, {**present, "vhosts": [{**vhost, "limits": {}} for vhost in vhosts], "parameters": others}, None).run()
-    Import(copy, {"parameters": limits}, None).run()
-    return copy
+    unlimited = {**present, "vhosts": [{**vhost, "limits": {}} for vhost in vhosts], "parameters": others}
+    yield from Import(copy, unlimited, None).run()
+    yield from Import(copy, {"parameters": limits}, None).run()
 
 
 class Note(Exception):
@@ -69,62 +101,65 @@ class Note(Exception):
 
 
 class Import:
-    """One file on its way into a broker."""
+    """One file on its way into a broker. applied: how many, by section. notes, errors: each a path and a reason."""
 
     def __init__(self, broker: Broker, content: dict[str, Any], vhost: str | None) -> None:
         self._broker = broker
         self._content = content
         self._vhost = vhost
-        self._applied: dict[str, int] = {}
-        self._notes: list[dict[str, str]] = []
-        self._errors: list[dict[str, str]] = []
+        self.applied: dict[str, int] = {}
+        self.notes: list[dict[str, str]] = []
+        self.errors: list[dict[str, str]] = []
 
-    def run(self) -> dict[str, object]:
-        """Apply everything that can be."""
-        self._section("users", entries.UserEntry, self._user)
-        self._section("vhosts", entries.VhostEntry, self._virtual_host)
-        self._section("permissions", entries.PermissionEntry, self._permission)
-        self._section("exchanges", entries.ExchangeEntry, self._exchange)
-        self._section("topic_permissions", entries.TopicPermissionEntry, self._topic_permission)
-        self._section("global_parameters", entries.GlobalParameterEntry, self._global_parameter)
-        self._section("parameters", entries.ParameterEntry, self._parameter)
-        self._section("policies", entries.PolicyEntry, self._policy)
-        self._section("queues", entries.QueueEntry, self._queue)
-        self._section("bindings", entries.BindingEntry, self._binding)
+    def run(self) -> Iterator[bool]:
+        """Apply everything that can be; yields where others may have their turn."""
+        yield from self._section("users", entries.UserEntry, self._user)
+        yield from self._section("vhosts", entries.VhostEntry, self._virtual_host)
+        yield from self._section("permissions", entries.PermissionEntry, self._permission)
+        yield from self._section("exchanges", entries.ExchangeEntry, self._exchange)
+        yield from self._section("topic_permissions", entries.TopicPermissionEntry, self._topic_permission)
+        yield from self._section("global_parameters", entries.GlobalParameterEntry, self._global_parameter)
+        yield from self._section("parameters", entries.ParameterEntry, self._parameter)
+        yield from self._section("policies", entries.PolicyEntry, self._policy)
+        yield from self._section("queues", entries.QueueEntry, self._queue)
+        yield from self._section("bindings", entries.BindingEntry, self._binding)
         for key in self._content:
             if key not in HEADER_KEYS:
-                self._notes.append({"path": key, "reason": "no section of a definitions file; ignored"})
-        return {"applied": self._applied, "notes": self._notes, "errors": self._errors}
+                self.notes.append({"path": key, "reason": "no section of a definitions file; ignored"})
 
-    def _section(self, key: str, shape: type[Any], apply: Callable[[Any], None]) -> None:
+    def _section(self, key: str, shape: type[Any], apply: Callable[[Any], None]) -> Iterator[bool]:
         if key not in self._content:
             return
         content = self._content[key]
         if not isinstance(content, list):
-            self._errors.append({"path": key, "reason": "expected array"})
+            self.errors.append({"path": key, "reason": "expected array"})
             return
         count = 0
         for at, raw in enumerate(content):
+            if at % AT_ONCE == AT_ONCE - 1:
+                yield True
             path = f"{key}[{at}]"
             try:
+                if isinstance(raw, msgspec.Raw):
+                    raw = json.loads(bytes(raw))
                 apply(msgspec.convert(raw, shape))
                 count += 1
             except Note as note:
-                self._notes.append({"path": path, "reason": str(note)})
+                self.notes.append({"path": path, "reason": str(note)})
             except msgspec.ValidationError as error:
                 below, reason = explain(error)
-                self._errors.append({"path": path + below, "reason": reason})
+                self.errors.append({"path": path + below, "reason": reason})
             except BadArgument as error:
-                self._errors.append({"path": f"{path}.arguments{error.path}", "reason": error.reason})
+                self.errors.append({"path": f"{path}.arguments{error.path}", "reason": error.reason})
             except BadPolicy as error:
                 inside = ".value" if key == "parameters" else ""
-                self._errors.append({"path": path + inside + error.path, "reason": str(error)})
+                self.errors.append({"path": path + inside + error.path, "reason": str(error)})
             except AmqpError as error:
-                self._errors.append({"path": path + _blamed(error.explanation), "reason": error.explanation})
+                self.errors.append({"path": path + _blamed(error.explanation), "reason": error.explanation})
             except AdministrationError as error:
-                self._errors.append({"path": path, "reason": str(error)})
+                self.errors.append({"path": path, "reason": str(error)})
         if count:
-            self._applied[key] = count
+            self.applied[key] = count
 
     # -- who may do what
 

@@ -31,6 +31,7 @@ from leveret.store.memory import MemoryLog
 MAX_FILES = 1 << 20  # open files that this process asks for
 BUDGET_SHARE = 0.25  # of all memory, for messages that wait
 DEFAULT_BUDGET = 256 << 20  # bytes, where the system does not tell how much memory there is
+GC_THRESHOLDS = 5_000, 4, 1_000_000  # a pass takes some milliseconds; of all objects LagWatch makes one
 BACKLOG = 1024  # connections the kernel may hold for us
 
 log = logging.getLogger("leveret.node")
@@ -110,7 +111,7 @@ class Node:
         self._driver.turn()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        gc.set_threshold(*GC_THRESHOLDS)
         self._lag_watch.start()
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"amqp://[{host}]:{port}" if ":" in host else f"amqp://{host}:{port}"
@@ -133,6 +134,7 @@ class Node:
         self._lag_watch.stop()
         if self._control_path is not None:
             control.unbind(self._control_path, self._directory)
+        self.broker.finish()
         self._log.close()
 
     async def _open_control(self) -> None:
@@ -161,7 +163,9 @@ class Node:
             content = read(path)
         except FileError as error:
             raise StartError(str(error)) from None
-        result = self._perform("import_definitions", {"content": content, "atomic": True})
+        from leveret.management.jobs import at_once
+
+        result = at_once(self.broker, self._perform("import_definitions", {"content": content, "atomic": True}))
         assert isinstance(result, dict)
         for note in result["notes"]:
             log.warning("definitions file %s: %s: %s", path, note["path"], note["reason"])

@@ -12,6 +12,7 @@ from leveret.core.administration import AdministrationError, InvalidError, Unkno
 from leveret.core.broker import Broker
 from leveret.core.clock import Clock
 from leveret.management.administration import VERBS, Administration
+from leveret.management.jobs import at_once
 from leveret.node.defaults import make_defaults
 from leveret.store.database import FILE_NAME
 from leveret.store.disk import DiskLog
@@ -41,7 +42,7 @@ def perform(directory: Path, verb: str, arguments: dict[str, object]) -> object:
         if found is not None and found.changes:
             make_defaults(broker)
         try:
-            return Administration(broker).perform(verb, arguments)
+            return at_once(broker, Administration(broker).perform(verb, arguments))
         finally:
             _write(broker, log, written)
     finally:

@@ -10,12 +10,12 @@ the argument `data`. An answer with "bytes": N is followed by N bytes in the sam
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import socket
 from collections.abc import Callable
 
 from leveret.core.administration import AdministrationError, Promise
+from leveret.server import requests
 from leveret.server.driver import Driver
 
 MAX_REQUEST = 256 << 20  # bytes: a definitions file is one request
@@ -54,7 +54,7 @@ class ControlSocket:
                 answer, data = await self._answer(line, reader)
                 if data:
                     answer["bytes"] = len(data)
-                writer.write(json.dumps(answer).encode() + b"\n")
+                writer.write(requests.write(answer) + b"\n")
                 if data:
                     writer.write(data)
                 await writer.drain()
@@ -67,7 +67,7 @@ class ControlSocket:
     async def _answer(self, line: bytes, reader: asyncio.StreamReader) -> tuple[dict[str, object], bytes]:
         """The answer to a request, and the bytes that follow it. Raises: ValueError, EOFError."""
         try:
-            request = json.loads(line)
+            request = await requests.read(line)
             verb, arguments = str(request["verb"]), dict(request.get("arguments") or {})
             size = int(request.get("bytes", 0))
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -96,7 +96,7 @@ class ControlSocket:
             self._driver.turn()
         if isinstance(result, Promise):
             await self._driver.until(result.is_kept)
-            return result.result()
+            result = result.result()
         try:
             async with asyncio.timeout(DURABLE_S):
                 await self._driver.durable()

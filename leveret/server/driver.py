@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("leveret.broker")
 
 REST_S = 0.01  # how long acks may wait to be written together with what comes next
+READ_NS = 4_000_000  # of one turn for clients that send a lot; the others are read in any case
+FLUSH_NS = 5_000_000  # of one turn to send, and to look at requests that waited
+WORK_NS = 3_000_000  # of what can be done in pieces, at the end of a turn
 SHUTDOWN_S = 2.0  # how long clients may take to answer connection.close
 
 
@@ -36,6 +40,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
         self._rest: asyncio.TimerHandle | None = None  # of the log, that nobody waits for
+        self._put_off: deque[AmqpProtocol] = deque()  # with something to be looked at in a later turn
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     @property
@@ -57,6 +62,24 @@ class Driver:
             self.loop.call_soon(self._flush)
             if not self._began_ns:
                 self._began_ns = time.monotonic_ns()
+
+    def may_read(self) -> bool:
+        """Whether there is time in this turn for a client that sends a lot, and nobody waits for it longer."""
+        return not self._put_off and time.monotonic_ns() - self._began_ns < READ_NS
+
+    def put_off(self, protocol: AmqpProtocol) -> None:
+        """Call catch_up() of a client when it is its turn."""
+        self._put_off.append(protocol)
+        self.turn()
+
+    def _catch_up(self) -> None:
+        """Look at what was put off: at one client in any case, at more as long as there is time."""
+        until_ns = time.monotonic_ns() + READ_NS
+        for _ in range(len(self._put_off)):
+            self.refresh_clock()
+            self._put_off.popleft().catch_up()
+            if time.monotonic_ns() >= until_ns:
+                break
 
     def tick(self) -> None:
         """Let the core do what is due, and ask to be called when the next thing is."""
@@ -88,13 +111,23 @@ class Driver:
     def _flush(self) -> None:
         self._scheduled = False
         broker = self.broker
+        if self._put_off:
+            self._catch_up()
         awake, broker.awake = broker.awake, []
-        for sink in awake:
+        until_ns = time.monotonic_ns() + FLUSH_NS
+        for at, sink in enumerate(awake):
             assert isinstance(sink, Connection)
             protocol = self.protocols.get(sink.number)
             if protocol is not None:
                 protocol.flush()
+                if time.monotonic_ns() >= until_ns:  # some have gone on with what they wanted
+                    broker.awake = awake[at + 1 :] + broker.awake
+                    break
         broker.settle()
+        if broker.is_busy():
+            until_ns = time.monotonic_ns() + WORK_NS
+            while broker.is_busy() and time.monotonic_ns() < until_ns:
+                broker.work()
         if broker.log.flush_urgent() and self._rest is None:
             self._rest = self.loop.call_later(REST_S, self._flush_rest)
         explanations, broker.explanations = broker.explanations, []
@@ -102,7 +135,7 @@ class Driver:
             log.warning("%s", text)
         if self._waiting:
             self._tell_done()
-        if broker.awake or len(broker.worklist):
+        if broker.awake or broker.is_busy() or self._put_off:
             self.turn()
         self._set_timer(broker.timers.next_ms())
         now_ns = time.monotonic_ns()

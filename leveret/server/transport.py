@@ -15,6 +15,7 @@ from leveret.session.connection import Connection
 from leveret.session.handshake import LoginRequest
 
 LINGER_S = 5.0  # how long a client may take to fetch what was sent before its socket was closed
+MUCH = 64 * 1024  # bytes in one read, after which the others come first
 WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer from which on its consumers get no more
 
 log = logging.getLogger("leveret.connection")
@@ -41,6 +42,8 @@ class AmqpProtocol(asyncio.Protocol):
         self._driver = driver
         self._authenticator = authenticator
         self._is_reading = True
+        self._has_enough = False  # not to be read before the next flush
+        self._put_by = b""  # what it sent, and is still to be looked at
         self._linger: asyncio.TimerHandle | None = None
         self._login: asyncio.Task[None] | None = None
 
@@ -61,14 +64,31 @@ class AmqpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The client has sent something."""
-        driver = self._driver
-        driver.refresh_clock()
-        connection = self.connection
-        connection.receive(data)
-        if connection.login_request is not None:
-            self._log_in()
+        self._driver.refresh_clock()
+        if self._put_by:
+            self._put_by += data
+        elif len(data) >= MUCH and not self._driver.may_read():
+            self._put_by = data
+            self._driver.put_off(self)
+        else:
+            self._receive(data)
+        if len(data) >= MUCH:
+            self._has_enough = True
+            self.connection.wake()  # to be flushed, and read again
         self._obey_pause()  # now, not at the flush: the loop would read a ready socket many times before that
-        driver.turn()
+        self._driver.turn()
+
+    def catch_up(self) -> None:
+        """Look at what was put off."""
+        data, self._put_by = self._put_by, b""
+        if data:
+            self._receive(data)
+            self.connection.wake()
+
+    def _receive(self, data: bytes) -> None:
+        self.connection.receive(data)
+        if self.connection.login_request is not None:
+            self._log_in()
 
     def eof_received(self) -> bool:
         """The client sends no more; asyncio closes the socket."""
@@ -83,6 +103,7 @@ class AmqpProtocol(asyncio.Protocol):
         self._driver.protocols.pop(self.connection.number, None)
         if self._login is not None:
             self._login.cancel()
+        self.catch_up()
         self.connection.lost()
         self._driver.turn()
 
@@ -105,6 +126,7 @@ class AmqpProtocol(asyncio.Protocol):
             self._close()
             return
         connection.flushed()
+        self._has_enough = bool(self._put_by)
         self._obey_pause()
 
     def _close(self) -> None:
@@ -118,8 +140,9 @@ class AmqpProtocol(asyncio.Protocol):
         self.transport.abort()
 
     def _obey_pause(self) -> None:
-        if self.connection.is_paused == self._is_reading:
-            self._is_reading = not self.connection.is_paused
+        is_paused = self._has_enough or self.connection.is_paused
+        if is_paused == self._is_reading:
+            self._is_reading = not is_paused
             if self._is_reading:
                 self.transport.resume_reading()
             else:

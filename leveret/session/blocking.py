@@ -28,10 +28,15 @@ class Blocking(Blocked):
         self._is_told = False
         self.is_blocked = False
 
-    def block(self) -> None:
-        """The client has sent content while an alarm is raised."""
+    def block(self, is_little: bool) -> None:
+        """The client has sent content while an alarm is raised. is_little: so little that it is no reason to wait.
+
+        Who sends little goes on while those who send much wait for the log, or for dead letters.
+        """
         connection = self._connection
         if connection is None or connection.closing or self.is_blocked:
+            return
+        if is_little and not connection.broker.alarms.reason():
             return
         self.is_blocked = True
         connection.broker.alarms.block(self)

@@ -5,7 +5,7 @@ list, and looks at three attributes afterwards: `login_request` (somebody has to
 refuse()), `is_paused` (do not read for now), `finished` (send what is left and close the socket).
 
 States: the handshake's, then running, then closing: connection.close was sent and everything but its answer is
-ignored. Whatever the end is, release() leaves nothing of the client in the core.
+ignored. Whatever the end is, failing.release() leaves nothing of the client in the core.
 Errors of the protocol are caught here and only here.
 """
 
@@ -31,6 +31,7 @@ from leveret.session.deadline import Deadline
 from leveret.session.handshake import DONE, HEADER, LOGIN, OPEN, Handshake, LoginRequest
 from leveret.session.heartbeat import Heartbeat
 from leveret.session.pacing import Pacing
+from leveret.session.sweep import Sweep
 from leveret.wire.constants import (
     CONNECTION_FORCED,
     FRAME_BODY,
@@ -50,7 +51,9 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT: Final = 256 * 1024  # bytes waiting to be sent, from which on consumers get no more
 STALL_LIMIT: Final = 1024 * 1024  # the same, from which on nothing more is answered
-TURN_METHODS: Final = 500  # methods, publishes and acks apart, after which others have their turn
+TURN_METHODS: Final = 200  # methods, publishes and acks apart, after which others have their turn
+LITTLE_BYTES: Final = 4096  # in one read, with few messages: no reason to let a client wait
+LITTLE_MESSAGES: Final = 20
 INPUT_LIMIT: Final = 64 * 1024  # bytes of requests that wait, from which on the socket is not read either
 HANDSHAKE_MS: Final = 10_000
 
@@ -94,15 +97,16 @@ class Connection(Sink, Client):
         self.method_id: i64 = 0  # of the frame at hand, for error replies
         self.closing = False
         self.deaf = False  # the stream cannot be read any further
-        self._released = False
+        self.is_released = False
         self._awake = False
         self._held_revision = 0  # nothing is sent before the definitions are durable up to here
         self._choked = False  # a consumer found no room
-        self._last_channel: Channel | None = None  # that a frame was for
-        self._stalled = False  # requests wait: for answers to be taken, or for the next turn
+        self.last_channel: Channel | None = None  # that a frame was for
+        self._stalled = False  # requests wait: for answers to be taken, for the next turn, or for sweeps
+        self.sweeps: list[Sweep] = []  # that go on
         self._turn_methods: i64 = 0  # looked at in this turn
         self._writable = True
-        self._pacing = Pacing(self)
+        self.pacing = Pacing(self)
         self._heartbeat = Heartbeat(self)
         broker.connections[self.number] = self
         self.deadline = Deadline(self)
@@ -144,12 +148,12 @@ class Connection(Sink, Client):
                 failing.close(self, AmqpError(FRAME_ERROR, str(error)))
         reader.rest()
         if self.published != before and not self.finished:
-            self._pacing.spend(self.published - before)
+            self.pacing.spend(self.published - before)
         self.broker.settle()
         if self.broker.revision != revision:
             self._hold(self.broker.revision)
         if self.broker.alarms.raised and (self.published != before or self.sends_parts):
-            self.blocking.block()
+            self.blocking.block(len(data) <= LITTLE_BYTES and self.published - before <= LITTLE_MESSAGES)
         self.check_output()
 
     def _frame(self, reader: FrameReader) -> None:
@@ -167,9 +171,9 @@ class Connection(Sink, Client):
             elif reader.kind != FRAME_BODY:
                 control.other_frame(self, reader)
                 return
-            channel = self._last_channel
+            channel = self.last_channel
             if channel is None or channel.number != number:
-                channel = self._last_channel = self.channels.get(number)
+                channel = self.last_channel = self.channels.get(number)
             if channel is not None:
                 if not self.closing:
                     channel.frame(reader)
@@ -208,16 +212,20 @@ class Connection(Sink, Client):
         if self.writer.size() >= STALL_LIMIT:
             self._stalled = True
 
-    def count_method(self) -> None:
-        """A method that takes its time: after many of them, the rest of this read waits for the next turn."""
-        self._turn_methods += 1
+    def count_method(self, methods: i64 = 1) -> None:
+        """Something that takes its time: after much of it, the rest of this read waits for the next turn."""
+        self._turn_methods += methods
         if self._turn_methods >= TURN_METHODS:
             self._stalled = True
             self.wake()
 
+    def stall(self) -> None:
+        """Look at no more requests for now."""
+        self._stalled = True
+
     def _go_on(self) -> None:
         """Look at the requests that waited, if the client has taken enough."""
-        if self._stalled and self.writer.size() < STALL_LIMIT:
+        if self._stalled and not self.sweeps and self.writer.size() < STALL_LIMIT:
             self._stalled = False
             self.receive(b"")
 
@@ -296,7 +304,9 @@ class Connection(Sink, Client):
 
     def lost(self) -> None:
         """The socket is gone; what came before its end still counts."""
-        while self._stalled and not self.finished and self.writer.size() < STALL_LIMIT:
+        while self._stalled and not self.finished and self.writer.size() < STALL_LIMIT and self._reader.waiting:
+            for sweep in list(self.sweeps):
+                sweep.finish()
             self._go_on()
         if not self.finished and self.handshake.state == DONE and not self.closing:
             log.warning("connection %s: client closed the socket without connection.close", self.name)
@@ -345,7 +355,7 @@ class Connection(Sink, Client):
 
     def forget_channel(self, channel: Channel) -> None:
         """The channel's number is free again."""
-        self._last_channel = None
+        self.last_channel = None
         if self.channels.pop(channel.number, None) is not None:
             self.user.channels -= 1
         channel.forget()
@@ -370,35 +380,12 @@ class Connection(Sink, Client):
     def _end(self) -> None:
         if self.finished:
             return
-        self.release()
+        failing.release(self)
         self.finished = True
         self.login_request = None
         self.broker.connections.pop(self.number, None)
         self.deadline.stop()
         self._heartbeat.stop()
-        self._pacing.forget()
+        self.pacing.forget()
         self.blocking.forget()
         self.handshake.forget()
-
-    def release(self) -> None:
-        """Take everything of this client out of the core: channels first, then its exclusive queues."""
-        if self._released:
-            return
-        self._released = True
-        for channel in list(self.channels.values()):
-            channel.publishing.flush()
-            channel.shut()
-            channel.forget()
-        self.user.channels -= len(self.channels)
-        self.channels.clear()
-        self._last_channel = None
-        if self.handshake.state == DONE:
-            self.user.connections -= 1
-            self.vhost.connections -= 1
-        for queue in self.exclusive_queues:
-            if not queue.deleted:
-                queue.vhost.remove_queue(queue)
-        self.exclusive_queues.clear()
-        self.routes.clear()
-        self._pacing.stop()
-        self.blocking.stop()

@@ -12,6 +12,7 @@ from mypy_extensions import i64
 
 from leveret.core import access, errors
 from leveret.core.arguments import QUORUM, check_consumer_arguments
+from leveret.core.chores import PIECE
 from leveret.core.consumers import Consumer, Window
 from leveret.core.errors import AmqpError
 from leveret.core.message import Stored
@@ -20,6 +21,7 @@ from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
 from leveret.session import tracing
 from leveret.session.ack_timeout import AckTimeout
+from leveret.session.sweep import Sweep
 from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN, settle
 from leveret.session.unacked import Unacked
 from leveret.session.widening import Widening
@@ -51,6 +53,7 @@ class Consuming(Subscriber):
     __slots__ = (
         "_prefetch",
         "_replies",
+        "_sweeper",
         "_tag",
         "_timeout",
         "_widening",
@@ -72,6 +75,7 @@ class Consuming(Subscriber):
         self._replies: ReplyQueue | None = None
         self._timeout = AckTimeout(channel)
         self._widening = Widening(channel)
+        self._sweeper: Sweep | None = None  # made when it is needed
 
     # -- Subscriber: what queues call
 
@@ -224,10 +228,12 @@ class Consuming(Subscriber):
         """Requeue everything outstanding. Raises: AmqpError 540 without requeue."""
         if not requeue:
             raise AmqpError(NOT_IMPLEMENTED, "requeue=false")
-        for _, stored in self.unacked.take_all():
-            stored.queue.requeue(stored, False)
+        self._sweeping().begin(self._tag, REQUEUE, answer)
+
+    def swept(self, answers: bool) -> None:
+        """Many deliveries are settled. answers: the client waits for basic.recover-ok."""
         self._wake_all()
-        if answer:
+        if answers:
             self.channel.send(BasicRecoverOk())
 
     def shut(self) -> None:
@@ -236,11 +242,12 @@ class Consuming(Subscriber):
         self._widening.stop()
         consumers = list(self.consumers.values())
         self.consumers = {}
-        outstanding = self.unacked.take_all()
         for consumer in consumers:
             consumer.active = False  # none of them takes what is put back now
-        for _, stored in outstanding:
-            stored.queue.requeue(stored, True)
+        if len(self.unacked):
+            self._sweeping().begin(self._tag, RETURN)
+        if self._sweeper is not None:
+            self._sweeper.consuming = None
         for consumer in consumers:
             self._end(consumer)
 
@@ -251,8 +258,12 @@ class Consuming(Subscriber):
     # -- inside
 
     def _settle(self, tag: i64, multiple: bool, how: int) -> None:
-        taken = self.unacked.take_up_to(tag) if multiple else [(tag, self.unacked.take(tag))]
         transaction = self.channel.publishing.transaction
+        if multiple and len(self.unacked) > PIECE and transaction is None:
+            self.unacked.check(tag)
+            self._sweeping().begin(tag or self._tag, how)
+            return
+        taken = self.unacked.take_up_to(tag) if multiple else [(tag, self.unacked.take(tag))]
         if transaction is not None:
             transaction.settle(taken, how)
             return
@@ -260,6 +271,11 @@ class Consuming(Subscriber):
             settle(stored, how)
         if self.shared.limit:
             self._wake_all()
+
+    def _sweeping(self) -> Sweep:
+        if self._sweeper is None:
+            self._sweeper = Sweep(self.connection, self, self.unacked)
+        return self._sweeper
 
     def _wake_all(self) -> None:
         for consumer in self.consumers.values():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from leveret.core.access import check_channel, check_vhost
 from leveret.core.errors import AmqpError
+from leveret.session import failing
 from leveret.session.channel import Channel, decode_method
 from leveret.session.handshake import DONE
 from leveret.wire.constants import (
@@ -61,7 +62,7 @@ def channel_zero(connection: Connection, reader: FrameReader) -> None:
     if isinstance(method, ConnectionCloseOk) and connection.closing:
         connection.finish("closed by us")
     elif isinstance(method, ConnectionClose) and connection.handshake.state == DONE:
-        connection.release()
+        failing.release(connection)
         connection.writer.method(0, ConnectionCloseOk())
         connection.finish("closed by the client")
     elif connection.closing:

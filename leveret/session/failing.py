@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors import AmqpError
 from leveret.session.channel import BASIC_PUBLISH, Channel
-from leveret.session.handshake import OPEN
+from leveret.session.handshake import DONE, OPEN
 from leveret.wire.constants import NOT_ALLOWED
 from leveret.wire.methods import ConnectionClose
 
@@ -48,7 +48,7 @@ def close(connection: Connection, error: AmqpError) -> None:
     if connection.closing:
         return
     log.warning("connection %s: closed with %d %s", connection.name, error.code, error.log_text)
-    connection.release()
+    release(connection)
     connection.closing = True
     method_id = int(connection.method_id)
     class_id = method_id >> 16
@@ -65,3 +65,27 @@ def fall_silent(connection: Connection, why: str) -> None:
     log.warning("connection %s: %s", connection.name, why)
     connection.deaf = True
     connection.deadline.set(SILENCE_MS, why)
+
+
+def release(connection: Connection) -> None:
+    """Take everything of this client out of the core: channels first, then its exclusive queues."""
+    if connection.is_released:
+        return
+    connection.is_released = True
+    for channel in list(connection.channels.values()):
+        channel.publishing.flush()
+        channel.shut()
+        channel.forget()
+    connection.user.channels -= len(connection.channels)
+    connection.channels.clear()
+    connection.last_channel = None
+    if connection.handshake.state == DONE:
+        connection.user.connections -= 1
+        connection.vhost.connections -= 1
+    for queue in connection.exclusive_queues:
+        if not queue.deleted:
+            queue.vhost.remove_queue(queue)
+    connection.exclusive_queues.clear()
+    connection.routes.clear()
+    connection.pacing.stop()
+    connection.blocking.stop()

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from leveret.session.channel import Channel
 
 IDLE: Final = 0  # what the next frame of a content has to be
+COPIES: Final = 20  # of a message that goes to many queues, which take as long as a method
 HEADER: Final = 1
 BODY: Final = 2
 IMMEDIATE: Final = 2  # in the last octet of basic.publish, beside mandatory
@@ -238,6 +239,8 @@ class Publishing(ConfirmListener):
             confirm = Confirm(self, confirms.next(), len(queues))
         for queue in queues:
             queue.publish(message, confirm)
+        if len(queues) >= COPIES:
+            self.connection.count_method(len(queues) // COPIES)
 
     def send_back(self, message: Message) -> None:
         """Tell the publisher that nobody gets its message."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.errors import unknown_tag
+from leveret.core.errors import AmqpError, unknown_tag
 from leveret.core.message import Stored
 
 COMPACT_AT: Final = 1024  # settled ones that may stay in the list, beside as many as are outstanding
@@ -53,7 +53,7 @@ class Unacked:
         delivery = items[at] if at < len(items) else None
         stored = delivery.stored if delivery is not None and delivery.tag == tag else None
         if delivery is None or stored is None:
-            raise unknown_tag(int(tag) & 0xFFFFFFFFFFFFFFFF, [int(tag) for tag, _ in self._outstanding()])
+            raise self._unknown(tag)
         delivery.stored = None
         self._count -= 1
         self._tidy()
@@ -81,6 +81,27 @@ class Unacked:
         self._tidy()
         return taken
 
+    def check(self, tag: i64) -> None:
+        """Raises: AmqpError 406 when a tag is not outstanding; 0 always is."""
+        at = self._find(tag)
+        if tag and (at >= len(self._items) or self._items[at].tag != tag or self._items[at].stored is None):
+            raise self._unknown(tag)
+
+    def take_some(self, tag: i64, limit: i64) -> list[Stored]:
+        """Take the oldest ones up to and including a tag, but not more than so many."""
+        found: list[Stored] = []
+        items = self._items
+        at = self._head
+        while at < len(items) and items[at].tag <= tag and len(found) < limit:
+            delivery = items[at]
+            if delivery.stored is not None:
+                found.append(delivery.stored)
+                delivery.stored = None
+            at += 1
+        self._count -= len(found)
+        self._tidy()
+        return found
+
     def take_all(self) -> list[tuple[int, Stored]]:
         """Take everything."""
         taken = self._outstanding()
@@ -101,6 +122,9 @@ class Unacked:
             if delivery.stored is not None:
                 found.append((int(delivery.tag), delivery.stored))
         return found
+
+    def _unknown(self, tag: i64) -> AmqpError:
+        return unknown_tag(int(tag) & 0xFFFFFFFFFFFFFFFF, [int(tag) for tag, _ in self._outstanding()])
 
     def _find(self, tag: i64) -> i64:
         """Where the first delivery is that has not a lower tag."""

@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import time
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -22,12 +23,13 @@ from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered
 from leveret.store.chunk import DamagedChunk, Label, Place
 from leveret.store.committer import Committer
 from leveret.store.database import Found, StoreError, is_damage
-from leveret.store.group import Group
+from leveret.store.group import MANY_REMOVED, Group
 from leveret.store.index import Index
 from leveret.store.reader import Reader, unpack_positions
 from leveret.store.rescue.salvage import open_database
 
 LOAD_BYTES: Final = 32 << 20  # of contents that are brought into memory at start-up
+GROUP_BYTES: Final = 4 << 20  # of messages from which on what follows is for another commit: sealing takes time
 PROGRESS_S: Final = 2.0
 
 log = logging.getLogger("leveret.store")
@@ -48,6 +50,8 @@ class DiskLog(MessageLog, DefinitionLog):
         self._notify = notify
         self._committer: Committer | None = None
         self._group = Group()
+        self._full: deque[Group] = deque()  # those in front of it, which have enough for one commit
+        self._full_bytes: i64 = 0
         self._index = Index()
         self._reader = Reader(directory)
         self._load_bytes = load_bytes
@@ -55,6 +59,8 @@ class DiskLog(MessageLog, DefinitionLog):
         self._all_again = False  # all of them may have been
         self._has_recovered = self._database.is_new
         self._revision = 0
+        self._gathering = 0  # who want definitions to be kept back
+        self._gathered: list[tuple[str, str, bytes | None]] = []
         self._is_writing = False
         self._writing_bytes: i64 = 0
         self._is_behind = False
@@ -90,26 +96,55 @@ class DiskLog(MessageLog, DefinitionLog):
 
     def _define(self, kind: str, key: str, value: bytes | None) -> int:
         self._revision += 1
-        self._group.definitions.append((kind, key, value))
-        self._group.revision = self._revision
+        if self._gathering:
+            self._gathered.append((kind, key, value))
+        else:
+            self._group.definitions.append((kind, key, value))
+            self._group.revision = self._revision
         return self._revision
+
+    def gather(self, gathers: bool) -> None:
+        """Keep definitions back, or write them as one change."""
+        self._gathering += 1 if gathers else -1
+        if not self._gathering and self._gathered:
+            self._group.definitions += self._gathered
+            self._group.revision = self._revision
+            self._gathered = []
 
     def flush(self) -> None:
         """Hand the group to the committer, unless it is busy: then it follows when that is free."""
         self._tell_behind()
-        if self._is_writing or not self._group.has_work():
+        if self._is_writing:
+            if self._group.size > GROUP_BYTES or self._group.removed > MANY_REMOVED:
+                self._full_bytes += self._group.size
+                self._full.append(self._group)
+                self._group = Group()
+            return
+        if not self._has_work():
             return
         if self._committer is None:
             self._committer = Committer(self._database, self._notify)
+        group = self._next()
         self._is_writing = True
-        self._writing_bytes = self._group.size
-        self._group.seal(self._index)
-        self._committer.commit(self._group)
-        self._group = Group()
+        self._writing_bytes = group.size
+        group.seal(self._index)
+        self._committer.commit(group)
+
+    def _has_work(self) -> bool:
+        return len(self._full) > 0 or self._group.has_work()
+
+    def _next(self) -> Group:
+        """Take the oldest group."""
+        if self._full:
+            group = self._full.popleft()
+            self._full_bytes -= group.size
+        else:
+            group, self._group = self._group, Group()
+        return group
 
     def flush_urgent(self) -> bool:
         """Hand the group to the committer if somebody waits for it. Returns: whether it stays."""
-        if self._is_writing or self._group.is_urgent() or not self._group.has_work():
+        if self._is_writing or self._full or self._group.is_urgent() or not self._group.has_work():
             self.flush()
             return False
         return True
@@ -123,7 +158,7 @@ class DiskLog(MessageLog, DefinitionLog):
 
     def try_again(self) -> None:
         """There may be room again: write what could not be written. Without anything to write all is well."""
-        if self._group.has_work() or self._is_writing:
+        if self._has_work() or self._is_writing:
             self.flush()
         elif self.failed_bytes:
             self._works_again()
@@ -268,8 +303,8 @@ class DiskLog(MessageLog, DefinitionLog):
         if self._committer is not None:
             self._committer.close()
             self._tell()
-        while self._group.has_work() or self._group.delivered:
-            group, self._group = self._group, Group()
+        while self._has_work() or self._group.delivered:
+            group = self._next()
             group.seal(self._index)
             try:
                 self._database.write(group)
@@ -309,7 +344,7 @@ class DiskLog(MessageLog, DefinitionLog):
 
     def _tell_behind(self) -> None:
         """Say so when too much waits to be written, and when half of that is done."""
-        size = self._writing_bytes + self._group.size
+        size = self._writing_bytes + self._full_bytes + self._group.size
         is_behind = size > (BEHIND_BYTES // 2 if self._is_behind else BEHIND_BYTES)
         if is_behind != self._is_behind and self.listener is not None:
             self._is_behind = is_behind
@@ -320,7 +355,7 @@ class DiskLog(MessageLog, DefinitionLog):
         if not self.failed_bytes:
             log.error("cannot write to the data directory: %s; messages are refused until that works", error)
         self.failed_bytes = max(int(group.size), 1)
-        self._group.carry_over(group)
+        (self._full[0] if self._full else self._group).carry_over(group)
         for chunk_id, entries in reversed(group.written):
             self._index.forget(chunk_id, {int(entry.queue_id) for entry in entries})
         refused: dict[int, list[int]] = {}

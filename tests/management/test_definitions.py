@@ -14,6 +14,7 @@ from leveret.auth.passwords import fits
 from leveret.core.administration import AdministrationError
 from leveret.core.broker import Broker
 from leveret.management.administration import Administration
+from leveret.management.jobs import at_once
 from tests.session.peer import make_broker
 
 RABBITMQ = json.loads((Path(__file__).parent / "rabbitmq-4.3.6.json").read_text(encoding="utf-8"))
@@ -34,14 +35,14 @@ SECTIONS = (
 def load(broker: Broker, content: dict[str, Any], **options: object) -> dict[str, Any]:
     """Import."""
     arguments = {"content": content, **options}
-    answer = Administration(broker).perform("import_definitions", arguments)
+    answer = at_once(broker, Administration(broker).perform("import_definitions", arguments))
     assert isinstance(answer, dict)
     return answer
 
 
 def save(broker: Broker, **options: object) -> dict[str, Any]:
     """Export, as it looks after a way through a file."""
-    answer = Administration(broker).perform("export_definitions", options)
+    answer = at_once(broker, Administration(broker).perform("export_definitions", options))
     found = json.loads(json.dumps(answer))
     assert isinstance(found, dict)
     return found

@@ -72,7 +72,7 @@ def shorten(field: Field, share: float) -> Iterator[None]:
     queue = durable(channel, "long")
     field.fill(channel, queue, count)
     yield
-    field.verb("set_policy", name="short", pattern="^long$", definition={"max-length": 10})
+    field.verb("set_policy", vhost="/", name="short", pattern="^long$", definition={"max-length": 10})
     wait_for(channel, queue, 10)
 
 

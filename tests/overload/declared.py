@@ -50,7 +50,7 @@ def policy(field: Field, share: float) -> Iterator[None]:
     """A policy begins to apply to many queues."""
     field.verb("import_definitions", content=definitions(share, 20_000))
     yield
-    field.verb("set_policy", name="all", pattern="^imported", definition={"message-ttl": 60_000})
+    field.verb("set_policy", vhost="/", name="all", pattern="^imported", definition={"message-ttl": 60_000})
 
 
 def drop_vhost(field: Field, share: float) -> Iterator[None]:

@@ -8,7 +8,6 @@ where one was late, those that should have begun meanwhile count as well, so tha
 from __future__ import annotations
 
 import json
-import os
 import select
 import sys
 import time
@@ -22,8 +21,6 @@ PATIENCE_S = 60.0
 
 def main() -> None:
     """Make round trips until stdin ends."""
-    if len(sys.argv) > 3:
-        os.setpriority(os.PRIO_PROCESS, 0, int(sys.argv[3]))
     peer = Peer((sys.argv[1], int(sys.argv[2]))).login()
     channel = peer.channel()
     queue = channel.queue()

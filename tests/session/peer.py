@@ -45,6 +45,8 @@ def make_broker(log: MemoryLog | None = None) -> Broker:
 def turn(broker: Broker) -> None:
     """The end of a turn of the event loop, as the driver does it."""
     broker.settle()
+    if len(broker.chores):
+        broker.work()
     broker.log.flush()
 
 
@@ -164,7 +166,7 @@ class Peer:
         while True:
             turn(self.broker)
             if self.connection not in self.broker.awake:
-                if len(self.broker.worklist):
+                if self.broker.is_busy():
                     continue
                 return b"".join(parts)
             self.broker.awake.remove(self.connection)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.core.alarms import BEHIND, BEHIND_BYTES, DISK, MEMORY
+from leveret.core.alarms import BEHIND, BEHIND_BYTES, DISK, LETTERS, MEMORY
 from leveret.core.broker import Broker
+from leveret.session.connection import LITTLE_BYTES, LITTLE_MESSAGES
 from leveret.store.memory import MemoryLog
 from leveret.wire.methods import (
     BasicAck,
@@ -253,7 +254,7 @@ def test_who_fills_a_log_that_is_behind_waits_without_a_frame() -> None:
 def test_who_waits_for_the_log_is_told_of_an_alarm() -> None:
     peer = publisher()
     peer.broker.alarms.set(BEHIND, True)
-    peer.send(PUBLISH, b"x")
+    peer.send(PUBLISH, bytes(LITTLE_BYTES))
     assert said(peer) == ["ack 1"]
     assert peer.connection.is_paused
     peer.broker.alarms.set(MEMORY, True)
@@ -263,4 +264,17 @@ def test_who_waits_for_the_log_is_told_of_an_alarm() -> None:
     assert peer.connection.is_paused
     peer.broker.alarms.set(BEHIND, False)
     assert said(peer) == []
+    assert not peer.connection.is_paused
+
+
+@pytest.mark.parametrize("alarm", [BEHIND, LETTERS])
+def test_who_sends_little_does_not_wait_for_those_who_send_much(alarm: int) -> None:
+    peer = publisher()
+    peer.broker.alarms.set(alarm, True)
+    peer.send(PUBLISH, b"x")
+    assert said(peer) == ["ack 1"]
+    assert not peer.connection.is_paused
+    peer.connection.receive(encode(1, PUBLISH, b"x") * (LITTLE_MESSAGES + 1))
+    assert peer.connection.is_paused
+    peer.broker.alarms.set(alarm, False)
     assert not peer.connection.is_paused

@@ -160,6 +160,7 @@ def test_purge(backlog: Backlog, tmp_path: Path) -> None:
 def test_a_deleted_queue_leaves_nothing(backlog: Backlog, tmp_path: Path) -> None:
     backlog.fill("q")
     backlog.broker.vhosts["/"].delete_queue("q", False, False, 0)
+    backlog.broker.finish()
     assert backlog.broker.budget.used == 0
     backlog.end()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:

@@ -1,0 +1,77 @@
+"""Litter: messages that a queue has given up all at once, and that are thrown away one by one.
+
+Nobody can see them any more: a purge has answered, or the queue is deleted. Trims do the same to a queue that goes on,
+whose head has expired or that has become too long.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from librt.strings import read_i64_be
+from mypy_extensions import i64
+
+from leveret.core.chores import PIECE, Chore
+
+LARGE: Final = 64 << 10  # bytes of which giving them back takes as long as throwing away a message
+
+if TYPE_CHECKING:
+    from leveret.core.paging import Run
+    from leveret.core.queue import Queue
+    from leveret.core.ready import Ready
+
+
+class Litter(Chore):
+    """A line of messages that is not its queue's any more. queue: whose log has to forget them."""
+
+    def __init__(self, queue: Queue, line: Ready) -> None:
+        self._queue = queue
+        self._line = line
+        self._runs: list[Run] = line.take_runs()
+        self._runs.reverse()
+        self._at: i64 = 0  # bytes of the last run that are done
+
+    def work(self) -> bool:
+        """Throw some away."""
+        queue = self._queue
+        left: i64 = PIECE
+        if queue.deleted:
+            self._runs = []  # the log has dropped all of the queue
+        log = queue.broker.log
+        while self._runs and left:
+            run = self._runs[-1]
+            end = min(self._at + 8 * left, len(run.positions))
+            left -= (end - self._at) // 8
+            while self._at < end:
+                log.remove(int(run.log_id), int(read_i64_be(run.positions, self._at)))
+                self._at += 8
+            if end == len(run.positions):
+                self._runs.pop()
+                self._at = 0
+        line = self._line
+        while left > 0 and line.has_head():
+            stored = line.pop()
+            left -= 1 + stored.message.size // LARGE
+            if not queue.deleted:
+                queue.forget(stored)
+        return left > 0
+
+
+class Trim(Chore):
+    """More of a queue has to go from its head than one call may throw away."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def work(self) -> bool:
+        """Let it throw away some more; it begins another trim if that was not all."""
+        if not self._queue.deleted:
+            self._queue.trim()
+        return True
+
+
+def trim_later(queue: Queue) -> None:
+    """One call was not enough for what has to go from a queue."""
+    if not queue.is_trimming:
+        queue.is_trimming = True
+        queue.broker.chores.add(Trim(queue))

@@ -1,0 +1,87 @@
+"""Sweep: settles many deliveries of one channel, the oldest first, in pieces.
+
+While it goes on the channel's connection has to wait, so that all happens in the order in which the client asked for
+it, and queues that get messages back deliver nothing: they come again in their old order. A channel that ends
+meanwhile leaves what it holds to the same sweep.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from mypy_extensions import i64
+
+from leveret.core.chores import PIECE, Chore
+from leveret.core.queue import Queue
+from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN
+from leveret.session.unacked import Unacked
+
+if TYPE_CHECKING:
+    from leveret.session.connection import Connection
+    from leveret.session.consuming import Consuming
+
+
+class Sweep(Chore):
+    """Of one channel. consuming: None once the channel has ended."""
+
+    def __init__(self, connection: Connection, consuming: Consuming, unacked: Unacked) -> None:
+        self.consuming: Consuming | None = consuming
+        self._connection = connection
+        self._unacked = unacked
+        self._orders: deque[tuple[int, int, bool]] = deque()  # up to which tag, how, whether recover-ok follows
+        self._held: dict[Queue, None] = {}
+
+    def begin(self, up_to: i64, how: int, answers: bool = False) -> None:
+        """Settle what is outstanding up to a tag, behind what was asked for before."""
+        self._orders.append((int(up_to), how, answers))
+        connection = self._connection
+        if self not in connection.sweeps and not connection.broker.chores.begin(self):
+            connection.sweeps.append(self)
+            connection.stall()
+
+    def finish(self) -> None:
+        """Do what is left at once."""
+        while self._orders:
+            self.work()
+
+    def work(self) -> bool:
+        """Settle some. Returns: whether nothing is left."""
+        if not self._orders:
+            return True  # finished meanwhile
+        up_to, how, answers = self._orders[0]
+        goes_back = how == REQUEUE or how == RETURN
+        taken = self._unacked.take_some(up_to, PIECE)
+        for stored in taken:
+            queue = stored.queue
+            if how == ACK:
+                queue.settle(stored)
+            elif how == DISCARD:
+                queue.discard(stored)
+            else:
+                if queue not in self._held and not queue.deleted:
+                    self._held[queue] = None
+                    queue.holds += 1
+                queue.requeue(stored, how == RETURN)
+        if goes_back and len(taken) < PIECE:
+            self._let_go()
+        if len(taken) == PIECE:
+            return False
+        self._orders.popleft()
+        consuming = self.consuming
+        if consuming is not None:
+            consuming.swept(answers)
+        if self._orders:
+            return False
+        connection = self._connection
+        if self in connection.sweeps:
+            connection.sweeps.remove(self)
+            connection.wake()
+        return True
+
+    def _let_go(self) -> None:
+        """All are back in their places."""
+        for queue in self._held:
+            queue.holds -= 1
+            queue.touch()
+        self._held.clear()

@@ -1,0 +1,62 @@
+"""What is written together, and what is not."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from leveret.store.database import FILE_NAME
+from leveret.store.disk import GROUP_BYTES
+from tests.store.test_logs import Log, message
+
+BODY = bytes(GROUP_BYTES // 4)
+
+
+def test_definitions_that_are_gathered_are_one_change(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.log.put("queue", "before", b"1")
+    log.log.gather(True)
+    log.log.gather(True)
+    log.log.put("queue", "a", b"1")
+    log.log.delete("queue", "before")
+    log.flush()
+    assert log.heard.revision == 1
+    log.log.gather(False)
+    log.log.append(7, 1, message(b"x"), 0)
+    log.flush()
+    assert log.heard.durable == {7: 1}
+    assert log.heard.revision == 1
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
+        assert [key for (key,) in sql.execute("SELECT key FROM definitions")] == ["before"]
+    log.log.gather(False)
+    log.flush()
+    assert log.heard.revision == 3
+    log.log.close()
+    again = Log(tmp_path)
+    assert [key for _, key, _ in again.log.load()] == ["a"]
+    again.log.close()
+
+
+def test_what_comes_during_a_commit_follows_in_groups_of_some_size(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    count = 0
+    for _ in range(5):
+        for _ in range(6):
+            count += 1
+            log.log.append(7, count, message(BODY + b"%d" % count), 0)
+        log.log.flush()
+    assert len(log.disk._full) == 4
+    log.log.remove(7, 8)  # in a group that waits
+    log.log.remove(7, count)
+    log.log.append(7, count + 1, message(b"last"), 0)
+    commits = 0
+    while log.heard.durable.get(7) != count + 1:
+        log.wait()
+        commits += 1
+    assert commits >= 6
+    log.log.close()
+    again = Log(tmp_path)
+    found = [each.position for each in again.recovered()]
+    assert found == [each for each in range(1, count + 2) if each not in (8, count)]
+    again.log.close()
