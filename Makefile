@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PEER ?= 127.0.0.1:5673
 WORKERS ?= 3
+PAGE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
@@ -24,8 +25,8 @@ interpreted: $(VENV)/installed  ## the tests of the core on the same files, not 
 	cp -r leveret tests tools spec docs pyproject.toml build/interpreted/ && find build/interpreted -name '*.so' -delete
 	cd build/interpreted && LEVERET_EXPECT_BUILD=interpreted ../../$(BIN)/python -m pytest -n $(WORKERS) tests/wire tests/core tests/session tests/store
 
-bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" compares
-	$(BIN)/python bench/run.py $(ARGS)
+bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" compares, PAGE=docs/benchmarks.md writes a page
+	$(BIN)/python bench/run.py $(if $(PAGE),--page $(PAGE)) $(ARGS)
 
 perf-check: $(VENV)/installed  ## instructions for a message against bench/budget.toml; needs valgrind; ARGS="--update"
 	$(BIN)/python tools/perf_check.py $(ARGS)

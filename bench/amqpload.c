@@ -17,354 +17,20 @@
  *
  * See amqpload.md next to this file for the options.
  */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <endian.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include "amqpload.h"
 
-/* ------------------------------------------------------------------ AMQP */
-
-enum { FRAME_METHOD = 1, FRAME_HEADER = 2, FRAME_BODY = 3, FRAME_HEARTBEAT = 8, FRAME_END = 0xCE };
-
-#define METHOD(class_id, method_id) ((uint32_t)(class_id) << 16 | (method_id))
-enum {
-    CONNECTION_START = METHOD(10, 10), CONNECTION_START_OK = METHOD(10, 11),
-    CONNECTION_TUNE = METHOD(10, 30), CONNECTION_TUNE_OK = METHOD(10, 31),
-    CONNECTION_OPEN = METHOD(10, 40), CONNECTION_OPEN_OK = METHOD(10, 41),
-    CONNECTION_CLOSE = METHOD(10, 50), CONNECTION_CLOSE_OK = METHOD(10, 51),
-    CONNECTION_BLOCKED = METHOD(10, 60), CONNECTION_UNBLOCKED = METHOD(10, 61),
-    CHANNEL_OPEN = METHOD(20, 10), CHANNEL_OPEN_OK = METHOD(20, 11),
-    CHANNEL_FLOW = METHOD(20, 20), CHANNEL_FLOW_OK = METHOD(20, 21),
-    CHANNEL_CLOSE = METHOD(20, 40), CHANNEL_CLOSE_OK = METHOD(20, 41),
-    EXCHANGE_DECLARE = METHOD(40, 10), EXCHANGE_DECLARE_OK = METHOD(40, 11),
-    EXCHANGE_DELETE = METHOD(40, 20), EXCHANGE_DELETE_OK = METHOD(40, 21),
-    QUEUE_DECLARE = METHOD(50, 10), QUEUE_DECLARE_OK = METHOD(50, 11),
-    QUEUE_BIND = METHOD(50, 20), QUEUE_BIND_OK = METHOD(50, 21),
-    QUEUE_DELETE = METHOD(50, 40), QUEUE_DELETE_OK = METHOD(50, 41),
-    BASIC_QOS = METHOD(60, 10), BASIC_QOS_OK = METHOD(60, 11),
-    BASIC_CONSUME = METHOD(60, 20), BASIC_CONSUME_OK = METHOD(60, 21),
-    BASIC_PUBLISH = METHOD(60, 40), BASIC_RETURN = METHOD(60, 50),
-    BASIC_DELIVER = METHOD(60, 60), BASIC_ACK = METHOD(60, 80),
-    BASIC_NACK = METHOD(60, 120), CONFIRM_SELECT = METHOD(85, 10), CONFIRM_SELECT_OK = METHOD(85, 11),
-};
-
-static uint16_t get16(const uint8_t *p) { uint16_t v; memcpy(&v, p, 2); return be16toh(v); }
-static uint32_t get32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return be32toh(v); }
-static uint64_t get64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return be64toh(v); }
-static void set32(uint8_t *p, uint32_t v) { v = htobe32(v); memcpy(p, &v, 4); }
-static void set64(uint8_t *p, uint64_t v) { v = htobe64(v); memcpy(p, &v, 8); }
-
-/* --------------------------------------------------------------- options */
-
-static struct {
-    const char *host, *port, *vhost, *user, *password, *prefix, *queue_type;
-    int producers, consumers, queues, seconds, prefetch, multi_ack, confirm, fanout, topic, connections_only;
-    double warmup, drain_wait;
-    long body, count, inflight;
-    double rate;
-    bool persistent, auto_ack, publish_only, drain, keep;
-    int pid;
-} opt = {
-    .host = "127.0.0.1", .port = "5672", .vhost = "/", .user = "guest", .password = "guest",
-    .prefix = "amqpload", .producers = 1, .consumers = -1, .queues = 1, .seconds = 5, .body = 16,
-    .multi_ack = 1, .warmup = 1, .drain_wait = 10,
-};
-
-/* ---------------------------------------------------------------- basics */
-
-enum { BATCH_BYTES = 64 * 1024, MAX_ERRORS = 8 };
-
-static char errors[MAX_ERRORS][300];
-static int error_count;
-static pthread_mutex_t error_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void add_error(const char *format, ...)
-{
-    va_list args;
-    pthread_mutex_lock(&error_lock);
-    char *slot = errors[error_count < MAX_ERRORS ? error_count : MAX_ERRORS - 1];
-    va_start(args, format);
-    vsnprintf(slot, sizeof errors[0], format, args);
-    va_end(args);
-    error_count++;
-    fprintf(stderr, "amqpload: %s\n", slot);
-    for (char *p = slot; *p; p++)               /* the text ends up inside JSON */
-        if (*p == '"' || *p == '\\' || (unsigned char)*p < 32) *p = '\'';
-    pthread_mutex_unlock(&error_lock);
-}
-
-static void die(const char *format, ...)
-{
-    va_list args;
-    char text[300];
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    add_error("%s", text);
-    printf("{\"errors\": [\"%s\"]}\n", errors[0]);
-    exit(1);
-}
-
-static void *must_alloc(void *old, size_t size)
-{
-    void *p = realloc(old, size);
-    if (!p) die("out of memory (%zu bytes)", size);
-    return p;
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
-/* A growing byte buffer with AMQP encoders. */
-typedef struct { uint8_t *data; size_t len, cap; } Buf;
-
-static uint8_t *buf_room(Buf *b, size_t n)
-{
-    if (b->len + n > b->cap) {
-        b->cap = (b->len + n) * 2;
-        b->data = must_alloc(b->data, b->cap);
-    }
-    uint8_t *p = b->data + b->len;
-    b->len += n;
-    return p;
-}
-static void put(Buf *b, const void *p, size_t n) { memcpy(buf_room(b, n), p, n); }
-static void put8(Buf *b, uint8_t v) { put(b, &v, 1); }
-static void put16(Buf *b, uint16_t v) { v = htobe16(v); put(b, &v, 2); }
-static void put32(Buf *b, uint32_t v) { v = htobe32(v); put(b, &v, 4); }
-static void put64(Buf *b, uint64_t v) { v = htobe64(v); put(b, &v, 8); }
-static void put_short(Buf *b, const char *s) { put8(b, strlen(s)); put(b, s, strlen(s)); }
-static void put_long(Buf *b, const void *p, size_t n) { put32(b, n); put(b, p, n); }
-
-static size_t begin_frame(Buf *b, int type, int channel)
-{
-    put8(b, type);
-    put16(b, channel);
-    put32(b, 0);
-    return b->len;
-}
-static size_t begin_method(Buf *b, int channel, uint32_t method)
-{
-    size_t start = begin_frame(b, FRAME_METHOD, channel);
-    put32(b, method);
-    return start;
-}
-static void end_frame(Buf *b, size_t start)
-{
-    set32(b->data + start - 4, b->len - start);
-    put8(b, FRAME_END);
-}
-
-/* A log-linear histogram: 64 steps per power of two (1.6 % resolution). */
-typedef struct { uint64_t bucket[64 * 64], count, max; } Histogram;
-
-static void hist_add(Histogram *h, uint64_t v)
-{
-    int shift = v < 64 ? 0 : 63 - __builtin_clzll(v) - 5;   /* v >> shift is in 32..63 */
-    h->bucket[shift * 64 + (v >> shift)]++;
-    h->count++;
-    if (v > h->max) h->max = v;
-}
-static double hist_us(const Histogram *h, double quantile)
-{
-    uint64_t want = h->count * quantile, seen = 0;
-    for (int i = 0; i < 64 * 64; i++) {
-        seen += h->bucket[i];
-        if (h->bucket[i] && seen > want) {
-            double v = (double)(i % 64) * (1ull << (i / 64));
-            return (v < h->max ? v : h->max) / 1000.0;
-        }
-    }
-    return h->max / 1000.0;
-}
-
-/* ------------------------------------------------------------ connection */
-
-typedef enum { PRODUCER, CONSUMER } Role;
-
-typedef struct Conn {
-    int fd, index;
-    Role role;
-    bool closed, want_write, blocked, flow_stopped;
-    uint32_t frame_max;
-    uint8_t *in;                    /* input: bytes in[in_pos..in_len) are unparsed */
-    size_t in_pos, in_len, in_cap;
-    Buf out;                        /* control frames and acks waiting to be written */
-    size_t out_pos;
-
-    /* producer */
-    int nkeys, *keys;               /* the routing keys it uses, as indexes in routing_keys */
-    int slots, slot, batch_max;     /* the pre-encoded messages, and the next one to send */
-    uint8_t *batch;
-    size_t *slot_at, *slot_body;    /* where each message, and its body, starts in batch */
-    size_t send_pos, send_end;      /* the part of batch being written */
-    uint64_t *sent_by_key;
-    uint64_t sent, confirmed_to;    /* delivery tags 1..confirmed_to are all confirmed */
-    uint64_t ring_mask, *ring_time; /* publish time per unconfirmed tag; 0 once confirmed */
-    uint64_t rate_start;
-    double rate_interval;
-
-    /* consumer */
-    int queue;
-    uint64_t tag, body_left, first_body, unacked;
-    bool redelivered, in_body;
-    uint8_t head[16];
-    int head_len;
-    uint64_t *last_seq;             /* per producer: last sequence number seen + 1 */
-} Conn;
+/* ------------------------------------------------------------ load: state */
 
 static Conn *conns;
 static int nconns;
 
 static struct {
-    uint64_t published, expected, delivered, delivered_bytes, acked, confirmed, nacked, returned,
+    uint64_t published, expected, delivered, delivered_bytes, acked, requeued, confirmed, nacked, returned,
         redelivered, reordered, duplicated, unique, corrupt, blocked_events;
 } total, at_start, at_stop;
 static Histogram latency, confirm_latency;
-static bool measuring, stopping;
+static bool measuring;
 static uint64_t last_delivery_at, first_delivery_at;
-
-static void conn_lost(Conn *c, const char *why)
-{
-    if (c->closed) return;
-    c->closed = true;
-    add_error("%s %d: %s", c->index < 0 ? "set-up connection" : c->role == PRODUCER ? "producer" : "consumer", c->index, why);
-    stopping = true;
-}
-
-static void report_close(Conn *c, const char *what, const uint8_t *args, size_t len)
-{
-    char text[280];
-    int code = len >= 3 ? get16(args) : 0, n = len >= 3 ? args[2] : 0;
-    if (n > 200) n = 200;
-    snprintf(text, sizeof text, "broker closed the %s: %d %.*s", what, code, n, (const char *)args + 3);
-    conn_lost(c, text);
-}
-
-static void write_all(Conn *c, const void *data, size_t len)   /* blocking setup phase only */
-{
-    while (len) {
-        ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
-        if (n <= 0) die("send: %s", strerror(errno));
-        data = (const uint8_t *)data + n;
-        len -= n;
-    }
-}
-static void flush_setup(Conn *c) { write_all(c, c->out.data, c->out.len); c->out.len = 0; }
-
-/* Wait for one method; returns its arguments.  Blocking setup phase only. */
-static const uint8_t *expect(Conn *c, uint32_t wanted, size_t *args_len)
-{
-    flush_setup(c);
-    for (;;) {
-        size_t have = c->in_len - c->in_pos;
-        const uint8_t *f = c->in + c->in_pos;
-        if (have >= 8 && !memcmp(f, "AMQP", 4)) die("broker refused the protocol version");
-        if (have >= 7 && have >= get32(f + 3) + 8u) {
-            uint32_t len = get32(f + 3), method = len >= 4 ? get32(f + 7) : 0;
-            c->in_pos += len + 8;
-            if (f[0] != FRAME_METHOD) continue;
-            if (method == wanted) {
-                if (args_len) *args_len = len - 4;
-                return f + 11;
-            }
-            if (method == CONNECTION_CLOSE || method == CHANNEL_CLOSE) {
-                report_close(c, method == CHANNEL_CLOSE ? "channel" : "connection", f + 11, len - 4);
-                die("%s", errors[0]);
-            }
-            continue;
-        }
-        memmove(c->in, f, have);
-        c->in_pos = 0;
-        c->in_len = have;
-        ssize_t n = recv(c->fd, c->in + have, c->in_cap - have, 0);
-        if (n == 0) die("broker closed the TCP connection while method %u.%u was awaited", wanted >> 16, wanted & 0xFFFF);
-        if (n < 0) die("recv: %s (method %u.%u was awaited)", strerror(errno), wanted >> 16, wanted & 0xFFFF);
-        c->in_len += n;
-    }
-}
-
-/* Connect, log in, open the virtual host and channel 1. */
-static void conn_open(Conn *c, Role role, int index, size_t in_cap)
-{
-    struct addrinfo *ai, hints = {.ai_socktype = SOCK_STREAM};
-    memset(c, 0, sizeof *c);
-    c->role = role;
-    c->index = index;
-    c->in_cap = in_cap;
-    c->in = must_alloc(NULL, in_cap);
-    if (getaddrinfo(opt.host, opt.port, &hints, &ai)) die("cannot resolve %s:%s", opt.host, opt.port);
-    c->fd = socket(ai->ai_family, SOCK_STREAM, 0);
-    if (c->fd < 0) die("socket: %s", strerror(errno));
-    if (connect(c->fd, ai->ai_addr, ai->ai_addrlen)) die("connect %s:%s: %s", opt.host, opt.port, strerror(errno));
-    freeaddrinfo(ai);
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 30}, sizeof(struct timeval));
-
-    Buf *b = &c->out, props = {0}, caps = {0};
-    put(b, "AMQP\0\0\x09\x01", 8);
-    expect(c, CONNECTION_START, NULL);
-
-    const char *names[] = {"publisher_confirms", "consumer_cancel_notify", "connection.blocked", "basic.nack",
-                           "authentication_failure_close"};
-    for (int i = 0; i < 5; i++) { put_short(&caps, names[i]); put8(&caps, 't'); put8(&caps, 1); }
-    put_short(&props, "product"); put8(&props, 'S'); put_long(&props, "amqpload", 8);
-    put_short(&props, "capabilities"); put8(&props, 'F'); put_long(&props, caps.data, caps.len);
-
-    char plain[256];
-    int n = snprintf(plain, sizeof plain, "%c%s%c%s", 0, opt.user, 0, opt.password);
-    size_t f = begin_method(b, 0, CONNECTION_START_OK);
-    put_long(b, props.data, props.len);
-    put_short(b, "PLAIN");
-    put_long(b, plain, n);
-    put_short(b, "en_US");
-    end_frame(b, f);
-    free(props.data);
-    free(caps.data);
-
-    const uint8_t *tune = expect(c, CONNECTION_TUNE, NULL);
-    uint16_t channel_max = get16(tune);
-    c->frame_max = get32(tune + 2);
-    if (!c->frame_max || c->frame_max > 131072) c->frame_max = 131072;
-    f = begin_method(b, 0, CONNECTION_TUNE_OK);
-    put16(b, channel_max);
-    put32(b, c->frame_max);
-    put16(b, 0);                                        /* no heartbeat */
-    end_frame(b, f);
-    f = begin_method(b, 0, CONNECTION_OPEN);
-    put_short(b, opt.vhost);
-    put8(b, 0);
-    put8(b, 0);
-    end_frame(b, f);
-    expect(c, CONNECTION_OPEN_OK, NULL);
-
-    f = begin_method(b, 1, CHANNEL_OPEN);
-    put8(b, 0);
-    end_frame(b, f);
-    expect(c, CHANNEL_OPEN_OK, NULL);
-}
 
 /* Write waiting control frames; false if the socket is full. */
 static bool flush_out(Conn *c)
@@ -437,15 +103,47 @@ static bool topic_matches(const char *pattern, const char *key)
     return !*pattern && !*key;
 }
 
+/*
+ * Headers exchange: a message carries the three words of its key as headers, and binding i asks for all three (in
+ * four of five cases), for two of them, or for any of two headers of which messages only have one.
+ */
+static const char *header_names[] = {"kind", "currency", "place"};
+
+static bool headers_wanted(int i, const char *wanted[3])    /* fills in the words, NULL for any; true: all must match */
+{
+    bool any = i % 20 == 19, two = !any && i % 5 == 4;
+    int n = i - i / 5;
+    wanted[0] = any ? NULL : words[0][n % 4];
+    wanted[1] = any || two ? NULL : words[1][n / 4 % 4];
+    wanted[2] = words[2][(any ? i / 20 : n / 16) % 4];
+    return !any;
+}
+
+static bool headers_match(int i, int key)
+{
+    const char *wanted[3], *have[] = {words[0][key % 4], words[1][key / 4 % 4], words[2][key / 16]};
+    headers_wanted(i, wanted);
+    for (int w = 0; w < 3; w++)
+        if (wanted[w] && strcmp(wanted[w], have[w])) return false;
+    return true;
+}
+
+static void put_string_field(Buf *b, const char *name, const char *value)
+{
+    put_short(b, name);
+    put8(b, 'S');
+    put_long(b, value, strlen(value));
+}
+
 static const char *exchange_name(void)
 {
     static char *name;
-    if (!opt.fanout && !opt.topic) return "";
+    if (!opt.fanout && !opt.topic && !opt.headers) return "";
     if (!name) name = format_name("%s-exchange", opt.prefix);
     return name;
 }
 
-static void bind_queue(Conn *c, int q, const char *key)
+static void bind_queue(Conn *c, int q, const char *key, const Buf *arguments)
 {
     Buf *b = &c->out;
     char *name = queue_name(q);
@@ -455,10 +153,25 @@ static void bind_queue(Conn *c, int q, const char *key)
     put_short(b, exchange_name());
     put_short(b, key);
     put8(b, 0);
-    put32(b, 0);
+    put_long(b, arguments->data, arguments->len);
     end_frame(b, f);
     expect(c, QUEUE_BIND_OK, NULL);
     free(name);
+}
+
+static void bind_headers(Conn *c, int i)
+{
+    const char *wanted[3];
+    Buf arguments = {0};
+    bool all = headers_wanted(i, wanted);
+    put_string_field(&arguments, "x-match", all ? "all" : "any");
+    for (int w = 0; w < 3; w++)
+        if (wanted[w]) put_string_field(&arguments, header_names[w], wanted[w]);
+    char *serial = format_name("%d", i);
+    if (!all) put_string_field(&arguments, "serial", serial);
+    bind_queue(c, i % opt.queues, "", &arguments);
+    free(serial);
+    free(arguments.data);
 }
 
 static void delete_topology(Conn *c)
@@ -495,11 +208,7 @@ static void declare_topology(Conn *c)
         put_short(b, name);
         put8(b, durable ? 2 : 0);
         Buf args = {0};
-        if (opt.queue_type) {
-            put_short(&args, "x-queue-type");
-            put8(&args, 'S');
-            put_long(&args, opt.queue_type, strlen(opt.queue_type));
-        }
+        if (opt.queue_type) put_string_field(&args, "x-queue-type", opt.queue_type);
         put_long(b, args.data, args.len);
         end_frame(b, f);
         free(args.data);
@@ -510,38 +219,41 @@ static void declare_topology(Conn *c)
         size_t f = begin_method(b, 1, EXCHANGE_DECLARE);
         put16(b, 0);
         put_short(b, exchange_name());
-        put_short(b, opt.fanout ? "fanout" : "topic");
+        put_short(b, opt.fanout ? "fanout" : opt.topic ? "topic" : "headers");
         put8(b, durable ? 2 : 0);
         put32(b, 0);
         end_frame(b, f);
         expect(c, EXCHANGE_DECLARE_OK, NULL);
     }
     if (opt.fanout)
-        for (int q = 0; q < opt.queues; q++) bind_queue(c, q, "");
+        for (int q = 0; q < opt.queues; q++) bind_queue(c, q, "", &(Buf){0});
     for (int i = 0; i < opt.topic; i++) {
         char *pattern = topic_pattern(i);
-        bind_queue(c, i % opt.queues, pattern);
+        bind_queue(c, i % opt.queues, pattern, &(Buf){0});
         free(pattern);
     }
+    for (int i = 0; i < opt.headers; i++) bind_headers(c, i);
 }
 
 /* Which routing keys exist, and which queues each one reaches. */
 static void plan_routing(void)
 {
-    nrouting_keys = opt.topic ? 64 : opt.fanout ? 1 : opt.queues;
+    nrouting_keys = opt.topic || opt.headers ? 64 : opt.fanout ? 1 : opt.queues;
     routing_keys = must_alloc(NULL, nrouting_keys * sizeof *routing_keys);
     key_fanout = must_alloc(NULL, nrouting_keys * sizeof *key_fanout);
     key_matches = must_alloc(NULL, (size_t)nrouting_keys * opt.queues);
     memset(key_matches, 0, (size_t)nrouting_keys * opt.queues);
     for (int k = 0; k < nrouting_keys; k++) {
         uint8_t *row = key_matches + (size_t)k * opt.queues;
-        if (opt.topic) {
+        if (opt.topic || opt.headers) {
             routing_keys[k] = format_name("%s.%s.%s", words[0][k % 4], words[1][k / 4 % 4], words[2][k / 16]);
             for (int i = 0; i < opt.topic; i++) {
                 char *pattern = topic_pattern(i);
                 if (topic_matches(pattern, routing_keys[k])) row[i % opt.queues] = 1;
                 free(pattern);
             }
+            for (int i = 0; i < opt.headers; i++)
+                if (headers_match(i, k)) row[i % opt.queues] = 1;
         } else if (opt.fanout) {
             routing_keys[k] = "";
             memset(row, 1, opt.queues);
@@ -572,7 +284,7 @@ static void producer_setup(Conn *c)
 
     /* With more queues than producers, producer i serves queues i, i+P, i+2P, ... */
     c->keys = must_alloc(NULL, nrouting_keys * sizeof *c->keys);
-    if (opt.topic || opt.fanout)
+    if (opt.topic || opt.fanout || opt.headers)
         for (int k = 0; k < nrouting_keys; k++) c->keys[c->nkeys++] = k;
     else if (opt.queues <= opt.producers)
         c->keys[c->nkeys++] = c->index % opt.queues;
@@ -599,7 +311,16 @@ static void producer_setup(Conn *c)
         put16(&m, 60);
         put16(&m, 0);
         put64(&m, opt.body);
-        put16(&m, 0x1000);                              /* delivery-mode only */
+        put16(&m, opt.headers ? 0x3000 : 0x1000);       /* headers, delivery-mode */
+        if (opt.headers) {
+            int key = c->keys[s % c->nkeys];
+            Buf headers = {0};
+            put_string_field(&headers, header_names[0], words[0][key % 4]);
+            put_string_field(&headers, header_names[1], words[1][key / 4 % 4]);
+            put_string_field(&headers, header_names[2], words[2][key / 16]);
+            put_long(&m, headers.data, headers.len);
+            free(headers.data);
+        }
         put8(&m, opt.persistent ? 2 : 1);
         end_frame(&m, f);
         for (long left = opt.body, n; left > 0; left -= n) {
@@ -630,7 +351,7 @@ static long producer_allowance(Conn *c, uint64_t now)
     if (opt.count && opt.count - (long)total.published < n) n = opt.count - (long)total.published;
     if (opt.inflight) {
         int fanout = key_fanout[c->keys[c->slot % c->nkeys]];
-        long room = (opt.inflight - (long)(total.expected - total.delivered)) / (fanout ? fanout : 1);
+        long room = (opt.inflight - (long)(total.expected - total.unique)) / (fanout ? fanout : 1);
         if (room < n) n = room;
     }
     return n > 0 ? n : 0;
@@ -699,32 +420,48 @@ static void on_confirm(Conn *c, uint64_t tag, bool multiple, bool nack, uint64_t
 
 /* -------------------------------------------------------------- consumer */
 
-/* The sequence numbers seen from one producer in one queue: one bit each. */
-typedef struct { uint64_t *bits, words, unique; } Stream;
+/*
+ * The sequence numbers from one producer in one queue: a bit for those seen, and a bit for those done with.  A
+ * message is done with when it has been seen; under --requeue, when it is acknowledged at last.
+ */
+typedef struct { uint64_t *seen, *done, words, unique; } Stream;
 static Stream **streams;            /* [queue] -> array indexed by producer */
 static int max_producers;
 
-static void stream_record(Conn *c, unsigned producer, uint64_t seq)
+/* Note a delivery; true if this message goes back to its queue. */
+static bool stream_record(Conn *c, unsigned producer, uint64_t seq)
 {
-    if (producer >= (unsigned)max_producers) { total.corrupt++; return; }
+    static uint64_t random = 88172645463325252ull;      /* xorshift64: every run requeues the same way */
+    if (producer >= (unsigned)max_producers) { total.corrupt++; return false; }
     Stream *s = &streams[c->queue][producer];
     uint64_t word = seq / 64, bit = 1ull << (seq % 64);
-    if (word > (1ull << 30)) { total.corrupt++; return; }
+    if (word > (1ull << 30)) { total.corrupt++; return false; }
     if (word >= s->words) {
         uint64_t grown = (word + 1024) * 2;
-        s->bits = must_alloc(s->bits, grown * 8);
-        memset(s->bits + s->words, 0, (grown - s->words) * 8);
+        s->seen = must_alloc(s->seen, grown * 8);
+        s->done = must_alloc(s->done, grown * 8);
+        memset(s->seen + s->words, 0, (grown - s->words) * 8);
+        memset(s->done + s->words, 0, (grown - s->words) * 8);
         s->words = grown;
     }
-    if (s->bits[word] & bit) {
-        if (!c->redelivered) total.duplicated++;
-    } else {
-        s->bits[word] |= bit;
+    if (s->seen[word] & bit && (!c->redelivered || (opt.requeue > 0 && s->done[word] & bit))) total.duplicated++;
+    s->seen[word] |= bit;
+    if (!c->redelivered) {
+        if (seq + 1 <= c->last_seq[producer]) total.reordered++;
+        c->last_seq[producer] = seq + 1;
+    }
+    if (opt.requeue > 0) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        if ((random >> 32) < opt.requeue * 4294967296.0) return true;
+    }
+    if (!(s->done[word] & bit)) {
+        s->done[word] |= bit;
         s->unique++;
         total.unique++;
     }
-    if (seq + 1 <= c->last_seq[producer] && !c->redelivered) total.reordered++;
-    c->last_seq[producer] = seq + 1;
+    return false;
 }
 
 static void consumer_setup(Conn *c)
@@ -762,6 +499,15 @@ static void send_ack(Conn *c, uint64_t tag, bool multiple)
     p[20] = FRAME_END;
 }
 
+static void send_requeue(Conn *c, uint64_t tag)             /* basic.nack with requeue */
+{
+    uint8_t *p = buf_room(&c->out, 21);
+    memcpy(p, "\x01\0\x01\0\0\0\x0d\0\x3c\0\x78", 11);
+    set64(p + 11, tag);
+    p[19] = 2;
+    p[20] = FRAME_END;
+}
+
 static void message_complete(Conn *c, uint64_t now)
 {
     uint64_t sent_at = get64(c->head), id = get64(c->head + 8);
@@ -772,9 +518,14 @@ static void message_complete(Conn *c, uint64_t now)
     total.delivered_bytes += c->first_body;
     if (c->redelivered) total.redelivered++;
     if (c->head_len < 16) { total.corrupt++; return; }
-    stream_record(c, id >> 48, id & 0xFFFFFFFFFFFFull);
+    bool back = stream_record(c, id >> 48, id & 0xFFFFFFFFFFFFull);
     if (measuring) hist_add(&latency, now > sent_at ? now - sent_at : 0);
     if (opt.auto_ack) return;
+    if (back) {
+        send_requeue(c, c->tag);
+        total.requeued++;
+        return;
+    }
     if (++c->unacked >= (uint64_t)opt.multi_ack) {
         send_ack(c, c->tag, opt.multi_ack > 1);
         total.acked += c->unacked;
@@ -875,28 +626,28 @@ static void conn_parse(Conn *c)
 
 static int epoll_fd;
 
-static void arm(Conn *c, bool *armed)
+static void arm(Conn *c)
 {
-    if (c->want_write == *armed) return;
+    if (c->want_write == c->armed) return;
     struct epoll_event e = {.events = EPOLLIN | (c->want_write ? EPOLLOUT : 0), .data.u32 = c - conns};
     epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &e);
-    *armed = c->want_write;
+    c->armed = c->want_write;
 }
 
 static uint64_t next_due(void)      /* when does a rate-limited producer have work again? */
 {
     uint64_t due = UINT64_MAX;
-    for (int i = 0; i < nconns; i++)
-        if (conns[i].role == PRODUCER) {
-            uint64_t t = conns[i].rate_start + (uint64_t)(conns[i].sent * conns[i].rate_interval);
-            if (t < due) due = t;
-        }
+    for (int i = 0; i < opt.producers; i++) {
+        uint64_t t = conns[i].rate_start + (uint64_t)(conns[i].sent * conns[i].rate_interval);
+        if (t < due) due = t;
+    }
     return due;
 }
 
 /* One turn: socket events, then every producer that may send.  Waits at most until `deadline`. */
-static void turn(bool *armed, bool busy, uint64_t deadline, bool *still_busy)
+static void turn(bool busy, uint64_t deadline, bool *still_busy)
 {
+    static unsigned first;          /* the producers take turns in being first: the window may not reach the last */
     struct epoll_event events[256];
     struct timespec timeout = {0};
     if (!busy) {
@@ -915,44 +666,16 @@ static void turn(bool *armed, bool busy, uint64_t deadline, bool *still_busy)
             if (c->role == CONSUMER && !flush_out(c)) c->want_write = true;
         }
         if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) conn_read(c);
+        if (!c->closed && c->role == CONSUMER) arm(c);
     }
     *still_busy = false;
-    for (int i = 0; i < nconns; i++) {
-        Conn *c = &conns[i];
+    first++;
+    for (int i = 0; i < opt.producers; i++) {
+        Conn *c = &conns[(first + i) % opt.producers];
         if (c->closed) continue;
-        if (c->role == PRODUCER && !c->want_write && producer_pump(c)) *still_busy = true;
-        arm(c, &armed[i]);
+        if (!c->want_write && producer_pump(c)) *still_busy = true;
+        arm(c);
     }
-}
-
-/* -------------------------------------------------------- broker process */
-
-static double process_cpu_seconds(int pid)          /* user + system time of the process */
-{
-    char path[64], line[1024];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    FILE *f = fopen(path, "r");
-    if (!f) return 0;
-    size_t n = fread(line, 1, sizeof line - 1, f);
-    fclose(f);
-    line[n] = 0;
-    char *p = strrchr(line, ')');
-    unsigned long user = 0, system = 0;
-    if (p) sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
-    return (double)(user + system) / sysconf(_SC_CLK_TCK);
-}
-
-static double process_rss_mb(int pid, const char *field)
-{
-    char path[64], line[256];
-    long kb = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
-    FILE *f = fopen(path, "r");
-    if (!f) return 0;
-    while (fgets(line, sizeof line, f))
-        if (!strncmp(line, field, strlen(field))) sscanf(line + strlen(field) + 1, "%ld", &kb);
-    fclose(f);
-    return kb / 1024.0;
 }
 
 /* ------------------------------------------------------ connections only */
@@ -986,8 +709,10 @@ static int run_connections_only(void)
         if (poll(&p, 1, 0) == 0 || recv(conns[i].fd, &byte, 1, MSG_PEEK) > 0) alive++;
     }
     printf("{\"connections\": %d, \"open_s\": %.3f, \"connections_per_s\": %.1f, \"alive_after\": %d, "
-           "\"held_s\": %d, \"broker_cpu_while_idle_s\": %.2f, \"broker_rss_mb\": %.1f, \"errors\": []}\n",
-           nconns, took, nconns / took, alive, opt.seconds, cpu, process_rss_mb(opt.pid, "VmRSS"));
+           "\"held_s\": %d, \"broker_cpu_while_idle_s\": %.4f, \"broker_rss_mb\": %.1f, \"broker_peak_rss_mb\": %.1f, "
+           "\"errors\": []}\n",
+           nconns, took, nconns / took, alive, opt.seconds, cpu, process_rss_mb(opt.pid, "VmRSS"),
+           process_rss_mb(opt.pid, "VmHWM"));
     return alive == nconns ? 0 : 1;
 }
 
@@ -1020,31 +745,16 @@ static void print_result(double seconds, double broker_cpu, double own_cpu, bool
            published / seconds, delivered / seconds, (at_stop.confirmed - at_start.confirmed) / seconds,
            (at_stop.delivered_bytes - at_start.delivered_bytes) / seconds, seconds);
     printf("\"published\": %lu, \"delivered\": %lu, \"acked\": %lu, \"confirmed\": %lu, \"nacked\": %lu, "
-           "\"returned\": %lu, \"redelivered\": %lu, \"blocked\": %lu, ",
+           "\"returned\": %lu, \"redelivered\": %lu, \"requeued\": %lu, \"blocked\": %lu, ",
            total.published, total.delivered, total.acked, total.confirmed, total.nacked, total.returned,
-           total.redelivered, total.blocked_events);
+           total.redelivered, total.requeued, total.blocked_events);
     printf("\"lost\": %lu, \"duplicated\": %lu, \"reordered\": %lu, \"corrupt\": %lu, \"drained\": %s, ",
            check ? count_lost() : 0, total.duplicated, total.reordered, total.corrupt, drained ? "true" : "false");
-    printf("\"latency_us\": {\"p50\": %.0f, \"p95\": %.0f, \"p99\": %.0f, \"max\": %.0f}, ",
-           hist_us(&latency, .5), hist_us(&latency, .95), hist_us(&latency, .99), latency.max / 1000.0);
-    printf("\"confirm_latency_us\": {\"p50\": %.0f, \"p95\": %.0f, \"p99\": %.0f, \"max\": %.0f}, ",
-           hist_us(&confirm_latency, .5), hist_us(&confirm_latency, .95), hist_us(&confirm_latency, .99),
-           confirm_latency.max / 1000.0);
+    print_times("latency_us", &latency);
+    print_times("confirm_latency_us", &confirm_latency);
     printf("\"own_cpu\": %.2f, ", own_cpu / seconds);
-    if (opt.pid)
-        printf("\"broker_cpu\": %.2f, \"broker_us_per_msg\": %.2f, \"broker_rss_mb\": %.1f, \"broker_peak_rss_mb\": %.1f, ",
-               broker_cpu / seconds, handled ? broker_cpu * 1e6 / handled : 0,
-               process_rss_mb(opt.pid, "VmRSS"), process_rss_mb(opt.pid, "VmHWM"));
-    printf("\"errors\": [");
-    for (int i = 0; i < error_count && i < MAX_ERRORS; i++) printf("%s\"%s\"", i ? ", " : "", errors[i]);
-    printf("]}\n");
-}
-
-static double own_cpu_seconds(void)
-{
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return u.ru_utime.tv_sec + u.ru_stime.tv_sec + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+    print_broker(broker_cpu, seconds, "broker_us_per_msg", handled);
+    print_errors();
 }
 
 static bool everything_settled(void)
@@ -1075,7 +785,7 @@ static int run_load(void)
 
     nconns = opt.producers + opt.consumers;
     conns = calloc(nconns, sizeof *conns);
-    bool *armed = calloc(nconns, sizeof *armed), busy = true;
+    bool busy = true;
     for (int i = 0; i < opt.producers; i++) {
         conn_open(&conns[i], PRODUCER, i, 256 * 1024);
         producer_setup(&conns[i]);
@@ -1106,9 +816,12 @@ static int run_load(void)
     double broker_cpu = process_cpu_seconds(opt.pid), own_cpu = own_cpu_seconds();
     uint64_t progress_at = start, progress = 0;
     /* Deliveries may have followed consume-ok into the input buffer: a whole window of them, so that no more comes. */
-    for (int i = opt.producers; i < nconns; i++) conn_parse(&conns[i]);
+    for (int i = opt.producers; i < nconns; i++) {
+        conn_parse(&conns[i]);
+        if (!conns[i].closed) arm(&conns[i]);
+    }
     while (!stopping) {
-        turn(armed, busy, stop_at, &busy);
+        turn(busy, stop_at, &busy);
         uint64_t now = now_ns();
         if (!measuring && now >= measure_from) {
             measuring = true;
@@ -1151,7 +864,7 @@ static int run_load(void)
     progress_at = now_ns();
     while (!error_count && !opt.drain && !everything_settled()) {
         uint64_t before = total.delivered + total.confirmed;
-        turn(armed, busy, UINT64_MAX, &busy);
+        turn(busy, UINT64_MAX, &busy);
         if (total.delivered + total.confirmed != before) progress_at = now_ns();
         if (now_ns() - progress_at > opt.drain_wait * 1e9) break;
     }
@@ -1172,16 +885,204 @@ static int run_load(void)
     return clean ? 0 : 1;
 }
 
+/* ----------------------------------------------------------------- churn */
+
+/*
+ * Every producer has a thread that makes something, waits for the answer, removes it, waits, and begins again.  A
+ * cycle is one such pair.  What the answers say is checked, and at the end that what was removed is gone.
+ */
+typedef struct {
+    pthread_t thread;
+    int index;
+    uint64_t cycles;                /* within the measured time */
+    Histogram times;
+    Conn conn;
+} Worker;
+
+static atomic_bool churn_measured, churn_over;
+static char *churn_exchange;
+
+static size_t begin_name(Buf *b, uint32_t method, const char *name)
+{
+    size_t f = begin_method(b, 1, method);
+    put16(b, 0);
+    put_short(b, name);
+    return f;
+}
+
+static void churn_declare(Conn *c, const char *name, int flags)
+{
+    Buf *b = &c->out;
+    size_t f = begin_name(b, QUEUE_DECLARE, name);
+    put8(b, flags);
+    put32(b, 0);
+    end_frame(b, f);
+}
+
+static void churn_queue(Conn *c, const char *name)
+{
+    size_t n = strlen(name);
+    churn_declare(c, name, opt.persistent ? 2 : 0);
+    const uint8_t *made = expect(c, QUEUE_DECLARE_OK, NULL);
+    if (made[0] != n || memcmp(made + 1, name, n) || get64(made + 1 + n))
+        add_error("declared %s, and was told of another queue or of messages or consumers in it", name);
+    size_t f = begin_name(&c->out, QUEUE_DELETE, name);
+    put8(&c->out, 0);
+    end_frame(&c->out, f);
+    if (get32(expect(c, QUEUE_DELETE_OK, NULL))) add_error("deleted %s, and there were messages in it", name);
+}
+
+static void churn_binding(Conn *c, const char *queue, const char *key)
+{
+    for (int unbind = 0; unbind < 2; unbind++) {
+        size_t f = begin_name(&c->out, unbind ? QUEUE_UNBIND : QUEUE_BIND, queue);
+        put_short(&c->out, churn_exchange);
+        put_short(&c->out, key);
+        if (!unbind) put8(&c->out, 0);
+        put32(&c->out, 0);
+        end_frame(&c->out, f);
+        expect(c, unbind ? QUEUE_UNBIND_OK : QUEUE_BIND_OK, NULL);
+    }
+}
+
+static void conn_close(Conn *c)
+{
+    size_t f = begin_method(&c->out, 0, CONNECTION_CLOSE);
+    put16(&c->out, 200);
+    put_short(&c->out, "");
+    put32(&c->out, 0);
+    end_frame(&c->out, f);
+    expect(c, CONNECTION_CLOSE_OK, NULL);
+    close(c->fd);
+    free(c->in);
+    free(c->out.data);
+}
+
+/* The key last unbound must lead nowhere: a mandatory message comes back. */
+static void check_unbound(Conn *c, const char *key)
+{
+    Buf *b = &c->out;
+    size_t f = begin_name(b, BASIC_PUBLISH, churn_exchange);
+    put_short(b, key);
+    put8(b, 1);
+    end_frame(b, f);
+    f = begin_frame(b, FRAME_HEADER, 1);
+    put32(b, 60u << 16);
+    put64(b, 0);
+    put16(b, 0);
+    end_frame(b, f);
+    expect(c, BASIC_RETURN, NULL);
+}
+
+static void *churn_worker(void *arg)
+{
+    Worker *w = arg;
+    bool connections = !strcmp(opt.churn, "connections"), queues = !strcmp(opt.churn, "queues");
+    char *own = queue_name(w->index), *name = NULL;
+    if (!connections) conn_open(&w->conn, PRODUCER, w->index, 4096);
+    if (!connections && !queues) {
+        churn_declare(&w->conn, own, opt.persistent ? 2 : 0);
+        expect(&w->conn, QUEUE_DECLARE_OK, NULL);
+    }
+    for (uint64_t n = 0; !churn_over; n++) {
+        free(name);
+        name = format_name("%s-%lu", own, n);
+        uint64_t start = now_ns();
+        if (queues) churn_queue(&w->conn, name);
+        else if (!connections) churn_binding(&w->conn, own, name);
+        else {
+            conn_open(&w->conn, PRODUCER, w->index, 4096);
+            conn_close(&w->conn);
+        }
+        if (!churn_measured) continue;
+        hist_add(&w->times, now_ns() - start);
+        w->cycles++;
+    }
+    if (queues) {
+        churn_declare(&w->conn, name, 1);               /* passive: it must be gone */
+        if (get16(expect(&w->conn, CHANNEL_CLOSE, NULL)) != 404) add_error("queue %s is still there", name);
+    } else if (!connections)
+        check_unbound(&w->conn, name);
+    if (!connections) conn_close(&w->conn);
+    free(own);
+    free(name);
+    return NULL;
+}
+
+static void churn_topology(Conn *c, bool make)
+{
+    size_t f = begin_name(&c->out, make ? EXCHANGE_DECLARE : EXCHANGE_DELETE, churn_exchange);
+    if (make) {
+        put_short(&c->out, "direct");
+        put8(&c->out, opt.persistent ? 2 : 0);
+        put32(&c->out, 0);
+    } else
+        put8(&c->out, 0);
+    end_frame(&c->out, f);
+    expect(c, make ? EXCHANGE_DECLARE_OK : EXCHANGE_DELETE_OK, NULL);
+}
+
+static void nap(double seconds)
+{
+    struct timespec t = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (time_t)seconds) * 1e9)};
+    nanosleep(&t, NULL);
+}
+
+static int run_churn(void)
+{
+    Worker *workers = calloc(opt.producers, sizeof *workers);
+    Histogram *times = calloc(1, sizeof *times);
+    Conn admin;
+    uint64_t cycles = 0;
+    churn_exchange = format_name("%s-churn", opt.prefix);
+    opt.queues = opt.producers;
+    conn_open(&admin, CONSUMER, -1, 4096);
+    delete_topology(&admin);
+    churn_topology(&admin, false);
+    churn_topology(&admin, true);
+    for (int i = 0; i < opt.producers; i++) {
+        workers[i].index = i;
+        pthread_create(&workers[i].thread, NULL, churn_worker, &workers[i]);
+    }
+    nap(opt.warmup);
+    double cpu = process_cpu_seconds(opt.pid), own = own_cpu_seconds();
+    uint64_t start = now_ns();
+    churn_measured = true;
+    nap(opt.seconds);
+    churn_measured = false;
+    double seconds = (now_ns() - start) / 1e9;
+    cpu = process_cpu_seconds(opt.pid) - cpu;
+    own = own_cpu_seconds() - own;
+    churn_over = true;
+    for (int i = 0; i < opt.producers; i++) {
+        pthread_join(workers[i].thread, NULL);
+        cycles += workers[i].cycles;
+        for (int k = 0; k < 64 * 64; k++) times->bucket[k] += workers[i].times.bucket[k];
+        times->count += workers[i].times.count;
+        if (workers[i].times.max > times->max) times->max = workers[i].times.max;
+    }
+    churn_topology(&admin, false);
+    delete_topology(&admin);
+    conn_close(&admin);
+    printf("{\"churn\": \"%s\", \"cycles\": %lu, \"cycles_per_s\": %.1f, \"seconds\": %.3f, ", opt.churn, cycles,
+           cycles / seconds, seconds);
+    print_times("cycle_us", times);
+    printf("\"own_cpu\": %.2f, ", own / seconds);
+    print_broker(cpu, seconds, "broker_us_per_cycle", cycles);
+    print_errors();
+    return error_count ? 1 : 0;
+}
+
 static void usage(void)
 {
     fprintf(stderr,
         "usage: amqpload [--host H] [--port N] [--vhost V] [--user U] [--password P] [--prefix NAME] [--pid BROKER_PID]\n"
         "  load:    --producers P --consumers C --queues Q --body BYTES --seconds S --warmup S\n"
         "  messages: --persistent --queue-type TYPE --confirm WINDOW --inflight N --rate MSGS_PER_S\n"
-        "  acks:    --auto-ack | --ack  --prefetch N --multi-ack K\n"
-        "  routing: --fanout N | --topic N\n"
+        "  acks:    --auto-ack | --ack  --prefetch N --multi-ack K --requeue SHARE\n"
+        "  routing: --fanout N | --topic N | --headers N\n"
         "  backlog: --publish-only --count X, then --drain --count X;  --keep leaves the queues in place\n"
-        "  other:   --connections-only N --drain-wait S\n");
+        "  other:   --connections-only N | --churn queues|bindings|connections;  --drain-wait S\n");
     exit(2);
 }
 
@@ -1189,7 +1090,7 @@ int main(int argc, char **argv)
 {
     enum { HOST = 256, PORT, VHOST, USER, PASSWORD, PREFIX, QUEUE_TYPE, PRODUCERS, CONSUMERS, QUEUES, BODY, SECONDS,
            WARMUP, PERSISTENT, CONFIRM, ACK, AUTO_ACK, PREFETCH, MULTI_ACK, FANOUT, TOPIC, RATE, CONNECTIONS,
-           PUBLISH_ONLY, DRAIN, DRAIN_WAIT, COUNT, KEEP, INFLIGHT, PID };
+           PUBLISH_ONLY, DRAIN, DRAIN_WAIT, COUNT, KEEP, INFLIGHT, PID, HEADERS, REQUEUE, CHURN };
     static const struct option options[] = {
         {"host", 1, 0, HOST}, {"port", 1, 0, PORT}, {"vhost", 1, 0, VHOST}, {"user", 1, 0, USER},
         {"password", 1, 0, PASSWORD}, {"prefix", 1, 0, PREFIX}, {"queue-type", 1, 0, QUEUE_TYPE},
@@ -1200,7 +1101,8 @@ int main(int argc, char **argv)
         {"fanout", 1, 0, FANOUT}, {"topic", 1, 0, TOPIC}, {"rate", 1, 0, RATE},
         {"connections-only", 1, 0, CONNECTIONS}, {"publish-only", 0, 0, PUBLISH_ONLY}, {"drain", 0, 0, DRAIN},
         {"drain-wait", 1, 0, DRAIN_WAIT}, {"count", 1, 0, COUNT}, {"keep", 0, 0, KEEP},
-        {"inflight", 1, 0, INFLIGHT}, {"pid", 1, 0, PID}, {0}};
+        {"inflight", 1, 0, INFLIGHT}, {"pid", 1, 0, PID}, {"headers", 1, 0, HEADERS}, {"requeue", 1, 0, REQUEUE},
+        {"churn", 1, 0, CHURN}, {0}};
     int queues_given = 0;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (o) {
@@ -1234,14 +1136,21 @@ int main(int argc, char **argv)
         case KEEP: opt.keep = true; break;
         case INFLIGHT: opt.inflight = atol(optarg); break;
         case PID: opt.pid = atoi(optarg); break;
+        case HEADERS: opt.headers = atoi(optarg); break;
+        case REQUEUE: opt.requeue = atof(optarg); break;
+        case CHURN: opt.churn = optarg; break;
         default: usage();
         }
-    if (optind != argc || (opt.fanout && opt.topic) || (opt.publish_only && opt.drain)) usage();
+    if (optind != argc || !!opt.fanout + !!opt.topic + !!opt.headers > 1 || (opt.publish_only && opt.drain)) usage();
+    if (opt.requeue < 0 || opt.requeue > 0.99 || (opt.requeue > 0 && (opt.auto_ack || opt.drain))) usage();
+    if (opt.churn && strcmp(opt.churn, "queues") && strcmp(opt.churn, "bindings") && strcmp(opt.churn, "connections"))
+        usage();
     if (opt.body < 16) opt.body = 16;
     if (opt.multi_ack < 1) opt.multi_ack = 1;
     if (opt.multi_ack > opt.prefetch && opt.prefetch) opt.multi_ack = opt.prefetch;
     if (opt.fanout) opt.queues = opt.fanout;
-    if (opt.topic && !queues_given) opt.queues = opt.topic < 10 ? opt.topic : 10;
+    int bindings = opt.topic + opt.headers;
+    if (bindings && !queues_given) opt.queues = bindings < 10 ? bindings : 10;
     if (opt.publish_only) opt.consumers = 0;
     if (opt.drain) opt.producers = 0;
     if (opt.consumers < 0) opt.consumers = opt.queues;
@@ -1252,5 +1161,6 @@ int main(int argc, char **argv)
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     prctl(PR_SET_TIMERSLACK, 1);
+    if (opt.churn) return run_churn();
     return opt.connections_only ? run_connections_only() : run_load();
 }

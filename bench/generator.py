@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,23 @@ from bench import machine
 from bench.brokers import Broker
 
 FOLDER = Path(__file__).resolve().parent
-SOURCE = FOLDER / "amqpload.c"
+SOURCES = (FOLDER / "amqpload.c", FOLDER / "amqpload.h")
 PROGRAM = FOLDER / "build" / "amqpload"
 QUEUE_PREFIX = "leveret-bench"  # queues of this name are deleted and declared by every run
 FAULTS = ("lost", "duplicated", "reordered", "corrupt")
 LIMIT_S = 600  # amqpload ends by itself, after draining a backlog; this is for when it does not
+MIB = 1024 * 1024
 GENERATOR_BOUND = 0.95  # of its core: beyond this the rate says more about amqpload than about the broker
 
 
 @dataclass
 class Result:
-    """One run of one scenario against one broker."""
+    """One run of one scenario, or of one half of it, against one broker."""
 
     scenario: str
     broker: str
     repeat: int
+    part: str = ""
     flags: list[str] = field(default_factory=list)
     raw: dict[str, Any] = field(default_factory=dict)
 
@@ -54,22 +57,42 @@ class Result:
         return {key: int(count) for key in FAULTS if (count := self.number(key))}
 
     @property
-    def delivered_k_per_s(self) -> float | None:
-        """Thousands of deliveries per second."""
-        rate = self.number("delivered_per_s")
-        return None if rate is None else rate / 1000
+    def per_s(self) -> float | None:
+        """Deliveries per second; publishes where nobody consumes; cycles where something is made and removed."""
+        if "churn" in self.raw:
+            return self.number("cycles_per_s")
+        return self.number("delivered_per_s") or self.number("published_per_s")
 
     @property
-    def cpu_us_per_delivery(self) -> float | None:
-        """CPU time of the broker process per delivered message, in microseconds.
+    def k_per_s(self) -> float | None:
+        """Thousands of them."""
+        return None if self.per_s is None else self.per_s / 1000
 
-        amqpload divides by deliveries or publishes, whichever were more; here it is always deliveries.
+    @property
+    def cpu_us(self) -> float | None:
+        """CPU time of the broker process for each of them, in microseconds.
+
+        amqpload divides by deliveries or publishes, whichever were more; here it is deliveries when there are any.
         """
-        cost = self.number("broker_us_per_msg")
+        if "churn" in self.raw:
+            return self.number("broker_us_per_cycle") or None
+        cost, per_s = self.number("broker_us_per_msg"), self.per_s
         delivered, published = self.number("delivered_per_s"), self.number("published_per_s")
-        if not cost or not delivered or published is None:
+        if not cost or not per_s or delivered is None or published is None:
             return None
-        return cost * max(delivered, published) / delivered
+        return cost * max(delivered, published) / per_s
+
+    @property
+    def mib_per_s(self) -> float | None:
+        """Bodies delivered, in MiB per second."""
+        rate = self.number("bytes_per_s")
+        return None if rate is None else rate / MIB
+
+    @property
+    def cpu_us_per_mib(self) -> float | None:
+        """CPU time of the broker process per MiB of bodies delivered."""
+        mib, cost, per_s = self.mib_per_s, self.cpu_us, self.per_s
+        return None if not mib or cost is None or per_s is None else cost * per_s / mib
 
     @property
     def delivered_share(self) -> float | None:
@@ -105,22 +128,26 @@ class Result:
 
 
 def build() -> None:
-    """Compile amqpload unless the program is newer than its source."""
-    if PROGRAM.exists() and PROGRAM.stat().st_mtime >= SOURCE.stat().st_mtime:
+    """Compile amqpload unless the program is newer than its sources; two who do so at once do not meet."""
+    if PROGRAM.exists() and PROGRAM.stat().st_mtime >= max(source.stat().st_mtime for source in SOURCES):
         return
     PROGRAM.parent.mkdir(exist_ok=True)
     compiler = os.environ.get("CC", "gcc")
-    subprocess.run([compiler, "-O2", "-pthread", "-o", str(PROGRAM), str(SOURCE)], check=True)
+    with tempfile.TemporaryDirectory(dir=PROGRAM.parent) as directory:
+        made = Path(directory, PROGRAM.name)
+        subprocess.run([compiler, "-O2", "-pthread", "-o", str(made), str(SOURCES[0])], check=True)
+        made.replace(PROGRAM)
 
 
 def run(flags: list[str], broker: Broker, seconds: int, core: int | None) -> dict[str, Any]:
     """Run amqpload once against a broker; returns its JSON object, `errors` filled when it broke off."""
     command = [str(PROGRAM), "--host", broker.host, "--port", str(broker.port), "--prefix", QUEUE_PREFIX]
     command += ["--seconds", str(seconds), *flags]
-    before_kib = None
+    before_kib, peak_is_of_run = None, False
     if broker.pid is not None:
         command += ["--pid", str(broker.pid)]
         before_kib = machine.rss_kib(broker.pid)
+        peak_is_of_run = machine.forget_peak_rss(broker.pid)
     try:
         done = subprocess.run(
             command,
@@ -138,6 +165,8 @@ def run(flags: list[str], broker: Broker, seconds: int, core: int | None) -> dic
         return {"errors": [f"amqpload ended with status {done.returncode}: {done.stderr.strip()[-300:]}"]}
     if before_kib is not None:
         raw["rss_before_mb"] = round(before_kib / 1024, 1)
+    if not peak_is_of_run:
+        raw.pop("broker_peak_rss_mb", None)
     alive, connections = raw.get("alive_after"), raw.get("connections")
     if alive != connections:
         raw["errors"].append(f"{alive} of {connections} connections still open at the end")

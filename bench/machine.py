@@ -97,6 +97,15 @@ def rss_kib(pid: int) -> int | None:
     return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), None)
 
 
+def forget_peak_rss(pid: int) -> bool:
+    """Let the peak of a process's resident memory (VmHWM) begin anew; False where that is not allowed."""
+    try:
+        (PROC / str(pid) / "clear_refs").write_text("5\n")
+    except OSError:
+        return False
+    return True
+
+
 def process_name(pid: int) -> str:
     """The short name of a process, `?` when it is gone."""
     try:

@@ -1,4 +1,4 @@
-"""Turning results into the tables of a run, the list of faults, and the JSON file.
+"""Turning results into tables, the list of faults, and the JSON file.
 
 A cell shows the median over the repeats, with the smallest and largest value behind it when there are more.
 Lost, duplicated, reordered and corrupt messages are summed over all repeats, never averaged away.
@@ -7,30 +7,48 @@ Lost, duplicated, reordered and corrupt messages are summed over all repeats, ne
 from __future__ import annotations
 
 import json
-import operator
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.brokers import LEVERET
 from bench.generator import FAULTS, Result
-from bench.scenarios import Kind, Scenario
+from bench.measures import CHECKED, MEASURES, NOT_COMPARED, Measure, Spread, number
+from bench.scenarios import SCENARIOS, Kind, Scenario
 
 NONE = "-"
-LOAD_HEAD = (
-    "scenario",
-    "broker",
-    "CPU us/msg",
-    "/Leveret",
-    "k msg/s",
-    "p50 us",
-    "p99 us",
-    "lost/dup/reord/corr",
-    "",
+FINE = "0/0/0/0"
+# One table for each line, in this order.
+TABLES = (
+    (Kind.START,),
+    (Kind.CONNECTIONS,),
+    (Kind.LOAD, Kind.FLOOD, Kind.BACKLOG),
+    (Kind.BODIES,),
+    (Kind.LATENCY,),
+    (Kind.CONFIRM,),
+    (Kind.CHURN,),
 )
-Measure = Callable[[Result], float | None]
+
+
+@dataclass
+class Table:
+    """Text in cells. The first two columns and the last are words, the others numbers."""
+
+    head: list[str]
+    rows: list[list[str]]
+
+
+@dataclass
+class Difference:
+    """A number in which a peer is better than Leveret."""
+
+    line: str  # the scenario, and its half
+    measure: Measure
+    broker: str
+    theirs: Spread
+    ours: Spread
 
 
 @dataclass
@@ -42,9 +60,75 @@ class Report:
     brokers: dict[str, dict[str, Any]]
     results: list[Result] = field(default_factory=list)
 
-    def of(self, scenario: Scenario, broker: str) -> list[Result]:
-        """The repeats of one scenario with one broker."""
-        return [found for found in self.results if (found.scenario, found.broker) == (scenario.name, broker)]
+    @classmethod
+    def read(cls, path: Path) -> Report:
+        """What `write_json` has written; ValueError or KeyError for anything else."""
+        made = json.loads(path.read_text())
+        results = [Result(**result) for result in made["results"]]
+        return cls(made["machine"], made["options"], made["brokers"], results)
+
+    def write_json(self, path: Path) -> None:
+        """Write everything: machine, options, brokers, medians, and every run as amqpload printed it."""
+        made = asdict(self)
+        raw = made.pop("results")
+        path.write_text(json.dumps({**made, "summary": list(self.summary()), "results": raw}, indent=1) + "\n")
+
+    @property
+    def scenarios(self) -> list[Scenario]:
+        """Those with results, in table order."""
+        names = {result.scenario for result in self.results}
+        return [scenario for scenario in SCENARIOS if scenario.name in names]
+
+    @property
+    def peers(self) -> list[str]:
+        """The brokers that are not Leveret."""
+        return [name for name in self.brokers if name != LEVERET]
+
+    def of(self, scenario: Scenario, broker: str, part: str = "") -> list[Result]:
+        """The repeats of one scenario, or of one half of it, with one broker."""
+        wanted = (scenario.name, broker, part)
+        return [found for found in self.results if (found.scenario, found.broker, found.part) == wanted]
+
+    def spread(self, scenario: Scenario, broker: str, measure: Measure, part: str = "") -> Spread | None:
+        """One number of them; None where it was not measured."""
+        return Spread.over(self.of(scenario, broker, part), measure)
+
+    def ratio(self, scenario: Scenario, broker: str, measure: Measure, part: str = "") -> float | None:
+        """A peer's median divided by Leveret's."""
+        theirs, ours = (self.spread(scenario, name, measure, part) for name in (broker, LEVERET))
+        if broker == LEVERET or theirs is None or ours is None or ours.median <= 0:
+            return None
+        return theirs.median / ours.median
+
+    def summary(self) -> Iterator[dict[str, Any]]:
+        """One line for each scenario, half, broker and measure."""
+        for scenario in self.scenarios:
+            for part in scenario.parts:
+                for broker in self.brokers:
+                    for measure in MEASURES[scenario.kind]:
+                        if found := self.spread(scenario, broker, measure, part):
+                            yield {
+                                "scenario": scenario.name,
+                                "part": part,
+                                "broker": broker,
+                                "measure": measure.key,
+                                **asdict(found),
+                                "ratio_to_leveret": self.ratio(scenario, broker, measure, part),
+                            }
+
+    def better(self) -> Iterator[Difference]:
+        """Where a peer's median is better than Leveret's."""
+        for scenario in self.scenarios:
+            for part in scenario.parts:
+                for measure in MEASURES[scenario.kind]:
+                    ours = self.spread(scenario, LEVERET, measure, part)
+                    for broker in self.peers:
+                        theirs = self.spread(scenario, broker, measure, part)
+                        if ours is None or theirs is None or measure.key in NOT_COMPARED:
+                            continue
+                        less = theirs.median < ours.median
+                        if theirs.median != ours.median and less == measure.less_is_better:
+                            yield Difference(line_name(scenario, part), measure, broker, theirs, ours)
 
     def bad(self) -> list[str]:
         """One line per run in which a message or the run itself went wrong."""
@@ -52,41 +136,52 @@ class Report:
         for result in self.results:
             wrong = [f"{count} {fault.upper()}" for fault, count in result.faults.items()] + result.errors
             if wrong:
-                lines.append(f"{result.scenario}, {result.broker}, run {result.repeat}: {'; '.join(wrong)}")
+                name = f"{result.scenario} {result.part}".strip()
+                lines.append(f"{name}, {result.broker}, run {result.repeat}: {'; '.join(wrong)}")
         return lines
 
-    def write_json(self, path: Path) -> None:
-        """Write everything, raw."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+    def tables(self, scenarios: list[Scenario]) -> list[Table]:
+        """Everything measured of these scenarios."""
+        found = ([scenario for scenario in scenarios if scenario.kind in kinds] for kinds in TABLES)
+        return [self._table(together) for together in found if together]
+
+    def _table(self, scenarios: list[Scenario]) -> Table:
+        kind = scenarios[0].kind
+        head = ["scenario", "broker"]
+        for measure in MEASURES[kind]:
+            head += [measure.head, "/Leveret"] if measure.compared else [measure.head]
+        head += ["lost/dup/reord/corr", ""] if kind in CHECKED else [""]
+        rows = []
+        for scenario in scenarios:
+            for part in scenario.parts:
+                brokers = [name for name in self.brokers if self.of(scenario, name, part)]
+                for index, broker in enumerate(brokers):
+                    name = "" if index else line_name(scenario, part)
+                    rows.append([name, broker, *self._cells(scenario, broker, part)])
+        return Table(head, rows)
+
+    def _cells(self, scenario: Scenario, broker: str, part: str) -> Iterator[str]:
+        for measure in MEASURES[scenario.kind]:
+            found = self.spread(scenario, broker, measure, part)
+            yield NONE if found is None else str(found)
+            if measure.compared:
+                ratio = self.ratio(scenario, broker, measure, part)
+                yield NONE if ratio is None else f"{number(ratio)}x"
+        results = self.of(scenario, broker, part)
+        if scenario.kind in CHECKED:
+            yield faults(results)
+            yield ", ".join(_remarks(scenario, results))
+        else:
+            wrong = ["!! ERROR"] if any(result.errors for result in results) else []
+            yield ", ".join(wrong + _remarks(scenario, results))
 
 
-def _values(results: list[Result], measure: Measure) -> list[float]:
-    return [value for result in results if (value := measure(result)) is not None]
+def line_name(scenario: Scenario, part: str) -> str:
+    """What stands in front of a line of a table."""
+    return f"{scenario.name} {part}".strip()
 
 
-def _median(results: list[Result], measure: Measure) -> float | None:
-    values = _values(results, measure)
-    return statistics.median(values) if values else None
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def _cell(results: list[Result], measure: Measure) -> str:
-    values = _values(results, measure)
-    if not values:
-        return NONE
-    middle = _number(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({_number(min(values))}..{_number(max(values))})"
-
-
-def _ratio(results: list[Result], leveret: list[Result], measure: Measure) -> str:
-    theirs, ours = _median(results, measure), _median(leveret, measure)
-    return NONE if theirs is None or not ours or ours < 0 or results is leveret else f"{theirs / ours:.1f}x"
-
-
-def _faults(results: list[Result]) -> str:
+def faults(results: list[Result]) -> str:
     """`0/0/0/0`, or the totals in words when one of them is not zero."""
     if not any(result.number(FAULTS[0]) is not None for result in results):
         return "NO RESULT"
@@ -94,122 +189,34 @@ def _faults(results: list[Result]) -> str:
     loud = [f"{count} {key.upper()}" for key, count in totals.items() if count]
     if loud:
         return "!! " + " ".join(loud)
-    return "!! ERROR" if any(result.errors for result in results) else "0/0/0/0"
+    return "!! ERROR" if any(result.errors for result in results) else FINE
 
 
-def _remarks(scenario: Scenario, results: list[Result]) -> str:
+def _remarks(scenario: Scenario, results: list[Result]) -> list[str]:
     remarks = []
-    if scenario.kind is Kind.FLOOD:
-        share = _median(results, lambda result: result.delivered_share)
-        remarks.append(f"delivered/published {NONE if share is None else f'{share:.2f}'}")
+    shares = [share for result in results if (share := result.delivered_share) is not None]
+    if scenario.kind is Kind.FLOOD and shares:
+        remarks.append(f"delivered/published {statistics.median(shares):.2f}")
     if any(result.number("blocked") for result in results):
         remarks.append("publisher blocked by the broker")
     if any(result.generator_bound for result in results):
         remarks.append("generator at its limit")
     if any(result.raw.get("broker_was_busy") for result in results):
         remarks.append("broker not idle before the run")
-    return ", ".join(remarks)
+    return remarks
 
 
-def _aligned(head: Sequence[str], rows: list[list[str]]) -> str:
-    """A table; text columns (the first two and the last) to the left, numbers to the right."""
-    widths = [max(len(row[i]) for row in [list(head), *rows]) for i in range(len(head))]
+def as_text(table: Table) -> str:
+    """A table for the terminal; words to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in [table.head, *table.rows]) for i in range(len(table.head))]
     lines = []
-    for row in [list(head), ["-" * width for width in widths], *rows]:
+    for row in [table.head, ["-" * width for width in widths], *table.rows]:
         cells = [
-            text.ljust(width) if i < 2 or i == len(head) - 1 else text.rjust(width)
+            text.ljust(width) if i < 2 or i == len(widths) - 1 else text.rjust(width)
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-def _load_table(report: Report, scenarios: list[Scenario]) -> str:
-    rows = []
-    for scenario in scenarios:
-        leveret = report.of(scenario, LEVERET)
-        for index, broker in enumerate(report.brokers):
-            results = leveret if broker == LEVERET else report.of(scenario, broker)
-            timed = results if scenario.kind is Kind.LATENCY else []
-            rows.append(
-                [
-                    "" if index else scenario.name,
-                    broker,
-                    _cell(results, lambda result: result.cpu_us_per_delivery),
-                    _ratio(results, leveret, lambda result: result.cpu_us_per_delivery),
-                    _cell(results, lambda result: result.delivered_k_per_s),
-                    _cell(timed, lambda result: result.number("latency_us.p50")),
-                    _cell(timed, lambda result: result.number("latency_us.p99")),
-                    _faults(results),
-                    _remarks(scenario, results),
-                ]
-            )
-    return _aligned(LOAD_HEAD, rows)
-
-
-def _connections_table(report: Report, scenario: Scenario) -> str:
-    rows = []
-    leveret = report.of(scenario, LEVERET)
-    for broker in report.brokers:
-        results = leveret if broker == LEVERET else report.of(scenario, broker)
-        opened = _median(results, lambda result: result.number("connections"))
-        alive = _median(results, lambda result: result.number("alive_after"))
-        rows.append(
-            [
-                scenario.name,
-                broker,
-                NONE if opened is None or alive is None else f"{alive:.0f} of {opened:.0f}",
-                _cell(results, lambda result: result.number("connections_per_s")),
-                _cell(results, lambda result: result.kib_per_connection),
-                _ratio(results, leveret, lambda result: result.kib_per_connection),
-                _cell(results, lambda result: result.idle_cpu_percent),
-                "!! ERROR" if any(result.errors for result in results) else _remarks(scenario, results),
-            ]
-        )
-    head = ["scenario", "broker", "open", "opened/s", "RSS KiB each", "/Leveret", "CPU % while idle", ""]
-    return _aligned(head, rows)
-
-
-def _confirm_table(report: Report, scenarios: list[Scenario]) -> str:
-    rows = []
-    for scenario in scenarios:
-        for index, broker in enumerate(report.brokers):
-            results = report.of(scenario, broker)
-            cells = [
-                _cell(results, operator.methodcaller("number", key))
-                for key in ("confirm_latency_us.p50", "confirm_latency_us.p99", "synced_append_us.p50")
-            ]
-            ratio = _cell(results, lambda result: result.confirm_per_sync)
-            remarks = _remarks(scenario, results)
-            rows.append(["" if index else scenario.name, broker, *cells, ratio, _faults(results), remarks])
-    head = ["scenario", "broker", "p50 us", "p99 us", "append+fdatasync p50 us", "ratio", "lost/dup/reord/corr", ""]
-    return _aligned(head, rows)
-
-
-def _start_table(report: Report, scenario: Scenario) -> str:
-    results = report.of(scenario, LEVERET)
-    head = ["scenario", "broker", "ready line, ms", "spawn to ready, ms", "idle RSS MiB", ""]
-    keys = ("ready_ms", "wall_ms", "rss_mb")
-    cells = [_cell(results, operator.methodcaller("number", key)) for key in keys]
-    remark = "!! ERROR" if any(result.errors for result in results) else ""
-    return _aligned(head, [[scenario.name, LEVERET, *cells, remark]])
-
-
-def tables(report: Report, scenarios: list[Scenario]) -> str:
-    """Everything measured, as text."""
-    parts = []
-    for scenario in scenarios:
-        if scenario.kind is Kind.START and LEVERET in report.brokers:
-            parts.append(_start_table(report, scenario))
-        elif scenario.kind is Kind.CONNECTIONS:
-            parts.append(_connections_table(report, scenario))
-    load = [scenario for scenario in scenarios if scenario.kind in (Kind.LOAD, Kind.FLOOD, Kind.LATENCY)]
-    if load:
-        parts.append(_load_table(report, load))
-    confirm = [scenario for scenario in scenarios if scenario.kind is Kind.CONFIRM]
-    if confirm:
-        parts.append(_confirm_table(report, confirm))
-    return "\n\n".join(parts)
 
 
 def machine_line(report: Report) -> str:
