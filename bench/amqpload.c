@@ -739,11 +739,16 @@ static void print_result(double seconds, double broker_cpu, double own_cpu, bool
 {
     bool check = opt.consumers > 0;
     uint64_t delivered = at_stop.delivered - at_start.delivered, published = at_stop.published - at_start.published;
-    uint64_t handled = delivered > published ? delivered : published;
+    uint64_t handled = delivered > published ? delivered : published, least = UINT64_MAX, most = 0;
+    for (int i = 0; i < opt.producers; i++) {
+        if (conns[i].sent < least) least = conns[i].sent;
+        if (conns[i].sent > most) most = conns[i].sent;
+    }
     printf("{\"published_per_s\": %.0f, \"delivered_per_s\": %.0f, \"confirmed_per_s\": %.0f, \"bytes_per_s\": %.0f, "
            "\"seconds\": %.3f, ",
            published / seconds, delivered / seconds, (at_stop.confirmed - at_start.confirmed) / seconds,
            (at_stop.delivered_bytes - at_start.delivered_bytes) / seconds, seconds);
+    if (opt.producers) printf("\"published_by_one\": {\"least\": %lu, \"most\": %lu}, ", least, most);
     printf("\"published\": %lu, \"delivered\": %lu, \"acked\": %lu, \"confirmed\": %lu, \"nacked\": %lu, "
            "\"returned\": %lu, \"redelivered\": %lu, \"requeued\": %lu, \"blocked\": %lu, ",
            total.published, total.delivered, total.acked, total.confirmed, total.nacked, total.returned,

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import plots
 from bench.brokers import LEVERET, REPOSITORY
 from bench.generator import FOLDER
-from bench.measures import CPU, CPU_CYCLE, CPU_MIB, CYCLES, MAX, MIB_S, P50, P99, P999, RATE, Measure
+from bench.measures import CPU, CPU_CYCLE, CPU_MIB, CYCLES, MAX, MIB_S, P50, P99, P999, RATE, Measure, Spread
 from bench.plots import Panel
 from bench.report import NONE, Report, Table, line_name
 from bench.scenarios import Group, Kind, Scenario
@@ -146,15 +146,15 @@ def _plot(report: Report, group: Group, scenarios: list[Scenario], folder: Path)
             return None
         panels = [
             Panel(
-                scenario.name,
+                f"{scenario.name}, ms",
                 {
-                    name: [report.spread(scenario, name, measure) for measure, _ in PERCENTILES]
+                    name: [_in_ms(report.spread(scenario, name, measure)) for measure, _ in PERCENTILES]
                     for name in report.brokers
                 },
             )
             for scenario in timed
         ]
-        plots.lines(path, [name for _, name in PERCENTILES], "µs", panels)
+        plots.lines(path, [name for _, name in PERCENTILES], panels)
         return path
     if group not in BARS:
         return None
@@ -171,6 +171,13 @@ def _plot(report: Report, group: Group, scenarios: list[Scenario], folder: Path)
     ]
     plots.bars(path, [line_name(scenario, part) for scenario, part in places], panels)
     return path
+
+
+def _in_ms(spread: Spread | None) -> Spread | None:
+    """Microseconds as milliseconds, which need no powers of ten on an axis."""
+    if spread is None:
+        return None
+    return Spread(spread.median / 1000, spread.least / 1000, spread.most / 1000, spread.runs)
 
 
 def _markdown(table: Table, words: int = 2) -> Iterator[str]:

@@ -79,7 +79,7 @@ def _bars(axes: Axes, places: int, panel: Panel) -> None:
     axes.spines["bottom"].set_visible(False)
 
 
-def lines(path: Path, places: Sequence[str], unit: str, panels: Sequence[Panel]) -> None:
+def lines(path: Path, places: Sequence[str], panels: Sequence[Panel]) -> None:
     """A line for each broker over the places, on a logarithmic axis; the shade is the range."""
     brokers = list(panels[0].values)
     with matplotlib.rc_context(STYLE):
@@ -93,9 +93,9 @@ def lines(path: Path, places: Sequence[str], unit: str, panels: Sequence[Panel])
                 low, high = [spread.least for _, spread in known], [spread.most for _, spread in known]
                 axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.set_xticks(range(len(places)), places)
             axes.set_title(panel.title, loc="left")
-        figure.axes[0].set_ylabel(unit)
         _save(figure, path, brokers)
 
 

@@ -85,7 +85,7 @@ def test_bars_carry_their_numbers(tmp_path: Path) -> None:
     assert {"ack-16", "1.10", "42.0", "leveret", "rabbitmq", "CPU µs per message"} <= text_of(
         tmp_path / "run/throughput.svg"
     )
-    assert {"p50", "p99.9", "max", "latency-1k", "latency-5k"} <= text_of(tmp_path / "run/latency.svg")
+    assert {"p50", "p99.9", "max", "latency-1k, ms", "latency-5k, ms", "0.1"} <= text_of(tmp_path / "run/latency.svg")
     assert {"backlog fill", "backlog drain"} <= text_of(tmp_path / "run/backlog.svg")
 
 
@@ -122,7 +122,7 @@ def test_the_same_numbers_make_the_same_files(tmp_path: Path) -> None:
 def test_a_plot_without_any_number_for_a_broker(tmp_path: Path) -> None:
     values: dict[str, list[Spread | None]] = {"one": [Spread(1, 1, 2, 2)], "two": [None]}
     plots.bars(tmp_path / "bars.svg", ["here"], [plots.Panel("what", values)])
-    plots.lines(tmp_path / "lines.svg", ["here"], "µs", [plots.Panel("what", values)])
+    plots.lines(tmp_path / "lines.svg", ["here"], [plots.Panel("what", values)])
     assert {"1.00", "two"} <= text_of(tmp_path / "bars.svg")
     assert {"what", "two"} <= text_of(tmp_path / "lines.svg")
 

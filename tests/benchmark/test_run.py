@@ -50,6 +50,7 @@ def test_all_publishers_get_their_turn(amqp_address: Address) -> None:
     raw = amqpload(amqp_address, "--producers 50 --count 20000 --inflight 100 --auto-ack", "turns")
     assert_clean(raw)
     assert raw["delivered"] == 20000
+    assert raw["published_by_one"]["least"] > 100
 
 
 def test_a_large_body_in_many_frames(amqp_address: Address) -> None:
