@@ -905,6 +905,7 @@ typedef struct {
 } Worker;
 
 static atomic_bool churn_measured, churn_over;
+static pthread_barrier_t churn_ready;           /* every client is connected */
 static char *churn_exchange;
 
 static size_t begin_name(Buf *b, uint32_t method, const char *name)
@@ -989,7 +990,8 @@ static void *churn_worker(void *arg)
         churn_declare(&w->conn, own, opt.persistent ? 2 : 0);
         expect(&w->conn, QUEUE_DECLARE_OK, NULL);
     }
-    for (uint64_t n = 0; !churn_over; n++) {
+    pthread_barrier_wait(&churn_ready);
+    for (uint64_t n = 0; n == 0 || !churn_over; n++) {
         free(name);
         name = format_name("%s-%lu", own, n);
         uint64_t start = now_ns();
@@ -1045,10 +1047,12 @@ static int run_churn(void)
     delete_topology(&admin);
     churn_topology(&admin, false);
     churn_topology(&admin, true);
+    pthread_barrier_init(&churn_ready, NULL, opt.producers + 1);
     for (int i = 0; i < opt.producers; i++) {
         workers[i].index = i;
         pthread_create(&workers[i].thread, NULL, churn_worker, &workers[i]);
     }
+    pthread_barrier_wait(&churn_ready);
     nap(opt.warmup);
     double cpu = process_cpu_seconds(opt.pid), own = own_cpu_seconds();
     uint64_t start = now_ns();
@@ -1069,12 +1073,15 @@ static int run_churn(void)
     churn_topology(&admin, false);
     delete_topology(&admin);
     conn_close(&admin);
+    pthread_barrier_destroy(&churn_ready);
+    free(workers);
     printf("{\"churn\": \"%s\", \"cycles\": %lu, \"cycles_per_s\": %.1f, \"seconds\": %.3f, ", opt.churn, cycles,
            cycles / seconds, seconds);
     print_times("cycle_us", times);
     printf("\"own_cpu\": %.2f, ", own / seconds);
     print_broker(cpu, seconds, "broker_us_per_cycle", cycles);
     print_errors();
+    free(times);
     return error_count ? 1 : 0;
 }
 

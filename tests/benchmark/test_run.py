@@ -83,6 +83,13 @@ def test_churn(amqp_address: Address, kind: str) -> None:
     assert 0 < times["p50"] <= times["p99"] <= times["p999"] <= times["max"]
 
 
+def test_churn_with_more_clients_than_there_is_time_for(amqp_address: Address) -> None:
+    generator.build()
+    words = ["--churn", "queues", "--producers", "150", "--seconds", "0", "--warmup", "0", "--prefix", "bench-crowd"]
+    raw = generator.run(words, Broker("shared", *amqp_address, None, ""), 0, None)
+    assert raw["errors"] == []
+
+
 def test_the_peak_of_memory_can_be_forgotten() -> None:
     def peak_kib() -> int:
         lines = Path("/proc/self/status").read_text().splitlines()
