@@ -2,7 +2,7 @@
 
 A scenario says nothing about brokers: every broker of a run gets exactly the same flags. `--inflight 5000`
 keeps at most 5000 messages between publisher and consumer, so the broker is measured in a steady state and
-never on how fast it can pile up a backlog; only `flood` and `backlog` leave it out, on purpose.
+never on how fast it can pile up a backlog; only the floods and `backlog` leave it out, on purpose.
 """
 
 from __future__ import annotations
@@ -88,9 +88,11 @@ def _scale(name: str, meaning: str, flags: str, kind: Kind = Kind.LOAD) -> Scena
     return Scenario(name, meaning, Group.SCALE, kind, flags)
 
 
-def _body(name: str, meaning: str, size: int, inflight: int) -> Scenario:
-    flags = f"--body {size} --auto-ack --inflight {inflight}"
-    return Scenario(name, meaning, Group.BODIES, Kind.BODIES, flags)
+def _body(name: str, size: int, meaning: str, inflight: int, durable: bool = False) -> Scenario:
+    half = inflight // 2
+    how = f"--persistent --confirm {half} --prefetch {half}" if durable else "--auto-ack"
+    meaning += ", persistent, confirmed, acked" if durable else ", no acknowledgements"
+    return Scenario(name, meaning, Group.BODIES, Kind.BODIES, f"--body {size} {how} --inflight {inflight}", durable)
 
 
 def _latency(thousands: int) -> Scenario:
@@ -155,9 +157,17 @@ SCENARIOS: tuple[Scenario, ...] = (
         "--body 16 --consumers 4 --prefetch 250 --requeue 0.5 --inflight 5000",
     ),
     _scale("flood", "16 B, unlimited publisher, acking consumer", "--body 16 --prefetch 250", Kind.FLOOD),
-    _body("body-64k", "64 KiB, no acknowledgements", 65536, 500),
-    _body("body-1m", "1 MiB, no acknowledgements", 1048576, 32),
-    _body("body-16m", "16 MiB, no acknowledgements", 16777216, 4),  # the most RabbitMQ takes
+    _scale(
+        "flood-100",
+        "16 B, 100 publishers that only wait for confirms, one acking consumer",
+        "--body 16 --producers 100 --confirm 50 --prefetch 250",
+        Kind.FLOOD,
+    ),
+    _body("body-64k", 65536, "64 KiB", 500),
+    _body("body-1m", 1048576, "1 MiB", 32),
+    _body("body-16m", 16777216, "16 MiB", 4),  # the most RabbitMQ takes
+    _body("body-1m-durable", 1048576, "1 MiB", 32, durable=True),
+    _body("body-16m-durable", 16777216, "16 MiB", 4, durable=True),
     Scenario(
         "backlog",
         "1 KiB, persistent, confirmed: many published, then consumed and acked",
