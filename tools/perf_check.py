@@ -93,7 +93,7 @@ def counted(durable: bool, directory: Path) -> Iterator[tuple[brokers.Leveret, P
 
 def count(scenario: Scenario, broker: brokers.Leveret, dumps: Path) -> float:
     """Instructions for each delivered message. Raises: SystemExit when the run was not clean."""
-    flags = [*scenario.arguments(0), "--count"]
+    flags = [*scenario.arguments(), "--count"]
     _run([*flags, str(WARM_UP)], broker)
     _control("--zero", broker)
     delivered = _run([*flags, str(MESSAGES)], broker)

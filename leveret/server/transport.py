@@ -121,7 +121,7 @@ class AmqpProtocol(asyncio.Protocol):
         connection = self.connection
         data = connection.data_to_send()
         if data:
-            self.transport.write(data)
+            self.transport.writelines(data)
         if connection.finished:
             self._close()
             return

@@ -229,17 +229,20 @@ class Connection(Sink, Client):
             self._stalled = False
             self.receive(b"")
 
-    def data_to_send(self) -> bytes:
-        """All that has to be sent now. The connection is off the `awake` list afterwards."""
+    def data_to_send(self) -> list[bytes]:
+        """All that has to be sent now, in pieces. The connection is off the `awake` list afterwards."""
         self._awake = False
         for publishing in self.unflushed:
             publishing.flush()
         self.unflushed.clear()
         if not self._writable and not self.finished:
-            return b""
-        data, self.urgent = self.urgent, b""
+            return []
+        data: list[bytes] = []
+        if self.urgent:
+            data.append(self.urgent)
+            self.urgent = b""
         if not self._held_revision or self.finished:
-            data += self.writer.take()
+            data += self.writer.take_pieces()
         if data:
             self._heartbeat.sent_ms = self.broker.clock.now_ms
         return data

@@ -14,7 +14,7 @@ from librt.strings import (
     write_i32_be,
     write_i64_be,
 )
-from mypy_extensions import i64, u8
+from mypy_extensions import i16, i64, u8
 
 from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_OVERHEAD
 from leveret.wire.fields import DecodeError
@@ -120,6 +120,18 @@ def replace_properties(content: bytes, property_bytes: bytes) -> bytes:
     _write_header(out, property_bytes, body_size(content), 0)
     out.write(content[body_start(content) :])
     return out.getvalue()
+
+
+def can_go_as_it_is(content: bytes, channel: i64, frame_max: i64) -> bool:
+    """Whether the frames of a content have a receiver's channel number already, and none is above its frame_max."""
+    number: i64 = i64(i16(channel if channel < 0x8000 else channel - 0x10000))
+    pos: i64 = 0
+    while pos < len(content):
+        size: i64 = i64(read_i32_be(content, pos + 3)) + FRAME_OVERHEAD
+        if i64(read_i16_be(content, pos + 1)) != number or (frame_max and size > frame_max):
+            return False
+        pos += size
+    return True
 
 
 def write_content(out: BytesWriter, content: bytes, channel: i64, frame_max: i64) -> None:

@@ -1,4 +1,4 @@
-"""FrameWriter: what a connection wants to send, in one buffer, until somebody takes it."""
+"""FrameWriter: what a connection wants to send, in a buffer, until somebody takes it. Large contents go as they are."""
 
 from typing import Final
 
@@ -7,13 +7,14 @@ from mypy_extensions import i16, i32, i64
 
 from leveret.wire.arguments import Method
 from leveret.wire.constants import FRAME_END, FRAME_METHOD
-from leveret.wire.content import write_content
+from leveret.wire.content import can_go_as_it_is, write_content
 from leveret.wire.fields import close_length, open_length
 
 BASIC_DELIVER: Final = 60 << 16 | 60
 BASIC_ACK: Final = 60 << 16 | 80
 BASIC_NACK: Final = 60 << 16 | 120
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+LARGE: Final = 32 << 10  # bytes of a content from which on copying it costs more than sending one more piece
 
 
 class DeliveryHead:
@@ -31,21 +32,36 @@ class DeliveryHead:
 class FrameWriter:
     """Frames ready to be sent."""
 
-    __slots__ = ("_out", "frame_max")
+    __slots__ = ("_out", "_pieces", "_pieces_size", "frame_max")
 
     def __init__(self) -> None:
         self._out = BytesWriter()
+        self._pieces: list[bytes] = []  # that go before it
+        self._pieces_size: i64 = 0
         self.frame_max: i64 = 0
 
     def size(self) -> i64:
         """Bytes waiting."""
-        return len(self._out)
+        return self._pieces_size + len(self._out)
 
     def take(self) -> bytes:
         """All that waits; the writer is empty afterwards."""
+        return b"".join(self.take_pieces())
+
+    def take_pieces(self) -> list[bytes]:
+        """All that waits, in pieces; the writer is empty afterwards."""
+        self._end_piece()
+        pieces, self._pieces = self._pieces, []
+        self._pieces_size = 0
+        return pieces
+
+    def _end_piece(self) -> None:
+        if not len(self._out):
+            return
         data = self._out.getvalue()
         self._out = BytesWriter()
-        return data
+        self._pieces.append(data)
+        self._pieces_size += len(data)
 
     def raw(self, data: bytes) -> None:
         """Bytes that are no frame, or whole frames made elsewhere."""
@@ -64,7 +80,12 @@ class FrameWriter:
 
     def content(self, channel: i64, content: bytes) -> None:
         """Header and body frames of a message."""
-        write_content(self._out, content, channel, self.frame_max)
+        if len(content) >= LARGE and can_go_as_it_is(content, channel, self.frame_max):
+            self._end_piece()
+            self._pieces.append(content)
+            self._pieces_size += len(content)
+        else:
+            write_content(self._out, content, channel, self.frame_max)
 
     def delivery(self, head: DeliveryHead, tag: i64, redelivered: bool, address: bytes, content: bytes) -> None:
         """A basic.deliver with its content.
@@ -79,7 +100,7 @@ class FrameWriter:
         out.append(1 if redelivered else 0)
         out.write(address)
         out.append(FRAME_END)
-        write_content(out, content, head.channel, self.frame_max)
+        self.content(head.channel, content)
 
     def confirm(self, channel: i64, tag: i64, multiple: bool) -> None:
         """A basic.ack to a publisher."""

@@ -482,7 +482,7 @@ def opened(broker: Broker, user: User, vhost: str) -> str:
             connection.login(user)
     turn(broker)
     broker.awake.remove(connection)
-    answer = Parser().feed(connection.data_to_send())[-1].method
+    answer = Parser().feed(b"".join(connection.data_to_send()))[-1].method
     if isinstance(answer, ConnectionOpenOk):
         return ""
     assert isinstance(answer, ConnectionClose)

@@ -71,7 +71,7 @@ def answer(pieces: list[bytes]) -> bytes:
             connection.login(everybody())
     turn(broker)
     assert connection.finished
-    return connection.data_to_send()
+    return b"".join(connection.data_to_send())
 
 
 SCRIPT = script()

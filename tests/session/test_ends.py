@@ -69,7 +69,7 @@ def test_three_seconds_of_silence(mistake: str, caplog: pytest.LogCaptureFixture
     assert not connection.finished
     broker.tick(3_000)
     assert connection.finished
-    assert connection.data_to_send() == b""
+    assert connection.data_to_send() == []
 
 
 @pytest.mark.parametrize("answered", [False, True])

@@ -74,7 +74,7 @@ def test_a_handshake_that_takes_too_long() -> None:
     assert not connection.finished
     broker.tick(10_000)
     assert connection.finished
-    assert connection.data_to_send() == b""
+    assert connection.data_to_send() == []
 
 
 def test_a_close_without_an_answer() -> None:

@@ -47,7 +47,7 @@ def test_a_client_that_takes_nothing_is_read_no_more() -> None:
         sent += 1
         assert connection.writer.size() < STALL_LIMIT + 20_000
         assert sent < 2 * INPUT_LIMIT // len(request)
-    assert connection.data_to_send() == b""
+    assert connection.data_to_send() == []
     connection.resume_writing()
     found = peer.got()
     assert len(found) == sent

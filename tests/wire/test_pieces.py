@@ -1,0 +1,57 @@
+"""Large contents leave the writer as they came, if the receiver can have them so; the bytes are the same either way."""
+
+from __future__ import annotations
+
+import pytest
+from librt.strings import BytesWriter
+
+from leveret.wire.content import make_content, write_content
+from leveret.wire.writer import LARGE, FrameWriter
+
+BODY = bytes(range(256)) * 400
+
+
+def received(publisher: int) -> bytes:
+    """A content in three body frames, as it comes on a channel."""
+    out = BytesWriter()
+    write_content(out, make_content(b"\x00\x00", BODY, 40_000), publisher, 0)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("frame_max", [0, 40_000, 39_999, 4096])
+@pytest.mark.parametrize("channel", [1, 2, 0x8001, 0xFFFF])
+@pytest.mark.parametrize("publisher", [1, 0x8001])
+def test_a_large_content(publisher: int, channel: int, frame_max: int) -> None:
+    content = received(publisher)
+    assert len(content) > LARGE
+    expected = BytesWriter()
+    write_content(expected, content, channel, frame_max)
+    writer = FrameWriter()
+    writer.frame_max = frame_max
+    writer.raw(b"before")
+    writer.content(channel, content)
+    writer.raw(b"after")
+    pieces = writer.take_pieces()
+    assert b"".join(pieces) == b"before" + expected.getvalue() + b"after"
+    as_it_is = channel == publisher and frame_max in (0, 40_000)
+    assert any(piece is content for piece in pieces) is as_it_is
+    assert writer.size() == 0
+
+
+def test_frames_of_different_channels_are_not_as_they_should_be() -> None:
+    content = bytearray(received(1))
+    last = content.rindex(b"\x03\x00\x01")
+    content[last + 2] = 7
+    writer = FrameWriter()
+    writer.content(1, bytes(content))
+    assert writer.take() == received(1)
+
+
+def test_the_size_counts_pieces() -> None:
+    content = received(1)
+    writer = FrameWriter()
+    for number in range(3):
+        assert writer.size() == number * len(content)
+        writer.content(1, content)
+    assert writer.take_pieces() == [content] * 3
+    assert writer.take_pieces() == []
