@@ -3,7 +3,7 @@
 A publisher may put CREDIT messages into queues that lag behind; then its socket is not read until one of the queues
 has delivered as many as it put in, or all it has, or it loses patience: after PATIENCE_MS when the queue is hardly
 being emptied, after MAX_PATIENCE_MS in any case. So a slow consumer does not block publishers, as a deep backlog is
-nothing unusual, and a fast one is kept fed. Nobody else waits.
+nothing unusual, and a fast one is kept fed. Nobody else waits. Those who wait for one queue share the credit.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from leveret.core.clock import Timed
 
 LAG: Final = 1000  # ready messages from which on a queue lags behind
 CREDIT: Final = 2000  # messages a connection may put into lagging queues before it has to wait
+LEAST_CREDIT: Final = 100  # that is left of it for one of many who wait
 PATIENCE_MS: Final = 10
 PROGRESS: Final = 250  # messages delivered in PATIENCE_MS that show a queue being emptied
 MAX_PATIENCE_MS: Final = 100
@@ -40,15 +41,20 @@ class Pace:
         self._waiting: deque[tuple[int, Paced]] | None = None  # value of delivered that lets each go on, ascending
         self._goal: i64 = 0
 
-    def wait(self, publisher: Paced, delivered: i64, count: i64) -> None:
-        """Hold the publisher back until count more messages have been delivered, after those of others who wait."""
+    def wait(self, publisher: Paced, delivered: i64, count: i64) -> i64:
+        """Hold a publisher back that has put in count messages until as many have been delivered, after others' ones.
+
+        Returns: how many it may put in then before it waits again.
+        """
         waiting = self._waiting
         if waiting is None:
             waiting = self._waiting = deque()
         if not waiting:
             self._goal = delivered
-        self._goal += count
+        credit: i64 = max(CREDIT // (len(waiting) + 1), LEAST_CREDIT)
+        self._goal += max(count, credit)
         waiting.append((int(self._goal), publisher))
+        return credit
 
     def leave(self, publisher: Paced) -> None:
         """The publisher waits no longer."""

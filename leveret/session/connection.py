@@ -41,6 +41,7 @@ from leveret.wire.constants import (
     INITIAL_FRAME_MAX,
     INTERNAL_ERROR,
 )
+from leveret.wire.content import Piece
 from leveret.wire.fields import Table
 from leveret.wire.reader import HEADER_FIXED, FrameError, FrameReader
 from leveret.wire.writer import FrameWriter
@@ -229,7 +230,7 @@ class Connection(Sink, Client):
             self._stalled = False
             self.receive(b"")
 
-    def data_to_send(self) -> list[bytes]:
+    def data_to_send(self) -> list[Piece]:
         """All that has to be sent now, in pieces. The connection is off the `awake` list afterwards."""
         self._awake = False
         for publishing in self.unflushed:
@@ -237,7 +238,7 @@ class Connection(Sink, Client):
         self.unflushed.clear()
         if not self._writable and not self.finished:
             return []
-        data: list[bytes] = []
+        data: list[Piece] = []
         if self.urgent:
             data.append(self.urgent)
             self.urgent = b""

@@ -40,7 +40,7 @@ class Pacing(Paced):
             if len(queue.ready) > LAG and len(queue.consumers):
                 self._queue = queue
                 self._since_ms = broker.clock.now_ms
-                queue.pace.wait(self, queue.delivered, CREDIT if count < CREDIT else count)
+                self._credit = queue.pace.wait(self, queue.delivered, count)
                 self._be_patient(queue)
                 connection.set_paced(True)
                 return

@@ -4,7 +4,7 @@ The channel number inside the frames is whatever the publisher used; write_conte
 receiver with a smaller frame_max than the largest frame makes it necessary to cut the body anew.
 """
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from librt.strings import (
     BytesWriter,
@@ -19,6 +19,7 @@ from mypy_extensions import i16, i64, u8
 from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_OVERHEAD
 from leveret.wire.fields import DecodeError
 
+Piece: TypeAlias = bytes | memoryview
 PROPERTIES_AT: Final = 19  # offset of the property flags: envelope 7, class 2, weight 2, body size 8
 HEADERS_FLAG: Final = 1 << 13
 DELIVERY_MODE_FLAG: Final = 1 << 12
@@ -122,16 +123,30 @@ def replace_properties(content: bytes, property_bytes: bytes) -> bytes:
     return out.getvalue()
 
 
-def can_go_as_it_is(content: bytes, channel: i64, frame_max: i64) -> bool:
-    """Whether the frames of a content have a receiver's channel number already, and none is above its frame_max."""
+def pieces(content: bytes, channel: i64, frame_max: i64) -> list[Piece]:
+    """What write_content() would write, without copying the bodies; nothing if the body has to be cut anew."""
     number: i64 = i64(i16(channel if channel < 0x8000 else channel - 0x10000))
+    is_right = True
     pos: i64 = 0
     while pos < len(content):
         size: i64 = i64(read_i32_be(content, pos + 3)) + FRAME_OVERHEAD
-        if i64(read_i16_be(content, pos + 1)) != number or (frame_max and size > frame_max):
-            return False
+        if frame_max and size > frame_max:
+            return []
+        is_right = is_right and i64(read_i16_be(content, pos + 1)) == number
         pos += size
-    return True
+    if is_right:
+        return [content]
+    found: list[Piece] = []
+    view = memoryview(content)
+    pos = 0
+    while pos < len(content):
+        size = i64(read_i32_be(content, pos + 3))
+        head = BytesWriter()
+        _write_head(head, content[pos], channel, size)
+        found.append(head.getvalue())
+        found.append(view[pos + 7 : pos + size + FRAME_OVERHEAD])
+        pos += size + FRAME_OVERHEAD
+    return found
 
 
 def write_content(out: BytesWriter, content: bytes, channel: i64, frame_max: i64) -> None:

@@ -7,7 +7,7 @@ from mypy_extensions import i16, i32, i64
 
 from leveret.wire.arguments import Method
 from leveret.wire.constants import FRAME_END, FRAME_METHOD
-from leveret.wire.content import can_go_as_it_is, write_content
+from leveret.wire.content import Piece, pieces, write_content
 from leveret.wire.fields import close_length, open_length
 
 BASIC_DELIVER: Final = 60 << 16 | 60
@@ -36,7 +36,7 @@ class FrameWriter:
 
     def __init__(self) -> None:
         self._out = BytesWriter()
-        self._pieces: list[bytes] = []  # that go before it
+        self._pieces: list[Piece] = []  # that go before it
         self._pieces_size: i64 = 0
         self.frame_max: i64 = 0
 
@@ -48,7 +48,7 @@ class FrameWriter:
         """All that waits; the writer is empty afterwards."""
         return b"".join(self.take_pieces())
 
-    def take_pieces(self) -> list[bytes]:
+    def take_pieces(self) -> list[Piece]:
         """All that waits, in pieces; the writer is empty afterwards."""
         self._end_piece()
         pieces, self._pieces = self._pieces, []
@@ -80,9 +80,10 @@ class FrameWriter:
 
     def content(self, channel: i64, content: bytes) -> None:
         """Header and body frames of a message."""
-        if len(content) >= LARGE and can_go_as_it_is(content, channel, self.frame_max):
+        found = pieces(content, channel, self.frame_max) if len(content) >= LARGE else []
+        if found:
             self._end_piece()
-            self._pieces.append(content)
+            self._pieces += found
             self._pieces_size += len(content)
         else:
             write_content(self._out, content, channel, self.frame_max)

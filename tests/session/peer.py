@@ -170,7 +170,7 @@ class Peer:
                     continue
                 return b"".join(parts)
             self.broker.awake.remove(self.connection)
-            parts += self.connection.data_to_send()
+            parts += [bytes(piece) for piece in self.connection.data_to_send()]
             self.connection.flushed()
 
     def got(self) -> list[Got]:

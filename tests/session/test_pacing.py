@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.core.pace import CREDIT, LAG, PATIENCE_MS
+from leveret.core.pace import CREDIT, LAG, LEAST_CREDIT, PATIENCE_MS
 from leveret.wire.methods import (
     BasicConsume,
     BasicConsumeOk,
@@ -46,3 +46,21 @@ def test_nobody_waits_for_a_queue_that_has_delivered_all() -> None:
     consumer.connection.resume_writing()
     assert len(consumer.got()) == CREDIT
     assert not publisher.connection.is_paused
+
+
+def test_many_publishers_share_the_credit() -> None:
+    consumer = Peer()
+    consumer.call(QueueDeclare("q"), QueueDeclareOk)
+    consumer.call(BasicQos(prefetch_count=1), BasicQosOk)
+    consumer.send(BasicConsume("q"))
+    publishers = [Peer(consumer.broker) for _ in range(20)]
+    for publisher in publishers:
+        publisher.connection.receive(encode(1, BasicPublish("", "q"), b"x") * CREDIT)
+        assert publisher.connection.is_paused
+    consumer.broker.tick(PATIENCE_MS)
+    count = 0
+    for publisher in publishers:
+        while not publisher.connection.is_paused:
+            publisher.connection.receive(encode(1, BasicPublish("", "q"), b"x") * 50)
+            count += 50
+    assert count <= sum(max(CREDIT // each, LEAST_CREDIT) + 50 for each in range(1, 21)) < 5 * CREDIT
