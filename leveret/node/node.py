@@ -78,7 +78,7 @@ class Node:
         self._memory_watch = MemoryWatch(self._driver, config.memory_high_watermark)
         self._clock_watch = ClockWatch(self._driver)
         self._lag_watch = LagWatch(self._driver)
-        self._control = ControlSocket(self._driver, self._perform)
+        self._control = ControlSocket(self._driver, self._perform, _load_management)
         self._control_path: Path | None = None
 
     async def start(self) -> str:
@@ -197,6 +197,11 @@ def _open_log(directory: Path, wake: Callable[[], None]) -> DiskLog:
         if "full" not in str(error) or not give_up_reserve(directory):
             raise
         return DiskLog(directory, wake)
+
+
+def _load_management() -> None:
+    """Bring the code of the verbs into memory, which a broker that nobody administers does without."""
+    import leveret.management.administration  # noqa: F401
 
 
 def _raise_file_limit() -> None:

@@ -28,11 +28,16 @@ Perform = Callable[[str, dict[str, object]], object]
 
 
 class ControlSocket:
-    """Listens on a bound socket. perform: does a verb, or raises AdministrationError."""
+    """Listens on a bound socket. perform: does a verb, or raises AdministrationError.
 
-    def __init__(self, driver: Driver, perform: Perform) -> None:
+    prepare: called in another thread before the first verb, for what takes time and has to be done once.
+    """
+
+    def __init__(self, driver: Driver, perform: Perform, prepare: Callable[[], None]) -> None:
         self._driver = driver
         self._perform = perform
+        self._prepare = prepare
+        self._is_prepared = False
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
 
@@ -50,6 +55,9 @@ class ControlSocket:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
         try:
+            if not self._is_prepared:
+                await asyncio.to_thread(self._prepare)
+                self._is_prepared = True
             while line := await reader.readline():
                 answer, data = await self._answer(line, reader)
                 if data:

@@ -17,6 +17,7 @@ from leveret.wire.methods import (
     QueueDeclare,
     QueueDeclareOk,
 )
+from leveret.wire.writer import LARGE
 from tests.session.peer import Peer, encode
 
 
@@ -149,3 +150,16 @@ def test_crumbs_and_large_frames_keep_their_order(sizes: tuple[int, ...]) -> Non
         peer.connection.receive(b"\x03\x00\x01" + len(part).to_bytes(4, "big") + part + b"\xce")
     peer.send(BasicGet("q"))
     assert peer.got()[0].body == body
+
+
+@pytest.mark.parametrize("channel", [1, 2])
+def test_a_large_body_leaves_in_its_place(channel: int) -> None:
+    bodies = [b"before", bytes(3 * LARGE), b"between", b"x" * LARGE, b"behind"]
+    peer = Peer()
+    peer.open(2)
+    peer.call(QueueDeclare("q"), QueueDeclareOk)
+    for body in bodies:
+        peer.send(BasicPublish("", "q"), body)
+    for _ in bodies:
+        peer.send(BasicGet("q", no_ack=True), channel=channel)
+    assert [(got.channel, got.body) for got in peer.got() if got.body is not None] == [(channel, b) for b in bodies]
