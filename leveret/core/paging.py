@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 COST: Final = 300  # bytes that a message in memory needs beside its body, about
 HEAD: Final = 256  # messages that a line keeps
 WORTH_IT: Final = 1 << 20  # bytes from which on a line is looked at
-SHARE: Final = 2 << 20  # bytes that are left to the log in one call into the core: more than one read can bring
+SHARE: Final = 2 << 20  # bytes that are left to the log in one call into the core at most: more than a read can bring
+LEAST: Final = 64 << 10  # the same, at least
 STEP: Final = 1 << 20  # bytes more after which it is tried again when there was too little that could go
 NO_LIMIT: Final = 1 << 62
 RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
@@ -71,12 +72,13 @@ class Run:
 class Budget:
     """How much memory ready messages may need. limit, used: bytes, about."""
 
-    __slots__ = ("_enough", "limit", "used")
+    __slots__ = ("_before", "_enough", "limit", "used")
 
     def __init__(self) -> None:
         self.limit: i64 = NO_LIMIT
         self.used: i64 = 0
         self._enough: i64 = 0  # nothing is done below
+        self._before: i64 = 0  # what was used when something was done last
 
     def is_over(self) -> bool:
         """Whether something should be done."""
@@ -87,13 +89,15 @@ class Budget:
 
         Cost: looks at all queues.
         """
-        want: i64 = min(self.used - self.limit + self.limit // 5, SHARE)
+        share: i64 = min(max(2 * (self.used - self._before), LEAST), SHARE)  # who brings much has to do much
+        want: i64 = min(self.used - self.limit + self.limit // 5, share)
         worth_it = [queue for queue in queues if queue.ready.resident >= WORTH_IT]
         large = [(int(queue.ready.resident), queue.queue_id, queue) for queue in worth_it]
         for _, _, queue in sorted(large, reverse=True):
             if want <= 0:
                 break
             want -= queue.page_out(want)
+        self._before = self.used
         self._enough = self.used + min(STEP, self.limit // 8) if want > 0 else 0
 
     def retry(self) -> None:

@@ -31,7 +31,7 @@ from leveret.store.memory import MemoryLog
 MAX_FILES = 1 << 20  # open files that this process asks for
 BUDGET_SHARE = 0.25  # of all memory, for messages that wait
 DEFAULT_BUDGET = 256 << 20  # bytes, where the system does not tell how much memory there is
-GC_THRESHOLDS = 5_000, 4, 1_000_000  # a pass takes some milliseconds; of all objects LagWatch makes one
+GC_THRESHOLDS = 20_000, 0, 1_000_000  # a pass takes some milliseconds; of all objects LagWatch makes one
 BACKLOG = 1024  # connections the kernel may hold for us
 
 log = logging.getLogger("leveret.node")

@@ -15,6 +15,7 @@ from leveret.session.connection import Connection
 from leveret.session.handshake import LoginRequest
 
 LINGER_S = 5.0  # how long a client may take to fetch what was sent before its socket was closed
+SOME = 4 * 1024  # bytes in one read, which may have to wait for a later turn
 MUCH = 64 * 1024  # bytes in one read, after which the others come first
 WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer from which on its consumers get no more
 
@@ -67,8 +68,9 @@ class AmqpProtocol(asyncio.Protocol):
         self._driver.refresh_clock()
         if self._put_by:
             self._put_by += data
-        elif len(data) >= MUCH and not self._driver.may_read():
+        elif len(data) >= SOME and not self._driver.may_read():
             self._put_by = data
+            self._has_enough = True
             self._driver.put_off(self)
         else:
             self._receive(data)

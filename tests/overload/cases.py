@@ -168,9 +168,9 @@ CASES: dict[str, Case] = {
 }
 
 
-def run(name: str, share: float, priority: int = 0) -> tuple[Found, int]:
+def run(name: str, share: float, niceness: int = 0) -> tuple[Found, int]:
     """One case on a broker of its own. Returns: what was found, and the exit code of the broker."""
-    field = Field(priority=priority)
+    field = Field(niceness)
     try:
         case = CASES[name](field, share)
         next(case)

@@ -50,14 +50,14 @@ class Found:
 
 
 class Field:
-    """A broker on a data directory that is removed at the end. priority: of the processes that are measured."""
+    """A broker on a data directory that is removed at the end. niceness: of the processes that are measured."""
 
-    def __init__(self, priority: int = 0) -> None:
+    def __init__(self, niceness: int = 0) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="leveret-overload-")
         path = Path(self._directory.name)
         self.server = Server.start("--data-dir", str(path / "data"), "--memory-budget", str(BUDGET), *QUIETLY)
         self.pid = self.server.process.pid
-        favour(self.pid, priority)
+        favour(self.pid, niceness)
         self.address = (self.server.host, self.server.port)
         self._control = socket.socket(socket.AF_UNIX)
         self._control.connect(str(path / "data" / "control.sock"))
@@ -66,7 +66,7 @@ class Field:
         self._quiet = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         assert self._quiet.stdout is not None
         assert self._quiet.stdout.readline() == "ready\n"
-        favour(self._quiet.pid, priority and priority + 1)  # it only waits and asks
+        favour(self._quiet.pid, niceness)
 
     def close(self) -> int:
         """End everything. Returns: the exit code of the broker."""
@@ -157,10 +157,10 @@ class Field:
             time.sleep(0.1)
 
 
-def favour(pid: int, priority: int) -> None:
-    """Let a process run before others on a machine that is busy. priority: from 1 to 99 as root, 0 for no favour."""
-    if priority:
-        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(priority))
+def favour(pid: int, niceness: int) -> None:
+    """Let a process run before others on a machine that is busy. niceness: below 0 as root, 0 for no favour."""
+    if niceness:
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
 
 
 def block(channel: Channel, queue: str, count: int, size: int, persistent: bool = False) -> bytes:
