@@ -831,6 +831,7 @@ static int run_load(void)
         if (!measuring && now >= measure_from) {
             measuring = true;
             measure_from = now;
+            if (!fixed_amount) stop_at = now + opt.seconds * 1000000000ull;     /* it may have begun late */
             at_start = total;
             broker_cpu = process_cpu_seconds(opt.pid);
             own_cpu = own_cpu_seconds();
