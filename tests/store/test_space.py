@@ -157,7 +157,7 @@ def test_what_is_gone_stays_gone_when_a_commit_fails(tmp_path: Path, failures: i
     log = filled(tmp_path, 20)
     log.log.remove(1, 1)
     for position in range(21, 21 + failures):
-        log.log.append(1, position, message(b"refused"), UNWRITABLE)
+        log.log.append(1, position, message(b"refused"), 0, UNWRITABLE)
         log.flush()
     log.log.remove(1, 2)
     log.log.append(1, 23, message(b"taken"), 0)

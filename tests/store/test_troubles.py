@@ -7,14 +7,14 @@ from pathlib import Path
 from leveret.core.alarms import BEHIND_BYTES
 from tests.store.test_logs import Log, message, reopened
 
-UNWRITABLE = 1 << 80  # a deadline that fits into no chunk
+UNWRITABLE = 256  # a priority that fits into no chunk
 
 
 def test_a_group_that_cannot_be_written_is_refused_and_its_definitions_are_tried_again(tmp_path: Path) -> None:
     log = Log(tmp_path)
     log.log.append(1, 1, message(b"before"), 0)
     log.flush()
-    log.log.append(1, 2, message(b"a"), UNWRITABLE)
+    log.log.append(1, 2, message(b"a"), 0, UNWRITABLE)
     log.log.append(1, 3, message(b"b"), 0)
     revision = log.log.put("queue", "a", b"1")
     log.log.remove(1, 1)
@@ -34,7 +34,7 @@ def test_a_group_that_cannot_be_written_is_refused_and_its_definitions_are_tried
 def test_it_says_how_much_could_not_be_written_until_something_can(tmp_path: Path) -> None:
     log = Log(tmp_path)
     assert log.disk.failed_bytes == 0
-    log.log.append(1, 1, message(b"x" * 5000), UNWRITABLE)
+    log.log.append(1, 1, message(b"x" * 5000), 0, UNWRITABLE)
     log.flush()
     assert 5000 < log.disk.failed_bytes < 6000
     log.log.append(1, 2, message(b""), 0)
@@ -45,7 +45,7 @@ def test_it_says_how_much_could_not_be_written_until_something_can(tmp_path: Pat
 
 def test_without_anything_to_write_a_trial_counts(tmp_path: Path) -> None:
     log = Log(tmp_path)
-    log.log.append(1, 1, message(b""), UNWRITABLE)
+    log.log.append(1, 1, message(b""), 0, UNWRITABLE)
     log.flush()
     assert log.disk.failed_bytes > 0
     log.disk.try_again()
@@ -55,7 +55,7 @@ def test_without_anything_to_write_a_trial_counts(tmp_path: Path) -> None:
 
 def test_a_trial_writes_what_is_left(tmp_path: Path) -> None:
     log = Log(tmp_path)
-    log.log.append(1, 1, message(b""), UNWRITABLE)
+    log.log.append(1, 1, message(b""), 0, UNWRITABLE)
     revision = log.log.put("queue", "a", b"1")
     log.flush()
     log.disk.try_again()
