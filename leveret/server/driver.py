@@ -74,7 +74,7 @@ class Driver:
 
     def _catch_up(self) -> None:
         """Look at what was put off: at one client in any case, at more as long as there is time."""
-        until_ns = time.monotonic_ns() + READ_NS
+        until_ns = self._began_ns + READ_NS
         for _ in range(len(self._put_off)):
             self.refresh_clock()
             self._put_off.popleft().catch_up()
