@@ -16,6 +16,7 @@ from leveret.session.handshake import LoginRequest
 
 LINGER_S = 5.0  # how long a client may take to fetch what was sent before its socket was closed
 SOME = 4 * 1024  # bytes in one read, which may have to wait for a later turn
+SLICE = 64 * 1024  # bytes that are looked at before the clock is
 MUCH = 64 * 1024  # bytes in one read, after which the others come first
 WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer from which on its consumers get no more
 
@@ -81,13 +82,28 @@ class AmqpProtocol(asyncio.Protocol):
         self._driver.turn()
 
     def catch_up(self) -> None:
-        """Look at what was put off."""
+        """Look at what was put off, or at a part of it."""
         data, self._put_by = self._put_by, b""
         if data:
             self._receive(data)
             self.connection.wake()
 
     def _receive(self, data: bytes) -> None:
+        """Look at some of what came in, and at the rest if there is time; otherwise later."""
+        if len(data) <= SLICE:
+            self._take(data)
+            return
+        at = 0
+        while at < len(data):
+            if at and not self._driver.may_read():
+                self._put_by = data[at:]
+                self._has_enough = True
+                self._driver.put_off(self)
+                return
+            self._take(data[at : at + SLICE])
+            at += SLICE
+
+    def _take(self, data: bytes) -> None:
         self.connection.receive(data)
         if self.connection.login_request is not None:
             self._log_in()
@@ -105,7 +121,9 @@ class AmqpProtocol(asyncio.Protocol):
         self._driver.protocols.pop(self.connection.number, None)
         if self._login is not None:
             self._login.cancel()
-        self.catch_up()
+        data, self._put_by = self._put_by, b""
+        if data:
+            self._take(data)
         self.connection.lost()
         self._driver.turn()
 
