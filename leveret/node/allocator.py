@@ -1,7 +1,8 @@
-"""The C library's allocator: which freed memory it keeps."""
+"""The C library's allocator: which freed memory it keeps, and when it gives it back."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from typing import Final
 
@@ -16,9 +17,12 @@ def keep_freed_memory() -> None:
     Its defaults give large blocks back at once and take them again, zeroed page by page, for the next message: half of
     what a message of 16 MiB costs, and a tenth of a durable one of 1 KiB. Other C libraries are left as they are.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-        mallopt(option, KEPT_BYTES)
+    with contextlib.suppress(OSError, AttributeError):
+        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            ctypes.CDLL(None).mallopt(option, KEPT_BYTES)
+
+
+def give_back_memory() -> None:
+    """Give memory that was freed back to the system, where the C library knows how."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

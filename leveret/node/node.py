@@ -18,6 +18,7 @@ from leveret.auth.internal import InternalAuthenticator
 from leveret.core import broker as core
 from leveret.core.clock import Clock
 from leveret.node import control
+from leveret.node.allocator import keep_freed_memory
 from leveret.node.config import Config
 from leveret.node.defaults import drop_defaults, make_defaults
 from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, give_up_reserve, total_memory
@@ -229,6 +230,7 @@ def _listen_error(config: Config, error: OSError) -> str:
 async def serve(config: Config, started_at: float) -> int:
     """Run a node until SIGTERM or SIGINT; a second signal ends the process at once. Returns: the exit code."""
     loop = asyncio.get_running_loop()
+    keep_freed_memory()
     node = Node(config)
     url = await node.start()
     stopping = asyncio.Event()
@@ -244,9 +246,6 @@ async def serve(config: Config, started_at: float) -> int:
 
     spent_ms = round((time.time() - started_at) * 1000)
     print(f"Leveret {__version__} ({build_name()}) ready on {url} in {spent_ms} ms", flush=True)
-    from leveret.node.allocator import keep_freed_memory  # ctypes takes milliseconds to import
-
-    keep_freed_memory()
     await stopping.wait()
     await node.stop()
     return 0

@@ -14,8 +14,6 @@ not lowered before there is a reserve again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -26,6 +24,7 @@ from typing import Final
 from leveret.core.alarms import DISK, MEMORY
 from leveret.core.lag import STALL_US
 from leveret.core.paging import COST
+from leveret.node.allocator import give_back_memory
 from leveret.server.driver import Driver
 from leveret.store.disk import DiskLog
 
@@ -266,7 +265,7 @@ class MemoryWatch:
     def _look(self) -> None:
         used = resident_memory()
         if used >= self._limit and self._is_high:
-            _give_back()
+            give_back_memory()
             used = resident_memory()
         is_high = used >= self._limit
         if is_high != self._is_high:
@@ -323,12 +322,6 @@ class LagWatch:
         """How many objects the garbage collector would look at, about."""
         broker = self._driver.broker
         return int(broker.budget.used) // COST * 2 + len(broker.queues) * 20 + len(broker.connections) * 40
-
-
-def _give_back() -> None:
-    """Give memory that was freed back to the system, where the C library knows how: it keeps it otherwise."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident_memory() -> int:

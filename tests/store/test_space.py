@@ -32,10 +32,15 @@ def rows(directory: Path) -> tuple[int, int, int]:
 def filled(directory: Path, count: int, size: int = 1000) -> Log:
     """A log with one group of messages for queue 1."""
     log = Log(directory)
-    for position in range(1, count + 1):
+    fill(log, 1, count, size)
+    return log
+
+
+def fill(log: Log, first: int, count: int, size: int = 1000) -> None:
+    """One group of messages for queue 1."""
+    for position in range(first, first + count):
         log.log.append(1, position, message(bytes(size)), 0)
     log.flush()
-    return log
 
 
 def test_a_chunk_goes_with_its_last_message(tmp_path: Path) -> None:
@@ -60,9 +65,7 @@ def test_notes_of_one_commit_are_one_row(tmp_path: Path) -> None:
 def thinned(log: Log, count: int) -> None:
     """Leave 10 messages of each of the first chunks, of 100 each; the first chunk is there already."""
     for first in range(101, 100 * count, 100):
-        for position in range(first, first + 100):
-            log.log.append(1, position, message(bytes(1000)), 0)
-        log.flush()
+        fill(log, first, 100)
     for first in range(1, 100 * count, 100):
         for position in range(first, first + 90):
             log.log.remove(1, position)
