@@ -1,21 +1,15 @@
 """Flat: whether a series of measurements has stopped growing.
 
-The rule: the largest value of the last third of the time must not be above the largest one of the second third by more
-than a share and a slack. The first third is for what a broker takes once: buffers, caches, the free space of a file.
+The rule: the largest value of the last third of them must not be above the largest one of the second third by more than
+a share and a slack. The first third is for what a broker takes once: buffers, caches, the free space of a file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-
-class Point(NamedTuple):
-    """A measurement. when_s: seconds since the load began."""
-
-    when_s: float
-    value: float
+LEAST = 3  # measurements that a verdict needs
 
 
 @dataclass(frozen=True)
@@ -40,12 +34,10 @@ class Verdict:
         )
 
 
-def judge(name: str, points: Sequence[Point], share: float, slack: float) -> Verdict:
-    """Apply the rule. Raises: ValueError when there is no measurement in one of the last two thirds."""
-    begin, end = points[0].when_s, points[-1].when_s
-    third = (end - begin) / 3
-    second = [point.value for point in points if begin + third <= point.when_s < begin + 2 * third]
-    last = [point.value for point in points if point.when_s >= begin + 2 * third]
-    if not second or not last:
+def judge(name: str, values: Sequence[float], share: float, slack: float) -> Verdict:
+    """Apply the rule to measurements taken at even intervals. Raises: ValueError when there are fewer than LEAST."""
+    if len(values) < LEAST:
         raise ValueError(f"too few measurements of {name} to say anything")
-    return Verdict(name, max(second), max(last), max(second) * (1 + share) + slack)
+    third = len(values) // 3
+    second, last = max(values[third:-third]), max(values[-third:])
+    return Verdict(name, second, last, second * (1 + share) + slack)
