@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import os
 import signal
@@ -19,6 +18,7 @@ from leveret.core import broker as core
 from leveret.core.clock import Clock
 from leveret.node import control
 from leveret.node.allocator import keep_freed_memory
+from leveret.node.collector import Collector
 from leveret.node.config import Config
 from leveret.node.defaults import drop_defaults, make_defaults
 from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, give_up_reserve, total_memory
@@ -32,7 +32,6 @@ from leveret.store.memory import MemoryLog
 MAX_FILES = 1 << 20  # open files that this process asks for
 BUDGET_SHARE = 0.25  # of all memory, for messages that wait
 DEFAULT_BUDGET = 256 << 20  # bytes, where the system does not tell how much memory there is
-GC_THRESHOLDS = 20_000, 0, 1_000_000  # a pass takes some milliseconds; of all objects LagWatch makes one
 BACKLOG = 1024  # connections the kernel may hold for us
 
 log = logging.getLogger("leveret.node")
@@ -110,9 +109,6 @@ class Node:
             self._let_go()
             raise
         self._driver.turn()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
         self._lag_watch.start()
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"amqp://[{host}]:{port}" if ":" in host else f"amqp://{host}:{port}"
@@ -246,6 +242,9 @@ async def serve(config: Config, started_at: float) -> int:
 
     spent_ms = round((time.time() - started_at) * 1000)
     print(f"Leveret {__version__} ({build_name()}) ready on {url} in {spent_ms} ms", flush=True)
+    collector = Collector(node.broker, loop)
+    collector.start()
     await stopping.wait()
+    collector.stop()
     await node.stop()
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -30,6 +31,7 @@ def run(path: Path | None, options: dict[str, object]) -> int:
     path: a TOML file. options: settings of the command line, None for those not given.
     Returns: the exit code, 2 when the broker could not start; the reason is on stderr.
     """
+    gc.disable()  # its Collector does that
     try:
         config = load(path, options)
     except ConfigError as error:

@@ -3,8 +3,7 @@
 DiskWatch looks the more often the less is left, as rabbit_disk_monitor.erl does, at most ten times a second. A commit
 that fails raises the alarm too, whatever is left; then a file of the size that did not fit is written now and then, and
 when that works the log tries again. MemoryWatch looks at the resident memory of the process once a second. ClockWatch
-raises nothing: it tells the broker when the time of day has leapt. LagWatch tells how long the event loop was
-busy, and has garbage collected while there is little of everything: it would keep the loop busy otherwise.
+raises nothing: it tells the broker when the time of day has leapt. LagWatch tells how long the event loop was busy.
 
 The reserve is a file of space that the data directory can do without: on a disk that is full to the last byte, nothing
 could be removed from the log, since a removal has to be written first. A commit that fails gives it up; the alarm is
@@ -14,7 +13,6 @@ not lowered before there is a reserve again.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import time
@@ -23,7 +21,6 @@ from typing import Final
 
 from leveret.core.alarms import DISK, MEMORY
 from leveret.core.lag import STALL_US
-from leveret.core.paging import COST
 from leveret.node.allocator import give_back_memory
 from leveret.server.driver import Driver
 from leveret.store.disk import DiskLog
@@ -45,8 +42,6 @@ LAG_S: Final = 1.0
 LATE_US: Final = 5000  # that a timer may come late without anybody having kept the loop busy
 WARN_US: Final = 100_000
 WARN_S: Final = 10.0  # between two warnings
-COLLECT_S: Final = 60.0  # between two passes of the garbage collector over all objects
-FEW: Final = 100_000  # objects for which that takes some milliseconds
 
 log = logging.getLogger("leveret.alarms")
 lag_log = logging.getLogger("leveret.lag")
@@ -285,7 +280,6 @@ class LagWatch:
         self._driver = driver
         self._due_s = 0.0
         self._quiet_until_s = 0.0
-        self._collect_at_s = time.monotonic() + COLLECT_S
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -313,15 +307,7 @@ class LagWatch:
                 STALL_US // 1000,
             )
         lag.next_second()
-        if now_s >= self._collect_at_s and self._objects() < FEW:
-            self._collect_at_s = now_s + COLLECT_S
-            gc.collect()
         self.start()
-
-    def _objects(self) -> int:
-        """How many objects the garbage collector would look at, about."""
-        broker = self._driver.broker
-        return int(broker.budget.used) // COST * 2 + len(broker.queues) * 20 + len(broker.connections) * 40
 
 
 def resident_memory() -> int:
