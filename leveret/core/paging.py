@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 COST: Final = 300  # bytes that a message in memory needs beside its body, about
 HEAD: Final = 256  # messages that a line keeps
 WORTH_IT: Final = 1 << 20  # bytes from which on a line is looked at
-SHARE: Final = 2 << 20  # bytes that are left to the log in one call into the core at most: more than a read can bring
+SHARE: Final = 1 << 20  # bytes that are left to the log in one call into the core at most: more than a read can bring
 LEAST: Final = 64 << 10  # the same, at least
-STEP: Final = 1 << 20  # bytes more after which it is tried again when there was too little that could go
+STEP: Final = 256 << 10  # bytes more after which it is tried again when there was too little that could go
 NO_LIMIT: Final = 1 << 62
 RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
 RUN_BYTES: Final = 256 << 10
