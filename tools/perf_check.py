@@ -36,6 +36,7 @@ COUNTED = (
 )
 MESSAGES = 40_000  # published; each counts as many times as it is delivered
 WARM_UP = 5_000
+DURABLE_RUNS = 3  # the least of them counts: how many messages a write takes is a matter of luck
 TOLERANCE = 0.03
 
 
@@ -157,7 +158,8 @@ def main() -> int:
                     print(f"this is the {broker.build} build; run make first", file=sys.stderr)
                     return 2
                 for scenario in scenarios:
-                    counts.append(Count(scenario.name, count(scenario, broker, dumps), budget.get(scenario.name)))
+                    found = min(count(scenario, broker, dumps) for _ in range(DURABLE_RUNS if durable else 1))
+                    counts.append(Count(scenario.name, found, budget.get(scenario.name)))
                     print(counts[-1], flush=True)
     if arguments.update:
         write(counts)
