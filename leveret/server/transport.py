@@ -46,6 +46,7 @@ class AmqpProtocol(asyncio.Protocol):
         self._is_reading = True
         self._has_enough = False  # not to be read before the next flush
         self._put_by = b""  # what it sent, and is still to be looked at
+        self._is_put_off = False  # whether the driver will call catch_up()
         self._linger: asyncio.TimerHandle | None = None
         self._login: asyncio.Task[None] | None = None
 
@@ -70,9 +71,7 @@ class AmqpProtocol(asyncio.Protocol):
         if self._put_by:
             self._put_by += data
         elif len(data) >= SOME and not self._driver.may_read():
-            self._put_by = data
-            self._has_enough = True
-            self._driver.put_off(self)
+            self._put_off(data)
         else:
             self._receive(data)
         if len(data) >= MUCH:
@@ -82,11 +81,20 @@ class AmqpProtocol(asyncio.Protocol):
         self._driver.turn()
 
     def catch_up(self) -> None:
-        """Look at what was put off, or at a part of it."""
-        data, self._put_by = self._put_by, b""
-        if data:
+        """Look at what was put off, or at a part of it, unless it is not to be looked at now."""
+        self._is_put_off = False
+        if self._put_by and not self.connection.is_paused:
+            data, self._put_by = self._put_by, b""
             self._receive(data)
             self.connection.wake()
+
+    def _put_off(self, data: bytes) -> None:
+        """Look at this later, and read nothing before."""
+        self._put_by = data
+        self._has_enough = True
+        if not self._is_put_off:
+            self._is_put_off = True
+            self._driver.put_off(self)
 
     def _receive(self, data: bytes) -> None:
         """Look at some of what came in, and at the rest if there is time; otherwise later."""
@@ -95,10 +103,8 @@ class AmqpProtocol(asyncio.Protocol):
             return
         at = 0
         while at < len(data):
-            if at and not self._driver.may_read():
-                self._put_by = data[at:]
-                self._has_enough = True
-                self._driver.put_off(self)
+            if at and (self.connection.is_paused or not self._driver.may_read()):
+                self._put_off(data[at:])
                 return
             self._take(data[at : at + SLICE])
             at += SLICE
@@ -146,6 +152,8 @@ class AmqpProtocol(asyncio.Protocol):
             self._close()
             return
         connection.flushed()
+        if self._put_by and not connection.is_paused:
+            self._put_off(self._put_by)
         self._has_enough = bool(self._put_by)
         self._obey_pause()
 

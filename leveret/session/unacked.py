@@ -66,20 +66,8 @@ class Unacked:
         """
         if tag == 0:
             return self.take_all()
-        last = self.take(tag)
-        taken: list[tuple[int, Stored]] = []
-        items = self._items
-        at = self._head
-        while at < len(items) and items[at].tag < tag:
-            delivery = items[at]
-            if delivery.stored is not None:
-                taken.append((int(delivery.tag), delivery.stored))
-                delivery.stored = None
-            at += 1
-        self._count -= len(taken)
-        taken.append((int(tag), last))
-        self._tidy()
-        return taken
+        self.check(tag)
+        return self._sweep(tag, self._count)
 
     def check(self, tag: i64) -> None:
         """Raises: AmqpError 406 when a tag is not outstanding; 0 always is."""
@@ -89,18 +77,7 @@ class Unacked:
 
     def take_some(self, tag: i64, limit: i64) -> list[Stored]:
         """Take the oldest ones up to and including a tag, but not more than so many."""
-        found: list[Stored] = []
-        items = self._items
-        at = self._head
-        while at < len(items) and items[at].tag <= tag and len(found) < limit:
-            delivery = items[at]
-            if delivery.stored is not None:
-                found.append(delivery.stored)
-                delivery.stored = None
-            at += 1
-        self._count -= len(found)
-        self._tidy()
-        return found
+        return [stored for _, stored in self._sweep(tag, limit)]
 
     def take_all(self) -> list[tuple[int, Stored]]:
         """Take everything."""
@@ -115,6 +92,21 @@ class Unacked:
         outstanding = sorted([*self.take_all(), *taken], key=_tag)
         for tag, stored in outstanding:
             self.add(tag, stored)
+
+    def _sweep(self, tag: i64, limit: i64) -> list[tuple[int, Stored]]:
+        """Take those up to and including a tag, but not more than so many."""
+        taken: list[tuple[int, Stored]] = []
+        items = self._items
+        at = self._head
+        while at < len(items) and items[at].tag <= tag and len(taken) < limit:
+            delivery = items[at]
+            if delivery.stored is not None:
+                taken.append((int(delivery.tag), delivery.stored))
+                delivery.stored = None
+            at += 1
+        self._count -= len(taken)
+        self._tidy()
+        return taken
 
     def _outstanding(self) -> list[tuple[int, Stored]]:
         found: list[tuple[int, Stored]] = []

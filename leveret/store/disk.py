@@ -217,12 +217,8 @@ class DiskLog(MessageLog, DefinitionLog):
 
     def _recovered(self, place: Place, message: Message) -> Recovered:
         queue_id, position = int(place.queue_id), int(place.position)
-        again = self._was_delivered(queue_id, position)
+        again = self._all_again or position <= self._marks.get(queue_id, 0)  # it may have been, by an earlier run
         return Recovered(queue_id, position, message, again, int(place.deadline_ms), int(place.level))
-
-    def _was_delivered(self, queue_id: int, position: int) -> bool:
-        """Whether a message of an earlier run may have been delivered."""
-        return self._all_again or position <= self._marks.get(queue_id, 0)
 
     def _lower_marks(self) -> None:
         """A queue goes on behind its last message, so a mark beyond it would speak of messages to come.
@@ -258,7 +254,6 @@ class DiskLog(MessageLog, DefinitionLog):
         """Read messages from one chunk."""
         chunk_id = self._index.find(queue_id, wanted[0])
         found: list[Recovered] = []
-        mark: i64 = (1 << 62) if self._all_again else self._marks.get(queue_id, 0)
         damage = "it is not there"
         try:
             self._reader.begin()
@@ -269,10 +264,7 @@ class DiskLog(MessageLog, DefinitionLog):
                 if message is None:
                     damage = messages.damage
                     continue
-                for place in label.places:
-                    position, deadline_ms = int(place.position), int(place.deadline_ms)
-                    again = place.position <= mark
-                    found.append(Recovered(queue_id, position, message, again, deadline_ms, int(place.level)))
+                found += [self._recovered(place, message) for place in label.places]
         except DamagedChunk as broken:
             damage = str(broken)
         except sqlite3.Error as error:
