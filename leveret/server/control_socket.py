@@ -62,7 +62,7 @@ class ControlSocket:
                 answer, data = await self._answer(line, reader)
                 if data:
                     answer["bytes"] = len(data)
-                writer.write(requests.write(answer) + b"\n")
+                writer.write(await requests.write(answer) + b"\n")
                 if data:
                     writer.write(data)
                 await writer.drain()

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 LARGE = 256 * 1024  # bytes
+MANY = 500  # entries
 
 
 async def read(line: bytes) -> dict[str, Any]:
@@ -33,14 +34,34 @@ async def read(line: bytes) -> dict[str, Any]:
     return {**request, "arguments": arguments}
 
 
-def write(answer: dict[str, Any]) -> bytes:
-    """An answer, without the end of its line."""
+async def write(answer: dict[str, Any]) -> bytes:
+    """An answer, without the end of its line. Empties large arrays of its result; others have their turn meanwhile."""
+    import msgspec
+
+    result = answer.get("result")
+    if isinstance(result, dict):
+        for key, value in result.items():
+            if isinstance(value, list) and len(value) > MANY:
+                result[key] = msgspec.Raw(await _array(value))
+    return _encode(answer)
+
+
+async def _array(entries: list[Any]) -> bytes:
+    pieces: list[bytes] = []
+    while entries:
+        pieces.append(_encode(entries[:MANY])[1:-1])
+        del entries[:MANY]
+        await asyncio.sleep(0)
+    return b"[" + b",".join(pieces) + b"]"
+
+
+def _encode(value: Any) -> bytes:
     import msgspec
 
     try:
-        return msgspec.json.encode(answer)
+        return msgspec.json.encode(value)
     except UnicodeEncodeError:  # names that are no UTF-8
-        return json.dumps(answer).encode()
+        return json.dumps(value, default=_value).encode()
 
 
 async def _object_of(raw: Any) -> dict[str, Any]:
