@@ -18,6 +18,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+# `make test &` in a shell has interrupts ignored, here and in all that is started from here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclass
 class Server:
