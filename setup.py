@@ -18,7 +18,7 @@ NOT_COMPILED = "rescue"  # a part of store that hardly ever runs
 METADATA = {"egg_info", "dist_info"}  # commands that pip gives before it builds: they need no extension
 
 # mypyc writes every floor into one file of C, whose functions nobody outside calls. Told so, the compiler inlines them
-# or calls them directly: 6 to 12 % fewer instructions for a message. Optimising while linking uses all cores. Looking
+# or calls them directly: 4 to 9 % fewer instructions for a message. Optimising while linking uses all cores. Looking
 # for warnings in what was generated would take longer than compiling it.
 FOR_ONE_FILE = ["-Wno-all", "-w", "-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt", "-flto=auto"]
 WHEN_LINKING = ["-O3", "-flto=auto"]
