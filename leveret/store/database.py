@@ -123,6 +123,7 @@ class Database:
         self.chunk_count = 0
         self._has_read = False
         self._aside: dict[int, bool] = {}  # chunks; whether nothing in them is wanted any more
+        self._noted: set[int] = set()  # chunks of which something is gone, and others
         self._is_shorter = False  # by what tidy() did
 
     def _open(self, path: Path) -> None:
@@ -202,6 +203,7 @@ class Database:
             except DamagedChunk as error:
                 log.error("what was removed from chunk %d is not known, and comes back: %s", chunk_id, error)
         everywhere = gone.pop(ANYWHERE, set())
+        self._noted.update(gone)
         chunks = self._read("SELECT id FROM chunks ORDER BY id")
         self.chunk_count = len(chunks)
         for (chunk_id,) in chunks:
@@ -235,13 +237,6 @@ class Database:
         except sqlite3.DatabaseError as error:
             text = f"{self._path} is damaged: {error}; start from a copy, or move it away to start anew"
             raise StoreError(text) from None
-
-    def put_delivered(self, marks: dict[int, int]) -> None:
-        """Say anew how far each queue was delivered."""
-        self._sql.execute("BEGIN")
-        self._sql.execute("DELETE FROM delivered")
-        self._sql.executemany("INSERT INTO delivered (queue, position) VALUES (?, ?)", marks.items())
-        self._sql.execute("COMMIT")
 
     # -- groups
 
@@ -281,17 +276,13 @@ class Database:
                 self._delete(chunk_id)
             for chunk_id in group.sparse:
                 self._rewrite(chunk_id)
-            sql.executemany(  # never back, when one that was requeued is delivered again
-                "INSERT INTO delivered (queue, position) VALUES (?, ?) "
-                "ON CONFLICT (queue) DO UPDATE SET position = max(position, excluded.position)",
-                group.delivered.items(),
-            )
-            sql.executemany("DELETE FROM delivered WHERE queue = ?", [(queue,) for queue in group.dropped])
             sql.execute("COMMIT")
         except BaseException:
             if sql.in_transaction:
                 sql.execute("ROLLBACK")
             raise
+        self._noted.update(group.gone)
+        self._noted.difference_update(group.emptied)
 
     def _set_aside(self, chunk_id: int, reason: str) -> None:
         """Keep a chunk as it is from now on."""
@@ -311,7 +302,8 @@ class Database:
                 self._sql.execute("DELETE FROM chunks WHERE id = ?", (chunk_id,))
             except sqlite3.DatabaseError as error:
                 raise _trouble(error, chunk_id) from None
-        self._sql.execute("DELETE FROM gone WHERE chunk = ?", (chunk_id,))
+        if chunk_id in self._noted or not self._has_read:
+            self._sql.execute("DELETE FROM gone WHERE chunk = ?", (chunk_id,))
 
     def _rewrite(self, chunk_id: int) -> None:
         """Write a chunk without what is gone from it. Raises: DamagedRow."""
@@ -349,13 +341,20 @@ class Database:
         self._is_shorter = True
         return True
 
-    def close(self) -> None:
+    def close(self, delivered: dict[int, int] | None = None) -> None:
         """Leave the mark of a clean end, and let go of the file.
 
-        Whoever did not read the messages leaves the mark as it was: they are to be recovered yet.
+        delivered: how far each queue was. None from whoever did not read the messages, and leaves all marks as they
+        were: the messages are to be recovered yet.
         """
         try:
-            if self._has_read or self.was_clean:
+            if delivered is not None:
+                self._sql.execute("BEGIN")
+                self._sql.execute("DELETE FROM delivered")
+                self._sql.executemany("INSERT INTO delivered (queue, position) VALUES (?, ?)", delivered.items())
+                self._sql.execute("INSERT INTO meta (key, value) VALUES ('clean', 1)")
+                self._sql.execute("COMMIT")
+            elif self.was_clean:
                 self._sql.execute("INSERT INTO meta (key, value) VALUES ('clean', 1)")
         except sqlite3.Error:
             pass  # a full disk: the end was not clean then

@@ -55,6 +55,7 @@ class DiskLog(MessageLog, DefinitionLog):
         self._index = Index()
         self._reader = Reader(directory)
         self._load_bytes = load_bytes
+        self._delivered: dict[int, int] = {}  # how far, in this run
         self._marks: dict[int, int] = {}  # up to where messages of earlier runs may have been delivered
         self._all_again = False  # all of them may have been
         self._has_recovered = self._database.is_new
@@ -75,12 +76,14 @@ class DiskLog(MessageLog, DefinitionLog):
         self._group.remove(queue_id, position)
 
     def delivered(self, queue_id: int, position: int) -> None:
-        """Remember how far a queue was delivered."""
-        if position > self._group.delivered.get(queue_id, 0):
-            self._group.delivered[queue_id] = position
+        """Remember how far a queue was delivered: until the end, for only a clean one leaves any doubt."""
+        if position > self._delivered.get(queue_id, 0):
+            self._delivered[queue_id] = position
 
     def drop(self, queue_id: int) -> None:
         """Forget all messages of a queue."""
+        self._delivered.pop(queue_id, None)
+        self._marks.pop(queue_id, None)
         if self._has_recovered:
             self._group.drop(queue_id)
         else:
@@ -233,7 +236,13 @@ class DiskLog(MessageLog, DefinitionLog):
                 marks[queue_id] = mark
         self._marks = marks
         self._all_again = False
-        self._database.put_delivered(marks)
+
+    def _last_marks(self) -> dict[int, int]:
+        """How far each queue was delivered, by this run or an earlier one."""
+        marks = dict(self._marks)
+        for queue_id, position in self._delivered.items():  # lower than before, for one that was requeued
+            marks[queue_id] = max(position, marks.get(queue_id, 0))
+        return marks
 
     def extent(self, queue_id: int, position: int) -> int:
         """The last position in the chunk that has this one."""
@@ -295,7 +304,7 @@ class DiskLog(MessageLog, DefinitionLog):
         if self._committer is not None:
             self._committer.close()
             self._tell()
-        while self._has_work() or self._group.delivered:
+        while self._has_work():
             group = self._next()
             group.seal(self._index)
             try:
@@ -305,7 +314,8 @@ class DiskLog(MessageLog, DefinitionLog):
                 break
             self._succeeded(group)  # dead letters whose copies are safe now are removed from their sources
         self._reader.close()
-        self._database.close()
+        has_seen_all = self._has_recovered and not self._all_again
+        self._database.close(self._last_marks() if has_seen_all else None)
 
     def _tell(self) -> None:
         if self._committer is None:

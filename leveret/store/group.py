@@ -82,7 +82,6 @@ class Group:
         self.strips: dict[int, Strip] = {}
         self.removed: i64 = 0  # how many, of earlier groups
         self.dropped: list[int] = []
-        self.delivered: dict[int, int] = {}
         self.definitions: list[tuple[str, str, bytes | None]] = []
         self.revision = 0
         self.size: i64 = 0
@@ -95,7 +94,7 @@ class Group:
         self._last_message: Message | None = None
 
     def has_work(self) -> bool:
-        """Whether somebody waits for this to be durable. What consumers were given alone is no reason to write."""
+        """Whether somebody waits for this to be durable."""
         return bool(
             self.entries
             or self.removed
@@ -147,7 +146,6 @@ class Group:
         strip = self.strips.get(queue_id)
         if strip is not None:
             strip.take_all()
-        self.delivered.pop(queue_id, None)
         self.dropped.append(queue_id)
 
     def seal(self, index: Index) -> None:
@@ -227,8 +225,6 @@ class Group:
         """Take what must not be lost from a sealed group that could not be written, in front of what is here."""
         self.dropped = failed.dropped + self.dropped
         self.definitions = failed.definitions + self.definitions
-        for queue_id, position in failed.delivered.items():
-            self.delivered[queue_id] = max(position, self.delivered.get(queue_id, 0))
         self.revision = max(self.revision, failed.revision)
         self.gone = failed.gone
         self.emptied = failed.emptied
