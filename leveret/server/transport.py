@@ -18,6 +18,7 @@ LINGER_S = 5.0  # how long a client may take to fetch what was sent before its s
 SOME = 4 * 1024  # bytes in one read, which may have to wait for a later turn
 SLICE = 64 * 1024  # bytes that are looked at before the clock is
 MUCH = 64 * 1024  # bytes in one read, after which the others come first
+BULK = 1024 * 1024  # the same for a large body, of which little more than a copy is made; in several reads
 WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer from which on its consumers get no more
 
 log = logging.getLogger("leveret.connection")
@@ -45,6 +46,7 @@ class AmqpProtocol(asyncio.Protocol):
         self._authenticator = authenticator
         self._is_reading = True
         self._has_enough = False  # not to be read before the next flush
+        self._bulk = 0  # bytes of large bodies that were read since then
         self._put_by = b""  # what it sent, and is still to be looked at
         self._is_put_off = False  # whether the driver will call catch_up()
         self._linger: asyncio.TimerHandle | None = None
@@ -75,8 +77,10 @@ class AmqpProtocol(asyncio.Protocol):
         else:
             self._receive(data)
         if len(data) >= MUCH:
-            self._has_enough = True
-            self.connection.wake()  # to be flushed, and read again
+            self._bulk += len(data)
+            if self._bulk >= BULK or not self.connection.body_due():
+                self._has_enough = True
+                self.connection.wake()  # to be flushed, and read again
         self._obey_pause()  # now, not at the flush: the loop would read a ready socket many times before that
         self._driver.turn()
 
@@ -98,16 +102,14 @@ class AmqpProtocol(asyncio.Protocol):
 
     def _receive(self, data: bytes) -> None:
         """Look at some of what came in, and at the rest if there is time; otherwise later."""
-        if len(data) <= SLICE:
-            self._take(data)
-            return
         at = 0
         while at < len(data):
             if at and (self.connection.is_paused or not self._driver.may_read()):
                 self._put_off(data[at:])
                 return
-            self._take(data[at : at + SLICE])
-            at += SLICE
+            end = at + max(SLICE, self.connection.body_due())
+            self._take(data[at:end])  # without a copy if it is all of it
+            at = end
 
     def _take(self, data: bytes) -> None:
         self.connection.receive(data)
@@ -155,6 +157,7 @@ class AmqpProtocol(asyncio.Protocol):
         if self._put_by and not connection.is_paused:
             self._put_off(self._put_by)
         self._has_enough = bool(self._put_by)
+        self._bulk = 0
         self._obey_pause()
 
     def _close(self) -> None:

@@ -148,6 +148,8 @@ class Connection(Sink, Client):
             else:
                 failing.close(self, AmqpError(FRAME_ERROR, str(error)))
         reader.rest()
+        if reader.run_due():
+            self.sends_parts = True
         if self.published != before and not self.finished:
             self.pacing.spend(self.published - before)
         self.broker.settle()
@@ -156,6 +158,10 @@ class Connection(Sink, Client):
         if self.broker.alarms.raised and (self.published != before or self.sends_parts):
             self.blocking.block(len(data) <= LITTLE_BYTES and self.published - before <= LITTLE_MESSAGES)
         self.check_output()
+
+    def body_due(self) -> i64:
+        """Bytes that are still to come of a large body, at least: there is nothing to look at in them."""
+        return self._reader.run_due()
 
     def _frame(self, reader: FrameReader) -> None:
         """Handle the reader's current frame, and turn what goes wrong into a reply."""

@@ -50,6 +50,7 @@ HEADER: Final = 1
 BODY: Final = 2
 IMMEDIATE: Final = 2  # in the last octet of basic.publish, beside mandatory
 MAX_ROUTES: Final = 4096  # cached routes of a connection
+LARGE: Final = 256 << 10  # bytes of a body that are still to come, from which on its frames are not cut apart
 INSPECTED: Final = frames.HEADERS_FLAG | frames.REPLY_TO_FLAG | frames.EXPIRATION_FLAG | frames.USER_ID_FLAG
 
 
@@ -125,19 +126,24 @@ class Publishing(ConfirmListener):
         self.expects = BODY
         if size == 0:
             self._complete()
+        else:
+            self._expect_run(reader)
 
     def body(self, reader: FrameReader) -> None:
-        """A content body frame. Raises: AmqpError 505, 501."""
+        """A content body frame, or several. Raises: AmqpError 505, 501."""
         if self.expects == IDLE:
             raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
         if self.expects == HEADER:
             raise self.no_header()
-        size = reader.stop - reader.start
+        size = reader.run_size() if reader.is_run() else reader.stop - reader.start
         if size > self._left:
             raise AmqpError(FRAME_ERROR, "content body frame exceeds remaining content size")
         self._left -= size
         self.connection.sends_parts = True
-        if size and self._size <= self.connection.max_message_size:
+        if reader.is_run():
+            self._join_loose()
+            self._frames += reader.take_run()
+        elif size and self._size <= self.connection.max_message_size:
             if size < SMALL_BODY_FRAME and self._left:
                 if self._loose_size + size > FRAME_MIN_SIZE - FRAME_OVERHEAD:
                     self._join_loose()
@@ -148,6 +154,13 @@ class Publishing(ConfirmListener):
                 self._frames.append(reader.frame())
         if self._left == 0:
             self._complete()
+        else:
+            self._expect_run(reader)
+
+    def _expect_run(self, reader: FrameReader) -> None:
+        """Take the rest of a large body as it comes."""
+        if self._left >= LARGE and self._size <= self.connection.max_message_size:
+            reader.expect_run(self._left)
 
     def _join_loose(self) -> None:
         """Make one frame of many small ones: a body in frames of one byte must not cost more than any other."""

@@ -5,6 +5,9 @@ reader holds nothing but the unfinished tail of the stream, as the pieces it cam
 many reads is joined once, when it is whole, so that the cost stays linear in its size.
 
 The reader knows sizes and end markers only. Which frame may come when is the business of the session.
+
+A large body is a run of body frames: once the session has said that one is due, by expect_run(), its frames are not
+cut apart at all. What arrives is kept as it came until the run has ended, and then handed over as one thing.
 """
 
 from typing import Final
@@ -16,6 +19,9 @@ from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEA
 
 HEAD: Final = 7  # bytes before the payload: type 1, channel 2, size 4
 HEADER_FIXED: Final = 14  # bytes of a content header's payload before the property values: 2, 2, 8, flags 2
+NO_RUN: Final = 0  # nothing is known of what comes
+IN_RUN: Final = 1  # body frames come
+RUN_ENDED: Final = 2  # and make up the current frame
 
 
 @mypyc_attr(native_class=False)
@@ -38,11 +44,30 @@ def octets(data: bytes) -> str:
 class FrameReader:
     """The stream of one connection.
 
-    After next() returned True: `kind`, `channel`, and the payload at data[start:stop].
+    After next() returned True: `kind`, `channel`, and the payload at data[start:stop]; or several body frames at
+    once, then is_run() says so, and take_run() gives them.
     frame_max: bytes of the largest frame allowed; 0 for no limit. waiting: bytes kept by rest() and put_by().
     """
 
-    __slots__ = ("_missing", "_pieces", "_pos", "channel", "data", "frame_max", "kind", "start", "stop", "waiting")
+    __slots__ = (
+        "_frame_at",
+        "_frame_left",
+        "_missing",
+        "_pieces",
+        "_pos",
+        "_run",
+        "_run_bytes",
+        "_run_left",
+        "_run_size",
+        "_run_state",
+        "channel",
+        "data",
+        "frame_max",
+        "kind",
+        "start",
+        "stop",
+        "waiting",
+    )
 
     def __init__(self, frame_max: int) -> None:
         self.frame_max: i64 = frame_max
@@ -55,6 +80,13 @@ class FrameReader:
         self._pos: i64 = 0
         self._pieces: list[bytes] = []
         self._missing: i64 = 0  # bytes still to come before the first frame of the pieces can be whole
+        self._run_state: i64 = NO_RUN
+        self._run: list[bytes] = []  # body frames, and the beginning of the next one
+        self._run_bytes: i64 = 0  # in it
+        self._run_size: i64 = 0  # of the body, in whole frames of it
+        self._run_left: i64 = 0  # bytes of the body in frames that have not begun
+        self._frame_at: i64 = 0  # where in the run the last frame begins
+        self._frame_left: i64 = 0  # bytes that this frame lacks, with its end octet
 
     def feed(self, data: bytes) -> None:
         """Take more bytes of the stream."""
@@ -90,6 +122,13 @@ class FrameReader:
         Returns: False when it has not arrived yet.
         Raises: FrameError for a frame that is too large or does not end with the end octet.
         """
+        if self._run_state != NO_RUN:
+            if self._run_state == RUN_ENDED:
+                self._run_state = NO_RUN
+            elif not self._collect():
+                return False
+            elif self._run_state == RUN_ENDED:
+                return True
         data = self.data
         pos = self._pos
         have: i64 = len(data) - pos
@@ -111,6 +150,87 @@ class FrameReader:
         self.stop = stop
         self._pos = stop + 1
         return True
+
+    def expect_run(self, size: i64) -> None:
+        """A body of so many bytes is due on the current channel."""
+        self._run_state = IN_RUN
+        self._run = []
+        self._run_bytes = 0
+        self._run_size = 0
+        self._run_left = size
+        self._frame_left = 0
+
+    def run_due(self) -> i64:
+        """Bytes of a run that are still to come, at least."""
+        return self._run_left + self._frame_left if self._run_state == IN_RUN else 0
+
+    def is_run(self) -> bool:
+        """Whether the current frame is a run."""
+        return self._run_state == RUN_ENDED
+
+    def run_size(self) -> i64:
+        """Bytes of the body that are in the run."""
+        return self._run_size
+
+    def take_run(self) -> list[bytes]:
+        """The frames of the run with their envelopes, in pieces."""
+        run, self._run = self._run, []
+        return run
+
+    def _collect(self) -> bool:
+        """Take more of the run.
+
+        Returns: whether it has ended, since the body is whole or something else follows; an empty run is none.
+        Raises: FrameError.
+        """
+        data = self.data
+        end: i64 = len(data)
+        first = self._pos
+        pos: i64 = first
+        has_ended = False
+        while True:
+            if self._frame_left > end - pos:
+                self._frame_left -= end - pos
+                pos = end
+                break
+            if self._frame_left:
+                pos += self._frame_left
+                self._frame_left = 0
+                if data[pos - 1] != FRAME_END:
+                    raise self._wrong_end(data[first:pos])
+            if not self._run_left:
+                has_ended = True
+                break
+            if end - pos < HEAD:
+                break
+            size: i64 = i64(read_i32_be(data, pos + 3)) & 0xFFFFFFFF
+            if (
+                data[pos] != FRAME_BODY
+                or i64(read_i16_be(data, pos + 1)) & 0xFFFF != self.channel
+                or size > self._run_left
+                or (size < SMALL_BODY_FRAME and size != self._run_left)
+                or (self.frame_max and size > self.frame_max)
+            ):
+                has_ended = True
+                break
+            self._frame_at = self._run_bytes + pos - first
+            self._frame_left = HEAD + size + 1
+            self._run_left -= size
+            self._run_size += size
+        if pos > first:
+            self._run.append(data[first:pos])
+            self._run_bytes += pos - first
+            self._pos = pos
+        if has_ended:
+            self._run_state = RUN_ENDED if self._run_bytes else NO_RUN
+            self.kind = FRAME_BODY
+            self.start = self.stop = pos
+        return has_ended
+
+    def _wrong_end(self, last: bytes) -> FrameError:
+        """The error of a frame in a run, of which these are the last bytes."""
+        frame = (b"".join(self._run) + last)[self._frame_at :]
+        return FrameError(f"type {frame[0]}, {octets(frame[HEAD:-1])}: {{invalid_frame_end_marker,{frame[-1]}}}")
 
     def rest(self) -> None:
         """Keep the unfinished tail and let go of everything else; called when next() has returned False."""
