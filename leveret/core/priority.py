@@ -39,6 +39,13 @@ class PriorityReady(Ready):
         """Whether there is a next one; it is in memory then."""
         return self._highest() is not None
 
+    def has_near_head(self) -> bool:
+        """Whether there is a next one, and it need not be fetched."""
+        for line in reversed(self._lines):
+            if line is not None and len(line):
+                return line.has_near_head()
+        return False
+
     def deadline_ms(self) -> i64:
         """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
         for line in reversed(self._lines):

@@ -20,6 +20,7 @@ from leveret.core.consumers import Consumer, Consumers
 from leveret.core.dead_letter import EXPIRED, REJECTED
 from leveret.core.errors import locked_queue
 from leveret.core.expiry import Expiry
+from leveret.core.fetching import fetch_later
 from leveret.core.in_log import InLog
 from leveret.core.litter import Litter, trim_later
 from leveret.core.message import Message, Stored
@@ -44,7 +45,8 @@ class Queue:
 
     queue_id: its name in the logs. owner: the connection's number if exclusive, else 0.
     unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
-    is_trimming: a chore of litter.py goes on. holds: how many want nothing to be delivered for now.
+    is_trimming, is_fetching: a chore of litter.py or fetching.py goes on.
+    holds: how many want nothing to be delivered for now.
     in_log: what the log has of it. policy, operator_policy: those that apply; what they say is in the settings.
     """
 
@@ -86,6 +88,7 @@ class Queue:
         self._dirty = False
         self._unsafe = Unsafe()
         self.is_trimming = False
+        self.is_fetching = False
         self.holds: i64 = 0
         self._expiry = Expiry(self)
         self._expiry.watch_idle()
@@ -183,7 +186,7 @@ class Queue:
         consumers = self.consumers
         logged: i64 = 0
         expired: i64 = 0
-        while ready.has_head():
+        while ready.has_near_head():
             consumer = consumers.next()
             if consumer is None:
                 break
@@ -212,6 +215,8 @@ class Queue:
         self.pace.progress(self.delivered, len(ready))
         if len(ready):
             self._expiry.look()
+            if not ready.has_near_head():
+                fetch_later(self)
 
     def trim(self) -> None:
         """Throw away more of what has expired or is too much."""

@@ -92,6 +92,10 @@ class Ready:
         """Whether there is a next one; it is in memory then. To be asked before first() and pop()."""
         return len(self._fresh) > 0 or len(self._returned) > 0 or self._fill()
 
+    def has_near_head(self) -> bool:
+        """Whether there is a next one, and it need not be fetched."""
+        return len(self._fresh) > 0 or len(self._returned) > 0 or self._fill(False)
+
     def deadline_ms(self) -> i64:
         """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
         if self._returned:
@@ -308,11 +312,14 @@ class Ready:
             want -= stored.message.size + COST
             self._sent += 1
 
-    def _fill(self) -> bool:
-        """Bring the next segment to the front. Returns: whether there is anything now."""
+    def _fill(self, fetches: bool = True) -> bool:
+        """Bring the next segment to the front, if it may be fetched or need not be. Returns: if there is one now."""
         while not len(self._fresh):
             if self._segments:
-                segment = self._segments.pop(0)
+                segment = self._segments[0]
+                if isinstance(segment, Run) and not fetches:
+                    return False
+                del self._segments[0]
                 if isinstance(segment, Run):
                     self._load(segment)
                 else:

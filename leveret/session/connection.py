@@ -148,8 +148,7 @@ class Connection(Sink, Client):
             else:
                 failing.close(self, AmqpError(FRAME_ERROR, str(error)))
         reader.rest()
-        if reader.run_due():
-            self.sends_parts = True
+        self.sends_parts = self.sends_parts or reader.run_due() > 0
         if self.published != before and not self.finished:
             self.pacing.spend(self.published - before)
         self.broker.settle()
