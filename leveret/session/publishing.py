@@ -141,8 +141,9 @@ class Publishing(ConfirmListener):
         self._left -= size
         self.connection.sends_parts = True
         if reader.is_run():
-            self._join_loose()
-            self._frames += reader.take_run()
+            if len(self._frames) == 1:
+                self._frames.clear()  # the header is in the run
+            self._frames.append(reader.take_run())
         elif size and self._size <= self.connection.max_message_size:
             if size < SMALL_BODY_FRAME and self._left:
                 if self._loose_size + size > FRAME_MIN_SIZE - FRAME_OVERHEAD:
@@ -159,8 +160,8 @@ class Publishing(ConfirmListener):
 
     def _expect_run(self, reader: FrameReader) -> None:
         """Take the rest of a large body as it comes."""
-        if self._left >= LARGE and self._size <= self.connection.max_message_size:
-            reader.expect_run(self._left)
+        if self._left >= LARGE and self._size <= self.connection.max_message_size and not self._loose:
+            reader.expect_run(self._left, self._frames[0] if len(self._frames) == 1 else b"")
 
     def _join_loose(self) -> None:
         """Make one frame of many small ones: a body in frames of one byte must not cost more than any other."""
@@ -194,7 +195,7 @@ class Publishing(ConfirmListener):
         self._loose_size = 0
 
     def _complete(self) -> None:
-        content = b"".join(self._frames)
+        content = self._frames[0] if len(self._frames) == 1 else b"".join(self._frames)
         size = self._size
         self.forget()
         self._in_content = True

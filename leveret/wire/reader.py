@@ -7,7 +7,7 @@ many reads is joined once, when it is whole, so that the cost stays linear in it
 The reader knows sizes and end markers only. Which frame may come when is the business of the session.
 
 A large body is a run of body frames: once the session has said that one is due, by expect_run(), its frames are not
-cut apart at all. What arrives is kept as it came until the run has ended, and then handed over as one thing.
+cut apart at all. What arrives is put behind what came before until the run has ended, and handed over as one thing.
 """
 
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from librt.strings import read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64, mypyc_attr
 
+from leveret.wire.assembly import Assembly
 from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER, SMALL_BODY_FRAME
 
 HEAD: Final = 7  # bytes before the payload: type 1, channel 2, size 4
@@ -56,7 +57,7 @@ class FrameReader:
         "_pieces",
         "_pos",
         "_run",
-        "_run_bytes",
+        "_run_head",
         "_run_left",
         "_run_size",
         "_run_state",
@@ -81,8 +82,8 @@ class FrameReader:
         self._pieces: list[bytes] = []
         self._missing: i64 = 0  # bytes still to come before the first frame of the pieces can be whole
         self._run_state: i64 = NO_RUN
-        self._run: list[bytes] = []  # body frames, and the beginning of the next one
-        self._run_bytes: i64 = 0  # in it
+        self._run: Assembly | None = None  # body frames, and the beginning of the next one
+        self._run_head = b""  # goes before them
         self._run_size: i64 = 0  # of the body, in whole frames of it
         self._run_left: i64 = 0  # bytes of the body in frames that have not begun
         self._frame_at: i64 = 0  # where in the run the last frame begins
@@ -151,11 +152,11 @@ class FrameReader:
         self._pos = stop + 1
         return True
 
-    def expect_run(self, size: i64) -> None:
-        """A body of so many bytes is due on the current channel."""
+    def expect_run(self, size: i64, head: bytes) -> None:
+        """A body of so many bytes is due on the current channel. head: what goes before it."""
         self._run_state = IN_RUN
-        self._run = []
-        self._run_bytes = 0
+        self._run = None
+        self._run_head = head
         self._run_size = 0
         self._run_left = size
         self._frame_left = 0
@@ -172,10 +173,11 @@ class FrameReader:
         """Bytes of the body that are in the run."""
         return self._run_size
 
-    def take_run(self) -> list[bytes]:
-        """The frames of the run with their envelopes, in pieces."""
-        run, self._run = self._run, []
-        return run
+    def take_run(self) -> bytes:
+        """The head of the run, and its frames with their envelopes."""
+        run, self._run = self._run, None
+        self._run_head = b""
+        return run.take() if run is not None else b""
 
     def _collect(self) -> bool:
         """Take more of the run.
@@ -213,23 +215,28 @@ class FrameReader:
             ):
                 has_ended = True
                 break
-            self._frame_at = self._run_bytes + pos - first
+            run = self._run
+            if run is None:  # its frames will be as large as the first one
+                frames = (self._run_left + size - 1) // size
+                run = self._run = Assembly(len(self._run_head) + self._run_left + frames * (HEAD + 1))
+                run.add(self._run_head)
+            self._frame_at = run.size + pos - first
             self._frame_left = HEAD + size + 1
             self._run_left -= size
             self._run_size += size
-        if pos > first:
-            self._run.append(data[first:pos])
-            self._run_bytes += pos - first
+        run = self._run
+        if run is not None and pos > first:
+            run.add(data[first:pos])
             self._pos = pos
         if has_ended:
-            self._run_state = RUN_ENDED if self._run_bytes else NO_RUN
+            self._run_state = NO_RUN if run is None else RUN_ENDED
             self.kind = FRAME_BODY
             self.start = self.stop = pos
         return has_ended
 
     def _wrong_end(self, last: bytes) -> FrameError:
         """The error of a frame in a run, of which these are the last bytes."""
-        frame = (b"".join(self._run) + last)[self._frame_at :]
+        frame = (self.take_run() + last)[self._frame_at :]
         return FrameError(f"type {frame[0]}, {octets(frame[HEAD:-1])}: {{invalid_frame_end_marker,{frame[-1]}}}")
 
     def rest(self) -> None:

@@ -21,7 +21,7 @@ def take(reader: FrameReader, piece: bytes, left: int) -> tuple[list[bytes], int
     found: list[bytes] = []
     while reader.next():
         if reader.is_run():
-            found.append(b"".join(reader.take_run()))
+            found.append(reader.take_run())
             left -= int(reader.run_size())
         else:
             found.append(reader.frame())
@@ -31,7 +31,7 @@ def take(reader: FrameReader, piece: bytes, left: int) -> tuple[list[bytes], int
                 left -= int(reader.stop - reader.start)
         if left:
             reader.channel = 1
-            reader.expect_run(left)
+            reader.expect_run(left, b"")
     reader.rest()
     return found, left
 
@@ -64,7 +64,7 @@ def in_run(size: int, *pieces: bytes, frame_max: int = 0) -> FrameReader:
     reader = FrameReader(frame_max)
     reader.feed(to_bytes((HEADER, 1, b"")))
     assert reader.next()
-    reader.expect_run(size)
+    reader.expect_run(size, b"head")
     for piece in pieces:
         assert not reader.next()
         reader.rest()
@@ -79,7 +79,7 @@ def test_a_whole_body_is_one_run_whatever_follows() -> None:
     assert reader.next()
     assert reader.is_run()
     assert (reader.kind, reader.channel, reader.run_size()) == (BODY, 1, 5100)
-    assert b"".join(reader.take_run()) == frames
+    assert reader.take_run() == b"head" + frames
     assert reader.next()
     assert not reader.is_run()
     assert reader.frame() == HEARTBEAT
@@ -100,7 +100,7 @@ def test_an_odd_frame_ends_the_run_in_front_of_it(odd: bytes) -> None:
     reader = in_run(6000, first + odd)
     assert reader.next()
     assert (reader.is_run(), reader.run_size()) == (True, 2000)
-    assert b"".join(reader.take_run()) == first
+    assert reader.take_run() == b"head" + first
     assert reader.next()
     assert (reader.is_run(), reader.frame()) == (False, odd)
     alone = in_run(4000, odd)
