@@ -35,6 +35,9 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     definitions: a definitions file to import at the start. control: path of the control socket; empty for
     control.sock in the data directory, or none with memory.
     loopback_users: names that may only log in from this machine.
+    tls_certificate: PEM file with the certificate shown to clients, and those between it and its CA; empty for no TLS.
+    tls_key: PEM file with its private key, empty for the same file. tls_port: None for 5671.
+    tls_ca: PEM file with the CAs that certificates of clients have to come from; empty not to ask for any.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +53,11 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     definitions: str = ""
     control: str = ""
     loopback_users: tuple[str, ...] = ("guest",)
+    tls_port: int | None = None
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+    tls_require_client_certificate: bool = False
 
 
 def read_options(arguments: list[str]) -> dict[str, object] | None:
@@ -111,6 +119,8 @@ def _convert(values: dict[str, object], where: str) -> Config:
         raise ConfigError(f"bad setting in {where}: {error}") from None
     if not 0 <= config.port <= 65535:
         raise ConfigError(f"bad setting in {where}: port {config.port} is not between 0 and 65535")
+    if config.tls_port is not None and not 0 <= config.tls_port <= 65535:
+        raise ConfigError(f"bad setting in {where}: tls-port {config.tls_port} is not between 0 and 65535")
     if config.consumer_timeout_ms < 0:
         raise ConfigError(f"bad setting in {where}: consumer-timeout-ms is negative; 0 means no limit")
     if config.disk_free_limit < 0:
@@ -124,6 +134,19 @@ def _convert(values: dict[str, object], where: str) -> Config:
         wrong = f"max-message-size {config.max_message_size} is not between 1 and {MAX_CONTENT_SIZE} bytes"
         raise ConfigError(f"bad setting in {where}: {wrong}")
     return config
+
+
+def _check_tls(config: Config) -> None:
+    """Whether the settings for TLS go together. Raises: ConfigError."""
+    if config.tls_require_client_certificate and not config.tls_ca:
+        wrong = "tls-require-client-certificate needs to know whose certificates are good: give the CAs with tls-ca"
+        raise ConfigError(f"bad setting: {wrong}")
+    if config.tls_certificate:
+        return
+    without = {"tls-port": config.tls_port is not None, "tls-key": config.tls_key, "tls-ca": config.tls_ca}
+    for name, is_given in without.items():
+        if is_given:
+            raise ConfigError(f"bad setting: {name} needs a certificate to show: give it with tls-certificate")
 
 
 def load(path: Path | None, options: dict[str, object]) -> Config:
@@ -141,4 +164,6 @@ def load(path: Path | None, options: dict[str, object]) -> Config:
     _convert(environment, "the environment (LEVERET_*)")
     given = {name: _split(name, value) for name, value in options.items() if value is not None}
     _convert(given, "the command line")
-    return _convert({**merged, **environment, **given}, "the configuration")
+    config = _convert({**merged, **environment, **given}, "the configuration")
+    _check_tls(config)
+    return config

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from leveret.auth.internal import InternalAuthenticator
 from leveret.core import broker as core
@@ -29,10 +30,14 @@ from leveret.store.database import StoreError
 from leveret.store.disk import DiskLog
 from leveret.store.memory import MemoryLog
 
+if TYPE_CHECKING:
+    from leveret.node.tls import TlsListener
+
 MAX_FILES = 1 << 20  # open files that this process asks for
 BUDGET_SHARE = 0.25  # of all memory, for messages that wait
 DEFAULT_BUDGET = 256 << 20  # bytes, where the system does not tell how much memory there is
 BACKLOG = 1024  # connections the kernel may hold for us
+TLS_PORT = 5671
 
 log = logging.getLogger("leveret.node")
 
@@ -52,11 +57,12 @@ def build_name() -> str:
 
 
 class Node:
-    """One node. Use: await start(), await the end you want, await stop()."""
+    """One node. Use: await start(), await the end you want, await stop(). Raises: StartError, StoreError."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
+        self._tls = _make_tls(config)
         self._log: MemoryLog | DiskLog
         if config.memory:
             self._log = MemoryLog()
@@ -81,8 +87,8 @@ class Node:
         self._control = ControlSocket(self._driver, self._perform, _load_management)
         self._control_path: Path | None = None
 
-    async def start(self) -> str:
-        """Recover, listen. Returns: the address as a URL. Raises: StartError."""
+    async def start(self) -> list[str]:
+        """Recover, listen. Returns: the address as a URL, and that for TLS if there is one. Raises: StartError."""
         _raise_file_limit()
         self.broker.recover()
         is_new = make_defaults(self.broker)
@@ -93,36 +99,51 @@ class Node:
         self._clock_watch.start()
         config = self._config
         authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
+
+        def accept() -> AmqpProtocol:
+            return AmqpProtocol(self._driver, authenticator)
+
         try:
             if config.definitions:
                 content = self._import(Path(config.definitions))
                 if is_new:
                     drop_defaults(self.broker, content)
-            self._server = await self._loop.create_server(
-                lambda: AmqpProtocol(self._driver, authenticator), config.host, config.port, backlog=BACKLOG
-            )
+            try:
+                option, port = "port", config.port
+                self._server = await self._loop.create_server(accept, config.host, port, backlog=BACKLOG)
+                urls = [_url("amqp", self._server)]
+                if self._tls is not None:
+                    option, port = "tls-port", TLS_PORT if config.tls_port is None else config.tls_port
+                    urls.append(_url("amqps", await self._tls.start(accept, port, BACKLOG)))
+            except OSError as error:
+                raise StartError(_listen_error(config.host, port, option, error)) from None
             await self._open_control()
-        except OSError as error:
-            self._let_go()
-            raise StartError(_listen_error(config, error)) from None
         except StartError:
             self._let_go()
             raise
         self._driver.turn()
         self._lag_watch.start()
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return f"amqp://[{host}]:{port}" if ":" in host else f"amqp://{host}:{port}"
+        return urls
+
+    def reload(self) -> None:
+        """Read the files for TLS anew."""
+        if self._tls is not None:
+            self._tls.reload()
 
     async def stop(self) -> None:
         """Close connections with 320, commit what is pending, let go of everything."""
-        if self._server is not None:
-            self._server.close()
+        self._listen_no_more()
         await self._driver.shut_down("broker forced connection closure with reason 'shutdown'")
         self._let_go()
 
-    def _let_go(self) -> None:
+    def _listen_no_more(self) -> None:
         if self._server is not None:
             self._server.close()
+        if self._tls is not None:
+            self._tls.close()
+
+    def _let_go(self) -> None:
+        self._listen_no_more()
         self._control.close()
         if self._disk_watch is not None:
             self._disk_watch.stop()
@@ -214,21 +235,40 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _listen_error(config: Config, error: OSError) -> str:
-    where = f"{config.host}:{config.port}"
+def _make_tls(config: Config) -> TlsListener | None:
+    """What listens for TLS, if that is asked for. Raises: StartError."""
+    if not config.tls_certificate:
+        return None
+    from leveret.node.tls import TlsError, TlsListener
+
+    try:
+        return TlsListener(config)
+    except TlsError as error:
+        raise StartError(str(error)) from None
+
+
+def _url(scheme: str, server: asyncio.Server) -> str:
+    host, port = server.sockets[0].getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _listen_error(host: str, port: int, option: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE or "address already in use" in str(error).lower():
-        return f"port {config.port} on {config.host} is in use; stop what uses it or choose another with --port"
+        return f"port {port} on {host} is in use; stop what uses it or choose another with --{option}"
     if error.errno == errno.EACCES:
-        return f"not allowed to listen on {where}; choose a port above 1023 with --port"
-    return f"cannot listen on {where}: {error.strerror or error}; check --host and --port"
+        return f"not allowed to listen on {host}:{port}; choose a port above 1023 with --{option}"
+    return f"cannot listen on {host}:{port}: {error.strerror or error}; check --host and --{option}"
 
 
 async def serve(config: Config, started_at: float) -> int:
-    """Run a node until SIGTERM or SIGINT; a second signal ends the process at once. Returns: the exit code."""
+    """Run a node until SIGTERM or SIGINT; a second signal ends the process at once. With TLS, SIGHUP reloads its files.
+
+    Returns: the exit code. Raises: StartError, StoreError.
+    """
     loop = asyncio.get_running_loop()
     keep_freed_memory()
     node = Node(config)
-    url = await node.start()
+    urls = await node.start()
     stopping = asyncio.Event()
 
     def on_signal() -> None:
@@ -238,10 +278,12 @@ async def serve(config: Config, started_at: float) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    if config.tls_certificate:
+        loop.add_signal_handler(signal.SIGHUP, node.reload)
     from leveret import __version__
 
     spent_ms = round((time.time() - started_at) * 1000)
-    print(f"Leveret {__version__} ({build_name()}) ready on {url} in {spent_ms} ms", flush=True)
+    print(f"Leveret {__version__} ({build_name()}) ready on {' and '.join(urls)} in {spent_ms} ms", flush=True)
     collector = Collector(node.broker, loop)
     collector.start()
     await stopping.wait()

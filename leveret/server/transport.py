@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import socket
@@ -26,6 +27,22 @@ log = logging.getLogger("leveret.connection")
 
 def _shown(address: object) -> str:
     return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address or "local")
+
+
+def connection_name(transport: asyncio.BaseTransport) -> str:
+    """Both addresses, for the log."""
+    return f"{_shown(transport.get_extra_info('peername'))} -> {_shown(transport.get_extra_info('sockname'))}"
+
+
+def _unread(transport: asyncio.BaseTransport) -> bytes:
+    """What came in through TLS and was not handed over, since reading was paused; uvloop forgets it at the end."""
+    data = b""
+    tls = transport.get_extra_info("ssl_object")
+    if tls is not None:
+        with contextlib.suppress(OSError):  # there is no more, or it is cut off
+            while piece := tls.read(SLICE):
+                data += piece
+    return data
 
 
 def _is_local(host: str) -> bool:
@@ -60,10 +77,9 @@ class AmqpProtocol(asyncio.Protocol):
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = transport.get_extra_info("peername")
-        name = f"{_shown(peer)} -> {_shown(transport.get_extra_info('sockname'))}"
         self._driver.refresh_clock()
         host = str(peer[0]) if isinstance(peer, tuple) else ""
-        self.connection = Connection(self._driver.broker, name, host, __version__)
+        self.connection = Connection(self._driver.broker, connection_name(transport), host, __version__)
         self._driver.protocols[self.connection.number] = self
         self._driver.turn()
 
@@ -130,6 +146,8 @@ class AmqpProtocol(asyncio.Protocol):
         if self._login is not None:
             self._login.cancel()
         data, self._put_by = self._put_by, b""
+        if not self._is_reading:
+            data += _unread(self.transport)
         if data:
             self._take(data)
         self.connection.lost()

@@ -67,6 +67,18 @@ def common(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [127.0.0.1]")] = None,
     port: Annotated[str | None, typer.Option(help="Port to listen on, 0 for a free one. [5672]")] = None,
+    tls_port: Annotated[str | None, typer.Option(help="Port for TLS, 0 for a free one. [5671]")] = None,
+    tls_certificate: Annotated[
+        str | None, typer.Option(help="PEM file with the certificate that clients are shown. [no TLS]")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(help="PEM file with its private key. [the same file]")] = None,
+    tls_ca: Annotated[
+        str | None, typer.Option(help="PEM file with the CAs that client certificates have to come from.")
+    ] = None,
+    tls_require_client_certificate: Annotated[
+        bool | None,
+        typer.Option("--tls-require-client-certificate", help="Refuse clients that show no certificate."),
+    ] = None,
     data_dir: Annotated[str | None, typer.Option(help="Directory for everything durable. [leveret-data]")] = None,
     memory: Annotated[bool | None, typer.Option("--memory", help="Keep everything in memory.")] = None,
     definitions: Annotated[str | None, typer.Option(help="Definitions file to import at the start.")] = None,
@@ -99,6 +111,11 @@ def serve(
     options: dict[str, object] = {
         "host": host,
         "port": port,
+        "tls-port": tls_port,
+        "tls-certificate": tls_certificate,
+        "tls-key": tls_key,
+        "tls-ca": tls_ca,
+        "tls-require-client-certificate": tls_require_client_certificate,
         "data-dir": data_dir,
         "memory": memory,
         "definitions": definitions,

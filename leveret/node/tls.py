@@ -1,0 +1,100 @@
+"""The port on which clients speak TLS: its certificate, and what is wrong with the files that are given for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from leveret.node.config import Config
+from leveret.server.tls import TlsGate, reason
+from leveret.server.transport import AmqpProtocol
+
+log = logging.getLogger("leveret.node")
+
+
+class TlsError(Exception):
+    """A file cannot be used; the text names it and says what to do."""
+
+
+class TlsListener:
+    """Listens for clients that speak TLS. Raises: TlsError when it is made, for files that cannot be used."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._gate = TlsGate(make_context(config))
+        self._server: asyncio.Server | None = None
+
+    async def start(self, accept: Callable[[], AmqpProtocol], port: int, backlog: int) -> asyncio.Server:
+        """Listen. accept: makes what has a client once TLS is agreed on. Raises: OSError."""
+        self._gate.accept = accept
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._gate.protocol, self._config.host, port, backlog=backlog)
+        return self._server
+
+    def reload(self) -> None:
+        """Read the files anew, for the clients that come next; if they cannot be used, the old ones go on."""
+        try:
+            self._gate.context = make_context(self._config)
+        except TlsError as error:
+            log.error("%s; the certificate stays the one read before", error)
+        else:
+            log.info("read the certificate %s anew", self._config.tls_certificate)
+
+    def close(self) -> None:
+        """Listen no more, and cut those who have not agreed on TLS yet."""
+        if self._server is not None:
+            self._server.close()
+        self._gate.close()
+
+
+def make_context(config: Config) -> ssl.SSLContext:
+    """What a server needs to speak TLS. Raises: TlsError."""
+    certificate, key = config.tls_certificate, config.tls_key or config.tls_certificate
+    if b"CERTIFICATE-----" not in _read("tls-certificate", certificate):
+        raise TlsError(f"there is no PEM certificate in {certificate}; check --tls-certificate")
+    if b"PRIVATE KEY-----" not in _read("tls-key", key):
+        option = "check --tls-key" if config.tls_key else "give the file that has it with --tls-key"
+        raise TlsError(f"there is no PEM private key in {key}; {option}")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key, _no_passphrase)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            wrong = f"the private key in {key} does not belong to the first certificate in {certificate}"
+            raise TlsError(f"{wrong}; check --tls-certificate and --tls-key") from None
+        wrong = f"cannot use the certificate in {certificate} with the private key in {key}"
+        raise TlsError(f"{wrong}: {reason(error)}; check --tls-certificate and --tls-key") from None
+    except _EncryptedError:
+        raise TlsError(f"the private key in {key} is encrypted; remove its passphrase with openssl pkey") from None
+    if config.tls_ca:
+        _verify_clients(context, config)
+    return context
+
+
+def _verify_clients(context: ssl.SSLContext, config: Config) -> None:
+    _read("tls-ca", config.tls_ca)
+    try:
+        context.load_verify_locations(config.tls_ca)
+    except ssl.SSLError as error:
+        raise TlsError(f"cannot use the CAs in {config.tls_ca}: {reason(error)}; check --tls-ca") from None
+    context.verify_mode = ssl.CERT_REQUIRED if config.tls_require_client_certificate else ssl.CERT_OPTIONAL
+
+
+class _EncryptedError(Exception):
+    """A private key needs a passphrase."""
+
+
+def _no_passphrase() -> str:
+    """Asked for the passphrase of a key; OpenSSL would ask at the terminal."""
+    raise _EncryptedError
+
+
+def _read(name: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise TlsError(f"cannot read {path}: {error.strerror}; check --{name}") from None
