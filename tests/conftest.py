@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -36,14 +37,16 @@ class Server:
         self.url = f"amqp://guest:guest@{self.host}:{self.port}/"
 
     @classmethod
-    def start(cls, *options: str, port: int = 0, env: dict[str, str] | None = None) -> Server:
-        """Start `leveret serve` and wait for its ready line; port 0 takes a free one."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "leveret", "serve", "--port", str(port), *options],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **(env or {})},
-        )
+    def start(cls, *options: str, port: int = 0, env: dict[str, str] | None = None, log: Path | None = None) -> Server:
+        """Start `leveret serve` and wait for its ready line; port 0 takes a free one. log: a file for what it logs."""
+        with contextlib.ExitStack() as files:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "leveret", "serve", "--port", str(port), *options],
+                stdout=subprocess.PIPE,
+                stderr=None if log is None else files.enter_context(log.open("wb")),
+                text=True,
+                env={**os.environ, **(env or {})},
+            )
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(r"amqp://([^:/]+):(\d+)", line)
