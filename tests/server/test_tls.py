@@ -116,7 +116,8 @@ class Node:
 @contextlib.contextmanager
 def running(files: Files, *options: str) -> Iterator[Node]:
     """A broker that shows the certificate server.pem."""
-    log_file = files.directory / "log.txt"
+    number = len(list(files.directory.glob("log-*.txt")))
+    log_file = files.directory / f"log-{number}.txt"
     words = ["--memory", "--log-level", "info", "--tls-port", "0", "--tls-certificate", files.server, *options]
     node = Node(Server.start(*words, log=log_file), files, log_file)
     try:
@@ -206,7 +207,7 @@ def test_the_protocol_version_is_logged(node: Node) -> None:
         assert client.version() == "TLSv1.2"
         own = shown(client.getsockname())
     eventually(lambda: f"connection {own} -> " in node.log)
-    assert re.search(rf"connection {re.escape(own)} -> \S+: TLSv1\.2, ECDHE-", node.log)
+    assert re.search(rf"connection {re.escape(own)} -> \S+: TLSv1\.2, ECDHE-", node.log) is not None
 
 
 def shown(address: tuple[str, int]) -> str:
@@ -296,7 +297,8 @@ def refuses(node: Node, context: ssl.SSLContext, why: str) -> None:
     """Nobody gets in with this; the log warns of it."""
     with pytest.raises((pika.exceptions.AMQPError, OSError)):
         node.pika(context)
-    assert re.search(rf"WARNING leveret\.connection: connection \S+ -> \S+: TLS handshake failed: {why}\n", node.log)
+    wanted = rf"WARNING leveret\.connection: connection \S+ -> \S+: TLS handshake failed: {why}\n"
+    eventually(lambda: re.search(wanted, node.log) is not None)
 
 
 def test_nobody_is_asked_for_a_certificate_without_a_ca(node: Node) -> None:
@@ -313,9 +315,9 @@ def test_a_client_without_tls_on_the_port_with_tls(node: Node) -> None:
     link.send_bytes(PROTOCOL_HEADER)
     with contextlib.suppress(ConnectionResetError):
         assert b"AMQP" not in link.socket.recv(100)
-    eventually(lambda: "the client spoke something else on a port with TLS" in node.log)
-    assert "INFO leveret.connection: connection" in node.log
-    eventually(lambda: node.sockets() == before)
+    wanted = r"INFO leveret\.connection: connection \S+ -> \S+: TLS handshake failed: the client spoke something else"
+    eventually(lambda: re.search(wanted, node.log) is not None)
+    eventually(lambda: node.sockets() <= before)
 
 
 def test_a_client_with_tls_on_the_port_without_tls(node: Node) -> None:
@@ -337,7 +339,7 @@ def test_sockets_closed_amid_the_handshake(node: Node) -> None:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             raw.close()
     eventually(lambda: node.log.count(said) == noted + 6)
-    eventually(lambda: node.sockets() == before)
+    eventually(lambda: node.sockets() <= before)
 
 
 def test_a_handshake_does_not_hold_up_the_end(files: Files) -> None:
