@@ -1,7 +1,7 @@
 /*
  * amqpload - a small AMQP 0-9-1 load generator and correctness checker.
  *
- *   gcc -O2 -pthread -o amqpload amqpload.c
+ *   gcc -O2 -pthread -o amqpload amqpload.c -ldl
  *
  * One thread drives every connection through epoll.  Connections are set up
  * with blocking calls (handshake, declarations) and then become non-blocking.
@@ -36,7 +36,7 @@ static uint64_t last_delivery_at, first_delivery_at;
 static bool flush_out(Conn *c)
 {
     while (c->out_pos < c->out.len) {
-        ssize_t n = send(c->fd, c->out.data + c->out_pos, c->out.len - c->out_pos, MSG_NOSIGNAL);
+        ssize_t n = conn_send(c, c->out.data + c->out_pos, c->out.len - c->out_pos);
         if (n < 0) {
             if (errno != EAGAIN) conn_lost(c, strerror(errno));
             return false;
@@ -386,7 +386,7 @@ static bool producer_pump(Conn *c)
             c->send_end = c->slot_at[c->slot + n];
             c->slot = (c->slot + n) % c->slots;
         }
-        ssize_t sent = send(c->fd, c->batch + c->send_pos, c->send_end - c->send_pos, MSG_NOSIGNAL);
+        ssize_t sent = conn_send(c, c->batch + c->send_pos, c->send_end - c->send_pos);
         if (sent < 0) {
             if (errno == EAGAIN) c->want_write = true;
             else conn_lost(c, strerror(errno));
@@ -592,14 +592,16 @@ static void conn_parse(Conn *c);
 
 static void conn_read(Conn *c)
 {
-    ssize_t n = recv(c->fd, c->in + c->in_len, c->in_cap - c->in_len, 0);
-    if (n < 0 && errno == EAGAIN) return;
-    if (n <= 0) {
-        conn_lost(c, n ? strerror(errno) : "broker closed the TCP connection");
-        return;
-    }
-    c->in_len += n;
-    conn_parse(c);
+    do {                            /* under TLS until nothing is left that epoll does not know of */
+        ssize_t n = conn_recv(c, c->in + c->in_len, c->in_cap - c->in_len);
+        if (n < 0 && errno == EAGAIN) return;
+        if (n <= 0) {
+            conn_lost(c, n ? strerror(errno) : "broker closed the TCP connection");
+            return;
+        }
+        c->in_len += n;
+        conn_parse(c);
+    } while (c->tls && !c->closed && openssl.has_pending(c->tls));
 }
 
 /* Handle the whole frames in the input buffer. */
@@ -823,6 +825,7 @@ static int run_load(void)
     /* Deliveries may have followed consume-ok into the input buffer: a whole window of them, so that no more comes. */
     for (int i = opt.producers; i < nconns; i++) {
         conn_parse(&conns[i]);
+        if (conns[i].tls && !conns[i].closed) conn_read(&conns[i]);
         if (!conns[i].closed) arm(&conns[i]);
     }
     while (!stopping) {
@@ -960,7 +963,7 @@ static void conn_close(Conn *c)
     put32(&c->out, 0);
     end_frame(&c->out, f);
     expect(c, CONNECTION_CLOSE_OK, NULL);
-    close(c->fd);
+    conn_hang_up(c);
     free(c->in);
     free(c->out.data);
 }
@@ -1095,7 +1098,7 @@ static void usage(void)
         "  acks:    --auto-ack | --ack  --prefetch N --multi-ack K --requeue SHARE\n"
         "  routing: --fanout N | --topic N | --headers N\n"
         "  backlog: --publish-only --count X, then --drain --count X;  --keep leaves the queues in place\n"
-        "  other:   --connections-only N | --churn queues|bindings|connections;  --drain-wait S\n");
+        "  other:   --connections-only N | --churn queues|bindings|connections;  --drain-wait S  --tls\n");
     exit(2);
 }
 
@@ -1103,7 +1106,7 @@ int main(int argc, char **argv)
 {
     enum { HOST = 256, PORT, VHOST, USER, PASSWORD, PREFIX, QUEUE_TYPE, PRODUCERS, CONSUMERS, QUEUES, BODY, SECONDS,
            WARMUP, PERSISTENT, CONFIRM, ACK, AUTO_ACK, PREFETCH, MULTI_ACK, FANOUT, TOPIC, RATE, CONNECTIONS,
-           PUBLISH_ONLY, DRAIN, DRAIN_WAIT, COUNT, KEEP, INFLIGHT, PID, HEADERS, REQUEUE, CHURN };
+           PUBLISH_ONLY, DRAIN, DRAIN_WAIT, COUNT, KEEP, INFLIGHT, PID, HEADERS, REQUEUE, CHURN, TLS };
     static const struct option options[] = {
         {"host", 1, 0, HOST}, {"port", 1, 0, PORT}, {"vhost", 1, 0, VHOST}, {"user", 1, 0, USER},
         {"password", 1, 0, PASSWORD}, {"prefix", 1, 0, PREFIX}, {"queue-type", 1, 0, QUEUE_TYPE},
@@ -1115,7 +1118,7 @@ int main(int argc, char **argv)
         {"connections-only", 1, 0, CONNECTIONS}, {"publish-only", 0, 0, PUBLISH_ONLY}, {"drain", 0, 0, DRAIN},
         {"drain-wait", 1, 0, DRAIN_WAIT}, {"count", 1, 0, COUNT}, {"keep", 0, 0, KEEP},
         {"inflight", 1, 0, INFLIGHT}, {"pid", 1, 0, PID}, {"headers", 1, 0, HEADERS}, {"requeue", 1, 0, REQUEUE},
-        {"churn", 1, 0, CHURN}, {0}};
+        {"churn", 1, 0, CHURN}, {"tls", 0, 0, TLS}, {0}};
     int queues_given = 0;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (o) {
@@ -1152,6 +1155,7 @@ int main(int argc, char **argv)
         case HEADERS: opt.headers = atoi(optarg); break;
         case REQUEUE: opt.requeue = atof(optarg); break;
         case CHURN: opt.churn = optarg; break;
+        case TLS: opt.tls = true; break;
         default: usage();
         }
     if (optind != argc || !!opt.fanout + !!opt.topic + !!opt.headers > 1 || (opt.publish_only && opt.drain)) usage();
@@ -1174,6 +1178,7 @@ int main(int argc, char **argv)
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     prctl(PR_SET_TIMERSLACK, 1);
+    if (opt.tls) tls_load();
     if (opt.churn) return run_churn();
     return opt.connections_only ? run_connections_only() : run_load();
 }

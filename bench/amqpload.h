@@ -1,9 +1,10 @@
 /*
- * amqpload.h - what amqpload.c stands on: AMQP frames, options, errors, histograms, opening a connection, and what
- * Linux says of the broker's process.  It is a part of amqpload.c, which is its only reader.
+ * amqpload.h - what amqpload.c stands on: AMQP frames, options, errors, histograms, TLS, opening a connection, and
+ * what Linux says of the broker's process.  It is a part of amqpload.c, which is its only reader.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -67,7 +69,7 @@ static struct {
     double warmup, drain_wait;
     long body, count, inflight;
     double rate, requeue;
-    bool persistent, auto_ack, publish_only, drain, keep;
+    bool persistent, auto_ack, publish_only, drain, keep, tls;
     int pid;
 } opt = {
     .host = "127.0.0.1", .port = "5672", .vhost = "/", .user = "guest", .password = "guest",
@@ -187,12 +189,87 @@ static double hist_us(const Histogram *h, double quantile)
     return h->max / 1000.0;
 }
 
+/* ------------------------------------------------------------------- TLS */
+
+/*
+ * OpenSSL 3, found when the program runs and not when it is compiled: it builds without the headers of OpenSSL, and
+ * without --tls it needs no OpenSSL at all.  Numbers are those of its headers, whose macros they stand for.
+ */
+enum { TLS_SET_MODE = 33, TLS_SET_READ_AHEAD = 41, TLS_SET_MIN_VERSION = 123, TLS_VERSION_1_2 = 0x0303,
+       TLS_MOVING_BUFFER = 2, TLS_IGNORE_EOF = 1 << 7, TLS_WANT_READ = 2, TLS_WANT_WRITE = 3, TLS_SYSCALL = 5,
+       TLS_CLOSED = 6, TLS_READ_BYTES = 64 * 1024 };
+
+static struct {
+    void *context;
+    const void *(*client_method)(void);
+    void *(*context_new)(const void *method);
+    long (*context_ctrl)(void *context, int command, long value, void *pointer);
+    uint64_t (*context_set_options)(void *context, uint64_t options);
+    void (*context_set_read_buffer)(void *context, size_t size);
+    void *(*new)(void *context);
+    int (*set_fd)(void *tls, int fd);
+    int (*connect)(void *tls);
+    int (*read)(void *tls, void *data, int size);
+    int (*write)(void *tls, const void *data, int size);
+    int (*has_pending)(const void *tls);
+    int (*get_error)(const void *tls, int result);
+    int (*shutdown)(void *tls);
+    void (*free)(void *tls);
+    unsigned long (*take_error)(void);
+    void (*error_text)(unsigned long error, char *text, size_t size);
+    void (*clear_errors)(void);
+} openssl;
+
+static void tls_load(void)
+{
+    void *library = dlopen("libssl.so.3", RTLD_NOW);
+    if (!library) die("--tls needs OpenSSL 3: %s", dlerror());
+    const struct { const char *name; void *place; } functions[] = {
+        {"TLS_client_method", &openssl.client_method}, {"SSL_CTX_new", &openssl.context_new},
+        {"SSL_CTX_ctrl", &openssl.context_ctrl}, {"SSL_CTX_set_options", &openssl.context_set_options},
+        {"SSL_CTX_set_default_read_buffer_len", &openssl.context_set_read_buffer}, {"SSL_new", &openssl.new},
+        {"SSL_set_fd", &openssl.set_fd}, {"SSL_connect", &openssl.connect}, {"SSL_read", &openssl.read},
+        {"SSL_write", &openssl.write}, {"SSL_has_pending", &openssl.has_pending},
+        {"SSL_get_error", &openssl.get_error}, {"SSL_shutdown", &openssl.shutdown}, {"SSL_free", &openssl.free},
+        {"ERR_get_error", &openssl.take_error}, {"ERR_error_string_n", &openssl.error_text},
+        {"ERR_clear_error", &openssl.clear_errors}};
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        void *found = dlsym(library, functions[i].name);
+        if (!found) die("--tls needs OpenSSL 3: libssl.so.3 has no %s", functions[i].name);
+        memcpy(functions[i].place, &found, sizeof found);
+    }
+    openssl.context = openssl.context_new(openssl.client_method());     /* certificates are not verified */
+    if (!openssl.context) die("SSL_CTX_new failed");
+    openssl.context_ctrl(openssl.context, TLS_SET_MIN_VERSION, TLS_VERSION_1_2, NULL);
+    openssl.context_ctrl(openssl.context, TLS_SET_MODE, TLS_MOVING_BUFFER, NULL);
+    openssl.context_ctrl(openssl.context, TLS_SET_READ_AHEAD, 1, NULL);
+    openssl.context_set_read_buffer(openssl.context, TLS_READ_BYTES);
+    openssl.context_set_options(openssl.context, TLS_IGNORE_EOF);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* What recv() or send() would have returned; errno says why it is -1. */
+static ssize_t tls_result(void *tls, int result)
+{
+    if (result > 0) return result;
+    int kept = errno, code = openssl.get_error(tls, result);
+    if (code == TLS_CLOSED) return 0;
+    if (code == TLS_WANT_READ || code == TLS_WANT_WRITE) {
+        errno = EAGAIN;
+        return -1;
+    }
+    openssl.clear_errors();
+    errno = code == TLS_SYSCALL && kept ? kept : EPROTO;
+    return -1;
+}
+
 /* ------------------------------------------------------------ connection */
 
 typedef enum { PRODUCER, CONSUMER } Role;
 
 typedef struct Conn {
     int fd, index;
+    void *tls;                      /* OpenSSL's side of it; NULL without TLS */
     Role role;
     bool closed, want_write, armed, blocked, flow_stopped;
     uint32_t frame_max;
@@ -241,10 +318,49 @@ static void report_close(Conn *c, const char *what, const uint8_t *args, size_t 
     conn_lost(c, text);
 }
 
+static ssize_t conn_send(Conn *c, const void *data, size_t len)
+{
+    if (c->tls) {
+        ssize_t n = tls_result(c->tls, openssl.write(c->tls, data, len));
+        if (n == 0) errno = EPIPE;
+        return n ? n : -1;
+    }
+    return send(c->fd, data, len, MSG_NOSIGNAL);
+}
+
+static ssize_t conn_recv(Conn *c, void *data, size_t len)
+{
+    if (c->tls) return tls_result(c->tls, openssl.read(c->tls, data, len));
+    return recv(c->fd, data, len, 0);
+}
+
+/* Say goodbye where that is part of the protocol, and close the socket. */
+static void conn_hang_up(Conn *c)
+{
+    if (c->tls) {
+        openssl.shutdown(c->tls);
+        openssl.clear_errors();
+        openssl.free(c->tls);
+        c->tls = NULL;
+    }
+    close(c->fd);
+}
+
+static void conn_start_tls(Conn *c)
+{
+    char text[200] = "the broker closed the connection or did not answer; is this a port for TLS?";
+    c->tls = openssl.new(openssl.context);
+    if (!c->tls || !openssl.set_fd(c->tls, c->fd)) die("SSL_new failed");
+    if (openssl.connect(c->tls) == 1) return;
+    unsigned long error = openssl.take_error();
+    if (error) openssl.error_text(error, text, sizeof text);
+    die("TLS with %s:%s: %s", opt.host, opt.port, text);
+}
+
 static void write_all(Conn *c, const void *data, size_t len)   /* blocking setup phase only */
 {
     while (len) {
-        ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
+        ssize_t n = conn_send(c, data, len);
         if (n <= 0) die("send: %s", strerror(errno));
         data = (const uint8_t *)data + n;
         len -= n;
@@ -277,7 +393,7 @@ static const uint8_t *expect(Conn *c, uint32_t wanted, size_t *args_len)
         memmove(c->in, f, have);
         c->in_pos = 0;
         c->in_len = have;
-        ssize_t n = recv(c->fd, c->in + have, c->in_cap - have, 0);
+        ssize_t n = conn_recv(c, c->in + have, c->in_cap - have);
         if (n == 0) die("broker closed the TCP connection while method %u.%u was awaited", wanted >> 16, wanted & 0xFFFF);
         if (n < 0) die("recv: %s (method %u.%u was awaited)", strerror(errno), wanted >> 16, wanted & 0xFFFF);
         c->in_len += n;
@@ -300,6 +416,7 @@ static void conn_open(Conn *c, Role role, int index, size_t in_cap)
     freeaddrinfo(ai);
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 30}, sizeof(struct timeval));
+    if (opt.tls) conn_start_tls(c);
 
     Buf *b = &c->out, props = {0}, caps = {0};
     put(b, "AMQP\0\0\x09\x01", 8);

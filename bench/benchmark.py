@@ -82,7 +82,7 @@ class Benchmark:
                 result.raw = self.load(result.flags, peer, seconds)
             return
         try:
-            with brokers.leveret(scenario.durable, self.cores.broker, self.data_parent) as leveret:
+            with brokers.leveret(scenario.durable, self.cores.broker, self.data_parent, tls=scenario.tls) as leveret:
                 self.report.brokers[LEVERET] = {"version": leveret.version, "build": leveret.build}
                 for result in results:
                     if scenario.kind is Kind.START:
@@ -94,7 +94,13 @@ class Benchmark:
             results[-1].raw.setdefault("errors", []).append(str(error))
 
     def load(self, flags: list[str], broker: Broker, seconds: int) -> dict[str, Any]:
-        """Let the brokers come to rest, then run amqpload."""
+        """Let the brokers come to rest, then run amqpload, unless the broker has no port for TLS and needs one.
+
+        Returns: what amqpload printed, or under `left_out` why it did not run.
+        """
+        if "--tls" in flags and broker.tls_port is None:
+            why = "no openssl to make a certificate with" if broker.name == LEVERET else "no port for TLS given"
+            return {"left_out": why, "errors": []}
         pids = [pid for pid in (broker.pid, *(peer.pid for peer in self.peers)) if pid is not None]
         quiet = machine.wait_until_quiet(pids)
         raw = generator.run(flags, broker, seconds, self.cores.generator)
@@ -120,6 +126,8 @@ def progress(text: str) -> None:
 
 def summary(result: Result) -> str:
     """The few numbers of a run that are worth watching while the others are made."""
+    if result.left_out:
+        return f"left out: {result.left_out}"
     parts = [f"{count} {fault.upper()}" for fault, count in result.faults.items()] + result.errors[:1]
     for value, unit in (
         (result.cpu_us, "µs"),

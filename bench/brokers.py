@@ -27,7 +27,7 @@ STOP_LIMIT_S = 20.0
 LEVERET = "leveret"
 READY_LINE = re.compile(
     r"^Leveret (?P<version>\S+) \((?P<build>[^)]+)\) ready on amqp://(?P<host>\S+):(?P<port>\d+)\S*"
-    r" in (?P<ms>[\d.]+) ms",
+    r"(?: and amqps://\S+:(?P<tls_port>\d+))? in (?P<ms>[\d.]+) ms",
     re.MULTILINE,
 )
 
@@ -38,20 +38,22 @@ class BrokerError(Exception):
 
 @dataclass
 class Broker:
-    """Where a broker answers, and its process if that is known."""
+    """Where a broker answers, its process if that is known, and its port for TLS if it has one."""
 
     name: str
     host: str
     port: int
     pid: int | None
     version: str
+    tls_port: int | None = field(default=None, kw_only=True)
 
     def __str__(self) -> str:
         """One line for the start of a run."""
         process = "pid unknown: no CPU numbers"
         if self.pid is not None:
             process = f"pid {self.pid} ({machine.process_name(self.pid)})"
-        return f"{self.name}: {self.version}, {self.host}:{self.port}, {process}"
+        tls = "" if self.tls_port is None else f", TLS on {self.tls_port}"
+        return f"{self.name}: {self.version}, {self.host}:{self.port}{tls}, {process}"
 
 
 @dataclass
@@ -89,18 +91,38 @@ def announced_version(host: str, port: int) -> str:
 
 
 def peer(text: str) -> Broker:
-    """Parse `name=host:port[,pid=N]` and ask for the version; without a pid look for the listener."""
-    match = re.fullmatch(r"([\w.-]+)=(?:\[(.+)\]|([^:,\[]+)):(\d+)(?:,pid=(\d+))?", text)
+    """Parse `name=host:port[,tls=PORT][,pid=N]` and ask for the version; without a pid look for the listener."""
+    match = re.fullmatch(r"([\w.-]+)=(?:\[(.+)\]|([^:,\[]+)):(\d+)(?:,tls=(\d+))?(?:,pid=(\d+))?", text)
     if match is None:
-        raise BrokerError(f"--peer {text}: expected name=host:port[,pid=N]")
+        raise BrokerError(f"--peer {text}: expected name=host:port[,tls=PORT][,pid=N]")
     name, host, port = match[1], match[2] or match[3], int(match[4])
     if name == LEVERET:
         raise BrokerError(f"--peer {text}: the name {LEVERET} is taken; choose another")
     version = announced_version(host, port)
-    pid = int(match[5]) if match[5] else machine.listening_pid(host, port)
+    pid = int(match[6]) if match[6] else machine.listening_pid(host, port)
     if pid is not None and machine.rss_kib(pid) is None:
         raise BrokerError(f"--peer {text}: there is no process {pid}")
-    return Broker(name, host, port, pid, version)
+    return Broker(name, host, port, pid, version, tls_port=int(match[5]) if match[5] else None)
+
+
+def make_certificate(directory: Path) -> Path | None:
+    """A file with a throw-away certificate and its key, made by the command openssl; None where that is missing."""
+    made = directory / "certificate.pem"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    name = ["-subj", "/CN=localhost", "-days", "2"]
+    try:
+        subprocess.run(
+            ["openssl", "req", "-x509", *kind, *name, "-keyout", str(made), "-out", str(directory / "only.pem")],
+            check=True,
+            capture_output=True,
+        )
+    except FileNotFoundError:
+        return None
+    except subprocess.CalledProcessError as error:
+        raise BrokerError(f"openssl made no certificate: {error.stderr.decode(errors='replace').strip()}") from None
+    with made.open("ab") as file:
+        file.write((directory / "only.pem").read_bytes())
+    return made
 
 
 def _await_ready(process: subprocess.Popen[bytes], output: Path) -> re.Match[str]:
@@ -117,14 +139,20 @@ def _await_ready(process: subprocess.Popen[bytes], output: Path) -> re.Match[str
 
 
 @contextlib.contextmanager
-def leveret(durable: bool, core: int | None, data_parent: Path, under: Sequence[str] = ()) -> Iterator[Leveret]:
+def leveret(
+    durable: bool, core: int | None, data_parent: Path, under: Sequence[str] = (), *, tls: bool = False
+) -> Iterator[Leveret]:
     """Start Leveret on a free port, in memory or in a temporary data directory, and stop it at the end.
 
-    under: a command that runs it, such as a profiler.
+    under: a command that runs it, such as a profiler. tls: give it a certificate, and so a port for TLS, if one can be
+    made; without, its `tls_port` is None.
     """
     with tempfile.TemporaryDirectory(prefix="leveret-bench-", dir=data_parent) as directory:
         output = Path(directory, "output.txt")
         store = ["--data-dir", str(Path(directory, "data"))] if durable else ["--memory"]
+        certificate = make_certificate(Path(directory)) if tls else None
+        if certificate is not None:
+            store += ["--tls-port", "0", "--tls-certificate", str(certificate)]
         started = time.monotonic()
         with output.open("wb") as sink:
             process = subprocess.Popen(
@@ -148,6 +176,7 @@ def leveret(durable: bool, core: int | None, data_parent: Path, under: Sequence[
                 ready["build"],
                 float(ready["ms"]),
                 wall_ms,
+                tls_port=int(ready["tls_port"]) if ready["tls_port"] else None,
             )
             yield broker
             broker.problems += _stop(process, output)

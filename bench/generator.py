@@ -52,6 +52,11 @@ class Result:
         return [str(error) for error in self.raw.get("errors", [])]
 
     @property
+    def left_out(self) -> str:
+        """Why there was no run, if there was none."""
+        return str(self.raw.get("left_out", ""))
+
+    @property
     def faults(self) -> dict[str, int]:
         """How many messages were lost, duplicated, reordered, corrupt; only what is not zero."""
         return {key: int(count) for key in FAULTS if (count := self.number(key))}
@@ -135,13 +140,17 @@ def build() -> None:
     compiler = os.environ.get("CC", "gcc")
     with tempfile.TemporaryDirectory(dir=PROGRAM.parent) as directory:
         made = Path(directory, PROGRAM.name)
-        subprocess.run([compiler, "-O2", "-pthread", "-o", str(made), str(SOURCES[0])], check=True)
+        subprocess.run([compiler, "-O2", "-pthread", "-o", str(made), str(SOURCES[0]), "-ldl"], check=True)
         made.replace(PROGRAM)
 
 
 def run(flags: list[str], broker: Broker, seconds: int, core: int | None) -> dict[str, Any]:
-    """Run amqpload once against a broker; returns its JSON object, `errors` filled when it broke off."""
-    command = [str(PROGRAM), "--host", broker.host, "--port", str(broker.port), "--prefix", QUEUE_PREFIX]
+    """Run amqpload once against a broker, with --tls at its port for that.
+
+    Returns: its JSON object, `errors` filled when it broke off.
+    """
+    port = broker.tls_port if "--tls" in flags else broker.port
+    command = [str(PROGRAM), "--host", broker.host, "--port", str(port), "--prefix", QUEUE_PREFIX]
     command += ["--seconds", str(seconds), *flags]
     before_kib, peak_is_of_run = None, False
     if broker.pid is not None:

@@ -26,6 +26,10 @@ SECTIONS: dict[Group, tuple[str, str]] = {
         "Throughput",
         "One publisher, as fast as it may with 5000 messages on their way; one consumer for each queue.",
     ),
+    Group.TLS: (
+        "TLS",
+        "Two of these once more, encrypted. The generator takes part in that, so it is at its limit sooner.",
+    ),
     Group.SCALE: (
         "Many of them",
         "Many queues, many publishers, many messages that come back, publishers without limit.",
@@ -44,6 +48,7 @@ SECTIONS: dict[Group, tuple[str, str]] = {
 # What the bars of a section show.
 BARS: dict[Group, tuple[tuple[Measure, str], ...]] = {
     Group.THROUGHPUT: ((CPU, "CPU µs per message"), (RATE, "thousand messages/s")),
+    Group.TLS: ((CPU, "CPU µs per message"), (RATE, "thousand messages/s")),
     Group.SCALE: ((CPU, "CPU µs per message"), (RATE, "thousand messages/s")),
     Group.BODIES: ((CPU_MIB, "CPU µs per MiB"), (MIB_S, "MiB/s")),
     Group.BACKLOG: ((CPU, "CPU µs per message"), (RATE, "thousand messages/s")),

@@ -182,7 +182,9 @@ def line_name(scenario: Scenario, part: str) -> str:
 
 
 def faults(results: list[Result]) -> str:
-    """`0/0/0/0`, or the totals in words when one of them is not zero."""
+    """`0/0/0/0`, or the totals in words when one of them is not zero; a dash when nothing was run."""
+    if all(result.left_out for result in results):
+        return NONE
     if not any(result.number(FAULTS[0]) is not None for result in results):
         return "NO RESULT"
     totals = {key: sum(result.faults.get(key, 0) for result in results) for key in FAULTS}
@@ -193,7 +195,7 @@ def faults(results: list[Result]) -> str:
 
 
 def _remarks(scenario: Scenario, results: list[Result]) -> list[str]:
-    remarks = []
+    remarks = sorted({result.left_out for result in results if result.left_out})
     shares = [share for result in results if (share := result.delivered_share) is not None]
     if scenario.kind is Kind.FLOOD and shares:
         remarks.append(f"delivered/published {statistics.median(shares):.2f}")

@@ -40,7 +40,7 @@ def parse_arguments(given: list[str]) -> argparse.Namespace:
         "--peer",
         action="append",
         default=[],
-        metavar="NAME=HOST:PORT[,pid=N]",
+        metavar="NAME=HOST:PORT[,tls=PORT][,pid=N]",
         help="a running broker to alternate with (repeatable); a local pid is found by itself",
     )
     parser.add_argument("--no-leveret", action="store_true", help="measure the peers only")
@@ -133,6 +133,8 @@ def measure(arguments: argparse.Namespace) -> report.Report:
     about: dict[str, dict[str, Any]] = {name: {"version": "not started"} for name in names}
     for peer in peers:
         about[peer.name] = {"version": peer.version, "host": peer.host, "port": peer.port, "pid": peer.pid}
+        if peer.tls_port is not None:
+            about[peer.name]["tls_port"] = peer.tls_port
     sizes = arguments.sizes
     options = {
         "command": command_of(arguments),

@@ -30,6 +30,7 @@ class Group(StrEnum):
 
     FOOTPRINT = "footprint"
     THROUGHPUT = "throughput"
+    TLS = "tls"
     SCALE = "scale"
     BODIES = "bodies"
     BACKLOG = "backlog"
@@ -70,6 +71,11 @@ class Scenario:
         return ("fill", "drain") if self.then else ("",)
 
     @property
+    def tls(self) -> bool:
+        """Whether it goes to the port for TLS, which not every broker has."""
+        return "--tls" in self.flags.split()
+
+    @property
     def seconds(self) -> int:
         """How long one run is measured unless the command line says otherwise."""
         return LATENCY_SECONDS if self.kind is Kind.LATENCY else SECONDS
@@ -82,6 +88,10 @@ class Scenario:
 
 def _load(name: str, meaning: str, flags: str, durable: bool = False) -> Scenario:
     return Scenario(name, meaning, Group.THROUGHPUT, Kind.LOAD, f"{flags} --inflight 5000", durable)
+
+
+def _tls(name: str, meaning: str, flags: str) -> Scenario:
+    return Scenario(name, f"{meaning}, over TLS", Group.TLS, Kind.LOAD, f"{flags} --inflight 5000 --tls")
 
 
 def _scale(name: str, meaning: str, flags: str, kind: Kind = Kind.LOAD) -> Scenario:
@@ -141,6 +151,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         "16 B, headers exchange, 100 bindings on 10 queues",
         "--body 16 --headers 100 --queues 10 --auto-ack",
     ),
+    _tls("tls-auto-ack-16", "16 B, no acknowledgements", "--body 16 --auto-ack"),
+    _tls("tls-ack-1k", "1 KiB, every message acked on its own", "--body 1024 --prefetch 250"),
     _scale(
         "queues-1000",
         "16 B, 1000 queues with a consumer each, 10 publishers",

@@ -79,6 +79,21 @@ def test_a_run_that_broke_off_is_seen(scenario: str, place: int) -> None:
     assert made.bad() == [f"{scenario}, leveret, run 1: broker closed the connection"]
 
 
+def test_a_broker_that_was_left_out_has_dashes_and_is_no_fault() -> None:
+    left_out = Result("tls-ack-1k", "rabbitmq", 1, raw={"left_out": "no port for TLS given", "errors": []})
+    made = report(*runs("tls-ack-1k", "leveret", [1.0]), left_out)
+    line = cells(made, 1)
+    assert [line[key] for key in ("broker", "CPU µs/msg", "k msg/s", "lost/dup/reord/corr")] == [
+        "rabbitmq",
+        "-",
+        "-",
+        "-",
+    ]
+    assert line[""] == "no port for TLS given"
+    assert made.bad() == []
+    assert list(made.better()) == []
+
+
 def test_where_a_peer_is_better() -> None:
     made = report(
         *runs("ack-16", "leveret", [2.0, 2.0, 2.2]),

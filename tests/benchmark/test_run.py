@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench import generator, machine
-from bench.brokers import REPOSITORY, Broker
+from bench import brokers, generator, machine
+from bench.benchmark import Benchmark
+from bench.brokers import REPOSITORY, Broker, BrokerError
 from bench.generator import FAULTS
+from bench.report import Report
+from bench.scenarios import QUICK, chosen
 
 Address = tuple[str, int]
 
@@ -88,6 +93,75 @@ def test_churn_with_more_clients_than_there_is_time_for(amqp_address: Address) -
     words = ["--churn", "queues", "--producers", "150", "--seconds", "0", "--warmup", "0", "--prefix", "bench-crowd"]
     raw = generator.run(words, Broker("shared", *amqp_address, None, ""), 0, None)
     assert raw["errors"] == []
+
+
+@pytest.fixture
+def tls_broker(tmp_path: Path) -> Iterator[Broker]:
+    """A Leveret with a port for TLS."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    with brokers.leveret(False, None, tmp_path, tls=True) as leveret:
+        assert leveret.tls_port is not None
+        yield leveret
+        assert leveret.problems == []
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--auto-ack --inflight 5000",
+        "--body 1024 --prefetch 250 --inflight 5000",
+        "--body 16777216 --count 3 --inflight 2 --auto-ack",
+        "--producers 10 --consumers 3 --queues 3 --confirm 50 --count 20000 --prefetch 20",
+    ],
+)
+def test_over_tls(tls_broker: Broker, flags: str) -> None:
+    generator.build()
+    raw = generator.run([*flags.split(), "--tls", "--warmup", "0"], tls_broker, 1, None)
+    assert_clean(raw)
+    assert raw["drained"]
+    assert raw["delivered"] == raw["published"]
+
+
+def test_connections_over_tls(tls_broker: Broker) -> None:
+    generator.build()
+    raw = generator.run(["--tls", "--connections-only", "40"], tls_broker, 1, None)
+    assert (raw["alive_after"], raw["errors"]) == (40, [])
+    raw = generator.run(["--tls", "--churn", "connections", "--producers", "3", "--warmup", "0"], tls_broker, 1, None)
+    assert raw["errors"] == []
+    assert raw["cycles"] > 0
+
+
+def test_a_port_without_tls_is_told_from_one_with_it(amqp_address: Address) -> None:
+    generator.build()
+    without = Broker("shared", *amqp_address, None, "", tls_port=amqp_address[1])
+    raw = generator.run(["--tls", "--count", "1"], without, 1, None)
+    assert "wrong version number" in raw["errors"][0]
+
+
+def test_without_a_port_for_tls_a_broker_is_left_out(
+    amqp_address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no openssl, no certificate
+    shared = Broker("shared", *amqp_address, None, "")
+    cores, made = machine.Cores(None, None), Report({}, {}, {"leveret": {}, "shared": {}})
+    Benchmark(1, 1, QUICK, tmp_path, cores, [shared], made).measure_all(chosen(["tls-ack-1k"], []))
+    assert [result.left_out for result in made.results] == [
+        "no openssl to make a certificate with",
+        "no port for TLS given",
+    ]
+    assert made.bad() == []
+
+
+def test_peers(amqp_address: Address) -> None:
+    host, port = amqp_address
+    plain = brokers.peer(f"a={host}:{port},pid={os.getpid()}")
+    assert (plain.port, plain.tls_port, plain.pid) == (port, None, os.getpid())
+    both = brokers.peer(f"a={host}:{port},tls=5671,pid={os.getpid()}")
+    assert (both.port, both.tls_port, both.pid) == (port, 5671, os.getpid())
+    assert brokers.peer(f"a={host}:{port},tls=5671").tls_port == 5671
+    with pytest.raises(BrokerError, match="tls=PORT"):
+        brokers.peer(f"a={host}:{port},tls=yes")
 
 
 def test_the_peak_of_memory_can_be_forgotten() -> None:

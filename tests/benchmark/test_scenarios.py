@@ -43,6 +43,15 @@ def test_the_generator_takes_every_flag(scenario: Scenario, closed_port_url: str
         assert "connect" in json.loads(done.stdout.splitlines()[0])["errors"][0]
 
 
+def test_what_is_measured_over_tls_is_measured_without_too() -> None:
+    flags = {scenario.name: scenario.flags for scenario in SCENARIOS}
+    over_tls = [scenario for scenario in SCENARIOS if scenario.tls]
+    assert {scenario.group for scenario in over_tls} == {Group.TLS}
+    assert len(over_tls) == len([scenario for scenario in SCENARIOS if scenario.group is Group.TLS])
+    for scenario in over_tls:
+        assert scenario.flags == flags[scenario.name.removeprefix("tls-")] + " --tls"
+
+
 def test_amounts_are_filled_in() -> None:
     connections, backlog = chosen(["connections", "backlog"], [])
     assert connections.arguments(sizes=QUICK) == ["--connections-only", "500"]
@@ -79,7 +88,7 @@ def test_the_command_line() -> None:
         [],
         ["--quick"],
         ["--scenario", "ack-16", "--group", "churn", "--peer", "rabbitmq=127.0.0.1:5673"],
-        ["--peer", "a=host:1", "--no-leveret", "--quick", "--seconds", "1", "--repeat", "2"],
+        ["--peer", "a=host:1,tls=2,pid=3", "--no-leveret", "--quick", "--seconds", "1", "--repeat", "2"],
     ],
 )
 def test_the_command_is_told_again_without_files(words: list[str]) -> None:
