@@ -32,7 +32,7 @@ def test_anything_else_is_left_to_the_command_line(arguments: list[str]) -> None
 
 
 def test_the_broker_starts_without_the_libraries_of_the_command_line() -> None:
-    names = ("typer", "rich", "leveret.management", "leveret.node.cli", "difflib", "argon2")
+    names = ("typer", "rich", "leveret.management", "leveret.node.cli", "leveret.node.tls", "difflib", "argon2")
     code = f"import sys, leveret.node.main, leveret.node.run; print([name for name in {names} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
