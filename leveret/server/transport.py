@@ -7,6 +7,8 @@ import contextlib
 import ipaddress
 import logging
 import socket
+import sys
+from collections import deque
 from typing import cast
 
 from leveret import __version__
@@ -14,6 +16,7 @@ from leveret.auth.authenticator import Authenticator, LoginRefused
 from leveret.server.driver import Driver
 from leveret.session.connection import Connection
 from leveret.session.handshake import LoginRequest
+from leveret.wire.content import Piece
 
 LINGER_S = 5.0  # how long a client may take to fetch what was sent before its socket was closed
 SOME = 4 * 1024  # bytes in one read, which may have to wait for a later turn
@@ -21,6 +24,7 @@ SLICE = 64 * 1024  # bytes that are looked at before the clock is
 MUCH = 64 * 1024  # bytes in one read, after which the others come first
 BULK = 1024 * 1024  # the same for a large body, of which little more than a copy is made; in several reads
 WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer from which on its consumers get no more
+BURST = 1024 * 1024  # bytes that are sent before the others come first
 
 log = logging.getLogger("leveret.connection")
 
@@ -66,6 +70,8 @@ class AmqpProtocol(asyncio.Protocol):
         self._bulk = 0  # bytes of large bodies that were read since then
         self._put_by = b""  # what it sent, and is still to be looked at
         self._is_put_off = False  # whether the driver will call catch_up()
+        self._unsent: deque[Piece] = deque()  # what is to be sent in later turns; the connection adds nothing to it
+        self._is_full = False  # whether the socket takes no more
         self._linger: asyncio.TimerHandle | None = None
         self._login: asyncio.Task[None] | None = None
 
@@ -145,6 +151,7 @@ class AmqpProtocol(asyncio.Protocol):
         self._driver.protocols.pop(self.connection.number, None)
         if self._login is not None:
             self._login.cancel()
+        self._unsent.clear()
         data, self._put_by = self._put_by, b""
         if not self._is_reading:
             data += _unread(self.transport)
@@ -155,18 +162,26 @@ class AmqpProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The socket's buffer is full."""
+        self._is_full = True
         self.connection.pause_writing()
 
     def resume_writing(self) -> None:
         """The socket's buffer has room again."""
-        self.connection.resume_writing()
+        self._is_full = False
+        if self._unsent:
+            self.connection.wake()
+        else:
+            self.connection.resume_writing()
         self._driver.turn()
 
     def flush(self) -> None:
         """Send what waits, and do what the connection asks for."""
         connection = self.connection
         data = connection.data_to_send()
-        if data:
+        if self._unsent or sum(map(len, data)) > BURST:
+            self._unsent += data
+            self._send_some()
+        elif data:
             self.transport.writelines(data)
         if connection.finished:
             self._close()
@@ -177,6 +192,28 @@ class AmqpProtocol(asyncio.Protocol):
         self._has_enough = bool(self._put_by)
         self._bulk = 0
         self._obey_pause()
+
+    def _send_some(self) -> None:
+        """Send a part of a lot, and the rest in later turns; all of it if that is the end."""
+        connection = self.connection
+        left = sys.maxsize if connection.finished else 0 if self._is_full else BURST
+        burst: list[Piece] = []
+        while left > 0 and self._unsent:
+            piece = self._unsent.popleft()
+            if len(piece) > left:
+                whole = memoryview(piece)
+                piece = whole[:left]
+                self._unsent.appendleft(whole[left:])
+            left -= len(piece)
+            burst.append(piece)
+        if burst:
+            self.transport.writelines(burst)
+        if self._unsent:
+            connection.pause_writing()
+            if not self._is_full:
+                connection.wake()
+        elif not self._is_full:
+            connection.resume_writing()
 
     def _close(self) -> None:
         """Close the socket; what a client does not take for too long is lost."""

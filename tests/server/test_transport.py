@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from leveret.core.access import User
 from leveret.core.pace import CREDIT
 from leveret.server.driver import Driver
-from leveret.server.transport import SLICE, AmqpProtocol
-from leveret.wire.methods import BasicConsume, BasicPublish, BasicQos, ChannelOpen, QueueDeclare
+from leveret.server.transport import BURST, MUCH, SLICE, AmqpProtocol
+from leveret.wire.constants import FRAME_BODY, FRAME_HEADER
+from leveret.wire.methods import (
+    BasicConsume,
+    BasicPublish,
+    BasicQos,
+    ChannelOpen,
+    ConnectionClose,
+    ConnectionCloseOk,
+    QueueDeclare,
+)
+from leveret.wire.reader import FrameReader
 from tests.session.peer import encode, everybody, handshake, make_broker
 
 MESSAGE = encode(1, BasicPublish("", "q"), b"x")
@@ -36,12 +46,26 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.is_read = True
+        self.sent: list[bytes] = []  # by call
+        self.closing_after: int | None = None  # bytes
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """There is no limit."""
 
-    def writelines(self, list_of_data: object) -> None:
-        """Whatever it is."""
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Remember it."""
+        self.sent.append(b"".join(list_of_data))
+
+    def is_closing(self) -> bool:
+        """Whether it was closed."""
+        return self.closing_after is not None
+
+    def close(self) -> None:
+        """Nothing is sent any more."""
+        self.closing_after = sum(map(len, self.sent))
+
+    def abort(self) -> None:
+        """As close()."""
 
     def pause_reading(self) -> None:
         """Not before it is resumed."""
@@ -60,18 +84,8 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def test_a_publisher_that_has_to_wait_gets_no_further_with_what_was_read(loop: asyncio.AbstractEventLoop) -> None:
-    driver = Driver(make_broker(), loop)
-    wire = Wire()
-    client = AmqpProtocol(driver, Everybody())
-    client.connection_made(wire)
-    for piece in [
-        *handshake(),
-        encode(1, ChannelOpen()),
-        encode(1, QueueDeclare("q")),
-        encode(1, BasicQos(prefetch_count=1)),
-        encode(1, BasicConsume("q")),
-    ]:
-        client.data_received(piece)
+    driver, wire, client = connected(loop)
+    client.data_received(encode(1, BasicQos(prefetch_count=1)) + encode(1, BasicConsume("q")))
     turn(loop)
     queue = driver.broker.vhosts["/"].queues["q"]
     client.data_received(MESSAGE * COUNT)
@@ -82,6 +96,89 @@ def test_a_publisher_that_has_to_wait_gets_no_further_with_what_was_read(loop: a
         turn(loop)
     assert wire.is_read  # it has waited in vain, and gone on
     assert len(queue.ready) == COUNT - 1
+
+
+def test_a_lot_is_sent_in_bursts(loop: asyncio.AbstractEventLoop) -> None:
+    _, wire, client = connected(loop)
+    for piece in large_messages(3):
+        client.data_received(piece)
+    wire.sent.clear()
+    client.data_received(encode(1, BasicConsume("q", no_ack=True)))
+    assert received(loop, wire, 3) == [bytes((number,)) * SIZE for number in range(3)]
+    assert max(map(len, wire.sent)) <= BURST
+
+
+def test_a_full_socket_gets_the_rest_when_it_has_room(loop: asyncio.AbstractEventLoop) -> None:
+    _, wire, client = connected(loop)
+    for piece in large_messages(1):
+        client.data_received(piece)
+    wire.sent.clear()
+    client.data_received(encode(1, BasicConsume("q", no_ack=True)))
+    loop.call_soon(client.pause_writing)  # the first burst is more than it has room for
+    turn(loop)
+    turn(loop)
+    assert len(b"".join(wire.sent)) <= BURST
+    client.resume_writing()
+    assert received(loop, wire, 1) == [bytes(SIZE)]
+
+
+def test_all_is_sent_before_the_socket_is_closed(loop: asyncio.AbstractEventLoop) -> None:
+    _, wire, client = connected(loop)
+    for piece in large_messages(1):
+        client.data_received(piece)
+    wire.sent.clear()
+    close = encode(0, ConnectionClose(200, "", 0, 0))
+    client.data_received(encode(1, BasicConsume("q", no_ack=True)) + close)
+    deadline = loop.time() + 30
+    while not wire.is_closing() and loop.time() < deadline:
+        turn(loop)
+    sent = b"".join(wire.sent)
+    assert wire.closing_after == len(sent)
+    assert sent.endswith(encode(0, ConnectionCloseOk()))
+    client.connection_lost(None)
+    turn(loop)
+
+
+SIZE = 3 * BURST + 1
+
+
+def connected(loop: asyncio.AbstractEventLoop) -> tuple[Driver, Wire, AmqpProtocol]:
+    """A client with a channel and a queue."""
+    driver = Driver(make_broker(), loop)
+    wire = Wire()
+    client = AmqpProtocol(driver, Everybody())
+    client.connection_made(wire)
+    for piece in [*handshake(), encode(1, ChannelOpen()), encode(1, QueueDeclare("q"))]:
+        client.data_received(piece)
+    turn(loop)
+    return driver, wire, client
+
+
+def large_messages(count: int) -> list[bytes]:
+    """The bytes of messages to the queue, as they are read."""
+    data = b"".join(encode(1, BasicPublish("", "q"), bytes((number,)) * SIZE) for number in range(count))
+    return [data[at : at + MUCH] for at in range(0, len(data), MUCH)]
+
+
+def received(loop: asyncio.AbstractEventLoop, wire: Wire, count: int) -> list[bytes]:
+    """The bodies of so many messages, once they have been sent."""
+    deadline = loop.time() + 30
+    while sum(map(len, bodies(b"".join(wire.sent)))) < count * SIZE and loop.time() < deadline:
+        turn(loop)
+    return bodies(b"".join(wire.sent))
+
+
+def bodies(data: bytes) -> list[bytes]:
+    """What was delivered, by message."""
+    reader = FrameReader(0)
+    reader.feed(data)
+    found: list[bytes] = []
+    while reader.next():
+        if reader.kind == FRAME_HEADER:
+            found.append(b"")
+        elif reader.kind == FRAME_BODY:
+            found[-1] += reader.payload()
+    return found
 
 
 def turn(loop: asyncio.AbstractEventLoop) -> None:
