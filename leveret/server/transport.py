@@ -20,7 +20,7 @@ from leveret.wire.content import Piece
 
 LINGER_S = 5.0  # how long a client may take to fetch what was sent before its socket was closed
 SOME = 4 * 1024  # bytes in one read, which may have to wait for a later turn
-SLICE = 64 * 1024  # bytes that are looked at before the clock is
+SLICE = 32 * 1024  # bytes that are looked at before the clock is
 MUCH = 64 * 1024  # bytes in one read, after which the others come first
 BULK = 1024 * 1024  # the same for a large body, of which little more than a copy is made; in several reads
 WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer from which on its consumers get no more
