@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 COST: Final = 300  # bytes that a message in memory needs beside its body, about
 HEAD: Final = 256  # messages that a line keeps
 WORTH_IT: Final = 1 << 20  # bytes from which on a line is looked at
-SHARE: Final = 1 << 20  # bytes that are left to the log in one call into the core at most: more than a read can bring
+SHARE: Final = 512 << 10  # bytes that are left to the log in one call into the core at most: more than one can bring
 LEAST: Final = 64 << 10  # the same, at least
-STEP: Final = 256 << 10  # bytes more after which it is tried again when there was too little that could go
+WORK: Final = 3  # bytes for each that came in: it is sent to the log, and then left to it, and there has to be less
+STEP: Final = 64 << 10  # bytes more after which it is tried again when there was too little that could go
 NO_LIMIT: Final = 1 << 62
 RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
 RUN_BYTES: Final = 256 << 10
@@ -89,7 +90,7 @@ class Budget:
 
         Cost: looks at all queues.
         """
-        share: i64 = min(max(2 * (self.used - self._before), LEAST), SHARE)  # who brings much has to do much
+        share: i64 = min(max(WORK * (self.used - self._before), LEAST), SHARE)  # who brings much has to do much
         want: i64 = min(self.used - self.limit + self.limit // 5, share)
         worth_it = [queue for queue in queues if queue.ready.resident >= WORTH_IT]
         large = [(int(queue.ready.resident), queue.queue_id, queue) for queue in worth_it]
