@@ -68,7 +68,8 @@ class AmqpProtocol(asyncio.Protocol):
         self._is_reading = True
         self._has_enough = False  # not to be read before the next flush
         self._bulk = 0  # bytes of large bodies that were read since then
-        self._put_by = b""  # what it sent, and is still to be looked at
+        self._put_by = b""  # what it sent, and is still to be looked at from _at on
+        self._at = 0
         self._is_put_off = False  # whether the driver will call catch_up()
         self._unsent: deque[Piece] = deque()  # what is to be sent in later turns; the connection adds nothing to it
         self._is_full = False  # whether the socket takes no more
@@ -93,14 +94,15 @@ class AmqpProtocol(asyncio.Protocol):
         """The client has sent something."""
         self._driver.refresh_clock()
         if self._put_by:
-            self._put_by += data
+            self._put_by = self._put_by[self._at :] + data
+            self._at = 0
         elif len(data) >= SOME and not self._driver.may_read():
-            self._put_off(data)
+            self._put_off(data, 0)
         else:
-            self._receive(data)
+            self._receive(data, 0)
         if len(data) >= MUCH:
             self._bulk += len(data)
-            if self._bulk >= BULK or not self.connection.body_due():
+            if self._bulk >= BULK or not self.connection.reader.run_due():
                 self._has_enough = True
                 self.connection.wake()  # to be flushed, and read again
         self._obey_pause()  # now, not at the flush: the loop would read a ready socket many times before that
@@ -111,27 +113,30 @@ class AmqpProtocol(asyncio.Protocol):
         self._is_put_off = False
         if self._put_by and not self.connection.is_paused:
             data, self._put_by = self._put_by, b""
-            self._receive(data)
+            self._receive(data, self._at)
             self.connection.wake()
 
-    def _put_off(self, data: bytes) -> None:
-        """Look at this later, and read nothing before."""
+    def _put_off(self, data: bytes, at: int) -> None:
+        """Look at the rest of this later, and read nothing before."""
         self._put_by = data
+        self._at = at
         self._has_enough = True
         if not self._is_put_off:
             self._is_put_off = True
             self._driver.put_off(self)
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes, at: int) -> None:
         """Look at some of what came in, and at the rest if there is time; otherwise later."""
-        at = 0
-        while at < len(data):
-            if at and (self.connection.is_paused or not self._driver.may_read()):
-                self._put_off(data[at:])
-                return
-            end = at + max(SLICE, self.connection.body_due())
+        reader = self.connection.reader
+        while True:
+            end = at + max(SLICE, reader.run_due())
             self._take(data[at:end])  # without a copy if it is all of it
-            at = end
+            if end >= len(data):
+                return
+            at = end - reader.take_back()
+            if self.connection.is_paused or not self._driver.may_read():
+                self._put_off(data, at)
+                return
 
     def _take(self, data: bytes) -> None:
         self.connection.receive(data)
@@ -152,7 +157,7 @@ class AmqpProtocol(asyncio.Protocol):
         if self._login is not None:
             self._login.cancel()
         self._unsent.clear()
-        data, self._put_by = self._put_by, b""
+        data, self._put_by = self._put_by[self._at :], b""
         if not self._is_reading:
             data += _unread(self.transport)
         if data:
@@ -188,7 +193,7 @@ class AmqpProtocol(asyncio.Protocol):
             return
         connection.flushed()
         if self._put_by and not connection.is_paused:
-            self._put_off(self._put_by)
+            self._put_off(self._put_by, self._at)
         self._has_enough = bool(self._put_by)
         self._bulk = 0
         self._obey_pause()

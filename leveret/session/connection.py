@@ -93,7 +93,7 @@ class Connection(Sink, Client):
         self.blocking = Blocking(self)
         self.sends_parts = False  # of a content, in this read
         self.finished = False
-        self._reader = FrameReader(INITIAL_FRAME_MAX)
+        self.reader = FrameReader(INITIAL_FRAME_MAX)
         self.handshake = Handshake(self)
         self.method_id: i64 = 0  # of the frame at hand, for error replies
         self.closing = False
@@ -120,7 +120,7 @@ class Connection(Sink, Client):
         if self.finished or self.deaf:
             return
         self._heartbeat.has_received = True
-        reader = self._reader
+        reader = self.reader
         if self._stalled:
             reader.put_by(data)
             return
@@ -157,10 +157,6 @@ class Connection(Sink, Client):
         if self.broker.alarms.raised and (self.published != before or self.sends_parts):
             self.blocking.block(len(data) <= LITTLE_BYTES and self.published - before <= LITTLE_MESSAGES)
         self.check_output()
-
-    def body_due(self) -> i64:
-        """Bytes that are still to come of a large body, at least: there is nothing to look at in them."""
-        return self._reader.run_due()
 
     def _frame(self, reader: FrameReader) -> None:
         """Handle the reader's current frame, and turn what goes wrong into a reply."""
@@ -313,7 +309,7 @@ class Connection(Sink, Client):
 
     def lost(self) -> None:
         """The socket is gone; what came before its end still counts."""
-        while self._stalled and not self.finished and self.writer.size() < STALL_LIMIT and self._reader.waiting:
+        while self._stalled and not self.finished and self.writer.size() < STALL_LIMIT and self.reader.waiting:
             for sweep in list(self.sweeps):
                 sweep.finish()
             self._go_on()
@@ -340,7 +336,7 @@ class Connection(Sink, Client):
     def tuned(self, channel_max: int, frame_max: int, heartbeat_s: int) -> None:
         """The client has answered connection.tune."""
         self.channel_max = channel_max
-        self._reader.frame_max = frame_max
+        self.reader.frame_max = frame_max
         self.writer.frame_max = frame_max
         self.heartbeat_s = heartbeat_s
         self._heartbeat.start(heartbeat_s)
@@ -384,7 +380,7 @@ class Connection(Sink, Client):
     def is_paused(self) -> bool:
         """Whether the driver should not read from this client now."""
         waits = self.is_paced or self.blocking.is_blocked
-        return waits or (self._stalled and self._reader.waiting >= INPUT_LIMIT)
+        return waits or (self._stalled and self.reader.waiting >= INPUT_LIMIT)
 
     def _end(self) -> None:
         if self.finished:

@@ -20,6 +20,7 @@ from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEA
 
 HEAD: Final = 7  # bytes before the payload: type 1, channel 2, size 4
 HEADER_FIXED: Final = 14  # bytes of a content header's payload before the property values: 2, 2, 8, flags 2
+SHORT: Final = 8192  # bytes of a tail that cost less to be looked at twice
 NO_RUN: Final = 0  # nothing is known of what comes
 IN_RUN: Final = 1  # body frames come
 RUN_ENDED: Final = 2  # and make up the current frame
@@ -252,6 +253,19 @@ class FrameReader:
             self._missing = HEAD + size + 1 - have
         self.data = b""
         self._pos = 0
+
+    def take_back(self) -> i64:
+        """Let go of the unfinished tail, if it is short: it is fed again, together with what follows it in a buffer.
+
+        Returns: its size. To put the two together here would be a copy of what follows.
+        """
+        if len(self._pieces) != 1 or len(self._pieces[0]) > SHORT:
+            return 0
+        size: i64 = len(self._pieces[0])
+        self._pieces.clear()
+        self._missing = 0
+        self.waiting = 0
+        return size
 
     def keep(self, count: i64) -> None:
         """Keep everything, until there are at least so many bytes: for what comes before the first frame."""

@@ -170,3 +170,25 @@ def test_content_of_frames_too_large_is_left_to_be_refused() -> None:
     content = make_content(b"\x00\x00", bytes(5000))
     assert after_method(content, 4096).whole_content() is None
     assert after_method(content, 5000).whole_content() == content
+
+
+@given(FRAMES, st.lists(st.integers(0, 2000), max_size=20))
+def test_a_tail_that_is_taken_back_comes_again(frames: list[Frame], cuts: list[int]) -> None:
+    stream = b"".join(to_bytes(frame) for frame in frames)
+    reader = FrameReader(0)
+    found: list[Frame] = []
+    at = 0
+    for end in [*sorted(place % (len(stream) + 1) for place in cuts), len(stream)]:
+        found += read(reader, stream[at:end])
+        at = end - int(reader.take_back())
+    assert found == frames
+    assert at == len(stream)
+
+
+def test_a_long_tail_is_not_taken_back() -> None:
+    reader = FrameReader(0)
+    frame = to_bytes((3, 1, bytes(20_000)))
+    assert read(reader, frame[:10_000]) == []
+    assert reader.take_back() == 0
+    assert read(reader, frame[10_000:]) == [(3, 1, bytes(20_000))]
+    assert reader.take_back() == 0
