@@ -255,6 +255,24 @@ def test_after_an_unclean_end_everything_may_be_a_repetition(tmp_path: Path) -> 
         again.log.close()
 
 
+def test_a_start_that_gives_up_leaves_the_doubt_to_the_next_one(tmp_path: Path) -> None:
+    log = Log(tmp_path / "live")
+    for position in (1, 2):
+        log.log.append(1, position, message(b"a"), 0)
+        log.flush()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in (tmp_path / "live").glob(FILE_NAME + "*"):
+        (copy / path.name).write_bytes(path.read_bytes())
+    log.log.close()
+    first = reopened(copy)
+    next(iter(first.log.recover()))  # and no further
+    first.log.close()
+    again = reopened(copy)
+    assert again.found() == [(1, 1, b"a", True), (1, 2, b"a", True)]
+    again.log.close()
+
+
 def test_formats(tmp_path: Path) -> None:
     log = Log(tmp_path)
     log.log.append(1, 1, message(b"a"), 0)
