@@ -206,6 +206,23 @@ def test_what_rests_is_fetched_when_it_is_needed() -> None:
     assert taken == list(range(1, 21))
 
 
+@pytest.mark.parametrize("levels", [0, 1])
+def test_a_head_that_rests_is_not_near_until_it_is_fetched(levels: int) -> None:
+    budget, shelf = Budget(), Shelf()
+    source = shelf.queue.in_log
+    ready = PriorityReady(levels, budget, source) if levels else Ready(budget, source)
+    assert not ready.has_near_head()
+    for position in range(1, 21):
+        ready.push(shelf.make(position))
+    assert ready.page_out(3, 10 * (COST + 1))
+    taken = []
+    while ready.has_near_head():
+        taken.append(ready.pop().position)
+    assert (taken, shelf.fetched, len(ready)) == ([1, 2, 3], 0, 17)
+    assert ready.has_head()
+    assert (ready.has_near_head(), shelf.fetched, ready.first().position) == (True, 10, 4)
+
+
 def test_what_the_log_has_not_is_sent_there_to_rest() -> None:
     budget, shelf = Budget(), Shelf()
     ready = Ready(budget, shelf.queue.in_log)
