@@ -17,7 +17,7 @@ from tests.behaviour.peer import Peer
 from tests.conftest import Server
 from tests.crash.disk import SYNC, Disk, Entry, Image, Whim, entries
 from tests.crash.kill import take_stock
-from tests.crash.ledger import Finding, Ledger
+from tests.crash.ledger import FOREVER, Finding, Ledger
 from tests.crash.load import Declarations, Load, audit_declarations
 from tests.crash.workloads import Workload
 
@@ -47,8 +47,12 @@ class Recording:
     entries: list[Entry] = field(default_factory=list, repr=False)
 
     def cuts(self, count: int, chance: random.Random) -> list[int]:
-        """Moments for a power cut, ascending: just after confirms, about syncs, and at any time."""
-        confirms = [letter.confirmed for letter in self.ledger.letters.values() if letter.confirmed is not None]
+        """Moments for a power cut, ascending: just after confirms of what nobody had acked, about syncs, and any."""
+        confirms = [
+            letter.confirmed
+            for letter in self.ledger.letters.values()
+            if letter.confirmed is not None and min(letter.acked.values(), default=FOREVER) > letter.confirmed
+        ]
         syncs = [number for number, entry in enumerate(self.entries) if entry.kind == SYNC]
         found = []
         for number in range(count):
