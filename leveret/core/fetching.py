@@ -1,4 +1,4 @@
-"""Fetching: what consumers get next rests in the log, and is brought into memory a piece at a time."""
+"""Fetching: many messages go to consumers a portion at a time, and so do those come that rest in the log."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class Fetching(Chore):
-    """A queue whose head rests in the log."""
+    """A queue whose consumers would take more."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
     def work(self) -> bool:
-        """Fetch what rests together there, and let it flow."""
+        """Bring the head into memory, with what rests beside it in the log, and let it flow."""
         queue = self._queue
         queue.is_fetching = False
         if not queue.deleted:
@@ -27,7 +27,7 @@ class Fetching(Chore):
 
 
 def fetch_later(queue: Queue) -> None:
-    """Have the head of a queue in memory soon: many queues may want that at once, and it takes milliseconds."""
+    """Go on with a queue soon: many may want that at once, and it takes milliseconds."""
     if not queue.is_fetching:
         queue.is_fetching = True
         queue.broker.chores.add(Fetching(queue))
