@@ -25,7 +25,7 @@ from leveret.core.dead_letter import MANY, Worklist
 from leveret.core.lag import Lag
 from leveret.core.paging import Budget
 from leveret.core.parameters import Parameters
-from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink
+from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink, Witness
 from leveret.core.recovery import recover_definitions, recover_messages
 from leveret.core.users import Users
 from leveret.core.vhost import VirtualHost
@@ -60,6 +60,7 @@ class Broker(LogListener):
         self.lag = Lag()
         self.budget = Budget()
         self.alarms = Alarms()
+        self.witness: Witness | None = None
         self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
         self._leaving: dict[str, None] = {}  # virtual hosts that are deleted, and still have something in them
@@ -163,6 +164,12 @@ class Broker(LogListener):
         self.keep(definitions.CLOCK, definitions.key(), definitions.clock_value(self.clock))
 
     # -- virtual hosts
+
+    def let_watch(self, witness: Witness | None) -> None:
+        """Let somebody see all messages of all virtual hosts from now on; None for nobody."""
+        self.witness = witness
+        for vhost in self.vhosts.values():
+            vhost.watch(vhost.tracing, witness)
 
     def vhost(self, name: str) -> VirtualHost:
         """The virtual host. Raises: UnknownError."""

@@ -4,6 +4,8 @@ import heapq
 from abc import abstractmethod
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 STEP_MS: Final = 1000  # of the time of day that are worth to be noted
 MANY: Final = 100  # cancelled timers that are worth a clean-up
 
@@ -50,6 +52,7 @@ class Clock:
         return True
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Timed:
     """Something that wants to be called at a certain time."""
 
@@ -106,6 +109,10 @@ class Timers:
             heapq.heappop(heap)
             self._cancelled -= 1
         return heap[0][0] if heap else None
+
+    def waiting(self) -> list[tuple[int, Timed]]:
+        """When who will be called, in no order. Cost: a pass over all timers."""
+        return [(at_ms, timer.target) for at_ms, _, timer in self._heap if timer.target is not None]
 
     def run(self, now_ms: int) -> None:
         """Call what is due."""

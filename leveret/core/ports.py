@@ -2,14 +2,14 @@
 
 MessageLog and LogListener: where persistent messages rest. DefinitionLog: where declarations rest.
 Subscriber: who gets deliveries. ConfirmListener: who hears that a publish is safe. Sink: who has bytes to send.
-Client: a connection, as an administrator sees it.
+Client: a connection, as an administrator sees it. Witness: who sees, and may stop, what passes a virtual host.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64, mypyc_attr, trait
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from leveret.core.access import User
     from leveret.core.consumers import Consumer
     from leveret.core.message import Message, Stored
+    from leveret.core.queue import Queue
     from leveret.core.vhost import VirtualHost
 
 
@@ -254,3 +255,30 @@ class Confirm:
         """One queue did not take it."""
         self._failed = True
         self.pay()
+
+
+PASS: Final = 0  # what becomes of a publish
+REFUSE: Final = 1  # it goes nowhere, and is nacked if its publisher waits for confirms
+STRAY: Final = 2  # it goes nowhere, as one that no binding matches
+HOLD: Final = 3  # it goes its way, but its confirm has to wait
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Witness:
+    """Who sees what clients do with messages in a virtual host. Called in the middle of it: it may only take notes."""
+
+    @abstractmethod
+    def on_publish(self, client: Client, message: Message, queues: list[Queue], mandatory: bool) -> int:
+        """A message goes to these queues. Returns: what becomes of it. Raises: AmqpError, which the client gets."""
+
+    @abstractmethod
+    def on_held(self, confirm: Confirm) -> None:
+        """This confirm is held for the last on_publish(), and has to be paid or refused once."""
+
+    @abstractmethod
+    def on_delivery(self, client: Client, stored: Stored, no_ack: bool) -> None:
+        """A message was sent to a client, by basic.deliver or basic.get."""
+
+    @abstractmethod
+    def on_settle(self, stored: Stored, how: int) -> None:
+        """A delivery is settled: ACK, REQUEUE, RETURN or DISCARD of session/transaction.py."""

@@ -17,6 +17,7 @@ from leveret.core.equivalence import check_same_exchange, check_same_queue
 from leveret.core.exchange import Binding, Exchange
 from leveret.core.hints import Origin
 from leveret.core.policy import Policies, Policy
+from leveret.core.ports import Witness
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, ReplyQueue
 from leveret.wire.fields import LONGSTR, Table, longstr
@@ -42,6 +43,7 @@ class VirtualHost:
     generation: changes whenever a message might be routed otherwise than before, or not be allowed any more.
     default_queue_type: of queues that are declared without one; empty for classic. protected: from deletion.
     tracing: whether copies of all messages go to amq.rabbitmq.trace; off after a restart, as in RabbitMQ.
+    witness: who sees all messages, for tests. is_watched: somebody does, tracing or witness.
     limits: by name; negative for none. connections: how many are open now.
     policies, operator_policies: changed by the verbs below only.
     """
@@ -54,6 +56,8 @@ class VirtualHost:
         self.default_queue_type = ""
         self.protected = False
         self.tracing = False
+        self.witness: Witness | None = broker.witness
+        self.is_watched = self.witness is not None
         self.limits: dict[str, int] = {}
         self.connections = 0
         self.generation = 1
@@ -323,9 +327,11 @@ class VirtualHost:
         if binding.durable:
             self.broker.forget(definitions.BINDING, definitions.binding_key(binding))
 
-    def trace(self, tracing: bool) -> None:
-        """Begin or end to copy all messages to amq.rabbitmq.trace."""
+    def watch(self, tracing: bool, witness: Witness | None) -> None:
+        """Say who sees all messages from now on: amq.rabbitmq.trace, which gets copies of them, and a witness."""
         self.tracing = tracing
+        self.witness = witness
+        self.is_watched = tracing or witness is not None
         self.generation += 1  # cached routes know whether messages are looked into
 
     # -- policies: whatever they match changes at once

@@ -68,7 +68,8 @@ def put_vhost(
 
 def trace_vhost(broker: Broker, name: str, on: bool = True) -> None:
     """Copy every message that is published or delivered to amq.rabbitmq.trace, until switched off or restarted."""
-    find_vhost(broker, name).trace(on)
+    found = find_vhost(broker, name)
+    found.watch(on, found.witness)
 
 
 def delete_vhost(broker: Broker, name: str) -> None:

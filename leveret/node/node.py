@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leveret.auth.authenticator import Authenticator
 from leveret.auth.internal import InternalAuthenticator
 from leveret.core import broker as core
 from leveret.core.clock import Clock
@@ -22,22 +23,22 @@ from leveret.node.allocator import keep_freed_memory
 from leveret.node.collector import Collector
 from leveret.node.config import Config
 from leveret.node.defaults import drop_defaults, make_defaults
-from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, give_up_reserve, total_memory
+from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, Watch, give_up_reserve, total_memory
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.transport import AmqpProtocol
-from leveret.store.database import StoreError
-from leveret.store.disk import DiskLog
 from leveret.store.memory import MemoryLog
 
 if TYPE_CHECKING:
     from leveret.node.tls import TlsListener
+    from leveret.store.disk import DiskLog
 
 MAX_FILES = 1 << 20  # open files that this process asks for
 BUDGET_SHARE = 0.25  # of all memory, for messages that wait
 DEFAULT_BUDGET = 256 << 20  # bytes, where the system does not tell how much memory there is
 BACKLOG = 1024  # connections the kernel may hold for us
 TLS_PORT = 5671
+SHUTDOWN_S = 2.0
 
 log = logging.getLogger("leveret.node")
 
@@ -63,66 +64,71 @@ class Node:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._tls = _make_tls(config)
-        self._log: MemoryLog | DiskLog
-        if config.memory:
-            self._log = MemoryLog()
-        else:
-            self._log = _open_log(Path(config.data_dir), self._wake)
+        self._directory = None if config.memory else Path(config.data_dir)
+        self._log = self.make_log(config)
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
-        seed = int.from_bytes(os.urandom(8), "big")
-        self.broker = core.Broker(self._log, self._log, clock, seed, f"leveret@{socket.gethostname()}")
+        self.broker = core.Broker(self._log, self._log, clock, self.make_seed(), f"leveret@{socket.gethostname()}")
         self.broker.max_message_size = config.max_message_size
         self.broker.consumer_timeout_ms = config.consumer_timeout_ms
         self._log.listener = self.broker
-        self._driver = Driver(self.broker, self._loop)
+        self.driver = Driver(self.broker, self._loop)
+        self.authenticator: Authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
         self._server: asyncio.Server | None = None
-        self._directory = None if config.memory else Path(config.data_dir)
         self._disk_watch: DiskWatch | None = None
-        if isinstance(self._log, DiskLog):
-            self._disk_watch = DiskWatch(self._driver, self._log, Path(config.data_dir), config.disk_free_limit)
+        self._disk = None if isinstance(self._log, MemoryLog) else self._log
+        if self._disk is not None:
+            self._disk_watch = DiskWatch(self.driver, self._disk, Path(config.data_dir), config.disk_free_limit)
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
-        self._memory_watch = MemoryWatch(self._driver, config.memory_high_watermark)
-        self._clock_watch = ClockWatch(self._driver)
-        self._lag_watch = LagWatch(self._driver)
-        self._control = ControlSocket(self._driver, self._perform, _load_management)
+        self._watches = self.make_watches(config)
+        self._control = ControlSocket(self.driver, self._perform, _load_management)
         self._control_path: Path | None = None
+
+    def make_log(self, config: Config) -> MemoryLog | DiskLog:
+        """What keeps messages and definitions. Raises: StoreError."""
+        return MemoryLog() if config.memory else _open_log(Path(config.data_dir), self._wake)
+
+    def make_seed(self) -> int:
+        """Where the names come from that the broker makes up, and its choices."""
+        return int.from_bytes(os.urandom(8), "big")
+
+    def make_watches(self, config: Config) -> list[Watch]:
+        """Who looks after the process and the machine."""
+        return [MemoryWatch(self.driver, config.memory_high_watermark), ClockWatch(self.driver), LagWatch(self.driver)]
+
+    def make_protocol(self) -> AmqpProtocol:
+        """What gets the socket of a new client."""
+        return AmqpProtocol(self.driver, self.authenticator)
 
     async def start(self) -> list[str]:
         """Recover, listen. Returns: the address as a URL, and that for TLS if there is one. Raises: StartError."""
-        _raise_file_limit()
         self.broker.recover()
         is_new = make_defaults(self.broker)
-        self._driver.turn()  # what expired meanwhile
+        self.driver.turn()  # what expired meanwhile
         if self._disk_watch is not None:
             self._disk_watch.start()
-        self._memory_watch.start()
-        self._clock_watch.start()
         config = self._config
-        authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
-
-        def accept() -> AmqpProtocol:
-            return AmqpProtocol(self._driver, authenticator)
-
         try:
-            if config.definitions:
-                content = self._import(Path(config.definitions))
+            content = self.read_definitions(config)
+            if content is not None:
+                self._define(content, config.definitions or "given")
                 if is_new:
                     drop_defaults(self.broker, content)
             try:
                 option, port = "port", config.port
-                self._server = await self._loop.create_server(accept, config.host, port, backlog=BACKLOG)
+                self._server = await self._loop.create_server(self.make_protocol, config.host, port, backlog=BACKLOG)
                 urls = [_url("amqp", self._server)]
                 if self._tls is not None:
                     option, port = "tls-port", TLS_PORT if config.tls_port is None else config.tls_port
-                    urls.append(_url("amqps", await self._tls.start(accept, port, BACKLOG)))
+                    urls.append(_url("amqps", await self._tls.start(self.make_protocol, port, BACKLOG)))
             except OSError as error:
                 raise StartError(_listen_error(config.host, port, option, error)) from None
             await self._open_control()
         except StartError:
             self._let_go()
             raise
-        self._driver.turn()
-        self._lag_watch.start()
+        self.driver.turn()
+        for watch in self._watches:
+            watch.start()
         return urls
 
     def reload(self) -> None:
@@ -130,26 +136,29 @@ class Node:
         if self._tls is not None:
             self._tls.reload()
 
-    async def stop(self) -> None:
-        """Close connections with 320, commit what is pending, let go of everything."""
-        self._listen_no_more()
-        await self._driver.shut_down("broker forced connection closure with reason 'shutdown'")
+    async def stop(self, patience_s: float = SHUTDOWN_S) -> None:
+        """Close connections with 320, commit what is pending, let go of everything.
+
+        patience_s: how long clients may take to answer.
+        """
+        self.listen_no_more()
+        await self.driver.shut_down("broker forced connection closure with reason 'shutdown'", patience_s)
         self._let_go()
 
-    def _listen_no_more(self) -> None:
+    def listen_no_more(self) -> None:
+        """Let the system refuse new clients; those that are there stay."""
         if self._server is not None:
             self._server.close()
         if self._tls is not None:
             self._tls.close()
 
     def _let_go(self) -> None:
-        self._listen_no_more()
+        self.listen_no_more()
         self._control.close()
         if self._disk_watch is not None:
             self._disk_watch.stop()
-        self._memory_watch.stop()
-        self._clock_watch.stop()
-        self._lag_watch.stop()
+        for watch in self._watches:
+            watch.stop()
         if self._control_path is not None:
             control.unbind(self._control_path, self._directory)
         self.broker.finish()
@@ -173,42 +182,49 @@ class Node:
 
         return Administration(self.broker).perform(verb, arguments)
 
-    def _import(self, path: Path) -> dict[str, object]:
-        """Import the definitions file of the configuration, all of it or nothing, and return it. Raises: StartError."""
+    def read_definitions(self, config: Config) -> dict[str, object] | None:
+        """What is to be declared at the start, None for nothing. Raises: StartError."""
+        if not config.definitions:
+            return None
         from leveret.node.definitions_file import FileError, read
 
         try:
-            content = read(path)
+            return read(Path(config.definitions))
         except FileError as error:
             raise StartError(str(error)) from None
+
+    def _define(self, content: dict[str, object], name: str) -> None:
+        """Import definitions, all of them or nothing. name: of their file. Raises: StartError."""
         from leveret.management.jobs import at_once
 
         result = at_once(self.broker, self._perform("import_definitions", {"content": content, "atomic": True}))
         assert isinstance(result, dict)
         for note in result["notes"]:
-            log.warning("definitions file %s: %s: %s", path, note["path"], note["reason"])
+            log.warning("definitions file %s: %s: %s", name, note["path"], note["reason"])
         errors = result["errors"]
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             first = f"{errors[0]['path']}: {errors[0]['reason']}"
-            raise StartError(f"definitions file {path}: {first}{more}; correct it or start without --definitions")
-        return content
+            raise StartError(f"definitions file {name}: {first}{more}; correct it or start without --definitions")
 
     def _wake(self) -> None:
         """Called in the committer's thread."""
         self._loop.call_soon_threadsafe(self._committed)
 
     def _committed(self) -> None:
-        assert isinstance(self._log, DiskLog)
-        self._driver.refresh_clock()
-        self._log.on_committed()
+        assert self._disk is not None
+        self.driver.refresh_clock()
+        self._disk.on_committed()
         if self._disk_watch is not None:
             self._disk_watch.committed()
-        self._driver.turn()
+        self.driver.turn()
 
 
 def _open_log(directory: Path, wake: Callable[[], None]) -> DiskLog:
     """The log of a data directory; on a full disk it gets what was kept in reserve. Raises: StoreError."""
+    from leveret.store.database import StoreError
+    from leveret.store.disk import DiskLog  # which a broker in memory does without
+
     try:
         return DiskLog(directory, wake)
     except StoreError as error:
@@ -267,6 +283,7 @@ async def serve(config: Config, started_at: float) -> int:
     """
     loop = asyncio.get_running_loop()
     keep_freed_memory()
+    _raise_file_limit()
     node = Node(config)
     urls = await node.start()
     stopping = asyncio.Event()

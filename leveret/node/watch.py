@@ -17,13 +17,15 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from leveret.core.alarms import DISK, MEMORY
 from leveret.core.lag import STALL_US
 from leveret.node.allocator import give_back_memory
 from leveret.server.driver import Driver
-from leveret.store.disk import DiskLog
+
+if TYPE_CHECKING:
+    from leveret.store.disk import DiskLog
 
 MIN_S: Final = 0.1  # between two looks at the disk
 MAX_S: Final = 10.0
@@ -205,6 +207,16 @@ class DiskWatch:
         self._driver.refresh_clock()
         self._driver.broker.alarms.set(DISK, self._is_low or self._has_failed)
         self._driver.turn()
+
+
+class Watch(Protocol):
+    """Looks at something now and then."""
+
+    def start(self) -> None:
+        """Begin to look."""
+
+    def stop(self) -> None:
+        """Look no more; something that was never begun is fine."""
 
 
 class ClockWatch:

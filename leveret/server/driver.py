@@ -25,16 +25,21 @@ REST_S = 0.01  # how long acks may wait to be written together with what comes n
 READ_NS = 2_500_000  # of one turn for clients that send a lot; the others are read in any case
 FLUSH_NS = 3_000_000  # of one turn to send, and to look at requests that waited
 WORK_NS = 2_000_000  # of what can be done in pieces, at the end of a turn
-SHUTDOWN_S = 2.0  # how long clients may take to answer connection.close
 
 
 class Driver:
-    """The broker's link to one event loop. protocols: the open sockets by connection number."""
+    """The broker's link to one event loop.
+
+    protocols: the open sockets by connection number. skipped_ms: what the broker's time is ahead of the machine's,
+    since somebody has let it pass at once. is_frozen: nothing is done for now; see freeze().
+    """
 
     def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
         self.broker = broker
         self.loop = loop
         self.protocols: dict[int, AmqpProtocol] = {}
+        self.skipped_ms = 0
+        self.is_frozen = False
         self._scheduled = False
         self._began_ns = 0  # when the loop began what it is busy with, 0 while it waits
         self._timer: asyncio.TimerHandle | None = None
@@ -51,7 +56,7 @@ class Driver:
     def refresh_clock(self) -> None:
         """Let the core see the present time; turn() has to follow."""
         now_ns = time.monotonic_ns()
-        self.broker.clock.now_ms = now_ns // 1_000_000
+        self.broker.clock.now_ms = now_ns // 1_000_000 + self.skipped_ms
         if not self._began_ns:
             self._began_ns = now_ns
 
@@ -85,6 +90,8 @@ class Driver:
         """Let the core do what is due, and ask to be called when the next thing is."""
         self._timer = None
         self._timer_ms = None
+        if self.is_frozen:
+            return
         self.refresh_clock()
         self.broker.tick(self.broker.clock.now_ms)
         self.turn()
@@ -108,8 +115,46 @@ class Driver:
                 waiting.set_result(None)
         self._waiting = [(is_done, waiting) for is_done, waiting in self._waiting if not waiting.done()]
 
+    def skip(self, duration_ms: int, are_clients_alive: bool) -> None:
+        """Let so much time pass at once: what falls due in it is done in its order, each at its time.
+
+        are_clients_alive: they are taken for having sent heartbeats meanwhile.
+        """
+        self.refresh_clock()
+        broker = self.broker
+        until_ms = broker.clock.now_ms + duration_ms
+        while (due_ms := broker.timers.next_ms()) is not None and due_ms <= until_ms:
+            self._skip_to(due_ms)
+            if are_clients_alive:
+                for protocol in self.protocols.values():
+                    protocol.connection.heartbeat.has_received = True
+            broker.tick(broker.clock.now_ms)
+            broker.finish()
+        self._skip_to(until_ms)
+        self._timer_ms = None  # of a time that was another
+        self.turn()
+
+    def _skip_to(self, now_ms: int) -> None:
+        """Go ahead to this time, unless it is over."""
+        ahead_ms = now_ms - self.broker.clock.now_ms
+        if ahead_ms > 0:
+            self.skipped_ms += ahead_ms
+            self.broker.clock.now_ms = now_ms
+
+    def freeze(self, is_frozen: bool) -> None:
+        """Do nothing any more, as a process that hangs: neither read, nor send, nor look at the time. Or go on."""
+        self.is_frozen = is_frozen
+        for protocol in self.protocols.values():
+            protocol.obey_pause()
+        if not is_frozen:
+            self._began_ns = 0
+            self.refresh_clock()
+            self.turn()
+
     def _flush(self) -> None:
         self._scheduled = False
+        if self.is_frozen:
+            return
         broker = self.broker
         if self._put_off:
             self._catch_up()
@@ -154,15 +199,15 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_ms = due_ms
-        delay_ms = max(due_ms - time.monotonic_ns() // 1_000_000, 0)
+        delay_ms = max(due_ms - self.skipped_ms - time.monotonic_ns() // 1_000_000, 0)
         self._timer = self.loop.call_later(delay_ms / 1000, self.tick)
 
-    async def shut_down(self, reason: str) -> None:
+    async def shut_down(self, reason: str, patience_s: float) -> None:
         """Close every connection with 320 and wait for the answers, for a while."""
         for protocol in list(self.protocols.values()):
             protocol.connection.force_close(reason)
         self.turn()
-        deadline = self.loop.time() + SHUTDOWN_S
+        deadline = self.loop.time() + patience_s
         while self.protocols and self.loop.time() < deadline:
             await asyncio.sleep(0.01)
         for protocol in list(self.protocols.values()):

@@ -88,6 +88,7 @@ class AmqpProtocol(asyncio.Protocol):
         host = str(peer[0]) if isinstance(peer, tuple) else ""
         self.connection = Connection(self._driver.broker, connection_name(transport), host, __version__)
         self._driver.protocols[self.connection.number] = self
+        self.obey_pause()
         self._driver.turn()
 
     def data_received(self, data: bytes) -> None:
@@ -105,7 +106,7 @@ class AmqpProtocol(asyncio.Protocol):
             if self._bulk >= BULK or not self.connection.reader.run_due():
                 self._has_enough = True
                 self.connection.wake()  # to be flushed, and read again
-        self._obey_pause()  # now, not at the flush: the loop would read a ready socket many times before that
+        self.obey_pause()  # now, not at the flush: the loop would read a ready socket many times before that
         self._driver.turn()
 
     def catch_up(self) -> None:
@@ -196,7 +197,7 @@ class AmqpProtocol(asyncio.Protocol):
             self._put_off(self._put_by, self._at)
         self._has_enough = bool(self._put_by)
         self._bulk = 0
-        self._obey_pause()
+        self.obey_pause()
 
     def _send_some(self) -> None:
         """Send a part of a lot, and the rest in later turns; all of it if that is the end."""
@@ -230,8 +231,9 @@ class AmqpProtocol(asyncio.Protocol):
         """Cut the connection."""
         self.transport.abort()
 
-    def _obey_pause(self) -> None:
-        is_paused = self._has_enough or self.connection.is_paused
+    def obey_pause(self) -> None:
+        """Read the socket, or read it no more, as the connection and the driver want it."""
+        is_paused = self._has_enough or self.connection.is_paused or self._driver.is_frozen
         if is_paused == self._is_reading:
             self._is_reading = not is_paused
             if self._is_reading:
@@ -277,4 +279,4 @@ class AmqpProtocol(asyncio.Protocol):
     def _resume(self) -> None:
         self._driver.refresh_clock()
         self.connection.set_paced(False)
-        self._obey_pause()
+        self.obey_pause()

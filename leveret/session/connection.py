@@ -108,7 +108,7 @@ class Connection(Sink, Client):
         self._turn_methods: i64 = 0  # looked at in this turn
         self._writable = True
         self.pacing = Pacing(self)
-        self._heartbeat = Heartbeat(self)
+        self.heartbeat = Heartbeat(self)
         broker.connections[self.number] = self
         self.deadline = Deadline(self)
         self.deadline.set(HANDSHAKE_MS, "handshake took too long")
@@ -119,7 +119,7 @@ class Connection(Sink, Client):
         """Take bytes from the client; their whole consequence is computed before this returns."""
         if self.finished or self.deaf:
             return
-        self._heartbeat.has_received = True
+        self.heartbeat.has_received = True
         reader = self.reader
         if self._stalled:
             reader.put_by(data)
@@ -246,7 +246,7 @@ class Connection(Sink, Client):
         if not self._held_revision or self.finished:
             data += self.writer.take_pieces()
         if data:
-            self._heartbeat.sent_ms = self.broker.clock.now_ms
+            self.heartbeat.sent_ms = self.broker.clock.now_ms
         return data
 
     def flushed(self) -> None:
@@ -339,7 +339,7 @@ class Connection(Sink, Client):
         self.reader.frame_max = frame_max
         self.writer.frame_max = frame_max
         self.heartbeat_s = heartbeat_s
-        self._heartbeat.start(heartbeat_s)
+        self.heartbeat.start(heartbeat_s)
 
     def opened(self) -> None:
         """The handshake is done."""
@@ -390,7 +390,7 @@ class Connection(Sink, Client):
         self.login_request = None
         self.broker.connections.pop(self.number, None)
         self.deadline.stop()
-        self._heartbeat.stop()
+        self.heartbeat.stop()
         self.pacing.forget()
         self.blocking.forget()
         self.handshake.forget()

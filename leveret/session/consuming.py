@@ -19,7 +19,7 @@ from leveret.core.message import Stored
 from leveret.core.ports import Subscriber
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
-from leveret.session import tracing
+from leveret.session import witnessing
 from leveret.session.ack_timeout import AckTimeout
 from leveret.session.sweep import Sweep
 from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN, settle
@@ -89,8 +89,8 @@ class Consuming(Subscriber):
         if not consumer.no_ack:
             stored.sent_ms = connection.broker.clock.now_ms
             self.unacked.add(tag, stored)
-        if connection.vhost.tracing:
-            tracing.delivered(self.channel, stored)
+        if connection.vhost.is_watched:
+            witnessing.delivered(self.channel, stored, consumer.no_ack)
         connection.wake()
 
     def can_take(self) -> bool:
@@ -196,8 +196,8 @@ class Consuming(Subscriber):
         left = len(queue.ready)
         self.channel.send(BasicGetOk(int(self._tag), stored.redelivered, address.exchange, address.routing_key, left))
         connection.writer.content(self.channel.number, message.content)
-        if vhost.tracing:
-            tracing.delivered(self.channel, stored)
+        if vhost.is_watched:
+            witnessing.delivered(self.channel, stored, method.no_ack)
         connection.check_output()  # now: many of these fit into one read
         if method.no_ack:
             queue.settle(stored)
@@ -209,8 +209,7 @@ class Consuming(Subscriber):
     def ack(self, tag: i64, multiple: bool) -> None:
         """Deliveries are done with. Raises: AmqpError 406 for a tag that is not outstanding."""
         if not multiple and self.channel.publishing.transaction is None:
-            stored = self.unacked.take(tag)
-            stored.queue.settle(stored)
+            settle(self.unacked.take(tag), ACK)
             if self.shared.limit:
                 self._wake_all()
         else:

@@ -20,7 +20,7 @@ from leveret.core.message import Address, Message, address
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_TO
-from leveret.session import tracing
+from leveret.session import tracing, witnessing
 from leveret.session.confirms import Confirms
 from leveret.session.transaction import Transaction
 from leveret.wire import content as frames
@@ -234,7 +234,9 @@ class Publishing(ConfirmListener):
         if route.varies or frames.property_flags(content) & INSPECTED:
             message, queues = self._inspect(route, message)
         connection.published += 1
-        if self.transaction is not None:
+        if route.varies and connection.vhost.witness is not None:
+            witnessing.publish(self, message, queues, route.mandatory)
+        elif self.transaction is not None:
             self.transaction.publish(message, queues, route.mandatory)
         else:
             self.send(message, queues, route.mandatory)
@@ -285,7 +287,7 @@ class Publishing(ConfirmListener):
         route = Route(exchange, address, routing, vhost.generation, bits & 1 != 0)
         if exchange.kind == TOPIC and not connection.user.may_topic(access.WRITE, name, key, vhost.name):
             route.varies = True  # refused when its properties are known to be right
-        if vhost.tracing:
+        if vhost.is_watched:
             route.varies = True
         if connection.routes_generation != vhost.generation or len(connection.routes) >= MAX_ROUTES:
             connection.routes.clear()

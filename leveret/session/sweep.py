@@ -14,7 +14,7 @@ from mypy_extensions import i64
 
 from leveret.core.chores import PIECE, Chore
 from leveret.core.queue import Queue
-from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN
+from leveret.session.transaction import REQUEUE, RETURN, settle
 from leveret.session.unacked import Unacked
 
 if TYPE_CHECKING:
@@ -54,15 +54,10 @@ class Sweep(Chore):
         taken = self._unacked.take_some(up_to, PIECE)
         for stored in taken:
             queue = stored.queue
-            if how == ACK:
-                queue.settle(stored)
-            elif how == DISCARD:
-                queue.discard(stored)
-            else:
-                if queue not in self._held and not queue.deleted:
-                    self._held[queue] = None
-                    queue.holds += 1
-                queue.requeue(stored, how == RETURN)
+            if goes_back and queue not in self._held and not queue.deleted:
+                self._held[queue] = None
+                queue.holds += 1
+            settle(stored, how)
         if goes_back and len(taken) < PIECE:
             self._let_go()
         if len(taken) == PIECE:

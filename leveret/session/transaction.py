@@ -25,6 +25,9 @@ DISCARD: Final = 3
 
 def settle(stored: Stored, how: int) -> None:
     """Ack, requeue, return or discard one delivery."""
+    witness = stored.queue.vhost.witness
+    if witness is not None:
+        witness.on_settle(stored, how)
     if how == ACK:
         stored.queue.settle(stored)
     elif how == REQUEUE or how == RETURN:

@@ -81,7 +81,7 @@ class Unacked:
 
     def take_all(self) -> list[tuple[int, Stored]]:
         """Take everything."""
-        taken = self._outstanding()
+        taken = self.outstanding()
         self._items = []
         self._head = 0
         self._count = 0
@@ -108,7 +108,8 @@ class Unacked:
         self._tidy()
         return taken
 
-    def _outstanding(self) -> list[tuple[int, Stored]]:
+    def outstanding(self) -> list[tuple[int, Stored]]:
+        """All of them with their tags, in order."""
         found: list[tuple[int, Stored]] = []
         for delivery in self._items[self._head :]:
             if delivery.stored is not None:
@@ -116,7 +117,7 @@ class Unacked:
         return found
 
     def _unknown(self, tag: i64) -> AmqpError:
-        return unknown_tag(int(tag) & 0xFFFFFFFFFFFFFFFF, [int(tag) for tag, _ in self._outstanding()])
+        return unknown_tag(int(tag) & 0xFFFFFFFFFFFFFFFF, [int(tag) for tag, _ in self.outstanding()])
 
     def _find(self, tag: i64) -> i64:
         """Where the first delivery is that has not a lower tag."""

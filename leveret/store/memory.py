@@ -1,4 +1,4 @@
-"""Logs that remember nothing beyond the process: for brokers without a data directory, and the reference in tests."""
+"""Logs that keep nothing beyond the process: for brokers without a data directory, and the reference in tests."""
 
 from __future__ import annotations
 
@@ -11,15 +11,26 @@ from leveret.core.message import Message
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered
 
 
+class Kept:
+    """What a disk would have: definitions, and of each queue its messages and up to where they were delivered."""
+
+    def __init__(self) -> None:
+        self.definitions: dict[tuple[str, str], bytes] = {}
+        self.messages: dict[int, dict[int, Recovered]] = {}
+        self.delivered: dict[int, int] = {}
+
+
 class MemoryLog(MessageLog, DefinitionLog):
     """Keeps only what has to be told at the next flush.
 
-    hold: keep the news back until release(), as a slow disk would.
+    hold: keep the news back until release(), as a slow disk would. kept: where to keep all else, for the log of a
+    broker that is to go on where this one ends.
     """
 
-    def __init__(self, hold: bool = False) -> None:
+    def __init__(self, hold: bool = False, kept: Kept | None = None) -> None:
         self.listener: LogListener | None = None
         self._hold = hold
+        self._kept = kept
         self._highest: dict[int, int] = {}  # by queue, appended since the last flush
         self._size: i64 = 0  # of the contents that are held back
         self._revision = 0
@@ -30,16 +41,26 @@ class MemoryLog(MessageLog, DefinitionLog):
         self._highest[queue_id] = position
         if self._hold:
             self._size += len(message.content)
+        if self._kept is not None:
+            found = Recovered(queue_id, position, message, False, deadline_ms, level)
+            self._kept.messages.setdefault(queue_id, {})[position] = found
 
     def remove(self, queue_id: int, position: int) -> None:
-        """Nothing is kept, so there is nothing to remove."""
+        """Gone at once."""
+        if self._kept is not None and queue_id in self._kept.messages:
+            self._kept.messages[queue_id].pop(position, None)
 
     def delivered(self, queue_id: int, position: int) -> None:
-        """Nothing is kept."""
+        """Noted at once."""
+        if self._kept is not None:
+            self._kept.delivered[queue_id] = max(position, self._kept.delivered.get(queue_id, 0))
 
     def drop(self, queue_id: int) -> None:
-        """Nothing is kept but the news that is still to be told."""
+        """Gone at once, with the news that is still to be told."""
         self._highest.pop(queue_id, None)
+        if self._kept is not None:
+            self._kept.messages.pop(queue_id, None)
+            self._kept.delivered.pop(queue_id, None)
 
     def flush(self) -> None:
         """Tell the listener that everything is durable."""
@@ -63,22 +84,36 @@ class MemoryLog(MessageLog, DefinitionLog):
             self.listener.on_behind(False)
 
     def recover(self) -> Iterator[Recovered]:
-        """Nothing survived."""
-        return iter(())
+        """What was kept."""
+        found: list[Recovered] = []
+        if self._kept is not None:
+            for queue_id, messages in self._kept.messages.items():
+                delivered = self._kept.delivered.get(queue_id, 0)
+                for position in sorted(messages):
+                    message = messages[position]
+                    message.redelivered = position <= delivered
+                    found.append(message)
+        return iter(found)
 
     def close(self) -> None:
         """There is nothing to write."""
 
     def put(self, kind: str, key: str, value: bytes) -> int:
         """Durable at the next flush."""
+        if self._kept is not None:
+            self._kept.definitions[kind, key] = value
         self._revision += 1
         return self._revision
 
     def delete(self, kind: str, key: str) -> int:
         """Durable at the next flush."""
+        if self._kept is not None:
+            self._kept.definitions.pop((kind, key), None)
         self._revision += 1
         return self._revision
 
     def load(self) -> list[tuple[str, str, bytes]]:
-        """Nothing survived."""
-        return []
+        """What was kept."""
+        if self._kept is None:
+            return []
+        return [(kind, key, value) for (kind, key), value in self._kept.definitions.items()]

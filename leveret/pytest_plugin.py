@@ -1,0 +1,118 @@
+"""The pytest plugin: a real broker for tests, in the test process.
+
+    def test_hello(leveret):
+        connection = pika.BlockingConnection(pika.URLParameters(leveret.url))
+
+There is one broker for the session, and a virtual host of its own for each test. Nothing of the broker is imported
+before a test asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from leveret.testing import AsyncVirtualHost, Broker, VirtualHost
+
+_numbers = count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Settings for pyproject.toml."""
+    parser.addini(
+        "leveret_definitions", "Definitions file; what it has for / is declared for every test.", "string", ""
+    )
+    parser.addini("leveret_users", "Users of the broker, name:password, a line each.", "linelist", [])
+    parser.addini("leveret_seed", "For all that the broker leaves to chance.", "string", "0")
+    parser.addini("leveret_tls", "Let the broker speak TLS too.", "bool", False)
+
+
+def _options(config: pytest.Config) -> dict[str, Any]:
+    users = {}
+    for line in config.getini("leveret_users"):
+        name, colon, password = line.partition(":")
+        if not colon:
+            raise pytest.UsageError(f"leveret_users: '{line}' is not name:password")
+        users[name.strip()] = password.strip()
+    try:
+        seed = int(config.getini("leveret_seed"))
+    except ValueError:
+        raise pytest.UsageError("leveret_seed: has to be a number") from None
+    return {"users": users, "seed": seed, "tls": config.getini("leveret_tls")}
+
+
+def _define(host: VirtualHost, config: pytest.Config) -> None:
+    """Declare what every test begins with."""
+    name = config.getini("leveret_definitions")
+    if not name:
+        return
+    path = Path(config.inipath.parent if config.inipath else config.rootpath, name)
+    try:
+        host.define(path)
+    except ValueError as error:
+        raise pytest.UsageError(f"leveret_definitions: {error}") from None
+
+
+@pytest.fixture(scope="session")
+def leveret_server(pytestconfig: pytest.Config) -> Iterator[Broker]:
+    """The broker of the whole session: for fixtures of a wider scope than a test. Tests share what is in it."""
+    from leveret.testing import Broker
+
+    with Broker(**_options(pytestconfig)) as broker:
+        yield broker
+
+
+@pytest.fixture
+def leveret(leveret_server: Broker, pytestconfig: pytest.Config) -> Iterator[VirtualHost]:
+    """A broker for this test: a virtual host of its own, which is empty, on the broker of the session."""
+    name = f"test-{next(_numbers)}"
+    host = leveret_server.virtual_host(name)
+    _define(host, pytestconfig)
+    yield host
+    host.faults.clear()
+    leveret_server.delete_virtual_host(name)
+
+
+@pytest.fixture
+def leveret_async(leveret: VirtualHost, leveret_server: Broker) -> AsyncVirtualHost:
+    """The same for tests in an event loop: what waits is awaited."""
+    return leveret_server.async_virtual_host(leveret.name)
+
+
+@pytest.fixture
+def leveret_broker(pytestconfig: pytest.Config) -> Iterator[Broker]:
+    """A whole broker of the test's own, which it may restart, freeze or fill with definitions."""
+    from leveret.testing import Broker
+
+    with Broker(**_options(pytestconfig)) as broker:
+        _define(broker, pytestconfig)
+        yield broker
+
+
+@pytest.fixture
+def amqp_url(leveret: VirtualHost) -> str:
+    """Where clients connect to, for tests that need no more."""
+    return leveret.url
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """Show with a test that has failed what is in its broker, and what passed through it."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when != "call" or not report.failed:
+        return
+    used: dict[str, Any] = getattr(item, "funcargs", {})
+    for fixture in ("leveret", "leveret_broker"):
+        if fixture in used:
+            from leveret.testing import NotRunning
+
+            try:
+                report.sections.append((f"Leveret ({used[fixture].url})", used[fixture].report()))
+            except (NotRunning, LookupError) as error:
+                report.sections.append(("Leveret", str(error)))

@@ -1,0 +1,31 @@
+"""Floor 5: a real broker inside a test process. `leveret.Broker` and `leveret.AsyncBroker` are the way in."""
+
+import logging
+
+from leveret.testing.broker import AsyncBroker, AsyncVirtualHost, Broker, VirtualHost
+from leveret.testing.clock import Clock
+from leveret.testing.faults import Fault, Faults
+from leveret.testing.messages import Consumer, Delivery, Message, Published
+from leveret.testing.queues import Queue
+from leveret.testing.server import NotRunning
+from leveret.testing.space import Connection, WaitTimeout
+
+__all__ = [
+    "AsyncBroker",
+    "AsyncVirtualHost",
+    "Broker",
+    "Clock",
+    "Connection",
+    "Consumer",
+    "Delivery",
+    "Fault",
+    "Faults",
+    "Message",
+    "NotRunning",
+    "Published",
+    "Queue",
+    "VirtualHost",
+    "WaitTimeout",
+]
+
+logging.getLogger("leveret").addHandler(logging.NullHandler())  # what the broker says is seen by those who ask for it

@@ -1,0 +1,43 @@
+"""Answering requests: an RPC server for tests, without a client library."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from leveret.testing.messages import Message, details
+from leveret.testing.queues import Queue
+from leveret.testing.server import Server
+
+log = logging.getLogger("leveret.testing")
+
+Answer = Callable[[Message], Any]
+
+
+async def answer(
+    server: Server,
+    queue: Queue,
+    publish: Callable[..., object],
+    function: Callable[[Message], Awaitable[Any]],
+) -> None:
+    """Answer what comes to a queue, one request after the other; on the event loop of the broker.
+
+    A request that function() fails at gets no answer, and goes to the dead letters of the queue if it has any.
+    """
+    while True:
+        await server.node.driver.until(queue.has_next)
+        stored = server.call(queue.take)
+        if stored is None:
+            continue
+        request = Message(**details(stored.message, stored.redelivered))
+        try:
+            body = await function(request)
+        except Exception:
+            log.exception("what should answer %r in queue '%s' has failed", request, queue.name)
+            server.call(partial(stored.queue.discard, stored))
+            continue
+        if request.reply_to and body is not None:
+            publish(body, request.reply_to, correlation_id=request.correlation_id)
+        server.call(partial(stored.queue.settle, stored))

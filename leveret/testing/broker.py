@@ -1,0 +1,331 @@
+"""Broker and AsyncBroker: a whole broker in this process, for as long as a `with` block.
+
+    with leveret.Broker() as broker:
+        connection = pika.BlockingConnection(pika.URLParameters(broker.url))
+
+It is the same broker as `leveret serve`, behind a real socket. A Broker has a thread with an event loop of its own; an
+AsyncBroker uses the event loop that runs. Both keep everything in memory unless they get a data directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from inspect import isawaitable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from leveret.testing.answering import Answer
+from leveret.testing.faults import Fault
+from leveret.testing.messages import Message, Published
+from leveret.testing.server import NotRunning, Options, Server
+from leveret.testing.space import Space
+
+T = TypeVar("T")
+
+TIMEOUT_S = 5.0
+
+
+class _ThreadServer(Server):
+    """A broker with a thread of its own."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def call(self, function: Callable[[], T]) -> T:
+        """See Server. Raises: NotRunning."""
+        loop = self._running_loop()
+        if threading.current_thread() is self._thread:
+            return self._called(function)
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def begin() -> None:
+            try:
+                result = self._called(function)
+            except BaseException as error:
+                done.set_exception(error)
+            else:
+                loop.call_soon(loop.call_soon, done.set_result, result)  # when all of it has been sent
+
+        loop.call_soon_threadsafe(begin)
+        return done.result()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do this on the event loop, and wait for it. Raises: NotRunning."""
+        try:
+            loop = self._running_loop()
+        except NotRunning:
+            work.close()
+            raise
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def arun(self, work: Coroutine[Any, Any, T]) -> T:
+        """See Server. Raises: NotRunning."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._running_loop()))
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise NotRunning("this broker does not run; start it with `with` or start()")
+        return self._loop
+
+    def launch(self) -> None:
+        """Start the thread and the broker in it. Raises: StartError, StoreError."""
+        if self._thread is not None:
+            return
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(ready,), name="leveret", daemon=True)
+        self._thread.start()
+        ready.wait()
+        try:
+            self.run(self.start())
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """Stop the broker, and wait for its thread."""
+        if self._thread is None or self._loop is None:
+            return
+        self.run(self.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._thread = None
+
+    def _work(self, ready: threading.Event) -> None:
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            self._loop = runner.get_loop()
+            ready.set()
+            self._loop.run_forever()
+            self._loop = None
+
+
+class _LoopServer(Server):
+    """A broker in the event loop that runs."""
+
+    def call(self, function: Callable[[], T]) -> T:
+        """See Server, except that nothing is sent before the event loop goes on. Raises: NotRunning."""
+        return self._called(function)
+
+    async def arun(self, work: Coroutine[Any, Any, T]) -> T:
+        """See Server."""
+        return await work
+
+
+class VirtualHost(Space):
+    """One virtual host of a Broker."""
+
+    _server: _ThreadServer
+
+    def wait_for(
+        self,
+        queue: str | None = None,
+        count: int = 1,
+        *,
+        unacked: int | None = None,
+        consumers: int | None = None,
+        timeout: float = TIMEOUT_S,
+    ) -> list[Message]:
+        """Wait until so many messages are ready in a queue, or so many unacked, or it has so many consumers.
+
+        Without a queue: until so much was published here. Returns: the messages that are ready, or what was published.
+        timeout: in seconds. Raises: WaitTimeout, which says what was there instead.
+        """
+        return self._server.run(self._wait_for(queue, count, unacked, consumers, None, None, timeout))
+
+    def wait_for_published(
+        self,
+        count: int = 1,
+        *,
+        exchange: str | None = None,
+        routing_key: str | None = None,
+        timeout: float = TIMEOUT_S,
+    ) -> list[Published]:
+        """Wait until so much was published, there or anywhere, and return it. Raises: WaitTimeout."""
+        return self._server.run(self._wait_for(None, count, None, None, exchange, routing_key, timeout))
+
+    def wait_until_idle(self, timeout: float = TIMEOUT_S, quiet: float = 0.01) -> None:
+        """Wait until nothing is on its way: no message waits for a consumer that is there, none is unacknowledged, no
+        confirm is owed, and nothing comes in for `quiet` seconds. What consumers without acknowledgements still do
+        cannot be seen. Raises: WaitTimeout, which says what was still there.
+        """
+        self._server.run(self._wait_until_idle(timeout, quiet))
+
+    def reply_to(self, queue: str, function: Answer) -> Fault:
+        """Answer requests in a queue, which is declared if it is not there: function(message) gives the body of the
+        reply, None for none. It is called in a thread. Ends with end() of what is returned, or with the broker.
+        """
+
+        async def in_thread(request: Message) -> Any:
+            return await asyncio.get_running_loop().run_in_executor(None, function, request)
+
+        return self._answer(queue, in_thread)
+
+
+class AsyncVirtualHost(Space):
+    """One virtual host of an AsyncBroker, or of a Broker for somebody in an event loop.
+
+    What only looks needs no await.
+    """
+
+    async def wait_for(
+        self,
+        queue: str | None = None,
+        count: int = 1,
+        *,
+        unacked: int | None = None,
+        consumers: int | None = None,
+        timeout: float = TIMEOUT_S,
+    ) -> list[Message]:
+        """See VirtualHost.wait_for()."""
+        return await self._server.arun(self._wait_for(queue, count, unacked, consumers, None, None, timeout))
+
+    async def wait_for_published(
+        self,
+        count: int = 1,
+        *,
+        exchange: str | None = None,
+        routing_key: str | None = None,
+        timeout: float = TIMEOUT_S,
+    ) -> list[Published]:
+        """See VirtualHost.wait_for_published()."""
+        return await self._server.arun(self._wait_for(None, count, None, None, exchange, routing_key, timeout))
+
+    async def wait_until_idle(self, timeout: float = TIMEOUT_S, quiet: float = 0.01) -> None:
+        """See VirtualHost.wait_until_idle()."""
+        await self._server.arun(self._wait_until_idle(timeout, quiet))
+
+    def reply_to(self, queue: str, function: Answer) -> Fault:
+        """See VirtualHost.reply_to(); the function may be a coroutine function, and is called in the event loop."""
+        home = asyncio.get_running_loop()
+
+        async def work(request: Message) -> Any:
+            result = function(request)
+            return await result if isawaitable(result) else result
+
+        async def at_home(request: Message) -> Any:
+            if asyncio.get_running_loop() is home:
+                return await work(request)
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(request), home))
+
+        return self._answer(queue, at_home)
+
+
+class Broker(VirtualHost):
+    """A broker in a thread of this process, and its virtual host /.
+
+    host, port: where to listen, 0 for a free port. users: names with passwords, all of whom may do everything; guest
+    with the password guest by default. definitions: a file or its content, to be declared at the start. data_dir: where
+    to keep what is durable, instead of in memory. tls: listen for TLS too, with a certificate of its own. seed: for all
+    that is left to chance. Raises when started: StartError, StoreError.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        users: Mapping[str, str] | None = None,
+        definitions: Path | Mapping[str, object] | None = None,
+        data_dir: Path | None = None,
+        tls: bool = False,
+        seed: int = 0,
+    ) -> None:
+        options = Options(host, port, dict(users or {}), definitions, data_dir, tls, seed)
+        super().__init__(_ThreadServer(options), "/")
+
+    def start(self) -> None:
+        """Start it; one that runs is fine."""
+        self._server.launch()
+
+    def stop(self) -> None:
+        """Stop it and let go of everything; clients that are connected are told."""
+        self._server.end()
+
+    def __enter__(self) -> Broker:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def restart(self, keep_data: bool = True, clean: bool = True) -> None:
+        """Stop it, and start it at the same port. keep_data: what is durable is there again, in memory too. clean:
+        clients are told; otherwise it is as if it were killed."""
+        self._server.run(self._server.restart(keep_data, clean))
+
+    def virtual_host(self, name: str) -> VirtualHost:
+        """A virtual host, which is made if it is not there."""
+        self._server.call(lambda: self._server.add_vhost(name))
+        return VirtualHost(self._server, name)
+
+    def async_virtual_host(self, name: str) -> AsyncVirtualHost:
+        """The same for somebody in an event loop, who must not be kept waiting."""
+        self._server.call(lambda: self._server.add_vhost(name))
+        return AsyncVirtualHost(self._server, name)
+
+    def delete_virtual_host(self, name: str) -> None:
+        """Delete a virtual host with all that is in it; its connections are dropped."""
+        self._server.call(lambda: self._server.delete_vhost(name))
+
+
+class AsyncBroker(AsyncVirtualHost):
+    """A broker in the event loop that runs, and its virtual host /. For its arguments see Broker."""
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        users: Mapping[str, str] | None = None,
+        definitions: Path | Mapping[str, object] | None = None,
+        data_dir: Path | None = None,
+        tls: bool = False,
+        seed: int = 0,
+    ) -> None:
+        options = Options(host, port, dict(users or {}), definitions, data_dir, tls, seed)
+        super().__init__(_LoopServer(options), "/")
+
+    async def start(self) -> None:
+        """Start it; one that runs is fine."""
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Stop it and let go of everything; clients that are connected are told."""
+        await self._server.stop()
+
+    async def __aenter__(self) -> AsyncBroker:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def restart(self, keep_data: bool = True, clean: bool = True) -> None:
+        """See Broker.restart()."""
+        await self._server.arun(self._server.restart(keep_data, clean))
+
+    def virtual_host(self, name: str) -> AsyncVirtualHost:
+        """A virtual host, which is made if it is not there."""
+        self._server.call(lambda: self._server.add_vhost(name))
+        return AsyncVirtualHost(self._server, name)
+
+    def delete_virtual_host(self, name: str) -> None:
+        """Delete a virtual host with all that is in it; its connections are dropped."""
+        self._server.call(lambda: self._server.delete_vhost(name))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()

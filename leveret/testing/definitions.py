@@ -1,0 +1,41 @@
+"""Definitions for one virtual host of an embedded broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from leveret.core.vhost import VirtualHost
+from leveret.management.importing import import_definitions
+from leveret.management.jobs import at_once
+from leveret.node.definitions_file import FileError, read
+
+SECTIONS: Final = ("parameters", "policies", "queues", "exchanges", "bindings")
+
+
+def read_definitions(definitions: Path | Mapping[str, object]) -> Mapping[str, object]:
+    """The content of definitions. Raises: ValueError."""
+    if not isinstance(definitions, Path):
+        return definitions
+    try:
+        return read(definitions)
+    except FileError as error:
+        raise ValueError(str(error)) from None
+
+
+def define(vhost: VirtualHost, definitions: Mapping[str, object]) -> None:
+    """Declare what definitions have for the virtual host /, in this one. Raises: ValueError."""
+    content: dict[str, object] = {}
+    for section in SECTIONS:
+        entries = definitions.get(section)
+        if isinstance(entries, list):
+            content[section] = [
+                {key: value for key, value in entry.items() if key != "vhost"}
+                for entry in entries
+                if isinstance(entry, dict) and entry.get("vhost", "/") == "/"
+            ]
+    result = at_once(vhost.broker, import_definitions(vhost.broker, content, vhost.name, atomic=True))
+    assert isinstance(result, dict)
+    if result["errors"]:
+        raise ValueError("; ".join(f"{each['path']}: {each['reason']}" for each in result["errors"]))

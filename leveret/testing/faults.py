@@ -1,0 +1,306 @@
+"""Faults: what can go wrong between a broker and its clients, on request.
+
+Every fault begins at once. Those that last return a Fault, which ends with end() or at the end of a `with` block; the
+others are over when the call returns. connection: the name of one, as its client has given it in the property
+connection_name, or both its addresses; None for all of the virtual host. queue: only what concerns this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from leveret.core.alarms import DISK, MEMORY
+from leveret.core.errors import AmqpError
+from leveret.core.message import Message as CoreMessage
+from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Confirm
+from leveret.core.queue import Queue
+from leveret.session.channel import Channel
+from leveret.session.connection import Connection
+from leveret.session.failing import close, close_channel
+from leveret.testing.ledger import Rule, label
+from leveret.testing.protocol import EmbeddedProtocol
+from leveret.wire.constants import REPLY_NAMES, SOFT_CODES
+
+if TYPE_CHECKING:
+    from leveret.testing.server import Server
+
+TEXT: Final = "for a test"  # what clients are told as the reason
+ALARMS: Final = {"low on memory": MEMORY, "low on disk": DISK}
+
+
+class Fault:
+    """Something that goes wrong until it is ended. As a context manager, it ends with the block."""
+
+    def __init__(self, end: Callable[[], object]) -> None:
+        self._end: Callable[[], object] | None = end
+
+    def end(self) -> None:
+        """Let it go right again; a second time is fine."""
+        last, self._end = self._end, None
+        if last is not None:
+            last()
+
+    def __enter__(self) -> Fault:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+class Faults:
+    """What can go wrong in one virtual host of an embedded broker, and for those that concern all of it, in all."""
+
+    def __init__(self, server: Server, vhost: str) -> None:
+        self._server = server
+        self._vhost = vhost
+
+    # -- connections
+
+    def drop(self, connection: str | None = None, queue: str | None = None) -> int:
+        """Close sockets without a word of AMQP. queue: of clients that consume from it. Returns: how many."""
+        return self._each(connection, queue, lambda protocol: protocol.drop())
+
+    def reset(self, connection: str | None = None, queue: str | None = None, after: int = 0) -> int:
+        """Cut connections in the middle of a frame, with a reset. after: bytes that still go to the client.
+
+        Returns: how many.
+        """
+
+        def begin(protocol: EmbeddedProtocol) -> None:
+            if after:
+                protocol.narrow(after, None, protocol.reset)
+            else:
+                protocol.reset()
+
+        return self._each(connection, queue, begin)
+
+    def close(self, connection: str | None = None, code: int = 320, text: str = TEXT) -> int:
+        """Close connections as AMQP does it, with connection.close. Returns: how many."""
+        error = _error(code, text)
+
+        def begin(protocol: EmbeddedProtocol) -> None:
+            protocol.connection.method_id = 0
+            close(protocol.connection, error)
+
+        return self._each(connection, None, begin)
+
+    def silence(self, connection: str | None = None, queue: str | None = None, after: int = 0) -> Fault:
+        """Let clients hear no more than so many bytes. What is sent meanwhile is lost, so end the connection then."""
+        return self._narrow(connection, queue, after, None)
+
+    def slow(self, bytes_per_second: float, connection: str | None = None, queue: str | None = None) -> Fault:
+        """Let what is sent to clients trickle. Clients that come later are not slowed down."""
+        return self._narrow(connection, queue, None, bytes_per_second)
+
+    def refuse_connections(self) -> Fault:
+        """Let the system refuse new connections, of any virtual host. Those that are open stay."""
+        server = self._server
+        server.call(lambda: server.node.listen_no_more())
+        return self._begun(server.listen_again)
+
+    def refuse_logins(self) -> Fault:
+        """Refuse all logins, as with a wrong password."""
+        return self._switch(lambda is_on: setattr(self._server.node.doorkeeper, "is_closed", is_on))
+
+    def freeze(self) -> Fault:
+        """Let the broker hang: it takes connections and answers nothing, of any virtual host, until this ends."""
+        return self._switch(lambda is_on: self._server.node.driver.freeze(is_on))
+
+    def block(self, reason: str = "low on memory") -> Fault:
+        """Let all publishers wait, of any virtual host; those that know connection.blocked are told the reason.
+
+        reason: "low on memory" or "low on disk", as RabbitMQ says it.
+        """
+        alarm = ALARMS.get(reason)
+        if alarm is None:
+            raise ValueError(f"a broker blocks because it is 'low on memory' or 'low on disk', not {reason!r}")
+        return self._switch(lambda is_on: self._server.node.broker.alarms.set(alarm, is_on))
+
+    # -- channels and consumers
+
+    def close_channels(
+        self, code: int = 406, text: str = TEXT, connection: str | None = None, queue: str | None = None
+    ) -> int:
+        """Close channels with a soft code of AMQP. queue: those that consume from it. Returns: how many."""
+        error = _error(code, text)
+        if not error.is_soft:
+            raise ValueError(f"{code} closes no channel; {', '.join(map(str, sorted(SOFT_CODES)))} do")
+
+        def begin() -> int:
+            count = 0
+            for protocol in self._select(connection, None):
+                for channel in list(protocol.connection.channels.values()):
+                    if channel.is_open and (queue is None or _consumes(channel, queue)):
+                        close_channel(protocol.connection, channel, error, 0)
+                        count += 1
+            return count
+
+        return self._server.call(begin)
+
+    def cancel_consumers(self, queue: str | None = None, connection: str | None = None) -> int:
+        """Take away consumers, as when a queue is deleted: clients get basic.cancel. Returns: how many."""
+
+        def begin() -> int:
+            count = 0
+            for protocol in self._select(connection, None):
+                for channel in protocol.connection.channels.values():
+                    for consumer in list(channel.consuming.consumers.values()):
+                        if queue in (None, consumer.queue.name):
+                            consumer.queue.unsubscribe(consumer)
+                            channel.consuming.cancelled(consumer)
+                            count += 1
+            return count
+
+        return self._server.call(begin)
+
+    # -- publishes
+
+    def nack(
+        self,
+        count: int | None = 1,
+        *,
+        queue: str | None = None,
+        connection: str | None = None,
+        rate: float = 1.0,
+    ) -> Fault:
+        """Let the next publishes get no further: they are nacked where their publisher waits for confirms.
+
+        count: how many, None for all until this ends. queue: only of those that would go there. rate: with which
+        probability, by the seed of the broker.
+        """
+        return self._rule(REFUSE, count, queue, connection, rate)
+
+    def unroute(
+        self,
+        count: int | None = 1,
+        *,
+        queue: str | None = None,
+        connection: str | None = None,
+        rate: float = 1.0,
+    ) -> Fault:
+        """Let the next publishes reach no queue: they come back with basic.return if they are mandatory."""
+        return self._rule(STRAY, count, queue, connection, rate)
+
+    def refuse(
+        self,
+        code: int = 403,
+        text: str = TEXT,
+        count: int | None = 1,
+        *,
+        queue: str | None = None,
+        connection: str | None = None,
+        rate: float = 1.0,
+    ) -> Fault:
+        """Let the next publishes close their channel, or with a hard code their connection."""
+        return self._rule(PASS, count, queue, connection, rate, _error(code, text))
+
+    def delay_confirms(
+        self,
+        seconds: float,
+        count: int | None = 1,
+        *,
+        queue: str | None = None,
+        connection: str | None = None,
+        rate: float = 1.0,
+    ) -> Fault:
+        """Keep the confirms of the next publishes back for so long; the messages go their way."""
+        server = self._server
+
+        def hold(confirm: Confirm) -> None:
+            server.later(seconds, confirm.pay)
+
+        return self._rule(HOLD, count, queue, connection, rate, hold=hold)
+
+    def hold_confirms(self, *, queue: str | None = None, connection: str | None = None) -> Fault:
+        """Keep all confirms back until this ends; the messages go their way."""
+        held: list[Confirm] = []
+        fault = self._rule(HOLD, None, queue, connection, 1.0, hold=held.append)
+
+        def end() -> None:
+            fault.end()
+            for confirm in held:
+                confirm.pay()
+
+        return self._begun(end)
+
+    def clear(self) -> None:
+        """End all that goes wrong in this virtual host."""
+        for fault in self._server.faults.pop(self._vhost, []):
+            fault.end()
+
+    # -- inside
+
+    def _begun(self, end: Callable[[], object]) -> Fault:
+        """Something has begun that goes on until end() is called, on the event loop."""
+        server = self._server
+        fault = Fault(lambda: server.call(end) if server.is_running else None)
+        server.faults.setdefault(self._vhost, []).append(fault)
+        return fault
+
+    def _rule(
+        self,
+        verdict: int,
+        count: int | None,
+        queue: str | None,
+        connection: str | None,
+        rate: float,
+        error: AmqpError | None = None,
+        hold: Callable[[Confirm], None] | None = None,
+    ) -> Fault:
+        chance = self._server.chance
+
+        def applies(client: Connection, _: CoreMessage, queues: list[Queue]) -> bool:
+            return (
+                connection in (None, label(client), client.name)
+                and (queue is None or any(each.name == queue for each in queues))
+                and (rate >= 1.0 or chance.random() < rate)
+            )
+
+        rule = Rule(self._vhost, verdict, applies, count, error, hold)
+        rules = self._server.ledger.rules
+        self._server.call(lambda: rules.append(rule))
+        return self._begun(lambda: rules.remove(rule) if rule in rules else None)
+
+    def _switch(self, turn: Callable[[bool], object]) -> Fault:
+        self._server.call(lambda: turn(True))
+        return self._begun(lambda: turn(False))
+
+    def _narrow(self, connection: str | None, queue: str | None, left: int | None, rate: float | None) -> Fault:
+        found = self._server.call(lambda: self._select(connection, queue))
+
+        def narrow(left: int | None, rate: float | None) -> None:
+            for protocol in found:
+                protocol.narrow(left, rate)
+
+        self._server.call(lambda: narrow(left, rate))
+        return self._begun(lambda: narrow(None, None))
+
+    def _each(self, connection: str | None, queue: str | None, begin: Callable[[EmbeddedProtocol], None]) -> int:
+        def each() -> int:
+            found = self._select(connection, queue)
+            for protocol in found:
+                begin(protocol)
+            return len(found)
+
+        return self._server.call(each)
+
+    def _select(self, connection: str | None, queue: str | None) -> list[EmbeddedProtocol]:
+        return [
+            protocol
+            for protocol in self._server.node.protocols()
+            if protocol.connection.vhost.name == self._vhost
+            and connection in (None, label(protocol.connection), protocol.connection.name)
+            and (queue is None or any(_consumes(channel, queue) for channel in protocol.connection.channels.values()))
+        ]
+
+
+def _consumes(channel: Channel, queue: str) -> bool:
+    return any(consumer.queue.name == queue for consumer in channel.consuming.consumers.values())
+
+
+def _error(code: int, text: str) -> AmqpError:
+    """Raises: ValueError for a code that AMQP does not have."""
+    if code not in REPLY_NAMES:
+        raise ValueError(f"AMQP has no reply code {code}; it has {', '.join(map(str, sorted(REPLY_NAMES)))}")
+    return AmqpError(code, text)

@@ -1,0 +1,168 @@
+"""Ledger: what clients did with messages, for tests to look at, and the rules by which publishes go wrong."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from leveret.core.errors import AmqpError
+from leveret.core.message import Message as CoreMessage
+from leveret.core.message import Stored
+from leveret.core.ports import PASS, REFUSE, STRAY, Client, Confirm, Witness
+from leveret.core.queue import Queue
+from leveret.session.connection import Connection
+from leveret.testing.messages import Published, details
+
+KEPT = 10_000  # publishes that are remembered: the last ones
+
+
+def label(connection: Connection) -> str:
+    """What a connection is called: as its client said (the property connection_name), or both addresses."""
+    given = connection.client_properties.get("connection_name")
+    return given.text if given is not None and isinstance(given.value, bytes) else connection.name
+
+
+class Recorder(Protocol):
+    """Who writes down what happens."""
+
+    def published(self, connection: str, vhost: str, message: CoreMessage, queues: list[str], outcome: str) -> None:
+        """A message was published. connection: empty for none."""
+
+    def delivered(self, connection: str, stored: Stored, no_ack: bool) -> None:
+        """A message was sent to a client."""
+
+    def settled(self, stored: Stored, how: int) -> None:
+        """A delivery was settled."""
+
+
+@dataclass(slots=True)
+class Rule:
+    """What becomes of some publishes.
+
+    vhost: where. applies: of which. left: of how many more, None for any number. error: what their publishers get,
+    None for the verdict of core/ports.py. hold: who gets the confirms that are held.
+    """
+
+    vhost: str
+    verdict: int
+    applies: Callable[[Connection, CoreMessage, list[Queue]], bool]
+    left: int | None = None
+    error: AmqpError | None = None
+    hold: Callable[[Confirm], None] | None = None
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A publish. Its message is not decoded before somebody wants to see it."""
+
+    vhost: str
+    message: CoreMessage
+    queues: tuple[str, ...]
+    outcome: str
+    mandatory: bool
+    connection: str
+
+    def shown(self) -> Published:
+        return Published(
+            **details(self.message),
+            queues=self.queues,
+            outcome=self.outcome,
+            mandatory=self.mandatory,
+            connection=self.connection,
+        )
+
+
+class Ledger(Witness):
+    """Of one broker. rules: the first that applies holds. recorder: who is told of everything."""
+
+    def __init__(self) -> None:
+        self.rules: list[Rule] = []
+        self.recorder: Recorder | None = None
+        self._entries: deque[_Entry] = deque(maxlen=KEPT)
+        self._holding: Callable[[Confirm], None] | None = None
+
+    def published(self, vhost: str, exchange: str | None, routing_key: str | None) -> list[Published]:
+        """What was published in a virtual host, oldest first; None for any exchange or routing key."""
+        return [
+            entry.shown()
+            for entry in self._entries
+            if entry.vhost == vhost
+            and exchange in (None, entry.message.address.exchange)
+            and routing_key in (None, entry.message.address.routing_key)
+        ]
+
+    def last(self) -> Published:
+        """The last publish."""
+        return self._entries[-1].shown()
+
+    def count(self, vhost: str, exchange: str | None, routing_key: str | None) -> int:
+        """How many publishes published() would show."""
+        return sum(
+            entry.vhost == vhost
+            and exchange in (None, entry.message.address.exchange)
+            and routing_key in (None, entry.message.address.routing_key)
+            for entry in self._entries
+        )
+
+    def forget(self, vhost: str) -> None:
+        """A virtual host is gone, with what was published there."""
+        self._entries = deque((entry for entry in self._entries if entry.vhost != vhost), maxlen=KEPT)
+
+    def note(
+        self, connection: str, vhost: str, message: CoreMessage, queues: list[Queue], outcome: str, mandatory: bool
+    ) -> None:
+        """Remember a publish. connection: empty for none."""
+        names = [queue.name for queue in queues]
+        self._entries.append(_Entry(vhost, message, tuple(names), outcome, mandatory, connection))
+        if self.recorder is not None:
+            self.recorder.published(connection, vhost, message, names, outcome)
+
+    # -- Witness
+
+    def on_publish(self, client: Client, message: CoreMessage, queues: list[Queue], mandatory: bool) -> int:
+        """Remember it, and let it go wrong if a rule says so. Raises: AmqpError."""
+        assert isinstance(client, Connection)
+        rule = self._rule(client, message, queues)
+        verdict = PASS if rule is None else rule.verdict
+        if rule is not None and rule.error is not None:
+            outcome = "refused"
+        elif verdict == REFUSE:
+            outcome = "nacked"
+        elif verdict == STRAY or not queues:
+            outcome = "returned" if mandatory else "unroutable"
+        else:
+            outcome = "routed"
+        reached = queues if outcome == "routed" else []
+        self.note(label(client), client.vhost.name, message, reached, outcome, mandatory)
+        if rule is not None and rule.error is not None:
+            raise rule.error
+        self._holding = None if rule is None else rule.hold
+        return verdict
+
+    def _rule(self, client: Connection, message: CoreMessage, queues: list[Queue]) -> Rule | None:
+        for rule in self.rules:
+            if rule.vhost == client.vhost.name and rule.applies(client, message, queues):
+                if rule.left is not None:
+                    rule.left -= 1
+                    if rule.left == 0:
+                        self.rules.remove(rule)
+                return rule
+        return None
+
+    def on_held(self, confirm: Confirm) -> None:
+        """Hand it to who wanted it."""
+        assert self._holding is not None
+        self._holding(confirm)
+
+    def on_delivery(self, client: Client, stored: Stored, no_ack: bool) -> None:
+        """Tell the recorder."""
+        assert isinstance(client, Connection)
+        if self.recorder is not None:
+            self.recorder.delivered(label(client), stored, no_ack)
+
+    def on_settle(self, stored: Stored, how: int) -> None:
+        """Tell the recorder."""
+        if self.recorder is not None:
+            self.recorder.settled(stored, how)

@@ -1,0 +1,140 @@
+"""Messages, publishes, consumers and connections as tests see them: plain values, which do not change any more."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from leveret.core.message import Message as CoreMessage
+from leveret.management.arguments import from_json, to_json
+from leveret.wire.properties import BasicProperties
+
+SHOWN = 60  # characters of a body in a representation
+TEXTS = (
+    "content_type",
+    "content_encoding",
+    "correlation_id",
+    "reply_to",
+    "expiration",
+    "message_id",
+    "user_id",
+    "app_id",
+)
+NUMBERS = ("delivery_mode", "priority", "timestamp")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. headers: as plain values. timestamp: seconds since 1970. type: the property of that name.
+
+    redelivered: it was given to a consumer before.
+    """
+
+    body: bytes
+    exchange: str = ""
+    routing_key: str = ""
+    headers: dict[str, object] = field(default_factory=dict)
+    content_type: str | None = None
+    content_encoding: str | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    expiration: str | None = None
+    message_id: str | None = None
+    type: str | None = None
+    user_id: str | None = None
+    app_id: str | None = None
+    delivery_mode: int | None = None
+    priority: int | None = None
+    timestamp: int | None = None
+    redelivered: bool = False
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8. Raises: UnicodeDecodeError."""
+        return self.body.decode()
+
+    def json(self) -> Any:
+        """The body as JSON. Raises: ValueError."""
+        return json.loads(self.body)
+
+    def __repr__(self) -> str:
+        said = [_shown(self.body)]
+        for each in fields(self)[1:]:
+            value = getattr(self, each.name)
+            if value not in (None, {}, (), False, ""):
+                said.append(f"{each.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(said)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Published(Message):
+    """A publish.
+
+    queues: to which it went. outcome: "routed"; "unroutable", nobody got it; "returned", the same, and its publisher
+    was told; "nacked" or "refused" with an error, because a test wanted it so. mandatory: as published. connection: who
+    it came from, empty for the test itself.
+    """
+
+    queues: tuple[str, ...] = ()
+    outcome: str = "routed"
+    mandatory: bool = False
+    connection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery that nobody has settled yet. connection, channel: who has it. tag: its delivery tag there."""
+
+    message: Message
+    queue: str
+    connection: str
+    channel: int
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A consumer of a queue. prefetch: 0 for no limit. unacked: what it holds."""
+
+    tag: str
+    connection: str
+    prefetch: int
+    no_ack: bool
+    unacked: int
+
+
+def _shown(body: bytes) -> str:
+    try:
+        shown = repr(body.decode())
+    except UnicodeDecodeError:
+        shown = repr(body)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}... ({len(body)} bytes)"
+
+
+def details(message: CoreMessage, redelivered: bool = False) -> dict[str, Any]:
+    """What a message is, as arguments for Message or Published."""
+    properties = message.readable_properties()
+    found: dict[str, Any] = {name: getattr(properties, name) for name in (*TEXTS, *NUMBERS)}
+    return {
+        **found,
+        "body": message.body(),
+        "exchange": message.address.exchange,
+        "routing_key": message.address.routing_key,
+        "headers": to_json(properties.headers or {}),
+        "type": properties.message_type,
+        "redelivered": redelivered,
+    }
+
+
+def encode(headers: dict[str, Any] | None, given: dict[str, Any]) -> bytes:
+    """Properties as bytes. given: by their names in Message. Raises: TypeError for one that does not exist."""
+    properties = BasicProperties()
+    if headers:
+        properties.headers = from_json(headers)
+    for name, value in given.items():
+        if name not in (*TEXTS, *NUMBERS, "type"):
+            known = ", ".join(sorted((*TEXTS, *NUMBERS, "type", "headers")))
+            raise TypeError(f"a message has no property '{name}'; it has {known}")
+        setattr(properties, "message_type" if name == "type" else name, value)
+    return properties.encode()

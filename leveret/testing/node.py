@@ -1,0 +1,114 @@
+"""EmbeddedNode: a node in somebody else's process. It leaves the process as it is, and can go wrong on request."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from leveret.auth.authenticator import Authenticator, LoginRefused
+from leveret.auth.passwords import salted
+from leveret.core.access import User
+from leveret.node.config import Config
+from leveret.node.node import BACKLOG, Node
+from leveret.node.watch import Watch
+from leveret.store.memory import Kept, MemoryLog
+from leveret.testing.protocol import EmbeddedProtocol
+
+if TYPE_CHECKING:
+    from leveret.store.disk import DiskLog
+
+
+class Doorkeeper:
+    """Refuses logins while somebody wants that; otherwise asks the authenticator of the node."""
+
+    def __init__(self, inner: Authenticator) -> None:
+        self.is_closed = False
+        self._inner = inner
+
+    def authenticate_now(self, name: str, password: str, peer_is_local: bool) -> User | None:
+        """See Authenticator. Raises: LoginRefused."""
+        if self.is_closed:
+            raise LoginRefused(f"user '{name}' - refused for a test")
+        return self._inner.authenticate_now(name, password, peer_is_local)
+
+    async def authenticate(self, name: str, password: str, peer_is_local: bool) -> User:
+        """See Authenticator. Raises: LoginRefused."""
+        return await self._inner.authenticate(name, password, peer_is_local)
+
+
+class EmbeddedNode(Node):
+    """A node for a test.
+
+    kept: what its log keeps, for the next node to go on with; not used with a data directory. seed: for names and
+    choices. users: names and passwords of those who may do everything. definitions: for the start, beside those of the
+    configuration. skipped_ms: of time that an earlier node has let pass at once. bytes_read: from all clients.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        kept: Kept,
+        seed: int,
+        users: Mapping[str, str],
+        definitions: Mapping[str, object] | None,
+        skipped_ms: int = 0,
+    ) -> None:
+        self._kept = kept
+        self._seed = seed
+        self._users = users
+        self._definitions = definitions
+        super().__init__(config)
+        self.bytes_read = 0
+        self.doorkeeper = Doorkeeper(self.authenticator)
+        self.authenticator = self.doorkeeper
+        self.driver.skipped_ms = skipped_ms
+        self.driver.refresh_clock()
+        self._listening: asyncio.Task[None] | None = None
+
+    def make_log(self, config: Config) -> MemoryLog | DiskLog:
+        """A log that the next node may go on with. Raises: StoreError."""
+        return MemoryLog(kept=self._kept) if config.memory else super().make_log(config)
+
+    def make_seed(self) -> int:
+        """The one that was given."""
+        return self._seed
+
+    def make_watches(self, config: Config) -> list[Watch]:
+        """None: the process belongs to somebody else."""
+        return []
+
+    def make_protocol(self) -> EmbeddedProtocol:
+        """One that can be made to misbehave."""
+        return EmbeddedProtocol(self)
+
+    def read_definitions(self, config: Config) -> dict[str, object] | None:
+        """Those that were given, or those of the file. Raises: StartError."""
+        return super().read_definitions(config) if self._definitions is None else dict(self._definitions)
+
+    def protocols(self) -> list[EmbeddedProtocol]:
+        """Those of all clients."""
+        return [each for each in self.driver.protocols.values() if isinstance(each, EmbeddedProtocol)]
+
+    def make_users(self) -> None:
+        """Make the users, for all virtual hosts that there are. Their passwords are checked quickly."""
+        for name, password in self._users.items():
+            self.broker.users.put(name, salted(password), ("administrator",))
+        for vhost in self.broker.vhosts:
+            self.permit(vhost)
+
+    def permit(self, vhost: str) -> None:
+        """Let the users do everything in a virtual host."""
+        for name in self._users:
+            self.broker.users.set_permission(name, vhost, ".*", ".*", ".*")
+
+    def listen_again(self, host: str, port: int, tls_port: int | None) -> None:
+        """Take clients again, at the same ports."""
+        listener = socket.create_server((host, port), backlog=BACKLOG)  # from now on
+        self._listening = self._loop.create_task(self._attach(listener, tls_port))
+
+    async def _attach(self, listener: socket.socket, tls_port: int | None) -> None:
+        self._server = await self._loop.create_server(self.make_protocol, sock=listener)
+        if self._tls is not None and tls_port is not None:
+            await self._tls.start(self.make_protocol, tls_port, BACKLOG)

@@ -1,0 +1,155 @@
+"""EmbeddedProtocol: a socket that can be made to misbehave on its way to the client."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from leveret.server.transport import AmqpProtocol
+from leveret.wire.writer import HEARTBEAT
+
+if TYPE_CHECKING:
+    from leveret.testing.node import EmbeddedNode
+
+TICK_S = 0.02  # between two pieces on a slow way
+NO_LINGER = struct.pack("ii", 1, 0)  # a close is a reset
+CUT_FRAME = HEARTBEAT[:3]
+
+
+class Narrow(asyncio.Transport):
+    """A way to a client on which only so many bytes go, or only slowly.
+
+    left: bytes that still go, None for all; what comes then goes nowhere, and at_end() is called once.
+    rate: bytes a second, None for no limit.
+    """
+
+    def __init__(
+        self,
+        raw: asyncio.Transport,
+        left: int | None,
+        rate: float | None,
+        at_end: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._raw = raw
+        self._left = left
+        self._rate = rate
+        self._at_end = at_end
+        self._waiting = bytearray()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        if left == 0:
+            self._end()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send some of it, or all."""
+        self._waiting += data
+        if self._timer is None:
+            self._send()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Send some of it, or all."""
+        self.write(b"".join(list_of_data))
+
+    def _send(self) -> None:
+        self._timer = None
+        size = len(self._waiting)
+        if self._rate is not None:
+            size = min(size, max(int(self._rate * TICK_S), 1))
+        data = bytes(self._waiting[:size])
+        del self._waiting[:size]
+        if self._left is not None:
+            data = data[: self._left]
+            self._left -= len(data)
+        if data:
+            self._raw.write(data)
+        if self._left == 0:
+            self._waiting.clear()
+            self._end()
+        elif self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._send)
+        elif self._is_closed:
+            self._raw.close()
+
+    def _end(self) -> None:
+        at_end, self._at_end = self._at_end, None
+        if at_end is not None:
+            asyncio.get_running_loop().call_soon(at_end)
+
+    def close(self) -> None:
+        """Close it when all has gone that will."""
+        self._is_closed = True
+        if not self._waiting:
+            self._raw.close()
+
+    def abort(self) -> None:
+        """Cut it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._raw.abort()
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is to be sent."""
+        return self._is_closed or self._raw.is_closing()
+
+    def pause_reading(self) -> None:
+        """As the socket's."""
+        self._raw.pause_reading()
+
+    def resume_reading(self) -> None:
+        """As the socket's."""
+        self._raw.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """As the socket's."""
+        return self._raw.get_extra_info(name, default)
+
+
+class EmbeddedProtocol(AmqpProtocol):
+    """What the event loop calls for one client of an embedded broker."""
+
+    def __init__(self, node: EmbeddedNode) -> None:
+        super().__init__(node.driver, node.authenticator)
+        self._node = node
+        self._raw: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        super().connection_made(transport)
+        self._raw = self.transport
+
+    def data_received(self, data: bytes) -> None:
+        """The client has sent something."""
+        self._node.bytes_read += len(data)
+        super().data_received(data)
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether something is still to be sent."""
+        return bool(self._unsent) or self._raw.get_write_buffer_size() > 0
+
+    def narrow(self, left: int | None, rate: float | None, at_end: Callable[[], None] | None = None) -> None:
+        """From now on so many bytes go to the client, or so many a second; None for both for all."""
+        if left is None and rate is None:
+            self.transport = self._raw
+        else:
+            self.transport = Narrow(self._raw, left, rate, at_end)
+
+    def drop(self) -> None:
+        """Close the socket, without a word of AMQP."""
+        self._raw.close()
+
+    def reset(self) -> None:
+        """Cut the connection in the middle of a frame, with a reset."""
+        if not self._raw.is_closing():
+            self._raw.write(CUT_FRAME)
+            asyncio.get_running_loop().call_later(TICK_S, self._reset)
+
+    def _reset(self) -> None:
+        raw = self._raw.get_extra_info("socket")
+        if raw is not None and not self._raw.is_closing():
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+        self._raw.abort()

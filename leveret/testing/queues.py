@@ -1,0 +1,130 @@
+"""A queue as tests see it: every look is at the present."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.core.browsing import TOP, Page
+from leveret.core.consumers import Consumer as CoreConsumer
+from leveret.core.hints import nearest
+from leveret.core.message import Stored
+from leveret.core.queue import Queue as CoreQueue
+from leveret.session.consuming import Consuming
+from leveret.testing.ledger import label
+from leveret.testing.messages import Consumer, Delivery, Message, details
+
+if TYPE_CHECKING:
+    from leveret.testing.server import Server
+
+ALL: Final = 1 << 62
+
+
+class Queue:
+    """A queue by its name; it need not exist before somebody looks at what is in it. Raises: LookupError then."""
+
+    def __init__(self, server: Server, vhost: str, name: str) -> None:
+        self.name = name
+        self._server = server
+        self._vhost = vhost
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is declared."""
+        return self._server.call(lambda: self.name in self._server.vhost(self._vhost).queues)
+
+    @property
+    def ready(self) -> int:
+        """How many messages wait for a consumer."""
+        return self._server.call(lambda: len(self.found().ready))
+
+    @property
+    def unacked(self) -> int:
+        """How many messages consumers have that they have not settled."""
+        return self._server.call(lambda: int(self.found().unacked))
+
+    @property
+    def messages(self) -> list[Message]:
+        """Those that wait for a consumer, in their order; they stay where they are. Cost: a copy of each."""
+        return self._server.call(self._messages)
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """What consumers have that they have not settled."""
+        return self._server.call(lambda: deliveries(self._server, self._vhost, self.found().name))
+
+    @property
+    def consumers(self) -> list[Consumer]:
+        """Who consumes from it."""
+        return self._server.call(lambda: [_consumer(each) for each in self.found().consumers.all])
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """With which it was declared."""
+        from leveret.management.arguments import to_json
+
+        return self._server.call(lambda: to_json(self.found().arguments))
+
+    def purge(self) -> int:
+        """Throw away what waits. Returns: how many messages."""
+        return self._server.call(lambda: self.found().purge())
+
+    def delete(self) -> None:
+        """Delete it; its consumers are told."""
+        self._server.call(lambda: self._server.vhost(self._vhost).remove_queue(self.found()))
+
+    def __repr__(self) -> str:
+        return f"<queue '{self.name}' in virtual host '{self._vhost}'>"
+
+    def found(self) -> CoreQueue:
+        """The queue of the core, on its event loop. Raises: LookupError."""
+        queues = self._server.vhost(self._vhost).queues
+        found = queues.get(self.name)
+        if found is None:
+            near = nearest(self.name, queues)
+            hint = f"did you mean '{near}'?" if near else f"there are: {', '.join(sorted(queues)) or 'none'}"
+            raise LookupError(f"there is no queue '{self.name}' in virtual host '{self._vhost}'; {hint}")
+        return found
+
+    def has_next(self) -> bool:
+        """Whether it is there and a message waits, on the event loop."""
+        found = self._server.vhost(self._vhost).queues.get(self.name)
+        return found is not None and len(found.ready) > 0
+
+    def take(self) -> Stored | None:
+        """Take the next message, on the event loop; it has to be settled. Raises: LookupError."""
+        return self.found().get()
+
+    def _messages(self) -> list[Message]:
+        queue = self.found()
+        page = Page(TOP, 0, -1, ALL, ALL)
+        queue.browse(page)
+        found = page.messages
+        while not page.is_last:  # some rest on the disk
+            page = Page(page.level, page.position, page.until, ALL, ALL)
+            queue.browse(page)
+            found += page.messages
+        return [Message(**details(stored.message, stored.redelivered)) for stored in found]
+
+
+def _consumer(consumer: CoreConsumer) -> Consumer:
+    connection = consumer.subscriber.connection if isinstance(consumer.subscriber, Consuming) else None
+    name = "" if connection is None else label(connection)
+    return Consumer(consumer.tag, name, int(consumer.window.limit), consumer.no_ack, int(consumer.window.used))
+
+
+def deliveries(server: Server, vhost: str, queue: str | None) -> list[Delivery]:
+    """What clients have that they have not settled, of one queue or of all; on the event loop."""
+    return [
+        Delivery(
+            Message(**details(stored.message, stored.redelivered)),
+            stored.queue.name,
+            label(protocol.connection),
+            channel.number,
+            tag,
+        )
+        for protocol in server.node.protocols()
+        if protocol.connection.vhost.name == vhost
+        for channel in protocol.connection.channels.values()
+        for tag, stored in channel.consuming.unacked.outstanding()
+        if queue in (None, stored.queue.name)
+    ]

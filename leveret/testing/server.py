@@ -1,0 +1,255 @@
+"""Server: one embedded broker over its whole life, restarts included. Everything here runs on its event loop, except
+call() and run(), with which any thread gets there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from leveret.core.administration import AdministrationError
+from leveret.core.broker import Broker as CoreBroker
+from leveret.core.clock import Timed
+from leveret.core.vhost import VirtualHost as CoreVirtualHost
+from leveret.node.config import Config
+from leveret.store.memory import Kept
+from leveret.testing.faults import Fault
+from leveret.testing.ledger import Ledger
+from leveret.testing.node import EmbeddedNode
+
+T = TypeVar("T")
+
+GUEST = "guest"  # and its password
+
+
+class NotRunning(Exception):
+    """The broker was not started, or is stopped."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a broker is to be. See testing/broker.py."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    users: Mapping[str, str] = field(default_factory=dict)
+    definitions: Path | Mapping[str, object] | None = None
+    data_dir: Path | None = None
+    tls: bool = False
+    seed: int = 0
+
+
+class _Later(Timed):
+    """A call that comes when the broker's clock says so."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self._function = function
+
+    def on_timer(self, token: int) -> None:
+        """The time has come."""
+        self._function()
+
+
+class Server(ABC):
+    """One broker. port: where it listens once it was started; it stays the same. faults: by virtual host, those that
+    have begun. chance: of its seed.
+    """
+
+    node: EmbeddedNode
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.port = options.port
+        self.tls_port: int | None = None
+        self.ca_file: Path | None = None
+        self.ledger = Ledger()
+        self.faults: dict[str, list[Fault]] = {}
+        self.chance = random.Random(options.seed)
+        self.is_running = False
+        self._kept = Kept()
+        self._skipped_ms = 0
+        self._scratch = contextlib.ExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- how to get to its event loop
+
+    @abstractmethod
+    def call(self, function: Callable[[], T]) -> T:
+        """Call this on the event loop; what it leads to in the broker has happened when this returns."""
+
+    @abstractmethod
+    async def arun(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do this on the event loop, and wait for it in another one, or in the same."""
+
+    def _called(self, function: Callable[[], T]) -> T:
+        """Call this, on the event loop. Raises: NotRunning."""
+        if not self.is_running:
+            raise NotRunning("this broker does not run; start it with `with` or start()")
+        driver = self.node.driver
+        driver.refresh_clock()
+        try:
+            return function()
+        finally:
+            driver.turn()
+
+    # -- life
+
+    async def start(self) -> None:
+        """Start it. Raises: StartError, StoreError."""
+        if self.is_running:
+            return
+        if self.options.tls and self.ca_file is None:
+            from leveret.testing.certificate import Certificate
+
+            self._certificate = Certificate(self._scratch)
+            self.ca_file = self._certificate.ca_file
+        await self._start_node()
+
+    async def _start_node(self) -> None:
+        options = self.options
+        tls: dict[str, Any] = {}
+        if self.ca_file is not None:
+            tls = {"tls_port": self.tls_port or 0, "tls_certificate": str(self._certificate.file)}
+        config = Config(
+            host=options.host,
+            port=self.port,
+            memory=options.data_dir is None,
+            data_dir=str(options.data_dir or ""),
+            loopback_users=(),
+            memory_high_watermark=0,
+            disk_free_limit=0,
+            definitions=str(options.definitions) if isinstance(options.definitions, Path) else "",
+            **tls,
+        )
+        users = options.users or {GUEST: GUEST}
+        definitions = None if isinstance(options.definitions, Path) else options.definitions
+        self.node = EmbeddedNode(config, self._kept, options.seed, users, definitions, self._skipped_ms)
+        urls = await self.node.start()
+        self.port = urlsplit(urls[0]).port or 0
+        if len(urls) > 1:
+            self.tls_port = urlsplit(urls[1]).port
+        self.node.make_users()
+        self.broker.let_watch(self.ledger)
+        self.is_running = True
+
+    async def stop(self, is_clean: bool = True) -> None:
+        """Stop it; clients are told, but nobody waits for their answers. not is_clean: as if it were killed."""
+        if not self.is_running:
+            return
+        await self._stop_node(is_clean)
+        self._scratch.close()
+
+    async def _stop_node(self, is_clean: bool) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self.is_running = False
+        node = self.node
+        node.driver.freeze(False)
+        self._skipped_ms = node.driver.skipped_ms
+        if not is_clean:
+            for protocol in node.protocols():
+                protocol.abort()
+        await node.stop(0.0)
+        await asyncio.sleep(0)  # for the sockets to be closed
+
+    async def restart(self, keep_data: bool, is_clean: bool) -> None:
+        """Stop it and start it at the same port. keep_data: what is durable is there again."""
+        vhosts = list(self.node.broker.vhosts)
+        await self._stop_node(is_clean)
+        if not keep_data:
+            self._kept = Kept()
+            if self.options.data_dir is not None:
+                for path in self.options.data_dir.glob("leveret.db*"):
+                    path.unlink()
+        await self._start_node()
+        for vhost in vhosts:
+            self.add_vhost(vhost)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let something go on as long as the broker runs, or until its next restart."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def later(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call this when so much time has passed on the broker's clock."""
+        broker = self.node.broker
+        broker.timers.call_at(broker.clock.now_ms + int(seconds * 1000), _Later(function))
+
+    # -- addresses
+
+    def url(self, vhost: str, is_tls: bool = False) -> str:
+        """Where to connect to. Raises: NotRunning when there is no such port."""
+        port = self.tls_port if is_tls else self.port
+        if not port:
+            raise NotRunning("this broker has no such port: start it first, for TLS with tls=True")
+        user, password = next(iter(self.options.users.items()), (GUEST, GUEST))
+        scheme = "amqps" if is_tls else "amqp"
+        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        path = "" if vhost == "/" else quote(vhost, safe="")
+        return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{path}"
+
+    # -- virtual hosts
+
+    @property
+    def broker(self) -> CoreBroker:
+        """The core, which is another one after a restart."""
+        return self.node.broker
+
+    def vhost(self, name: str) -> CoreVirtualHost:
+        """A virtual host. Raises: LookupError."""
+        found = self.broker.vhosts.get(name)
+        if found is None:
+            raise LookupError(f"there is no virtual host '{name}' any more")
+        return found
+
+    def add_vhost(self, name: str) -> None:
+        """Make a virtual host in which every user may do everything, unless it is there."""
+        if name not in self.broker.vhosts:
+            self.broker.add_vhost(name)
+            self.node.permit(name)
+
+    def delete_vhost(self, name: str) -> None:
+        """Delete a virtual host with all that is in it, and drop its connections."""
+        if name not in self.broker.vhosts:
+            return
+        for protocol in self.node.protocols():
+            if protocol.connection.vhost.name == name:
+                protocol.drop()
+        with contextlib.suppress(AdministrationError):
+            self.broker.delete_vhost(name)
+        self.broker.finish()
+        self.ledger.forget(name)
+
+    def listen_again(self) -> None:
+        """Take new clients again, at the same ports."""
+        self.node.listen_again(self.options.host, self.port, self.tls_port)
+
+    def is_idle(self, vhost: str) -> bool:
+        """Whether nothing is on its way in a virtual host.
+
+        No message waits that a consumer could take, none is unacknowledged, no confirm is owed, nothing is to be sent.
+        """
+        node = self.node
+        found = self.vhost(vhost)
+        if node.broker.is_busy() or node.broker.awake or node.driver.is_busy:
+            return False
+        if any(queue.unacked or (len(queue.ready) and queue.consumers.all) for queue in found.queues.values()):
+            return False
+        return not any(
+            protocol.connection.vhost is found and protocol.is_sending for protocol in node.protocols()
+        ) and not any(
+            channel.publishing.confirms is not None and len(channel.publishing.confirms)
+            for protocol in node.protocols()
+            if protocol.connection.vhost is found
+            for channel in protocol.connection.channels.values()
+        )

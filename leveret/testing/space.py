@@ -1,0 +1,283 @@
+"""Space: one virtual host of an embedded broker, as far as it can be looked at and changed without waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from leveret.core.errors import AmqpError
+from leveret.core.exchange import Binding
+from leveret.core.hints import Origin
+from leveret.core.message import Message as CoreMessage
+from leveret.core.message import address
+from leveret.core.vhost import VirtualHost as CoreVirtualHost
+from leveret.management.arguments import from_json
+from leveret.testing.answering import answer
+from leveret.testing.clock import Clock
+from leveret.testing.definitions import define, read_definitions
+from leveret.testing.faults import Fault, Faults
+from leveret.testing.ledger import label
+from leveret.testing.messages import Delivery, Message, Published, encode
+from leveret.testing.queues import Queue, deliveries
+from leveret.testing.report import report
+from leveret.testing.server import Server
+from leveret.wire.content import check_properties, make_content
+
+T = TypeVar("T")
+
+STEP_S: Final = 0.05  # after which a wait looks whether the broker is another one meanwhile
+
+Body = str | bytes | dict[str, Any] | list[Any]
+
+
+class WaitTimeout(TimeoutError):
+    """What was waited for has not happened; the text says what was there instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A client that is connected now. name: as it has called itself, or both addresses."""
+
+    name: str
+    user: str
+    channels: int
+    consumers: int
+    unacked: int
+
+
+class Space:
+    """One virtual host. name: its name. clock: of the whole broker. faults: what can go wrong."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.name = name
+        self.clock = Clock(server)
+        self.faults = Faults(server, name)
+        self._server = server
+
+    # -- where it is
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to: amqp://guest:guest@127.0.0.1:port/name."""
+        return self._server.url(self.name)
+
+    @property
+    def tls_url(self) -> str:
+        """The same with TLS, for a broker that has it; clients have to trust `ca_file`."""
+        return self._server.url(self.name, True)
+
+    @property
+    def ca_file(self) -> Path | None:
+        """PEM file of the CA behind the certificate of the broker, None without TLS."""
+        return self._server.ca_file
+
+    @property
+    def host(self) -> str:
+        """The address where it listens."""
+        return self._server.options.host
+
+    @property
+    def port(self) -> int:
+        """The port where it listens."""
+        return self._server.port
+
+    # -- what is there
+
+    def queue(self, name: str) -> Queue:
+        """A queue, to look into. It need not exist yet."""
+        return Queue(self._server, self.name, name)
+
+    @property
+    def queues(self) -> list[Queue]:
+        """All that are declared, by name."""
+        return [self.queue(name) for name in self._call(lambda vhost: sorted(vhost.queues))]
+
+    @property
+    def exchanges(self) -> list[str]:
+        """The names of all exchanges that are not always there."""
+        return self._call(lambda vhost: sorted(name for name in vhost.exchanges if name and name[:4] != "amq."))
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Who is connected."""
+
+        def look(vhost: CoreVirtualHost) -> list[Connection]:
+            found = []
+            for protocol in self._server.node.protocols():
+                connection = protocol.connection
+                if connection.vhost is vhost:
+                    halves = [channel.consuming for channel in connection.channels.values()]
+                    consumers = sum(len(half.consumers) for half in halves)
+                    unacked = sum(len(half.unacked) for half in halves)
+                    found.append(Connection(label(connection), connection.user.name, len(halves), consumers, unacked))
+            return found
+
+        return self._call(look)
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """What clients have that they have not settled."""
+        return self._call(lambda _: deliveries(self._server, self.name, None))
+
+    def published(self, exchange: str | None = None, routing_key: str | None = None) -> list[Published]:
+        """What was published here, oldest first; None for any. The last 10 000 of the broker are remembered."""
+        return self._call(lambda _: self._server.ledger.published(self.name, exchange, routing_key))
+
+    def report(self) -> str:
+        """What is there and what happened, for people."""
+        return self._call(lambda _: report(self._server, self.name))
+
+    # -- what a test does without a client
+
+    def define(self, definitions: Path | Mapping[str, object]) -> None:
+        """Declare the queues, exchanges, bindings, policies and parameters of a definitions file or its content.
+
+        Those of the virtual host / in it are made in this one; users, permissions and other virtual hosts are not.
+        Raises: ValueError that names what is wrong, and then nothing of it was done.
+        """
+        content = read_definitions(definitions)
+        self._call(lambda vhost: define(vhost, content))
+
+    def declare_queue(self, name: str, *, durable: bool = True, arguments: dict[str, Any] | None = None) -> Queue:
+        """Declare a queue. Raises: ValueError with the sentence that a client would get."""
+        table = from_json(arguments or {})
+        self._call(lambda vhost: vhost.declare_queue(name, durable, False, False, table, 0, _origin(self._server)))
+        return self.queue(name)
+
+    def declare_exchange(
+        self, name: str, kind: str = "direct", *, durable: bool = True, arguments: dict[str, Any] | None = None
+    ) -> None:
+        """Declare an exchange. Raises: ValueError with the sentence that a client would get."""
+        table = from_json(arguments or {})
+        self._call(
+            lambda vhost: vhost.declare_exchange(name, kind, durable, False, False, table, _origin(self._server))
+        )
+
+    def bind(
+        self, queue: str, exchange: str, routing_key: str = "", *, arguments: dict[str, Any] | None = None
+    ) -> None:
+        """Bind a queue to an exchange. Raises: ValueError with the sentence that a client would get."""
+        table = from_json(arguments or {})
+        self._call(
+            lambda vhost: vhost.bind(Binding(vhost.exchange(exchange), vhost.queue(queue, 0), None, routing_key, table))
+        )
+
+    def publish(
+        self,
+        body: Body,
+        routing_key: str = "",
+        exchange: str = "",
+        *,
+        headers: dict[str, Any] | None = None,
+        **properties: Any,
+    ) -> Published:
+        """Publish a message. body: text is sent as UTF-8, a dict or a list as JSON. properties: as in Message.
+
+        Raises: ValueError when there is no such exchange.
+        """
+        if isinstance(body, dict | list):
+            body = json.dumps(body)
+            properties.setdefault("content_type", "application/json")
+        raw = body.encode() if isinstance(body, str) else body
+        content = make_content(encode(headers, properties), raw)
+        message = CoreMessage(address(exchange, routing_key), content, check_properties(content))
+        return self._call(lambda vhost: self._publish(vhost, message))
+
+    def _publish(self, vhost: CoreVirtualHost, message: CoreMessage) -> Published:
+        where = message.address
+        queues = vhost.exchange(where.exchange).route([where.routing_key], message.properties(), message).queues
+        for queue in queues:
+            queue.publish(message, None)
+        self._server.ledger.note("", self.name, message, queues, "routed" if queues else "unroutable", False)
+        return self._server.ledger.last()
+
+    def _call(self, function: Callable[[CoreVirtualHost], T]) -> T:
+        try:
+            return self._server.call(lambda: function(self._server.vhost(self.name)))
+        except AmqpError as error:
+            raise ValueError(error.reply_text) from None
+
+    # -- waiting, on the event loop of the broker
+
+    async def _until(self, is_done: Callable[[], bool], timeout: float, what: str) -> None:
+        """Wait until this is so. Raises: WaitTimeout."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while not is_done():
+            left = end - loop.time()
+            if left <= 0:
+                raise WaitTimeout(f"{what} has not happened in {timeout:g} s\n\n{report(self._server, self.name)}")
+            waiting = self._server.node.driver.until(is_done)
+            try:
+                await asyncio.wait_for(waiting, min(left, STEP_S))
+            except TimeoutError:
+                continue
+
+    async def _wait_for(
+        self,
+        queue: str | None,
+        count: int,
+        unacked: int | None,
+        consumers: int | None,
+        exchange: str | None,
+        routing_key: str | None,
+        timeout: float,
+    ) -> list[Any]:
+        if queue is None:
+            if unacked is not None or consumers is not None:
+                raise TypeError("unacked and consumers are of a queue: say which with queue=")
+            where = [f"exchange {exchange!r}"] * (exchange is not None) + [f"key {routing_key!r}"] * (
+                routing_key is not None
+            )
+            what = f"{count} published to {' with '.join(where) or 'any exchange'}"
+            ledger = self._server.ledger
+            await self._until(
+                lambda: ledger.count(self.name, exchange, routing_key) >= count, timeout, f"wait_for: {what}"
+            )
+            return ledger.published(self.name, exchange, routing_key)
+        wanted = [f"{count} ready"] * (unacked is None and consumers is None)
+        wanted += [f"{unacked} unacked"] * (unacked is not None) + [f"{consumers} consumers"] * (consumers is not None)
+
+        def is_there() -> bool:
+            found = self._server.vhost(self.name).queues.get(queue)
+            if found is None:
+                return False
+            if unacked is None and consumers is None:
+                return len(found.ready) >= count
+            return (unacked is None or found.unacked >= unacked) and (
+                consumers is None or len(found.consumers.all) >= consumers
+            )
+
+        await self._until(is_there, timeout, f"wait_for: {' and '.join(wanted)} in queue '{queue}'")
+        return self.queue(queue).messages
+
+    async def _wait_until_idle(self, timeout: float, quiet: float) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        for _ in range(2):
+            await asyncio.sleep(0)  # for what is in the sockets already
+        server = self._server
+        while True:
+            await self._until(lambda: server.is_idle(self.name), max(end - loop.time(), 0.001), "wait_until_idle: that")
+            bytes_read = server.node.bytes_read
+            await asyncio.sleep(quiet)
+            if server.node.bytes_read == bytes_read and server.is_idle(self.name):
+                return
+
+    # -- answering requests
+
+    def _answer(self, queue: str, function: Callable[[Message], Awaitable[Any]]) -> Fault:
+        """Answer requests in a queue until that is ended."""
+        server = self._server
+        if not self.queue(queue).exists:
+            self.declare_queue(queue, durable=False)
+        task = server.call(lambda: server.spawn(answer(server, self.queue(queue), self.publish, function)))
+        return Fault(lambda: server.call(task.cancel) if server.is_running else None)
+
+
+def _origin(server: Server) -> Origin:
+    return Origin("test", "test", server.broker.clock.today_ms)
