@@ -66,6 +66,11 @@ class _Unwritable(Exception):
 
 def write(item: Item) -> bytes:
     """The line of a message, with its end."""
+    return json.dumps(to_json(item), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def to_json(item: Item) -> dict[str, object]:
+    """A message as its line has it."""
     line: dict[str, object] = {"exchange": _text(item.exchange), "routing_key": _text(item.routing_key)}
     if item.copies:
         line["cc"] = [_text(key) for key in item.copies]
@@ -77,7 +82,7 @@ def write(item: Item) -> bytes:
         line["redelivered"] = True
     line["properties"] = _properties(item.properties)
     line["body"] = _base64(item.body)
-    return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    return line
 
 
 def _properties(raw: bytes) -> dict[str, object]:
@@ -162,6 +167,11 @@ def read(line: bytes, queue: str) -> Item:
 
     Raises: LineError.
     """
+    return from_json(parse(line), queue)
+
+
+def parse(line: bytes) -> dict[str, Any]:
+    """A line as an object of JSON. Raises: LineError."""
     try:
         content = json.loads(line.decode(), parse_constant=_no_constant)
     except UnicodeDecodeError:
@@ -174,6 +184,11 @@ def read(line: bytes, queue: str) -> Item:
         raise LineError("a number in it has too many digits") from None
     if not isinstance(content, dict):
         raise LineError("expected an object")
+    return content
+
+
+def from_json(content: dict[str, Any], queue: str) -> Item:
+    """The message of what a line has. For queue and errors see read()."""
     _check_keys("", content, KEYS)
     if "body" not in content:
         raise LineError("body is missing")

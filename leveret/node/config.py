@@ -27,6 +27,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     """All settings of `leveret serve`.
 
     data_dir: where durable things rest. memory: keep everything in memory instead.
+    ephemeral: in memory and on a free port unless others are given, and an end with the process that has started it.
+    json: print the ready line as JSON. record: file to which everything is written that passes through the broker.
     max_message_size: bytes that the body of a message may have.
     consumer_timeout_ms: how long a consumer may keep a delivery without an ack; 0 for ever.
     disk_free_limit: bytes that should stay free for the data directory, 0 for any; publishers wait below it.
@@ -44,6 +46,9 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     port: int = 5672
     data_dir: str = "leveret-data"
     memory: bool = False
+    ephemeral: bool = False
+    json: bool = False
+    record: str = ""
     log_level: LogLevel = "warning"
     max_message_size: int = MAX_MESSAGE_SIZE
     consumer_timeout_ms: int = 1_800_000
@@ -164,6 +169,9 @@ def load(path: Path | None, options: dict[str, object]) -> Config:
     _convert(environment, "the environment (LEVERET_*)")
     given = {name: _split(name, value) for name, value in options.items() if value is not None}
     _convert(given, "the command line")
-    config = _convert({**merged, **environment, **given}, "the configuration")
+    values = {**merged, **environment, **given}
+    config = _convert(values, "the configuration")
+    if config.ephemeral:
+        config = _convert({"port": 0, "memory": "data-dir" not in values, **values}, "the configuration")
     _check_tls(config)
     return config

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -19,8 +17,6 @@ from leveret.auth.internal import InternalAuthenticator
 from leveret.core import broker as core
 from leveret.core.clock import Clock
 from leveret.node import control
-from leveret.node.allocator import keep_freed_memory
-from leveret.node.collector import Collector
 from leveret.node.config import Config
 from leveret.node.defaults import drop_defaults, make_defaults
 from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, Watch, give_up_reserve, total_memory
@@ -30,10 +26,10 @@ from leveret.server.transport import AmqpProtocol
 from leveret.store.memory import MemoryLog
 
 if TYPE_CHECKING:
+    from leveret.management.recording import Recording
     from leveret.node.tls import TlsListener
     from leveret.store.disk import DiskLog
 
-MAX_FILES = 1 << 20  # open files that this process asks for
 BUDGET_SHARE = 0.25  # of all memory, for messages that wait
 DEFAULT_BUDGET = 256 << 20  # bytes, where the system does not tell how much memory there is
 BACKLOG = 1024  # connections the kernel may hold for us
@@ -82,6 +78,7 @@ class Node:
         self._watches = self.make_watches(config)
         self._control = ControlSocket(self.driver, self._perform, _load_management)
         self._control_path: Path | None = None
+        self._recording: Recording | None = None
 
     def make_log(self, config: Config) -> MemoryLog | DiskLog:
         """What keeps messages and definitions. Raises: StoreError."""
@@ -108,6 +105,8 @@ class Node:
             self._disk_watch.start()
         config = self._config
         try:
+            if config.record:
+                self._record(Path(config.record))
             content = self.read_definitions(config)
             if content is not None:
                 self._define(content, config.definitions or "given")
@@ -163,6 +162,8 @@ class Node:
             control.unbind(self._control_path, self._directory)
         self.broker.finish()
         self._log.close()
+        if self._recording is not None:
+            self._recording.close()
 
     async def _open_control(self) -> None:
         """Listen for administration. Raises: StartError when that was asked for and cannot be."""
@@ -192,6 +193,16 @@ class Node:
             return read(Path(config.definitions))
         except FileError as error:
             raise StartError(str(error)) from None
+
+    def _record(self, path: Path) -> None:
+        """Write down all that passes. Raises: StartError."""
+        from leveret.management.recording import Recording
+
+        try:
+            self._recording = Recording(path, self.broker)
+        except OSError as error:
+            raise StartError(f"cannot write {path}: {error.strerror}; check --record") from None
+        self.broker.let_watch(self._recording)
 
     def _define(self, content: dict[str, object], name: str) -> None:
         """Import definitions, all of them or nothing. name: of their file. Raises: StartError."""
@@ -238,19 +249,6 @@ def _load_management() -> None:
     import leveret.management.administration  # noqa: F401
 
 
-def _raise_file_limit() -> None:
-    """Let this process have as many sockets as the system allows it without asking anybody."""
-    try:
-        import resource
-    except ImportError:
-        return  # not on this platform
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def _make_tls(config: Config) -> TlsListener | None:
     """What listens for TLS, if that is asked for. Raises: StartError."""
     if not config.tls_certificate:
@@ -274,36 +272,3 @@ def _listen_error(host: str, port: int, option: str, error: OSError) -> str:
     if error.errno == errno.EACCES:
         return f"not allowed to listen on {host}:{port}; choose a port above 1023 with --{option}"
     return f"cannot listen on {host}:{port}: {error.strerror or error}; check --host and --{option}"
-
-
-async def serve(config: Config, started_at: float) -> int:
-    """Run a node until SIGTERM or SIGINT; a second signal ends the process at once. With TLS, SIGHUP reloads its files.
-
-    Returns: the exit code. Raises: StartError, StoreError.
-    """
-    loop = asyncio.get_running_loop()
-    keep_freed_memory()
-    _raise_file_limit()
-    node = Node(config)
-    urls = await node.start()
-    stopping = asyncio.Event()
-
-    def on_signal() -> None:
-        if stopping.is_set():
-            os._exit(1)
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    if config.tls_certificate:
-        loop.add_signal_handler(signal.SIGHUP, node.reload)
-    from leveret import __version__
-
-    spent_ms = round((time.time() - started_at) * 1000)
-    print(f"Leveret {__version__} ({build_name()}) ready on {' and '.join(urls)} in {spent_ms} ms", flush=True)
-    collector = Collector(node.broker, loop)
-    collector.start()
-    await stopping.wait()
-    collector.stop()
-    await node.stop()
-    return 0

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from leveret.node.config import ConfigError, load
-from leveret.node.node import StartError, serve
+from leveret.node.node import StartError
 from leveret.node.printable import printable
+from leveret.node.serving import serve
 from leveret.store.database import StoreError
 
 

@@ -8,9 +8,11 @@ from leveret.core.message import Message, Stored
 from leveret.core.ports import HOLD, REFUSE, STRAY, Confirm
 from leveret.core.queue import Queue
 from leveret.session import tracing
+from leveret.wire.fields import LONGSTR
 
 if TYPE_CHECKING:
     from leveret.session.channel import Channel
+    from leveret.session.connection import Connection
     from leveret.session.publishing import Publishing
 
 
@@ -46,3 +48,9 @@ def delivered(channel: Channel, stored: Stored, no_ack: bool) -> None:
         tracing.delivered(channel, stored)
     if vhost.witness is not None:
         vhost.witness.on_delivery(channel.connection, stored, no_ack)
+
+
+def label(connection: Connection) -> str:
+    """What a connection is called: as its client said (the property connection_name), or both addresses."""
+    given = connection.client_properties.get("connection_name")
+    return given.text if given is not None and given.kind == LONGSTR else connection.name

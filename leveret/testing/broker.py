@@ -225,7 +225,8 @@ class Broker(VirtualHost):
     host, port: where to listen, 0 for a free port. users: names with passwords, all of whom may do everything; guest
     with the password guest by default. definitions: a file or its content, to be declared at the start. data_dir: where
     to keep what is durable, instead of in memory. tls: listen for TLS too, with a certificate of its own. seed: for all
-    that is left to chance. Raises when started: StartError, StoreError.
+    that is left to chance. record: file to which everything is written that passes. Raises when started: StartError,
+    StoreError.
     """
 
     def __init__(
@@ -238,8 +239,9 @@ class Broker(VirtualHost):
         data_dir: Path | None = None,
         tls: bool = False,
         seed: int = 0,
+        record: Path | None = None,
     ) -> None:
-        options = Options(host, port, dict(users or {}), definitions, data_dir, tls, seed)
+        options = Options(host, port, dict(users or {}), definitions, data_dir, tls, seed, record)
         super().__init__(_ThreadServer(options), "/")
 
     def start(self) -> None:
@@ -290,8 +292,9 @@ class AsyncBroker(AsyncVirtualHost):
         data_dir: Path | None = None,
         tls: bool = False,
         seed: int = 0,
+        record: Path | None = None,
     ) -> None:
-        options = Options(host, port, dict(users or {}), definitions, data_dir, tls, seed)
+        options = Options(host, port, dict(users or {}), definitions, data_dir, tls, seed, record)
         super().__init__(_LoopServer(options), "/")
 
     async def start(self) -> None:

@@ -18,7 +18,8 @@ from leveret.core.queue import Queue
 from leveret.session.channel import Channel
 from leveret.session.connection import Connection
 from leveret.session.failing import close, close_channel
-from leveret.testing.ledger import Rule, label
+from leveret.session.witnessing import label
+from leveret.testing.ledger import Rule
 from leveret.testing.protocol import EmbeddedProtocol
 from leveret.wire.constants import REPLY_NAMES, SOFT_CODES
 

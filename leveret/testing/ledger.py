@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from leveret.core.errors import AmqpError
 from leveret.core.message import Message as CoreMessage
@@ -13,28 +13,13 @@ from leveret.core.message import Stored
 from leveret.core.ports import PASS, REFUSE, STRAY, Client, Confirm, Witness
 from leveret.core.queue import Queue
 from leveret.session.connection import Connection
+from leveret.session.witnessing import label
 from leveret.testing.messages import Published, details
 
+if TYPE_CHECKING:
+    from leveret.management.recording import Recording
+
 KEPT = 10_000  # publishes that are remembered: the last ones
-
-
-def label(connection: Connection) -> str:
-    """What a connection is called: as its client said (the property connection_name), or both addresses."""
-    given = connection.client_properties.get("connection_name")
-    return given.text if given is not None and isinstance(given.value, bytes) else connection.name
-
-
-class Recorder(Protocol):
-    """Who writes down what happens."""
-
-    def published(self, connection: str, vhost: str, message: CoreMessage, queues: list[str], outcome: str) -> None:
-        """A message was published. connection: empty for none."""
-
-    def delivered(self, connection: str, stored: Stored, no_ack: bool) -> None:
-        """A message was sent to a client."""
-
-    def settled(self, stored: Stored, how: int) -> None:
-        """A delivery was settled."""
 
 
 @dataclass(slots=True)
@@ -75,11 +60,11 @@ class _Entry:
 
 
 class Ledger(Witness):
-    """Of one broker. rules: the first that applies holds. recorder: who is told of everything."""
+    """Of one broker. rules: the first that applies holds. recording: who writes everything down."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
-        self.recorder: Recorder | None = None
+        self.recording: Recording | None = None
         self._entries: deque[_Entry] = deque(maxlen=KEPT)
         self._holding: Callable[[Confirm], None] | None = None
 
@@ -116,8 +101,8 @@ class Ledger(Witness):
         """Remember a publish. connection: empty for none."""
         names = [queue.name for queue in queues]
         self._entries.append(_Entry(vhost, message, tuple(names), outcome, mandatory, connection))
-        if self.recorder is not None:
-            self.recorder.published(connection, vhost, message, names, outcome)
+        if self.recording is not None:
+            self.recording.published(connection, vhost, message, names, outcome)
 
     # -- Witness
 
@@ -157,12 +142,12 @@ class Ledger(Witness):
         self._holding(confirm)
 
     def on_delivery(self, client: Client, stored: Stored, no_ack: bool) -> None:
-        """Tell the recorder."""
+        """Write it down."""
         assert isinstance(client, Connection)
-        if self.recorder is not None:
-            self.recorder.delivered(label(client), stored, no_ack)
+        if self.recording is not None:
+            self.recording.delivered(label(client), stored, no_ack)
 
     def on_settle(self, stored: Stored, how: int) -> None:
-        """Tell the recorder."""
-        if self.recorder is not None:
-            self.recorder.settled(stored, how)
+        """Write it down."""
+        if self.recording is not None:
+            self.recording.settled(stored, how)

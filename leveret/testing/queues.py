@@ -10,7 +10,7 @@ from leveret.core.hints import nearest
 from leveret.core.message import Stored
 from leveret.core.queue import Queue as CoreQueue
 from leveret.session.consuming import Consuming
-from leveret.testing.ledger import label
+from leveret.session.witnessing import label
 from leveret.testing.messages import Consumer, Delivery, Message, details
 
 if TYPE_CHECKING:

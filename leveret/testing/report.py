@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from leveret.testing.ledger import label
+from leveret.session.witnessing import label
 from leveret.testing.queues import deliveries
 
 if TYPE_CHECKING:

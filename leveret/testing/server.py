@@ -43,6 +43,7 @@ class Options:
     data_dir: Path | None = None
     tls: bool = False
     seed: int = 0
+    record: Path | None = None
 
 
 class _Later(Timed):
@@ -136,6 +137,13 @@ class Server(ABC):
             self.tls_port = urlsplit(urls[1]).port
         self.node.make_users()
         self.broker.let_watch(self.ledger)
+        if self.ledger.recording is not None:
+            self.ledger.recording.follow(self.broker)
+        elif options.record is not None:
+            from leveret.management.recording import Recording
+
+            self.ledger.recording = Recording(options.record, self.broker)
+            self._scratch.callback(self.ledger.recording.close)
         self.is_running = True
 
     async def stop(self, is_clean: bool = True) -> None:
@@ -143,7 +151,10 @@ class Server(ABC):
         if not self.is_running:
             return
         await self._stop_node(is_clean)
+        self.ledger.recording = None
         self._scratch.close()
+        self.ca_file = None
+        self._kept = Kept()
 
     async def _stop_node(self, is_clean: bool) -> None:
         for task in list(self._tasks):

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,11 +17,11 @@ from leveret.core.message import Message as CoreMessage
 from leveret.core.message import address
 from leveret.core.vhost import VirtualHost as CoreVirtualHost
 from leveret.management.arguments import from_json
+from leveret.session.witnessing import label
 from leveret.testing.answering import answer
 from leveret.testing.clock import Clock
 from leveret.testing.definitions import define, read_definitions
 from leveret.testing.faults import Fault, Faults
-from leveret.testing.ledger import label
 from leveret.testing.messages import Delivery, Message, Published, encode
 from leveret.testing.queues import Queue, deliveries
 from leveret.testing.report import report
@@ -186,6 +187,26 @@ class Space:
         content = make_content(encode(headers, properties), raw)
         message = CoreMessage(address(exchange, routing_key), content, check_properties(content))
         return self._call(lambda vhost: self._publish(vhost, message))
+
+    def replay(self, path: Path, *, in_time: bool = False) -> int:
+        """Publish what a recording has, to the exchanges of the same names, whatever virtual host it was in.
+
+        in_time: let the broker's clock go on between two of them as it did. Returns: how many messages.
+        Raises: ValueError for a file that is no recording, or an exchange that is not there.
+        """
+        from leveret.management.recording import RecordingError, publishes
+
+        try:
+            found = list(publishes(path))
+        except RecordingError as error:
+            raise ValueError(str(error)) from None
+        before_ms = found[0][0]["at_ms"] if found else 0
+        for event, item in found:
+            if in_time and event["at_ms"] > before_ms:
+                self.clock.advance((event["at_ms"] - before_ms) / 1000)
+            before_ms = event["at_ms"]
+            self._call(partial(self._publish, message=item.message()))
+        return len(found)
 
     def _publish(self, vhost: CoreVirtualHost, message: CoreMessage) -> Published:
         where = message.address

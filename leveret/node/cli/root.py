@@ -15,6 +15,7 @@ from leveret.node.cli import (
     parameters,
     permissions,
     policies,
+    recording,
     status,
     topic_permissions,
     transfer,
@@ -38,6 +39,7 @@ app.add_typer(policies.app, name="policies")
 app.add_typer(limits.app, name="limits")
 app.add_typer(parameters.app, name="parameters")
 app.add_typer(definitions.app, name="definitions")
+app.add_typer(recording.app, name="recording")
 app.command()(status.status)
 app.command()(care.backup)
 app.command()(care.check)
@@ -81,6 +83,14 @@ def serve(
     ] = None,
     data_dir: Annotated[str | None, typer.Option(help="Directory for everything durable. [leveret-data]")] = None,
     memory: Annotated[bool | None, typer.Option("--memory", help="Keep everything in memory.")] = None,
+    ephemeral: Annotated[
+        bool | None,
+        typer.Option("--ephemeral", help="For tests: in memory, on a free port, until whoever has started it ends."),
+    ] = None,
+    json: Annotated[bool | None, typer.Option("--json", help="Print the ready line as JSON.")] = None,
+    record: Annotated[
+        str | None, typer.Option(help="File to write down everything that passes through the broker.")
+    ] = None,
     definitions: Annotated[str | None, typer.Option(help="Definitions file to import at the start.")] = None,
     control: Annotated[
         str | None, typer.Option(help="Path of the control socket. [control.sock with the data]")
@@ -118,6 +128,9 @@ def serve(
         "tls-require-client-certificate": tls_require_client_certificate,
         "data-dir": data_dir,
         "memory": memory,
+        "ephemeral": ephemeral,
+        "json": json,
+        "record": record,
         "definitions": definitions,
         "control": control,
         "log-level": log_level,

@@ -1,0 +1,169 @@
+"""Recording: what passed through a broker, a line of JSON for each event, to read, to replay and to compare.
+
+    {"event": "publish", "at_ms": 12, "vhost": "/", "connection": "shop", "queues": ["orders"], "outcome": "routed",
+     "message": 1, "exchange": "", "routing_key": "orders", "properties": {}, "text": "Hello"}
+    {"event": "deliver", "at_ms": 13, "vhost": "/", "connection": "worker", "queue": "orders", "message": 1}
+    {"event": "ack", "at_ms": 20, "vhost": "/", "queue": "orders", "message": 1}
+
+`message` counts publishes; it is null where it is not known any more. A body that is no text is in `body`, in base64.
+Everything else of a message is as in lines.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from leveret.core.broker import Broker
+from leveret.core.message import Message, Stored
+from leveret.core.parcel import Item, unframed
+from leveret.core.ports import PASS, Client, Confirm, Witness
+from leveret.core.queue import Queue
+from leveret.management import lines
+from leveret.management.lines import LineError
+from leveret.session.connection import Connection
+from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN
+from leveret.session.witnessing import label
+
+KNOWN: Final = 10_000  # messages whose number is known
+VOLATILE: Final = ("message_id", "timestamp", "correlation_id", "reply_to")  # properties that differ in each run
+ENDS: Final = {ACK: "ack", REQUEUE: "requeue", RETURN: "return", DISCARD: "discard"}
+EVENT: Final = ("event", "at_ms", "vhost", "connection", "queues", "outcome", "message")  # beside those of a message
+
+
+class RecordingError(Exception):
+    """The file is no recording; the text says where and why."""
+
+
+class Recording(Witness):
+    """Writes down what happens in a broker. Each line is written at once. Raises: OSError when it is made."""
+
+    def __init__(self, path: Path, broker: Broker) -> None:
+        self._file: TextIO = path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+        self._broker = broker
+        self._began_ms = broker.clock.now_ms
+        self._count = 0
+        self._numbers: OrderedDict[int, tuple[int, Message]] = OrderedDict()  # by the id of the message
+
+    def close(self) -> None:
+        """Write no more."""
+        self._file.close()
+
+    def follow(self, broker: Broker) -> None:
+        """Go on with the next broker."""
+        self._broker = broker
+
+    def published(self, connection: str, vhost: str, message: Message, queues: list[str], outcome: str) -> None:
+        """A message was published."""
+        self._count += 1
+        self._numbers[id(message)] = (self._count, message)
+        if len(self._numbers) > KNOWN:
+            self._numbers.popitem(last=False)
+        line = lines.to_json(unframed(message, False))
+        try:
+            line["text"] = message.body().decode()
+            del line["body"]
+        except UnicodeDecodeError:
+            pass
+        about = {"connection": connection, "queues": queues, "outcome": outcome, "message": self._count}
+        self._write("publish", vhost, {**about, **line})
+
+    def delivered(self, connection: str, stored: Stored, no_ack: bool) -> None:
+        """A message was sent to a client."""
+        queue = stored.queue
+        about: dict[str, object] = {"connection": connection, "queue": queue.name, **self._number(stored)}
+        if stored.redelivered:
+            about["redelivered"] = True
+        if no_ack:
+            about["no_ack"] = True
+        self._write("deliver", queue.vhost.name, about)
+
+    def settled(self, stored: Stored, how: int) -> None:
+        """A delivery was settled."""
+        self._write(ENDS[how], stored.queue.vhost.name, {"queue": stored.queue.name, **self._number(stored)})
+
+    def _number(self, stored: Stored) -> dict[str, object]:
+        known = self._numbers.get(id(stored.message))
+        return {"message": None if known is None else known[0]}
+
+    def _write(self, event: str, vhost: str, about: dict[str, object]) -> None:
+        at_ms = self._broker.clock.now_ms - self._began_ms
+        line = {"event": event, "at_ms": at_ms, "vhost": vhost, **about}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    # -- Witness, for a broker that nobody else watches
+
+    def on_publish(self, client: Client, message: Message, queues: list[Queue], mandatory: bool) -> int:
+        """Write it down."""
+        assert isinstance(client, Connection)
+        outcome = "routed" if queues else "returned" if mandatory else "unroutable"
+        self.published(label(client), client.vhost.name, message, [queue.name for queue in queues], outcome)
+        return PASS
+
+    def on_held(self, confirm: Confirm) -> None:
+        """Nothing is held."""
+
+    def on_delivery(self, client: Client, stored: Stored, no_ack: bool) -> None:
+        """Write it down."""
+        assert isinstance(client, Connection)
+        self.delivered(label(client), stored, no_ack)
+
+    def on_settle(self, stored: Stored, how: int) -> None:
+        """Write it down."""
+        self.settled(stored, how)
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a recording, in order. Raises: RecordingError, OSError."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                event = lines.parse(line)
+                if not isinstance(event.get("event"), str) or not isinstance(event.get("at_ms"), int):
+                    raise LineError("it is no event")
+            except LineError as error:
+                raise RecordingError(f"{path}, line {number}: {error}") from None
+            yield event
+
+
+def publishes(path: Path) -> Iterator[tuple[dict[str, Any], Item]]:
+    """The publishes of a recording with their messages, in order. Raises: RecordingError, OSError."""
+    for event in read(path):
+        if event["event"] != "publish":
+            continue
+        content = {key: value for key, value in event.items() if key not in EVENT}
+        text = content.pop("text", None)
+        if isinstance(text, str):
+            content["body"] = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
+        try:
+            yield event, lines.from_json(content, "")
+        except LineError as error:
+            raise RecordingError(f"{path}, publish {event.get('message')}: {error}") from None
+
+
+def compare(one: Path, other: Path, *, ordered: bool = True, ignore: Collection[str] = VOLATILE) -> list[str]:
+    """What is published in only one of two recordings, as lines of a diff; nothing when they are alike.
+
+    Times, connections and the properties in `ignore` do not count; without `ordered` the order does not either.
+    Raises: RecordingError, OSError.
+    """
+    import difflib  # which a broker that records does without
+
+    first, second = (_shown(path, ignore) for path in (one, other))
+    if not ordered:
+        first, second = sorted(first), sorted(second)
+    return list(difflib.unified_diff(first, second, str(one), str(other), lineterm="", n=1))
+
+
+def _shown(path: Path, ignore: Collection[str]) -> list[str]:
+    found = []
+    for event, _ in publishes(path):
+        properties = {name: value for name, value in event.get("properties", {}).items() if name not in ignore}
+        body = event.get("text", event.get("body"))
+        where = f"{event.get('vhost')} {event.get('exchange')!r} {event.get('routing_key')!r}"
+        found.append(f"{where} {event.get('outcome')} {json.dumps(properties, sort_keys=True)} {body!r}")
+    return found

@@ -1,0 +1,64 @@
+"""leveret recording: what `leveret serve --record` has written down."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from leveret.management.recording import VOLATILE, RecordingError, read
+from leveret.management.recording import compare as compare_files
+from leveret.node.cli.output import refuse
+from leveret.node.printable import printable
+
+app = typer.Typer(help="Show and compare what brokers wrote down.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(help="What `leveret serve --record` has written.")]
+
+
+@app.command()
+def show(file: File) -> None:
+    """Print the events, a line each."""
+    try:
+        for event in read(file):
+            print(printable(_line(event)))
+    except (OSError, RecordingError) as error:
+        refuse(_reason(error))
+
+
+@app.command()
+def compare(
+    one: File,
+    other: File,
+    unordered: Annotated[bool, typer.Option("--unordered", help="The order does not count.")] = False,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help=f"A property that does not count. [{', '.join(VOLATILE)}]")
+    ] = None,
+) -> None:
+    """Print what was published in only one of two recordings; status 1 if there is anything."""
+    try:
+        found = compare_files(one, other, ordered=not unordered, ignore=ignore or VOLATILE)
+    except (OSError, RecordingError) as error:
+        refuse(_reason(error))
+    for line in found:
+        print(printable(line))
+    sys.exit(1 if found else 0)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot read {error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _line(event: dict[str, Any]) -> str:
+    at_s = event["at_ms"] / 1000
+    number = "" if event.get("message") is None else f" #{event['message']}"
+    who = f" {event['connection']}" if event.get("connection") else ""
+    if event["event"] == "publish":
+        where = f"{event.get('exchange')!r} {event.get('routing_key')!r}"
+        went = ", ".join(event.get("queues", [])) or event.get("outcome")
+        return f"{at_s:9.3f} publish{number}{who}: {where} -> {went}: {event.get('text', event.get('body'))!r}"
+    return f"{at_s:9.3f} {event['event']}{number}{who}: {event.get('queue')}"

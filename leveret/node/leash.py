@@ -1,0 +1,66 @@
+"""Leash: an ephemeral broker ends with the process that has started it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable
+from typing import Final
+
+LOOK_S: Final = 0.25
+PIECE: Final = 4096
+
+
+class Leash:
+    """Calls on_end() when the parent has ended, or has closed the pipe that is standard input; no other kind of file is
+    looked at. To be made early: a parent that ends before is not noticed.
+    """
+
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._parent = os.getppid()
+        self._timer: asyncio.TimerHandle | None = None
+        self._reads = _is_pipe(0)
+
+    def start(self) -> None:
+        """Begin to look."""
+        if self._reads:
+            self._loop.add_reader(0, self._read)
+        self._look()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._read_no_more()
+
+    def _look(self) -> None:
+        if os.getppid() != self._parent:
+            self._on_end()
+        else:
+            self._timer = self._loop.call_later(LOOK_S, self._look)
+
+    def _read(self) -> None:
+        """What is written to it means nothing; its end does."""
+        try:
+            data = os.read(0, PIECE)
+        except OSError:
+            data = b""
+        if not data:
+            self._read_no_more()
+            self._on_end()
+
+    def _read_no_more(self) -> None:
+        if self._reads:
+            self._reads = False
+            self._loop.remove_reader(0)
+
+
+def _is_pipe(descriptor: int) -> bool:
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)

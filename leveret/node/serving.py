@@ -1,0 +1,93 @@
+"""Serving: a node as a process of its own, from its ready line to the signal that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from typing import Final
+from urllib.parse import urlsplit
+
+from leveret import __version__
+from leveret.node.allocator import keep_freed_memory
+from leveret.node.collector import Collector
+from leveret.node.config import Config
+from leveret.node.leash import Leash
+from leveret.node.node import Node, build_name
+
+MAX_FILES: Final = 1 << 20  # open files that this process asks for
+
+
+async def serve(config: Config, started_at: float) -> int:
+    """Run a node until SIGTERM or SIGINT; a second signal ends the process at once. With TLS, SIGHUP reloads its files.
+    An ephemeral one ends with its parent too.
+
+    Returns: the exit code. Raises: StartError, StoreError.
+    """
+    loop = asyncio.get_running_loop()
+    keep_freed_memory()
+    _raise_file_limit()
+    stopping = asyncio.Event()
+    leash = Leash(stopping.set) if config.ephemeral else None
+    node = Node(config)
+    urls = await node.start()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    if config.tls_certificate:
+        loop.add_signal_handler(signal.SIGHUP, node.reload)
+    if leash is not None:
+        leash.start()
+    _announce(config, urls, round((time.time() - started_at) * 1000))
+    collector = Collector(node.broker, loop)
+    collector.start()
+    await stopping.wait()
+    collector.stop()
+    if leash is not None:
+        leash.stop()
+    await node.stop()
+    return 0
+
+
+def _announce(config: Config, urls: list[str], spent_ms: int) -> None:
+    """Print the ready line. JSON has the addresses with the default user, for a client to use as they are."""
+    if not config.json:
+        print(f"Leveret {__version__} ({build_name()}) ready on {' and '.join(urls)} in {spent_ms} ms", flush=True)
+        return
+    where = urlsplit(urls[0])
+    found: dict[str, object] = {
+        "url": _with_guest(urls[0]),
+        "host": where.hostname,
+        "port": where.port,
+    }
+    if len(urls) > 1:
+        found["tls_url"] = _with_guest(urls[1])
+        found["tls_port"] = urlsplit(urls[1]).port
+    found |= {"pid": os.getpid(), "version": __version__, "build": build_name(), "start_ms": spent_ms}
+    with contextlib.suppress(BrokenPipeError):
+        print(json.dumps(found), flush=True)
+
+
+def _with_guest(url: str) -> str:
+    return url.replace("://", "://guest:guest@", 1) + "/"
+
+
+def _raise_file_limit() -> None:
+    """Let this process have as many sockets as the system allows it without asking anybody."""
+    try:
+        import resource
+    except ImportError:
+        return  # not on this platform
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
