@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from leveret.testing import AsyncVirtualHost, Broker, VirtualHost
 
 _numbers = count(1)
+_USED: pytest.StashKey[list[VirtualHost]] = pytest.StashKey()  # of a test: what it has of brokers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,11 +69,12 @@ def leveret_server(pytestconfig: pytest.Config) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def leveret(leveret_server: Broker, pytestconfig: pytest.Config) -> Iterator[VirtualHost]:
+def leveret(leveret_server: Broker, request: pytest.FixtureRequest) -> Iterator[VirtualHost]:
     """A broker for this test: a virtual host of its own, which is empty, on the broker of the session."""
     name = f"test-{next(_numbers)}"
     host = leveret_server.virtual_host(name)
-    _define(host, pytestconfig)
+    _define(host, request.config)
+    request.node.stash.setdefault(_USED, []).append(host)
     yield host
     host.faults.clear()
     leveret_server.delete_virtual_host(name)
@@ -85,12 +87,13 @@ def leveret_async(leveret: VirtualHost, leveret_server: Broker) -> AsyncVirtualH
 
 
 @pytest.fixture
-def leveret_broker(pytestconfig: pytest.Config) -> Iterator[Broker]:
+def leveret_broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """A whole broker of the test's own, which it may restart, freeze or fill with definitions."""
     from leveret.testing import Broker
 
-    with Broker(**_options(pytestconfig)) as broker:
-        _define(broker, pytestconfig)
+    with Broker(**_options(request.config)) as broker:
+        _define(broker, request.config)
+        request.node.stash.setdefault(_USED, []).append(broker)
         yield broker
 
 
@@ -107,12 +110,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     report = outcome.get_result()
     if report.when != "call" or not report.failed:
         return
-    used: dict[str, Any] = getattr(item, "funcargs", {})
-    for fixture in ("leveret", "leveret_broker"):
-        if fixture in used:
-            from leveret.testing import NotRunning
+    for host in item.stash.get(_USED, []):
+        from leveret.testing import NotRunning
 
-            try:
-                report.sections.append((f"Leveret ({used[fixture].url})", used[fixture].report()))
-            except (NotRunning, LookupError) as error:
-                report.sections.append(("Leveret", str(error)))
+        try:
+            report.sections.append((f"Leveret ({host.url})", host.report()))
+        except (NotRunning, LookupError) as error:
+            report.sections.append(("Leveret", str(error)))

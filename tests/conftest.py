@@ -1,4 +1,5 @@
-"""Fixtures shared by all tests: a real broker, started as the process a user would start.
+"""Fixtures shared by all tests: a real broker, as the process that a user would start, or in this process as a test of
+theirs would have it (`leveret`, of leveret/pytest_plugin.py).
 
 `LEVERET_TEST_URL=amqp://guest:guest@localhost:5673/` runs the black-box tests against another broker instead.
 """
@@ -86,6 +87,12 @@ def amqp_url(amqp_control: str | None) -> Iterator[str]:
     server = Server.start(*options)
     yield server.url
     assert server.stop() == 0
+
+
+@pytest.fixture
+def fresh_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a virtual host of the test's own, in a broker in this process; or the one that was given."""
+    return os.environ.get("LEVERET_TEST_URL") or str(request.getfixturevalue("leveret").url)
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,12 @@ BIG = bytes(range(256)) * 4096 * 3  # 3 MiB: many frames in both directions
 
 
 @pytest.fixture
+def amqp_url(fresh_url: str) -> str:
+    """A broker for this test."""
+    return fresh_url
+
+
+@pytest.fixture
 def name() -> str:
     """A name that no other test uses."""
     return f"interop-{os.getpid():x}-{next(_numbers)}"

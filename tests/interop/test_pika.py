@@ -118,7 +118,8 @@ def test_a_generator_of_messages_ends_when_its_queue_does(connection: Any, chann
 def test_a_closed_channel_says_why_and_the_connection_goes_on(connection: Any, channel: Any, name: str) -> None:
     with pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
         channel.queue_declare(name, passive=True)
-    assert (caught.value.reply_code, caught.value.reply_text) == (404, f"NOT_FOUND - no queue '{name}' in vhost '/'")
+    where = f"queue '{name}' in vhost '{connection._impl.params.virtual_host}'"
+    assert (caught.value.reply_code, caught.value.reply_text) == (404, f"NOT_FOUND - no {where}")
     assert connection.channel().queue_declare("", exclusive=True).method.message_count == 0
 
 
