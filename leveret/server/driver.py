@@ -102,7 +102,7 @@ class Driver:
         await self.until(lambda: self.broker.durable_revision >= revision)
 
     async def until(self, is_done: Callable[[], bool]) -> None:
-        """Wait until this is so. is_done: asked at the end of each turn."""
+        """Wait until this is so. is_done: asked at the end of each turn. Raises: what is_done() raises."""
         if not is_done():
             waiting = self.loop.create_future()
             self._waiting.append((is_done, waiting))
@@ -111,8 +111,13 @@ class Driver:
 
     def _tell_done(self) -> None:
         for is_done, waiting in self._waiting:
-            if not waiting.done() and is_done():
-                waiting.set_result(None)
+            if waiting.done():
+                continue
+            try:
+                if is_done():
+                    waiting.set_result(None)
+            except Exception as error:  # for who waits to see, not for all the others
+                waiting.set_exception(error)
         self._waiting = [(is_done, waiting) for is_done, waiting in self._waiting if not waiting.done()]
 
     def skip(self, duration_ms: int, are_clients_alive: bool) -> None:

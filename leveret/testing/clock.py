@@ -9,7 +9,7 @@ from leveret.core.clock import Timed
 from leveret.session.ack_timeout import AckTimeout
 from leveret.session.deadline import Deadline
 from leveret.session.heartbeat import Heartbeat
-from leveret.testing.faults import Fault
+from leveret.testing.faults import Fault, Faults
 
 if TYPE_CHECKING:
     from leveret.testing.server import Server
@@ -24,8 +24,9 @@ class Clock:
     Only the broker's: what a client sleeps, or waits for, is the client's own.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, faults: Faults) -> None:
         self._server = server
+        self._faults = faults  # which end with the virtual host, as auto() does
 
     def now(self) -> float:
         """Seconds since 1970, as the broker sees it."""
@@ -59,7 +60,7 @@ class Clock:
         """
         server = self._server
         task = server.call(lambda: server.spawn(self._go_on()))
-        return Fault(lambda: server.call(task.cancel) if server.is_running else None)
+        return self._faults.begun(task.cancel)
 
     async def _go_on(self) -> None:
         server = self._server

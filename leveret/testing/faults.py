@@ -22,6 +22,7 @@ from leveret.session.witnessing import label
 from leveret.testing.ledger import Rule
 from leveret.testing.protocol import EmbeddedProtocol
 from leveret.wire.constants import REPLY_NAMES, SOFT_CODES
+from leveret.wire.methods import ConnectionBlocked, ConnectionUnblocked
 
 if TYPE_CHECKING:
     from leveret.testing.server import Server
@@ -98,25 +99,48 @@ class Faults:
         """Let the system refuse new connections, of any virtual host. Those that are open stay."""
         server = self._server
         server.call(lambda: server.node.listen_no_more())
-        return self._begun(server.listen_again)
+        return self.begun(server.listen_again)
 
     def refuse_logins(self) -> Fault:
         """Refuse all logins, as with a wrong password."""
         return self._switch(lambda is_on: setattr(self._server.node.doorkeeper, "is_closed", is_on))
 
-    def freeze(self) -> Fault:
-        """Let the broker hang: it takes connections and answers nothing, of any virtual host, until this ends."""
-        return self._switch(lambda is_on: self._server.node.driver.freeze(is_on))
+    def freeze(self, connection: str | None = None) -> Fault:
+        """Let the broker hang: it answers nothing until this ends. None: nobody, of any virtual host, and it does
+        nothing by itself either, though clients can still connect to it.
+        """
+        if connection is None:
+            return self._switch(lambda is_on: self._server.node.driver.freeze(is_on))
+        found = self._server.call(lambda: self._select(connection, None))
 
-    def block(self, reason: str = "low on memory") -> Fault:
-        """Let all publishers wait, of any virtual host; those that know connection.blocked are told the reason.
+        def turn(is_on: bool) -> None:
+            for protocol in found:
+                protocol.hold(is_on)
+                protocol.narrow(None, 0 if is_on else None)
+
+        return self._switch(turn)
+
+    def block(self, reason: str = "low on memory", connection: str | None = None) -> Fault:
+        """Let publishers wait, and tell those that know connection.blocked. None: all of them, of any virtual host,
+        with their next publish. One connection is told at once, and waits with all that it sends.
 
         reason: "low on memory" or "low on disk", as RabbitMQ says it.
         """
         alarm = ALARMS.get(reason)
         if alarm is None:
             raise ValueError(f"a broker blocks because it is 'low on memory' or 'low on disk', not {reason!r}")
-        return self._switch(lambda is_on: self._server.node.broker.alarms.set(alarm, is_on))
+        if connection is None:
+            return self._switch(lambda is_on: self._server.node.broker.alarms.set(alarm, is_on))
+        found = self._server.call(lambda: self._select(connection, None))
+
+        def turn(is_on: bool) -> None:
+            for protocol in found:
+                if "connection.blocked" in protocol.connection.capabilities:
+                    protocol.connection.writer.method(0, ConnectionBlocked(reason) if is_on else ConnectionUnblocked())
+                    protocol.connection.wake()
+                protocol.hold(is_on)
+
+        return self._switch(turn)
 
     # -- channels and consumers
 
@@ -223,21 +247,21 @@ class Faults:
             for confirm in held:
                 confirm.pay()
 
-        return self._begun(end)
+        return self.begun(end)
 
     def clear(self) -> None:
         """End all that goes wrong in this virtual host."""
         for fault in self._server.faults.pop(self._vhost, []):
             fault.end()
 
-    # -- inside
-
-    def _begun(self, end: Callable[[], object]) -> Fault:
+    def begun(self, end: Callable[[], object]) -> Fault:
         """Something has begun that goes on until end() is called, on the event loop."""
         server = self._server
         fault = Fault(lambda: server.call(end) if server.is_running else None)
         server.faults.setdefault(self._vhost, []).append(fault)
         return fault
+
+    # -- inside
 
     def _rule(
         self,
@@ -261,11 +285,11 @@ class Faults:
         rule = Rule(self._vhost, verdict, applies, count, error, hold)
         rules = self._server.ledger.rules
         self._server.call(lambda: rules.append(rule))
-        return self._begun(lambda: rules.remove(rule) if rule in rules else None)
+        return self.begun(lambda: rules.remove(rule) if rule in rules else None)
 
     def _switch(self, turn: Callable[[bool], object]) -> Fault:
         self._server.call(lambda: turn(True))
-        return self._begun(lambda: turn(False))
+        return self.begun(lambda: turn(False))
 
     def _narrow(self, connection: str | None, queue: str | None, left: int | None, rate: float | None) -> Fault:
         found = self._server.call(lambda: self._select(connection, queue))
@@ -275,7 +299,7 @@ class Faults:
                 protocol.narrow(left, rate)
 
         self._server.call(lambda: narrow(left, rate))
-        return self._begun(lambda: narrow(None, None))
+        return self.begun(lambda: narrow(None, None))
 
     def _each(self, connection: str | None, queue: str | None, begin: Callable[[EmbeddedProtocol], None]) -> int:
         def each() -> int:

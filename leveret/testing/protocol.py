@@ -23,7 +23,7 @@ class Narrow(asyncio.Transport):
     """A way to a client on which only so many bytes go, or only slowly.
 
     left: bytes that still go, None for all; what comes then goes nowhere, and at_end() is called once.
-    rate: bytes a second, None for no limit.
+    rate: bytes a second, None for no limit; with 0 all waits until release().
     """
 
     def __init__(
@@ -57,6 +57,8 @@ class Narrow(asyncio.Transport):
     def _send(self) -> None:
         self._timer = None
         size = len(self._waiting)
+        if self._rate == 0:
+            return
         if self._rate is not None:
             size = min(size, max(int(self._rate * TICK_S), 1))
         data = bytes(self._waiting[:size])
@@ -78,6 +80,14 @@ class Narrow(asyncio.Transport):
         at_end, self._at_end = self._at_end, None
         if at_end is not None:
             asyncio.get_running_loop().call_soon(at_end)
+
+    def release(self) -> None:
+        """Send what waits: from now on others use the socket."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._raw.write(bytes(self._waiting))
+        if self._is_closed:
+            self._raw.close()
 
     def close(self) -> None:
         """Close it when all has gone that will."""
@@ -115,6 +125,7 @@ class EmbeddedProtocol(AmqpProtocol):
         super().__init__(node.driver, node.authenticator)
         self._node = node
         self._raw: asyncio.Transport
+        self._is_held = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
@@ -133,10 +144,24 @@ class EmbeddedProtocol(AmqpProtocol):
 
     def narrow(self, left: int | None, rate: float | None, at_end: Callable[[], None] | None = None) -> None:
         """From now on so many bytes go to the client, or so many a second; None for both for all."""
-        if left is None and rate is None:
+        if isinstance(self.transport, Narrow):
+            self.transport.release()
             self.transport = self._raw
-        else:
+        if left is not None or rate is not None:
             self.transport = Narrow(self._raw, left, rate, at_end)
+
+    def hold(self, is_held: bool) -> None:
+        """Read the client no more, or again."""
+        self._is_held = is_held
+        self.obey_pause()
+
+    def obey_pause(self) -> None:
+        """As every protocol, unless it is held."""
+        if not self._is_held:
+            super().obey_pause()
+        elif self._is_reading:
+            self._is_reading = False
+            self._raw.pause_reading()
 
     def drop(self) -> None:
         """Close the socket, without a word of AMQP."""

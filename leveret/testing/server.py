@@ -233,6 +233,8 @@ class Server(ABC):
         """Delete a virtual host with all that is in it, and drop its connections."""
         if name not in self.broker.vhosts:
             return
+        for fault in self.faults.pop(name, []):
+            fault.end()
         for protocol in self.node.protocols():
             if protocol.connection.vhost.name == name:
                 protocol.drop()
@@ -252,7 +254,7 @@ class Server(ABC):
         """
         node = self.node
         found = self.vhost(vhost)
-        if node.broker.is_busy() or node.broker.awake or node.driver.is_busy:
+        if node.broker.is_busy() or node.broker.awake:
             return False
         if any(queue.unacked or (len(queue.ready) and queue.consumers.all) for queue in found.queues.values()):
             return False

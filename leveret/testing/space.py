@@ -55,8 +55,8 @@ class Space:
 
     def __init__(self, server: Server, name: str) -> None:
         self.name = name
-        self.clock = Clock(server)
         self.faults = Faults(server, name)
+        self.clock = Clock(server, self.faults)
         self._server = server
 
     # -- where it is
@@ -297,7 +297,7 @@ class Space:
         if not self.queue(queue).exists:
             self.declare_queue(queue, durable=False)
         task = server.call(lambda: server.spawn(answer(server, self.queue(queue), self.publish, function)))
-        return Fault(lambda: server.call(task.cancel) if server.is_running else None)
+        return self.faults.begun(task.cancel)
 
 
 def _origin(server: Server) -> Origin:
