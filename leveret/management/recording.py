@@ -12,7 +12,9 @@ Everything else of a message is as in lines.py.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import logging
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -29,10 +31,13 @@ from leveret.session.connection import Connection
 from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN
 from leveret.session.witnessing import label
 
-KNOWN: Final = 10_000  # messages whose number is known
+KNOWN: Final = 10_000  # messages whose number is known: the last ones
+KNOWN_SIZE: Final = 64 << 20  # bytes that the bodies of these may have
 VOLATILE: Final = ("message_id", "timestamp", "correlation_id", "reply_to")  # properties that differ in each run
 ENDS: Final = {ACK: "ack", REQUEUE: "requeue", RETURN: "return", DISCARD: "discard"}
 EVENT: Final = ("event", "at_ms", "vhost", "connection", "queues", "outcome", "message")  # beside those of a message
+
+log = logging.getLogger("leveret.recording")
 
 
 class RecordingError(Exception):
@@ -40,18 +45,25 @@ class RecordingError(Exception):
 
 
 class Recording(Witness):
-    """Writes down what happens in a broker. Each line is written at once. Raises: OSError when it is made."""
+    """Writes down what happens in a broker. Each line is written at once; when that fails there are no more.
+
+    Raises: OSError when it is made.
+    """
 
     def __init__(self, path: Path, broker: Broker) -> None:
+        self._path = path
         self._file: TextIO = path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
         self._broker = broker
         self._began_ms = broker.clock.now_ms
         self._count = 0
         self._numbers: OrderedDict[int, tuple[int, Message]] = OrderedDict()  # by the id of the message
+        self._size = 0  # of their bodies
 
     def close(self) -> None:
         """Write no more."""
-        self._file.close()
+        self._numbers.clear()
+        with contextlib.suppress(OSError):  # of what could not be written
+            self._file.close()
 
     def follow(self, broker: Broker) -> None:
         """Go on with the next broker."""
@@ -59,10 +71,14 @@ class Recording(Witness):
 
     def published(self, connection: str, vhost: str, message: Message, queues: list[str], outcome: str) -> None:
         """A message was published."""
+        if self._file.closed:
+            return
         self._count += 1
         self._numbers[id(message)] = (self._count, message)
-        if len(self._numbers) > KNOWN:
-            self._numbers.popitem(last=False)
+        self._size += message.size
+        while len(self._numbers) > KNOWN or self._size > KNOWN_SIZE:
+            _, (_, oldest) = self._numbers.popitem(last=False)
+            self._size -= oldest.size
         line = lines.to_json(unframed(message, False))
         try:
             line["text"] = message.body().decode()
@@ -91,9 +107,15 @@ class Recording(Witness):
         return {"message": None if known is None else known[0]}
 
     def _write(self, event: str, vhost: str, about: dict[str, object]) -> None:
+        if self._file.closed:
+            return
         at_ms = self._broker.clock.now_ms - self._began_ms
         line = {"event": event, "at_ms": at_ms, "vhost": vhost, **about}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        except OSError as error:
+            log.error("cannot write %s: %s; nothing more is recorded", self._path, error.strerror)
+            self.close()
 
     # -- Witness, for a broker that nobody else watches
 
@@ -119,30 +141,54 @@ class Recording(Witness):
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """The events of a recording, in order. Raises: RecordingError, OSError."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                event = lines.parse(line)
-                if not isinstance(event.get("event"), str) or not isinstance(event.get("at_ms"), int):
-                    raise LineError("it is no event")
-            except LineError as error:
-                raise RecordingError(f"{path}, line {number}: {error}") from None
-            yield event
+    for _, event in _numbered(path):
+        yield event
 
 
 def publishes(path: Path) -> Iterator[tuple[dict[str, Any], Item]]:
     """The publishes of a recording with their messages, in order. Raises: RecordingError, OSError."""
-    for event in read(path):
+    for number, event in _numbered(path):
         if event["event"] != "publish":
             continue
         content = {key: value for key, value in event.items() if key not in EVENT}
-        text = content.pop("text", None)
-        if isinstance(text, str):
-            content["body"] = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
+        if "text" in content:
+            content["body"] = base64.b64encode(content.pop("text").encode("utf-8", "surrogatepass")).decode()
         try:
             yield event, lines.from_json(content, "")
         except LineError as error:
-            raise RecordingError(f"{path}, publish {event.get('message')}: {error}") from None
+            raise _wrong(path, number, error) from None
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The events with the numbers of their lines."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                event = lines.parse(line)
+                _check(event)
+            except LineError as error:
+                raise _wrong(path, number, error) from None
+            yield number, event
+
+
+def _check(event: dict[str, Any]) -> None:
+    """Whether this is an event. Raises: LineError."""
+    if not isinstance(event.get("event"), str) or type(event.get("at_ms")) is not int:
+        raise LineError("it is no event of a recording")
+    queues = event.get("queues", [])
+    if not isinstance(queues, list) or not all(isinstance(name, str) for name in queues):
+        raise LineError("queues: expected an array of names")
+    if not isinstance(event.get("text", ""), str):
+        raise LineError("text: expected text")
+
+
+def _wrong(path: Path, number: int, error: LineError) -> RecordingError:
+    return RecordingError(f"{path}, line {number}: {error}")
+
+
+def shown(event: dict[str, Any]) -> str:
+    """The body of a publish, for people."""
+    return repr(event["text"]) if "text" in event else f"base64 {event.get('body')}"
 
 
 def compare(one: Path, other: Path, *, ordered: bool = True, ignore: Collection[str] = VOLATILE) -> list[str]:
@@ -163,7 +209,8 @@ def _shown(path: Path, ignore: Collection[str]) -> list[str]:
     found = []
     for event, _ in publishes(path):
         properties = {name: value for name, value in event.get("properties", {}).items() if name not in ignore}
-        body = event.get("text", event.get("body"))
         where = f"{event.get('vhost')} {event.get('exchange')!r} {event.get('routing_key')!r}"
-        found.append(f"{where} {event.get('outcome')} {json.dumps(properties, sort_keys=True)} {body!r}")
+        if "bcc" in event:  # which is not among the headers any more
+            where += f" bcc {event['bcc']}"
+        found.append(f"{where} {event.get('outcome')} {json.dumps(properties, sort_keys=True)} {shown(event)}")
     return found

@@ -35,13 +35,16 @@ async def serve(config: Config, started_at: float) -> int:
     node = Node(config)
     urls = await node.start()
 
-    def on_signal() -> None:
-        if stopping.is_set():
+    signals: list[int] = []
+
+    def on_signal(number: int) -> None:
+        if signals:
             os._exit(1)
+        signals.append(number)
         stopping.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal, number)
     if config.tls_certificate:
         loop.add_signal_handler(signal.SIGHUP, node.reload)
     if leash is not None:
@@ -77,7 +80,7 @@ def _announce(config: Config, urls: list[str], spent_ms: int) -> None:
 
 
 def _with_guest(url: str) -> str:
-    return url.replace("://", "://guest:guest@", 1) + "/"
+    return url.replace("://", "://guest:guest@", 1)  # without a path, which would be an empty name to some clients
 
 
 def _raise_file_limit() -> None:

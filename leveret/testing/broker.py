@@ -109,10 +109,24 @@ class _ThreadServer(Server):
 
 
 class _LoopServer(Server):
-    """A broker in the event loop that runs."""
+    """A broker in the event loop that runs when it is started."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def start(self) -> None:
+        """Start it. Raises: StartError, StoreError."""
+        self._loop = asyncio.get_running_loop()
+        await super().start()
 
     def call(self, function: Callable[[], T]) -> T:
-        """See Server, except that nothing is sent before the event loop goes on. Raises: NotRunning."""
+        """See Server, except that nothing is sent before the event loop goes on.
+
+        Raises: NotRunning, RuntimeError anywhere else than in its event loop.
+        """
+        if self.is_running and asyncio._get_running_loop() is not self._loop:
+            raise RuntimeError("an AsyncBroker belongs to the event loop that has started it; elsewhere use a Broker")
         return self._called(function)
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:

@@ -11,6 +11,7 @@ from leveret.management.arguments import from_json, to_json
 from leveret.wire.properties import BasicProperties
 
 SHOWN = 60  # characters of a body in a representation
+SHOWN_VALUE = 200  # of anything else
 TEXTS = (
     "content_type",
     "content_encoding",
@@ -63,7 +64,7 @@ class Message:
         for each in fields(self)[1:]:
             value = getattr(self, each.name)
             if value not in (None, {}, (), False, ""):
-                said.append(f"{each.name}={value!r}")
+                said.append(f"{each.name}={_cut(repr(value), SHOWN_VALUE)}")
         return f"{type(self).__name__}({', '.join(said)})"
 
 
@@ -110,6 +111,10 @@ def _shown(body: bytes) -> str:
     except UnicodeDecodeError:
         shown = repr(body)
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}... ({len(body)} bytes)"
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def details(message: CoreMessage, redelivered: bool = False) -> dict[str, Any]:

@@ -169,9 +169,13 @@ class EmbeddedProtocol(AmqpProtocol):
 
     def reset(self) -> None:
         """Cut the connection in the middle of a frame, with a reset."""
-        if not self._raw.is_closing():
-            self._raw.write(CUT_FRAME)
-            asyncio.get_running_loop().call_later(TICK_S, self._reset)
+        if self._raw.is_closing():
+            return
+        self._raw.write(CUT_FRAME)
+        self._driver.protocols.pop(self.connection.number, None)
+        self.connection.lost()
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._reset)  # when that has been sent
 
     def _reset(self) -> None:
         raw = self._raw.get_extra_info("socket")

@@ -128,6 +128,10 @@ class Space:
         """What was published here, oldest first; None for any. The last 10 000 of the broker are remembered."""
         return self._call(lambda _: self._server.ledger.published(self.name, exchange, routing_key))
 
+    def forget_published(self) -> None:
+        """Let published() and wait_for_published() begin anew, on a virtual host that tests share."""
+        self._call(lambda _: self._server.ledger.forget(self.name))
+
     def report(self) -> str:
         """What is there and what happened, for people."""
         return self._call(lambda _: report(self._server, self.name))
@@ -157,6 +161,10 @@ class Space:
         self._call(
             lambda vhost: vhost.declare_exchange(name, kind, durable, False, False, table, _origin(self._server))
         )
+
+    def delete_exchange(self, name: str) -> None:
+        """Delete an exchange with its bindings. Raises: ValueError with the sentence that a client would get."""
+        self._call(lambda vhost: vhost.delete_exchange(name, False))
 
     def bind(
         self, queue: str, exchange: str, routing_key: str = "", *, arguments: dict[str, Any] | None = None

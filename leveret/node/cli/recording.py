@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from leveret.management.recording import VOLATILE, RecordingError, read
+from leveret.management.recording import VOLATILE, RecordingError, read, shown
 from leveret.management.recording import compare as compare_files
 from leveret.node.cli.output import refuse
 from leveret.node.printable import printable
@@ -21,11 +22,8 @@ File = Annotated[Path, typer.Argument(help="What `leveret serve --record` has wr
 @app.command()
 def show(file: File) -> None:
     """Print the events, a line each."""
-    try:
-        for event in read(file):
-            print(printable(_line(event)))
-    except (OSError, RecordingError) as error:
-        refuse(_reason(error))
+    for event in _events(file):
+        print(printable(_line(event)))
 
 
 @app.command()
@@ -47,6 +45,14 @@ def compare(
     sys.exit(1 if found else 0)
 
 
+def _events(file: Path) -> Iterator[dict[str, Any]]:
+    """The events, or the end of the command."""
+    try:
+        yield from read(file)
+    except (OSError, RecordingError) as error:
+        refuse(_reason(error))
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot read {error.filename}: {error.strerror}"
@@ -60,5 +66,5 @@ def _line(event: dict[str, Any]) -> str:
     if event["event"] == "publish":
         where = f"{event.get('exchange')!r} {event.get('routing_key')!r}"
         went = ", ".join(event.get("queues", [])) or event.get("outcome")
-        return f"{at_s:9.3f} publish{number}{who}: {where} -> {went}: {event.get('text', event.get('body'))!r}"
+        return f"{at_s:9.3f} publish{number}{who}: {where} -> {went}: {shown(event)}"
     return f"{at_s:9.3f} {event['event']}{number}{who}: {event.get('queue')}"
