@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import select
 import stat
 from collections.abc import Callable
 from typing import Final
 
 LOOK_S: Final = 0.25
 PIECE: Final = 4096
+
+log = logging.getLogger("leveret.node")
 
 
 class Leash:
@@ -23,9 +27,12 @@ class Leash:
         self._parent = os.getppid()
         self._timer: asyncio.TimerHandle | None = None
         self._reads = _is_pipe(0)
+        self._was_closed = self._reads and _is_at_end(0)
 
     def start(self) -> None:
         """Begin to look."""
+        if self._was_closed:
+            log.warning("standard input is a pipe that is closed already, so this broker ends; use </dev/null")
         if self._reads:
             self._loop.add_reader(0, self._read)
         self._look()
@@ -64,3 +71,10 @@ def _is_pipe(descriptor: int) -> bool:
     except OSError:
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _is_at_end(descriptor: int) -> bool:
+    """Whether nothing is in a pipe and nobody can write to it."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return any(event & select.POLLHUP and not event & select.POLLIN for _, event in poll.poll(0))
