@@ -47,11 +47,14 @@ class RecordingError(Exception):
 class Recording(Witness):
     """Writes down what happens in a broker. Each line is written at once; when that fails there are no more.
 
+    vhost: the only virtual host of interest, None for all.
+
     Raises: OSError when it is made.
     """
 
-    def __init__(self, path: Path, broker: Broker) -> None:
+    def __init__(self, path: Path, broker: Broker, vhost: str | None = None) -> None:
         self._path = path
+        self._vhost = vhost
         self._file: TextIO = path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
         self._broker = broker
         self._began_ms = broker.clock.now_ms
@@ -71,7 +74,7 @@ class Recording(Witness):
 
     def published(self, connection: str, vhost: str, message: Message, queues: list[str], outcome: str) -> None:
         """A message was published."""
-        if self._file.closed:
+        if self._file.closed or self._vhost not in (None, vhost):
             return
         self._count += 1
         self._numbers[id(message)] = (self._count, message)
@@ -107,7 +110,7 @@ class Recording(Witness):
         return {"message": None if known is None else known[0]}
 
     def _write(self, event: str, vhost: str, about: dict[str, object]) -> None:
-        if self._file.closed:
+        if self._file.closed or self._vhost not in (None, vhost):
             return
         at_ms = self._broker.clock.now_ms - self._began_ms
         line = {"event": event, "at_ms": at_ms, "vhost": vhost, **about}

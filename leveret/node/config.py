@@ -172,6 +172,7 @@ def load(path: Path | None, options: dict[str, object]) -> Config:
     values = {**merged, **environment, **given}
     config = _convert(values, "the configuration")
     if config.ephemeral:
-        config = _convert({"port": 0, "memory": "data-dir" not in values, **values}, "the configuration")
+        tls = {"tls-port": 0} if config.tls_certificate else {}
+        config = _convert({"port": 0, "memory": "data-dir" not in values, **tls, **values}, "the configuration")
     _check_tls(config)
     return config

@@ -33,6 +33,7 @@ def run(path: Path | None, options: dict[str, object]) -> int:
     Returns: the exit code, 2 when the broker could not start; the reason is on stderr.
     """
     gc.disable()  # its Collector does that
+    _open_input()
     try:
         config = load(path, options)
     except ConfigError as error:
@@ -45,6 +46,14 @@ def run(path: Path | None, options: dict[str, object]) -> int:
             return runner.run(serve(config, _process_start()))
     except (StartError, StoreError) as error:
         return _fail(str(error))
+
+
+def _open_input() -> None:
+    """Let there be a standard input, so that no socket gets its number: libuv takes that for a mistake."""
+    try:
+        os.fstat(0)
+    except OSError:
+        os.open(os.devnull, os.O_RDONLY)
 
 
 def _fail(text: str) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 
+from leveret.management.recording import compare as compare_recordings
 from leveret.testing.broker import AsyncBroker, AsyncVirtualHost, Broker, VirtualHost
 from leveret.testing.clock import Clock
 from leveret.testing.faults import Fault, Faults
@@ -26,6 +27,7 @@ __all__ = [
     "Queue",
     "VirtualHost",
     "WaitTimeout",
+    "compare_recordings",
 ]
 
 logging.getLogger("leveret").addHandler(logging.NullHandler())  # what the broker says is seen by those who ask for it

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from inspect import isawaitable
@@ -26,6 +27,8 @@ from leveret.testing.space import Space
 T = TypeVar("T")
 
 TIMEOUT_S = 5.0
+
+AnyPath = str | os.PathLike[str]
 
 
 class _ThreadServer(Server):
@@ -249,13 +252,13 @@ class Broker(VirtualHost):
         host: str = "127.0.0.1",
         port: int = 0,
         users: Mapping[str, str] | None = None,
-        definitions: Path | Mapping[str, object] | None = None,
-        data_dir: Path | None = None,
+        definitions: AnyPath | Mapping[str, object] | None = None,
+        data_dir: AnyPath | None = None,
         tls: bool = False,
         seed: int = 0,
-        record: Path | None = None,
+        record: AnyPath | None = None,
     ) -> None:
-        options = Options(host, port, dict(users or {}), definitions, data_dir, tls, seed, record)
+        options = _options(host, port, users, definitions, data_dir, tls, seed, record)
         super().__init__(_ThreadServer(options), "/")
 
     def start(self) -> None:
@@ -302,13 +305,13 @@ class AsyncBroker(AsyncVirtualHost):
         host: str = "127.0.0.1",
         port: int = 0,
         users: Mapping[str, str] | None = None,
-        definitions: Path | Mapping[str, object] | None = None,
-        data_dir: Path | None = None,
+        definitions: AnyPath | Mapping[str, object] | None = None,
+        data_dir: AnyPath | None = None,
         tls: bool = False,
         seed: int = 0,
-        record: Path | None = None,
+        record: AnyPath | None = None,
     ) -> None:
-        options = Options(host, port, dict(users or {}), definitions, data_dir, tls, seed, record)
+        options = _options(host, port, users, definitions, data_dir, tls, seed, record)
         super().__init__(_LoopServer(options), "/")
 
     async def start(self) -> None:
@@ -338,6 +341,28 @@ class AsyncBroker(AsyncVirtualHost):
     def delete_virtual_host(self, name: str) -> None:
         """Delete a virtual host with all that is in it; its connections are dropped."""
         self._server.call(lambda: self._server.delete_vhost(name))
+
+
+def _options(
+    host: str,
+    port: int,
+    users: Mapping[str, str] | None,
+    definitions: AnyPath | Mapping[str, object] | None,
+    data_dir: AnyPath | None,
+    tls: bool,
+    seed: int,
+    record: AnyPath | None,
+) -> Options:
+    return Options(
+        host,
+        port,
+        dict(users or {}),
+        definitions if definitions is None or isinstance(definitions, Mapping) else Path(definitions),
+        None if data_dir is None else Path(data_dir),
+        tls,
+        seed,
+        None if record is None else Path(record),
+    )
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

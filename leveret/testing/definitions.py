@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -14,12 +15,12 @@ from leveret.node.definitions_file import FileError, read
 SECTIONS: Final = ("parameters", "policies", "queues", "exchanges", "bindings")
 
 
-def read_definitions(definitions: Path | Mapping[str, object]) -> Mapping[str, object]:
+def read_definitions(definitions: str | os.PathLike[str] | Mapping[str, object]) -> Mapping[str, object]:
     """The content of definitions. Raises: ValueError."""
-    if not isinstance(definitions, Path):
+    if isinstance(definitions, Mapping):
         return definitions
     try:
-        return read(definitions)
+        return read(Path(definitions))
     except FileError as error:
         raise ValueError(str(error)) from None
 

@@ -60,11 +60,11 @@ class _Entry:
 
 
 class Ledger(Witness):
-    """Of one broker. rules: the first that applies holds. recording: who writes everything down."""
+    """Of one broker. rules: the first that applies holds. recordings: who writes everything down."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
-        self.recording: Recording | None = None
+        self.recordings: list[Recording] = []
         self._entries: deque[_Entry] = deque(maxlen=KEPT)
         self._holding: Callable[[Confirm], None] | None = None
 
@@ -101,8 +101,8 @@ class Ledger(Witness):
         """Remember a publish. connection: empty for none."""
         names = [queue.name for queue in queues]
         self._entries.append(_Entry(vhost, message, tuple(names), outcome, mandatory, connection))
-        if self.recording is not None:
-            self.recording.published(connection, vhost, message, names, outcome)
+        for recording in self.recordings:
+            recording.published(connection, vhost, message, names, outcome)
 
     # -- Witness
 
@@ -144,10 +144,10 @@ class Ledger(Witness):
     def on_delivery(self, client: Client, stored: Stored, no_ack: bool) -> None:
         """Write it down."""
         assert isinstance(client, Connection)
-        if self.recording is not None:
-            self.recording.delivered(label(client), stored, no_ack)
+        for recording in self.recordings:
+            recording.delivered(label(client), stored, no_ack)
 
     def on_settle(self, stored: Stored, how: int) -> None:
         """Write it down."""
-        if self.recording is not None:
-            self.recording.settled(stored, how)
+        for recording in self.recordings:
+            recording.settled(stored, how)

@@ -132,11 +132,19 @@ def details(message: CoreMessage, redelivered: bool = False) -> dict[str, Any]:
     }
 
 
+def more_keys(headers: dict[str, Any] | None, name: str) -> tuple[str, ...]:
+    """Routing keys from the header CC or BCC. Raises: TypeError when it is no list."""
+    keys = (headers or {}).get(name, [])
+    if not isinstance(keys, list | tuple):
+        raise TypeError(f"the header {name} is a list of routing keys, not {keys!r}")
+    return tuple(map(str, keys))
+
+
 def encode(headers: dict[str, Any] | None, given: dict[str, Any]) -> bytes:
     """Properties as bytes. given: by their names in Message. Raises: TypeError for one that does not exist."""
     properties = BasicProperties()
     if headers:
-        properties.headers = from_json(headers)
+        properties.headers = from_json({name: value for name, value in headers.items() if name != "BCC"})
     for name, value in given.items():
         if name not in (*TEXTS, *NUMBERS, "type"):
             known = ", ".join(sorted((*TEXTS, *NUMBERS, "type", "headers")))

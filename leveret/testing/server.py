@@ -137,13 +137,10 @@ class Server(ABC):
             self.tls_port = urlsplit(urls[1]).port
         self.node.make_users()
         self.broker.let_watch(self.ledger)
-        if self.ledger.recording is not None:
-            self.ledger.recording.follow(self.broker)
-        elif options.record is not None:
-            from leveret.management.recording import Recording
-
-            self.ledger.recording = Recording(options.record, self.broker)
-            self._scratch.callback(self.ledger.recording.close)
+        for recording in self.ledger.recordings:
+            recording.follow(self.broker)
+        if options.record is not None and not self.ledger.recordings:
+            self.record(options.record, None)
         self.is_running = True
 
     async def stop(self, is_clean: bool = True) -> None:
@@ -151,7 +148,9 @@ class Server(ABC):
         if not self.is_running:
             return
         await self._stop_node(is_clean)
-        self.ledger.recording = None
+        for recording in self.ledger.recordings:
+            recording.close()
+        self.ledger.recordings.clear()
         self._scratch.close()
         self.ca_file = None
         self._kept = Kept()
@@ -206,8 +205,8 @@ class Server(ABC):
         user, password = next(iter(self.options.users.items()), (GUEST, GUEST))
         scheme = "amqps" if is_tls else "amqp"
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
-        path = "" if vhost == "/" else quote(vhost, safe="")
-        return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{path}"
+        path = "" if vhost == "/" else f"/{quote(vhost, safe='')}"  # some clients take a last / for a nameless one
+        return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}{path}"
 
     # -- virtual hosts
 
@@ -242,6 +241,19 @@ class Server(ABC):
             self.broker.delete_vhost(name)
         self.broker.finish()
         self.ledger.forget(name)
+
+    def record(self, path: Path, vhost: str | None) -> Callable[[], None]:
+        """Begin to write down what passes, in a virtual host or in all. Returns: what ends it. Raises: OSError."""
+        from leveret.management.recording import Recording
+
+        recording = Recording(path, self.broker, vhost)
+        self.ledger.recordings.append(recording)
+
+        def end() -> None:
+            recording.close()
+            self.ledger.recordings.remove(recording)
+
+        return end
 
     def listen_again(self) -> None:
         """Take new clients again, at the same ports."""

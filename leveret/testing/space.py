@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ from leveret.testing.answering import answer
 from leveret.testing.clock import Clock
 from leveret.testing.definitions import define, read_definitions
 from leveret.testing.faults import Fault, Faults
-from leveret.testing.messages import Delivery, Message, Published, encode
+from leveret.testing.messages import Delivery, Message, Published, encode, more_keys
 from leveret.testing.queues import Queue, deliveries
 from leveret.testing.report import report
 from leveret.testing.server import Server
@@ -138,7 +139,7 @@ class Space:
 
     # -- what a test does without a client
 
-    def define(self, definitions: Path | Mapping[str, object]) -> None:
+    def define(self, definitions: str | os.PathLike[str] | Mapping[str, object]) -> None:
         """Declare the queues, exchanges, bindings, policies and parameters of a definitions file or its content.
 
         Those of the virtual host / in it are made in this one; users, permissions and other virtual hosts are not.
@@ -192,20 +193,25 @@ class Space:
             body = json.dumps(body)
             properties.setdefault("content_type", "application/json")
         raw = body.encode() if isinstance(body, str) else body
+        where = address(exchange, routing_key, more_keys(headers, "CC"), more_keys(headers, "BCC"))
         content = make_content(encode(headers, properties), raw)
-        message = CoreMessage(address(exchange, routing_key), content, check_properties(content))
+        message = CoreMessage(where, content, check_properties(content))
         return self._call(lambda vhost: self._publish(vhost, message))
 
-    def replay(self, path: Path, *, in_time: bool = False) -> int:
+    def record(self, path: str | os.PathLike[str]) -> Fault:
+        """Write down what passes here, until end() of what is returned or the end of the block. Raises: OSError."""
+        return self.faults.begun(self._call(lambda _: self._server.record(Path(path), self.name)))
+
+    def replay(self, path: str | os.PathLike[str], *, in_time: bool = False) -> int:
         """Publish what a recording has, to the exchanges of the same names, whatever virtual host it was in.
 
         in_time: let the broker's clock go on between two of them as it did. Returns: how many messages.
-        Raises: ValueError for a file that is no recording, or an exchange that is not there.
+        Raises: OSError, ValueError for a file that is no recording, or an exchange that is not there.
         """
         from leveret.management.recording import RecordingError, publishes
 
         try:
-            found = list(publishes(path))
+            found = list(publishes(Path(path)))
         except RecordingError as error:
             raise ValueError(str(error)) from None
         before_ms = found[0][0]["at_ms"] if found else 0
@@ -218,7 +224,7 @@ class Space:
 
     def _publish(self, vhost: CoreVirtualHost, message: CoreMessage) -> Published:
         where = message.address
-        queues = vhost.exchange(where.exchange).route([where.routing_key], message.properties(), message).queues
+        queues = vhost.exchange(where.exchange).route(where.keys, message.properties(), message).queues
         for queue in queues:
             queue.publish(message, None)
         self._server.ledger.note("", self.name, message, queues, "routed" if queues else "unroutable", False)

@@ -821,7 +821,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, other: Path, arguments: list[
     for file, reason in ((tmp_path / "nowhere", "No such file or directory"), (tmp_path, "Is a directory")):
         names = {"FILE": str(file), "OTHER": str(other)}
         result = command("recording", *[names.get(argument, argument) for argument in arguments])
-        assert (result.returncode, result.stdout) == (1, "")
+        assert (result.returncode, result.stdout) == (1 if arguments[0] == "show" else 2, "")
         assert result.stderr == f"leveret: cannot read {file}: {reason}\n"
 
 
@@ -848,7 +848,7 @@ def test_compare_a_damaged_file(path: Path, other: Path) -> None:
     write(path, publish())
     write(other, publish(), publish(properties={"colour": "red"}))
     result = command("recording", "compare", str(path), str(other))
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith(f"leveret: {other}, line 2: properties.colour: unknown; there are content_type, ")
 
 
@@ -1020,3 +1020,26 @@ def test_the_recording_of_the_page(page: str, path: Path, clients: Connect) -> N
         for file in (Path("orders.jsonl"), path)
     )
     assert written == shown
+
+
+def test_a_part_of_what_passes_is_recorded(path: Path) -> None:
+    with leveret.Broker() as broker:
+        other = broker.virtual_host("other")
+        other.declare_queue("q")
+        other.publish("before", "q")
+        with other.record(path):
+            broker.publish("elsewhere", "q")
+            other.publish("now", "q")
+        other.publish("after", "q")
+    assert [event["text"] for event in read(path)] == ["now"]
+
+
+def test_two_recordings_at_once_and_a_restart(path: Path, other: Path) -> None:
+    with leveret.Broker(record=path) as broker:
+        broker.declare_queue("q")
+        with broker.record(other):
+            broker.publish("first", "q")
+            broker.restart()
+            broker.publish("second", "q")
+    assert compare(path, other) == []
+    assert [event["text"] for event in read(other)] == ["first", "second"]

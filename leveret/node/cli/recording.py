@@ -11,7 +11,7 @@ import typer
 
 from leveret.management.recording import VOLATILE, RecordingError, read, shown
 from leveret.management.recording import compare as compare_files
-from leveret.node.cli.output import refuse
+from leveret.node.cli.output import complain, refuse
 from leveret.node.printable import printable
 
 app = typer.Typer(help="Show and compare what brokers wrote down.", no_args_is_help=True)
@@ -35,11 +35,12 @@ def compare(
         list[str] | None, typer.Option(help=f"A property that does not count. [{', '.join(VOLATILE)}]")
     ] = None,
 ) -> None:
-    """Print what was published in only one of two recordings; status 1 if there is anything."""
+    """Print what was published in only one of two recordings; status 1 if there is anything, 2 for no recording."""
     try:
         found = compare_files(one, other, ordered=not unordered, ignore=ignore or VOLATILE)
     except (OSError, RecordingError) as error:
-        refuse(_reason(error))
+        complain("leveret", _reason(error))
+        raise typer.Exit(2) from None
     for line in found:
         print(printable(line))
     sys.exit(1 if found else 0)
