@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from inspect import isawaitable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from leveret.testing.answering import Answer
 from leveret.testing.faults import Fault
@@ -236,15 +236,10 @@ class AsyncVirtualHost(Space):
         return self._answer(queue, at_home)
 
 
-class Broker(VirtualHost):
-    """A broker in a thread of this process, and its virtual host /.
+class _Whole(Space):
+    """What a Broker and an AsyncBroker have in common. _kind: of the server behind it."""
 
-    host, port: where to listen, 0 for a free port. users: names with passwords, all of whom may do everything; guest
-    with the password guest by default. definitions: a file or its content, to be declared at the start. data_dir: where
-    to keep what is durable, instead of in memory. tls: listen for TLS too, with a certificate of its own. seed: for all
-    that is left to chance. record: file to which everything is written that passes. Raises when started: StartError,
-    StoreError.
-    """
+    _kind: ClassVar[type[Server]]
 
     def __init__(
         self,
@@ -258,8 +253,34 @@ class Broker(VirtualHost):
         seed: int = 0,
         record: AnyPath | None = None,
     ) -> None:
-        options = _options(host, port, users, definitions, data_dir, tls, seed, record)
-        super().__init__(_ThreadServer(options), "/")
+        options = Options(
+            host,
+            port,
+            dict(users or {}),
+            definitions if definitions is None or isinstance(definitions, Mapping) else Path(definitions),
+            None if data_dir is None else Path(data_dir),
+            tls,
+            seed,
+            None if record is None else Path(record),
+        )
+        super().__init__(self._kind(options), "/")
+
+    def delete_virtual_host(self, name: str) -> None:
+        """Delete a virtual host with all that is in it; its connections are dropped."""
+        self._server.call(lambda: self._server.delete_vhost(name))
+
+
+class Broker(_Whole, VirtualHost):
+    """A broker in a thread of this process, and its virtual host /.
+
+    host, port: where to listen, 0 for a free port. users: names with passwords, all of whom may do everything; guest
+    with the password guest by default. definitions: a file or its content, to be declared at the start. data_dir: where
+    to keep what is durable, instead of in memory. tls: listen for TLS too, with a certificate of its own. seed: for all
+    that is left to chance. record: file to which everything is written that passes. Raises when started: StartError,
+    StoreError.
+    """
+
+    _kind = _ThreadServer
 
     def start(self) -> None:
         """Start it; one that runs is fine."""
@@ -291,28 +312,11 @@ class Broker(VirtualHost):
         self._server.call(lambda: self._server.add_vhost(name))
         return AsyncVirtualHost(self._server, name)
 
-    def delete_virtual_host(self, name: str) -> None:
-        """Delete a virtual host with all that is in it; its connections are dropped."""
-        self._server.call(lambda: self._server.delete_vhost(name))
 
-
-class AsyncBroker(AsyncVirtualHost):
+class AsyncBroker(_Whole, AsyncVirtualHost):
     """A broker in the event loop that runs, and its virtual host /. For its arguments see Broker."""
 
-    def __init__(
-        self,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        users: Mapping[str, str] | None = None,
-        definitions: AnyPath | Mapping[str, object] | None = None,
-        data_dir: AnyPath | None = None,
-        tls: bool = False,
-        seed: int = 0,
-        record: AnyPath | None = None,
-    ) -> None:
-        options = _options(host, port, users, definitions, data_dir, tls, seed, record)
-        super().__init__(_LoopServer(options), "/")
+    _kind = _LoopServer
 
     async def start(self) -> None:
         """Start it; one that runs is fine."""
@@ -337,32 +341,6 @@ class AsyncBroker(AsyncVirtualHost):
         """A virtual host, which is made if it is not there."""
         self._server.call(lambda: self._server.add_vhost(name))
         return AsyncVirtualHost(self._server, name)
-
-    def delete_virtual_host(self, name: str) -> None:
-        """Delete a virtual host with all that is in it; its connections are dropped."""
-        self._server.call(lambda: self._server.delete_vhost(name))
-
-
-def _options(
-    host: str,
-    port: int,
-    users: Mapping[str, str] | None,
-    definitions: AnyPath | Mapping[str, object] | None,
-    data_dir: AnyPath | None,
-    tls: bool,
-    seed: int,
-    record: AnyPath | None,
-) -> Options:
-    return Options(
-        host,
-        port,
-        dict(users or {}),
-        definitions if definitions is None or isinstance(definitions, Mapping) else Path(definitions),
-        None if data_dir is None else Path(data_dir),
-        tls,
-        seed,
-        None if record is None else Path(record),
-    )
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

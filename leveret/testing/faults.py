@@ -111,14 +111,12 @@ class Faults:
         """
         if connection is None:
             return self._switch(lambda is_on: self._server.node.driver.freeze(is_on))
-        found = self._server.call(lambda: self._select(connection, None))
 
-        def turn(is_on: bool) -> None:
-            for protocol in found:
-                protocol.hold(is_on)
-                protocol.narrow(None, 0 if is_on else None)
+        def turn(protocol: EmbeddedProtocol, is_on: bool) -> None:
+            protocol.hold(is_on)
+            protocol.narrow(None, 0 if is_on else None)
 
-        return self._switch(turn)
+        return self._switch_each(connection, turn)
 
     def block(self, reason: str = "low on memory", connection: str | None = None) -> Fault:
         """Let publishers wait, and tell those that know connection.blocked. None: all of them, of any virtual host,
@@ -131,16 +129,14 @@ class Faults:
             raise ValueError(f"a broker blocks because it is 'low on memory' or 'low on disk', not {reason!r}")
         if connection is None:
             return self._switch(lambda is_on: self._server.node.broker.alarms.set(alarm, is_on))
-        found = self._server.call(lambda: self._select(connection, None))
 
-        def turn(is_on: bool) -> None:
-            for protocol in found:
-                if "connection.blocked" in protocol.connection.capabilities:
-                    protocol.connection.writer.method(0, ConnectionBlocked(reason) if is_on else ConnectionUnblocked())
-                    protocol.connection.wake()
-                protocol.hold(is_on)
+        def turn(protocol: EmbeddedProtocol, is_on: bool) -> None:
+            if "connection.blocked" in protocol.connection.capabilities:
+                protocol.connection.writer.method(0, ConnectionBlocked(reason) if is_on else ConnectionUnblocked())
+                protocol.connection.wake()
+            protocol.hold(is_on)
 
-        return self._switch(turn)
+        return self._switch_each(connection, turn)
 
     # -- channels and consumers
 
@@ -290,6 +286,15 @@ class Faults:
     def _switch(self, turn: Callable[[bool], object]) -> Fault:
         self._server.call(lambda: turn(True))
         return self.begun(lambda: turn(False))
+
+    def _switch_each(self, connection: str, turn: Callable[[EmbeddedProtocol, bool], None]) -> Fault:
+        found = self._server.call(lambda: self._select(connection, None))
+
+        def turn_each(is_on: bool) -> None:
+            for protocol in found:
+                turn(protocol, is_on)
+
+        return self._switch(turn_each)
 
     def _narrow(self, connection: str | None, queue: str | None, left: int | None, rate: float | None) -> Fault:
         found = self._server.call(lambda: self._select(connection, queue))

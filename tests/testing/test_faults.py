@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -283,9 +286,11 @@ def test_slow_and_many_small_messages(broker: leveret.Broker, clients: Connect) 
 @pytest.mark.xfail(strict=True, reason="never less than a byte in 20 ms, 50 a second")
 def test_very_slow(broker: leveret.Broker, clients: Connect) -> None:
     connection, got = consume(broker, clients)
-    with broker.faults.slow(20):
+    with broker.faults.slow(10):
         broker.publish("", "q")  # some 60 bytes
-        connection.process_data_events(2)
+        began = time.monotonic()
+        while not got and time.monotonic() < began + 2.5:
+            connection.process_data_events(0.05)
         assert got == []
 
 
@@ -406,22 +411,19 @@ def test_block_and_a_client_that_does_not_know_of_it(broker: leveret.Broker) -> 
     client = Raw(broker.host, broker.port)  # it has no capabilities
     client.send(1, pika.spec.Channel.Open())
     client.expect(pika.spec.Channel.OpenOk)
+    publish = pika.frame.Method(1, pika.spec.Basic.Publish(routing_key="q")).marshal()
+    publish += pika.frame.Header(1, 0, pika.BasicProperties()).marshal()
     with broker.faults.block():
-        for _ in range(2):
-            client.send(1, pika.spec.Basic.Publish(routing_key="q"))
-            header = pika.frame.Header(1, 0, pika.BasicProperties())
-            client.socket.sendall(header.marshal())
+        client.socket.sendall(publish)
         broker.wait_for_published()
+        client.socket.sendall(publish)
         client.send(2, pika.spec.Channel.Open())
         time.sleep(0.05)  # nothing may happen
         assert len(broker.published()) == 1
     broker.wait_for_published(2)
     client.expect(pika.spec.Channel.OpenOk)
-    assert not [
-        frame
-        for frame in client.frames
-        if isinstance(frame, pika.frame.Method) and frame.method.NAME[:12] == "Connection.B"
-    ]
+    names = [frame.method.NAME for frame in client.frames if isinstance(frame, pika.frame.Method)]
+    assert not {"Connection.Blocked", "Connection.Unblocked"} & set(names)
     client.close()
 
 
@@ -602,7 +604,16 @@ def outcomes(seed: int, begin: Callable[..., Fault], **more: Any) -> list[str]:
         return found
 
 
-@each_fault
+CRASH = "the error of a rule is raised again and again, and grows; what hangs on it breaks the heap in the end"
+
+
+@pytest.mark.parametrize(
+    ("begin", "hit"),
+    [
+        pytest.param(*case, id=name, marks=[pytest.mark.xfail(run=False, reason=CRASH)] if name == "refuse" else [])
+        for name, case in HITS.items()
+    ],
+)
 def test_by_rate(begin: Callable[..., Fault], hit: str) -> None:
     found = outcomes(7, begin, count=None, rate=0.3)
     assert found == outcomes(7, begin, count=None, rate=0.3)
@@ -638,6 +649,29 @@ def test_refuse_with_a_code(broker: leveret.Broker, clients: Connect) -> None:
     error = ending(connection)
     assert isinstance(error, pika.exceptions.ConnectionClosedByBroker)
     assert (error.reply_code, error.reply_text) == (541, "INTERNAL_ERROR - very wrong")
+
+
+@pytest.mark.xfail(strict=True, reason=CRASH)
+def test_refuse_for_long() -> None:
+    script = """
+import leveret, pika
+
+with leveret.Broker() as broker:
+    broker.faults.refuse(count=None)
+    connection = pika.BlockingConnection(pika.URLParameters(broker.url))
+    for _ in range(100):
+        channel = connection.channel()
+        channel.basic_publish("", "q", b"x")
+        try:
+            channel.queue_declare("q")
+        except pika.exceptions.ChannelClosedByBroker:
+            pass
+    connection.close()
+del broker
+"""
+    environment = {**os.environ, "PYTHONMALLOC": "debug"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30, env=environment)
+    assert done.returncode == 0
 
 
 def test_publishers_without_confirms(broker: leveret.Broker, clients: Connect) -> None:
@@ -820,6 +854,15 @@ def test_ends_after_the_next_start(begin: Callable[[Any], Fault]) -> None:
         for fault in faults:
             fault.end()
         works(broker)
+
+
+@pytest.mark.xfail(strict=True, reason="ValueError: stop() has taken it off the list")
+def test_a_recording_ends_after_the_next_start(tmp_path: Path) -> None:
+    broker = leveret.Broker()
+    with broker:
+        fault = broker.record(tmp_path / "recording")
+    with broker:
+        fault.end()
 
 
 @but(["refuse_connections", *NARROW], broken)

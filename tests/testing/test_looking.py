@@ -331,7 +331,6 @@ def test_publish_with_an_expiration_that_is_none(broker: leveret.Broker) -> None
         broker.publish("x", "q", expiration="soon")
 
 
-@pytest.mark.xfail(strict=True, reason="publish() routes by the routing key alone")
 def test_publish_with_copies(broker: leveret.Broker) -> None:
     broker.declare_queue("q")
     broker.declare_queue("copy")

@@ -14,8 +14,16 @@ import pytest
 DEADLINE_S = 60.0
 
 
-def session(folder: Path, files: dict[str, str], *options: str, start: str = ".") -> tuple[int, str]:
-    """Run pytest on these files. start: the folder below where it is started. Returns: its exit code, what it says."""
+QUICK = ["-p", "leveret.pytest_plugin", "-p", "pytest_timeout", "-p", "xdist", "-p", "anyio"]  # and no other plugins
+
+
+def session(
+    folder: Path, files: dict[str, str], *options: str, start: str = ".", installed: bool = False
+) -> tuple[int, str]:
+    """Run pytest on these files. start: the folder below where it is started. installed: with all plugins that are.
+
+    Returns: its exit code, and what it says.
+    """
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,6 +31,9 @@ def session(folder: Path, files: dict[str, str], *options: str, start: str = "."
     if "pytest.ini" not in files and "pyproject.toml" not in files:
         (folder / "pytest.ini").write_text("[pytest]\n")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    if not installed:
+        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        options = (*QUICK, *options)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", "--timeout=20", *options]
     done = subprocess.run(
         command,
@@ -458,14 +469,14 @@ def test_it(request):
 def test_fails():
     assert False
 """
-    code, output = session(tmp_path, {"test_it.py": checks})
+    code, output = session(tmp_path, {"test_it.py": checks}, installed=True)
     assert code == 1
     assert "1 failed, 1 passed" in output
     assert "Leveret (" not in output
 
 
 def test_fixtures_are_explained(tmp_path: Path) -> None:
-    _, output = session(tmp_path, {"test_it.py": ""}, "--fixtures", "-p", "no:anyio")
+    _, output = session(tmp_path, {"test_it.py": ""}, "--fixtures")
     for name in ("leveret", "leveret_async", "leveret_broker", "leveret_server", "amqp_url"):
         found = re.search(
             rf"^{name}(?: \[session scope\])? -- \S*pytest_plugin\.py:\d+\n    \S.+$", output, re.MULTILINE
