@@ -33,6 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("leveret_tls", "Let the broker speak TLS too.", "bool", False)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Complain of settings before anything is run."""
+    _options(config)
+
+
 def _options(config: pytest.Config) -> dict[str, Any]:
     users = {}
     for line in config.getini("leveret_users"):
@@ -43,18 +48,38 @@ def _options(config: pytest.Config) -> dict[str, Any]:
     try:
         seed = int(config.getini("leveret_seed"))
     except ValueError:
-        raise pytest.UsageError("leveret_seed: has to be a number") from None
+        raise pytest.UsageError(
+            f"leveret_seed: has to be a number, and not {config.getini('leveret_seed')!r}"
+        ) from None
     return {"users": users, "seed": seed, "tls": config.getini("leveret_tls")}
+
+
+def _definitions(config: pytest.Config) -> Path | None:
+    """The file of the definitions that every test begins with."""
+    name = config.getini("leveret_definitions")
+    return Path(config.inipath.parent if config.inipath else config.rootpath, name) if name else None
+
+
+def _content(config: pytest.Config) -> dict[str, object] | None:
+    """What they have for one virtual host."""
+    path = _definitions(config)
+    if path is None:
+        return None
+    from leveret.testing.definitions import of_one, read_definitions
+
+    try:
+        return of_one(read_definitions(path))
+    except ValueError as error:
+        raise pytest.UsageError(f"leveret_definitions: {error}") from None
 
 
 def _define(host: VirtualHost, config: pytest.Config) -> None:
     """Declare what every test begins with."""
-    name = config.getini("leveret_definitions")
-    if not name:
+    content = _content(config)
+    if content is None:
         return
-    path = Path(config.inipath.parent if config.inipath else config.rootpath, name)
     try:
-        host.define(path)
+        host.define(content)
     except ValueError as error:
         raise pytest.UsageError(f"leveret_definitions: {error}") from None
 
@@ -91,8 +116,7 @@ def leveret_broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """A whole broker of the test's own, which it may restart, freeze or fill with definitions."""
     from leveret.testing import Broker
 
-    with Broker(**_options(request.config)) as broker:
-        _define(broker, request.config)
+    with Broker(**_options(request.config), definitions=_content(request.config)) as broker:
         request.node.stash.setdefault(_USED, []).append(broker)
         yield broker
 
@@ -108,7 +132,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     """Show with a test that has failed what is in its broker, and what passed through it."""
     outcome = yield
     report = outcome.get_result()
-    if report.when != "call" or not report.failed:
+    if report.when == "teardown" or not report.failed:
         return
     for host in item.stash.get(_USED, []):
         from leveret.testing import NotRunning

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 from leveret.wire import content as frames
 from leveret.wire.fields import DecodeError
@@ -52,7 +52,6 @@ def address(exchange: str, routing_key: str, copies: tuple[str, ...] = (), hidde
     return Address(exchange, routing_key, encoded, copies, hidden)
 
 
-@mypyc_attr(acyclic=True)
 class Message:
     """One message, however many queues it is in; nothing in it changes.
 

@@ -194,6 +194,10 @@ class Node:
         except FileError as error:
             raise StartError(str(error)) from None
 
+    def definitions_vhost(self) -> str | None:
+        """The virtual host of entries that name none; None if they have to."""
+        return None
+
     def _record(self, path: Path) -> None:
         """Write down all that passes. Raises: StartError."""
         from leveret.management.recording import Recording
@@ -208,7 +212,8 @@ class Node:
         """Import definitions, all of them or nothing. name: of their file. Raises: StartError."""
         from leveret.management.jobs import at_once
 
-        result = at_once(self.broker, self._perform("import_definitions", {"content": content, "atomic": True}))
+        arguments: dict[str, object] = {"content": content, "vhost": self.definitions_vhost(), "atomic": True}
+        result = at_once(self.broker, self._perform("import_definitions", arguments))
         assert isinstance(result, dict)
         for note in result["notes"]:
             log.warning("definitions file %s: %s: %s", name, note["path"], note["reason"])

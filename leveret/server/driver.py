@@ -123,7 +123,7 @@ class Driver:
     def skip(self, duration_ms: int, are_clients_alive: bool) -> None:
         """Let so much time pass at once: what falls due in it is done in its order, each at its time.
 
-        are_clients_alive: they are taken for having sent heartbeats meanwhile.
+        are_clients_alive: they are taken for having sent heartbeats meanwhile, and get none.
         """
         self.refresh_clock()
         broker = self.broker
@@ -133,8 +133,10 @@ class Driver:
             if are_clients_alive:
                 for protocol in self.protocols.values():
                     protocol.connection.heartbeat.has_received = True
+                    protocol.connection.heartbeat.sent_ms = due_ms
             broker.tick(broker.clock.now_ms)
-            broker.finish()
+            while broker.is_busy():
+                broker.work()
         self._skip_to(until_ms)
         self._timer_ms = None  # of a time that was another
         self.turn()
@@ -213,6 +215,7 @@ class Driver:
             protocol.connection.force_close(reason)
         self.turn()
         deadline = self.loop.time() + patience_s
+        await asyncio.sleep(0)  # it is sent in this turn
         while self.protocols and self.loop.time() < deadline:
             await asyncio.sleep(0.01)
         for protocol in list(self.protocols.values()):

@@ -27,17 +27,17 @@ async def answer(
     A request that function() fails at gets no answer, and goes to the dead letters of the queue if it has any.
     """
     while True:
-        await server.node.driver.until(queue.has_next)
+        await server.until(queue.has_next)
         stored = server.call(queue.take)
         if stored is None:
             continue
         request = Message(**details(stored.message, stored.redelivered))
         try:
             body = await function(request)
+            if request.reply_to and body is not None:
+                publish(body, request.reply_to, correlation_id=request.correlation_id)
         except Exception:
             log.exception("what should answer %r in queue '%s' has failed", request, queue.name)
             server.call(partial(stored.queue.discard, stored))
             continue
-        if request.reply_to and body is not None:
-            publish(body, request.reply_to, correlation_id=request.correlation_id)
         server.call(partial(stored.queue.settle, stored))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
@@ -27,6 +28,7 @@ from leveret.testing.space import Space
 T = TypeVar("T")
 
 TIMEOUT_S = 5.0
+STOPPED = "this broker was stopped meanwhile"
 
 AnyPath = str | os.PathLike[str]
 
@@ -38,6 +40,8 @@ class _ThreadServer(Server):
         super().__init__(options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._owed: set[concurrent.futures.Future[Any]] = set()  # what other threads wait for
+        self._failure: Exception | None = None
 
     def call(self, function: Callable[[], T]) -> T:
         """See Server. Raises: NotRunning."""
@@ -45,6 +49,8 @@ class _ThreadServer(Server):
         if threading.current_thread() is self._thread:
             return self._called(function)
         done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._owed.add(done)
+        done.add_done_callback(self._owed.discard)
 
         def begin() -> None:
             try:
@@ -54,7 +60,7 @@ class _ThreadServer(Server):
             else:
                 loop.call_soon(loop.call_soon, done.set_result, result)  # when all of it has been sent
 
-        loop.call_soon_threadsafe(begin)
+        self._send(loop, begin)
         return done.result()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -64,16 +70,40 @@ class _ThreadServer(Server):
         except NotRunning:
             work.close()
             raise
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+        future = self._begin(work, loop)
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            raise NotRunning(STOPPED) from None
         except BaseException:
             future.cancel()
             raise
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
         """See Server. Raises: NotRunning."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._running_loop()))
+        try:
+            loop = self._running_loop()
+        except NotRunning:
+            work.close()
+            raise
+        return await asyncio.wrap_future(self._begin(work, loop))
+
+    def _begin(self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> concurrent.futures.Future[T]:
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, loop)
+        except RuntimeError:
+            work.close()
+            raise NotRunning(STOPPED) from None
+        self._owed.add(future)
+        future.add_done_callback(self._owed.discard)
+        return future
+
+    @staticmethod
+    def _send(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+        try:
+            loop.call_soon_threadsafe(function)
+        except RuntimeError:  # it is closed
+            raise NotRunning(STOPPED) from None
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -82,12 +112,18 @@ class _ThreadServer(Server):
 
     def launch(self) -> None:
         """Start the thread and the broker in it. Raises: StartError, StoreError."""
-        if self._thread is not None:
+        if self.is_running:
             return
+        self.end()  # of what has not come up again
         ready = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(ready,), name="leveret", daemon=True)
         self._thread.start()
         ready.wait()
+        if self._loop is None:
+            self._thread.join()
+            self._thread = None
+            assert self._failure is not None
+            raise self._failure
         try:
             self.run(self.start())
         except BaseException:
@@ -104,11 +140,19 @@ class _ThreadServer(Server):
         self._thread = None
 
     def _work(self, ready: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
-            self._loop = runner.get_loop()
-            ready.set()
-            self._loop.run_forever()
+        try:
+            with asyncio.Runner(loop_factory=_new_loop) as runner:
+                self._loop = runner.get_loop()
+                ready.set()
+                self._loop.run_forever()
+        except Exception as error:
+            self._failure = error
+        finally:
             self._loop = None
+            ready.set()
+            for future in list(self._owed):
+                if not future.done():
+                    future.set_exception(NotRunning(STOPPED))
 
 
 class _LoopServer(Server):
@@ -133,7 +177,10 @@ class _LoopServer(Server):
         return self._called(function)
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
-        """See Server."""
+        """See Server. Raises: NotRunning."""
+        if not self.is_running:
+            work.close()
+            self.check_running()
         return await work
 
 
@@ -182,7 +229,25 @@ class VirtualHost(Space):
         """
 
         async def in_thread(request: Message) -> Any:
-            return await asyncio.get_running_loop().run_in_executor(None, function, request)
+            loop = asyncio.get_running_loop()
+            result = loop.create_future()
+
+            def settle(setter: Callable[[Any], None], value: object) -> None:
+                if not result.done():
+                    setter(value)
+
+            def work() -> None:
+                try:
+                    body = function(request)
+                except Exception as error:
+                    settled = (result.set_exception, error)
+                else:
+                    settled = (result.set_result, body)
+                with contextlib.suppress(RuntimeError):  # the broker was stopped
+                    loop.call_soon_threadsafe(settle, *settled)
+
+            threading.Thread(target=work, name="leveret-reply", daemon=True).start()  # it may never come back
+            return await result
 
         return self._answer(queue, in_thread)
 

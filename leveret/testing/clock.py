@@ -67,7 +67,11 @@ class Clock:
         while True:
             bytes_read = server.node.bytes_read
             await asyncio.sleep(QUIET_S)
-            if server.node.bytes_read == bytes_read and all(map(server.is_idle, server.broker.vhosts)):
+            if (
+                server.is_running
+                and server.node.bytes_read == bytes_read
+                and all(map(server.is_idle, server.broker.vhosts))
+            ):
                 due_ms = min((at_ms for at_ms, who in server.broker.timers.waiting() if _counts(who)), default=None)
                 if due_ms is not None:
                     driver = server.node.driver

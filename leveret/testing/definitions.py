@@ -25,17 +25,25 @@ def read_definitions(definitions: str | os.PathLike[str] | Mapping[str, object])
         raise ValueError(str(error)) from None
 
 
-def define(vhost: VirtualHost, definitions: Mapping[str, object]) -> None:
-    """Declare what definitions have for the virtual host /, in this one. Raises: ValueError."""
+def of_one(definitions: Mapping[str, object]) -> dict[str, object]:
+    """What definitions have for the virtual host /, for any one. Raises: ValueError."""
     content: dict[str, object] = {}
     for section in SECTIONS:
         entries = definitions.get(section)
-        if isinstance(entries, list):
+        if entries is not None:
+            if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+                raise ValueError(f"{section}: expected an array of objects")
             content[section] = [
                 {key: value for key, value in entry.items() if key != "vhost"}
                 for entry in entries
-                if isinstance(entry, dict) and entry.get("vhost", "/") == "/"
+                if entry.get("vhost", "/") == "/"
             ]
+    return content
+
+
+def define(vhost: VirtualHost, definitions: Mapping[str, object]) -> None:
+    """Declare what definitions have for the virtual host /, in this one. Raises: ValueError."""
+    content = of_one(definitions)
     result = at_once(vhost.broker, import_definitions(vhost.broker, content, vhost.name, atomic=True))
     assert isinstance(result, dict)
     if result["errors"]:

@@ -7,6 +7,7 @@ connection_name, or both its addresses; None for all of the virtual host. queue:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -98,25 +99,26 @@ class Faults:
     def refuse_connections(self) -> Fault:
         """Let the system refuse new connections, of any virtual host. Those that are open stay."""
         server = self._server
-        server.call(lambda: server.node.listen_no_more())
-        return self.begun(server.listen_again)
+        return self._switch(
+            "connections", lambda is_on: server.node.listen_no_more() if is_on else server.listen_again()
+        )
 
     def refuse_logins(self) -> Fault:
         """Refuse all logins, as with a wrong password."""
-        return self._switch(lambda is_on: setattr(self._server.node.doorkeeper, "is_closed", is_on))
+        return self._switch("logins", lambda is_on: setattr(self._server.node.doorkeeper, "is_closed", is_on))
 
     def freeze(self, connection: str | None = None) -> Fault:
         """Let the broker hang: it answers nothing until this ends. None: nobody, of any virtual host, and it does
         nothing by itself either, though clients can still connect to it.
         """
         if connection is None:
-            return self._switch(lambda is_on: self._server.node.driver.freeze(is_on))
+            return self._switch("frozen", lambda is_on: self._server.node.driver.freeze(is_on))
 
         def turn(protocol: EmbeddedProtocol, is_on: bool) -> None:
             protocol.hold(is_on)
             protocol.narrow(None, 0 if is_on else None)
 
-        return self._switch_each(connection, turn)
+        return self._switch_each("frozen", connection, turn)
 
     def block(self, reason: str = "low on memory", connection: str | None = None) -> Fault:
         """Let publishers wait, and tell those that know connection.blocked. None: all of them, of any virtual host,
@@ -128,7 +130,7 @@ class Faults:
         if alarm is None:
             raise ValueError(f"a broker blocks because it is 'low on memory' or 'low on disk', not {reason!r}")
         if connection is None:
-            return self._switch(lambda is_on: self._server.node.broker.alarms.set(alarm, is_on))
+            return self._switch(reason, lambda is_on: self._server.node.broker.alarms.set(alarm, is_on))
 
         def turn(protocol: EmbeddedProtocol, is_on: bool) -> None:
             if "connection.blocked" in protocol.connection.capabilities:
@@ -136,7 +138,7 @@ class Faults:
                 protocol.connection.wake()
             protocol.hold(is_on)
 
-        return self._switch_each(connection, turn)
+        return self._switch_each("blocked", connection, turn)
 
     # -- channels and consumers
 
@@ -269,6 +271,8 @@ class Faults:
         error: AmqpError | None = None,
         hold: Callable[[Confirm], None] | None = None,
     ) -> Fault:
+        if count is not None and count < 1:
+            return Fault(lambda: None)
         chance = self._server.chance
 
         def applies(client: Connection, _: CoreMessage, queues: list[Queue]) -> bool:
@@ -283,25 +287,46 @@ class Faults:
         self._server.call(lambda: rules.append(rule))
         return self.begun(lambda: rules.remove(rule) if rule in rules else None)
 
-    def _switch(self, turn: Callable[[bool], object]) -> Fault:
-        self._server.call(lambda: turn(True))
-        return self.begun(lambda: turn(False))
+    def _switch(self, name: str, turn: Callable[[bool], object]) -> Fault:
+        """Turn something on until the last who wanted that has ended it, or the node."""
+        server = self._server
 
-    def _switch_each(self, connection: str, turn: Callable[[EmbeddedProtocol, bool], None]) -> Fault:
+        def begin() -> Counter[str]:
+            server.switches[name] += 1
+            if server.switches[name] == 1:
+                turn(True)
+            return server.switches
+
+        switches = server.call(begin)
+
+        def end() -> None:
+            switches[name] -= 1
+            if switches is server.switches and not switches[name]:
+                turn(False)
+
+        return self.begun(end)
+
+    def _switch_each(self, name: str, connection: str, turn: Callable[[EmbeddedProtocol, bool], None]) -> Fault:
+        """As _switch(), for some connections."""
         found = self._server.call(lambda: self._select(connection, None))
 
         def turn_each(is_on: bool) -> None:
             for protocol in found:
-                turn(protocol, is_on)
+                before = protocol.switches[name]
+                protocol.switches[name] += 1 if is_on else -1
+                if not protocol.is_gone and (before == 0 or protocol.switches[name] == 0):
+                    turn(protocol, is_on)
 
-        return self._switch(turn_each)
+        self._server.call(lambda: turn_each(True))
+        return self.begun(lambda: turn_each(False))
 
     def _narrow(self, connection: str | None, queue: str | None, left: int | None, rate: float | None) -> Fault:
         found = self._server.call(lambda: self._select(connection, queue))
 
         def narrow(left: int | None, rate: float | None) -> None:
             for protocol in found:
-                protocol.narrow(left, rate)
+                if not protocol.is_gone:
+                    protocol.narrow(left, rate)
 
         self._server.call(lambda: narrow(left, rate))
         return self.begun(lambda: narrow(None, None))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from leveret.core.errors import AmqpError
 from leveret.core.message import Message as CoreMessage
 from leveret.core.message import Stored
-from leveret.core.ports import PASS, REFUSE, STRAY, Client, Confirm, Witness
+from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Client, Confirm, Witness
 from leveret.core.queue import Queue
 from leveret.session.connection import Connection
 from leveret.session.witnessing import label
@@ -66,7 +66,7 @@ class Ledger(Witness):
         self.rules: list[Rule] = []
         self.recordings: list[Recording] = []
         self._entries: deque[_Entry] = deque(maxlen=KEPT)
-        self._holding: Callable[[Confirm], None] | None = None
+        self._holding: Rule | None = None  # of the last publish
 
     def published(self, vhost: str, exchange: str | None, routing_key: str | None) -> list[Published]:
         """What was published in a virtual host, oldest first; None for any exchange or routing key."""
@@ -77,6 +77,11 @@ class Ledger(Witness):
             and exchange in (None, entry.message.address.exchange)
             and routing_key in (None, entry.message.address.routing_key)
         ]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self.rules.clear()
 
     def last(self) -> Published:
         """The last publish."""
@@ -122,24 +127,32 @@ class Ledger(Witness):
         reached = queues if outcome == "routed" else []
         self.note(label(client), client.vhost.name, message, reached, outcome, mandatory)
         if rule is not None and rule.error is not None:
-            raise rule.error
-        self._holding = None if rule is None else rule.hold
+            raise AmqpError(rule.error.code, rule.error.explanation)  # a new one: it gets a traceback
+        self._holding = rule
         return verdict
 
     def _rule(self, client: Connection, message: CoreMessage, queues: list[Queue]) -> Rule | None:
         for rule in self.rules:
             if rule.vhost == client.vhost.name and rule.applies(client, message, queues):
-                if rule.left is not None:
-                    rule.left -= 1
-                    if rule.left == 0:
-                        self.rules.remove(rule)
+                if rule.verdict != HOLD:
+                    self._count(rule)
                 return rule
         return None
 
+    def _count(self, rule: Rule) -> None:
+        """A rule was used."""
+        if rule.left is not None:
+            rule.left -= 1
+            if rule.left == 0:
+                self.rules.remove(rule)
+
     def on_held(self, confirm: Confirm) -> None:
         """Hand it to who wanted it."""
-        assert self._holding is not None
-        self._holding(confirm)
+        rule = self._holding
+        assert rule is not None
+        assert rule.hold is not None
+        self._count(rule)
+        rule.hold(confirm)
 
     def on_delivery(self, client: Client, stored: Stored, no_ack: bool) -> None:
         """Write it down."""

@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from leveret.core.checks import expiration_error
 from leveret.core.message import Message as CoreMessage
-from leveret.management.arguments import from_json, to_json
+from leveret.management.arguments import BadArgument, from_json, to_json
+from leveret.wire.fields import Field, Table, array, longstr, table
 from leveret.wire.properties import BasicProperties
 
 SHOWN = 60  # characters of a body in a representation
@@ -63,7 +65,7 @@ class Message:
         said = [_shown(self.body)]
         for each in fields(self)[1:]:
             value = getattr(self, each.name)
-            if value not in (None, {}, (), False, ""):
+            if value is not None and value is not False and value not in ({}, (), ""):
                 said.append(f"{each.name}={_cut(repr(value), SHOWN_VALUE)}")
         return f"{type(self).__name__}({', '.join(said)})"
 
@@ -141,13 +143,47 @@ def more_keys(headers: dict[str, Any] | None, name: str) -> tuple[str, ...]:
 
 
 def encode(headers: dict[str, Any] | None, given: dict[str, Any]) -> bytes:
-    """Properties as bytes. given: by their names in Message. Raises: TypeError for one that does not exist."""
+    """Properties as bytes. given: by their names in Message.
+
+    Raises: TypeError for one that does not exist, ValueError for one that cannot be sent.
+    """
     properties = BasicProperties()
     if headers:
-        properties.headers = from_json({name: value for name, value in headers.items() if name != "BCC"})
+        properties.headers = to_table({name: value for name, value in headers.items() if name != "BCC"})
     for name, value in given.items():
         if name not in (*TEXTS, *NUMBERS, "type"):
             known = ", ".join(sorted((*TEXTS, *NUMBERS, "type", "headers")))
             raise TypeError(f"a message has no property '{name}'; it has {known}")
+        if name in NUMBERS and not isinstance(value, int | None):
+            raise TypeError(f"{name} is a number, not {value!r}")
+        if name not in NUMBERS and not isinstance(value, str | None):
+            raise TypeError(f"{name} is text, not {value!r}")
         setattr(properties, "message_type" if name == "type" else name, value)
-    return properties.encode()
+    if properties.expiration is not None:
+        reason = expiration_error(properties.expiration)
+        if reason:
+            raise ValueError(f"invalid expiration {properties.expiration!r}: {reason}")
+    try:
+        return properties.encode()
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"these properties cannot be sent: {error}") from None
+
+
+def to_table(values: dict[str, Any] | None) -> Table:
+    """Headers or arguments as a table: bytes become long strings, all else as in JSON. Raises: ValueError."""
+    try:
+        return {name: _field(name, value) for name, value in (values or {}).items()}
+    except BadArgument as error:
+        raise ValueError(f"{error.path.lstrip('.')}: {error.reason}") from None
+
+
+def _field(path: str, value: object) -> Field:
+    if isinstance(value, bytes):
+        return longstr(value)
+    if isinstance(value, list | tuple):
+        return array([_field(f"{path}[{at}]", item) for at, item in enumerate(value)])
+    if isinstance(value, dict):
+        return table({name: _field(f"{path}.{name}", item) for name, item in value.items()})
+    if value is None or isinstance(value, bool | int | float | str):
+        return from_json({path: value})[path]
+    raise ValueError(f"{path}: AMQP has no type for {value!r}")

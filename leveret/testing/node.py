@@ -11,6 +11,8 @@ from leveret.auth.authenticator import Authenticator, LoginRefused
 from leveret.auth.passwords import salted
 from leveret.core.access import User
 from leveret.node.config import Config
+from leveret.node.defaults import DEFAULT_USER as GUEST
+from leveret.node.defaults import DEFAULT_VHOST
 from leveret.node.node import BACKLOG, Node
 from leveret.node.watch import Watch
 from leveret.store.memory import Kept, MemoryLog
@@ -66,6 +68,7 @@ class EmbeddedNode(Node):
         self.driver.skipped_ms = skipped_ms
         self.driver.refresh_clock()
         self._listening: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None  # until it is attached
 
     def make_log(self, config: Config) -> MemoryLog | DiskLog:
         """A log that the next node may go on with. Raises: StoreError."""
@@ -87,12 +90,20 @@ class EmbeddedNode(Node):
         """Those that were given, or those of the file. Raises: StartError."""
         return super().read_definitions(config) if self._definitions is None else dict(self._definitions)
 
+    def definitions_vhost(self) -> str | None:
+        """Entries that name no virtual host are for this one."""
+        return DEFAULT_VHOST
+
     def protocols(self) -> list[EmbeddedProtocol]:
         """Those of all clients."""
         return [each for each in self.driver.protocols.values() if isinstance(each, EmbeddedProtocol)]
 
     def make_users(self) -> None:
-        """Make the users, for all virtual hosts that there are. Their passwords are checked quickly."""
+        """Make the users, for all virtual hosts that there are, and no guest beside them. Their passwords are checked
+        quickly.
+        """
+        if GUEST not in self._users and self.broker.users.get(GUEST) is not None:
+            self.broker.users.delete(GUEST)
         for name, password in self._users.items():
             self.broker.users.put(name, salted(password), ("administrator",))
         for vhost in self.broker.vhosts:
@@ -103,12 +114,23 @@ class EmbeddedNode(Node):
         for name in self._users:
             self.broker.users.set_permission(name, vhost, ".*", ".*", ".*")
 
+    def listen_no_more(self) -> None:
+        """Let the system refuse new clients; those that are there stay."""
+        if self._listening is not None:
+            self._listening.cancel()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        super().listen_no_more()
+
     def listen_again(self, host: str, port: int, tls_port: int | None) -> None:
         """Take clients again, at the same ports."""
-        listener = socket.create_server((host, port), backlog=BACKLOG)  # from now on
-        self._listening = self._loop.create_task(self._attach(listener, tls_port))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, port), family=family, backlog=BACKLOG)  # from now on
+        self._listening = self._loop.create_task(self._attach(self._listener, tls_port))
 
     async def _attach(self, listener: socket.socket, tls_port: int | None) -> None:
         self._server = await self._loop.create_server(self.make_protocol, sock=listener)
+        self._listener = None
         if self._tls is not None and tls_port is not None:
             await self._tls.start(self.make_protocol, tls_port, BACKLOG)

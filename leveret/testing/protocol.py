@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ class Narrow(asyncio.Transport):
         self._waiting = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._tick_s = TICK_S if not rate else max(TICK_S, 1 / rate)
         if left == 0:
             self._end()
 
@@ -54,13 +56,24 @@ class Narrow(asyncio.Transport):
         """Send some of it, or all."""
         self.write(b"".join(list_of_data))
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether something waits."""
+        return bool(self._waiting)
+
+    def stop(self) -> None:
+        """Send nothing any more: the socket is gone."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
     def _send(self) -> None:
         self._timer = None
         size = len(self._waiting)
         if self._rate == 0:
             return
         if self._rate is not None:
-            size = min(size, max(int(self._rate * TICK_S), 1))
+            size = min(size, int(self._rate * self._tick_s))
         data = bytes(self._waiting[:size])
         del self._waiting[:size]
         if self._left is not None:
@@ -71,10 +84,10 @@ class Narrow(asyncio.Transport):
         if self._left == 0:
             self._waiting.clear()
             self._end()
-        elif self._waiting:
-            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._send)
-        elif self._is_closed:
+        elif self._is_closed and not self._waiting:
             self._raw.close()
+        elif self._rate is not None and data:
+            self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._send)
 
     def _end(self) -> None:
         at_end, self._at_end = self._at_end, None
@@ -83,11 +96,12 @@ class Narrow(asyncio.Transport):
 
     def release(self) -> None:
         """Send what waits: from now on others use the socket."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._raw.write(bytes(self._waiting))
-        if self._is_closed:
-            self._raw.close()
+        waiting = bytes(self._waiting)
+        self.stop()
+        if not self._raw.is_closing():
+            self._raw.write(waiting)
+            if self._is_closed:
+                self._raw.close()
 
     def close(self) -> None:
         """Close it when all has gone that will."""
@@ -97,8 +111,7 @@ class Narrow(asyncio.Transport):
 
     def abort(self) -> None:
         """Cut it."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self.stop()
         self._raw.abort()
 
     def is_closing(self) -> bool:
@@ -125,12 +138,19 @@ class EmbeddedProtocol(AmqpProtocol):
         super().__init__(node.driver, node.authenticator)
         self._node = node
         self._raw: asyncio.Transport
-        self._is_held = False
+        self.switches: Counter[str] = Counter()  # how many want each of the faults that are on or off
+        self._holds = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         super().connection_made(transport)
         self._raw = self.transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        if isinstance(self.transport, Narrow):
+            self.transport.stop()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """The client has sent something."""
@@ -138,9 +158,16 @@ class EmbeddedProtocol(AmqpProtocol):
         super().data_received(data)
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the socket is closed, or is about to be."""
+        return self._raw.is_closing()
+
+    @property
     def is_sending(self) -> bool:
         """Whether something is still to be sent."""
-        return bool(self._unsent) or self._raw.get_write_buffer_size() > 0
+        narrow = self.transport
+        is_waiting = isinstance(narrow, Narrow) and narrow.is_sending
+        return is_waiting or bool(self._unsent) or self._raw.get_write_buffer_size() > 0
 
     def narrow(self, left: int | None, rate: float | None, at_end: Callable[[], None] | None = None) -> None:
         """From now on so many bytes go to the client, or so many a second; None for both for all."""
@@ -151,13 +178,13 @@ class EmbeddedProtocol(AmqpProtocol):
             self.transport = Narrow(self._raw, left, rate, at_end)
 
     def hold(self, is_held: bool) -> None:
-        """Read the client no more, or again."""
-        self._is_held = is_held
+        """Read the client no more, or again when all who wanted that want it no more."""
+        self._holds += 1 if is_held else -1
         self.obey_pause()
 
     def obey_pause(self) -> None:
         """As every protocol, unless it is held."""
-        if not self._is_held:
+        if not self._holds:
             super().obey_pause()
         elif self._is_reading:
             self._is_reading = False

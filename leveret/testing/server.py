@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import random
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from leveret.core.broker import Broker as CoreBroker
 from leveret.core.clock import Timed
 from leveret.core.vhost import VirtualHost as CoreVirtualHost
 from leveret.node.config import Config
+from leveret.node.node import StartError
 from leveret.store.memory import Kept
 from leveret.testing.faults import Fault
 from leveret.testing.ledger import Ledger
@@ -26,6 +28,7 @@ from leveret.testing.node import EmbeddedNode
 T = TypeVar("T")
 
 GUEST = "guest"  # and its password
+STEP_S = 0.05  # after which a wait looks whether there is another node
 
 
 class NotRunning(Exception):
@@ -59,7 +62,7 @@ class _Later(Timed):
 
 class Server(ABC):
     """One broker. port: where it listens once it was started; it stays the same. faults: by virtual host, those that
-    have begun. chance: of its seed.
+    have begun. switches: how many want each of the faults that are on or off, of this node. chance: of its seed.
     """
 
     node: EmbeddedNode
@@ -71,6 +74,7 @@ class Server(ABC):
         self.ca_file: Path | None = None
         self.ledger = Ledger()
         self.faults: dict[str, list[Fault]] = {}
+        self.switches: Counter[str] = Counter()
         self.chance = random.Random(options.seed)
         self.is_running = False
         self._kept = Kept()
@@ -90,14 +94,29 @@ class Server(ABC):
 
     def _called(self, function: Callable[[], T]) -> T:
         """Call this, on the event loop. Raises: NotRunning."""
-        if not self.is_running:
-            raise NotRunning("this broker does not run; start it with `with` or start()")
+        self.check_running()
         driver = self.node.driver
         driver.refresh_clock()
         try:
             return function()
         finally:
             driver.turn()
+
+    def check_running(self) -> None:
+        """Raises: NotRunning."""
+        if not self.is_running:
+            raise NotRunning("this broker does not run; start it with `with` or start()")
+
+    async def until(self, is_done: Callable[[], bool]) -> None:
+        """Wait until this is so, over restarts. is_done: asked at the end of each turn. Raises: what it raises."""
+        while True:
+            if not self.is_running:
+                await asyncio.sleep(STEP_S)
+            elif is_done():
+                return
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.node.driver.until(is_done), STEP_S)
 
     # -- life
 
@@ -114,6 +133,8 @@ class Server(ABC):
 
     async def _start_node(self) -> None:
         options = self.options
+        if not 0 <= options.port <= 65535:
+            raise StartError(f"port {options.port} is not between 0 and 65535")
         tls: dict[str, Any] = {}
         if self.ca_file is not None:
             tls = {"tls_port": self.tls_port or 0, "tls_certificate": str(self._certificate.file)}
@@ -135,6 +156,9 @@ class Server(ABC):
         self.port = urlsplit(urls[0]).port or 0
         if len(urls) > 1:
             self.tls_port = urlsplit(urls[1]).port
+        self.switches = Counter()
+        if "/" not in self.broker.vhosts:  # there are only those of the definitions
+            self.broker.add_vhost("/")
         self.node.make_users()
         self.broker.let_watch(self.ledger)
         for recording in self.ledger.recordings:
@@ -147,19 +171,21 @@ class Server(ABC):
         """Stop it; clients are told, but nobody waits for their answers. not is_clean: as if it were killed."""
         if not self.is_running:
             return
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self._stop_node(is_clean)
         for recording in self.ledger.recordings:
             recording.close()
         self.ledger.recordings.clear()
         self._scratch.close()
         self.ca_file = None
+        self.ledger.clear()
         self._kept = Kept()
+        self._skipped_ms = 0
 
     async def _stop_node(self, is_clean: bool) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
         self.is_running = False
         node = self.node
         node.driver.freeze(False)
@@ -171,7 +197,8 @@ class Server(ABC):
         await asyncio.sleep(0)  # for the sockets to be closed
 
     async def restart(self, keep_data: bool, is_clean: bool) -> None:
-        """Stop it and start it at the same port. keep_data: what is durable is there again."""
+        """Stop it and start it at the same port. keep_data: what is durable is there again. Raises: NotRunning."""
+        self.check_running()
         vhosts = list(self.node.broker.vhosts)
         await self._stop_node(is_clean)
         if not keep_data:
@@ -184,7 +211,7 @@ class Server(ABC):
             self.add_vhost(vhost)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Let something go on as long as the broker runs, or until its next restart."""
+        """Let something go on as long as the broker runs, over its restarts."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -251,7 +278,8 @@ class Server(ABC):
 
         def end() -> None:
             recording.close()
-            self.ledger.recordings.remove(recording)
+            if recording in self.ledger.recordings:
+                self.ledger.recordings.remove(recording)
 
         return end
 

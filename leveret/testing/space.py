@@ -17,13 +17,12 @@ from leveret.core.hints import Origin
 from leveret.core.message import Message as CoreMessage
 from leveret.core.message import address
 from leveret.core.vhost import VirtualHost as CoreVirtualHost
-from leveret.management.arguments import from_json
 from leveret.session.witnessing import label
 from leveret.testing.answering import answer
 from leveret.testing.clock import Clock
 from leveret.testing.definitions import define, read_definitions
 from leveret.testing.faults import Fault, Faults
-from leveret.testing.messages import Delivery, Message, Published, encode, more_keys
+from leveret.testing.messages import Delivery, Message, Published, encode, more_keys, to_table
 from leveret.testing.queues import Queue, deliveries
 from leveret.testing.report import report
 from leveret.testing.server import Server
@@ -31,7 +30,7 @@ from leveret.wire.content import check_properties, make_content
 
 T = TypeVar("T")
 
-STEP_S: Final = 0.05  # after which a wait looks whether the broker is another one meanwhile
+MAX_NAME: Final = 255  # bytes
 
 Body = str | bytes | dict[str, Any] | list[Any]
 
@@ -149,16 +148,26 @@ class Space:
         self._call(lambda vhost: define(vhost, content))
 
     def declare_queue(self, name: str, *, durable: bool = True, arguments: dict[str, Any] | None = None) -> Queue:
-        """Declare a queue. Raises: ValueError with the sentence that a client would get."""
-        table = from_json(arguments or {})
-        self._call(lambda vhost: vhost.declare_queue(name, durable, False, False, table, 0, _origin(self._server)))
-        return self.queue(name)
+        """Declare a queue; without a name it gets one. Raises: ValueError with the sentence that a client would get."""
+        table = to_table(arguments)
+        if name:
+            _check_name(name)
+
+        def declare(vhost: CoreVirtualHost) -> str:
+            origin = _origin(self._server)
+            if name:
+                return vhost.declare_queue(name, durable, False, False, table, 0, origin).name
+            made_up = f"amq.gen-{vhost.broker.random_name()}"
+            return vhost.make_queue(made_up, durable, 0, False, table, origin).name
+
+        return self.queue(self._call(declare))
 
     def declare_exchange(
         self, name: str, kind: str = "direct", *, durable: bool = True, arguments: dict[str, Any] | None = None
     ) -> None:
         """Declare an exchange. Raises: ValueError with the sentence that a client would get."""
-        table = from_json(arguments or {})
+        table = to_table(arguments)
+        _check_name(name)
         self._call(
             lambda vhost: vhost.declare_exchange(name, kind, durable, False, False, table, _origin(self._server))
         )
@@ -171,7 +180,10 @@ class Space:
         self, queue: str, exchange: str, routing_key: str = "", *, arguments: dict[str, Any] | None = None
     ) -> None:
         """Bind a queue to an exchange. Raises: ValueError with the sentence that a client would get."""
-        table = from_json(arguments or {})
+        table = to_table(arguments)
+        if not exchange:
+            raise ValueError("ACCESS_REFUSED - operation not permitted on the default exchange")
+        _check_name(queue)
         self._call(
             lambda vhost: vhost.bind(Binding(vhost.exchange(exchange), vhost.queue(queue, 0), None, routing_key, table))
         )
@@ -239,18 +251,18 @@ class Space:
     # -- waiting, on the event loop of the broker
 
     async def _until(self, is_done: Callable[[], bool], timeout: float, what: str) -> None:
-        """Wait until this is so. Raises: WaitTimeout."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + timeout
-        while not is_done():
-            left = end - loop.time()
-            if left <= 0:
-                raise WaitTimeout(f"{what} has not happened in {timeout:g} s\n\n{report(self._server, self.name)}")
-            waiting = self._server.node.driver.until(is_done)
-            try:
-                await asyncio.wait_for(waiting, min(left, STEP_S))
-            except TimeoutError:
-                continue
+        """Wait until this is so. Raises: WaitTimeout, NotRunning."""
+        self._server.check_running()
+        if is_done():
+            return
+        try:
+            await asyncio.wait_for(self._server.until(is_done), timeout)
+        except TimeoutError:
+            raise self._timed_out(what, timeout) from None
+
+    def _timed_out(self, what: str, timeout: float) -> WaitTimeout:
+        self._server.check_running()
+        return WaitTimeout(f"{what} has not happened in {timeout:g} s\n\n{report(self._server, self.name)}")
 
     async def _wait_for(
         self,
@@ -291,17 +303,23 @@ class Space:
         return self.queue(queue).messages
 
     async def _wait_until_idle(self, timeout: float, quiet: float) -> None:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + timeout
-        for _ in range(2):
-            await asyncio.sleep(0)  # for what is in the sockets already
         server = self._server
-        while True:
-            await self._until(lambda: server.is_idle(self.name), max(end - loop.time(), 0.001), "wait_until_idle: that")
-            bytes_read = server.node.bytes_read
-            await asyncio.sleep(quiet)
-            if server.node.bytes_read == bytes_read and server.is_idle(self.name):
-                return
+
+        async def idle() -> None:
+            for _ in range(2):
+                await asyncio.sleep(0)  # for what is in the sockets already
+            while True:
+                await server.until(lambda: server.is_idle(self.name))
+                bytes_read = server.node.bytes_read
+                await asyncio.sleep(quiet)
+                if server.is_running and server.node.bytes_read == bytes_read and server.is_idle(self.name):
+                    return
+
+        server.check_running()
+        try:
+            await asyncio.wait_for(idle(), timeout)
+        except TimeoutError:
+            raise self._timed_out("wait_until_idle: that", timeout) from None
 
     # -- answering requests
 
@@ -312,6 +330,12 @@ class Space:
             self.declare_queue(queue, durable=False)
         task = server.call(lambda: server.spawn(answer(server, self.queue(queue), self.publish, function)))
         return self.faults.begun(task.cancel)
+
+
+def _check_name(name: str) -> None:
+    """Raises: ValueError for a name that nothing can have that is declared."""
+    if not 0 < len(name.encode("utf-8", "surrogateescape")) <= MAX_NAME:
+        raise ValueError(f"a name has 1 to {MAX_NAME} bytes, and not {name!r}")
 
 
 def _origin(server: Server) -> Origin:

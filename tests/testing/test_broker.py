@@ -21,7 +21,6 @@ import pika.exceptions
 import pytest
 
 import leveret
-import leveret.core.message as leveret_message
 from leveret.node.node import StartError
 from leveret.store.database import StoreError
 from leveret.testing import NotRunning
@@ -127,7 +126,6 @@ def test_again_at_the_same_port_and_empty() -> None:
         send_and_get(broker.url)
 
 
-@pytest.mark.xfail(strict=True, reason="the ledger, with its rules, and the time that was skipped outlive stop()")
 def test_again_without_a_past() -> None:
     broker = leveret.Broker()
     with broker:
@@ -187,7 +185,6 @@ def test_wait_while_it_does_not_run(use: Callable[[Any], Any], ended: bool) -> N
         Call(lambda: use(broker)).result()
 
 
-@pytest.mark.xfail(strict=True, reason="AsyncBroker.arun() does not look whether the broker runs")
 @pytest.mark.parametrize("ended", [False, True])
 @pytest.mark.parametrize("use", WAITS.values(), ids=WAITS)
 def test_wait_while_an_async_broker_does_not_run(use: Callable[[Any], Any], ended: bool) -> None:
@@ -232,7 +229,6 @@ def test_threads_that_look_while_it_stops() -> None:
                 call.result()
 
 
-@pytest.mark.xfail(strict=True, reason="the wait is cancelled: CancelledError instead of NotRunning")
 def test_a_wait_ends_with_the_broker() -> None:
     with leveret.Broker() as broker:
         call = Call(lambda: broker.wait_for("q", timeout=20))
@@ -241,7 +237,6 @@ def test_a_wait_ends_with_the_broker() -> None:
         call.result()
 
 
-@pytest.mark.xfail(strict=True, reason="stop() gives clients no time: connections are cut before the flush")
 def test_stop_tells_the_clients(clients: Connect) -> None:
     broker = leveret.Broker()
     broker.start()
@@ -274,7 +269,6 @@ print("end")
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
 
 
-@pytest.mark.xfail(strict=True, reason="launch() waits for an event that nobody sets")
 def test_a_loop_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> asyncio.AbstractEventLoop:
         raise OSError("Too many open files")
@@ -328,7 +322,6 @@ def test_port_in_use_for_an_async_broker() -> None:
     run(scenario, asyncio.new_event_loop)
 
 
-@pytest.mark.xfail(strict=True, reason="after a restart that fails, start() takes the idle thread for a broker")
 def test_start_after_a_restart_that_failed() -> None:
     broker = leveret.Broker()
     broker.start()
@@ -342,7 +335,6 @@ def test_start_after_a_restart_that_failed() -> None:
         broker.stop()
 
 
-@pytest.mark.xfail(strict=True, reason="uvloop takes port 70000 for 4464; with asyncio it is an OverflowError")
 def test_no_such_port(make_loop: MakeLoop) -> None:
     async def scenario() -> None:
         broker = leveret.AsyncBroker(port=70000)
@@ -384,7 +376,6 @@ def test_users(clients: Connect) -> None:
             connect(broker.url, credentials=pika.PlainCredentials("till", "6"))
 
 
-@pytest.mark.xfail(strict=True, reason="guest, with the password guest, is there beside the users that were given")
 def test_no_guest_beside_users() -> None:
     refused = pytest.raises(pika.exceptions.ProbableAuthenticationError)
     with leveret.Broker(users={"shop": "secret"}) as broker, refused:
@@ -441,14 +432,12 @@ def test_definitions_that_are_wrong(tmp_path: Path) -> None:
         assert threads() == before
 
 
-@pytest.mark.xfail(strict=True, reason="refused, in the words of `leveret serve`: 'say which with --vhost'")
 def test_definitions_without_a_virtual_host() -> None:
     # define() takes them.
     with leveret.Broker(definitions={"queues": [{"name": "orders", "durable": True}]}) as broker:
         assert broker.queue("orders").exists
 
 
-@pytest.mark.xfail(strict=True, reason="the virtual host / is dropped for others, and the broker has none of its own")
 def test_definitions_of_another_virtual_host_only() -> None:
     content = {"vhosts": [{"name": "shop"}], "queues": [{"name": "q", "vhost": "shop", "durable": True}]}
     with leveret.Broker(definitions=content) as broker:
@@ -649,7 +638,6 @@ def test_nothing_is_left_of_200_in_an_event_loop(make_loop: MakeLoop) -> None:
     run(scenario, make_loop)
 
 
-@pytest.mark.xfail(strict=True, reason="listen_again() leaves a task, whose server nobody closes")
 def test_an_async_broker_that_has_just_listened_again_stops(make_loop: MakeLoop) -> None:
     async def scenario() -> None:
         async with leveret.AsyncBroker() as broker:
@@ -706,11 +694,6 @@ def test_two_async_brokers_in_a_loop(make_loop: MakeLoop) -> None:
     run(scenario, make_loop)
 
 
-@pytest.mark.xfail(
-    not str(leveret_message.__file__).endswith(".py"),
-    strict=True,
-    reason="Message is acyclic=True: mypyc puts it into the trashcan of CPython, which takes what the collector knows",
-)
 def test_messages_that_are_freed_deep_down() -> None:
     script = """
 from leveret.core.message import Address, Message

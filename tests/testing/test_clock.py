@@ -217,7 +217,6 @@ def test_several_things_in_one_advance(broker: leveret.Broker) -> None:
     assert (broker.queue("late").ready, broker.queue("early").ready) == (0, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="skip() does chores, but leaves dead letters on the worklist for a later time")
 def test_a_chain_of_many_dead_letters(broker: leveret.Broker, clients: Connect) -> None:
     count = 3000  # more than the worklist does in one call
     broker.declare_queue("end")
@@ -304,7 +303,6 @@ def test_a_connection_of_pika_is_given_up(broker: leveret.Broker, clients: Conne
     assert isinstance(ending(connection), pika.exceptions.AMQPConnectionError)
 
 
-@pytest.mark.xfail(strict=True, reason="all heartbeats of the time are put together and sent: quadratic, and megabytes")
 def test_a_day_with_a_client_that_has_heartbeats(broker: leveret.Broker) -> None:
     client = Raw(broker.host, broker.port, heartbeat=10)
     broker.clock.advance(days=1)
@@ -415,7 +413,6 @@ def test_auto_ends_with_its_virtual_host(broker: leveret.Broker) -> None:
     assert broker.clock.now() - began < 5
 
 
-@pytest.mark.xfail(strict=True, reason="a restart ends it for good")
 def test_auto_goes_on_after_a_restart(broker: leveret.Broker) -> None:
     with broker.clock.auto():
         broker.restart()

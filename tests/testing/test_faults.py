@@ -272,7 +272,6 @@ def test_clients_that_come_later_are_not_slow(broker: leveret.Broker) -> None:
         connect(broker.url).close()
 
 
-@pytest.mark.xfail(strict=True, reason="a write that is no longer than what goes in 20 ms goes at once, each of them")
 def test_slow_and_many_small_messages(broker: leveret.Broker, clients: Connect) -> None:
     connection, got = consume(broker, clients)
     with broker.faults.slow(20_000):
@@ -283,7 +282,6 @@ def test_slow_and_many_small_messages(broker: leveret.Broker, clients: Connect) 
         assert time.monotonic() - began > 0.4
 
 
-@pytest.mark.xfail(strict=True, reason="never less than a byte in 20 ms, 50 a second")
 def test_very_slow(broker: leveret.Broker, clients: Connect) -> None:
     connection, got = consume(broker, clients)
     with broker.faults.slow(10):
@@ -294,7 +292,6 @@ def test_very_slow(broker: leveret.Broker, clients: Connect) -> None:
         assert got == []
 
 
-@pytest.mark.xfail(strict=True, reason="what waits behind a slow way does not count as to be sent")
 def test_idle_when_a_slow_client_has_everything(broker: leveret.Broker, clients: Connect) -> None:
     consume(broker, clients)
     with broker.faults.slow(1000):
@@ -326,7 +323,6 @@ def test_refuse_connections_with_tls() -> None:
         connect(broker.url).close()
 
 
-@pytest.mark.xfail(strict=True, reason="listen_again() makes an IPv4 socket whatever the host is")
 def test_refuse_connections_over_ipv6() -> None:
     try:
         broker = leveret.Broker(host="::1")
@@ -538,7 +534,6 @@ def test_by_count(broker: leveret.Broker, begin: Callable[..., Fault], hit: str)
     publisher.close()
 
 
-@pytest.mark.xfail(strict=True, reason="0 is counted down past 0, and means for ever")
 @each_fault
 def test_none_of_them(broker: leveret.Broker, begin: Callable[..., Fault], hit: str) -> None:
     broker.declare_queue("q")
@@ -604,16 +599,7 @@ def outcomes(seed: int, begin: Callable[..., Fault], **more: Any) -> list[str]:
         return found
 
 
-CRASH = "the error of a rule is raised again and again, and grows; what hangs on it breaks the heap in the end"
-
-
-@pytest.mark.parametrize(
-    ("begin", "hit"),
-    [
-        pytest.param(*case, id=name, marks=[pytest.mark.xfail(run=False, reason=CRASH)] if name == "refuse" else [])
-        for name, case in HITS.items()
-    ],
-)
+@each_fault
 def test_by_rate(begin: Callable[..., Fault], hit: str) -> None:
     found = outcomes(7, begin, count=None, rate=0.3)
     assert found == outcomes(7, begin, count=None, rate=0.3)
@@ -651,7 +637,6 @@ def test_refuse_with_a_code(broker: leveret.Broker, clients: Connect) -> None:
     assert (error.reply_code, error.reply_text) == (541, "INTERNAL_ERROR - very wrong")
 
 
-@pytest.mark.xfail(strict=True, reason=CRASH)
 def test_refuse_for_long() -> None:
     script = """
 import leveret, pika
@@ -747,7 +732,6 @@ def test_confirms_of_clients_that_are_gone(broker: leveret.Broker) -> None:
     publisher.close()
 
 
-@pytest.mark.xfail(strict=True, reason="the count goes down with publishes that are never confirmed")
 def test_only_confirms_are_delayed(broker: leveret.Broker, clients: Connect) -> None:
     broker.declare_queue("q")
     broker.faults.delay_confirms(3600, count=1)
@@ -776,17 +760,6 @@ LASTING: dict[str, Callable[[Any], Fault]] = {
     "hold_confirms": lambda broker: broker.faults.hold_confirms(),
 }
 lasting = pytest.mark.parametrize("begin", LASTING.values(), ids=LASTING)
-NARROW = ["silence", "slow", "freeze_one"]
-broken = pytest.mark.xfail(
-    strict=True,
-    reason="Narrow.release() writes to a transport that uvloop has closed, listen_again() listens a second time",
-)
-
-
-def but(names: list[str], *marks: pytest.MarkDecorator) -> pytest.MarkDecorator:
-    """All that last, of which some are not right yet."""
-    cases = [pytest.param(begin, id=key, marks=marks if key in names else []) for key, begin in LASTING.items()]
-    return pytest.mark.parametrize("begin", cases)
 
 
 def works(broker: leveret.Broker) -> None:
@@ -845,18 +818,17 @@ def test_ends_after_the_broker(clients: Connect, begin: Callable[[Any], Fault]) 
     broker.faults.clear()
 
 
-@but(["refuse_connections"], broken)
+@lasting
 def test_ends_after_the_next_start(begin: Callable[[Any], Fault]) -> None:
     broker = leveret.Broker()
     with broker:
-        faults = [begin(broker), begin(broker)] if begin is not LASTING["refuse_connections"] else [begin(broker)]
+        faults = [begin(broker), begin(broker)]
     with broker:
         for fault in faults:
             fault.end()
         works(broker)
 
 
-@pytest.mark.xfail(strict=True, reason="ValueError: stop() has taken it off the list")
 def test_a_recording_ends_after_the_next_start(tmp_path: Path) -> None:
     broker = leveret.Broker()
     with broker:
@@ -865,7 +837,7 @@ def test_a_recording_ends_after_the_next_start(tmp_path: Path) -> None:
         fault.end()
 
 
-@but(["refuse_connections", *NARROW], broken)
+@lasting
 def test_ends_after_a_restart(broker: leveret.Broker, clients: Connect, begin: Callable[[Any], Fault]) -> None:
     clients(broker.url, "shop")
     fault = begin(broker)
@@ -874,7 +846,7 @@ def test_ends_after_a_restart(broker: leveret.Broker, clients: Connect, begin: C
     works(broker)
 
 
-@but(NARROW, broken)
+@lasting
 def test_ends_after_the_client(broker: leveret.Broker, clients: Connect, begin: Callable[[Any], Fault]) -> None:
     consume(broker, clients, "shop")
     fault = begin(broker)
@@ -889,7 +861,6 @@ def test_ends_after_the_client(broker: leveret.Broker, clients: Connect, begin: 
 OVERLAPPING = ["refuse_connections", "refuse_logins", "freeze", "freeze_one", "block", "block_one"]
 
 
-@pytest.mark.xfail(strict=True, reason="the first end ends both")
 @pytest.mark.parametrize("name", OVERLAPPING)
 def test_two_of_a_kind(broker: leveret.Broker, clients: Connect, name: str) -> None:
     channel = clients(broker.url, "shop").channel()
@@ -1008,7 +979,6 @@ def test_what_was_delivered_comes_again(broker: leveret.Broker, clients: Connect
     assert found == [("taken", True), ("waits", False)]
 
 
-@pytest.mark.xfail(strict=True, reason="connections are cut before what they are told is sent")
 def test_a_clean_restart_tells_the_clients(broker: leveret.Broker, clients: Connect) -> None:
     connection = clients(broker.url)
     broker.restart()
@@ -1166,11 +1136,7 @@ def test_the_way_of_bytes_in_both_loops(make_loop: MakeLoop) -> None:
     "make_loop",
     [
         pytest.param(LOOPS["asyncio"], id="asyncio"),
-        pytest.param(
-            LOOPS["uvloop"],
-            id="uvloop",
-            marks=pytest.mark.xfail(strict=True, reason="Narrow._send() goes on when the transport is closed"),
-        ),
+        pytest.param(LOOPS["uvloop"], id="uvloop"),
     ],
 )
 def test_stop_with_what_goes_slowly(make_loop: MakeLoop, noise: list[str]) -> None:

@@ -233,7 +233,6 @@ def test_what_a_failure_shows(tmp_path: Path, options: tuple[str, ...]) -> None:
     assert "unseen" not in output
 
 
-@pytest.mark.xfail(strict=True, reason="only a failure of the test itself shows it, not one of its fixtures")
 def test_what_the_failure_of_a_fixture_shows(tmp_path: Path) -> None:
     checks = """
 import pytest
@@ -318,7 +317,6 @@ pythonpath = .
     passes(tmp_path, files, start=start)
 
 
-@pytest.mark.xfail(strict=True, reason="they are declared once, after the start, and not known to the broker")
 def test_definitions_after_a_restart_without_data(tmp_path: Path) -> None:
     files = {
         "pytest.ini": "[pytest]\nleveret_definitions = definitions.json\n",
@@ -355,14 +353,11 @@ def test_settings(leveret):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("leveret_users = nopassword", "leveret_users: 'nopassword' is not name:password"),
-        ("leveret_seed = seven", "leveret_seed: has to be a number"),
         ("leveret_definitions = nofile.json", r"leveret_definitions: cannot read definitions file \S*nofile\.json"),
         ("leveret_definitions = bad.json", r"leveret_definitions: queues\[0\]: "),
-        ("leveret_tls = perhaps", "invalid truth value 'perhaps'"),
     ],
 )
-def test_wrong_settings(tmp_path: Path, setting: str, said: str) -> None:
+def test_wrong_definitions(tmp_path: Path, setting: str, said: str) -> None:
     files = {
         "pytest.ini": f"[pytest]\n{setting}\n",
         "bad.json": json.dumps({"queues": [{"durable": True}]}),
@@ -374,7 +369,18 @@ def test_wrong_settings(tmp_path: Path, setting: str, said: str) -> None:
     assert re.search(rf"^E +pytest\.UsageError: {said}", output, re.MULTILINE), output
 
 
-@pytest.mark.xfail(strict=True, reason="define() leaves out what is no list, so does the setting")
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("leveret_users = nopassword", "leveret_users: 'nopassword' is not name:password"),
+        ("leveret_seed = seven", "leveret_seed: has to be a number, and not 'seven'"),
+    ],
+)
+def test_wrong_settings(tmp_path: Path, setting: str, said: str) -> None:
+    code, output = session(tmp_path, {"pytest.ini": f"[pytest]\n{setting}\n", "test_it.py": "def test_it(): pass\n"})
+    assert (code, output.strip()) == (4, f"ERROR: {said}")
+
+
 def test_definitions_of_the_wrong_shape(tmp_path: Path) -> None:
     files = {
         "pytest.ini": "[pytest]\nleveret_definitions = bad.json\n",

@@ -47,6 +47,16 @@ def test_no_compiled_class_can_be_referenced_weakly() -> None:
     assert [found for found in compiled_classes() if found.__weakrefoffset__] == []
 
 
+@pytest.mark.skipif(not IS_COMPILED, reason="about compiled classes")
+def test_the_collector_knows_all_compiled_classes() -> None:
+    """What is freed deep down goes to CPython's trashcan, which writes in front of the object, where the collector has
+    its links, whether there are such or not (acyclic=True).
+    """
+    has_gc = 1 << 14
+    with_content = [found for found in compiled_classes() if found.__basicsize__ > object.__basicsize__]
+    assert [found for found in with_content if not found.__flags__ & has_gc] == []
+
+
 def test_exceptions_survive_weak_references() -> None:
     for _ in range(100):
         error = AmqpError(404, "text")
