@@ -372,7 +372,7 @@ def closed() -> int:
 
 
 def test_the_step_fails_without_its_port(page: str, runner: Runner, port: int) -> None:
-    start = steps(page)[0][1].replace("timeout 10", "timeout 2")
+    start = steps(page)[0][1].replace("timeout 10", "timeout 4")
     with socket.create_server(("127.0.0.1", port)):
         assert runner.run(start) == 1
     assert f"leveret: port {port} on 127.0.0.1 is in use" in (runner.folder / "output").read_text()
