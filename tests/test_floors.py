@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "leveret"
-FLOORS = {"wire": 0, "core": 1, "session": 2, "store": 2, "auth": 2, "server": 3, "management": 3, "node": 4, "testing": 5}
+FLOORS = {
+    "wire": 0,
+    "core": 1,
+    "session": 2,
+    "store": 2,
+    "auth": 2,
+    "server": 3,
+    "management": 3,
+    "node": 4,
+    "testing": 5,
+}
 FORBIDDEN = {
     "wire": {"asyncio", "time", "random", "threading", "os", "logging"},
     "core": {"asyncio", "time", "random", "threading", "os", "logging"},
