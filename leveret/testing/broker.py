@@ -10,188 +10,34 @@ AsyncBroker uses the event loop that runs. Both keep everything in memory unless
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from inspect import isawaitable
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from leveret.testing.answering import Answer
 from leveret.testing.faults import Fault
 from leveret.testing.messages import Message, Published
-from leveret.testing.server import NotRunning, Options, Server
+from leveret.testing.running import LoopServer, ThreadServer
+from leveret.testing.server import Options, Server
 from leveret.testing.space import Space
 
-T = TypeVar("T")
-
 TIMEOUT_S = 5.0
-STOPPED = "this broker was stopped meanwhile"
 
 AnyPath = str | os.PathLike[str]
-
-
-class _ThreadServer(Server):
-    """A broker with a thread of its own."""
-
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._owed: set[concurrent.futures.Future[Any]] = set()  # what other threads wait for
-        self._failure: Exception | None = None
-
-    def call(self, function: Callable[[], T]) -> T:
-        """See Server. Raises: NotRunning."""
-        loop = self._running_loop()
-        if threading.current_thread() is self._thread:
-            return self._called(function)
-        done: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self._owed.add(done)
-        done.add_done_callback(self._owed.discard)
-
-        def begin() -> None:
-            try:
-                result = self._called(function)
-            except BaseException as error:
-                done.set_exception(error)
-            else:
-                loop.call_soon(loop.call_soon, done.set_result, result)  # when all of it has been sent
-
-        self._send(loop, begin)
-        return done.result()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do this on the event loop, and wait for it. Raises: NotRunning."""
-        try:
-            loop = self._running_loop()
-        except NotRunning:
-            work.close()
-            raise
-        future = self._begin(work, loop)
-        try:
-            return future.result()
-        except concurrent.futures.CancelledError:
-            raise NotRunning(STOPPED) from None
-        except BaseException:
-            future.cancel()
-            raise
-
-    async def arun(self, work: Coroutine[Any, Any, T]) -> T:
-        """See Server. Raises: NotRunning."""
-        try:
-            loop = self._running_loop()
-        except NotRunning:
-            work.close()
-            raise
-        return await asyncio.wrap_future(self._begin(work, loop))
-
-    def _begin(self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> concurrent.futures.Future[T]:
-        try:
-            future = asyncio.run_coroutine_threadsafe(work, loop)
-        except RuntimeError:
-            work.close()
-            raise NotRunning(STOPPED) from None
-        self._owed.add(future)
-        future.add_done_callback(self._owed.discard)
-        return future
-
-    @staticmethod
-    def _send(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
-        try:
-            loop.call_soon_threadsafe(function)
-        except RuntimeError:  # it is closed
-            raise NotRunning(STOPPED) from None
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            raise NotRunning("this broker does not run; start it with `with` or start()")
-        return self._loop
-
-    def launch(self) -> None:
-        """Start the thread and the broker in it. Raises: StartError, StoreError."""
-        if self.is_running:
-            return
-        self.end()  # of what has not come up again
-        ready = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(ready,), name="leveret", daemon=True)
-        self._thread.start()
-        ready.wait()
-        if self._loop is None:
-            self._thread.join()
-            self._thread = None
-            assert self._failure is not None
-            raise self._failure
-        try:
-            self.run(self.start())
-        except BaseException:
-            self.end()
-            raise
-
-    def end(self) -> None:
-        """Stop the broker, and wait for its thread."""
-        if self._thread is None or self._loop is None:
-            return
-        self.run(self.stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._thread = None
-
-    def _work(self, ready: threading.Event) -> None:
-        try:
-            with asyncio.Runner(loop_factory=_new_loop) as runner:
-                self._loop = runner.get_loop()
-                ready.set()
-                self._loop.run_forever()
-        except Exception as error:
-            self._failure = error
-        finally:
-            self._loop = None
-            ready.set()
-            for future in list(self._owed):
-                if not future.done():
-                    future.set_exception(NotRunning(STOPPED))
-
-
-class _LoopServer(Server):
-    """A broker in the event loop that runs when it is started."""
-
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def start(self) -> None:
-        """Start it. Raises: StartError, StoreError."""
-        self._loop = asyncio.get_running_loop()
-        await super().start()
-
-    def call(self, function: Callable[[], T]) -> T:
-        """See Server, except that nothing is sent before the event loop goes on.
-
-        Raises: NotRunning, RuntimeError anywhere else than in its event loop.
-        """
-        if self.is_running and asyncio._get_running_loop() is not self._loop:
-            raise RuntimeError("an AsyncBroker belongs to the event loop that has started it; elsewhere use a Broker")
-        return self._called(function)
-
-    async def arun(self, work: Coroutine[Any, Any, T]) -> T:
-        """See Server. Raises: NotRunning."""
-        if not self.is_running:
-            work.close()
-            self.check_running()
-        return await work
 
 
 class VirtualHost(Space):
     """One virtual host of a Broker."""
 
-    _server: _ThreadServer
+    _server: ThreadServer
 
     def wait_for(
         self,
-        queue: str | None = None,
+        queue: str,
         count: int = 1,
         *,
         unacked: int | None = None,
@@ -200,10 +46,10 @@ class VirtualHost(Space):
     ) -> list[Message]:
         """Wait until so many messages are ready in a queue, or so many unacked, or it has so many consumers.
 
-        Without a queue: until so much was published here. Returns: the messages that are ready, or what was published.
-        timeout: in seconds. Raises: WaitTimeout, which says what was there instead.
+        timeout: in seconds. Returns: the messages that are ready. Raises: WaitTimeout, which says what was there
+        instead.
         """
-        return self._server.run(self._wait_for(queue, count, unacked, consumers, None, None, timeout))
+        return self._server.run(self._wait_for(queue, count, unacked, consumers, timeout))
 
     def wait_for_published(
         self,
@@ -214,7 +60,7 @@ class VirtualHost(Space):
         timeout: float = TIMEOUT_S,
     ) -> list[Published]:
         """Wait until so much was published, there or anywhere, and return it. Raises: WaitTimeout."""
-        return self._server.run(self._wait_for(None, count, None, None, exchange, routing_key, timeout))
+        return self._server.run(self._wait_for_published(count, exchange, routing_key, timeout))
 
     def wait_until_idle(self, timeout: float = TIMEOUT_S, quiet: float = 0.01) -> None:
         """Wait until nothing is on its way: no message waits for a consumer that is there, none is unacknowledged, no
@@ -260,7 +106,7 @@ class AsyncVirtualHost(Space):
 
     async def wait_for(
         self,
-        queue: str | None = None,
+        queue: str,
         count: int = 1,
         *,
         unacked: int | None = None,
@@ -268,7 +114,7 @@ class AsyncVirtualHost(Space):
         timeout: float = TIMEOUT_S,
     ) -> list[Message]:
         """See VirtualHost.wait_for()."""
-        return await self._server.arun(self._wait_for(queue, count, unacked, consumers, None, None, timeout))
+        return await self._server.arun(self._wait_for(queue, count, unacked, consumers, timeout))
 
     async def wait_for_published(
         self,
@@ -279,7 +125,7 @@ class AsyncVirtualHost(Space):
         timeout: float = TIMEOUT_S,
     ) -> list[Published]:
         """See VirtualHost.wait_for_published()."""
-        return await self._server.arun(self._wait_for(None, count, None, None, exchange, routing_key, timeout))
+        return await self._server.arun(self._wait_for_published(count, exchange, routing_key, timeout))
 
     async def wait_until_idle(self, timeout: float = TIMEOUT_S, quiet: float = 0.01) -> None:
         """See VirtualHost.wait_until_idle()."""
@@ -345,7 +191,7 @@ class Broker(_Whole, VirtualHost):
     StoreError.
     """
 
-    _kind = _ThreadServer
+    _kind = ThreadServer
 
     def start(self) -> None:
         """Start it; one that runs is fine."""
@@ -381,7 +227,7 @@ class Broker(_Whole, VirtualHost):
 class AsyncBroker(_Whole, AsyncVirtualHost):
     """A broker in the event loop that runs, and its virtual host /. For its arguments see Broker."""
 
-    _kind = _LoopServer
+    _kind = LoopServer
 
     async def start(self) -> None:
         """Start it; one that runs is fine."""
@@ -406,11 +252,3 @@ class AsyncBroker(_Whole, AsyncVirtualHost):
         """A virtual host, which is made if it is not there."""
         self._server.call(lambda: self._server.add_vhost(name))
         return AsyncVirtualHost(self._server, name)
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()

@@ -264,42 +264,36 @@ class Space:
         self._server.check_running()
         return WaitTimeout(f"{what} has not happened in {timeout:g} s\n\n{report(self._server, self.name)}")
 
+    async def _wait_for_published(
+        self, count: int, exchange: str | None, routing_key: str | None, timeout: float
+    ) -> list[Published]:
+        ledger = self._server.ledger
+        limits = {"exchange": exchange, "routing key": routing_key}
+        where = " with ".join(f"{name} {value!r}" for name, value in limits.items() if value is not None)
+        await self._until(
+            lambda: ledger.count(self.name, exchange, routing_key) >= count,
+            timeout,
+            f"wait_for_published: {count} to {where or 'any exchange'}",
+        )
+        return ledger.published(self.name, exchange, routing_key)
+
     async def _wait_for(
-        self,
-        queue: str | None,
-        count: int,
-        unacked: int | None,
-        consumers: int | None,
-        exchange: str | None,
-        routing_key: str | None,
-        timeout: float,
-    ) -> list[Any]:
-        if queue is None:
-            if unacked is not None or consumers is not None:
-                raise TypeError("unacked and consumers are of a queue: say which with queue=")
-            where = [f"exchange {exchange!r}"] * (exchange is not None) + [f"key {routing_key!r}"] * (
-                routing_key is not None
-            )
-            what = f"{count} published to {' with '.join(where) or 'any exchange'}"
-            ledger = self._server.ledger
-            await self._until(
-                lambda: ledger.count(self.name, exchange, routing_key) >= count, timeout, f"wait_for: {what}"
-            )
-            return ledger.published(self.name, exchange, routing_key)
-        wanted = [f"{count} ready"] * (unacked is None and consumers is None)
-        wanted += [f"{unacked} unacked"] * (unacked is not None) + [f"{consumers} consumers"] * (consumers is not None)
+        self, queue: str, count: int, unacked: int | None, consumers: int | None, timeout: float
+    ) -> list[Message]:
+        limits = {"ready": count, "unacked": unacked, "consumers": consumers}
+        if unacked is not None or consumers is not None:
+            del limits["ready"]
+        wanted = {name: limit for name, limit in limits.items() if limit is not None}
 
         def is_there() -> bool:
             found = self._server.vhost(self.name).queues.get(queue)
             if found is None:
                 return False
-            if unacked is None and consumers is None:
-                return len(found.ready) >= count
-            return (unacked is None or found.unacked >= unacked) and (
-                consumers is None or len(found.consumers.all) >= consumers
-            )
+            there = {"ready": len(found.ready), "unacked": found.unacked, "consumers": len(found.consumers.all)}
+            return all(there[name] >= limit for name, limit in wanted.items())
 
-        await self._until(is_there, timeout, f"wait_for: {' and '.join(wanted)} in queue '{queue}'")
+        what = " and ".join(f"{limit} {name}" for name, limit in wanted.items())
+        await self._until(is_there, timeout, f"wait_for: {what} in queue '{queue}'")
         return self.queue(queue).messages
 
     async def _wait_until_idle(self, timeout: float, quiet: float) -> None:

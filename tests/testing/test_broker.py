@@ -59,7 +59,6 @@ LOOKS: dict[str, Callable[[Any], object]] = {
 }
 WAITS: dict[str, Callable[[Any], Any]] = {
     "wait_for": lambda broker: broker.wait_for("q", timeout=0.1),
-    "wait_for_nothing": lambda broker: broker.wait_for(timeout=0.1),
     "wait_for_published": lambda broker: broker.wait_for_published(timeout=0.1),
     "wait_until_idle": lambda broker: broker.wait_until_idle(timeout=0.1),
     "restart": lambda broker: broker.restart(),
@@ -273,7 +272,7 @@ def test_a_loop_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> asyncio.AbstractEventLoop:
         raise OSError("Too many open files")
 
-    monkeypatch.setattr("leveret.testing.broker._new_loop", fail)
+    monkeypatch.setattr("leveret.testing.running._new_loop", fail)
     monkeypatch.setattr("threading.excepthook", lambda _: None)
     with pytest.raises(OSError, match="Too many open files"):
         Call(leveret.Broker().start).result(1)
