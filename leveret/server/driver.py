@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("leveret.broker")
 
 REST_S = 0.01  # how long acks may wait to be written together with what comes next
-READ_NS = 2_500_000  # of one turn for clients that send a lot; the others are read in any case
-FLUSH_NS = 3_000_000  # of one turn to send, and to look at requests that waited
-WORK_NS = 2_000_000  # of what can be done in pieces, at the end of a turn
+READ_NS = 1_800_000  # of one turn for clients that send a lot; the others are read in any case
+FLUSH_NS = 2_200_000  # of one turn to send, and to look at requests that waited
+WORK_NS = 1_500_000  # of what can be done in pieces, at the end of a turn
 
 
 class Driver:
