@@ -34,6 +34,10 @@ class Blocked:
     def on_alarms(self) -> None:
         """What is raised has changed."""
 
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """on_alarms() has failed."""
+
 
 class Alarms:
     """Of one broker. raised: MEMORY, DISK, BEHIND, LETTERS, or several of them as bits; 0 when all is well."""
@@ -51,7 +55,10 @@ class Alarms:
         if self.raised == before:
             return False
         for blocked in list(self._blocked):
-            blocked.on_alarms()
+            try:
+                blocked.on_alarms()
+            except Exception as error:
+                blocked.fail("hear of an alarm", error)
         return True
 
     def reason(self) -> str:

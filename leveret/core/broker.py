@@ -22,6 +22,7 @@ from leveret.core.chores import Chores
 from leveret.core.clearing import Clearing
 from leveret.core.clock import Clock, Timers
 from leveret.core.dead_letter import MANY, Worklist
+from leveret.core.faults import Faults
 from leveret.core.lag import Lag
 from leveret.core.paging import Budget
 from leveret.core.parameters import Parameters
@@ -46,7 +47,7 @@ class Broker(LogListener):
     is_new: recover() found nothing, so nobody has been made yet who could log in.
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
     budget: for messages that wait in memory. max_message_size: bytes that the body of a message may have.
-    explanations: what the operator should read in the log; the driver takes it.
+    explanations: what the operator should read in the log; the driver takes it. faults: what has failed; see faults.py.
     started_ms: on the core's clock. lag: of the event loop, noted by the driver.
     windows: all that survive a restart; unsaved: those that have something to write.
     """
@@ -59,6 +60,7 @@ class Broker(LogListener):
         self.started_ms = clock.now_ms
         self.lag = Lag()
         self.budget = Budget()
+        self.faults = Faults()
         self.alarms = Alarms()
         self.witness: Witness | None = None
         self.nowhere = VirtualHost(self, "")
@@ -114,6 +116,17 @@ class Broker(LogListener):
                 self._pump()
             limit = MANY // 2 if self.alarms.raised & LETTERS else MANY
             self.alarms.set(LETTERS, len(self.worklist) > limit)
+        while not self.faults.is_settled():
+            self.faults.settle()
+            self._pump()
+
+    def flow(self) -> None:
+        """Let flow what can flow, before a client's next method looks at what those before it have done.
+
+        Publishes and acks are excepted, for which many share the cost of this; see Queue.flow().
+        """
+        if self.dirty:
+            self._pump()
 
     def _pump(self) -> None:
         while self.dirty:
@@ -125,7 +138,10 @@ class Broker(LogListener):
         if self.unsaved:
             windows, self.unsaved = self.unsaved, []
             for window in windows:
-                window.save()
+                try:
+                    window.save()
+                except Exception as error:
+                    window.fail("keep what an exchange has seen", error)
 
     def tick(self, now_ms: int) -> int | None:
         """The time is now_ms: do what is due. Returns: when to call again, None for not before something happens."""
@@ -254,7 +270,10 @@ class Broker(LogListener):
         """Close the connections of a user, to a virtual host, or both; None for any. Returns: how many."""
         found = [client for client in self.connections.values() if client.belongs_to(user, vhost)]
         for client in found:
-            client.force_close(reason)
+            try:
+                client.force_close(reason)
+            except Exception as error:
+                client.fail("close a connection", error)
         return len(found)
 
     def _remember_vhost(self, vhost: VirtualHost) -> None:
@@ -300,31 +319,51 @@ class Broker(LogListener):
         queue = self.queues.get(abs(queue_id))
         if queue is None:
             return
-        if queue_id < 0:
-            queue.in_log.on_resting(position)
-        else:
-            queue.on_durable(position)
+        try:
+            if queue_id < 0:
+                queue.in_log.on_resting(position)
+            else:
+                queue.on_durable(position)
+        except Exception as error:
+            queue.fail("hear what is durable", error)
 
     def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
         """Refuse the confirms that waited for this."""
         if queue_id > 0:
             for window in self.windows:
-                window.lose()
+                try:
+                    window.lose()
+                except Exception as error:
+                    self.faults.own("forget what an exchange has seen", error)
         queue = self.queues.get(abs(queue_id))
         if queue is not None:
-            queue.on_refused(positions)
+            try:
+                queue.on_refused(positions)
+            except Exception as error:
+                queue.fail("hear what could not be written", error)
 
     def on_definitions_durable(self, revision: int) -> None:
         """Let the replies go that waited for this."""
         self.durable_revision = revision
         for window in self.windows:
-            window.on_durable(revision)
+            try:
+                window.on_durable(revision)
+            except Exception as error:
+                window.fail("hear what is durable", error)
         while self._waiting and self._waiting[0][0] <= revision:
-            self._waiting.popleft()[1].on_definitions_durable(revision)
+            sink = self._waiting.popleft()[1]
+            try:
+                sink.on_definitions_durable(revision)
+            except Exception as error:
+                sink.fail("send replies that waited for the disk", error)
 
     def on_behind(self, is_behind: bool) -> None:
         """Let publishers wait until less waits to be written."""
         self.alarms.set(BEHIND, is_behind)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The log could not tell its news."""
+        self.faults.own(doing, error)
 
     # -- names
 

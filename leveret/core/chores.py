@@ -14,6 +14,7 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 PIECE: Final = 500  # messages, or something that costs as much: some hundred microseconds
+TRIES: Final = 3  # of a chore that fails; the piece it failed at is done again
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -22,23 +23,34 @@ class Chore:
 
     @abstractmethod
     def work(self) -> bool:
-        """Do a piece of it. Returns: whether that was the last one."""
+        """Do a piece of it. Returns: whether that was the last one.
+
+        What it raises is told to fail(), and it is called again: it must not forget what it has not done.
+        """
+
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """work() has failed."""
+
+    def give_up(self) -> None:
+        """It has failed too often: let go of what others wait for."""
 
 
 class Chores:
     """What is still to be done."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_failures", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: deque[Chore] = deque()
+        self._failures: dict[Chore, int] = {}  # of those that failed and wait
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def begin(self, chore: Chore) -> bool:
         """Do the first piece now; the rest follows. Returns: whether there is no rest."""
-        is_done = chore.work()
+        is_done = self._do(chore)
         if not is_done:
             self._waiting.append(chore)
         return is_done
@@ -50,5 +62,21 @@ class Chores:
     def work(self) -> None:
         """Do one piece of the chore whose turn it is; there has to be one."""
         chore = self._waiting.popleft()
-        if not chore.work():
+        if not self._do(chore):
             self._waiting.append(chore)
+
+    def _do(self, chore: Chore) -> bool:
+        """Do a piece of it. Returns: whether nothing more is to be done."""
+        try:
+            is_done = chore.work()
+        except Exception as error:
+            chore.fail("do a chore", error)
+            failures = self._failures.pop(chore, 0) + 1
+            if failures < TRIES:
+                self._failures[chore] = failures
+                return False
+            chore.give_up()
+            return True
+        if self._failures:
+            self._failures.pop(chore, None)
+        return is_done

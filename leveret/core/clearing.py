@@ -22,12 +22,29 @@ class Clearing(Chore):
     def work(self) -> bool:
         """Delete some of it."""
         vhost = self._vhost
+        failure: Exception | None = None
         for queue in list(islice(vhost.queues.values(), AT_ONCE)):
-            vhost.remove_queue(queue)
-        if vhost.queues:
+            try:
+                vhost.remove_queue(queue)
+            except Exception as error:
+                failure = error
+        if failure is None and vhost.queues:
             return False
         for exchange in list(vhost.exchanges.values()):
             if exchange.name in vhost.exchanges:
-                vhost.remove_exchange(exchange)
+                try:
+                    vhost.remove_exchange(exchange)
+                except Exception as error:
+                    failure = error
+        if failure is not None:
+            raise failure
         vhost.broker.cleared(vhost)
         return True
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Something could not be deleted."""
+        self._vhost.broker.faults.own("clear a virtual host that is deleted", error)
+
+    def give_up(self) -> None:
+        """What is left is not deleted, but nobody waits for that."""
+        self._vhost.broker.cleared(self._vhost)

@@ -60,6 +60,10 @@ class Timed:
     def on_timer(self, token: int) -> None:
         """The time has come. token: what call_at() was given, to tell timers of one object apart."""
 
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """on_timer() has failed."""
+
 
 class Timer:
     """One call that is to come. target: who is called; None once it came or was cancelled."""
@@ -124,4 +128,7 @@ class Timers:
                 self._cancelled -= 1
             else:
                 timer.target = None
-                target.on_timer(timer.token)
+                try:
+                    target.on_timer(timer.token)
+                except Exception as error:
+                    target.fail("do what is due", error)

@@ -78,13 +78,22 @@ class Consumer:
         self.window = window
         self.shared = shared
         self.parked = False
-        self.active = True  # until cancelled
+        self.active = True  # until it is cancelled, or fails
 
     def can_take(self) -> bool:
         """Whether a message may be sent now."""
         if not self.no_ack and not (self.window.has_room() and self.shared.has_room()):
             return False
-        return self.subscriber.can_take()
+        try:
+            return self.subscriber.can_take()
+        except Exception as error:
+            self.fail("ask a consumer for room", error)
+            return False
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Its subscriber has failed: it gets nothing any more, and its client is closed."""
+        self.active = False
+        self.subscriber.fail(doing, error)
 
 
 class Consumers:

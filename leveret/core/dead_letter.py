@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from leveret.core.clock import Timed
+from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored, address
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.wire import content as frames
@@ -33,6 +34,7 @@ SHARE: Final = 256  # letters of earlier calls that one call works off
 MAX_SHARE: Final = 1024  # with those that it has made itself
 MANY: Final = 10_000  # letters on their way, above which publishers wait until it is half as many
 RETRY_MS: Final = 1000  # after which a letter that must arrive is sent again
+TRIES: Final = 3  # of a letter that fails inside the broker
 MAX_EXPLAINED: Final = 10_000
 OWN_HEADERS: Final = ("x-delivery-count", "x-acquired-count")  # of the queue that is left, see limits.py
 
@@ -42,6 +44,7 @@ class DeadLetter(ConfirmListener):
 
     __slots__ = (
         "_died_s",
+        "_failures",
         "_has_refusals",
         "_is_lost",
         "_is_sending",
@@ -56,6 +59,7 @@ class DeadLetter(ConfirmListener):
         self.stored = stored
         self.reason = reason
         self._died_s = died_s
+        self._failures: i64 = 0
         self._targets: list[Queue] = []
         self._safe: dict[Queue, None] = {}  # those that have it, so that they do not get it again
         self._open: i64 = 0
@@ -93,8 +97,7 @@ class DeadLetter(ConfirmListener):
         elif self.stored.log_id or settings.at_least_once:
             self._hand_over(message, targets)
         else:
-            for target in targets:
-                target.publish(message, None)
+            hand_out(message, targets, None)
 
     def _copy(self, exchange: str, routing_key: str | None) -> tuple[Message, BasicProperties]:
         """The message as it is published, and its properties."""
@@ -154,7 +157,7 @@ class DeadLetter(ConfirmListener):
         self._is_sending = True
         self._open = len(self._targets) + 1
         for tag, target in enumerate(self._targets):
-            target.publish(message, Confirm(self, tag, 1))
+            hand_out(message, [target], Confirm(self, tag, 1))
         self._is_sending = False
         self._settled()
 
@@ -169,6 +172,16 @@ class DeadLetter(ConfirmListener):
         if not self._is_sending:
             self._is_lost = True
         self._settled()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """It could not be sent, or hear of its copies: it is sent again, and after some times left to its queue."""
+        queue = self.stored.queue
+        queue.broker.faults.own("send a dead letter", error)
+        self._failures += 1
+        if self._failures < TRIES:
+            queue.broker.worklist.retry(self)
+        elif not queue.deleted:
+            queue.unfinished.append((self.stored, self.reason))
 
     def _settled(self) -> None:
         self._open -= 1
@@ -224,7 +237,11 @@ class Worklist(Timed):
         """Send so many, or all. Returns: how many."""
         count = min(share, len(self._letters))
         for _ in range(count):
-            self._letters.popleft().send()
+            letter = self._letters.popleft()
+            try:
+                letter.send()
+            except Exception as error:
+                letter.fail("send a dead letter", error)
         return count
 
     def retry(self, letter: DeadLetter) -> None:
@@ -234,6 +251,12 @@ class Worklist(Timed):
         if not self._refused:
             self._call_later()
         self._refused.append(letter)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Those that were refused have their next chance later."""
+        self._broker.faults.own("send dead letters again", error)
+        if self._refused:
+            self._call_later()
 
     def on_timer(self, token: int) -> None:
         """Those that were refused first have their next chance."""

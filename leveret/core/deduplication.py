@@ -154,7 +154,11 @@ class DeduplicatingQueue(Queue):
         else:
             position = int(self._position) + 1
             self._held[value] = position
-            super().publish(message, confirm)
+            try:
+                super().publish(message, confirm)
+            except Exception:
+                self._held.pop(value, None)
+                raise
             if self._position < position:  # it was refused
                 self._held.pop(value, None)
 

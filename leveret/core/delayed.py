@@ -19,6 +19,7 @@ from leveret.core import agenda
 from leveret.core.agenda import Agenda
 from leveret.core.clock import Timed, Timer
 from leveret.core.gate import Gate
+from leveret.core.hand_out import hand_out
 from leveret.core.message import Message
 from leveret.core.ports import Confirm, ConfirmListener, Recovered, Resting
 from leveret.core.queue import Queue
@@ -125,7 +126,7 @@ class DelayedMessages(Queue):
                 break
             message = self._agenda.take(place)
             assert message is not None
-            Departure(self, agenda.position(place), message).send()
+            self._send(Departure(self, agenda.position(place), message))
             count += 1
         self._set_alarm()
 
@@ -149,7 +150,20 @@ class DelayedMessages(Queue):
     def go_again(self) -> None:
         """Those that were refused have their next chance, but not too many at once."""
         for _ in range(min(SHARE, len(self._refused))):
-            self._refused.popleft().send()
+            self._send(self._refused.popleft())
+        if self._refused:
+            self._call_again()
+
+    def _send(self, departure: Departure) -> None:
+        try:
+            departure.send()
+        except Exception as error:
+            departure.fail("send a delayed message", error)
+
+    def ring_later(self, error: Exception) -> None:
+        """What was due could not be sent: look again a little later."""
+        self.broker.faults.own("send delayed messages", error)
+        self._again = self.broker.timers.call_at(self.broker.clock.now_ms + RETRY_MS, self._alarm)
         if self._refused:
             self._call_again()
 
@@ -218,6 +232,11 @@ class Alarm(Timed):
         else:
             self._delayed.go()
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """It rings again, a little later."""
+        if self._delayed is not None:
+            self._delayed.ring_later(error)
+
     def stop(self) -> None:
         """The exchange has ended; nothing may hold on to it."""
         self._delayed = None
@@ -249,7 +268,7 @@ class Departure(ConfirmListener):
         self._wanted = False
         self._open = len(self._targets) + 1
         for tag, queue in enumerate(self._targets):
-            queue.publish(message, Confirm(self, tag, 1))
+            hand_out(message, [queue], Confirm(self, tag, 1))
         self._settled()
 
     def confirmed(self, tag: i64) -> None:
@@ -262,6 +281,11 @@ class Departure(ConfirmListener):
         if not self._targets[tag].settings.rejects_dead:
             self._wanted = True
         self._settled()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """It could not be sent, or hear that it has arrived: it goes out again a little later."""
+        self._delayed.broker.faults.own("send a delayed message", error)
+        self._delayed.retry(self)
 
     def _settled(self) -> None:
         self._open -= 1

@@ -26,18 +26,14 @@ MAX_TEXT = 255  # bytes of a reply text
 
 @mypyc_attr(native_class=False)
 class AmqpError(Exception):
-    """A reply code with its explanation. hint: what the log says beside it."""
+    """A reply code with its explanation. hint: what the log says beside it. is_soft: only the channel is closed."""
 
-    def __init__(self, code: int, explanation: str, hint: str = "") -> None:
+    def __init__(self, code: int, explanation: str, hint: str = "", is_soft: bool | None = None) -> None:
         super().__init__(explanation)
         self.code = code
         self.explanation = explanation
         self.hint = hint
-
-    @property
-    def is_soft(self) -> bool:
-        """Whether only the channel is closed."""
-        return self.code in SOFT_CODES
+        self.is_soft = code in SOFT_CODES if is_soft is None else is_soft
 
     @property
     def reply_text(self) -> str:
@@ -84,6 +80,12 @@ def locked_queue(name: str, vhost: str, hint: str = "") -> AmqpError:
         "on another connection or the exclusive property value does not match that of the original declaration.",
         hint,
     )
+
+
+def faulty_queue(name: str, vhost: str, fault: str) -> AmqpError:
+    """The queue's own work has failed, and it does nothing until it is repaired. Only the channel is closed for it."""
+    text = f"{resource('queue', name, vhost)} is faulty: {fault}"
+    return AmqpError(INTERNAL_ERROR, text, f"leveret queues repair '{name}' lets it try again", True)
 
 
 def no_get_with_single_active(name: str, vhost: str) -> AmqpError:

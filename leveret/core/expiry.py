@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HEAD: Final = 1  # timer tokens
 IDLE: Final = 2
+OVER: Final = -1  # a deadline that has passed at any time
 
 
 class Expiry(Timed):
@@ -94,6 +95,11 @@ class Expiry(Timed):
             timers.cancel(self._idle)
             self._queue = None
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """The queue has failed."""
+        if self._queue is not None:
+            self._queue.fail(doing, error)
+
     def on_timer(self, token: int) -> None:
         """A message at the head may have expired, or the queue may have been idle for too long."""
         queue = self._queue
@@ -101,6 +107,7 @@ class Expiry(Timed):
             return
         if token == HEAD:
             self._head_ms = 0
+            queue.flow()
             self.look()
             return
         self._idle_ms = 0

@@ -25,6 +25,10 @@ class Fetching(Chore):
             queue.touch()
         return True
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """The queue has failed."""
+        self._queue.fail(doing, error)
+
 
 def fetch_later(queue: Queue) -> None:
     """Go on with a queue soon: many may want that at once, and it takes milliseconds."""

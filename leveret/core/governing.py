@@ -54,13 +54,20 @@ class Governing(Chore):
         end = self._at + PIECE
         for queue in self._queues[self._at : end]:
             if not queue.deleted:
-                govern_queue(self._vhost, queue)
+                try:
+                    govern_queue(self._vhost, queue)
+                except Exception as error:
+                    queue.fail("apply a policy", error)
         self._at = end
         if end < len(self._queues):
             return False
         for exchange in self._vhost.exchanges.values():
             govern_exchange(self._vhost, exchange)
         return True
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """A policy cannot be applied."""
+        self._vhost.broker.faults.own("apply policies", error)
 
 
 def govern(vhost: VirtualHost) -> None:

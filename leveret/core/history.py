@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors import AmqpError
 from leveret.core.gate import Gate
+from leveret.core.hand_out import hand_out
 from leveret.core.message import Message
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import BOOLEAN, LONGSTR, Field, Table
@@ -59,11 +60,10 @@ class History(Gate):
         """Give the history to a new destination; an exchange routes each message as if it had just come."""
         for message in list(self._messages):
             if binding.queue is not None:
-                binding.queue.publish(message, None)
+                hand_out(message, [binding.queue], None)
             elif binding.exchange is not None:
                 routing = binding.exchange.route(message.address.keys, message.properties(), message)
-                for queue in routing.queues:
-                    queue.publish(message, None)
+                hand_out(message, routing.queues, None)
 
     def close(self) -> None:
         """Forget everything."""

@@ -33,8 +33,7 @@ def is_over(queue: Queue, more: i64, more_bytes: i64) -> bool:
 
 
 def has_room(queue: Queue, message: Message) -> bool:
-    """Whether a queue that refuses what is too much takes this message, once consumers have had their chance."""
-    queue.pump()
+    """Whether a queue that refuses what is too much takes this message; consumers have had their chance."""
     if not is_over(queue, 1, message.size):
         return True
     if queue.settings.rejects_dead:
@@ -45,7 +44,7 @@ def has_room(queue: Queue, message: Message) -> bool:
 def drop_excess(queue: Queue) -> None:
     """Drop from the head what is too much, once consumers have had their chance; not too much at once."""
     if is_over(queue, 0, 0):
-        queue.pump()
+        queue.flow()
         left: i64 = PIECE
         while is_over(queue, 0, 0) and queue.ready.has_head():
             if not left:

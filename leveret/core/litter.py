@@ -56,6 +56,10 @@ class Litter(Chore):
                 queue.forget(stored)
         return left > 0
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """The queue has failed, if it is still there."""
+        self._queue.fail(doing, error)
+
 
 class Trim(Chore):
     """More of a queue has to go from its head than one call may throw away."""
@@ -68,6 +72,10 @@ class Trim(Chore):
         if not self._queue.deleted:
             self._queue.trim()
         return True
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The queue has failed."""
+        self._queue.fail(doing, error)
 
 
 def trim_later(queue: Queue) -> None:

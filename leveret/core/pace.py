@@ -65,4 +65,8 @@ class Pace:
         """So many messages have been delivered by now, so many are left; with none left nobody waits for more."""
         waiting = self._waiting
         while waiting and (left == 0 or waiting[0][0] <= delivered):
-            waiting.popleft()[1].resume()
+            publisher = waiting.popleft()[1]
+            try:
+                publisher.resume()
+            except Exception as error:
+                publisher.fail("go on reading", error)

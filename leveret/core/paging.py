@@ -97,7 +97,10 @@ class Budget:
         for _, _, queue in sorted(large, reverse=True):
             if want <= 0:
                 break
-            want -= queue.page_out(want)
+            try:
+                want -= queue.page_out(want)
+            except Exception as error:
+                queue.fail("leave messages to the log", error)
         self._before = self.used
         self._enough = self.used + min(STEP, self.limit // 8) if want > 0 else 0
 

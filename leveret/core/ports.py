@@ -3,6 +3,8 @@
 MessageLog and LogListener: where persistent messages rest. DefinitionLog: where declarations rest.
 Subscriber: who gets deliveries. ConfirmListener: who hears that a publish is safe. Sink: who has bytes to send.
 Client: a connection, as an administrator sees it. Witness: who sees, and may stop, what passes a virtual host.
+
+What one of them raises is caught by whoever calls it on behalf of many, and given to its fail(): see core/faults.py.
 """
 
 from __future__ import annotations
@@ -41,6 +43,10 @@ class LogListener:
     @abstractmethod
     def on_behind(self, is_behind: bool) -> None:
         """More waits to be written than should (core/alarms.py, BEHIND_BYTES), or not any more."""
+
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """One of the calls above has failed; the log goes on."""
 
 
 class Recovered:
@@ -185,6 +191,10 @@ class Sink:
     def on_definitions_durable(self, revision: int) -> None:
         """Replies that waited for this revision may go."""
 
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """Something that was done for it has failed: it is closed, as soon as what is going on now is through."""
+
 
 @trait
 class Client:
@@ -197,6 +207,14 @@ class Client:
     @abstractmethod
     def force_close(self, reason: str) -> None:
         """Close it with connection.close 320."""
+
+    @abstractmethod
+    def close_failed(self) -> None:
+        """Close it with connection.close 541, since something that was done for it has failed."""
+
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """Something that was done for it has failed: it is closed, as soon as what is going on now is through."""
 
 
 class Subscriber:
@@ -214,6 +232,10 @@ class Subscriber:
     def cancelled(self, consumer: Consumer) -> None:
         """The queue is gone, and the consumer with it."""
 
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """One of the calls above has failed: its client is to be closed, later."""
+
 
 class ConfirmListener:
     """Who hears about publishes: the publishing half of a channel in confirm mode."""
@@ -225,6 +247,10 @@ class ConfirmListener:
     @abstractmethod
     def refused(self, tag: i64) -> None:
         """At least one queue did not take the message."""
+
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """One of the calls above has failed."""
 
 
 class Confirm:
@@ -246,10 +272,13 @@ class Confirm:
         """One queue has it safe."""
         self.owed -= 1
         if self.owed == 0:
-            if self._failed:
-                self._listener.refused(self.tag)
-            else:
-                self._listener.confirmed(self.tag)
+            try:
+                if self._failed:
+                    self._listener.refused(self.tag)
+                else:
+                    self._listener.confirmed(self.tag)
+            except Exception as error:
+                self._listener.fail("hear of a confirm", error)
 
     def refuse(self) -> None:
         """One queue did not take it."""

@@ -3,6 +3,13 @@
 Between calls: every message is in `ready` or held by a subscriber, never both; position decides the order; if there
 is a ready message and a consumer that can take it, the queue is on the broker's list of dirty queues.
 The log behind it only remembers; a message is confirmed when the log says that it is durable.
+
+What a client sends later sees what came before, however its bytes arrive: whoever looks at the queue or changes its
+consumers lets flow() first what a consumer waits for. Publishes and acks only mark the queue, which is pumped at the
+end of the call, so that many of them share the cost.
+
+A queue whose own work fails is faulty: it takes and gives no message, and says why, until somebody has it repaired.
+What it could not finish with waits for that, and persistent messages are in the log in any case.
 """
 
 from __future__ import annotations
@@ -18,8 +25,9 @@ from leveret.core.checks import expiration_error
 from leveret.core.chores import PIECE
 from leveret.core.consumers import Consumer, Consumers
 from leveret.core.dead_letter import EXPIRED, REJECTED
-from leveret.core.errors import locked_queue
-from leveret.core.expiry import Expiry
+from leveret.core.errors import faulty_queue, locked_queue
+from leveret.core.expiry import OVER, Expiry
+from leveret.core.faults import sentence
 from leveret.core.fetching import fetch_later
 from leveret.core.in_log import InLog
 from leveret.core.litter import Litter, trim_later
@@ -41,6 +49,9 @@ if TYPE_CHECKING:
 
 
 PORTION: Final = 2 * PIECE  # messages that are delivered at once: a millisecond or two
+PORTIONS: Final = 8  # that flow while somebody waits to look; a consumer that could take still more gets it later
+FORGET: Final = "forget"  # what a queue could not do with a message, beside the reasons of dead_letter.py
+RETURN: Final = "return"
 
 
 class Queue:
@@ -51,6 +62,7 @@ class Queue:
     is_trimming, is_fetching: a chore of litter.py or fetching.py goes on.
     holds: how many want nothing to be delivered for now.
     in_log: what the log has of it. policy, operator_policy: those that apply; what they say is in the settings.
+    fault: why it is faulty, empty when it is not. unfinished: messages of which something failed, and what.
     """
 
     def __init__(
@@ -86,8 +98,12 @@ class Queue:
         self.deleted = False
         self._position: i64 = 0
         self._keeps_all = self.settings.queue_type == QUORUM  # transient messages too
-        self._looks_inside = self.settings.message_ttl_ms >= 0 or self.settings.max_priority >= 0
-        self._is_limited = self.settings.max_length >= 0 or self.settings.max_length_bytes >= 0
+        self.fault = ""
+        self.unfinished: list[tuple[Stored, str]] = []
+        self._looks_inside = False
+        self._is_limited = False
+        self._may_refuse = False
+        self._read_settings()
         self._dirty = False
         self._unsafe = Unsafe()
         self.is_trimming = False
@@ -107,8 +123,7 @@ class Queue:
         A message keeps the deadline that it came with. Source: rabbit_amqqueue_process.erl process_args_policy.
         """
         self.settings = settings
-        self._looks_inside = settings.message_ttl_ms >= 0 or settings.max_priority >= 0
-        self._is_limited = settings.max_length >= 0 or settings.max_length_bytes >= 0
+        self._read_settings()
         self._expiry.used()
         self._expiry.watch_idle()
         self._drop_excess()
@@ -118,9 +133,10 @@ class Queue:
     def publish(self, message: Message, confirm: Confirm | None) -> None:
         """Take a message. confirm is paid at once, or when the log has it if it must survive a restart.
 
-        A full queue refuses it, or drops from its head.
+        A full queue refuses it, or drops from its head. Whatever this raises, the message was not taken; that is dealt
+        with by hand_out().
         """
-        if self._is_limited and self.settings.rejects and not limits.has_room(self, message):
+        if self._may_refuse and not self._takes(message):
             if confirm is not None:
                 confirm.refuse()
             return
@@ -128,16 +144,26 @@ class Queue:
         self._position = position
         logged = self.durable and (message.persistent or self._keeps_all)
         stored = Stored(message, self, position, self.queue_id if logged else 0)
-        if self._looks_inside or property_flags(message.content) & EXPIRATION_FLAG:
-            self._read_properties(stored)
+        expires_now = False
+        looks_inside = self._looks_inside or property_flags(message.content) & EXPIRATION_FLAG != 0
+        if looks_inside:
+            expires_now = self._read_properties(stored)
+            if self._dirty and self.consumers.all:
+                self.flow()  # what came before goes before, whatever its priority
         if logged:
             self.in_log.append(stored)
-            if confirm is not None:
-                self._unsafe.add(position, confirm)
-        elif confirm is not None:
-            confirm.pay()
         self.ready.push(stored)
+        if confirm is not None:
+            if logged:
+                self._unsafe.add(position, confirm)
+            else:
+                confirm.pay()
         self.touch()
+        if looks_inside and stored.deadline_ms:
+            if self.consumers.all:
+                self.flow()  # to one that waits: before it expires, and with a TTL of 0 now or never
+            if expires_now:
+                stored.deadline_ms = OVER
         self._drop_excess()
 
     def restore(self, found: Recovered) -> None:
@@ -169,6 +195,47 @@ class Queue:
                 stored.log_id = 0
         self._unsafe.refuse(refused)
 
+    # -- faults
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Something that the queue did for itself has failed: it does nothing more until it is repaired."""
+        if self.deleted or self.fault:
+            return
+        self.fault = f"cannot {doing}: {sentence(error)}"
+        self._may_refuse = True
+        self.broker.faults.tell(str(self), doing, error)
+
+    def leave(self, stored: Stored, what: str, error: Exception) -> None:
+        """Something could not be done with a message that nobody holds and that is not ready: it waits for repair().
+
+        what: FORGET, RETURN, or the reason why it was to die.
+        """
+        self.unfinished.append((stored, what))
+        self.fail("give back a message" if what == RETURN else "remove a message", error)
+
+    def repair(self) -> None:
+        """Try again what has failed, and go on. What fails again makes the queue faulty again."""
+        self.fault = ""
+        self._read_settings()
+        unfinished, self.unfinished = self.unfinished, []
+        for stored, what in unfinished:
+            if what == RETURN:
+                self._put_back(stored)
+            elif what == FORGET:
+                self.forget(stored)
+            else:
+                self.die(stored, what)
+        self.touch()
+        self.flow()
+
+    def check_fault(self) -> None:
+        """Raises: AmqpError 541 for the channel when the queue is faulty."""
+        if self.fault:
+            raise faulty_queue(self.name, self.vhost.name, self.fault)
+
+    def __str__(self) -> str:
+        return f"queue '{self.name}' in vhost '{self.vhost.name}'"
+
     # -- messages go out
 
     def touch(self) -> None:
@@ -180,12 +247,37 @@ class Queue:
     def pump(self) -> None:
         """Give ready messages to the consumers that can take them, one each in turn, and the rest of many later."""
         self._dirty = False
-        if self.holds:
+        self._give()
+
+    def flow(self) -> None:
+        """Let flow what can flow, before somebody looks at the queue or changes its consumers.
+
+        A message that a consumer waits for is never counted, fetched, dropped or expired instead of delivered.
+        Cost: nothing if nothing has changed since the last pump(); else that, or some of them where much flows.
+        """
+        if not self._dirty and not self.is_fetching:
             return
+        for _ in range(PORTIONS):
+            if self.is_fetching:
+                self._fetch_head()
+            if not self._give():
+                break
+
+    def _give(self) -> bool:
+        """Deliver a portion. Returns: whether there is more that could be delivered now."""
+        if self.holds or self.fault:
+            return False
+        try:
+            if not self.consumers.all:
+                self._expiry.look()
+                return False
+            return self._deliver()
+        except Exception as error:
+            self.fail("deliver messages", error)
+            return False
+
+    def _deliver(self) -> bool:
         ready = self.ready
-        if not self.consumers.all:
-            self._expiry.look()
-            return
         consumers = self.consumers
         logged: i64 = 0
         expired: i64 = 0
@@ -204,44 +296,80 @@ class Queue:
                 continue
             left -= 1
             self.delivered += 1
+            try:
+                if consumer.no_ack:
+                    consumer.subscriber.deliver(consumer, stored)
+                else:
+                    if stored.log_id > 0 and stored.position > logged:
+                        logged = stored.position
+                    consumer.window.used += 1
+                    consumer.shared.used += 1
+                    stored.consumer = consumer
+                    self.unacked += 1
+                    consumer.subscriber.deliver(consumer, stored)
+            except Exception as error:
+                self._undelivered(consumer, stored, error)
+                continue
             if consumer.no_ack:
-                consumer.subscriber.deliver(consumer, stored)
                 self.forget(stored)
-            else:
-                if stored.log_id > 0 and stored.position > logged:
-                    logged = stored.position
-                consumer.window.used += 1
-                consumer.shared.used += 1
-                stored.consumer = consumer
-                self.unacked += 1
-                consumer.subscriber.deliver(consumer, stored)
         if logged:
             self.broker.log.delivered(self.queue_id, int(logged))
         self.pace.progress(self.delivered, len(ready))
-        if len(ready):
-            self._expiry.look()
-            if not left or not ready.has_near_head():
-                fetch_later(self)
+        if not len(ready):
+            return False
+        self._expiry.look()
+        if left and ready.has_near_head():
+            return expired == PIECE
+        fetch_later(self)
+        return True
+
+    def _fetch_head(self) -> None:
+        """Bring the head into memory, with what rests beside it in the log."""
+        try:
+            self.ready.has_head()
+        except Exception as error:
+            self.fail("fetch messages", error)
+
+    def _undelivered(self, consumer: Consumer, stored: Stored, error: Exception) -> None:
+        """A consumer failed to take a message: it gets no more, and its client is closed."""
+        consumer.fail("deliver a message", error)
+        if consumer.no_ack:
+            self._put_back(stored)
+        else:
+            self.broker.faults.undelivered(consumer, stored)
 
     def trim(self) -> None:
         """Throw away more of what has expired or is too much."""
         self.is_trimming = False
+        self.flow()
         self._expiry.look()
         self._drop_excess()
         self.touch()
 
     def get(self) -> Stored | None:
-        """Take the head for basic.get; the caller settles it, or releases it at once with no_ack."""
+        """Take the head for basic.get; the caller settles it, or releases it at once with no_ack.
+
+        Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
+        """
+        self.flow()
+        self.check_fault()
         self._expiry.used()
-        self._expiry.clear_head()
-        if not self.ready.has_head():
-            return None
-        stored = self.ready.pop()
-        self._expiry.look()
-        self.delivered += 1
-        self.unacked += 1
-        if stored.log_id > 0:
-            self.broker.log.delivered(self.queue_id, int(stored.position))
+        stored: Stored | None = None
+        try:
+            self._expiry.clear_head()
+            if self.ready.has_head():
+                stored = self.ready.pop()
+                self._expiry.look()
+                if stored.log_id > 0:
+                    self.broker.log.delivered(self.queue_id, int(stored.position))
+        except Exception as error:
+            if stored is not None:
+                self._put_back(stored)
+            self.fail("fetch a message", error)
+            self.check_fault()
+        if stored is not None:
+            self.delivered += 1
+            self.unacked += 1
         return stored
 
     def settle(self, stored: Stored) -> None:
@@ -256,14 +384,25 @@ class Queue:
         failed: whether this counts for the delivery limit, which may end the message.
         """
         self._release(stored)
-        if self.deleted or (failed and limits.fail(stored)):
+        if self.deleted:
             return
-        if self.settings.queue_type == QUORUM:
-            limits.show_counts(stored)
-        stored.redelivered = True
-        self.ready.put_back(stored)
-        self.touch()
+        try:
+            if failed and limits.fail(stored):
+                return
+            if self.settings.queue_type == QUORUM:
+                limits.show_counts(stored)
+        except Exception as error:  # it goes back without
+            self.broker.faults.own("count the deliveries of a message", error)
+        self._put_back(stored)
         self._drop_excess()
+
+    def _put_back(self, stored: Stored) -> None:
+        stored.redelivered = True
+        try:
+            self.ready.put_back(stored)
+        except Exception as error:
+            self.leave(stored, RETURN, error)
+        self.touch()
 
     def discard(self, stored: Stored) -> None:
         """An unacknowledged message was rejected."""
@@ -281,10 +420,14 @@ class Queue:
     def forget(self, stored: Stored) -> None:
         """Nothing has to remember this message any longer."""
         if stored.log_id:
-            self.broker.log.remove(int(stored.log_id), int(stored.position))
+            try:
+                self.broker.log.remove(int(stored.log_id), int(stored.position))
+            except Exception as error:
+                self.leave(stored, FORGET, error)
 
     def purge(self) -> int:
         """Drop everything that is ready. Returns: how many."""
+        self.flow()
         line, self.ready = self.ready, self._line()
         count = len(line)
         self.broker.chores.begin(Litter(self, line))
@@ -306,12 +449,14 @@ class Queue:
 
     def subscribe(self, consumer: Consumer) -> None:
         """A consumer begins."""
+        self.flow()
         self._expiry.used()
         self.consumers.add(consumer)
         self.touch()
 
     def unsubscribe(self, consumer: Consumer) -> None:
         """A consumer ends; the last one takes an auto-delete queue with it."""
+        self.flow()
         self.consumers.remove(consumer)
         self._expiry.used()
         self._expiry.watch_idle()
@@ -322,6 +467,8 @@ class Queue:
 
     def wake(self, consumer: Consumer) -> None:
         """A consumer may have room again."""
+        if self._dirty and consumer.parked:
+            self.flow()  # to those who had room before
         self.consumers.wake(consumer)
         if len(self.ready):
             self.touch()
@@ -345,7 +492,10 @@ class Queue:
         self.broker.chores.begin(Litter(self, line))
         for consumer in consumers:
             consumer.parked = True
-            consumer.subscriber.cancelled(consumer)
+            try:
+                consumer.subscriber.cancelled(consumer)
+            except Exception as error:
+                consumer.subscriber.fail("cancel a consumer", error)
         self.unacked = 0
         self.on_durable(int(self._position))
         return count
@@ -375,11 +525,32 @@ class Queue:
             if consumer.parked:
                 self.wake(consumer)
 
+    def _read_settings(self) -> None:
+        """Note what the hot path asks of the settings."""
+        settings = self.settings
+        self._looks_inside = settings.message_ttl_ms >= 0 or settings.max_priority >= 0
+        self._is_limited = settings.max_length >= 0 or settings.max_length_bytes >= 0
+        self._may_refuse = self.fault != "" or (self._is_limited and settings.rejects)
+
+    def _takes(self, message: Message) -> bool:
+        """Whether it takes a message at all: it is neither faulty nor full."""
+        if self.fault:
+            return False
+        self.flow()
+        return limits.has_room(self, message)
+
     def _drop_excess(self) -> None:
         if self._is_limited and not self.settings.rejects:
-            limits.drop_excess(self)
+            try:
+                limits.drop_excess(self)
+            except Exception as error:
+                self.fail("drop what is too much", error)
 
-    def _read_properties(self, stored: Stored) -> None:
+    def _read_properties(self, stored: Stored) -> bool:
+        """Note when a message expires, and its priority. Returns: whether it does so unless a consumer waits for it.
+
+        Source: rabbit_amqqueue_process.erl (attempt_delivery comes before drop_expired_msgs).
+        """
         ttl_ms: i64 = self.settings.message_ttl_ms
         properties = stored.message.readable_properties()
         if properties.expiration is not None and expiration_error(properties.expiration) is None:
@@ -389,3 +560,4 @@ class Queue:
             stored.deadline_ms = max(self.broker.clock.now_ms + ttl_ms, 1)
         if self.settings.max_priority >= 0:
             stored.level = min(properties.priority or 0, max(self.settings.max_priority, 1))
+        return ttl_ms == 0

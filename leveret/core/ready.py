@@ -319,10 +319,11 @@ class Ready:
                 segment = self._segments[0]
                 if isinstance(segment, Run) and not fetches:
                     return False
-                del self._segments[0]
                 if isinstance(segment, Run):
                     self._load(segment)
+                    del self._segments[0]
                 else:
+                    del self._segments[0]
                     self._behind -= len(segment)
                     self._fresh = segment
             elif self._tail is not None:
@@ -335,10 +336,11 @@ class Ready:
         return True
 
     def _load(self, run: Run) -> None:
+        assert self._source is not None
+        found = self._source.fetch(run)  # first: what fails leaves all as it was
         self._behind -= run.count
         self.size -= run.size
-        assert self._source is not None
-        for stored in self._source.fetch(run):
+        for stored in found:
             self._count(stored)
             self._fresh.push(stored)
 

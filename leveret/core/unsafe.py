@@ -25,6 +25,9 @@ class Share(ConfirmListener):
         """The queue did not take it."""
         self._whole.refuse()
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """Cannot be: the whole tells its own listener."""
+
 
 class Unsafe:
     """In the order of positions; a plain list, from which those that are paid are cut now and then."""

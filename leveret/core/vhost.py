@@ -169,10 +169,12 @@ class VirtualHost:
     def queue(self, name: str, owner: int) -> Queue:
         """The queue, for a connection that may use it.
 
-        Raises: AmqpError 404 when it does not exist, 405 when it is exclusive to another connection.
+        Raises: AmqpError 404 when it does not exist, 405 when it is exclusive to another connection, 541 for the
+        channel when it is faulty.
         """
         queue = self.any_queue(name)
         queue.check_owner(owner)
+        queue.check_fault()
         return queue
 
     def any_queue(self, name: str) -> Queue:
@@ -196,7 +198,8 @@ class VirtualHost:
         """Find the queue, or make it. An exclusive one is never durable.
 
         owner: number of the declaring connection. origin: who asks.
-        Raises: AmqpError 405 when exclusiveness differs, 406 when something else does, 403 for a reserved name.
+        Raises: AmqpError 405 when exclusiveness differs, 406 when something else does, 403 for a reserved name, 541 for
+        the channel when it is faulty.
         """
         existing = self.queues.get(name)
         kept = durable and not exclusive
@@ -204,7 +207,9 @@ class VirtualHost:
             if existing.owner != (owner if exclusive else 0):
                 raise errors.locked_queue(name, self.name, hints.locked(existing.origin, existing.owner != 0))
             check_same_queue(existing, kept, auto_delete, self._with_type(arguments, kept, auto_delete))
+            existing.check_fault()
             existing.used()
+            existing.flow()
             return existing
         if name.startswith("amq."):
             raise errors.reserved_name("queue", name)
@@ -251,10 +256,14 @@ class VirtualHost:
         """
         if name not in self.queues:
             return 0
-        queue = self.queue(name, owner)
+        queue = self.any_queue(name)
+        queue.check_owner(owner)
         if queue.settings.queue_type == QUORUM and (if_unused or if_empty):
             flag = "if-unused" if if_unused else "if-empty"
             raise errors.unconditional_delete_only(name, self.name, flag)
+        queue.flow()
+        if if_unused or if_empty:
+            queue.check_fault()
         if if_empty and len(queue.ready):
             raise errors.not_empty(name, self.name)
         if if_unused and len(queue.consumers):
@@ -266,12 +275,13 @@ class VirtualHost:
         del self.queues[queue.name]
         del self.broker.queues[queue.queue_id]
         self.generation += 1
+        count = queue.remove()
         for binding in list(queue.bindings):
             self._detach(binding)
             self._source_may_go(binding.source)
         if queue.durable:
             self.broker.forget(definitions.QUEUE, definitions.queue_key(queue))
-        return queue.remove()
+        return count
 
     def open_replies(self, owner: int) -> ReplyQueue:
         """A way back for one channel that consumes from amq.rabbitmq.reply-to."""

@@ -109,10 +109,15 @@ class Window:
         if not batch.values:
             return
         if self._name is not None:
-            batch.is_kept = True
             self._unsafe.append((self._broker.keep(KIND, self._key(batch), self._packed(batch)), batch.end))
+            batch.is_kept = True
         self._batches.append(Batch(batch.end))
         self._trim()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """What is not safe cannot be made safe: forget it, so that what comes next can be."""
+        self._broker.faults.own(doing, error)
+        self.lose()
 
     def lose(self) -> None:
         """The log has failed: forget what is not safe, for its messages may be lost and come again."""

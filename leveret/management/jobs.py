@@ -27,6 +27,11 @@ class Job(Chore):
             self.is_done = True
         return self.is_done
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """Whoever waits hears of it."""
+        self.error = error
+        self.is_done = True
+
 
 class Answer(Promise):
     """What a job answers when it is through."""

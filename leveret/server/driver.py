@@ -82,7 +82,11 @@ class Driver:
         until_ns = self._began_ns + READ_NS
         for _ in range(len(self._put_off)):
             self.refresh_clock()
-            self._put_off.popleft().catch_up()
+            protocol = self._put_off.popleft()
+            try:
+                protocol.catch_up()
+            except Exception as error:
+                protocol.fail("look at what it sent", error)
             if time.monotonic_ns() >= until_ns:
                 break
 
@@ -93,8 +97,21 @@ class Driver:
         if self.is_frozen:
             return
         self.refresh_clock()
-        self.broker.tick(self.broker.clock.now_ms)
+        self._do("do what is due", self._tick)
         self.turn()
+
+    def _tick(self) -> None:
+        self.broker.tick(self.broker.clock.now_ms)
+
+    def _do(self, doing: str, step: Callable[[], object]) -> None:
+        """Do a step of a turn; if it fails, the next ones are done all the same.
+
+        What is done for one client or queue is caught further inside, and blamed on that (core/faults.py).
+        """
+        try:
+            step()
+        except Exception as error:
+            self.broker.faults.own(doing, error)
 
     async def durable(self) -> None:
         """Wait until every change of definitions up to now is safe."""
@@ -134,9 +151,9 @@ class Driver:
                 for protocol in self.protocols.values():
                     protocol.connection.heartbeat.has_received = True
                     protocol.connection.heartbeat.sent_ms = due_ms
-            broker.tick(broker.clock.now_ms)
+            self._do("do what is due", self._tick)
             while broker.is_busy():
-                broker.work()
+                self._do("do chores", broker.work)
         self._skip_to(until_ms)
         self._timer_ms = None  # of a time that was another
         self.turn()
@@ -165,26 +182,14 @@ class Driver:
         broker = self.broker
         if self._put_off:
             self._catch_up()
-        awake, broker.awake = broker.awake, []
-        until_ns = time.monotonic_ns() + FLUSH_NS
-        for at, sink in enumerate(awake):
-            assert isinstance(sink, Connection)
-            protocol = self.protocols.get(sink.number)
-            if protocol is not None:
-                protocol.flush()
-                if time.monotonic_ns() >= until_ns:  # some have gone on with what they wanted
-                    broker.awake = awake[at + 1 :] + broker.awake
-                    break
-        broker.settle()
+        self._send()
+        self._do("let messages flow", broker.settle)
         if broker.is_busy():
             until_ns = time.monotonic_ns() + WORK_NS
             while broker.is_busy() and time.monotonic_ns() < until_ns:
-                broker.work()
-        if broker.log.flush_urgent() and self._rest is None:
-            self._rest = self.loop.call_later(REST_S, self._flush_rest)
-        explanations, broker.explanations = broker.explanations, []
-        for text in explanations:
-            log.warning("%s", text)
+                self._do("do chores", broker.work)
+        self._do("write to the log", self._flush_log)
+        self._tell()
         if self._waiting:
             self._tell_done()
         if broker.awake or broker.is_busy() or self._put_off:
@@ -194,11 +199,43 @@ class Driver:
         broker.lag.note((now_ns - self._began_ns) // 1000)
         self._began_ns = now_ns if self._scheduled else 0
 
+    def _send(self) -> None:
+        """Send what connections have to say, for a while; the rest of them follow in the next turn."""
+        broker = self.broker
+        awake, broker.awake = broker.awake, []
+        until_ns = time.monotonic_ns() + FLUSH_NS
+        for at, sink in enumerate(awake):
+            assert isinstance(sink, Connection)
+            protocol = self.protocols.get(sink.number)
+            if protocol is None:
+                continue
+            try:
+                protocol.flush()
+            except Exception as error:
+                protocol.fail("send", error)
+            if time.monotonic_ns() >= until_ns:  # some have gone on with what they wanted
+                broker.awake = awake[at + 1 :] + broker.awake
+                break
+
+    def _flush_log(self) -> None:
+        if self.broker.log.flush_urgent() and self._rest is None:
+            self._rest = self.loop.call_later(REST_S, self._flush_rest)
+
     def _flush_rest(self) -> None:
         self._rest = None
         self.refresh_clock()
-        self.broker.log.flush()
+        self._do("write to the log", self.broker.log.flush)
         self.turn()
+
+    def _tell(self) -> None:
+        """Let the operator read what has happened."""
+        broker = self.broker
+        explanations, broker.explanations = broker.explanations, []
+        for text in explanations:
+            log.warning("%s", text)
+        faults, broker.faults.told = broker.faults.told, []
+        for fault in faults:
+            log.error("%s", fault, exc_info=fault.error)
 
     def _set_timer(self, due_ms: int | None) -> None:
         if due_ms is None or (self._timer_ms is not None and self._timer_ms <= due_ms):

@@ -140,9 +140,23 @@ class AmqpProtocol(asyncio.Protocol):
                 return
 
     def _take(self, data: bytes) -> None:
-        self.connection.receive(data)
-        if self.connection.login_request is not None:
-            self._log_in()
+        try:
+            self.connection.receive(data)
+            if self.connection.login_request is not None:
+                self._log_in()
+        except Exception as error:
+            self.connection.fail("handle what came in", error)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Something that was done for this client has failed: it is closed, or cut off if that fails too."""
+        connection = self.connection
+        if connection.has_failed or connection.finished:
+            self._driver.broker.faults.tell(f"connection {connection.name}", doing, error)
+            self.abort()
+        else:
+            connection.not_flushed()
+            connection.fail(doing, error)
+            self._driver.turn()
 
     def eof_received(self) -> bool:
         """The client sends no more; asyncio closes the socket."""

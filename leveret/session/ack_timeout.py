@@ -41,6 +41,10 @@ class AckTimeout(Timed):
         """The channel may get deliveries of this queue from now on."""
         self._call_at(self._channel.connection.broker.clock.now_ms + _allowed_ms(queue))
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        self._channel.connection.fail(doing, error)
+
     def on_timer(self, token: int) -> None:
         """Look at the oldest delivery."""
         channel = self._channel

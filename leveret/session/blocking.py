@@ -60,6 +60,11 @@ class Blocking(Blocked):
             self.stop()
             connection.wake()
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        if self._connection is not None:
+            self._connection.fail(doing, error)
+
     def stop(self) -> None:
         """The connection is not blocked any more, or ends: then its answer to connection.close is to be read."""
         if self.is_blocked and self._connection is not None:

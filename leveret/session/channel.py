@@ -253,8 +253,12 @@ class Channel:
 
 
 def decode_method(connection: Connection, payload: bytes) -> Method:
-    """Read a method. Raises: AmqpError 503 for one that does not exist, 501 for one that cannot be read."""
+    """Read a method, any but publishes and acks, and let it see what came before it.
+
+    Raises: AmqpError 503 for one that does not exist, 501 for one that cannot be read.
+    """
     connection.count_method()
+    connection.broker.flow()
     try:
         method = decode(payload)
     except DecodeError as error:

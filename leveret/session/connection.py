@@ -93,6 +93,7 @@ class Connection(Sink, Client):
         self.blocking = Blocking(self)
         self.sends_parts = False  # of a content, in this read
         self.finished = False
+        self.has_failed = False  # and is about to be closed with 541
         self.reader = FrameReader(INITIAL_FRAME_MAX)
         self.handshake = Handshake(self)
         self.method_id: i64 = 0  # of the frame at hand, for error replies
@@ -185,10 +186,25 @@ class Connection(Sink, Client):
                 control.open_channel(self, number, reader)
         except AmqpError as error:
             failing.answer(self, error, number)
-        except Exception:
-            log.exception("connection %s: internal error", self.name)
-            self.method_id = 0
+        except Exception as error:
+            self.fail(f"handle a frame on channel {number}", error)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Something that was done for this client has failed: it is closed with 541, and no request is looked at."""
+        if not self.has_failed and not self.finished:
+            self.has_failed = True
+            self._stalled = True
+            self.broker.faults.tell(f"connection {self.name}", doing, error)
+            self.broker.faults.close(self)
+
+    def close_failed(self) -> None:
+        """Close it, and let nothing of it stay in the core, whatever else fails."""
+        self.method_id = 0
+        try:
             failing.close(self, AmqpError(INTERNAL_ERROR, ""))
+        except Exception as error:
+            self.broker.faults.tell(f"connection {self.name}", "close it", error)
+            self.finish("closed after an internal error")
 
     def fail_channel(self, channel: Channel, error: AmqpError) -> None:
         """Close a channel for a soft error that no method of it has caused."""
@@ -248,6 +264,10 @@ class Connection(Sink, Client):
         if data:
             self.heartbeat.sent_ms = self.broker.clock.now_ms
         return data
+
+    def not_flushed(self) -> None:
+        """The driver failed to send something: it may be asked again."""
+        self._awake = False
 
     def flushed(self) -> None:
         """The driver has sent it; unless it said pause_writing() meanwhile, consumers may go on."""
@@ -309,10 +329,13 @@ class Connection(Sink, Client):
 
     def lost(self) -> None:
         """The socket is gone; what came before its end still counts."""
-        while self._stalled and not self.finished and self.writer.size() < STALL_LIMIT and self.reader.waiting:
-            for sweep in list(self.sweeps):
-                sweep.finish()
-            self._go_on()
+        try:
+            while self._stalled and not self.finished and self.writer.size() < STALL_LIMIT and self.reader.waiting:
+                for sweep in list(self.sweeps):
+                    sweep.finish()
+                self._go_on()
+        except Exception as error:
+            self.fail("handle what it sent last", error)
         if not self.finished and self.handshake.state == DONE and not self.closing:
             log.warning("connection %s: client closed the socket without connection.close", self.name)
         self._end()

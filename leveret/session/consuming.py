@@ -85,10 +85,10 @@ class Consuming(Subscriber):
         self._tag = tag
         message = stored.message
         connection = self.connection
-        connection.writer.delivery(consumer.head, tag, stored.redelivered, message.address.encoded, message.content)
         if not consumer.no_ack:
             stored.sent_ms = connection.broker.clock.now_ms
-            self.unacked.add(tag, stored)
+            self.unacked.add(tag, stored)  # first: whatever fails, the end of the channel gives it back
+        connection.writer.delivery(consumer.head, tag, stored.redelivered, message.address.encoded, message.content)
         if connection.vhost.is_watched:
             witnessing.delivered(self.channel, stored, consumer.no_ack)
         connection.wake()
@@ -102,6 +102,10 @@ class Consuming(Subscriber):
         self.consumers.pop(consumer.tag, None)
         if "consumer_cancel_notify" in self.connection.capabilities and self.channel.is_open:
             self.channel.send(BasicCancel(consumer.tag, True))
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        self.connection.fail(doing, error)
 
     # -- methods
 
@@ -191,20 +195,29 @@ class Consuming(Subscriber):
             self.channel.send(BasicGetEmpty())
             return
         self._tag += 1
-        message = stored.message
-        address = message.address
-        left = len(queue.ready)
-        self.channel.send(BasicGetOk(int(self._tag), stored.redelivered, address.exchange, address.routing_key, left))
-        connection.writer.content(self.channel.number, message.content)
-        if vhost.is_watched:
-            witnessing.delivered(self.channel, stored, method.no_ack)
-        connection.check_output()  # now: many of these fit into one read
         if method.no_ack:
+            try:
+                self._answer_get(stored, True)
+            except Exception:
+                queue.requeue(stored, False)
+                raise
             queue.settle(stored)
         else:
             stored.sent_ms = connection.broker.clock.now_ms
             self._timeout.watch(queue)
             self.unacked.add(self._tag, stored)
+            self._answer_get(stored, False)
+
+    def _answer_get(self, stored: Stored, no_ack: bool) -> None:
+        connection = self.connection
+        message = stored.message
+        address = message.address
+        left = len(stored.queue.ready)
+        self.channel.send(BasicGetOk(int(self._tag), stored.redelivered, address.exchange, address.routing_key, left))
+        connection.writer.content(self.channel.number, message.content)
+        if connection.vhost.is_watched:
+            witnessing.delivered(self.channel, stored, no_ack)
+        connection.check_output()  # now: many of these fit into one read
 
     def ack(self, tag: i64, multiple: bool) -> None:
         """Deliveries are done with. Raises: AmqpError 406 for a tag that is not outstanding."""

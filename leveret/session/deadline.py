@@ -38,6 +38,11 @@ class Deadline(Timed):
         self.lift()
         self._connection = None
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        if self._connection is not None:
+            self._connection.fail(doing, error)
+
     def on_timer(self, token: int) -> None:
         """The time is over."""
         if self._connection is not None:

@@ -72,9 +72,13 @@ def release(connection: Connection) -> None:
     if connection.is_released:
         return
     connection.is_released = True
+    faults = connection.broker.faults
     for channel in list(connection.channels.values()):
-        channel.publishing.flush()
-        channel.shut()
+        try:
+            channel.publishing.flush()
+            channel.shut()
+        except Exception as error:
+            faults.tell(f"connection {connection.name}", f"end channel {channel.number}", error)
         channel.forget()
     connection.user.channels -= len(connection.channels)
     connection.channels.clear()
@@ -84,7 +88,10 @@ def release(connection: Connection) -> None:
         connection.vhost.connections -= 1
     for queue in connection.exclusive_queues:
         if not queue.deleted:
-            queue.vhost.remove_queue(queue)
+            try:
+                queue.vhost.remove_queue(queue)
+            except Exception as error:
+                faults.tell(f"connection {connection.name}", "delete an exclusive queue", error)
     connection.exclusive_queues.clear()
     connection.routes.clear()
     connection.pacing.stop()

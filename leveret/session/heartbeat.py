@@ -48,6 +48,11 @@ class Heartbeat(Timed):
             timers.cancel(self._check)
             self._connection = None
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        if self._connection is not None:
+            self._connection.fail(doing, error)
+
     def on_timer(self, token: int) -> None:
         """Time to send, or to look."""
         connection = self._connection

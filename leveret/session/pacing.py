@@ -61,6 +61,11 @@ class Pacing(Paced):
         """The connection has ended; nothing may hold on to it."""
         self._connection = None
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        if self._connection is not None:
+            self._connection.fail(doing, error)
+
     def on_timer(self, token: int) -> None:
         """Go on reading, unless the queue is being emptied quickly and the pause is not too long already."""
         queue = self._queue

@@ -16,6 +16,7 @@ from leveret.core import access, errors
 from leveret.core.checks import expiration_error
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import TOPIC, Route, Routing
+from leveret.core.hand_out import hand_out
 from leveret.core.message import Address, Message, address
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import Queue
@@ -253,8 +254,7 @@ class Publishing(ConfirmListener):
             return
         if confirms is not None:
             confirm = Confirm(self, confirms.next(), len(queues))
-        for queue in queues:
-            queue.publish(message, confirm)
+        hand_out(message, queues, confirm)
         if len(queues) >= COPIES:
             self.connection.count_method(len(queues) // COPIES)
 
@@ -361,6 +361,10 @@ class Publishing(ConfirmListener):
         if self.confirms is not None:
             self.confirms.refused(tag)
             self._settled()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        self.connection.fail(doing, error)
 
     def flush(self) -> None:
         """Write what was settled since the last flush."""

@@ -74,6 +74,18 @@ class Sweep(Chore):
             connection.wake()
         return True
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed; what it holds goes on being given back."""
+        self._connection.fail(doing, error)
+
+    def give_up(self) -> None:
+        """Whoever waits for it goes on."""
+        self._orders.clear()
+        self._let_go()
+        if self in self._connection.sweeps:
+            self._connection.sweeps.remove(self)
+            self._connection.wake()
+
     def _let_go(self) -> None:
         """All are back in their places."""
         for queue in self._held:

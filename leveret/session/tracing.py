@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored, address
 from leveret.core.queue import Queue
 from leveret.wire.content import make_content
@@ -67,8 +68,7 @@ def _copy(channel: Channel, message: Message, key: str, about: str, value: Field
     properties = BasicProperties()
     properties.headers = {name: headers[name] for name in sorted(headers)}
     copy = Message(address(TRACE, key), make_content(properties.encode(), message.body()), False)
-    for queue in vhost.exchanges[TRACE].route([key], properties, copy).queues:
-        queue.publish(copy, None)
+    hand_out(copy, vhost.exchanges[TRACE].route([key], properties, copy).queues, None)
 
 
 def _properties(of: BasicProperties) -> Table:

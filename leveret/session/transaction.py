@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import Queue
+from leveret.session import witnessing
 
 if TYPE_CHECKING:
     from leveret.session.channel import Channel
@@ -25,9 +27,8 @@ DISCARD: Final = 3
 
 def settle(stored: Stored, how: int) -> None:
     """Ack, requeue, return or discard one delivery."""
-    witness = stored.queue.vhost.witness
-    if witness is not None:
-        witness.on_settle(stored, how)
+    if stored.queue.vhost.witness is not None:
+        witnessing.settled(stored, how)
     if how == ACK:
         stored.queue.settle(stored)
     elif how == REQUEUE or how == RETURN:
@@ -66,11 +67,10 @@ class Transaction(ConfirmListener):
             live = [queue for queue in queues if not queue.deleted]
             if live:
                 self._open += 1
-                confirm = Confirm(self, 0, len(live))
-                for queue in live:
-                    queue.publish(message, confirm)
+                hand_out(message, live, Confirm(self, 0, len(live)))
             elif mandatory:
                 self._channel.publishing.send_back(message)
+        self._channel.connection.broker.flow()  # what was published goes before what comes back
         for _, stored, how in settlements:
             settle(stored, how)
         self.confirmed(0)
@@ -87,6 +87,10 @@ class Transaction(ConfirmListener):
         if self._open == 0:
             self.committing = False
             self._channel.committed(self._failed)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        self._channel.connection.fail(doing, error)
 
     def refused(self, tag: i64) -> None:
         """One message was not taken."""

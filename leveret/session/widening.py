@@ -40,6 +40,10 @@ class Widening(Timed):
         broker = self._channel.connection.broker
         self._timer = broker.timers.call_at(broker.clock.now_ms + MOMENT_MS, self)
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        self._channel.connection.fail(doing, error)
+
     def on_timer(self, token: int) -> None:
         """The moment is over."""
         self._channel.consuming.set_shared_limit(self._limit)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from leveret.core.errors import AmqpError
+from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored
-from leveret.core.ports import HOLD, REFUSE, STRAY, Confirm
+from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Confirm
 from leveret.core.queue import Queue
 from leveret.session import tracing
 from leveret.wire.fields import LONGSTR
@@ -15,12 +17,21 @@ if TYPE_CHECKING:
     from leveret.session.connection import Connection
     from leveret.session.publishing import Publishing
 
+WATCH: Final = "show a witness what passes"
+
 
 def publish(publishing: Publishing, message: Message, queues: list[Queue], mandatory: bool) -> None:
     """A message is published where there is a witness. Raises: AmqpError that the witness wants."""
-    witness = publishing.connection.vhost.witness
+    connection = publishing.connection
+    witness = connection.vhost.witness
     assert witness is not None
-    verdict = witness.on_publish(publishing.connection, message, queues, mandatory)
+    try:
+        verdict = witness.on_publish(connection, message, queues, mandatory)
+    except AmqpError:
+        raise
+    except Exception as error:  # it has not seen this one, which goes its way
+        connection.broker.faults.own(WATCH, error)
+        verdict = PASS
     confirms = publishing.confirms
     if verdict == STRAY:
         queues = []
@@ -34,9 +45,12 @@ def publish(publishing: Publishing, message: Message, queues: list[Queue], manda
         confirm = Confirm(publishing, confirms.next(), len(queues) + 1)
         if not queues and mandatory:
             publishing.send_back(message)
-        for queue in queues:
-            queue.publish(message, confirm)
-        witness.on_held(confirm)
+        hand_out(message, queues, confirm)
+        try:
+            witness.on_held(confirm)
+        except Exception as error:
+            connection.broker.faults.own(WATCH, error)
+            confirm.pay()
     else:
         publishing.send(message, queues, mandatory)
 
@@ -47,7 +61,20 @@ def delivered(channel: Channel, stored: Stored, no_ack: bool) -> None:
     if vhost.tracing:
         tracing.delivered(channel, stored)
     if vhost.witness is not None:
-        vhost.witness.on_delivery(channel.connection, stored, no_ack)
+        try:
+            vhost.witness.on_delivery(channel.connection, stored, no_ack)
+        except Exception as error:
+            vhost.broker.faults.own(WATCH, error)
+
+
+def settled(stored: Stored, how: int) -> None:
+    """A delivery is settled where there is a witness."""
+    vhost = stored.queue.vhost
+    if vhost.witness is not None:
+        try:
+            vhost.witness.on_settle(stored, how)
+        except Exception as error:
+            vhost.broker.faults.own(WATCH, error)
 
 
 def label(connection: Connection) -> str:

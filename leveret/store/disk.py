@@ -25,6 +25,7 @@ from leveret.store.committer import Committer
 from leveret.store.database import Found, StoreError, is_damage
 from leveret.store.group import MANY_REMOVED, Group
 from leveret.store.index import Index
+from leveret.store.news import News
 from leveret.store.reader import Reader, unpack_positions
 from leveret.store.rescue.salvage import open_database
 
@@ -45,7 +46,7 @@ class DiskLog(MessageLog, DefinitionLog):
     """
 
     def __init__(self, directory: Path, notify: Callable[[], None], load_bytes: int = LOAD_BYTES) -> None:
-        self.listener: LogListener | None = None
+        self._news = News()
         self._database = open_database(directory)
         self._notify = notify
         self._committer: Committer | None = None
@@ -66,6 +67,16 @@ class DiskLog(MessageLog, DefinitionLog):
         self._writing_bytes: i64 = 0
         self._is_behind = False
         self.failed_bytes = 0
+
+    @property
+    def listener(self) -> LogListener | None:
+        """Who is told."""
+        return self._news.listener
+
+    @listener.setter
+    def listener(self, listener: LogListener | None) -> None:
+        """Say who is told."""
+        self._news.listener = listener
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Remember a message."""
@@ -312,7 +323,8 @@ class DiskLog(MessageLog, DefinitionLog):
             except sqlite3.Error as error:
                 log.error("cannot write to the data directory: %s; the last changes are lost", error)
                 break
-            self._succeeded(group)  # dead letters whose copies are safe now are removed from their sources
+            self._succeeded(group)
+            self._news.tell()  # dead letters whose copies are safe now are removed from their sources
         self._reader.close()
         has_seen_all = self._has_recovered and not self._all_again
         self._database.close(self._last_marks() if has_seen_all else None)
@@ -327,18 +339,16 @@ class DiskLog(MessageLog, DefinitionLog):
                 self._failed(group, error)
             else:
                 self._succeeded(group)
+            self._news.tell()
 
     def _succeeded(self, group: Group) -> None:
         if self.failed_bytes:
             self._works_again()
-        listener = self.listener
-        if listener is None:
-            return
-        if group.revision:
-            listener.on_definitions_durable(group.revision)
+        news = self._news
+        news.revision = max(news.revision, group.revision)
         for queue_id, strip in group.strips.items():
             if strip.highest:
-                listener.on_durable(queue_id, int(strip.highest))
+                news.durable[queue_id] = max(int(strip.highest), news.durable.get(queue_id, 0))
 
     def _works_again(self) -> None:
         self.failed_bytes = 0
@@ -348,9 +358,8 @@ class DiskLog(MessageLog, DefinitionLog):
         """Say so when too much waits to be written, and when half of that is done."""
         size = self._writing_bytes + self._full_bytes + self._group.size
         is_behind = size > (BEHIND_BYTES // 2 if self._is_behind else BEHIND_BYTES)
-        if is_behind != self._is_behind and self.listener is not None:
+        if is_behind != self._is_behind and self._news.tell_behind(is_behind):
             self._is_behind = is_behind
-            self.listener.on_behind(is_behind)
 
     def _failed(self, group: Group, error: str) -> None:
         """Refuse the messages of a group; the rest of it is tried again with the next one."""
@@ -360,13 +369,9 @@ class DiskLog(MessageLog, DefinitionLog):
         (self._full[0] if self._full else self._group).carry_over(group)
         for chunk_id, entries in reversed(group.written):
             self._index.forget(chunk_id, {int(entry.queue_id) for entry in entries})
-        refused: dict[int, list[int]] = {}
         for entry in group.entries:
             if entry.message is not None:
-                refused.setdefault(int(entry.queue_id), []).append(int(entry.position))
-        if self.listener is not None:
-            for queue_id, positions in refused.items():
-                self.listener.on_refused(queue_id, positions, error)
+                self._news.refuse(int(entry.queue_id), int(entry.position), error)
 
 
 class Progress:

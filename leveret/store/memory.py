@@ -9,6 +9,7 @@ from mypy_extensions import i64
 from leveret.core.alarms import BEHIND_BYTES
 from leveret.core.message import Message
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered
+from leveret.store.news import News
 
 
 class Kept:
@@ -28,17 +29,24 @@ class MemoryLog(MessageLog, DefinitionLog):
     """
 
     def __init__(self, hold: bool = False, kept: Kept | None = None) -> None:
-        self.listener: LogListener | None = None
         self._hold = hold
         self._kept = kept
-        self._highest: dict[int, int] = {}  # by queue, appended since the last flush
+        self._news = News()  # all that is appended is durable as soon as that is told
         self._size: i64 = 0  # of the contents that are held back
-        self._revision = 0
-        self._told_revision = 0
+
+    @property
+    def listener(self) -> LogListener | None:
+        """Who is told."""
+        return self._news.listener
+
+    @listener.setter
+    def listener(self, listener: LogListener | None) -> None:
+        """Say who is told."""
+        self._news.listener = listener
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
         """Durable at the next flush."""
-        self._highest[queue_id] = position
+        self._news.durable[queue_id] = position
         if self._hold:
             self._size += len(message.content)
         if self._kept is not None:
@@ -57,7 +65,7 @@ class MemoryLog(MessageLog, DefinitionLog):
 
     def drop(self, queue_id: int) -> None:
         """Gone at once, with the news that is still to be told."""
-        self._highest.pop(queue_id, None)
+        self._news.durable.pop(queue_id, None)
         if self._kept is not None:
             self._kept.messages.pop(queue_id, None)
             self._kept.delivered.pop(queue_id, None)
@@ -66,22 +74,15 @@ class MemoryLog(MessageLog, DefinitionLog):
         """Tell the listener that everything is durable."""
         if not self._hold:
             self.release()
-        elif self._size > BEHIND_BYTES and self.listener is not None:
-            self.listener.on_behind(True)
+        elif self._size > BEHIND_BYTES:
+            self._news.tell_behind(True)
 
     def release(self) -> None:
         """Tell the listener what is durable."""
-        highest, self._highest = self._highest, {}
-        if self.listener is None:
-            return
-        if self._revision != self._told_revision:
-            self._told_revision = self._revision
-            self.listener.on_definitions_durable(self._revision)
-        for queue_id, position in highest.items():
-            self.listener.on_durable(queue_id, position)
+        self._news.tell()
         if self._hold:
             self._size = 0
-            self.listener.on_behind(False)
+            self._news.tell_behind(False)
 
     def recover(self) -> Iterator[Recovered]:
         """What was kept."""
@@ -102,15 +103,15 @@ class MemoryLog(MessageLog, DefinitionLog):
         """Durable at the next flush."""
         if self._kept is not None:
             self._kept.definitions[kind, key] = value
-        self._revision += 1
-        return self._revision
+        self._news.revision += 1
+        return self._news.revision
 
     def delete(self, kind: str, key: str) -> int:
         """Durable at the next flush."""
         if self._kept is not None:
             self._kept.definitions.pop((kind, key), None)
-        self._revision += 1
-        return self._revision
+        self._news.revision += 1
+        return self._news.revision
 
     def load(self) -> list[tuple[str, str, bytes]]:
         """What was kept."""

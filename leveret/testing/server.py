@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 GUEST = "guest"  # and its password
 STEP_S = 0.05  # after which a wait looks whether there is another node
+
+log = logging.getLogger("leveret.testing")
 
 
 class NotRunning(Exception):
@@ -58,6 +61,10 @@ class _Later(Timed):
     def on_timer(self, token: int) -> None:
         """The time has come."""
         self._function()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """What a test wanted has failed."""
+        log.error("cannot %s", doing, exc_info=error)
 
 
 class Server(ABC):

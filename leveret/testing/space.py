@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Binding
+from leveret.core.hand_out import hand_out
 from leveret.core.hints import Origin
 from leveret.core.message import Message as CoreMessage
 from leveret.core.message import address
@@ -237,8 +238,7 @@ class Space:
     def _publish(self, vhost: CoreVirtualHost, message: CoreMessage) -> Published:
         where = message.address
         queues = vhost.exchange(where.exchange).route(where.keys, message.properties(), message).queues
-        for queue in queues:
-            queue.publish(message, None)
+        hand_out(message, queues, None)
         self._server.ledger.note("", self.name, message, queues, "routed" if queues else "unroutable", False)
         return self._server.ledger.last()
 

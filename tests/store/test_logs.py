@@ -51,6 +51,10 @@ class Heard(LogListener):
         """Remember."""
         self.behind.append(is_behind)
 
+    def fail(self, doing: str, error: Exception) -> None:
+        """A test's listener does not fail."""
+        raise error
+
 
 class Log:
     """A log, its listener, and a way to wait for it."""

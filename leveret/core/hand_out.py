@@ -1,0 +1,22 @@
+"""Handing out: the one way by which a message gets into the queues that it was routed to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.core.message import Message
+from leveret.core.ports import Confirm
+
+if TYPE_CHECKING:
+    from leveret.core.queue import Queue
+
+
+def hand_out(message: Message, queues: list[Queue], confirm: Confirm | None) -> None:
+    """Put a message into queues. One that fails is faulty from then on and refuses it; the others get it."""
+    for queue in queues:
+        try:
+            queue.publish(message, confirm)
+        except Exception as error:
+            queue.fail("take a message", error)
+            if confirm is not None:
+                confirm.refuse()
