@@ -21,7 +21,7 @@ from leveret.core.alarms import BEHIND, LETTERS, Alarms
 from leveret.core.chores import Chores
 from leveret.core.clearing import Clearing
 from leveret.core.clock import Clock, Timers
-from leveret.core.dead_letter import MANY, Worklist
+from leveret.core.dead_letter import MANY, SHARE, Worklist
 from leveret.core.faults import Faults
 from leveret.core.lag import Lag
 from leveret.core.paging import Budget
@@ -126,6 +126,10 @@ class Broker(LogListener):
         Publishes and acks are excepted, for which many share the cost of this; see Queue.flow().
         """
         if self.dirty:
+            self._pump()
+        share = SHARE if len(self.worklist) <= SHARE else 0  # many of them follow in pieces
+        while share > 0 and len(self.worklist):
+            share -= self.worklist.work_off(share)
             self._pump()
 
     def _pump(self) -> None:
