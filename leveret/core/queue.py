@@ -487,7 +487,10 @@ class Queue:
         count = len(line)
         consumers = self.consumers.all
         self.consumers = Consumers(False)
-        self.in_log.drop()
+        try:
+            self.in_log.drop()
+        except Exception as error:  # it is gone all the same; its messages come back in a queue for what was salvaged
+            self.broker.faults.tell(str(self), "let the log forget it", error)
         self.stop()
         self.broker.chores.begin(Litter(self, line))
         for consumer in consumers:

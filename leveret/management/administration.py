@@ -24,6 +24,7 @@ from leveret.management import (
     parameters,
     permissions,
     policies,
+    queues,
     status,
     users,
     vhosts,
@@ -67,11 +68,12 @@ FUNCTIONS: tuple[Callable[..., object], ...] = (
     parameters.clear_global_parameter,
     definitions.export_definitions,
     importing.import_definitions,
+    queues.repair_queue,
     messages.export_messages,
     messages.import_messages,
     status.show_status,
 )
-LIVE = frozenset(("trace_vhost", "export_messages", "import_messages", "show_status"))
+LIVE = frozenset(("trace_vhost", "repair_queue", "export_messages", "import_messages", "show_status"))
 
 
 class Verb:

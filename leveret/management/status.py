@@ -6,6 +6,7 @@ from leveret import __version__
 from leveret.core.administration import InvalidError
 from leveret.core.broker import Broker
 from leveret.core.lag import MINUTE
+from leveret.management.queues import faulty_queues
 
 
 def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
@@ -13,6 +14,7 @@ def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
 
     waiting_bytes: of ready messages in memory, about. loop_longest_ms, loop_stalls: the longest time during which the
     loop looked at no socket, and how often that was more than 20 ms, since the start; then in the last seconds.
+    faulty_queues: those whose own work has failed, and why; `leveret queues repair NAME` lets one try again.
     """
     if not 1 <= seconds <= MINUTE:
         raise InvalidError(f"seconds: from 1 to {MINUTE}")
@@ -25,6 +27,7 @@ def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
         "connections": len(broker.connections),
         "virtual_hosts": len(broker.vhosts),
         "queues": len(broker.queues),
+        "faulty_queues": [f"{queue}: {queue.fault}" for queue in faulty_queues(broker)],
         "waiting_bytes": int(broker.budget.used),
         "alarm": broker.alarms.reason(),
         "publishers_held": broker.alarms.blocked(),

@@ -29,7 +29,6 @@ from leveret.wire.methods import (
     ChannelClose,
     ChannelOpen,
     ConfirmSelect,
-    Method,
     QueueDeclare,
     QueueDelete,
     QueuePurge,
@@ -125,7 +124,7 @@ def scripts(draw: st.DrawFn) -> list[Step]:
             content = (draw(NAMES), b"%d" % number, draw(st.integers(0, 3)), draw(st.integers(0, 5)) == 0)
             steps.append(Step(client, publish(*content), f"publish {content}"))
         else:
-            steps.append(Step(client, encode(1, method), f"{type(method).__name__} {_arguments(method)}"))
+            steps.append(Step(client, encode(1, method), f"{type(method).__name__} {encode(1, method)[11:-1]!r}"))
     return steps
 
 
@@ -167,11 +166,7 @@ class World:
             while self._confirmed[client] + 1 in {tag for tag, _ in outcome.confirms}:
                 self._confirmed[client] += 1
         elif method is not None:
-            outcome.methods.append((type(method).__name__, _arguments(method), got.body, _headers(got)))
-
-
-def _arguments(method: Method) -> tuple[object, ...]:
-    return tuple(getattr(method, name) for name in type(method).__slots__)
+            outcome.methods.append((type(method).__name__, encode(1, method), got.body, _headers(got)))
 
 
 def _headers(got: Got) -> str:

@@ -7,21 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
-from leveret.core.message import Message
 from leveret.session.connection import Connection
 from leveret.wire.methods import (
-    BasicPublish,
     ChannelOpen,
     ConnectionClose,
     ConnectionCloseOk,
     ConnectionSecureOk,
     ConnectionStartOk,
-    QueueDeclare,
-    QueueDeclareOk,
 )
-from leveret.wire.properties import BasicProperties
 from leveret.wire.writer import HEARTBEAT
-from tests.session.keeping import KeepingLog
 from tests.session.peer import Peer, encode, handshake, make_broker
 
 LOGGER = "leveret.connection"
@@ -110,27 +104,6 @@ def test_after_a_broken_frame_nothing_is_read() -> None:
     assert not peer.connection.finished
     peer.broker.tick(3_000)
     assert peer.connection.finished
-
-
-class BrokenLog(KeepingLog):
-    """A log with a mistake in it."""
-
-    def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
-        """Fail as no log should."""
-        raise RuntimeError("a mistake")
-
-
-def test_our_own_mistakes_are_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
-    peer = Peer(BrokenLog().broker())
-    bystander = Peer(peer.broker)
-    peer.call(QueueDeclare("q", durable=True), QueueDeclareOk)
-    properties = BasicProperties()
-    properties.delivery_mode = 2
-    peer.send(BasicPublish("", "q"), b"x", properties)
-    close = peer.expect(ConnectionClose)
-    assert (close.reply_code, close.reply_text, close.class_id, close.method_id) == (541, "INTERNAL_ERROR", 0, 0)
-    assert "a mistake" in caplog.text
-    bystander.call(QueueDeclare("other"), QueueDeclareOk)
 
 
 # -- what the log says

@@ -15,6 +15,7 @@ from leveret.node.cli import (
     parameters,
     permissions,
     policies,
+    queues,
     recording,
     status,
     topic_permissions,
@@ -36,6 +37,7 @@ app.add_typer(permissions.app, name="permissions")
 app.add_typer(topic_permissions.app, name="topic-permissions")
 app.add_typer(vhosts.app, name="vhosts")
 app.add_typer(policies.app, name="policies")
+app.add_typer(queues.app, name="queues")
 app.add_typer(limits.app, name="limits")
 app.add_typer(parameters.app, name="parameters")
 app.add_typer(definitions.app, name="definitions")
