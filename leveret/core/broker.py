@@ -257,11 +257,15 @@ class Broker(LogListener):
             raise ProtectedError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
         self.close_connections(None, vhost, f"vhost '{name}' is deleted")
         self.gather_definitions(True)  # it goes as a whole
-        self.users.forget_vhost(name)
-        self.parameters.drop(name)
-        self.clear_vhost_limits(name, None)
-        del self.vhosts[name]
-        self.forget(definitions.VHOST, definitions.key(name))
+        try:
+            self.users.forget_vhost(name)
+            self.parameters.drop(name)
+            self.clear_vhost_limits(name, None)
+            del self.vhosts[name]
+            self.forget(definitions.VHOST, definitions.key(name))
+        except Exception:
+            self.gather_definitions(False)
+            raise
         self._leaving[name] = None
         self.chores.begin(Clearing(vhost))
 

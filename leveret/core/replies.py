@@ -32,6 +32,9 @@ class ReplyQueue(Queue):
     def publish(self, message: Message, confirm: Confirm | None) -> None:
         """Deliver now; what cannot be delivered is dropped. Either way the publisher is confirmed."""
         if self.consumer is not None:
-            self.consumer.subscriber.deliver(self.consumer, Stored(message, self, 0, False))
+            try:
+                self.consumer.subscriber.deliver(self.consumer, Stored(message, self, 0, False))
+            except Exception as error:
+                self.consumer.fail("deliver a reply", error)
         if confirm is not None:
             confirm.pay()

@@ -186,8 +186,8 @@ class Connection(Sink, Client):
                 control.open_channel(self, number, reader)
         except AmqpError as error:
             failing.answer(self, error, number)
-        except Exception as error:
-            self.fail(f"handle a frame on channel {number}", error)
+        except Exception as mistake:
+            self.fail(f"handle a frame on channel {number}", mistake)
 
     def fail(self, doing: str, error: Exception) -> None:
         """Something that was done for this client has failed: it is closed with 541, and no request is looked at."""

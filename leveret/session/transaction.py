@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.dead_letter import REJECTED
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored
 from leveret.core.ports import Confirm, ConfirmListener
-from leveret.core.queue import Queue
+from leveret.core.queue import FORGET, Queue
+from leveret.core.queue import RETURN as PUT_BACK
 from leveret.session import witnessing
 
 if TYPE_CHECKING:
@@ -26,15 +28,19 @@ DISCARD: Final = 3
 
 
 def settle(stored: Stored, how: int) -> None:
-    """Ack, requeue, return or discard one delivery."""
-    if stored.queue.vhost.witness is not None:
+    """Ack, requeue, return or discard one delivery, which nobody holds any more: if that fails, its queue keeps it."""
+    queue = stored.queue
+    if queue.vhost.witness is not None:
         witnessing.settled(stored, how)
-    if how == ACK:
-        stored.queue.settle(stored)
-    elif how == REQUEUE or how == RETURN:
-        stored.queue.requeue(stored, how == RETURN)
-    else:
-        stored.queue.discard(stored)
+    try:
+        if how == ACK:
+            queue.settle(stored)
+        elif how == REQUEUE or how == RETURN:
+            queue.requeue(stored, how == RETURN)
+        else:
+            queue.discard(stored)
+    except Exception as error:
+        queue.leave(stored, FORGET if how == ACK else REJECTED if how == DISCARD else PUT_BACK, error)
 
 
 class Transaction(ConfirmListener):

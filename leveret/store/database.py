@@ -117,8 +117,8 @@ class Database:
                 raise DamagedDatabase(path, str(error)) from None
             advice = "free some space there" if "full" in str(error) else "check its permissions"
             raise StoreError(f"cannot use data directory {directory}: {error}; {advice}") from None
-        except OSError as error:
-            text = f"cannot use data directory {directory}: {error.strerror}; choose another with --data-dir"
+        except OSError as refusal:
+            text = f"cannot use data directory {directory}: {refusal.strerror}; choose another with --data-dir"
             raise StoreError(text) from None
         self.chunk_count = 0
         self._has_read = False
@@ -200,8 +200,8 @@ class Database:
         for chunk_id, places in self._read("SELECT chunk, places FROM gone"):
             try:
                 gone.setdefault(chunk_id, set()).update(unpack_places(places))
-            except DamagedChunk as error:
-                log.error("what was removed from chunk %d is not known, and comes back: %s", chunk_id, error)
+            except DamagedChunk as damage:
+                log.error("what was removed from chunk %d is not known, and comes back: %s", chunk_id, damage)
         everywhere = gone.pop(ANYWHERE, set())
         self._noted.update(gone)
         chunks = self._read("SELECT id FROM chunks ORDER BY id")

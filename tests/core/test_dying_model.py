@@ -33,6 +33,7 @@ from tests.session.keeping import KeepingLog
 from tests.session.peer import Got, Peer, turn
 
 PREFETCH = 2
+OVER = -1  # a deadline that has passed
 TIMES = st.one_of(st.none(), st.sampled_from([0, 10, 30]))  # milliseconds
 LIMITS = st.one_of(st.none(), st.integers(0, 4))
 
@@ -167,6 +168,9 @@ class DyingModel(RuleBasedStateMachine):
         self.places += 1
         item.place = self.places
         self.put(item)
+        if item.deadline_ms == self.now_ms:  # a TTL of 0: now or never, also when it comes back
+            self.pump()
+            item.deadline_ms = OVER
         return True
 
     def put(self, item: Item) -> None:

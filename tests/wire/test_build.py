@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import importlib
 import os
 import pkgutil
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +57,29 @@ def test_the_collector_knows_all_compiled_classes() -> None:
     has_gc = 1 << 14
     with_content = [found for found in compiled_classes() if found.__basicsize__ > object.__basicsize__]
     assert [found for found in with_content if not found.__flags__ & has_gc] == []
+
+
+def caught(function: ast.FunctionDef) -> dict[str, set[str]]:
+    """Under which names a function catches what."""
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.ExceptHandler) and node.name and node.type is not None:
+            found.setdefault(node.name, set()).add(ast.unparse(node.type))
+    return found
+
+
+@pytest.mark.parametrize("floor", COMPILED_FLOORS)
+def test_a_name_for_an_exception_is_of_one_type(floor: str) -> None:
+    """In compiled code a name has one type in a whole function: what does not fit raises TypeError in its place."""
+    several = [
+        f"{path.name}: {function.name}: {name}"
+        for path in sorted(Path(leveret.__path__[0], floor).rglob("*.py"))
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for name, types in caught(function).items()
+        if len(types) > 1
+    ]
+    assert several == []
 
 
 def test_exceptions_survive_weak_references() -> None:

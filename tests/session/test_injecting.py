@@ -1,0 +1,51 @@
+"""One call after the other fails, and nobody but the guilty one notices. See injecting.py."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("injecting.py")
+NOT_REACHED = {  # points to which no client leads while the broker runs
+    "faults.py client.close_failed": "only when something has failed already",
+    "faults.py queue.requeue": "only when something has failed already",
+    "deduplication.py log.fetch": "only at a start",
+    "delayed.py log.fetch": "only at a start",
+    "recovery.py log.drop": "only at a start",
+    "recovery.py queue.rest": "only at a start",
+    "driver.py connection.force_close": "only at the end",
+    "news.py listener.on_behind": "takes 64 MiB",
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> list[dict[str, Any]]:
+    """What came of each point."""
+    found = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False, timeout=600)
+    assert found.returncode == 0, found.stderr
+    return [json.loads(line) for line in found.stdout.splitlines()]
+
+
+def name_of(point: str) -> str:
+    """A point without its line and its folder."""
+    place, _, called = point.partition(" ")
+    return f"{place.partition(':')[0].rpartition('/')[2]} {called}"
+
+
+@pytest.mark.timeout(700)
+def test_nobody_else_notices(outcomes: list[dict[str, Any]]) -> None:
+    wrong = {each["point"]: each["wrong"] for each in outcomes if each["wrong"]}
+    assert wrong == {}
+
+
+@pytest.mark.timeout(700)
+def test_no_point_is_forgotten(outcomes: list[dict[str, Any]]) -> None:
+    assert len(outcomes) > 100
+    reached = {name_of(each["point"]) for each in outcomes if each["ways"]}
+    missed = {name_of(each["point"]) for each in outcomes} - reached
+    assert missed == set(NOT_REACHED)
