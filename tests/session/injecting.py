@@ -300,7 +300,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.loop = asyncio.get_running_loop()
-        self.log = DiskLog(directory, lambda: self.loop.call_soon_threadsafe(self._committed))
+        self.log = DiskLog(directory, self._notify)
         self.broker = Broker(self.log, self.log, Clock(1_000_000, 1_700_000_000_000), 1, "test")
         self.log.listener = self.broker
         self.driver = Driver(self.broker, self.loop)
@@ -310,6 +310,9 @@ class World:
         self.everybody = Everybody(self.broker)
         self.ledger: set[bytes] = set()
         self.wrong: list[str] = []
+
+    def _notify(self) -> None:
+        self.loop.call_soon_threadsafe(self._committed)
 
     def _committed(self) -> None:
         self.driver.refresh_clock()
@@ -474,7 +477,7 @@ async def letters(world: World) -> None:
     victim = world.victim
     await declare(world, "v.dead")
     to_dead = {"x_dead_letter_exchange": longstr(""), "x_dead_letter_routing_key": longstr("v.dead")}
-    await declare(world, "v.ttl", x_message_ttl=long(10), **to_dead)
+    await declare(world, "v.ttl", x_message_ttl=long(10), x_max_priority=long(1), **to_dead)
     await declare(world, "v.short", x_max_length=long(1), **to_dead)
     quorum = {"x_queue_type": longstr("quorum"), "x_overflow": longstr("reject-publish"), "x_max_length": long(2)}
     await declare(world, "v.sure", x_dead_letter_strategy=longstr("at-least-once"), **quorum, **to_dead)
@@ -512,6 +515,9 @@ async def exchanges(world: World) -> None:
     await declare(world, "v.bound2", x_message_deduplication=boolean(True))
     await victim.call(amqp.QueueBind("v.bound2", "v.history", ""))
     await world.let_pass(2500)
+    await victim.confirmed_publish("v.bound2", b"only", headers={"x-deduplication-header": longstr("only")})
+    world.ledger.discard(b"only")
+    await victim.call(amqp.QueuePurge("v.bound2"))
     await victim.call(amqp.ExchangeDelete("v.history"))
     await victim.call(amqp.ExchangeDelete("v.once"))
 
@@ -537,28 +543,35 @@ async def transactions(world: World) -> None:
 async def many(world: World) -> None:
     """Sweeps, purges, paging, and a queue that ends with its consumers."""
     victim, second = world.victim, world.second
-    await declare(world, "v.many", x_max_priority=long(2))
+    await declare(world, "v.many", x_max_priority=long(2), x_message_ttl=long(1_000_000))
     await declare(world, "v.large")
     world.broker.budget.limit = 300_000
-    for _ in range(1300):
-        victim.publish("v.large", bytes(1000), persistent=False)
-    await world.quiet()
+    await _fill(world)
     for number in range(600):
         victim.publish("v.many", b"many %d" % number, priority=number % 3)
-        victim.publish("v.large", bytes(1000), persistent=False)
     await world.quiet()
     victim.hear()
     await second.call(amqp.BasicConsume("v.many", "tag"))
     await second.call(amqp.BasicNack(0, True, True))
-    await second.call(amqp.BasicAck(600, True))
+    await second.call(amqp.BasicAck(0, True))
     await second.call(amqp.BasicCancel("tag"))
     for _ in range(3):
         await second.call(amqp.BasicGet("v.large", True))
+    await second.call(amqp.QueuePurge("v.large"))
+    await _fill(world)
     await second.call(amqp.BasicConsume("v.large", "large", no_ack=True))
     await second.call(amqp.QueuePurge("v.many"))
     await victim.call(amqp.QueueDelete("v.large"))
     await victim.call(amqp.QueueDelete("v.many"))
     world.broker.budget.limit = 1 << 60
+
+
+async def _fill(world: World) -> None:
+    """So much that most of it rests in the log."""
+    for count in (1200, 300):
+        for _ in range(count):
+            world.victim.publish("v.large", bytes(1000), persistent=False)
+        await world.quiet()
 
 
 @op
@@ -629,10 +642,12 @@ async def pace(world: World) -> None:
     await declare(world, "v.pace")
     await second.call(amqp.BasicQos(0, 1000))
     await second.call(amqp.BasicConsume("v.pace", "tag"))
-    for _ in range(3100):
+    for _ in range(4100):
         victim.publish("v.pace", b"fast", persistent=False)
     for _ in range(4):
         second.send(amqp.BasicAck(0, True))
+    await world.quiet()
+    second.protocol.data_received(encode(1, amqp.BasicPublish("", "v.pace"), b"fast") * 5000)
     await world.quiet()
 
 
@@ -644,6 +659,8 @@ async def disk(world: World) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     await declare(world, "v.disk")
+    kind = "x-message-deduplication"
+    await world.victim.call(amqp.ExchangeDeclare("v.seen", kind, durable=True, arguments={"x-cache-size": long(10)}))
     world.log._database.write = fail  # type: ignore[method-assign]
     await world.victim.confirmed_publish("v.disk", b"refused")
     del world.log._database.write
