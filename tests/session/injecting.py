@@ -7,7 +7,8 @@ from their source with something put in front of it that raises once when its tu
 leads there, and a canary is asked for its consumer, its confirms, its counts and its remote calls. In the end the data
 directory is opened by a broker without faults: what was confirmed and not acknowledged has to be there.
 
-Prints a line of JSON for each point: {"point": "core/queue.py:320 log.append", "where": [...], "wrong": [...]}.
+Prints a line of JSON for each point: {"point": "core/queue.py:320 log.append", "ways": [...], "wrong": [...]}, and
+"closed" with the codes with which the victim's connections and channels were closed.
 """
 
 from __future__ import annotations
@@ -255,6 +256,12 @@ class Remote:
     def is_closed(self) -> bool:
         """Whether the broker closed this connection."""
         return self.wire.is_closing() or any(isinstance(got.method, amqp.ConnectionClose) for got in self.heard)
+
+    def closed(self) -> list[int]:
+        """With which codes the broker closed this connection or its channel."""
+        self.hear()
+        kinds = (amqp.ConnectionClose, amqp.ChannelClose)
+        return [got.method.reply_code for got in self.heard if isinstance(got.method, kinds)]
 
     def send(self, method: Any, body: bytes | None = None, properties: BasicProperties | None = None) -> None:
         """Send on channel 1, or on channel 0 what belongs there."""
@@ -739,13 +746,12 @@ async def main() -> int:
     leads = await explore()
     for number in chosen_points(arguments.point):
         ways = leads.get(number, [])
-        wrong: list[str] = []
+        outcome: dict[str, object] = {"point": POINTS[number].text, "ways": [way.__name__ for way in ways], "wrong": []}
         if ways:
-            wrong = (await run(number, chance.choice(ways))).wrong
-        print(
-            json.dumps({"point": POINTS[number].text, "ways": [way.__name__ for way in ways], "wrong": wrong}),
-            flush=True,
-        )
+            world = await run(number, chance.choice(ways))
+            outcome["wrong"] = world.wrong
+            outcome["closed"] = world.victim.closed() + world.second.closed()
+        print(json.dumps(outcome), flush=True)
     return 0
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from leveret.wire.constants import INTERNAL_ERROR
+
 SCRIPT = Path(__file__).with_name("injecting.py")
 NOT_REACHED = {  # points to which no client leads while the broker runs
     "faults.py client.close_failed": "only when something has failed already",
@@ -50,3 +52,10 @@ def test_no_point_is_forgotten(outcomes: list[dict[str, Any]]) -> None:
     reached = {name_of(each["point"]) for each in outcomes if each["ways"]}
     missed = {name_of(each["point"]) for each in outcomes} - reached
     assert missed == set(NOT_REACHED)
+
+
+@pytest.mark.timeout(700)
+def test_the_guilty_connection_is_closed_with_an_internal_error(outcomes: list[dict[str, Any]]) -> None:
+    closed = {name_of(each["point"]): each.get("closed", []) for each in outcomes}
+    assert INTERNAL_ERROR in closed["queue.py subscriber.deliver"]
+    assert INTERNAL_ERROR in closed["ports.py _listener.confirmed"]
