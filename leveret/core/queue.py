@@ -164,7 +164,8 @@ class Queue:
                 self.flow()  # to one that waits: before it expires, and with a TTL of 0 now or never
             if expires_now:
                 stored.deadline_ms = OVER
-        self._drop_excess()
+        if self._is_limited:
+            self._drop_excess()
 
     def restore(self, found: Recovered) -> None:
         """Take a message from the log at start-up. Its deadline is the old one if it is known."""
@@ -299,6 +300,7 @@ class Queue:
             try:
                 if consumer.no_ack:
                     consumer.subscriber.deliver(consumer, stored)
+                    self.forget(stored)
                 else:
                     if stored.log_id > 0 and stored.position > logged:
                         logged = stored.position
@@ -309,9 +311,6 @@ class Queue:
                     consumer.subscriber.deliver(consumer, stored)
             except Exception as error:
                 self._undelivered(consumer, stored, error)
-                continue
-            if consumer.no_ack:
-                self.forget(stored)
         if logged:
             self.broker.log.delivered(self.queue_id, int(logged))
         self.pace.progress(self.delivered, len(ready))
