@@ -13,7 +13,7 @@ from mypy_extensions import i64
 from leveret.core import access, errors
 from leveret.core.arguments import QUORUM, check_consumer_arguments
 from leveret.core.chores import PIECE
-from leveret.core.consumers import Consumer, Window
+from leveret.core.consumers import Consumer, SharedWindow, Window
 from leveret.core.errors import AmqpError
 from leveret.core.message import Stored
 from leveret.core.ports import Subscriber
@@ -69,7 +69,7 @@ class Consuming(Subscriber):
         self.connection = channel.connection
         self.consumers: dict[str, Consumer] = {}
         self.unacked = Unacked()
-        self.shared = Window(0)
+        self.shared = SharedWindow(self.connection.broker)
         self._prefetch = 0
         self._tag: i64 = 0
         self._replies: ReplyQueue | None = None
@@ -119,15 +119,10 @@ class Consuming(Subscriber):
                 self._widening.begin(limit)
             else:
                 self._widening.stop()
-                self.set_shared_limit(limit)
+                self.shared.resize(limit)
         else:
             self._prefetch = method.prefetch_count
         self.channel.send(BasicQosOk())
-
-    def set_shared_limit(self, limit: int) -> None:
-        """From now on all consumers together may hold so many."""
-        self.shared.limit = limit
-        self._wake_all()
 
     def consume(self, method: BasicConsume) -> None:
         """Start a consumer. Raises: AmqpError 404, 530, 403, 405, 406."""
@@ -223,8 +218,6 @@ class Consuming(Subscriber):
         """Deliveries are done with. Raises: AmqpError 406 for a tag that is not outstanding."""
         if not multiple and self.channel.publishing.transaction is None:
             settle(self.unacked.take(tag), ACK)
-            if self.shared.limit:
-                self._wake_all()
         else:
             self._settle(tag, multiple, ACK)
 
@@ -244,7 +237,6 @@ class Consuming(Subscriber):
 
     def swept(self, answers: bool) -> None:
         """Many deliveries are settled. answers: the client waits for basic.recover-ok."""
-        self._wake_all()
         if answers:
             self.channel.send(BasicRecoverOk())
 
@@ -265,7 +257,8 @@ class Consuming(Subscriber):
 
     def resume(self) -> None:
         """The connection has room again."""
-        self._wake_all()
+        for consumer in self.consumers.values():
+            consumer.queue.wake(consumer)
 
     # -- inside
 
@@ -281,17 +274,11 @@ class Consuming(Subscriber):
             return
         for _, stored in taken:
             settle(stored, how)
-        if self.shared.limit:
-            self._wake_all()
 
     def _sweeping(self) -> Sweep:
         if self._sweeper is None:
             self._sweeper = Sweep(self.connection, self, self.unacked)
         return self._sweeper
-
-    def _wake_all(self) -> None:
-        for consumer in self.consumers.values():
-            consumer.queue.wake(consumer)
 
     def _end(self, consumer: Consumer) -> None:
         queue = consumer.queue
