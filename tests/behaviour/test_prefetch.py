@@ -204,15 +204,14 @@ def test_a_full_global_window_stops_consumers_without_acknowledgement(channel: C
 
 
 @GLOBAL
-def test_a_commit_makes_room_for_others_in_a_global_window(channel: Channel, queue: str) -> None:
-    other = channel.queue()
+def test_a_commit_makes_room_for_others_in_a_global_window(peer: Peer, channel: Channel, queue: str) -> None:
+    other, publisher = channel.queue(), peer.channel(2)
     channel.call(TxSelect())
     channel.prefetch(1, global_=True)
     channel.consume(queue, "one")
     channel.consume(other, "two")
-    channel.publish(queue, b"")
-    channel.publish(other, b"")
-    channel.call(TxCommit())
+    publisher.publish(queue, b"")
+    publisher.publish(other, b"")
     (first,) = channel.arriving(BasicDeliver)
     channel.send(BasicAck(delivery_tag=1))
     channel.call(TxCommit())
