@@ -51,6 +51,7 @@ class Consuming(Subscriber):
     """The consuming half of a channel. shared: the window of basic.qos with global."""
 
     __slots__ = (
+        "_held_cancels",
         "_prefetch",
         "_replies",
         "_sweeper",
@@ -76,6 +77,7 @@ class Consuming(Subscriber):
         self._timeout = AckTimeout(channel)
         self._widening = Widening(channel)
         self._sweeper: Sweep | None = None  # made when it is needed
+        self._held_cancels: list[str] | None = None  # tags of consumers whose client is told behind an answer
 
     # -- Subscriber: what queues call
 
@@ -100,8 +102,21 @@ class Consuming(Subscriber):
     def cancelled(self, consumer: Consumer) -> None:
         """The queue is gone: tell the client, if it understands. Source: 0-9-1 extension consumer_cancel_notify."""
         self.consumers.pop(consumer.tag, None)
-        if "consumer_cancel_notify" in self.connection.capabilities and self.channel.is_open:
+        if self._held_cancels is not None:
+            self._held_cancels.append(consumer.tag)
+        elif "consumer_cancel_notify" in self.connection.capabilities and self.channel.is_open:
             self.channel.send(BasicCancel(consumer.tag, True))
+
+    def hold_cancels(self) -> None:
+        """The client is about to delete a queue, and hears of that before it hears of its consumers."""
+        self._held_cancels = []
+
+    def send_cancels(self) -> None:
+        """Tell the client which consumers are gone."""
+        tags, self._held_cancels = self._held_cancels or [], None
+        if "consumer_cancel_notify" in self.connection.capabilities:
+            for tag in tags:
+                self.channel.send(BasicCancel(tag, True))
 
     def fail(self, doing: str, error: Exception) -> None:
         """The connection has failed."""

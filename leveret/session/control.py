@@ -71,10 +71,10 @@ def channel_zero(connection: Connection, reader: FrameReader) -> None:
         connection.handshake.method(method)
     elif isinstance(method, ConnectionUpdateSecret):
         check_vhost(connection.user, connection.vhost)
-        for channel in list(connection.channels.values()):
-            channel.consuming.cancel_refused()
         connection.writer.method(0, ConnectionUpdateSecretOk())
         connection.wake()
+        for channel in list(connection.channels.values()):
+            channel.consuming.cancel_refused()
     else:
         raise AmqpError(CHANNEL_ERROR, "unexpected method in connection state running")
 
