@@ -99,6 +99,20 @@ def test_a_publisher_that_has_to_wait_gets_no_further_with_what_was_read(loop: a
     assert len(queue.ready) == COUNT - 1
 
 
+def test_a_publisher_that_has_to_wait_is_heard_when_it_is_closed(loop: asyncio.AbstractEventLoop) -> None:
+    _, wire, client = connected(loop)
+    client.data_received(encode(1, BasicQos(prefetch_count=1)) + encode(1, BasicConsume("q")))
+    turn(loop)
+    client.data_received(MESSAGE * COUNT + encode(0, ConnectionCloseOk()))  # which is put off too
+    assert not wire.is_read
+    client.connection.force_close("enough")
+    deadline = loop.time() + 30
+    while wire.ended_after is None and loop.time() < deadline:
+        turn(loop)
+    assert wire.ended_after is not None
+    assert wire.is_read  # to the end
+
+
 def test_a_lot_is_sent_in_bursts(loop: asyncio.AbstractEventLoop) -> None:
     _, wire, client = connected(loop)
     for piece in large_messages(3):
