@@ -140,7 +140,10 @@ class Consumer:
 
     def can_take(self) -> bool:
         """Whether a message may be sent now."""
-        if not self.shared.has_room() or not (self.no_ack or self.window.has_room()):
+        shared = self.shared
+        if shared.limit and not shared.has_room():
+            return False
+        if not self.no_ack and not self.window.has_room():
             return False
         try:
             return self.subscriber.can_take()
