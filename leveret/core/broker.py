@@ -34,6 +34,7 @@ from leveret.core.window import Window
 from leveret.wire.constants import MAX_MESSAGE_SIZE
 
 if TYPE_CHECKING:
+    from leveret.core.consumers import SharedWindow
     from leveret.core.queue import Queue
 
 QUEUE_TYPES: Final = ("classic", "quorum", "stream")
@@ -50,6 +51,7 @@ class Broker(LogListener):
     explanations: what the operator should read in the log; the driver takes it. faults: what has failed; see faults.py.
     started_ms: on the core's clock. lag: of the event loop, noted by the driver.
     windows: all that survive a restart; unsaved: those that have something to write.
+    sharing: prefetch windows with room that some consumers have been woken for; others may be next.
     """
 
     def __init__(self, log: MessageLog, definition_log: DefinitionLog, clock: Clock, seed: int, node: str) -> None:
@@ -71,6 +73,7 @@ class Broker(LogListener):
         self.is_new = True
         self.queues: dict[int, Queue] = {}  # by queue_id
         self.dirty: list[Queue] = []
+        self.sharing: list[SharedWindow] = []
         self.worklist = Worklist(self)
         self.chores = Chores()
         self.windows: list[Window] = []
@@ -125,7 +128,7 @@ class Broker(LogListener):
 
         Publishes and acks are excepted, for which many share the cost of this; see Queue.flow().
         """
-        if self.dirty:
+        if self.dirty or self.sharing:
             self._pump()
         share = SHARE if len(self.worklist) <= SHARE else 0  # many of them follow in pieces
         while share > 0 and len(self.worklist):
@@ -133,12 +136,14 @@ class Broker(LogListener):
             self._pump()
 
     def _pump(self) -> None:
-        while self.dirty:
+        while self.dirty or self.sharing:
             queues = self.dirty
             self.dirty = []
             for queue in queues:
                 if not queue.deleted:
                     queue.pump()
+            if self.sharing and not self.dirty:
+                self.sharing = [window for window in self.sharing if window.share_more()]
         if self.unsaved:
             windows, self.unsaved = self.unsaved, []
             for window in windows:

@@ -2,7 +2,7 @@
 
 A consumer is in turn, or parked because its window is full or its socket is. Parked ones cost nothing until they are
 woken; next() therefore looks at few consumers however many there are.
-Source: rabbit_queue_consumers.erl (active and blocked consumers, priorities).
+Source: rabbit_queue_consumers.erl (active and blocked consumers, priorities), rabbit_limiter.erl (shared windows).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from leveret.wire.fields import Table
 from leveret.wire.writer import DeliveryHead
 
 if TYPE_CHECKING:
+    from leveret.core.broker import Broker
     from leveret.core.ports import Subscriber
     from leveret.core.queue import Queue
 
@@ -33,10 +34,67 @@ class Window:
         return self.limit == 0 or self.used < self.limit
 
 
+class SharedWindow(Window):
+    """The prefetch window of all consumers of a channel (basic.qos with global).
+
+    Those that it has kept waiting get its room queue by queue, the one that waits longest first: a queue that has got
+    something, and would have more, waits behind the others. Room that it does not need is handed on by Broker.settle().
+    So at rest there is never room, and somebody who waits for it.
+    """
+
+    __slots__ = ("_broker", "_is_sharing", "_waiting")
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(0)
+        self._broker = broker
+        self._is_sharing = False  # settle() will look whether there is room left
+        self._waiting: dict[Queue, dict[Consumer, None]] = {}  # parked, in the order in which they were
+
+    def wait(self, consumer: Consumer) -> None:
+        """A parked consumer is to be woken when it is its turn."""
+        waiting = self._waiting.get(consumer.queue)
+        if waiting is None:
+            waiting = self._waiting[consumer.queue] = {}
+        waiting[consumer] = None
+
+    def forget(self, consumer: Consumer) -> None:
+        """A consumer is gone."""
+        waiting = self._waiting.get(consumer.queue)
+        if waiting is not None:
+            waiting.pop(consumer, None)
+            if not waiting:
+                del self._waiting[consumer.queue]
+
+    def resize(self, limit: i64) -> None:
+        """From now on it holds so many; 0 for no limit."""
+        self.limit = limit
+        self.share()
+
+    def share(self) -> None:
+        """There may be room: let those have it who wait for it."""
+        if self._waiting and not self._is_sharing and self.has_room():
+            self._is_sharing = True
+            self._broker.sharing.append(self)
+            self._wake_next()
+
+    def share_more(self) -> bool:
+        """Wake the next ones if those before have left room. Returns: whether there were any."""
+        if self._waiting and self.has_room():
+            self._wake_next()
+            return True
+        self._is_sharing = False
+        return False
+
+    def _wake_next(self) -> None:
+        queue = next(iter(self._waiting))
+        queue.wake_all(list(self._waiting.pop(queue)))
+
+
 class Consumer:
     """One basic.consume.
 
-    window: its own prefetch; shared: the one of all consumers of its channel (basic.qos with global).
+    window: its own prefetch; shared: the one of all consumers of its channel. Without acknowledgements it takes no room
+    in either, but the shared one, when it is full, stops it too.
     """
 
     __slots__ = (
@@ -65,7 +123,7 @@ class Consumer:
         priority: i64,
         arguments: Table,
         window: Window,
-        shared: Window,
+        shared: SharedWindow,
     ) -> None:
         self.subscriber = subscriber
         self.queue = queue
@@ -82,7 +140,10 @@ class Consumer:
 
     def can_take(self) -> bool:
         """Whether a message may be sent now."""
-        if not self.no_ack and not (self.window.has_room() and self.shared.has_room()):
+        shared = self.shared
+        if shared.limit and not shared.has_room():
+            return False
+        if not self.no_ack and not self.window.has_room():
             return False
         try:
             return self.subscriber.can_take()
@@ -94,6 +155,12 @@ class Consumer:
         """Its subscriber has failed: it gets nothing any more, and its client is closed."""
         self.active = False
         self.subscriber.fail(doing, error)
+
+    def park(self) -> None:
+        """It cannot take what it was offered, and is to be woken when it may have room."""
+        self.parked = True
+        if self.active and not self.shared.has_room():
+            self.shared.wait(self)
 
 
 class Consumers:
@@ -133,6 +200,7 @@ class Consumers:
     def remove(self, consumer: Consumer) -> None:
         """The consumer is gone. Its place in turn is cleared later, with others: thousands may go at once."""
         consumer.active = False
+        consumer.shared.forget(consumer)
         del self.all[consumer]
         if consumer is self._chosen:
             self._chosen = None
@@ -165,7 +233,7 @@ class Consumers:
                 return consumer
             if not consumer.active and self._stale:
                 self._stale -= 1
-            consumer.parked = True
+            consumer.park()
             at += 1
         turn.clear()
         self._stale = 0
@@ -180,10 +248,12 @@ class Consumers:
             self._is_leaving = False
         if consumer is None or not consumer.active:
             return None  # or about to be removed
+        if consumer.parked and consumer.shared.limit:
+            return None  # others may have waited longer for the room in their window
         if not self._is_leaving and consumer.can_take():
             return consumer
         if not consumer.parked:
-            consumer.parked = True
+            consumer.park()
             self._turn.remove(consumer)
         return None
 

@@ -465,12 +465,27 @@ class Queue:
             self.touch()
 
     def wake(self, consumer: Consumer) -> None:
-        """A consumer may have room again."""
+        """A consumer may have room again: it is in turn, if it does not share its window with others that wait too."""
+        shared = consumer.shared
+        if shared.limit and consumer.parked and consumer.active:
+            shared.wait(consumer)
+            shared.share()
+        else:
+            self._put_in_turn(consumer)
+        if len(self.ready):
+            self.touch()
+
+    def wake_all(self, consumers: list[Consumer]) -> None:
+        """There is room in the window that these share, and it is their turn."""
+        for consumer in consumers:
+            self._put_in_turn(consumer)
+        if len(self.ready):
+            self.touch()
+
+    def _put_in_turn(self, consumer: Consumer) -> None:
         if self._dirty and consumer.parked:
             self.flow()  # to those who had room before
         self.consumers.wake(consumer)
-        if len(self.ready):
-            self.touch()
 
     def used(self) -> None:
         """Somebody declared the queue again: its idle time starts anew."""
@@ -494,6 +509,8 @@ class Queue:
         self.broker.chores.begin(Litter(self, line))
         for consumer in consumers:
             consumer.parked = True
+            consumer.active = False
+            consumer.shared.forget(consumer)
             try:
                 consumer.subscriber.cancelled(consumer)
             except Exception as error:
@@ -523,9 +540,12 @@ class Queue:
         if consumer is not None:
             stored.consumer = None
             consumer.window.used -= 1
-            consumer.shared.used -= 1
+            shared = consumer.shared
+            shared.used -= 1
             if consumer.parked:
                 self.wake(consumer)
+            if shared.limit:
+                shared.share()
 
     def _read_settings(self) -> None:
         """Note what the hot path asks of the settings."""

@@ -16,6 +16,8 @@ from leveret.wire.constants import MAX_CONTENT_SIZE, MAX_MESSAGE_SIZE
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 ENV_PREFIX = "LEVERET_"
+MIN_SEND_TIMEOUT_MS = 1_000
+MAX_SEND_TIMEOUT_MS = 86_400_000
 LISTS = ("loopback-users",)  # settings with several values; in a variable or an option commas stand between them
 
 
@@ -31,6 +33,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     json: print the ready line as JSON. record: file to which everything is written that passes through the broker.
     max_message_size: bytes that the body of a message may have.
     consumer_timeout_ms: how long a consumer may keep a delivery without an ack; 0 for ever.
+    send_timeout_ms: how long a client may take nothing of what is sent to it; 0 for ever.
     disk_free_limit: bytes that should stay free for the data directory, 0 for any; publishers wait below it.
     memory_budget: bytes of waiting messages from which on those that are on disk rest there; 0 for a share of memory.
     memory_high_watermark: share of the memory there is, from which on publishers wait; 0 for any.
@@ -52,6 +55,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     log_level: LogLevel = "warning"
     max_message_size: int = MAX_MESSAGE_SIZE
     consumer_timeout_ms: int = 1_800_000
+    send_timeout_ms: int = 30_000
     disk_free_limit: int = 50_000_000
     memory_budget: int = 0
     memory_high_watermark: float = 0.6
@@ -128,6 +132,9 @@ def _convert(values: dict[str, object], where: str) -> Config:
         raise ConfigError(f"bad setting in {where}: tls-port {config.tls_port} is not between 0 and 65535")
     if config.consumer_timeout_ms < 0:
         raise ConfigError(f"bad setting in {where}: consumer-timeout-ms is negative; 0 means no limit")
+    if config.send_timeout_ms and not MIN_SEND_TIMEOUT_MS <= config.send_timeout_ms <= MAX_SEND_TIMEOUT_MS:
+        limits = f"between {MIN_SEND_TIMEOUT_MS} and {MAX_SEND_TIMEOUT_MS}; 0 means any time"
+        raise ConfigError(f"bad setting in {where}: send-timeout-ms {config.send_timeout_ms} is not {limits}")
     if config.disk_free_limit < 0:
         raise ConfigError(f"bad setting in {where}: disk-free-limit is negative; 0 means no limit")
     if config.memory_budget < 0:

@@ -128,6 +128,7 @@ class Node:
         self.driver.turn()
         for watch in self._watches:
             watch.start()
+        self.driver.limit_sending(config.send_timeout_ms / 1000)
         return urls
 
     def reload(self) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from leveret.core.broker import Broker
 from leveret.session.connection import Connection
+from leveret.session.ending import RESET
 
 if TYPE_CHECKING:
     from leveret.server.transport import AmqpProtocol
@@ -25,6 +26,8 @@ REST_S = 0.01  # how long acks may wait to be written together with what comes n
 READ_NS = 1_800_000  # of one turn for clients that send a lot; the others are read in any case
 FLUSH_NS = 2_200_000  # of one turn to send, and to look at requests that waited
 WORK_NS = 1_500_000  # of what can be done in pieces, at the end of a turn
+LOOKS = 3  # at all clients in the time that one may take nothing of what is sent to it
+LOOKED_AT = 500  # clients in a turn
 
 
 class Driver:
@@ -47,6 +50,8 @@ class Driver:
         self._rest: asyncio.TimerHandle | None = None  # of the log, that nobody waits for
         self._put_off: deque[AmqpProtocol] = deque()  # with something to be looked at in a later turn
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._send_timeout_s = 0.0
+        self._look: asyncio.TimerHandle | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -246,6 +251,31 @@ class Driver:
         delay_ms = max(due_ms - self.skipped_ms - time.monotonic_ns() // 1_000_000, 0)
         self._timer = self.loop.call_later(delay_ms / 1000, self.tick)
 
+    def limit_sending(self, timeout_s: float) -> None:
+        """From now on cut off clients that take nothing of what is sent to them for so long; 0 for none.
+
+        In the time of the machine, whatever skip() does: it is about sockets.
+        """
+        self._send_timeout_s = timeout_s
+        if self._look is not None:
+            self._look.cancel()
+        self._look = self.loop.call_later(timeout_s / LOOKS, self._look_at, []) if timeout_s else None
+
+    def _look_at(self, left: list[AmqpProtocol]) -> None:
+        """Look at some clients, those that are left of a round or all; then at the next ones."""
+        left = left or list(self.protocols.values())
+        text = f"cut off: the client has taken nothing of what was sent to it for {self._send_timeout_s:g} s"
+        for _ in range(min(LOOKED_AT, len(left))):
+            protocol = left.pop()
+            try:
+                if not protocol.connection.finished and protocol.look_at_progress():
+                    self.refresh_clock()
+                    protocol.connection.finish(text, RESET)
+                    self.turn()
+            except Exception as error:
+                protocol.fail("see whether it takes what is sent", error)
+        self._look = self.loop.call_later(0 if left else self._send_timeout_s / LOOKS, self._look_at, left)
+
     async def shut_down(self, reason: str, patience_s: float) -> None:
         """Close every connection with 320 and wait for the answers, for a while."""
         for protocol in list(self.protocols.values()):
@@ -253,10 +283,10 @@ class Driver:
         self.turn()
         deadline = self.loop.time() + patience_s
         await asyncio.sleep(0)  # it is sent in this turn
-        while self.protocols and self.loop.time() < deadline:
+        while not all(each.is_through for each in self.protocols.values()) and self.loop.time() < deadline:
             await asyncio.sleep(0.01)
         for protocol in list(self.protocols.values()):
             protocol.abort()
-        for timer in (self._timer, self._rest):
+        for timer in (self._timer, self._rest, self._look):
             if timer is not None:
                 timer.cancel()

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
+import struct
 import sys
 from collections import deque
 from typing import cast
@@ -15,10 +16,14 @@ from leveret import __version__
 from leveret.auth.authenticator import Authenticator, LoginRefused
 from leveret.server.driver import Driver
 from leveret.session.connection import Connection
+from leveret.session.ending import CLOSE, LEAVE, RESET
 from leveret.session.handshake import LoginRequest
 from leveret.wire.content import Piece
 
-LINGER_S = 5.0  # how long a client may take to fetch what was sent before its socket was closed
+LINGER_S = 5.0  # how long a client may take to fetch what was sent last, and to close its socket
+GRACE_S = 0.3  # how long one that has said connection.close is left to close its socket by itself
+NO_LINGER = struct.pack("ii", 1, 0)  # a close is a reset
+STUCK_LOOKS = 3  # in a row that have found that no byte has gone to the client since the one before
 SOME = 4 * 1024  # bytes in one read, which may have to wait for a later turn
 SLICE = 32 * 1024  # bytes that are looked at before the clock is
 MUCH = 64 * 1024  # bytes in one read, after which the others come first
@@ -56,6 +61,25 @@ def _is_local(host: str) -> bool:
         return True  # no internet address at all
 
 
+def _on_its_way(transport: asyncio.Transport) -> int:
+    """Bytes that the kernel has, and the client's has not taken yet; 0 where the system does not tell."""
+    raw = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError, ImportError, AttributeError):
+        from fcntl import ioctl
+        from termios import TIOCOUTQ
+
+        return int.from_bytes(ioctl(raw.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
+    return 0
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Cut a connection off so that the client knows: what it sends next fails."""
+    raw = transport.get_extra_info("socket")
+    if raw is not None and not transport.is_closing() and raw.family in (socket.AF_INET, socket.AF_INET6):
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+    transport.abort()
+
+
 class AmqpProtocol(asyncio.Protocol):
     """What the event loop calls for one client."""
 
@@ -73,7 +97,11 @@ class AmqpProtocol(asyncio.Protocol):
         self._is_put_off = False  # whether the driver will call catch_up()
         self._unsent: deque[Piece] = deque()  # what is to be sent in later turns; the connection adds nothing to it
         self._is_full = False  # whether the socket takes no more
-        self._linger: asyncio.TimerHandle | None = None
+        self._given = 0  # bytes that the transport was given, ever
+        self._gone = 0  # of them had gone to the client at the last look
+        self._stuck_looks = 0
+        self._linger: asyncio.TimerHandle | None = None  # since nothing more is said
+        self._grace: asyncio.TimerHandle | None = None
         self._login: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -93,6 +121,8 @@ class AmqpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The client has sent something."""
+        if self.connection.finished:
+            return  # it is read so that it is not reset in the middle of what it has to say
         self._driver.refresh_clock()
         if self._put_by:
             self._put_by = self._put_by[self._at :] + data
@@ -164,9 +194,9 @@ class AmqpProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
+        for timer in (self._linger, self._grace):
+            if timer is not None:
+                timer.cancel()
         self._driver.refresh_clock()
         self._driver.protocols.pop(self.connection.number, None)
         if self._login is not None:
@@ -197,14 +227,19 @@ class AmqpProtocol(asyncio.Protocol):
     def flush(self) -> None:
         """Send what waits, and do what the connection asks for."""
         connection = self.connection
+        if connection.finished and (self._linger is not None or connection.ending == RESET):
+            self._end()
+            return
         data = connection.data_to_send()
-        if self._unsent or sum(map(len, data)) > BURST:
+        size = sum(map(len, data))
+        if self._unsent or size > BURST:
             self._unsent += data
             self._send_some()
         elif data:
+            self._given += size
             self.transport.writelines(data)
         if connection.finished:
-            self._close()
+            self._end()
             return
         connection.flushed()
         if self._put_by and not connection.is_paused:
@@ -227,6 +262,7 @@ class AmqpProtocol(asyncio.Protocol):
             left -= len(piece)
             burst.append(piece)
         if burst:
+            self._given += sum(map(len, burst))
             self.transport.writelines(burst)
         if self._unsent:
             connection.pause_writing()
@@ -235,11 +271,60 @@ class AmqpProtocol(asyncio.Protocol):
         elif not self._is_full:
             connection.resume_writing()
 
-    def _close(self) -> None:
-        """Close the socket; what a client does not take for too long is lost."""
-        if not self.transport.is_closing():
+    def _end(self) -> None:
+        """Nothing more is said. A socket that is closed while something comes in is reset, with what is on its way to
+        the client: so it is read until the client closes it too, or has had enough time for that.
+        """
+        if self._linger is not None or self.transport.is_closing():
+            return
+        ending = self.connection.ending
+        if ending == RESET:
+            reset(self.transport)
+            return
+        self._put_by = b""
+        self._has_enough = False
+        self.obey_pause()
+        later = self._driver.loop.call_later
+        if ending == CLOSE:
+            self.transport.close()
+        elif ending == LEAVE:
+            self._grace = later(GRACE_S, self._say_no_more)
+        else:
+            self._say_no_more()
+        self._linger = later(LINGER_S, self._stop_waiting)
+
+    def _say_no_more(self) -> None:
+        """Let the client see the end. With TLS it is that of both directions: one who leaves has more time for it."""
+        if self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        elif self.connection.ending != LEAVE:
+            self.transport.close()
+
+    def _stop_waiting(self) -> None:
+        """The client has had its time; what it has not taken is lost."""
+        if self.transport.is_closing() or self.transport.can_write_eof():
+            self.transport.abort()
+        else:
             self.transport.close()
             self._linger = self._driver.loop.call_later(LINGER_S, self.transport.abort)
+
+    @property
+    def is_through(self) -> bool:
+        """Whether nothing more is said to the client, and it has got it all."""
+        return self._linger is not None and self.transport.get_write_buffer_size() == 0
+
+    def look_at_progress(self) -> bool:
+        """See whether the client has taken some of what waits since the last look. Returns: whether it is stuck."""
+        waiting = self.transport.get_write_buffer_size()
+        if not waiting:
+            self._stuck_looks = 0
+            return False
+        gone = self._given - waiting - _on_its_way(self.transport)
+        self._stuck_looks = self._stuck_looks + 1 if gone <= self._gone else 0
+        self._gone = gone
+        return self._stuck_looks >= STUCK_LOOKS
 
     def abort(self) -> None:
         """Cut the connection."""

@@ -2,7 +2,7 @@
 
 The driver calls receive() with what came in, takes data_to_send() when the connection is on the broker's `awake`
 list, and looks at three attributes afterwards: `login_request` (somebody has to check it and call login() or
-refuse()), `is_paused` (do not read for now), `finished` (send what is left and close the socket).
+refuse()), `is_paused` (do not read for now), `finished` (send what is left, and end the socket as `ending` says).
 
 States: the handshake's, then running, then closing: connection.close was sent and everything but its answer is
 ignored. Whatever the end is, failing.release() leaves nothing of the client in the core.
@@ -28,6 +28,7 @@ from leveret.session import control, failing
 from leveret.session.blocking import Blocking
 from leveret.session.channel import Channel
 from leveret.session.deadline import Deadline
+from leveret.session.ending import CLOSE, HANG_UP, RESET
 from leveret.session.handshake import DONE, HEADER, LOGIN, OPEN, Handshake, LoginRequest
 from leveret.session.heartbeat import Heartbeat
 from leveret.session.pacing import Pacing
@@ -93,6 +94,7 @@ class Connection(Sink, Client):
         self.blocking = Blocking(self)
         self.sends_parts = False  # of a content, in this read
         self.finished = False
+        self.ending = HANG_UP  # one of those of ending.py, once it is finished
         self.has_failed = False  # and is about to be closed with 541
         self.reader = FrameReader(INITIAL_FRAME_MAX)
         self.handshake = Handshake(self)
@@ -112,7 +114,7 @@ class Connection(Sink, Client):
         self.heartbeat = Heartbeat(self)
         broker.connections[self.number] = self
         self.deadline = Deadline(self)
-        self.deadline.set(HANDSHAKE_MS, "handshake took too long")
+        self.deadline.set(HANDSHAKE_MS, "handshake took too long", CLOSE)
 
     # -- bytes in
 
@@ -122,7 +124,7 @@ class Connection(Sink, Client):
             return
         self.heartbeat.has_received = True
         reader = self.reader
-        if self._stalled:
+        if self._stalled and not self.closing:
             reader.put_by(data)
             return
         self._turn_methods = 0
@@ -136,7 +138,7 @@ class Connection(Sink, Client):
             while (
                 not self.finished
                 and not self.deaf
-                and not self._stalled
+                and (self.closing or not self._stalled)
                 and self.handshake.state != LOGIN
                 and reader.next()
             ):
@@ -150,7 +152,7 @@ class Connection(Sink, Client):
                 failing.close(self, AmqpError(FRAME_ERROR, str(error)))
         reader.rest()
         self.sends_parts = self.sends_parts or reader.run_due() > 0
-        if self.published != before and not self.finished:
+        if self.published != before and not self.closing and not self.finished:
             self.pacing.spend(self.published - before)
         self.broker.settle()
         if self.broker.revision != revision:
@@ -204,7 +206,7 @@ class Connection(Sink, Client):
             failing.close(self, AmqpError(INTERNAL_ERROR, ""))
         except Exception as error:
             self.broker.faults.tell(f"connection {self.name}", "close it", error)
-            self.finish("closed after an internal error")
+            self.finish("closed after an internal error", HANG_UP)
 
     def fail_channel(self, channel: Channel, error: AmqpError) -> None:
         """Close a channel for a soft error that no method of it has caused."""
@@ -242,8 +244,8 @@ class Connection(Sink, Client):
         self._stalled = True
 
     def _go_on(self) -> None:
-        """Look at the requests that waited, if the client has taken enough."""
-        if self._stalled and not self.sweeps and self.writer.size() < STALL_LIMIT:
+        """Look at the requests that waited, if the client has taken enough, or if only the answer to a close counts."""
+        if self._stalled and (self.closing or (not self.sweeps and self.writer.size() < STALL_LIMIT)):
             self._stalled = False
             self.receive(b"")
 
@@ -348,7 +350,7 @@ class Connection(Sink, Client):
     def force_close(self, reason: str) -> None:
         """Close for an operator or at shutdown: connection.close 320."""
         if self.handshake.state != DONE:
-            self.finish(reason)
+            self.finish(reason, CLOSE)
         elif not self.closing and not self.finished:
             self.method_id = 0
             failing.close(self, AmqpError(CONNECTION_FORCED, reason))
@@ -388,9 +390,10 @@ class Connection(Sink, Client):
             self.user.channels -= 1
         channel.forget()
 
-    def finish(self, why: str) -> None:
-        """Nothing more is read or written after what is already waiting."""
-        log.info("connection %s: %s", self.name, why)
+    def finish(self, why: str, ending: int) -> None:
+        """Nothing more is looked at, or written after what is already waiting. ending: one of those of ending.py."""
+        log.log(logging.WARNING if ending == RESET else logging.INFO, "connection %s: %s", self.name, why)
+        self.ending = ending
         self._end()
         self.wake()
 
@@ -402,6 +405,8 @@ class Connection(Sink, Client):
     @property
     def is_paused(self) -> bool:
         """Whether the driver should not read from this client now."""
+        if self.finished or self.closing:
+            return False  # it is read to the end, for the answer to a close, or for nothing
         waits = self.is_paced or self.blocking.is_blocked
         return waits or (self._stalled and self.reader.waiting >= INPUT_LIMIT)
 

@@ -13,7 +13,7 @@ from mypy_extensions import i64
 from leveret.core import access, errors
 from leveret.core.arguments import QUORUM, check_consumer_arguments
 from leveret.core.chores import PIECE
-from leveret.core.consumers import Consumer, Window
+from leveret.core.consumers import Consumer, SharedWindow, Window
 from leveret.core.errors import AmqpError
 from leveret.core.message import Stored
 from leveret.core.ports import Subscriber
@@ -51,6 +51,7 @@ class Consuming(Subscriber):
     """The consuming half of a channel. shared: the window of basic.qos with global."""
 
     __slots__ = (
+        "_held_cancels",
         "_prefetch",
         "_replies",
         "_sweeper",
@@ -69,13 +70,14 @@ class Consuming(Subscriber):
         self.connection = channel.connection
         self.consumers: dict[str, Consumer] = {}
         self.unacked = Unacked()
-        self.shared = Window(0)
+        self.shared = SharedWindow(self.connection.broker)
         self._prefetch = 0
         self._tag: i64 = 0
         self._replies: ReplyQueue | None = None
         self._timeout = AckTimeout(channel)
         self._widening = Widening(channel)
         self._sweeper: Sweep | None = None  # made when it is needed
+        self._held_cancels: list[str] | None = None  # tags of consumers whose client is told behind an answer
 
     # -- Subscriber: what queues call
 
@@ -100,8 +102,21 @@ class Consuming(Subscriber):
     def cancelled(self, consumer: Consumer) -> None:
         """The queue is gone: tell the client, if it understands. Source: 0-9-1 extension consumer_cancel_notify."""
         self.consumers.pop(consumer.tag, None)
-        if "consumer_cancel_notify" in self.connection.capabilities and self.channel.is_open:
+        if self._held_cancels is not None:
+            self._held_cancels.append(consumer.tag)
+        elif "consumer_cancel_notify" in self.connection.capabilities and self.channel.is_open:
             self.channel.send(BasicCancel(consumer.tag, True))
+
+    def hold_cancels(self) -> None:
+        """The client is about to delete a queue, and hears of that before it hears of its consumers."""
+        self._held_cancels = []
+
+    def send_cancels(self) -> None:
+        """Tell the client which consumers are gone."""
+        tags, self._held_cancels = self._held_cancels or [], None
+        if "consumer_cancel_notify" in self.connection.capabilities:
+            for tag in tags:
+                self.channel.send(BasicCancel(tag, True))
 
     def fail(self, doing: str, error: Exception) -> None:
         """The connection has failed."""
@@ -119,15 +134,10 @@ class Consuming(Subscriber):
                 self._widening.begin(limit)
             else:
                 self._widening.stop()
-                self.set_shared_limit(limit)
+                self.shared.resize(limit)
         else:
             self._prefetch = method.prefetch_count
         self.channel.send(BasicQosOk())
-
-    def set_shared_limit(self, limit: int) -> None:
-        """From now on all consumers together may hold so many."""
-        self.shared.limit = limit
-        self._wake_all()
 
     def consume(self, method: BasicConsume) -> None:
         """Start a consumer. Raises: AmqpError 404, 530, 403, 405, 406."""
@@ -223,8 +233,6 @@ class Consuming(Subscriber):
         """Deliveries are done with. Raises: AmqpError 406 for a tag that is not outstanding."""
         if not multiple and self.channel.publishing.transaction is None:
             settle(self.unacked.take(tag), ACK)
-            if self.shared.limit:
-                self._wake_all()
         else:
             self._settle(tag, multiple, ACK)
 
@@ -244,7 +252,6 @@ class Consuming(Subscriber):
 
     def swept(self, answers: bool) -> None:
         """Many deliveries are settled. answers: the client waits for basic.recover-ok."""
-        self._wake_all()
         if answers:
             self.channel.send(BasicRecoverOk())
 
@@ -265,7 +272,8 @@ class Consuming(Subscriber):
 
     def resume(self) -> None:
         """The connection has room again."""
-        self._wake_all()
+        for consumer in self.consumers.values():
+            consumer.queue.wake(consumer)
 
     # -- inside
 
@@ -281,17 +289,11 @@ class Consuming(Subscriber):
             return
         for _, stored in taken:
             settle(stored, how)
-        if self.shared.limit:
-            self._wake_all()
 
     def _sweeping(self) -> Sweep:
         if self._sweeper is None:
             self._sweeper = Sweep(self.connection, self, self.unacked)
         return self._sweeper
-
-    def _wake_all(self) -> None:
-        for consumer in self.consumers.values():
-            consumer.queue.wake(consumer)
 
     def _end(self, consumer: Consumer) -> None:
         queue = consumer.queue

@@ -12,6 +12,7 @@ from leveret.core.access import check_channel, check_vhost
 from leveret.core.errors import AmqpError
 from leveret.session import failing
 from leveret.session.channel import Channel, decode_method
+from leveret.session.ending import HANG_UP, LEAVE
 from leveret.session.handshake import DONE
 from leveret.wire.constants import (
     CHANNEL_ERROR,
@@ -60,21 +61,21 @@ def channel_zero(connection: Connection, reader: FrameReader) -> None:
         raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
     method = decode_method(connection, reader.payload())
     if isinstance(method, ConnectionCloseOk) and connection.closing:
-        connection.finish("closed by us")
+        connection.finish("closed by us", HANG_UP)
     elif isinstance(method, ConnectionClose) and connection.handshake.state == DONE:
         failing.release(connection)
         connection.writer.method(0, ConnectionCloseOk())
-        connection.finish("closed by the client")
+        connection.finish("closed by the client", LEAVE)
     elif connection.closing:
         pass
     elif connection.handshake.state != DONE:
         connection.handshake.method(method)
     elif isinstance(method, ConnectionUpdateSecret):
         check_vhost(connection.user, connection.vhost)
-        for channel in list(connection.channels.values()):
-            channel.consuming.cancel_refused()
         connection.writer.method(0, ConnectionUpdateSecretOk())
         connection.wake()
+        for channel in list(connection.channels.values()):
+            channel.consuming.cancel_refused()
     else:
         raise AmqpError(CHANNEL_ERROR, "unexpected method in connection state running")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leveret.core.clock import Timed, Timer
+from leveret.session.ending import CLOSE
 
 if TYPE_CHECKING:
     from leveret.session.connection import Connection
@@ -13,20 +14,25 @@ if TYPE_CHECKING:
 class Deadline(Timed):
     """Of one connection; at most one is set at a time."""
 
-    __slots__ = ("_connection", "_timer", "_why")
+    __slots__ = ("_connection", "_ending", "_timer", "_why")
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
         self._timer: Timer | None = None
         self._why = ""
+        self._ending = CLOSE
 
-    def set(self, patience_ms: int, why: str) -> None:
-        """End the connection after a while, unless something else is said before. why: for the log."""
+    def set(self, patience_ms: int, why: str, ending: int) -> None:
+        """End the connection after a while, unless something else is said before.
+
+        why: for the log. ending: of its socket, one of those of ending.py.
+        """
         if self._connection is not None:
             broker = self._connection.broker
             broker.timers.cancel(self._timer)
             self._timer = broker.timers.call_at(broker.clock.now_ms + patience_ms, self)
             self._why = why
+            self._ending = ending
 
     def lift(self) -> None:
         """The connection may go on."""
@@ -46,4 +52,4 @@ class Deadline(Timed):
     def on_timer(self, token: int) -> None:
         """The time is over."""
         if self._connection is not None:
-            self._connection.finish(self._why)
+            self._connection.finish(self._why, self._ending)

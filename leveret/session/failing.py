@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors import AmqpError
 from leveret.session.channel import BASIC_PUBLISH, Channel
+from leveret.session.ending import CLOSE, HANG_UP, RESET
 from leveret.session.handshake import DONE, OPEN
 from leveret.wire.constants import NOT_ALLOWED
 from leveret.wire.methods import ConnectionClose
@@ -57,14 +58,15 @@ def close(connection: Connection, error: AmqpError) -> None:
     patience_ms = SILENCE_MS if connection.deaf else CLOSE_MS
     if connection.heartbeat_s and not connection.deaf:
         patience_ms = min(CLOSE_MS, connection.heartbeat_s * 1000)
-    connection.deadline.set(patience_ms, "closed without an answer from the client")
+    ending = HANG_UP if connection.deaf else RESET  # whom nobody listens to may have answered
+    connection.deadline.set(patience_ms, "closed without an answer from the client", ending)
 
 
 def fall_silent(connection: Connection, why: str) -> None:
     """Say nothing and close the socket after a while."""
     log.warning("connection %s: %s", connection.name, why)
     connection.deaf = True
-    connection.deadline.set(SILENCE_MS, why)
+    connection.deadline.set(SILENCE_MS, why, CLOSE)
 
 
 def release(connection: Connection) -> None:

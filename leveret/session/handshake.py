@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core.access import check_open
 from leveret.core.errors import AmqpError
+from leveret.session.ending import HANG_UP
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (
     ACCESS_REFUSED,
@@ -113,7 +114,7 @@ class Handshake:
         connection = self._connection
         if data not in ACCEPTED_HEADERS:
             connection.writer.raw(PROTOCOL_HEADER)
-            connection.finish(f"spoke another protocol: {_protocol(data)}")
+            connection.finish(f"spoke another protocol: {_protocol(data)}", HANG_UP)
             return False
         properties = server_properties(connection.broker.node, connection.version)
         connection.writer.method(0, ConnectionStart(0, 9, properties, b"PLAIN AMQPLAIN", b"en_US"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.clock import Timed, Timer
+from leveret.session.ending import RESET
 from leveret.wire.writer import HEARTBEAT
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Heartbeat(Timed):
         self._idle_checks = 0 if self.has_received or waits_for_us else self._idle_checks + 1
         self.has_received = False
         if self._idle_checks >= 2:
-            connection.finish(f"missed heartbeats from client, timeout: {self._interval_ms // 1000}s")
+            connection.finish(f"missed heartbeats from client, timeout: {self._interval_ms // 1000}s", RESET)
         else:
             broker = connection.broker
             self._check = broker.timers.call_at(broker.clock.now_ms + self._interval_ms, self, CHECK)

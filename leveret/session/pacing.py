@@ -52,10 +52,10 @@ class Pacing(Paced):
             self._connection.set_paced(False)
 
     def stop(self) -> None:
-        """The connection ends."""
+        """The connection ends; its answer to connection.close is to be read."""
         if self._queue is not None:
             self._queue.pace.leave(self)
-            self._queue = None
+            self.resume()
 
     def forget(self) -> None:
         """The connection has ended; nothing may hold on to it."""

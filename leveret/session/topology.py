@@ -258,10 +258,14 @@ def purge_queue(channel: Channel, method: QueuePurge) -> None:
 
 
 def delete_queue(channel: Channel, method: QueueDelete) -> None:
-    """queue.delete."""
-    connection = channel.connection
+    """queue.delete. Consumers of this channel are told behind the answer, as rabbit_amqqueue.erl does."""
+    connection, consuming = channel.connection, channel.consuming
     name = channel.queue_name(clean(method.queue))
     connection.user.check(access.CONFIGURE, "queue", name, connection.vhost.name)
-    count = connection.vhost.delete_queue(name, method.if_unused, method.if_empty, connection.number)
-    if not method.nowait:
-        channel.send(QueueDeleteOk(count))
+    consuming.hold_cancels()
+    try:
+        count = connection.vhost.delete_queue(name, method.if_unused, method.if_empty, connection.number)
+        if not method.nowait:
+            channel.send(QueueDeleteOk(count))
+    finally:
+        consuming.send_cancels()

@@ -46,4 +46,4 @@ class Widening(Timed):
 
     def on_timer(self, token: int) -> None:
         """The moment is over."""
-        self._channel.consuming.set_shared_limit(self._limit)
+        self._channel.consuming.shared.resize(self._limit)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from leveret.server.transport import AmqpProtocol
+from leveret.server.transport import AmqpProtocol, reset
 from leveret.wire.writer import HEARTBEAT
 
 if TYPE_CHECKING:
     from leveret.testing.node import EmbeddedNode
 
 TICK_S = 0.02  # between two pieces on a slow way
-NO_LINGER = struct.pack("ii", 1, 0)  # a close is a reset
 CUT_FRAME = HEARTBEAT[:3]
 
 
@@ -42,6 +39,7 @@ class Narrow(asyncio.Transport):
         self._waiting = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._is_over = False  # nothing more is sent, but something may come in
         self._tick_s = TICK_S if not rate else max(TICK_S, 1 / rate)
         if left == 0:
             self._end()
@@ -84,8 +82,8 @@ class Narrow(asyncio.Transport):
         if self._left == 0:
             self._waiting.clear()
             self._end()
-        elif self._is_closed and not self._waiting:
-            self._raw.close()
+        elif not self._waiting and (self._is_closed or self._is_over):
+            self._finish()
         elif self._rate is not None and data:
             self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._send)
 
@@ -100,14 +98,33 @@ class Narrow(asyncio.Transport):
         self.stop()
         if not self._raw.is_closing():
             self._raw.write(waiting)
-            if self._is_closed:
-                self._raw.close()
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._is_closed:
+            self._raw.close()
+        elif self._is_over:
+            self._raw.write_eof()
 
     def close(self) -> None:
         """Close it when all has gone that will."""
         self._is_closed = True
         if not self._waiting:
-            self._raw.close()
+            self._finish()
+
+    def can_write_eof(self) -> bool:
+        """As the socket's."""
+        return self._raw.can_write_eof()
+
+    def write_eof(self) -> None:
+        """Send nothing more when all has gone that will."""
+        self._is_over = True
+        if not self._waiting:
+            self._finish()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that wait."""
+        return len(self._waiting) + self._raw.get_write_buffer_size()
 
     def abort(self) -> None:
         """Cut it."""
@@ -205,7 +222,4 @@ class EmbeddedProtocol(AmqpProtocol):
         loop.call_soon(loop.call_soon, self._reset)  # when that has been sent
 
     def _reset(self) -> None:
-        raw = self._raw.get_extra_info("socket")
-        if raw is not None and not self._raw.is_closing():
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
-        self._raw.abort()
+        reset(self._raw)

@@ -153,6 +153,7 @@ class Server(ABC):
             loopback_users=(),
             memory_high_watermark=0,
             disk_free_limit=0,
+            send_timeout_ms=0,  # whoever stops a client with a debugger finds it connected
             definitions=str(options.definitions) if isinstance(options.definitions, Path) else "",
             **tls,
         )

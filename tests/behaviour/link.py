@@ -63,8 +63,8 @@ class Link:
             self.socket.settimeout(left)
             try:
                 data = self.socket.recv(1 << 16)
-            except ConnectionResetError:
-                data = b""
+            except ConnectionResetError as reset:
+                raise EndOfStream(f"the broker has reset the connection, after {self._received!r}") from reset
             if not data:
                 raise EndOfStream(f"the broker closed the socket, after {self._received!r}")
             self._received += data

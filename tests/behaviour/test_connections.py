@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
 from .codec import METHOD
 from .conftest import Names
+from .link import EndOfStream
 from .marks import differs_from_rabbitmq
 from .method import Method
 from .methods import (
@@ -58,6 +60,25 @@ def test_close_is_answered(peer: Peer) -> None:
 def test_socket_is_closed_behind_close_ok(peer: Peer) -> None:
     peer.call(ConnectionClose(reply_code=200))
     peer.link.expect_end(1.0)
+
+
+def test_what_comes_behind_close_does_no_harm(peer: Peer) -> None:
+    channel = peer.channel()
+    peer.send(ConnectionClose(reply_code=200))
+    for _ in range(100):
+        channel.publish("nowhere", *[bytes(1000)] * 20)
+        time.sleep(0.001)
+    peer.expect(ConnectionCloseOk)
+    peer.link.close()
+
+
+def test_a_close_that_is_not_answered_ends_in_a_reset(connect: Callable[..., Peer]) -> None:
+    peer = connect(heartbeat=1)  # for so long it may take
+    peer.channel().send(ChannelOpen())
+    peer.expect(ConnectionClose)
+    with pytest.raises(EndOfStream) as end:
+        peer.link.receive_bytes(1 << 16)
+    assert isinstance(end.value.__cause__, ConnectionResetError)
 
 
 def two_unacknowledged(peer: Peer, witness: Channel, queue: str) -> None:

@@ -32,6 +32,7 @@ class Life:
     beats: list[float] = field(default_factory=list)
     others: int = 0
     ended: float | None = None
+    is_reset: bool = False
     is_in_order: bool = False
 
     def listen(self) -> None:
@@ -46,8 +47,9 @@ class Life:
                     self.others += 1
         except TimeoutError:
             return
-        except EndOfStream:
+        except EndOfStream as end:
             self.ended = time.monotonic() - self.born
+            self.is_reset = isinstance(end.__cause__, ConnectionResetError)
 
     def say(self, data: bytes) -> None:
         """Send something, if there is somebody to hear it."""
@@ -110,6 +112,7 @@ def test_silence_ends_the_connection_without_a_frame(lives: dict[str, Life]) -> 
     assert ended is not None
     assert 1.5 < ended < SECONDS
     assert lives["silent"].others == 0
+    assert lives["silent"].is_reset  # so that what the client says next fails
 
 
 @pytest.mark.parametrize("name", ["beating", "talking", "dripping", "none", "slow"])

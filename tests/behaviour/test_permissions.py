@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from .administration import PASSWORD, Administration
+from .codec import METHOD
 from .marks import differs_from_rabbitmq
 from .method import Method
 from .methods import (
@@ -412,7 +413,8 @@ def test_update_secret_cancels_consumers_who_may_not_read_any_more(world: World)
         channel.queue(queue)
         channel.consume(queue, queue)
     world.administration.permit(USER, VHOST, "", ".*", "^kept$")
-    peer.call(ConnectionUpdateSecret(new_secret=b"any", reason="test"))
+    peer.send(ConnectionUpdateSecret(new_secret=b"any", reason="test"))
+    assert peer.link.read_frame() == (METHOD, 0, b"\x00\x0a\x00\x47")  # the answer comes first
     assert channel.expect(BasicCancel) == BasicCancel(consumer_tag="refused", nowait=True)
     channel.expect_silence()
     world.administration.forbid(USER, VHOST)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from .marks import differs_from_rabbitmq
+from .methods import TxCommit, TxSelect
 from .methods_basic import BasicAck, BasicCancel, BasicDeliver, BasicNack, BasicQos, BasicQosOk
 from .peer import Channel, Peer
 
@@ -153,6 +156,66 @@ def test_both_windows_together(channel: Channel, queue: str) -> None:
     assert tags(channel) == [1, 2]
     channel.consume(queue, "two")
     assert tags(channel) == [3]
+
+
+def served(channel: Channel, count: int) -> Counter[str]:
+    """How many of so many messages each consumer gets, in a window for one: the next comes when one is acknowledged."""
+    found: Counter[str] = Counter()
+    for _ in range(count):
+        delivery = channel.expect(BasicDeliver)
+        channel.expect_silence(0.01)
+        found[delivery.consumer_tag] += 1
+        channel.send(BasicAck(delivery_tag=delivery.delivery_tag))
+    return found
+
+
+@GLOBAL
+def test_consumers_take_turns_in_a_global_window(channel: Channel, queue: str) -> None:
+    channel.prefetch(1, global_=True)
+    channel.consume(queue, "one")
+    channel.consume(queue, "two")
+    channel.publish(queue, *TEN)
+    assert served(channel, 10) == {"one": 5, "two": 5}
+
+
+@GLOBAL
+def test_queues_take_turns_in_a_global_window(channel: Channel) -> None:
+    channel.prefetch(1, global_=True)
+    queues = [channel.queue() for _ in range(3)]
+    for queue in queues:
+        channel.consume(queue, queue)
+    for queue in queues:
+        channel.publish(queue, *[b""] * 40)
+    assert all(count >= 10 for count in served(channel, 60).values())
+
+
+@GLOBAL
+def test_a_full_global_window_stops_consumers_without_acknowledgement(channel: Channel, queue: str) -> None:
+    other = channel.queue()
+    channel.prefetch(1, global_=True)
+    channel.consume(queue, "with")
+    channel.consume(other, "without", no_ack=True)
+    channel.publish(queue, b"")
+    channel.deliveries(1)
+    channel.publish(other, b"", b"")
+    channel.expect_silence()
+    channel.send(BasicAck(delivery_tag=1))
+    assert [delivery.consumer_tag for delivery in channel.deliveries(2)] == ["without", "without"]
+
+
+@GLOBAL
+def test_a_commit_makes_room_for_others_in_a_global_window(peer: Peer, channel: Channel, queue: str) -> None:
+    other, publisher = channel.queue(), peer.channel(2)
+    channel.call(TxSelect())
+    channel.prefetch(1, global_=True)
+    channel.consume(queue, "one")
+    channel.consume(other, "two")
+    publisher.publish(queue, b"")
+    publisher.publish(other, b"")
+    (first,) = channel.arriving(BasicDeliver)
+    channel.send(BasicAck(delivery_tag=1))
+    channel.call(TxCommit())
+    assert {first.consumer_tag, channel.expect(BasicDeliver).consumer_tag} == {"one", "two"}
 
 
 def test_messages_got_later_do_not_fill_the_global_window(channel: Channel, queue: str) -> None:

@@ -48,6 +48,8 @@ def test_port_in_use() -> None:
         (["--port", "70000"], ["command line", "70000"]),
         (["--log-level", "loud"], ["command line", "log-level"]),
         (["--consumer-timeout-ms", "-1"], ["command line", "consumer-timeout-ms"]),
+        (["--send-timeout-ms", "999"], ["command line", "send-timeout-ms", "1000"]),
+        (["--send-timeout-ms", "86400001"], ["command line", "send-timeout-ms", "86400000"]),
         (["--max-message-size", "0"], ["command line", "max-message-size", "536870912"]),
         (["--config", "/nowhere/leveret.toml"], ["/nowhere/leveret.toml"]),
         (["--data-dir", "/dev/null/data"], ["/dev/null/data", "--data-dir"]),

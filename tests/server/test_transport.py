@@ -47,7 +47,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.is_read = True
         self.sent: list[bytes] = []  # by call
-        self.closing_after: int | None = None  # bytes
+        self.ended_after: int | None = None  # bytes
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """There is no limit."""
@@ -57,15 +57,16 @@ class Wire(asyncio.Transport):
         self.sent.append(b"".join(list_of_data))
 
     def is_closing(self) -> bool:
-        """Whether it was closed."""
-        return self.closing_after is not None
+        """Never."""
+        return False
 
-    def close(self) -> None:
+    def can_write_eof(self) -> bool:
+        """It can."""
+        return True
+
+    def write_eof(self) -> None:
         """Nothing is sent any more."""
-        self.closing_after = sum(map(len, self.sent))
-
-    def abort(self) -> None:
-        """As close()."""
+        self.ended_after = sum(map(len, self.sent))
 
     def pause_reading(self) -> None:
         """Not before it is resumed."""
@@ -96,6 +97,20 @@ def test_a_publisher_that_has_to_wait_gets_no_further_with_what_was_read(loop: a
         turn(loop)
     assert wire.is_read  # it has waited in vain, and gone on
     assert len(queue.ready) == COUNT - 1
+
+
+def test_a_publisher_that_has_to_wait_is_heard_when_it_is_closed(loop: asyncio.AbstractEventLoop) -> None:
+    _, wire, client = connected(loop)
+    client.data_received(encode(1, BasicQos(prefetch_count=1)) + encode(1, BasicConsume("q")))
+    turn(loop)
+    client.data_received(MESSAGE * COUNT + encode(0, ConnectionCloseOk()))  # which is put off too
+    assert not wire.is_read
+    client.connection.force_close("enough")
+    deadline = loop.time() + 30
+    while wire.ended_after is None and loop.time() < deadline:
+        turn(loop)
+    assert wire.ended_after is not None
+    assert wire.is_read  # to the end
 
 
 def test_a_lot_is_sent_in_bursts(loop: asyncio.AbstractEventLoop) -> None:
@@ -130,10 +145,10 @@ def test_all_is_sent_before_the_socket_is_closed(loop: asyncio.AbstractEventLoop
     close = encode(0, ConnectionClose(200, "", 0, 0))
     client.data_received(encode(1, BasicConsume("q", no_ack=True)) + close)
     deadline = loop.time() + 30
-    while not wire.is_closing() and loop.time() < deadline:
+    while wire.ended_after is None and loop.time() < deadline:
         turn(loop)
     sent = b"".join(wire.sent)
-    assert wire.closing_after == len(sent)
+    assert wire.ended_after == len(sent)
     assert sent.endswith(encode(0, ConnectionCloseOk()))
     client.connection_lost(None)
     turn(loop)

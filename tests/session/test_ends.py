@@ -1,4 +1,4 @@
-"""How connections end that did not go as they should: silence, patience, what the log says, mistakes of our own."""
+"""How connections end: silence, patience, the last word, what the log says."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ from collections.abc import Callable
 
 import pytest
 
-from leveret.session.connection import Connection
+from leveret.core.alarms import DISK
+from leveret.core.broker import Broker
+from leveret.core.chores import PIECE
+from leveret.core.pace import CREDIT
+from leveret.session.connection import INPUT_LIMIT, STALL_LIMIT, Connection
+from leveret.session.ending import CLOSE, HANG_UP, LEAVE, RESET
 from leveret.wire.methods import (
+    BasicConsume,
+    BasicGet,
+    BasicPublish,
+    BasicQos,
+    BasicQosOk,
+    BasicRecover,
     ChannelOpen,
     ConnectionClose,
     ConnectionCloseOk,
     ConnectionSecureOk,
     ConnectionStartOk,
+    QueueDeclare,
+    QueueDeclareOk,
 )
 from leveret.wire.writer import HEARTBEAT
 from tests.session.peer import Peer, encode, handshake, make_broker
@@ -136,3 +149,121 @@ def test_a_socket_that_is_cut_is_a_warning(caplog: pytest.LogCaptureFixture) -> 
         peer.connection.lost()
     text = "connection test: client closed the socket without connection.close"
     assert [record.message for record in caplog.records] == [text]
+
+
+# -- how a socket ends
+
+
+def test_who_has_the_last_word() -> None:
+    peer = Peer()
+    peer.send(ConnectionClose(200, "", 0, 0), channel=0)
+    assert (peer.connection.finished, peer.connection.ending) == (True, LEAVE)
+    peer = Peer()
+    peer.connection.force_close("enough")
+    assert not peer.connection.finished
+    peer.send(ConnectionCloseOk(), channel=0)
+    assert (peer.connection.finished, peer.connection.ending) == (True, HANG_UP)
+    connection = Connection(make_broker(), "test", "127.0.0.1", "0")
+    connection.receive(b"GET / HTTP/1.1\r\n")
+    assert (connection.finished, connection.ending) == (True, HANG_UP)
+
+
+def silent(broker: Broker) -> Connection:
+    """A client that sends no heartbeats."""
+    return Peer(broker, heartbeat_s=10).connection
+
+
+def deaf_to_close(broker: Broker) -> Connection:
+    """A client that does not answer connection.close."""
+    peer = Peer(broker)
+    peer.connection.force_close("enough")
+    return peer.connection
+
+
+@pytest.mark.parametrize("make", [silent, deaf_to_close])
+def test_who_does_not_answer_is_reset(make: Callable[[Broker], Connection], caplog: pytest.LogCaptureFixture) -> None:
+    broker = make_broker()
+    connection = make(broker)
+    caplog.clear()
+    for second in range(40):
+        broker.tick(1000 * second)
+    assert (connection.finished, connection.ending) == (True, RESET)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_nobody_waits_for_who_got_no_answer(mistake: str) -> None:
+    broker = make_broker()
+    connection = Connection(broker, "test", "127.0.0.1", "0")
+    MISTAKES[mistake][0](connection)
+    broker.tick(3_000)
+    assert (connection.finished, connection.ending) == (True, CLOSE)
+
+
+# -- the answer to a close is heard, whatever a client has to wait for
+
+
+def paced() -> Peer:
+    """A publisher that waits for its queue."""
+    peer = Peer()
+    peer.call(QueueDeclare("q"), QueueDeclareOk)
+    peer.call(BasicQos(prefetch_count=1), BasicQosOk)
+    peer.send(BasicConsume("q"))
+    peer.connection.receive(encode(1, BasicPublish("", "q"), b"x") * CREDIT)
+    return peer
+
+
+def blocked() -> Peer:
+    """A publisher that waits for space on the disk."""
+    peer = Peer()
+    peer.broker.alarms.set(DISK, True)
+    peer.send(BasicPublish("", "q"), b"x")
+    return peer
+
+
+def sent_too_much() -> Peer:
+    """A client whose requests wait, since it does not take the answers."""
+    peer = Peer()
+    peer.call(QueueDeclare("q"), QueueDeclareOk)
+    peer.send(BasicPublish("", "q"), bytes(2 * STALL_LIMIT))
+    peer.send(BasicGet("q"))
+    request = encode(1, QueueDeclare("q", passive=True))
+    peer.connection.receive(request * (INPUT_LIMIT // len(request) + 1))
+    return peer
+
+
+def giving_back() -> Peer:
+    """A client that waits for its many deliveries to be given back."""
+    peer = Peer()
+    peer.call(QueueDeclare("q"), QueueDeclareOk)
+    for _ in range(5 * PIECE):
+        peer.send(BasicPublish("", "q"), b"x")
+    peer.send(BasicConsume("q"))
+    assert len(peer.got()) > 4 * PIECE
+    peer.send(BasicRecover(True))
+    request = encode(1, QueueDeclare("q", passive=True))
+    peer.connection.receive(request * (INPUT_LIMIT // len(request) + 1))
+    return peer
+
+
+@pytest.mark.parametrize("make", [paced, blocked, sent_too_much, giving_back])
+def test_the_answer_to_a_close_is_heard_at_once(make: Callable[[], Peer]) -> None:
+    peer = make()
+    assert peer.connection.is_paused
+    peer.connection.force_close("enough")
+    assert not peer.connection.is_paused
+    peer.send(ConnectionCloseOk(), channel=0)
+    peer.connection.flushed()
+    assert peer.connection.finished
+    assert not peer.connection.is_paused
+
+
+def test_who_publishes_a_lot_before_its_last_mistake_does_not_wait() -> None:
+    peer = Peer()
+    peer.call(QueueDeclare("q"), QueueDeclareOk)
+    peer.call(BasicQos(prefetch_count=1), BasicQosOk)
+    peer.send(BasicConsume("q"))
+    peer.connection.receive(encode(1, BasicPublish("", "q"), b"x") * CREDIT + encode(1, ChannelOpen()))
+    assert not peer.connection.is_paused
+    peer.send(ConnectionCloseOk(), channel=0)
+    assert peer.connection.finished

@@ -106,6 +106,9 @@ def serve(
     consumer_timeout_ms: Annotated[
         str | None, typer.Option(help="Time for an acknowledgement, 0 for any time. [1800000]")
     ] = None,
+    send_timeout_ms: Annotated[
+        str | None, typer.Option(help="Time for a client to take something of what is sent, 0 for any time. [30000]")
+    ] = None,
     disk_free_limit: Annotated[
         str | None, typer.Option(help="Bytes free on the disk below which publishers wait, 0 for none. [50000000]")
     ] = None,
@@ -139,6 +142,7 @@ def serve(
         "loopback-users": loopback_users,
         "max-message-size": max_message_size,
         "consumer-timeout-ms": consumer_timeout_ms,
+        "send-timeout-ms": send_timeout_ms,
         "disk-free-limit": disk_free_limit,
         "memory-budget": memory_budget,
         "memory-high-watermark": memory_high_watermark,
