@@ -1,79 +1,97 @@
 """InternalAuthenticator: who a client is, by the users that the broker itself knows.
 
-Argon2 is computed in threads of its own, a few at a time; whoever was checked once is remembered under a fast hash
-with a key of this process, so that a thousand clients that come back at once cost one computation.
+A right password is answered at once, if its hash is a cheap one or it was checked before: it is remembered under a fast
+hash with a key of this process, so that a thousand clients that come back at once cost one computation of Argon2.
+Everything else costs exactly one, whatever is wrong and whether there is such a user, so that the time tells no names.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import hmac
 import os
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+import time
+from collections.abc import Callable, Collection
 
+from leveret.auth.addresses import is_loopback, site
 from leveret.auth.authenticator import Authenticator, LoginRefused
-from leveret.auth.passwords import fits, is_slow
+from leveret.auth.history import History
+from leveret.auth.line import Line
+from leveret.auth.passwords import fits, impossible, is_slow
 from leveret.core.access import Credential, User
 from leveret.core.users import Users
-
-THREADS: Final = 2  # Argon2 computations at once: each takes megabytes
 
 
 class InternalAuthenticator(Authenticator):
     """Checks names and passwords. loopback_users: names that may only connect from this machine."""
 
-    def __init__(self, users: Users, loopback_users: Collection[str]) -> None:
+    def __init__(
+        self, users: Users, loopback_users: Collection[str], now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._users = users
         self._loopback_users = frozenset(loopback_users)
         self._key = os.urandom(32)
         self._known: dict[str, tuple[Credential, bytes]] = {}  # by user: what fitted, and the mark of its password
-        self._running: dict[tuple[str, bytes], asyncio.Future[bool]] = {}
-        self._threads: ThreadPoolExecutor | None = None
+        self._history = History(now)
+        self._line = Line(self._history)
+        self._nobody = impossible()
 
-    def authenticate_now(self, name: str, password: str, peer_is_local: bool) -> User | None:
-        """The user of these credentials; None when only authenticate() can tell. Raises: LoginRefused."""
-        user = self._users.get(name)
+    def authenticate_now(self, name: str, password: str, host: str) -> User | None:
+        """The user of these credentials; None when only authenticate() can tell."""
+        user = self._at_once(name, password, host)
         if user is None:
+            return None
+        place, who = site(host), self._mark(name)
+        if self._history.delay_s(place, who) and not self._history.has_succeeded(place, who):
+            return None  # otherwise somebody who guesses would be told that this guess is right by not being delayed
+        self._history.succeeded(place, who)
+        return user
+
+    async def authenticate(self, name: str, password: str, host: str, is_gone: Callable[[], bool]) -> User:
+        """The user of these credentials. Raises: LoginRefused, TooBusy, ClientGone."""
+        place, who = site(host), self._mark(name)
+        while delay_s := self._history.delay_s(place, who):
+            await asyncio.sleep(delay_s)
+        user = self._at_once(name, password, host)
+        if user is None:
+            try:
+                user = await self._look_closely(name, password, host, is_gone)
+            except LoginRefused:
+                self._history.failed(place, who)
+                raise
+        self._history.succeeded(place, who)
+        return user
+
+    def _at_once(self, name: str, password: str, host: str) -> User | None:
+        """The user of a right password that needs no slow check; None for all else."""
+        user = self._users.get(name)
+        if user is None or not password or not self._may_come(name, host):
+            return None
+        is_right = self._is_known(user, password) if is_slow(user.credential) else fits(user.credential, password)
+        return user if is_right else None
+
+    async def _look_closely(self, name: str, password: str, host: str, is_gone: Callable[[], bool]) -> User:
+        """The user of a password that needs a slow check, or is not good. Raises: LoginRefused, TooBusy, ClientGone."""
+        user = self._users.get(name)
+        credential = user.credential if user is not None and is_slow(user.credential) else self._nobody
+        who, mark = self._mark(name), self._mark(password)
+        work = functools.partial(fits, credential, password or "?")  # an empty one takes no time
+        has_fitted = await self._line.check((who, credential.hash, mark), site(host), who, work, is_gone)
+        if user is None or self._users.get(name) is not user:
             raise _invalid(name)
         if not password:
             raise LoginRefused(f"user '{name}' attempted to log in with a blank password")
-        if is_slow(user.credential):
-            if not self._is_known(user, password):
-                return None
-        elif not fits(user.credential, password):
+        if credential is self._nobody:
+            has_fitted = fits(user.credential, password)
+        if not has_fitted or (credential is not self._nobody and credential is not user.credential):
             raise _invalid(name)
-        self._check_address(name, peer_is_local)
+        if not self._may_come(name, host):
+            raise LoginRefused(f"user '{name}' can only connect via localhost")
+        if credential is not self._nobody:
+            self._known[name] = (credential, mark)
         return user
-
-    async def authenticate(self, name: str, password: str, peer_is_local: bool) -> User:
-        """The user of these credentials. Raises: LoginRefused."""
-        user = self.authenticate_now(name, password, peer_is_local)
-        while user is None:
-            await self._compute(name, password)
-            user = self.authenticate_now(name, password, peer_is_local)
-        return user
-
-    async def _compute(self, name: str, password: str) -> None:
-        """Check a password against a slow hash, and remember it. Raises: LoginRefused when it does not fit."""
-        user = self._users.get(name)
-        if user is None:
-            raise _invalid(name)
-        credential = user.credential
-        mark = self._mark(password)
-        computation = self._running.get((credential.hash, mark))
-        if computation is None:
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(THREADS, "leveret-password")
-            loop = asyncio.get_running_loop()
-            computation = loop.run_in_executor(self._threads, fits, credential, password)
-            self._running[credential.hash, mark] = computation
-            computation.add_done_callback(lambda _: self._running.pop((credential.hash, mark), None))
-        if not await asyncio.shield(computation):
-            raise _invalid(name)
-        self._known[name] = (credential, mark)
 
     def _is_known(self, user: User, password: str) -> bool:
         known = self._known.get(user.name)
@@ -82,12 +100,12 @@ class InternalAuthenticator(Authenticator):
         credential, mark = known
         return credential is user.credential and hmac.compare_digest(mark, self._mark(password))
 
-    def _mark(self, password: str) -> bytes:
-        return hashlib.blake2b(password.encode("utf-8", "surrogateescape"), key=self._key).digest()
+    def _mark(self, text: str) -> bytes:
+        """What stands for a name or a password: short, and of no use to whoever reads it."""
+        return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), key=self._key, digest_size=32).digest()
 
-    def _check_address(self, name: str, peer_is_local: bool) -> None:
-        if name in self._loopback_users and not peer_is_local:
-            raise LoginRefused(f"user '{name}' can only connect via localhost")
+    def _may_come(self, name: str, host: str) -> bool:
+        return name not in self._loopback_users or is_loopback(host)
 
 
 def _invalid(name: str) -> LoginRefused:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.access import Credential
@@ -29,6 +31,10 @@ SALTED: Final = {
 SALT_SIZE: Final = 4  # bytes in front of RabbitMQ's hashes
 TIME_COST: Final = 2  # passes; with the memory these are what OWASP recommends for Argon2id
 MEMORY_KIB: Final = 19 * 1024
+MOST_MEMORY_KIB: Final = 1024 * 1024  # of a hash that was made elsewhere
+MOST_WORK_KIB: Final = 4 * 1024 * 1024  # the same, with passes: some seconds
+MOST_LANES: Final = 64
+COSTS: Final = re.compile(r"[$,]([mtp])=([0-9]{1,20})(?=[$,])")
 NOBODY: Final = Credential("", "")  # no password fits
 
 
@@ -41,6 +47,19 @@ def salted(password: str, algorithm: str = SHA256) -> Credential:
 def argon2(password: str) -> Credential:
     """Hash a new password. Takes tens of milliseconds."""
     return Credential(ARGON2, _hasher().hash(_octets(password)))
+
+
+def impossible() -> Credential:
+    """What nobody's password fits, and takes as long to find out as with a hash that argon2() makes."""
+    salt, hash_ = (base64.b64encode(os.urandom(size)).decode().rstrip("=") for size in (16, 32))
+    return Credential(ARGON2, f"$argon2id$v=19$m={MEMORY_KIB},t={TIME_COST},p=1${salt}${hash_}")
+
+
+def is_too_dear(hash_: str) -> bool:
+    """Whether an Argon2 hash asks for so much time or memory that checking it would keep everybody waiting."""
+    costs = {name: int(value) for name, value in COSTS.findall(hash_)}
+    memory_kib, passes = costs.get("m", 0), costs.get("t", 0)
+    return memory_kib > MOST_MEMORY_KIB or memory_kib * passes > MOST_WORK_KIB or costs.get("p", 0) > MOST_LANES
 
 
 def is_slow(credential: Credential) -> bool:
@@ -65,11 +84,17 @@ def fits(credential: Credential, password: str) -> bool:
 
 
 def _fits_argon2(hash_: str, password: str) -> bool:
-    from argon2.exceptions import InvalidHashError, VerificationError
+    if is_too_dear(hash_):
+        hash_ = impossible().hash
+    from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
     try:
         return _hasher().verify(hash_, _octets(password))
-    except (VerificationError, InvalidHashError):
+    except VerifyMismatchError:
+        return False
+    except (VerificationError, InvalidHashError):  # no hash at all
+        with contextlib.suppress(VerificationError):
+            _hasher().verify(impossible().hash, _octets(password))  # or the time would tell that there is such a user
         return False
 
 

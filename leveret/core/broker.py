@@ -43,9 +43,10 @@ QUEUE_TYPES: Final = ("classic", "quorum", "stream")
 class Broker(LogListener):
     """One broker.
 
-    seed: for names and ids that the broker makes up; the same seed gives the same names.
+    seed: for tests, where the same one gives the same names, ids and choices; with None nobody can guess a name.
     durable_revision: changes of definitions up to here are safe. nowhere: a virtual host for who is in none.
     is_new: recover() found nothing, so nobody has been made yet who could log in.
+    max_connections: open ones at once, 0 for any number; open_connections: how many there are.
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
     budget: for messages that wait in memory. max_message_size: bytes that the body of a message may have.
     explanations: what the operator should read in the log; the driver takes it. faults: what has failed; see faults.py.
@@ -54,7 +55,9 @@ class Broker(LogListener):
     sharing: prefetch windows with room that some consumers have been woken for; others may be next.
     """
 
-    def __init__(self, log: MessageLog, definition_log: DefinitionLog, clock: Clock, seed: int, node: str) -> None:
+    def __init__(
+        self, log: MessageLog, definition_log: DefinitionLog, clock: Clock, seed: int | None, node: str
+    ) -> None:
         self.log = log
         self.clock = clock
         self.node = node
@@ -82,11 +85,14 @@ class Broker(LogListener):
         self.explanations: list[str] = []
         self.consumer_timeout_ms = 1_800_000
         self.max_message_size = MAX_MESSAGE_SIZE
-        self.connections: dict[int, Client] = {}  # open ones, by number
+        self.connections: dict[int, Client] = {}  # whose socket is open, by number
+        self.max_connections = 0
+        self.open_connections = 0
         self.durable_revision = 0
         self.revision = 0
         self._definition_log = definition_log
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # what it gave may tell what it will give
+        self._names: random.Random = random.SystemRandom() if seed is None else self._random
         self._connection_number = 0
         self._waiting: deque[tuple[int, Sink]] = deque()  # replies held until a revision is durable, ascending
 
@@ -143,7 +149,7 @@ class Broker(LogListener):
                 if not queue.deleted:
                     queue.pump()
             if self.sharing and not self.dirty:
-                self.sharing = [window for window in self.sharing if window.share_more()]
+                self._share_windows()
         if self.unsaved:
             windows, self.unsaved = self.unsaved, []
             for window in windows:
@@ -151,6 +157,16 @@ class Broker(LogListener):
                     window.save()
                 except Exception as error:
                     window.fail("keep what an exchange has seen", error)
+
+    def _share_windows(self) -> None:
+        """Wake whoever is next for the room that is left in shared windows."""
+        sharing, self.sharing = self.sharing, []
+        for shared in sharing:
+            try:
+                if shared.share_more():
+                    self.sharing.append(shared)
+            except Exception as error:
+                self.faults.own("share a prefetch window", error)
 
     def tick(self, now_ms: int) -> int | None:
         """The time is now_ms: do what is due. Returns: when to call again, None for not before something happens."""
@@ -382,11 +398,11 @@ class Broker(LogListener):
 
     def new_id(self) -> int:
         """An id for a queue that no other queue of any node has."""
-        return self._random.getrandbits(62)
+        return self._names.getrandbits(62)
 
     def random_name(self) -> str:
-        """22 characters, as RabbitMQ appends to names it makes up: unlike any other name, but no secret."""
-        return base64.urlsafe_b64encode(self._random.randbytes(16)).decode()[:22]
+        """22 characters, as RabbitMQ appends to names it makes up: who knows one may send replies to it."""
+        return base64.urlsafe_b64encode(self._names.randbytes(16)).decode()[:22]
 
     def chance(self, count: int) -> int:
         """A number below count, by chance."""

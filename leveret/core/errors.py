@@ -142,6 +142,11 @@ def vhost_access_refused(vhost: str, user: str) -> AmqpError:
     return AmqpError(NOT_ALLOWED, f"access to vhost '{vhost}' refused for user '{user}'")
 
 
+def node_connection_limit(limit: int) -> AmqpError:
+    """The broker has as many connections as it may have."""
+    return AmqpError(NOT_ALLOWED, f"connection refused: node connection limit ({limit}) is reached")
+
+
 def vhost_connection_limit(vhost: str, user: str, limit: int) -> AmqpError:
     """A virtual host has as many connections as it may have."""
     text = f"connection limit ({limit}) is reached"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from leveret.auth.passwords import ARGON2, NOBODY, SALT_SIZE, SALTED, SHA256, argon2, salted
+from leveret.auth.passwords import ARGON2, NOBODY, SALT_SIZE, SALTED, SHA256, argon2, is_too_dear, salted
 from leveret.core.access import Credential
 from leveret.core.administration import InvalidError
 
@@ -40,6 +40,8 @@ def _read_hash(text: str, algorithm: str) -> Credential:
     if algorithm == ARGON2:
         if not text.startswith("$argon2"):
             raise InvalidError("an Argon2 hash begins with $argon2")
+        if is_too_dear(text):
+            raise InvalidError("the Argon2 hash takes too long to check; make one that takes less than a second")
         return Credential(algorithm, text)
     try:
         size = len(base64.b64decode(text, validate=True))

@@ -15,6 +15,7 @@ import base64
 import contextlib
 import json
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from leveret.management.lines import LineError
 from leveret.session.connection import Connection
 from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN
 from leveret.session.witnessing import label
+from leveret.store.directory import private
 
 KNOWN: Final = 10_000  # messages whose number is known: the last ones
 KNOWN_SIZE: Final = 64 << 20  # bytes that the bodies of these may have
@@ -55,7 +57,13 @@ class Recording(Witness):
     def __init__(self, path: Path, broker: Broker, vhost: str | None = None) -> None:
         self._path = path
         self._vhost = vhost
-        self._file: TextIO = path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+        self._file: TextIO = os.fdopen(
+            private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+            "w",
+            encoding="utf-8",
+            errors="backslashreplace",
+            buffering=1,
+        )
         self._broker = broker
         self._began_ms = broker.clock.now_ms
         self._count = 0

@@ -39,7 +39,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     memory_high_watermark: share of the memory there is, from which on publishers wait; 0 for any.
     definitions: a definitions file to import at the start. control: path of the control socket; empty for
     control.sock in the data directory, or none with memory.
-    loopback_users: names that may only log in from this machine.
+    loopback_users: names that may only log in from this machine. max_connections: open at once; 0 for any number.
+    max_unauthenticated_connections: of clients that have not logged in, at once.
     tls_certificate: PEM file with the certificate shown to clients, and those between it and its CA; empty for no TLS.
     tls_key: PEM file with its private key, empty for the same file. tls_port: None for 5671.
     tls_ca: PEM file with the CAs that certificates of clients have to come from; empty not to ask for any.
@@ -62,6 +63,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     definitions: str = ""
     control: str = ""
     loopback_users: tuple[str, ...] = ("guest",)
+    max_connections: int = 0
+    max_unauthenticated_connections: int = 15_000
     tls_port: int | None = None
     tls_certificate: str = ""
     tls_key: str = ""
@@ -135,6 +138,11 @@ def _convert(values: dict[str, object], where: str) -> Config:
     if config.send_timeout_ms and not MIN_SEND_TIMEOUT_MS <= config.send_timeout_ms <= MAX_SEND_TIMEOUT_MS:
         limits = f"between {MIN_SEND_TIMEOUT_MS} and {MAX_SEND_TIMEOUT_MS}; 0 means any time"
         raise ConfigError(f"bad setting in {where}: send-timeout-ms {config.send_timeout_ms} is not {limits}")
+    if config.max_connections < 0:
+        raise ConfigError(f"bad setting in {where}: max-connections is negative; 0 means no limit")
+    if config.max_unauthenticated_connections < 1:
+        wrong = "max-unauthenticated-connections is less than 1, so nobody could log in"
+        raise ConfigError(f"bad setting in {where}: {wrong}")
     if config.disk_free_limit < 0:
         raise ConfigError(f"bad setting in {where}: disk-free-limit is negative; 0 means no limit")
     if config.memory_budget < 0:

@@ -10,6 +10,8 @@ import socket
 import stat
 from pathlib import Path
 
+from leveret.store.directory import private
+
 SOCKET_NAME = "control.sock"
 POINTER_NAME = "control.path"
 MAX_PATH = 100  # bytes; the kernel allows 107 and some systems 103
@@ -121,4 +123,5 @@ def _point(directory: Path, place: Path) -> None:
     if place == directory.absolute() / SOCKET_NAME:
         pointer.unlink(missing_ok=True)
     else:
-        pointer.write_text(f"{place.absolute()}\n", encoding="utf-8")
+        with open(pointer, "w", encoding="utf-8", opener=private) as file:
+            file.write(f"{place.absolute()}\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -22,18 +21,23 @@ from leveret.node.defaults import drop_defaults, make_defaults
 from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, Watch, give_up_reserve, total_memory
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
+from leveret.server.guests import Guests
+from leveret.server.listener import Listener
 from leveret.server.transport import AmqpProtocol
 from leveret.store.memory import MemoryLog
 
 if TYPE_CHECKING:
+    import ssl
+
     from leveret.management.recording import Recording
-    from leveret.node.tls import TlsListener
     from leveret.store.disk import DiskLog
 
 BUDGET_SHARE = 0.25  # of all memory, for messages that wait
 DEFAULT_BUDGET = 256 << 20  # bytes, where the system does not tell how much memory there is
 BACKLOG = 1024  # connections the kernel may hold for us
 TLS_PORT = 5671
+OWN_FILES = 100  # files that the broker itself may need, beside the sockets of clients
+MANY_FILES = 1 << 20
 SHUTDOWN_S = 2.0
 
 log = logging.getLogger("leveret.node")
@@ -59,17 +63,22 @@ class Node:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._tls = _make_tls(config)
+        self._context = _make_context(config)
         self._directory = None if config.memory else Path(config.data_dir)
         self._log = self.make_log(config)
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
         self.broker = core.Broker(self._log, self._log, clock, self.make_seed(), f"leveret@{socket.gethostname()}")
         self.broker.max_message_size = config.max_message_size
         self.broker.consumer_timeout_ms = config.consumer_timeout_ms
+        self.broker.max_connections = config.max_connections
         self._log.listener = self.broker
         self.driver = Driver(self.broker, self._loop)
         self.authenticator: Authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
-        self._server: asyncio.Server | None = None
+        most = config.max_unauthenticated_connections
+        files = open_files()
+        self._guests = Guests(self.make_protocol, most, max(files - OWN_FILES, files // 2))
+        self._listener = Listener(self._guests)
+        self._tls_listener = Listener(self._guests, self._context)
         self._disk_watch: DiskWatch | None = None
         self._disk = None if isinstance(self._log, MemoryLog) else self._log
         if self._disk is not None:
@@ -84,9 +93,9 @@ class Node:
         """What keeps messages and definitions. Raises: StoreError."""
         return MemoryLog() if config.memory else _open_log(Path(config.data_dir), self._wake)
 
-    def make_seed(self) -> int:
-        """Where the names come from that the broker makes up, and its choices."""
-        return int.from_bytes(os.urandom(8), "big")
+    def make_seed(self) -> int | None:
+        """For the names that the broker makes up; None for names that nobody can guess."""
+        return None
 
     def make_watches(self, config: Config) -> list[Watch]:
         """Who looks after the process and the machine."""
@@ -112,15 +121,10 @@ class Node:
                 self._define(content, config.definitions or "given")
                 if is_new:
                     drop_defaults(self.broker, content)
-            try:
-                option, port = "port", config.port
-                self._server = await self._loop.create_server(self.make_protocol, config.host, port, backlog=BACKLOG)
-                urls = [_url("amqp", self._server)]
-                if self._tls is not None:
-                    option, port = "tls-port", TLS_PORT if config.tls_port is None else config.tls_port
-                    urls.append(_url("amqps", await self._tls.start(self.make_protocol, port, BACKLOG)))
-            except OSError as error:
-                raise StartError(_listen_error(config.host, port, option, error)) from None
+            self.listen(config.port, TLS_PORT if config.tls_port is None else config.tls_port)
+            urls = [_url("amqp", *self._listener.address)]
+            if self._context is not None:
+                urls.append(_url("amqps", *self._tls_listener.address))
             await self._open_control()
         except StartError:
             self._let_go()
@@ -131,10 +135,25 @@ class Node:
         self.driver.limit_sending(config.send_timeout_ms / 1000)
         return urls
 
+    def listen(self, port: int, tls_port: int) -> None:
+        """Take clients at these ports, at the second one only if there is a certificate. Raises: StartError."""
+        ports = [(self._listener, "port", port)]
+        if self._context is not None:
+            ports.append((self._tls_listener, "tls-port", tls_port))
+        for listener, option, wanted in ports:
+            try:
+                listener.listen(self._config.host, wanted, BACKLOG)
+            except OSError as error:
+                raise StartError(_listen_error(self._config.host, wanted, option, error)) from None
+
     def reload(self) -> None:
-        """Read the files for TLS anew."""
-        if self._tls is not None:
-            self._tls.reload()
+        """Read the files for TLS anew, if there are any."""
+        if self._context is None:
+            log.warning("there is nothing to read anew: this broker does not listen for TLS; SIGTERM ends it")
+            return
+        from leveret.node.tls import reload
+
+        reload(self._tls_listener, self._config)
 
     async def stop(self, patience_s: float = SHUTDOWN_S) -> None:
         """Close connections with 320, commit what is pending, let go of everything.
@@ -147,10 +166,9 @@ class Node:
 
     def listen_no_more(self) -> None:
         """Let the system refuse new clients; those that are there stay."""
-        if self._server is not None:
-            self._server.close()
-        if self._tls is not None:
-            self._tls.close()
+        self._listener.close()
+        self._tls_listener.close()
+        self._guests.close()
 
     def _let_go(self) -> None:
         self.listen_no_more()
@@ -255,20 +273,29 @@ def _load_management() -> None:
     import leveret.management.administration  # noqa: F401
 
 
-def _make_tls(config: Config) -> TlsListener | None:
-    """What listens for TLS, if that is asked for. Raises: StartError."""
+def open_files() -> int:
+    """How many files and sockets this process may have open."""
+    try:
+        import resource
+    except ImportError:
+        return MANY_FILES  # not on this platform
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MANY_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def _make_context(config: Config) -> ssl.SSLContext | None:
+    """What TLS needs, if that is asked for. Raises: StartError."""
     if not config.tls_certificate:
         return None
-    from leveret.node.tls import TlsError, TlsListener
+    from leveret.node.tls import TlsError, make_context
 
     try:
-        return TlsListener(config)
+        return make_context(config)
     except TlsError as error:
         raise StartError(str(error)) from None
 
 
-def _url(scheme: str, server: asyncio.Server) -> str:
-    host, port = server.sockets[0].getsockname()[:2]
+def _url(scheme: str, host: str, port: int) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -34,8 +33,7 @@ def perform(directory: Path, verb: str, arguments: dict[str, object]) -> object:
     written = threading.Event()
     log = DiskLog(directory, written.set)
     clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
-    seed = int.from_bytes(os.urandom(8), "big")
-    broker = Broker(log, log, clock, seed, f"leveret@{socket.gethostname()}")
+    broker = Broker(log, log, clock, None, f"leveret@{socket.gethostname()}")
     log.listener = broker
     try:
         broker.recover_definitions()

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from leveret.node import logs
 from leveret.node.config import ConfigError, load
 from leveret.node.node import StartError
-from leveret.node.printable import printable
 from leveret.node.serving import serve
 from leveret.store.database import StoreError
-
-
-class OneLine(logging.Formatter):
-    """Keeps an entry on one line whatever strangers call themselves; only a traceback has more."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """Escape what is no printable character."""
-        return printable(super().formatMessage(record))
 
 
 def run(path: Path | None, options: dict[str, object]) -> int:
@@ -38,14 +29,14 @@ def run(path: Path | None, options: dict[str, object]) -> int:
         config = load(path, options)
     except ConfigError as error:
         return _fail(str(error))
-    handler = logging.StreamHandler()
-    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=config.log_level.upper(), handlers=[handler])
+    logs.begin(config.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(serve(config, _process_start()))
     except (StartError, StoreError) as error:
         return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted before it was ready")
 
 
 def _open_input() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from leveret import __version__
+from leveret.node import logs
 from leveret.node.allocator import keep_freed_memory
 from leveret.node.collector import Collector
 from leveret.node.config import Config
@@ -19,15 +21,29 @@ from leveret.node.leash import Leash
 from leveret.node.node import Node, build_name
 
 MAX_FILES: Final = 1 << 20  # open files that this process asks for
+LAST: Final = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGPWR", "SIGXCPU")  # after which the end is a clean one
+STRAY: Final = (
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGALRM",
+    "SIGVTALRM",
+    "SIGPROF",
+    "SIGIO",
+)  # their default is a sudden end
+
+log = logging.getLogger("leveret.node")
 
 
 async def serve(config: Config, started_at: float) -> int:
-    """Run a node until SIGTERM or SIGINT; a second signal ends the process at once. With TLS, SIGHUP reloads its files.
-    An ephemeral one ends with its parent too.
+    """Run a node until a signal ends it; a second one ends the process at once. SIGHUP reads the files for TLS anew.
+    An ephemeral node ends with its parent too.
 
     Returns: the exit code. Raises: StartError, StoreError.
     """
     loop = asyncio.get_running_loop()
+    for number in _signals(*STRAY, "SIGHUP"):
+        signal.signal(number, signal.SIG_IGN)  # until the node is there
+    logs.limit(loop)
     keep_freed_memory()
     _raise_file_limit()
     stopping = asyncio.Event()
@@ -43,10 +59,12 @@ async def serve(config: Config, started_at: float) -> int:
         signals.append(number)
         stopping.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _signals(*LAST):
         loop.add_signal_handler(number, on_signal, number)
-    if config.tls_certificate:
-        loop.add_signal_handler(signal.SIGHUP, node.reload)
+    for number in _signals("SIGHUP"):
+        loop.add_signal_handler(number, node.reload)
+    for number in _signals(*STRAY):
+        loop.add_signal_handler(number, _on_stray, number)
     if leash is not None:
         leash.start()
     _announce(config, urls, round((time.time() - started_at) * 1000))
@@ -58,6 +76,15 @@ async def serve(config: Config, started_at: float) -> int:
         leash.stop()
     await node.stop()
     return 0
+
+
+def _signals(*names: str) -> list[signal.Signals]:
+    """The signals of these names that there are on this system."""
+    return [signal.Signals[name] for name in names if name in signal.Signals.__members__]
+
+
+def _on_stray(number: signal.Signals) -> None:
+    log.warning("%s means nothing to a broker; SIGTERM ends it, SIGHUP reads the files for TLS anew", number.name)
 
 
 def _announce(config: Config, urls: list[str], spent_ms: int) -> None:

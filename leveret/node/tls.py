@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 
 from leveret.node.config import Config
-from leveret.server.tls import TlsGate, reason
-from leveret.server.transport import AmqpProtocol
+from leveret.server.guests import reason
+from leveret.server.listener import Listener
 
 log = logging.getLogger("leveret.node")
 
@@ -19,35 +17,14 @@ class TlsError(Exception):
     """A file cannot be used; the text names it and says what to do."""
 
 
-class TlsListener:
-    """Listens for clients that speak TLS. Raises: TlsError when it is made, for files that cannot be used."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._gate = TlsGate(make_context(config))
-        self._server: asyncio.Server | None = None
-
-    async def start(self, accept: Callable[[], AmqpProtocol], port: int, backlog: int) -> asyncio.Server:
-        """Listen. accept: makes what has a client once TLS is agreed on. Raises: OSError."""
-        self._gate.accept = accept
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._gate.protocol, self._config.host, port, backlog=backlog)
-        return self._server
-
-    def reload(self) -> None:
-        """Read the files anew, for the clients that come next; if they cannot be used, the old ones go on."""
-        try:
-            self._gate.context = make_context(self._config)
-        except TlsError as error:
-            log.error("%s; the certificate stays the one read before", error)
-        else:
-            log.info("read the certificate %s anew", self._config.tls_certificate)
-
-    def close(self) -> None:
-        """Listen no more, and cut those who have not agreed on TLS yet."""
-        if self._server is not None:
-            self._server.close()
-        self._gate.close()
+def reload(listener: Listener, config: Config) -> None:
+    """Read the files anew, for the clients that come next; if they cannot be used, the old ones go on."""
+    try:
+        listener.context = make_context(config)
+    except TlsError as error:
+        log.error("%s; the certificate stays the one read before", error)
+    else:
+        log.info("read the certificate %s anew", config.tls_certificate)
 
 
 def make_context(config: Config) -> ssl.SSLContext:

@@ -23,6 +23,7 @@ from leveret.core.alarms import DISK, MEMORY
 from leveret.core.lag import STALL_US
 from leveret.node.allocator import give_back_memory
 from leveret.server.driver import Driver
+from leveret.store.directory import private
 
 if TYPE_CHECKING:
     from leveret.store.disk import DiskLog
@@ -71,7 +72,7 @@ def keep_reserve(directory: Path) -> int:
     try:
         found = os.statvfs(directory)
         size = min(RESERVE_BYTES, found.f_blocks * found.f_frsize // RESERVE_SHARE)
-        with path.open("ab") as file:
+        with open(path, "ab", opener=private) as file:
             os.posix_fallocate(file.fileno(), 0, size)
     except OSError:
         _remove(path)
@@ -92,7 +93,7 @@ def can_write(directory: Path, size: int) -> bool:
     """Whether a file of this size can be written there and synced; it is removed at once. Blocks."""
     path = directory / PROBE_NAME
     try:
-        with path.open("wb", buffering=0) as file:
+        with open(path, "wb", buffering=0, opener=private) as file:
             left = size
             while left > 0:
                 left -= file.write(bytes(min(left, PROBE_MIN)))

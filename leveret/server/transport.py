@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
+import select
 import socket
 import struct
 import sys
 from collections import deque
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from leveret import __version__
-from leveret.auth.authenticator import Authenticator, LoginRefused
+from leveret.auth.authenticator import Authenticator, ClientGone, LoginRefused, TooBusy
+from leveret.core.access import User
 from leveret.server.driver import Driver
 from leveret.session.connection import Connection
 from leveret.session.ending import CLOSE, LEAVE, RESET
 from leveret.session.handshake import LoginRequest
 from leveret.wire.content import Piece
 
+if TYPE_CHECKING:
+    from leveret.server.guests import Guest
+
 LINGER_S = 5.0  # how long a client may take to fetch what was sent last, and to close its socket
 GRACE_S = 0.3  # how long one that has said connection.close is left to close its socket by itself
 NO_LINGER = struct.pack("ii", 1, 0)  # a close is a reset
 STUCK_LOOKS = 3  # in a row that have found that no byte has gone to the client since the one before
+NOTICED_MS = 50  # that a client has waited before it could speak AMQP; less is for nothing
 SOME = 4 * 1024  # bytes in one read, which may have to wait for a later turn
 SLICE = 32 * 1024  # bytes that are looked at before the clock is
 MUCH = 64 * 1024  # bytes in one read, after which the others come first
@@ -31,16 +36,9 @@ BULK = 1024 * 1024  # the same for a large body, of which little more than a cop
 WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer from which on its consumers get no more
 BURST = 1024 * 1024  # bytes that are sent before the others come first
 
+HANGUP = getattr(select, "POLLRDHUP", select.POLLHUP)  # where the system tells it although there is more to read
+
 log = logging.getLogger("leveret.connection")
-
-
-def _shown(address: object) -> str:
-    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address or "local")
-
-
-def connection_name(transport: asyncio.BaseTransport) -> str:
-    """Both addresses, for the log."""
-    return f"{_shown(transport.get_extra_info('peername'))} -> {_shown(transport.get_extra_info('sockname'))}"
 
 
 def _unread(transport: asyncio.BaseTransport) -> bytes:
@@ -52,13 +50,6 @@ def _unread(transport: asyncio.BaseTransport) -> bytes:
             while piece := tls.read(SLICE):
                 data += piece
     return data
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return True  # no internet address at all
 
 
 def _on_its_way(transport: asyncio.Transport) -> int:
@@ -89,7 +80,8 @@ class AmqpProtocol(asyncio.Protocol):
     def __init__(self, driver: Driver, authenticator: Authenticator) -> None:
         self._driver = driver
         self._authenticator = authenticator
-        self._is_reading = True
+        self.guest: Guest | None = None  # who came to a port
+        self.is_reading = True
         self._has_enough = False  # not to be read before the next flush
         self._bulk = 0  # bytes of large bodies that were read since then
         self._put_by = b""  # what it sent, and is still to be looked at from _at on
@@ -111,10 +103,12 @@ class AmqpProtocol(asyncio.Protocol):
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer = transport.get_extra_info("peername")
         self._driver.refresh_clock()
-        host = str(peer[0]) if isinstance(peer, tuple) else ""
-        self.connection = Connection(self._driver.broker, connection_name(transport), host, __version__)
+        guest = self.guest
+        name, host = ("unknown", "") if guest is None else (guest.name, guest.host)
+        self.connection = Connection(self._driver.broker, name, host, __version__)
+        if guest is not None and guest.age_ms >= NOTICED_MS:
+            self.connection.has_waited(guest.age_ms)
         self._driver.protocols[self.connection.number] = self
         self.obey_pause()
         self._driver.turn()
@@ -199,11 +193,14 @@ class AmqpProtocol(asyncio.Protocol):
                 timer.cancel()
         self._driver.refresh_clock()
         self._driver.protocols.pop(self.connection.number, None)
+        guest, self.guest = self.guest, None
+        if guest is not None:
+            guest.gone()
         if self._login is not None:
             self._login.cancel()
         self._unsent.clear()
         data, self._put_by = self._put_by[self._at :], b""
-        if not self._is_reading:
+        if not self.is_reading:
             data += _unread(self.transport)
         if data:
             self._take(data)
@@ -333,9 +330,9 @@ class AmqpProtocol(asyncio.Protocol):
     def obey_pause(self) -> None:
         """Read the socket, or read it no more, as the connection and the driver want it."""
         is_paused = self._has_enough or self.connection.is_paused or self._driver.is_frozen
-        if is_paused == self._is_reading:
-            self._is_reading = not is_paused
-            if self._is_reading:
+        if is_paused == self.is_reading:
+            self.is_reading = not is_paused
+            if self.is_reading:
                 self.transport.resume_reading()
             else:
                 self.transport.pause_reading()
@@ -346,34 +343,52 @@ class AmqpProtocol(asyncio.Protocol):
         request = connection.login_request
         assert request is not None
         connection.login_request = None
-        is_local = _is_local(request.peer)
         try:
-            user = self._authenticator.authenticate_now(request.user, request.password, is_local)
+            user = self._authenticator.authenticate_now(request.user, request.password, request.peer)
         except LoginRefused as error:
             connection.refuse(str(error))
             return
         if user is None:
             connection.set_paced(True)  # what it sends meanwhile waits in the kernel
-            self._login = self._driver.loop.create_task(self._log_in_later(request, is_local))
+            self._login = self._driver.loop.create_task(self._log_in_later(request))
         else:
-            connection.login(user)
+            self._let_in(user)
 
-    async def _log_in_later(self, request: LoginRequest, is_local: bool) -> None:
+    async def _log_in_later(self, request: LoginRequest) -> None:
         driver = self._driver
         connection = self.connection
         try:
-            user = await self._authenticator.authenticate(request.user, request.password, is_local)
+            user = await self._authenticator.authenticate(request.user, request.password, request.peer, self._is_gone)
         except LoginRefused as error:
             self._resume()
             connection.refuse(str(error))
+        except (TooBusy, ClientGone) as error:
+            level = logging.WARNING if isinstance(error, TooBusy) else logging.INFO
+            log.log(level, "connection %s: login not looked at: %s", connection.name, error)
+            self.abort()
         except Exception:
             log.exception("connection %s: login failed", connection.name)
             self._resume()
             connection.refuse("internal error")
         else:
             self._resume()
-            connection.login(user)
+            self._let_in(user)
         driver.turn()
+
+    def _let_in(self, user: User) -> None:
+        """The client has logged in."""
+        if self.guest is not None and not self.transport.is_closing():
+            self.guest.let_in()
+        self.connection.login(user)
+
+    def _is_gone(self) -> bool:
+        """Whether the client has closed its socket, which the event loop does not tell while it is not read."""
+        raw = self.transport.get_extra_info("socket")
+        if raw is None or raw.fileno() < 0:
+            return True
+        looking = select.poll()
+        looking.register(raw.fileno(), HANGUP)
+        return bool(looking.poll(0))
 
     def _resume(self) -> None:
         self._driver.refresh_clock()

@@ -329,6 +329,10 @@ class Connection(Sink, Client):
             self.method_id = 0
             failing.close(self, error)
 
+    def has_waited(self, spent_ms: int) -> None:
+        """The client has used up some of the time for its handshake, for TLS."""
+        self.deadline.set(max(HANDSHAKE_MS - spent_ms, 0), "handshake took too long", CLOSE)
+
     def lost(self) -> None:
         """The socket is gone; what came before its end still counts."""
         try:
@@ -368,6 +372,7 @@ class Connection(Sink, Client):
 
     def opened(self) -> None:
         """The handshake is done."""
+        self.broker.open_connections += 1
         self.user.connections += 1
         self.vhost.connections += 1
         self.deadline.lift()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from leveret.core.errors import AmqpError
 from leveret.session.channel import BASIC_PUBLISH, Channel
 from leveret.session.ending import CLOSE, HANG_UP, RESET
-from leveret.session.handshake import DONE, OPEN
+from leveret.session.handshake import DONE, OPEN, TUNE
 from leveret.wire.constants import NOT_ALLOWED
 from leveret.wire.methods import ConnectionClose
 
@@ -56,7 +56,9 @@ def close(connection: Connection, error: AmqpError) -> None:
     connection.writer.method(0, ConnectionClose(error.code, error.reply_text, class_id, method_id & 0xFFFF))
     connection.wake()
     patience_ms = SILENCE_MS if connection.deaf else CLOSE_MS
-    if connection.heartbeat_s and not connection.deaf:
+    if connection.handshake.state < TUNE:
+        patience_ms = SILENCE_MS  # whoever it is
+    elif connection.heartbeat_s and not connection.deaf:
         patience_ms = min(CLOSE_MS, connection.heartbeat_s * 1000)
     ending = HANG_UP if connection.deaf else RESET  # whom nobody listens to may have answered
     connection.deadline.set(patience_ms, "closed without an answer from the client", ending)
@@ -64,7 +66,7 @@ def close(connection: Connection, error: AmqpError) -> None:
 
 def fall_silent(connection: Connection, why: str) -> None:
     """Say nothing and close the socket after a while."""
-    log.warning("connection %s: %s", connection.name, why)
+    log.warning("connection %s: handshake failed: %s", connection.name, why)
     connection.deaf = True
     connection.deadline.set(SILENCE_MS, why, CLOSE)
 
@@ -86,6 +88,7 @@ def release(connection: Connection) -> None:
     connection.channels.clear()
     connection.last_channel = None
     if connection.handshake.state == DONE:
+        connection.broker.open_connections -= 1
         connection.user.connections -= 1
         connection.vhost.connections -= 1
     for queue in connection.exclusive_queues:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.access import check_open
-from leveret.core.errors import AmqpError
+from leveret.core.errors import AmqpError, node_connection_limit
 from leveret.session.ending import HANG_UP
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (
@@ -185,7 +185,10 @@ class Handshake:
     def _open(self, method: ConnectionOpen) -> None:
         connection = self._connection
         name = method.virtual_host
-        vhost = connection.broker.vhosts.get(name)
+        broker = connection.broker
+        if 0 < broker.max_connections <= broker.open_connections:
+            raise node_connection_limit(broker.max_connections)
+        vhost = broker.vhosts.get(name)
         if vhost is None:
             raise AmqpError(NOT_ALLOWED, f"vhost {name} not found")
         check_open(connection.user, vhost)

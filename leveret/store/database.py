@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import IO, Any, Final
 from mypy_extensions import mypyc_attr
 
 from leveret.store.chunk import DamagedChunk, Head, pack, parse, trim
-from leveret.store.directory import make_directory
+from leveret.store.directory import make_directory, make_private, private, tighten
 from leveret.store.group import ANYWHERE, Group
 from leveret.store.rows import pack_places, pack_value, unpack_places, unpack_value
 
@@ -105,6 +106,8 @@ class Database:
         try:
             make_directory(directory)
             self._lock = lock_directory(directory)
+            tighten(directory, FILE_NAME)
+            make_private(path)
             self._sql = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=0)
             try:
                 self._open(path)
@@ -371,7 +374,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 def lock_directory(directory: Path) -> IO[bytes]:
     """Make sure that nobody else uses the directory, until what is returned is closed. Raises: DirectoryInUse."""
-    file = (directory / LOCK_NAME).open("ab")
+    file = os.fdopen(private(directory / LOCK_NAME), "ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

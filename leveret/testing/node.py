@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from leveret.auth.authenticator import Authenticator, LoginRefused
@@ -13,7 +11,7 @@ from leveret.core.access import User
 from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER as GUEST
 from leveret.node.defaults import DEFAULT_VHOST
-from leveret.node.node import BACKLOG, Node
+from leveret.node.node import Node
 from leveret.node.watch import Watch
 from leveret.store.memory import Kept, MemoryLog
 from leveret.testing.protocol import EmbeddedProtocol
@@ -29,15 +27,15 @@ class Doorkeeper:
         self.is_closed = False
         self._inner = inner
 
-    def authenticate_now(self, name: str, password: str, peer_is_local: bool) -> User | None:
+    def authenticate_now(self, name: str, password: str, host: str) -> User | None:
         """See Authenticator. Raises: LoginRefused."""
         if self.is_closed:
             raise LoginRefused(f"user '{name}' - refused for a test")
-        return self._inner.authenticate_now(name, password, peer_is_local)
+        return self._inner.authenticate_now(name, password, host)
 
-    async def authenticate(self, name: str, password: str, peer_is_local: bool) -> User:
-        """See Authenticator. Raises: LoginRefused."""
-        return await self._inner.authenticate(name, password, peer_is_local)
+    async def authenticate(self, name: str, password: str, host: str, is_gone: Callable[[], bool]) -> User:
+        """See Authenticator. Raises: LoginRefused, TooBusy, ClientGone."""
+        return await self._inner.authenticate(name, password, host, is_gone)
 
 
 class EmbeddedNode(Node):
@@ -67,14 +65,12 @@ class EmbeddedNode(Node):
         self.authenticator = self.doorkeeper
         self.driver.skipped_ms = skipped_ms
         self.driver.refresh_clock()
-        self._listening: asyncio.Task[None] | None = None
-        self._listener: socket.socket | None = None  # until it is attached
 
     def make_log(self, config: Config) -> MemoryLog | DiskLog:
         """A log that the next node may go on with. Raises: StoreError."""
         return MemoryLog(kept=self._kept) if config.memory else super().make_log(config)
 
-    def make_seed(self) -> int:
+    def make_seed(self) -> int | None:
         """The one that was given."""
         return self._seed
 
@@ -113,24 +109,3 @@ class EmbeddedNode(Node):
         """Let the users do everything in a virtual host."""
         for name in self._users:
             self.broker.users.set_permission(name, vhost, ".*", ".*", ".*")
-
-    def listen_no_more(self) -> None:
-        """Let the system refuse new clients; those that are there stay."""
-        if self._listening is not None:
-            self._listening.cancel()
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-        super().listen_no_more()
-
-    def listen_again(self, host: str, port: int, tls_port: int | None) -> None:
-        """Take clients again, at the same ports."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, port), family=family, backlog=BACKLOG)  # from now on
-        self._listening = self._loop.create_task(self._attach(self._listener, tls_port))
-
-    async def _attach(self, listener: socket.socket, tls_port: int | None) -> None:
-        self._server = await self._loop.create_server(self.make_protocol, sock=listener)
-        self._listener = None
-        if self._tls is not None and tls_port is not None:
-            await self._tls.start(self.make_protocol, tls_port, BACKLOG)

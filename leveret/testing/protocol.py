@@ -203,8 +203,8 @@ class EmbeddedProtocol(AmqpProtocol):
         """As every protocol, unless it is held."""
         if not self._holds:
             super().obey_pause()
-        elif self._is_reading:
-            self._is_reading = False
+        elif self.is_reading:
+            self.is_reading = False
             self._raw.pause_reading()
 
     def drop(self) -> None:

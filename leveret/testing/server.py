@@ -293,7 +293,7 @@ class Server(ABC):
 
     def listen_again(self) -> None:
         """Take new clients again, at the same ports."""
-        self.node.listen_again(self.options.host, self.port, self.tls_port)
+        self.node.listen(self.port, self.tls_port or 0)
 
     def is_idle(self, vhost: str) -> bool:
         """Whether nothing is on its way in a virtual host.

@@ -2,7 +2,7 @@
 
 feed() takes what arrived, next() moves to the next whole frame, rest() keeps what is left over. Between calls the
 reader holds nothing but the unfinished tail of the stream, as the pieces it came in: a frame that arrives over
-many reads is joined once, when it is whole, so that the cost stays linear in its size.
+many reads is joined once, when it is whole, so that the cost stays linear in its size; crumbs are joined before that.
 
 The reader knows sizes and end markers only. Which frame may come when is the business of the session.
 
@@ -20,6 +20,7 @@ from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEA
 
 HEAD: Final = 7  # bytes before the payload: type 1, channel 2, size 4
 HEADER_FIXED: Final = 14  # bytes of a content header's payload before the property values: 2, 2, 8, flags 2
+MANY_PIECES: Final = 256  # of one frame, after which they are joined
 SHORT: Final = 8192  # bytes of a tail that cost less to be looked at twice
 NO_RUN: Final = 0  # nothing is known of what comes
 IN_RUN: Final = 1  # body frames come
@@ -96,6 +97,8 @@ class FrameReader:
             self._pieces.append(data)
             self._missing -= len(data)
             if self._missing > 0:
+                if len(self._pieces) >= MANY_PIECES:  # each takes memory of its own
+                    self._pieces = [b"".join(self._pieces)]
                 return
             data = b"".join(self._pieces)
             self._pieces.clear()

@@ -6,6 +6,7 @@ import resource
 import socket
 import struct
 import time
+from pathlib import Path
 
 from tests.behaviour.codec import HEADER, METHOD, PROTOCOL_HEADER, Properties, content_header, frame
 from tests.behaviour.methods import (
@@ -228,8 +229,8 @@ def test_topic_keys_made_to_be_slow(target: Target) -> None:
     target.withstand(attack, rounds=2)
 
 
-def test_no_more_sockets(tmp_path_factory: object) -> None:
-    server = Server.start("--memory", "--log-level", "error")
+def test_no_more_sockets(tmp_path: Path) -> None:
+    server = Server.start("--memory", "--log-level", "error", log=tmp_path / "log")
     try:
         target = Target(server)
         peer = target.connect()
@@ -244,6 +245,9 @@ def test_no_more_sockets(tmp_path_factory: object) -> None:
             link.close()
         assert target.settle(lambda: answers(target))
         peer.close()
+        entries = (tmp_path / "log").read_text().splitlines()
+        assert 1 <= len(entries) < 40
+        assert all(entry.endswith("cannot take new clients: Too many open files; they wait") for entry in entries)
     finally:
         assert server.stop() == 0
 

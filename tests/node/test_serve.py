@@ -11,8 +11,14 @@ from pathlib import Path
 
 import pika
 import pytest
-from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker, ProbableAuthenticationError
+from pika.exceptions import (
+    ChannelClosedByBroker,
+    ConnectionClosedByBroker,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
 
+from tests.behaviour.peer import eventually
 from tests.conftest import Server
 
 
@@ -50,6 +56,8 @@ def test_port_in_use() -> None:
         (["--consumer-timeout-ms", "-1"], ["command line", "consumer-timeout-ms"]),
         (["--send-timeout-ms", "999"], ["command line", "send-timeout-ms", "1000"]),
         (["--send-timeout-ms", "86400001"], ["command line", "send-timeout-ms", "86400000"]),
+        (["--max-connections", "-1"], ["command line", "max-connections", "0 means no limit"]),
+        (["--max-unauthenticated-connections", "0"], ["command line", "max-unauthenticated-connections"]),
         (["--max-message-size", "0"], ["command line", "max-message-size", "536870912"]),
         (["--config", "/nowhere/leveret.toml"], ["/nowhere/leveret.toml"]),
         (["--data-dir", "/dev/null/data"], ["/dev/null/data", "--data-dir"]),
@@ -78,7 +86,7 @@ def test_second_broker_on_one_data_directory(server: Server, tmp_path: Path) -> 
     assert "in use by another broker" in result.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGXCPU])
 def test_signal_closes_connections_and_ends(server: Server, number: signal.Signals) -> None:
     connection = pika.BlockingConnection(pika.URLParameters(server.url))
     server.process.send_signal(number)
@@ -126,6 +134,32 @@ def test_durable_things_survive_the_end(tmp_path: Path, number: signal.Signals) 
         with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="no queue 'lost'"):
             channel.queue_declare("lost", passive=True)
         connection.close()
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPROF])
+def test_signals_that_end_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    server = Server.start("--memory", log=tmp_path / "log")
+    try:
+        with pika.BlockingConnection(pika.URLParameters(server.url)) as connection:
+            server.process.send_signal(number)
+            eventually(lambda: "SIGTERM ends it" in (tmp_path / "log").read_text())
+            assert connection.channel().queue_declare("").method.queue
+    finally:
+        assert server.stop() == 0
+
+
+def test_max_connections() -> None:
+    server = Server.start("--memory", "--max-connections", "2")
+    try:
+        first, second = (pika.BlockingConnection(pika.URLParameters(server.url)) for _ in range(2))
+        said = r"\(530\) 'NOT_ALLOWED - connection refused: node connection limit \(2\) is reached'"
+        with pytest.raises(ProbableAccessDeniedError, match=said):
+            pika.BlockingConnection(pika.URLParameters(server.url))
+        second.close()
+        pika.BlockingConnection(pika.URLParameters(server.url)).close()
+        first.close()
     finally:
         server.stop()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -31,11 +31,11 @@ COUNT = 4 * CREDIT
 class Everybody:
     """Lets everybody in."""
 
-    def authenticate_now(self, name: str, password: str, peer_is_local: bool) -> User | None:
+    def authenticate_now(self, name: str, password: str, host: str) -> User | None:
         """Whoever it is."""
         return everybody()
 
-    async def authenticate(self, name: str, password: str, peer_is_local: bool) -> User:
+    async def authenticate(self, name: str, password: str, host: str, is_gone: Callable[[], bool]) -> User:
         """Never needed."""
         raise NotImplementedError
 

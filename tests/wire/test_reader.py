@@ -57,6 +57,13 @@ def test_byte_by_byte(frames: list[Frame]) -> None:
     assert [frame for octet in stream for frame in read(reader, bytes((octet,)))] == frames
 
 
+def test_a_large_frame_in_crumbs() -> None:
+    frame = (1, 7, bytes(range(256)) * 40)
+    reader = FrameReader(0)
+    found = [each for octet in to_bytes(frame) for each in read(reader, bytes((octet,)))]
+    assert found == [frame]
+
+
 def test_bytes_before_the_first_frame() -> None:
     reader = FrameReader(0)
     reader.feed(b"AMQP")

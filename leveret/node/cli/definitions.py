@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ import typer
 from leveret.node.cli.output import AsJson, complain, refuse
 from leveret.node.cli.target import Control, DataDir, perform
 from leveret.node.definitions_file import FileError, parse, read
+from leveret.store.directory import private
 
 app = typer.Typer(help="Definitions files, as RabbitMQ has them.", no_args_is_help=True)
 
@@ -93,7 +93,6 @@ def _write(path: Path, text: str) -> None:
         return
     path = path.resolve()
     part = path.with_name(f".{path.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with open(part, "w", encoding="utf-8", opener=private) as file:
         file.write(text)
     part.replace(path)

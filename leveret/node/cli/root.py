@@ -102,6 +102,10 @@ def serve(
     loopback_users: Annotated[
         str | None, typer.Option(help="Users who may only log in from this machine, with commas. [guest]")
     ] = None,
+    max_connections: Annotated[str | None, typer.Option(help="Open connections at once, 0 for any number. [0]")] = None,
+    max_unauthenticated_connections: Annotated[
+        str | None, typer.Option(help="Clients that have not logged in, at once. [15000]")
+    ] = None,
     max_message_size: Annotated[str | None, typer.Option(help="Bytes that a message may have. [16777216]")] = None,
     consumer_timeout_ms: Annotated[
         str | None, typer.Option(help="Time for an acknowledgement, 0 for any time. [1800000]")
@@ -140,6 +144,8 @@ def serve(
         "control": control,
         "log-level": log_level,
         "loopback-users": loopback_users,
+        "max-connections": max_connections,
+        "max-unauthenticated-connections": max_unauthenticated_connections,
         "max-message-size": max_message_size,
         "consumer-timeout-ms": consumer_timeout_ms,
         "send-timeout-ms": send_timeout_ms,

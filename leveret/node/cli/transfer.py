@@ -21,6 +21,7 @@ import typer
 
 from leveret.node.cli.output import complain, progress, refuse
 from leveret.node.cli.target import BrokerError, Control, DataDir, Link, reach
+from leveret.store.directory import private
 
 if TYPE_CHECKING:
     from leveret.core.ports import Recovered
@@ -152,12 +153,11 @@ def _write(out: IO[bytes], data: bytes) -> None:
 
 @contextlib.contextmanager
 def _open_output(file: str) -> Iterator[IO[bytes]]:
-    """Messages may be secret, so only the owner may read a new file."""
+    """Messages may be secret, so only the owner may read the file."""
     if file == "-":
         yield sys.stdout.buffer
         return
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
+    with open(file, "wb", opener=private) as out:
         yield out
 
 

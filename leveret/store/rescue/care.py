@@ -21,7 +21,7 @@ from leveret.store.database import (
     is_damage,
     lock_directory,
 )
-from leveret.store.directory import make_directory
+from leveret.store.directory import make_directory, make_private
 from leveret.store.group import ANYWHERE
 from leveret.store.reader import read_head, read_messages
 from leveret.store.rescue.survey import inspect
@@ -104,6 +104,7 @@ def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> i
         make_directory(target)
         part = copy.with_suffix(".part")
         part.unlink(missing_ok=True)
+        make_private(part)
         sql = sqlite3.connect(part, isolation_level=None)
         try:
             source.execute("BEGIN")  # one moment, however long it takes

@@ -28,7 +28,7 @@ from leveret.store.database import (
     StoreError,
     lock_directory,
 )
-from leveret.store.directory import sync_directory
+from leveret.store.directory import make_private, sync_directory
 from leveret.store.group import ANYWHERE
 from leveret.store.rescue.pages import LEAF_TABLE, ROOT, TREE, BadPage, PageFile, Row, TreePage, map_page
 from leveret.store.rescue.survey import LEAF, SEEN, Survey, inspect
@@ -169,6 +169,7 @@ def read_damaged(path: Path, target: Path) -> Salvage:
     found = Salvage()
     file = PageFile(path)
     try:
+        make_private(target)
         sql = sqlite3.connect(target, isolation_level=None)
         try:
             _Copy(file, sql, found)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from leveret.store.database import FORMAT, PAGE_BYTES
+from leveret.store.directory import make_private
 from leveret.store.rescue.pages import (
     FREE,
     LEAF_TABLE,
@@ -163,7 +164,7 @@ def inspect(path: Path) -> tuple[str, str]:
     if not path.exists():
         if not log.exists():
             return "", ""
-        path.touch(mode=0o600)  # its log is there; and without it SQLite would delete that
+        make_private(path)  # its log is there; and without it SQLite would delete that
     file = PageFile(path)
     try:
         if file.journal.damage:

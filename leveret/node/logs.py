@@ -1,0 +1,99 @@
+"""The log of a broker's process: entries of one line, and no more of them than a disk can bear.
+
+Whoever can reach a port can have entries written, and chooses much of what is in them. So those about connections are
+short, and only so many of a kind are written in a while; what was left out is counted, and told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import Final
+
+from leveret.node.printable import printable
+
+FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+OUTSIDE: Final = ("leveret.connection", "asyncio")  # loggers whose entries are caused from outside
+PERIOD_S: Final = 10.0
+MOST: Final = 100  # entries of one kind in a period
+MOST_DETAILS: Final = 1000  # the same, of those that only who wants to know everything gets to see
+FILLED_IN: Final = re.compile(r"%[a-z]")
+HEAD: Final = 400  # characters of an entry that is too long: its beginning says who, its end says what
+TAIL: Final = 200
+
+
+class OneLine(logging.Formatter):
+    """Keeps an entry on one line whatever strangers call themselves; only a traceback has more."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Escape what is no printable character."""
+        return printable(super().formatMessage(record))
+
+
+class Limit(logging.Filter):
+    """Shortens entries, and lets only so many of a kind pass in a period.
+
+    Entries of one text with something to fill in are a kind; those of texts with nothing to fill in are all of one.
+    At the end of a period the logger says how many were left out.
+    """
+
+    def __init__(self, logger: logging.Logger, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._logger = logger
+        self._loop = loop
+        self._counts: dict[tuple[int, str], int] = {}  # by level and text, in this period
+        self._is_telling = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether an entry is to be written; it is shortened then."""
+        if self._is_telling:
+            return True
+        if not self._counts and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.call_later, PERIOD_S, self._end)
+        kind = record.levelno, str(record.msg) if record.args else ""
+        count = self._counts[kind] = self._counts.get(kind, 0) + 1
+        if count > _most(record.levelno):
+            return False
+        record.msg, record.args = shortened(record.getMessage()), None
+        return True
+
+    def _end(self) -> None:
+        counts, self._counts = self._counts, {}
+        self._is_telling = True
+        try:
+            for (level, text), count in counts.items():
+                more = count - _most(level)
+                if more > 0:
+                    like = f" like '{FILLED_IN.sub('...', text)}'" if text else ""
+                    self._logger.log(level, "%d more entries%s were left out in %d s", more, like, PERIOD_S)
+        finally:
+            self._is_telling = False
+
+
+def _most(level: int) -> int:
+    return MOST if level >= logging.WARNING else MOST_DETAILS
+
+
+def shortened(text: str) -> str:
+    """A text of bounded length, of which the middle is left out if it is too long."""
+    if len(text) > HEAD + TAIL:  # before it is escaped, which takes its time
+        text = f"{text[:HEAD]} [{len(text) - HEAD - TAIL} characters] {text[-TAIL:]}"
+    text = printable(text)
+    if len(text) > 2 * (HEAD + TAIL):
+        text = f"{text[: 2 * HEAD]} [...] {text[-2 * TAIL :]}"
+    return text
+
+
+def begin(level: str) -> None:
+    """Write entries from this level on to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine(FORMAT))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+def limit(loop: asyncio.AbstractEventLoop) -> None:
+    """Bound what strangers can have written. loop: that runs as long as the process."""
+    for name in OUTSIDE:
+        logger = logging.getLogger(name)
+        logger.addFilter(Limit(logger, loop))

@@ -1,0 +1,350 @@
+"""Guests: clients that have not logged in yet. Whoever can reach a port is one, so they share what there is.
+
+There are places for so many of them. When all are taken, the address that has most of them gives up its oldest guest
+for a newcomer from elsewhere; so who fills the places is in nobody's way but his own. Agreeing on TLS takes more of
+everything: only so many guests do that at once, shared out alike, and the others wait for it. All of it, from the first
+moment to connection.open, has one limit of time.
+
+Of what a guest sends only a little is read at a time, and nothing while its password is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, cast
+
+from leveret.auth.addresses import site
+from leveret.session.connection import HANDSHAKE_MS
+
+if TYPE_CHECKING:
+    from leveret.server.transport import AmqpProtocol
+
+PIECE: Final = 4096  # bytes that are read at once
+MOST_TLS: Final = 1000  # guests that agree on TLS at once; each takes some 60 KiB
+TLS_S: Final = 5.0  # for that, as in RabbitMQ
+PATIENCE_S: Final = 1.0  # after which a guest makes room even for another one from the same address
+NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")  # what OpenSSL says of clients that speak something else
+REFUSED: Final = ("CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE")
+
+log = logging.getLogger("leveret.connection")
+
+
+class Places:
+    """Places that are shared out fairly between addresses. most: how many there are; taken: how many are in use."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+        self._guests: dict[str, dict[Guest, None]] = {}  # by site, the oldest first
+        self._sites: dict[int, dict[str, None]] = {}  # by how many places they have
+        self._highest = 0  # of these numbers
+
+    def __iter__(self) -> Iterator[Guest]:
+        return iter([guest for guests in self._guests.values() for guest in guests])
+
+    def count(self, at: str) -> int:
+        """How many a site has."""
+        return len(self._guests.get(at, ()))
+
+    def add(self, guest: Guest) -> None:
+        """Take a place, whether there is one or not."""
+        guests = self._guests.setdefault(guest.site, {})
+        guests[guest] = None
+        self.taken += 1
+        self._move(guest.site, len(guests) - 1, len(guests))
+
+    def remove(self, guest: Guest) -> None:
+        """Give up a place, if the guest has one."""
+        guests = self._guests.get(guest.site, {})
+        if guest not in guests:
+            return
+        del guests[guest]
+        self.taken -= 1
+        self._move(guest.site, len(guests) + 1, len(guests))
+        if not guests:
+            del self._guests[guest.site]
+
+    def find_room(self, at: str) -> Guest | None:
+        """Who has to go for a newcomer from this site; None if that would not be fair."""
+        if not self._highest:
+            return None
+        own = self.count(at)
+        other = at if own == self._highest else next(iter(self._sites[self._highest]))
+        oldest = next(iter(self._guests[other]))
+        is_old = time.monotonic() - oldest.since_s > PATIENCE_S
+        return oldest if is_old or self._highest > own + 1 else None
+
+    def _move(self, at: str, before: int, after: int) -> None:
+        """A site has one place more or less."""
+        if after:
+            self._sites.setdefault(after, {})[at] = None
+        if before:
+            del self._sites[before][at]
+            if not self._sites[before]:
+                del self._sites[before]
+        if after > self._highest or self._highest not in self._sites:
+            self._highest = after
+
+
+class Guests:
+    """All guests of a broker.
+
+    accept: makes what speaks AMQP with one. most: places for them. most_sockets: that the broker may have open, of all
+    its clients; sockets: how many it has.
+    """
+
+    def __init__(self, accept: Callable[[], AmqpProtocol], most: int, most_sockets: int) -> None:
+        self.accept = accept
+        self.places = Places(most)
+        self.tls_places = Places(MOST_TLS)
+        self.most_sockets = most_sockets
+        self.sockets = 0
+        self.buffer = bytearray(PIECE)  # for what is read next
+        self._waiting: dict[str, deque[Guest]] = {}  # for a place to agree on TLS; by site
+
+    def welcome(self, raw: socket.socket, host: str, name: str, context: ssl.SSLContext | None) -> None:
+        """Take a client that has just come, or close its socket. host: its address. name: for the log."""
+        at = site(host)
+        if self.places.taken >= self.places.most or self.sockets >= self.most_sockets:
+            other = self.places.find_room(at)
+            if other is None:
+                raw.close()
+                taken, sockets = self.places.taken, self.sockets
+                log.warning("connection %s: refused: of %d clients, %d have not logged in", name, sockets, taken)
+                return
+            other.drop("it has not logged in, and has to make room")
+        guest = Guest(self, raw, host, at, name, context)
+        self.sockets += 1
+        self.places.add(guest)
+        if context is None:
+            guest.begin()
+        elif self._has_room(at):
+            self.tls_places.add(guest)
+            guest.begin()
+        else:
+            self._waiting.setdefault(at, deque()).append(guest)
+
+    def _has_room(self, at: str) -> bool:
+        """Whether a newcomer can agree on TLS at once."""
+        if self.tls_places.taken < self.tls_places.most:
+            return True
+        other = self.tls_places.find_room(at)
+        if other is None:
+            return False
+        other.drop("it has not agreed on TLS, and has to make room")
+        return True
+
+    def begin_next(self) -> None:
+        """Let those agree on TLS for whom there is a place now."""
+        while self._waiting and self.tls_places.taken < self.tls_places.most:
+            at = min(self._waiting, key=self.tls_places.count)
+            guest = self._waiting[at].popleft()
+            if not self._waiting[at]:
+                del self._waiting[at]
+            if guest.waits:
+                self.tls_places.add(guest)
+                guest.begin()
+
+    def close(self) -> None:
+        """Cut those who have not begun to speak AMQP."""
+        self._waiting.clear()
+        for guest in self.places:
+            if not guest.speaks:
+                guest.cut()
+
+
+class Guest(asyncio.BufferedProtocol):
+    """A client from its first moment until it has logged in; its protocol has the socket then.
+
+    host: its address, as the system told it when it came; later it would tell none of a client that has gone meanwhile.
+    site: what stands for it where places are shared out. name: for the log. since_s: when it came.
+    is_over: whether its socket is closed.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_context",
+        "_guests",
+        "_protocol",
+        "_raw",
+        "_task",
+        "_timer",
+        "_transport",
+        "host",
+        "is_over",
+        "name",
+        "since_s",
+        "site",
+    )
+
+    def __init__(
+        self, guests: Guests, raw: socket.socket, host: str, at: str, name: str, context: ssl.SSLContext | None
+    ) -> None:
+        self.host = host
+        self.site = at
+        self.since_s = time.monotonic()
+        self.is_over = False
+        self.name = name
+        self._guests = guests
+        self._raw = raw
+        self._context = context
+        self._task: asyncio.Task[None] | None = None
+        self._protocol: AmqpProtocol | None = None
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if context is not None:  # without TLS a connection is made at once, and has its own
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(HANDSHAKE_MS / 1000, self.drop, "handshake took too long")
+
+    @property
+    def age_ms(self) -> int:
+        """How long it has been here."""
+        return int((time.monotonic() - self.since_s) * 1000)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it still has to agree on TLS."""
+        return self._timer is not None
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it may speak AMQP, since it has agreed on TLS if it has to."""
+        return self._protocol is not None
+
+    # -- before AMQP
+
+    def begin(self) -> None:
+        """Agree on TLS, or speak AMQP at once."""
+        self._task = asyncio.get_running_loop().create_task(self._begin())
+        self._task.add_done_callback(self._begun)
+
+    async def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._context is None:
+            await loop.connect_accepted_socket(lambda: self, self._raw)
+            return
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: self, self._raw, ssl=self._context, ssl_handshake_timeout=TLS_S
+        )
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            log.info("connection %s: %s, %s", self.name, tls.version(), tls.cipher()[0])
+
+    def _begun(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, OSError):
+            level = logging.WARNING if getattr(error, "reason", "") in REFUSED else logging.INFO
+            what = "TLS handshake failed" if self._context is not None else "cannot be read"
+            log.log(level, "connection %s: %s: %s", self.name, what, reason(error))
+        elif error is not None:
+            log.error("connection %s: internal error", self.name, exc_info=error)
+        if self._protocol is None and not self.is_over:
+            self._raw.close()
+            self.gone()
+
+    def drop(self, why: str) -> None:
+        """Close its socket. why: for the log."""
+        log.warning("connection %s: closed: %s", self.name, why)
+        self.cut()
+
+    def cut(self) -> None:
+        """Close its socket, without a word."""
+        self._leave()
+        if self._protocol is not None:
+            self._protocol.abort()
+        elif self._task is not None:
+            self._task.cancel()
+        else:
+            self._raw.close()
+            self.gone()
+
+    def _leave(self) -> None:
+        """Give up the places that it has."""
+        self._guests.places.remove(self)
+        self._has_agreed()
+
+    def _has_agreed(self) -> None:
+        """It is over with TLS, one way or the other."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._guests.tls_places.remove(self)
+            self._guests.begin_next()
+
+    # -- AMQP
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It may speak AMQP."""
+        self._has_agreed()
+        self._transport = cast(asyncio.Transport, transport)
+        self._protocol = self._guests.accept()
+        self._protocol.guest = self
+        self._protocol.connection_made(transport)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where to put what it has sent. Nobody keeps that, so all guests share it."""
+        return self._guests.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """It has sent something."""
+        assert self._protocol is not None
+        self._protocol.data_received(bytes(memoryview(self._guests.buffer)[:nbytes]))
+
+    def eof_received(self) -> bool:
+        """It sends no more; the event loop closes the socket."""
+        assert self._protocol is not None
+        return self._protocol.eof_received()
+
+    def pause_writing(self) -> None:
+        """The socket's buffer is full."""
+        assert self._protocol is not None
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The socket's buffer has room again."""
+        assert self._protocol is not None
+        self._protocol.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        assert self._protocol is not None
+        self._protocol.connection_lost(exc)
+
+    def let_in(self) -> None:
+        """It has logged in, and is no guest any more. From now on it is read as fast as it sends."""
+        protocol, transport = self._protocol, self._transport
+        assert protocol is not None
+        assert transport is not None
+        self._leave()
+        transport.pause_reading()
+        transport.set_protocol(protocol)
+        if protocol.is_reading:
+            transport.resume_reading()
+
+    def gone(self) -> None:
+        """Its socket is closed, whoever had it."""
+        if not self.is_over:
+            self.is_over = True
+            self._guests.sockets -= 1
+            self._leave()
+            self._protocol = self._transport = None  # which point back, and would wait for the collector
+
+
+def reason(error: OSError) -> str:
+    """Why TLS failed, in words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate refused: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        if error.reason in NO_TLS:
+            return "the client spoke something else on a port with TLS"
+        return str(error.reason or error.strerror or error).replace("_", " ").lower()
+    if isinstance(error, ConnectionAbortedError):
+        return f"it took more than {TLS_S:g} s"
+    return "the client closed the socket"

@@ -1,0 +1,104 @@
+"""Listener: takes new clients from the system, and goes on with that when one cannot be taken.
+
+The servers of event loops do not tell the address of a client that has gone again before it was asked for, nor why
+somebody could not agree on TLS; and where the system is short of files, one of them would give up its port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from typing import Final
+
+from leveret.server.guests import Guests
+
+AT_ONCE: Final = 64  # clients, before others have their turn
+RETRY_S: Final = 0.5  # when the system has nothing left for another client
+
+log = logging.getLogger("leveret.connection")
+
+
+class Listener:
+    """The sockets of one port. context: for TLS with those who come next, None for none."""
+
+    def __init__(self, guests: Guests, context: ssl.SSLContext | None = None) -> None:
+        self.context = context
+        self._guests = guests
+        self._loop = asyncio.get_running_loop()
+        self._sockets: list[socket.socket] = []
+        self._pause: asyncio.TimerHandle | None = None
+
+    def listen(self, host: str, port: int, backlog: int) -> None:
+        """Take clients at all addresses of a host. Raises: OSError."""
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        try:
+            for family, _, _, _, address in dict.fromkeys(found):
+                self._sockets.append(socket.create_server(address, family=family, backlog=backlog))
+        except BaseException:
+            self.close()
+            raise
+        for each in self._sockets:
+            each.setblocking(False)
+        self._go_on()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens, or the first of these places."""
+        host, port = self._sockets[0].getsockname()[:2]
+        return host, port
+
+    def close(self) -> None:
+        """Let the system refuse those who come next."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        for each in self._sockets:
+            self._loop.remove_reader(each)
+            each.close()
+        self._sockets.clear()
+
+    def _go_on(self) -> None:
+        self._pause = None
+        for each in self._sockets:
+            self._loop.add_reader(each, self._accept, each)
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Take those who have come."""
+        for _ in range(AT_ONCE):
+            try:
+                raw, address = listening.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue  # it has gone again
+            except OSError as error:
+                log.error("cannot take new clients: %s; they wait", os.strerror(error.errno or 0))
+                for each in self._sockets:
+                    self._loop.remove_reader(each)
+                self._pause = self._loop.call_later(RETRY_S, self._go_on)
+                return
+            self._welcome(raw, address)
+
+    def _welcome(self, raw: socket.socket, address: object) -> None:
+        try:
+            raw.setblocking(False)
+            name = connection_name(address, raw.getsockname())
+        except OSError as error:
+            log.info("connection %s: cannot be read: %s", shown(address), error.strerror)
+            raw.close()
+            return
+        host = str(address[0]) if isinstance(address, tuple) else ""
+        self._guests.welcome(raw, host, name, self.context)
+
+
+def connection_name(peer: object, own: object) -> str:
+    """Both addresses, for the log."""
+    return f"{shown(peer)} -> {shown(own)}"
+
+
+def shown(address: object) -> str:
+    """An address, for the log."""
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address or "unknown")
