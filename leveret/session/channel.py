@@ -124,7 +124,11 @@ class Channel:
                 tag: i64 = read_i64_be(reader.data, reader.start + 4)
                 self.consuming.ack(tag, reader.data[reader.start + 12] & 1 != 0)
             else:
-                self._method(decode_method(self.connection, reader.payload()))
+                long = self.connection.broker.matcher.long
+                try:
+                    self._method(decode_method(self.connection, reader.payload()))
+                finally:
+                    self.connection.count_searches(long)
         elif self.is_open:
             if kind == FRAME_HEADER:
                 publishing.header(reader)
