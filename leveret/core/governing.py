@@ -93,7 +93,10 @@ class Governing(Chore):
             else:
                 exchange = self._exchanges.pop()
                 if vhost.exchanges.get(exchange.name) is exchange:
-                    govern_exchange(vhost, exchange)
+                    try:
+                        govern_exchange(vhost, exchange)
+                    except Exception as error:
+                        self.fail("apply a policy", error)
 
     def fail(self, doing: str, error: Exception) -> None:
         """A policy cannot be applied."""
