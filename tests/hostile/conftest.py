@@ -33,7 +33,7 @@ SETTLE_S = 5.0
 class Target:
     """The broker under attack. administration: of it."""
 
-    def __init__(self, server: Server, control: str) -> None:
+    def __init__(self, server: Server, control: str = "") -> None:
         self.server = server
         self.administration = ControlSocket(control)
         self.address = (server.host, server.port)
