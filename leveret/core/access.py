@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core import errors
 from leveret.core.administration import InvalidError
-from leveret.core.patterns import compile_pattern
+from leveret.core.matching import Matcher, Patience
+from leveret.core.patterns import Pattern, compile_pattern
 
 if TYPE_CHECKING:
     from leveret.core.vhost import VirtualHost
@@ -57,47 +58,52 @@ class Credential:
 class Permission:
     """Three patterns, searched in names of one virtual host. Raises: InvalidError for what is no pattern."""
 
-    __slots__ = ("_patterns", "configure", "read", "write")
+    __slots__ = ("_matcher", "_patterns", "configure", "read", "write")
 
-    def __init__(self, configure: str, write: str, read: str) -> None:
+    def __init__(self, configure: str, write: str, read: str, matcher: Matcher) -> None:
         self.configure = configure
         self.write = write
         self.read = read
         texts = {CONFIGURE: configure, WRITE: write, READ: read}
-        self._patterns = {operation: compile_pattern(text or NOTHING) for operation, text in texts.items()}
+        self._matcher = matcher
+        self._patterns: dict[str, Pattern] = {}
+        for operation, text in texts.items():
+            self._patterns[operation] = compile_pattern(text or NOTHING)
 
     def pattern(self, operation: str) -> str:
         """The pattern for an operation."""
-        return self._patterns[operation].pattern
+        return self._patterns[operation].text
 
-    def allows(self, operation: str, name: str) -> bool:
+    def allows(self, operation: str, name: str, patience: Patience) -> bool:
         """Whether the operation on a queue or exchange of this name is allowed."""
-        return self._patterns[operation].search(name) is not None
+        return self._matcher.recall(self._patterns[operation], name, "a permission", patience)
 
 
 class TopicPermission:
-    """Two patterns, searched in the routing keys of one topic exchange; {username} and {vhost} in them are replaced.
+    """Two patterns, searched in the routing keys of one topic exchange; {username} and {vhost} in them are replaced."""
 
-    Raises: InvalidError for what is no pattern.
-    """
+    __slots__ = ("_matcher", "read", "write")
 
-    __slots__ = ("read", "write")
-
-    def __init__(self, write: str, read: str) -> None:
+    def __init__(self, write: str, read: str, matcher: Matcher) -> None:
+        self._matcher = matcher
         self.write = write
         self.read = read
-        for text in (write, read):
+
+    def check(self) -> None:
+        """Refuse what is no pattern. Raises: InvalidError."""
+        for text in (self.write, self.read):
             compile_pattern(text)
 
-    def allows(self, operation: str, key: str, variables: dict[str, str]) -> bool:
+    def allows(self, operation: str, key: str, variables: dict[str, str], patience: Patience) -> bool:
         """Whether a publish (write) or a binding (read) with this routing key is allowed. variables: by name."""
         text = self.write if operation == WRITE else self.read
         for name, value in variables.items():
             text = text.replace("{" + name + "}", value)
         try:
-            return compile_pattern(text or NOTHING).search(key) is not None
+            pattern = compile_pattern(text or NOTHING)
         except InvalidError:
-            return False  # a name turned the pattern into none
+            return False  # a name turned the pattern into none, or an earlier version took it
+        return self._matcher.recall(pattern, key, "a topic permission", patience)
 
 
 class User:
@@ -128,13 +134,13 @@ class User:
         self.connections = 0
         self.channels = 0
 
-    def may(self, operation: str, kind: str, name: str, vhost: str) -> bool:
-        """Whether an operation is allowed. kind: queue or exchange.
+    def may(self, operation: str, kind: str, name: str, vhost: str, patience: Patience | None = None) -> bool:
+        """Whether an operation is allowed. kind: queue or exchange. patience: that it shares with others.
 
         The default exchange is checked under the name amq.default, as rabbit_access_control.erl does.
         """
         permission = self.permissions.get(vhost)
-        return permission is not None and permission.allows(operation, _checked(kind, name))
+        return permission is not None and permission.allows(operation, _checked(kind, name), patience or Patience())
 
     def check(self, operation: str, kind: str, name: str, vhost: str) -> None:
         """Refuse what is not allowed. Raises: AmqpError 403."""
@@ -148,18 +154,21 @@ class User:
         if not (self.may(READ, kind, name, vhost) or self.may(WRITE, kind, name, vhost)):
             self.check(CONFIGURE, kind, name, vhost)
 
-    def may_topic(self, operation: str, exchange: str, key: str, vhost: str) -> bool:
+    def may_topic(self, operation: str, exchange: str, key: str, vhost: str, patience: Patience) -> bool:
         """Whether a routing key may be used with a topic exchange."""
         permissions = self.topic_permissions.get(vhost)
         if permissions is None:
             return True
         permission = permissions.get(exchange)
-        return permission is None or permission.allows(operation, key, {"username": self.name, "vhost": vhost})
+        variables = {"username": self.name, "vhost": vhost}
+        return permission is None or permission.allows(operation, key, variables, patience)
 
-    def check_topic(self, operation: str, exchange: str, key: str, vhost: str) -> None:
-        """Refuse a routing key of a topic exchange that is not allowed. Raises: AmqpError 403."""
-        if not self.may_topic(operation, exchange, key, vhost):
-            raise errors.topic_access_refused(operation, key, exchange, vhost, self.name)
+    def check_topics(self, operation: str, exchange: str, keys: list[str], vhost: str) -> None:
+        """Refuse routing keys of a topic exchange if one is not allowed. Raises: AmqpError 403."""
+        patience = Patience()
+        for key in keys:
+            if not self.may_topic(operation, exchange, key, vhost, patience):
+                raise errors.topic_access_refused(operation, key, exchange, vhost, self.name)
 
 
 def _checked(kind: str, name: str) -> str:

@@ -24,6 +24,7 @@ from leveret.core.clock import Clock, Timers
 from leveret.core.dead_letter import MANY, SHARE, Worklist
 from leveret.core.faults import Faults
 from leveret.core.lag import Lag
+from leveret.core.matching import Matcher
 from leveret.core.paging import Budget
 from leveret.core.parameters import Parameters
 from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink, Witness
@@ -50,6 +51,7 @@ class Broker(LogListener):
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
     budget: for messages that wait in memory. max_message_size: bytes that the body of a message may have.
     explanations: what the operator should read in the log; the driver takes it. faults: what has failed; see faults.py.
+    matcher: of all patterns.
     started_ms: on the core's clock. lag: of the event loop, noted by the driver.
     windows: all that survive a restart; unsaved: those that have something to write.
     sharing: prefetch windows with room that some consumers have been woken for; others may be next.
@@ -68,6 +70,8 @@ class Broker(LogListener):
         self.faults = Faults()
         self.alarms = Alarms()
         self.witness: Witness | None = None
+        self.explanations: list[str] = []
+        self.matcher = Matcher(self.explain)
         self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
         self._leaving: dict[str, None] = {}  # virtual hosts that are deleted, and still have something in them
@@ -82,7 +86,6 @@ class Broker(LogListener):
         self.windows: list[Window] = []
         self.unsaved: list[Window] = []
         self.awake: list[Sink] = []
-        self.explanations: list[str] = []
         self.consumer_timeout_ms = 1_800_000
         self.max_message_size = MAX_MESSAGE_SIZE
         self.connections: dict[int, Client] = {}  # whose socket is open, by number
@@ -189,6 +192,10 @@ class Broker(LogListener):
         """Do all chores: nobody waits, or the end has come."""
         while len(self.chores):
             self.work()
+
+    def explain(self, text: str) -> None:
+        """Let the operator read this in the log."""
+        self.explanations.append(text)
 
     def look_at_clock(self, today_ms: int) -> None:
         """This is the time of day now: deadlines do not heed it, but a leap is noted, for the next start."""

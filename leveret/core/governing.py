@@ -6,7 +6,7 @@ Source: rabbit_policy.erl (set/1, update_matched_objects).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
 from leveret.core.arguments import QueueSettings
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from leveret.core.exchange import Exchange
     from leveret.core.queue import Queue
     from leveret.core.vhost import VirtualHost
+
+
+SEARCHES: Final = 200  # what the Matcher may count for one piece: some milliseconds if all patterns are bad
 
 
 def put(vhost: VirtualHost, policies: Policies, policy: Policy) -> None:
@@ -42,28 +45,58 @@ def _kind(policies: Policies) -> str:
 
 
 class Governing(Chore):
-    """A pass over everything in a virtual host; what is declared meanwhile looks at the policies itself."""
+    """A pass over everything in a virtual host; what is declared meanwhile looks at the policies itself.
+
+    There is one at a time for each virtual host: when policies change meanwhile, another pass follows this one.
+    """
 
     def __init__(self, vhost: VirtualHost) -> None:
         self._vhost = vhost
-        self._queues = list(vhost.queues.values())
-        self._at = 0
+        self._is_stale = False
+        self._queues: list[Queue] = []
+        self._exchanges: list[Exchange] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._is_stale = False
+        self._queues = list(reversed(self._vhost.queues.values()))
+        self._exchanges = list(reversed(self._vhost.exchanges.values()))
+
+    def again(self) -> None:
+        """The policies have changed once more."""
+        self._is_stale = True
 
     def work(self) -> bool:
-        """Let the policies that match now apply to some queues; in the end to the exchanges, which are few."""
-        end = self._at + PIECE
-        for queue in self._queues[self._at : end]:
-            if not queue.deleted:
-                try:
-                    govern_queue(self._vhost, queue)
-                except Exception as error:
-                    queue.fail("apply a policy", error)
-        self._at = end
-        if end < len(self._queues):
-            return False
-        for exchange in self._vhost.exchanges.values():
-            govern_exchange(self._vhost, exchange)
-        return True
+        """Let the policies that match now apply to some queues and exchanges: as many as their patterns let."""
+        self._vhost.governing = None  # should this fail, the next change begins anew
+        self._piece()
+        if not self._queues and not self._exchanges:
+            if not self._is_stale:
+                return True
+            self._start()
+        self._vhost.governing = self
+        return False
+
+    def _piece(self) -> None:
+        vhost, matcher = self._vhost, self._vhost.broker.matcher
+        left = PIECE
+        until = matcher.cost + SEARCHES
+        while left > 0 and matcher.cost < until and (self._queues or self._exchanges):
+            left -= 1
+            if self._queues:
+                queue = self._queues.pop()
+                if not queue.deleted:
+                    try:
+                        govern_queue(vhost, queue)
+                    except Exception as error:
+                        queue.fail("apply a policy", error)
+            else:
+                exchange = self._exchanges.pop()
+                if vhost.exchanges.get(exchange.name) is exchange:
+                    try:
+                        govern_exchange(vhost, exchange)
+                    except Exception as error:
+                        self.fail("apply a policy", error)
 
     def fail(self, doing: str, error: Exception) -> None:
         """A policy cannot be applied."""
@@ -71,8 +104,11 @@ class Governing(Chore):
 
 
 def govern(vhost: VirtualHost) -> None:
-    """Let the policies that match now apply to everything in a virtual host; where it has many queues, in pieces."""
-    vhost.broker.chores.begin(Governing(vhost))
+    """Let the policies that match now apply to everything in a virtual host; where there is much of it, in pieces."""
+    if vhost.governing is not None:
+        vhost.governing.again()
+    else:
+        vhost.broker.chores.begin(Governing(vhost))
 
 
 def govern_queue(vhost: VirtualHost, queue: Queue) -> None:

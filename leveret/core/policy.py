@@ -15,6 +15,7 @@ from mypy_extensions import mypyc_attr
 from leveret.core.administration import InvalidError
 from leveret.core.arguments import BY_KEY, CLASSIC, QUORUM, STREAM, Argument, Definition, winner
 from leveret.core.checks import term
+from leveret.core.matching import Matcher, Patience
 from leveret.core.patterns import PatternError, compile_pattern
 
 EXCHANGE: Final = "exchange"  # a kind beside the types of queues
@@ -41,11 +42,11 @@ class PolicyError(InvalidError):
 class Policy:
     """A policy or an operator policy.
 
-    pattern: searched in names. apply_to: all, queues, classic_queues, quorum_queues, streams or exchanges.
-    definition: as JSON has it. Raises: PolicyError for a pattern that is none.
+    pattern: searched in names; compiled: the same, ready to be searched. apply_to: all, queues, classic_queues,
+    quorum_queues, streams or exchanges. definition: as JSON has it. Raises: PolicyError for a pattern that is none.
     """
 
-    __slots__ = ("_passes_by", "_regex", "apply_to", "definition", "name", "pattern", "priority")
+    __slots__ = ("_passes_by", "apply_to", "compiled", "definition", "name", "pattern", "priority")
 
     def __init__(self, name: str, pattern: str, definition: Definition, priority: int, apply_to: str) -> None:
         self.name = name
@@ -59,27 +60,27 @@ class Policy:
                 passes_by.update(BY_KEY[key].passes_by)
         self._passes_by = passes_by
         try:
-            self._regex = compile_pattern(pattern)
+            self.compiled = compile_pattern(pattern)
         except PatternError as error:
-            raise PolicyError(f"pattern should be regular expression but is invalid: {error.reason}") from None
+            wrong = "" if error.is_too_long else "should be regular expression but is invalid: "
+            raise PolicyError(f"pattern {wrong}{error.reason}") from None
 
-    def applies(self, kind: str, name: str) -> bool:
-        """Whether it is for this queue or exchange. kind: type of the queue, or EXCHANGE.
+    def is_for(self, kind: str) -> bool:
+        """Whether it may apply to this kind of thing. kind: type of a queue, or EXCHANGE.
 
         A policy with a key that the type of queue cannot have does not apply at all, as in RabbitMQ.
         """
-        if kind not in APPLY_TO.get(self.apply_to, ()) or kind in self._passes_by:
-            return False
-        return self._regex.search(name) is not None
+        return kind in APPLY_TO.get(self.apply_to, ()) and kind not in self._passes_by
 
 
 class Policies:
     """The policies of a virtual host, or its operator policies. all: by name."""
 
-    __slots__ = ("_ordered", "all", "are_operator")
+    __slots__ = ("_matcher", "_ordered", "all", "are_operator")
 
-    def __init__(self, are_operator: bool) -> None:
+    def __init__(self, are_operator: bool, matcher: Matcher) -> None:
         self.are_operator = are_operator
+        self._matcher = matcher
         self.all: dict[str, Policy] = {}
         self._ordered: list[Policy] = []  # as they are asked
 
@@ -118,8 +119,10 @@ class Policies:
 
     def match(self, kind: str, name: str) -> Policy | None:
         """The policy that applies to a queue or exchange; of two with the same priority the one whose name is first."""
+        what = "an operator policy" if self.are_operator else "a policy"
+        patience = Patience()
         for policy in self._ordered:
-            if policy.applies(kind, name):
+            if policy.is_for(kind) and self._matcher.is_in(policy.compiled, name, what, patience):
                 return policy
         return None
 

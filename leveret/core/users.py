@@ -81,7 +81,7 @@ class Users:
     def set_permission(self, name: str, vhost: str, configure: str, write: str, read: str) -> None:
         """Set what a user may do in a virtual host. Raises: UnknownError, InvalidError for what is no pattern."""
         user = self._in_vhost(name, vhost)
-        permission = Permission(configure, write, read)
+        permission = Permission(configure, write, read, self._broker.matcher)
         user.permissions[vhost] = permission
         self._changed(vhost)
         value = definitions.permission_value(permission)
@@ -97,7 +97,8 @@ class Users:
     def set_topic_permission(self, name: str, vhost: str, exchange: str, write: str, read: str) -> None:
         """Restrict the routing keys that a user may use with a topic exchange. Raises: UnknownError, InvalidError."""
         user = self._in_vhost(name, vhost)
-        permission = TopicPermission(write, read)
+        permission = TopicPermission(write, read, self._broker.matcher)
+        permission.check()
         user.topic_permissions.setdefault(vhost, {})[exchange] = permission
         self._changed(vhost)
         value = definitions.topic_permission_value(permission)
@@ -151,10 +152,12 @@ class Users:
             return
         user = self.user(names[0])
         if kind == definitions.PERMISSION:
-            user.permissions[names[1]] = Permission(value["configure"].text, value["write"].text, value["read"].text)
+            configure, write, read = value["configure"].text, value["write"].text, value["read"].text
+            user.permissions[names[1]] = Permission(configure, write, read, self._broker.matcher)
         elif kind == definitions.TOPIC_PERMISSION:
-            permission = TopicPermission(value["write"].text, value["read"].text)
+            permission = TopicPermission(value["write"].text, value["read"].text, self._broker.matcher)
             user.topic_permissions.setdefault(names[1], {})[names[2]] = permission
+            permission.check()  # one that is no pattern any more is told, but allows nothing: without it all is allowed
         elif kind == definitions.USER_LIMIT:
             user.limits = definitions.integers(value)
 

@@ -64,8 +64,9 @@ class VirtualHost:
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.replies: dict[str, ReplyQueue] = {}
-        self.policies = Policies(False)
-        self.operator_policies = Policies(True)
+        self.policies = Policies(False, broker.matcher)
+        self.operator_policies = Policies(True, broker.matcher)
+        self.governing: governing.Governing | None = None  # while policies come to apply
         for exchange, kind, internal in PREDECLARED:
             self.exchanges[exchange] = Exchange(self, exchange, kind, True, False, internal, {}, NOBODY)
 

@@ -135,8 +135,11 @@ class Import:
             self.errors.append({"path": key, "reason": "expected array"})
             return
         count = 0
+        matcher = self._broker.matcher
+        long = matcher.long
         for at, raw in enumerate(content):
-            if at % AT_ONCE == AT_ONCE - 1:
+            if at % AT_ONCE == AT_ONCE - 1 or matcher.long > long:
+                long = matcher.long
                 yield True
             path = f"{key}[{at}]"
             try:

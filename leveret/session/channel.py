@@ -124,12 +124,20 @@ class Channel:
                 tag: i64 = read_i64_be(reader.data, reader.start + 4)
                 self.consuming.ack(tag, reader.data[reader.start + 12] & 1 != 0)
             else:
-                self._method(decode_method(self.connection, reader.payload()))
+                self._request(reader.payload())
         elif self.is_open:
             if kind == FRAME_HEADER:
                 publishing.header(reader)
             elif kind == FRAME_BODY:
                 publishing.body(reader)
+
+    def _request(self, payload: bytes) -> None:
+        """A method that is neither a publish nor an ack."""
+        long = self.connection.broker.matcher.long
+        try:
+            self._method(decode_method(self.connection, payload))
+        finally:
+            self.connection.count_searches(long)
 
     def shut(self) -> None:
         """The channel ends, whatever the reason: nothing of it is left in the core."""

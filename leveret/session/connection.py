@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 OUTPUT_LIMIT: Final = 256 * 1024  # bytes waiting to be sent, from which on consumers get no more
 STALL_LIMIT: Final = 1024 * 1024  # the same, from which on nothing more is answered
 TURN_METHODS: Final = 200  # methods, publishes and acks apart, after which others have their turn
+LONG_METHODS: Final = 50  # as which a search counts that takes long: some hundred microseconds, milliseconds at worst
 LITTLE_BYTES: Final = 4096  # in one read, with few messages: no reason to let a client wait
 LITTLE_MESSAGES: Final = 20
 INPUT_LIMIT: Final = 64 * 1024  # bytes of requests that wait, from which on the socket is not read either
@@ -238,6 +239,12 @@ class Connection(Sink, Client):
         if self._turn_methods >= TURN_METHODS:
             self._stalled = True
             self.wake()
+
+    def count_searches(self, before: int) -> None:
+        """Count the searches of patterns that took long. before: how many had."""
+        long = self.broker.matcher.long - before
+        if long:
+            self.count_method(long * LONG_METHODS)
 
     def stall(self) -> None:
         """Look at no more requests for now."""

@@ -15,6 +15,7 @@ from leveret.core.arguments import QUORUM, check_consumer_arguments
 from leveret.core.chores import PIECE
 from leveret.core.consumers import Consumer, SharedWindow, Window
 from leveret.core.errors import AmqpError
+from leveret.core.matching import Patience
 from leveret.core.message import Stored
 from leveret.core.ports import Subscriber
 from leveret.core.queue import Queue
@@ -183,11 +184,12 @@ class Consuming(Subscriber):
         if not method.nowait:
             self.channel.send(BasicCancelOk(method.consumer_tag))
 
-    def cancel_refused(self) -> None:
+    def cancel_refused(self, patience: Patience) -> None:
         """End the consumers whose queues may not be read any more, and tell the client."""
         user, vhost = self.connection.user, self.connection.vhost.name
         for consumer in list(self.consumers.values()):
-            if consumer.queue is not self._replies and not user.may(access.READ, "queue", consumer.queue.name, vhost):
+            name = consumer.queue.name
+            if consumer.queue is not self._replies and not user.may(access.READ, "queue", name, vhost, patience):
                 self._end(consumer)
                 self.cancelled(consumer)
 

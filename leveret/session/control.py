@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from leveret.core.access import check_channel, check_vhost
 from leveret.core.errors import AmqpError
+from leveret.core.matching import Patience
 from leveret.session import failing
 from leveret.session.channel import Channel, decode_method
 from leveret.session.ending import HANG_UP, LEAVE
@@ -74,8 +75,10 @@ def channel_zero(connection: Connection, reader: FrameReader) -> None:
         check_vhost(connection.user, connection.vhost)
         connection.writer.method(0, ConnectionUpdateSecretOk())
         connection.wake()
+        long, patience = connection.broker.matcher.long, Patience()
         for channel in list(connection.channels.values()):
-            channel.consuming.cancel_refused()
+            channel.consuming.cancel_refused(patience)
+        connection.count_searches(long)
     else:
         raise AmqpError(CHANNEL_ERROR, "unexpected method in connection state running")
 

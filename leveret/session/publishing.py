@@ -17,6 +17,7 @@ from leveret.core.checks import expiration_error
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import TOPIC, Route, Routing
 from leveret.core.hand_out import hand_out
+from leveret.core.matching import Patience
 from leveret.core.message import Address, Message, address
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import Queue
@@ -221,7 +222,7 @@ class Publishing(ConfirmListener):
         if route is None or arguments != self._last_arguments:
             route = connection.routes.get(arguments)
         if route is None or route.generation != connection.vhost.generation:
-            route = self._resolve(arguments)
+            route = self._find(arguments)
         self._last_arguments = arguments
         self._last_route = route
         if frames.body_size(content) > connection.max_message_size:
@@ -267,6 +268,13 @@ class Publishing(ConfirmListener):
         writer.content(number, message.content)
         self.connection.wake()
 
+    def _find(self, arguments: bytes) -> Route:
+        long = self.connection.broker.matcher.long
+        try:
+            return self._resolve(arguments)
+        finally:
+            self.connection.count_searches(long)
+
     def _resolve(self, arguments: bytes) -> Route:
         """Find out where publishes with these arguments go, and whether they are allowed."""
         connection = self.connection
@@ -285,7 +293,7 @@ class Publishing(ConfirmListener):
         routing: Routing = exchange.route([key])
         address = Address(name, key, arguments[2:-1])
         route = Route(exchange, address, routing, vhost.generation, bits & 1 != 0)
-        if exchange.kind == TOPIC and not connection.user.may_topic(access.WRITE, name, key, vhost.name):
+        if exchange.kind == TOPIC and not connection.user.may_topic(access.WRITE, name, key, vhost.name, Patience()):
             route.varies = True  # refused when its properties are known to be right
         if vhost.is_watched:
             route.varies = True
@@ -299,8 +307,11 @@ class Publishing(ConfirmListener):
         """All routing keys of a message to a topic exchange have to be allowed. Raises: AmqpError 403."""
         exchange = route.exchange
         if exchange.kind == TOPIC:
-            for key in keys:
-                self.connection.user.check_topic(access.WRITE, exchange.name, key, exchange.vhost.name)
+            long = self.connection.broker.matcher.long
+            try:
+                self.connection.user.check_topics(access.WRITE, exchange.name, keys, exchange.vhost.name)
+            finally:
+                self.connection.count_searches(long)
 
     def _inspect(self, route: Route, message: Message) -> tuple[Message, list[Queue]]:
         """Look into the properties that concern the broker."""

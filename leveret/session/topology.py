@@ -195,7 +195,7 @@ def _check_topic(channel: Channel, source: str, key: str) -> None:
     vhost = channel.connection.vhost
     exchange = vhost.exchanges.get(source)
     if exchange is not None and exchange.kind == TOPIC:
-        channel.connection.user.check_topic(access.READ, source, key, vhost.name)
+        channel.connection.user.check_topics(access.READ, source, [key], vhost.name)
 
 
 def _queue_binding(channel: Channel, name: str, source: str, key: str, arguments: Table) -> Binding:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .administration import PASSWORD, Administration
+from .administration import PASSWORD, Administration, RefusedError
 from .codec import METHOD
 from .marks import differs_from_rabbitmq
 from .method import Method
@@ -278,7 +278,17 @@ def test_a_passive_declare_asks_for_any_of_the_three(world: World, name: str, al
 
 
 @pytest.mark.parametrize(
-    ("pattern", "allowed"), [("havi", True), ("^behav", True), ("^havi", False), ("B", False), ("(?i)B", True)]
+    ("pattern", "allowed"),
+    [
+        ("havi", True),
+        ("^behav", True),
+        ("^havi", False),
+        ("B", False),
+        ("(?i)B", True),
+        (r"^(?!amq\.)", True),
+        ("^(?!behav)", False),
+        (r"^\Qbehaviour\E\z", True),
+    ],
 )
 def test_patterns_are_searched(world: World, pattern: str, allowed: bool) -> None:
     world.administration.permit(USER, VHOST, pattern, "", "")
@@ -286,6 +296,26 @@ def test_patterns_are_searched(world: World, pattern: str, allowed: bool) -> Non
     channel = peer.channel()
     channel.send(QueueDeclare(queue="behaviour", exclusive=True))
     assert isinstance(channel.next(), QueueDeclareOk) == allowed
+    peer.close()
+
+
+@pytest.mark.parametrize("pattern", ["(", "^[:alpha:]+$", "a" * 1025])
+def test_patterns_that_are_refused(world: World, pattern: str) -> None:
+    for patterns in itertools.permutations([pattern, ".*", ".*"]):
+        with pytest.raises(RefusedError):
+            world.administration.permit(USER, VHOST, *patterns)
+    with pytest.raises(RefusedError):
+        world.administration.permit_topic(USER, VHOST, "t", pattern, ".*")
+
+
+def test_a_pattern_that_takes_too_many_steps_allows_nothing(world: World) -> None:
+    world.administration.permit(USER, VHOST, "^(a|aa)+$", "", "")
+    peer = world.connect(USER)
+    channel = peer.channel()
+    channel.call(QueueDeclare(queue="a" * 100, exclusive=True))
+    name = "a" * 100 + "!"
+    channel.send(QueueDeclare(queue=name, exclusive=True))
+    assert close_text(channel) == refused(C, f"queue '{name}'", USER)
     peer.close()
 
 

@@ -96,6 +96,39 @@ def test_patterns_are_searched(channel: Channel, policies: Policies, pattern: st
     assert kept(channel, channel.queue("prelates")) == (LAST if applies else FIVE)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "applies"),
+    [
+        (r"^(?!amq\.)", True),
+        ("^(?!prel)", False),
+        ("(?<!pre)lates$", False),
+        ("^[[:alpha:]]+$", True),
+        (r"^\Qprelates\E$", True),
+        (r"\x{70}\x72e", True),
+        ("p(?i)RELATES", True),
+        ("^.{8}$", True),
+        (r"S\z", False),
+    ],
+)
+def test_patterns_are_of_pcre(channel: Channel, policies: Policies, pattern: str, applies: bool) -> None:
+    policies.set({"max-length": 2}, pattern=pattern)
+    assert kept(channel, channel.queue("prelates")) == (LAST if applies else FIVE)
+
+
+def test_patterns_are_searched_in_bytes(channel: Channel, policies: Policies) -> None:
+    policies.set({"max-length": 2}, pattern="^.{9}$")
+    assert kept(channel, channel.queue("prélates")) == LAST
+
+
+@pytest.mark.parametrize("pattern", ["^(a|aa)+$", "^(a+)+$", "(a|aa)+$"])
+def test_a_pattern_that_takes_too_many_steps_matches_nothing(
+    channel: Channel, policies: Policies, pattern: str
+) -> None:
+    policies.set({"max-length": 2}, pattern=pattern)
+    assert kept(channel, channel.queue("a" * 100 + "!")) == FIVE
+    assert kept(channel, channel.queue("a" * 100)) == LAST
+
+
 @pytest.mark.parametrize("apply_to", ["all", "queues", "classic_queues", "quorum_queues", "streams", "exchanges"])
 @pytest.mark.parametrize("type_", ["classic", "quorum"])
 def test_apply_to(channel: Channel, names: Names, policies: Policies, type_: str, apply_to: str) -> None:
@@ -378,6 +411,41 @@ def test_refused(policies: Policies, definition: dict[str, Any], reason: str) ->
     with pytest.raises(RefusedError) as refusal:
         policies.set(definition, pattern="^behaviour-none$")
     assert str(refusal.value).removeprefix("Validation failed").strip() == reason
+
+
+@pytest.mark.parametrize("operator", [False, True])
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("(", "missing closing parenthesis"),
+        ("^[:alpha:]+$", "POSIX named classes are supported only within a class"),
+        ("[[:nonsense:]]", "unknown POSIX class name"),
+        ("[a", "missing terminating ] for character class"),
+        ("*", "quantifier does not follow a repeatable item"),
+        ("a{3,1}", "numbers out of order in {} quantifier"),
+        ("a{70000}", "number too big in {} quantifier"),
+        ("(((a{1,100}){1,100}){1,100}){1,100}", "regular expression is too large"),
+        ("(?<=a+)b", "length of lookbehind assertion is not limited"),
+        ("(*NONSENSE)a", "(*VERB) not recognized or malformed"),
+        (r"\u0041", "PCRE2 does not support"),
+        (r"\xg", "digits missing after"),
+        (r"\x{zz}", "non-hex character in"),
+        (r"\x{141}", "is too large"),
+    ],
+)
+def test_patterns_that_are_refused(policies: Policies, pattern: str, reason: str, operator: bool) -> None:
+    with pytest.raises(RefusedError) as refusal:
+        policies.set({"expires": 600_000}, operator=operator, pattern=pattern)
+    text = str(refusal.value).removeprefix("Validation failed").strip()
+    assert text.startswith("pattern should be regular expression but is invalid: ")
+    assert reason in text
+
+
+def test_the_length_of_a_pattern(policies: Policies) -> None:
+    policies.set({"expires": 600_000}, pattern="é" * 512)
+    with pytest.raises(RefusedError) as refusal:
+        policies.set({"expires": 600_000}, "q", pattern="é" * 512 + "a")
+    assert str(refusal.value).removeprefix("Validation failed").strip() == "pattern must not exceed 1024 bytes"
 
 
 @pytest.mark.parametrize("key", ["dead-letter-exchange", "dead-letter-routing-key", "alternate-exchange"])

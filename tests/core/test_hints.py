@@ -9,6 +9,7 @@ import pytest
 from leveret.core.access import Credential, Permission, User
 from leveret.core.errors import AmqpError
 from leveret.core.hints import Origin, nearest
+from leveret.core.matching import Matcher
 from leveret.wire.fields import Table, long, longstr
 from leveret.wire.methods import (
     BasicAck,
@@ -120,7 +121,7 @@ def test_a_locked_queue_has_a_holder(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_missing_permission_has_a_pattern() -> None:
     user = User("u", Credential("", ""), ())
-    user.permissions["/"] = Permission("", "^a", ".*")
+    user.permissions["/"] = Permission("", "^a", ".*", Matcher(print))
     with pytest.raises(AmqpError) as refusal:
         user.check("write", "queue", "b", "/")
     assert refusal.value.hint == "the user's write permission is '^a', in which the name is not found"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from leveret.core.broker import Broker
 from leveret.core.clock import Clock
 from leveret.core.hints import Origin
+from leveret.core.matching import Matcher
 from leveret.core.policy import APPLY_TO, Policies, Policy, PolicyError
 from leveret.core.vhost import VirtualHost
 from leveret.store.disk import DiskLog
@@ -72,7 +73,7 @@ def ready(peer: Peer, queue: str = "q") -> list[bytes]:
 
 def match(kind: str, name: str, *policies: Policy) -> str | None:
     """The name of the policy that applies."""
-    these = Policies(False)
+    these = Policies(False, Matcher(print))
     for each in policies:
         these.put(each)
     found = these.match(kind, name)
@@ -211,23 +212,23 @@ FOR_OPERATORS = {
 
 @pytest.mark.parametrize("definition", ALLOWED, ids=str)
 def test_allowed(definition: dict[str, Any]) -> None:
-    Policies(False).check(policy(definition))
+    Policies(False, Matcher(print)).check(policy(definition))
 
 
 @pytest.mark.parametrize(("definition", "reason"), REFUSED, ids=str)
 def test_refused(definition: dict[str, Any], reason: str) -> None:
     with pytest.raises(PolicyError) as refusal:
-        Policies(False).check(policy(definition))
+        Policies(False, Matcher(print)).check(policy(definition))
     assert str(refusal.value) == f"Validation failed\n\n{reason}\n"
 
 
 @pytest.mark.parametrize("definition", ALLOWED, ids=str)
 def test_operator_policies_say_less(definition: dict[str, Any]) -> None:
     if definition.keys() <= FOR_OPERATORS:
-        Policies(True).check(policy(definition))
+        Policies(True, Matcher(print)).check(policy(definition))
     else:
         with pytest.raises(PolicyError, match="are not recognised policy settings"):
-            Policies(True).check(policy(definition))
+            Policies(True, Matcher(print)).check(policy(definition))
 
 
 @pytest.mark.parametrize("pattern", ["(", "*", "[a", "(?P<a>x)(?P<a>y)", "a{99999999999}"])
@@ -238,7 +239,7 @@ def test_patterns_must_be_regular_expressions(pattern: str) -> None:
 
 def test_apply_to_must_be_known() -> None:
     with pytest.raises(PolicyError) as refusal:
-        Policies(False).check(policy({"max-length": 5}, to="Queues"))
+        Policies(False, Matcher(print)).check(policy({"max-length": 5}, to="Queues"))
     assert str(refusal.value) == (
         "Validation failed\n\napply-to 'Queues' unrecognised; should be one of: 'queues', 'classic_queues',  "
         "'quorum_queues', 'streams', 'exchanges', or 'all'\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.behaviour.administration import ControlSocket
 from tests.behaviour.peer import Peer
 from tests.conftest import Server
 
@@ -30,10 +31,11 @@ SETTLE_S = 5.0
 
 
 class Target:
-    """The broker under attack."""
+    """The broker under attack. administration: of it."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, control: str = "") -> None:
         self.server = server
+        self.administration = ControlSocket(control)
         self.address = (server.host, server.port)
 
     def memory(self) -> int:
@@ -78,8 +80,9 @@ class Target:
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """The broker that all attacks share, with the data directory of a usual one."""
     data = str(tmp_path_factory.mktemp("hostile") / "data")
-    server = Server.start("--data-dir", data, "--log-level", "error", env=GIVES_BACK)
-    yield Target(server)
+    control = str(tmp_path_factory.mktemp("control") / "sock")
+    server = Server.start("--data-dir", data, "--control", control, "--log-level", "error", env=GIVES_BACK)
+    yield Target(server, control)
     assert server.stop() == 0
 
 

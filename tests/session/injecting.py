@@ -199,7 +199,7 @@ class Everybody:
     def __init__(self, broker: Broker) -> None:
         self._user = User("guest", Credential("", ""), ())
         for vhost in ("/", "canary", "doomed"):
-            self._user.permissions[vhost] = Permission(".*", ".*", ".*")
+            self._user.permissions[vhost] = Permission(".*", ".*", ".*", broker.matcher)
 
     def authenticate_now(self, name: str, password: str, peer_is_local: bool) -> User | None:
         """Whoever it is."""

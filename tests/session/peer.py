@@ -8,6 +8,7 @@ from typing import TypeVar
 from leveret.core.access import Credential, Permission, User
 from leveret.core.broker import Broker
 from leveret.core.clock import Clock
+from leveret.core.matching import Matcher
 from leveret.session.connection import Connection
 from leveret.store.memory import MemoryLog
 from leveret.wire.constants import FRAME_BODY, FRAME_HEADER, FRAME_MAX, FRAME_METHOD, PROTOCOL_HEADER
@@ -53,7 +54,7 @@ def turn(broker: Broker) -> None:
 def everybody() -> User:
     """A user who may do everything."""
     user = User("guest", Credential("", ""), ())
-    user.permissions["/"] = Permission(".*", ".*", ".*")
+    user.permissions["/"] = Permission(".*", ".*", ".*", Matcher(print))
     return user
 
 

@@ -1,0 +1,147 @@
+"""Policies come to apply in pieces that take no long time, whatever their patterns are."""
+
+from __future__ import annotations
+
+import pytest
+
+from leveret.core import definitions
+from leveret.core.access import Credential, Permission, TopicPermission, User
+from leveret.core.broker import Broker
+from leveret.core.clock import Clock
+from leveret.core.governing import SEARCHES
+from leveret.core.matching import LONG, LONG_COST, Patience
+from leveret.core.policy import Policy
+from leveret.core.recovery import recover_definitions
+from leveret.core.vhost import VirtualHost
+from leveret.store.memory import MemoryLog
+
+BAD = "^(a|aa)+$"
+ENDLESS = "a" * 60 + "!"  # for that pattern
+
+
+@pytest.fixture
+def vhost() -> VirtualHost:
+    """A virtual host of a new broker."""
+    log = MemoryLog()
+    return Broker(log, log, Clock(), seed=1, node="leveret@test").vhosts["/"]
+
+
+def declare(vhost: VirtualHost, *names: str) -> None:
+    for name in names:
+        vhost.declare_queue(name, False, False, False, {}, 1)
+
+
+def policy(pattern: str, length: int = 5, name: str = "p", priority: int = 0, to: str = "all") -> Policy:
+    return Policy(name, pattern, {"max-length": length}, priority, to)
+
+
+def lengths(vhost: VirtualHost) -> set[int]:
+    return {int(queue.settings.max_length) for queue in vhost.queues.values()}
+
+
+def test_a_bad_pattern_is_told_and_applies_to_nothing(vhost: VirtualHost) -> None:
+    declare(vhost, ENDLESS, "aa", "b")
+    vhost.set_policy(policy(BAD))
+    vhost.set_operator_policy(policy(BAD))
+    vhost.broker.finish()
+    assert [int(vhost.queues[name].settings.max_length) for name in (ENDLESS, "aa", "b")] == [-1, 5, -1]
+    assert [text.split(" cannot ")[0] for text in vhost.broker.explanations] == [
+        f"the pattern '{BAD}' of a policy",
+        f"the pattern '{BAD}' of an operator policy",
+    ]
+
+
+def test_searches_that_take_long_are_done_in_pieces(vhost: VirtualHost) -> None:
+    names = [f"{'a' * 60}{number}" for number in range(300)]
+    declare(vhost, *names)
+    for name in names:
+        vhost.declare_exchange(name, "fanout", False, False, False, {})
+    broker = vhost.broker
+    pieces, seen = 1, broker.matcher.long
+    vhost.set_policy(policy(BAD))
+    while len(broker.chores):
+        assert broker.matcher.long - seen <= 1 + SEARCHES // LONG_COST
+        seen = broker.matcher.long
+        broker.work()
+        pieces += 1
+    assert broker.matcher.long == 600
+    assert pieces > 300
+
+
+def test_what_takes_no_time_is_done_at_once(vhost: VirtualHost) -> None:
+    declare(vhost, *map(str, range(50)))
+    vhost.set_policy(policy("^.*$"))
+    assert lengths(vhost) == {5}
+    assert vhost.governing is None
+
+
+def test_changes_meanwhile_are_one_more_pass(vhost: VirtualHost) -> None:
+    declare(vhost, *map(str, range(1000)))
+    for length in range(100):
+        vhost.set_policy(policy("", length))
+        assert len(vhost.broker.chores) == 1
+    declare(vhost, "late")
+    before = vhost.broker.matcher.cost
+    vhost.broker.finish()
+    assert lengths(vhost) == {99}
+    assert vhost.broker.matcher.cost - before < 5000
+    assert vhost.governing is None
+    assert vhost.delete_policy("p")
+    vhost.broker.finish()
+    assert lengths(vhost) == {-1}
+
+
+def test_exchanges_and_queues_that_go_meanwhile_are_left_alone(vhost: VirtualHost) -> None:
+    declare(vhost, *map(str, range(1000)))
+    for number in range(1000):
+        vhost.declare_exchange(str(number), "fanout", False, False, False, {})
+    vhost.set_policy(policy(""))
+    gone = vhost.exchanges["999"]
+    vhost.remove_exchange(gone)
+    vhost.remove_queue(vhost.queues["999"])
+    vhost.broker.finish()
+    assert gone.policy is None
+    assert all(exchange.policy is not None for exchange in vhost.exchanges.values())
+
+
+def test_one_name_takes_long_a_few_times_only(vhost: VirtualHost) -> None:
+    for number in range(100):
+        vhost.set_policy(policy(f"^(a|aa|{number})+$", name=f"p{number:02}"))
+    vhost.set_policy(policy("", 7, "for the others", priority=-1))
+    vhost.broker.finish()
+    before = vhost.broker.matcher.long
+    declare(vhost, ENDLESS)
+    assert vhost.broker.matcher.long - before == LONG
+    assert lengths(vhost) == {7}
+
+
+@pytest.mark.parametrize("pattern", ["^[:alpha:]+$", "a" * 1025, "("])
+def test_kept_patterns_that_are_refused_now_stop_no_start(vhost: VirtualHost, pattern: str) -> None:
+    broker = vhost.broker
+    kept, user = policy(""), User("u", Credential("", ""), ())
+    permission = Permission(".*", ".*", ".*", broker.matcher)
+    topic = TopicPermission(".*", ".*", broker.matcher)
+    kept.pattern = permission.configure = topic.write = pattern  # as a version wrote it that took it
+    recover_definitions(
+        broker,
+        [
+            (definitions.DEFAULTS, definitions.key(), b""),
+            (definitions.VHOST, definitions.key("v"), definitions.vhost_value(vhost)),
+            (definitions.USER, definitions.key("u"), definitions.user_value(user)),
+            (definitions.PERMISSION, definitions.key("u", "v"), definitions.permission_value(permission)),
+            (definitions.TOPIC_PERMISSION, definitions.key("u", "v", "x"), definitions.topic_permission_value(topic)),
+            (definitions.POLICY, definitions.policy_key("v", "p"), definitions.policy_value(kept)),
+            (definitions.OPERATOR_POLICY, definitions.policy_key("v", "p"), definitions.policy_value(kept)),
+            (definitions.POLICY, definitions.policy_key("v", "good"), definitions.policy_value(policy("", 7))),
+        ],
+    )
+    told = [text for text in broker.explanations if "cannot be used" in text]
+    assert len(told) == 4
+    assert all("PatternError" in text or "PolicyError" in text for text in told)
+    found = broker.vhosts["v"]
+    declare(found, "a")
+    assert lengths(found) == {7}
+    restored = broker.users.user("u")
+    assert not restored.may("configure", "queue", "a", "v")
+    assert not restored.may_topic("write", "x", "a", "v", Patience())
+    assert restored.may_topic("write", "another", "a", "v", Patience())
