@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DEFAULTS: Final = "defaults"  # its one entry says that the user and the virtual host of a new broker were made
 CLOCK: Final = "clock"  # its one entry says how the time of deadlines stands to the time of day
 VHOST: Final = "vhost"
+LEAVING: Final = "leaving"  # a virtual host that is deleted and still has something in it
 VHOST_LIMIT: Final = "vhost-limit"
 USER: Final = "user"
 PERMISSION: Final = "permission"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from leveret.core.administration import InvalidError
+from leveret.core.administration import InvalidError, Promise
 from leveret.core.broker import QUEUE_TYPES, Broker
+from leveret.core.clearing import Clearing
 from leveret.core.vhost import VirtualHost
 from leveret.management.errors import unknown
 
@@ -72,10 +73,26 @@ def trace_vhost(broker: Broker, name: str, on: bool = True) -> None:
     found.watch(on, found.witness)
 
 
-def delete_vhost(broker: Broker, name: str) -> None:
+class Deletion(Promise):
+    """A virtual host on its way out: it is gone at once, but what was in it goes in pieces."""
+
+    def __init__(self, clearing: Clearing) -> None:
+        super().__init__()
+        self._clearing = clearing
+
+    def is_kept(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._clearing.is_done
+
+    def result(self) -> object:
+        """Nothing to say."""
+        return None
+
+
+def delete_vhost(broker: Broker, name: str) -> Promise:
     """Delete a virtual host with everything in it; its connections are closed."""
     find_vhost(broker, name)
-    broker.delete_vhost(name)
+    return Deletion(broker.delete_vhost(name))
 
 
 def read_tags(tags: list[str] | str) -> tuple[str, ...]:
