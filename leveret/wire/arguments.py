@@ -3,7 +3,7 @@
 from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64
 
-from leveret.wire.fields import DecodeError, Table, decode_table
+from leveret.wire.fields import DecodeError, Table, check_finite, decode_table
 
 
 class Method:
@@ -87,4 +87,7 @@ class ArgumentReader:
         if start + size > len(self._data):
             raise DecodeError("field table is cut short")
         self._pos = start + size
-        return decode_table(self._data, start, start + size)
+        content = decode_table(self._data, start, start + size)
+        if content:
+            check_finite(content)
+        return content
