@@ -6,7 +6,7 @@ from leveret.core.administration import InvalidError, Promise
 from leveret.core.broker import QUEUE_TYPES, Broker
 from leveret.core.clearing import Clearing
 from leveret.core.vhost import VirtualHost
-from leveret.management.errors import unknown
+from leveret.management.errors import check_name, unknown
 
 
 def find_vhost(broker: Broker, name: str) -> VirtualHost:
@@ -62,6 +62,7 @@ def put_vhost(
     """Make a virtual host, or change what is said about it."""
     if not name:
         raise InvalidError("a virtual host needs a name")
+    check_name(name)
     if default_queue_type and default_queue_type not in QUEUE_TYPES:
         raise InvalidError(f"'{default_queue_type}' is no queue type; there are {', '.join(QUEUE_TYPES)}")
     broker.add_vhost(name, description, None if tags is None else read_tags(tags), default_queue_type)
@@ -71,6 +72,12 @@ def trace_vhost(broker: Broker, name: str, on: bool = True) -> None:
     """Copy every message that is published or delivered to amq.rabbitmq.trace, until switched off or restarted."""
     found = find_vhost(broker, name)
     found.watch(on, found.witness)
+
+
+def protect_vhost(broker: Broker, name: str, on: bool = True) -> None:
+    """Let nobody delete a virtual host, until that is switched off."""
+    find_vhost(broker, name)
+    broker.protect_vhost(name, on)
 
 
 class Deletion(Promise):

@@ -81,13 +81,17 @@ class ArgumentReader:
         return self._data[start : start + size]
 
     def table(self) -> Table:
+        """A field table that can be kept: without floats that are no numbers."""
+        content = self.any_table()
+        if content:
+            check_finite(content)
+        return content
+
+    def any_table(self) -> Table:
         """A field table."""
         size: i64 = i64(self.u32())
         start: i64 = self._pos
         if start + size > len(self._data):
             raise DecodeError("field table is cut short")
         self._pos = start + size
-        content = decode_table(self._data, start, start + size)
-        if content:
-            check_finite(content)
-        return content
+        return decode_table(self._data, start, start + size)

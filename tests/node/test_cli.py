@@ -521,6 +521,7 @@ def test_data_with_a_request(server: Server, tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as client, client.makefile("rb") as answers:
             client.connect(place)
             client.sendall(b'{"verb": "list_users", "bytes": %d}\n{"verb": "list_users"}\n' % size)
+            assert f"bytes of data, not {size}" in json.loads(answers.readline())["error"]
             assert answers.readline() == b""
     with socket.socket(socket.AF_UNIX) as client:  # one who goes away in the middle
         client.connect(place)
