@@ -29,7 +29,7 @@ def forget_leftovers(broker: Broker, kept: Kept) -> Kept:
     found: dict[str, list[str]] = {}
     left: Kept = []
     for kind, key, value in kept:
-        if all([owner in there for owner in _owners(kind, key)]):
+        if all(owner in there for owner in _owners(kind, key)):
             left.append((kind, key, value))
         else:
             broker.unkeep(kind, key)
@@ -48,7 +48,7 @@ def _what_is_there(kept: Kept) -> dict[tuple[str, ...], None]:
     A virtual host whose own definition is lost is there if it holds something, or if somebody may enter it.
     """
     there: dict[tuple[str, ...], None] = {}
-    if all([kind != definitions.DEFAULTS for kind, _, _ in kept]):
+    if all(kind != definitions.DEFAULTS for kind, _, _ in kept):
         there[definitions.VHOST, "/"] = None  # a start makes it
     for kind, key, _ in kept:
         names = _names(key)

@@ -80,9 +80,7 @@ def export_steps(broker: Broker, answer: dict[str, object]) -> Iterator[bool]:
                 {"name": each.name, "metadata": _metadata(each), "limits": dict(each.limits)} for each in vhosts
             ],
             "permissions": list_permissions(broker),
-            "topic_permissions": [
-                entry for entry in list_topic_permissions(broker) if _has_exchange(broker, entry)
-            ],
+            "topic_permissions": [entry for entry in list_topic_permissions(broker) if _has_exchange(broker, entry)],
             "parameters": [entry for each in vhosts for entry in _parameters(broker, each)],
             "global_parameters": parameters.list_global_parameters(broker),
             "policies": list_policies(broker),
