@@ -17,11 +17,12 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from leveret.core.access import Credential, Permission, User
 from leveret.core.administration import AdministrationError
 from leveret.core.broker import Broker
+from leveret.core.clearing import AT_ONCE
 from leveret.core.clock import Clock
 from leveret.core.deduplication import Deduplication
 from leveret.core.delayed import Delay
@@ -55,6 +56,8 @@ from leveret.wire.properties import BasicProperties
 from tests.session.peer import Peer, turn
 
 PATIENCE_S = 20
+MANY = 3 * AT_ONCE  # queues, which go in a few turns
+FAST = Path("/dev/shm")  # a kill is a copy here: nothing has to come to a disk
 WALL_MS = 1_700_000_000_000
 
 # Few names, so that they meet again.
@@ -68,6 +71,7 @@ QUEUE_TYPES = st.sampled_from(["", "classic", "quorum"])
 EXCHANGES = st.sampled_from(["a", "b.c", "\u00e9", "amq.topic"])
 TYPES = st.sampled_from(["direct", "topic", "headers", "x-delayed-message", "x-message-deduplication"])
 MOSTLY = st.sampled_from([True, True, True, False])
+WORDS = st.lists(st.sampled_from(["x", "management"]), max_size=2)
 RARELY = MOSTLY.map(lambda value: not value)
 
 
@@ -140,9 +144,8 @@ VALUES = st.recursive(
     max_leaves=5,
 ) | st.integers(fields.MAX_DEPTH - 1, fields.MAX_DEPTH + 20).map(deep_json)
 JSON_ARGUMENTS = st.dictionaries(st.sampled_from(["y-a", "y-b"]), VALUES, max_size=2)
-DEFINITIONS = st.sampled_from(
-    [{"max-length": 0}, {"message-ttl": 5, "max-length": 9}, {"expires": 1 << 34}, {"alternate-exchange": "a"}, {}]
-)
+OPERATOR_DEFINITIONS = st.sampled_from([{"max-length": 0}, {"message-ttl": 5, "max-length": 9}, {"expires": 1 << 34}])
+DEFINITIONS = OPERATOR_DEFINITIONS | st.just({"alternate-exchange": "a"})
 
 
 class Life:
@@ -261,41 +264,68 @@ def of_queue(queue: Queue) -> list[object]:
     return [queue.queue_id, queue.auto_delete, queue.arguments, *policies, queue.settings.max_length, len(queue.ready)]
 
 
-def verbs() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
+Change = tuple[str, dict[str, Any]]  # a verb and its arguments
+
+
+def verb(name: str, /, **arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Change]:
     """A change by an administrator."""
-    words = st.lists(st.sampled_from(["x", "management"]), max_size=2)
-    policy = {"name": NAMES, "pattern": PATTERNS, "definition": DEFINITIONS, "priority": LIMITS}
+    return st.tuples(st.just(name), st.fixed_dictionaries(arguments))
 
-    def verb(name: str, /, **arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
-        return st.tuples(st.just(name), st.fixed_dictionaries(arguments))
 
+def verbs_of_vhosts() -> st.SearchStrategy[Change]:
+    """They come and go, and change."""
     return st.one_of(
-        verb("add_vhost", name=VHOSTS, description=KEYS, tags=words, default_queue_type=QUEUE_TYPES),
+        verb("add_vhost", name=VHOSTS, description=KEYS, tags=WORDS, default_queue_type=QUEUE_TYPES),
         verb("add_vhost", name=VHOSTS),
-        verb("set_vhost", name=VHOSTS, description=KEYS, tags=words),
-        verb("protect_vhost", name=VHOSTS, on=st.sampled_from([True, False, False])),
+        verb("set_vhost", name=VHOSTS, description=KEYS, tags=WORDS),
+        verb("protect_vhost", name=VHOSTS, on=RARELY),
         verb("delete_vhost", name=VHOSTS),
-        verb("add_user", name=USERS, tags=words),
-        verb("set_user_tags", name=USERS, tags=words),
-        verb("delete_user", name=USERS),
-        verb("set_permissions", user=USERS, vhost=VHOSTS, configure=PATTERNS, write=PATTERNS, read=PATTERNS),
-        verb("clear_permissions", user=USERS, vhost=VHOSTS),
-        verb("set_topic_permissions", user=USERS, vhost=VHOSTS, exchange=EXCHANGES, write=PATTERNS, read=PATTERNS),
-        verb("clear_topic_permissions", user=USERS, vhost=VHOSTS),
-        verb("set_policy", vhost=VHOSTS, **policy),
-        verb("clear_policy", vhost=VHOSTS, name=NAMES),
-        verb("set_operator_policy", vhost=VHOSTS, **policy),
-        verb("clear_operator_policy", vhost=VHOSTS, name=NAMES),
         verb("set_vhost_limits", vhost=VHOSTS, limits=st.fixed_dictionaries({"max-queues": LIMITS})),
         verb("clear_vhost_limits", vhost=VHOSTS),
+    )
+
+
+def verbs_of_users() -> st.SearchStrategy[Change]:
+    """They come and go, and what they may do changes."""
+    patterns = {"write": PATTERNS, "read": PATTERNS}
+    return st.one_of(
+        verb("add_user", name=USERS, tags=WORDS),
+        verb("set_user_tags", name=USERS, tags=WORDS),
+        verb("delete_user", name=USERS),
+        verb("set_permissions", user=USERS, vhost=VHOSTS, configure=PATTERNS, **patterns),
+        verb("clear_permissions", user=USERS, vhost=VHOSTS),
+        verb("set_topic_permissions", user=USERS, vhost=VHOSTS, exchange=EXCHANGES, **patterns),
+        verb("clear_topic_permissions", user=USERS, vhost=VHOSTS),
         verb("set_user_limits", user=USERS, limits=st.fixed_dictionaries({"max-channels": LIMITS})),
         verb("clear_user_limits", user=USERS),
-        verb("set_parameter", vhost=VHOSTS, component=NAMES, name=KEYS, value=VALUES),
-        verb("clear_parameter", vhost=VHOSTS, component=NAMES, name=KEYS),
-        verb("set_global_parameter", name=KEYS, value=VALUES),
-        verb("clear_global_parameter", name=KEYS),
-        verb("import_definitions", content=files(), atomic=st.booleans()),
     )
+
+
+def verbs_of_policies() -> st.SearchStrategy[Change]:
+    """Policies and operator policies."""
+    policy = {"name": NAMES, "pattern": PATTERNS, "priority": LIMITS}
+    return st.one_of(
+        verb("set_policy", vhost=VHOSTS, definition=DEFINITIONS, **policy),
+        verb("set_operator_policy", vhost=VHOSTS, definition=OPERATOR_DEFINITIONS, **policy),
+        st.one_of(
+            verb("clear_policy", vhost=VHOSTS, name=NAMES), verb("clear_operator_policy", vhost=VHOSTS, name=NAMES)
+        ),
+    )
+
+
+def verbs_of_parameters() -> st.SearchStrategy[Change]:
+    """What is kept for others."""
+    return st.one_of(
+        verb("set_parameter", vhost=VHOSTS, component=NAMES, name=KEYS, value=VALUES),
+        verb("set_global_parameter", name=KEYS, value=VALUES),
+        verb("clear_parameter", vhost=VHOSTS, component=NAMES, name=KEYS),
+        verb("clear_global_parameter", name=KEYS),
+    )
+
+
+def imports() -> st.SearchStrategy[Change]:
+    """A definitions file."""
+    return verb("import_definitions", content=files(), atomic=st.booleans())
 
 
 def files() -> st.SearchStrategy[dict[str, Any]]:
@@ -305,7 +335,7 @@ def files() -> st.SearchStrategy[dict[str, Any]]:
         return st.lists(st.fixed_dictionaries(entry), max_size=2)
 
     patterns = {"configure": PATTERNS, "write": PATTERNS, "read": PATTERNS}
-    metadata = st.fixed_dictionaries({"description": KEYS, "protected_from_deletion": st.booleans()})
+    metadata = st.fixed_dictionaries({"description": KEYS, "protected_from_deletion": RARELY})
     body = {"pattern": PATTERNS, "definition": DEFINITIONS}
     return st.fixed_dictionaries(
         {},
@@ -339,7 +369,7 @@ class Story(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._root = tempfile.TemporaryDirectory()
+        self._root = tempfile.TemporaryDirectory(dir=FAST if FAST.is_dir() else None)
         self._lives = 0
         self.life = self._begin(Path(self._root.name) / "data")
 
@@ -357,6 +387,17 @@ class Story(RuleBasedStateMachine):
         """The last broker stops."""
         self.life.end()
         self._root.cleanup()
+
+    @initialize()
+    def fill(self) -> None:
+        """Something that can be changed."""
+        for name in ("v", "w \u00e4"):
+            self.perform(("add_vhost", {"name": name}))
+        self.perform(("add_user", {"name": "u"}))
+        for name in ("/", "v"):
+            self.perform(("set_permissions", {"user": "u", "vhost": name, "configure": "", "write": "a", "read": ""}))
+            self.declare_exchange(name, "a", "topic", True, False, {})
+            self.declare_queue(name, "a", True, False, False, {})
 
     # -- changes
 
@@ -414,15 +455,44 @@ class Story(RuleBasedStateMachine):
         properties.headers = {"x-deduplication-header": fields.long(value), "x-delay": fields.long(delay_ms)}
         self.life.publish(vhost, exchange, properties)
 
-    @rule(change=verbs())
-    def perform(self, change: tuple[str, dict[str, Any]]) -> None:
-        """An administrator changes something."""
+    @rule(change=verbs_of_vhosts())
+    def change_vhost(self, change: Change) -> None:
+        """An administrator changes virtual hosts."""
+        self.perform(change)
+
+    @rule(vhost=VHOSTS)
+    def delete_vhost(self, vhost: str) -> None:
+        """An administrator deletes a virtual host."""
+        self.perform(("delete_vhost", {"name": vhost}))
+
+    @rule(change=verbs_of_users())
+    def change_user(self, change: Change) -> None:
+        """An administrator changes users."""
+        self.perform(change)
+
+    @rule(change=verbs_of_policies())
+    def change_policy(self, change: Change) -> None:
+        """An administrator changes policies."""
+        self.perform(change)
+
+    @rule(change=verbs_of_parameters())
+    def change_parameter(self, change: Change) -> None:
+        """An administrator changes parameters."""
+        self.perform(change)
+
+    @rule(change=imports())
+    def import_file(self, change: Change) -> None:
+        """An administrator imports a definitions file."""
+        self.perform(change)
+
+    def perform(self, change: Change) -> None:
+        """A change that may be refused."""
         with contextlib.suppress(AdministrationError):
             at_once(self.life.broker, self.life.perform(*change))
         self.life.finish()
 
-    @rule(change=verbs())
-    def perform_offline(self, change: tuple[str, dict[str, Any]]) -> None:
+    @rule(change=st.one_of(verbs_of_vhosts(), verbs_of_users(), verbs_of_policies(), verbs_of_parameters(), imports()))
+    def perform_offline(self, change: Change) -> None:
         """The broker stops; an administrator changes something; the next one has it."""
         self.life.end()
         with contextlib.suppress(AdministrationError):
@@ -438,18 +508,15 @@ class Story(RuleBasedStateMachine):
 
     # -- ends
 
-    @rule()
-    def restart(self) -> None:
-        """The broker stops and starts."""
+    @rule(is_killed=st.booleans())
+    def restart(self, is_killed: bool) -> None:
+        """The broker is stopped, or killed when all that was asked was answered; another one starts."""
         before = story(self.life.broker)
-        self.life.end()
-        self._go_on(self.life.directory, before)
-
-    @rule()
-    def kill(self) -> None:
-        """The broker is killed when all that was asked was answered."""
-        before = story(self.life.broker)
-        self._go_on(self.life.kill(), before)
+        if is_killed:
+            self._go_on(self.life.kill(), before)
+        else:
+            self.life.end()
+            self._go_on(self.life.directory, before)
 
     @rule(vhost=VHOSTS, steps=st.integers(0, 3), again=st.booleans())
     def delete_and_kill(self, vhost: str, steps: int, again: bool) -> None:
@@ -457,7 +524,8 @@ class Story(RuleBasedStateMachine):
         found = self.life.broker.vhosts.get(vhost)
         if found is None or found.protected:
             return
-        for number in range(50):
+        self.perform(("clear_vhost_limits", {"vhost": vhost}))
+        for number in range(MANY):
             found.make_queue(f"many {number}", True, 0, False, {})
         self.life.finish()
         self.life.broker.delete_vhost(vhost)
@@ -472,4 +540,4 @@ class Story(RuleBasedStateMachine):
 
 
 TestStory = Story.TestCase
-TestStory.settings = settings(max_examples=40, stateful_step_count=40, derandomize=True)
+TestStory.settings = settings(max_examples=100, stateful_step_count=50, derandomize=True, report_multiple_bugs=False)
