@@ -28,9 +28,9 @@ def read_json(text: str | bytes) -> object:
 
 
 def is_too_deep(value: object) -> bool:
-    """Whether a value of JSON is nested deeper than a field table may be; it itself is level 0."""
+    """Whether a value of JSON has more levels than a value in a field table may have."""
     containers = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         inner: list[object] = []
         for each in containers:
             inner += _inside(each)

@@ -36,7 +36,7 @@ class BadArgument(Exception):
 def from_json(content: dict[str, object]) -> Table:
     """Arguments of JSON values: whole numbers become long, others double, null void. Raises: BadArgument."""
     for name, value in content.items():
-        if is_too_deep([value]):
+        if is_too_deep(value):
             raise BadArgument(f".{name}", TOO_DEEP)
     return _table(content, "")
 

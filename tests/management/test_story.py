@@ -9,21 +9,17 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import shutil
 import tempfile
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from leveret.core.access import Credential, Permission, User
 from leveret.core.administration import AdministrationError
 from leveret.core.broker import Broker
 from leveret.core.clearing import AT_ONCE
-from leveret.core.clock import Clock
 from leveret.core.deduplication import Deduplication
 from leveret.core.delayed import Delay
 from leveret.core.documents import read_json
@@ -33,32 +29,23 @@ from leveret.management.administration import Administration
 from leveret.management.definitions import SECTIONS
 from leveret.management.jobs import at_once
 from leveret.node import offline
-from leveret.node.defaults import make_defaults
-from leveret.store.disk import DiskLog
 from leveret.wire import fields
-from leveret.wire.constants import INTERNAL_ERROR
 from leveret.wire.fields import Field, Table
 from leveret.wire.methods import (
-    BasicPublish,
-    ChannelClose,
-    ConnectionClose,
     ExchangeBind,
     ExchangeDeclare,
     ExchangeDelete,
     ExchangeUnbind,
-    Method,
     QueueBind,
     QueueDeclare,
     QueueDelete,
     QueueUnbind,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer, turn
+from tests.session.life import Life
 
-PATIENCE_S = 20
 MANY = 3 * AT_ONCE  # queues, which go in a few turns
 FAST = Path("/dev/shm")  # a kill is a copy here: nothing has to come to a disk
-WALL_MS = 1_700_000_000_000
 
 # Few names, so that they meet again.
 VHOSTS = st.sampled_from(["/", "v", "w \u00e4"])
@@ -148,89 +135,22 @@ OPERATOR_DEFINITIONS = st.sampled_from([{"max-length": 0}, {"message-ttl": 5, "m
 DEFINITIONS = OPERATOR_DEFINITIONS | st.just({"alternate-exchange": "a"})
 
 
-class Life:
-    """One life of a broker on a data directory, with clients that come for one method and go."""
-
-    def __init__(self, directory: Path, now_ms: int) -> None:
-        self.directory = directory
-        self._committed: SimpleQueue[None] = SimpleQueue()
-        self._log = DiskLog(directory, lambda: self._committed.put(None))
-        self.broker = Broker(self._log, self._log, Clock(now_ms, WALL_MS + now_ms), seed=now_ms, node="test")
-        self._log.listener = self.broker
-        self.broker.recover()
-        self.told = list(self.broker.explanations)
-        make_defaults(self.broker)
-        self.finish()
-
-    def step(self) -> None:
-        """One turn of the event loop, and what it wrote is on the disk."""
-        turn(self.broker)
-        if self.broker.durable_revision < self.broker.revision:
-            self._committed.get(timeout=PATIENCE_S)
-            self._log.on_committed()
-
-    def finish(self) -> None:
-        """All turns until there is nothing left to do or to write."""
-        self.step()
-        while self.broker.is_busy() or self.broker.durable_revision < self.broker.revision:
-            self.step()
-
-    def perform(self, verb: str, arguments: dict[str, Any]) -> object:
-        """A verb, as the control socket would take it."""
-        given = read_json(json.dumps({"arguments": arguments}))
-        assert isinstance(given, dict)
-        return Administration(self.broker).perform(verb, given["arguments"])
-
-    def peer(self, vhost: str) -> Peer:
-        """A client who may do everything there."""
-        user = User("everybody", Credential("", ""), ())
-        user.permissions[vhost] = Permission(".*", ".*", ".*")
-        return Peer(self.broker, user=user, vhost=vhost)
-
-    def call(self, vhost: str, method: Method) -> None:
-        """What a client asks; it may be refused, but not because the broker fails."""
-        if vhost not in self.broker.vhosts:
-            return
-        peer = self.peer(vhost)
-        peer.send(method)
-        for got in peer.got():
-            if isinstance(got.method, ConnectionClose | ChannelClose):
-                assert got.method.reply_code != INTERNAL_ERROR, got.method
-        peer.connection.lost()
-        self.finish()
-
-    def publish(self, vhost: str, exchange: str, properties: BasicProperties) -> None:
-        """A message."""
-        if vhost in self.broker.vhosts and exchange in self.broker.vhosts[vhost].exchanges:
-            peer = self.peer(vhost)
-            peer.send(BasicPublish(exchange, "k"), b"", properties)
-            peer.got()
-            peer.connection.lost()
-            self.finish()
-
-    def end(self) -> None:
-        """The broker stops."""
-        self.broker.finish()
-        self._log.close()
-
-    def kill(self) -> Path:
-        """The broker is killed: nothing comes to its disk any more. Returns: the directory, as it was then."""
-        place = self.directory.with_name(self.directory.name + "k")
-        shutil.copytree(self.directory, place)
-        self._log.close()  # of a broker that nobody looks at any more
-        shutil.rmtree(self.directory)
-        return place
+def perform(broker: Broker, verb: str, arguments: dict[str, Any]) -> object:
+    """A verb, as the control socket would take it, and all that follows from it."""
+    given = read_json(json.dumps({"arguments": arguments}))
+    assert isinstance(given, dict)
+    return at_once(broker, Administration(broker).perform(verb, given["arguments"]))
 
 
 def story(broker: Broker) -> dict[str, Any]:
     """Everything that a broker has to tell, but for what ends with it."""
     told: dict[str, Any] = {}
-    exported = at_once(broker, Administration(broker).perform("export_definitions", {}))
+    exported = perform(broker, "export_definitions", {})
     assert isinstance(exported, dict)
     for section in ("users", "vhosts", "permissions", "parameters", "global_parameters", "policies"):
         told[section] = exported[section]
     told["protected"] = [vhost.name for vhost in broker.vhosts.values() if vhost.protected]
-    told["topic permissions"] = at_once(broker, Administration(broker).perform("list_topic_permissions", {}))
+    told["topic permissions"] = perform(broker, "list_topic_permissions", {})
     for vhost in broker.vhosts.values():
         exchanges = {exchange.name: exchange for exchange in vhost.exchanges.values() if exchange.durable}
         told[f"exchanges of {vhost.name}"] = {name: of_exchange(exchanges[name]) for name in sorted(exchanges)}
@@ -450,6 +370,9 @@ class Story(RuleBasedStateMachine):
     @rule(vhost=VHOSTS, exchange=EXCHANGES, value=st.integers(0, 4), delay_ms=st.sampled_from([0, 1 << 30]))
     def publish(self, vhost: str, exchange: str, value: int, delay_ms: int) -> None:
         """A client publishes something that an exchange may remember."""
+        found = self.life.broker.vhosts.get(vhost)
+        if found is None or exchange not in found.exchanges:
+            return
         properties = BasicProperties()
         properties.delivery_mode = 2
         properties.headers = {"x-deduplication-header": fields.long(value), "x-delay": fields.long(delay_ms)}
@@ -488,7 +411,7 @@ class Story(RuleBasedStateMachine):
     def perform(self, change: Change) -> None:
         """A change that may be refused."""
         with contextlib.suppress(AdministrationError):
-            at_once(self.life.broker, self.life.perform(*change))
+            perform(self.life.broker, *change)
         self.life.finish()
 
     @rule(change=st.one_of(verbs_of_vhosts(), verbs_of_users(), verbs_of_policies(), verbs_of_parameters(), imports()))
@@ -500,7 +423,7 @@ class Story(RuleBasedStateMachine):
         exported = offline.perform(self.life.directory, "export_definitions", {})
         self.life = self._begin(self.life.directory)
         assert self.life.told == []
-        again = at_once(self.life.broker, self.life.perform("export_definitions", {}))
+        again = perform(self.life.broker, "export_definitions", {})
         assert isinstance(exported, dict)
         assert isinstance(again, dict)
         for section in SECTIONS:
