@@ -38,19 +38,23 @@ class ControlSocket:
     """Listens on a bound socket. perform: does a verb, or raises AdministrationError.
 
     prepare: called in another thread before the first verb, for what takes time and has to be done once.
+    max_request: bytes that a line may have.
     """
 
-    def __init__(self, driver: Driver, perform: Perform, prepare: Callable[[], None]) -> None:
+    def __init__(
+        self, driver: Driver, perform: Perform, prepare: Callable[[], None], max_request: int = MAX_REQUEST
+    ) -> None:
         self._driver = driver
         self._perform = perform
         self._prepare = prepare
+        self._max_request = max_request
         self._is_prepared = False
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
 
     async def start(self, listener: socket.socket) -> None:
         """Accept requests."""
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAX_REQUEST)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=self._max_request)
 
     def close(self) -> None:
         """Accept no more, and cut who is connected."""
@@ -85,7 +89,7 @@ class ControlSocket:
         try:
             return await reader.readline()
         except ValueError:
-            raise Unfollowable(f"a request has at most {MAX_REQUEST} bytes in its line") from None
+            raise Unfollowable(f"a request has at most {self._max_request} bytes in its line") from None
 
     async def _answer(self, line: bytes, reader: asyncio.StreamReader) -> tuple[dict[str, object], bytes]:
         """The answer to a request, and the bytes that follow it. Raises: Unfollowable, EOFError."""

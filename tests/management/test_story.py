@@ -126,7 +126,7 @@ VALUES = st.recursive(
     | st.booleans()
     | st.integers(-(1 << 63), (1 << 64) - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=("Cs",)), max_size=4),
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=5,
 ) | st.integers(fields.MAX_DEPTH - 1, fields.MAX_DEPTH + 20).map(deep_json)

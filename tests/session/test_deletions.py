@@ -14,7 +14,7 @@ from leveret.core.exchange import Binding
 from leveret.core.parameters import PARAMETER
 from leveret.core.policy import Policy
 from leveret.core.window import KIND as DEDUPLICATION
-from leveret.wire.fields import boolean, longstr, table_bytes
+from leveret.wire.fields import boolean, long, longstr, table_bytes
 from leveret.wire.methods import ExchangeDeclare, ExchangeDelete, QueueBind, QueueDeclare, QueueUnbind
 from leveret.wire.properties import BasicProperties
 from tests.session.life import Life
@@ -215,7 +215,7 @@ def stored(life: Life, name: str, levels: int) -> None:
     pair = b"\x01d" + raw
     arguments = b"\x09arguments" + b"F" + len(pair).to_bytes(4, "big") + pair
     other = {"auto_delete": boolean(False)}
-    queue = {**other, "id": definitions.long(1)}
+    queue = {**other, "id": long(1)}
     exchange = {**other, "internal": boolean(False), "type": longstr("direct")}
     life.log.put(definitions.QUEUE, definitions.key("/", name), table_bytes(queue) + arguments)
     life.log.put(definitions.EXCHANGE, definitions.key("/", name), table_bytes(exchange) + arguments)
