@@ -329,7 +329,7 @@ def test_depth_of_what_a_file_has(levels: int) -> None:
     deep: object = "x"
     for _ in range(levels):
         deep = [deep]
-    content = {
+    content: dict[str, list[dict[str, Any]]] = {
         "queues": [{**Q, "arguments": {"y": deep}}],
         "exchanges": [{**E, "arguments": {"y": deep}}],
         "bindings": [{**B, "source": "amq.topic", "arguments": {"y": deep}}],
@@ -338,8 +338,8 @@ def test_depth_of_what_a_file_has(levels: int) -> None:
         "policies": [{**P, "definition": {"max-length": deep}}],
     }
     broker = make_broker()
-    broker.vhosts["/"].declare_queue("q2", True, False, False, {}, 0)
-    content["bindings"][0]["destination"] = "q2"
+    broker.vhosts["/"].declare_queue("other", True, False, False, {}, 0)
+    content["bindings"][0]["destination"] = "other"
     errors = {error["path"]: error["reason"] for error in load(broker, content)["errors"]}
     if levels > 128:
         reasons = [reason for reason in errors.values() if "nested more than 128 deep" in reason]

@@ -194,7 +194,8 @@ def test_what_is_nested_too_deep_or_no_json_is_refused(run: Run, tmp_path: Path)
     for content, words in contents.items():
         file.write_bytes(content)
         assert words in refused(run("definitions", "import", str(file)))
-    file.write_text('{"parameters": [{"vhost": "/", "component": "c", "name": "m", "value": %s}]}' % deep(980))
+    entry = '{"vhost": "/", "component": "c", "name": "m", "value": ' + deep(980) + "}"
+    file.write_text(f'{{"parameters": [{entry}]}}')
     assert "nested" in run("definitions", "import", str(file)).stderr
     assert len(json.loads(good(run("parameters", "list", "--json")))) == 1
 
@@ -577,6 +578,24 @@ def test_data_with_a_request(server: Server, tmp_path: Path) -> None:
 
 
 # -- definitions at the start
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 3000, b'{"users": [{"name": NaN}]}', b"5"])
+def test_a_file_at_the_start_that_is_none(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "definitions.json"
+    file.write_bytes(content)
+    result = process("serve", "--memory", "--port", "0", "--definitions", str(file))
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"leveret: definitions file {file} ")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"port = " + b"[" * 3000])
+def test_a_configuration_that_is_none(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "leveret.toml"
+    file.write_bytes(content)
+    result = process("serve", "--config", str(file))
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"leveret: {file} is not valid TOML: ")
 
 
 def test_definitions_at_the_start() -> None:
