@@ -222,7 +222,7 @@ class Broker(LogListener):
         vhost = self.vhosts.get(name)
         if vhost is None:
             if name in self.leaving:
-                self.leaving[name].finish()  # what is in it has the names that are free from now on
+                self.chores.hurry(self.leaving[name])  # what is in it has the names that are free from now on
             vhost = self.vhosts[name] = VirtualHost(self, name)
         if description is not None:
             vhost.description = description
@@ -276,9 +276,10 @@ class Broker(LogListener):
         return clearing
 
     def cleared(self, vhost: VirtualHost) -> None:
-        """Nothing is left of a virtual host that was deleted."""
+        """Nothing is left of a virtual host that was deleted, or nothing that can be deleted in this run."""
         del self.leaving[vhost.name]
-        self.forget(definitions.LEAVING, definitions.key(vhost.name))
+        if not vhost.queues and not vhost.exchanges:
+            self.forget(definitions.LEAVING, definitions.key(vhost.name))
 
     def close_connections(self, user: User | None, vhost: VirtualHost | None, reason: str) -> int:
         """Close the connections of a user, to a virtual host, or both; None for any. Returns: how many."""

@@ -54,11 +54,6 @@ class Clearing(Chore):
         self.vhost.broker.faults.own("clear a virtual host that is deleted", error)
 
     def give_up(self) -> None:
-        """What is left is not deleted, but nobody waits for that."""
+        """What is left is tried again at the next start; nobody waits for that."""
         self.is_done = True
         self.vhost.broker.cleared(self.vhost)
-
-    def finish(self) -> None:
-        """Delete all of it now."""
-        while not self.work():
-            pass
