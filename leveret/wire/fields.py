@@ -216,6 +216,23 @@ def check_finite(content: Table) -> None:
                 raise DecodeError("a float in a table is not a number")
 
 
+def _table(data: bytes, start: i64, end: i64, max_depth: i64) -> Table:
+    result: Table = {}
+    pos = start
+    while pos < end:
+        key_end: i64 = pos + 1 + i64(data[pos])
+        if key_end >= end:
+            raise DecodeError("field table is cut short")
+        key = data[pos + 1 : key_end].decode("utf-8", "surrogateescape")
+        if data[key_end] == TABLE or data[key_end] == ARRAY:
+            field, pos = _container(data, key_end, end, max_depth)
+        else:
+            field, pos = _value(data, key_end, end)
+        if key not in result:
+            result[key] = field
+    return result
+
+
 class _Outer:
     """A table or an array of which the rest is read when what is in it has been. table: None for an array."""
 
@@ -227,61 +244,52 @@ class _Outer:
         self.end: i64 = end
 
 
-_NO_ITEMS: Final[list[Field]] = []  # of a table; both stay empty
-_NO_OUTER: Final[list[_Outer]] = []
-
-
-def _table(data: bytes, start: i64, end: i64, max_depth: i64) -> Table:
-    """Without recursion: how deep something is nested is not for the stack to decide."""
-    result: Table = {}
-    table: Table | None = result  # that gets the next value; None while an array does
-    items = _NO_ITEMS
-    outer = _NO_OUTER
+def _container(data: bytes, start: i64, end: i64, max_depth: i64) -> tuple[Field, i64]:
+    """A table or an array, and where it ends. Without recursion: its depth is not for the stack to decide."""
+    found: Field | None = None
+    outer: list[_Outer] = []
+    table: Table | None = None  # that gets the next value, unless an array does
+    items: list[Field] = []
     key = ""
     pos = start
     while True:
-        if pos >= end:
-            if not outer:
-                return result
+        kind: i64 = i64(data[pos])
+        if kind == TABLE or kind == ARRAY:
+            if len(outer) >= max_depth:
+                raise DecodeError(f"tables nested more than {max_depth} deep")
+            size: i64 = i64(read_i32_be(data, pos + 1)) & 0xFFFFFFFF
+            pos += 5
+            if pos + size > end:
+                raise DecodeError("field table is cut short")
+            outer.append(_Outer(table, items, end))
+            inner_table: Table | None = None
+            inner_items: list[Field] = []
+            if kind == TABLE:
+                inner_table = {}
+                field = Field(TABLE, inner_table)
+            else:
+                field = Field(ARRAY, inner_items)
+        else:
+            field, pos = _value(data, pos, end)
+        if found is None:
+            found = field
+        elif table is None:
+            items.append(field)
+        elif key not in table:
+            table[key] = field
+        if kind == TABLE or kind == ARRAY:
+            table, items, end = inner_table, inner_items, pos + size
+        while pos >= end:  # of one that is read
             last = outer.pop()
             table, items, end = last.table, last.items, last.end
-            continue
+            if not outer:
+                return found, pos
         if table is not None:
             key_end: i64 = pos + 1 + i64(data[pos])
             if key_end >= end:
                 raise DecodeError("field table is cut short")
             key = data[pos + 1 : key_end].decode("utf-8", "surrogateescape")
             pos = key_end
-        kind: i64 = i64(data[pos])
-        if kind != TABLE and kind != ARRAY:
-            field, pos = _value(data, pos, end)
-            if table is None:
-                items.append(field)
-            elif key not in table:
-                table[key] = field
-            continue
-        size: i64 = i64(read_i32_be(data, pos + 1)) & 0xFFFFFFFF
-        pos += 5
-        if pos + size > end:
-            raise DecodeError("field table is cut short")
-        if len(outer) >= max_depth:
-            raise DecodeError(f"tables nested more than {max_depth} deep")
-        inner_table: Table | None = None
-        inner_items = _NO_ITEMS
-        if kind == TABLE:
-            inner_table = {}
-            field = Field(TABLE, inner_table)
-        else:
-            inner_items = []
-            field = Field(ARRAY, inner_items)
-        if table is None:
-            items.append(field)
-        elif key not in table:
-            table[key] = field
-        if not outer:
-            outer = []
-        outer.append(_Outer(table, items, end))
-        table, items, end = inner_table, inner_items, pos + size
 
 
 def _value(data: bytes, start: i64, end: i64) -> tuple[Field, i64]:

@@ -7,7 +7,6 @@ stopped one. Then the broker is stopped, or killed: what it tells of itself afte
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import tempfile
 from pathlib import Path
@@ -30,7 +29,7 @@ from leveret.management.definitions import SECTIONS
 from leveret.management.jobs import at_once
 from leveret.node import offline
 from leveret.wire import fields
-from leveret.wire.fields import Field, Table
+from leveret.wire.fields import Field, Table, table_bytes
 from leveret.wire.methods import (
     ExchangeBind,
     ExchangeDeclare,
@@ -148,7 +147,7 @@ def story(broker: Broker) -> dict[str, Any]:
     exported = perform(broker, "export_definitions", {})
     assert isinstance(exported, dict)
     for section in ("users", "vhosts", "permissions", "parameters", "global_parameters", "policies"):
-        told[section] = exported[section]
+        told[section] = json.dumps(exported[section])
     told["protected"] = [vhost.name for vhost in broker.vhosts.values() if vhost.protected]
     told["topic permissions"] = perform(broker, "list_topic_permissions", {})
     for vhost in broker.vhosts.values():
@@ -157,12 +156,12 @@ def story(broker: Broker) -> dict[str, Any]:
         queues = {queue.name: queue for queue in vhost.queues.values() if queue.durable}
         told[f"queues of {vhost.name}"] = {name: of_queue(queues[name]) for name in sorted(queues)}
         told[f"bindings of {vhost.name}"] = [
-            (binding.source.name, binding.kind, binding.destination, binding.key, binding.arguments)
+            (binding.source.name, binding.kind, binding.destination, binding.key, table_bytes(binding.arguments))
             for name in sorted(exchanges)
             for binding in exchanges[name].bindings
             if binding.durable
         ]
-    return copy.deepcopy(told)
+    return told
 
 
 def of_exchange(exchange: Exchange) -> list[object]:
@@ -174,14 +173,27 @@ def of_exchange(exchange: Exchange) -> list[object]:
             remembered.append(len(gate.window) if gate.window.is_durable else 0)
         elif isinstance(gate, Delay):
             remembered.append(gate.delayed.waiting())
-    properties = [exchange.kind, exchange.auto_delete, exchange.internal, exchange.arguments, exchange.alternate]
+    properties = [
+        exchange.kind,
+        exchange.auto_delete,
+        exchange.internal,
+        table_bytes(exchange.arguments),
+        exchange.alternate,
+    ]
     return [*properties, *policies, *remembered]
 
 
 def of_queue(queue: Queue) -> list[object]:
     """A queue, what applies to it, and how many messages it has."""
     policies = [policy.name if policy else None for policy in (queue.policy, queue.operator_policy)]
-    return [queue.queue_id, queue.auto_delete, queue.arguments, *policies, queue.settings.max_length, len(queue.ready)]
+    return [
+        queue.queue_id,
+        queue.auto_delete,
+        table_bytes(queue.arguments),
+        *policies,
+        queue.settings.max_length,
+        len(queue.ready),
+    ]
 
 
 Change = tuple[str, dict[str, Any]]  # a verb and its arguments
