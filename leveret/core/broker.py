@@ -55,6 +55,7 @@ class Broker(LogListener):
     started_ms: on the core's clock. lag: of the event loop, noted by the driver.
     windows: all that survive a restart; unsaved: those that have something to write.
     sharing: prefetch windows with room that some consumers have been woken for; others may be next.
+    leaving: virtual hosts that are deleted and still have something in them, by name.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Broker(LogListener):
         self.matcher = Matcher(self.explain)
         self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
-        self._leaving: dict[str, None] = {}  # virtual hosts that are deleted, and still have something in them
+        self.leaving: dict[str, Clearing] = {}
         self.users = Users(self)
         self.parameters = Parameters(self)
         self.is_new = True
@@ -101,12 +102,19 @@ class Broker(LogListener):
 
     def recover(self) -> int:
         """Declare again and fill again what the logs kept. Returns: how many messages came back."""
-        self.recover_definitions()
-        return recover_messages(self)
+        recover_definitions(self, self._definition_log.load())
+        count = recover_messages(self)
+        self._go_on_clearing()
+        return count
 
     def recover_definitions(self) -> None:
         """Declare again what the log kept, and leave its messages alone: enough to change definitions."""
         recover_definitions(self, self._definition_log.load())
+        self._go_on_clearing()
+
+    def _go_on_clearing(self) -> None:
+        for clearing in list(self.leaving.values()):
+            self.chores.begin(clearing)
 
     def make_defaults(self, user: str, credential: Credential) -> None:
         """Make what a new broker begins with: the virtual host /, and an administrator who may do everything there."""
@@ -241,8 +249,8 @@ class Broker(LogListener):
             raise InvalidError(f"{default_queue_type} is not a valid queue type")
         vhost = self.vhosts.get(name)
         if vhost is None:
-            if name in self._leaving:
-                self.finish()
+            if name in self.leaving:
+                self.chores.hurry(self.leaving[name])  # what is in it has the names that are free from now on
             vhost = self.vhosts[name] = VirtualHost(self, name)
         if description is not None:
             vhost.description = description
@@ -275,32 +283,31 @@ class Broker(LogListener):
             vhost.limits.pop(limit, None)
         self._remember_vhost_limits(vhost)
 
-    def delete_vhost(self, name: str) -> None:
+    def delete_vhost(self, name: str) -> Clearing:
         """Delete a virtual host with everything in it; its connections are closed.
 
-        Raises: UnknownError, ProtectedError.
+        Returns: what is still to be done, of which nobody sees anything. Raises: UnknownError, ProtectedError.
         """
         vhost = self.vhost(name)
         if vhost.protected:
             raise ProtectedError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
         self.close_connections(None, vhost, f"vhost '{name}' is deleted")
-        self.gather_definitions(True)  # it goes as a whole
-        try:
-            self.users.forget_vhost(name)
-            self.parameters.drop(name)
-            self.clear_vhost_limits(name, None)
-            del self.vhosts[name]
-            self.forget(definitions.VHOST, definitions.key(name))
-        except Exception:
-            self.gather_definitions(False)
-            raise
-        self._leaving[name] = None
-        self.chores.begin(Clearing(vhost))
+        self.users.forget_vhost(name)
+        self.parameters.drop(name)
+        self.clear_vhost_limits(name, None)
+        vhost.forget_policies()
+        del self.vhosts[name]
+        self.forget(definitions.VHOST, definitions.key(name))
+        self.remember(definitions.LEAVING, definitions.key(name), b"")
+        clearing = self.leaving[name] = Clearing(vhost)
+        self.chores.begin(clearing)
+        return clearing
 
     def cleared(self, vhost: VirtualHost) -> None:
-        """Nothing is left of a virtual host that was deleted."""
-        del self._leaving[vhost.name]
-        self.gather_definitions(False)
+        """Nothing is left of a virtual host that was deleted, or nothing that can be deleted in this run."""
+        del self.leaving[vhost.name]
+        if not vhost.queues and not vhost.exchanges:
+            self.forget(definitions.LEAVING, definitions.key(vhost.name))
 
     def close_connections(self, user: User | None, vhost: VirtualHost | None, reason: str) -> int:
         """Close the connections of a user, to a virtual host, or both; None for any. Returns: how many."""

@@ -59,6 +59,11 @@ class Chores:
         """Do all of it later."""
         self._waiting.append(chore)
 
+    def hurry(self, chore: Chore) -> None:
+        """Do all of a chore that waits now."""
+        while not self._do(chore):
+            pass
+
     def work(self) -> None:
         """Do one piece of the chore whose turn it is; there has to be one."""
         chore = self._waiting.popleft()

@@ -1,4 +1,8 @@
-"""Clearing: what was in a virtual host goes after it, in pieces."""
+"""Clearing: what was in a virtual host goes after it, in pieces.
+
+Until it is all gone, the DefinitionLog says that the virtual host is leaving, so a broker that ends meanwhile goes on
+with it at its next start.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +18,17 @@ AT_ONCE: Final = 20  # queues
 
 
 class Clearing(Chore):
-    """A virtual host that is deleted, while something is left in it."""
+    """A virtual host that is deleted, while something is left in it. is_done: nothing is."""
 
     def __init__(self, vhost: VirtualHost) -> None:
-        self._vhost = vhost
+        self.vhost = vhost
+        self.is_done = False
 
     def work(self) -> bool:
         """Delete some of it."""
-        vhost = self._vhost
+        if self.is_done:
+            return True
+        vhost = self.vhost
         failure: Exception | None = None
         for queue in list(islice(vhost.queues.values(), AT_ONCE)):
             try:
@@ -38,13 +45,15 @@ class Clearing(Chore):
                     failure = error
         if failure is not None:
             raise failure
+        self.is_done = True
         vhost.broker.cleared(vhost)
         return True
 
     def fail(self, doing: str, error: Exception) -> None:
         """Something could not be deleted."""
-        self._vhost.broker.faults.own("clear a virtual host that is deleted", error)
+        self.vhost.broker.faults.own("clear a virtual host that is deleted", error)
 
     def give_up(self) -> None:
-        """What is left is not deleted, but nobody waits for that."""
-        self._vhost.broker.cleared(self._vhost)
+        """What is left is tried again at the next start; nobody waits for that."""
+        self.is_done = True
+        self.vhost.broker.cleared(self.vhost)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DEFAULTS: Final = "defaults"  # its one entry says that the user and the virtual host of a new broker were made
 CLOCK: Final = "clock"  # its one entry says how the time of deadlines stands to the time of day
 VHOST: Final = "vhost"
+LEAVING: Final = "leaving"  # a virtual host that is deleted and still has something in it
 VHOST_LIMIT: Final = "vhost-limit"
 USER: Final = "user"
 PERMISSION: Final = "permission"
@@ -29,6 +30,7 @@ QUEUE: Final = "queue"
 BINDING: Final = "binding"
 POLICY: Final = "policy"
 OPERATOR_POLICY: Final = "operator-policy"
+STORED_DEPTH: Final = 1024  # levels of a value: more than any version has taken, with those around it here
 VHOST_KINDS: Final = (POLICY, OPERATOR_POLICY, EXCHANGE, QUEUE, BINDING)  # in the order in which they come back
 
 
@@ -171,8 +173,8 @@ def names(key: str) -> list[str]:
 
 
 def read_table(value: bytes) -> Table:
-    """A value as it was written."""
-    return decode_table(value, 0, len(value))
+    """A value as it was written, by any version."""
+    return decode_table(value, 0, len(value), STORED_DEPTH)
 
 
 def texts(field: Field) -> tuple[str, ...]:

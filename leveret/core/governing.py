@@ -40,6 +40,13 @@ def delete(vhost: VirtualHost, policies: Policies, name: str) -> bool:
     return True
 
 
+def forget(vhost: VirtualHost, policies: Policies) -> None:
+    """Delete all policies of a virtual host that is about to go, with all that they apply to."""
+    for name in list(policies.all):
+        policies.delete(name)
+        vhost.broker.forget(_kind(policies), definitions.policy_key(vhost.name, name))
+
+
 def _kind(policies: Policies) -> str:
     return definitions.OPERATOR_POLICY if policies.are_operator else definitions.POLICY
 

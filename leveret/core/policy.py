@@ -15,6 +15,7 @@ from mypy_extensions import mypyc_attr
 from leveret.core.administration import InvalidError
 from leveret.core.arguments import BY_KEY, CLASSIC, QUORUM, STREAM, Argument, Definition, winner
 from leveret.core.checks import term
+from leveret.core.documents import TOO_DEEP, is_too_deep
 from leveret.core.matching import Matcher, Patience
 from leveret.core.patterns import PatternError, compile_pattern
 
@@ -94,6 +95,8 @@ class Policies:
         definition = policy.definition
         if not definition:
             raise PolicyError("no policy provided")
+        if is_too_deep(definition):
+            raise PolicyError(TOO_DEEP)
         strangers: list[str] = []
         for key in sorted(definition):
             row = BY_KEY.get(key)

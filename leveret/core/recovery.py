@@ -2,7 +2,8 @@
 
 Nothing in the logs stops a start. A definition that cannot be used is left out and told. A virtual host of which only
 what is in it was kept is made anew; so is a queue of which only its messages were kept, under a name of its own: in
-both cases the definition was lost with a damaged part of the file.
+both cases the definition was lost with a damaged part of the file. What is in a virtual host that is leaving comes back
+as well, apart from the others, so that its messages are found and go with it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
+from leveret.core.clearing import Clearing
+from leveret.core.leftovers import Kept, forget_leftovers
 from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
 from leveret.core.ports import Resting
 from leveret.core.vhost import VirtualHost
@@ -30,13 +33,14 @@ PARAMETER_KINDS: Final = (PARAMETER, GLOBAL_PARAMETER)
 ORDER: Final = (
     definitions.CLOCK,
     definitions.VHOST,
+    definitions.LEAVING,
     definitions.VHOST_LIMIT,
     *USER_KINDS,
     *definitions.VHOST_KINDS,
 )
 
 
-def recover_definitions(broker: Broker, kept: list[tuple[str, str, bytes]]) -> None:
+def recover_definitions(broker: Broker, kept: Kept) -> None:
     """Declare again what was kept; what cannot be used is told in the broker's explanations."""
     kinds = {kind for kind, _, _ in kept} - {definitions.CLOCK}
     if kinds:
@@ -45,6 +49,7 @@ def recover_definitions(broker: Broker, kept: list[tuple[str, str, bytes]]) -> N
         broker.vhosts.clear()
     elif kinds:  # nobody gets in with a password that everybody knows, only because a page is damaged
         broker.explanations.append("definitions are lost; if there are no users any more, make one: leveret users add")
+    kept = forget_leftovers(broker, kept)
     for wanted in ORDER:
         for kind, key, value in kept:
             if kind == wanted:
@@ -90,6 +95,8 @@ def _use(broker: Broker, kind: str, key: str, value: bytes) -> None:
             broker.clock.resume(time["drift_ms"].integer, time["wall_ms"].integer)
         elif kind in PARAMETER_KINDS:
             broker.parameters.restore(kind, names, value)
+        elif kind == definitions.LEAVING:
+            broker.leaving[names[0]] = Clearing(VirtualHost(broker, names[0]))
         elif kind in ORDER:
             _restore(broker, kind, names, definitions.read_table(value))
     except Exception as error:  # whatever damaged bytes lead to
@@ -99,6 +106,8 @@ def _use(broker: Broker, kind: str, key: str, value: bytes) -> None:
 
 def _restore(broker: Broker, kind: str, names: list[str], value: Table) -> None:
     if kind in USER_KINDS:
+        if kind == definitions.PERMISSION:
+            _vhost(broker, names[1])
         broker.users.restore(kind, names, value)
         return
     name = names.pop(0)
@@ -116,8 +125,10 @@ def _restore(broker: Broker, kind: str, names: list[str], value: Table) -> None:
 
 
 def _vhost(broker: Broker, name: str) -> VirtualHost:
-    """The virtual host; it is made if only what is in it was kept."""
+    """The virtual host, or one that is leaving; it is made if only what is in it was kept."""
     vhost = broker.vhosts.get(name)
+    if vhost is None and name in broker.leaving:
+        vhost = broker.leaving[name].vhost
     if vhost is None:
         broker.explanations.append(f"the definition of virtual host '{name}' is lost; it is made anew")
         vhost = broker.add_vhost(name)

@@ -144,6 +144,15 @@ class Users:
             self.clear_permission(user.name, vhost)
             self.clear_topic_permission(user.name, vhost, None)
 
+    def forget_exchange(self, vhost: str, exchange: str) -> None:
+        """An exchange is deleted: the next one of its name begins without restrictions, as in RabbitMQ."""
+        for user in self._users.values():
+            permissions = user.topic_permissions.get(vhost)
+            if permissions is not None and permissions.pop(exchange, None) is not None:
+                self._broker.forget(definitions.TOPIC_PERMISSION, definitions.key(user.name, vhost, exchange))
+                if not permissions:
+                    del user.topic_permissions[vhost]
+
     def restore(self, kind: str, names: list[str], value: Table) -> None:
         """Take what the DefinitionLog kept."""
         if kind == definitions.USER:

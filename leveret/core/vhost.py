@@ -141,6 +141,7 @@ class VirtualHost:
                 continue
             del self.exchanges[exchange.name]
             self.generation += 1
+            self.broker.users.forget_exchange(self.name, exchange.name)
             for binding in list(exchange.bindings):
                 self._detach(binding)
             for binding in list(exchange.incoming):
@@ -362,6 +363,11 @@ class VirtualHost:
     def delete_operator_policy(self, name: str) -> bool:
         """Delete an operator policy. Returns: whether there was one."""
         return governing.delete(self, self.operator_policies, name)
+
+    def forget_policies(self) -> None:
+        """Delete all policies and operator policies: the virtual host is about to go."""
+        governing.forget(self, self.policies)
+        governing.forget(self, self.operator_policies)
 
     # -- start-up
 

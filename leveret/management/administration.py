@@ -41,6 +41,7 @@ FUNCTIONS: tuple[Callable[..., object], ...] = (
     vhosts.add_vhost,
     vhosts.set_vhost,
     vhosts.trace_vhost,
+    vhosts.protect_vhost,
     vhosts.delete_vhost,
     permissions.list_permissions,
     permissions.set_permissions,

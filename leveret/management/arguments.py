@@ -5,6 +5,7 @@ Source: rabbit_misc.erl to_amqp_table and amqp_table.
 
 from __future__ import annotations
 
+from leveret.core.documents import TOO_DEEP, is_too_deep
 from leveret.wire.fields import (
     DECIMAL,
     FLOAT64,
@@ -16,9 +17,11 @@ from leveret.wire.fields import (
     long,
     longstr,
     table,
+    timestamp,
 )
 
 MAX_LONG = (1 << 63) - 1
+MAX_TIMESTAMP = (1 << 64) - 1
 
 
 class BadArgument(Exception):
@@ -30,8 +33,15 @@ class BadArgument(Exception):
         self.reason = reason
 
 
-def from_json(content: dict[str, object], path: str = "") -> Table:
-    """A table of JSON values: whole numbers become long, others double, null void. Raises: BadArgument."""
+def from_json(content: dict[str, object]) -> Table:
+    """Arguments of JSON values: whole numbers become long, others double, null void. Raises: BadArgument."""
+    for name, value in content.items():
+        if is_too_deep(value):
+            raise BadArgument(f".{name}", TOO_DEEP)
+    return _table(content, "")
+
+
+def _table(content: dict[str, object], path: str) -> Table:
     result: Table = {}
     for name, value in content.items():
         if len(name.encode("utf-8", "surrogateescape")) > 255:
@@ -44,6 +54,8 @@ def _field(value: object, path: str) -> Field:
     if isinstance(value, bool):
         return boolean(value)
     if isinstance(value, int):
+        if MAX_LONG < value <= MAX_TIMESTAMP:
+            return timestamp(value)  # the one type that has such numbers
         if not -MAX_LONG - 1 <= value <= MAX_LONG:
             raise BadArgument(path, f"{value} does not fit into 64 bits")
         return long(value)
@@ -54,25 +66,43 @@ def _field(value: object, path: str) -> Field:
     if isinstance(value, list):
         return array([_field(item, f"{path}[{at}]") for at, item in enumerate(value)])
     if isinstance(value, dict):
-        return table(from_json(value, path))
+        return table(_table(value, path))
     return Field(VOID, None)
 
 
+Target = dict[str, object] | list[object]
+Pending = list[tuple[Table | list[Field], Target]]  # what is to be written, and where to
+
+
 def to_json(content: Table) -> dict[str, object]:
-    """The values of a table as JSON can say them; the width of numbers is lost, as in RabbitMQ."""
-    return {name: _value(field) for name, field in content.items()}
+    """The values of a table as JSON can say them; the width of numbers is lost, as in RabbitMQ.
+
+    However deep they are nested: what earlier versions have taken may be more than what is taken now.
+    """
+    result: dict[str, object] = {}
+    pending: Pending = [(content, result)]
+    while pending:
+        source, target = pending.pop()
+        if isinstance(source, dict) and isinstance(target, dict):
+            for name, field in source.items():
+                target[name] = _value(field, pending)
+        elif isinstance(source, list) and isinstance(target, list):
+            for item in source:
+                target.append(_value(item, pending))
+    return result
 
 
-def _value(field: Field) -> object:
+def _value(field: Field, pending: Pending) -> object:
+    """A value; one that has others in it is empty as yet, and pending."""
     value = field.value
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
-    if isinstance(value, list):
-        return [_value(item) for item in value]
-    if isinstance(value, dict):
-        return to_json(value)
+    if isinstance(value, list | dict):
+        target: Target = [] if isinstance(value, list) else {}
+        pending.append((value, target))
+        return target
     if field.kind == DECIMAL:
         assert isinstance(value, tuple)
         scale, digits = value
         return float(digits) / 10**scale
-    return value
+    return value if field.is_finite else None

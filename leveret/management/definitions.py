@@ -80,7 +80,7 @@ def export_steps(broker: Broker, answer: dict[str, object]) -> Iterator[bool]:
                 {"name": each.name, "metadata": _metadata(each), "limits": dict(each.limits)} for each in vhosts
             ],
             "permissions": list_permissions(broker),
-            "topic_permissions": list_topic_permissions(broker),
+            "topic_permissions": [entry for entry in list_topic_permissions(broker) if _has_exchange(broker, entry)],
             "parameters": [entry for each in vhosts for entry in _parameters(broker, each)],
             "global_parameters": parameters.list_global_parameters(broker),
             "policies": list_policies(broker),
@@ -118,6 +118,11 @@ def _of_one(vhost: VirtualHost, answer: dict[str, object]) -> Iterator[bool]:
             found.append(entry)
             if len(found) % AT_ONCE == 0:
                 yield True
+
+
+def _has_exchange(broker: Broker, permission: dict[str, object]) -> bool:
+    """Whether a topic permission can be imported; a transient exchange is not there after a restart."""
+    return permission["exchange"] in broker.vhosts[str(permission["vhost"])].exchanges
 
 
 def _header() -> dict[str, object]:
@@ -158,11 +163,14 @@ def _vhost(vhost: VirtualHost) -> dict[str, object]:
 
 
 def _metadata(vhost: VirtualHost) -> dict[str, object]:
-    return {
+    metadata: dict[str, object] = {
         "description": vhost.description,
         "tags": list(vhost.tags),
         "default_queue_type": vhost.default_queue_type or "classic",
     }
+    if vhost.protected:
+        metadata["protected_from_deletion"] = True
+    return metadata
 
 
 def _parameters(broker: Broker, vhost: VirtualHost) -> list[dict[str, object]]:

@@ -32,11 +32,12 @@ class UserEntry(msgspec.Struct, kw_only=True):
 
 
 class VhostMetadata(msgspec.Struct, kw_only=True):
-    """What is said about a virtual host."""
+    """What is said about a virtual host. protected_from_deletion: where it is, as RabbitMQ from 4.0 on."""
 
     description: str | None = None
     tags: list[str] | str | None = None
     default_queue_type: str | None = None
+    protected_from_deletion: bool | None = None
 
 
 class VhostEntry(VhostMetadata, kw_only=True):

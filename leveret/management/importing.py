@@ -7,7 +7,6 @@ Source: rabbit_definitions.erl apply_defs.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ import msgspec
 from leveret.auth.passwords import ARGON2, SHA256
 from leveret.core.administration import AdministrationError, InvalidError, Promise
 from leveret.core.broker import Broker
+from leveret.core.documents import read_json
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Binding
 from leveret.core.rehearsal import rehearsal
@@ -25,12 +25,12 @@ from leveret.management import entries, jobs, parameters
 from leveret.management.arguments import BadArgument, from_json
 from leveret.management.credentials import read_credential
 from leveret.management.definitions import HEADER_KEYS, export_steps
-from leveret.management.errors import explain
+from leveret.management.errors import check_name, explain
 from leveret.management.policies import BadPolicy, put_operator_policy, put_policy
+from leveret.management.users import check_user_name
 from leveret.management.vhosts import find_vhost, put_vhost, read_tags
 from leveret.wire.fields import Table
 
-MAX_NAME = 255  # bytes
 AT_ONCE = 20  # entries
 
 
@@ -143,9 +143,7 @@ class Import:
                 yield True
             path = f"{key}[{at}]"
             try:
-                if isinstance(raw, msgspec.Raw):
-                    raw = json.loads(bytes(raw))
-                apply(msgspec.convert(raw, shape))
+                apply(msgspec.convert(_read(raw), shape))
                 count += 1
             except Note as note:
                 self.notes.append({"path": path, "reason": str(note)})
@@ -167,7 +165,7 @@ class Import:
     # -- who may do what
 
     def _user(self, entry: entries.UserEntry) -> None:
-        _check_name(entry.name)
+        check_user_name(entry.name)
         own = entry.leveret_credential
         if own is not None:
             credential = read_credential(None, own.hash, own.algorithm)
@@ -182,7 +180,6 @@ class Import:
             self._broker.users.set_limits(entry.name, limits)
 
     def _virtual_host(self, entry: entries.VhostEntry) -> None:
-        _check_name(entry.name)
         said = entry.metadata
         description = entry.description if entry.description is not None else said.description
         tags = entry.tags if entry.tags is not None else said.tags
@@ -193,6 +190,8 @@ class Import:
         limits = _map(entry.limits, "limits")
         if limits:
             self._broker.set_vhost_limits(entry.name, limits)
+        if said.protected_from_deletion is not None:
+            self._broker.protect_vhost(entry.name, said.protected_from_deletion)
 
     def _permission(self, entry: entries.PermissionEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
@@ -207,7 +206,7 @@ class Import:
     # -- parameters and policies
 
     def _global_parameter(self, entry: entries.GlobalParameterEntry) -> None:
-        self._broker.parameters.put_global(entry.name, json.dumps(entry.value))
+        parameters.set_global_parameter(self._broker, entry.name, entry.value)
 
     def _parameter(self, entry: entries.ParameterEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
@@ -221,7 +220,7 @@ class Import:
         elif entry.component == parameters.POLICY:
             put_policy(vhost, entry.name, _inside(entry.value, entries.PolicyBody))
         else:
-            self._broker.parameters.put(vhost.name, entry.component, entry.name, json.dumps(entry.value))
+            parameters.put_parameter(self._broker, vhost.name, entry.component, entry.name, entry.value)
 
     def _policy(self, entry: entries.PolicyEntry) -> None:
         put_policy(self._in_vhost(entry.vhost), entry.name, entry)
@@ -230,7 +229,7 @@ class Import:
 
     def _exchange(self, entry: entries.ExchangeEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
-        _check_name(entry.name)
+        check_name(entry.name)
         if not entry.name or entry.name.startswith("amq."):
             raise Note(f"exchange '{entry.name}' belongs to the broker itself; left out")
         arguments = _arguments(entry.arguments)
@@ -241,7 +240,7 @@ class Import:
 
     def _queue(self, entry: entries.QueueEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
-        _check_name(entry.name)
+        check_name(entry.name)
         if not entry.name:
             raise InvalidError("a queue needs a name")
         if entry.name.startswith("amq."):
@@ -254,7 +253,7 @@ class Import:
 
     def _binding(self, entry: entries.BindingEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
-        _check_name(entry.routing_key)
+        check_name(entry.routing_key)
         if entry.destination_type not in ("queue", "exchange"):
             raise InvalidError(f"destination_type is '{entry.destination_type}'; it has to be queue or exchange")
         to_queue = entry.destination_type == "queue"
@@ -277,6 +276,16 @@ class Import:
         return find_vhost(self._broker, name)
 
 
+def _read(raw: object) -> object:
+    """An entry; one of a large file is read only now. Raises: InvalidError."""
+    if not isinstance(raw, msgspec.Raw):
+        return raw
+    try:
+        return read_json(bytes(raw))
+    except ValueError as error:
+        raise InvalidError(str(error)) from None
+
+
 def _arguments(content: entries.Map) -> Table:
     return from_json(_map(content, "arguments"))
 
@@ -296,12 +305,6 @@ def _inside(value: object, shape: type[Any]) -> Any:
     except msgspec.ValidationError as error:
         path, reason = explain(error)
         raise InvalidError(f"value{path}: {reason}") from None
-
-
-def _check_name(name: str) -> None:
-    size = len(name.encode("utf-8", "surrogateescape"))
-    if size > MAX_NAME:
-        raise InvalidError(f"'{name[:20]}...' has {size} bytes, the protocol allows {MAX_NAME}")
 
 
 def _keep(error: AmqpError, exists: bool) -> None:

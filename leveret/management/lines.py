@@ -167,7 +167,10 @@ def read(line: bytes, queue: str) -> Item:
 
     Raises: LineError.
     """
-    return from_json(parse(line), queue)
+    try:
+        return from_json(parse(line), queue)
+    except RecursionError:
+        raise LineError("it is nested too deep") from None
 
 
 def parse(line: bytes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 
 from leveret.core.administration import InvalidError
 from leveret.core.broker import Broker
+from leveret.core.documents import TOO_DEEP, is_too_deep
 from leveret.management.errors import unknown
 from leveret.management.vhosts import find_vhost
 
@@ -26,7 +27,7 @@ def list_parameters(broker: Broker, vhost: str | None = None) -> list[dict[str, 
     if vhost is not None:
         find_vhost(broker, vhost)
     return [
-        {"vhost": owner, "component": component, "name": name, "value": json.loads(value)}
+        {"vhost": owner, "component": component, "name": name, "value": _read(value)}
         for (owner, component, name), value in sorted(broker.parameters.all.items())
         if vhost in (None, owner)
     ]
@@ -37,7 +38,12 @@ def set_parameter(broker: Broker, vhost: str, component: str, name: str, value: 
     find_vhost(broker, vhost)
     if component in OWN_COMPONENTS:
         raise InvalidError(f"'{component}' is set with `{OWN_COMPONENTS[component]}`")
-    broker.parameters.put(vhost, component, name, json.dumps(value))
+    put_parameter(broker, vhost, component, name, value)
+
+
+def put_parameter(broker: Broker, vhost: str, component: str, name: str, value: object) -> None:
+    """Keep a parameter that is not one of the broker's own. Raises: InvalidError."""
+    broker.parameters.put(vhost, component, name, _write(value))
 
 
 def clear_parameter(broker: Broker, vhost: str, component: str, name: str) -> None:
@@ -51,12 +57,12 @@ def clear_parameter(broker: Broker, vhost: str, component: str, name: str) -> No
 
 def list_global_parameters(broker: Broker) -> list[dict[str, object]]:
     """Global parameters, kept for others."""
-    return [{"name": name, "value": json.loads(value)} for name, value in sorted(broker.parameters.globals.items())]
+    return [{"name": name, "value": _read(value)} for name, value in sorted(broker.parameters.globals.items())]
 
 
 def set_global_parameter(broker: Broker, name: str, value: object) -> None:
     """Keep a global parameter."""
-    broker.parameters.put_global(name, json.dumps(value))
+    broker.parameters.put_global(name, _write(value))
 
 
 def clear_global_parameter(broker: Broker, name: str) -> None:
@@ -64,3 +70,15 @@ def clear_global_parameter(broker: Broker, name: str) -> None:
     if name not in broker.parameters.globals:
         raise unknown("global parameter", name, broker.parameters.globals)
     broker.parameters.delete_global(name)
+
+
+def _write(value: object) -> str:
+    """A value as it is kept. Raises: InvalidError."""
+    if is_too_deep(value):
+        raise InvalidError(f"value: {TOO_DEEP}")
+    return json.dumps(value)
+
+
+def _read(text: str) -> object:
+    """A value that was kept. Earlier versions took what is no number in JSON, for which it has null."""
+    return json.loads(text, parse_constant=lambda name: None)

@@ -6,7 +6,7 @@ from leveret.core.access import User
 from leveret.core.administration import InvalidError
 from leveret.core.broker import Broker
 from leveret.management.credentials import read_credential
-from leveret.management.errors import unknown
+from leveret.management.errors import check_name, unknown
 from leveret.management.vhosts import read_tags
 
 
@@ -35,11 +35,17 @@ def add_user(
     tags: list[str] | str = "",
 ) -> None:
     """Make a user. It may do nothing until permissions are set; without a password it cannot log in."""
-    if not name:
-        raise InvalidError("a user needs a name")
+    check_user_name(name)
     if broker.users.get(name) is not None:
         raise InvalidError(f"user '{name}' exists; change it with `leveret users password` or `leveret users tags`")
     broker.users.put(name, read_credential(password, password_hash, hashing_algorithm), read_tags(tags))
+
+
+def check_user_name(name: str) -> None:
+    """Refuse what no user can be called. Raises: InvalidError."""
+    if not name:
+        raise InvalidError("a user needs a name")
+    check_name(name)
 
 
 def change_password(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from leveret.core.administration import InvalidError
+from leveret.core.administration import InvalidError, Promise
 from leveret.core.broker import QUEUE_TYPES, Broker
+from leveret.core.clearing import Clearing
 from leveret.core.vhost import VirtualHost
-from leveret.management.errors import unknown
+from leveret.management.errors import check_name, unknown
 
 
 def find_vhost(broker: Broker, name: str) -> VirtualHost:
@@ -61,6 +62,7 @@ def put_vhost(
     """Make a virtual host, or change what is said about it."""
     if not name:
         raise InvalidError("a virtual host needs a name")
+    check_name(name)
     if default_queue_type and default_queue_type not in QUEUE_TYPES:
         raise InvalidError(f"'{default_queue_type}' is no queue type; there are {', '.join(QUEUE_TYPES)}")
     broker.add_vhost(name, description, None if tags is None else read_tags(tags), default_queue_type)
@@ -72,10 +74,32 @@ def trace_vhost(broker: Broker, name: str, on: bool = True) -> None:
     found.watch(on, found.witness)
 
 
-def delete_vhost(broker: Broker, name: str) -> None:
+def protect_vhost(broker: Broker, name: str, on: bool = True) -> None:
+    """Let nobody delete a virtual host, until that is switched off."""
+    find_vhost(broker, name)
+    broker.protect_vhost(name, on)
+
+
+class Deletion(Promise):
+    """A virtual host on its way out: it is gone at once, but what was in it goes in pieces."""
+
+    def __init__(self, clearing: Clearing) -> None:
+        super().__init__()
+        self._clearing = clearing
+
+    def is_kept(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._clearing.is_done
+
+    def result(self) -> object:
+        """Nothing to say."""
+        return None
+
+
+def delete_vhost(broker: Broker, name: str) -> Promise:
     """Delete a virtual host with everything in it; its connections are closed."""
     find_vhost(broker, name)
-    broker.delete_vhost(name)
+    return Deletion(broker.delete_vhost(name))
 
 
 def read_tags(tags: list[str] | str) -> tuple[str, ...]:

@@ -103,7 +103,9 @@ def _from_file(path: Path) -> dict[str, object]:
             return tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}; check the path given with --config") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(f"{path} is not valid TOML: it is nested too deep") from None
+    except ValueError as error:  # or it is not UTF-8
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from leveret.core.documents import read_json
 
 
 class FileError(Exception):
@@ -22,8 +23,8 @@ def read(path: Path) -> dict[str, object]:
 def parse(text: bytes, name: str) -> dict[str, object]:
     """The content of a definitions file. name: for error texts. Raises: FileError."""
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = read_json(text)
+    except ValueError as error:
         raise FileError(f"definitions file {name} is not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise FileError(f"definitions file {name} has to be a JSON object, as RabbitMQ exports it")

@@ -6,6 +6,7 @@ nor completion, so it is not loaded for `leveret serve --name value ...`.
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from leveret.node.config import read_options
 
 def main() -> None:
     """Run the command with the arguments of the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever names are like, and whatever the terminal can show
+            stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:]
     options = read_options(arguments[1:]) if arguments[:1] == ["serve"] else None
     if options is not None:

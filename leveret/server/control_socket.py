@@ -10,6 +10,7 @@ the argument `data`. An answer with "bytes": N is followed by N bytes in the sam
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable
@@ -21,29 +22,39 @@ from leveret.server.driver import Driver
 MAX_REQUEST = 256 << 20  # bytes: a definitions file is one request
 MORE_DATA = 4 << 20  # bytes that data may have beyond the largest message
 DURABLE_S = 10.0  # how long an answer waits for the disk
+HEAR_OUT_S = 2.0  # how long a client may go on after the last answer, so that it comes to read that
+PIECE = 64 * 1024  # bytes
 
 log = logging.getLogger("leveret.control")
 
 Perform = Callable[[str, dict[str, object]], object]
 
 
+class Unfollowable(Exception):
+    """Nobody knows where the request behind this one begins; the text is the last answer."""
+
+
 class ControlSocket:
     """Listens on a bound socket. perform: does a verb, or raises AdministrationError.
 
     prepare: called in another thread before the first verb, for what takes time and has to be done once.
+    max_request: bytes that a line may have.
     """
 
-    def __init__(self, driver: Driver, perform: Perform, prepare: Callable[[], None]) -> None:
+    def __init__(
+        self, driver: Driver, perform: Perform, prepare: Callable[[], None], max_request: int = MAX_REQUEST
+    ) -> None:
         self._driver = driver
         self._perform = perform
         self._prepare = prepare
+        self._max_request = max_request
         self._is_prepared = False
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
 
     async def start(self, listener: socket.socket) -> None:
         """Accept requests."""
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAX_REQUEST)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=self._max_request)
 
     def close(self) -> None:
         """Accept no more, and cut who is connected."""
@@ -58,32 +69,41 @@ class ControlSocket:
             if not self._is_prepared:
                 await asyncio.to_thread(self._prepare)
                 self._is_prepared = True
-            while line := await reader.readline():
+            while line := await self._line(reader):
                 answer, data = await self._answer(line, reader)
-                if data:
-                    answer["bytes"] = len(data)
-                writer.write(await requests.write(answer) + b"\n")
-                if data:
-                    writer.write(data)
-                await writer.drain()
-        except (OSError, ValueError, EOFError) as error:  # gone, or more than MAX_REQUEST in one line
+                await _send(writer, answer, data)
+        except Unfollowable as error:
+            log.warning("control socket: %s", error)
+            with contextlib.suppress(OSError):
+                await _send(writer, {"error": str(error)}, b"")
+                writer.write_eof()
+                await _hear_out(reader)
+        except (OSError, EOFError) as error:  # gone
             log.warning("control socket: %s", error)
         finally:
             self._clients.discard(writer)
             writer.close()
 
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        """The line of a request; empty at the end. Raises: Unfollowable."""
+        try:
+            return await reader.readline()
+        except ValueError:
+            raise Unfollowable(f"a request has at most {self._max_request} bytes in its line") from None
+
     async def _answer(self, line: bytes, reader: asyncio.StreamReader) -> tuple[dict[str, object], bytes]:
-        """The answer to a request, and the bytes that follow it. Raises: ValueError, EOFError."""
+        """The answer to a request, and the bytes that follow it. Raises: Unfollowable, EOFError."""
         try:
             request = await requests.read(line)
-            verb, arguments = str(request["verb"]), dict(request.get("arguments") or {})
-            size = int(request.get("bytes", 0))
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return {"error": 'a request is one line of JSON: {"verb": ..., "arguments": {...}}'}, b""
-        if size:
-            if not 0 < size <= self._driver.broker.max_message_size + MORE_DATA:
-                raise ValueError(f"a request with {size} bytes of data")
-            arguments["data"] = await reader.readexactly(size)
+        except ValueError as error:
+            text = 'a request is one line of JSON: {"verb": ..., "arguments": {...}}'
+            return {"error": f"{text}; {error}"}, b""
+        verb, arguments = request.verb, request.arguments
+        if request.size:
+            most = self._driver.broker.max_message_size + MORE_DATA
+            if not 0 < request.size <= most:
+                raise Unfollowable(f"a request has at most {most} bytes of data, not {request.size}")
+            arguments["data"] = await reader.readexactly(request.size)
         try:
             result = await self._do(verb, arguments)
         except AdministrationError as error:
@@ -112,3 +132,21 @@ class ControlSocket:
             text = f"{verb} is done, but cannot be written to the data directory; the broker's log says why"
             raise AdministrationError(text) from None
         return result
+
+
+async def _send(writer: asyncio.StreamWriter, answer: dict[str, object], data: bytes) -> None:
+    """Send an answer, and the bytes that follow it."""
+    if data:
+        answer["bytes"] = len(data)
+    writer.write(await requests.write(answer) + b"\n")
+    if data:
+        writer.write(data)
+    await writer.drain()
+
+
+async def _hear_out(reader: asyncio.StreamReader) -> None:
+    """Take what still comes, for a while: else the system would take the last answer back."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(HEAR_OUT_S):
+            while await reader.read(PIECE):
+                pass

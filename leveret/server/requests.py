@@ -4,19 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any
+
+from leveret.core.documents import read_json
 
 LARGE = 256 * 1024  # bytes
 MANY = 500  # entries
+CONTENT = "content"  # the argument that is a definitions file
+
+log = logging.getLogger("leveret.control")
 
 
-async def read(line: bytes) -> dict[str, Any]:
-    """A request. Of a large one, the entries of large arrays are left as they are: a msgspec.Raw for each.
+class Request:
+    """A request. size: bytes of data that follow its line."""
 
-    Lets others have their turn in between. Raises: ValueError.
+    def __init__(self, verb: str, arguments: dict[str, object], size: int) -> None:
+        self.verb = verb
+        self.arguments = arguments
+        self.size = size
+
+
+async def read(line: bytes) -> Request:
+    """A request. Of a large definitions file, the entries of large arrays are left as they are: a msgspec.Raw for each.
+
+    Lets others have their turn in between. Raises: ValueError with what is wrong.
     """
-    if len(line) < LARGE:
-        return _object(json.loads(line))
+    content = _object(read_json(line)) if len(line) < LARGE else await _read_large(line)
+    verb, arguments, size = content.get("verb"), content.get("arguments"), content.get("bytes", 0)
+    if not isinstance(verb, str):
+        raise ValueError("verb is not a text" if "verb" in content else "there is no verb")
+    if not isinstance(arguments, dict) and arguments is not None:
+        raise ValueError("arguments is not an object")
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise ValueError("bytes is not a whole number")
+    return Request(verb, arguments or {}, size)
+
+
+async def _read_large(line: bytes) -> dict[str, Any]:
     import msgspec
 
     try:
@@ -25,17 +50,25 @@ async def read(line: bytes) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
         for key, raw in _split(_split(line).get("arguments", msgspec.Raw(b"{}"))).items():
             await asyncio.sleep(0)
-            if _is_large(raw, b"{"):
+            if key == CONTENT and _is_large(raw, b"{"):
                 arguments[key] = await _object_of(raw)
             else:
                 arguments[key] = _value(raw)
-    except msgspec.DecodeError:
-        return _object(json.loads(line))  # it knows better what is wrong, if anything is
+    except (msgspec.DecodeError, RecursionError):
+        return _object(read_json(line))  # it knows better what is wrong, if anything is
     return {**request, "arguments": arguments}
 
 
 async def write(answer: dict[str, Any]) -> bytes:
     """An answer, without the end of its line. Empties large arrays of its result; others have their turn meanwhile."""
+    try:
+        return await _write(answer)
+    except Exception:  # whoever asked waits for something
+        log.exception("control socket: an answer cannot be written")
+        return _encode({"error": "it is done, but the answer cannot be written as JSON; the broker's log says why"})
+
+
+async def _write(answer: dict[str, Any]) -> bytes:
     import msgspec
 
     result = answer.get("result")
@@ -86,7 +119,7 @@ def _is_large(raw: Any, start: bytes) -> bool:
 
 
 def _value(raw: Any) -> Any:
-    return json.loads(bytes(raw))
+    return read_json(bytes(raw))
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64
 
-from leveret.wire.fields import DecodeError, Table, decode_table
+from leveret.wire.fields import DecodeError, Table, check_finite, decode_table
 
 
 class Method:
@@ -81,6 +81,13 @@ class ArgumentReader:
         return self._data[start : start + size]
 
     def table(self) -> Table:
+        """A field table that can be kept: without floats that are no numbers."""
+        content = self.any_table()
+        if content:
+            check_finite(content)
+        return content
+
+    def any_table(self) -> Table:
         """A field table."""
         size: i64 = i64(self.u32())
         start: i64 = self._pos

@@ -66,6 +66,7 @@ TYPE_NAMES: Final = {
     VOID: "void",
 }
 
+_INFINITE: Final = float("inf")
 _INTEGERS: Final = frozenset((INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64))
 
 
@@ -103,6 +104,11 @@ class Field:
         return self.value
 
     @property
+    def is_finite(self) -> bool:
+        """Whether this is anything but a float that is infinite or no number."""
+        return not isinstance(self.value, float) or -_INFINITE < self.value < _INFINITE
+
+    @property
     def text(self) -> str:
         """The text of a longstr."""
         assert isinstance(self.value, bytes)
@@ -120,7 +126,7 @@ class Field:
         if self.kind in _INTEGERS:
             return ("number", value)
         if self.kind in (FLOAT32, FLOAT64):
-            return ("double", value)
+            return ("double", value if self.is_finite else repr(value))  # NaN is not equal to itself
         if self.kind == BINARY:
             return ("longstr", value)
         return (TYPE_NAMES[self.kind], value)
@@ -178,20 +184,39 @@ def timestamp(seconds: int) -> Field:
     return Field(TIMESTAMP, seconds)
 
 
-def decode_table(data: bytes, start: int, end: int) -> Table:
+def decode_table(data: bytes, start: int, end: int, max_depth: int = MAX_DEPTH) -> Table:
     """Read the pairs in data[start:end] (the length that stands before a table already taken off).
 
+    max_depth: levels of tables and arrays in this one.
     Raises: DecodeError when a value runs over the end, has an unknown type, or is nested too deep.
     """
     try:
-        return _table(data, start, end, 0)
+        return _table(data, start, end, max_depth)
     except IndexError:
         raise DecodeError("field table is cut short") from None
 
 
-def _table(data: bytes, start: i64, end: i64, depth: i64) -> Table:
-    if depth > MAX_DEPTH:
-        raise DecodeError(f"tables nested more than {MAX_DEPTH} deep")
+def check_finite(content: Table) -> None:
+    """Refuse floats that are no numbers: none of them is equal to itself, and JSON has no name for them.
+
+    Raises: DecodeError, where RabbitMQ cuts the connection.
+    """
+    pending: list[object] = [content]
+    while pending:
+        each = pending.pop()
+        fields: list[Field] = []
+        if isinstance(each, dict):
+            fields = list(each.values())
+        elif isinstance(each, list):
+            fields = each
+        for field in fields:
+            if field.kind == TABLE or field.kind == ARRAY:
+                pending.append(field.value)
+            elif not field.is_finite:
+                raise DecodeError("a float in a table is not a number")
+
+
+def _table(data: bytes, start: i64, end: i64, max_depth: i64) -> Table:
     result: Table = {}
     pos = start
     while pos < end:
@@ -199,28 +224,86 @@ def _table(data: bytes, start: i64, end: i64, depth: i64) -> Table:
         if key_end >= end:
             raise DecodeError("field table is cut short")
         key = data[pos + 1 : key_end].decode("utf-8", "surrogateescape")
-        field, pos = _value(data, key_end, end, depth)
+        if data[key_end] == TABLE or data[key_end] == ARRAY:
+            field, pos = _container(data, key_end, end, max_depth)
+        else:
+            field, pos = _value(data, key_end, end)
         if key not in result:
             result[key] = field
     return result
 
 
-def _value(data: bytes, start: i64, end: i64, depth: i64) -> tuple[Field, i64]:
+class _Outer:
+    """A table or an array of which the rest is read when what is in it has been. table: None for an array."""
+
+    __slots__ = ("end", "items", "table")
+
+    def __init__(self, table: Table | None, items: list[Field], end: i64) -> None:
+        self.table = table
+        self.items = items
+        self.end: i64 = end
+
+
+def _container(data: bytes, start: i64, end: i64, max_depth: i64) -> tuple[Field, i64]:
+    """A table or an array, and where it ends. Without recursion: its depth is not for the stack to decide."""
+    found: Field | None = None
+    outer: list[_Outer] = []
+    table: Table | None = None  # that gets the next value, unless an array does
+    items: list[Field] = []
+    key = ""
+    pos = start
+    while True:
+        kind: i64 = i64(data[pos])
+        if kind == TABLE or kind == ARRAY:
+            if len(outer) >= max_depth:
+                raise DecodeError(f"tables nested more than {max_depth} deep")
+            size: i64 = i64(read_i32_be(data, pos + 1)) & 0xFFFFFFFF
+            pos += 5
+            if pos + size > end:
+                raise DecodeError("field table is cut short")
+            outer.append(_Outer(table, items, end))
+            inner_table: Table | None = None
+            inner_items: list[Field] = []
+            if kind == TABLE:
+                inner_table = {}
+                field = Field(TABLE, inner_table)
+            else:
+                field = Field(ARRAY, inner_items)
+        else:
+            field, pos = _value(data, pos, end)
+        if found is None:
+            found = field
+        elif table is None:
+            items.append(field)
+        elif key not in table:
+            table[key] = field
+        if kind == TABLE or kind == ARRAY:
+            table, items, end = inner_table, inner_items, pos + size
+        while pos >= end:  # of one that is read
+            last = outer.pop()
+            table, items, end = last.table, last.items, last.end
+            if not outer:
+                return found, pos
+        if table is not None:
+            key_end: i64 = pos + 1 + i64(data[pos])
+            if key_end >= end:
+                raise DecodeError("field table is cut short")
+            key = data[pos + 1 : key_end].decode("utf-8", "surrogateescape")
+            pos = key_end
+
+
+def _value(data: bytes, start: i64, end: i64) -> tuple[Field, i64]:
+    """One that has no others in it, and where it ends."""
     kind: i64 = i64(data[start])
     pos: i64 = start + 1
     value: object
     size: i64
-    if kind == LONGSTR or kind == BINARY or kind == ARRAY or kind == TABLE:
+    if kind == LONGSTR or kind == BINARY:
         size = i64(read_i32_be(data, pos)) & 0xFFFFFFFF
         pos += 4
         if pos + size > end:
             raise DecodeError("field table is cut short")
-        if kind == TABLE:
-            value = _table(data, pos, pos + size, depth + 1)
-        elif kind == ARRAY:
-            value = _array(data, pos, pos + size, depth + 1)
-        else:
-            value = data[pos : pos + size]
+        value = data[pos : pos + size]
         return Field(int(kind), value), pos + size
     if kind == BOOLEAN:
         value, size = data[pos] != 0, 1
@@ -254,17 +337,6 @@ def _value(data: bytes, start: i64, end: i64, depth: i64) -> tuple[Field, i64]:
     if pos + size > end:
         raise DecodeError("field table is cut short")
     return Field(int(kind), value), pos + size
-
-
-def _array(data: bytes, start: i64, end: i64, depth: i64) -> list[Field]:
-    if depth > MAX_DEPTH:
-        raise DecodeError(f"tables nested more than {MAX_DEPTH} deep")
-    items: list[Field] = []
-    pos = start
-    while pos < end:
-        field, pos = _value(data, pos, end, depth)
-        items.append(field)
-    return items
 
 
 def encode_table(out: BytesWriter, content: Table) -> None:

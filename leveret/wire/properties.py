@@ -96,7 +96,7 @@ def _parse(reader: ArgumentReader) -> BasicProperties:
         raise DecodeError("more property flags than there are properties")
     result.content_type = reader.shortbytes() if flags & 1 << 15 else None
     result.content_encoding = reader.shortbytes() if flags & 1 << 14 else None
-    result.headers = reader.table() if flags & 1 << 13 else None
+    result.headers = reader.any_table() if flags & 1 << 13 else None
     result.delivery_mode = reader.u8() if flags & 1 << 12 else None
     result.priority = reader.u8() if flags & 1 << 11 else None
     result.correlation_id = reader.shortbytes() if flags & 1 << 10 else None

@@ -305,6 +305,16 @@ def test_unknown_field_type(peer: Peer) -> None:
     assert peer.expect(ConnectionClose).reply_code in (501, 502)
 
 
+@differs_from_rabbitmq("RabbitMQ closes the socket without a frame")
+@pytest.mark.parametrize(
+    "bits", ["7ff8000000000000", "7ff0000000000000", "fff0000000000000"], ids=["nan", "inf", "-inf"]
+)
+def test_arguments_that_are_no_numbers(peer: Peer, bits: str) -> None:
+    peer.channel()
+    peer.link.send_bytes(frame(METHOD, 1, DECLARE[:-4] + long_string(b"\x01ad" + bytes.fromhex(bits))))
+    assert peer.expect(ConnectionClose).reply_code in (501, 502)
+
+
 def test_socket_is_closed_after_a_frame_error_even_if_the_client_waits(peer: Peer) -> None:
     peer.link.send_bytes(frame(HEARTBEAT, 0, b"")[:-1] + b"\x00")
     peer.expect(ConnectionClose)

@@ -405,6 +405,24 @@ def test_other_names_in_braces_stay_as_they_are(world: World, topic: Callable[[]
     channel.expect(BasicAck)
 
 
+def test_a_topic_permission_ends_with_its_exchange(world: World) -> None:
+    world.administration.permit(USER, VHOST)
+    peer = world.connect(USER)
+    channel = peer.channel(1)
+    channel.call(ExchangeDeclare(exchange="ending", type="topic"))
+    world.administration.permit_topic(USER, VHOST, "ending", "^a", "^a")
+    channel.publish("b", b"", exchange="ending")
+    assert close_text(channel) == refused(W, "topic 'b' in exchange 'ending'")
+    channel = peer.channel(2)
+    channel.call(ExchangeDelete(exchange="ending"))
+    channel.call(ExchangeDeclare(exchange="ending", type="topic"))
+    channel.confirm()
+    channel.publish("b", b"", exchange="ending")
+    channel.expect(BasicAck)
+    channel.call(ExchangeDelete(exchange="ending"))
+    peer.close()
+
+
 # -- changes under an open connection
 
 

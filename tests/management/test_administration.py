@@ -138,6 +138,27 @@ def test_a_virtual_host_from_beginning_to_end(perform: Perform, broker: Broker) 
     assert perform("list_parameters") == []
 
 
+def test_a_virtual_host_that_is_protected(perform: Perform, broker: Broker) -> None:
+    perform("add_vhost", name="orders")
+    perform("protect_vhost", name="orders")
+    assert named(perform("list_vhosts"), name="orders")["protected_from_deletion"] is True
+    assert "because it is protected from deletion" in refusal(perform, "delete_vhost", name="orders")
+    perform("protect_vhost", name="orders", on=False)
+    perform("delete_vhost", name="orders")
+    assert "orders" not in broker.vhosts
+    assert "does not exist" in refusal(perform, "protect_vhost", name="orders")
+
+
+def test_names_that_are_too_long(perform: Perform) -> None:
+    for name in ("x" * 256, "\u00e4" * 128):
+        for verb in ("add_user", "add_vhost"):
+            assert "has 256 bytes, the protocol allows 255" in refusal(perform, verb, name=name)
+        content = {"users": [{"name": name}], "vhosts": [{"name": name}]}
+        result = perform("import_definitions", content=content)
+        assert isinstance(result, dict)
+        assert [error["path"] for error in result["errors"]] == ["users[0]", "vhosts[0]"]
+
+
 def test_permissions(perform: Perform, broker: Broker) -> None:
     perform("add_user", name="alice")
     perform("add_vhost", name="v")

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.auth.passwords import fits
+from leveret.auth.passwords import NOBODY, fits
 from leveret.core.administration import AdministrationError
 from leveret.core.broker import Broker
 from leveret.management.administration import Administration
 from leveret.management.jobs import at_once
+from leveret.wire import fields
+from leveret.wire.fields import Field
 from tests.session.peer import make_broker
 
 RABBITMQ = json.loads((Path(__file__).parent / "rabbitmq-4.3.6.json").read_text(encoding="utf-8"))
@@ -137,8 +139,8 @@ LIMITS = {"vhost": "/", "component": "vhost-limits", "name": "limits"}
         ("queues", {**Q, "vhost": "nowhere"}, "", "virtual host 'nowhere' does not exist"),
         ("queues", {**Q, "name": ""}, "", "a queue needs a name"),
         ("queues", {**Q, "name": "ä" * 128}, "", "has 256 bytes, the protocol allows 255"),
-        ("queues", {**Q, "arguments": {"n": 1 << 63}}, ".arguments.n", "does not fit into 64 bits"),
-        ("queues", {**Q, "arguments": {"n": [{"m": 1 << 63}]}}, ".arguments.n[0].m", "does not fit into 64 bits"),
+        ("queues", {**Q, "arguments": {"n": 1 << 64}}, ".arguments.n", "does not fit into 64 bits"),
+        ("queues", {**Q, "arguments": {"n": [{"m": 1 << 64}]}}, ".arguments.n[0].m", "does not fit into 64 bits"),
         ("queues", {**Q, "arguments": {"k" * 256: 1}}, f".arguments.{'k' * 20}...", "at most 255 bytes"),
         ("exchanges", {**E, "type": "square"}, ".type", "exchange type 'square'"),
         ("exchanges", {**E, "type": "x-delayed-message"}, ".arguments.x-delayed-type", "existing exchange type"),
@@ -274,6 +276,76 @@ def test_what_belongs_to_a_connection_is_not_exported() -> None:
     vhost = broker.vhosts["/"]
     vhost.declare_queue("mine", False, True, False, {}, 7)
     assert save(broker)["queues"] == []
+
+
+def test_the_latest_time_survives() -> None:
+    broker, again = make_broker(), make_broker()
+    last = fields.timestamp((1 << 64) - 1)
+    broker.vhosts["/"].declare_queue("q", True, False, False, {"y-last": last}, 0)
+    assert load(again, save(broker))["errors"] == []
+    assert again.vhosts["/"].queues["q"].arguments["y-last"] == last
+
+
+def test_what_earlier_versions_took_is_exported() -> None:
+    broker = make_broker()
+    value = fields.long(1)
+    expected: object = 1
+    for level in range(450):
+        value = fields.table({"k": value}) if level % 2 else fields.array([value])
+        expected = {"k": expected} if level % 2 else [expected]
+    infinite = Field(fields.FLOAT64, float("inf"))
+    broker.vhosts["/"].make_queue("q", True, 0, False, {"y-deep": value, "y-infinite": infinite})
+    broker.parameters.put("/", "c", "n", "[NaN]")
+    exported = at_once(broker, Administration(broker).perform("export_definitions", {}))
+    assert isinstance(exported, dict)
+    (queue,) = exported["queues"]
+    assert queue["arguments"]["y-deep"] == expected
+    assert queue["arguments"]["y-infinite"] is None
+    assert exported["parameters"][0]["value"] == [None]
+
+
+def test_protection_from_deletion_is_in_the_file() -> None:
+    broker, again = make_broker(), make_broker()
+    broker.add_vhost("v")
+    assert "protected_from_deletion" not in json.dumps(save(broker))
+    broker.protect_vhost("v", True)
+    assert load(again, save(broker))["errors"] == []
+    assert (again.vhosts["v"].protected, again.vhosts["/"].protected) == (True, False)
+    load(again, {"vhosts": [{"name": "v", "metadata": {"protected_from_deletion": False}}]})
+    assert not again.vhosts["v"].protected
+
+
+def test_a_topic_permission_without_its_exchange_is_not_in_the_file() -> None:
+    broker, again = make_broker(), make_broker()
+    broker.users.put("u", NOBODY)
+    for exchange in ("amq.topic", "gone with a restart"):
+        broker.users.set_topic_permission("u", "/", exchange, "a", "b")
+    assert [entry["exchange"] for entry in save(broker)["topic_permissions"]] == ["amq.topic"]
+    assert load(again, save(broker))["errors"] == []
+
+
+@pytest.mark.parametrize("levels", [128, 129, 150])
+def test_depth_of_what_a_file_has(levels: int) -> None:
+    deep: object = "x"
+    for _ in range(levels):
+        deep = [deep]
+    content: dict[str, list[dict[str, Any]]] = {
+        "queues": [{**Q, "arguments": {"y": deep}}],
+        "exchanges": [{**E, "arguments": {"y": deep}}],
+        "bindings": [{**B, "source": "amq.topic", "arguments": {"y": deep}}],
+        "parameters": [{"vhost": "/", "component": "c", "name": "n", "value": deep}],
+        "global_parameters": [{"name": "n", "value": deep}],
+        "policies": [{**P, "definition": {"max-length": deep}}],
+    }
+    broker = make_broker()
+    broker.vhosts["/"].declare_queue("other", True, False, False, {}, 0)
+    content["bindings"][0]["destination"] = "other"
+    errors = {error["path"]: error["reason"] for error in load(broker, content)["errors"]}
+    if levels > 128:
+        reasons = [reason for reason in errors.values() if "nested more than 128 deep" in reason]
+        assert len(reasons) == len(errors) == len(content)
+    else:
+        assert list(errors) == ["policies[0].definition.max-length"]
 
 
 def test_the_argument_has_to_be_an_object() -> None:

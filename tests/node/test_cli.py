@@ -166,6 +166,54 @@ def test_refusals_are_one_line_with_status_1(run: Run, tmp_path: Path) -> None:
     assert "not valid JSON" in refused(run("definitions", "import", "-", stdin="{"))
 
 
+def test_what_is_nested_too_deep_or_no_json_is_refused(run: Run, tmp_path: Path) -> None:
+    def deep(levels: int) -> str:
+        return "[" * levels + "]" * levels
+
+    too_deep = "lists and objects are nested more than 128 deep"
+    for levels in (129, 900):
+        assert refused(run("parameters", "set", "c", "n", deep(levels))) == f"value: {too_deep}"
+        definition = f'{{"max-length": {deep(levels)}}}'
+        assert refused(run("policies", "set", "p", "", definition)) == too_deep
+    good(run("parameters", "set", "c", "n", deep(128)))
+    assert json.loads(good(run("parameters", "list", "--json")))[0]["value"] == json.loads(deep(128))
+    for value, words in ((deep(100_000), too_deep), ("NaN", "NaN is no number"), ("1e999", "too large")):
+        result = run("parameters", "set", "c", "n", value)
+        assert result.returncode == 2
+        assert words in " ".join(result.stderr.replace("\u2502", "").split())
+        assert len(result.stderr) < 3000
+    file = tmp_path / "definitions.json"
+    contents = {
+        b"\xff": "is not valid JSON: it is not UTF-8",
+        b"[" * 3000: f"is not valid JSON: {too_deep}",
+        b'{"users": [{"name": "\xe4"}]}': "is not valid JSON: it is not UTF-8",
+        b'{"global_parameters": [{"name": "n", "value": NaN}]}': "is not valid JSON: NaN is no number in JSON",
+        b"[]": "has to be a JSON object, as RabbitMQ exports it",
+        b"": "is not valid JSON: Expecting value",
+    }
+    for content, words in contents.items():
+        file.write_bytes(content)
+        assert words in refused(run("definitions", "import", str(file)))
+    entry = '{"vhost": "/", "component": "c", "name": "m", "value": ' + deep(980) + "}"
+    file.write_text(f'{{"parameters": [{entry}]}}')
+    assert "nested" in run("definitions", "import", str(file)).stderr
+    assert len(json.loads(good(run("parameters", "list", "--json")))) == 1
+
+
+def test_a_virtual_host_that_is_protected_from_deletion(run: Run) -> None:
+    good(run("vhosts", "add", "precious"))
+    assert good(run("vhosts", "protect", "precious")) == "Virtual host 'precious' is protected from deletion.\n"
+    assert "because it is protected from deletion" in refused(run("vhosts", "delete", "precious"))
+    text = "Virtual host 'precious' is no longer protected from deletion.\n"
+    assert good(run("vhosts", "protect", "precious", "--off")) == text
+    good(run("vhosts", "delete", "precious"))
+
+
+def test_a_terminal_that_cannot_show_a_name(data: Path) -> None:
+    result = process("vhosts", "add", "\u00fcber", "--data-dir", str(data), PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stdout) == (0, "Added virtual host '\\xfcber'.\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -521,6 +569,7 @@ def test_data_with_a_request(server: Server, tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as client, client.makefile("rb") as answers:
             client.connect(place)
             client.sendall(b'{"verb": "list_users", "bytes": %d}\n{"verb": "list_users"}\n' % size)
+            assert f"bytes of data, not {size}" in json.loads(answers.readline())["error"]
             assert answers.readline() == b""
     with socket.socket(socket.AF_UNIX) as client:  # one who goes away in the middle
         client.connect(place)
@@ -529,6 +578,24 @@ def test_data_with_a_request(server: Server, tmp_path: Path) -> None:
 
 
 # -- definitions at the start
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 3000, b'{"users": [{"name": NaN}]}', b"5"])
+def test_a_file_at_the_start_that_is_none(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "definitions.json"
+    file.write_bytes(content)
+    result = process("serve", "--memory", "--port", "0", "--definitions", str(file))
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"leveret: definitions file {file} ")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"port = " + b"[" * 3000])
+def test_a_configuration_that_is_none(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "leveret.toml"
+    file.write_bytes(content)
+    result = process("serve", "--config", str(file))
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"leveret: {file} is not valid TOML: ")
 
 
 def test_definitions_at_the_start() -> None:

@@ -125,6 +125,51 @@ def test_depth_is_limited(kind: bytes) -> None:
         decode_table(too_deep, 0, len(too_deep))
 
 
+@pytest.mark.parametrize("kind", [b"F", b"A"])
+def test_what_is_stored_may_be_deeper(kind: bytes) -> None:
+    raw = nested(MAX_DEPTH + 100, kind)
+    assert table_bytes(decode_table(raw, 0, len(raw), MAX_DEPTH + 100)) == raw
+    with pytest.raises(DecodeError, match="more than 227 deep"):
+        decode_table(raw, 0, len(raw), MAX_DEPTH + 99)
+
+
+def test_any_depth_is_refused_without_a_stack() -> None:
+    inner = b""
+    for _ in range(20_000):
+        inner = b"A" + len(inner).to_bytes(4, "big") + inner
+    raw = b"\x01k" + inner
+    with pytest.raises(DecodeError, match="nested more than 128 deep"):
+        decode_table(raw, 0, len(raw))
+
+
+def test_what_is_beside_and_behind_something_nested() -> None:
+    content = {
+        "a": fields.table(
+            {"b": fields.array([fields.table({}), fields.long(1), fields.array([])]), "c": fields.long(2)}
+        ),
+        "d": fields.array([fields.table({"e": fields.array([fields.longstr("x")])}), fields.long(3)]),
+        "f": fields.long(4),
+    }
+    raw = table_bytes(content)
+    assert decode_table(raw, 0, len(raw)) == content
+
+
+def test_of_equal_keys_with_something_nested_the_first_counts() -> None:
+    first, second = table_bytes({"k": fields.table({"x": fields.long(1)})}), table_bytes({"k": fields.array([])})
+    assert decode_table(first + second, 0, len(first + second)) == {"k": fields.table({"x": fields.long(1)})}
+
+
+@pytest.mark.parametrize("kind", [fields.FLOAT32, fields.FLOAT64])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_floats_that_are_no_numbers(kind: int, value: float) -> None:
+    field = Field(kind, value)
+    for content in ({"k": field}, {"k": fields.array([fields.table({"k": field})])}):
+        with pytest.raises(DecodeError, match="not a number"):
+            fields.check_finite(content)
+    assert field.comparable() == Field(kind, value).comparable()
+    fields.check_finite({"k": Field(kind, 1.5), "l": fields.array([fields.longstr("x"), Field(fields.VOID, None)])})
+
+
 def test_unknown_type_is_refused() -> None:
     with pytest.raises(DecodeError, match="unknown field type 122"):
         decode_table(b"\x01az", 0, 3)

@@ -32,7 +32,10 @@ def credential(
     if password_hash is not None:
         return {"password_hash": password_hash}
     if from_input:
-        password = sys.stdin.readline().rstrip("\r\n")
+        try:
+            password = sys.stdin.readline().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise typer.BadParameter("the password on standard input is not UTF-8") from None
     elif password is None:
         if not sys.stdin.isatty():
             raise typer.BadParameter("no password: give it as an argument or with --password-stdin")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -12,6 +11,8 @@ from leveret.node.cli.permissions import OnlyVhost, Vhost
 from leveret.node.cli.target import Control, DataDir, perform
 
 app = typer.Typer(help="Policies: settings for queues and exchanges by their names.", no_args_is_help=True)
+
+SHOWN = 100  # characters of a value that is none
 
 Name = Annotated[str, typer.Argument(help="Name of the policy.")]
 Operator = Annotated[bool, typer.Option("--operator", help="Operator policies, which limit what policies may ask.")]
@@ -70,10 +71,13 @@ def clear(
 
 def read_json(text: str) -> object:
     """A value given on the command line."""
+    from leveret.core.documents import read_json as read
+
     try:
-        return json.loads(text)
+        return read(text)
     except ValueError as error:
-        raise typer.BadParameter(f"not valid JSON: {error}: {text}") from None
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+        raise typer.BadParameter(f"not valid JSON: {error}: {shown}") from None
 
 
 def _kind(operator: bool) -> str:

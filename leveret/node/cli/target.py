@@ -113,7 +113,11 @@ class Link:
         if data:
             request["bytes"] = len(data)
         try:
-            self._client.sendall(json.dumps(request).encode() + b"\n" + data)
+            line = json.dumps(request).encode()
+        except RecursionError:
+            raise BrokerError("lists and objects are nested too deep in what is asked") from None
+        try:
+            self._client.sendall(line + b"\n" + data)
             line = self._answers.readline()
             answer: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {"bytes": 1}
             size = answer.get("bytes", 0)

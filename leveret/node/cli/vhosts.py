@@ -67,6 +67,18 @@ def trace(
 
 
 @app.command()
+def protect(
+    name: Name,
+    off: Annotated[bool, typer.Option("--off", help="Let it be deleted again.")] = False,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Let nobody delete a virtual host."""
+    perform(data_dir, control, "protect_vhost", name=name, on=not off)
+    print(f"Virtual host '{name}' is {'no longer ' if off else ''}protected from deletion.")
+
+
+@app.command()
 def delete(name: Name, data_dir: DataDir = None, control: Control = None) -> None:
     """Delete a virtual host with its queues, exchanges and permissions, and close its connections."""
     perform(data_dir, control, "delete_vhost", name=name)

@@ -1,0 +1,57 @@
+"""JSON from outside: files, requests and arguments of commands, read so that what is kept of it can be read again."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Final
+
+from leveret.wire.fields import MAX_DEPTH
+
+TOO_DEEP: Final = f"lists and objects are nested more than {MAX_DEPTH} deep"
+
+
+def read_json(text: str | bytes) -> object:
+    """The value of a text. Raises: ValueError with what is wrong, for the person who wrote it."""
+    try:
+        return json.loads(text, parse_constant=_no_number, parse_float=_number)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        if "digits" in str(error):  # as Python protects itself, with advice for programmers
+            raise ValueError("a number in it has too many digits") from None
+        raise
+
+
+def is_too_deep(value: object) -> bool:
+    """Whether a value of JSON has more levels than a value in a field table may have."""
+    containers = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[object] = []
+        for each in containers:
+            inner += _inside(each)
+        containers = [each for each in inner if isinstance(each, list | dict)]
+        if not containers:
+            return False
+    return True
+
+
+def _inside(value: object) -> list[object]:
+    if isinstance(value, list):
+        return value
+    return list(value.values()) if isinstance(value, dict) else []
+
+
+def _no_number(name: str) -> object:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _number(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return number

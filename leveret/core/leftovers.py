@@ -1,0 +1,93 @@
+"""Leftovers: definitions that belong to something which is not there any more.
+
+Damage makes some, and so did versions that forgot less. They would come back with the next user, virtual host, exchange
+or queue of that name, so a start forgets them for good.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.core import definitions
+from leveret.core.parameters import PARAMETER
+from leveret.core.vhost import PREDECLARED
+from leveret.core.window import KIND as DEDUPLICATION
+
+if TYPE_CHECKING:
+    from leveret.core.broker import Broker
+
+Kept = list[tuple[str, str, bytes]]  # kind, key and value, as the DefinitionLog has them
+
+_OF_USER: Final = (definitions.PERMISSION, definitions.TOPIC_PERMISSION, definitions.USER_LIMIT)
+_OF_VHOST: Final = (definitions.VHOST_LIMIT, definitions.POLICY, definitions.OPERATOR_POLICY, PARAMETER)
+_IN_VHOST: Final = (definitions.EXCHANGE, definitions.QUEUE)
+
+
+def forget_leftovers(broker: Broker, kept: Kept) -> Kept:
+    """What was kept, without leftovers: the log forgets them, and the broker's explanations tell."""
+    there = _what_is_there(kept)
+    found: dict[str, list[str]] = {}
+    left: Kept = []
+    for kind, key, value in kept:
+        if all(owner in there for owner in _owners(kind, key)):
+            left.append((kind, key, value))
+        else:
+            broker.unkeep(kind, key)
+            found.setdefault(kind, []).append(key)
+    for kind, keys in found.items():
+        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        broker.explanations.append(
+            f"the definition of {kind} {keys[0]}{more} is forgotten: what it belongs to is not there any more"
+        )
+    return left
+
+
+def _what_is_there(kept: Kept) -> dict[tuple[str, ...], None]:
+    """Users, virtual hosts, exchanges and queues.
+
+    A virtual host whose own definition is lost is there if it holds something, or if somebody may enter it.
+    """
+    there: dict[tuple[str, ...], None] = {}
+    if all(kind != definitions.DEFAULTS for kind, _, _ in kept):
+        there[definitions.VHOST, "/"] = None  # a start makes it
+    for kind, key, _ in kept:
+        names = _names(key)
+        if kind == definitions.USER:
+            there[kind, *names] = None
+        elif kind in (definitions.VHOST, definitions.LEAVING):
+            there[definitions.VHOST, *names] = None
+        elif kind in _IN_VHOST and len(names) > 1:
+            there[definitions.VHOST, names[0]] = None
+            there[kind, *names] = None
+        elif kind == definitions.PERMISSION and len(names) > 1:
+            there[definitions.VHOST, names[1]] = None
+    for _, vhost in [owner for owner in there if owner[0] == definitions.VHOST]:
+        for exchange, _, _ in PREDECLARED:
+            there[definitions.EXCHANGE, vhost, exchange] = None
+    return there
+
+
+def _owners(kind: str, key: str) -> list[tuple[str, ...]]:
+    """What a definition belongs to; of a key that cannot be read nobody knows."""
+    names = _names(key)
+    if kind in _OF_USER and names:
+        of_user: list[tuple[str, ...]] = [(definitions.USER, names[0])]
+        if kind == definitions.TOPIC_PERMISSION and len(names) > 1:
+            of_user.append((definitions.VHOST, names[1]))
+        return of_user
+    if kind in _OF_VHOST and names:
+        return [(definitions.VHOST, names[0])]
+    if kind == DEDUPLICATION and len(names) > 1:
+        return [(definitions.EXCHANGE, names[0], names[1])]
+    if kind == definitions.BINDING and len(names) > 3:
+        vhost, source, target_kind, target = names[:4]
+        target_is = definitions.QUEUE if target_kind == "queue" else definitions.EXCHANGE
+        return [(definitions.EXCHANGE, vhost, source), (target_is, vhost, target)]
+    return []
+
+
+def _names(key: str) -> list[str]:
+    try:
+        return definitions.names(key)
+    except (ValueError, TypeError):
+        return []
