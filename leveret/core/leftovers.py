@@ -9,17 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
-from leveret.core.parameters import PARAMETER
+from leveret.core.aside import Identity, owners
 from leveret.core.vhost import PREDECLARED
-from leveret.core.window import KIND as DEDUPLICATION
 
 if TYPE_CHECKING:
     from leveret.core.broker import Broker
 
 Kept = list[tuple[str, str, bytes]]  # kind, key and value, as the DefinitionLog has them
 
-_OF_USER: Final = (definitions.PERMISSION, definitions.TOPIC_PERMISSION, definitions.USER_LIMIT)
-_OF_VHOST: Final = (definitions.VHOST_LIMIT, definitions.POLICY, definitions.OPERATOR_POLICY, PARAMETER)
 _IN_VHOST: Final = (definitions.EXCHANGE, definitions.QUEUE)
 
 
@@ -42,12 +39,12 @@ def forget_leftovers(broker: Broker, kept: Kept) -> Kept:
     return left
 
 
-def _what_is_there(kept: Kept) -> dict[tuple[str, ...], None]:
+def _what_is_there(kept: Kept) -> dict[Identity, None]:
     """Users, virtual hosts, exchanges and queues.
 
     A virtual host whose own definition is lost is there if it holds something, or if somebody may enter it.
     """
-    there: dict[tuple[str, ...], None] = {}
+    there: dict[Identity, None] = {}
     if all(kind != definitions.DEFAULTS for kind, _, _ in kept):
         there[definitions.VHOST, "/"] = None  # a start makes it
     for kind, key, _ in kept:
@@ -67,23 +64,12 @@ def _what_is_there(kept: Kept) -> dict[tuple[str, ...], None]:
     return there
 
 
-def _owners(kind: str, key: str) -> list[tuple[str, ...]]:
+def _owners(kind: str, key: str) -> list[Identity]:
     """What a definition belongs to; of a key that cannot be read nobody knows."""
-    names = _names(key)
-    if kind in _OF_USER and names:
-        of_user: list[tuple[str, ...]] = [(definitions.USER, names[0])]
-        if kind == definitions.TOPIC_PERMISSION and len(names) > 1:
-            of_user.append((definitions.VHOST, names[1]))
-        return of_user
-    if kind in _OF_VHOST and names:
-        return [(definitions.VHOST, names[0])]
-    if kind == DEDUPLICATION and len(names) > 1:
-        return [(definitions.EXCHANGE, names[0], names[1])]
-    if kind == definitions.BINDING and len(names) > 3:
-        vhost, source, target_kind, target = names[:4]
-        target_is = definitions.QUEUE if target_kind == "queue" else definitions.EXCHANGE
-        return [(definitions.EXCHANGE, vhost, source), (target_is, vhost, target)]
-    return []
+    try:
+        return owners(kind, _names(key))
+    except (IndexError, ValueError):
+        return []
 
 
 def _names(key: str) -> list[str]:

@@ -1,0 +1,146 @@
+"""Aside: definitions that the log has and this broker cannot use, from damage or from another version.
+
+A start sets them aside, tells, and goes on without them; the log keeps them. Setting or declaring the same again mends
+one, since the new value takes its place in the log; deleting it deletes what the log has. What cannot be used for want
+of something else waits here, and is used as soon as that is there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from leveret.core import definitions
+from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
+from leveret.core.window import KIND as DEDUPLICATION
+
+Identity = tuple[str, ...]  # kind and names of a definition
+
+_AGAIN: Final = "declare it again, or delete it"
+_PERMISSION: Final = "set it again, or clear it"
+_ADVICE: Final = {
+    definitions.CLOCK: "deadlines go on from what the clock of the system says",
+    definitions.VHOST: "add it again, or delete it",
+    definitions.VHOST_LIMIT: "set them again, or clear them",
+    definitions.USER: "add it again, or delete it",
+    definitions.PERMISSION: _PERMISSION,
+    definitions.TOPIC_PERMISSION: _PERMISSION,
+    definitions.USER_LIMIT: "set them again, or clear them",
+    definitions.EXCHANGE: _AGAIN,
+    definitions.QUEUE: _AGAIN,
+    definitions.BINDING: "bind it again, or unbind it, or delete one of the two",
+    definitions.POLICY: _PERMISSION,
+    definitions.OPERATOR_POLICY: _PERMISSION,
+    PARAMETER: _PERMISSION,
+    GLOBAL_PARAMETER: _PERMISSION,
+    DEDUPLICATION: "duplicates of what it knew may pass; it goes when the exchange is deleted",
+}
+
+
+def owners(kind: str, names: list[str]) -> list[Identity]:
+    """What a definition belongs to, and goes with."""
+    if kind == definitions.USER_LIMIT:
+        return [(definitions.USER, names[0])]
+    if kind in (definitions.PERMISSION, definitions.TOPIC_PERMISSION):
+        return [(definitions.VHOST, names[1]), (definitions.USER, names[0])]
+    if kind == DEDUPLICATION:
+        return [(definitions.VHOST, names[0]), (definitions.EXCHANGE, names[0], names[1])]
+    if kind == definitions.BINDING:
+        vhost, source, target_kind, target = names[:4]
+        destination = definitions.QUEUE if target_kind == "queue" else definitions.EXCHANGE
+        return [
+            (definitions.VHOST, vhost),
+            (definitions.EXCHANGE, vhost, source),
+            (destination, vhost, target),
+        ]
+    if kind in (definitions.VHOST_LIMIT, PARAMETER, *definitions.VHOST_KINDS):
+        return [(definitions.VHOST, names[0])]
+    return []
+
+
+def described(kind: str, names: list[str]) -> str:
+    """A definition, for people."""
+    if kind in (definitions.VHOST, definitions.VHOST_LIMIT):
+        return f"{'the limits of ' if kind == definitions.VHOST_LIMIT else ''}virtual host '{names[0]}'"
+    if kind in (definitions.USER, definitions.USER_LIMIT):
+        return f"{'the limits of ' if kind == definitions.USER_LIMIT else ''}user '{names[0]}'"
+    if kind == definitions.PERMISSION:
+        return f"the permission of user '{names[0]}' in virtual host '{names[1]}'"
+    if kind == definitions.TOPIC_PERMISSION:
+        return f"the topic permission of user '{names[0]}' for exchange '{names[2]}' in virtual host '{names[1]}'"
+    if kind == definitions.BINDING:
+        return f"the binding of {names[2]} '{names[3]}' to exchange '{names[1]}' in virtual host '{names[0]}'"
+    if kind == DEDUPLICATION:
+        return f"a part of the deduplication window of exchange '{names[1]}' in virtual host '{names[0]}'"
+    if kind == PARAMETER:
+        return f"parameter '{names[2]}' of {names[1]} in virtual host '{names[0]}'"
+    if kind == GLOBAL_PARAMETER:
+        return f"global parameter '{names[0]}'"
+    if kind in definitions.VHOST_KINDS:
+        return f"{kind.replace('-', ' ')} '{names[1]}' in virtual host '{names[0]}'"
+    return "the time of the last run" if kind == definitions.CLOCK else f"a definition of kind {kind}"
+
+
+class Entry:
+    """One definition that is set aside. names: in its key; none when that cannot be read. needs: what it waits for."""
+
+    __slots__ = ("key", "kind", "names", "needs", "value", "why")
+
+    def __init__(self, kind: str, key: str, value: bytes) -> None:
+        self.kind = kind
+        self.key = key
+        self.value = value
+        self.names: list[str] = []
+        self.needs: Identity | None = None
+        self.why = ""
+
+    @property
+    def text(self) -> str:
+        """What is wrong, and what to do about it."""
+        try:
+            what = described(self.kind, self.names)
+        except IndexError:
+            what = f"the definition of {self.kind} {self.key}"
+        advice = _ADVICE.get(self.kind, "") if self.names or self.kind == definitions.CLOCK else ""
+        return f"{what} cannot be used and is set aside: {self.why}{'; ' if advice else ''}{advice}"
+
+    def is_about(self, wanted: Identity) -> bool:
+        """Whether it is this definition, or belongs to it. wanted: the last names of one may be left out for all."""
+        own = (self.kind, *self.names)
+        if own[: len(wanted)] == wanted:
+            return True
+        try:
+            return wanted in owners(self.kind, self.names)
+        except (IndexError, ValueError):
+            return False
+
+
+class Aside:
+    """All that is set aside, in the order of the log."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def entries(self) -> list[Entry]:
+        """Everything."""
+        return list(self._entries.values())
+
+    def about(self, wanted: Identity) -> list[Entry]:
+        """A definition and all that belongs to it."""
+        return [entry for entry in self._entries.values() if entry.is_about(wanted)]
+
+    def waiting_for(self, needed: Identity) -> list[Entry]:
+        """What can be used when something is there."""
+        return [entry for entry in self._entries.values() if entry.needs == needed]
+
+    def add(self, entry: Entry) -> None:
+        """Set a definition aside."""
+        self._entries[entry.kind, entry.key] = entry
+
+    def remove(self, kind: str, key: str) -> None:
+        """A definition is mended, or gone; one that is not set aside is fine."""
+        self._entries.pop((kind, key), None)
