@@ -100,7 +100,8 @@ class Deletion(Promise):
 
 def delete_vhost(broker: Broker, name: str) -> Promise:
     """Delete a virtual host with everything in it; its connections are closed."""
-    find_vhost(broker, name)
+    if not broker.has_aside(definitions.VHOST, name):
+        find_vhost(broker, name)
     return Deletion(broker.delete_vhost(name))
 
 
