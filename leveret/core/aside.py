@@ -15,6 +15,8 @@ from leveret.core.window import KIND as DEDUPLICATION
 
 Identity = tuple[str, ...]  # kind and names of a definition
 
+SHOWN: Final = 200  # characters of a key that makes no sense
+
 _AGAIN: Final = "declare it again, or delete it"
 _PERMISSION: Final = "set it again, or clear it"
 _ADVICE: Final = {
@@ -36,6 +38,37 @@ _ADVICE: Final = {
 }
 
 
+_NAMES: Final = {  # how many the key of a definition has
+    definitions.DEFAULTS: 0,
+    definitions.CLOCK: 0,
+    definitions.VHOST: 1,
+    definitions.LEAVING: 1,
+    definitions.VHOST_LIMIT: 1,
+    definitions.USER: 1,
+    definitions.USER_LIMIT: 1,
+    definitions.PERMISSION: 2,
+    definitions.TOPIC_PERMISSION: 3,
+    definitions.EXCHANGE: 2,
+    definitions.QUEUE: 2,
+    definitions.BINDING: 6,
+    definitions.POLICY: 2,
+    definitions.OPERATOR_POLICY: 2,
+    PARAMETER: 3,
+    GLOBAL_PARAMETER: 1,
+    DEDUPLICATION: 3,
+}
+
+
+def read_names(kind: str, key: str) -> list[str]:
+    """The names in the key of a definition. Raises: ValueError when that cannot be its key."""
+    if kind not in _NAMES:
+        raise ValueError("this version does not know what it is")
+    names = definitions.names(key)
+    if len(names) != _NAMES[kind]:
+        raise ValueError(f"its key has {len(names)} names")
+    return names
+
+
 def owners(kind: str, names: list[str]) -> list[Identity]:
     """What a definition belongs to, and goes with."""
     if kind == definitions.USER_LIMIT:
@@ -45,13 +78,9 @@ def owners(kind: str, names: list[str]) -> list[Identity]:
     if kind == DEDUPLICATION:
         return [(definitions.VHOST, names[0]), (definitions.EXCHANGE, names[0], names[1])]
     if kind == definitions.BINDING:
-        vhost, source, target_kind, target = names[:4]
+        vhost, source, target_kind, target = names[0], names[1], names[2], names[3]
         destination = definitions.QUEUE if target_kind == "queue" else definitions.EXCHANGE
-        return [
-            (definitions.VHOST, vhost),
-            (definitions.EXCHANGE, vhost, source),
-            (destination, vhost, target),
-        ]
+        return [(definitions.VHOST, vhost), (definitions.EXCHANGE, vhost, source), (destination, vhost, target)]
     if kind in (definitions.VHOST_LIMIT, PARAMETER, *definitions.VHOST_KINDS):
         return [(definitions.VHOST, names[0])]
     return []
@@ -81,37 +110,38 @@ def described(kind: str, names: list[str]) -> str:
 
 
 class Entry:
-    """One definition that is set aside. names: in its key; none when that cannot be read. needs: what it waits for."""
+    """One definition that is set aside. names: in its key, if has_names. needs: what it waits for."""
 
-    __slots__ = ("key", "kind", "names", "needs", "value", "why")
+    __slots__ = ("has_names", "key", "kind", "names", "needs", "value", "why")
 
     def __init__(self, kind: str, key: str, value: bytes) -> None:
         self.kind = kind
         self.key = key
         self.value = value
         self.names: list[str] = []
+        self.has_names = False
         self.needs: Identity | None = None
         self.why = ""
+
+    def read(self) -> None:
+        """Take the names out of the key. Raises: ValueError."""
+        self.names = read_names(self.kind, self.key)
+        self.has_names = True
 
     @property
     def text(self) -> str:
         """What is wrong, and what to do about it."""
-        try:
-            what = described(self.kind, self.names)
-        except IndexError:
-            what = f"the definition of {self.kind} {self.key}"
-        advice = _ADVICE.get(self.kind, "") if self.names or self.kind == definitions.CLOCK else ""
+        what, advice = f"the definition of {self.kind} {self.key[:SHOWN]}", ""
+        if self.has_names:
+            what, advice = described(self.kind, self.names), _ADVICE.get(self.kind, "")
         return f"{what} cannot be used and is set aside: {self.why}{'; ' if advice else ''}{advice}"
 
     def is_about(self, wanted: Identity) -> bool:
         """Whether it is this definition, or belongs to it. wanted: the last names of one may be left out for all."""
-        own = (self.kind, *self.names)
-        if own[: len(wanted)] == wanted:
-            return True
-        try:
-            return wanted in owners(self.kind, self.names)
-        except (IndexError, ValueError):
+        if not self.has_names:
             return False
+        own = (self.kind, *self.names)
+        return own[: len(wanted)] == wanted or wanted in owners(self.kind, self.names)
 
 
 class Aside:

@@ -183,8 +183,17 @@ def read_id(field: Field) -> int:
 
 
 def names(key: str) -> list[str]:
-    """The names in a key."""
-    return [str(name) for name in json.loads(key)]
+    """The names in a key. Raises: ValueError when it is none."""
+    try:
+        found = json.loads(key)
+    except RecursionError:
+        found = None
+    if not isinstance(found, list):
+        raise ValueError("its key is no list of names")
+    for name in found:
+        if not isinstance(name, str):
+            raise ValueError("its key is no list of names")
+    return found
 
 
 def read_table(value: bytes) -> Table:

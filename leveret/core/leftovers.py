@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
-from leveret.core.aside import Identity, owners
+from leveret.core.aside import Identity, owners, read_names
 from leveret.core.vhost import PREDECLARED
 
 if TYPE_CHECKING:
@@ -48,15 +48,17 @@ def _what_is_there(kept: Kept) -> dict[Identity, None]:
     if all(kind != definitions.DEFAULTS for kind, _, _ in kept):
         there[definitions.VHOST, "/"] = None  # a start makes it
     for kind, key, _ in kept:
-        names = _names(key)
+        names = _names(kind, key)
+        if names is None:
+            continue
         if kind == definitions.USER:
-            there[kind, *names] = None
+            there[kind, names[0]] = None
         elif kind in (definitions.VHOST, definitions.LEAVING):
-            there[definitions.VHOST, *names] = None
-        elif kind in _IN_VHOST and len(names) > 1:
             there[definitions.VHOST, names[0]] = None
-            there[kind, *names] = None
-        elif kind == definitions.PERMISSION and len(names) > 1:
+        elif kind in _IN_VHOST:
+            there[definitions.VHOST, names[0]] = None
+            there[kind, names[0], names[1]] = None
+        elif kind == definitions.PERMISSION:
             there[definitions.VHOST, names[1]] = None
     for _, vhost in [owner for owner in there if owner[0] == definitions.VHOST]:
         for exchange, _, _ in PREDECLARED:
@@ -66,14 +68,12 @@ def _what_is_there(kept: Kept) -> dict[Identity, None]:
 
 def _owners(kind: str, key: str) -> list[Identity]:
     """What a definition belongs to; of a key that cannot be read nobody knows."""
-    try:
-        return owners(kind, _names(key))
-    except (IndexError, ValueError):
-        return []
+    names = _names(kind, key)
+    return [] if names is None else owners(kind, names)
 
 
-def _names(key: str) -> list[str]:
+def _names(kind: str, key: str) -> list[str] | None:
     try:
-        return definitions.names(key)
-    except (ValueError, TypeError):
-        return []
+        return read_names(kind, key)
+    except ValueError:
+        return None

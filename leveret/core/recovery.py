@@ -130,7 +130,8 @@ def _reason(error: Exception) -> str:
 def _use(broker: Broker, entry: Entry) -> bool:
     """Declare again what a definition says, or set it aside. Returns: whether it is in use."""
     try:
-        names = entry.names = definitions.names(entry.key)
+        entry.read()
+        names = entry.names
         entry.needs = _missing(broker, entry.kind, names)
         if entry.needs is not None:
             entry.why = f"{described(entry.needs[0], list(entry.needs[1:]))} is not there"
@@ -175,10 +176,8 @@ def _restore(broker: Broker, kind: str, names: list[str], value: bytes) -> None:
         broker.leaving[names[0]] = Clearing(VirtualHost(broker, names[0]))
     elif kind == definitions.VHOST_LIMIT:
         _vhost(broker, names[0]).limits = definitions.limits(definitions.read_table(value))
-    elif kind in definitions.VHOST_KINDS:
-        _vhost(broker, names[0]).restore(kind, names[1:], definitions.read_table(value))
     else:
-        raise ValueError("this version does not know what it is")
+        _vhost(broker, names[0]).restore(kind, names[1:], definitions.read_table(value))
 
 
 def _restore_clock(broker: Broker, value: Table) -> None:

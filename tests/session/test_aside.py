@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from leveret.auth.passwords import NOBODY
 from leveret.core import definitions
-from leveret.core.access import Credential
+from leveret.core.access import Permission, User
 from leveret.core.broker import Broker
 from leveret.core.clock import Clock
 from leveret.core.exchange import Binding
 from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
 from leveret.core.policy import Policy
+from leveret.core.ports import Recovered
 from leveret.core.window import KIND as DEDUPLICATION
 from leveret.management.administration import Administration
 from leveret.management.jobs import at_once
 from leveret.store.memory import Kept, MemoryLog
 from leveret.wire import fields
 from leveret.wire.fields import Field, Table, boolean, long, longstr, table, table_bytes
-from leveret.wire.methods import BasicGetOk, BasicPublish, ExchangeDelete, QueueDelete, QueueUnbind
+from leveret.wire.methods import BasicPublish, ExchangeDelete, QueueDelete, QueueUnbind
 from leveret.wire.properties import BasicProperties
 from tests.session.peer import Peer, turn
 
 Row = tuple[str, str]  # kind and key
 
+SEEDS = itertools.count()
 WALL_MS = 1_700_000_000_000
 WRONG = [
     boolean(True),
@@ -47,7 +51,7 @@ class Life:
 
     def __init__(self, kept: Kept) -> None:
         self.log = MemoryLog(kept=kept)
-        self.broker = Broker(self.log, self.log, Clock(0, WALL_MS), seed=1, node="test")
+        self.broker = Broker(self.log, self.log, Clock(0, WALL_MS), seed=next(SEEDS), node="test")
         self.log.listener = self.broker
         self.broker.recover()
         self.told = list(self.broker.explanations)
@@ -83,7 +87,7 @@ def make() -> Kept:
     kept = Kept()
     life = Life(kept)
     broker = life.broker
-    broker.make_defaults("guest", Credential("x", "y"))
+    broker.make_defaults("guest", NOBODY)
     perform = life.perform
     perform("add_vhost", name="v", description="one", tags=["a"], default_queue_type="quorum")
     perform("set_vhost_limits", vhost="v", limits={"max-queues": 100})
@@ -105,7 +109,7 @@ def make() -> Kept:
     perform("set_parameter", vhost="v", component="shovel", name="s", value={"a": [1]})
     perform("set_global_parameter", name="g", value="x")
     broker.keep_time()
-    peer = Peer(broker, user=None, vhost="/") if "v" not in broker.vhosts else client(broker)
+    peer = client(broker)
     properties = BasicProperties()
     properties.headers = {"x-deduplication-header": longstr("seen")}
     peer.send(BasicPublish("d", ""), b"", properties)
@@ -117,9 +121,9 @@ def make() -> Kept:
 
 def client(broker: Broker) -> Peer:
     """Somebody who may do everything in the virtual host."""
-    broker.users.put("client", Credential("", ""))
-    broker.users.set_permission("client", "v", ".*", ".*", ".*")
-    return Peer(broker, user=broker.users.user("client"), vhost="v")
+    user = User("client", NOBODY, ())
+    user.permissions["v"] = Permission(".*", ".*", ".*")
+    return Peer(broker, user=user, vhost="v")
 
 
 WHOLE = make()
@@ -275,6 +279,8 @@ def test_nothing_but_a_virtual_host_that_cannot_be_used() -> None:
 @pytest.mark.parametrize("kind", sorted({kind for kind, _ in ROWS} | {"of another version"}))
 def test_a_key_that_makes_no_sense(kind: str, key: str) -> None:
     kept = copy(WHOLE)
+    if (kind, key) in kept.definitions:
+        pytest.skip("it makes sense")
     kept.definitions[kind, key] = WHOLE.definitions[next((row for row in ROWS if row[0] == kind), ROWS[0])]
     life = Life(kept)
     after = life.story()
@@ -378,10 +384,10 @@ def test_policies_of_older_versions_with_numbers_of_any_size() -> None:
         if vhost.name in ("/", "v"):
             continue
         for kind in ("classic", "quorum"):
-            life.broker.users.put("client", Credential("", ""))
-            life.broker.users.set_permission("client", vhost.name, ".*", ".*", ".*")
+            user = User("client", NOBODY, ())
+            user.permissions[vhost.name] = Permission(".*", ".*", ".*")
             vhost.declare_queue(kind, True, False, False, {"x-queue-type": longstr(kind)}, 0)
-            peer = Peer(life.broker, user=life.broker.users.user("client"), vhost=vhost.name)
+            peer = Peer(life.broker, user=user, vhost=vhost.name)
             peer.send(BasicPublish("", kind), b"m")
             assert peer.got() == []
             assert len(vhost.queues[kind].ready) == 1
@@ -405,7 +411,7 @@ def test_a_time_that_cannot_be() -> None:
         assert not len(Life(kept).broker.aside)
 
 
-def test_a_queue_whose_messages_cannot_be_taken_back_keeps_no_other_from_it() -> None:
+def test_messages_that_nobody_can_have_keep_no_others_from_coming_back() -> None:
     kept = copy(WHOLE)
     life = Life(kept)
     vhost = life.broker.vhosts["v"]
@@ -413,14 +419,11 @@ def test_a_queue_whose_messages_cannot_be_taken_back_keeps_no_other_from_it() ->
     peer = client(life.broker)
     peer.send(BasicPublish("", "other"), b"here")
     assert peer.got() == []
-    first = next(iter(kept.messages[vhost.queues["q"].queue_id].values()))
-    kept.messages[vhost.exchanges["t"].log_id] = {1: first}  # whose deadline says nothing
-    kept.messages[0] = {1: first}  # an id that no queue can have
+    message = next(iter(kept.messages[queue.queue_id].values())).message
+    kept.messages[0] = {1: Recovered(0, 1, message, False, 0, 0)}  # an id that no queue can have
     life = Life(kept)
-    assert isinstance(life.broker.vhosts["v"].queues["other"].ready.first().message.body(), bytes)
-    assert len(life.broker.queues[queue.queue_id].ready) == 1
+    assert life.broker.queues[queue.queue_id].ready.first().message.body() == b"here"
     assert [fault for fault in life.broker.faults.told if "whose queue is lost" in str(fault)]
     peer = client(life.broker)
     peer.send(BasicPublish("", "q"), b"more")
     assert peer.got() == []
-    assert BasicGetOk is not None
