@@ -92,14 +92,14 @@ class Broker(LogListener):
 
     def recover(self) -> int:
         """Declare again and fill again what the logs kept. Returns: how many messages came back."""
-        recover_definitions(self, self._definition_log.load())
+        recover_definitions(self, self._definition_log)
         count = recover_messages(self)
         self._go_on_clearing()
         return count
 
     def recover_definitions(self) -> None:
         """Declare again what the log kept, and leave its messages alone: enough to change definitions."""
-        recover_definitions(self, self._definition_log.load())
+        recover_definitions(self, self._definition_log)
         self._go_on_clearing()
 
     def _go_on_clearing(self) -> None:

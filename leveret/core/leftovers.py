@@ -20,9 +20,12 @@ Kept = list[tuple[str, str, bytes]]  # kind, key and value, as the DefinitionLog
 _IN_VHOST: Final = (definitions.EXCHANGE, definitions.QUEUE)
 
 
-def forget_leftovers(broker: Broker, kept: Kept) -> Kept:
-    """What was kept, without leftovers: the log forgets them, and the broker's explanations tell."""
-    there = _what_is_there(kept)
+def forget_leftovers(broker: Broker, kept: Kept, damaged: list[tuple[str, str]]) -> Kept:
+    """What was kept, without leftovers: the log forgets them, and the broker's explanations tell.
+
+    damaged: kind and key of what the log has and cannot be read; what belongs to it waits for it.
+    """
+    there = _what_is_there([(kind, key) for kind, key, _ in kept] + damaged)
     found: dict[str, list[str]] = {}
     left: Kept = []
     for kind, key, value in kept:
@@ -39,15 +42,15 @@ def forget_leftovers(broker: Broker, kept: Kept) -> Kept:
     return left
 
 
-def _what_is_there(kept: Kept) -> dict[Identity, None]:
+def _what_is_there(kept: list[tuple[str, str]]) -> dict[Identity, None]:
     """Users, virtual hosts, exchanges and queues.
 
     A virtual host whose own definition is lost is there if it holds something, or if somebody may enter it.
     """
     there: dict[Identity, None] = {}
-    if all(kind != definitions.DEFAULTS for kind, _, _ in kept):
+    if all(kind != definitions.DEFAULTS for kind, _ in kept):
         there[definitions.VHOST, "/"] = None  # a start makes it
-    for kind, key, _ in kept:
+    for kind, key in kept:
         names = _names(kind, key)
         if names is None:
             continue

@@ -9,6 +9,7 @@ go with it.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
@@ -19,9 +20,9 @@ from leveret.core.checks import QUEUE_TYPES
 from leveret.core.clearing import Clearing
 from leveret.core.errors import AmqpError
 from leveret.core.faults import sentence
-from leveret.core.leftovers import Kept, forget_leftovers
+from leveret.core.leftovers import forget_leftovers
 from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
-from leveret.core.ports import Recovered, Resting
+from leveret.core.ports import DefinitionLog, Recovered, Resting
 from leveret.core.vhost import VirtualHost
 from leveret.core.window import KIND as DEDUPLICATION
 from leveret.wire.fields import Table, boolean, long, table
@@ -47,16 +48,22 @@ ORDER: Final = (
 )
 
 
-def recover_definitions(broker: Broker, kept: Kept) -> None:
+def recover_definitions(broker: Broker, log: DefinitionLog) -> None:
     """Declare again what was kept; what cannot be used is told in the broker's explanations."""
-    kinds = {kind for kind, _, _ in kept} - {definitions.CLOCK}
+    kept = log.load()
+    damaged: list[tuple[str, str]] = []
+    for kind, key, what in log.damaged():
+        damaged.append((kind, key))
+        _set_damaged_aside(broker, Entry(kind, key, b""), what)
+    kinds = {kind for kind, _ in damaged} | {kind for kind, _, _ in kept}
+    kinds.discard(definitions.CLOCK)
     if kinds:
         broker.is_new = False
     if definitions.DEFAULTS in kinds:
         broker.vhosts.clear()
     elif kinds:  # nobody gets in with a password that everybody knows, only because a page is damaged
         broker.explanations.append("definitions are lost; if there are no users any more, make one: leveret users add")
-    kept = forget_leftovers(broker, kept)
+    kept = forget_leftovers(broker, kept, damaged)
     for wanted in ORDER:
         for kind, key, value in kept:
             if kind == wanted:
@@ -66,6 +73,16 @@ def recover_definitions(broker: Broker, kept: Kept) -> None:
             _use(broker, Entry(kind, key, value))
     for entry in broker.aside.entries():
         broker.explanations.append(entry.text)
+
+
+def _set_damaged_aside(broker: Broker, entry: Entry, what: str) -> None:
+    if entry.kind == definitions.DEFAULTS:  # which says nothing but that it is there
+        broker.keep(entry.kind, entry.key, b"")
+        return
+    with contextlib.suppress(ValueError):
+        entry.read()
+    entry.why = what
+    broker.aside.add(entry)
 
 
 def recover_messages(broker: Broker) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +24,8 @@ from leveret.core.ports import Recovered
 from leveret.core.window import KIND as DEDUPLICATION
 from leveret.management.administration import Administration
 from leveret.management.jobs import at_once
+from leveret.store.database import FILE_NAME
+from leveret.store.disk import DiskLog
 from leveret.store.memory import Kept, MemoryLog
 from leveret.wire import fields
 from leveret.wire.fields import Field, Table, boolean, long, longstr, table, table_bytes
@@ -253,6 +258,41 @@ def test_it_can_be_deleted(row: Row) -> None:
     assert row not in kept.definitions
     assert life.broker.aside.entries() == []
     assert Life(kept).broker.aside.entries() == []
+
+
+@pytest.mark.parametrize("row", [*WHOLE.definitions], ids=lambda row: f"{row}")
+def test_damage_of_a_row_on_the_disk(row: Row, tmp_path: Path) -> None:
+    kept = DiskLog(tmp_path, lambda: None)
+    for (kind, key), value in WHOLE.definitions.items():
+        kept.put(kind, key, value)
+    kept.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql, sql:
+        query = "UPDATE definitions SET value = CAST(value || x'00' AS BLOB) WHERE kind = ? AND key = ?"
+        assert sql.execute(query, row).rowcount == 1
+    for is_again in (False, True):
+        log = DiskLog(tmp_path, lambda: None)
+        broker = Broker(log, log, Clock(0, WALL_MS), seed=next(SEEDS), node="test")
+        broker.recover()
+        assert not broker.is_new
+        set_aside = [(entry.kind, entry.key) for entry in broker.aside.entries() if entry.needs is None]
+        if is_again or row[0] in (definitions.DEFAULTS, definitions.VHOST):  # which is made anew with what is in it
+            assert set_aside == []
+        else:
+            assert set_aside == [row]
+            (text,) = [entry.text for entry in broker.aside.entries() if entry.needs is None]
+            assert text in broker.explanations
+            assert "cannot be used and is set aside: checksum does not match" in text
+        answer = at_once(broker, Administration(broker).perform("import_definitions", {"content": CONTENT}))
+        assert isinstance(answer, dict)
+        assert answer["errors"] == []
+        left = [entry.kind for entry in broker.aside.entries()]
+        assert left == ([row[0]] if row[0] in (definitions.CLOCK, DEDUPLICATION) and not is_again else [])
+        for kind in left:
+            broker.keep_time()
+            if kind == DEDUPLICATION:
+                broker.vhosts["v"].delete_exchange("d", False)
+        broker.finish()
+        log.close()
 
 
 def test_nothing_but_a_virtual_host_that_cannot_be_used() -> None:
