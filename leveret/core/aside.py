@@ -81,7 +81,7 @@ def owners(kind: str, names: list[str]) -> list[Identity]:
         vhost, source, target_kind, target = names[0], names[1], names[2], names[3]
         destination = definitions.QUEUE if target_kind == "queue" else definitions.EXCHANGE
         return [(definitions.VHOST, vhost), (definitions.EXCHANGE, vhost, source), (destination, vhost, target)]
-    if kind in (definitions.VHOST_LIMIT, PARAMETER, *definitions.VHOST_KINDS):
+    if kind == definitions.VHOST_LIMIT or kind == PARAMETER or kind in definitions.VHOST_KINDS:
         return [(definitions.VHOST, names[0])]
     return []
 
