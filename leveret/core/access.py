@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core import errors
 from leveret.core.administration import InvalidError
+from leveret.core.bounds import LIMIT
 from leveret.core.matching import Matcher, Patience
 from leveret.core.patterns import Pattern, compile_pattern
 
@@ -30,13 +31,16 @@ VHOST_LIMITS: Final = (MAX_CONNECTIONS, MAX_QUEUES)
 NOTHING: Final = "^$"  # what the empty pattern stands for
 
 
-def check_limits(limits: dict[str, int], known: tuple[str, ...]) -> None:
-    """Refuse what is no limit. Raises: InvalidError."""
+def checked_limits(limits: dict[str, int], known: tuple[str, ...]) -> dict[str, int]:
+    """Limits as they can be kept. Raises: InvalidError for what is no limit."""
+    checked: dict[str, int] = {}
     for name, value in limits.items():
         if name not in known:
             raise InvalidError(f"'{name}' is not a limit; there are {' and '.join(known)}")
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidError(f"limit '{name}' has to be an integer")
+        checked[name] = LIMIT.nearest(value)
+    return checked
 
 
 def reached(limits: dict[str, int], name: str, count: int) -> bool:

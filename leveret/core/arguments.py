@@ -1,8 +1,9 @@
 """THE table: what may be asked of a queue or an exchange, by an x-argument or by a policy.
 
-One row says everything about one wish: both names of it, which values it may have, which types of queues know it, and
-who is heard when the argument, the policy and the operator policy speak of the same. QueueSettings is what comes out,
-made when a queue is declared and when a policy changes; a queue reads settings and never sees a policy.
+One row says everything about one wish: both names of it, which values it may have and which numbers count, which types
+of queues know it, and who is heard when the argument, the policy and the operator policy speak of the same.
+QueueSettings is what comes out, made when a queue is declared and when a policy changes; a queue reads settings and
+never sees a policy.
 Arguments that are not here are kept and have no effect, as in RabbitMQ.
 Source: rabbit_amqqueue.erl (declare_args), the capabilities of the rabbit_*_queue.erl, rabbit_policies.erl,
 rabbit_amqqueue_process.erl (process_args_policy), rabbit_quorum_queue.erl (gather_policy_config).
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from leveret.core import checks
+from leveret.core.bounds import COUNT, MILLISECONDS, PRIORITY, SIGNED_COUNT, Range
 from leveret.core.errors import (
     AmqpError,
     argument_of_other_type,
@@ -48,6 +50,7 @@ class Argument:
     types: of the queues that know the argument. passes_by: types of queues to which no policy with this key applies.
     check: what is wrong with the value of an argument; None takes all. test: whether a policy may have a value.
     called: the value of a policy in RabbitMQ's "is not a valid". wants: what the argument takes, for people.
+    counts: of what is a number, those that make a difference: a larger one is as the largest of them.
     against_policy: who is heard, argument or policy. against_operator: who is heard, policy or operator policy.
     """
 
@@ -56,6 +59,7 @@ class Argument:
         "against_policy",
         "called",
         "check",
+        "counts",
         "key",
         "name",
         "passes_by",
@@ -74,6 +78,7 @@ class Argument:
         wants: str = "",
         test: Callable[[object], bool] = checks.is_integer,
         called: str = "",
+        counts: Range = COUNT,
         against_policy: int = NEVER,
         against_operator: int = NEVER,
         passes_by: tuple[str, ...] = (),
@@ -85,6 +90,7 @@ class Argument:
         self.wants = wants
         self.test = test
         self.called = called
+        self.counts = counts
         self.against_policy = against_policy
         self.against_operator = against_operator
         self.passes_by = passes_by
@@ -102,9 +108,10 @@ _EXCHANGE: Final = "the name of an exchange; the empty one is the default exchan
 # fmt: off
 TABLE: Final = (  # in the order in which RabbitMQ looks at them
     Argument("x-expires", "expires", _QUEUES, check=checks.expires, wants=f"{_MILLISECONDS} from 1 to ten years",
+             counts=MILLISECONDS,
              test=checks.is_positive, called="queue expiry", against_policy=LOWER, against_operator=LOWER),
     Argument("x-message-ttl", "message-ttl", _QUEUES, check=checks.time_to_live,
-             wants=f"{_MILLISECONDS} from 0 to ten years",
+             wants=f"{_MILLISECONDS} from 0 to ten years", counts=MILLISECONDS,
              test=checks.is_not_negative, called="message TTL", against_policy=LOWER, against_operator=LOWER),
     Argument("x-dead-letter-exchange", "dead-letter-exchange", _QUEUES, check=checks.text, wants=_EXCHANGE,
              test=checks.is_text, called="dead letter exchange name", against_policy=FIRST),
@@ -125,7 +132,8 @@ TABLE: Final = (  # in the order in which RabbitMQ looks at them
     Argument("x-max-in-memory-bytes", "max-in-memory-bytes", _Q, check=checks.not_negative, wants=_COUNT,
              test=checks.is_not_negative, called="maximum memory in bytes",
              against_policy=LOWER, against_operator=LOWER, passes_by=_C),
-    Argument("x-max-priority", "", _C, check=checks.priority, wants="a whole number from 0 to 255"),
+    Argument("x-max-priority", "", _C, check=checks.priority,
+             wants="a whole number from 0 to 255", counts=PRIORITY),
     Argument("x-overflow", "overflow", _QUEUES, check=checks.overflow, wants=", ".join(checks.OVERFLOWS),
              test=checks.is_overflow, called="overflow value",
              against_policy=FIRST_IF_CLASSIC, against_operator=SECOND),
@@ -149,23 +157,23 @@ TABLE: Final = (  # in the order in which RabbitMQ looks at them
     Argument("x-queue-leader-locator", "queue-leader-locator", _ALL, check=checks.locator,
              wants=", ".join(checks.LOCATORS),
              test=checks.is_locator, called="queue leader locator value", against_policy=FIRST),
-    Argument("x-delivery-limit", "delivery-limit", _QUEUES,  # RabbitMQ checks no value, and takes text for no limit
-             test=checks.is_integer, called="delivery limit",
+    Argument("x-delivery-limit", "delivery-limit", _QUEUES,  # RabbitMQ checks no value; what is no number is not there
+             test=checks.is_integer, called="delivery limit", counts=SIGNED_COUNT,
              against_policy=LOWER_LIMIT, against_operator=LOWER_LIMIT),
     Argument("x-consumer-timeout", "consumer-timeout", _QUEUES, check=checks.not_negative,
-             wants=f"{_MILLISECONDS} from 0",
+             wants=f"{_MILLISECONDS} from 0", counts=MILLISECONDS,
              test=checks.is_not_negative, called="consumer timeout", against_policy=LOWER),
     Argument("x-consumer-disconnected-timeout", "consumer-disconnected-timeout", _Q, check=checks.not_negative,
-             wants=f"{_MILLISECONDS} from 0",
+             wants=f"{_MILLISECONDS} from 0", counts=MILLISECONDS,
              test=checks.is_not_negative, called="consumer disconnected timeout", against_policy=LOWER),
     Argument("x-delayed-retry-type", "delayed-retry-type", _Q, test=checks.is_retry_type,
              called="delayed retry type. Must be one of: all, failed, returned, disabled",
              against_policy=SECOND, against_operator=SECOND),
     Argument("x-delayed-retry-min", "delayed-retry-min", _Q, test=checks.is_positive,
-             called="delayed retry minimum delay. Must be a positive integer",
+             called="delayed retry minimum delay. Must be a positive integer", counts=MILLISECONDS,
              against_policy=SECOND, against_operator=SECOND),
     Argument("x-delayed-retry-max", "delayed-retry-max", _Q, test=checks.is_positive,
-             called="delayed retry maximum delay. Must be a positive integer",
+             called="delayed retry maximum delay. Must be a positive integer", counts=MILLISECONDS,
              against_policy=SECOND, against_operator=SECOND),
     Argument("", "target-group-size", _Q, test=checks.is_positive, called="qq target count value",
              against_operator=SECOND, passes_by=_C),
@@ -262,9 +270,8 @@ class QueueSettings:
         # A queue that drops its head cannot keep it, as rabbit_quorum_queue.erl dlh.
         strategy = _word(arguments, definition, "x-dead-letter-strategy")
         self.at_least_once = self.rejects and strategy == "at-least-once"
-        self.delivery_limit = _number(arguments, definition, "x-delivery-limit")
-        if self.queue_type == QUORUM and "x-delivery-limit" not in arguments and "delivery-limit" not in definition:
-            self.delivery_limit = QUORUM_DELIVERY_LIMIT
+        unasked = QUORUM_DELIVERY_LIMIT if self.queue_type == QUORUM else -1
+        self.delivery_limit = _number(arguments, definition, "x-delivery-limit", unasked)
         self.consumer_timeout_ms = _number(arguments, definition, "x-consumer-timeout")
         self.single_active = _value(arguments, definition, "x-single-active-consumer") is True
 
@@ -284,9 +291,11 @@ def _value(arguments: Table, definition: Definition, name: str) -> object:
     return winner(rule, own, said)
 
 
-def _number(arguments: Table, definition: Definition, name: str) -> int:
+def _number(arguments: Table, definition: Definition, name: str, unasked: int = -1) -> int:
     value = _value(arguments, definition, name)
-    return max(value, -1) if isinstance(value, int) else -1
+    if not isinstance(value, int) or isinstance(value, bool):
+        return unasked
+    return BY_NAME[name].counts.nearest(value)
 
 
 def _word(arguments: Table, definition: Definition, name: str) -> str | None:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import base64
 import random
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from leveret.core import access, definitions
 from leveret.core.access import Credential, User
 from leveret.core.administration import InvalidError, ProtectedError, unknown_vhost
 from leveret.core.alarms import BEHIND, LETTERS, Alarms
+from leveret.core.aside import Aside
+from leveret.core.checks import QUEUE_TYPES
 from leveret.core.chores import Chores
 from leveret.core.clearing import Clearing
 from leveret.core.clock import Clock, Timers
@@ -28,7 +30,7 @@ from leveret.core.matching import Matcher
 from leveret.core.paging import Budget
 from leveret.core.parameters import Parameters
 from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink, Witness
-from leveret.core.recovery import recover_definitions, recover_messages
+from leveret.core.recovery import mend, recover_definitions, recover_messages
 from leveret.core.users import Users
 from leveret.core.vhost import VirtualHost
 from leveret.core.window import Window
@@ -38,14 +40,13 @@ if TYPE_CHECKING:
     from leveret.core.consumers import SharedWindow
     from leveret.core.queue import Queue
 
-QUEUE_TYPES: Final = ("classic", "quorum", "stream")
-
 
 class Broker(LogListener):
     """One broker.
 
     seed: for tests, where the same one gives the same names, ids and choices; with None nobody can guess a name.
     durable_revision: changes of definitions up to here are safe. nowhere: a virtual host for who is in none.
+    aside: definitions that cannot be used.
     is_new: recover() found nothing, so nobody has been made yet who could log in.
     max_connections: open ones at once, 0 for any number; open_connections: how many there are.
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
@@ -76,6 +77,7 @@ class Broker(LogListener):
         self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
         self.leaving: dict[str, Clearing] = {}
+        self.aside = Aside()
         self.users = Users(self)
         self.parameters = Parameters(self)
         self.is_new = True
@@ -102,14 +104,14 @@ class Broker(LogListener):
 
     def recover(self) -> int:
         """Declare again and fill again what the logs kept. Returns: how many messages came back."""
-        recover_definitions(self, self._definition_log.load())
+        recover_definitions(self, self._definition_log)
         count = recover_messages(self)
         self._go_on_clearing()
         return count
 
     def recover_definitions(self) -> None:
         """Declare again what the log kept, and leave its messages alone: enough to change definitions."""
-        recover_definitions(self, self._definition_log.load())
+        recover_definitions(self, self._definition_log)
         self._go_on_clearing()
 
     def _go_on_clearing(self) -> None:
@@ -249,45 +251,53 @@ class Broker(LogListener):
             raise InvalidError(f"{default_queue_type} is not a valid queue type")
         vhost = self.vhosts.get(name)
         if vhost is None:
-            if name in self.leaving:
-                self.chores.hurry(self.leaving[name])  # what is in it has the names that are free from now on
-            vhost = self.vhosts[name] = VirtualHost(self, name)
-        if description is not None:
-            vhost.description = description
-        if tags is not None:
-            vhost.tags = tags
-        if default_queue_type is not None:
-            vhost.default_queue_type = default_queue_type
-        self._remember_vhost(vhost)
+            vhost = VirtualHost(self, name)
+        description = vhost.description if description is None else description
+        tags = vhost.tags if tags is None else tags
+        default_queue_type = vhost.default_queue_type if default_queue_type is None else default_queue_type
+        value = definitions.vhost_value(description, tags, default_queue_type, vhost.protected)
+        if name in self.leaving:
+            self.chores.hurry(self.leaving[name])  # what is in it has the names that are free from now on
+        vhost.description = description
+        vhost.tags = tags
+        vhost.default_queue_type = default_queue_type
+        self.vhosts[name] = vhost
+        self.remember(definitions.VHOST, definitions.key(name), value)
         return vhost
 
     def protect_vhost(self, name: str, protected: bool) -> None:
         """Let a virtual host be deleted, or not. Raises: UnknownError."""
         vhost = self.vhost(name)
+        value = definitions.vhost_value(vhost.description, vhost.tags, vhost.default_queue_type, protected)
         vhost.protected = protected
-        self._remember_vhost(vhost)
+        self.remember(definitions.VHOST, definitions.key(name), value)
 
     def set_vhost_limits(self, name: str, limits: dict[str, int]) -> None:
         """Set limits of a virtual host; those that are not named stay. Raises: UnknownError, InvalidError."""
         vhost = self.vhost(name)
-        access.check_limits(limits, access.VHOST_LIMITS)
-        vhost.limits.update(limits)
-        self._remember_vhost_limits(vhost)
+        merged = {**vhost.limits, **access.checked_limits(limits, access.VHOST_LIMITS)}
+        value = definitions.limits_value(merged)
+        vhost.limits = merged
+        self.remember(definitions.VHOST_LIMIT, definitions.key(name), value)
 
     def clear_vhost_limits(self, name: str, limit: str | None) -> None:
         """Take away a limit of a virtual host, or all of them. Raises: UnknownError."""
         vhost = self.vhost(name)
-        if limit is None:
-            vhost.limits.clear()
+        left = {each: value for each, value in vhost.limits.items() if limit not in (None, each)}
+        kept = definitions.limits_value(left)
+        vhost.limits = left
+        if left:
+            self.remember(definitions.VHOST_LIMIT, definitions.key(name), kept)
         else:
-            vhost.limits.pop(limit, None)
-        self._remember_vhost_limits(vhost)
+            self.forget(definitions.VHOST_LIMIT, definitions.key(name))
 
     def delete_vhost(self, name: str) -> Clearing:
         """Delete a virtual host with everything in it; its connections are closed.
 
         Returns: what is still to be done, of which nobody sees anything. Raises: UnknownError, ProtectedError.
         """
+        if name not in self.vhosts and self.drop_aside(definitions.VHOST, name):
+            return Clearing(VirtualHost(self, name), True)
         vhost = self.vhost(name)
         if vhost.protected:
             raise ProtectedError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
@@ -296,6 +306,7 @@ class Broker(LogListener):
         self.parameters.drop(name)
         self.clear_vhost_limits(name, None)
         vhost.forget_policies()
+        self.drop_aside(definitions.VHOST, name)
         del self.vhosts[name]
         self.forget(definitions.VHOST, definitions.key(name))
         self.remember(definitions.LEAVING, definitions.key(name), b"")
@@ -308,6 +319,7 @@ class Broker(LogListener):
         del self.leaving[vhost.name]
         if not vhost.queues and not vhost.exchanges:
             self.forget(definitions.LEAVING, definitions.key(vhost.name))
+            self.drop_aside(definitions.VHOST, vhost.name)
 
     def close_connections(self, user: User | None, vhost: VirtualHost | None, reason: str) -> int:
         """Close the connections of a user, to a virtual host, or both; None for any. Returns: how many."""
@@ -319,25 +331,31 @@ class Broker(LogListener):
                 client.fail("close a connection", error)
         return len(found)
 
-    def _remember_vhost(self, vhost: VirtualHost) -> None:
-        self.remember(definitions.VHOST, definitions.key(vhost.name), definitions.vhost_value(vhost))
-
-    def _remember_vhost_limits(self, vhost: VirtualHost) -> None:
-        if vhost.limits:
-            value = definitions.limits_value(vhost.limits)
-            self.remember(definitions.VHOST_LIMIT, definitions.key(vhost.name), value)
-        else:
-            self.forget(definitions.VHOST_LIMIT, definitions.key(vhost.name))
-
     # -- definitions
 
     def remember(self, kind: str, key: str, value: bytes) -> None:
         """Make a declaration durable; replies of this call wait until it is."""
         self.revision = self._definition_log.put(kind, key, value)
+        if len(self.aside):
+            mend(self, kind, key)
 
     def forget(self, kind: str, key: str) -> None:
         """Make the end of a declaration durable."""
         self.revision = self._definition_log.delete(kind, key)
+        self.aside.remove(kind, key)
+
+    def has_aside(self, kind: str, *names: str) -> bool:
+        """Whether a definition is set aside, or something that belongs to it. names: the last ones left out for any."""
+        return len(self.aside) > 0 and len(self.aside.about((kind, *names))) > 0
+
+    def drop_aside(self, kind: str, *names: str) -> bool:
+        """Forget for good what has_aside() would find. Returns: whether there was anything."""
+        if not len(self.aside):
+            return False
+        found = self.aside.about((kind, *names))
+        for entry in found:
+            self.forget(entry.kind, entry.key)
+        return len(found) > 0
 
     def keep(self, kind: str, key: str, value: bytes) -> int:
         """Make something durable for which no reply waits. Returns: the revision with which it is."""

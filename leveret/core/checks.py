@@ -194,7 +194,7 @@ def term(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return binary(value.encode()) if value else "<<>>"
+        return binary(value.encode("utf-8", "backslashreplace")) if value else "<<>>"
     if isinstance(value, list):
         return f"[{','.join([term(item) for item in value])}]"
     if isinstance(value, dict):

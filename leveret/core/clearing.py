@@ -20,9 +20,9 @@ AT_ONCE: Final = 20  # queues
 class Clearing(Chore):
     """A virtual host that is deleted, while something is left in it. is_done: nothing is."""
 
-    def __init__(self, vhost: VirtualHost) -> None:
+    def __init__(self, vhost: VirtualHost, is_done: bool = False) -> None:
         self.vhost = vhost
-        self.is_done = False
+        self.is_done = is_done
 
     def work(self) -> bool:
         """Delete some of it."""

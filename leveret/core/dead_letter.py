@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.bounds import DEATHS
 from leveret.core.clock import Timed
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored, address
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.wire import content as frames
-from leveret.wire.fields import ARRAY, Field, Table, array, long, longstr, table, timestamp
+from leveret.wire.fields import ARRAY, Field, Table, array, long, longstr, short, table, timestamp
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
@@ -105,14 +106,14 @@ class DeadLetter(ConfirmListener):
         old = stored.message
         properties = old.readable_properties()
         headers = properties.headers if properties.headers is not None else {}
-        if stored.queue.settings.queue_type == "quorum" and stored.redelivered:
+        if stored.is_counted:
             for name in OWN_HEADERS:
                 headers.pop(name, None)
         self._record(headers, old, properties.expiration)
         properties.headers = {name: headers[name] for name in sorted(headers)}
         properties.expiration = None
         if routing_key is not None:
-            where = address(exchange, routing_key.encode("utf-8", "surrogateescape")[:255].decode("utf-8", "ignore"))
+            where = address(exchange, short(routing_key))
         else:
             where = address(exchange, old.address.routing_key, old.address.copies, old.address.hidden)
         content = frames.replace_properties(old.content, properties.encode())
@@ -128,7 +129,7 @@ class DeadLetter(ConfirmListener):
         for item in earlier:
             entry = item.value
             if isinstance(entry, dict) and entry.get("queue") == name and entry.get("reason") == reason:
-                death = {**entry, "count": long(entry["count"].integer + 1)}
+                death = {**entry, "count": long(DEATHS.nearest(DEATHS.of(entry.get("count"), 0) + 1))}
             else:
                 others.append(item)
         if death is None:
@@ -290,9 +291,10 @@ def _is_cycle(queue: str, deaths: Field) -> bool:
     name, rejected = longstr(queue), longstr(REJECTED)
     for item in _items(deaths):
         entry = item.value
-        assert isinstance(entry, dict)
-        if entry["reason"] == rejected:
+        if not isinstance(entry, dict):
+            continue  # an import can bring anything
+        if entry.get("reason") == rejected:
             return False
-        if entry["queue"] == name:
+        if entry.get("queue") == name:
             return True
     return False

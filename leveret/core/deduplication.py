@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.bounds import SEEN_MS, WINDOW, Range
 from leveret.core.errors import AmqpError
 from leveret.core.gate import Gate
 from leveret.core.message import Message, Stored
@@ -40,14 +41,9 @@ def is_wanted(arguments: Table) -> bool:
     return field is not None and field.value is True
 
 
-def _number(arguments: Table, name: str, problem: str) -> int:
+def _number(arguments: Table, name: str, problem: str, counts: Range) -> int:
     """An argument that is a number above 0, or its digits. Raises: AmqpError 406."""
-    field = arguments[name]
-    number = 0
-    if field.is_integer:
-        number = field.integer
-    elif field.kind == LONGSTR and field.text.isascii() and field.text.isdigit():
-        number = int(field.text)
+    number = counts.of(arguments[name], 0)
     if number < 1:
         raise AmqpError(PRECONDITION_FAILED, f"{problem}, '{name}' must be an integer greater than 0")
     return number
@@ -68,11 +64,13 @@ class Deduplication(Gate):
         broker = exchange.vhost.broker
         size = DEFAULT_SIZE
         if "x-cache-size" in arguments:
-            size = _number(arguments, "x-cache-size", "Missing or invalid argument")
+            size = _number(arguments, "x-cache-size", "Missing or invalid argument", WINDOW)
         elif exchange.kind == DEDUPLICATION:
             text = "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0"
             raise AmqpError(PRECONDITION_FAILED, text)
-        self._ttl_ms = _number(arguments, "x-cache-ttl", "Invalid argument") if "x-cache-ttl" in arguments else 0
+        self._ttl_ms = 0
+        if "x-cache-ttl" in arguments:
+            self._ttl_ms = _number(arguments, "x-cache-ttl", "Invalid argument", SEEN_MS)
         is_durable = _persists(arguments.get("x-cache-persistence")) and exchange.durable
         header = arguments.get(HEADER)
         if header is not None and header.kind != LONGSTR:
@@ -95,7 +93,8 @@ class Deduplication(Gate):
             self.duplicates += 1
             return [] if window.is_safe(value) else [self._echo]
         ttl = headers.get("x-cache-ttl")
-        ttl_ms = ttl.integer if ttl is not None and ttl.is_integer and ttl.integer > 0 else self._ttl_ms
+        own_ms = SEEN_MS.nearest(ttl.integer) if ttl is not None and ttl.is_integer else 0
+        ttl_ms = own_ms or self._ttl_ms
         window.add(value, self._broker.clock.wall_ms + ttl_ms if ttl_ms else 0)
         return None
 

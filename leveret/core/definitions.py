@@ -1,20 +1,21 @@
-"""Durable declarations as they rest in the DefinitionLog: keys as JSON lists of names, values as field tables."""
+"""Durable declarations as they rest in the DefinitionLog: keys as JSON lists of names, values as field tables.
+
+Whoever changes something makes its value first: what cannot be written is refused before anything has changed.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from leveret.core.access import Permission, TopicPermission, User
+from leveret.core.access import Credential, Permission, TopicPermission
+from leveret.core.bounds import IDS, LIMIT, MILLISECONDS
 from leveret.core.clock import Clock
 from leveret.core.exchange import Binding, Exchange
 from leveret.core.hints import Origin
-from leveret.core.policy import Policy
+from leveret.core.policy import APPLY_TO, Policy
 from leveret.core.queue import Queue
 from leveret.wire.fields import Field, Table, array, boolean, decode_table, long, longstr, table, table_bytes
-
-if TYPE_CHECKING:
-    from leveret.core.vhost import VirtualHost
 
 DEFAULTS: Final = "defaults"  # its one entry says that the user and the virtual host of a new broker were made
 CLOCK: Final = "clock"  # its one entry says how the time of deadlines stands to the time of day
@@ -44,25 +45,25 @@ def clock_value(clock: Clock) -> bytes:
     return table_bytes({"drift_ms": long(clock.drift_ms), "wall_ms": long(clock.wall_ms)})
 
 
-def vhost_value(vhost: VirtualHost) -> bytes:
+def vhost_value(description: str, tags: tuple[str, ...], default_queue_type: str, protected: bool) -> bytes:
     """What is said about a virtual host."""
     return table_bytes(
         {
-            "description": longstr(vhost.description),
-            "tags": _array(vhost.tags),
-            "default_queue_type": longstr(vhost.default_queue_type),
-            "protected": boolean(vhost.protected),
+            "description": longstr(description),
+            "tags": _array(tags),
+            "default_queue_type": longstr(default_queue_type),
+            "protected": boolean(protected),
         }
     )
 
 
-def user_value(user: User) -> bytes:
+def user_value(credential: Credential, tags: tuple[str, ...]) -> bytes:
     """A user, without its permissions and limits."""
     return table_bytes(
         {
-            "algorithm": longstr(user.credential.algorithm),
-            "hash": longstr(user.credential.hash),
-            "tags": _array(user.tags),
+            "algorithm": longstr(credential.algorithm),
+            "hash": longstr(credential.hash),
+            "tags": _array(tags),
         }
     )
 
@@ -149,7 +150,13 @@ def policy_value(policy: Policy) -> bytes:
 def read_policy(name: str, value: Table) -> Policy:
     """A policy as it was written."""
     body = json.loads(value["body"].text)
-    return Policy(name, body["pattern"], body["definition"], body["priority"], body["apply-to"])
+    pattern, definition = body["pattern"], body["definition"]
+    priority, apply_to = body["priority"], body["apply-to"]
+    if not (isinstance(pattern, str) and isinstance(definition, dict)):
+        raise ValueError("no pattern, or no definition")
+    if not (isinstance(priority, int) and isinstance(apply_to, str) and apply_to in APPLY_TO):
+        raise ValueError("no priority, or nothing that it applies to")
+    return Policy(name, pattern, definition, priority, apply_to)
 
 
 def _origin(origin: Origin) -> Field:
@@ -164,12 +171,29 @@ def read_origin(value: Table) -> Origin:
     if field is None or not isinstance(field.value, dict):
         return Origin("", "", 0)
     said: Table = field.value
-    return Origin(said["connection"].text, said["user"].text, said["wall_ms"].integer)
+    return Origin(said["connection"].text, said["user"].text, MILLISECONDS.nearest(said["wall_ms"].integer))
+
+
+def read_id(field: Field) -> int:
+    """The name of a queue in the message log."""
+    number = field.integer
+    if IDS.nearest(number) != number:
+        raise ValueError(f"{number} is no id of a queue")
+    return number
 
 
 def names(key: str) -> list[str]:
-    """The names in a key."""
-    return [str(name) for name in json.loads(key)]
+    """The names in a key. Raises: ValueError when it is none."""
+    try:
+        found = json.loads(key)
+    except RecursionError:
+        found = None
+    if not isinstance(found, list):
+        raise ValueError("its key is no list of names")
+    for name in found:
+        if not isinstance(name, str):
+            raise ValueError("its key is no list of names")
+    return found
 
 
 def read_table(value: bytes) -> Table:
@@ -184,9 +208,9 @@ def texts(field: Field) -> tuple[str, ...]:
     return tuple([item.text for item in items])
 
 
-def integers(value: Table) -> dict[str, int]:
-    """The numbers in a table."""
-    return {name: field.integer for name, field in value.items()}
+def limits(value: Table) -> dict[str, int]:
+    """The limits in a table."""
+    return {name: LIMIT.nearest(field.integer) for name, field in value.items()}
 
 
 def _array(items: tuple[str, ...]) -> Field:

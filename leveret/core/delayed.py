@@ -17,6 +17,7 @@ from mypy_extensions import i64
 
 from leveret.core import agenda
 from leveret.core.agenda import Agenda
+from leveret.core.bounds import DELAY_MS
 from leveret.core.clock import Timed, Timer
 from leveret.core.gate import Gate
 from leveret.core.hand_out import hand_out
@@ -24,16 +25,14 @@ from leveret.core.message import Message
 from leveret.core.ports import Confirm, ConfirmListener, Recovered, Resting
 from leveret.core.queue import Queue
 from leveret.wire import content as frames
-from leveret.wire.fields import FLOAT32, FLOAT64, LONGSTR, Table, long
+from leveret.wire.fields import Table, long
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Exchange
 
-MAX_DELAY_MS: Final = 1 << 48  # some thousand years
 SHARE: Final = 1000  # messages that go out in one call; the rest follows a millisecond later
 RETRY_MS: Final = 1000  # until a message goes out again that a queue has refused
-MAX_DIGITS: Final = 20
 AGAIN: Final = 1  # timer token
 
 
@@ -42,18 +41,12 @@ def delay_of(headers: Table | None) -> int:
     field = headers.get("x-delay") if headers is not None else None
     if field is None:
         return 0
-    delay = 0
-    if field.is_integer:
-        delay = field.integer
-    elif field.kind == LONGSTR:
-        text = field.text
-        if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS:
-            delay = int(text)
-    elif field.kind in (FLOAT32, FLOAT64):
-        assert isinstance(field.value, float)
-        if 0 < field.value < MAX_DELAY_MS:
-            delay = int(field.value)
-    return min(delay, MAX_DELAY_MS) if delay > 0 else 0
+    value = field.value
+    if isinstance(value, float):
+        if value >= DELAY_MS.most:  # and infinity
+            return DELAY_MS.most
+        return int(value) if value > 0 else 0
+    return DELAY_MS.of(field, 0)
 
 
 class Pending:

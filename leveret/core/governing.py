@@ -25,16 +25,16 @@ SEARCHES: Final = 200  # what the Matcher may count for one piece: some millisec
 def put(vhost: VirtualHost, policies: Policies, policy: Policy) -> None:
     """Add or change a policy, durably and at once. Raises: PolicyError."""
     policies.check(policy)
+    key, value = definitions.policy_key(vhost.name, policy.name), definitions.policy_value(policy)
     policies.put(policy)
-    key = definitions.policy_key(vhost.name, policy.name)
-    vhost.broker.remember(_kind(policies), key, definitions.policy_value(policy))
+    vhost.broker.remember(_kind(policies), key, value)
     govern(vhost)
 
 
 def delete(vhost: VirtualHost, policies: Policies, name: str) -> bool:
     """Delete a policy, durably and at once. Returns: whether there was one."""
     if not policies.delete(name):
-        return False
+        return vhost.broker.drop_aside(_kind(policies), vhost.name, name)
     vhost.broker.forget(_kind(policies), definitions.policy_key(vhost.name, name))
     govern(vhost)
     return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from leveret.core.bounds import HISTORY
 from leveret.core.errors import AmqpError
 from leveret.core.gate import Gate
 from leveret.core.hand_out import hand_out
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from leveret.core.queue import Queue
 
 DEFAULT_LENGTH: Final = 20
-MAX_LENGTH: Final = 1 << 40  # more than fits into any memory
 
 
 def history_length(arguments: Table) -> int:
@@ -33,7 +33,7 @@ def history_length(arguments: Table) -> int:
     if not field.is_integer or field.integer < 1:
         text = f"Invalid argument {_term(field)}, 'x-recent-history-length' must be a positive integer"
         raise AmqpError(PRECONDITION_FAILED, text)
-    return min(field.integer, MAX_LENGTH)
+    return HISTORY.nearest(field.integer)
 
 
 def _term(field: Field) -> str:

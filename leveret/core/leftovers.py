@@ -9,23 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
-from leveret.core.parameters import PARAMETER
+from leveret.core.aside import Identity, owners, read_names
 from leveret.core.vhost import PREDECLARED
-from leveret.core.window import KIND as DEDUPLICATION
 
 if TYPE_CHECKING:
     from leveret.core.broker import Broker
 
 Kept = list[tuple[str, str, bytes]]  # kind, key and value, as the DefinitionLog has them
 
-_OF_USER: Final = (definitions.PERMISSION, definitions.TOPIC_PERMISSION, definitions.USER_LIMIT)
-_OF_VHOST: Final = (definitions.VHOST_LIMIT, definitions.POLICY, definitions.OPERATOR_POLICY, PARAMETER)
 _IN_VHOST: Final = (definitions.EXCHANGE, definitions.QUEUE)
 
 
-def forget_leftovers(broker: Broker, kept: Kept) -> Kept:
-    """What was kept, without leftovers: the log forgets them, and the broker's explanations tell."""
-    there = _what_is_there(kept)
+def forget_leftovers(broker: Broker, kept: Kept, damaged: list[tuple[str, str]]) -> Kept:
+    """What was kept, without leftovers: the log forgets them, and the broker's explanations tell.
+
+    damaged: kind and key of what the log has and cannot be read; what belongs to it waits for it.
+    """
+    there = _what_is_there([(kind, key) for kind, key, _ in kept] + damaged)
     found: dict[str, list[str]] = {}
     left: Kept = []
     for kind, key, value in kept:
@@ -42,24 +42,26 @@ def forget_leftovers(broker: Broker, kept: Kept) -> Kept:
     return left
 
 
-def _what_is_there(kept: Kept) -> dict[tuple[str, ...], None]:
+def _what_is_there(kept: list[tuple[str, str]]) -> dict[Identity, None]:
     """Users, virtual hosts, exchanges and queues.
 
     A virtual host whose own definition is lost is there if it holds something, or if somebody may enter it.
     """
-    there: dict[tuple[str, ...], None] = {}
-    if all(kind != definitions.DEFAULTS for kind, _, _ in kept):
+    there: dict[Identity, None] = {}
+    if all(kind != definitions.DEFAULTS for kind, _ in kept):
         there[definitions.VHOST, "/"] = None  # a start makes it
-    for kind, key, _ in kept:
-        names = _names(key)
+    for kind, key in kept:
+        names = _names(kind, key)
+        if names is None:
+            continue
         if kind == definitions.USER:
-            there[kind, *names] = None
+            there[kind, names[0]] = None
         elif kind in (definitions.VHOST, definitions.LEAVING):
-            there[definitions.VHOST, *names] = None
-        elif kind in _IN_VHOST and len(names) > 1:
             there[definitions.VHOST, names[0]] = None
-            there[kind, *names] = None
-        elif kind == definitions.PERMISSION and len(names) > 1:
+        elif kind in _IN_VHOST:
+            there[definitions.VHOST, names[0]] = None
+            there[kind, names[0], names[1]] = None
+        elif kind == definitions.PERMISSION:
             there[definitions.VHOST, names[1]] = None
     for _, vhost in [owner for owner in there if owner[0] == definitions.VHOST]:
         for exchange, _, _ in PREDECLARED:
@@ -67,27 +69,14 @@ def _what_is_there(kept: Kept) -> dict[tuple[str, ...], None]:
     return there
 
 
-def _owners(kind: str, key: str) -> list[tuple[str, ...]]:
+def _owners(kind: str, key: str) -> list[Identity]:
     """What a definition belongs to; of a key that cannot be read nobody knows."""
-    names = _names(key)
-    if kind in _OF_USER and names:
-        of_user: list[tuple[str, ...]] = [(definitions.USER, names[0])]
-        if kind == definitions.TOPIC_PERMISSION and len(names) > 1:
-            of_user.append((definitions.VHOST, names[1]))
-        return of_user
-    if kind in _OF_VHOST and names:
-        return [(definitions.VHOST, names[0])]
-    if kind == DEDUPLICATION and len(names) > 1:
-        return [(definitions.EXCHANGE, names[0], names[1])]
-    if kind == definitions.BINDING and len(names) > 3:
-        vhost, source, target_kind, target = names[:4]
-        target_is = definitions.QUEUE if target_kind == "queue" else definitions.EXCHANGE
-        return [(definitions.EXCHANGE, vhost, source), (target_is, vhost, target)]
-    return []
+    names = _names(kind, key)
+    return [] if names is None else owners(kind, names)
 
 
-def _names(key: str) -> list[str]:
+def _names(kind: str, key: str) -> list[str] | None:
     try:
-        return definitions.names(key)
-    except (ValueError, TypeError):
-        return []
+        return read_names(kind, key)
+    except ValueError:
+        return None

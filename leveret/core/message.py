@@ -93,6 +93,7 @@ class Stored:
     consumer: who holds it while unacked; None for basic.get.
     log_id: under which name the log remembers it: that of its queue, or the negative one if it is there only to rest
     (see paging.py); 0 for not at all.
+    is_counted: the headers x-acquired-count and x-delivery-count in it are the queue's own, no client's.
     deadline_ms: when it expires, on the core's clock; 0 for never.
     level: its priority in the queue, 0 without priorities.
     sent_ms: when it was last given to somebody who has to settle it, on the core's clock.
@@ -103,6 +104,7 @@ class Stored:
         "consumer",
         "deadline_ms",
         "failures",
+        "is_counted",
         "level",
         "log_id",
         "message",
@@ -118,6 +120,7 @@ class Stored:
         self.position: i64 = position
         self.log_id: i64 = log_id
         self.redelivered = False
+        self.is_counted = False
         self.deadline_ms: i64 = 0
         self.level: i64 = 0
         self.sent_ms: i64 = 0

@@ -27,13 +27,16 @@ class Parameters:
 
     def put(self, vhost: str, component: str, name: str, value: str) -> None:
         """Set the parameter of a virtual host."""
+        kept = value.encode()
         self.all[(vhost, component, name)] = value
-        self._broker.remember(PARAMETER, json.dumps([vhost, component, name]), value.encode())
+        self._broker.remember(PARAMETER, json.dumps([vhost, component, name]), kept)
 
     def delete(self, vhost: str, component: str, name: str) -> None:
         """Delete a parameter; one that is not there is fine."""
         if self.all.pop((vhost, component, name), None) is not None:
             self._broker.forget(PARAMETER, json.dumps([vhost, component, name]))
+        else:
+            self._broker.drop_aside(PARAMETER, vhost, component, name)
 
     def drop(self, vhost: str) -> None:
         """Delete all parameters of a virtual host."""
@@ -43,17 +46,22 @@ class Parameters:
 
     def put_global(self, name: str, value: str) -> None:
         """Set a global parameter."""
+        kept = value.encode()
         self.globals[name] = value
-        self._broker.remember(GLOBAL_PARAMETER, json.dumps([name]), value.encode())
+        self._broker.remember(GLOBAL_PARAMETER, json.dumps([name]), kept)
 
     def delete_global(self, name: str) -> None:
         """Delete a global parameter; one that is not there is fine."""
         if self.globals.pop(name, None) is not None:
             self._broker.forget(GLOBAL_PARAMETER, json.dumps([name]))
+        else:
+            self._broker.drop_aside(GLOBAL_PARAMETER, name)
 
     def restore(self, kind: str, names: list[str], value: bytes) -> None:
         """Set again what the DefinitionLog kept."""
+        text = value.decode()
+        json.loads(text)  # whoever lists it does that
         if kind == PARAMETER:
-            self.all[(names[0], names[1], names[2])] = value.decode()
+            self.all[(names[0], names[1], names[2])] = text
         else:
-            self.globals[names[0]] = value.decode()
+            self.globals[names[0]] = text

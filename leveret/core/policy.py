@@ -110,14 +110,15 @@ class Policies:
 
     def put(self, policy: Policy) -> None:
         """Add a policy, or put it in the place of the one of its name."""
-        self.all[policy.name] = policy
-        self._order()
+        everything = {**self.all, policy.name: policy}
+        self._ordered = sorted(everything.values(), key=_place)
+        self.all = everything
 
     def delete(self, name: str) -> bool:
         """Delete a policy. Returns: whether there was one."""
         if self.all.pop(name, None) is None:
             return False
-        self._order()
+        self._ordered = [policy for policy in self._ordered if policy.name != name]
         return True
 
     def match(self, kind: str, name: str) -> Policy | None:
@@ -131,9 +132,6 @@ class Policies:
 
     def _knows(self, row: Argument) -> bool:
         return not self.are_operator or row.against_operator != 0
-
-    def _order(self) -> None:
-        self._ordered = sorted(self.all.values(), key=_place)
 
 
 def _place(policy: Policy) -> tuple[int, str]:

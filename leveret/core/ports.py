@@ -182,6 +182,10 @@ class DefinitionLog:
     def load(self) -> list[tuple[str, str, bytes]]:
         """All (kind, key, value), oldest first. Called once, at start-up."""
 
+    def damaged(self) -> list[tuple[str, str, str]]:
+        """(kind, key, what is wrong) of values that load() has left out, because they are not what was put."""
+        return []
+
 
 @trait
 class Sink:

@@ -1,20 +1,28 @@
 """Recovery: everything is declared again that the logs kept, and filled again.
 
-Nothing in the logs stops a start. A definition that cannot be used is left out and told. A virtual host of which only
-what is in it was kept is made anew; so is a queue of which only its messages were kept, under a name of its own: in
-both cases the definition was lost with a damaged part of the file. What is in a virtual host that is leaving comes back
-as well, apart from the others, so that its messages are found and go with it.
+Nothing in the logs stops a start. A definition that cannot be used, for whatever reason, is set aside and told (see
+core/aside.py). A virtual host of which only what is in it was kept is made anew; so is a queue of which only its
+messages were kept, under a name of its own: in both cases the definition was lost with a damaged part of the file.
+What is in a virtual host that is leaving comes back as well, apart from the others, so that its messages are found and
+go with it.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
+from leveret.core.administration import AdministrationError
+from leveret.core.aside import Entry, Identity, described, owners
+from leveret.core.bounds import DRIFT_MS, MILLISECONDS
+from leveret.core.checks import QUEUE_TYPES
 from leveret.core.clearing import Clearing
-from leveret.core.leftovers import Kept, forget_leftovers
+from leveret.core.errors import AmqpError
+from leveret.core.faults import sentence
+from leveret.core.leftovers import forget_leftovers
 from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
-from leveret.core.ports import Resting
+from leveret.core.ports import DefinitionLog, Recovered, Resting
 from leveret.core.vhost import VirtualHost
 from leveret.core.window import KIND as DEDUPLICATION
 from leveret.wire.fields import Table, boolean, long, table
@@ -40,23 +48,41 @@ ORDER: Final = (
 )
 
 
-def recover_definitions(broker: Broker, kept: Kept) -> None:
+def recover_definitions(broker: Broker, log: DefinitionLog) -> None:
     """Declare again what was kept; what cannot be used is told in the broker's explanations."""
-    kinds = {kind for kind, _, _ in kept} - {definitions.CLOCK}
+    kept = log.load()
+    damaged: list[tuple[str, str]] = []
+    for kind, key, what in log.damaged():
+        damaged.append((kind, key))
+        _set_damaged_aside(broker, Entry(kind, key, b""), what)
+    kinds = {kind for kind, _ in damaged} | {kind for kind, _, _ in kept}
+    kinds.discard(definitions.CLOCK)
     if kinds:
         broker.is_new = False
     if definitions.DEFAULTS in kinds:
         broker.vhosts.clear()
     elif kinds:  # nobody gets in with a password that everybody knows, only because a page is damaged
         broker.explanations.append("definitions are lost; if there are no users any more, make one: leveret users add")
-    kept = forget_leftovers(broker, kept)
+    kept = forget_leftovers(broker, kept, damaged)
     for wanted in ORDER:
         for kind, key, value in kept:
             if kind == wanted:
-                _use(broker, kind, key, value)
+                _use(broker, Entry(kind, key, value))
     for kind, key, value in kept:
         if kind not in ORDER and kind != definitions.DEFAULTS:
-            _use(broker, kind, key, value)
+            _use(broker, Entry(kind, key, value))
+    for entry in broker.aside.entries():
+        broker.explanations.append(entry.text)
+
+
+def _set_damaged_aside(broker: Broker, entry: Entry, what: str) -> None:
+    if entry.kind == definitions.DEFAULTS:  # which says nothing but that it is there
+        broker.keep(entry.kind, entry.key, b"")
+        return
+    with contextlib.suppress(ValueError):
+        entry.read()
+    entry.why = what
+    broker.aside.add(entry)
 
 
 def recover_messages(broker: Broker) -> int:
@@ -68,60 +94,125 @@ def recover_messages(broker: Broker) -> int:
         if queue is None and found.queue_id < 0:
             transient[found.queue_id] = None
             continue
-        if queue is None:
-            queue = _queue_for(broker, found.queue_id)
-        if isinstance(found, Resting):
-            count += queue.rest(found)
-        else:
-            queue.restore(found)
-            count += 1
-        if broker.budget.is_over():
-            broker.budget.relieve(broker.queues.values())
+        try:
+            if queue is None:
+                queue = _queue_for(broker, found.queue_id)
+            count += _take(broker, queue, found)
+        except Exception as error:  # one queue keeps no other from coming back, and the log has its messages
+            if queue is None:
+                broker.faults.own("make a queue for messages whose queue is lost", error)
+            else:
+                queue.fail("take messages back from the log", error)
     for queue_id in transient:
         broker.log.drop(queue_id)
     for queue in list(broker.queues.values()):
-        queue.apply(queue.settings)  # a policy may have come while the messages were not there
+        try:
+            queue.apply(queue.settings)  # a policy may have come while the messages were not there
+        except Exception as error:
+            queue.fail("apply its policies and arguments", error)
     return count
 
 
-def _use(broker: Broker, kind: str, key: str, value: bytes) -> None:
-    try:
-        names = definitions.names(key)
-        if kind == DEDUPLICATION:
-            vhost, exchange, first = names
-            _vhost(broker, vhost).restore_window(exchange, int(first), value)
-        elif kind == definitions.CLOCK:
-            time = definitions.read_table(value)
-            broker.clock.resume(time["drift_ms"].integer, time["wall_ms"].integer)
-        elif kind in PARAMETER_KINDS:
-            broker.parameters.restore(kind, names, value)
-        elif kind == definitions.LEAVING:
-            broker.leaving[names[0]] = Clearing(VirtualHost(broker, names[0]))
-        elif kind in ORDER:
-            _restore(broker, kind, names, definitions.read_table(value))
-    except Exception as error:  # whatever damaged bytes lead to
-        why = f"{type(error).__name__}: {error}"
-        broker.explanations.append(f"the definition of {kind} {key} cannot be used and is left out: {why}")
+def mend(broker: Broker, kind: str, key: str) -> None:
+    """A definition has a new value, or a first one: it is not set aside any more, nor what waited only for it."""
+    broker.aside.remove(kind, key)
+    waiting = broker.aside.waiting_for((kind, *definitions.names(key)))
+    for entry in waiting:
+        broker.aside.remove(entry.kind, entry.key)
+        if _use(broker, entry):
+            broker.explanations.append(f"{described(entry.kind, entry.names)} was set aside, and is in use again")
 
 
-def _restore(broker: Broker, kind: str, names: list[str], value: Table) -> None:
-    if kind in USER_KINDS:
-        if kind == definitions.PERMISSION:
-            _vhost(broker, names[1])
-        broker.users.restore(kind, names, value)
-        return
-    name = names.pop(0)
-    if kind == definitions.VHOST:
-        vhost = VirtualHost(broker, name)
-        vhost.description = value["description"].text
-        vhost.tags = definitions.texts(value["tags"])
-        vhost.default_queue_type = value["default_queue_type"].text
-        vhost.protected = value["protected"].value is True
-        broker.vhosts[name] = vhost
-    elif kind == definitions.VHOST_LIMIT:
-        _vhost(broker, name).limits = definitions.integers(value)
+def _take(broker: Broker, queue: Queue, found: Recovered | Resting) -> int:
+    """Let a queue have messages that the log kept. Returns: how many."""
+    count = 1
+    if isinstance(found, Resting):
+        count = queue.rest(found)
     else:
-        _vhost(broker, name).restore(kind, names, value)
+        queue.restore(found)
+    if broker.budget.is_over():
+        broker.budget.relieve(broker.queues.values())
+    return count
+
+
+def _reason(error: Exception) -> str:
+    """Why something cannot be used: a sentence where there is one for people."""
+    if isinstance(error, AmqpError):
+        return error.explanation
+    if isinstance(error, AdministrationError):
+        return " ".join(str(error).split())
+    return sentence(error)
+
+
+def _use(broker: Broker, entry: Entry) -> bool:
+    """Declare again what a definition says, or set it aside. Returns: whether it is in use."""
+    try:
+        entry.read()
+        names = entry.names
+        entry.needs = _missing(broker, entry.kind, names)
+        if entry.needs is not None:
+            entry.why = f"{described(entry.needs[0], list(entry.needs[1:]))} is not there"
+        else:
+            _restore(broker, entry.kind, names, entry.value)
+            return True
+    except Exception as error:  # whatever damaged bytes lead to
+        entry.why = _reason(error)
+    broker.aside.add(entry)
+    return False
+
+
+def _missing(broker: Broker, kind: str, names: list[str]) -> Identity | None:
+    """What a definition needs, and is not there. A virtual host is made if only what is in it was kept."""
+    for owner in owners(kind, names):
+        name = owner[-1]
+        if owner[0] == definitions.VHOST:
+            _vhost(broker, name)
+        elif owner[0] == definitions.USER:
+            if broker.users.get(name) is None:
+                return owner
+        else:
+            vhost = _vhost(broker, owner[1])
+            if name not in (vhost.queues if owner[0] == definitions.QUEUE else vhost.exchanges):
+                return owner
+    return None
+
+
+def _restore(broker: Broker, kind: str, names: list[str], value: bytes) -> None:
+    """Declare again what a definition says. Changes nothing when it raises anything."""
+    if kind == DEDUPLICATION:
+        _vhost(broker, names[0]).restore_window(names[1], int(names[2]), value)
+    elif kind in PARAMETER_KINDS:
+        broker.parameters.restore(kind, names, value)
+    elif kind == definitions.CLOCK:
+        _restore_clock(broker, definitions.read_table(value))
+    elif kind in USER_KINDS:
+        broker.users.restore(kind, names, definitions.read_table(value))
+    elif kind == definitions.VHOST:
+        _restore_vhost(broker, names[0], definitions.read_table(value))
+    elif kind == definitions.LEAVING:
+        broker.leaving[names[0]] = Clearing(VirtualHost(broker, names[0]))
+    elif kind == definitions.VHOST_LIMIT:
+        _vhost(broker, names[0]).limits = definitions.limits(definitions.read_table(value))
+    else:
+        _vhost(broker, names[0]).restore(kind, names[1:], definitions.read_table(value))
+
+
+def _restore_clock(broker: Broker, value: Table) -> None:
+    drift_ms, wall_ms = value["drift_ms"].integer, value["wall_ms"].integer
+    if DRIFT_MS.nearest(drift_ms) != drift_ms or MILLISECONDS.nearest(wall_ms) != wall_ms:
+        raise ValueError("no time that there is")
+    broker.clock.resume(drift_ms, wall_ms)
+
+
+def _restore_vhost(broker: Broker, name: str, value: Table) -> None:
+    vhost = VirtualHost(broker, name)
+    vhost.description = value["description"].text
+    vhost.tags = definitions.texts(value["tags"])
+    vhost.default_queue_type = value["default_queue_type"].text
+    vhost.protected = value["protected"].value is True
+    if vhost.default_queue_type and vhost.default_queue_type not in QUEUE_TYPES:
+        raise ValueError(f"'{vhost.default_queue_type}' is no type of queue")
+    broker.vhosts[name] = vhost
 
 
 def _vhost(broker: Broker, name: str) -> VirtualHost:
@@ -139,6 +230,8 @@ def _queue_for(broker: Broker, queue_id: int) -> Queue:
     """A new queue for messages whose queue is not known any more."""
     vhost = broker.vhosts.get("/") or (next(iter(broker.vhosts.values())) if broker.vhosts else _vhost(broker, "/"))
     name = f"salvaged.{queue_id:016x}"
+    while name in vhost.queues:
+        name += "+"
     broker.explanations.append(
         f"the definition of a queue is lost; its messages are in queue '{name}' in virtual host '{vhost.name}'"
     )

@@ -48,24 +48,25 @@ class Users:
     def put(self, name: str, credential: Credential, tags: tuple[str, ...] | None = None) -> User:
         """Make a user, or change its credential, and its tags if they are given; connections stay open."""
         user = self._users.get(name)
+        if tags is None:
+            tags = () if user is None else user.tags
+        value = definitions.user_value(credential, tags)
         if user is None:
-            user = User(name, credential, tags or ())
-            self._users[name] = user
-        else:
-            user.credential = credential
-            if tags is not None:
-                user.tags = tags
-        self._remember(user)
+            user = self._users[name] = User(name, credential, tags)
+        user.credential = credential
+        user.tags = tags
+        self._broker.remember(definitions.USER, definitions.key(name), value)
         return user
 
     def set_tags(self, name: str, tags: tuple[str, ...]) -> None:
         """Replace the tags of a user. Raises: UnknownError."""
-        user = self.user(name)
-        user.tags = tags
-        self._remember(user)
+        self.put(name, self.user(name).credential, tags)
 
     def delete(self, name: str) -> None:
         """Delete a user with its permissions and limits; its connections are closed. Raises: UnknownError."""
+        had_aside = self._broker.drop_aside(definitions.USER, name)
+        if had_aside and name not in self._users:
+            return
         user = self.user(name)
         for vhost in list(user.permissions):
             self.clear_permission(name, vhost)
@@ -82,9 +83,9 @@ class Users:
         """Set what a user may do in a virtual host. Raises: UnknownError, InvalidError for what is no pattern."""
         user = self._in_vhost(name, vhost)
         permission = Permission(configure, write, read, self._broker.matcher)
+        value = definitions.permission_value(permission)
         user.permissions[vhost] = permission
         self._changed(vhost)
-        value = definitions.permission_value(permission)
         self._broker.remember(definitions.PERMISSION, definitions.key(name, vhost), value)
 
     def clear_permission(self, name: str, vhost: str) -> None:
@@ -93,20 +94,23 @@ class Users:
         if user.permissions.pop(vhost, None) is not None:
             self._changed(vhost)
             self._broker.forget(definitions.PERMISSION, definitions.key(name, vhost))
+        else:
+            self._broker.drop_aside(definitions.PERMISSION, name, vhost)
 
     def set_topic_permission(self, name: str, vhost: str, exchange: str, write: str, read: str) -> None:
         """Restrict the routing keys that a user may use with a topic exchange. Raises: UnknownError, InvalidError."""
         user = self._in_vhost(name, vhost)
         permission = TopicPermission(write, read, self._broker.matcher)
         permission.check()
+        value = definitions.topic_permission_value(permission)
         user.topic_permissions.setdefault(vhost, {})[exchange] = permission
         self._changed(vhost)
-        value = definitions.topic_permission_value(permission)
         self._broker.remember(definitions.TOPIC_PERMISSION, definitions.key(name, vhost, exchange), value)
 
     def clear_topic_permission(self, name: str, vhost: str, exchange: str | None) -> None:
         """Take away a restriction, or all of a virtual host without an exchange. Raises: UnknownError."""
         user = self._in_vhost(name, vhost)
+        self._broker.drop_aside(definitions.TOPIC_PERMISSION, name, vhost, *([] if exchange is None else [exchange]))
         permissions = user.topic_permissions.get(vhost)
         if permissions is None:
             return
@@ -123,18 +127,21 @@ class Users:
     def set_limits(self, name: str, limits: dict[str, int]) -> None:
         """Set limits of a user; those that are not named stay. Raises: UnknownError, InvalidError."""
         user = self.user(name)
-        access.check_limits(limits, access.USER_LIMITS)
-        user.limits.update(limits)
-        self._remember_limits(user)
+        merged = {**user.limits, **access.checked_limits(limits, access.USER_LIMITS)}
+        value = definitions.limits_value(merged)
+        user.limits = merged
+        self._broker.remember(definitions.USER_LIMIT, definitions.key(name), value)
 
     def clear_limits(self, name: str, limit: str | None) -> None:
         """Take away a limit, or all of them. Raises: UnknownError."""
         user = self.user(name)
-        if limit is None:
-            user.limits.clear()
+        left = {each: value for each, value in user.limits.items() if limit not in (None, each)}
+        value = definitions.limits_value(left)
+        user.limits = left
+        if left:
+            self._broker.remember(definitions.USER_LIMIT, definitions.key(name), value)
         else:
-            user.limits.pop(limit, None)
-        self._remember_limits(user)
+            self._broker.forget(definitions.USER_LIMIT, definitions.key(name))
 
     # -- what the broker calls
 
@@ -168,7 +175,7 @@ class Users:
             user.topic_permissions.setdefault(names[1], {})[names[2]] = permission
             permission.check()  # one that is no pattern any more is told, but allows nothing: without it all is allowed
         elif kind == definitions.USER_LIMIT:
-            user.limits = definitions.integers(value)
+            user.limits = definitions.limits(value)
 
     # -- inside
 
@@ -180,13 +187,3 @@ class Users:
 
     def _changed(self, vhost: str) -> None:
         self._broker.vhosts[vhost].generation += 1
-
-    def _remember(self, user: User) -> None:
-        self._broker.remember(definitions.USER, definitions.key(user.name), definitions.user_value(user))
-
-    def _remember_limits(self, user: User) -> None:
-        if user.limits:
-            value = definitions.limits_value(user.limits)
-            self._broker.remember(definitions.USER_LIMIT, definitions.key(user.name), value)
-        else:
-            self._broker.forget(definitions.USER_LIMIT, definitions.key(user.name))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions, errors, governing, hints
 from leveret.core.access import MAX_QUEUES, reached
-from leveret.core.arguments import QUORUM, check_arguments, check_properties, queue_type
+from leveret.core.arguments import CLASSIC, QUORUM, check_arguments, check_properties, queue_type
 from leveret.core.deduplication import Deduplication, new_queue
 from leveret.core.equivalence import check_same_exchange, check_same_queue
 from leveret.core.exchange import Binding, Exchange
@@ -20,7 +20,7 @@ from leveret.core.policy import Policies, Policy
 from leveret.core.ports import Witness
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, ReplyQueue
-from leveret.wire.fields import LONGSTR, Table, longstr
+from leveret.wire.fields import LONGSTR, Field, Table, longstr
 
 if TYPE_CHECKING:
     from leveret.core.broker import Broker
@@ -105,18 +105,19 @@ class VirtualHost:
         if alternate is not None and alternate.kind != LONGSTR:
             raise errors.invalid_type(alternate.type_name, "alternate-exchange", what)
         exchange = Exchange(self, name, kind, durable, auto_delete, internal, arguments, origin)
-        self._add_exchange(exchange)
-        if durable:
-            key, value = definitions.exchange_key(exchange), definitions.exchange_value(exchange)
-            self.broker.remember(definitions.EXCHANGE, key, value)
+        self._add_exchange(exchange, durable)
         return exchange
 
-    def _add_exchange(self, exchange: Exchange) -> None:
-        self.exchanges[exchange.name] = exchange
+    def _add_exchange(self, exchange: Exchange, remembers: bool) -> None:
+        """Let an exchange be there, durably if wanted; whatever this raises, it is not there then."""
+        value = definitions.exchange_value(exchange) if remembers else b""
         governing.govern_exchange(self, exchange)
+        self.exchanges[exchange.name] = exchange
         self.generation += 1
         for gate in exchange.gates:
             gate.open()
+        if remembers:
+            self.broker.remember(definitions.EXCHANGE, definitions.exchange_key(exchange), value)
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
         """Delete the exchange with its bindings; one that does not exist is fine.
@@ -127,6 +128,7 @@ class VirtualHost:
             raise errors.system_exchange(name, self.name)
         exchange = self.exchanges.get(name)
         if exchange is None:
+            self.broker.drop_aside(definitions.EXCHANGE, self.name, name)
             return
         if if_unused and exchange.bindings:
             raise errors.in_use("exchange", name, self.name)
@@ -153,6 +155,7 @@ class VirtualHost:
             exchange.gates = []  # they know their exchange
             if exchange.durable:
                 self.broker.forget(definitions.EXCHANGE, definitions.exchange_key(exchange))
+                self.broker.drop_aside(definitions.EXCHANGE, self.name, exchange.name)
 
     def _source_may_go(self, source: Exchange) -> None:
         """An auto-delete exchange ends with its last binding."""
@@ -231,9 +234,7 @@ class VirtualHost:
         if reached(self.limits, MAX_QUEUES, len(self.queues)):
             raise errors.vhost_queue_limit(name, self.name, self.limits[MAX_QUEUES])
         queue = new_queue(self, name, self.broker.new_id(), durable, owner, auto_delete, arguments, origin)
-        self._add_queue(queue)
-        if durable:
-            self.broker.remember(definitions.QUEUE, definitions.queue_key(queue), definitions.queue_value(queue))
+        self._add_queue(queue, durable)
         return queue
 
     def _with_type(self, arguments: Table, durable: bool, auto_delete: bool) -> Table:
@@ -243,11 +244,19 @@ class VirtualHost:
             return arguments
         return {**arguments, "x-queue-type": longstr(kind)}
 
-    def _add_queue(self, queue: Queue) -> None:
+    def _add_queue(self, queue: Queue, remembers: bool) -> None:
+        """Let a queue be there, durably if wanted; whatever this raises, it is not there then."""
+        try:
+            value = definitions.queue_value(queue) if remembers else b""
+            governing.govern_queue(self, queue)
+        except Exception:
+            queue.stop()
+            raise
         self.queues[queue.name] = queue
         self.broker.queues[queue.queue_id] = queue
         self.generation += 1
-        governing.govern_queue(self, queue)
+        if remembers:
+            self.broker.remember(definitions.QUEUE, definitions.queue_key(queue), value)
 
     def delete_queue(self, name: str, if_unused: bool, if_empty: bool, owner: int) -> int:
         """Delete the queue; one that does not exist is fine.
@@ -257,6 +266,7 @@ class VirtualHost:
         540 for a quorum queue and a condition.
         """
         if name not in self.queues:
+            self.broker.drop_aside(definitions.QUEUE, self.name, name)
             return 0
         queue = self.any_queue(name)
         queue.check_owner(owner)
@@ -283,6 +293,7 @@ class VirtualHost:
             self._source_may_go(binding.source)
         if queue.durable:
             self.broker.forget(definitions.QUEUE, definitions.queue_key(queue))
+            self.broker.drop_aside(definitions.QUEUE, self.name, queue.name)
         return count
 
     def open_replies(self, owner: int) -> ReplyQueue:
@@ -306,22 +317,26 @@ class VirtualHost:
         binding.source.router.check(binding)
         if binding in binding.source.bindings:
             return
+        key = definitions.binding_key(binding) if binding.durable else ""
         self._attach(binding)
         if binding.durable:
-            self.broker.remember(definitions.BINDING, definitions.binding_key(binding), b"")
+            self.broker.remember(definitions.BINDING, key, b"")
         for gate in binding.source.gates:
             gate.bound(binding)
 
     def unbind(self, binding: Binding) -> None:
         """Remove a binding; one that does not exist is fine. An auto-delete exchange goes with its last one."""
         if binding not in binding.source.bindings:
+            if len(self.broker.aside):
+                names = definitions.names(definitions.binding_key(binding))
+                self.broker.drop_aside(definitions.BINDING, *names)
             return
         self._detach(binding)
         self._source_may_go(binding.source)
 
     def _attach(self, binding: Binding) -> None:
-        binding.source.bindings[binding] = None
         binding.source.router.add(binding)
+        binding.source.bindings[binding] = None
         if binding.queue is not None:
             binding.queue.bindings[binding] = None
         elif binding.exchange is not None:
@@ -381,32 +396,52 @@ class VirtualHost:
             governing.govern(self)
         elif kind == definitions.EXCHANGE:
             name = names[0]
-            arguments = value["arguments"].value
-            assert isinstance(arguments, dict)
+            arguments = _arguments(value)
             auto_delete = value["auto_delete"].value is True
             internal = value["internal"].value is True
-            log_id = value["id"].integer if "id" in value else 0
+            log_id = self._free_id(value["id"]) if "id" in value else 0
             origin = definitions.read_origin(value)
+            if name in self.exchanges:
+                raise ValueError("there is one of its name")
             self._add_exchange(
-                Exchange(self, name, value["type"].text, True, auto_delete, internal, arguments, origin, log_id)
+                Exchange(self, name, value["type"].text, True, auto_delete, internal, arguments, origin, log_id), False
             )
         elif kind == definitions.QUEUE:
-            arguments = value["arguments"].value
-            assert isinstance(arguments, dict)
+            arguments = _arguments(value)
             auto_delete = value["auto_delete"].value is True
             origin = definitions.read_origin(value)
-            self._add_queue(new_queue(self, names[0], value["id"].integer, True, 0, auto_delete, arguments, origin))
+            queue_id = self._free_id(value["id"])
+            if names[0] in self.queues:
+                raise ValueError("there is one of its name")
+            if queue_type(arguments) not in (CLASSIC, QUORUM):
+                raise ValueError(f"'{queue_type(arguments)}' is no type of queue")
+            self._add_queue(new_queue(self, names[0], queue_id, True, 0, auto_delete, arguments, origin), False)
         elif kind == definitions.BINDING:
             source, target_kind, target, key, arguments_hex = names
-            queue = self.queues.get(target) if target_kind == "queue" else None
-            destination = self.exchanges.get(target) if target_kind == "exchange" else None
-            if source in self.exchanges and (queue is not None or destination is not None):
-                arguments = definitions.read_table(bytes.fromhex(arguments_hex))
-                self._attach(Binding(self.exchanges[source], queue, destination, key, arguments))
+            queue = self.queues[target] if target_kind == "queue" else None
+            destination = self.exchanges[target] if target_kind == "exchange" else None
+            arguments = definitions.read_table(bytes.fromhex(arguments_hex))
+            binding = Binding(self.exchanges[source], queue, destination, key, arguments)
+            binding.source.router.check(binding)
+            self._attach(binding)
 
     def restore_window(self, exchange: str, first: int, value: bytes) -> None:
         """Fill the deduplication window of an exchange with what the DefinitionLog kept."""
-        found = self.exchanges.get(exchange)
-        for gate in found.gates if found is not None else []:
-            if isinstance(gate, Deduplication):
-                gate.window.restore(first, value)
+        windows = [gate.window for gate in self.exchanges[exchange].gates if isinstance(gate, Deduplication)]
+        if not windows:
+            raise ValueError("the exchange has no window")
+        windows[0].restore(first, value)
+
+    def _free_id(self, field: Field) -> int:
+        """The name of a queue in the message log, if no other queue has it: whose messages would these be?"""
+        queue_id = definitions.read_id(field)
+        if queue_id in self.broker.queues:
+            other = self.broker.queues[queue_id]
+            raise ValueError(f"its messages belong to queue '{other.name}' in virtual host '{other.vhost.name}'")
+        return queue_id
+
+
+def _arguments(value: Table) -> Table:
+    arguments = value["arguments"].value
+    assert isinstance(arguments, dict)
+    return arguments

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from librt.strings import BytesWriter, write_i64_be
 
+from leveret.core.bounds import MILLISECONDS
 from leveret.core.ports import Confirm
 from leveret.wire.arguments import ArgumentReader
 from leveret.wire.fields import write_longstr
@@ -138,13 +139,15 @@ class Window:
 
     def restore(self, first: int, value: bytes) -> None:
         """Take a batch from the log at start-up; they come in the order in which they were written."""
+        values: list[tuple[int, bytes]] = []
+        reader = ArgumentReader(value, 0)
+        while not reader.is_at_end():
+            values.append((MILLISECONDS.nearest(reader.u64()), reader.longstr()))
         batch = self._batches[-1]
         batch.first = first
         batch.is_kept = True
         now_ms = self._broker.clock.wall_ms
-        reader = ArgumentReader(value, 0)
-        while not reader.is_at_end():
-            over_ms, seen = reader.u64(), reader.longstr()
+        for over_ms, seen in values:
             if over_ms == 0 or over_ms > now_ms:
                 self._seen[seen] = (batch.end, over_ms)
             batch.values.append(seen)

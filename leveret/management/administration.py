@@ -26,6 +26,7 @@ from leveret.management import (
     policies,
     queues,
     status,
+    texts,
     users,
     vhosts,
 )
@@ -74,6 +75,7 @@ FUNCTIONS: tuple[Callable[..., object], ...] = (
     messages.import_messages,
     status.show_status,
 )
+CHECKS_ITSELF = frozenset(("import_definitions",))  # what it is given, entry by entry
 LIVE = frozenset(("trace_vhost", "repair_queue", "export_messages", "import_messages", "show_status"))
 
 
@@ -84,6 +86,8 @@ class Verb:
         self.name = function.__name__
         self.changes = not self.name.startswith(("list_", "export_", "show_"))
         self.is_live = self.name in LIVE
+        removes = self.name.startswith(("delete_", "clear_"))  # what is there already, under whatever name
+        self._checks = self.changes and not removes and self.name not in CHECKS_ITSELF
         self._function = function
         hints = get_type_hints(function)
         fields: list[Any] = []
@@ -96,11 +100,15 @@ class Verb:
 
     def perform(self, broker: Broker, arguments: dict[str, object]) -> object:
         """Do it. Raises: AdministrationError."""
+        if self._checks:
+            texts.check(arguments)
         try:
             given = msgspec.convert(arguments, self._arguments)
         except msgspec.ValidationError as error:
             path, reason = explain(error)
             raise InvalidError(f"{path.lstrip('.')}: {reason}" if path else reason) from None
+        except UnicodeEncodeError:
+            raise InvalidError(f"the name of an argument: {texts.NO_TEXT}") from None
         try:
             return self._function(broker, **msgspec.structs.asdict(given))
         except AmqpError as error:

@@ -6,6 +6,8 @@ Source: rabbit_misc.erl to_amqp_table and amqp_table.
 from __future__ import annotations
 
 from leveret.core.documents import TOO_DEEP, is_too_deep
+from leveret.management.errors import MAX_NAME
+from leveret.management.texts import NO_TEXT, is_text
 from leveret.wire.fields import (
     DECIMAL,
     FLOAT64,
@@ -44,7 +46,9 @@ def from_json(content: dict[str, object]) -> Table:
 def _table(content: dict[str, object], path: str) -> Table:
     result: Table = {}
     for name, value in content.items():
-        if len(name.encode("utf-8", "surrogateescape")) > 255:
+        if not is_text(name, "surrogateescape"):
+            raise BadArgument(f"{path}.{name}", NO_TEXT)
+        if len(name.encode("utf-8", "surrogateescape")) > MAX_NAME:
             raise BadArgument(f"{path}.{name[:20]}...", "the name of an argument has at most 255 bytes")
         result[name] = _field(value, f"{path}.{name}")
     return result
@@ -62,6 +66,8 @@ def _field(value: object, path: str) -> Field:
     if isinstance(value, float):
         return Field(FLOAT64, value)
     if isinstance(value, str):
+        if not is_text(value, "surrogateescape"):
+            raise BadArgument(path, NO_TEXT)
         return longstr(value)
     if isinstance(value, list):
         return array([_field(item, f"{path}[{at}]") for at, item in enumerate(value)])

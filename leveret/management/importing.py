@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from leveret.auth.passwords import ARGON2, SHA256
+from leveret.core.access import USER_LIMITS, VHOST_LIMITS, checked_limits
 from leveret.core.administration import AdministrationError, InvalidError, Promise
 from leveret.core.broker import Broker
 from leveret.core.documents import read_json
@@ -27,6 +28,7 @@ from leveret.management.credentials import read_credential
 from leveret.management.definitions import HEADER_KEYS, export_steps
 from leveret.management.errors import check_name, explain
 from leveret.management.policies import BadPolicy, put_operator_policy, put_policy
+from leveret.management.texts import NO_TEXT, BadText, check
 from leveret.management.users import check_user_name
 from leveret.management.vhosts import find_vhost, put_vhost, read_tags
 from leveret.wire.fields import Table
@@ -143,13 +145,15 @@ class Import:
                 yield True
             path = f"{key}[{at}]"
             try:
-                apply(msgspec.convert(_read(raw), shape))
+                apply(_entry(_read(raw), shape))
                 count += 1
             except Note as note:
                 self.notes.append({"path": path, "reason": str(note)})
             except msgspec.ValidationError as error:
                 below, reason = explain(error)
                 self.errors.append({"path": path + below, "reason": reason})
+            except BadText as error:
+                self.errors.append({"path": path + error.path, "reason": NO_TEXT})
             except BadArgument as error:
                 self.errors.append({"path": f"{path}.arguments{error.path}", "reason": error.reason})
             except BadPolicy as error:
@@ -174,8 +178,8 @@ class Import:
             credential = read_credential(entry.password, None, algorithm)
         else:
             credential = read_credential(None, entry.password_hash, entry.hashing_algorithm)
+        limits = checked_limits(_map(entry.limits, "limits"), USER_LIMITS)
         self._broker.users.put(entry.name, credential, read_tags(entry.tags))
-        limits = _map(entry.limits, "limits")
         if limits:
             self._broker.users.set_limits(entry.name, limits)
 
@@ -186,8 +190,8 @@ class Import:
         kind = entry.default_queue_type if entry.default_queue_type is not None else said.default_queue_type
         if kind == "undefined":  # as RabbitMQ writes one that was never set
             kind = None
+        limits = checked_limits(_map(entry.limits, "limits"), VHOST_LIMITS)
         put_vhost(self._broker, entry.name, description, tags, kind)
-        limits = _map(entry.limits, "limits")
         if limits:
             self._broker.set_vhost_limits(entry.name, limits)
         if said.protected_from_deletion is not None:
@@ -284,6 +288,16 @@ def _read(raw: object) -> object:
         return read_json(bytes(raw))
     except ValueError as error:
         raise InvalidError(str(error)) from None
+
+
+def _entry(raw: object, shape: type[Any]) -> Any:
+    """An entry of a section. Raises: BadText, msgspec.ValidationError."""
+    if isinstance(raw, dict):  # arguments may have bytes that are no text, and are looked at when they become a table
+        check({key: value for key, value in raw.items() if key != "arguments"})
+    try:
+        return msgspec.convert(raw, shape)
+    except UnicodeEncodeError:
+        raise BadText("") from None
 
 
 def _arguments(content: entries.Map) -> Table:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
 from librt.strings import BytesWriter
 
 from leveret.core import parcel
@@ -15,6 +18,8 @@ from leveret.core.queue import Queue
 from leveret.management.errors import unknown
 from leveret.management.vhosts import find_vhost
 from leveret.wire.fields import DecodeError
+
+Number = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]  # that the broker calculates with
 
 PAGE_MESSAGES = 500
 PAGE_BYTES = 1 << 20
@@ -35,10 +40,10 @@ def export_messages(
     broker: Broker,
     queue: str,
     vhost: str = "/",
-    queue_id: int = 0,
-    level: int = TOP,
-    position: int = 0,
-    until: int = -1,
+    queue_id: Number = 0,
+    level: Number = TOP,
+    position: Number = 0,
+    until: Number = -1,
 ) -> dict[str, object]:
     """The ready messages of a queue behind a place, as a parcel in `data`; the queue does not change.
 

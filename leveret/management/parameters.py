@@ -7,6 +7,7 @@ import json
 from leveret.core.administration import InvalidError
 from leveret.core.broker import Broker
 from leveret.core.documents import TOO_DEEP, is_too_deep
+from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
 from leveret.management.errors import unknown
 from leveret.management.vhosts import find_vhost
 
@@ -49,7 +50,8 @@ def put_parameter(broker: Broker, vhost: str, component: str, name: str, value: 
 def clear_parameter(broker: Broker, vhost: str, component: str, name: str) -> None:
     """Forget a parameter."""
     find_vhost(broker, vhost)
-    if (vhost, component, name) not in broker.parameters.all:
+    is_there = (vhost, component, name) in broker.parameters.all
+    if not is_there and not broker.has_aside(PARAMETER, vhost, component, name):
         known = [key[2] for key in broker.parameters.all if key[:2] == (vhost, component)]
         raise unknown(f"parameter of {component}", name, known)
     broker.parameters.delete(vhost, component, name)
@@ -67,7 +69,7 @@ def set_global_parameter(broker: Broker, name: str, value: object) -> None:
 
 def clear_global_parameter(broker: Broker, name: str) -> None:
     """Forget a global parameter."""
-    if name not in broker.parameters.globals:
+    if name not in broker.parameters.globals and not broker.has_aside(GLOBAL_PARAMETER, name):
         raise unknown("global parameter", name, broker.parameters.globals)
     broker.parameters.delete_global(name)
 

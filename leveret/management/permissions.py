@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leveret.core import definitions
 from leveret.core.administration import InvalidError
 from leveret.core.broker import Broker
 from leveret.management.errors import unknown
@@ -35,7 +36,8 @@ def set_permissions(broker: Broker, user: str, vhost: str, configure: str, write
 def clear_permissions(broker: Broker, user: str, vhost: str) -> None:
     """Take all permissions of a user in a virtual host away."""
     _check_given(broker, user, vhost)
-    if vhost not in find_user(broker, user).permissions:
+    has_any = vhost in find_user(broker, user).permissions
+    if not has_any and not broker.has_aside(definitions.PERMISSION, user, vhost):
         raise InvalidError(f"user '{user}' has no permissions in virtual host '{vhost}'")
     broker.users.clear_permission(user, vhost)
 
@@ -67,7 +69,9 @@ def clear_topic_permissions(broker: Broker, user: str, vhost: str, exchange: str
     """Lift a restriction, or all of a user in a virtual host when no exchange is given."""
     _check_given(broker, user, vhost)
     permissions = find_user(broker, user).topic_permissions.get(vhost, {})
-    if not permissions or exchange not in (None, *permissions):
+    names = [user, vhost] if exchange is None else [user, vhost, exchange]
+    has_any = bool(permissions) and exchange in (None, *permissions)
+    if not has_any and not broker.has_aside(definitions.TOPIC_PERMISSION, *names):
         where = f"virtual host '{vhost}'" if exchange is None else f"exchange '{exchange}' of virtual host '{vhost}'"
         raise InvalidError(f"user '{user}' has no topic permissions for {where}")
     broker.users.clear_topic_permission(user, vhost, exchange)

@@ -29,6 +29,7 @@ def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
         "queues": len(broker.queues),
         "faulty_queues": [f"{queue}: {queue.fault}" for queue in faulty_queues(broker)],
         "waiting_bytes": int(broker.budget.used),
+        "set_aside": [entry.text for entry in broker.aside.entries()],
         "alarm": broker.alarms.reason(),
         "publishers_held": broker.alarms.blocked(),
         "loop_longest_ms": round(lag.longest_us / 1000, 1),

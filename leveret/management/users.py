@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leveret.core import definitions
 from leveret.core.access import User
 from leveret.core.administration import InvalidError
 from leveret.core.broker import Broker
@@ -70,5 +71,6 @@ def set_user_tags(broker: Broker, name: str, tags: list[str] | str) -> None:
 
 def delete_user(broker: Broker, name: str) -> None:
     """Delete a user with its permissions; its connections are closed."""
-    find_user(broker, name)
+    if not broker.has_aside(definitions.USER, name):
+        find_user(broker, name)
     broker.users.delete(name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from leveret.core import definitions
 from leveret.core.administration import InvalidError, Promise
-from leveret.core.broker import QUEUE_TYPES, Broker
+from leveret.core.broker import Broker
+from leveret.core.checks import QUEUE_TYPES
 from leveret.core.clearing import Clearing
 from leveret.core.vhost import VirtualHost
 from leveret.management.errors import check_name, unknown
@@ -98,7 +100,8 @@ class Deletion(Promise):
 
 def delete_vhost(broker: Broker, name: str) -> Promise:
     """Delete a virtual host with everything in it; its connections are closed."""
-    find_vhost(broker, name)
+    if not broker.has_aside(definitions.VHOST, name):
+        find_vhost(broker, name)
     return Deletion(broker.delete_vhost(name))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from leveret.auth.authenticator import Authenticator
 from leveret.auth.internal import InternalAuthenticator
 from leveret.core import broker as core
+from leveret.core.bounds import COUNT
 from leveret.core.clock import Clock
 from leveret.node import control
 from leveret.node.config import Config
@@ -83,7 +84,9 @@ class Node:
         self._disk = None if isinstance(self._log, MemoryLog) else self._log
         if self._disk is not None:
             self._disk_watch = DiskWatch(self.driver, self._disk, Path(config.data_dir), config.disk_free_limit)
-            self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
+            self.broker.budget.limit = COUNT.nearest(
+                config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
+            )
         self._watches = self.make_watches(config)
         self._control = ControlSocket(self.driver, self._perform, _load_management)
         self._control_path: Path | None = None
@@ -143,7 +146,7 @@ class Node:
         for listener, option, wanted in ports:
             try:
                 listener.listen(self._config.host, wanted, BACKLOG)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
                 raise StartError(_listen_error(self._config.host, wanted, option, error)) from None
 
     def reload(self) -> None:
@@ -299,7 +302,9 @@ def _url(scheme: str, host: str, port: int) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _listen_error(host: str, port: int, option: str, error: OSError) -> str:
+def _listen_error(host: str, port: int, option: str, error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return f"'{host}' is no address to listen on; check --host"
     if error.errno == errno.EADDRINUSE or "address already in use" in str(error).lower():
         return f"port {port} on {host} is in use; stop what uses it or choose another with --{option}"
     if error.errno == errno.EACCES:

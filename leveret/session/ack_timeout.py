@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from leveret.core.bounds import MAX_MS
 from leveret.core.clock import Timed, Timer
 from leveret.core.errors import AmqpError
 from leveret.wire.constants import PRECONDITION_FAILED
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 CHECK_MS: Final = 60_000
 IDLE_MS: Final = 100
-FOREVER_MS: Final = 1 << 50
 
 
 class AckTimeout(Timed):
@@ -82,4 +82,4 @@ class AckTimeout(Timed):
 def _allowed_ms(queue: Queue) -> int:
     """How long a delivery may be outstanding."""
     own_ms = queue.settings.consumer_timeout_ms
-    return min(own_ms if own_ms >= 0 else queue.broker.consumer_timeout_ms or FOREVER_MS, FOREVER_MS)
+    return min(own_ms if own_ms >= 0 else queue.broker.consumer_timeout_ms or MAX_MS, MAX_MS)

@@ -240,7 +240,7 @@ def unbind_queue(channel: Channel, method: QueueUnbind) -> None:
         binding = _queue_binding(channel, name, method.exchange, key, method.arguments)
         if binding in binding.source.bindings:
             _check_owner(channel, binding)
-            channel.connection.vhost.unbind(binding)
+        channel.connection.vhost.unbind(binding)
     except errors.AmqpError as error:
         if error.code != NOT_FOUND:
             raise

@@ -12,7 +12,7 @@ from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored, address
 from leveret.core.queue import Queue
 from leveret.wire.content import make_content
-from leveret.wire.fields import Field, Table, array, long, longstr, signedint, table
+from leveret.wire.fields import Field, Table, array, long, longstr, short, signedint, table, timestamp
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _copy(channel: Channel, message: Message, key: str, about: str, value: Field
     }
     properties = BasicProperties()
     properties.headers = {name: headers[name] for name in sorted(headers)}
-    copy = Message(address(TRACE, key), make_content(properties.encode(), message.body()), False)
+    copy = Message(address(TRACE, short(key)), make_content(properties.encode(), message.body()), False)
     hand_out(copy, vhost.exchanges[TRACE].route([key], properties, copy).queues, None)
 
 
@@ -79,7 +79,14 @@ def _properties(of: BasicProperties) -> Table:
         if isinstance(value, str):
             found[name] = longstr(value)
         elif isinstance(value, int):
-            found[name] = signedint(value) if value < 1 << 31 else long(value)
+            found[name] = _number(value)
         elif value is not None:
             found[name] = table(value)
     return found
+
+
+def _number(value: int) -> Field:
+    """A number in the smallest type that has it; a timestamp may be so large that only its own type does."""
+    if value < 1 << 31:
+        return signedint(value)
+    return long(value) if value < 1 << 63 else timestamp(value)

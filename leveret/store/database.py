@@ -99,9 +99,11 @@ class Database:
 
     is_new: whether it was made just now. was_clean: whether the last user of the file closed it.
     chunk_count: chunks that chunks() finds, once it is asked.
+    damaged_definitions: kind, key and what is wrong with it, of what definitions() has left out.
     """
 
     def __init__(self, directory: Path) -> None:
+        self.damaged_definitions: list[tuple[str, str, str]] = []
         path = self._path = directory / FILE_NAME
         try:
             make_directory(directory)
@@ -189,7 +191,7 @@ class Database:
             try:
                 found.append((kind, key, unpack_value(kind, key, row)))
             except DamagedChunk as error:
-                log.error("the definition of %s %s is left out: %s", kind, key, error)
+                self.damaged_definitions.append((kind, key, str(error)))
         return found
 
     def chunks(self) -> Iterator[Found]:

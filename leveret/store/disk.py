@@ -181,6 +181,10 @@ class DiskLog(MessageLog, DefinitionLog):
         """All definitions, oldest first."""
         return self._database.definitions()
 
+    def damaged(self) -> list[tuple[str, str, str]]:
+        """Definitions that load() has left out."""
+        return self._database.damaged_definitions
+
     def recover(self) -> Iterator[Recovered | Resting]:
         """All messages: the first ones whole, of the rest only what the heads of their chunks say.
 

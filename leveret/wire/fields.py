@@ -26,6 +26,7 @@ from librt.strings import (
 from mypy_extensions import i16, i32, i64, mypyc_attr, u8
 
 MAX_DEPTH: Final = 128  # levels of tables and arrays inside each other
+MAX_SHORT: Final = 255  # bytes of a short string
 
 BOOLEAN: Final = 0x74  # t
 INT8: Final = 0x62  # b
@@ -356,15 +357,21 @@ def table_bytes(content: Table) -> bytes:
 
 
 def write_shortstr(out: BytesWriter, text: str) -> None:
-    """Write a short string: one length byte and at most 255 bytes.
+    """Write a short string: one length byte and at most MAX_SHORT bytes.
 
     Raises: ValueError when the text is longer.
     """
     raw = text.encode("utf-8", "surrogateescape")
-    if len(raw) > 255:
+    if len(raw) > MAX_SHORT:
         raise ValueError(f"short string of {len(raw)} bytes")
     out.append(len(raw))
     out.write(raw)
+
+
+def short(text: str) -> str:
+    """As much of a text as a short string can have."""
+    raw = text.encode("utf-8", "surrogateescape")
+    return text if len(raw) <= MAX_SHORT else raw[:MAX_SHORT].decode("utf-8", "ignore")
 
 
 def write_longstr(out: BytesWriter, raw: bytes) -> None:

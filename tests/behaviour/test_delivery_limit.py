@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from .codec import Timestamp, Typed
 from .conftest import Names
 from .marks import differs_from_rabbitmq
 from .methods import ChannelClose, ChannelCloseOk
@@ -223,3 +224,38 @@ def test_no_acknowledgement_no_timeout(channel: Channel, names: Names) -> None:
     channel.publish(queue, b"x")
     channel.expect(BasicDeliver)
     channel.expect_silence(0.5)
+
+
+@pytest.mark.parametrize(
+    ("argument", "limit"), [(True, 20), (2.5, 20), ("3", 20), ([], 20), (Timestamp(3), 3), (Typed("l", 3), 3)], ids=repr
+)
+def test_what_is_no_number_is_no_limit_of_its_own(
+    channel: Channel, names: Names, dead: str, argument: object, limit: int
+) -> None:
+    queue = declare(channel, names, dead, "quorum", x_delivery_limit=argument)
+    channel.publish(queue, b"x")
+    for _ in range(limit + 1):
+        by_reject(channel, get(channel, queue))
+    channel.expect_ready(dead, 1)
+
+
+@pytest.mark.parametrize("argument", [Typed("l", (1 << 63) - 1), Typed("l", -(1 << 63)), Timestamp((1 << 64) - 1)])
+def test_limits_that_nothing_reaches(channel: Channel, names: Names, dead: str, argument: object) -> None:
+    queue = declare(channel, names, dead, "quorum", x_delivery_limit=argument)
+    channel.publish(queue, b"x")
+    for _ in range(25):
+        by_reject(channel, get(channel, queue))
+    channel.expect_ready(queue, 1)
+
+
+@pytest.mark.parametrize("value", [5, Typed("l", (1 << 63) - 1), Typed("l", -5), "x"])
+@pytest.mark.parametrize("name", ["x-acquired-count", "x-delivery-count"])
+def test_counts_that_a_client_has_written(channel: Channel, names: Names, dead: str, name: str, value: Any) -> None:
+    queue = declare(channel, names, dead, "quorum")
+    channel.publish(queue, b"x", headers={name: value})
+    said = value.value if isinstance(value, Typed) else value
+    acquired, failed = (said, None) if name == "x-acquired-count" else (None, said)
+    for give_back, count in ((by_nack, (failed, acquired)), (by_reject, (failed, 1)), (by_nack, (1, 2))):
+        message = get(channel, queue)
+        assert counts(message) == count
+        give_back(channel, message)

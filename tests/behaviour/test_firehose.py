@@ -9,6 +9,7 @@ import pytest
 
 from .administration import Administration
 from .codec import Properties, Reader, Timestamp, Typed
+from .marks import differs_from_rabbitmq
 from .methods import TxCommit, TxCommitOk, TxSelect
 from .methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicReturn
 from .peer import Channel, Peer
@@ -167,3 +168,29 @@ def test_it_ends(watcher: Channel, administration: Administration, connect: Call
     channel.publish(queue, b"1")
     channel.expect_ready(queue, 1)
     assert traces(watcher, 0) == []
+
+
+@pytest.mark.parametrize("seconds", [0, (1 << 31) - 1])
+def test_times(watcher: Channel, traced: Channel, seconds: int) -> None:
+    traced.publish(traced.queue(""), b"", timestamp=Timestamp(seconds))
+    (trace,) = traces(watcher, 1)
+    assert known(trace)["properties"] == {"timestamp": ("I", seconds)}
+
+
+@differs_from_rabbitmq("a time is cut to 32 bits")
+@pytest.mark.parametrize(
+    ("seconds", "type_"), [(1 << 31, "l"), ((1 << 63) - 1, "l"), (1 << 63, "T"), ((1 << 64) - 1, "T")]
+)
+def test_times_of_any_size(watcher: Channel, traced: Channel, seconds: int, type_: str) -> None:
+    traced.publish(traced.queue(""), b"", timestamp=Timestamp(seconds))
+    (trace,) = traces(watcher, 1)
+    assert known(trace)["properties"] == {"timestamp": (type_, seconds)}
+
+
+@differs_from_rabbitmq("the connection that consumes ends with 541")
+def test_keys_of_long_names_are_cut(watcher: Channel, traced: Channel) -> None:
+    queue = traced.queue("q" * 255)
+    traced.publish(queue, b"m")
+    traced.expect_ready(queue, 1)
+    traced.get(queue)
+    assert [trace.routing_key for trace in traces(watcher, 2)] == ["publish.", f"deliver.{queue}"[:255]]

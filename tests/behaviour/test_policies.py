@@ -11,6 +11,7 @@ import pytest
 
 from .administration import Administration, RefusedError
 from .conftest import Names
+from .marks import differs_from_rabbitmq
 from .methods import QueueDeclare
 from .methods_basic import BasicAck, BasicGet, BasicGetOk, BasicNack, BasicReject, BasicReturn
 from .peer import Channel, Peer, eventually
@@ -452,3 +453,81 @@ def test_the_length_of_a_pattern(policies: Policies) -> None:
 def test_refused_to_operators(policies: Policies, key: str) -> None:
     with pytest.raises(RefusedError, match="are not recognised policy settings"):
         policies.set({key: "x"}, operator=True, pattern="^behaviour-none$")
+
+
+# -- numbers of any size, and what is no value at all
+
+NUMBERS = [315_360_000_001, (1 << 63) - 1, 1 << 63, 10**20, 10**400]  # the first: more than an argument may say
+
+
+def bits(number: object) -> str:
+    """A name for a case: how large the number is."""
+    return f"{number.bit_length()} bits" if isinstance(number, int) else str(number)
+
+
+def stays(channel: Channel, queue: str) -> None:
+    """A message goes in, out, back and out again."""
+    channel.confirmed(queue, b"x")
+    time.sleep(0.05)
+    message = channel.get(queue)
+    assert message.body == b"x"
+    channel.send(BasicNack(delivery_tag=message.delivery_tag, requeue=True))
+    channel.expect_ready(queue, 1)
+    assert channel.bodies(queue) == [b"x"]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=bits)
+@pytest.mark.parametrize("key", ["max-length", "max-length-bytes", "delivery-limit"])
+@pytest.mark.parametrize("type_", ["classic", "quorum"])
+def test_counts_of_any_size(
+    channel: Channel, names: Names, policies: Policies, type_: str, key: str, number: int
+) -> None:
+    before = declare(channel, names, type_)
+    policies.set({key: number})
+    stays(channel, before)
+    stays(channel, declare(channel, names, type_))
+
+
+@pytest.mark.parametrize("key", ["expires", "message-ttl", "consumer-timeout"])
+@pytest.mark.parametrize("type_", ["classic", "quorum"])
+def test_times_of_more_than_ten_years(channel: Channel, names: Names, policies: Policies, type_: str, key: str) -> None:
+    before = declare(channel, names, type_)
+    policies.set({key: NUMBERS[0]})
+    stays(channel, before)
+    stays(channel, declare(channel, names, type_))
+
+
+@differs_from_rabbitmq("the process of the queue fails with a time that no timer of Erlang can have")
+@pytest.mark.parametrize("number", NUMBERS[1:], ids=bits)
+@pytest.mark.parametrize(
+    ("type_", "key"),
+    [("classic", "expires"), ("classic", "message-ttl"), ("quorum", "consumer-timeout")],
+)
+def test_times_that_never_come(
+    channel: Channel, names: Names, policies: Policies, type_: str, key: str, number: int
+) -> None:
+    before = declare(channel, names, type_)
+    policies.set({key: number})
+    stays(channel, before)
+    stays(channel, declare(channel, names, type_))
+
+
+def test_priorities_of_any_size(channel: Channel, names: Names, policies: Policies) -> None:
+    policies.set({"max-length": 2}, "high", priority=10**20 + 1)
+    policies.set({"max-length": 3}, "low", priority=10**20)
+    policies.set({"max-length": 4}, "lowest", priority=-(10**20))
+    assert kept(channel, declare(channel, names)) == LAST
+
+
+@pytest.mark.parametrize("value", [True, 1.0, 1e3, "5", None, [1], {"a": 1}, float("inf"), float("nan"), "\ud800"])
+def test_what_is_no_number(policies: Policies, value: object) -> None:
+    with pytest.raises(RefusedError):
+        policies.set({"max-length": value})
+
+
+@pytest.mark.parametrize("definition", [{"dead-letter-exchange": "\ud800"}, {"\ud800": 1}])
+def test_what_is_no_text(policies: Policies, definition: dict[str, object]) -> None:
+    with pytest.raises(RefusedError):
+        policies.set(definition)
+    with pytest.raises(RefusedError):
+        policies.set({"max-length": 1}, pattern="\udcff")

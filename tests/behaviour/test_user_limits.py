@@ -151,3 +151,14 @@ def test_negative_limits_are_none(ask: Open, administration: Administration) -> 
         peer.expect(ConnectionOpenOk)
         peer.channel(1)
         assert peer.channel(2).queue()
+
+
+@pytest.mark.parametrize("limit", [(1 << 63) - 1, 1 << 63, 10**20, -(10**20)])
+def test_limits_of_any_size(administration: Administration, ask: Open, limit: int) -> None:
+    for name in ("max-connections", "max-queues"):
+        administration.limit_vhost(VHOST, name, limit)
+    for name in ("max-connections", "max-channels"):
+        administration.limit_user(USER, name, limit)
+    peer = ask()
+    peer.expect(ConnectionOpenOk)
+    assert peer.channel().queue()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from leveret.core.arguments import QUORUM as QUEUE
 from leveret.core.arguments import TABLE, Definition, QueueSettings, argument_names
 from leveret.core.policy import Policy, effective_definition
-from leveret.wire.fields import Table, boolean, long, longstr, signedint
+from leveret.wire.fields import Table, boolean, long, longstr, signedint, timestamp
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "policies.md"
 QUORUM = {"x-queue-type": longstr("quorum")}
@@ -66,7 +66,10 @@ MERGED: list[tuple[str, Table, Definition | None, Definition | None, object]] = 
     ("delivery_limit", {}, None, None, -1),
     ("delivery_limit", QUORUM, None, None, 20),
     ("delivery_limit", {"x-delivery-limit": long(-1), **QUORUM}, None, None, -1),
-    ("delivery_limit", {"x-delivery-limit": longstr("5"), **QUORUM}, None, None, -1),
+    ("delivery_limit", {"x-delivery-limit": longstr("5"), **QUORUM}, None, None, 20),
+    ("delivery_limit", {"x-delivery-limit": boolean(True), **QUORUM}, None, None, 20),
+    ("delivery_limit", {"x-delivery-limit": longstr("5"), **QUORUM}, {"delivery-limit": 7}, None, 7),
+    ("delivery_limit", {"x-delivery-limit": timestamp(3), **QUORUM}, None, None, 3),
     ("delivery_limit", QUORUM, {"delivery-limit": 50}, None, 50),
     ("delivery_limit", QUORUM, {"delivery-limit": -1}, None, -1),
     ("delivery_limit", {"x-delivery-limit": long(5)}, {"delivery-limit": 4}, None, 4),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leveret.core import definitions
-from leveret.core.access import Credential, Permission, TopicPermission, User
+from leveret.core.access import Credential, Permission, TopicPermission
 from leveret.core.broker import Broker
 from leveret.core.clock import Clock
 from leveret.core.governing import SEARCHES
@@ -13,7 +13,7 @@ from leveret.core.matching import LONG, LONG_COST, Patience
 from leveret.core.policy import Policy
 from leveret.core.recovery import recover_definitions
 from leveret.core.vhost import VirtualHost
-from leveret.store.memory import MemoryLog
+from leveret.store.memory import Kept, MemoryLog
 
 BAD = "^(a|aa)+$"
 ENDLESS = "a" * 60 + "!"  # for that pattern
@@ -118,26 +118,25 @@ def test_one_name_takes_long_a_few_times_only(vhost: VirtualHost) -> None:
 @pytest.mark.parametrize("pattern", ["^[:alpha:]+$", "a" * 1025, "("])
 def test_kept_patterns_that_are_refused_now_stop_no_start(vhost: VirtualHost, pattern: str) -> None:
     broker = vhost.broker
-    kept, user = policy(""), User("u", Credential("", ""), ())
+    kept = policy("")
     permission = Permission(".*", ".*", ".*", broker.matcher)
     topic = TopicPermission(".*", ".*", broker.matcher)
     kept.pattern = permission.configure = topic.write = pattern  # as a version wrote it that took it
-    recover_definitions(
-        broker,
-        [
-            (definitions.DEFAULTS, definitions.key(), b""),
-            (definitions.VHOST, definitions.key("v"), definitions.vhost_value(vhost)),
-            (definitions.USER, definitions.key("u"), definitions.user_value(user)),
-            (definitions.PERMISSION, definitions.key("u", "v"), definitions.permission_value(permission)),
-            (definitions.TOPIC_PERMISSION, definitions.key("u", "v", "x"), definitions.topic_permission_value(topic)),
-            (definitions.POLICY, definitions.policy_key("v", "p"), definitions.policy_value(kept)),
-            (definitions.OPERATOR_POLICY, definitions.policy_key("v", "p"), definitions.policy_value(kept)),
-            (definitions.POLICY, definitions.policy_key("v", "good"), definitions.policy_value(policy("", 7))),
-        ],
-    )
-    told = [text for text in broker.explanations if "cannot be used" in text]
+    rows = Kept()
+    rows.definitions = {
+        (definitions.DEFAULTS, definitions.key()): b"",
+        (definitions.VHOST, definitions.key("v")): definitions.vhost_value("", (), "", False),
+        (definitions.USER, definitions.key("u")): definitions.user_value(Credential("", ""), ()),
+        (definitions.PERMISSION, definitions.key("u", "v")): definitions.permission_value(permission),
+        (definitions.TOPIC_PERMISSION, definitions.key("u", "v", "x")): definitions.topic_permission_value(topic),
+        (definitions.POLICY, definitions.policy_key("v", "p")): definitions.policy_value(kept),
+        (definitions.OPERATOR_POLICY, definitions.policy_key("v", "p")): definitions.policy_value(kept),
+        (definitions.POLICY, definitions.policy_key("v", "good")): definitions.policy_value(policy("", 7)),
+    }
+    recover_definitions(broker, MemoryLog(kept=rows))
+    told = [entry.text for entry in broker.aside.entries()]
     assert len(told) == 4
-    assert all("PatternError" in text or "PolicyError" in text for text in told)
+    assert all("cannot be used and is set aside" in text for text in told)
     found = broker.vhosts["v"]
     declare(found, "a")
     assert lengths(found) == {7}

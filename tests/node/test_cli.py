@@ -5,6 +5,7 @@ Most commands run inside the process of the test, which is quicker; some tests s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -20,10 +21,12 @@ from pathlib import Path
 
 import pika
 import pytest
-from pika.exceptions import ConnectionClosedByBroker, ProbableAuthenticationError
+from pika.exceptions import ConnectionClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 from typer.testing import CliRunner
 
 from leveret.node.cli import app
+from leveret.store.database import FILE_NAME
+from leveret.store.rows import pack_value
 from tests.conftest import Server
 
 FIXTURE = Path(__file__).parent.parent / "management" / "rabbitmq-4.3.6.json"
@@ -644,3 +647,89 @@ def test_a_broker_does_not_start_with_definitions_that_are_wrong(tmp_path: Path)
         "file is of one (and 1 more); correct it or start without --definitions\n"
     )
     assert "\nv\t" not in good(leveret("vhosts", "list", "--data-dir", str(data)))
+
+
+BYTE = "\udcff"  # a byte on a command line that is no UTF-8
+
+
+def test_what_is_no_text_is_refused_on_a_running_and_on_a_stopped_broker(run: Run) -> None:
+    for arguments, where in (
+        (["users", "add", BYTE, "x"], "name"),
+        (["users", "tags", "guest", f"a{BYTE}"], "tags[0]"),
+        (["vhosts", "add", BYTE], "name"),
+        (["vhosts", "set", "/", "--description", BYTE], "description"),
+        (["permissions", "set", "guest", BYTE, "", ""], "configure"),
+        (["policies", "set", BYTE, "x", '{"max-length": 1}'], "name"),
+        (["policies", "set", "p", "x", '{"overflow": "\\ud800"}'], "definition.overflow"),
+        (["parameters", "set", "shovel", "s", '["\\ud800"]'], "value[0]"),
+        (["parameters", "set", BYTE, "s", "1"], "component"),
+    ):
+        assert refused(run(*arguments)) == f"{where}: it is not UTF-8"
+    assert refused(run("users", "delete", BYTE)) == "user '\\udcff' does not exist"
+    assert refused(run("policies", "clear", BYTE)) == "policy '\\udcff' does not exist"
+    for arguments in (["users", "add", "a", BYTE], ["users", "password", "guest", BYTE]):
+        result = run(*arguments)
+        assert result.returncode == 2
+        assert "the password is not UTF-8" in result.stderr
+    content = {"queues": [{"name": "\ud800", "vhost": "/"}, {"name": "q", "vhost": "/", "durable": True}]}
+    result = run("definitions", "import", "-", stdin=json.dumps(content))
+    assert result.stderr.splitlines() == [
+        "error: queues[0].name: it is not UTF-8",
+        "leveret: 1 entry is wrong; all others were applied",
+    ]
+    exported = json.loads(good(run("definitions", "export")))
+    assert [queue["name"] for queue in exported["queues"]] == ["q"]
+    assert (exported["policies"], exported["parameters"], len(exported["users"])) == ([], [], 1)
+
+
+def test_limits_of_any_size_on_a_running_and_on_a_stopped_broker(run: Run) -> None:
+    for value, kept in ((1 << 63, (1 << 63) - 1), (10**30, (1 << 63) - 1), (7, 7)):
+        good(run("limits", "set", "max-queues", str(value), "--vhost", "/"))
+        good(run("limits", "set", "max-channels", str(value), "--user", "guest"))
+        assert good(run("limits", "list")) == (
+            f"of\tname\tlimit\tvalue\nvhost\t/\tmax-queues\t{kept}\nuser\tguest\tmax-channels\t{kept}\n"
+        )
+
+
+def test_policies_of_any_size_and_a_damaged_permission_do_not_keep_the_broker_from_starting(data: Path) -> None:
+    queues = [f"{key}-{at}" for key in ("expires", "message-ttl", "max-length", "max-length-bytes") for at in range(2)]
+    for queue in queues:
+        key, _, at = queue.rpartition("-")
+        definition = json.dumps({key: 10**30 if at == "1" else (1 << 63) - 1})
+        good(leveret("policies", "set", queue, f"^{queue}$", definition, LEVERET_DATA_DIR=str(data)))
+    with contextlib.closing(sqlite3.connect(data / FILE_NAME)) as sql, sql:
+        key = '["guest", "/"]'
+        row = (pack_value("permission", key, b"\xff"), key)
+        sql.execute("UPDATE definitions SET value = ? WHERE kind = 'permission' AND key = ?", row)
+    log = data.parent / "log"
+    server = Server.start("--data-dir", str(data), log=log)
+    told = "the permission of user 'guest' in virtual host '/' cannot be used and is set aside: "
+    assert told in log.read_text()
+    status = json.loads(good(leveret("status", "--json", LEVERET_DATA_DIR=str(data))))
+    assert [text.startswith(told) for text in status["set_aside"]] == [True]
+    with pytest.raises(ProbableAccessDeniedError):
+        login(server, "guest", "guest")
+    good(leveret("permissions", "set", "guest", ".*", ".*", ".*", LEVERET_DATA_DIR=str(data)))
+    connection = login(server, "guest", "guest")
+    channel = connection.channel()
+    channel.confirm_delivery()
+    for queue in queues:
+        channel.queue_declare(queue, durable=True)
+        channel.basic_publish("", queue, b"m", pika.BasicProperties(delivery_mode=2))
+        method, _, body = channel.basic_get(queue, auto_ack=False)
+        assert body == b"m"
+        channel.basic_nack(method.delivery_tag, requeue=True)
+    connection.close()
+    assert server.stop() == 0
+    server = Server.start("--data-dir", str(data), log=log)
+    assert "aside" not in log.read_text()
+    connection = login(server, "guest", "guest")
+    channel = connection.channel()
+    assert [channel.queue_declare(queue, passive=True).method.message_count for queue in queues] == [1] * len(queues)
+    connection.close()
+    assert server.stop() == 0
+
+
+def test_names_that_the_terminal_cannot_show(data: Path) -> None:
+    result = process("vhosts", "add", "\u00fc", LEVERET_DATA_DIR=str(data), PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stdout) == (0, "Added virtual host '\\xfc'.\n")

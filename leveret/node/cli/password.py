@@ -42,6 +42,10 @@ def credential(
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     if not password:
         raise typer.BadParameter("the password is empty; nobody could log in with it")
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("the password is not UTF-8; no client could say it") from None
     from leveret.auth import passwords
 
     made = passwords.argon2(password) if hashing is Hashing.ARGON2 else passwords.salted(password)
