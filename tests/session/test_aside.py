@@ -48,6 +48,7 @@ WRONG = [
     table({}),
     Field(fields.VOID, None),
 ]
+OTHERS: list[object] = [None, True, "", "[", "x", -1, 1 << 63, 10**30, 1.5, [], {}, {"x": 1}, {"expires": 1 << 63}]
 NO_TABLES = [b"", b"\xff", b"{", b"\x01a"]
 
 
@@ -153,7 +154,7 @@ def damaged_values(row: Row) -> Iterator[bytes]:
     if "body" in content:
         body = json.loads(content["body"].text)
         for name in body:
-            for value in (None, True, "", "[", "x", -1, 1 << 63, 10**30, 1.5, [], {}, {"x": 1}, {"expires": 1 << 63}):
+            for value in OTHERS:
                 yield table_bytes({"body": longstr(json.dumps({**body, name: value}))})
 
 
@@ -199,9 +200,9 @@ def test_a_start_goes_on_without_it(row: Row) -> None:
         assert count >= 1 or row[0] == definitions.QUEUE, value
         set_aside = life.broker.aside.entries()
         asides += len(set_aside) > 0
-        for entry in set_aside:
-            assert life.told.count(entry.text) == 1
-            assert entry.text in life.perform("show_status")["set_aside"]
+        for each in set_aside:
+            assert life.told.count(each.text) == 1
+            assert each.text in life.perform("show_status")["set_aside"]
         # To set the same again mends it, whatever else waited for it.
         answer = life.perform("import_definitions", content=CONTENT)
         assert not answer["errors"], (value, answer)
@@ -420,18 +421,18 @@ def test_policies_of_older_versions_with_numbers_of_any_size() -> None:
             kept.definitions[definitions.POLICY, definitions.key(vhost, "p")] = definitions.policy_value(policy)
     life = Life(kept)
     assert [text for text in life.told if "aside" in text] == []
-    for vhost in life.broker.vhosts.values():
-        if vhost.name in ("/", "v"):
+    for place in life.broker.vhosts.values():
+        if place.name in ("/", "v"):
             continue
         for kind in ("classic", "quorum"):
             user = User("client", NOBODY, ())
-            user.permissions[vhost.name] = Permission(".*", ".*", ".*", life.broker.matcher)
-            vhost.declare_queue(kind, True, False, False, {"x-queue-type": longstr(kind)}, 0)
-            peer = Peer(life.broker, user=user, vhost=vhost.name)
+            user.permissions[place.name] = Permission(".*", ".*", ".*", life.broker.matcher)
+            place.declare_queue(kind, True, False, False, {"x-queue-type": longstr(kind)}, 0)
+            peer = Peer(life.broker, user=user, vhost=place.name)
             peer.send(BasicPublish("", kind), b"m")
             assert peer.got() == []
-            assert len(vhost.queues[kind].ready) == 1
-            assert not vhost.queues[kind].fault
+            assert len(place.queues[kind].ready) == 1
+            assert not place.queues[kind].fault
     life.broker.tick(WALL_MS)  # fifty years later
     assert all(len(queue.ready) for queue in life.broker.queues.values() if queue.name in ("classic", "quorum"))
     assert sum(queue.name in ("classic", "quorum") for queue in life.broker.queues.values()) == 2 * 27

@@ -102,4 +102,4 @@ def test_consumers_are_looked_at_again_with_little_patience() -> None:
     assert broker.matcher.long == LONG
     cancelled = [method.consumer_tag for method in found if isinstance(method, BasicCancel)]
     assert cancelled == LENGTHY[LONG:20]
-    assert isinstance(found[-1], ConnectionUpdateSecretOk)
+    assert isinstance(found[0], ConnectionUpdateSecretOk)
