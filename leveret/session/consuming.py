@@ -232,10 +232,16 @@ class Consuming(Subscriber):
         connection.check_output()  # now: many of these fit into one read
 
     def ack(self, tag: i64, multiple: bool) -> None:
-        """Deliveries are done with. Raises: AmqpError 406 for a tag that is not outstanding."""
+        """Deliveries are done with, also those that flow only now. Raises: AmqpError 406 for a tag that is none."""
         if not multiple and self.channel.publishing.transaction is None:
-            settle(self.unacked.take(tag), ACK)
+            try:
+                stored = self.unacked.take(tag)
+            except AmqpError:
+                self.connection.broker.flow()
+                stored = self.unacked.take(tag)
+            settle(stored, ACK)
         else:
+            self.connection.broker.flow()
             self._settle(tag, multiple, ACK)
 
     def nack(self, method: BasicNack) -> None:
