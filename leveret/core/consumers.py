@@ -140,8 +140,7 @@ class Consumer:
 
     def can_take(self) -> bool:
         """Whether a message may be sent now."""
-        shared = self.shared
-        if shared.limit and not shared.has_room():
+        if self.shared.limit and not self.shared.has_room():
             return False
         if not self.no_ack and not self.window.has_room():
             return False

@@ -106,7 +106,7 @@ class DeadLetter(ConfirmListener):
         old = stored.message
         properties = old.readable_properties()
         headers = properties.headers if properties.headers is not None else {}
-        if stored.is_counted:
+        if old.is_counted:
             for name in OWN_HEADERS:
                 headers.pop(name, None)
         self._record(headers, old, properties.expiration)

@@ -17,6 +17,11 @@ def hand_out(message: Message, queues: list[Queue], confirm: Confirm | None) -> 
         try:
             queue.publish(message, confirm)
         except Exception as error:
-            queue.fail("take a message", error)
-            if confirm is not None:
-                confirm.refuse()
+            not_taken(queue, confirm, error)
+
+
+def not_taken(queue: Queue, confirm: Confirm | None, error: Exception) -> None:
+    """A queue has failed to take a message."""
+    queue.fail("take a message", error)
+    if confirm is not None:
+        confirm.refuse()

@@ -69,11 +69,11 @@ def show_counts(stored: Stored) -> None:
     message = stored.message
     properties = message.readable_properties()
     headers = properties.headers if properties.headers is not None else {}
-    before = headers[ACQUIRED_COUNT].integer if stored.is_counted else 0
+    before = headers[ACQUIRED_COUNT].integer if message.is_counted else 0
     headers[ACQUIRED_COUNT] = long(before + 1)
     if stored.failures:
         headers[DELIVERY_COUNT] = long(int(stored.failures))
     properties.headers = {name: headers[name] for name in sorted(headers)}
     content = frames.replace_properties(message.content, properties.encode())
     stored.message = Message(message.address, content, message.persistent, message.has_died)
-    stored.is_counted = True
+    stored.message.is_counted = True

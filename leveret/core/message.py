@@ -56,16 +56,18 @@ class Message:
     """One message, however many queues it is in; nothing in it changes.
 
     content: header and body frames as received. persistent: delivery_mode is 2. size: bytes of the body.
-    has_died: it is a dead letter, and its x-death is the broker's own, no client's.
+    has_died: it is a dead letter, and its x-death is the broker's own, no client's. is_counted: so are the headers
+    x-acquired-count and x-delivery-count in it, which a queue has put there.
     """
 
-    __slots__ = ("address", "content", "has_died", "persistent", "size")
+    __slots__ = ("address", "content", "has_died", "is_counted", "persistent", "size")
 
     def __init__(self, address: Address, content: bytes, persistent: bool, has_died: bool = False) -> None:
         self.address = address
         self.content = content
         self.persistent = persistent
         self.has_died = has_died
+        self.is_counted = False
         self.size: i64 = frames.body_size(content)
 
     def properties(self) -> BasicProperties:
@@ -93,7 +95,6 @@ class Stored:
     consumer: who holds it while unacked; None for basic.get.
     log_id: under which name the log remembers it: that of its queue, or the negative one if it is there only to rest
     (see paging.py); 0 for not at all.
-    is_counted: the headers x-acquired-count and x-delivery-count in it are the queue's own, no client's.
     deadline_ms: when it expires, on the core's clock; 0 for never.
     level: its priority in the queue, 0 without priorities.
     sent_ms: when it was last given to somebody who has to settle it, on the core's clock.
@@ -104,7 +105,6 @@ class Stored:
         "consumer",
         "deadline_ms",
         "failures",
-        "is_counted",
         "level",
         "log_id",
         "message",
@@ -120,7 +120,6 @@ class Stored:
         self.position: i64 = position
         self.log_id: i64 = log_id
         self.redelivered = False
-        self.is_counted = False
         self.deadline_ms: i64 = 0
         self.level: i64 = 0
         self.sent_ms: i64 = 0

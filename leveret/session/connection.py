@@ -136,11 +136,12 @@ class Connection(Sink, Client):
         try:
             if self.handshake.state == HEADER and not self.handshake.begin(reader):
                 return
+            is_open = self.handshake.state == DONE
             while (
                 not self.finished
                 and not self.deaf
                 and (self.closing or not self._stalled)
-                and self.handshake.state != LOGIN
+                and (is_open or self.handshake.state != LOGIN)
                 and reader.next()
             ):
                 self._frame(reader)

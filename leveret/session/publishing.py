@@ -16,7 +16,7 @@ from leveret.core import access, errors
 from leveret.core.checks import expiration_error
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import TOPIC, Route, Routing
-from leveret.core.hand_out import hand_out
+from leveret.core.hand_out import hand_out, not_taken
 from leveret.core.matching import Patience
 from leveret.core.message import Address, Message, address
 from leveret.core.ports import Confirm, ConfirmListener
@@ -219,14 +219,16 @@ class Publishing(ConfirmListener):
         """Route one message. arguments: those of basic.publish as received. Raises: AmqpError."""
         connection = self.connection
         route = self._last_route
-        if route is None or arguments != self._last_arguments:
+        generation = connection.vhost.generation
+        if route is None or route.generation != generation or arguments != self._last_arguments:
             route = connection.routes.get(arguments)
-        if route is None or route.generation != connection.vhost.generation:
-            route = self._find(arguments)
-        self._last_arguments = arguments
-        self._last_route = route
-        if frames.body_size(content) > connection.max_message_size:
-            raise self._too_large(frames.body_size(content))
+            if route is None or route.generation != generation:
+                route = self._find(arguments)
+            self._last_arguments = arguments
+            self._last_route = route
+        size = frames.body_size(content)
+        if size > connection.max_message_size:
+            raise self._too_large(size)
         try:
             persistent = frames.check_properties(content)
         except DecodeError:
@@ -255,6 +257,13 @@ class Publishing(ConfirmListener):
             return
         if confirms is not None:
             confirm = Confirm(self, confirms.next(), len(queues))
+        if len(queues) == 1:  # as hand_out() does it, without the detour
+            queue = queues[0]
+            try:
+                queue.publish(message, confirm)
+            except Exception as error:
+                not_taken(queue, confirm, error)
+            return
         hand_out(message, queues, confirm)
         if len(queues) >= COPIES:
             self.connection.count_method(len(queues) // COPIES)
