@@ -158,7 +158,8 @@ class Queue:
                 self._unsafe.add(position, confirm)
             else:
                 confirm.pay()
-        self.touch()
+        if not self._dirty:
+            self.touch()
         if looks_inside and stored.deadline_ms:
             if self.consumers.all:
                 self.flow()  # to one that waits: before it expires, and with a TTL of 0 now or never
@@ -296,7 +297,6 @@ class Queue:
                     break
                 continue
             left -= 1
-            self.delivered += 1
             try:
                 if consumer.no_ack:
                     consumer.subscriber.deliver(consumer, stored)
@@ -311,6 +311,7 @@ class Queue:
                     consumer.subscriber.deliver(consumer, stored)
             except Exception as error:
                 self._undelivered(consumer, stored, error)
+        self.delivered += PORTION - left
         if logged:
             self.broker.log.delivered(self.queue_id, int(logged))
         self.pace.progress(self.delivered, len(ready))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from librt.strings import read_i32_be, read_i64_be
+from librt.strings import read_i64_be
 from mypy_extensions import i64
 
 from leveret.core import errors
@@ -110,7 +110,7 @@ class Channel:
         kind = reader.kind
         publishing = self.publishing
         if kind == FRAME_METHOD:
-            method_id: i64 = i64(read_i32_be(reader.data, reader.start))
+            method_id = self.connection.method_id
             if not self.is_open:
                 self._while_closing(method_id)
                 return

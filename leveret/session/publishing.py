@@ -247,26 +247,24 @@ class Publishing(ConfirmListener):
 
     def send(self, message: Message, queues: list[Queue], mandatory: bool) -> None:
         """Put a message into its queues; return or confirm it as its publisher wants."""
-        confirm: Confirm | None = None
         confirms = self.confirms
-        if not queues:
-            if mandatory:
-                self.send_back(message)
-            if confirms is not None:
-                self.confirmed(confirms.next())
-            return
-        if confirms is not None:
-            confirm = Confirm(self, confirms.next(), len(queues))
         if len(queues) == 1:  # as hand_out() does it, without the detour
             queue = queues[0]
+            confirm = Confirm(self, confirms.next(), 1) if confirms is not None else None
             try:
                 queue.publish(message, confirm)
             except Exception as error:
                 not_taken(queue, confirm, error)
-            return
-        hand_out(message, queues, confirm)
-        if len(queues) >= COPIES:
-            self.connection.count_method(len(queues) // COPIES)
+        elif queues:
+            confirm = Confirm(self, confirms.next(), len(queues)) if confirms is not None else None
+            hand_out(message, queues, confirm)
+            if len(queues) >= COPIES:
+                self.connection.count_method(len(queues) // COPIES)
+        else:
+            if mandatory:
+                self.send_back(message)
+            if confirms is not None:
+                self.confirmed(confirms.next())
 
     def send_back(self, message: Message) -> None:
         """Tell the publisher that nobody gets its message."""

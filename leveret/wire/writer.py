@@ -18,15 +18,25 @@ LARGE: Final = 32 << 10  # bytes of a content from which on copying it costs mor
 
 
 class DeliveryHead:
-    """The part of basic.deliver that stays the same for one consumer: frame type, channel, method, consumer tag."""
+    """The part of basic.deliver that stays the same for one consumer: frame type, channel, method, consumer tag.
 
-    __slots__ = ("channel", "method", "start")
+    For addresses as long as the first one, whole has it in one piece, with the length of the frame.
+    """
+
+    __slots__ = ("address_size", "channel", "method", "start", "whole")
 
     def __init__(self, channel: int, consumer_tag: str) -> None:
         tag = consumer_tag.encode("utf-8", "surrogateescape")
         self.channel: i64 = channel
         self.start = bytes((FRAME_METHOD, channel >> 8, channel & 0xFF))
         self.method = BASIC_DELIVER.to_bytes(4, "big") + bytes((len(tag),)) + tag
+        self.whole = b""
+        self.address_size: i64 = -1
+
+    def fit(self, address_size: i64) -> None:
+        """Be whole for addresses of so many bytes."""
+        self.whole = self.start + int(len(self.method) + 9 + address_size).to_bytes(4, "big") + self.method
+        self.address_size = address_size
 
 
 class FrameWriter:
@@ -94,9 +104,14 @@ class FrameWriter:
         address: exchange and routing key as two short strings.
         """
         out = self._out
-        out.write(head.start)
-        write_i32_be(out, i32(len(head.method) + 9 + len(address)))
-        out.write(head.method)
+        if head.address_size < 0:
+            head.fit(len(address))
+        if len(address) == head.address_size:
+            out.write(head.whole)
+        else:
+            out.write(head.start)
+            write_i32_be(out, i32(len(head.method) + 9 + len(address)))
+            out.write(head.method)
         write_i64_be(out, tag)
         out.append(1 if redelivered else 0)
         out.write(address)
