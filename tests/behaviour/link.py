@@ -6,6 +6,7 @@ later, except that a connection.close ends any waiting at once.
 
 from __future__ import annotations
 
+import itertools
 import socket
 import struct
 import time
@@ -17,8 +18,8 @@ from .codec import BODY, FRAME_END, HEADER, HEARTBEAT, METHOD, PROTOCOL_HEADER, 
 from .method import ContentMethod, Method, Reply, Request, decode_method
 from .methods import ConnectionClose
 
-PATIENCE = 8.0
-"""Seconds to wait for something that must come."""
+PATIENCE = 20.0
+"""Seconds to wait for something that must come, on a machine however busy."""
 
 QUIET = 0.15
 """Seconds to wait for something that must not come."""
@@ -168,11 +169,11 @@ class Line:
         self.send(method)
         return self.expect(method.reply())
 
-    def arriving(self, kind: type[Kind], quiet: float = QUIET) -> Iterator[Kind]:
-        """Yield methods of one kind until nothing comes for a while."""
-        while True:
+    def arriving(self, kind: type[Kind], quiet: float = QUIET, least: int = 0) -> Iterator[Kind]:
+        """Yield methods of one kind until nothing comes for a while. least: how many are waited for patiently."""
+        for number in itertools.count():
             try:
-                found = self.expect(kind, quiet)
+                found = self.expect(kind, PATIENCE if number < least else quiet)
             except TimeoutError:
                 return
             yield found

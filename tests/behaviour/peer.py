@@ -14,6 +14,7 @@ from .codec import PROTOCOL_HEADER, Properties, Table, encode_table
 from .link import PATIENCE, REPLY_NAMES, Line, Link
 from .method import Method
 from .methods import (
+    AccessRequest,
     ChannelClose,
     ChannelCloseOk,
     ChannelOpen,
@@ -57,8 +58,11 @@ CAPABILITIES: Mapping[str, bool] = {
 }
 """What a client says it understands unless a test says otherwise."""
 
+SOON = 8.0
+"""Seconds in which a socket is closed that nobody lingers on, on a machine however busy."""
 
-def eventually(holds: Callable[[], bool], within: float = 3.0) -> None:
+
+def eventually(holds: Callable[[], bool], within: float = PATIENCE) -> None:
     """Ask again and again until it holds, for what the broker does after a socket was closed."""
     deadline = time.monotonic() + within
     while not holds():
@@ -139,7 +143,7 @@ class Peer(Line):
         assert self.expect(ConnectionClose) == ConnectionClose(**_reason(code, text, by))
         self.send(ConnectionCloseOk())
         if end:
-            self.expect_end(2.0)
+            self.expect_end(SOON)
 
     def expect_end(self, patience: float = PATIENCE) -> None:
         """Wait for the end of the connection; channel 0 stays silent until then."""
@@ -250,6 +254,11 @@ class Channel(Line):
     def consumers(self, queue: str) -> int:
         """Ask how many consumers a queue has."""
         return self.call(QueueDeclare(queue=queue, passive=True)).consumer_count
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass; what fell due meanwhile is done by a broker that was kept from its work, too."""
+        time.sleep(seconds)
+        self.call(AccessRequest())
 
     def get(self, queue: str, *, no_ack: bool = False) -> BasicGetOk:
         """Get one message, which must be there."""

@@ -27,7 +27,7 @@ from .methods import (
     QueueDeclare,
 )
 from .methods_basic import BasicConsume, BasicPublish
-from .peer import Channel, Peer, start_ok
+from .peer import SOON, Channel, Peer, start_ok
 
 OUT_OF_PLACE: list[Method] = [
     start_ok(),
@@ -59,7 +59,7 @@ def test_close_is_answered(peer: Peer) -> None:
 @differs_from_rabbitmq("RabbitMQ leaves that to the client")
 def test_socket_is_closed_behind_close_ok(peer: Peer) -> None:
     peer.call(ConnectionClose(reply_code=200))
-    peer.link.expect_end(1.0)
+    peer.link.expect_end(SOON)
 
 
 def test_what_comes_behind_close_does_no_harm(peer: Peer) -> None:

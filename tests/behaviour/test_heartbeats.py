@@ -1,6 +1,7 @@
 """Heartbeats of one second: who sends them, what counts as a sign of life, and what silence leads to.
 
-All connections of this file live through the same four seconds, so that these are waited for once.
+All connections of this file live through the same four seconds, so that these are waited for once; or again, if the
+machine was too busy for the clients to speak in time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from .methods import AccessRequest, AccessRequestOk, ConnectionClose
 from .peer import Channel, Peer
 
 SECONDS = 4.0
+PAUSE_S = 0.3  # between two signs of life
+TOO_LATE_S = 0.8  # a pause after which the broker is right to find a client silent, or not to
+ATTEMPTS = 5
 LIVING = ("beating", "talking", "none", "slow")  # whose connections have to be in order in the end
 BEAT = frame(HEARTBEAT, 0, b"")
 
@@ -70,32 +74,52 @@ class Life:
 @pytest.fixture(scope="module")
 def lives(amqp_address: tuple[str, int]) -> Iterator[dict[str, Life]]:
     """Connections that lived through a few seconds, each in its own way."""
+    for _ in range(ATTEMPTS):
+        lives, longest_s = live(amqp_address)
+        if longest_s < TOO_LATE_S:
+            break
+        close(lives)
+    else:
+        pytest.skip(f"this machine is too busy to tell: the clients could say nothing for {longest_s:.1f} s")
+    yield lives
+    close(lives)
+
+
+def close(lives: dict[str, Life]) -> None:
+    """End all connections."""
+    for life in lives.values():
+        life.peer.link.close()
+
+
+def live(address: tuple[str, int]) -> tuple[dict[str, Life], float]:
+    """Connections that have lived through a few seconds, and the longest time in which none of them could speak."""
     intervals = {"silent": 1, "beating": 1, "talking": 1, "dripping": 1, "none": 0, "slow": 600}
     lives = {}
     for name, interval in intervals.items():
-        peer = Peer(amqp_address).login(heartbeat=interval)
+        peer = Peer(address).login(heartbeat=interval)
         lives[name] = Life(peer, peer.channel())
     drops = iter(AccessRequest(realm="a realm that is long enough").frames(1, 0))
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
+    longest_s, now = 0.0, time.monotonic()
+    end = now + SECONDS
+    while now < end:
         lives["beating"].say(BEAT)
         lives["talking"].say(AccessRequest().frames(1, 0))
         lives["dripping"].say(bytes([next(drops)]))
-        time.sleep(0.3)
+        time.sleep(PAUSE_S)
         for life in lives.values():
             life.listen()
+        before, now = now, time.monotonic()
+        longest_s = max(longest_s, now - before)
     for name in LIVING:
         lives[name].take_leave()
-    yield lives
-    for life in lives.values():
-        life.peer.link.close()
+    return lives, max(longest_s, time.monotonic() - now)
 
 
 def test_broker_beats_twice_an_interval(lives: dict[str, Life]) -> None:
     beats = lives["beating"].beats
     assert SECONDS <= len(beats) <= 3 * SECONDS
-    assert beats[0] < 1.0
-    assert all(late - early < 1.5 for early, late in pairwise(beats))
+    assert beats[0] < 1.0 + TOO_LATE_S
+    assert all(late - early < 1.5 + TOO_LATE_S for early, late in pairwise(beats))
 
 
 def test_broker_beats_for_a_silent_client_too(lives: dict[str, Life]) -> None:

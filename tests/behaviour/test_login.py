@@ -99,7 +99,7 @@ def silenced(amqp_address: tuple[str, int]) -> Iterator[dict[str, Peer]]:
 
 @pytest.mark.parametrize("mistake", SILENT)
 def test_mistakes_answered_by_silence(silenced: dict[str, Peer], mistake: str) -> None:
-    silenced[mistake].link.expect_end(6)
+    silenced[mistake].link.expect_end(9)
 
 
 @pytest.mark.parametrize("login", ACCEPTED)

@@ -16,9 +16,9 @@ TEN = [b"%d" % i for i in range(10)]
 GLOBAL = differs_from_rabbitmq("RabbitMQ 4.3 takes global=true as false")
 
 
-def tags(channel: Channel) -> list[int]:
-    """Return the tags of all deliveries that come until the window is full."""
-    return [delivery.delivery_tag for delivery in channel.arriving(BasicDeliver)]
+def tags(channel: Channel, least: int) -> list[int]:
+    """Return the tags of all deliveries that come until the window is full. least: so many have to come."""
+    return [delivery.delivery_tag for delivery in channel.arriving(BasicDeliver, least=least)]
 
 
 def test_qos_ok(channel: Channel) -> None:
@@ -35,11 +35,11 @@ def test_window(channel: Channel, queue: str) -> None:
     channel.prefetch(3)
     channel.consume(queue)
     channel.publish(queue, *TEN)
-    assert tags(channel) == [1, 2, 3]
+    assert tags(channel, 3) == [1, 2, 3]
     channel.send(BasicAck(delivery_tag=2))
     assert channel.expect(BasicDeliver).delivery_tag == 4
     channel.send(BasicAck(delivery_tag=4, multiple=True))
-    assert tags(channel) == [5, 6, 7]
+    assert tags(channel, 3) == [5, 6, 7]
 
 
 @pytest.mark.parametrize("requeue", [False, True])
@@ -66,7 +66,7 @@ def test_every_consumer_has_a_window_of_its_own(channel: Channel, queue: str) ->
     channel.prefetch(2)
     channel.consume(queue, "two")
     channel.publish(queue, *TEN)
-    found = sorted(delivery.consumer_tag for delivery in channel.arriving(BasicDeliver))
+    found = sorted(delivery.consumer_tag for delivery in channel.arriving(BasicDeliver, least=3))
     assert found == ["one", "two", "two"]
 
 
@@ -75,7 +75,7 @@ def test_qos_leaves_consumers_that_exist_alone(channel: Channel, queue: str) -> 
     channel.consume(queue)
     channel.prefetch(5)
     channel.publish(queue, *TEN)
-    assert tags(channel) == [1]
+    assert tags(channel, 1) == [1]
 
 
 def test_window_does_not_apply_without_acknowledgement(channel: Channel, queue: str) -> None:
@@ -125,9 +125,9 @@ def test_global_window_is_shared(channel: Channel, queue: str) -> None:
     channel.consume(queue, "one")
     channel.consume(queue, "two")
     channel.publish(queue, *TEN)
-    assert tags(channel) == [1, 2, 3]
+    assert tags(channel, 3) == [1, 2, 3]
     channel.send(BasicAck(delivery_tag=1))
-    assert tags(channel) == [4]
+    assert tags(channel, 1) == [4]
 
 
 @GLOBAL
@@ -135,16 +135,16 @@ def test_global_window_can_be_changed_under_consumers(channel: Channel, queue: s
     channel.prefetch(1, global_=True)
     channel.consume(queue)
     channel.publish(queue, *TEN)
-    assert tags(channel) == [1]
+    assert tags(channel, 1) == [1]
     channel.prefetch(4, global_=True)
-    assert tags(channel) == [2, 3, 4]
+    assert tags(channel, 3) == [2, 3, 4]
     channel.prefetch(2, global_=True)
     channel.send(BasicAck(delivery_tag=2, multiple=True))
-    assert tags(channel) == []
+    assert tags(channel, 0) == []
     channel.send(BasicAck(delivery_tag=3))
-    assert tags(channel) == [5]
+    assert tags(channel, 1) == [5]
     channel.prefetch(0, global_=True)
-    assert tags(channel) == [6, 7, 8, 9, 10]
+    assert tags(channel, 5) == [6, 7, 8, 9, 10]
 
 
 @GLOBAL
@@ -153,9 +153,9 @@ def test_both_windows_together(channel: Channel, queue: str) -> None:
     channel.prefetch(3, global_=True)
     channel.consume(queue, "one")
     channel.publish(queue, *TEN)
-    assert tags(channel) == [1, 2]
+    assert tags(channel, 2) == [1, 2]
     channel.consume(queue, "two")
-    assert tags(channel) == [3]
+    assert tags(channel, 1) == [3]
 
 
 def served(channel: Channel, count: int) -> Counter[str]:
@@ -212,7 +212,7 @@ def test_a_commit_makes_room_for_others_in_a_global_window(peer: Peer, channel: 
     channel.consume(other, "two")
     publisher.publish(queue, b"")
     publisher.publish(other, b"")
-    (first,) = channel.arriving(BasicDeliver)
+    (first,) = channel.arriving(BasicDeliver, least=1)
     channel.send(BasicAck(delivery_tag=1))
     channel.call(TxCommit())
     assert {first.consumer_tag, channel.expect(BasicDeliver).consumer_tag} == {"one", "two"}
@@ -223,7 +223,7 @@ def test_messages_got_later_do_not_fill_the_global_window(channel: Channel, queu
     channel.publish(queue, *TEN)
     channel.get(queue)
     channel.consume(queue)
-    assert tags(channel) == [2, 3]
+    assert tags(channel, 2) == [2, 3]
     assert channel.get(queue).delivery_tag == 4
 
 
@@ -233,5 +233,5 @@ def test_global_window_is_per_channel(peer: Peer, channel: Channel, queue: str) 
         consumer.prefetch(1, global_=True)
         consumer.consume(queue)
     channel.publish(queue, *TEN)
-    assert tags(channel) == [1]
-    assert tags(other) == [1]
+    assert tags(channel, 1) == [1]
+    assert tags(other, 1) == [1]
