@@ -186,9 +186,9 @@ HOSTILE = [
 def test_a_search_has_a_bound(pattern: str, name: str) -> None:
     compiled = compile_pattern(pattern)
     for search in (compiled.search, compiled.search_patiently):
-        start = time.perf_counter()
+        start = time.thread_time()
         answer = search(subject_of(name))
-        assert time.perf_counter() - start < TIME_S
+        assert time.thread_time() - start < TIME_S
         assert answer in (UNDECIDED, MISSING)
         assert search(subject_of(name)) == answer  # it is a number of steps, no time
 

@@ -15,7 +15,7 @@ from tests.behaviour.peer import Peer
 from tests.conftest import Server
 
 WORST_S = 1.0
-"""Seconds that a round trip of the decent client may take, on a busy machine."""
+"""Seconds that a round trip of the decent client may take, not counting what a busy machine takes for others."""
 
 ROUNDS = 3
 TOLERANCE = 16 << 20
@@ -27,7 +27,7 @@ FIRST_ROUND = 40 << 20
 GIVES_BACK = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
 """Makes the C library give memory back as soon as it is free, so that what is held is what the broker holds."""
 
-SETTLE_S = 5.0
+SETTLE_S = 30.0
 
 
 class Target:
@@ -88,7 +88,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 @pytest.fixture(scope="session")
 def _witness(broker: Target) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.hostile.bystander", *map(str, broker.address)]
+    command = [sys.executable, "-m", "tests.hostile.bystander", *map(str, (*broker.address, broker.server.process.pid))]
     root = Path(__file__).resolve().parent.parent.parent
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
     assert process.stdin is not None
@@ -97,7 +97,7 @@ def _witness(broker: Target) -> Iterator[subprocess.Popen[str]]:
     yield process
     process.stdin.close()
     process.stdout.close()
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
 
 
 def report(process: subprocess.Popen[str]) -> tuple[int, float]:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from tests.behaviour.codec import HEADER, METHOD, PROTOCOL_HEADER, Properties, content_header, frame
+from tests.behaviour.link import PATIENCE
 from tests.behaviour.methods import (
     ChannelOpen,
     ConnectionClose,
@@ -24,7 +25,7 @@ from tests.behaviour.methods import (
     QueueDeleteOk,
 )
 from tests.behaviour.methods_basic import BasicCancel, BasicConsume, BasicDeliver, BasicPublish
-from tests.behaviour.peer import Peer, start_ok
+from tests.behaviour.peer import SOON, Peer, start_ok
 from tests.conftest import Server
 
 from .conftest import Target
@@ -52,7 +53,7 @@ def test_a_hundred_thousand_channels(target: Target) -> None:
         text = "number of channels opened (2047) has reached the negotiated channel_max (2047)"
         assert close.reply_text == f"NOT_ALLOWED - {text}"
         peer.send(ConnectionCloseOk())
-        peer.expect_end(2)
+        peer.expect_end(SOON)
         peer.link.close()
 
     target.withstand(attack)
@@ -62,7 +63,7 @@ def test_half_open_handshakes(target: Target) -> None:
     parts = [b"", b"AM", PROTOCOL_HEADER, HANDSHAKE[:100], HANDSHAKE[:-5]]
 
     def attack(target: Target) -> None:
-        links = [socket.create_connection(target.address, 10) for _ in range(1000)]
+        links = [socket.create_connection(target.address, PATIENCE) for _ in range(1000)]
         for number, link in enumerate(links):
             link.sendall(parts[number % len(parts)])
         assert target.connect().channel().queue()
@@ -75,11 +76,11 @@ def test_half_open_handshakes(target: Target) -> None:
 def test_a_flood_of_connections(target: Target) -> None:
     def attack(target: Target) -> None:
         for _ in range(10):
-            links = [socket.create_connection(target.address, 10) for _ in range(60)]
+            links = [socket.create_connection(target.address, PATIENCE) for _ in range(60)]
             for link in links:
                 link.sendall(HANDSHAKE + frame(METHOD, 1, OPEN))
             for link in links:
-                link.settimeout(10)
+                link.settimeout(PATIENCE)
                 while b"\x00\x14\x00\x0b" not in link.recv(4096):
                     pass
                 link.close()
@@ -89,7 +90,7 @@ def test_a_flood_of_connections(target: Target) -> None:
 
 def test_one_byte_at_a_time(target: Target) -> None:
     def attack(target: Target) -> None:
-        links = [socket.create_connection(target.address, 10) for _ in range(10)]
+        links = [socket.create_connection(target.address, PATIENCE) for _ in range(10)]
         stream = HANDSHAKE + frame(METHOD, 1, OPEN)
         for link in links:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -97,7 +98,7 @@ def test_one_byte_at_a_time(target: Target) -> None:
             for link in links:
                 link.sendall(bytes((octet,)))
         for link in links:
-            link.settimeout(10)
+            link.settimeout(PATIENCE)
             while b"\x00\x14\x00\x0b" not in link.recv(4096):
                 pass
             link.close()
@@ -237,7 +238,7 @@ def test_no_more_sockets(tmp_path: Path) -> None:
         channel = peer.channel()
         limit = target.sockets() + 20
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
-        links = [socket.create_connection(target.address, 10) for _ in range(100)]
+        links = [socket.create_connection(target.address, PATIENCE) for _ in range(100)]
         for _ in range(20):
             assert isinstance(channel.declare(), QueueDeclareOk)
             time.sleep(0.01)

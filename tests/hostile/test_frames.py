@@ -9,6 +9,7 @@ import struct
 import pytest
 
 from tests.behaviour.codec import BODY, HEADER, METHOD, PROTOCOL_HEADER, Properties, content_header, frame, long_string
+from tests.behaviour.link import PATIENCE
 from tests.behaviour.methods import ConnectionClose, ConnectionCloseOk, QueueDeclare
 from tests.behaviour.methods_basic import BasicPublish
 from tests.behaviour.peer import start_ok
@@ -84,7 +85,7 @@ def test_nonsense_ends_its_connection_alone(target: Target, data: bytes, code: i
 
 def flood(target: Target, data: bytes) -> bytes:
     """Send bytes on a connection of their own, close our side, and return what comes back."""
-    with socket.create_connection(target.address, 10) as link:
+    with socket.create_connection(target.address, PATIENCE) as link:
         try:
             link.sendall(data)
             link.shutdown(socket.SHUT_WR)
@@ -144,7 +145,7 @@ def test_giant_client_properties_are_met_with_silence(target: Target, properties
     def attack(target: Target) -> None:
         links = []
         for _ in range(20):
-            link = socket.create_connection(target.address, 10)
+            link = socket.create_connection(target.address, PATIENCE)
             link.sendall(PROTOCOL_HEADER + frame(METHOD, 0, answer))
             links.append(link)
         for link in links:

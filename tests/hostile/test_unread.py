@@ -81,7 +81,7 @@ def test_a_client_that_does_not_read_cannot_keep_its_socket(target: Target) -> N
         channel.send(BasicConsume(queue=queue, no_ack=True))
         before = target.sockets()
         peer.send(ConnectionClose(reply_code=200, reply_text="bye"))
-        assert target.settle(lambda: target.sockets() < before, 8)
+        assert target.settle(lambda: target.sockets() < before, 20)
         peer.link.close()
 
     target.withstand(attack, rounds=1)
