@@ -17,7 +17,7 @@ import pika.spec
 
 T = TypeVar("T")
 
-PATIENCE_S: Final = 10.0  # longer than anything takes that works
+PATIENCE_S: Final = 30.0  # longer than anything takes that works, on a machine however busy
 LOOK_S: Final = 0.005
 
 

@@ -26,7 +26,7 @@ from leveret.store.database import StoreError
 from leveret.testing import NotRunning
 
 from .conftest import Connect
-from .support import Call, Raw, connect, descriptors, ending, is_listening, run, until
+from .support import PATIENCE_S, Call, Raw, connect, descriptors, ending, is_listening, run, until
 
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 
@@ -264,7 +264,7 @@ broker.clock.auto()
 broker.reply_to("q", lambda message: message.body)
 print("end")
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
 
 
@@ -667,7 +667,7 @@ def test_async_broker_with_aio_pika(make_loop: MakeLoop) -> None:
             await channel.default_exchange.publish(aio_pika.Message(b"x"), "q")
             [message] = await broker.wait_for("q")
             assert message.body == b"x"
-            got = await queue.get(timeout=5)
+            got = await queue.get(timeout=PATIENCE_S)
             assert broker.queue("q").unacked == 1
             await got.ack()
             await broker.wait_until_idle()
@@ -704,7 +704,7 @@ for depth in range(100):
     del deep
 """
     environment = {**os.environ, "PYTHONMALLOC": "debug"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30, env=environment)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, env=environment)
     assert done.returncode == 0
 
 
@@ -716,7 +716,7 @@ def modules_of(script: str) -> set[str]:
     script = f"import sys\nbefore = set(sys.modules)\n{script}\nprint(*sorted(set(sys.modules) - before), sep='\\n')"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONSTARTUP"}
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=True)
     return set(done.stdout.split())
 
 

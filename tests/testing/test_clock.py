@@ -17,7 +17,7 @@ import leveret
 from leveret.testing import Message
 
 from .conftest import Connect
-from .support import Call, Raw, ending, pump, run, until
+from .support import PATIENCE_S, Call, Raw, ending, pump, run, until
 
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 
@@ -46,14 +46,14 @@ def texts(broker: Any, queue: str) -> list[str]:
 
 
 def test_the_time(broker: leveret.Broker) -> None:
-    assert abs(broker.clock.now() - time.time()) < 1
+    assert abs(broker.clock.now() - time.time()) < PATIENCE_S
     began = broker.clock.now()
     broker.clock.advance(1, minutes=2, hours=3, days=4)
     passed = 1 + 2 * 60 + 3 * 3600 + 4 * 86400
-    assert passed <= broker.clock.now() - began < passed + 2
+    assert passed <= broker.clock.now() - began < passed + PATIENCE_S
     broker.clock.advance()
     broker.clock.advance(0.5)
-    assert passed + 0.5 <= broker.clock.now() - began < passed + 3
+    assert passed + 0.5 <= broker.clock.now() - began < passed + PATIENCE_S
     assert broker.virtual_host("v").clock.now() - began >= passed + 0.5
 
 
@@ -61,7 +61,7 @@ def test_the_time_stays_after_a_restart(broker: leveret.Broker) -> None:
     broker.clock.advance(days=1)
     before = broker.clock.now()
     broker.restart()
-    assert abs(broker.clock.now() - before) < 5
+    assert abs(broker.clock.now() - before) < PATIENCE_S
     assert broker.clock.now() - time.time() > 86_000
 
 
@@ -213,7 +213,7 @@ def test_several_things_in_one_advance(broker: leveret.Broker) -> None:
     assert [queue.name for queue in broker.queues] == ["early", "end", "late", "log"]
     assert texts(broker, "end") == ["3", "14", "25"]
     times = [deaths(message)[0][2] - began for message in broker.queue("end").messages]
-    assert times == pytest.approx([8, 19, 30], abs=1)
+    assert times == pytest.approx([8, 19, 30], abs=5)
     assert (broker.queue("late").ready, broker.queue("early").ready) == (0, 0)
 
 
@@ -337,7 +337,7 @@ def test_auto(broker: leveret.Broker) -> None:
         broker.publish("x", "first")
         assert [message.text for message in broker.wait_for("end")] == ["x"]
         until(lambda: not broker.queue("idle").exists)
-    assert 90_000 <= broker.clock.now() - began < 90_010
+    assert 90_000 <= broker.clock.now() - began < 90_000 + PATIENCE_S
     broker.publish("y", "first")
     broker.wait_until_idle()
     time.sleep(0.05)  # nothing may happen
@@ -363,7 +363,7 @@ def test_auto_and_a_client_that_tries_again(broker: leveret.Broker, clients: Con
         broker.publish("x", "work")
         pump(connection, lambda: len(tries) == 6)
         broker.wait_until_idle()
-    assert [later - earlier for earlier, later in pairwise(tries)] == pytest.approx([60] * 5, abs=1)
+    assert [later - earlier for earlier, later in pairwise(tries)] == pytest.approx([60] * 5, abs=PATIENCE_S)
     assert broker.queue("retry").ready == broker.queue("work").ready == 0
 
 

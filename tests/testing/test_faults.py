@@ -23,7 +23,7 @@ import leveret
 from leveret.testing import Fault, Message, WaitTimeout
 
 from .conftest import LOOPS, Connect
-from .support import Call, Raw, connect, ending, is_listening, pump, run, until
+from .support import PATIENCE_S, Call, Raw, connect, ending, is_listening, pump, run, until
 
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 
@@ -250,7 +250,7 @@ def test_slow(broker: leveret.Broker, clients: Connect) -> None:
         began = time.monotonic()
         broker.publish(b"x" * 30_000, "q")
         pump(connection, lambda: got)
-        assert 0.25 < time.monotonic() - began < 3
+        assert time.monotonic() - began > 0.25
         assert got == [b"x" * 30_000]
 
 
@@ -287,7 +287,7 @@ def test_very_slow(broker: leveret.Broker, clients: Connect) -> None:
     with broker.faults.slow(10):
         broker.publish("", "q")  # some 60 bytes
         began = time.monotonic()
-        while not got and time.monotonic() < began + 2.5:
+        while not got and time.monotonic() < began + 1.5:
             connection.process_data_events(0.05)
         assert got == []
 
@@ -655,7 +655,7 @@ with leveret.Broker() as broker:
 del broker
 """
     environment = {**os.environ, "PYTHONMALLOC": "debug"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30, env=environment)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, env=environment)
     assert done.returncode == 0
 
 
@@ -687,14 +687,18 @@ def test_delay_confirms(broker: leveret.Broker, clients: Connect) -> None:
     channel = clients(broker.url).channel()
     channel.queue_declare("q")
     channel.confirm_delivery()
-    broker.faults.delay_confirms(0.2, count=2)
-    for persistent in (1, 2):
-        began = time.monotonic()
-        channel.basic_publish("", "q", b"x", pika.BasicProperties(delivery_mode=persistent))
-        assert 0.19 < time.monotonic() - began < 5
-    began = time.monotonic()
+    broker.faults.delay_confirms(60, count=2)
+    for number, persistent in enumerate((1, 2), 1):
+        properties = pika.BasicProperties(delivery_mode=persistent)
+        call = Call(lambda properties=properties: channel.basic_publish("", "q", b"x", properties))  # type: ignore[misc]
+        broker.wait_for("q", number)
+        broker.clock.advance(30)
+        assert not call.is_done
+        broker.clock.advance(30)
+        call.result()
+    began = broker.clock.now()
     channel.basic_publish("", "q", b"x")
-    assert time.monotonic() - began < 0.19
+    assert broker.clock.now() - began < 60
     broker.faults.delay_confirms(0.1)
     with pytest.raises(pika.exceptions.UnroutableError):
         channel.basic_publish("", "nowhere", b"x", mandatory=True)
@@ -865,7 +869,7 @@ OVERLAPPING = ["refuse_connections", "refuse_logins", "freeze", "freeze_one", "b
 def test_two_of_a_kind(broker: leveret.Broker, clients: Connect, name: str) -> None:
     channel = clients(broker.url, "shop").channel()
 
-    def is_wrong() -> bool:
+    def is_wrong(patience_s: float = 0.2) -> bool:
         if name == "refuse_connections":
             return not is_listening(broker.port)
         if name == "refuse_logins":
@@ -876,12 +880,12 @@ def test_two_of_a_kind(broker: leveret.Broker, clients: Connect, name: str) -> N
                 return True
             return False
         before = len(broker.published())
-        channel.basic_publish("", "q", b"x")
-        channel.basic_publish("", "q", b"x")
-        try:
-            broker.wait_for_published(before + 2, timeout=0.2)
-        except WaitTimeout:
-            return True
+        for number in (1, 2):  # the first one comes in while all are blocked, with what was read at once
+            channel.basic_publish("", "q", b"x")
+            try:
+                broker.wait_for_published(before + number, timeout=patience_s)
+            except WaitTimeout:
+                return True
         return False
 
     first, second = LASTING[name](broker), LASTING[name](broker)
@@ -889,7 +893,7 @@ def test_two_of_a_kind(broker: leveret.Broker, clients: Connect, name: str) -> N
     first.end()
     assert is_wrong()
     second.end()
-    assert not is_wrong()
+    assert not is_wrong(PATIENCE_S)
 
 
 # -- restart
@@ -1059,7 +1063,7 @@ def test_aio_pika(make_loop: MakeLoop) -> None:
             assert broker.faults.close("shop", 320, "go away") == 1
             closed = asyncio.get_running_loop().time()
             while broker.connections:
-                assert asyncio.get_running_loop().time() < closed + 5
+                assert asyncio.get_running_loop().time() < closed + PATIENCE_S
                 await asyncio.sleep(0.01)
             with broker.faults.refuse_connections(), pytest.raises(ConnectionError):
                 await aio_pika.connect(broker.url)
@@ -1087,14 +1091,14 @@ def test_a_robust_connection_comes_back(make_loop: MakeLoop, trouble: str) -> No
 
             await queue.consume(on_message)
             broker.publish("1", "q")
-            assert await asyncio.wait_for(got.get(), 5) == b"1"
+            assert await asyncio.wait_for(got.get(), PATIENCE_S) == b"1"
             await broker.wait_until_idle()
             if trouble in ("restart", "kill"):
                 await broker.restart(clean=trouble == "restart")
             else:
                 assert getattr(broker.faults, trouble)() == 1
             broker.publish("2", "q", delivery_mode=2)
-            assert await asyncio.wait_for(got.get(), 5) == b"2"
+            assert await asyncio.wait_for(got.get(), PATIENCE_S) == b"2"
             await connection.close()
 
     run(scenario, make_loop)

@@ -30,7 +30,7 @@ from .support import connect, is_listening, until
 PAGES = Path(__file__).parents[2] / "docs" / "testing"
 BLOCK = re.compile(r"^```(?:js|java|go)\n// (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-DEADLINE_S = 60.0
+DEADLINE_S = 100.0
 
 GREETING_NODE = """
 import { connect } from 'node:net';

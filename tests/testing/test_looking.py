@@ -474,7 +474,7 @@ def test_wait_for_what_does_not_come(broker: leveret.Broker, clients: Connect) -
     began = time.monotonic()
     with pytest.raises(WaitTimeout) as caught:
         broker.wait_for("q", 2, timeout=0.2)
-    assert 0.2 <= time.monotonic() - began < 2
+    assert time.monotonic() - began > 0.19
     assert str(caught.value).splitlines() == [
         "wait_for: 2 ready in queue 'q' has not happened in 0.2 s",
         "",
@@ -591,10 +591,10 @@ def test_idle_after_a_slow_consumer(broker: leveret.Broker) -> None:
 
 
 def test_idle_is_what_nobody_works_on(broker: leveret.Broker, clients: Connect) -> None:
-    broker.wait_until_idle(timeout=1)
+    broker.wait_until_idle()
     broker.declare_queue("q")
     broker.publish("x", "q")
-    broker.wait_until_idle(timeout=1)  # nobody consumes
+    broker.wait_until_idle()  # nobody consumes
     channel = clients(broker.url).channel()
     method, _, _ = channel.basic_get("q")
     with pytest.raises(WaitTimeout, match=r"wait_until_idle: that has not happened in 0\.1 s") as caught:
@@ -602,7 +602,7 @@ def test_idle_is_what_nobody_works_on(broker: leveret.Broker, clients: Connect) 
     assert "q: 0 ready, 1 unacked, 0 consumers" in str(caught.value)
     assert "not acknowledged:\n  q: Message('x', routing_key='q'), held by 127.0.0.1" in str(caught.value)
     channel.basic_ack(method.delivery_tag)
-    broker.wait_until_idle(timeout=1)
+    broker.wait_until_idle()
 
 
 def test_idle_when_confirms_are_paid(broker: leveret.Broker) -> None:
@@ -639,7 +639,7 @@ def test_idle_while_a_client_never_rests(broker: leveret.Broker) -> None:
     waiting = Call(lambda: broker.wait_until_idle(timeout=0.2, quiet=0.1))
     try:
         with pytest.raises(WaitTimeout):
-            waiting.result(2)
+            waiting.result()
     finally:
         stop.set()
         asking.result()
@@ -808,7 +808,7 @@ def test_reply_to_goes_on_after_a_restart(broker: leveret.Broker) -> None:
     broker.reply_to("rpc", lambda _: "x")
     broker.restart()
     broker.publish("x", "rpc", reply_to="answers")
-    broker.wait_for_published(routing_key="answers", timeout=0.3)
+    broker.wait_for_published(routing_key="answers")
 
 
 def test_reply_to_with_a_coroutine_function(make_loop: MakeLoop) -> None:

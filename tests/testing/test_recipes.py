@@ -21,14 +21,14 @@ FIRST_PAGES = {"guide": GUIDE / "README.md", "readme": GUIDE.parents[1] / "READM
 BLOCK = re.compile(r"^```(\w*)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"# ([\w./-]+\.\w+)\n")
 
-PYTEST = ["pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", "--timeout=30"]
+PYTEST = ["pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", "--timeout=60"]
 COMMANDS = {
     "unittest": [["unittest"]],
     "django": [PYTEST, ["django", "test", "--settings=settings"]],
 }
 PASSED = re.compile(r"^(?:(\d+) passed in .*|Ran (\d+) tests? in .*\n\nOK)$", re.MULTILINE)  # and nothing else
 
-DEADLINE_S = 60.0
+DEADLINE_S = 100.0
 
 
 def files(page: Path) -> dict[str, str]:
