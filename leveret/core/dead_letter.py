@@ -47,6 +47,7 @@ class DeadLetter(ConfirmListener):
         "_died_s",
         "_failures",
         "_has_refusals",
+        "_has_to_wait",
         "_is_lost",
         "_is_sending",
         "_open",
@@ -66,6 +67,7 @@ class DeadLetter(ConfirmListener):
         self._open: i64 = 0
         self._is_sending = False
         self._has_refusals = False
+        self._has_to_wait = False  # a queue is faulty
         self._is_lost = False  # a log did not take a copy
 
     def send(self) -> None:
@@ -154,6 +156,7 @@ class DeadLetter(ConfirmListener):
         """Publish it to those who do not have it, and wait for all of them."""
         self._targets = [target for target in targets if target not in self._safe]
         self._has_refusals = False
+        self._has_to_wait = False
         self._is_lost = False
         self._is_sending = True
         self._open = len(self._targets) + 1
@@ -168,9 +171,11 @@ class DeadLetter(ConfirmListener):
         self._settled()
 
     def refused(self, tag: i64) -> None:
-        """One queue is full, which it says at once, or its log has failed, which it says later."""
+        """One queue is full or faulty, which it says at once, or its log has failed, which it says later."""
         self._has_refusals = True
-        if not self._is_sending:
+        if self._targets[tag].fault:
+            self._has_to_wait = True
+        elif not self._is_sending:
             self._is_lost = True
         self._settled()
 
@@ -189,7 +194,7 @@ class DeadLetter(ConfirmListener):
         if self._open:
             return
         queue = self.stored.queue
-        if self._has_refusals and queue.settings.at_least_once:
+        if self._has_to_wait or (self._has_refusals and queue.settings.at_least_once):
             queue.broker.worklist.retry(self)
         elif not self._is_lost:  # the log of the source keeps that for the next start
             self._done()
