@@ -1,8 +1,10 @@
 /*
- * A library in front of the C library that moves the time of day of a process.
+ * A library in front of the C library that moves the time of a process.
  *
- * LEVERET_SHIFT names a file with a number of seconds, 8 bytes in the order of the machine; CLOCK_REALTIME is as many
- * ahead of the system's. The file is mapped, so that a change of it takes effect at once. Other clocks are left alone.
+ * LEVERET_SHIFT names a file with two numbers of seconds, 8 bytes each in the order of the machine. CLOCK_REALTIME is
+ * ahead of the system's by the first one, as when somebody sets the clock; CLOCK_REALTIME and CLOCK_MONOTONIC are ahead
+ * by the second one, as when so much time has passed. The file is mapped, so that a change of it takes effect at once.
+ * Other clocks are left alone.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,7 +16,7 @@
 #include <unistd.h>
 
 static int (*real_gettime)(clockid_t, struct timespec *);
-static volatile int64_t *shift;
+static volatile int64_t *shift;  /* and how much has passed */
 
 __attribute__((constructor)) static void begin(void)
 {
@@ -22,7 +24,7 @@ __attribute__((constructor)) static void begin(void)
     const char *path = getenv("LEVERET_SHIFT");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0) return;
-    void *found = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
+    void *found = mmap(NULL, 2 * sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
     if (found != MAP_FAILED) shift = found;
     close(file);
 }
@@ -30,6 +32,8 @@ __attribute__((constructor)) static void begin(void)
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
     int result = real_gettime(clock, now);
-    if (result == 0 && clock == CLOCK_REALTIME && shift) now->tv_sec += *shift;
+    if (result != 0 || !shift) return result;
+    if (clock == CLOCK_REALTIME) now->tv_sec += shift[0] + shift[1];
+    if (clock == CLOCK_MONOTONIC) now->tv_sec += shift[1];
     return result;
 }
