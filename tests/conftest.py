@@ -57,11 +57,11 @@ class Server:
         return cls(process, found[1], int(found[2]), line)
 
     def stop(self, sig: int = signal.SIGTERM) -> int:
-        """Send a signal, wait at most 10 s for the end, and return the exit code."""
+        """Send a signal, wait at most 60 s for the end, and return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(sig)
         try:
-            return self.process.wait(10)
+            return self.process.wait(60)
         finally:
             self.process.kill()
             assert self.process.stdout is not None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import struct
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +13,11 @@ from tests.behaviour.methods import ExchangeDeclare, QueueBind, QueueDeclare
 from tests.behaviour.methods_basic import BasicAck
 from tests.behaviour.peer import Channel, Peer, eventually
 from tests.conftest import Server
+from tests.node.movable import MovableTime
 
 HOURS_S = 5 * 3600
 TTL_S = 120  # more than a busy machine takes for all that has to happen before
 STEP_S = 6  # after which the broker has looked at the clock, and does not find its client silent
-SOURCE = Path(__file__).with_name("shift.c")
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
@@ -28,35 +26,21 @@ class Node:
     """A broker on a data directory, with a clock that can be set, and time that passes when the test says so."""
 
     def __init__(self, directory: Path) -> None:
-        library = directory / "shift.so"
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", library, SOURCE, "-ldl"], check=True)
-        self._shift = directory / "shift"
         self._data = directory / "data"
-        self._environment = {"LD_PRELOAD": str(library), "LEVERET_SHIFT": str(self._shift)}
+        self._time = MovableTime(directory)
         self._server: Server | None = None
-        self._passed_s = 0
-        self._shift.write_bytes(bytes(16))
-
-    def set(self, seconds: int) -> None:
-        """Set the clock so far ahead; of a process that runs, too."""
-        self._write(0, seconds)
+        self.set = self._time.set
 
     def let_pass(self, channel: Channel, seconds: int) -> None:
         """Let so much time pass, and show signs of life: a leap must not look like silence, nor silence like a leap."""
         for _ in range(0, seconds, STEP_S):
-            self._passed_s += STEP_S
-            self._write(8, self._passed_s)
+            self._time.let_pass(STEP_S)
             channel.ready("q")
-
-    def _write(self, at: int, seconds: int) -> None:
-        with self._shift.open("r+b", buffering=0) as file:
-            file.seek(at)
-            file.write(struct.pack("=q", seconds))
 
     def start(self) -> Channel:
         """Start the broker. Returns: a channel."""
         options = ("--log-level", "error", "--data-dir", str(self._data))
-        self._server = Server.start(*options, env=self._environment)
+        self._server = Server.start(*options, env=self._time.environment)
         return Peer((self._server.host, self._server.port)).login(heartbeat=10).channel()
 
     def stop(self) -> None:

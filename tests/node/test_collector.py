@@ -41,7 +41,8 @@ async def is_found(waiting: int) -> bool:
     watch = Collector(broker, asyncio.get_running_loop())
     watch.start()
     gone = weakref.ref(Cycle())
-    await asyncio.sleep(LOOK_S * 20)
+    for _ in range(20):  # pauses, in each of which there is at least one look, however busy the machine is
+        await asyncio.sleep(LOOK_S)
     watch.stop()
     return gone() is None
 

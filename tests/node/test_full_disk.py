@@ -274,7 +274,7 @@ def test_memory_blocks_publishers_and_what_is_freed_counts(tmp_path: Path) -> No
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A `leveret serve` that is expected to fail."""
     command = [sys.executable, "-m", "leveret", "serve", "--port", "0", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "existing"])

@@ -25,7 +25,7 @@ from tests.conftest import Server
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A `leveret serve` that is expected to fail."""
     command = [sys.executable, "-m", "leveret", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_ready_line_names_address_build_and_time(server: Server) -> None:
@@ -94,7 +94,7 @@ def test_signal_closes_connections_and_ends(server: Server, number: signal.Signa
         connection.process_data_events(time_limit=10)
     assert raised.value.reply_code == 320
     assert raised.value.reply_text == "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
-    assert server.process.wait(5) == 0
+    assert server.process.wait(60) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

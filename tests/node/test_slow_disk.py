@@ -161,9 +161,12 @@ def test_publishers_wait_when_too_much_waits_for_the_disk(peer: Peer, gate: Path
     gate.touch()
     sent = 0
     peer.link.socket.settimeout(1.0)
-    with contextlib.suppress(TimeoutError):
-        while sent < len(data):
-            sent += peer.link.socket.send(data[sent:])
+    for _ in range(20):  # a broker that has no time for a second is not one that waits
+        with contextlib.suppress(TimeoutError):
+            while sent < len(data):
+                sent += peer.link.socket.send(data[sent:])
+        if sent > 64 << 20:
+            break
     assert 64 << 20 < sent < 96 << 20
     peer.expect_silence(QUIET_S)
     channel.expect_silence(QUIET_S)

@@ -159,7 +159,7 @@ def test_pika(node: Node) -> None:
         for body in small:
             channel.basic_publish("", queue, body)
         got = []
-        for method, _, body in channel.consume(queue, inactivity_timeout=10):
+        for method, _, body in channel.consume(queue, inactivity_timeout=60):
             assert method is not None
             channel.basic_ack(method.delivery_tag)
             got.append(body)
@@ -180,7 +180,7 @@ def test_aio_pika(node: Node) -> None:
             messages = [aio_pika.Message(body) for body in bodies]
             await asyncio.gather(*[channel.default_exchange.publish(message, queue.name) for message in messages])
             got = []
-            async with queue.iterator(no_ack=True, timeout=10) as iterator:
+            async with queue.iterator(no_ack=True, timeout=60) as iterator:
                 async for message in iterator:
                     got.append(message.body)
                     if len(got) == len(bodies):
@@ -196,7 +196,7 @@ def test_kombu(node: Node) -> None:
     with kombu.Connection(f"amqp://guest:guest@{host}:{port}//", ssl=options) as connection:
         queue: Any = connection.SimpleQueue("tls-kombu")
         queue.put({"some": "thing"})
-        assert queue.get(timeout=10).payload == {"some": "thing"}
+        assert queue.get(timeout=60).payload == {"some": "thing"}
         queue.close()
         queue.queue.delete()
 
@@ -351,7 +351,7 @@ def test_a_handshake_does_not_hold_up_the_end(files: Files) -> None:
         node.server.process.terminate()
         with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="CONNECTION_FORCED"):
             connection.process_data_events(time_limit=10)
-        assert node.server.process.wait(10) == 0
+        assert node.server.process.wait(60) == 0
         assert link.socket.recv(100) == b""
 
 
@@ -482,7 +482,7 @@ def test_bad_settings(files: Files) -> None:
 def complaint(*options: str) -> str:
     """The one line with which a broker does not start."""
     command = [sys.executable, "-m", "leveret", "serve", "--memory", "--port", "0", *options]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     return result.stderr
