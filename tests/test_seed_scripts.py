@@ -54,7 +54,7 @@ class Scripts:
 
     def run(self, name: str, text: str, *arguments: str) -> str:
         """Run a script to its end."""
-        output, _ = self.start(name, text, *arguments).communicate(timeout=30)
+        output, _ = self.start(name, text, *arguments).communicate(timeout=60)
         return output
 
     def stop(self) -> None:

@@ -188,7 +188,7 @@ def test_from_end_to_end(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     made = json.loads(out.read_text())

@@ -17,7 +17,7 @@ from tests.crash.ledger import FOREVER, Finding, Found, Ledger
 from tests.crash.load import Declarations, Load, audit_declarations, read
 from tests.crash.workloads import WORKLOADS, Workload
 
-PATIENCE_S = 5.0  # for messages that are on their way: delayed ones, dead letters
+PATIENCE_S = 20.0  # for messages that are on their way: delayed ones, dead letters
 BACKLOG = 3000  # messages from which on an audit takes them all
 STILLBORN = 0.1  # share of the kills before which a broker is killed while it starts
 
@@ -65,8 +65,8 @@ class Victim:
         """What happened so far."""
         return self._ledger.counts
 
-    def live(self, max_s: float) -> None:
-        """Audit, load, kill: one life of the broker."""
+    def live(self, max_s: float, least: int = 0) -> None:
+        """Audit, load, kill: one life of the broker. least: so many messages are confirmed and acked in it."""
         if self._chance.random() < STILLBORN and self._generation:
             self._kill_while_starting()
         server = self._start()
@@ -80,8 +80,12 @@ class Victim:
             peer.close()
             load = Load(address, self.workload, self._ledger, self._generation, self._chance)
             self._declarations = load.declarations
+            enough = {what: self.counts[what] + least for what in ("confirmed", "acked")}
             load.start()
             time.sleep(0.1 + self._chance.random() * max_s)
+            deadline = time.monotonic() + PATIENCE_S
+            while any(self.counts[what] < count for what, count in enough.items()) and time.monotonic() < deadline:
+                time.sleep(0.01)
         finally:
             server.stop(signal.SIGKILL)
         load.join()
@@ -131,15 +135,17 @@ def kill(
     max_s: float = 1.0,
     until: float = float("inf"),
     tell: Callable[[Victim], None] = lambda _: None,
+    least: int = 0,
 ) -> list[Victim]:
     """Kill brokers in turn, one for each workload, until there were enough kills in all or time.monotonic() is until.
 
-    max_s: seconds that a load runs, at most. tell: called after each life.
+    max_s: seconds that a load runs, at most. tell: called after each life. least: so many messages are confirmed and
+    acked in each, however long that takes.
     """
     victims = [Victim(WORKLOADS[name], directory / name, seed) for name in names]
     while sum(victim.counts["kills"] for victim in victims) < kills and time.monotonic() < until:
         for victim in victims:
-            victim.live(max_s)
+            victim.live(max_s, least)
             tell(victim)
     for victim in victims:
         victim.finish()

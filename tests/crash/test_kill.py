@@ -15,7 +15,7 @@ from tests.crash.workloads import WORKLOADS
 
 @pytest.mark.parametrize("name", list(WORKLOADS))
 def test_nothing_confirmed_is_lost(name: str, tmp_path: Path) -> None:
-    (victim,) = kill([name], tmp_path, seed=1, kills=2, max_s=0.25)
+    (victim,) = kill([name], tmp_path, seed=1, kills=2, max_s=0.25, least=60)
     assert victim.findings == []
     assert victim.counts["confirmed"] > 100
     assert victim.counts["acked"] > 100

@@ -36,7 +36,7 @@ def test_an_absent_server_is_known_at_once(programs: Programs, client: str) -> N
     (line,) = caller.lines
     found = re.fullmatch(r"fibonacci\(10\): no server, known after ([0-9.]+) s", line)
     assert found, line
-    assert float(found[1]) < 10
+    assert float(found[1]) < 25
 
 
 def test_a_late_reply_is_discarded(programs: Programs, library: str, client: str) -> None:

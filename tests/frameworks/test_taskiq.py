@@ -34,7 +34,7 @@ def test_a_delayed_task_does_not_come_before_its_time(programs: Programs) -> Non
     found = re.fullmatch(r"Result: Tycho woken (-?\d+\.\d+) s after the time", woken.lines[1])
     assert found, woken.transcript()
     # The queue for delays counts from when the broker has the message, a little after the program sent it.
-    assert 0 <= float(found[1]) < 5
+    assert 0 <= float(found[1]) < 30
 
 
 def test_the_task_of_a_killed_worker_goes_to_another(programs: Programs) -> None:

@@ -62,7 +62,7 @@ def low_disk(tmp_path: Path) -> Iterator[Server]:
     assert server.stop() == 0
 
 
-def until(holds: Callable[[], object], within: float = 8.0) -> None:
+def until(holds: Callable[[], object], within: float = 30.0) -> None:
     """Wait until it holds."""
     deadline = time.monotonic() + within
     while not holds():

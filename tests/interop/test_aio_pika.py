@@ -90,7 +90,7 @@ def test_consumers_share_the_work(amqp_url: str) -> None:
                 await mine.consume(work)
             for number in range(400):
                 await channels[0].default_exchange.publish(Message(str(number).encode()), queue.name)
-            await asyncio.wait_for(done.wait(), 10)
+            await asyncio.wait_for(done.wait(), 30)
             assert min(counts) > 40
 
     asyncio.run(scenario())

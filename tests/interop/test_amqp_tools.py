@@ -26,7 +26,7 @@ class Tools:
     def run(self, command: str, *options: str, said: bytes = b"", code: int = 0) -> bytes:
         """Run a command to its end. Returns: what it printed."""
         words = [f"amqp-{command}", f"--url={self.url}", *options]
-        done = subprocess.run(words, input=said, capture_output=True, timeout=20)
+        done = subprocess.run(words, input=said, capture_output=True, timeout=60)
         assert done.returncode == code, (done.returncode, done.stderr)
         return done.stderr if code else done.stdout
 
@@ -78,7 +78,7 @@ def test_lines_to_a_command_for_each(tools: Tools, queue: str) -> None:
 def test_a_command_that_fails_leaves_its_message(tools: Tools, queue: str) -> None:
     tools.run("publish", "-r", queue, "-b", "again")
     words = ["amqp-consume", f"--url={tools.url}", "-q", queue, "-c", "1", "false"]
-    subprocess.run(words, capture_output=True, timeout=20)
+    subprocess.run(words, capture_output=True, timeout=60)
     assert tools.run("get", "-q", queue) in (b"again", b"")
 
 
@@ -90,7 +90,7 @@ def test_an_exclusive_queue_on_an_exchange(tools: Tools) -> None:
             tools.run("publish", "-e", "amq.topic", "-r", "interop.tools", "-b", "there")
             if consumer.poll() is not None:
                 break
-        assert consumer.communicate(timeout=10)[0] == b"there"
+        assert consumer.communicate(timeout=60)[0] == b"there"
     finally:
         consumer.kill()
 

@@ -48,7 +48,7 @@ def test_declare_publish_consume(connection: Any, name: str) -> None:
             headers = {key: value for key, value in HEADERS.items() if key not in ("when", "decimal")}
             producer.publish(body, exchange=exchange, routing_key="a.b.c", headers=headers, retry=True)
         while len(got) < 3:
-            connection.drain_events(timeout=8)
+            connection.drain_events(timeout=30)
     assert got == [{"json": [1, "two", None]}, "text", b"bytes"]
 
 
@@ -56,7 +56,7 @@ def test_a_simple_queue_with_compression(connection: Any, name: str) -> None:
     options = {"exclusive": True, "durable": False}
     queue = connection.SimpleQueue(name, queue_opts=options, exchange_opts={"auto_delete": True}, no_ack=True)
     queue.put({"n": 1}, compression="zlib", serializer="json")
-    assert queue.get(timeout=8).payload == {"n": 1}
+    assert queue.get(timeout=30).payload == {"n": 1}
     with pytest.raises(queue.Empty):
         queue.get_nowait()
     queue.close()
@@ -97,7 +97,7 @@ def test_a_mailbox(connection: Any, name: str) -> None:
     def serve() -> None:
         with kombu.Connection(connection.as_uri(include_password=True)) as other:
             asking = Mailbox(name, type="fanout", connection=other)
-            box.append(asking.call(["worker"], "add", {"a": 1, "b": 2}, timeout=5, channel=other.channel()))
+            box.append(asking.call(["worker"], "add", {"a": 1, "b": 2}, timeout=30, channel=other.channel()))
 
     caller = threading.Thread(target=serve)
     caller.start()

@@ -162,10 +162,10 @@ def test_it_hears_that_it_is_blocked(low_disk: Server) -> None:
     channel = connection.channel()
     queue = channel.queue_declare("", exclusive=True).method.queue
     channel.basic_publish("", queue, b"x")
-    connection.process_data_events(time_limit=10)
+    connection.process_data_events(time_limit=30)
     assert heard == ["low on disk"]
     with pytest.raises(pika.exceptions.ConnectionBlockedTimeout):
-        connection.process_data_events(time_limit=10)
+        connection.process_data_events(time_limit=30)
 
 
 def test_reconnect_after_a_restart(server: Server, tmp_path: object) -> None:

@@ -60,7 +60,7 @@ def test_big_bodies(channel: Any) -> None:
         channel.basic_publish_confirm(amqp.Message(body), "", queue)
     got = []
     channel.basic_consume(queue, callback=lambda message: got.append(octets(message.body)), no_ack=True)
-    until(lambda: channel.connection.drain_events(timeout=8) or len(got) == 3)
+    until(lambda: channel.connection.drain_events(timeout=30) or len(got) == 3)
     assert got == [b"", b"x", BIG]
 
 
@@ -111,7 +111,7 @@ def test_prefetch_reject_and_recover(channel: Any) -> None:
 def drain(channel: Any, got: list[Any], count: int) -> None:
     """Read until there are so many messages."""
     while len(got) < count:
-        channel.connection.drain_events(timeout=8)
+        channel.connection.drain_events(timeout=30)
 
 
 def test_cancel_notify(connection: Any) -> None:
@@ -120,7 +120,7 @@ def test_cancel_notify(connection: Any) -> None:
     cancelled: list[str] = []
     channel.basic_consume(queue, callback=print, consumer_tag="mine", on_cancel=cancelled.append)
     other.queue_delete(queue)
-    until(lambda: cancelled or connection.drain_events(timeout=8))
+    until(lambda: cancelled or connection.drain_events(timeout=30))
     assert cancelled == ["mine"]
 
 
@@ -178,6 +178,6 @@ def test_it_hears_that_it_is_blocked(low_disk: Server) -> None:
     channel = connection.channel()
     channel.queue_declare("blocked", exclusive=True)
     channel.basic_publish(amqp.Message("x"), routing_key="blocked")
-    connection.drain_events(timeout=5)
+    connection.drain_events(timeout=30)
     assert heard == ["connection blocked, see broker logs"]  # it does not look at the reason
     assert connection.connected

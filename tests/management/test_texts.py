@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from leveret.core.access import Credential
-from leveret.core.administration import AdministrationError
+from leveret.core.administration import AdministrationError, InvalidError
 from leveret.core.broker import Broker
 from leveret.core.exchange import Binding
 from leveret.core.policy import Policy
@@ -181,7 +181,7 @@ def refuse(broker: Broker, what: Any) -> None:
     before = story(broker)
     revision = broker.revision
     generations = [vhost.generation for vhost in broker.vhosts.values()]
-    with pytest.raises((UnicodeEncodeError, ValueError)):
+    with pytest.raises((UnicodeEncodeError, ValueError, InvalidError)):
         what(broker)
     assert story(broker) == before
     assert broker.revision == revision

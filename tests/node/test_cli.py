@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 from leveret.node.cli import app
 from leveret.store.database import FILE_NAME
 from leveret.store.rows import pack_value
+from tests.behaviour.peer import eventually
 from tests.conftest import Server
 
 FIXTURE = Path(__file__).parent.parent / "management" / "rabbitmq-4.3.6.json"
@@ -704,7 +705,7 @@ def test_policies_of_any_size_and_a_damaged_permission_do_not_keep_the_broker_fr
     log = data.parent / "log"
     server = Server.start("--data-dir", str(data), log=log)
     told = "the permission of user 'guest' in virtual host '/' cannot be used and is set aside: "
-    assert told in log.read_text()
+    eventually(lambda: told in log.read_text())  # which is told as soon as the broker is ready
     status = json.loads(good(leveret("status", "--json", LEVERET_DATA_DIR=str(data))))
     assert [text.startswith(told) for text in status["set_aside"]] == [True]
     with pytest.raises(ProbableAccessDeniedError):

@@ -73,7 +73,7 @@ class Field:
         assert self._quiet.stdin is not None
         assert self._quiet.stdout is not None
         self._quiet.stdin.close()
-        self._quiet.wait(10)
+        self._quiet.wait(60)
         self._quiet.stdout.close()
         self._answers.close()
         self._control.close()
