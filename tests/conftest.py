@@ -19,6 +19,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("leveret", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("leveret")
 
 # `make test &` in a shell has interrupts ignored, here and in all that is started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)

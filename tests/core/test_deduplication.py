@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
@@ -273,7 +273,6 @@ def test_deleting_the_exchange_forgets_its_window() -> None:
         max_size=60,
     ),
 )
-@settings(deadline=None)
 def test_against_a_plain_list(size: int, steps: list[tuple[str, int, int]]) -> None:
     broker = make_broker()
     tested = Window(broker, size, ("/", "x"))

@@ -53,7 +53,7 @@ from leveret.wire.methods import (
 from leveret.wire.properties import BasicProperties
 from tests.session.peer import Peer, make_broker
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 def declare(peer: Peer, inner: str = "direct", durable: bool = True, arguments: Table | None = None) -> None:

@@ -250,5 +250,5 @@ def arguments(match: Match) -> Table:
     return made
 
 
-RoutingModel.TestCase.settings = settings(max_examples=100, stateful_step_count=20, deadline=None)
+RoutingModel.TestCase.settings = settings(max_examples=100, stateful_step_count=20)
 TestRouting = RoutingModel.TestCase

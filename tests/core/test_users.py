@@ -91,7 +91,7 @@ def state(broker: Broker) -> object:
 
 
 @given(st.lists(VERBS, min_size=5, max_size=40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_everything_comes_back(verbs: list[tuple[object, ...]]) -> None:
     with TemporaryDirectory() as directory:
         broker, log = start(Path(directory))

@@ -17,7 +17,7 @@ from leveret.server.driver import Driver
 from tests.session.peer import make_broker
 
 MAX_REQUEST = 100_000
-PATIENCE_S = 20
+PATIENCE_S = 60
 GOOD = b'{"verb": "list_vhosts"}\n'
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

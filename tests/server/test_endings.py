@@ -37,7 +37,7 @@ from tests.session.peer import encode, handshake, make_broker
 
 T = TypeVar("T")
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 BYE = encode(0, ConnectionClose(200, "bye", 0, 0))
 CLOSE_OK = encode(0, ConnectionCloseOk())
 MESSAGE = encode(1, BasicPublish("", "q"), bytes(4000))

@@ -190,7 +190,7 @@ from leveret.wire.properties import BasicProperties  # noqa: E402
 from tests.server.test_transport import Wire  # noqa: E402
 from tests.session.peer import Got, Parser, encode, handshake  # noqa: E402
 
-PATIENCE_S = 20.0  # for a broker that should become quiet
+PATIENCE_S = 60.0  # for a broker that should become quiet
 
 
 class Everybody:

@@ -25,7 +25,7 @@ from leveret.wire.methods import (
 from leveret.wire.properties import BasicProperties
 from tests.session.peer import Peer, turn
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 WALL_MS = 1_700_000_000_000
 
 

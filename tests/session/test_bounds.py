@@ -306,7 +306,7 @@ READ = (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_headers_and_properties_of_any_value(data: st.DataObject) -> None:
     kept = Kept()

@@ -18,7 +18,7 @@ from leveret.store.memory import MemoryLog
 from leveret.store.rows import SUM
 from leveret.wire.content import make_content
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 def message(body: bytes) -> Message:

@@ -183,7 +183,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(operations=OPERATIONS)
 def test_nothing_is_lost_and_nothing_comes_back(
     tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, object]]
