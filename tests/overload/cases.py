@@ -23,7 +23,7 @@ from tests.behaviour.methods_basic import (
 )
 from tests.behaviour.peer import Channel
 from tests.overload import declared, load
-from tests.overload.field import PATIENCE_S, Field, Found, durable, take, wait_for
+from tests.overload.field import PATIENCE_S, Field, Found, blast, durable, take, wait_for
 
 Case = Callable[[Field, float], Iterator[None]]
 
@@ -59,8 +59,14 @@ def expire(field: Field, share: float) -> Iterator[None]:
     """A million messages expire at once."""
     count = int(MILLION * share)
     channel = field.channel()
-    queue = durable(channel, "expired", x_message_ttl=int(4000 + 20_000 * share))
-    field.fill(channel, queue, count)
+    ttl_ms = int(4000 + 20_000 * share)
+    while True:
+        queue = durable(channel, "expired", x_message_ttl=ttl_ms)
+        blast(channel, queue, count, 16)
+        if channel.ready(queue) == count:
+            break
+        channel.call(QueueDelete(queue=queue))  # the first ones have expired before the last ones came
+        ttl_ms *= 2
     yield
     wait_for(channel, queue, 0)
 

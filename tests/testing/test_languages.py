@@ -286,7 +286,8 @@ def port() -> int:
 
 @pytest.fixture
 def page(port: int) -> str:
-    return (PAGES / "ci.md").read_text().replace("5672", str(port))
+    """With another port, and with more time than a machine needs that does nothing else."""
+    return (PAGES / "ci.md").read_text().replace("5672", str(port)).replace("timeout 10 ", "timeout 60 ")
 
 
 def url(page: str) -> str:
@@ -372,7 +373,7 @@ def closed() -> int:
 
 
 def test_the_step_fails_without_its_port(page: str, runner: Runner, port: int) -> None:
-    start = steps(page)[0][1].replace("timeout 10", "timeout 4")
+    start = steps(page)[0][1].replace("timeout 60 ", "timeout 6 ")
     with socket.create_server(("127.0.0.1", port)):
         assert runner.run(start) == 1
     assert f"leveret: port {port} on 127.0.0.1 is in use" in (runner.folder / "output").read_text()
@@ -402,7 +403,7 @@ def test_gitlab(page: str, runner: Runner, port: int) -> None:
 def test_other_containers(page: str, runner: Runner) -> None:
     command = re.search(r"^    (leveret serve .*)$", page, re.MULTILINE)
     assert command is not None
-    wait = "timeout 10 sh -c 'until grep -q url told; do sleep 0.1; done'"
+    wait = "timeout 60 sh -c 'until grep -q url told; do sleep 0.1; done'"
     script = f"{command[1]} --port 0 --json >told 2>log &\n{wait}"
     assert runner.run(script) == 0
     told = json.loads((runner.folder / "told").read_text())
