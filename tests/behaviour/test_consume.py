@@ -203,7 +203,8 @@ def test_cancels_may_cross(peer: Peer, channel: Channel, queue: str) -> None:
 def test_consumer_may_delete_its_own_queue(channel: Channel, queue: str) -> None:
     channel.consume(queue, "tag")
     channel.send(QueueDelete(queue=queue), AccessRequest())
-    assert [type(channel.next()) for _ in range(3)] == [QueueDeleteOk, BasicCancel, AccessRequestOk]
+    channel.expect(QueueDeleteOk)
+    assert {type(channel.next()) for _ in range(2)} == {BasicCancel, AccessRequestOk}
 
 
 @pytest.mark.parametrize("claimed", [{}, {"consumer_cancel_notify": False}], ids=str)
