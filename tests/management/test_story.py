@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -474,5 +475,5 @@ class Story(RuleBasedStateMachine):
         assert not self.life.broker.leaving
 
 
-TestStory = Story.TestCase
+TestStory = pytest.mark.timeout(600)(Story.TestCase)  # what is found is made smaller for up to 300 s
 TestStory.settings = settings(max_examples=100, stateful_step_count=50, derandomize=True, report_multiple_bugs=False)

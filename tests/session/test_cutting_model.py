@@ -39,6 +39,8 @@ from leveret.wire.methods import (
 from leveret.wire.properties import BasicProperties
 from tests.session.peer import Got, Peer, encode, make_broker
 
+pytestmark = pytest.mark.timeout(600)  # what is found is made smaller for up to 300 s
+
 QUEUES: dict[str, Table] = {
     "plain": {},
     "priority": {"x-max-priority": long(3)},
