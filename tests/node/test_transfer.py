@@ -24,12 +24,15 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from leveret.store.database import FILE_NAME
+from tests.behaviour.methods import QueueDeclare
+from tests.behaviour.peer import Peer
 from tests.conftest import Server
 from tests.node.test_administration_page import PAGE
 from tests.node.test_cli import SURROUNDINGS, Result, leveret
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 MIB = 1 << 20
+BLOCK = 1000  # messages in one write
 Start = Callable[..., Server]
 Run = Callable[..., Result]
 Popen = Callable[..., "subprocess.Popen[Any]"]
@@ -78,14 +81,15 @@ def connect(server: Server) -> pika.BlockingConnection:
 
 def fill(server: Server, queue: str, count: int, size: int = 0, **arguments: Any) -> None:
     """Make a queue with confirmed persistent messages that begin with their numbers."""
-    connection = connect(server)
-    channel = connection.channel()
-    channel.queue_declare(queue, durable=True, arguments=arguments)
-    for number in range(count):
-        channel.basic_publish("", queue, (b"%d " % number).ljust(size, b"x"), PERSISTENT)
-    channel.confirm_delivery()
-    channel.basic_publish("", queue, b"%d " % count, PERSISTENT)
-    connection.close()
+    peer = Peer((server.host, server.port)).login()
+    channel = peer.channel()
+    channel.call(QueueDeclare(queue=queue, durable=True, arguments=arguments))
+    for begin in range(0, count, BLOCK):
+        numbers = range(begin, min(begin + BLOCK, count))
+        channel.publish(queue, *[(b"%d " % number).ljust(size, b"x") for number in numbers], delivery_mode=2)
+    channel.confirm()
+    channel.confirmed(queue, b"%d " % count, delivery_mode=2)
+    peer.close()
 
 
 def rows(result: Result) -> list[dict[str, Any]]:
