@@ -77,6 +77,7 @@ class Broker(LogListener):
         self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
         self.leaving: dict[str, Clearing] = {}
+        self._unclean: set[str] = set()  # names of those of which something is left until the next start
         self.aside = Aside()
         self.users = Users(self)
         self.parameters = Parameters(self)
@@ -145,7 +146,8 @@ class Broker(LogListener):
     def flow(self) -> None:
         """Let flow what can flow, before a client's next method looks at what those before it have done.
 
-        Publishes and acks are excepted, for which many share the cost of this; see Queue.flow().
+        Publishes and acks are excepted, for which many share the cost of this; see Queue.flow(). So a publish may
+        overtake a dead letter that an earlier one has made.
         """
         if self.dirty or self.sharing:
             self._pump()
@@ -245,12 +247,15 @@ class Broker(LogListener):
     ) -> VirtualHost:
         """Make a virtual host, or change what is said about it; None keeps what there is.
 
-        Raises: InvalidError for an unknown type of queue.
+        Raises: InvalidError for an unknown type of queue, or a name of which something is left.
         """
         if default_queue_type and default_queue_type not in QUEUE_TYPES:
             raise InvalidError(f"{default_queue_type} is not a valid queue type")
         vhost = self.vhosts.get(name)
         if vhost is None:
+            if name in self._unclean:
+                text = f"not all of the virtual host '{name}' that was deleted could be; restart the broker first"
+                raise InvalidError(text)
             vhost = VirtualHost(self, name)
         description = vhost.description if description is None else description
         tags = vhost.tags if tags is None else tags
@@ -317,7 +322,9 @@ class Broker(LogListener):
     def cleared(self, vhost: VirtualHost) -> None:
         """Nothing is left of a virtual host that was deleted, or nothing that can be deleted in this run."""
         del self.leaving[vhost.name]
-        if not vhost.queues and not vhost.exchanges:
+        if vhost.queues or vhost.exchanges:
+            self._unclean.add(vhost.name)
+        else:
             self.forget(definitions.LEAVING, definitions.key(vhost.name))
             self.drop_aside(definitions.VHOST, vhost.name)
 

@@ -57,7 +57,7 @@ NO_PROPERTIES: Final = BasicProperties()  # of a message that there is not
 class Binding:
     """From an exchange to a queue or to another exchange. Equal when source, destination, key and arguments are."""
 
-    __slots__ = ("_identity", "arguments", "exchange", "key", "queue", "source")
+    __slots__ = ("_hash", "_identity", "arguments", "exchange", "key", "queue", "source")
 
     def __init__(
         self, source: Exchange, queue: Queue | None, exchange: Exchange | None, key: str, arguments: Table
@@ -68,6 +68,7 @@ class Binding:
         self.key = key
         self.arguments = arguments
         self._identity = (source.name, self.kind, self.destination, key, comparable(arguments))
+        self._hash = hash(self._identity)  # once: it looks at all arguments
 
     @property
     def kind(self) -> str:
@@ -94,7 +95,7 @@ class Binding:
         return isinstance(other, Binding) and self._identity == other._identity
 
     def __hash__(self) -> int:
-        return hash(self._identity)
+        return self._hash
 
 
 class Routing:

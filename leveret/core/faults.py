@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from leveret.core.message import Stored
     from leveret.core.ports import Client
 
-MAX_TOLD: Final = 100  # faults that wait to be told; more of them in one turn are only counted
+MAX_TOLD: Final = 100  # faults that wait to be told; more of them in one turn are left out
 
 
 def sentence(error: BaseException) -> str:

@@ -116,7 +116,8 @@ class Channel:
                 return
             if publishing.expects != IDLE:
                 raise publishing.interrupted()
-            if publishing.transaction is not None and publishing.transaction.committing:
+            transaction = publishing.transaction
+            if transaction is not None and transaction.committing and method_id != CHANNEL_CLOSE:
                 raise AmqpError(CHANNEL_ERROR, "unexpected command while processing 'tx.commit'")
             if method_id == BASIC_PUBLISH:
                 publishing.method(reader)

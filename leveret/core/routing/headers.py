@@ -124,9 +124,10 @@ class HeadersRouter(Router):
     def remove(self, binding: Binding) -> None:
         """The binding is gone."""
         self._undemanding.pop(binding, None)
-        for key, value in self._patterns.pop(binding).places:
+        pattern = self._patterns.pop(binding)
+        for key, value in pattern.places:
             shelf = self._shelves[key]
-            shelf.remove(value, binding)
+            shelf.remove(value, pattern.binding)  # the same object, of which no argument has to be compared
             if shelf.is_empty():
                 del self._shelves[key]
 
