@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from .codec import Properties
 from .conftest import Names
-from .method import Request
+from .method import Method, Request
 from .methods import (
+    ChannelClose,
+    ChannelCloseOk,
     ConfirmSelect,
     TxCommit,
     TxCommitOk,
@@ -223,3 +226,15 @@ def test_many_without_waiting(tx: Channel, queue: str, request_: Request[TxCommi
         tx.publish(queue, b"x")
         tx.call(request_)
     assert len(tx.bodies(queue)) == (5 if isinstance(request_, TxCommit) else 0)
+
+
+def test_a_channel_may_be_closed_behind_a_commit(tx: Channel, peer: Peer, names: Names) -> None:
+    queue = tx.queue(names.queue(), exclusive=False, durable=True)
+    tx.send(
+        BasicPublish(routing_key=queue, body=b"kept", properties=Properties(delivery_mode=2)),
+        TxCommit(),
+        ChannelClose(reply_code=200, reply_text="bye"),
+    )
+    assert ChannelCloseOk in [type(method) for method in tx.arriving(Method)]
+    other = peer.channel(3)
+    other.expect_ready(queue, 1)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leveret.core.broker import Broker
+from leveret.core.clock import Clock
+from leveret.core.exchange import Binding
 from leveret.core.routing.headers import Pattern
+from leveret.store.memory import MemoryLog
 from leveret.wire.fields import ARRAY, FLOAT64, VOID, Field, Table, boolean, long, longstr, table
+from leveret.wire.properties import BasicProperties
 from tests.core.test_exchanges import bind, make, names
 
 NAMES = st.sampled_from(["a", "b", "x-c"])
@@ -48,3 +54,31 @@ def test_it_finds_what_looking_at_every_binding_would_find(
         if not bindings:
             break
         vhost.unbind(bindings.pop(data.draw(st.integers(0, len(bindings) - 1))))
+
+
+class Counted(str):
+    """A text that counts how often texts of its kind are hashed."""
+
+    hashed = 0
+
+    def __hash__(self) -> int:
+        type(self).hashed += 1
+        return super().__hash__()
+
+
+@pytest.mark.parametrize("mode", ["any", "all"])
+def test_a_binding_with_many_arguments_costs_what_it_has_and_not_the_square(mode: str) -> None:
+    many = 500
+    log = MemoryLog()
+    vhost = Broker(log, log, Clock(), seed=1, node="test").vhosts["/"]
+    queue = vhost.make_queue("q", False, 0, False, {})
+    exchange = vhost.exchange("amq.headers")
+    arguments: Table = {Counted(f"h{number}"): long(number) for number in range(many)}
+    properties = BasicProperties()
+    properties.headers = dict(arguments)
+    Counted.hashed = 0
+    vhost.bind(Binding(exchange, queue, None, "", {**arguments, "x-match": longstr(mode)}))
+    assert exchange.route([""], properties).queues == [queue]
+    vhost.unbind(Binding(exchange, queue, None, "", {**arguments, "x-match": longstr(mode)}))
+    assert exchange.route([""], properties).queues == []
+    assert Counted.hashed < 40 * many
