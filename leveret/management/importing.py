@@ -116,6 +116,8 @@ class Import:
     def run(self) -> Iterator[bool]:
         """Apply everything that can be; yields where others may have their turn."""
         yield from self._section("users", entries.UserEntry, self._user)
+        while "vhosts" in self._content and self._broker.leaving:
+            yield True  # a name is free when nothing is left of the virtual host that had it
         yield from self._section("vhosts", entries.VhostEntry, self._virtual_host)
         yield from self._section("permissions", entries.PermissionEntry, self._permission)
         yield from self._section("exchanges", entries.ExchangeEntry, self._exchange)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from leveret.core import definitions
 from leveret.core.administration import InvalidError, Promise
 from leveret.core.broker import Broker
@@ -37,13 +39,39 @@ def list_vhosts(broker: Broker) -> list[dict[str, object]]:
     ]
 
 
+class Addition(Promise):
+    """A virtual host that is made when nothing is left of the one before it that had the same name."""
+
+    def __init__(self, broker: Broker, name: str, add: Callable[[], None]) -> None:
+        super().__init__()
+        self._broker = broker
+        self._name = name
+        self._add = add
+
+    def is_kept(self) -> bool:
+        """Whether it can be made."""
+        return self._name not in self._broker.leaving
+
+    def result(self) -> object:
+        """Make it. Raises: InvalidError when somebody else was faster."""
+        self._add()
+        return None
+
+
 def add_vhost(
     broker: Broker, name: str, description: str = "", tags: list[str] | str = "", default_queue_type: str = ""
-) -> None:
+) -> Promise | None:
     """Make a virtual host. Nobody may enter it until permissions are set."""
-    if name in broker.vhosts:
-        raise InvalidError(f"virtual host '{name}' exists; change it with `leveret vhosts set`")
-    put_vhost(broker, name, description, tags, default_queue_type)
+
+    def add() -> None:
+        if name in broker.vhosts:
+            raise InvalidError(f"virtual host '{name}' exists; change it with `leveret vhosts set`")
+        put_vhost(broker, name, description, tags, default_queue_type)
+
+    if name in broker.leaving:
+        return Addition(broker, name, add)
+    add()
+    return None
 
 
 def set_vhost(

@@ -8,12 +8,14 @@ import pytest
 
 from leveret.core import definitions
 from leveret.core.access import Credential
+from leveret.core.administration import InvalidError, Promise
 from leveret.core.broker import Broker
 from leveret.core.clearing import AT_ONCE
 from leveret.core.exchange import Binding
 from leveret.core.parameters import PARAMETER
 from leveret.core.policy import Policy
 from leveret.core.window import KIND as DEDUPLICATION
+from leveret.management.administration import Administration
 from leveret.wire.fields import boolean, long, longstr, table_bytes
 from leveret.wire.methods import ExchangeDeclare, ExchangeDelete, QueueBind, QueueDeclare, QueueUnbind
 from leveret.wire.properties import BasicProperties
@@ -119,6 +121,27 @@ def test_one_made_anew_while_the_old_one_is_cleared(tmp_path: Path) -> None:
     life = after(life, True)
     vhost = life.broker.vhosts["v"]
     assert (list(vhost.queues), vhost.description, vhost.policies.all) == (["q0"], "another", {})
+    life.end()
+
+
+def test_a_verb_that_makes_it_anew_waits_until_nothing_is_left(tmp_path: Path) -> None:
+    life = Life(tmp_path / "data", 5_000)
+    vhost = life.broker.add_vhost("v")
+    for number in range(MANY):
+        vhost.make_queue(f"q{number}", True, 0, False, {})
+    life.finish()
+    administration = Administration(life.broker)
+    administration.perform("delete_vhost", {"name": "v"})
+    addition = administration.perform("add_vhost", {"name": "v"})
+    assert isinstance(addition, Promise)
+    assert not addition.is_kept()
+    assert vhost.queues  # they go in pieces
+    life.finish()
+    assert addition.is_kept()
+    addition.result()
+    assert life.broker.vhosts["v"] is not vhost
+    with pytest.raises(InvalidError, match="exists"):
+        addition.result()
     life.end()
 
 
