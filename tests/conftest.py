@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -27,6 +28,19 @@ settings.load_profile("leveret")
 
 # `make test &` in a shell has interrupts ignored, here and in all that is started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""Where Linux says which ports it gives to clients, and to servers that ask for none."""
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port at which nobody listens, and that the system gives to nobody meanwhile who does not ask for it."""
+    lowest = int(PORTS.read_text().split()[0]) if PORTS.exists() else 32_768
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, random.randrange(10_000, lowest) if lowest > 11_000 else 0))
+            return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -110,14 +124,12 @@ def amqp_address(amqp_url: str) -> tuple[str, int]:
 @pytest.fixture
 def closed_port_url() -> str:
     """A URL at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"amqp://guest:guest@127.0.0.1:{probe.getsockname()[1]}/"
+    return f"amqp://guest:guest@127.0.0.1:{free_port()}/"
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """A broker of the test's own, durable, in a temporary data directory."""
-    server = Server.start("--data-dir", str(tmp_path / "data"))
+    """A broker of the test's own, durable, in a temporary data directory; it may start again on its port."""
+    server = Server.start("--data-dir", str(tmp_path / "data"), port=free_port())
     yield server
     server.stop()

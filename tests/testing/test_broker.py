@@ -24,6 +24,7 @@ import leveret
 from leveret.node.node import StartError
 from leveret.store.database import StoreError
 from leveret.testing import NotRunning
+from tests.conftest import free_port
 
 from .conftest import Connect
 from .support import PATIENCE_S, Call, Raw, connect, descriptors, ending, is_listening, run, until
@@ -275,15 +276,14 @@ def test_a_loop_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("leveret.testing.running._new_loop", fail)
     monkeypatch.setattr("threading.excepthook", lambda _: None)
     with pytest.raises(OSError, match="Too many open files"):
-        Call(leveret.Broker().start).result(1)
+        Call(leveret.Broker().start).result()
 
 
 # -- what it is given
 
 
 def test_port(clients: Connect) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     broker = leveret.Broker(port=port)
     assert broker.url == f"amqp://guest:guest@127.0.0.1:{port}"
     with broker:

@@ -19,6 +19,8 @@ import pika
 import pytest
 import trustme
 
+from tests.conftest import free_port
+
 from .support import PATIENCE_S, Raw, connect, is_listening, until
 
 SERVE = [sys.executable, "-m", "leveret", "serve"]
@@ -98,12 +100,6 @@ def greet(url: str) -> None:
         channel.queue_declare("hello")
         channel.basic_publish("", "hello", b"Hello!", mandatory=True)
         assert channel.basic_get("hello", auto_ack=True)[2] == b"Hello!"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # -- the line

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from leveret.node.cli import app
+from tests.conftest import free_port
 
 from .support import connect, is_listening, until
 
@@ -279,9 +280,7 @@ STEP = re.compile(
 @pytest.fixture
 def port() -> int:
     """A port that stands in place of 5672."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
@@ -362,14 +361,7 @@ def test_steps(page: str, runner: Runner, port: int) -> None:
     assert runner.run(show) == 0
     assert f"ready on amqp://127.0.0.1:{port}" in (runner.folder / "output").read_text()
     assert "'' 'ci' -> ci: 'Hello!'" in (runner.folder / "output").read_text()
-    assert runner.run(test, AMQP_URL=f"amqp://127.0.0.1:{closed()}") != 0  # it would fail
-
-
-def closed() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    assert runner.run(test, AMQP_URL=f"amqp://127.0.0.1:{free_port()}") != 0  # it would fail
 
 
 def test_the_step_fails_without_its_port(page: str, runner: Runner, port: int) -> None:

@@ -797,7 +797,7 @@ def test_stop_does_not_wait_for_an_answer() -> None:
     broker.wait_for("rpc", unacked=1)
     call = Call(broker.stop)
     try:
-        call.result(1)
+        call.result(10)
     finally:
         go_on.set()
         until(lambda: call.is_done)
