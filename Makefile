@@ -13,7 +13,7 @@ run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./lev
 	$(BIN)/leveret serve $(ARGS)
 
 test: $(VENV)/installed check interpreted  ## lint, types, and all tests on the compiled build
-	LEVERET_EXPECT_BUILD=compiled $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	LEVERET_EXPECT_BUILD=compiled $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -23,7 +23,7 @@ check: $(VENV)/installed
 interpreted: $(VENV)/installed  ## the tests of the core on the same files, not compiled
 	rm -rf build/interpreted && mkdir -p build/interpreted
 	cp -r leveret tests tools spec docs pyproject.toml build/interpreted/ && find build/interpreted -name '*.so' -delete
-	cd build/interpreted && LEVERET_EXPECT_BUILD=interpreted ../../$(BIN)/python -m pytest -n $(WORKERS) tests/wire tests/core tests/session tests/store
+	cd build/interpreted && LEVERET_EXPECT_BUILD=interpreted ../../$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/wire tests/core tests/session tests/store
 
 bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" compares, PAGE=docs/benchmarks.md writes a page
 	$(BIN)/python bench/run.py $(if $(PAGE),--page $(PAGE)) $(ARGS)
