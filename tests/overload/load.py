@@ -38,9 +38,10 @@ class Load:
 
     def _send(self, channel: Channel, data: bytes) -> None:
         channel.link.socket.settimeout(PATIENCE_S)
-        while time.monotonic() < self._until:
+        at = self._channels.index(channel)
+        while not self.sent[at] or time.monotonic() < self._until:
             channel.link.socket.sendall(data)
-            self.sent[self._channels.index(channel)] += 1
+            self.sent[at] += 1
 
 
 def flood(field: Field, share: float, publishers: int, size: int, persistent: bool, consumers: bool) -> Iterator[None]:
@@ -56,7 +57,8 @@ def flood(field: Field, share: float, publishers: int, size: int, persistent: bo
     load = Load(channels, data, LOAD_S * share)
     load.run()
     for channel, queue in zip(channels, queues, strict=True):
-        assert channel.call(QueueDelete(queue=queue)).message_count > 0
+        left = channel.call(QueueDelete(queue=queue)).message_count
+        assert left > 0 or consumers  # who may have had time for all of it
     for channel in slow:
         channel.link.close()
 
