@@ -187,14 +187,23 @@ class Driver:
         broker = self.broker
         if self._put_off:
             self._catch_up()
-        self._send()
-        self._do("let messages flow", broker.settle)
+        if broker.awake:
+            self._send()
+        try:  # as _do(), without a call for each turn
+            broker.settle()
+        except Exception as error:
+            broker.faults.own("let messages flow", error)
         if broker.is_busy():
             until_ns = time.monotonic_ns() + WORK_NS
             while broker.is_busy() and time.monotonic_ns() < until_ns:
                 self._do("do chores", broker.work)
-        self._do("write to the log", self._flush_log)
-        self._tell()
+        try:
+            if broker.log.flush_urgent() and self._rest is None:
+                self._rest = self.loop.call_later(REST_S, self._flush_rest)
+        except Exception as error:
+            broker.faults.own("write to the log", error)
+        if broker.explanations or broker.faults.told:
+            self._tell()
         if self._waiting:
             self._tell_done()
         if broker.awake or broker.is_busy() or self._put_off:
@@ -221,10 +230,6 @@ class Driver:
             if time.monotonic_ns() >= until_ns:  # some have gone on with what they wanted
                 broker.awake = awake[at + 1 :] + broker.awake
                 break
-
-    def _flush_log(self) -> None:
-        if self.broker.log.flush_urgent() and self._rest is None:
-            self._rest = self.loop.call_later(REST_S, self._flush_rest)
 
     def _flush_rest(self) -> None:
         self._rest = None
