@@ -37,16 +37,6 @@ class Fault:
         return f"{self.who}: cannot {self.doing}: {sentence(self.error)}"
 
 
-class Undelivered:
-    """A message whose consumer failed while it was handed over."""
-
-    __slots__ = ("consumer", "entry")
-
-    def __init__(self, consumer: Consumer, entry: Stored) -> None:
-        self.consumer = consumer
-        self.entry = entry
-
-
 class Faults:
     """Of one broker. told: those that the operator has not heard of yet; the driver takes them."""
 
@@ -54,7 +44,7 @@ class Faults:
         self.told: list[Fault] = []
         self._counts: dict[str, int] = {}  # of the broker's own
         self._clients: list[Client] = []
-        self._undelivered: list[Undelivered] = []
+        self._undelivered: list[tuple[Consumer, Stored]] = []
 
     def tell(self, who: str, doing: str, error: BaseException) -> None:
         """Let the operator know. For what is set aside afterwards, so that it cannot be said again and again."""
@@ -72,9 +62,9 @@ class Faults:
         """Close a connection for which something failed, when what is going on now is through."""
         self._clients.append(client)
 
-    def undelivered(self, consumer: Consumer, entry: Stored) -> None:
+    def undelivered(self, consumer: Consumer, stored: Stored) -> None:
         """A message may not have reached its consumer, whose connection is about to be closed."""
-        self._undelivered.append(Undelivered(consumer, entry))
+        self._undelivered.append((consumer, stored))
 
     def is_settled(self) -> bool:
         """Whether settle() has nothing to do."""
@@ -89,6 +79,6 @@ class Faults:
             except Exception as error:
                 self.own("close a connection", error)
         undelivered, self._undelivered = self._undelivered, []
-        for each in undelivered:
-            if each.entry.consumer is each.consumer:  # the end of its channel has not given it back
-                each.entry.queue.requeue(each.entry, False)
+        for consumer, stored in undelivered:
+            if stored.consumer is consumer:  # the end of its channel has not given it back
+                stored.queue.requeue(stored, False)
