@@ -316,12 +316,15 @@ def test_nothing_but_a_virtual_host_that_cannot_be_used() -> None:
     assert "alone" in Life(kept).broker.vhosts
 
 
-@pytest.mark.parametrize("key", ["", "[]", "[1, 2]", "{}", '["v"]', '["v", "q", "x"]', "null", "\ud800", "[" * 3000])
-@pytest.mark.parametrize("kind", sorted({kind for kind, _ in ROWS} | {"of another version"}))
+KEYS = ["", "[]", "[1, 2]", "{}", '["v"]', '["v", "q", "x"]', "null", "\ud800", "[" * 3000]
+KINDS = sorted({kind for kind, _ in ROWS} | {"of another version"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), [(kind, key) for kind in KINDS for key in KEYS if (kind, key) not in WHOLE.definitions]
+)
 def test_a_key_that_makes_no_sense(kind: str, key: str) -> None:
     kept = copy(WHOLE)
-    if (kind, key) in kept.definitions:
-        pytest.skip("it makes sense")
     kept.definitions[kind, key] = WHOLE.definitions[next((row for row in ROWS if row[0] == kind), ROWS[0])]
     life = Life(kept)
     after = life.story()
