@@ -15,6 +15,10 @@ BASIC_ACK: Final = 60 << 16 | 80
 BASIC_NACK: Final = 60 << 16 | 120
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 LARGE: Final = 32 << 10  # bytes of a content from which on copying it costs more than sending one more piece
+SPARE: Final = 8  # buffers that wait for their next use: to grow a new one takes longer than to fill it
+SPARE_BYTES: Final = 512 << 10  # that were in one at most
+
+_spare: Final[list[BytesWriter]] = []  # of all writers in this process
 
 
 class DeliveryHead:
@@ -42,10 +46,11 @@ class DeliveryHead:
 class FrameWriter:
     """Frames ready to be sent."""
 
-    __slots__ = ("_out", "_pieces", "_pieces_size", "frame_max")
+    __slots__ = ("_is_grown", "_out", "_pieces", "_pieces_size", "frame_max")
 
     def __init__(self) -> None:
         self._out = BytesWriter()
+        self._is_grown = False  # it is a large buffer, or is about to be one
         self._pieces: list[Piece] = []  # that go before it
         self._pieces_size: i64 = 0
         self.frame_max: i64 = 0
@@ -68,10 +73,26 @@ class FrameWriter:
     def _end_piece(self) -> None:
         if not len(self._out):
             return
-        data = self._out.getvalue()
+        out = self._out
+        data = out.getvalue()
         self._out = BytesWriter()
         self._pieces.append(data)
         self._pieces_size += len(data)
+        if self._is_grown:
+            self._is_grown = False
+            if len(data) <= SPARE_BYTES and len(_spare) < SPARE:
+                out.truncate(0)
+                _spare.append(out)
+
+    def _grow(self) -> None:
+        """Take a buffer that is large already, if there is one, since much is coming."""
+        self._is_grown = True
+        try:
+            out = _spare.pop()
+        except IndexError:
+            return
+        out.write(self._out.getvalue())
+        self._out = out
 
     def raw(self, data: bytes) -> None:
         """Bytes that are no frame, or whole frames made elsewhere."""
@@ -103,6 +124,8 @@ class FrameWriter:
 
         address: exchange and routing key as two short strings.
         """
+        if not self._is_grown:
+            self._grow()
         out = self._out
         if head.address_size < 0:
             head.fit(len(address))

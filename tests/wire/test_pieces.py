@@ -6,7 +6,8 @@ import pytest
 from librt.strings import BytesWriter
 
 from leveret.wire.content import make_content, write_content
-from leveret.wire.writer import LARGE, FrameWriter
+from leveret.wire.methods import ConnectionCloseOk
+from leveret.wire.writer import LARGE, SPARE, DeliveryHead, FrameWriter
 
 BODY = bytes(range(256)) * 400
 
@@ -57,3 +58,19 @@ def test_the_size_counts_pieces() -> None:
         writer.content(1, content)
     assert writer.take_pieces() == [content] * 3
     assert writer.take_pieces() == []
+
+
+def test_buffers_go_round_between_writers_and_keep_nothing() -> None:
+    head, body = DeliveryHead(1, "tag"), make_content(b"\x00\x00", b"x" * 1000)
+    expected: list[bytes] = []
+    for number in range(2 * SPARE):
+        writers = [FrameWriter() for _ in range(number + 1)]
+        for at, writer in enumerate(writers):
+            writer.method(0, ConnectionCloseOk())  # small things come first
+            for tag in range(at + 1):
+                writer.delivery(head, tag, False, b"\x00\x01q", body)
+        taken = [writer.take() for writer in writers]
+        assert taken[: len(expected)] == expected
+        expected = taken
+        assert all(writer.size() == 0 for writer in writers)
+    assert len(expected[0]) < len(expected[1])
