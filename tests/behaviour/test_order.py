@@ -210,6 +210,20 @@ def test_acks_reach_consumers_in_their_order(channel: Channel, queue: str) -> No
     assert [each.consumer_tag for each in channel.deliveries(3)] == ["one", "one", "two"]
 
 
+def test_nobody_gets_one_of_many_that_come_back_before_all_are_back(peer: Peer, channel: Channel, queue: str) -> None:
+    channel.prefetch(3)
+    channel.consume(queue, "first")
+    channel.publish(queue, b"0", b"1", b"2")
+    held = channel.deliveries(3)
+    channel.send(BasicNack(delivery_tag=held[0].delivery_tag, requeue=True))
+    (again,) = channel.deliveries(1)
+    channel.call(BasicCancel(consumer_tag="first"))
+    other = peer.channel(2)
+    other.consume(queue, "second")
+    channel.send(BasicNack(delivery_tag=again.delivery_tag, multiple=True, requeue=True))  # 1, 2, 0
+    assert [each.body for each in other.deliveries(3)] == [b"0", b"1", b"2"]
+
+
 def test_a_connection_that_ends_gets_what_came_before(peer: Peer, channel: Channel, waiting: str) -> None:
     both = publish(waiting).frames(1, 4096) + ConnectionClose(reply_code=200, reply_text="bye").frames(0, 4096)
     peer.link.send_bytes(both)
