@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from leveret.core import access, definitions
 from leveret.core.access import Credential, User
 from leveret.core.administration import InvalidError, ProtectedError, unknown_vhost
-from leveret.core.alarms import BEHIND, LETTERS, Alarms
+from leveret.core.alarms import BEHIND, HELD, LETTERS, Alarms
 from leveret.core.aside import Aside
 from leveret.core.checks import QUEUE_TYPES
 from leveret.core.chores import Chores
@@ -27,10 +27,11 @@ from leveret.core.dead_letter import MANY, SHARE, Worklist
 from leveret.core.faults import Faults
 from leveret.core.lag import Lag
 from leveret.core.matching import Matcher
-from leveret.core.paging import Budget
+from leveret.core.paging import Budget, Holder
 from leveret.core.parameters import Parameters
 from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink, Witness
 from leveret.core.recovery import mend, recover_definitions, recover_messages
+from leveret.core.shortage import Shortage
 from leveret.core.users import Users
 from leveret.core.vhost import VirtualHost
 from leveret.core.window import Window
@@ -52,7 +53,7 @@ class Broker(LogListener):
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
     budget: for messages that wait in memory. max_message_size: bytes that the body of a message may have.
     explanations: what the operator should read in the log; the driver takes it. faults: what has failed; see faults.py.
-    matcher: of all patterns.
+    matcher: of all patterns. holders: of messages, beside queues and clients.
     started_ms: on the core's clock. lag: of the event loop, noted by the driver.
     windows: all that survive a restart; unsaved: those that have something to write.
     sharing: prefetch windows with room that some consumers have been woken for; others may be next.
@@ -71,6 +72,8 @@ class Broker(LogListener):
         self.budget = Budget()
         self.faults = Faults()
         self.alarms = Alarms()
+        self.holders: dict[Holder, None] = {}
+        self._shortage = Shortage(self)
         self.witness: Witness | None = None
         self.explanations: list[str] = []
         self.matcher = Matcher(self.explain)
@@ -130,8 +133,8 @@ class Broker(LogListener):
     def settle(self) -> None:
         """Pump every dirty queue, and those that this makes dirty; publish dead letters, but not too many at once."""
         self._pump()
-        if self.budget.is_over():
-            self.budget.relieve(self.queues.values())
+        if self.budget.is_over() or self.alarms.raised & HELD:
+            self.relieve()
         if len(self.worklist):
             share = self.worklist.share()
             while share > 0 and len(self.worklist):
@@ -142,6 +145,20 @@ class Broker(LogListener):
         while not self.faults.is_settled():
             self.faults.settle()
             self._pump()
+
+    def relieve(self) -> None:
+        """Ask memory back; let publishers wait while what is held is too much and cannot be let go."""
+        budget = self.budget
+        if budget.is_over():
+            budget.relieve(self.queues, [*self.connections.values(), *self.holders])
+        limit_is_kept = budget.used <= budget.limit
+        if self.alarms.raised & HELD:
+            if limit_is_kept:
+                self.alarms.set(HELD, False)
+                self._shortage.end()
+        elif budget.is_exhausted():
+            self.alarms.set(HELD, True)
+            self._shortage.begin()
 
     def flow(self) -> None:
         """Let flow what can flow, before a client's next method looks at what those before it have done.
@@ -409,6 +426,7 @@ class Broker(LogListener):
                 queue.on_refused(positions)
             except Exception as error:
                 queue.fail("hear what could not be written", error)
+                raise  # it has to hear that before it hears what is durable
 
     def on_definitions_durable(self, revision: int) -> None:
         """Let the replies go that waited for this."""

@@ -193,9 +193,12 @@ class DeduplicatingQueue(Queue):
             self.forget(line.pop())
         return count
 
-    def page_out(self, want: i64) -> i64:
+    def page_out(self, keep: i64, want: i64) -> None:
         """Nothing: what it holds has to be known."""
-        return 0
+
+    def leave_content(self, stored: Stored) -> bool:
+        """Nothing can rest."""
+        return True
 
     def _let_go(self, stored: Stored) -> None:
         value = _value(stored.message)

@@ -1,4 +1,4 @@
-"""Expiry: what time does to a queue. Messages expire at its head, and an idle queue ends.
+"""Expiry: what time does to a queue. Messages expire at its head, an idle queue ends, one that could not read goes on.
 
 Only the head is looked at, so an expired message behind one that lives stays until it gets there, but is never
 delivered. Source: rabbit_amqqueue_process.erl (drop_expired_msgs, expires).
@@ -20,18 +20,21 @@ if TYPE_CHECKING:
 
 HEAD: Final = 1  # timer tokens
 IDLE: Final = 2
+REPAIR: Final = 3
+REPAIR_MS: Final = 1000  # after which messages that could not be read from the log are tried again
 OVER: Final = -1  # a deadline that has passed at any time
 
 
 class Expiry(Timed):
     """Of one queue."""
 
-    __slots__ = ("_head", "_head_ms", "_idle", "_idle_ms", "_queue", "_used_ms")
+    __slots__ = ("_head", "_head_ms", "_idle", "_idle_ms", "_queue", "_repair", "_used_ms")
 
     def __init__(self, queue: Queue) -> None:
         self._queue: Queue | None = queue
         self._head: Timer | None = None
         self._head_ms: i64 = 0  # when that timer is due, 0 when there is none
+        self._repair: Timer | None = None
         self._idle: Timer | None = None
         self._idle_ms: i64 = 0  # when that timer is due, 0 when there is none
         self._used_ms = queue.broker.clock.now_ms
@@ -87,12 +90,19 @@ class Expiry(Timed):
                 queue.die(ready.pop(), EXPIRED)
         return True
 
+    def repair_later(self) -> None:
+        """Let the queue try again what it could not do now."""
+        queue = self._queue
+        if queue is not None:
+            self._repair = queue.broker.timers.call_at(queue.broker.clock.now_ms + REPAIR_MS, self, REPAIR)
+
     def stop(self) -> None:
         """The queue has ended; nothing may hold on to it."""
         if self._queue is not None:
             timers = self._queue.broker.timers
             timers.cancel(self._head)
             timers.cancel(self._idle)
+            timers.cancel(self._repair)
             self._queue = None
 
     def fail(self, doing: str, error: Exception) -> None:
@@ -109,6 +119,10 @@ class Expiry(Timed):
             self._head_ms = 0
             queue.flow()
             self.look()
+            return
+        if token == REPAIR:
+            if queue.fault:
+                queue.repair()
             return
         self._idle_ms = 0
         idle_ms = queue.broker.clock.now_ms - self._used_ms

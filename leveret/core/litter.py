@@ -49,9 +49,9 @@ class Litter(Chore):
                 self._runs.pop()
                 self._at = 0
         line = self._line
-        while left > 0 and line.has_head():
+        while left > 0 and len(line):  # whatever rests among them needs no content to be forgotten
             stored = line.pop()
-            left -= 1 + stored.message.size // LARGE
+            left -= 1 + len(stored.message.content) // LARGE
             if not queue.deleted:
                 queue.forget(stored)
         return left > 0

@@ -56,11 +56,12 @@ class Message:
     """One message, however many queues it is in; nothing in it changes.
 
     content: header and body frames as received. persistent: delivery_mode is 2. size: bytes of the body.
+    holders: places in which it is held in memory, as core/paging.py counts them.
     has_died: it is a dead letter, and its x-death is the broker's own, no client's. is_counted: so are the headers
     x-acquired-count and x-delivery-count in it, which a queue has put there.
     """
 
-    __slots__ = ("address", "content", "has_died", "is_counted", "persistent", "size")
+    __slots__ = ("address", "content", "has_died", "holders", "is_counted", "persistent", "size")
 
     def __init__(self, address: Address, content: bytes, persistent: bool, has_died: bool = False) -> None:
         self.address = address
@@ -68,7 +69,8 @@ class Message:
         self.persistent = persistent
         self.has_died = has_died
         self.is_counted = False
-        self.size: i64 = frames.body_size(content)
+        self.holders: i64 = 0
+        self.size: i64 = frames.body_size(content) if content else 0
 
     def properties(self) -> BasicProperties:
         """The properties, decoded now. Cost: a few microseconds."""
@@ -86,6 +88,18 @@ class Message:
     def body(self) -> bytes:
         """The body as one piece."""
         return frames.body(self.content)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether its content is only in the log; then nothing but address, size and persistent is to be relied on."""
+        return not self.content
+
+
+def at_rest(message: Message) -> Message:
+    """What stays of a message in memory while its content is left to the log."""
+    found = Message(message.address, b"", message.persistent, message.has_died)
+    found.size = message.size
+    return found
 
 
 class Stored:

@@ -68,7 +68,7 @@ class PriorityReady(Ready):
         stored = line.pop()
         self._number -= 1
         self.size -= stored.message.size
-        self.resident -= stored.message.size + COST
+        self.resident -= len(stored.message.content) + COST
         return stored
 
     def items(self) -> list[Stored]:
@@ -88,14 +88,18 @@ class PriorityReady(Ready):
             level -= 1
         return True
 
-    def page_out(self, keep: i64, want: i64) -> i64:
-        """Leave to the log what rests there safely; of each priority, the head is kept."""
-        freed: i64 = 0
+    def page_out(self, keep: i64, want: i64) -> None:
+        """Leave to the log what rests there safely; the head of the highest priority that has something is kept."""
+        target = self._budget.used - want
+        top: Ready | None = None
         for line in self._lines:
-            if line is not None and freed < want:
-                freed += line.page_out(keep, want - freed)
-        self.resident -= freed
-        return freed
+            if line is not None and len(line):
+                top = line
+        for line in self._lines:
+            if line is not None and self._budget.used > target:
+                resident = line.resident
+                line.page_out(keep if line is top else 0, self._budget.used - target)
+                self.resident -= resident - line.resident
 
     def rest(self, run: Run, level: i64) -> None:
         """Messages that rest in the log already, behind all others of their priority."""
@@ -115,17 +119,16 @@ class PriorityReady(Ready):
         return found
 
     def clear(self) -> None:
-        """The queue has ended: nothing is kept, nobody held on to."""
+        """The queue has ended: nobody is held on to."""
         for line in self._lines:
             if line is not None:
                 line.clear()
-        self.resident = 0
         self._source = None
 
     def _counted(self, stored: Stored) -> None:
         self._number += 1
         self.size += stored.message.size
-        self.resident += stored.message.size + COST
+        self.resident += len(stored.message.content) + COST
 
     def _line(self, level: i64) -> Ready:
         line = self._lines[level]

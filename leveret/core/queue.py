@@ -33,10 +33,9 @@ from leveret.core.in_log import InLog
 from leveret.core.litter import Litter, trim_later
 from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
-from leveret.core.paging import HEAD
-from leveret.core.ports import Confirm, Recovered, Resting
+from leveret.core.ports import Confirm, Recovered, Resting, Unreadable
 from leveret.core.priority import PriorityReady
-from leveret.core.ready import Ready
+from leveret.core.ready import Ready, may_rest
 from leveret.core.unsafe import Unsafe
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
@@ -200,12 +199,19 @@ class Queue:
     # -- faults
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Something that the queue did for itself has failed: it does nothing more until it is repaired."""
+        """Something that the queue did for itself has failed: it does nothing more until it is repaired.
+
+        If messages cannot be read from the log now, that is tried again by itself.
+        """
         if self.deleted or self.fault:
             return
         self.fault = f"cannot {doing}: {sentence(error)}"
         self._may_refuse = True
-        self.broker.faults.tell(str(self), doing, error)
+        if isinstance(error, Unreadable):
+            self.broker.faults.own(f"read messages of {self}", error)
+            self._expiry.repair_later()
+        else:
+            self.broker.faults.tell(str(self), doing, error)
 
     def leave(self, stored: Stored, what: str, error: Exception) -> None:
         """Something could not be done with a message that nobody holds and that is not ready: it waits for repair().
@@ -281,6 +287,7 @@ class Queue:
     def _deliver(self) -> bool:
         ready = self.ready
         consumers = self.consumers
+        budget = self.broker.budget
         logged: i64 = 0
         expired: i64 = 0
         left: i64 = PORTION
@@ -308,6 +315,7 @@ class Queue:
                     consumer.shared.used += 1
                     stored.consumer = consumer
                     self.unacked += 1
+                    budget.hold(stored.message)
                     consumer.subscriber.deliver(consumer, stored)
             except Exception as error:
                 self._undelivered(consumer, stored, error)
@@ -370,6 +378,7 @@ class Queue:
         if stored is not None:
             self.delivered += 1
             self.unacked += 1
+            self.broker.budget.hold(stored.message)
         return stored
 
     def settle(self, stored: Stored) -> None:
@@ -390,7 +399,10 @@ class Queue:
             if failed and limits.fail(stored):
                 return
             if self.settings.queue_type == QUORUM:
-                limits.show_counts(stored)
+                if stored.message.is_at_rest:
+                    stored.message.is_counted = True  # they are shown when it has its headers again
+                else:
+                    limits.show_counts(stored)
         except Exception as error:  # it goes back without
             self.broker.faults.own("count the deliveries of a message", error)
         self._put_back(stored)
@@ -441,9 +453,24 @@ class Queue:
 
     # -- messages rest in the log
 
-    def page_out(self, want: i64) -> i64:
-        """Leave what is behind the head to the log, if it rests there. want, returns: bytes of memory."""
-        return self.ready.page_out(HEAD, want)
+    def page_out(self, keep: i64, want: i64) -> None:
+        """Leave what is behind the head to the log, if it rests there.
+
+        keep: bytes of memory that the head may need. want: bytes of the budget that should be free afterwards.
+        """
+        self.ready.page_out(keep, want)
+
+    def leave_content(self, stored: Stored) -> bool:
+        """Leave the content of an unacknowledged message to the log, if it rests there and nobody watches.
+
+        Returns: whether that can be said now: what is on its way to the log can rest later.
+        """
+        if self.deleted or self.vhost.witness is not None or not may_rest(stored):
+            return True
+        if not self.in_log.extent(stored):
+            return False
+        self.broker.budget.rest(stored)
+        return True
 
     # -- consumers
 
@@ -537,6 +564,7 @@ class Queue:
     def _release(self, stored: Stored) -> None:
         """An unacknowledged message leaves its holder, who may have room for another now."""
         self.unacked -= 1
+        self.broker.budget.let_go(stored.message)
         consumer = stored.consumer
         if consumer is not None:
             stored.consumer = None

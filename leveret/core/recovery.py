@@ -131,7 +131,7 @@ def _take(broker: Broker, queue: Queue, found: Recovered | Resting) -> int:
     else:
         queue.restore(found)
     if broker.budget.is_over():
-        broker.budget.relieve(broker.queues.values())
+        broker.budget.relieve(broker.queues, [])
     return count
 
 

@@ -287,6 +287,9 @@ class VirtualHost:
         del self.queues[queue.name]
         del self.broker.queues[queue.queue_id]
         self.generation += 1
+        owner = self.broker.connections.get(queue.owner)
+        if owner is not None:
+            owner.forget_queue(queue)
         count = queue.remove()
         for binding in list(queue.bindings):
             self._detach(binding)
@@ -306,8 +309,7 @@ class VirtualHost:
     def close_replies(self, queue: ReplyQueue) -> None:
         """The channel waits for no more replies."""
         del self.replies[queue.name]
-        queue.consumer = None
-        queue.stop()
+        queue.close()
         self.generation += 1
 
     # -- bindings

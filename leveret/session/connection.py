@@ -59,6 +59,9 @@ LITTLE_BYTES: Final = 4096  # in one read, with few messages: no reason to let a
 LITTLE_MESSAGES: Final = 20
 INPUT_LIMIT: Final = 64 * 1024  # bytes of requests that wait, from which on the socket is not read either
 HANDSHAKE_MS: Final = 10_000
+ROUTE_BYTES: Final = 700  # of memory that a cached route needs, about, beside its key
+MAX_ROUTE_BYTES: Final = 4 << 20  # of all of one connection
+FEW_ROUTE_BYTES: Final = 16 << 10  # that are not worth forgetting
 
 log = logging.getLogger("leveret.connection")
 
@@ -67,6 +70,7 @@ class Connection(Sink, Client):
     """One client connection.
 
     name: both addresses, for the log. peer: address of the client. number: never 0, unique in this process.
+    routes_bytes: of memory that its cached routes need, about.
     """
 
     def __init__(self, broker: Broker, name: str, peer: str, version: str) -> None:
@@ -84,8 +88,9 @@ class Connection(Sink, Client):
         self.heartbeat_s = 0
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: dict[Queue, None] = {}
-        self.routes: dict[bytes, Route] = {}  # by the arguments of basic.publish
-        self.routes_generation = 0  # of the virtual host, when they were found
+        self._routes: dict[bytes, Route] = {}  # by the arguments of basic.publish
+        self._routes_generation = 0  # of the virtual host, when they were found
+        self.routes_bytes: i64 = 0
         self.writer = FrameWriter()
         self.urgent = b""  # frames of channel 0 that do not wait for the disk, as replies do
         self.unflushed: list[Publishing] = []  # channels with confirms to send
@@ -213,6 +218,44 @@ class Connection(Sink, Client):
     def fail_channel(self, channel: Channel, error: AmqpError) -> None:
         """Close a channel for a soft error that no method of it has caused."""
         failing.close_channel(self, channel, error, 0)
+
+    # -- what can be let go
+
+    def find_route(self, arguments: bytes) -> Route | None:
+        """Where publishes with these arguments go, if that is known."""
+        return self._routes.get(arguments)
+
+    def keep_route(self, arguments: bytes, route: Route) -> None:
+        """Remember where publishes with these arguments go."""
+        generation = self.vhost.generation
+        if self._routes_generation != generation or self.routes_bytes >= MAX_ROUTE_BYTES:
+            self.forget_routes()
+            self._routes_generation = generation
+        size: i64 = ROUTE_BYTES + 3 * len(arguments)  # as they came, as text, as they are sent on
+        self.routes_bytes += size
+        self.broker.budget.used += size
+        self._routes[arguments] = route
+
+    def forget_routes(self) -> None:
+        """Find out anew where publishes go."""
+        self._routes.clear()
+        self.broker.budget.used -= self.routes_bytes
+        self.routes_bytes = 0
+
+    def let_go(self, want: i64) -> None:
+        """Leave contents of deliveries that wait for an ack to the log; forget routes if there are many."""
+        budget = self.broker.budget
+        target = budget.used - want
+        if self.routes_bytes > FEW_ROUTE_BYTES:
+            self.forget_routes()
+        for channel in self.channels.values():
+            if budget.used <= target:
+                break
+            channel.consuming.unacked.leave_contents(budget, target)
+
+    def forget_queue(self, queue: Queue) -> None:
+        """A queue that is exclusive to this connection is deleted."""
+        self.exclusive_queues.pop(queue, None)
 
     # -- bytes out
 

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from leveret.core.dead_letter import REJECTED
+from leveret.core.errors import AmqpError
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored
+from leveret.core.paging import COST
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import FORGET, Queue
 from leveret.core.queue import RETURN as PUT_BACK
 from leveret.session import witnessing
+from leveret.wire.constants import PRECONDITION_FAILED
 
 if TYPE_CHECKING:
     from leveret.session.channel import Channel
@@ -25,6 +28,7 @@ ACK: Final = 0
 REQUEUE: Final = 1
 RETURN: Final = 2  # requeue, which counts for the delivery limit
 DISCARD: Final = 3
+SHARE: Final = 8  # of the memory budget, one part in so many is what a transaction may need
 
 
 def settle(stored: Stored, how: int) -> None:
@@ -49,13 +53,21 @@ class Transaction(ConfirmListener):
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._publishes: list[tuple[Message, list[Queue], bool]] = []
+        self._size: i64 = 0  # bytes of memory that these need, about
         self._settlements: list[tuple[int, Stored, int]] = []
         self._failed = False
         self._open: i64 = 0
         self.committing = False
 
     def publish(self, message: Message, queues: list[Queue], mandatory: bool) -> None:
-        """Keep a message that was routed."""
+        """Keep a message that was routed. Raises: AmqpError 406 when the transaction has become too large."""
+        budget = self._channel.connection.broker.budget
+        size: i64 = COST + len(message.content)
+        if self._publishes and self._size + size > budget.limit // SHARE:
+            text = f"the messages of a transaction must not need more than {budget.limit // SHARE} bytes of memory"
+            raise AmqpError(PRECONDITION_FAILED, text)
+        self._size += size
+        budget.hold(message)
         self._publishes.append((message, queues, mandatory))
 
     def settle(self, taken: list[tuple[int, Stored]], how: int) -> None:
@@ -64,7 +76,7 @@ class Transaction(ConfirmListener):
 
     def commit(self) -> None:
         """Do it all; the channel hears committed() when every message is safe."""
-        publishes, self._publishes = self._publishes, []
+        publishes = self._take_publishes()
         settlements, self._settlements = self._settlements, []
         self.committing = True
         self._failed = False
@@ -83,9 +95,17 @@ class Transaction(ConfirmListener):
 
     def rollback(self) -> None:
         """Drop the messages; the deliveries are outstanding again."""
-        self._publishes = []
+        self._take_publishes()
         self._channel.consuming.unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
         self._settlements = []
+
+    def _take_publishes(self) -> list[tuple[Message, list[Queue], bool]]:
+        publishes, self._publishes = self._publishes, []
+        self._size = 0
+        budget = self._channel.connection.broker.budget
+        for message, _, _ in publishes:
+            budget.let_go(message)
+        return publishes
 
     def confirmed(self, tag: i64) -> None:
         """One message is safe."""

@@ -8,6 +8,7 @@ from mypy_extensions import i64
 
 from leveret.core.errors import AmqpError, unknown_tag
 from leveret.core.message import Stored
+from leveret.core.paging import Budget
 
 COMPACT_AT: Final = 1024  # settled ones that may stay in the list, beside as many as are outstanding
 
@@ -25,12 +26,13 @@ class Delivery:
 class Unacked:
     """In the order of tags, in which they are mostly acked; one in the middle is found by bisection."""
 
-    __slots__ = ("_count", "_head", "_items")
+    __slots__ = ("_count", "_head", "_items", "_rested")
 
     def __init__(self) -> None:
         self._items: list[Delivery] = []
         self._head: i64 = 0  # of the oldest that is outstanding
         self._count: i64 = 0
+        self._rested: i64 = 0  # of those in front of this one, the contents have been left to the log, or cannot be
 
     def __len__(self) -> int:
         return int(self._count)
@@ -84,6 +86,7 @@ class Unacked:
         taken = self.outstanding()
         self._items = []
         self._head = 0
+        self._rested = 0
         self._count = 0
         return taken
 
@@ -107,6 +110,17 @@ class Unacked:
         self._count -= len(taken)
         self._tidy()
         return taken
+
+    def leave_contents(self, budget: Budget, target: i64) -> None:
+        """Leave contents to the log, the oldest first, until the budget needs no more than a target."""
+        items = self._items
+        at = max(self._rested, self._head)
+        while at < len(items) and budget.used > target:
+            stored = items[at].stored
+            if stored is not None and not stored.queue.leave_content(stored):
+                break
+            at += 1
+        self._rested = at
 
     def outstanding(self) -> list[tuple[int, Stored]]:
         """All of them with their tags, in order."""
@@ -140,6 +154,7 @@ class Unacked:
         if len(items) - self._count >= COMPACT_AT + self._count:
             self._items = [delivery for delivery in items if delivery.stored is not None]
             self._head = 0
+            self._rested = 0
 
 
 def _tag(entry: tuple[int, Stored]) -> int:

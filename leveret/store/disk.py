@@ -19,7 +19,7 @@ from mypy_extensions import i64
 
 from leveret.core.alarms import BEHIND_BYTES
 from leveret.core.message import Message
-from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered, Resting
+from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered, Resting, Unreadable
 from leveret.store.chunk import DamagedChunk, Label, Place
 from leveret.store.committer import Committer
 from leveret.store.database import Found, StoreError, is_damage
@@ -55,6 +55,7 @@ class DiskLog(MessageLog, DefinitionLog):
         self._full_bytes: i64 = 0
         self._index = Index()
         self._reader = Reader(directory)
+        self._reader.open()  # now: later there may be no file descriptor for it
         self._load_bytes = load_bytes
         self._delivered: dict[int, int] = {}  # how far, in this run
         self._marks: dict[int, int] = {}  # up to where messages of earlier runs may have been delivered
@@ -259,6 +260,10 @@ class DiskLog(MessageLog, DefinitionLog):
             marks[queue_id] = max(position, marks.get(queue_id, 0))
         return marks
 
+    def can_rest(self) -> bool:
+        """What is written can."""
+        return True
+
     def extent(self, queue_id: int, position: int) -> int:
         """The last position in the chunk that has this one."""
         return self._index.extent(queue_id, position)
@@ -294,8 +299,7 @@ class DiskLog(MessageLog, DefinitionLog):
         except sqlite3.Error as error:
             damage = str(error)
             if not is_damage(error):
-                log.error("%d messages cannot be read; they come back with the next start: %s", len(wanted), error)
-                return []
+                raise Unreadable(f"{len(wanted)} messages cannot be read now: {error}") from None
         finally:
             self._reader.end()
         if len(found) < len(wanted) and not only_looks:
@@ -348,11 +352,8 @@ class DiskLog(MessageLog, DefinitionLog):
     def _succeeded(self, group: Group) -> None:
         if self.failed_bytes:
             self._works_again()
-        news = self._news
-        news.revision = max(news.revision, group.revision)
-        for queue_id, strip in group.strips.items():
-            if strip.highest:
-                news.durable[queue_id] = max(int(strip.highest), news.durable.get(queue_id, 0))
+        self._news.revision = max(self._news.revision, group.revision)
+        self._settled(group)
 
     def _works_again(self) -> None:
         self.failed_bytes = 0
@@ -376,6 +377,14 @@ class DiskLog(MessageLog, DefinitionLog):
         for entry in group.entries:
             if entry.message is not None:
                 self._news.refuse(int(entry.queue_id), int(entry.position), error)
+        self._settled(group)  # what need not have been written counts as durable
+
+    def _settled(self, group: Group) -> None:
+        """Tell that whatever is not refused of a group is safe, or need not be."""
+        news = self._news
+        for queue_id, strip in group.strips.items():
+            if strip.highest:
+                news.durable[queue_id] = max(int(strip.highest), news.durable.get(queue_id, 0))
 
 
 class Progress:

@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from leveret.core.message import Message
 from leveret.store.chunk import ANY, DamagedChunk, Head, Label, parse
-from leveret.store.database import FILE_NAME, is_damage
+from leveret.store.database import FILE_NAME, StoreError, is_damage
 
 FEW: Final = 8  # one message in so many is fetched alone, and not the whole chunk
 
@@ -25,11 +25,19 @@ class Messages:
 
 
 class Reader:
-    """Reads what is committed in the file of a directory. Opens it when it is first needed."""
+    """Reads what is committed in the file of a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE_NAME
         self._sql: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Have all files open that are needed to read. Raises: StoreError."""
+        try:
+            self._open().execute("SELECT 1 FROM chunks LIMIT 1").fetchone()
+        except sqlite3.Error as error:
+            self.close()
+            raise StoreError(f"cannot read {self._path}: {error}") from None
 
     def begin(self) -> None:
         """See the file as it is now until end(): the committer may write a chunk anew. Raises: sqlite3.Error."""
@@ -64,6 +72,7 @@ class Reader:
         """Let go of the file."""
         if self._sql is not None:
             self._sql.close()
+            self._sql = None
 
 
 def read_head(sql: sqlite3.Connection, chunk_id: int, queue_id: int = ANY) -> Head:

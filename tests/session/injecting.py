@@ -573,6 +573,32 @@ async def many(world: World) -> None:
     world.broker.budget.limit = 1 << 60
 
 
+@op
+async def held(world: World) -> None:
+    """Deliveries that wait for an ack, and replies that wait for their requester, in little memory."""
+    victim, second = world.victim, world.second
+    await declare(world, "v.held", x_queue_type=longstr("quorum"))
+    for number in range(5):
+        await victim.confirmed_publish("v.held", b"held %d" % number + bytes(1000))
+    await second.call(amqp.BasicConsume("v.held", "tag"))
+    world.broker.budget.limit = 3000
+    await second.call(amqp.BasicNack(0, True, True))
+    await second.call(amqp.BasicNack(0, True, True))
+    world.broker.budget.limit = 1 << 60
+    await second.call(amqp.BasicCancel("tag"))
+    await declare(world, "v.ask")
+    await victim.call(amqp.BasicConsume("amq.rabbitmq.reply-to", "held", no_ack=True))
+    victim.publish("v.ask", b"ask", persistent=False, reply_to="amq.rabbitmq.reply-to")
+    await world.quiet()
+    for got in await second.call(amqp.BasicGet("v.ask", True)):
+        if got.properties is not None:
+            victim.protocol.pause_writing()
+            second.publish(got.properties.reply_to or "", b"tell", persistent=False)
+            await world.quiet()
+            victim.protocol.resume_writing()
+    await world.quiet()
+
+
 async def _fill(world: World) -> None:
     """So much that most of it rests in the log."""
     for count in (1200, 300):

@@ -51,6 +51,12 @@ def turn(broker: Broker) -> None:
     broker.log.flush()
 
 
+def held_bytes(broker: Broker) -> int:
+    """Bytes of the memory budget that messages need; without those of cached routes."""
+    clients = broker.connections.values()
+    return int(broker.budget.used) - sum(client.routes_bytes for client in clients if isinstance(client, Connection))
+
+
 def everybody() -> User:
     """A user who may do everything."""
     user = User("guest", Credential("", ""), ())

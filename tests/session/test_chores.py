@@ -34,7 +34,7 @@ from leveret.wire.methods import (
     QueuePurge,
     QueuePurgeOk,
 )
-from tests.session.peer import Got, Peer, encode
+from tests.session.peer import Got, Peer, encode, held_bytes
 
 COUNT = 5 * PIECE + 100
 
@@ -85,14 +85,14 @@ def pieces(broker: Broker) -> Iterator[int]:
 
 def sizes(broker: Broker) -> list[int]:
     """Bytes of messages after each piece."""
-    return [int(broker.budget.used), *(int(broker.budget.used) for _ in pieces(broker))]
+    return [held_bytes(broker), *(held_bytes(broker) for _ in pieces(broker))]
 
 
 def assert_cut(used: list[int]) -> None:
     """No piece may have thrown away more than PIECE messages, and all is gone in the end."""
     assert used[-1] == 0
     assert len(used) > COUNT // PIECE
-    assert max(before - after for before, after in pairwise(used)) <= PIECE * (COST + 10)
+    assert max(before - after for before, after in pairwise(used)) <= PIECE * (COST + 40)
 
 
 def test_a_purge_has_its_effect_at_once() -> None:
@@ -289,6 +289,6 @@ def test_a_queue_that_is_deleted_while_messages_return_to_it() -> None:
     peer.send(BasicNack(COUNT, True, True))
     other.call(QueueDelete("q"), QueueDeleteOk)
     broker.finish()
-    assert broker.budget.used == 0
+    assert held_bytes(broker) == 0
     declare(other, "q")
     assert peer.connection.sweeps == []

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from leveret.core.ports import Recovered, Resting
+from leveret.core.ports import Recovered, Resting, Unreadable
 from leveret.store.database import FILE_NAME, PAGE_BYTES, StoreError
 from leveret.store.disk import LOAD_BYTES, PROGRESS_S
 from leveret.store.index import SPARSE_KEPT
@@ -292,15 +295,30 @@ def test_a_queue_that_is_dropped_without_a_look_at_the_messages(tmp_path: Path, 
     assert chunks(tmp_path) == [2]
 
 
-def test_what_only_cannot_be_read_now_is_not_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """No file can be opened meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as file:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (file.fileno(), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_what_only_cannot_be_read_now_is_not_given_up(tmp_path: Path) -> None:
     written(tmp_path, 3, 3)
     log = Log(tmp_path, 0)
     (resting,) = log.log.recover()
     assert isinstance(resting, Resting)
     assert len(log.log.fetch(1, resting.positions())) == 3
-    log.disk._reader.close()
-    assert log.log.fetch(1, resting.positions()) == []
-    assert "3 messages cannot be read; they come back with the next start" in caplog.text
+    with no_descriptors():
+        assert len(log.log.fetch(1, resting.positions())) == 3  # what it needs is open
+        log.disk._reader.close()
+        with pytest.raises(Unreadable, match="3 messages cannot be read now: unable to open database file"):
+            log.log.fetch(1, resting.positions())
+    assert len(log.log.fetch(1, resting.positions())) == 3
     log.log.close()
     assert aside(tmp_path) == []
     log = reopened(tmp_path)
