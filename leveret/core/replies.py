@@ -53,8 +53,11 @@ class ReplyQueue(Queue):
 
     def wake(self, consumer: Consumer) -> None:
         """The requester has room again."""
-        while len(self.ready) and self.consumer is not None and consumer.subscriber.can_take():
-            self._deliver_to(consumer, self.ready.pop())
+        try:
+            while len(self.ready) and self.consumer is not None and consumer.subscriber.can_take():
+                self._deliver_to(consumer, self.ready.pop())
+        except Exception as error:
+            consumer.fail("deliver a reply", error)
 
     def close(self) -> None:
         """The requester is gone, and what waits for it with it."""

@@ -582,6 +582,7 @@ async def held(world: World) -> None:
         await victim.confirmed_publish("v.held", b"held %d" % number + bytes(1000))
     await second.call(amqp.BasicConsume("v.held", "tag"))
     world.broker.budget.limit = 3000
+    await second.call(amqp.BasicQos(0, 0))
     await second.call(amqp.BasicNack(0, True, True))
     await second.call(amqp.BasicNack(0, True, True))
     world.broker.budget.limit = 1 << 60
