@@ -316,9 +316,8 @@ def test_what_only_cannot_be_read_now_is_not_given_up(tmp_path: Path) -> None:
     with no_descriptors():
         assert len(log.log.fetch(1, resting.positions())) == 3  # what it needs is open
     log.disk._reader.close()
-    with no_descriptors():
-        with pytest.raises(Unreadable, match="3 messages cannot be read now: unable to open database file"):
-            log.log.fetch(1, resting.positions())
+    with no_descriptors(), pytest.raises(Unreadable, match="3 messages cannot be read now: unable to open database"):
+        log.log.fetch(1, resting.positions())
     assert len(log.log.fetch(1, resting.positions())) == 3
     log.log.close()
     assert aside(tmp_path) == []
