@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leveret.core.message import Message, address
+from leveret.core.message import Message, Stored, address
 from leveret.wire.content import make_content
 from leveret.wire.methods import BasicAck, BasicConsume, BasicNack, ConfirmSelect, ConfirmSelectOk
 from tests.session.test_paging import Backlog
@@ -62,4 +62,17 @@ def test_what_was_refused_rests_no_more_but_keeps_its_place(tmp_path: Path) -> N
         backlog.safe()
     got = [backlog.get("q").body or b"" for _ in range(100)]
     assert [int(body.rstrip(b"\0")) for body in got] == list(range(100))
+    backlog.end()
+
+
+def test_nothing_rests_behind_what_came_after_it(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path)
+    backlog.queue("q")
+    queue = backlog.broker.vhosts["/"].queues["q"]
+    message = Message(address("", "q"), make_content(b"\x00\x00", b"1"), False)
+    first, second, third = (Stored(message, queue, position, 0) for position in (1, 2, 3))
+    assert queue.in_log.spill(second)
+    assert not queue.in_log.spill(first)
+    assert queue.in_log.spill(third)
+    assert (first.log_id, second.log_id, third.log_id) == (0, -queue.queue_id, -queue.queue_id)
     backlog.end()
