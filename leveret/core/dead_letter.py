@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from leveret.core.bounds import DEATHS
+from leveret.core import deaths
 from leveret.core.clock import Timed
+from leveret.core.deaths import Deaths
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored, address
 from leveret.core.ports import Confirm, ConfirmListener
-from leveret.wire import content as frames
-from leveret.wire.fields import ARRAY, Field, Table, array, long, longstr, short, table, timestamp
-from leveret.wire.properties import BasicProperties
+from leveret.wire import patch
+from leveret.wire.fields import DecodeError, short
 
 if TYPE_CHECKING:
     from leveret.core.broker import Broker
@@ -37,7 +37,6 @@ MANY: Final = 10_000  # letters on their way, above which publishers wait until 
 RETRY_MS: Final = 1000  # after which a letter that must arrive is sent again
 TRIES: Final = 3  # of a letter that fails inside the broker
 MAX_EXPLAINED: Final = 10_000
-OWN_HEADERS: Final = ("x-delivery-count", "x-acquired-count")  # of the queue that is left, see limits.py
 
 
 class DeadLetter(ConfirmListener):
@@ -82,13 +81,12 @@ class DeadLetter(ConfirmListener):
         if exchange is None:
             self._stranded("no exchange", f"exchange '{name}' does not exist; declare it, or name another one")
             return
-        message, properties = self._copy(name, settings.dead_letter_routing_key)
-        assert properties.headers is not None
-        found = exchange.route(message.address.keys, properties, message).queues
-        deaths = properties.headers["x-death"]
+        message = self._copy(name, settings.dead_letter_routing_key)
+        found = exchange.route(message.address.keys, None, message).queues
         targets = found
         if self.reason != REJECTED:
-            targets = [target for target in found if not _is_cycle(target.name, deaths)]
+            before = Deaths(message.content)
+            targets = [each for each in found if not before.is_cycle(each.name.encode("utf-8", "surrogateescape"))]
         if not targets:
             if found:
                 what = f"it would come back to queue '{found[0].name}' without having been rejected: a cycle; "
@@ -102,53 +100,20 @@ class DeadLetter(ConfirmListener):
         else:
             hand_out(message, targets, None)
 
-    def _copy(self, exchange: str, routing_key: str | None) -> tuple[Message, BasicProperties]:
-        """The message as it is published, and its properties."""
-        stored = self.stored
-        old = stored.message
-        properties = old.readable_properties()
-        headers = properties.headers if properties.headers is not None else {}
-        if old.is_counted:
-            for name in OWN_HEADERS:
-                headers.pop(name, None)
-        self._record(headers, old, properties.expiration)
-        properties.headers = {name: headers[name] for name in sorted(headers)}
-        properties.expiration = None
+    def _copy(self, exchange: str, routing_key: str | None) -> Message:
+        """The message as it is published."""
+        old = self.stored.message
+        queue = self.stored.queue.name.encode("utf-8", "surrogateescape")
+        try:
+            headers = deaths.recorded(old, queue, self.reason.encode(), self._died_s)
+        except (DecodeError, IndexError):  # it goes on without what cannot be read
+            old = old.without_properties()
+            headers = deaths.recorded(old, queue, self.reason.encode(), self._died_s)
         if routing_key is not None:
             where = address(exchange, short(routing_key))
         else:
             where = address(exchange, old.address.routing_key, old.address.copies, old.address.hidden)
-        content = frames.replace_properties(old.content, properties.encode())
-        return Message(where, content, old.persistent, True), properties
-
-    def _record(self, headers: Table, message: Message, expiration: str | None) -> None:
-        """Add this death to the headers; what a client wrote there itself does not count."""
-        name, where = longstr(self.stored.queue.name), message.address
-        reason, exchange = longstr(self.reason), longstr(where.exchange)
-        earlier = _items(headers.get("x-death")) if message.has_died else []
-        death: Table | None = None
-        others: list[Field] = []
-        for item in earlier:
-            entry = item.value
-            if isinstance(entry, dict) and entry.get("queue") == name and entry.get("reason") == reason:
-                death = {**entry, "count": long(DEATHS.nearest(DEATHS.of(entry.get("count"), 0) + 1))}
-            else:
-                others.append(item)
-        if death is None:
-            death = {}
-            if expiration is not None:
-                death["original-expiration"] = longstr(expiration)
-            death["count"] = long(1)
-            death["reason"] = reason
-            death["queue"] = name
-            death["time"] = timestamp(self._died_s)
-            death["exchange"] = exchange
-            death["routing-keys"] = array([longstr(key) for key in (where.routing_key, *where.copies)])
-        headers["x-death"] = array([table(death), *others])
-        for about, value in (("reason", reason), ("queue", name), ("exchange", exchange)):
-            if not earlier:
-                headers[f"x-first-death-{about}"] = value
-            headers[f"x-last-death-{about}"] = value
+        return Message(where, patch.with_headers(old.content, headers, False), old.persistent, True)
 
     # -- hand-over
 
@@ -283,23 +248,3 @@ class Worklist(Timed):
         self._explained.add((queue.queue_id, kind))
         text = f"queue '{queue.name}' in vhost '{queue.vhost.name}': {what}. This is said once for the queue."
         self._broker.explanations.append(text)
-
-
-def _items(field: Field | None) -> list[Field]:
-    if field is None or field.kind != ARRAY or not isinstance(field.value, list):
-        return []
-    return field.value
-
-
-def _is_cycle(queue: str, deaths: Field) -> bool:
-    """Whether the message was in this queue before, and has not been rejected since."""
-    name, rejected = longstr(queue), longstr(REJECTED)
-    for item in _items(deaths):
-        entry = item.value
-        if not isinstance(entry, dict):
-            continue  # an import can bring anything
-        if entry.get("reason") == rejected:
-            return False
-        if entry.get("queue") == name:
-            return True
-    return False

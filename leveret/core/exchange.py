@@ -183,12 +183,13 @@ class Exchange:
     def route(
         self,
         keys: list[str],
-        properties: BasicProperties = NO_PROPERTIES,
+        properties: BasicProperties | None = NO_PROPERTIES,
         message: Message | None = None,
         gates_passed: int = 0,
     ) -> Routing:
         """All queues that a message reaches from here, each once.
 
+        properties: None to decode those of the message if an exchange on the way wants to know them.
         message: None to look where one would go, of which the gates on the way do not hear.
         gates_passed: how many of this exchange's gates the message has passed before.
         """
@@ -200,9 +201,12 @@ class Exchange:
             exchange = pending.pop(0)
             if exchange.router.varies or exchange.gates:
                 varies = True
-            taken = exchange._pass_gates(message, properties, gates_passed if exchange is self else 0)
+                if properties is None:
+                    properties = message.readable_properties() if message is not None else NO_PROPERTIES
+            known = properties if properties is not None else NO_PROPERTIES
+            taken = exchange._pass_gates(message, known, gates_passed if exchange is self else 0)
             if taken is None:
-                matched = exchange._match(keys, properties, found, seen, pending)
+                matched = exchange._match(keys, known, found, seen, pending)
             else:
                 matched = len(taken) > 0
                 for queue in taken:

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.bounds import COUNT
 from leveret.core.chores import PIECE
 from leveret.core.dead_letter import DELIVERY_LIMIT, MAXLEN
 from leveret.core.litter import trim_later
 from leveret.core.message import Message, Stored
-from leveret.wire import content as frames
-from leveret.wire.fields import long
+from leveret.wire import patch
+from leveret.wire.fields import DecodeError
 
 if TYPE_CHECKING:
     from leveret.core.queue import Queue
 
-ACQUIRED_COUNT: Final = "x-acquired-count"
-DELIVERY_COUNT: Final = "x-delivery-count"
+ACQUIRED_COUNT: Final = b"x-acquired-count"
+DELIVERY_COUNT: Final = b"x-delivery-count"
 
 
 def is_over(queue: Queue, more: i64, more_bytes: i64) -> bool:
@@ -67,13 +68,16 @@ def fail(stored: Stored) -> bool:
 def show_counts(stored: Stored) -> None:
     """Put into the headers how often the message was given to somebody, and how often that failed."""
     message = stored.message
-    properties = message.readable_properties()
-    headers = properties.headers if properties.headers is not None else {}
-    before = headers[ACQUIRED_COUNT].integer if message.is_counted else 0
-    headers[ACQUIRED_COUNT] = long(before + 1)
+    counted = message.header(ACQUIRED_COUNT) if message.is_counted else None
+    changes = {ACQUIRED_COUNT: patch.long_value(COUNT.nearest(COUNT.of(counted, 0) + 1))}
     if stored.failures:
-        headers[DELIVERY_COUNT] = long(int(stored.failures))
-    properties.headers = {name: headers[name] for name in sorted(headers)}
-    content = frames.replace_properties(message.content, properties.encode())
+        changes[DELIVERY_COUNT] = patch.long_value(int(stored.failures))
+    try:
+        start, end = patch.header_range(message.content)
+        headers = patch.changed(message.content, start, end, changes)
+    except (DecodeError, IndexError):  # it goes on without what cannot be read
+        message = message.without_properties()
+        headers = patch.changed(b"", 0, 0, changes)
+    content = patch.with_headers(message.content, headers, True)
     stored.message = Message(message.address, content, message.persistent, message.has_died)
     stored.message.is_counted = True

@@ -38,6 +38,7 @@ from leveret.core.ports import Confirm, Recovered, Resting
 from leveret.core.priority import PriorityReady
 from leveret.core.ready import Ready
 from leveret.core.unsafe import Unsafe
+from leveret.wire import patch
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
@@ -575,12 +576,15 @@ class Queue:
         Source: rabbit_amqqueue_process.erl (attempt_delivery comes before drop_expired_msgs).
         """
         ttl_ms: i64 = self.settings.message_ttl_ms
-        properties = stored.message.readable_properties()
-        if properties.expiration is not None and expiration_error(properties.expiration) is None:
-            own_ms: i64 = int(properties.expiration)
-            ttl_ms = own_ms if ttl_ms < 0 else min(ttl_ms, own_ms)
+        content = stored.message.content
+        expiration = patch.expiration(content)
+        if expiration is not None:
+            text = expiration.decode("utf-8", "surrogateescape")
+            if expiration_error(text) is None:
+                own_ms: i64 = int(text)
+                ttl_ms = own_ms if ttl_ms < 0 else min(ttl_ms, own_ms)
         if ttl_ms >= 0:
             stored.deadline_ms = max(self.broker.clock.now_ms + ttl_ms, 1)
         if self.settings.max_priority >= 0:
-            stored.level = min(properties.priority or 0, max(self.settings.max_priority, 1))
+            stored.level = min(patch.priority(content), max(self.settings.max_priority, 1))
         return ttl_ms == 0
