@@ -21,7 +21,6 @@ from leveret.core.queue import Queue
 from leveret.core.routing.hashing import identity
 from leveret.core.window import Window
 from leveret.wire.constants import PRECONDITION_FAILED
-from leveret.wire.content import HEADERS_FLAG, property_flags
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 DEDUPLICATION: Final = "x-message-deduplication"  # type of an exchange, and argument
 HEADER: Final = "x-deduplication-header"
+HEADER_NAME: Final = HEADER.encode()
 DEFAULT_SIZE: Final = 100_000  # of a window whose size was not asked for
 
 
@@ -220,8 +220,5 @@ def new_queue(
 
 
 def _value(message: Message) -> bytes | None:
-    if not property_flags(message.content) & HEADERS_FLAG:
-        return None
-    headers = message.readable_properties().headers
-    field = headers.get(HEADER) if headers is not None else None
+    field = message.header(HEADER_NAME)
     return identity(field) if field is not None else None

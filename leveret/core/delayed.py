@@ -24,21 +24,21 @@ from leveret.core.hand_out import hand_out
 from leveret.core.message import Message
 from leveret.core.ports import Confirm, ConfirmListener, Recovered, Resting
 from leveret.core.queue import Queue
-from leveret.wire import content as frames
-from leveret.wire.fields import Table, long
+from leveret.wire import patch
+from leveret.wire.fields import DecodeError, Field
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Exchange
 
+X_DELAY: Final = b"x-delay"
 SHARE: Final = 1000  # messages that go out in one call; the rest follows a millisecond later
 RETRY_MS: Final = 1000  # until a message goes out again that a queue has refused
 AGAIN: Final = 1  # timer token
 
 
-def delay_of(headers: Table | None) -> int:
-    """The delay that a message asks for, in milliseconds; 0 for none."""
-    field = headers.get("x-delay") if headers is not None else None
+def delay_of(field: Field | None) -> int:
+    """The delay that a header x-delay asks for, in milliseconds; 0 for none."""
     if field is None:
         return 0
     value = field.value
@@ -81,7 +81,7 @@ class DelayedMessages(Queue):
         """Take a message until it is due."""
         position = self._position + 1
         self._position = position
-        due_ms = self.broker.clock.wall_ms + delay_of(message.properties().headers)
+        due_ms = self.broker.clock.wall_ms + delay_of(message.header(X_DELAY))
         self._agenda.add(agenda.place(due_ms, int(position)), message)
         if self.durable:
             self.broker.log.append(self.queue_id, int(position), message, due_ms)
@@ -123,9 +123,9 @@ class DelayedMessages(Queue):
             count += 1
         self._set_alarm()
 
-    def route(self, message: Message, properties: BasicProperties) -> list[Queue]:
+    def route(self, message: Message) -> list[Queue]:
         """Where a message goes now that it is due."""
-        return self._exchange.route(message.address.keys, properties, message, self.gates_passed).queues
+        return self._exchange.route(message.address.keys, None, message, self.gates_passed).queues
 
     def arrived(self, position: int) -> None:
         """A message is safe where it went."""
@@ -252,12 +252,15 @@ class Departure(ConfirmListener):
     def send(self) -> None:
         """Route it, and wait until it has arrived."""
         old = self._message
-        properties = old.properties()
-        headers = properties.headers if properties.headers is not None else {}
-        headers["x-delay"] = long(-delay_of(headers))
-        content = frames.replace_properties(old.content, properties.encode())
+        try:
+            start, end = patch.header_range(old.content)
+            delay = patch.long_value(-delay_of(patch.header(old.content, X_DELAY)))
+            headers = patch.replaced(old.content, start, end, X_DELAY, delay)
+            content = patch.with_headers(old.content, headers, True)
+        except (DecodeError, IndexError):  # it goes as it is
+            content = old.content
         message = Message(old.address, content, old.persistent, old.has_died)
-        self._targets = [queue for queue in self._delayed.route(message, properties) if queue not in self._safe]
+        self._targets = [queue for queue in self._delayed.route(message) if queue not in self._safe]
         self._wanted = False
         self._open = len(self._targets) + 1
         for tag, queue in enumerate(self._targets):
@@ -300,7 +303,7 @@ class Delay(Gate):
 
     def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
         """Hold back what asks for it."""
-        return [self.delayed] if delay_of(properties.headers) else None
+        return [self.delayed] if properties.headers and delay_of(properties.headers.get("x-delay")) else None
 
     def open(self) -> None:
         """Make the log's news and messages find their way."""

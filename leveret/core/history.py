@@ -62,7 +62,7 @@ class History(Gate):
             if binding.queue is not None:
                 hand_out(message, [binding.queue], None)
             elif binding.exchange is not None:
-                routing = binding.exchange.route(message.address.keys, message.properties(), message)
+                routing = binding.exchange.route(message.address.keys, None, message)
                 hand_out(message, routing.queues, None)
 
     def close(self) -> None:

@@ -158,6 +158,14 @@ def priority(content: bytes) -> i64:
     return i64(content[property_at(content, PRIORITY_FLAG)]) if property_flags(content) & PRIORITY_FLAG else 0
 
 
+def replaced(data: bytes, start: i64, end: i64, name: bytes, value: bytes) -> bytes:
+    """The pairs data[start:end] with another value for a name, in its old place. Raises: DecodeError."""
+    at = find(data, start, end, name)
+    if at < 0:
+        return data[start:end] + pair(name, value)
+    return b"".join([data[start:at], value, data[skip(data, at, end) : end]])
+
+
 def changed(data: bytes, start: i64, end: i64, changes: dict[bytes, bytes]) -> bytes:
     """The pairs data[start:end] with other values for some names, in the order of the names.
 
