@@ -19,6 +19,7 @@ from leveret.core.deaths import Deaths
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored, address
 from leveret.core.ports import Confirm, ConfirmListener
+from leveret.core.work import HANDING_OUT, sending
 from leveret.wire import patch
 from leveret.wire.fields import DecodeError, short
 
@@ -31,10 +32,10 @@ EXPIRED: Final = "expired"
 MAXLEN: Final = "maxlen"
 DELIVERY_LIMIT: Final = "delivery_limit"
 
-SHARE: Final = 256  # letters of earlier calls that one call works off
-MAX_SHARE: Final = 1024  # with those that it has made itself
 MANY: Final = 10_000  # letters on their way, above which publishers wait until it is half as many
-RETRY_MS: Final = 1000  # after which a letter that must arrive is sent again
+RETRY_MS: Final = 1000  # after which letters that must arrive are sent again
+TRIES_EACH: Final = 16  # of the letters of one queue that may be refused again before the next one has its turn
+TRIES_ALL: Final = 256  # the same of all, before a pause
 TRIES: Final = 3  # of a letter that fails inside the broker
 MAX_EXPLAINED: Final = 10_000
 
@@ -43,6 +44,7 @@ class DeadLetter(ConfirmListener):
     """One message that died, until its copies are safe or it is given up."""
 
     __slots__ = (
+        "_counts",
         "_died_s",
         "_failures",
         "_has_refusals",
@@ -59,6 +61,11 @@ class DeadLetter(ConfirmListener):
     def __init__(self, stored: Stored, reason: str, died_s: int) -> None:
         self.stored = stored
         self.reason = reason
+        queue = stored.queue
+        self._counts = queue.settings.at_least_once  # for the limits of the queue
+        if self._counts:
+            queue.letters += 1
+            queue.letter_bytes += stored.message.size
         self._died_s = died_s
         self._failures: i64 = 0
         self._targets: list[Queue] = []
@@ -67,11 +74,13 @@ class DeadLetter(ConfirmListener):
         self._is_sending = False
         self._has_refusals = False
         self._has_to_wait = False  # a queue is faulty
-        self._is_lost = False  # a log did not take a copy
+        self._is_lost = False  # a log did not take a copy, which is there until the broker ends
 
     def send(self) -> None:
         """Publish it, as the settings of its queue are now."""
         queue = self.stored.queue
+        share = queue.broker.share
+        share.left -= sending(self.stored.message)
         settings = queue.settings
         name = settings.dead_letter_exchange
         if name is None:
@@ -83,6 +92,7 @@ class DeadLetter(ConfirmListener):
             return
         message = self._copy(name, settings.dead_letter_routing_key)
         found = exchange.route(message.address.keys, None, message).queues
+        share.left -= HANDING_OUT * len(found)
         targets = found
         if self.reason != REJECTED:
             before = Deaths(message.content)
@@ -122,7 +132,6 @@ class DeadLetter(ConfirmListener):
         self._targets = [target for target in targets if target not in self._safe]
         self._has_refusals = False
         self._has_to_wait = False
-        self._is_lost = False
         self._is_sending = True
         self._open = len(self._targets) + 1
         for tag, target in enumerate(self._targets):
@@ -137,11 +146,14 @@ class DeadLetter(ConfirmListener):
 
     def refused(self, tag: i64) -> None:
         """One queue is full or faulty, which it says at once, or its log has failed, which it says later."""
-        self._has_refusals = True
-        if self._targets[tag].fault:
-            self._has_to_wait = True
-        elif not self._is_sending:
+        target = self._targets[tag]
+        if not self._is_sending:
+            self._safe[target] = None  # for now: it has the message, and must not get it again
             self._is_lost = True
+        else:
+            self._has_refusals = True
+            if target.fault:
+                self._has_to_wait = True
         self._settled()
 
     def fail(self, doing: str, error: Exception) -> None:
@@ -153,6 +165,7 @@ class DeadLetter(ConfirmListener):
             queue.broker.worklist.retry(self)
         elif not queue.deleted:
             queue.unfinished.append((self.stored, self.reason))
+            self.end()
 
     def _settled(self) -> None:
         self._open -= 1
@@ -161,7 +174,9 @@ class DeadLetter(ConfirmListener):
         queue = self.stored.queue
         if self._has_to_wait or (self._has_refusals and queue.settings.at_least_once):
             queue.broker.worklist.retry(self)
-        elif not self._is_lost:  # the log of the source keeps that for the next start
+        elif self._is_lost:  # the log of the source keeps that for the next start
+            self.end()
+        else:
             self._done()
 
     def _stranded(self, kind: str, what: str) -> None:
@@ -175,66 +190,127 @@ class DeadLetter(ConfirmListener):
             worklist.explain(queue, kind, f"a dead letter ({self.reason}) was dropped, because {what}")
             self._done()
 
+    def end(self) -> None:
+        """It is not sent again, and its queue has room for another message."""
+        if self._counts:
+            self._counts = False
+            queue = self.stored.queue
+            queue.letters -= 1
+            queue.letter_bytes -= self.stored.message.size
+
     def _done(self) -> None:
+        self.end()
         if not self.stored.queue.deleted:
             self.stored.queue.forget(self.stored)
 
 
+class Waiting:
+    """Letters of one queue that must arrive, and were refused. left: in this round; tries: that may fail in it."""
+
+    __slots__ = ("left", "letters", "tries")
+
+    def __init__(self) -> None:
+        self.letters: deque[DeadLetter] = deque()
+        self.left: i64 = 0
+        self.tries: i64 = 0
+
+
 class Worklist(Timed):
-    """The dead letters that are still to be published, oldest first."""
+    """The dead letters that are still to be published, oldest first.
+
+    Those that were refused have a round every second: of each queue, they are sent as fast as others take them, until
+    some are refused again. No alarm counts them, which would stop all publishers for one queue that is full: they are
+    messages that wait, count for the limits of the queue they died in, and for the alarm about memory.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._letters: deque[DeadLetter] = deque()
-        self._new: i64 = 0  # added since the last share() was asked for
-        self._refused: deque[DeadLetter] = deque()  # those that must arrive, and are sent again later
+        self._refused: dict[Queue, Waiting] = {}  # by the queue they died in
+        self._round: deque[Queue] = deque()  # those whose turn is still to come
+        self._goes_on = False  # a round does
+        self._tries: i64 = 0  # of all, that may fail before a pause
         self._explained: set[tuple[int, str]] = set()
 
     def __len__(self) -> int:
         return len(self._letters)
 
+    def is_busy(self) -> bool:
+        """Whether there is something to send now."""
+        return len(self._letters) > 0 or self._goes_on
+
     def add(self, stored: Stored, reason: str) -> None:
         """A message died in a queue with a dead letter exchange."""
-        self._new += 1
         self._letters.append(DeadLetter(stored, reason, self._broker.clock.today_ms // 1000))
 
-    def share(self) -> int:
-        """How many letters this call has to work off, so that publishers cannot outrun them."""
-        share = min(SHARE + int(self._new), MAX_SHARE)
-        self._new = 0
-        return share
+    def work_off(self) -> None:
+        """Send those that are there now, and some of those that were refused, as long as this turn has room for it."""
+        share = self._broker.share
+        left: i64 = len(self._letters)
+        while left and share.left > 0:
+            left -= 1
+            self._send(self._letters.popleft())
+        if self._goes_on:
+            self._send_again()  # one in any case
+            while self._goes_on and share.left > 0 and not self._letters:
+                self._send_again()
 
-    def work_off(self, share: int) -> int:
-        """Send so many, or all. Returns: how many."""
-        count = min(share, len(self._letters))
-        for _ in range(count):
-            letter = self._letters.popleft()
-            try:
-                letter.send()
-            except Exception as error:
-                letter.fail("send a dead letter", error)
-        return count
+    def _send(self, letter: DeadLetter) -> None:
+        try:
+            letter.send()
+        except Exception as error:
+            letter.fail("send a dead letter", error)
+
+    def _send_again(self) -> None:
+        """Give one that was refused its next chance."""
+        queue = self._round[0]
+        waiting = self._refused[queue]
+        letter = waiting.letters.popleft()
+        waiting.left -= 1
+        if queue.deleted:
+            self._broker.share.left -= 1
+            letter.end()
+        else:
+            self._send(letter)
+        if not waiting.letters:
+            del self._refused[queue]
+        if waiting.left <= 0 or waiting.tries <= 0:
+            self._round.popleft()
+        if not self._round or self._tries <= 0:
+            self._goes_on = False
+            if self._refused:
+                self._call_later()
 
     def retry(self, letter: DeadLetter) -> None:
         """Send it again after a while."""
-        if letter.stored.queue.deleted:
+        queue = letter.stored.queue
+        if queue.deleted:
+            letter.end()
             return
-        if not self._refused:
+        if not self._refused and not self._goes_on:
             self._call_later()
-        self._refused.append(letter)
+        waiting = self._refused.get(queue)
+        if waiting is None:
+            waiting = self._refused[queue] = Waiting()
+        waiting.letters.append(letter)
+        waiting.tries -= 1
+        self._tries -= 1
 
     def fail(self, doing: str, error: Exception) -> None:
         """Those that were refused have their next chance later."""
         self._broker.faults.own("send dead letters again", error)
-        if self._refused:
+        if self._refused and not self._goes_on:
             self._call_later()
 
     def on_timer(self, token: int) -> None:
-        """Those that were refused first have their next chance."""
-        for _ in range(min(SHARE, len(self._refused))):
-            self._letters.append(self._refused.popleft())
-        if self._refused:
-            self._call_later()
+        """Those that were refused have their next chance, from where the last pause came."""
+        if not self._round:
+            for queue, waiting in self._refused.items():
+                waiting.left = len(waiting.letters)
+                waiting.tries = TRIES_EACH
+                self._round.append(queue)
+        self._tries = TRIES_ALL
+        self._goes_on = len(self._round) > 0
 
     def _call_later(self) -> None:
         self._broker.timers.call_at(self._broker.clock.now_ms + RETRY_MS, self)

@@ -22,7 +22,6 @@ from leveret.core import hints, limits
 from leveret.core.arguments import QUORUM, QueueSettings
 from leveret.core.browsing import Page
 from leveret.core.checks import expiration_error
-from leveret.core.chores import PIECE
 from leveret.core.consumers import Consumer, Consumers
 from leveret.core.dead_letter import EXPIRED, REJECTED
 from leveret.core.errors import faulty_queue, locked_queue
@@ -38,6 +37,7 @@ from leveret.core.ports import Confirm, Recovered, Resting
 from leveret.core.priority import PriorityReady
 from leveret.core.ready import Ready
 from leveret.core.unsafe import Unsafe
+from leveret.core.work import PIECE, giving_up
 from leveret.wire import patch
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
@@ -60,6 +60,7 @@ class Queue:
 
     queue_id: its name in the logs. owner: the connection's number if exclusive, else 0.
     unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
+    letters: dead ones that must arrive elsewhere, and have not; letter_bytes: of their bodies.
     is_trimming, is_fetching: a chore of litter.py or fetching.py goes on.
     holds: how many want nothing to be delivered for now.
     in_log: what the log has of it. policy, operator_policy: those that apply; what they say is in the settings.
@@ -94,6 +95,8 @@ class Queue:
         self.in_log = InLog(self)
         self.ready = self._line()
         self.unacked: i64 = 0
+        self.letters: i64 = 0
+        self.letter_bytes: i64 = 0
         self.delivered: i64 = 0
         self.pace = Pace()
         self.deleted = False
@@ -192,11 +195,9 @@ class Queue:
 
     def on_refused(self, positions: list[int]) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay as transient ones."""
-        refused = set(positions)
-        for stored in self.ready.items():
-            if stored.position in refused:
-                stored.log_id = 0
-        self._unsafe.refuse(refused)
+        for stored in self.ready.pick(positions):
+            stored.log_id = 0
+        self._unsafe.refuse(positions)
 
     # -- faults
 
@@ -283,7 +284,8 @@ class Queue:
         ready = self.ready
         consumers = self.consumers
         logged: i64 = 0
-        expired: i64 = 0
+        share = self.broker.share
+        is_put_off = False
         left: i64 = PORTION
         while left and ready.has_near_head():
             consumer = consumers.next()
@@ -291,10 +293,11 @@ class Queue:
                 break
             stored = ready.pop()
             if stored.deadline_ms and stored.deadline_ms < self.broker.clock.now_ms:
+                share.left -= giving_up(self, stored.message)
                 self.die(stored, EXPIRED)
-                expired += 1
-                if expired == PIECE:
+                if share.left <= 0:
                     trim_later(self)
+                    is_put_off = True
                     break
                 continue
             left -= 1
@@ -320,7 +323,7 @@ class Queue:
             return False
         self._expiry.look()
         if left and ready.has_near_head():
-            return expired == PIECE
+            return is_put_off
         fetch_later(self)
         return True
 
@@ -347,17 +350,28 @@ class Queue:
         self._drop_excess()
         self.touch()
 
-    def get(self) -> Stored | None:
-        """Take the head for basic.get; the caller settles it, or releases it at once with no_ack.
+    def clear_head(self) -> bool:
+        """Drop expired messages from the head, since somebody is about to take it.
 
-        Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
+        Returns: whether none is left there; more calls are needed if one is. Raises: as get().
         """
         self.flow()
         self.check_fault()
         self._expiry.used()
+        try:
+            return self._expiry.look()
+        except Exception as error:
+            self.fail("fetch a message", error)
+            self.check_fault()
+            raise
+
+    def get(self) -> Stored | None:
+        """Take the head for basic.get, behind clear_head(); the caller settles it, or releases it at once with no_ack.
+
+        Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
+        """
         stored: Stored | None = None
         try:
-            self._expiry.clear_head()
             if self.ready.has_head():
                 stored = self.ready.pop()
                 self._expiry.look()

@@ -60,7 +60,9 @@ class Window:
         self._waits_for_save = False
         self._safe_end = 0  # values with lower numbers are durable
         self._unsafe: deque[tuple[int, int]] = deque()  # of written batches: revision with which it is, and its end
-        self._echoes: list[tuple[int, Confirm]] = []  # confirms of duplicates: number that has to be safe, ascending
+        self._echoes: deque[tuple[int, Confirm]] = (
+            deque()
+        )  # confirms of duplicates: number that has to be safe, ascending
 
     @property
     def is_durable(self) -> bool:
@@ -88,7 +90,7 @@ class Window:
         while self._unsafe and self._unsafe[0][0] <= revision:
             self._safe_end = self._unsafe.popleft()[1]
         while self._echoes and self._echoes[0][0] < self._safe_end:
-            self._echoes.pop(0)[1].pay()
+            self._echoes.popleft()[1].pay()
 
     def add(self, value: bytes, over_ms: int) -> None:
         """Remember a value that is not in the window. over_ms: until when, since 1970; 0 while there is room."""
@@ -128,7 +130,7 @@ class Window:
         self._batches.append(Batch(end))
         self._unsafe.clear()
         self._safe_end = end
-        echoes, self._echoes = self._echoes, []
+        echoes, self._echoes = self._echoes, deque()
         for _, confirm in echoes:
             confirm.refuse()
 

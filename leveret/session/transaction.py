@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.arguments import QUORUM
 from leveret.core.dead_letter import REJECTED
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import FORGET, Queue
 from leveret.core.queue import RETURN as PUT_BACK
+from leveret.core.work import copying, giving_up
 from leveret.session import witnessing
 
 if TYPE_CHECKING:
@@ -25,6 +27,16 @@ ACK: Final = 0
 REQUEUE: Final = 1
 RETURN: Final = 2  # requeue, which counts for the delivery limit
 DISCARD: Final = 3
+
+
+def settling(stored: Stored, how: int) -> i64:
+    """What settle() costs, in units of core/work.py."""
+    queue = stored.queue
+    if how == DISCARD:
+        return giving_up(queue, stored.message)
+    if how != ACK and queue.settings.queue_type == QUORUM:
+        return copying(stored.message)
+    return 1
 
 
 def settle(stored: Stored, how: int) -> None:
