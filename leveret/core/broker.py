@@ -55,6 +55,7 @@ class Broker(LogListener):
     explanations: what the operator should read in the log; the driver takes it. faults: what has failed; see faults.py.
     matcher: of all patterns.
     started_ms: on the core's clock. lag: of the event loop, noted by the driver.
+    refusals: how often a queue did not take a message that was put into it.
     share: what may still be done at once; the driver begins it anew in each turn of the event loop.
     windows: all that survive a restart; unsaved: those that have something to write.
     sharing: prefetch windows with room that some consumers have been woken for; others may be next.
@@ -71,6 +72,7 @@ class Broker(LogListener):
         self.started_ms = clock.now_ms
         self.lag = Lag()
         self.share = Share()
+        self.refusals = 0
         self.budget = Budget()
         self.faults = Faults()
         self.alarms = Alarms()

@@ -91,15 +91,20 @@ class DeadLetter(ConfirmListener):
             self._stranded("no exchange", f"exchange '{name}' does not exist; declare it, or name another one")
             return
         message = self._copy(name, settings.dead_letter_routing_key)
-        found = exchange.route(message.address.keys, None, message).queues
+        passed = len(exchange.gates) if self._safe else 0  # those who have it got it through them
+        found = exchange.route(message.address.keys, None, message, passed).queues
         share.left -= HANDING_OUT * len(found)
         targets = found
         if self.reason != REJECTED:
             before = Deaths(message.content)
             targets = [each for each in found if not before.is_cycle(each.name.encode("utf-8", "surrogateescape"))]
+        names = [each.name for each in found if each.name]
+        if names and not [each for each in targets if each.name]:
+            hand_out(message, targets, None)  # to who only wants to know
+            targets = []
         if not targets:
-            if found:
-                what = f"it would come back to queue '{found[0].name}' without having been rejected: a cycle; "
+            if names:
+                what = f"it would come back to queue '{names[0]}' without having been rejected: a cycle; "
                 self._stranded("cycle", what + "let the dead letters end in another queue, or reject them")
             else:
                 key = message.address.routing_key

@@ -196,6 +196,7 @@ class Exchange:
         found: dict[Queue, None] = {}
         seen: dict[Exchange, None] = {self: None}
         pending = [self]
+        gates: list[Gate] = []
         varies = False
         while pending:
             exchange = pending.pop(0)
@@ -205,6 +206,8 @@ class Exchange:
                     properties = message.readable_properties() if message is not None else NO_PROPERTIES
             known = properties if properties is not None else NO_PROPERTIES
             taken = exchange._pass_gates(message, known, gates_passed if exchange is self else 0)
+            if exchange.gates:
+                gates += exchange.gates
             if taken is None:
                 matched = exchange._match(keys, known, found, seen, pending)
             else:
@@ -216,7 +219,11 @@ class Exchange:
                 if alternate is not None and alternate not in seen:
                     seen[alternate] = None
                     pending.append(alternate)
-        return Routing(list(found), varies)
+        queues = list(found)
+        if gates and message is not None:
+            for gate in gates:
+                queues = gate.routed(queues)
+        return Routing(queues, varies)
 
     def _pass_gates(self, message: Message | None, properties: BasicProperties, passed: int) -> list[Queue] | None:
         """What becomes of a message at a gate; None when it passes all."""

@@ -141,6 +141,7 @@ class Queue:
         with by hand_out().
         """
         if self._may_refuse and not self._takes(message):
+            self.broker.refusals += 1
             if confirm is not None:
                 confirm.refuse()
             return

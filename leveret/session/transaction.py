@@ -12,6 +12,7 @@ from mypy_extensions import i64
 
 from leveret.core.arguments import QUORUM
 from leveret.core.dead_letter import REJECTED
+from leveret.core.deduplication import give_up
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored
 from leveret.core.ports import Confirm, ConfirmListener
@@ -95,7 +96,9 @@ class Transaction(ConfirmListener):
 
     def rollback(self) -> None:
         """Drop the messages; the deliveries are outstanding again."""
-        self._publishes = []
+        publishes, self._publishes = self._publishes, []
+        for message, queues, _ in publishes:
+            give_up(message, queues)
         self._channel.consuming.unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
         self._settlements = []
 

@@ -11,7 +11,7 @@ from leveret.core.broker import Broker
 from leveret.core.paging import COST
 from leveret.core.policy import Policy
 from leveret.core.queue import Queue
-from leveret.core.work import PIECE
+from leveret.core.work import PIECE, TURN
 from leveret.wire.fields import Table, long
 from leveret.wire.methods import (
     BasicAck,
@@ -140,7 +140,7 @@ def test_expired_messages_go_in_pieces() -> None:
     assert before > 3
     for _ in pieces(broker):
         after = len(queue_of(broker).ready)
-        assert before - after <= 2 * PIECE  # a trim, and a look of the queue for itself
+        assert before - after <= 2 * TURN  # a trim, and a look of the queue for itself
         before = after
     assert before == 3
 
