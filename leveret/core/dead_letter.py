@@ -98,13 +98,12 @@ class DeadLetter(ConfirmListener):
         if self.reason != REJECTED:
             before = Deaths(message.content)
             targets = [each for each in found if not before.is_cycle(each.name.encode("utf-8", "surrogateescape"))]
-        names = [each.name for each in found if each.name]
-        if names and not [each for each in targets if each.name]:
+        if len(targets) < len(found) and not _name_of(targets):
             hand_out(message, targets, None)  # to who only wants to know
             targets = []
         if not targets:
-            if names:
-                what = f"it would come back to queue '{names[0]}' without having been rejected: a cycle; "
+            if _name_of(found):
+                what = f"it would come back to queue '{_name_of(found)}' without having been rejected: a cycle; "
                 self._stranded("cycle", what + "let the dead letters end in another queue, or reject them")
             else:
                 key = message.address.routing_key
@@ -329,3 +328,11 @@ class Worklist(Timed):
         self._explained.add((queue.queue_id, kind))
         text = f"queue '{queue.name}' in vhost '{queue.vhost.name}': {what}. This is said once for the queue."
         self._broker.explanations.append(text)
+
+
+def _name_of(queues: list[Queue]) -> str:
+    """The name of the first real queue; none of those that only want to know has one."""
+    for queue in queues:
+        if queue.name:
+            return queue.name
+    return ""
