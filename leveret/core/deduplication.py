@@ -21,7 +21,6 @@ from leveret.core.queue import Queue
 from leveret.core.routing.hashing import identity
 from leveret.core.window import Window
 from leveret.wire.constants import PRECONDITION_FAILED
-from leveret.wire.content import HEADERS_FLAG, property_flags
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 DEDUPLICATION: Final = "x-message-deduplication"  # type of an exchange, and argument
 HEADER: Final = "x-deduplication-header"
+HEADER_NAME: Final = HEADER.encode()
 DEFAULT_SIZE: Final = 100_000  # of a window whose size was not asked for
 
 
@@ -78,13 +78,17 @@ class Deduplication(Gate):
         self._header = HEADER if header is None else header.text
         self._broker = broker
         self.window = Window(broker, size, (exchange.vhost.name, exchange.name) if is_durable else None)
-        self._echo = Echo(exchange, self.window)
+        self._exchange = exchange
+        self._echo = Echo(exchange, self)
+        self._claims: dict[int, Claim] = {}  # by the number of queues
+        self._admitted: bytes | None = None  # value of the message that was let pass last
         self.duplicates = 0
 
     def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
-        """Drop a duplicate; remember what is none."""
+        """Drop a duplicate; what is none is remembered when a queue has taken it."""
         headers = properties.headers if properties.headers is not None else {}
         field = headers.get(self._header)
+        self._admitted = None
         if field is None:
             return None
         value = identity(field)
@@ -95,8 +99,31 @@ class Deduplication(Gate):
         ttl = headers.get("x-cache-ttl")
         own_ms = SEEN_MS.nearest(ttl.integer) if ttl is not None and ttl.is_integer else 0
         ttl_ms = own_ms or self._ttl_ms
-        window.add(value, self._broker.clock.wall_ms + ttl_ms if ttl_ms else 0)
+        window.reserve(value, ttl_ms)
+        self._admitted = value
         return None
+
+    def routed(self, queues: list[Queue]) -> list[Queue]:
+        """Put a claim around the queues that the message goes to."""
+        value, self._admitted = self._admitted, None
+        if value is None:
+            return queues
+        count = 0
+        for queue in queues:
+            if queue.name:
+                count += 1
+        if not count:
+            self.window.keep(value)  # nobody gets it, and nobody is to get another one
+            return queues
+        claim = self._claims.get(count)
+        if claim is None:
+            claim = self._claims[count] = Claim(self._exchange, self, count)
+        return [claim, *queues, claim]
+
+    def value_of(self, message: Message) -> bytes | None:
+        """The value of a message that has one."""
+        field = message.header(self._header.encode("utf-8", "surrogateescape"))
+        return None if field is None else identity(field)
 
     def open(self) -> None:
         """Hear of failures of the log."""
@@ -113,14 +140,56 @@ class Deduplication(Gate):
 class Echo(Queue):
     """Where a duplicate goes whose original is not safe yet: nowhere, but it is confirmed no earlier than that."""
 
-    def __init__(self, exchange: Exchange, window: Window) -> None:
+    def __init__(self, exchange: Exchange, gate: Deduplication) -> None:
         super().__init__(exchange.vhost, "", 0, False, 0, False, {}, exchange.origin)
-        self._window = window
+        self._gate = gate
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
         """Drop a message."""
         if confirm is not None:
-            self._window.when_safe(confirm)
+            self._gate.window.when_safe(self._gate.value_of(message), confirm)
+
+
+class Claim(Queue):
+    """In front of so many queues, and behind them: sees whether one of them takes a message, which only then counts."""
+
+    def __init__(self, exchange: Exchange, gate: Deduplication, count: int) -> None:
+        super().__init__(exchange.vhost, "", 0, False, 0, False, {}, exchange.origin)
+        self._gate = gate
+        self._count = count
+        self._is_between = False
+        self._refusals = 0  # in the broker, before the first of them
+
+    def publish(self, message: Message, confirm: Confirm | None) -> None:
+        """The queues are about to get a message, or have just got it."""
+        is_behind, self._is_between = self._is_between, not self._is_between
+        if not is_behind:
+            self._refusals = self.broker.refusals
+        elif self.broker.refusals - self._refusals < self._count:
+            self._keep(message)
+        else:
+            self.release(message)
+        if confirm is not None:
+            confirm.pay()
+
+    def _keep(self, message: Message) -> None:
+        value = self._gate.value_of(message)
+        if value is not None:
+            self._gate.window.keep(value)
+
+    def release(self, message: Message) -> None:
+        """A message was not taken, or is not even published: another one with its value is no duplicate."""
+        value = self._gate.value_of(message)
+        if value is not None:
+            self._gate.window.release(value)
+
+
+def give_up(message: Message, queues: list[Queue]) -> None:
+    """A message that was routed to these queues is not published after all."""
+    for queue in queues:
+        if not isinstance(queue, Claim):
+            break
+        queue.release(message)
 
 
 class DeduplicatingQueue(Queue):
@@ -223,8 +292,5 @@ def new_queue(
 
 
 def _value(message: Message) -> bytes | None:
-    if not property_flags(message.content) & HEADERS_FLAG:
-        return None
-    headers = message.readable_properties().headers
-    field = headers.get(HEADER) if headers is not None else None
+    field = message.header(HEADER_NAME)
     return identity(field) if field is not None else None

@@ -18,27 +18,29 @@ from mypy_extensions import i64
 from leveret.core import agenda
 from leveret.core.agenda import Agenda
 from leveret.core.bounds import DELAY_MS
+from leveret.core.chores import Chore
 from leveret.core.clock import Timed, Timer
 from leveret.core.gate import Gate
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message
 from leveret.core.ports import Confirm, ConfirmListener, Recovered, Resting
 from leveret.core.queue import Queue
-from leveret.wire import content as frames
-from leveret.wire.fields import Table, long
+from leveret.core.work import HANDING_OUT, PIECE, freeing, sending
+from leveret.wire import patch
+from leveret.wire.fields import DecodeError, Field
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Exchange
 
-SHARE: Final = 1000  # messages that go out in one call; the rest follows a millisecond later
-RETRY_MS: Final = 1000  # until a message goes out again that a queue has refused
+X_DELAY: Final = b"x-delay"
+RETRY_MS: Final = 1000  # until messages go out again that a queue has refused
+TRIES: Final = 256  # of these that may be refused again before a pause
 AGAIN: Final = 1  # timer token
 
 
-def delay_of(headers: Table | None) -> int:
-    """The delay that a message asks for, in milliseconds; 0 for none."""
-    field = headers.get("x-delay") if headers is not None else None
+def delay_of(field: Field | None) -> int:
+    """The delay that a header x-delay asks for, in milliseconds; 0 for none."""
     if field is None:
         return 0
     value = field.value
@@ -69,6 +71,9 @@ class DelayedMessages(Queue):
         self._exchange = exchange
         self._agenda = Agenda()
         self._refused: deque[Departure] = deque()
+        self._round = 0  # those of them that are still to have their next chance
+        self._tries = 0  # that may fail before a pause
+        self._is_going = False  # a chore sends what is due
         self._alarm = Alarm(self)
         self._alarm_ms: i64 = 0  # when it rings for what is due, 0 when it does not
         self._due: Timer | None = None
@@ -81,7 +86,7 @@ class DelayedMessages(Queue):
         """Take a message until it is due."""
         position = self._position + 1
         self._position = position
-        due_ms = self.broker.clock.wall_ms + delay_of(message.properties().headers)
+        due_ms = self.broker.clock.wall_ms + delay_of(message.header(X_DELAY))
         self._agenda.add(agenda.place(due_ms, int(position)), message)
         if self.durable:
             self.broker.log.append(self.queue_id, int(position), message, due_ms)
@@ -107,25 +112,50 @@ class DelayedMessages(Queue):
     # -- messages go out
 
     def go(self) -> None:
-        """Route what is due, but not too much at once."""
+        """Route what is due: some of it now, more in pieces."""
         if self.deleted:
             return
         self._alarm_ms = 0
-        now_ms = self.broker.clock.wall_ms
-        count = 0
-        while len(self._agenda) and count < SHARE:
-            place = self._agenda.first()
-            if agenda.due_ms(place) > now_ms:
-                break
-            message = self._agenda.take(place)
-            assert message is not None
-            self._send(Departure(self, agenda.position(place), message))
-            count += 1
-        self._set_alarm()
+        self._send_later()
 
-    def route(self, message: Message, properties: BasicProperties) -> list[Queue]:
+    def go_again(self) -> None:
+        """Those that were refused have their next chance, until some are refused again."""
+        self._again = None
+        self._round = len(self._refused)
+        self._tries = TRIES
+        self._send_later()
+
+    def _send_later(self) -> None:
+        if not self._is_going:
+            self._is_going = True
+            self.broker.chores.begin(Going(self))
+
+    def go_on(self) -> bool:
+        """Send some of what is due. Returns: whether that was all for now."""
+        share = self.broker.share
+        while not self.deleted and share.left > 0:
+            if len(self._agenda) and agenda.due_ms(self._agenda.first()) <= self.broker.clock.wall_ms:
+                place = self._agenda.first()
+                message = self._agenda.take(place)
+                assert message is not None
+                self._send(Departure(self, agenda.position(place), message))
+            elif self._round > 0:
+                self._send(self._refused.popleft())
+                self._round = self._round - 1 if self._tries > 0 else 0
+                if self._round == 0 and self._refused:
+                    self._call_again()
+            else:
+                break
+        else:
+            if not self.deleted:
+                return False
+        self._is_going = False
+        self._set_alarm()
+        return True
+
+    def route(self, message: Message) -> list[Queue]:
         """Where a message goes now that it is due."""
-        return self._exchange.route(message.address.keys, properties, message, self.gates_passed).queues
+        return self._exchange.route(message.address.keys, None, message, self.gates_passed).queues
 
     def arrived(self, position: int) -> None:
         """A message is safe where it went."""
@@ -136,16 +166,10 @@ class DelayedMessages(Queue):
         """A message was refused: it goes out again a little later."""
         if self.deleted:
             return
-        if not self._refused:
+        if self._round == 0:
             self._call_again()
         self._refused.append(departure)
-
-    def go_again(self) -> None:
-        """Those that were refused have their next chance, but not too many at once."""
-        for _ in range(min(SHARE, len(self._refused))):
-            self._send(self._refused.popleft())
-        if self._refused:
-            self._call_again()
+        self._tries -= 1
 
     def _send(self, departure: Departure) -> None:
         try:
@@ -156,12 +180,20 @@ class DelayedMessages(Queue):
     def ring_later(self, error: Exception) -> None:
         """What was due could not be sent: look again a little later."""
         self.broker.faults.own("send delayed messages", error)
-        self._again = self.broker.timers.call_at(self.broker.clock.now_ms + RETRY_MS, self._alarm)
+        self.pause()
+
+    def pause(self) -> None:
+        """Do nothing for a while."""
+        self._is_going = False
+        self._round = 0
+        self.broker.timers.cancel(self._due)
+        self._due = self.broker.timers.call_at(self.broker.clock.now_ms + RETRY_MS, self._alarm)
         if self._refused:
             self._call_again()
 
     def _call_again(self) -> None:
-        self._again = self.broker.timers.call_at(self.broker.clock.now_ms + RETRY_MS, self._alarm, AGAIN)
+        if self._again is None:
+            self._again = self.broker.timers.call_at(self.broker.clock.now_ms + RETRY_MS, self._alarm, AGAIN)
 
     # -- for the operator
 
@@ -182,21 +214,24 @@ class DelayedMessages(Queue):
 
     def purge(self) -> int:
         """Drop everything that waits. Returns: how many."""
-        count = 0
-        while len(self._agenda):
-            self.cancel(self._agenda.first())
-            count += 1
+        count = len(self._agenda)
+        self._let_go(deque())
         return count
+
+    def _let_go(self, refused: deque[Departure]) -> None:
+        """Throw away what waits, in pieces. refused: what else."""
+        waiting, self._agenda = self._agenda, Agenda()
+        self.broker.chores.begin(Discarding(self, waiting, refused))
 
     def remove(self) -> int:
         """The exchange is deleted, and what waits with it. Returns: how many."""
         count = len(self._agenda)
-        self._agenda = Agenda()
-        self._refused.clear()
         self._alarm.stop()
         self.broker.timers.cancel(self._due)
         self.broker.timers.cancel(self._again)
         super().remove()
+        refused, self._refused = self._refused, deque()
+        self._let_go(refused)
         return count
 
     def _set_alarm(self) -> None:
@@ -235,10 +270,67 @@ class Alarm(Timed):
         self._delayed = None
 
 
+class Going(Chore):
+    """Sends what is due."""
+
+    def __init__(self, delayed: DelayedMessages) -> None:
+        self._delayed = delayed
+
+    def work(self) -> bool:
+        """Send some."""
+        return self._delayed.go_on()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """What could not be sent is still there."""
+        self._delayed.broker.faults.own("send delayed messages", error)
+
+    def give_up(self) -> None:
+        """It is tried again a little later."""
+        self._delayed.pause()
+
+
+class Discarding(Chore):
+    """Messages of an exchange that nobody wants any more. refused: of them, those that a queue did not take."""
+
+    def __init__(self, delayed: DelayedMessages, waiting: Agenda, refused: deque[Departure]) -> None:
+        self._delayed = delayed
+        self._waiting = waiting
+        self._refused = refused
+
+    def work(self) -> bool:
+        """Throw some away."""
+        left: i64 = PIECE
+        while left > 0 and len(self._waiting):
+            place = self._waiting.first()
+            message = self._waiting.take(place)
+            assert message is not None
+            left -= freeing(message)
+            self._delayed.arrived(agenda.position(place))
+        while left > 0 and self._refused:
+            self._refused.popleft()
+            left -= 1
+        self._delayed.broker.share.left -= PIECE - left
+        return left > 0
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Some could not be thrown away."""
+        self._delayed.broker.faults.own("throw away delayed messages", error)
+
+
 class Departure(ConfirmListener):
     """A message that is due, until it is safe where it goes."""
 
-    __slots__ = ("_delayed", "_message", "_open", "_position", "_safe", "_targets", "_wanted")
+    __slots__ = (
+        "_delayed",
+        "_is_lost",
+        "_is_sending",
+        "_message",
+        "_open",
+        "_position",
+        "_safe",
+        "_targets",
+        "_wanted",
+    )
 
     def __init__(self, delayed: DelayedMessages, position: int, message: Message) -> None:
         self._delayed = delayed
@@ -248,20 +340,30 @@ class Departure(ConfirmListener):
         self._safe: dict[Queue, None] = {}  # those that have it, so that they do not get it again
         self._open: i64 = 0
         self._wanted = False  # whether a queue that refused it has to get it later
+        self._is_sending = False
+        self._is_lost = False  # a log did not take a copy, which is there until the broker ends
 
     def send(self) -> None:
         """Route it, and wait until it has arrived."""
         old = self._message
-        properties = old.properties()
-        headers = properties.headers if properties.headers is not None else {}
-        headers["x-delay"] = long(-delay_of(headers))
-        content = frames.replace_properties(old.content, properties.encode())
+        share = self._delayed.broker.share
+        share.left -= sending(old)
+        try:
+            start, end = patch.header_range(old.content)
+            delay = patch.long_value(-delay_of(patch.header(old.content, X_DELAY)))
+            headers = patch.replaced(old.content, start, end, X_DELAY, delay)
+            content = patch.with_headers(old.content, headers, True)
+        except (DecodeError, IndexError):  # it goes as it is
+            content = old.content
         message = Message(old.address, content, old.persistent, old.has_died)
-        self._targets = [queue for queue in self._delayed.route(message, properties) if queue not in self._safe]
+        self._targets = [queue for queue in self._delayed.route(message) if queue not in self._safe]
+        share.left -= HANDING_OUT * len(self._targets)
         self._wanted = False
+        self._is_sending = True
         self._open = len(self._targets) + 1
         for tag, queue in enumerate(self._targets):
             hand_out(message, [queue], Confirm(self, tag, 1))
+        self._is_sending = False
         self._settled()
 
     def confirmed(self, tag: i64) -> None:
@@ -270,8 +372,12 @@ class Departure(ConfirmListener):
         self._settled()
 
     def refused(self, tag: i64) -> None:
-        """One queue did not take it."""
-        if not self._targets[tag].settings.rejects_dead:
+        """One queue is full or faulty, which it says at once, or its log has failed, which it says later."""
+        target = self._targets[tag]
+        if not self._is_sending:
+            self._safe[target] = None  # for now: it has the message, and must not get it again
+            self._is_lost = True
+        elif target.fault or not target.settings.rejects_dead:
             self._wanted = True
         self._settled()
 
@@ -285,7 +391,7 @@ class Departure(ConfirmListener):
         if self._open == 0:
             if self._wanted:
                 self._delayed.retry(self)
-            else:
+            elif not self._is_lost:  # the log of the exchange keeps that for the next start
                 self._delayed.arrived(self._position)
 
 
@@ -300,7 +406,7 @@ class Delay(Gate):
 
     def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
         """Hold back what asks for it."""
-        return [self.delayed] if delay_of(properties.headers) else None
+        return [self.delayed] if properties.headers and delay_of(properties.headers.get("x-delay")) else None
 
     def open(self) -> None:
         """Make the log's news and messages find their way."""

@@ -183,26 +183,33 @@ class Exchange:
     def route(
         self,
         keys: list[str],
-        properties: BasicProperties = NO_PROPERTIES,
+        properties: BasicProperties | None = NO_PROPERTIES,
         message: Message | None = None,
         gates_passed: int = 0,
     ) -> Routing:
         """All queues that a message reaches from here, each once.
 
+        properties: None to decode those of the message if an exchange on the way wants to know them.
         message: None to look where one would go, of which the gates on the way do not hear.
         gates_passed: how many of this exchange's gates the message has passed before.
         """
         found: dict[Queue, None] = {}
         seen: dict[Exchange, None] = {self: None}
         pending = [self]
+        gates: list[Gate] = []
         varies = False
         while pending:
             exchange = pending.pop(0)
             if exchange.router.varies or exchange.gates:
                 varies = True
-            taken = exchange._pass_gates(message, properties, gates_passed if exchange is self else 0)
+                if properties is None:
+                    properties = message.readable_properties() if message is not None else NO_PROPERTIES
+            known = properties if properties is not None else NO_PROPERTIES
+            taken = exchange._pass_gates(message, known, gates_passed if exchange is self else 0)
+            if exchange.gates:
+                gates += exchange.gates
             if taken is None:
-                matched = exchange._match(keys, properties, found, seen, pending)
+                matched = exchange._match(keys, known, found, seen, pending)
             else:
                 matched = len(taken) > 0
                 for queue in taken:
@@ -212,7 +219,11 @@ class Exchange:
                 if alternate is not None and alternate not in seen:
                     seen[alternate] = None
                     pending.append(alternate)
-        return Routing(list(found), varies)
+        queues = list(found)
+        if gates and message is not None:
+            for gate in gates:
+                queues = gate.routed(queues)
+        return Routing(queues, varies)
 
     def _pass_gates(self, message: Message | None, properties: BasicProperties, passed: int) -> list[Queue] | None:
         """What becomes of a message at a gate; None when it passes all."""

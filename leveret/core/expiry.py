@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from leveret.core.chores import PIECE
 from leveret.core.clock import Timed, Timer
 from leveret.core.dead_letter import EXPIRED
 from leveret.core.litter import trim_later
+from leveret.core.work import giving_up
 
 if TYPE_CHECKING:
     from leveret.core.queue import Queue
@@ -56,13 +56,8 @@ class Expiry(Timed):
             timers.cancel(self._idle)
             self._idle = timers.call_at(int(due), self, IDLE)
 
-    def clear_head(self) -> None:
-        """Drop all expired messages from the head, however many they are: somebody wants what comes then."""
-        while not self.look():
-            continue
-
     def look(self) -> bool:
-        """Drop expired messages from the head, but not too many at once; come back when the next one is due.
+        """Drop expired messages from the head, as many as this turn has room for; come back when the next one is due.
 
         Returns: whether the head is one that has not expired.
         """
@@ -70,7 +65,7 @@ class Expiry(Timed):
         if queue is None:
             return True
         ready = queue.ready
-        left: i64 = PIECE
+        share = queue.broker.share
         while len(ready):
             due = ready.deadline_ms()
             if not due:
@@ -82,12 +77,13 @@ class Expiry(Timed):
                     timers.cancel(self._head)
                     self._head = timers.call_at(int(due), self, HEAD)
                 return True
-            if not left:
+            if share.left <= 0:
                 trim_later(queue)
                 return False
-            left -= 1
             if ready.has_head() and ready.first().deadline_ms == due:
-                queue.die(ready.pop(), EXPIRED)
+                stored = ready.pop()
+                share.left -= giving_up(queue, stored.message)
+                queue.die(stored, EXPIRED)
         return True
 
     def repair_later(self) -> None:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import i64
+
 from leveret.core.bounds import HISTORY
+from leveret.core.chores import Chore
 from leveret.core.errors import AmqpError
 from leveret.core.gate import Gate
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message
+from leveret.core.work import HANDING_OUT, LETTER, PIECE, walking
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import BOOLEAN, LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
@@ -57,14 +61,41 @@ class History(Gate):
         return None
 
     def bound(self, binding: Binding) -> None:
-        """Give the history to a new destination; an exchange routes each message as if it had just come."""
-        for message in list(self._messages):
-            if binding.queue is not None:
-                hand_out(message, [binding.queue], None)
-            elif binding.exchange is not None:
-                routing = binding.exchange.route(message.address.keys, message.properties(), message)
-                hand_out(message, routing.queues, None)
+        """Give the history to a new destination; what comes in meanwhile may overtake the rest of a long one."""
+        if self._messages:
+            binding.source.vhost.broker.chores.begin(Handing(list(self._messages), binding))
 
     def close(self) -> None:
         """Forget everything."""
         self._messages.clear()
+
+
+class Handing(Chore):
+    """A history on its way to a new destination; an exchange routes each message as if it had just come."""
+
+    def __init__(self, messages: list[Message], binding: Binding) -> None:
+        self._messages = messages
+        self._binding = binding
+        self._broker = binding.source.vhost.broker
+        self._at: i64 = 0
+
+    def work(self) -> bool:
+        """Hand some over, unless the destination is not bound any more."""
+        binding = self._binding
+        left: i64 = PIECE
+        while left > 0 and self._at < len(self._messages) and binding in binding.source.bindings:
+            message = self._messages[self._at]
+            self._at += 1
+            left -= HANDING_OUT
+            if binding.queue is not None:
+                hand_out(message, [binding.queue], None)
+            elif binding.exchange is not None:
+                queues = binding.exchange.route(message.address.keys, None, message).queues
+                left -= LETTER + walking(message) + HANDING_OUT * len(queues)
+                hand_out(message, queues, None)
+        self._broker.share.left -= PIECE - left
+        return left > 0
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """A message could not be handed over; it is left out."""
+        self._broker.faults.own("hand over a history", error)

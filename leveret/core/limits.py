@@ -1,6 +1,7 @@
 """The limits of a queue: how long it may be, and how often a delivery of one message may fail.
 
-Only ready messages count for the length. What is too much is dropped from the head, or not taken at all.
+Ready messages count for the length, and dead letters that must arrive elsewhere. What is too much is dropped from the
+head, or not taken at all.
 Source: rabbit_amqqueue_process.erl (maybe_drop_head), rabbit_fifo.erl (delivery limit, x-acquired-count).
 """
 
@@ -10,26 +11,31 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from leveret.core.chores import PIECE
+from leveret.core.bounds import COUNT
 from leveret.core.dead_letter import DELIVERY_LIMIT, MAXLEN
 from leveret.core.litter import trim_later
 from leveret.core.message import Message, Stored
-from leveret.wire import content as frames
-from leveret.wire.fields import long
+from leveret.core.work import PIECE, giving_up
+from leveret.wire import patch
+from leveret.wire.fields import DecodeError
 
 if TYPE_CHECKING:
     from leveret.core.queue import Queue
 
-ACQUIRED_COUNT: Final = "x-acquired-count"
-DELIVERY_COUNT: Final = "x-delivery-count"
+ACQUIRED_COUNT: Final = b"x-acquired-count"
+DELIVERY_COUNT: Final = b"x-delivery-count"
 
 
 def is_over(queue: Queue, more: i64, more_bytes: i64) -> bool:
-    """Whether the ready messages, and so many more, exceed a limit."""
+    """Whether the ready messages, the dead letters that must arrive, and so many more, exceed a limit.
+
+    Source: rabbit_fifo.erl is_over_limit.
+    """
     settings = queue.settings
-    if settings.max_length >= 0 and len(queue.ready) + more > settings.max_length:
+    if settings.max_length >= 0 and len(queue.ready) + queue.letters + more > settings.max_length:
         return True
-    return settings.max_length_bytes >= 0 and queue.ready.size + more_bytes > settings.max_length_bytes
+    waiting = queue.ready.size + queue.letter_bytes
+    return settings.max_length_bytes >= 0 and waiting + more_bytes > settings.max_length_bytes
 
 
 def has_room(queue: Queue, message: Message) -> bool:
@@ -47,11 +53,12 @@ def drop_excess(queue: Queue) -> None:
         queue.flow()
         left: i64 = PIECE
         while is_over(queue, 0, 0) and queue.ready.has_head():
-            if not left:
+            if left <= 0:
                 trim_later(queue)
                 return
-            left -= 1
-            queue.die(queue.ready.pop(), MAXLEN)
+            stored = queue.ready.pop()
+            left -= giving_up(queue, stored.message)
+            queue.die(stored, MAXLEN)
 
 
 def fail(stored: Stored) -> bool:
@@ -67,13 +74,16 @@ def fail(stored: Stored) -> bool:
 def show_counts(stored: Stored) -> None:
     """Put into the headers how often the message was given to somebody, and how often that failed."""
     message = stored.message
-    properties = message.readable_properties()
-    headers = properties.headers if properties.headers is not None else {}
-    before = headers[ACQUIRED_COUNT].integer if message.is_counted else 0
-    headers[ACQUIRED_COUNT] = long(before + 1)
+    counted = message.header(ACQUIRED_COUNT) if message.is_counted else None
+    changes = {ACQUIRED_COUNT: patch.long_value(COUNT.nearest(COUNT.of(counted, 0) + 1))}
     if stored.failures:
-        headers[DELIVERY_COUNT] = long(int(stored.failures))
-    properties.headers = {name: headers[name] for name in sorted(headers)}
-    content = frames.replace_properties(message.content, properties.encode())
+        changes[DELIVERY_COUNT] = patch.long_value(int(stored.failures))
+    try:
+        start, end = patch.header_range(message.content)
+        headers = patch.changed(message.content, start, end, changes)
+    except (DecodeError, IndexError):  # it goes on without what cannot be read
+        message = message.without_properties()
+        headers = patch.changed(b"", 0, 0, changes)
+    content = patch.with_headers(message.content, headers, True)
     stored.message = Message(message.address, content, message.persistent, message.has_died)
     stored.message.is_counted = True

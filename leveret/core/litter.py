@@ -6,14 +6,13 @@ whose head has expired or that has become too long.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from librt.strings import read_i64_be
 from mypy_extensions import i64
 
-from leveret.core.chores import PIECE, Chore
-
-LARGE: Final = 64 << 10  # bytes of which giving them back takes as long as throwing away a message
+from leveret.core.chores import Chore
+from leveret.core.work import PIECE, freeing
 
 if TYPE_CHECKING:
     from leveret.core.paging import Run
@@ -51,9 +50,10 @@ class Litter(Chore):
         line = self._line
         while left > 0 and len(line):  # whatever rests among them needs no content to be forgotten
             stored = line.pop()
-            left -= 1 + len(stored.message.content) // LARGE
+            left -= freeing(stored.message)
             if not queue.deleted:
                 queue.forget(stored)
+        queue.broker.share.left -= PIECE - left
         return left > 0
 
     def fail(self, doing: str, error: Exception) -> None:

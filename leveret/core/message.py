@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from mypy_extensions import i64
 
 from leveret.wire import content as frames
-from leveret.wire.fields import DecodeError
+from leveret.wire import patch
+from leveret.wire.fields import DecodeError, Field
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ def address(exchange: str, routing_key: str, copies: tuple[str, ...] = (), hidde
     return Address(exchange, routing_key, encoded, copies, hidden)
 
 
+def unreadable(persistent: bool) -> BasicProperties:
+    """What the broker has to know of properties whose table of headers cannot be decoded."""
+    properties = BasicProperties()
+    properties.delivery_mode = 2 if persistent else None
+    return properties
+
+
 class Message:
     """One message, however many queues it is in; nothing in it changes.
 
@@ -81,9 +89,21 @@ class Message:
         try:
             return self.properties()
         except DecodeError:
-            properties = BasicProperties()
-            properties.delivery_mode = 2 if self.persistent else None
-            return properties
+            return unreadable(self.persistent)
+
+    def header(self, name: bytes) -> Field | None:
+        """One header, None without it or where the table cannot be read. The others are not decoded."""
+        if not frames.property_flags(self.content) & frames.HEADERS_FLAG:
+            return None
+        try:
+            return patch.header(self.content, name)
+        except (DecodeError, IndexError):
+            return None
+
+    def without_properties(self) -> Message:
+        """The message with no properties but what the broker has to know of them."""
+        content = frames.replace_properties(self.content, unreadable(self.persistent).encode())
+        return Message(self.address, content, self.persistent)
 
     def body(self) -> bytes:
         """The body as one piece."""

@@ -75,6 +75,10 @@ class PriorityReady(Ready):
         """All that are in memory, in the order in which they would go. Cost: a copy."""
         return [stored for line in reversed(self._lines) if line is not None for stored in line.items()]
 
+    def pick(self, positions: list[int]) -> list[Stored]:
+        """Those in memory that have one of these positions, in no order."""
+        return [stored for line in self._lines if line is not None for stored in line.pick(positions)]
+
     def browse(self, page: Page) -> bool:
         """Show what is behind the place of a page, the highest priority first."""
         level: i64 = min(page.level, len(self._lines) - 1)

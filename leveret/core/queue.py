@@ -22,7 +22,6 @@ from leveret.core import hints, limits
 from leveret.core.arguments import QUORUM, QueueSettings
 from leveret.core.browsing import Page
 from leveret.core.checks import expiration_error
-from leveret.core.chores import PIECE
 from leveret.core.consumers import Consumer, Consumers
 from leveret.core.dead_letter import EXPIRED, REJECTED
 from leveret.core.errors import faulty_queue, locked_queue
@@ -37,6 +36,8 @@ from leveret.core.ports import Confirm, Recovered, Resting, Unreadable
 from leveret.core.priority import PriorityReady
 from leveret.core.ready import Ready, may_rest
 from leveret.core.unsafe import Unsafe
+from leveret.core.work import PIECE, giving_up
+from leveret.wire import patch
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
@@ -58,6 +59,7 @@ class Queue:
 
     queue_id: its name in the logs. owner: the connection's number if exclusive, else 0.
     unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
+    letters: dead ones that must arrive elsewhere, and have not; letter_bytes: of their bodies.
     is_trimming, is_fetching: a chore of litter.py or fetching.py goes on.
     holds: how many want nothing to be delivered for now.
     in_log: what the log has of it. policy, operator_policy: those that apply; what they say is in the settings.
@@ -92,6 +94,8 @@ class Queue:
         self.in_log = InLog(self)
         self.ready = self._line()
         self.unacked: i64 = 0
+        self.letters: i64 = 0
+        self.letter_bytes: i64 = 0
         self.delivered: i64 = 0
         self.pace = Pace()
         self.deleted = False
@@ -136,6 +140,7 @@ class Queue:
         with by hand_out().
         """
         if self._may_refuse and not self._takes(message):
+            self.broker.refusals += 1
             if confirm is not None:
                 confirm.refuse()
             return
@@ -190,11 +195,9 @@ class Queue:
 
     def on_refused(self, positions: list[int]) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay as transient ones."""
-        refused = set(positions)
-        for stored in self.ready.items():
-            if stored.position in refused:
-                stored.log_id = 0
-        self._unsafe.refuse(refused)
+        for stored in self.ready.pick(positions):
+            stored.log_id = 0
+        self._unsafe.refuse(positions)
 
     # -- faults
 
@@ -289,7 +292,8 @@ class Queue:
         consumers = self.consumers
         budget = self.broker.budget
         logged: i64 = 0
-        expired: i64 = 0
+        share = self.broker.share
+        is_put_off = False
         left: i64 = PORTION
         while left and ready.has_near_head():
             consumer = consumers.next()
@@ -297,10 +301,11 @@ class Queue:
                 break
             stored = ready.pop()
             if stored.deadline_ms and stored.deadline_ms < self.broker.clock.now_ms:
+                share.left -= giving_up(self, stored.message)
                 self.die(stored, EXPIRED)
-                expired += 1
-                if expired == PIECE:
+                if share.left <= 0:
                     trim_later(self)
+                    is_put_off = True
                     break
                 continue
             left -= 1
@@ -327,7 +332,7 @@ class Queue:
             return False
         self._expiry.look()
         if left and ready.has_near_head():
-            return expired == PIECE
+            return is_put_off
         fetch_later(self)
         return True
 
@@ -354,17 +359,28 @@ class Queue:
         self._drop_excess()
         self.touch()
 
-    def get(self) -> Stored | None:
-        """Take the head for basic.get; the caller settles it, or releases it at once with no_ack.
+    def clear_head(self) -> bool:
+        """Drop expired messages from the head, since somebody is about to take it.
 
-        Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
+        Returns: whether none is left there; more calls are needed if one is. Raises: as get().
         """
         self.flow()
         self.check_fault()
         self._expiry.used()
+        try:
+            return self._expiry.look()
+        except Exception as error:
+            self.fail("fetch a message", error)
+            self.check_fault()
+            raise
+
+    def get(self) -> Stored | None:
+        """Take the head for basic.get, behind clear_head(); the caller settles it, or releases it at once with no_ack.
+
+        Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
+        """
         stored: Stored | None = None
         try:
-            self._expiry.clear_head()
             if self.ready.has_head():
                 stored = self.ready.pop()
                 self._expiry.look()
@@ -603,12 +619,15 @@ class Queue:
         Source: rabbit_amqqueue_process.erl (attempt_delivery comes before drop_expired_msgs).
         """
         ttl_ms: i64 = self.settings.message_ttl_ms
-        properties = stored.message.readable_properties()
-        if properties.expiration is not None and expiration_error(properties.expiration) is None:
-            own_ms: i64 = int(properties.expiration)
-            ttl_ms = own_ms if ttl_ms < 0 else min(ttl_ms, own_ms)
+        content = stored.message.content
+        expiration = patch.expiration(content)
+        if expiration is not None:
+            text = expiration.decode("utf-8", "surrogateescape")
+            if expiration_error(text) is None:
+                own_ms: i64 = int(text)
+                ttl_ms = own_ms if ttl_ms < 0 else min(ttl_ms, own_ms)
         if ttl_ms >= 0:
             stored.deadline_ms = max(self.broker.clock.now_ms + ttl_ms, 1)
         if self.settings.max_priority >= 0:
-            stored.level = min(properties.priority or 0, max(self.settings.max_priority, 1))
+            stored.level = min(patch.priority(content), max(self.settings.max_priority, 1))
         return ttl_ms == 0

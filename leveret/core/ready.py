@@ -162,6 +162,23 @@ class Ready:
                 found += segment.items()
         return found + self._tail.items() if self._tail is not None else found
 
+    def pick(self, positions: list[int]) -> list[Stored]:
+        """Those in memory that have one of these positions, in no order.
+
+        Cost: a search for each, and a look at all that consumers gave back.
+        """
+        found: list[Stored] = []
+        lines: list[Fifo] = [self._fresh]
+        lines += [segment for segment in self._segments if isinstance(segment, Fifo)]
+        if self._tail is not None:
+            lines.append(self._tail)
+        for line in lines:
+            line.pick(positions, found)
+        if self._returned and len(found) < len(positions):
+            wanted = set(positions)
+            found += [stored for position, stored in self._returned if position in wanted]
+        return found
+
     def browse(self, page: Page) -> bool:
         """Show what is behind the place of a page, in order. Nothing is taken, nothing that rests stays in memory.
 

@@ -48,6 +48,19 @@ class Batch:
         return self.first + len(self.values)
 
 
+class Reservation:
+    """A value whose message is on its way to its queues.
+
+    ttl_ms: how long it is to be remembered, 0 while there is room. confirms: of duplicates, as good as that message.
+    """
+
+    __slots__ = ("confirms", "ttl_ms")
+
+    def __init__(self, ttl_ms: int) -> None:
+        self.ttl_ms = ttl_ms
+        self.confirms: list[Confirm] = []
+
+
 class Window:
     """The values of one exchange. name: vhost and exchange, for a window that survives a restart; None for others."""
 
@@ -56,11 +69,14 @@ class Window:
         self._size = size
         self._name = name
         self._seen: dict[bytes, tuple[int, int]] = {}  # number of the value, and when it is over (0 for never)
+        self._reserved: dict[bytes, Reservation] = {}
         self._batches: deque[Batch] = deque((Batch(0),))  # the last one takes what comes in
         self._waits_for_save = False
         self._safe_end = 0  # values with lower numbers are durable
         self._unsafe: deque[tuple[int, int]] = deque()  # of written batches: revision with which it is, and its end
-        self._echoes: list[tuple[int, Confirm]] = []  # confirms of duplicates: number that has to be safe, ascending
+        self._echoes: deque[tuple[int, Confirm]] = (
+            deque()
+        )  # confirms of duplicates: number that has to be safe, ascending
 
     @property
     def is_durable(self) -> bool:
@@ -71,15 +87,29 @@ class Window:
         return len(self._seen)
 
     def has(self, value: bytes) -> bool:
-        """Whether a value was seen in the window."""
+        """Whether a value was seen in the window, or is reserved."""
+        if value in self._reserved:
+            return True
         seen = self._seen.get(value)
         return seen is not None and (seen[1] == 0 or seen[1] > self._broker.clock.wall_ms)
 
     def is_safe(self, value: bytes) -> bool:
-        """Whether a value that was seen is known after a restart as well, or does not have to be."""
+        """Whether the message of a value that was seen is in its queues, and known after a restart if it has to be."""
+        if value in self._reserved:
+            return False
         return self._name is None or self._seen[value][0] < self._safe_end
 
-    def when_safe(self, confirm: Confirm) -> None:
+    def when_safe(self, value: bytes | None, confirm: Confirm) -> None:
+        """Pay the confirm of a duplicate when its value is safe, or refuse it when that is forgotten."""
+        reservation = self._reserved.get(value) if value is not None else None
+        if reservation is not None:
+            reservation.confirms.append(confirm)
+        elif self._name is None:
+            confirm.pay()
+        else:
+            self._wait(confirm)
+
+    def _wait(self, confirm: Confirm) -> None:
         """Pay a confirm when all values that were seen so far are safe."""
         self._echoes.append((self._batches[-1].end - 1, confirm))
 
@@ -88,7 +118,30 @@ class Window:
         while self._unsafe and self._unsafe[0][0] <= revision:
             self._safe_end = self._unsafe.popleft()[1]
         while self._echoes and self._echoes[0][0] < self._safe_end:
-            self._echoes.pop(0)[1].pay()
+            self._echoes.popleft()[1].pay()
+
+    def reserve(self, value: bytes, ttl_ms: int) -> None:
+        """A value that is not in the window is that of a message which is about to be put into queues."""
+        self._reserved[value] = Reservation(ttl_ms)
+
+    def keep(self, value: bytes) -> None:
+        """The message of a value that is reserved was taken: remember it."""
+        reservation = self._reserved.pop(value, None)
+        if reservation is None:
+            return  # the exchange was deleted meanwhile
+        self.add(value, self._broker.clock.wall_ms + reservation.ttl_ms if reservation.ttl_ms else 0)
+        for confirm in reservation.confirms:
+            if self._name is None:
+                confirm.pay()
+            else:
+                self._wait(confirm)
+
+    def release(self, value: bytes) -> None:
+        """The message of a value that is reserved was not taken, and neither were its duplicates."""
+        reservation = self._reserved.pop(value, None)
+        if reservation is not None:
+            for confirm in reservation.confirms:
+                confirm.refuse()
 
     def add(self, value: bytes, over_ms: int) -> None:
         """Remember a value that is not in the window. over_ms: until when, since 1970; 0 while there is room."""
@@ -128,12 +181,14 @@ class Window:
         self._batches.append(Batch(end))
         self._unsafe.clear()
         self._safe_end = end
-        echoes, self._echoes = self._echoes, []
+        echoes, self._echoes = self._echoes, deque()
         for _, confirm in echoes:
             confirm.refuse()
 
     def clear(self) -> None:
         """Forget everything, for good."""
+        for value in list(self._reserved):
+            self.release(value)
         self._safe_end = 0
         self.lose()
 

@@ -32,7 +32,7 @@ from leveret.session.ending import CLOSE, HANG_UP, RESET
 from leveret.session.handshake import DONE, HEADER, LOGIN, OPEN, Handshake, LoginRequest
 from leveret.session.heartbeat import Heartbeat
 from leveret.session.pacing import Pacing
-from leveret.session.sweep import Sweep
+from leveret.session.wait import Wait
 from leveret.wire.constants import (
     CONNECTION_FORCED,
     FRAME_BODY,
@@ -112,8 +112,8 @@ class Connection(Sink, Client):
         self._held_revision = 0  # nothing is sent before the definitions are durable up to here
         self._choked = False  # a consumer found no room
         self.last_channel: Channel | None = None  # that a frame was for
-        self._stalled = False  # requests wait: for answers to be taken, for the next turn, or for sweeps
-        self.sweeps: list[Sweep] = []  # that go on
+        self._stalled = False  # requests wait: for answers to be taken, for the next turn, or for one of them
+        self.waits: list[Wait] = []  # that go on
         self._turn_methods: i64 = 0  # looked at in this turn
         self._writable = True
         self.pacing = Pacing(self)
@@ -296,7 +296,7 @@ class Connection(Sink, Client):
 
     def _go_on(self) -> None:
         """Look at the requests that waited, if the client has taken enough, or if only the answer to a close counts."""
-        if self._stalled and (self.closing or (not self.sweeps and self.writer.size() < STALL_LIMIT)):
+        if self._stalled and (self.closing or (not self.waits and self.writer.size() < STALL_LIMIT)):
             self._stalled = False
             self.receive(b"")
 
@@ -388,8 +388,8 @@ class Connection(Sink, Client):
         """The socket is gone; what came before its end still counts."""
         try:
             while self._stalled and not self.finished and self.writer.size() < STALL_LIMIT and self.reader.waiting:
-                for sweep in list(self.sweeps):
-                    sweep.finish()
+                for wait in list(self.waits):
+                    wait.finish()
                 self._go_on()
         except Exception as error:
             self.fail("handle what it sent last", error)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.arguments import QUORUM
 from leveret.core.dead_letter import REJECTED
+from leveret.core.deduplication import give_up
 from leveret.core.errors import AmqpError
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored
@@ -18,6 +20,7 @@ from leveret.core.paging import COST
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import FORGET, Queue
 from leveret.core.queue import RETURN as PUT_BACK
+from leveret.core.work import copying, giving_up
 from leveret.session import witnessing
 from leveret.wire.constants import PRECONDITION_FAILED
 
@@ -29,6 +32,16 @@ REQUEUE: Final = 1
 RETURN: Final = 2  # requeue, which counts for the delivery limit
 DISCARD: Final = 3
 SHARE: Final = 8  # of the memory budget, one part in so many is what a transaction may need
+
+
+def settling(stored: Stored, how: int) -> i64:
+    """What settle() costs, in units of core/work.py."""
+    queue = stored.queue
+    if how == DISCARD:
+        return giving_up(queue, stored.message)
+    if how != ACK and queue.settings.queue_type == QUORUM:
+        return copying(stored.message)
+    return 1
 
 
 def settle(stored: Stored, how: int) -> None:
@@ -95,7 +108,8 @@ class Transaction(ConfirmListener):
 
     def rollback(self) -> None:
         """Drop the messages; the deliveries are outstanding again."""
-        self._take_publishes()
+        for message, queues, _ in self._take_publishes():
+            give_up(message, queues)
         self._channel.consuming.unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
         self._settlements = []
 

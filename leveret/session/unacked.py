@@ -69,7 +69,7 @@ class Unacked:
         if tag == 0:
             return self.take_all()
         self.check(tag)
-        return self._sweep(tag, self._count)
+        return self._sweep(tag)
 
     def check(self, tag: i64) -> None:
         """Raises: AmqpError 406 when a tag is not outstanding; 0 always is."""
@@ -77,9 +77,17 @@ class Unacked:
         if tag and (at >= len(self._items) or self._items[at].tag != tag or self._items[at].stored is None):
             raise self._unknown(tag)
 
-    def take_some(self, tag: i64, limit: i64) -> list[Stored]:
-        """Take the oldest ones up to and including a tag, but not more than so many."""
-        return [stored for _, stored in self._sweep(tag, limit)]
+    def take_oldest(self, tag: i64) -> Stored | None:
+        """Take the oldest one, if it has this tag or a lower one."""
+        items = self._items
+        if self._head >= len(items) or items[self._head].tag > tag:
+            return None
+        delivery = items[self._head]
+        stored = delivery.stored
+        delivery.stored = None
+        self._count -= 1
+        self._tidy()
+        return stored
 
     def take_all(self) -> list[tuple[int, Stored]]:
         """Take everything."""
@@ -96,12 +104,12 @@ class Unacked:
         for tag, stored in outstanding:
             self.add(tag, stored)
 
-    def _sweep(self, tag: i64, limit: i64) -> list[tuple[int, Stored]]:
-        """Take those up to and including a tag, but not more than so many."""
+    def _sweep(self, tag: i64) -> list[tuple[int, Stored]]:
+        """Take those up to and including a tag."""
         taken: list[tuple[int, Stored]] = []
         items = self._items
         at = self._head
-        while at < len(items) and items[at].tag <= tag and len(taken) < limit:
+        while at < len(items) and items[at].tag <= tag:
             delivery = items[at]
             if delivery.stored is not None:
                 taken.append((int(delivery.tag), delivery.stored))

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
-from leveret.core.deduplication import Deduplication
+from leveret.core.dead_letter import RETRY_MS
+from leveret.core.deduplication import Deduplication, give_up
 from leveret.core.errors import AmqpError
+from leveret.core.exchange import Binding
 from leveret.core.message import Message, address
 from leveret.core.window import Window
 from leveret.store.disk import LOAD_BYTES
@@ -22,26 +24,33 @@ from leveret.wire.methods import (
     BasicConsume,
     BasicConsumeOk,
     BasicDeliver,
+    BasicGet,
     BasicNack,
     BasicPublish,
     BasicReject,
     BasicReturn,
+    ChannelClose,
     ConfirmSelect,
     ConfirmSelectOk,
     ExchangeDeclare,
     ExchangeDeclareOk,
     ExchangeDelete,
     ExchangeDeleteOk,
+    Method,
     QueueBind,
     QueueBindOk,
     QueueDeclare,
     QueueDeclareOk,
     QueuePurge,
     QueuePurgeOk,
+    TxCommit,
+    TxRollback,
+    TxSelect,
+    TxSelectOk,
 )
 from leveret.wire.properties import BasicProperties
 from tests.core.test_delayed import Disk, bodies, finish
-from tests.session.peer import Peer, make_broker
+from tests.session.peer import Peer, make_broker, turn
 
 TYPE = "x-message-deduplication"
 KEY = "x-deduplication-header"
@@ -170,6 +179,137 @@ def test_what_the_log_refused_may_come_again() -> None:
     log.release()
     assert isinstance(peer.got()[0].method, BasicAck)
     assert bodies(peer) == ["safe", "1", "3"]  # the queue keeps what the log refused
+
+
+def kinds(peer: Peer) -> list[str]:
+    """What the client has heard, in order."""
+    return [type(got.method).__name__ for got in peer.got()]
+
+
+@pytest.mark.parametrize("persistence", ["disk", "memory"])
+@pytest.mark.parametrize("delivery_mode", [1, 2])
+def test_a_full_queue_may_get_it_later(persistence: str, delivery_mode: int) -> None:
+    peer = Peer()
+    arguments: Table = {"x-cache-size": long(10), "x-cache-persistence": longstr(persistence)}
+    full: Table = {"x-max-length": long(1), "x-overflow": longstr("reject-publish")}
+    peer.call(ExchangeDeclare("x", TYPE, durable=True, arguments=arguments), ExchangeDeclareOk)
+    peer.call(QueueDeclare("q", durable=True, arguments=full), QueueDeclareOk)
+    peer.call(QueueBind("q", "x", ""), QueueBindOk)
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    for body, value, answer in (("1", "a", "BasicAck"), ("2", "b", "BasicNack"), ("3", "b", "BasicNack")):
+        publish(peer, body, value)
+        turn(peer.broker)
+        assert kinds(peer) == [answer]
+    assert len(window(peer.broker)) == 1
+    peer.call(QueuePurge("q"), QueuePurgeOk)
+    for body in ("4", "5"):
+        publish(peer, body, "b")
+        turn(peer.broker)
+        assert kinds(peer) == ["BasicAck"]
+    assert bodies(Peer(peer.broker)) == ["4"]
+
+
+def test_one_queue_that_has_taken_it_is_enough() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10)})
+    full: Table = {"x-max-length": long(0), "x-overflow": longstr("reject-publish")}
+    peer.call(QueueDeclare("full", arguments=full), QueueDeclareOk)
+    peer.call(QueueBind("full", "x", ""), QueueBindOk)
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    for body, answer in (("1", "BasicNack"), ("2", "BasicAck")):
+        publish(peer, body, "a")
+        turn(peer.broker)
+        assert kinds(peer) == [answer]
+    assert bodies(Peer(peer.broker)) == ["1"]
+
+
+def test_what_nobody_was_to_get_is_remembered() -> None:
+    peer = Peer()
+    peer.call(ExchangeDeclare("x", TYPE, arguments={"x-cache-size": long(10)}), ExchangeDeclareOk)
+    publish(peer, "1", "a")
+    peer.call(QueueDeclare("q"), QueueDeclareOk)
+    peer.call(QueueBind("q", "x", ""), QueueBindOk)
+    publish(peer, "2", "a")
+    assert bodies(Peer(peer.broker)) == []
+
+
+@pytest.mark.parametrize("end", [TxCommit(), TxRollback(), ChannelClose(200, "", 0, 0), None])
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_duplicate_of_what_is_not_committed_shares_its_fate(end: Method | None, durable: bool) -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10)}, durable=durable)
+    other = Peer(peer.broker)
+    other.call(ConfirmSelect(), ConfirmSelectOk)
+    peer.call(TxSelect(), TxSelectOk)
+    publish(peer, "1", "a")
+    publish(other, "2", "a")
+    turn(peer.broker)
+    assert kinds(other) == []
+    if end is None:
+        peer.connection.lost()
+    else:
+        peer.send(end)
+    turn(peer.broker)
+    committed = isinstance(end, TxCommit)
+    assert kinds(other) == ["BasicAck" if committed else "BasicNack"]
+    publish(other, "3", "a")
+    assert bodies(Peer(peer.broker)) == ["1" if committed else "3"]
+
+
+def test_a_full_queue_at_a_commit() -> None:
+    peer = Peer()
+    full: Table = {"x-max-length": long(0), "x-overflow": longstr("reject-publish")}
+    peer.call(ExchangeDeclare("x", TYPE, arguments={"x-cache-size": long(10)}), ExchangeDeclareOk)
+    peer.call(QueueDeclare("q", arguments=full), QueueDeclareOk)
+    peer.call(QueueBind("q", "x", ""), QueueBindOk)
+    peer.call(TxSelect(), TxSelectOk)
+    publish(peer, "1", "a")
+    publish(peer, "2", "b")
+    peer.send(TxCommit())
+    assert kinds(peer) == ["ChannelClose"]
+    assert [window(peer.broker).has(value) for value in (b"sa", b"sb")] == [False, False]
+
+
+def test_a_letter_that_must_arrive_passes_when_there_is_room() -> None:
+    peer = Peer()
+    broker = peer.broker
+    vhost = broker.vhosts["/"]
+    full: Table = {"x-max-length": long(1), "x-overflow": longstr("reject-publish")}
+    declare(peer, arguments={"x-cache-size": long(10)})
+    end = vhost.make_queue("end", True, 0, False, full)
+    vhost.bind(Binding(vhost.exchanges["x"], end, None, "", {}))
+    letters: Table = {
+        "x-dead-letter-exchange": longstr("x"),
+        "x-dead-letter-strategy": longstr("at-least-once"),
+        "x-overflow": longstr("reject-publish"),
+    }
+    vhost.make_queue("source", True, 0, False, letters)
+    peer.send(BasicPublish("", "end"), b"in the way")
+    publish(peer, "1", "a", exchange="", key="source")
+    peer.send(BasicGet("source"))
+    assert kinds(peer) == ["BasicGetOk"]
+    peer.send(BasicReject(1, False))
+    broker.tick(RETRY_MS)
+    assert [len(queue.ready) for queue in (vhost.queues["q"], end)] == [1, 1]
+    peer.call(QueuePurge("end"), QueuePurgeOk)
+    broker.tick(2 * RETRY_MS)
+    assert [len(queue.ready) for queue in (vhost.queues["q"], end)] == [1, 1]
+    assert end.ready.first().message.body() == b"1"
+    turn(broker)
+    assert vhost.queues["source"].letters == 0
+
+
+def test_a_queue_that_is_only_listed_for_the_operator() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10)})
+    exchange = peer.broker.vhosts["/"].exchanges["x"]
+    properties = BasicProperties()
+    properties.headers = {KEY: longstr("a")}
+    message = Message(address("x", ""), make_content(properties.encode(), b""), False)
+    queues = exchange.route([""], properties, message).queues
+    assert [queue.name for queue in queues] == ["", "q", ""]
+    give_up(message, queues)
+    assert not window(peer.broker).has(b"sa")
 
 
 def held(log: MemoryLog) -> Peer:

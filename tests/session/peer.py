@@ -45,8 +45,9 @@ def make_broker(log: MemoryLog | None = None) -> Broker:
 
 def turn(broker: Broker) -> None:
     """The end of a turn of the event loop, as the driver does it."""
+    broker.share.begin()
     broker.settle()
-    if len(broker.chores):
+    if broker.is_busy():
         broker.work()
     broker.log.flush()
 

@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 
 from leveret.core.broker import Broker
-from leveret.core.chores import PIECE
 from leveret.core.paging import COST
 from leveret.core.policy import Policy
 from leveret.core.queue import Queue
+from leveret.core.work import PIECE, TURN
 from leveret.wire.fields import Table, long
 from leveret.wire.methods import (
     BasicAck,
@@ -36,7 +36,7 @@ from leveret.wire.methods import (
 )
 from tests.session.peer import Got, Peer, encode, held_bytes
 
-COUNT = 5 * PIECE + 100
+COUNT = 9 * PIECE + 100
 
 
 def filled(count: int = COUNT, **arguments: int) -> Peer:
@@ -140,7 +140,7 @@ def test_expired_messages_go_in_pieces() -> None:
     assert before > 3
     for _ in pieces(broker):
         after = len(queue_of(broker).ready)
-        assert before - after <= 2 * PIECE  # a trim, and a look of the queue for itself
+        assert before - after <= 2 * TURN  # a trim, and a look of the queue for itself
         before = after
     assert before == 3
 
@@ -291,4 +291,4 @@ def test_a_queue_that_is_deleted_while_messages_return_to_it() -> None:
     broker.finish()
     assert held_bytes(broker) == 0
     declare(other, "q")
-    assert peer.connection.sweeps == []
+    assert peer.connection.waits == []

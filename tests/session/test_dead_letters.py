@@ -8,6 +8,7 @@ from leveret.core import dead_letter
 from leveret.core.exchange import Binding
 from leveret.core.message import Message
 from leveret.core.queue import Queue
+from leveret.core.work import LETTER, TURN
 from leveret.wire.fields import Field, Table, long, longstr
 from leveret.wire.methods import (
     BasicGet,
@@ -229,23 +230,29 @@ def test_deletion_and_purge_make_no_letters(scene: Scene) -> None:
 
 def test_one_call_works_off_a_share(scene: Scene) -> None:
     source, target = scene.dying("source", "target", x_message_ttl=long(10)), scene.queue("target")
-    count = 3 * dead_letter.MAX_SHARE
+    count = TURN
     scene.publish("source", *[b"%d" % number for number in range(count)], persistent=False)
     assert len(source.ready) == count
     calls = 1
     while scene.broker.tick(10) == 10:
         calls += 1
-        assert len(target.ready) <= calls * dead_letter.MAX_SHARE
+        assert len(target.ready) <= calls * 3 * TURN // LETTER  # by a timer, by a chore, and those that are left
     assert scene.ready(source, target) == [0, count]
     assert calls > 3
     assert [int(each.message.body()) for each in target.ready.items()] == list(range(count))
 
 
-def test_publishers_do_not_outrun_the_letters(scene: Scene) -> None:
+def test_a_turn_has_one_share_of_letters_however_many_clients_call(scene: Scene) -> None:
     source, target = scene.dying("source", "target", x_max_length=long(0)), scene.queue("target")
-    scene.publish("source", *[b"x"] * 3 * dead_letter.SHARE, persistent=False)
-    assert len(scene.broker.worklist) == 0
-    assert scene.ready(source, target) == [0, 3 * dead_letter.SHARE]
+    scene.publish("source", *[b"%d" % number for number in range(TURN)], persistent=False)
+    assert 0 < len(target.ready) <= TURN // LETTER
+    assert len(target.ready) + len(scene.broker.worklist) == TURN
+    while scene.broker.is_busy():
+        before = len(target.ready)
+        turn(scene.broker)
+        assert len(target.ready) - before <= 2 * TURN // LETTER
+    assert scene.ready(source, target) == [0, TURN]
+    assert [int(each.message.body()) for each in target.ready.items()] == list(range(TURN))
 
 
 def test_the_operator_hears_once_of_each_reason(scene: Scene) -> None:
