@@ -94,6 +94,7 @@ class Broker(LogListener):
         self.dirty: list[Queue] = []
         self.sharing: list[SharedWindow] = []
         self.worklist = Worklist(self)
+        self.holders[self.worklist] = None
         self.chores = Chores(self.share)
         self.windows: list[Window] = []
         self.unsaved: list[Window] = []

@@ -18,7 +18,8 @@ from leveret.core.clock import Timed
 from leveret.core.deaths import Deaths
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored, address
-from leveret.core.ports import Confirm, ConfirmListener
+from leveret.core.paging import Holder
+from leveret.core.ports import Confirm, ConfirmListener, Unreadable
 from leveret.core.work import HANDING_OUT, sending
 from leveret.wire import patch
 from leveret.wire.fields import DecodeError, short
@@ -38,6 +39,7 @@ TRIES_EACH: Final = 16  # of the letters of one queue that may be refused again 
 TRIES_ALL: Final = 256  # the same of all, before a pause
 TRIES: Final = 3  # of a letter that fails inside the broker
 MAX_EXPLAINED: Final = 10_000
+WORTH_IT: Final = 64 << 10  # bytes of contents, below which letters that wait are not asked for memory
 
 
 class DeadLetter(ConfirmListener):
@@ -49,6 +51,7 @@ class DeadLetter(ConfirmListener):
         "_failures",
         "_has_refusals",
         "_has_to_wait",
+        "_is_held",
         "_is_lost",
         "_is_sending",
         "_open",
@@ -61,7 +64,9 @@ class DeadLetter(ConfirmListener):
     def __init__(self, stored: Stored, reason: str, died_s: int) -> None:
         self.stored = stored
         self.reason = reason
+        self._is_held = True
         queue = stored.queue
+        queue.broker.budget.hold(stored.message)
         self._counts = queue.settings.at_least_once  # for the limits of the queue
         if self._counts:
             queue.letters += 1
@@ -80,6 +85,9 @@ class DeadLetter(ConfirmListener):
         """Publish it, as the settings of its queue are now."""
         queue = self.stored.queue
         share = queue.broker.share
+        if self.stored.message.is_at_rest and (queue.deleted or not queue.in_log.load(self.stored)):
+            self._done()  # it cannot be read any more
+            return
         share.left -= sending(self.stored.message)
         settings = queue.settings
         name = settings.dead_letter_exchange
@@ -113,6 +121,7 @@ class DeadLetter(ConfirmListener):
             self._hand_over(message, targets)
         else:
             hand_out(message, targets, None)
+            self.end()
 
     def _copy(self, exchange: str, routing_key: str | None) -> Message:
         """The message as it is published."""
@@ -164,12 +173,14 @@ class DeadLetter(ConfirmListener):
         """It could not be sent, or hear of its copies: it is sent again, and after some times left to its queue."""
         queue = self.stored.queue
         queue.broker.faults.own("send a dead letter", error)
-        self._failures += 1
+        if not isinstance(error, Unreadable):
+            self._failures += 1
         if self._failures < TRIES:
             queue.broker.worklist.retry(self)
-        elif not queue.deleted:
+            return
+        if not queue.deleted:
             queue.unfinished.append((self.stored, self.reason))
-            self.end()
+        self.end()
 
     def _settled(self) -> None:
         self._open -= 1
@@ -196,6 +207,9 @@ class DeadLetter(ConfirmListener):
 
     def end(self) -> None:
         """It is not sent again, and its queue has room for another message."""
+        if self._is_held:
+            self._is_held = False
+            self.stored.queue.broker.budget.let_go(self.stored.message)
         if self._counts:
             self._counts = False
             queue = self.stored.queue
@@ -219,7 +233,7 @@ class Waiting:
         self.tries: i64 = 0
 
 
-class Worklist(Timed):
+class Worklist(Timed, Holder):
     """The dead letters that are still to be published, oldest first.
 
     Those that were refused have a round every second: of each queue, they are sent as fast as others take them, until
@@ -233,6 +247,7 @@ class Worklist(Timed):
         self._refused: dict[Queue, Waiting] = {}  # by the queue they died in
         self._round: deque[Queue] = deque()  # those whose turn is still to come
         self._goes_on = False  # a round does
+        self._content_bytes: i64 = 0  # that those which were refused have in memory
         self._tries: i64 = 0  # of all, that may fail before a pause
         self._explained: set[tuple[int, str]] = set()
 
@@ -270,6 +285,7 @@ class Worklist(Timed):
         queue = self._round[0]
         waiting = self._refused[queue]
         letter = waiting.letters.popleft()
+        self._content_bytes -= len(letter.stored.message.content)
         waiting.left -= 1
         if queue.deleted:
             self._broker.share.left -= 1
@@ -297,8 +313,23 @@ class Worklist(Timed):
         if waiting is None:
             waiting = self._refused[queue] = Waiting()
         waiting.letters.append(letter)
+        self._content_bytes += len(letter.stored.message.content)
         waiting.tries -= 1
         self._tries -= 1
+
+    def let_go(self, want: i64) -> None:
+        """Leave the contents of those that were refused to the log. Cost: a look at all of them, if they have some."""
+        if self._content_bytes < WORTH_IT:
+            return
+        budget = self._broker.budget
+        target = budget.used - want
+        for queue, waiting in self._refused.items():
+            for letter in waiting.letters:
+                if budget.used <= target:
+                    return
+                size = len(letter.stored.message.content)
+                queue.leave_content(letter.stored)
+                self._content_bytes -= size - len(letter.stored.message.content)
 
     def fail(self, doing: str, error: Exception) -> None:
         """Those that were refused have their next chance later."""

@@ -19,7 +19,7 @@ from leveret.core.message import Message, Stored
 from leveret.core.ports import Confirm, Recovered, Resting
 from leveret.core.queue import Queue
 from leveret.core.routing.hashing import identity
-from leveret.core.window import Window
+from leveret.core.window import Window, shortened
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
@@ -91,7 +91,7 @@ class Deduplication(Gate):
         self._admitted = None
         if field is None:
             return None
-        value = identity(field)
+        value = shortened(identity(field))
         window = self.window
         if window.has(value):
             self.duplicates += 1
@@ -123,7 +123,7 @@ class Deduplication(Gate):
     def value_of(self, message: Message) -> bytes | None:
         """The value of a message that has one."""
         field = message.header(self._header.encode("utf-8", "surrogateescape"))
-        return None if field is None else identity(field)
+        return None if field is None else shortened(identity(field))
 
     def open(self) -> None:
         """Hear of failures of the log."""
@@ -293,4 +293,4 @@ def new_queue(
 
 def _value(message: Message) -> bytes | None:
     field = message.header(HEADER_NAME)
-    return identity(field) if field is not None else None
+    return shortened(identity(field)) if field is not None else None

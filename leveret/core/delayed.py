@@ -22,9 +22,11 @@ from leveret.core.chores import Chore
 from leveret.core.clock import Timed, Timer
 from leveret.core.gate import Gate
 from leveret.core.hand_out import hand_out
-from leveret.core.message import Message
+from leveret.core.message import Message, Stored
+from leveret.core.paging import Holder, Run
 from leveret.core.ports import Confirm, ConfirmListener, Recovered, Resting
 from leveret.core.queue import Queue
+from leveret.core.ready import may_rest
 from leveret.core.work import HANDING_OUT, PIECE, freeing, sending
 from leveret.wire import patch
 from leveret.wire.fields import DecodeError, Field
@@ -37,6 +39,7 @@ X_DELAY: Final = b"x-delay"
 RETRY_MS: Final = 1000  # until messages go out again that a queue has refused
 TRIES: Final = 256  # of these that may be refused again before a pause
 AGAIN: Final = 1  # timer token
+WORTH_IT: Final = 64 << 10  # bytes of contents, below which the messages are not asked for memory
 
 
 def delay_of(field: Field | None) -> int:
@@ -62,7 +65,7 @@ class Pending:
         self.message = message
 
 
-class DelayedMessages(Queue):
+class DelayedMessages(Queue, Holder):
     """The messages of one exchange that are not due yet: a queue in name only."""
 
     def __init__(self, exchange: Exchange, queue_id: int) -> None:
@@ -74,6 +77,7 @@ class DelayedMessages(Queue):
         self._round = 0  # those of them that are still to have their next chance
         self._tries = 0  # that may fail before a pause
         self._is_going = False  # a chore sends what is due
+        self._content_bytes: i64 = 0  # in memory, of what is not due yet
         self._alarm = Alarm(self)
         self._alarm_ms: i64 = 0  # when it rings for what is due, 0 when it does not
         self._due: Timer | None = None
@@ -87,7 +91,7 @@ class DelayedMessages(Queue):
         position = self._position + 1
         self._position = position
         due_ms = self.broker.clock.wall_ms + delay_of(message.header(X_DELAY))
-        self._agenda.add(agenda.place(due_ms, int(position)), message)
+        self._hold(agenda.place(due_ms, int(position)), message)
         if self.durable:
             self.broker.log.append(self.queue_id, int(position), message, due_ms)
             if confirm is not None:
@@ -99,7 +103,8 @@ class DelayedMessages(Queue):
     def restore(self, found: Recovered) -> None:
         """Take a message from the log at start-up."""
         self._position = max(self._position, i64(found.position))
-        self._agenda.add(agenda.place(found.deadline_ms, found.position), found.message)
+        self.in_log.durable = self._position
+        self._hold(agenda.place(found.deadline_ms, found.position), found.message)
         self._set_alarm()
 
     def rest(self, found: Resting) -> int:
@@ -108,6 +113,44 @@ class DelayedMessages(Queue):
         for message in messages:
             self.restore(message)
         return len(messages)
+
+    # -- memory
+
+    def _hold(self, place: int, message: Message) -> None:
+        self._agenda.add(place, message)
+        self._content_bytes += len(message.content)
+        self.broker.budget.hold(message)
+
+    def _take(self, place: int) -> Message | None:
+        message = self._agenda.take(place)
+        if message is not None:
+            self._content_bytes -= len(message.content)
+        return message
+
+    def let_go(self, want: i64) -> None:
+        """Leave contents to the log, those first that are due last. Cost: a look at all of them, if they have some."""
+        if self._content_bytes < WORTH_IT or not self.durable:
+            return
+        budget = self.broker.budget
+        target = budget.used - want
+        for places, messages in self._agenda.blocks():
+            for at in range(len(places) - 1, -1, -1):
+                if budget.used <= target:
+                    return
+                stored = Stored(messages[at], self, agenda.position(places[at]), self.queue_id)
+                if may_rest(stored) and self.in_log.extent(stored):
+                    self._content_bytes -= len(messages[at].content)
+                    budget.rest(stored)
+                    messages[at] = stored.message
+
+    def load(self, message: Message, position: int, only_looks: bool = False) -> Message | None:
+        """The message with its content, wherever that is; None when it cannot be read any more. Raises: Unreadable."""
+        if message.content:
+            return message
+        run = Run(self.queue_id, 0)
+        run.extend(position.to_bytes(8, "big"), message.size)
+        found = self.in_log.fetch(run, only_looks)
+        return found[0].message if found else None
 
     # -- messages go out
 
@@ -136,7 +179,7 @@ class DelayedMessages(Queue):
         while not self.deleted and share.left > 0:
             if len(self._agenda) and agenda.due_ms(self._agenda.first()) <= self.broker.clock.wall_ms:
                 place = self._agenda.first()
-                message = self._agenda.take(place)
+                message = self._take(place)
                 assert message is not None
                 self._send(Departure(self, agenda.position(place), message))
             elif self._round > 0:
@@ -203,12 +246,19 @@ class DelayedMessages(Queue):
 
     def page(self, behind: int, limit: int) -> list[Pending]:
         """Some of those that wait, the ones due first in front. behind: pending_id of the last one seen, 0 at first."""
-        return [Pending(place, message) for place, message in self._agenda.behind(behind, limit)]
+        found: list[Pending] = []
+        for place, message in self._agenda.behind(behind, limit):
+            whole = self.load(message, agenda.position(place), True)
+            if whole is not None:
+                found.append(Pending(place, whole))
+        return found
 
     def cancel(self, pending_id: int) -> bool:
         """Drop a message that waits. Returns: whether it was there."""
-        if self._agenda.take(pending_id) is None:
+        message = self._take(pending_id)
+        if message is None:
             return False
+        self.broker.budget.let_go(message)
         self.arrived(agenda.position(pending_id))
         return True
 
@@ -221,6 +271,7 @@ class DelayedMessages(Queue):
     def _let_go(self, refused: deque[Departure]) -> None:
         """Throw away what waits, in pieces. refused: what else."""
         waiting, self._agenda = self._agenda, Agenda()
+        self._content_bytes = 0
         self.broker.chores.begin(Discarding(self, waiting, refused))
 
     def remove(self) -> int:
@@ -305,9 +356,10 @@ class Discarding(Chore):
             message = self._waiting.take(place)
             assert message is not None
             left -= freeing(message)
+            self._delayed.broker.budget.let_go(message)
             self._delayed.arrived(agenda.position(place))
         while left > 0 and self._refused:
-            self._refused.popleft()
+            self._refused.popleft().end()
             left -= 1
         self._delayed.broker.share.left -= PIECE - left
         return left > 0
@@ -345,8 +397,16 @@ class Departure(ConfirmListener):
 
     def send(self) -> None:
         """Route it, and wait until it has arrived."""
-        old = self._message
-        share = self._delayed.broker.share
+        delayed = self._delayed
+        old = delayed.load(self._message, self._position)
+        if old is None:
+            self._arrived()
+            return
+        if old is not self._message:
+            self.end()
+            self._message = old
+            delayed.broker.budget.hold(old)
+        share = delayed.broker.share
         share.left -= sending(old)
         try:
             start, end = patch.header_range(old.content)
@@ -391,8 +451,18 @@ class Departure(ConfirmListener):
         if self._open == 0:
             if self._wanted:
                 self._delayed.retry(self)
-            elif not self._is_lost:  # the log of the exchange keeps that for the next start
-                self._delayed.arrived(self._position)
+            elif self._is_lost:  # the log of the exchange keeps that for the next start
+                self.end()
+            else:
+                self._arrived()
+
+    def end(self) -> None:
+        """It is not sent any more."""
+        self._delayed.broker.budget.let_go(self._message)
+
+    def _arrived(self) -> None:
+        self.end()
+        self._delayed.arrived(self._position)
 
 
 class Delay(Gate):
@@ -411,8 +481,10 @@ class Delay(Gate):
     def open(self) -> None:
         """Make the log's news and messages find their way."""
         self.delayed.broker.queues[self.delayed.queue_id] = self.delayed
+        self.delayed.broker.holders[self.delayed] = None
 
     def close(self) -> None:
         """Drop what waits."""
         del self.delayed.broker.queues[self.delayed.queue_id]
+        self.delayed.broker.holders.pop(self.delayed, None)
         self.delayed.remove()

@@ -168,7 +168,7 @@ class Exchange:
         if kind == DELAYED:
             self.gates.append(Delay(self, len(self.gates) + 1))
         if routes_as == HISTORY:
-            self.gates.append(History(arguments))
+            self.gates.append(History(self))
 
     def apply(self, definition: Definition) -> None:
         """Take what policies say, where the arguments say nothing. The default exchange has no alternate."""

@@ -89,7 +89,10 @@ class InLog(Source):
         run.extend(out.getvalue(), stored.message.size)
         found = self.fetch(run)
         if found:
+            budget = self._queue.broker.budget
+            budget.let_go(stored.message)
             self.revive(stored, found[0])
+            budget.hold(stored.message)
         return len(found) > 0
 
     def revive(self, stored: Stored, found: Stored) -> None:

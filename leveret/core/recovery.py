@@ -131,7 +131,7 @@ def _take(broker: Broker, queue: Queue, found: Recovered | Resting) -> int:
     else:
         queue.restore(found)
     if broker.budget.is_over():
-        broker.budget.relieve(broker.queues, [])
+        broker.budget.relieve(broker.queues, list(broker.holders))
     return count
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from librt.strings import BytesWriter, write_i64_be
+from mypy_extensions import i64
 
 from leveret.core.bounds import MILLISECONDS
 from leveret.core.ports import Confirm
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 KIND: Final = "deduplication"  # in the DefinitionLog
 BATCH: Final = 1024  # values in a batch at most
+COST: Final = 200  # bytes of memory that a value needs beside itself, about
+LONG: Final = 64  # bytes of a value, from which on its hash stands for it
 OVER: Final = 1  # a time that is over
 
 
@@ -34,18 +38,31 @@ class Batch:
     is_kept: whether the DefinitionLog has it.
     """
 
-    __slots__ = ("first", "gone", "is_kept", "values")
+    __slots__ = ("first", "gone", "is_kept", "size", "values")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.values: list[bytes] = []
         self.gone = 0
         self.is_kept = False
+        self.size: i64 = 0  # bytes of memory that its values need, about
+
+    def add(self, value: bytes) -> i64:
+        """One more value. Returns: bytes of memory that it needs, about."""
+        self.values.append(value)
+        size: i64 = COST + len(value)
+        self.size += size
+        return size
 
     @property
     def end(self) -> int:
         """Number of the first value behind it."""
         return self.first + len(self.values)
+
+
+def shortened(value: bytes) -> bytes:
+    """What stands for a value in a window: itself, or a hash if it is long."""
+    return value if len(value) < LONG else b"h" + blake2b(value, digest_size=32).digest()
 
 
 class Reservation:
@@ -150,7 +167,7 @@ class Window:
             self.save()
             batch = self._batches[-1]
         self._seen[value] = (batch.end, over_ms)
-        batch.values.append(value)
+        self._broker.budget.used += batch.add(value)
         self._trim()
         if self._name is not None and not self._waits_for_save:
             self._waits_for_save = True
@@ -197,7 +214,7 @@ class Window:
         values: list[tuple[int, bytes]] = []
         reader = ArgumentReader(value, 0)
         while not reader.is_at_end():
-            values.append((MILLISECONDS.nearest(reader.u64()), reader.longstr()))
+            values.append((MILLISECONDS.nearest(reader.u64()), shortened(reader.longstr())))
         batch = self._batches[-1]
         batch.first = first
         batch.is_kept = True
@@ -205,7 +222,7 @@ class Window:
         for over_ms, seen in values:
             if over_ms == 0 or over_ms > now_ms:
                 self._seen[seen] = (batch.end, over_ms)
-            batch.values.append(seen)
+            self._broker.budget.used += batch.add(seen)
         self._safe_end = batch.end
         self._batches.append(Batch(batch.end))
         self._trim()
@@ -236,6 +253,7 @@ class Window:
         self._delete(batch)
 
     def _delete(self, batch: Batch) -> None:
+        self._broker.budget.used -= batch.size
         if batch.is_kept:
             self._broker.unkeep(KIND, self._key(batch))
 
