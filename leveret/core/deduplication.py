@@ -18,6 +18,7 @@ from leveret.core.gate import Gate
 from leveret.core.message import Message, Stored
 from leveret.core.ports import Confirm, Recovered, Resting
 from leveret.core.queue import Queue
+from leveret.core.ready import Ready
 from leveret.core.routing.hashing import identity
 from leveret.core.window import Window, shortened
 from leveret.wire.constants import PRECONDITION_FAILED
@@ -76,6 +77,7 @@ class Deduplication(Gate):
         if header is not None and header.kind != LONGSTR:
             raise AmqpError(PRECONDITION_FAILED, f"Invalid argument, '{HEADER}' must be the name of a header")
         self._header = HEADER if header is None else header.text
+        self._header_name = self._header.encode("utf-8", "surrogateescape")
         self._broker = broker
         self.window = Window(broker, size, (exchange.vhost.name, exchange.name) if is_durable else None)
         self._exchange = exchange
@@ -122,7 +124,7 @@ class Deduplication(Gate):
 
     def value_of(self, message: Message) -> bytes | None:
         """The value of a message that has one."""
-        field = message.header(self._header.encode("utf-8", "surrogateescape"))
+        field = message.header(self._header_name)
         return None if field is None else shortened(identity(field))
 
     def open(self) -> None:
@@ -208,6 +210,8 @@ class DeduplicatingQueue(Queue):
     ) -> None:
         super().__init__(vhost, name, queue_id, durable, owner, auto_delete, arguments, origin)
         self._held: dict[bytes, int] = {}  # position by value
+        self._values: dict[int, bytes] = {}  # value by position
+        self._purged: list[Ready] = []  # lines of which something is still to be thrown away
         self.duplicates = 0
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
@@ -215,26 +219,26 @@ class DeduplicatingQueue(Queue):
         value = _value(message)
         if value is None:
             super().publish(message, confirm)
-        elif value in self._held:
+        elif value in self._held and not self._is_purged(self._held[value]):
             self.duplicates += 1
             if confirm is not None:
                 confirm.pay()
         else:
             position = int(self._position) + 1
-            self._held[value] = position
+            self._hold(value, position)
             try:
                 super().publish(message, confirm)
             except Exception:
-                self._held.pop(value, None)
+                self._let_go(position)
                 raise
             if self._position < position:  # it was refused
-                self._held.pop(value, None)
+                self._let_go(position)
 
     def restore(self, found: Recovered) -> None:
         """Take a message from the log at start-up."""
         value = _value(found.message)
         if value is not None:
-            self._held[value] = found.position
+            self._hold(value, found.position)
         super().restore(found)
 
     def rest(self, found: Resting) -> int:
@@ -246,20 +250,20 @@ class DeduplicatingQueue(Queue):
 
     def die(self, stored: Stored, reason: str) -> None:
         """A message is given up."""
-        self._let_go(stored)
+        self._let_go(int(stored.position))
         super().die(stored, reason)
 
     def forget(self, stored: Stored) -> None:
         """Nothing has to remember this message any longer."""
-        self._let_go(stored)
+        self._let_go(int(stored.position))
         super().forget(stored)
 
     def purge(self) -> int:
-        """Drop everything that is ready; it can be published again at once, so nothing is left for later."""
+        """Drop everything that is ready; it can be published again at once, whatever is still to be thrown away."""
         line = self.ready
         count = super().purge()
-        while line.has_head():
-            self.forget(line.pop())
+        if len(line):
+            self._purged.append(line)
         return count
 
     def page_out(self, keep: i64, want: i64) -> None:
@@ -269,9 +273,20 @@ class DeduplicatingQueue(Queue):
         """Nothing can rest."""
         return True
 
-    def _let_go(self, stored: Stored) -> None:
-        value = _value(stored.message)
-        if value is not None and self._held.get(value) == stored.position:
+    def _is_purged(self, position: int) -> bool:
+        """Whether the message with this position was purged, and only has not been thrown away yet."""
+        if not self._purged:
+            return False
+        self._purged = [line for line in self._purged if len(line)]
+        return any(line.pick([position]) for line in self._purged)
+
+    def _hold(self, value: bytes, position: int) -> None:
+        self._held[value] = position
+        self._values[position] = value
+
+    def _let_go(self, position: int) -> None:
+        value = self._values.pop(position, None)
+        if value is not None and self._held.get(value) == position:
             del self._held[value]
 
 

@@ -17,7 +17,9 @@ from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
 from leveret.core.bounds import MILLISECONDS
+from leveret.core.chores import Chore
 from leveret.core.ports import Confirm
+from leveret.core.work import PIECE
 from leveret.wire.arguments import ArgumentReader
 from leveret.wire.fields import write_longstr
 
@@ -29,6 +31,7 @@ BATCH: Final = 1024  # values in a batch at most
 COST: Final = 200  # bytes of memory that a value needs beside itself, about
 LONG: Final = 64  # bytes of a value, from which on its hash stands for it
 OVER: Final = 1  # a time that is over
+TRIM: Final = 16  # values that are forgotten for one that comes in
 
 
 class Batch:
@@ -203,11 +206,16 @@ class Window:
             confirm.refuse()
 
     def clear(self) -> None:
-        """Forget everything, for good."""
+        """Forget everything, for good. What it takes in memory is given back in pieces."""
         for value in list(self._reserved):
             self.release(value)
+        seen, self._seen = self._seen, {}
+        batches, self._batches = self._batches, deque((Batch(self._batches[-1].end),))
+        for batch in batches:
+            self._delete(batch)
         self._safe_end = 0
         self.lose()
+        self._broker.chores.begin(Forgetting(self._broker, seen, batches))
 
     def restore(self, first: int, value: bytes) -> None:
         """Take a batch from the log at start-up; they come in the order in which they were written."""
@@ -225,14 +233,17 @@ class Window:
             self._broker.budget.used += batch.add(seen)
         self._safe_end = batch.end
         self._batches.append(Batch(batch.end))
-        self._trim()
+        self._trim(len(self._seen) + BATCH)
 
-    def _trim(self) -> None:
-        """Forget the oldest: too many of them, or over."""
+    def _trim(self, most: int = TRIM) -> None:
+        """Forget the oldest, but not more of them than most: too many, or over."""
         now_ms = self._broker.clock.wall_ms
         while True:
             batch = self._batches[0]
             while batch.gone < len(batch.values):
+                if most == 0:
+                    return
+                most -= 1
                 value = batch.values[batch.gone]
                 seen = self._seen.get(value)
                 if seen is not None and seen[0] == batch.first + batch.gone:
@@ -268,3 +279,29 @@ class Window:
             write_i64_be(out, seen[1] if seen is not None and seen[0] == batch.first + at else OVER)
             write_longstr(out, value)
         return out.getvalue()
+
+
+class Forgetting(Chore):
+    """Values that nobody asks for any more."""
+
+    def __init__(self, broker: Broker, seen: dict[bytes, tuple[int, int]], batches: deque[Batch]) -> None:
+        self._broker = broker
+        self._seen = seen
+        self._batches = batches
+
+    def work(self) -> bool:
+        """Give some back."""
+        left = PIECE
+        while left > 0 and self._batches:
+            values = self._batches[-1].values
+            while values and left > 0:
+                self._seen.pop(values.pop(), None)
+                left -= 1
+            if not values:
+                self._batches.pop()
+        self._broker.share.left -= PIECE - left
+        return left > 0
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Some could not be given back."""
+        self._broker.faults.own(doing, error)

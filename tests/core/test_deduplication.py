@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
 from leveret.core.dead_letter import RETRY_MS
-from leveret.core.deduplication import Deduplication, give_up
+from leveret.core.deduplication import DeduplicatingQueue, Deduplication, give_up
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Binding
 from leveret.core.message import Message, address
-from leveret.core.window import Window
+from leveret.core.window import TRIM, Window
+from leveret.core.work import PIECE
 from leveret.store.disk import LOAD_BYTES
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content
@@ -537,3 +539,63 @@ def test_a_queue_knows_its_values_after_a_restart(tmp_path: Path, load_bytes: in
     assert len(made.ready) == 1
     assert made.ready.first().redelivered  # the end was not clean
     again.log.close()
+
+
+def test_a_purge_of_a_queue_frees_its_values_at_once() -> None:
+    count = 2 * PIECE
+    peer = Peer()
+    broker = peer.broker
+    peer.call(QueueDeclare("q", arguments={"x-message-deduplication": boolean(True)}), QueueDeclareOk)
+    for number in range(count):
+        publish(peer, "old", str(number), exchange="", key="q")
+    peer.send(BasicGet("q"))
+    assert kinds(peer) == ["BasicGetOk"]
+    peer.send(QueuePurge("q"))
+    assert len(broker.chores) == 1
+    for number in range(count):
+        publish(peer, "new", str(number), exchange="", key="q")
+    assert len(broker.chores) == 1
+    assert peer.expect(QueuePurgeOk).message_count == count - 1
+    queue = broker.vhosts["/"].queues["q"]
+    assert isinstance(queue, DeduplicatingQueue)
+    assert (len(queue.ready), queue.duplicates) == (count - 1, 1)  # somebody still has the first of the old ones
+    for number in range(count):
+        publish(peer, "again", str(number), exchange="", key="q")
+    assert (len(queue.ready), queue.duplicates) == (count - 1, 1 + count)
+    peer.send(BasicAck(1))
+    publish(peer, "new", "0", exchange="", key="q")
+    assert len(queue.ready) == count
+
+
+def test_values_that_are_over_are_forgotten_a_few_at_a_time() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10_000)})
+    seen = window(peer.broker)
+    for number in range(1000):
+        seen.add(b"%d" % number, 1000)
+    peer.broker.clock.now_ms = 1000
+    sizes = [len(seen)]
+    for number in range(100):
+        seen.add(b"new %d" % number, 9000)
+        sizes.append(len(seen))
+    assert sizes[-1] == 100
+    assert max(before - after for before, after in pairwise(sizes)) <= 2 * TRIM  # where a batch is full, too
+    assert not any(seen.has(b"%d" % number) for number in range(1000))
+
+
+def test_a_large_window_goes_in_pieces_and_a_new_one_knows_nothing_of_it() -> None:
+    peer = Peer()
+    broker = peer.broker
+    declare(peer, arguments={"x-cache-size": long(10_000)})
+    for number in range(3 * PIECE):
+        window(broker).add(b"s%d" % number, 0)
+    turn(broker)
+    peer.send(ExchangeDelete("x"))
+    peer.send(ExchangeDeclare("x", TYPE, durable=True, arguments={"x-cache-size": long(10_000)}))
+    peer.send(QueueBind("q", "x", ""))
+    publish(peer, "1", "0")
+    assert len(broker.chores) == 1
+    broker.finish()
+    assert kinds(peer) == ["ExchangeDeleteOk", "ExchangeDeclareOk", "QueueBindOk"]
+    assert len(window(broker)) == 1
+    assert bodies(peer) == ["1"]

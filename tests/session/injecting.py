@@ -54,7 +54,7 @@ PARTS = {  # what a queue is made of, and what the loop calls beside the ports: 
     "ready": LINE,
     "line": LINE,
     "consumers": {"next", "add", "remove", "wake"},
-    "_expiry": {"look", "clear_head", "used", "watch_idle"},
+    "_expiry": {"look", "used", "watch_idle"},
     "_unsafe": {"pay", "refuse", "add"},
     "letter": {"send"},
     "departure": {"send"},

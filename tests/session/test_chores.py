@@ -12,7 +12,7 @@ from leveret.core.paging import COST
 from leveret.core.policy import Policy
 from leveret.core.queue import Queue
 from leveret.core.work import PIECE, TURN
-from leveret.wire.fields import Table, long
+from leveret.wire.fields import Table, long, longstr
 from leveret.wire.methods import (
     BasicAck,
     BasicCancel,
@@ -20,6 +20,7 @@ from leveret.wire.methods import (
     BasicConsume,
     BasicDeliver,
     BasicGet,
+    BasicGetEmpty,
     BasicGetOk,
     BasicNack,
     BasicPublish,
@@ -34,7 +35,8 @@ from leveret.wire.methods import (
     QueuePurge,
     QueuePurgeOk,
 )
-from tests.session.peer import Got, Peer, encode, held_bytes
+from leveret.wire.properties import BasicProperties
+from tests.session.peer import Got, Peer, encode, held_bytes, turn
 
 COUNT = 9 * PIECE + 100
 
@@ -47,8 +49,8 @@ def filled(count: int = COUNT, **arguments: int) -> Peer:
     return peer
 
 
-def declare(peer: Peer, name: str, arguments: Table | None = None) -> Queue:
-    peer.call(QueueDeclare(name, arguments=arguments or {}), QueueDeclareOk)
+def declare(peer: Peer, name: str, arguments: Table | None = None, durable: bool = False) -> Queue:
+    peer.call(QueueDeclare(name, durable=durable, arguments=arguments or {}), QueueDeclareOk)
     return queue_of(peer.broker, name)
 
 
@@ -159,6 +161,93 @@ def test_a_get_finds_what_has_not_expired() -> None:
     peer.broker.clock.now_ms = 1001
     peer.send(BasicGet("q", no_ack=True))
     assert numbers(peer.got()) == [77]
+
+
+def test_what_is_asked_behind_a_get_waits_for_it() -> None:
+    peer = filled(x_message_ttl=1000)
+    broker = peer.broker
+    publish(peer, "q", 2, 77)
+    for stored in queue_of(broker).ready.items()[-2:]:
+        stored.deadline_ms = 0
+    turn(broker)
+    broker.clock.now_ms = 1001
+    peer.connection.receive(
+        encode(1, BasicGet("q", no_ack=True)) + encode(1, QueueDeclare("q", passive=True)) + encode(1, BasicGet("q"))
+    )
+    before = len(queue_of(broker).ready)
+    assert before > 2
+    for _ in pieces(broker):
+        after = len(queue_of(broker).ready)
+        assert before - after <= 2 * TURN
+        before = after
+    found = peer.got()
+    assert [type(got.method) for got in found] == [BasicGetOk, QueueDeclareOk, BasicGetOk]
+    assert isinstance(found[1].method, QueueDeclareOk)
+    assert (numbers(found), found[1].method.message_count) == ([77, 78], 1)
+
+
+@pytest.mark.parametrize("end", ["deleted", "closed", "gone"])
+def test_a_get_that_is_not_answered_any_more(end: str) -> None:
+    peer = filled(x_message_ttl=1000)
+    broker = peer.broker
+    publish(peer, "q", 1, 77)
+    queue = queue_of(broker)
+    queue.ready.items()[-1].deadline_ms = 0
+    turn(broker)
+    broker.clock.now_ms = 1001
+    peer.send(BasicGet("q", no_ack=True))
+    assert len(queue.ready) > 1
+    if end == "deleted":
+        broker.vhosts["/"].remove_queue(queue)
+    elif end == "closed":
+        peer.connection.force_close("by the test")
+    else:
+        peer.connection.lost()
+    broker.finish()
+    if end == "deleted":
+        assert isinstance(peer.expect(BasicGetEmpty), BasicGetEmpty)
+    else:
+        assert numbers(peer.got()) == []
+        assert len(queue.ready) == 1
+    assert peer.connection.waits == []
+
+
+def test_messages_with_many_headers_come_back_in_pieces() -> None:
+    peer = Peer()
+    broker = peer.broker
+    queue = declare(peer, "q", {"x-queue-type": longstr("quorum")}, True)
+    properties = BasicProperties()
+    properties.headers = {"x": longstr(bytes(100_000))}
+    count = 20
+    for number in range(count):
+        peer.send(BasicPublish("", "q"), b"%d" % number, properties)
+    peer.send(BasicConsume("q", "c"))
+    assert len(peer.got()) == count + 1
+    peer.call(BasicCancel("c"), BasicCancelOk)
+    peer.send(BasicRecover(True))
+    held = [int(queue.unacked), *(int(queue.unacked) for _ in pieces(broker))]
+    assert held[-1] == 0
+    assert max(before - after for before, after in pairwise(held)) <= 2  # each costs about as much as a piece may
+    assert isinstance(peer.expect(BasicRecoverOk), BasicRecoverOk)
+    headers = [each.message.properties().headers for each in queue.ready.items()]
+    assert headers == [{**properties.headers, "x-acquired-count": long(1)}] * count
+
+
+def test_messages_with_many_headers_that_are_returned_one_by_one_take_turns() -> None:
+    peer = Peer()
+    queue = declare(peer, "q", {"x-queue-type": longstr("quorum")}, True)
+    properties = BasicProperties()
+    properties.headers = {"x": longstr(bytes(100_000))}
+    count = 20
+    for number in range(count):
+        peer.send(BasicPublish("", "q"), b"%d" % number, properties)
+    peer.send(BasicConsume("q", "c"))
+    assert len(peer.got()) == count + 1
+    peer.call(BasicCancel("c"), BasicCancelOk)
+    peer.connection.receive(b"".join(encode(1, BasicNack(tag, False, True)) for tag in range(1, count + 1)))
+    assert 0 < len(queue.ready) <= 5
+    assert peer.got() == []
+    assert len(queue.ready) == count
 
 
 def test_a_shorter_limit_takes_effect_in_pieces() -> None:
