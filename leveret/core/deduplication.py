@@ -187,11 +187,14 @@ class DeduplicatingQueue(Queue):
 
     def purge(self) -> int:
         """Drop everything that is ready; it can be published again at once, so nothing is left for later."""
+        waiting = self.retries.take()
+        for stored in waiting:
+            self.forget(stored)
         line = self.ready
         count = super().purge()
         while line.has_head():
             self.forget(line.pop())
-        return count
+        return count + len(waiting)
 
     def page_out(self, want: i64) -> i64:
         """Nothing: what it holds has to be known."""

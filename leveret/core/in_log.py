@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
+from leveret.core import limits
+from leveret.core.arguments import QUORUM
 from leveret.core.message import Stored
 from leveret.core.paging import Run
 from leveret.core.ports import Recovered, Resting
@@ -75,7 +77,27 @@ class InLog(Source):
         stored.redelivered = found.redelivered
         stored.level = found.level
         stored.deadline_ms = self._deadline_ms(found.deadline_ms)
+        if found.acquired or found.failures:
+            stored.failures = found.failures
+            stored.acquired = found.acquired
+            self.show_counts(stored)
         return stored
+
+    def count(self, stored: Stored, failed: bool) -> None:
+        """A message came back: let the log have its counts, if they matter, and clients see them."""
+        stored.acquired += 1
+        if stored.log_id > 0 and (failed or self._queue.settings.queue_type == QUORUM):
+            log = self._queue.broker.log
+            log.counted(int(stored.log_id), int(stored.position), int(stored.failures), int(stored.acquired))
+        self.show_counts(stored)
+
+    def show_counts(self, stored: Stored) -> None:
+        """Quorum queues have the counts of a message in its headers."""
+        if self._queue.settings.queue_type == QUORUM:
+            try:
+                limits.show_counts(stored)
+            except Exception as error:  # it goes without
+                self._queue.broker.faults.own("count the deliveries of a message", error)
 
     def run(self, found: Resting) -> Run:
         """Messages that a start-up leaves in the log."""

@@ -1,6 +1,7 @@
-"""The limits of a queue: how long it may be, and how often a delivery of one message may fail.
+"""The limits of a queue: how long it may be, and how often and how soon one message is delivered again.
 
-Only ready messages count for the length. What is too much is dropped from the head, or not taken at all.
+Ready messages count for the length, and those that wait to be delivered again. What is too much is dropped from the
+head, or not taken at all.
 Source: rabbit_amqqueue_process.erl (maybe_drop_head), rabbit_fifo.erl (delivery limit, x-acquired-count).
 """
 
@@ -25,11 +26,12 @@ DELIVERY_COUNT: Final = "x-delivery-count"
 
 
 def is_over(queue: Queue, more: i64, more_bytes: i64) -> bool:
-    """Whether the ready messages, and so many more, exceed a limit."""
+    """Whether the messages that wait, and so many more, exceed a limit."""
     settings = queue.settings
-    if settings.max_length >= 0 and len(queue.ready) + more > settings.max_length:
+    if settings.max_length >= 0 and len(queue.ready) + len(queue.retries) + more > settings.max_length:
         return True
-    return settings.max_length_bytes >= 0 and queue.ready.size + more_bytes > settings.max_length_bytes
+    size: i64 = queue.ready.size + queue.retries.size
+    return settings.max_length_bytes >= 0 and size + more_bytes > settings.max_length_bytes
 
 
 def has_room(queue: Queue, message: Message) -> bool:
@@ -64,16 +66,26 @@ def fail(stored: Stored) -> bool:
     return True
 
 
+def retry_delay_ms(stored: Stored, failed: bool) -> int:
+    """How long a message has to wait that came back; 0 for not at all. failed: it counts for the delivery limit.
+
+    The more deliveries have failed, the longer. Source: rabbit_fifo.erl (should_delay, calculate_ready_at).
+    """
+    settings = stored.queue.settings
+    if not (settings.delays_failed if failed else settings.delays_returned):
+        return 0
+    return min(settings.retry_min_ms * max(int(stored.failures), 1), settings.retry_max_ms)
+
+
 def show_counts(stored: Stored) -> None:
     """Put into the headers how often the message was given to somebody, and how often that failed."""
     message = stored.message
     properties = message.readable_properties()
     headers = properties.headers if properties.headers is not None else {}
-    before = headers[ACQUIRED_COUNT].integer if message.is_counted else 0
-    headers[ACQUIRED_COUNT] = long(before + 1)
+    headers[ACQUIRED_COUNT] = long(int(stored.acquired))
     if stored.failures:
         headers[DELIVERY_COUNT] = long(int(stored.failures))
     properties.headers = {name: headers[name] for name in sorted(headers)}
     content = frames.replace_properties(message.content, properties.encode())
-    stored.message = Message(message.address, content, message.persistent, message.has_died)
+    stored.message = message.copy(content)
     stored.message.is_counted = True

@@ -52,15 +52,30 @@ def address(exchange: str, routing_key: str, copies: tuple[str, ...] = (), hidde
     return Address(exchange, routing_key, encoded, copies, hidden)
 
 
+class Provenance:
+    """Where a message was before it came to this broker, if another node or a link sent it.
+
+    name: of the node or link, at most 255 bytes. number: which of its messages it is, from 0.
+    """
+
+    __slots__ = ("name", "number")
+
+    def __init__(self, name: str, number: i64) -> None:
+        self.name = name
+        self.number: i64 = number
+
+
 class Message:
-    """One message, however many queues it is in; nothing in it changes.
+    """One message, however many queues it is in; nothing in it changes once it is in one.
 
     content: header and body frames as received. persistent: delivery_mode is 2. size: bytes of the body.
     has_died: it is a dead letter, and its x-death is the broker's own, no client's. is_counted: so are the headers
     x-acquired-count and x-delivery-count in it, which a queue has put there.
+    arrived_ms: when its first queue took it, by Clock.wall_ms; 0 before that, and when nobody knows any more.
+    provenance: None for nearly all; what a client publishes has none.
     """
 
-    __slots__ = ("address", "content", "has_died", "is_counted", "persistent", "size")
+    __slots__ = ("address", "arrived_ms", "content", "has_died", "is_counted", "persistent", "provenance", "size")
 
     def __init__(self, address: Address, content: bytes, persistent: bool, has_died: bool = False) -> None:
         self.address = address
@@ -68,7 +83,16 @@ class Message:
         self.persistent = persistent
         self.has_died = has_died
         self.is_counted = False
+        self.arrived_ms: i64 = 0
+        self.provenance: Provenance | None = None
         self.size: i64 = frames.body_size(content)
+
+    def copy(self, content: bytes) -> Message:
+        """The same message, in the same queue, with other frames."""
+        copy = Message(self.address, content, self.persistent, self.has_died)
+        copy.arrived_ms = self.arrived_ms
+        copy.provenance = self.provenance
+        return copy
 
     def properties(self) -> BasicProperties:
         """The properties, decoded now. Cost: a few microseconds."""
@@ -98,10 +122,12 @@ class Stored:
     deadline_ms: when it expires, on the core's clock; 0 for never.
     level: its priority in the queue, 0 without priorities.
     sent_ms: when it was last given to somebody who has to settle it, on the core's clock.
-    failures: deliveries that count for the delivery limit.
+    failures: deliveries that count for the delivery limit. acquired: how often it was given to somebody and came back;
+    both from the log, too, if it has the message.
     """
 
     __slots__ = (
+        "acquired",
         "consumer",
         "deadline_ms",
         "failures",
@@ -124,4 +150,5 @@ class Stored:
         self.level: i64 = 0
         self.sent_ms: i64 = 0
         self.failures: i64 = 0
+        self.acquired: i64 = 0
         self.consumer: Consumer | None = None

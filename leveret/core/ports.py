@@ -50,9 +50,9 @@ class LogListener:
 
 
 class Recovered:
-    """A message found in the log. deadline_ms, level: as it was appended."""
+    """A message found in the log. deadline_ms, level: as it was appended. failures, acquired: as counted() said."""
 
-    __slots__ = ("deadline_ms", "level", "message", "position", "queue_id", "redelivered")
+    __slots__ = ("acquired", "deadline_ms", "failures", "level", "message", "position", "queue_id", "redelivered")
 
     def __init__(
         self,
@@ -69,6 +69,8 @@ class Recovered:
         self.redelivered = redelivered
         self.deadline_ms = deadline_ms
         self.level = level
+        self.failures: i64 = 0
+        self.acquired: i64 = 0
 
 
 class Resting:
@@ -121,6 +123,12 @@ class MessageLog:
     @abstractmethod
     def delivered(self, queue_id: int, position: int) -> None:
         """A message was given to a consumer: from now on it comes back from recover() as redelivered."""
+
+    def counted(self, queue_id: int, position: int, failures: int, acquired: int) -> None:
+        """A message came back: how often that counts for the delivery limit, and how often it was given to somebody.
+
+        Never less than before. Nobody waits for this to be written: it goes with what comes next.
+        """
 
     @abstractmethod
     def drop(self, queue_id: int) -> None:

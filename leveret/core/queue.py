@@ -37,6 +37,7 @@ from leveret.core.paging import HEAD
 from leveret.core.ports import Confirm, Recovered, Resting
 from leveret.core.priority import PriorityReady
 from leveret.core.ready import Ready
+from leveret.core.retries import Retries
 from leveret.core.unsafe import Unsafe
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
@@ -61,7 +62,8 @@ class Queue:
     unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
     is_trimming, is_fetching: a chore of litter.py or fetching.py goes on.
     holds: how many want nothing to be delivered for now.
-    in_log: what the log has of it. policy, operator_policy: those that apply; what they say is in the settings.
+    retries: messages that came back and have to wait. in_log: what the log has of it.
+    policy, operator_policy: those that apply; what they say is in the settings.
     fault: why it is faulty, empty when it is not. unfinished: messages of which something failed, and what.
     """
 
@@ -92,6 +94,7 @@ class Queue:
         self.consumers = Consumers(self.settings.single_active, self.settings.queue_type == QUORUM)
         self.in_log = InLog(self)
         self.ready = self._line()
+        self.retries = Retries(self)
         self.unacked: i64 = 0
         self.delivered: i64 = 0
         self.pace = Pace()
@@ -140,6 +143,8 @@ class Queue:
             if confirm is not None:
                 confirm.refuse()
             return
+        if not message.arrived_ms:
+            message.arrived_ms = self.broker.clock.wall_ms
         position = self._position + 1
         self._position = position
         logged = self.durable and (message.persistent or self._keeps_all)
@@ -192,7 +197,7 @@ class Queue:
     def on_refused(self, positions: list[int]) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay as transient ones."""
         refused = set(positions)
-        for stored in self.ready.items():
+        for stored in self.ready.items() + self.retries.items():
             if stored.position in refused:
                 stored.log_id = 0
         self._unsafe.refuse(refused)
@@ -227,6 +232,7 @@ class Queue:
                 self.forget(stored)
             else:
                 self.die(stored, what)
+        self.retries.watch()
         self.touch()
         self.flow()
 
@@ -379,7 +385,7 @@ class Queue:
             self.forget(stored)
 
     def requeue(self, stored: Stored, failed: bool) -> None:
-        """An unacknowledged message goes back to its old place, marked as redelivered.
+        """An unacknowledged message goes back to its old place, marked as redelivered, perhaps after a while.
 
         failed: whether this counts for the delivery limit, which may end the message.
         """
@@ -389,12 +395,19 @@ class Queue:
         try:
             if failed and limits.fail(stored):
                 return
-            if self.settings.queue_type == QUORUM:
-                limits.show_counts(stored)
+            self.in_log.count(stored, failed)
         except Exception as error:  # it goes back without
             self.broker.faults.own("count the deliveries of a message", error)
-        self._put_back(stored)
+        delay_ms = limits.retry_delay_ms(stored, failed)
+        if delay_ms:
+            self.retries.add(stored, delay_ms)
+        else:
+            self._put_back(stored)
         self._drop_excess()
+
+    def take_back(self, stored: Stored) -> None:
+        """A message that came back has waited long enough: it goes to its old place."""
+        self._put_back(stored)
 
     def _put_back(self, stored: Stored) -> None:
         stored.redelivered = True
@@ -426,11 +439,12 @@ class Queue:
                 self.leave(stored, FORGET, error)
 
     def purge(self) -> int:
-        """Drop everything that is ready. Returns: how many."""
+        """Drop everything that is ready, or waits to be delivered again. Returns: how many."""
         self.flow()
         line, self.ready = self.ready, self._line()
-        count = len(line)
-        self.broker.chores.begin(Litter(self, line))
+        waiting = self.retries.take()
+        count = len(line) + len(waiting)
+        self.broker.chores.begin(Litter(self, line, waiting))
         return count
 
     def browse(self, page: Page) -> None:
@@ -499,6 +513,7 @@ class Queue:
         """
         self.deleted = True
         line, self.ready = self.ready, Ready(self.broker.budget)
+        waiting = self.retries.take()
         count = len(line)
         consumers = self.consumers.all
         self.consumers = Consumers(False)
@@ -507,7 +522,7 @@ class Queue:
         except Exception as error:  # it is gone all the same; its messages come back in a queue for what was salvaged
             self.broker.faults.tell(str(self), "let the log forget it", error)
         self.stop()
-        self.broker.chores.begin(Litter(self, line))
+        self.broker.chores.begin(Litter(self, line, waiting))
         for consumer in consumers:
             consumer.parked = True
             consumer.active = False
@@ -523,6 +538,7 @@ class Queue:
     def stop(self) -> None:
         """The queue has ended: no timer and no line holds on to it."""
         self._expiry.stop()
+        self.retries.stop()
         self.ready.clear()
         self.in_log.stop()
 

@@ -281,10 +281,10 @@ def test_formats(tmp_path: Path) -> None:
     log = Log(tmp_path)
     log.log.append(1, 1, message(b"a"), 0)
     log.log.close()
-    for version in (3, 5):
+    for version in (3, 6):
         with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
             sql.execute(f"PRAGMA user_version={version}")
-        text = f"has format {version}, this Leveret knows 4; use the version that wrote it"
+        text = f"has format {version}, this Leveret knows 4 to 5; use the version that wrote it"
         with pytest.raises(StoreError, match=text):
             Log(tmp_path)
 
