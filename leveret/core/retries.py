@@ -80,10 +80,11 @@ class Retries(Timed):
             return
         left: i64 = PIECE
         while left and self._waiting and self._waiting[0][0] <= queue.broker.clock.now_ms:
-            stored = heappop(self._waiting)[2]
+            stored = self._waiting[0][2]
+            queue.take_back(stored)  # first: whatever fails, it is still here
+            heappop(self._waiting)
             self.size -= stored.message.size
             queue.broker.budget.used -= stored.message.size + COST
-            queue.take_back(stored)
             left -= 1
         self.watch()
 
