@@ -614,7 +614,8 @@ async def retries(world: World) -> None:
     delays = {"x_delayed_retry_type": longstr("all"), "x_delayed_retry_min": long(1000)}
     await declare(world, "v.retry", x_queue_type=longstr("quorum"), **delays)
     for number in range(6):
-        await world.victim.confirmed_publish("v.retry", b"again %d" % number)
+        world.victim.publish("v.retry", b"again %d" % number)
+    await world.quiet()
     await world.second.call(amqp.BasicQos(0, 3, False))
     await world.second.call(amqp.BasicConsume("v.retry", "tag"))
     await world.second.call(amqp.BasicNack(0, True, True))
