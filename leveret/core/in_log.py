@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from leveret.core import limits
 from leveret.core.arguments import QUORUM
-from leveret.core.message import Stored
+from leveret.core.message import MAX_ACQUIRED, Stored
 from leveret.core.paging import Run
 from leveret.core.ports import Recovered, Resting
 from leveret.core.ready import Source
@@ -77,18 +77,17 @@ class InLog(Source):
         stored.redelivered = found.redelivered
         stored.level = found.level
         stored.deadline_ms = self._deadline_ms(found.deadline_ms)
-        if found.acquired or found.failures:
-            stored.failures = found.failures
-            stored.acquired = found.acquired
+        if found.counts:
+            stored.counts = found.counts
             self.show_counts(stored)
         return stored
 
     def count(self, stored: Stored, failed: bool) -> None:
         """A message came back: let the log have its counts, if they matter, and clients see them."""
-        stored.acquired += 1
+        if stored.acquired < MAX_ACQUIRED:
+            stored.counts += 1
         if stored.log_id > 0 and (failed or self._queue.settings.queue_type == QUORUM):
-            log = self._queue.broker.log
-            log.counted(int(stored.log_id), int(stored.position), int(stored.failures), int(stored.acquired))
+            self._queue.broker.log.counted(int(stored.log_id), int(stored.position), int(stored.counts))
         self.show_counts(stored)
 
     def show_counts(self, stored: Stored) -> None:

@@ -14,7 +14,7 @@ from mypy_extensions import i64
 from leveret.core.chores import PIECE
 from leveret.core.dead_letter import DELIVERY_LIMIT, MAXLEN
 from leveret.core.litter import trim_later
-from leveret.core.message import Message, Stored
+from leveret.core.message import FAILURE, MAX_FAILURES, Message, Stored
 from leveret.wire import content as frames
 from leveret.wire.fields import long
 
@@ -58,7 +58,8 @@ def drop_excess(queue: Queue) -> None:
 
 def fail(stored: Stored) -> bool:
     """Count a delivery that failed. Returns: whether the message had its last chance, and is gone."""
-    stored.failures += 1
+    if stored.failures < MAX_FAILURES:
+        stored.counts += FAILURE
     limit = stored.queue.settings.delivery_limit
     if limit < 0 or int(stored.failures) <= limit:
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
@@ -13,6 +13,11 @@ from leveret.wire.properties import BasicProperties
 if TYPE_CHECKING:
     from leveret.core.consumers import Consumer
     from leveret.core.queue import Queue
+
+
+MAX_ACQUIRED: Final = 0xFFFFFFFF  # the lower half of Stored.counts
+FAILURE: Final = 0x100000000  # 1 in the upper half
+MAX_FAILURES: Final = 0x7FFFFFFF
 
 
 class Address:
@@ -122,15 +127,13 @@ class Stored:
     deadline_ms: when it expires, on the core's clock; 0 for never.
     level: its priority in the queue, 0 without priorities.
     sent_ms: when it was last given to somebody who has to settle it, on the core's clock.
-    failures: deliveries that count for the delivery limit. acquired: how often it was given to somebody and came back;
-    both from the log, too, if it has the message.
+    counts: how often it came back: FAILURE for each time that counts for the delivery limit, and 1 for each at all.
     """
 
     __slots__ = (
-        "acquired",
         "consumer",
+        "counts",
         "deadline_ms",
-        "failures",
         "level",
         "log_id",
         "message",
@@ -149,6 +152,15 @@ class Stored:
         self.deadline_ms: i64 = 0
         self.level: i64 = 0
         self.sent_ms: i64 = 0
-        self.failures: i64 = 0
-        self.acquired: i64 = 0
+        self.counts: i64 = 0
         self.consumer: Consumer | None = None
+
+    @property
+    def failures(self) -> i64:
+        """Deliveries that count for the delivery limit."""
+        return self.counts >> 32
+
+    @property
+    def acquired(self) -> i64:
+        """How often it was given to somebody and came back."""
+        return self.counts & MAX_ACQUIRED

@@ -50,9 +50,9 @@ class LogListener:
 
 
 class Recovered:
-    """A message found in the log. deadline_ms, level: as it was appended. failures, acquired: as counted() said."""
+    """A message found in the log. deadline_ms, level: as it was appended. counts: as counted() said last."""
 
-    __slots__ = ("acquired", "deadline_ms", "failures", "level", "message", "position", "queue_id", "redelivered")
+    __slots__ = ("counts", "deadline_ms", "level", "message", "position", "queue_id", "redelivered")
 
     def __init__(
         self,
@@ -69,8 +69,7 @@ class Recovered:
         self.redelivered = redelivered
         self.deadline_ms = deadline_ms
         self.level = level
-        self.failures: i64 = 0
-        self.acquired: i64 = 0
+        self.counts: i64 = 0
 
 
 class Resting:
@@ -124,10 +123,10 @@ class MessageLog:
     def delivered(self, queue_id: int, position: int) -> None:
         """A message was given to a consumer: from now on it comes back from recover() as redelivered."""
 
-    def counted(self, queue_id: int, position: int, failures: int, acquired: int) -> None:
-        """A message came back: how often that counts for the delivery limit, and how often it was given to somebody.
+    def counted(self, queue_id: int, position: int, counts: int) -> None:
+        """A message came back. counts: as Stored has them, never less than before.
 
-        Never less than before. Nobody waits for this to be written: it goes with what comes next.
+        Nobody waits for this to be written: it goes with what comes next.
         """
 
     @abstractmethod

@@ -11,8 +11,8 @@ Format 5, all numbers big-endian. The head says what is in it, and is all that a
         u16 number of its address, u32 length of the content, u32 size of the body, u32 CRC-32 of the content
         with flag 2: u64 when it arrived, in ms since 1970 or 0; without, it arrived when the one before did, the
             first one at 0, which is not known
-        with flag 4: u16 number of places that have counts, for each: u16 number of the place, u32 failures,
-            u32 acquired, as Stored has them; all others have 0
+        with flag 4: u16 number of places that have counts, for each: u16 number of the place, u64 counts as Stored has
+            them; all others have 0
         with flag 8: where it was before, a name as short string and u64 number
     u32 CRC-32 of everything before
 
@@ -49,7 +49,6 @@ CAME_FROM: Final = 8
 SUM: Final = 4  # bytes of a checksum
 PLACE: Final = 25  # bytes of a place
 COUNT: Final = 10  # bytes of the counts of a place
-MAX_COUNT: Final = 0x7FFFFFFF  # that is written for a higher one
 MAX_PLACES: Final = 0xFFFF  # of one message in a chunk; beyond that it is there again
 ANY: Final = 0  # in the place of a queue id
 ALL: Final = -1  # in the place of a position: all of the queue's
@@ -60,24 +59,23 @@ class DamagedChunk(Exception):
     """The bytes are not what was written."""
 
 
-Counts = dict[tuple[int, int], tuple[int, int]]  # failures and acquired, by queue id and position
+Counts = dict[tuple[int, int], int]  # as Stored has them, by queue id and position
 
 
 class Place:
     """Where a queue has a message. deadline_ms: since 1970, or 0. level: its priority in the queue.
 
-    failures, acquired: of the message there, as Stored has them.
+    counts: how often the message there came back, as Stored has it.
     """
 
-    __slots__ = ("acquired", "deadline_ms", "failures", "level", "position", "queue_id")
+    __slots__ = ("counts", "deadline_ms", "level", "position", "queue_id")
 
     def __init__(self, queue_id: i64, position: i64, deadline_ms: i64, level: i64) -> None:
         self.queue_id: i64 = queue_id
         self.position: i64 = position
         self.deadline_ms: i64 = deadline_ms
         self.level: i64 = level
-        self.failures: i64 = 0
-        self.acquired: i64 = 0
+        self.counts: i64 = 0
 
 
 class Entry(Place):
@@ -169,8 +167,7 @@ class Head:
                 for place in label.places:
                     found = counts.get((int(place.queue_id), int(place.position)))
                     if found is not None:
-                        place.failures = max(place.failures, i64(found[0]))
-                        place.acquired = max(place.acquired, i64(found[1]))
+                        place.counts = max(place.counts, i64(found))
 
 
 class Packer:
@@ -182,8 +179,9 @@ class Packer:
         self._data: list[bytes] = []
         self._address_count: i64 = 0
         self._arrived_ms: i64 = 0  # of the message before
-        self._places: i64 = 0  # of this message
-        self._counts: BytesWriter | None = None  # of these, if there are any
+        self._first: i64 = 0  # where the places of this message begin
+        self._has_counts = False  # and whether one of them has
+        self._counts = BytesWriter()
 
     def address(self, encoded: bytes) -> i64:
         """Enter an address. Returns: its number."""
@@ -195,7 +193,7 @@ class Packer:
     def begin(self, count: i64) -> None:
         """A message, and how many places follow."""
         write_u16(self._labels, count)
-        self._places = 0
+        self._first = len(self._labels)
 
     def place(self, place: Place) -> None:
         """A place of the message."""
@@ -204,14 +202,10 @@ class Packer:
         write_i64_be(out, place.position)
         write_i64_be(out, place.deadline_ms)
         out.append(place.level)
-        if place.failures or place.acquired:
-            counts = self._counts
-            if counts is None:
-                counts = self._counts = BytesWriter()
-            write_u16(counts, self._places)
-            write_u32(counts, min(place.failures, MAX_COUNT))
-            write_u32(counts, min(place.acquired, MAX_COUNT))
-        self._places += 1
+        if place.counts:
+            self._has_counts = True
+            write_u16(self._counts, (len(out) - self._first) // PLACE - 1)
+            write_i64_be(self._counts, place.counts)
 
     def end(
         self,
@@ -225,11 +219,10 @@ class Packer:
     ) -> None:
         """The message itself."""
         out = self._labels
-        counts = self._counts
         flags: i64 = DEAD if is_dead else 0
         if arrived_ms != self._arrived_ms:
             flags |= OTHER_TIME
-        if counts is not None:
+        if self._has_counts:
             flags |= COUNTED
         if provenance is not None:
             flags |= CAME_FROM
@@ -239,13 +232,20 @@ class Packer:
         write_u32(out, size)
         write_u32(out, checksum)
         self._data.append(content)
-        if arrived_ms != self._arrived_ms:
+        if flags > DEAD:
+            self._more(flags, arrived_ms, provenance)
+
+    def _more(self, flags: i64, arrived_ms: i64, provenance: Provenance | None) -> None:
+        """What only some messages have."""
+        out = self._labels
+        if flags & OTHER_TIME:
             self._arrived_ms = arrived_ms
             write_i64_be(out, arrived_ms)
-        if counts is not None:
-            write_u16(out, len(counts) // COUNT)
-            out.write(counts.getvalue())
-            self._counts = None
+        if flags & COUNTED:
+            write_u16(out, len(self._counts) // COUNT)
+            out.write(self._counts.getvalue())
+            self._counts = BytesWriter()
+            self._has_counts = False
         if provenance is not None:
             write_shortstr(out, provenance.name)
             write_i64_be(out, provenance.number)
@@ -400,8 +400,7 @@ def _parse_counts(head: bytes, pos: i64, end: i64, first: i64, places: list[Plac
         while behind < len(places) and (places[behind].queue_id != queue_id or places[behind].position != position):
             behind += 1
         if behind < len(places):
-            places[behind].failures = _u32(head, pos + 2)
-            places[behind].acquired = _u32(head, pos + 6)
+            places[behind].counts = read_i64_be(head, pos + 2)
             at = behind + 1
         pos += COUNT
 

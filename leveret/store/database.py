@@ -309,8 +309,7 @@ class Database:
         counts = read_counts(self._sql, chunk_id)
         for place in counted:
             key = int(place.queue_id), int(place.position)
-            failures, acquired = counts.get(key, (0, 0))
-            counts[key] = max(failures, int(place.failures)), max(acquired, int(place.acquired))
+            counts[key] = max(counts.get(key, 0), int(place.counts))
         self._sql.execute(
             "INSERT INTO counts (chunk, places) VALUES (?, ?) "
             "ON CONFLICT (chunk) DO UPDATE SET places = excluded.places",

@@ -86,9 +86,9 @@ class DiskLog(MessageLog, DefinitionLog):
         """Forget a message."""
         self._group.remove(queue_id, position)
 
-    def counted(self, queue_id: int, position: int, failures: int, acquired: int) -> None:
+    def counted(self, queue_id: int, position: int, counts: int) -> None:
         """Remember how often a message came back."""
-        self._group.count(queue_id, position, failures, acquired)
+        self._group.count(queue_id, position, counts)
 
     def delivered(self, queue_id: int, position: int) -> None:
         """Remember how far a queue was delivered: until the end, for only a clean one leaves any doubt."""
@@ -241,8 +241,7 @@ class DiskLog(MessageLog, DefinitionLog):
         queue_id, position = int(place.queue_id), int(place.position)
         again = self._all_again or position <= self._marks.get(queue_id, 0)  # it may have been, by an earlier run
         found = Recovered(queue_id, position, message, again, int(place.deadline_ms), int(place.level))
-        found.failures = place.failures
-        found.acquired = place.acquired
+        found.counts = place.counts
         return found
 
     def _lower_marks(self) -> None:

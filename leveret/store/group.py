@@ -148,7 +148,7 @@ class Group:
             write_i64_be(strip.removed, position)
             self.removed += 1
 
-    def count(self, queue_id: i64, position: i64, failures: i64, acquired: i64) -> None:
+    def count(self, queue_id: i64, position: i64, counts: i64) -> None:
         """A message came back. If it is still in this group, it is written with its counts."""
         strip = self._strip(queue_id)
         place: Place | None = strip.find(position)
@@ -156,8 +156,7 @@ class Group:
             place = Place(queue_id, position, 0, 0)
             strip.counted.append(place)
             self.counted += 1
-        place.failures = failures
-        place.acquired = acquired
+        place.counts = counts
 
     def _strip(self, queue_id: i64) -> Strip:
         strip = self._last

@@ -8,7 +8,7 @@ from typing import Final
 from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
-from leveret.store.chunk import MAX_COUNT, Counts, DamagedChunk
+from leveret.store.chunk import Counts, DamagedChunk
 
 SUM: Final = 4  # bytes of a checksum
 COUNTS: Final = b"counts\0"  # put in front of them for the checksum: a row of `gone` has no counts
@@ -31,12 +31,12 @@ def unpack_places(row: bytes) -> list[tuple[int, int]]:
 
 
 def pack_counts(counts: Counts) -> bytes:
-    """What a row of `counts` has: for each place its queue id, its position, and both counts as one number."""
+    """What a row of `counts` has: for each place its queue id, its position, and the counts, 8 bytes each."""
     out = BytesWriter()
-    for (queue_id, position), (failures, acquired) in counts.items():
+    for (queue_id, position), count in counts.items():
         write_i64_be(out, queue_id)
         write_i64_be(out, position)
-        write_i64_be(out, (min(failures, MAX_COUNT) << 32) | min(acquired, MAX_COUNT))
+        write_i64_be(out, count)
     return _summed(out.getvalue(), COUNTS)
 
 
@@ -46,8 +46,8 @@ def unpack_counts(row: bytes) -> Counts:
     counts: Counts = {}
     pos: i64 = 0
     while pos + 24 <= len(data):
-        both = read_i64_be(data, pos + 16)
-        counts[int(read_i64_be(data, pos)), int(read_i64_be(data, pos + 8))] = int(both >> 32), int(both & MAX_COUNT)
+        place = int(read_i64_be(data, pos)), int(read_i64_be(data, pos + 8))
+        counts[place] = int(read_i64_be(data, pos + 16))
         pos += 24
     return counts
 

@@ -110,8 +110,7 @@ class Snapshot(DefinitionLog):
                 if message is not None:
                     position, deadline_ms = int(place.position), int(place.deadline_ms)
                     recovered = Recovered(queue_id, position, message, False, deadline_ms, level)
-                    recovered.failures = place.failures
-                    recovered.acquired = place.acquired
+                    recovered.counts = place.counts
                     found.append(recovered)
         unreadable = messages.found.count(None)
         if unreadable:

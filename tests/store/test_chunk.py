@@ -15,12 +15,12 @@ from leveret.wire.content import make_content
 NAMES = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
 NUMBERS = st.integers(1, (1 << 63) - 1)
 QUEUES = st.one_of(st.integers(-3, -1), st.integers(1, 3), st.integers(1, (1 << 62) - 1))
-COUNTS = st.one_of(st.just(0), st.integers(0, (1 << 31) - 1))
-PLACES = st.lists(st.tuples(QUEUES, NUMBERS, st.integers(0, 1 << 50), st.integers(0, 255), COUNTS, COUNTS), max_size=5)
+COUNTS = st.one_of(st.just(0), st.integers(0, (1 << 63) - 1))
+PLACES = st.lists(st.tuples(QUEUES, NUMBERS, st.integers(0, 1 << 50), st.integers(0, 255), COUNTS), max_size=5)
 TIMES = st.one_of(st.sampled_from([0, 1_700_000_000_000]), st.integers(0, 1 << 50))
 ORIGINS = st.one_of(st.none(), st.tuples(NAMES, st.integers(0, (1 << 63) - 1)))
 KEYS = st.lists(st.one_of(NAMES, st.just("long" * 100)), max_size=2).map(tuple)
-Spot = tuple[int, int, int, int, int, int]
+Spot = tuple[int, int, int, int, int]
 Keys = tuple[str, ...]
 Row = tuple[str, str, Keys, Keys, bytes, bool, bool, int, tuple[str, int] | None, list[Spot]]
 ROWS = st.lists(
@@ -44,16 +44,16 @@ def entries_of_one(row: Row) -> list[Entry]:
     message.arrived_ms = arrived_ms
     message.provenance = Provenance(*origin) if origin is not None else None
     entries: list[Entry] = []
-    for queue_id, position, deadline_ms, level, failures, acquired in places:
+    for queue_id, position, deadline_ms, level, counts in places:
         entry = Entry(queue_id, position, deadline_ms, level, message)
-        entry.failures, entry.acquired = failures, acquired
+        entry.counts = counts
         entries.append(entry)
     return entries
 
 
 def spot_of(place: Place) -> Spot:
     """What is known of a place."""
-    return (place.queue_id, place.position, place.deadline_ms, place.level, place.failures, place.acquired)
+    return (place.queue_id, place.position, place.deadline_ms, place.level, place.counts)
 
 
 def content_of(label: Label, data: bytes) -> bytes:
@@ -138,7 +138,7 @@ def test_what_is_crossed_out_is_trimmed_away(rows: list[Row], data: st.DataObjec
 @given(ROWS, st.data())
 def test_what_was_counted_since_is_added(rows: list[Row], data: st.DataObject) -> None:
     places = sorted({(place[0], place[1]) for row in rows for place in row[-1]})
-    counts = {place: data.draw(st.tuples(COUNTS, COUNTS)) for place in places if data.draw(st.booleans())}
+    counts = {place: data.draw(COUNTS) for place in places if data.draw(st.booleans())}
     head, contents = pack(entries_of(rows))
     found = parse(head)
     found.add_counts(counts)
@@ -147,8 +147,7 @@ def test_what_was_counted_since_is_added(rows: list[Row], data: st.DataObject) -
     for row in placed(rows):
         spots: list[Spot] = []
         for spot in row[-1]:
-            failures, acquired = counts.get(spot[:2], (0, 0))
-            spots.append((*spot[:4], max(spot[4], failures), max(spot[5], acquired)))
+            spots.append((*spot[:4], max(spot[4], counts.get(spot[:2], 0))))
         expected.append((*row[:-1], spots))
     assert rows_of(parse(head), contents) == expected
 
@@ -164,13 +163,6 @@ def test_messages_that_arrive_together_say_so_once() -> None:
             entries.append(Entry(1, position, 0, 0, message))
         sizes.append(len(pack(entries)[0]))
     assert [size - sizes[0] for size in sizes] == [0, 8, 24]
-
-
-def test_a_count_that_is_too_high_stays_high() -> None:
-    entry = Entry(1, 1, 0, 0, Message(address("x", "key"), make_content(b"\x00\x00", b""), False))
-    entry.failures, entry.acquired = 1 << 40, (1 << 63) - 1
-    (label,) = parse(pack([entry])[0]).labels
-    assert (label.places[0].failures, label.places[0].acquired) == ((1 << 31) - 1, (1 << 31) - 1)
 
 
 @given(ROWS, st.data())
@@ -199,7 +191,7 @@ def test_damage_costs_the_messages_that_it_hits(rows: list[Row], data: st.DataOb
 
 
 def test_data_that_is_cut_short_is_not_trimmed() -> None:
-    head, data = pack(entries_of([("x", "key", (), (), b"body", True, False, 0, None, [(1, 1, 0, 0, 0, 0)])]))
+    head, data = pack(entries_of([("x", "key", (), (), b"body", True, False, 0, None, [(1, 1, 0, 0, 0)])]))
     with pytest.raises(DamagedChunk, match="do not belong together"):
         trim(parse(head), data[:-1])
 
