@@ -260,6 +260,8 @@ class DeduplicatingQueue(Queue):
 
     def purge(self) -> int:
         """Drop everything that is ready; it can be published again at once, whatever is still to be thrown away."""
+        for stored in self.retries.items():
+            self._let_go(int(stored.position))
         line = self.ready
         count = super().purge()
         if len(line):

@@ -88,6 +88,7 @@ class DelayedMessages(Queue, Holder):
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
         """Take a message until it is due."""
+        message.arrived_ms = self.broker.clock.wall_ms
         position = self._position + 1
         self._position = position
         due_ms = self.broker.clock.wall_ms + delay_of(message.header(X_DELAY))

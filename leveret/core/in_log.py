@@ -11,7 +11,8 @@ from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
 from leveret.core import limits
-from leveret.core.message import Stored
+from leveret.core.arguments import QUORUM
+from leveret.core.message import MAX_ACQUIRED, Stored
 from leveret.core.paging import Run
 from leveret.core.ports import Recovered, Resting
 from leveret.core.ready import Source
@@ -97,10 +98,9 @@ class InLog(Source):
 
     def revive(self, stored: Stored, found: Stored) -> None:
         """A message that came back without its content has it again; its headers show how often it was delivered."""
-        wants_counts = stored.message.is_counted
         stored.message = found.message
-        if wants_counts:
-            limits.show_counts(stored)
+        if stored.counts:
+            self.show_counts(stored)
 
     def found(self, found: Recovered) -> Stored:
         """A message as the log has it."""
@@ -108,7 +108,26 @@ class InLog(Source):
         stored.redelivered = found.redelivered
         stored.level = found.level
         stored.deadline_ms = self._deadline_ms(found.deadline_ms)
+        if found.counts:
+            stored.counts = found.counts
+            self.show_counts(stored)
         return stored
+
+    def count(self, stored: Stored, failed: bool) -> None:
+        """A message came back: let the log have its counts, if they matter, and clients see them."""
+        if stored.acquired < MAX_ACQUIRED:
+            stored.counts += 1
+        if stored.log_id > 0 and (failed or self._queue.settings.queue_type == QUORUM):
+            self._queue.broker.log.counted(int(stored.log_id), int(stored.position), int(stored.counts))
+        self.show_counts(stored)
+
+    def show_counts(self, stored: Stored) -> None:
+        """Quorum queues have the counts of a message in its headers, once it has these."""
+        if self._queue.settings.queue_type == QUORUM and not stored.message.is_at_rest:
+            try:
+                limits.show_counts(stored)
+            except Exception as error:  # it goes without
+                self._queue.broker.faults.own("count the deliveries of a message", error)
 
     def run(self, found: Resting) -> Run:
         """Messages that a start-up leaves in the log."""

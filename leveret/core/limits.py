@@ -1,7 +1,7 @@
-"""The limits of a queue: how long it may be, and how often a delivery of one message may fail.
+"""The limits of a queue: how long it may be, and how often and how soon one message is delivered again.
 
-Ready messages count for the length, and dead letters that must arrive elsewhere. What is too much is dropped from the
-head, or not taken at all.
+Ready messages count for the length, those that wait to be delivered again, and dead letters that must arrive elsewhere.
+What is too much is dropped from the head, or not taken at all.
 Source: rabbit_amqqueue_process.erl (maybe_drop_head), rabbit_fifo.erl (delivery limit, x-acquired-count).
 """
 
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from leveret.core.bounds import COUNT
 from leveret.core.dead_letter import DELIVERY_LIMIT, MAXLEN
 from leveret.core.litter import trim_later
-from leveret.core.message import Message, Stored
+from leveret.core.message import FAILURE, MAX_FAILURES, Message, Stored
 from leveret.core.work import PIECE, giving_up
 from leveret.wire import patch
 from leveret.wire.fields import DecodeError
@@ -27,15 +26,17 @@ DELIVERY_COUNT: Final = b"x-delivery-count"
 
 
 def is_over(queue: Queue, more: i64, more_bytes: i64) -> bool:
-    """Whether the ready messages, the dead letters that must arrive, and so many more, exceed a limit.
+    """Whether the messages that wait, the dead letters that must arrive, and so many more, exceed a limit.
 
     Source: rabbit_fifo.erl is_over_limit.
     """
     settings = queue.settings
-    if settings.max_length >= 0 and len(queue.ready) + queue.letters + more > settings.max_length:
-        return True
-    waiting = queue.ready.size + queue.letter_bytes
-    return settings.max_length_bytes >= 0 and waiting + more_bytes > settings.max_length_bytes
+    if settings.max_length >= 0:
+        count: i64 = len(queue.ready) + len(queue.retries) + queue.letters
+        if count + more > settings.max_length:
+            return True
+    size: i64 = queue.ready.size + queue.retries.size + queue.letter_bytes
+    return settings.max_length_bytes >= 0 and size + more_bytes > settings.max_length_bytes
 
 
 def has_room(queue: Queue, message: Message) -> bool:
@@ -63,7 +64,8 @@ def drop_excess(queue: Queue) -> None:
 
 def fail(stored: Stored) -> bool:
     """Count a delivery that failed. Returns: whether the message had its last chance, and is gone."""
-    stored.failures += 1
+    if stored.failures < MAX_FAILURES:
+        stored.counts += FAILURE
     limit = stored.queue.settings.delivery_limit
     if limit < 0 or int(stored.failures) <= limit:
         return False
@@ -71,11 +73,21 @@ def fail(stored: Stored) -> bool:
     return True
 
 
+def retry_delay_ms(stored: Stored, failed: bool) -> int:
+    """How long a message has to wait that came back; 0 for not at all. failed: it counts for the delivery limit.
+
+    The more deliveries have failed, the longer. Source: rabbit_fifo.erl (should_delay, calculate_ready_at).
+    """
+    settings = stored.queue.settings
+    if not (settings.delays_failed if failed else settings.delays_returned):
+        return 0
+    return min(settings.retry_min_ms * max(int(stored.failures), 1), settings.retry_max_ms)
+
+
 def show_counts(stored: Stored) -> None:
     """Put into the headers how often the message was given to somebody, and how often that failed."""
     message = stored.message
-    counted = message.header(ACQUIRED_COUNT) if message.is_counted else None
-    changes = {ACQUIRED_COUNT: patch.long_value(COUNT.nearest(COUNT.of(counted, 0) + 1))}
+    changes = {ACQUIRED_COUNT: patch.long_value(int(stored.acquired))}
     if stored.failures:
         changes[DELIVERY_COUNT] = patch.long_value(int(stored.failures))
     try:
@@ -84,6 +96,5 @@ def show_counts(stored: Stored) -> None:
     except (DecodeError, IndexError):  # it goes on without what cannot be read
         message = message.without_properties()
         headers = patch.changed(b"", 0, 0, changes)
-    content = patch.with_headers(message.content, headers, True)
-    stored.message = Message(message.address, content, message.persistent, message.has_died)
+    stored.message = message.copy(patch.with_headers(message.content, headers, True))
     stored.message.is_counted = True

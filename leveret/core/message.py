@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
@@ -14,6 +14,11 @@ from leveret.wire.properties import BasicProperties
 if TYPE_CHECKING:
     from leveret.core.consumers import Consumer
     from leveret.core.queue import Queue
+
+
+MAX_ACQUIRED: Final = 0xFFFFFFFF  # the lower half of Stored.counts
+FAILURE: Final = 0x100000000  # 1 in the upper half
+MAX_FAILURES: Final = 0x7FFFFFFF
 
 
 class Address:
@@ -60,16 +65,41 @@ def unreadable(persistent: bool) -> BasicProperties:
     return properties
 
 
+class Provenance:
+    """Where a message was before it came to this broker, if another node or a link sent it.
+
+    name: of the node or link, at most 255 bytes. number: which of its messages it is, from 0.
+    """
+
+    __slots__ = ("name", "number")
+
+    def __init__(self, name: str, number: i64) -> None:
+        self.name = name
+        self.number: i64 = number
+
+
 class Message:
-    """One message, however many queues it is in; nothing in it changes.
+    """One message, however many queues it is in; nothing in it changes once it is in one.
 
     content: header and body frames as received. persistent: delivery_mode is 2. size: bytes of the body.
     holders: places in which it is held in memory, as core/paging.py counts them.
     has_died: it is a dead letter, and its x-death is the broker's own, no client's. is_counted: so are the headers
     x-acquired-count and x-delivery-count in it, which a queue has put there.
+    arrived_ms: when its first queue took it, by Clock.wall_ms; 0 before that, and when nobody knows any more.
+    provenance: None for nearly all; what a client publishes has none.
     """
 
-    __slots__ = ("address", "content", "has_died", "holders", "is_counted", "persistent", "size")
+    __slots__ = (
+        "address",
+        "arrived_ms",
+        "content",
+        "has_died",
+        "holders",
+        "is_counted",
+        "persistent",
+        "provenance",
+        "size",
+    )
 
     def __init__(self, address: Address, content: bytes, persistent: bool, has_died: bool = False) -> None:
         self.address = address
@@ -77,8 +107,17 @@ class Message:
         self.persistent = persistent
         self.has_died = has_died
         self.is_counted = False
+        self.arrived_ms: i64 = 0
+        self.provenance: Provenance | None = None
         self.holders: i64 = 0
         self.size: i64 = frames.body_size(content) if content else 0
+
+    def copy(self, content: bytes) -> Message:
+        """The same message, in the same queue, with other frames."""
+        copy = Message(self.address, content, self.persistent, self.has_died)
+        copy.arrived_ms = self.arrived_ms
+        copy.provenance = self.provenance
+        return copy
 
     def properties(self) -> BasicProperties:
         """The properties, decoded now. Cost: a few microseconds."""
@@ -102,8 +141,7 @@ class Message:
 
     def without_properties(self) -> Message:
         """The message with no properties but what the broker has to know of them."""
-        content = frames.replace_properties(self.content, unreadable(self.persistent).encode())
-        return Message(self.address, content, self.persistent)
+        return self.copy(frames.replace_properties(self.content, unreadable(self.persistent).encode()))
 
     def body(self) -> bytes:
         """The body as one piece."""
@@ -117,7 +155,7 @@ class Message:
 
 def at_rest(message: Message) -> Message:
     """What stays of a message in memory while its content is left to the log."""
-    found = Message(message.address, b"", message.persistent, message.has_died)
+    found = message.copy(b"")
     found.size = message.size
     return found
 
@@ -132,13 +170,13 @@ class Stored:
     deadline_ms: when it expires, on the core's clock; 0 for never.
     level: its priority in the queue, 0 without priorities.
     sent_ms: when it was last given to somebody who has to settle it, on the core's clock.
-    failures: deliveries that count for the delivery limit.
+    counts: how often it came back: FAILURE for each time that counts for the delivery limit, and 1 for each at all.
     """
 
     __slots__ = (
         "consumer",
+        "counts",
         "deadline_ms",
-        "failures",
         "level",
         "log_id",
         "message",
@@ -157,5 +195,15 @@ class Stored:
         self.deadline_ms: i64 = 0
         self.level: i64 = 0
         self.sent_ms: i64 = 0
-        self.failures: i64 = 0
+        self.counts: i64 = 0
         self.consumer: Consumer | None = None
+
+    @property
+    def failures(self) -> i64:
+        """Deliveries that count for the delivery limit."""
+        return self.counts >> 32
+
+    @property
+    def acquired(self) -> i64:
+        """How often it was given to somebody and came back."""
+        return self.counts & MAX_ACQUIRED

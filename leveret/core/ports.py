@@ -57,9 +57,9 @@ class Unreadable(Exception):
 
 
 class Recovered:
-    """A message found in the log. deadline_ms, level: as it was appended."""
+    """A message found in the log. deadline_ms, level: as it was appended. counts: as counted() said last."""
 
-    __slots__ = ("deadline_ms", "level", "message", "position", "queue_id", "redelivered")
+    __slots__ = ("counts", "deadline_ms", "level", "message", "position", "queue_id", "redelivered")
 
     def __init__(
         self,
@@ -76,6 +76,7 @@ class Recovered:
         self.redelivered = redelivered
         self.deadline_ms = deadline_ms
         self.level = level
+        self.counts: i64 = 0
 
 
 class Resting:
@@ -128,6 +129,12 @@ class MessageLog:
     @abstractmethod
     def delivered(self, queue_id: int, position: int) -> None:
         """A message was given to a consumer: from now on it comes back from recover() as redelivered."""
+
+    def counted(self, queue_id: int, position: int, counts: int) -> None:
+        """A message came back. counts: as Stored has them, never less than before.
+
+        Nobody waits for this to be written: it goes with what comes next.
+        """
 
     @abstractmethod
     def drop(self, queue_id: int) -> None:

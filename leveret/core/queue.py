@@ -35,6 +35,7 @@ from leveret.core.pace import Pace
 from leveret.core.ports import Confirm, Recovered, Resting, Unreadable
 from leveret.core.priority import PriorityReady
 from leveret.core.ready import Ready, may_rest
+from leveret.core.retries import Retries
 from leveret.core.unsafe import Unsafe
 from leveret.core.work import PIECE, giving_up
 from leveret.wire import patch
@@ -62,7 +63,8 @@ class Queue:
     letters: dead ones that must arrive elsewhere, and have not; letter_bytes: of their bodies.
     is_trimming, is_fetching: a chore of litter.py or fetching.py goes on.
     holds: how many want nothing to be delivered for now.
-    in_log: what the log has of it. policy, operator_policy: those that apply; what they say is in the settings.
+    retries: messages that came back and have to wait. in_log: what the log has of it.
+    policy, operator_policy: those that apply; what they say is in the settings.
     fault: why it is faulty, empty when it is not. unfinished: messages of which something failed, and what.
     """
 
@@ -93,6 +95,7 @@ class Queue:
         self.consumers = Consumers(self.settings.single_active, self.settings.queue_type == QUORUM)
         self.in_log = InLog(self)
         self.ready = self._line()
+        self.retries = Retries(self)
         self.unacked: i64 = 0
         self.letters: i64 = 0
         self.letter_bytes: i64 = 0
@@ -144,6 +147,8 @@ class Queue:
             if confirm is not None:
                 confirm.refuse()
             return
+        if not message.arrived_ms:
+            message.arrived_ms = self.broker.clock.wall_ms
         position = self._position + 1
         self._position = position
         logged = self.durable and (message.persistent or self._keeps_all)
@@ -195,7 +200,11 @@ class Queue:
 
     def on_refused(self, positions: list[int]) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay as transient ones."""
-        for stored in self.ready.pick(positions):
+        refused = self.ready.pick(positions)
+        if len(self.retries):
+            wanted = set(positions)
+            refused += [stored for stored in self.retries.items() if stored.position in wanted]
+        for stored in refused:
             stored.log_id = 0
         self._unsafe.refuse(positions)
 
@@ -236,6 +245,7 @@ class Queue:
                 self.forget(stored)
             else:
                 self.die(stored, what)
+        self.retries.watch()
         self.touch()
         self.flow()
 
@@ -404,7 +414,7 @@ class Queue:
             self.forget(stored)
 
     def requeue(self, stored: Stored, failed: bool) -> None:
-        """An unacknowledged message goes back to its old place, marked as redelivered.
+        """An unacknowledged message goes back to its old place, marked as redelivered, perhaps after a while.
 
         failed: whether this counts for the delivery limit, which may end the message.
         """
@@ -414,15 +424,19 @@ class Queue:
         try:
             if failed and limits.fail(stored):
                 return
-            if self.settings.queue_type == QUORUM:
-                if stored.message.is_at_rest:
-                    stored.message.is_counted = True  # they are shown when it has its headers again
-                else:
-                    limits.show_counts(stored)
+            self.in_log.count(stored, failed)
         except Exception as error:  # it goes back without
             self.broker.faults.own("count the deliveries of a message", error)
-        self._put_back(stored)
+        delay_ms = limits.retry_delay_ms(stored, failed)
+        if delay_ms:
+            self.retries.add(stored, delay_ms)
+        else:
+            self._put_back(stored)
         self._drop_excess()
+
+    def take_back(self, stored: Stored) -> None:
+        """A message that came back has waited long enough: it goes to its old place."""
+        self._put_back(stored)
 
     def _put_back(self, stored: Stored) -> None:
         stored.redelivered = True
@@ -454,11 +468,12 @@ class Queue:
                 self.leave(stored, FORGET, error)
 
     def purge(self) -> int:
-        """Drop everything that is ready. Returns: how many."""
+        """Drop everything that is ready, or waits to be delivered again. Returns: how many."""
         self.flow()
         line, self.ready = self.ready, self._line()
-        count = len(line)
-        self.broker.chores.begin(Litter(self, line))
+        waiting = self.retries.take()
+        count = len(line) + len(waiting)
+        self.broker.chores.begin(Litter(self, line, waiting))
         return count
 
     def browse(self, page: Page) -> None:
@@ -542,6 +557,7 @@ class Queue:
         """
         self.deleted = True
         line, self.ready = self.ready, Ready(self.broker.budget)
+        waiting = self.retries.take()
         count = len(line)
         consumers = self.consumers.all
         self.consumers = Consumers(False)
@@ -550,7 +566,7 @@ class Queue:
         except Exception as error:  # it is gone all the same; its messages come back in a queue for what was salvaged
             self.broker.faults.tell(str(self), "let the log forget it", error)
         self.stop()
-        self.broker.chores.begin(Litter(self, line))
+        self.broker.chores.begin(Litter(self, line, waiting))
         for consumer in consumers:
             consumer.parked = True
             consumer.active = False
@@ -566,6 +582,7 @@ class Queue:
     def stop(self) -> None:
         """The queue has ended: no timer and no line holds on to it."""
         self._expiry.stop()
+        self.retries.stop()
         self.ready.clear()
         self.in_log.stop()
 

@@ -475,9 +475,8 @@ class Ready:
 
 
 def may_rest(stored: Stored) -> bool:
-    """Whether it is worth the while to leave the content of a single message to the log, which has all of it."""
-    message = stored.message
-    return stored.log_id != 0 and len(message.content) >= STUB and not message.is_counted
+    """Whether it is worth the while to leave the content of a single message to the log."""
+    return stored.log_id != 0 and len(stored.message.content) >= STUB
 
 
 def _last(segment: Run | Fifo) -> i64:

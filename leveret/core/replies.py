@@ -63,7 +63,7 @@ class ReplyQueue(Queue):
         """The requester is gone, and what waits for it with it."""
         self.consumer = None
         line, self.ready = self.ready, self._line()
-        self.broker.chores.begin(Litter(self, line))
+        self.broker.chores.begin(Litter(self, line, []))
         self.stop()
 
     @staticmethod

@@ -2,9 +2,10 @@
 
 Only one thread at a time uses it: the one that opens it until start-up is done, then the committer.
 Messages rest in chunks, one row for many. What was removed from a chunk is noted in `gone`, one row for all of a
-transaction; a chunk whose messages are all gone is deleted with its notes, one of which little is left is written
-anew. A chunk in which something cannot be read is set aside: it is neither deleted nor written any more, and what
-can be read of it is served. WAL and synchronous=FULL: a committed transaction survives a power cut.
+transaction; how often its messages came back is noted in `counts`, one row for a chunk. A chunk whose messages are all
+gone is deleted with its notes, one of which little is left is written anew. A chunk in which something cannot be read
+is set aside: it is neither deleted nor written any more, and what can be read of it is served. WAL and
+synchronous=FULL: a committed transaction survives a power cut.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from typing import IO, Any, Final
 
 from mypy_extensions import mypyc_attr
 
-from leveret.store.chunk import DamagedChunk, Head, pack, parse, trim
+from leveret.store.chunk import Counts, DamagedChunk, Head, Place, pack, parse, trim
 from leveret.store.directory import make_directory, make_private, private, tighten
 from leveret.store.group import ANYWHERE, Group
-from leveret.store.rows import pack_places, pack_value, unpack_places, unpack_value
+from leveret.store.rows import pack_counts, pack_places, pack_value, unpack_counts, unpack_places, unpack_value
 
 FILE_NAME: Final = "leveret.db"
 LOCK_NAME: Final = "leveret.lock"
-FORMAT: Final = 4
+FORMAT: Final = 5
+OLDEST_FORMAT: Final = 4  # that is read, and brought to FORMAT
 PAGE_BYTES: Final = 16384
 JOURNAL_BYTES: Final = 8 << 20  # that the write-ahead log keeps when it is empty
 FREE_PAGES: Final = 256  # pages that may be free: 4 MiB
@@ -42,7 +44,8 @@ UNREADABLE: Final = (  # codes of an error that a damaged page causes
 
 log = logging.getLogger("leveret.store")
 
-SCHEMA: Final = """
+COUNTS: Final = "CREATE TABLE counts (chunk INTEGER PRIMARY KEY, places BLOB NOT NULL);"  # since format 5
+SCHEMA: Final = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE definitions (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, UNIQUE (kind, key)
@@ -52,6 +55,7 @@ CREATE TABLE gone (chunk INTEGER NOT NULL, places BLOB NOT NULL);
 CREATE INDEX gone_by_chunk ON gone (chunk);
 CREATE TABLE aside (chunk INTEGER PRIMARY KEY, reason TEXT NOT NULL, since TEXT NOT NULL, spent INTEGER NOT NULL);
 CREATE TABLE delivered (queue INTEGER PRIMARY KEY, position INTEGER NOT NULL);
+{COUNTS}
 """
 
 
@@ -129,6 +133,7 @@ class Database:
         self._has_read = False
         self._aside: dict[int, bool] = {}  # chunks; whether nothing in them is wanted any more
         self._noted: set[int] = set()  # chunks of which something is gone, and others
+        self._counted: set[int] = set()  # chunks that have counts, and others
         self._is_shorter = False  # by what tidy() did
 
     def _open(self, path: Path) -> None:
@@ -146,9 +151,12 @@ class Database:
             for statement in SCHEMA.split(";"):
                 sql.execute(statement)
             sql.execute(f"PRAGMA user_version={FORMAT}")
+        elif version == OLDEST_FORMAT:
+            sql.execute(COUNTS)
+            sql.execute(f"PRAGMA user_version={FORMAT}")
         elif version != FORMAT:
             sql.execute("ROLLBACK")
-            raise StoreError(f"{path} has format {version}, this Leveret knows {FORMAT}; use the version that wrote it")
+            raise unknown_format(path, version)
         clean = sql.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
         self.is_new = version == 0
         self.was_clean = self.is_new or clean is not None
@@ -178,7 +186,7 @@ class Database:
                 if chunk_id <= last:
                     raise DamagedDatabase(self._path, "chunks are out of order")
                 last = chunk_id
-            for name in ("definitions", "gone", "aside", "delivered"):
+            for name in ("definitions", "gone", "counts", "aside", "delivered"):
                 for _ in self._sql.execute(f"SELECT * FROM {name}"):
                     pass
         except sqlite3.DatabaseError as error:
@@ -209,6 +217,7 @@ class Database:
                 log.error("what was removed from chunk %d is not known, and comes back: %s", chunk_id, damage)
         everywhere = gone.pop(ANYWHERE, set())
         self._noted.update(gone)
+        self._counted.update(chunk_id for (chunk_id,) in self._read("SELECT chunk FROM counts"))
         chunks = self._read("SELECT id FROM chunks ORDER BY id")
         self.chunk_count = len(chunks)
         for (chunk_id,) in chunks:
@@ -218,6 +227,8 @@ class Database:
             try:
                 row = self._sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
                 head = parse(row[0] if row is not None else b"")
+                if chunk_id in self._counted:
+                    head.add_counts(read_counts(self._sql, chunk_id))
             except DamagedChunk as damage:
                 yield Found(chunk_id, Head(), str(damage))
             except sqlite3.Error as error:
@@ -275,6 +286,8 @@ class Database:
                 sql.execute("INSERT INTO chunks (id, head, data) VALUES (?, ?, ?)", (chunk_id, head, data))
             for chunk_id, places in group.gone.items():
                 sql.execute("INSERT INTO gone (chunk, places) VALUES (?, ?)", (chunk_id, pack_places(places)))
+            for chunk_id, counted in group.counts.items():
+                self._count(chunk_id, counted)
             for chunk_id, reason in group.aside.items():
                 self._set_aside(chunk_id, reason)
             for chunk_id in group.emptied:
@@ -288,6 +301,20 @@ class Database:
             raise
         self._noted.update(group.gone)
         self._noted.difference_update(group.emptied)
+        self._counted.update(group.counts)
+        self._counted.difference_update(group.emptied)
+
+    def _count(self, chunk_id: int, counted: list[Place]) -> None:
+        """Note what was counted in a chunk, with what was before."""
+        counts = read_counts(self._sql, chunk_id)
+        for place in counted:
+            key = int(place.queue_id), int(place.position)
+            counts[key] = max(counts.get(key, 0), int(place.counts))
+        self._sql.execute(
+            "INSERT INTO counts (chunk, places) VALUES (?, ?) "
+            "ON CONFLICT (chunk) DO UPDATE SET places = excluded.places",
+            (chunk_id, pack_counts(counts)),
+        )
 
     def _set_aside(self, chunk_id: int, reason: str) -> None:
         """Keep a chunk as it is from now on."""
@@ -309,6 +336,8 @@ class Database:
                 raise _trouble(error, chunk_id) from None
         if chunk_id in self._noted or not self._has_read:
             self._sql.execute("DELETE FROM gone WHERE chunk = ?", (chunk_id,))
+        if chunk_id in self._counted or not self._has_read:
+            self._sql.execute("DELETE FROM counts WHERE chunk = ?", (chunk_id,))
 
     def _rewrite(self, chunk_id: int) -> None:
         """Write a chunk without what is gone from it. Raises: DamagedRow."""
@@ -324,10 +353,12 @@ class Database:
                 return
             head = parse(row[0])
             head.cross_out(gone)
+            head.add_counts(read_counts(sql, chunk_id))
             sql.execute("UPDATE chunks SET head = ?, data = ? WHERE id = ?", (*trim(head, row[1]), chunk_id))
         except (DamagedChunk, sqlite3.DatabaseError) as error:
             raise _trouble(error, chunk_id) from None
         sql.execute("DELETE FROM gone WHERE chunk = ?", (chunk_id,))
+        sql.execute("DELETE FROM counts WHERE chunk = ?", (chunk_id,))
 
     def tidy(self, is_idle: bool) -> bool:
         """Give a little of the free space back to the disk, if there is much of it. Returns: whether there is more.
@@ -366,6 +397,24 @@ class Database:
         finally:
             self._sql.close()
             self._lock.close()
+
+
+def unknown_format(path: Path, version: int) -> StoreError:
+    """The file is of another version of Leveret."""
+    text = f"{path} has format {version}, this Leveret knows {OLDEST_FORMAT} to {FORMAT}; use the version that wrote it"
+    return StoreError(text)
+
+
+def read_counts(sql: sqlite3.Connection, chunk_id: int) -> Counts:
+    """What was counted in a chunk since it was written; nothing if that is damaged. Raises: sqlite3.Error."""
+    row = sql.execute("SELECT places FROM counts WHERE chunk = ?", (chunk_id,)).fetchone()
+    if row is None:
+        return {}
+    try:
+        return unpack_counts(row[0] if isinstance(row[0], bytes) else b"")
+    except DamagedChunk as damage:
+        log.error("how often the messages of chunk %d came back is not known: %s", chunk_id, damage)
+        return {}
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -23,7 +23,7 @@ from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered
 from leveret.store.chunk import DamagedChunk, Label, Place
 from leveret.store.committer import Committer
 from leveret.store.database import Found, StoreError, is_damage
-from leveret.store.group import MANY_REMOVED, Group
+from leveret.store.group import Group
 from leveret.store.index import Index
 from leveret.store.news import News
 from leveret.store.reader import Reader, unpack_positions
@@ -87,6 +87,10 @@ class DiskLog(MessageLog, DefinitionLog):
         """Forget a message."""
         self._group.remove(queue_id, position)
 
+    def counted(self, queue_id: int, position: int, counts: int) -> None:
+        """Remember how often a message came back."""
+        self._group.count(queue_id, position, counts)
+
     def delivered(self, queue_id: int, position: int) -> None:
         """Remember how far a queue was delivered: until the end, for only a clean one leaves any doubt."""
         if position > self._delivered.get(queue_id, 0):
@@ -130,7 +134,7 @@ class DiskLog(MessageLog, DefinitionLog):
         """Hand the group to the committer, unless it is busy: then it follows when that is free."""
         self._tell_behind()
         if self._is_writing:
-            if self._group.size > GROUP_BYTES or self._group.removed > MANY_REMOVED:
+            if self._group.size > GROUP_BYTES or self._group.is_large():
                 self._full_bytes += self._group.size
                 self._full.append(self._group)
                 self._group = Group()
@@ -237,7 +241,9 @@ class DiskLog(MessageLog, DefinitionLog):
     def _recovered(self, place: Place, message: Message) -> Recovered:
         queue_id, position = int(place.queue_id), int(place.position)
         again = self._all_again or position <= self._marks.get(queue_id, 0)  # it may have been, by an earlier run
-        return Recovered(queue_id, position, message, again, int(place.deadline_ms), int(place.level))
+        found = Recovered(queue_id, position, message, again, int(place.deadline_ms), int(place.level))
+        found.counts = place.counts
+        return found
 
     def _lower_marks(self) -> None:
         """A queue goes on behind its last message, so a mark beyond it would speak of messages to come.

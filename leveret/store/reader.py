@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from leveret.core.message import Message
 from leveret.store.chunk import ANY, DamagedChunk, Head, Label, parse
-from leveret.store.database import FILE_NAME, StoreError, is_damage
+from leveret.store.database import FILE_NAME, StoreError, is_damage, read_counts
 
 FEW: Final = 8  # one message in so many is fetched alone, and not the whole chunk
 
@@ -55,7 +55,10 @@ class Reader:
             self._sql = None
 
     def head(self, chunk_id: int, queue_id: int = ANY) -> Head:
-        """What is said of a queue in the head of a chunk, of gone messages too. Raises: DamagedChunk, sqlite3.Error."""
+        """What is said of a queue in the head of a chunk, of gone messages too, with what was counted since.
+
+        Raises: DamagedChunk, sqlite3.Error.
+        """
         return read_head(self._open(), chunk_id, queue_id)
 
     def messages(self, chunk_id: int, head: Head, labels: list[Label]) -> Messages:
@@ -80,7 +83,9 @@ def read_head(sql: sqlite3.Connection, chunk_id: int, queue_id: int = ANY) -> He
     row = sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
     if row is None:
         raise DamagedChunk("it is not there")
-    return parse(row[0], queue_id)
+    head = parse(row[0], queue_id)
+    head.add_counts(read_counts(sql, chunk_id))
+    return head
 
 
 def read_messages(sql: sqlite3.Connection, chunk_id: int, head: Head, labels: list[Label]) -> Messages:

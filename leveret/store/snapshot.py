@@ -109,7 +109,9 @@ class Snapshot(DefinitionLog):
             for place in label.places:
                 if message is not None:
                     position, deadline_ms = int(place.position), int(place.deadline_ms)
-                    found.append(Recovered(queue_id, position, message, False, deadline_ms, level))
+                    recovered = Recovered(queue_id, position, message, False, deadline_ms, level)
+                    recovered.counts = place.counts
+                    found.append(recovered)
         unreadable = messages.found.count(None)
         if unreadable:
             self.damage.append(f"chunk {chunk_id}: {unreadable} of {len(labels)} messages: {messages.damage}")

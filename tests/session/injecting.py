@@ -60,8 +60,10 @@ PARTS = {  # what a queue is made of, and what the loop calls beside the ports: 
     "departure": {"send"},
     "protocol": {"flush", "catch_up"},
     "window": {"save", "on_durable", "lose"},
-    "queue": {"publish", "settle", "requeue", "discard", "page_out", "on_durable", "on_refused", "trim"},
-    "limits": {"drop_excess", "fail", "show_counts", "has_room"},
+    "queue": {"publish", "settle", "requeue", "discard", "page_out", "on_durable", "on_refused", "trim", "take_back"},
+    "limits": {"drop_excess", "fail", "show_counts", "has_room", "retry_delay_ms"},
+    "retries": {"add", "watch", "take"},
+    "in_log": {"count"},
 }
 NO_POINTS = {"fail", "give_up", "recover", "load", "close"}  # the way out, and what is not called while it runs
 FOLDERS = ("core", "session", "server", "store")
@@ -631,6 +633,22 @@ async def waiting(world: World) -> None:
     world.broker.consumer_timeout_ms = 1000
     await world.let_pass(62_000)
     await victim.call(amqp.QueueDelete("v.wait"))
+
+
+@op
+async def retries(world: World) -> None:
+    """Messages that come back and have to wait."""
+    delays = {"x_delayed_retry_type": longstr("all"), "x_delayed_retry_min": long(1000)}
+    await declare(world, "v.retry", x_queue_type=longstr("quorum"), **delays)
+    for number in range(6):
+        world.victim.publish("v.retry", b"again %d" % number)
+    await world.quiet()
+    await world.second.call(amqp.BasicQos(0, 3, False))
+    await world.second.call(amqp.BasicConsume("v.retry", "tag"))
+    await world.second.call(amqp.BasicNack(0, True, True))
+    await world.let_pass(1500)
+    await world.second.call(amqp.BasicNack(0, True, True))
+    await world.victim.call(amqp.QueuePurge("v.retry"))
 
 
 @op

@@ -12,20 +12,23 @@ from typing import Final
 
 from leveret.store.chunk import DamagedChunk
 from leveret.store.database import (
+    COUNTS,
     FILE_NAME,
     FORMAT,
     LOCK_NAME,
+    OLDEST_FORMAT,
     DamagedDatabase,
     DirectoryInUse,
     StoreError,
     is_damage,
     lock_directory,
+    unknown_format,
 )
 from leveret.store.directory import make_directory, make_private
 from leveret.store.group import ANYWHERE
 from leveret.store.reader import read_head, read_messages
 from leveret.store.rescue.survey import inspect
-from leveret.store.rows import unpack_places, unpack_value
+from leveret.store.rows import unpack_counts, unpack_places, unpack_value
 
 STEP_PAGES: Final = 512  # copied in one go: 8 MiB
 MAX_PROBLEMS: Final = 100  # told of the file itself
@@ -55,7 +58,6 @@ def open_data(directory: Path) -> sqlite3.Connection:
     try:
         _look(path)
         sql = sqlite3.connect(path, isolation_level=None, timeout=5)
-        sql.execute("PRAGMA query_only=ON")
         version = sql.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         if is_damage(error):
@@ -63,9 +65,12 @@ def open_data(directory: Path) -> sqlite3.Connection:
         raise StoreError(f"cannot read {path}: {error}") from None
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from None
-    if version != FORMAT:
+    if not OLDEST_FORMAT <= version <= FORMAT:
         sql.close()
-        raise StoreError(f"{path} has format {version}, this Leveret knows {FORMAT}; use the version that wrote it")
+        raise unknown_format(path, version)
+    if version < FORMAT:
+        sql.execute(COUNTS.replace("CREATE TABLE", "CREATE TEMP TABLE"))  # an empty one, which is not in the file
+    sql.execute("PRAGMA query_only=ON")
     return sql
 
 
@@ -150,6 +155,11 @@ def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
                 gone.setdefault(chunk_id, set()).update(unpack_places(places))
             except DamagedChunk as error:
                 report.problems.append(f"what was removed from chunk {chunk_id}: {error}")
+        for chunk_id, places in sql.execute("SELECT chunk, places FROM counts"):
+            try:
+                unpack_counts(places)
+            except DamagedChunk as error:
+                report.problems.append(f"how often messages of chunk {chunk_id} came back: {error}")
         everywhere = gone.pop(ANYWHERE, set())
         aside: dict[int, tuple[str, str, int]] = {
             row[0]: row[1:] for row in sql.execute("SELECT chunk, reason, since, spent FROM aside")

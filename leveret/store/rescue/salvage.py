@@ -32,7 +32,7 @@ from leveret.store.directory import make_private, sync_directory
 from leveret.store.group import ANYWHERE
 from leveret.store.rescue.pages import LEAF_TABLE, ROOT, TREE, BadPage, PageFile, Row, TreePage, map_page
 from leveret.store.rescue.survey import LEAF, SEEN, Survey, inspect
-from leveret.store.rows import unpack_places, unpack_value
+from leveret.store.rows import unpack_counts, unpack_places, unpack_value
 
 BATCH_BYTES: Final = 64 << 20  # written in one transaction
 MAX_ID: Final = 1 << 60
@@ -211,7 +211,7 @@ class _Copy:
             self._page(number, True, False)
         for number in unknown:
             self._page(number, False, True)
-        for table in ("gone", "aside"):  # what is said of lost chunks would be taken for said of new ones
+        for table in ("gone", "counts", "aside"):  # what is said of lost chunks would be taken for said of new ones
             sql.execute(f"DELETE FROM {table} WHERE chunk != {ANYWHERE} AND chunk NOT IN (SELECT id FROM chunks)")
         sql.execute("COMMIT")
 
@@ -274,6 +274,16 @@ class _Copy:
             chunk, places = values[0], values[1]
             if isinstance(chunk, int) and isinstance(places, bytes) and self._is_whole(places):
                 self._sql.execute("INSERT INTO gone (chunk, places) VALUES (?, ?)", (chunk, places))
+            elif chunk is None and isinstance(places, bytes):
+                self._counts(row.row_id, places)
+
+    def _counts(self, chunk_id: int, places: bytes) -> None:
+        try:
+            unpack_counts(places)
+        except DamagedChunk:
+            self._found.lost_rows += 1
+        else:
+            self._sql.execute("INSERT OR IGNORE INTO counts (chunk, places) VALUES (?, ?)", (chunk_id, places))
 
     def _is_whole(self, places: bytes) -> bool:
         try:
