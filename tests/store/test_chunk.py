@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.message import Message, address
-from leveret.store.chunk import ALL, DamagedChunk, Entry, Head, Label, pack, parse, trim
+from leveret.store.chunk import ALL, MAX_POSITION, DamagedChunk, Entry, Head, Label, pack, parse, trim
 from leveret.wire.content import make_content
 
 NAMES = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
-NUMBERS = st.integers(1, (1 << 63) - 1)
+NUMBERS = st.integers(1, MAX_POSITION)
 QUEUES = st.one_of(st.integers(-3, -1), st.integers(1, 3), st.integers(1, (1 << 62) - 1))
 PLACES = st.lists(st.tuples(QUEUES, NUMBERS, st.integers(0, 1 << 50), st.integers(0, 255)), max_size=5)
 KEYS = st.lists(st.one_of(NAMES, st.just("long" * 100)), max_size=2).map(tuple)
@@ -81,7 +81,7 @@ def test_a_message_in_many_places_is_there_once(run: list[int]) -> None:
 
 def test_messages_that_came_the_same_way_share_an_address() -> None:
     where = address("x", "key" * 50)
-    entries = [Entry(1, at, 0, 0, Message(where, make_content(b"\x00\x00", b""), False)) for at in range(10)]
+    entries = [Entry(1, at, 0, 0, Message(where, make_content(b"\x00\x00", b""), False)) for at in range(1, 11)]
     head, data = pack(entries)
     found = parse(head)
     assert len(found.encoded) == 1

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from leveret.core.ports import Recovered, Resting
-from leveret.store.database import FILE_NAME, PAGE_BYTES, StoreError
+from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import LOAD_BYTES, PROGRESS_S
 from leveret.store.index import SPARSE_KEPT
 from leveret.store.rescue.care import check
+from leveret.store.schema import PAGE_BYTES
 
 from .test_logs import Log, message, reopened
 
