@@ -39,7 +39,12 @@ def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
         sql.text_factory = _text
         sql.execute("PRAGMA trusted_schema=OFF")
         sql.execute("PRAGMA cell_size_check=ON")
-        sql.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        sql.execute(f"PRAGMA cache_size=-{CACHE_KIB}")  # SQLite reads the schema now
+    except UnicodeDecodeError:  # its own text of an error, with a name in it from the file
+        sql.close()
+        damage = sqlite3.DatabaseError("the schema is malformed")
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage from None
     except BaseException:
         sql.close()
         raise

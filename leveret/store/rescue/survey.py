@@ -175,12 +175,12 @@ def inspect(path: Path) -> tuple[str, str]:
         wrong = _wrong_header(file.header())
         if wrong:
             return wrong, ""
+        if file.header()[16:18] != PAGE_BYTES.to_bytes(2, "big"):
+            return "", ""  # the work of other tools; SQLite will know
         if file.is_cut:
             return "it is shorter than it says", ""
         if file.has_map and not file.says_map():
             return "its header denies the map of its pages", ""
-        if file.header()[16:18] != PAGE_BYTES.to_bytes(2, "big"):
-            return "", ""  # the work of other tools; SQLite will know
         doubt = "its header leaves room at the end of pages" if file.header()[20] else ""
         return "", "; ".join(Survey(file).problems[:1]) or doubt
     finally:
