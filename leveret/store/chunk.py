@@ -42,7 +42,7 @@ ANY: Final = 0  # in the place of a queue id
 ALL: Final = -1  # in the place of a position: all of the queue's
 ANYWHERE: Final = 0  # in the place of a chunk id: whichever has it
 MAX_CHUNK: Final = 1 << 60  # ids of chunks are below it
-MAX_POSITION: Final = 1 << 62  # no queue comes so far; one that could would leave 64 bits with the next message
+MAX_POSITION: Final = 1 << 62  # no queue comes so far; behind one beyond it there might be no room in 64 bits
 MAX_ID: Final = (1 << 63) - 1  # of a queue, or that number below zero
 FOREVER_MS: Final = 1 << 50  # a deadline beyond it, which can only be from another version, never comes
 
@@ -272,7 +272,7 @@ def _parse(head: bytes, queue_id: i64) -> Head:
                 if places is None:
                     places = []
                 position, deadline_ms = read_i64_be(head, pos + 8), read_i64_be(head, pos + 16)
-                if position <= 0 or position > MAX_POSITION or owner == 0 or owner < -MAX_ID:
+                if position <= 0 or owner == 0 or owner < -MAX_ID:
                     raise DamagedChunk("a place in it cannot be")
                 if deadline_ms < 0 or deadline_ms > FOREVER_MS:
                     deadline_ms = FOREVER_MS

@@ -20,7 +20,7 @@ from mypy_extensions import i64
 from leveret.core.alarms import BEHIND_BYTES
 from leveret.core.message import Message
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered, Resting
-from leveret.store.chunk import DamagedChunk, Label, Place
+from leveret.store.chunk import MAX_POSITION, DamagedChunk, Label, Place
 from leveret.store.committer import Committer
 from leveret.store.database import Found, StoreError, is_damage
 from leveret.store.group import MANY_REMOVED, Group
@@ -232,7 +232,7 @@ class DiskLog(MessageLog, DefinitionLog):
         self._lower_marks()
 
     def _is_in_order(self, labels: list[Label]) -> bool:
-        """Whether the positions of each queue go on behind those of the chunks before."""
+        """Whether the positions of each queue go on behind those of the chunks before, and leave room for others."""
         highest: dict[int, int] = {}
         owner: i64 = 0
         last: i64 = 0
@@ -243,7 +243,7 @@ class DiskLog(MessageLog, DefinitionLog):
                     owner = place.queue_id
                     known = highest.get(int(owner))
                     last = known if known is not None else self._index.last(int(owner))
-                if place.position <= last and owner > 0:
+                if owner > 0 and (place.position <= last or place.position > MAX_POSITION):
                     return False
                 last = place.position
         return True
