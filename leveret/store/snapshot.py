@@ -77,7 +77,10 @@ class Snapshot(DefinitionLog):
         return 0
 
     def messages(self, queue_id: int, has_priorities: bool, tell: Callable[[int, int], None]) -> Iterator[Recovered]:
-        """The messages of a queue, in the order in which they would go. tell: called with chunks done and in all."""
+        """The messages of a queue, in the order in which they would go. tell: called with chunks done and in all.
+
+        Raises: StoreError when they cannot be read, for another reason than damage.
+        """
         delivered = self._delivered.get(queue_id, 0)
         chunks = self._chunks
         levels: dict[int, list[int]] = {0: chunks}
@@ -114,7 +117,10 @@ class Snapshot(DefinitionLog):
             label.places = [place for place in label.places if place.level == level]
             if label.places:
                 labels.append(label)
-        messages = read_messages(self._sql, chunk_id, head, labels)
+        try:
+            messages = read_messages(self._sql, chunk_id, head, labels)
+        except sqlite3.Error as error:  # no damage
+            raise StoreError(f"cannot read the messages in the data directory: {error}") from None
         found: list[Recovered] = []
         for label, message in zip(labels, messages.found, strict=True):
             for place in label.places:
