@@ -102,7 +102,10 @@ class DelayedMessages(Queue, Holder):
         self._set_alarm()
 
     def restore(self, found: Recovered) -> None:
-        """Take a message from the log at start-up."""
+        """Take a message from the log at start-up; one with a position that no agenda has is left there."""
+        if found.position > agenda.POSITIONS:
+            self.broker.explain(f"a message of {self} has position {found.position}, which cannot be; it is left out")
+            return
         self._position = max(self._position, i64(found.position))
         self.in_log.durable = self._position
         self._hold(agenda.place(found.deadline_ms, found.position), found.message)

@@ -27,7 +27,7 @@ from leveret.core.routing.random_choice import LocalRandomRouter, RandomRouter
 from leveret.core.routing.router import Router
 from leveret.core.routing.topic import TopicRouter
 from leveret.wire.constants import PRECONDITION_FAILED
-from leveret.wire.fields import LONGSTR, Table, comparable
+from leveret.wire.fields import LONGSTR, Table, in_order, table_bytes
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
@@ -55,9 +55,15 @@ NO_PROPERTIES: Final = BasicProperties()  # of a message that there is not
 
 
 class Binding:
-    """From an exchange to a queue or to another exchange. Equal when source, destination, key and arguments are."""
+    """From an exchange to a queue or to another exchange. Equal when source, destination, key and arguments are.
 
-    __slots__ = ("_hash", "_identity", "arguments", "exchange", "key", "queue", "source")
+    arguments: in order, however they came. encoded: the same as bytes, so that fields of different types are different,
+    as are integers of two widths.
+    Raises: ValueError when the name of an argument is too long to be written.
+    Source: rabbit_binding.erl (sort_field_table), rabbit_db_binding.erl (a set of bindings).
+    """
+
+    __slots__ = ("_hash", "_identity", "arguments", "encoded", "exchange", "key", "queue", "source")
 
     def __init__(
         self, source: Exchange, queue: Queue | None, exchange: Exchange | None, key: str, arguments: Table
@@ -66,9 +72,10 @@ class Binding:
         self.queue = queue
         self.exchange = exchange
         self.key = key
-        self.arguments = arguments
-        self._identity = (source.name, self.kind, self.destination, key, comparable(arguments))
-        self._hash = hash(self._identity)  # once: it looks at all arguments
+        self.arguments = in_order(arguments)
+        self.encoded = table_bytes(self.arguments) if arguments else b""
+        self._identity = (source.name, self.kind, self.destination, key, self.encoded)
+        self._hash = hash(self._identity)  # once
 
     @property
     def kind(self) -> str:

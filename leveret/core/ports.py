@@ -194,7 +194,10 @@ class DefinitionLog:
         """Delete a value; one that is not there is fine. Returns: as put()."""
 
     def gather(self, gathers: bool) -> None:
-        """Keep back what changes from now on, and write it as one change when all who asked for that are through."""
+        """Keep back what changes from now on, and write it as one change when all who asked for that are through.
+
+        Messages that come behind the first change wait with it: they may be for a queue that is in it.
+        """
 
     @abstractmethod
     def load(self) -> list[tuple[str, str, bytes]]:

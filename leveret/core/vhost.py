@@ -425,7 +425,8 @@ class VirtualHost:
             arguments = definitions.read_table(bytes.fromhex(arguments_hex))
             binding = Binding(self.exchanges[source], queue, destination, key, arguments)
             binding.source.router.check(binding)
-            self._attach(binding)
+            if binding not in binding.source.bindings:
+                self._attach(binding)
 
     def restore_window(self, exchange: str, first: int, value: bytes) -> None:
         """Fill the deduplication window of an exchange with what the DefinitionLog kept."""

@@ -52,6 +52,11 @@ COUNT: Final = 10  # bytes of the counts of a place
 MAX_PLACES: Final = 0xFFFF  # of one message in a chunk; beyond that it is there again
 ANY: Final = 0  # in the place of a queue id
 ALL: Final = -1  # in the place of a position: all of the queue's
+ANYWHERE: Final = 0  # in the place of a chunk id: whichever has it
+MAX_CHUNK: Final = 1 << 60  # ids of chunks are below it
+MAX_POSITION: Final = 1 << 62  # no queue comes so far; behind one beyond it there might be no room in 64 bits
+MAX_ID: Final = (1 << 63) - 1  # of a queue, or that number below zero
+FOREVER_MS: Final = 1 << 50  # a deadline beyond it, which can only be from another version, never comes
 
 
 @mypyc_attr(native_class=False)
@@ -353,6 +358,10 @@ def _parse(head: bytes, queue_id: i64) -> Head:
                 if places is None:
                     places = []
                 position, deadline_ms = read_i64_be(head, pos + 8), read_i64_be(head, pos + 16)
+                if position <= 0 or owner == 0 or owner < -MAX_ID:
+                    raise DamagedChunk("a place in it cannot be")
+                if deadline_ms < 0 or deadline_ms > FOREVER_MS:
+                    deadline_ms = FOREVER_MS
                 places.append(Place(owner, position, deadline_ms, head[pos + 24]))
             pos += PLACE
         flags: i64 = head[pos]
@@ -366,6 +375,8 @@ def _parse(head: bytes, queue_id: i64) -> Head:
             label.length = length
             label.size = _u32(head, pos + 7)
             label.checksum = _u32(head, pos + 11)
+            if label.address >= len(found.encoded):
+                raise DamagedChunk("its parts do not belong together")
             found.labels.append(label)
         start += length
         pos += 15

@@ -8,12 +8,11 @@ from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
 from leveret.core.message import Message
-from leveret.store.chunk import ALL, Entry, Place
+from leveret.store.chunk import ALL, ANYWHERE, Entry, Place
 from leveret.store.index import Chunk, Index, Part
 
 CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
 CHUNK_ENTRIES: Final = 1024  # to pack or to read more than that would keep the core waiting
-ANYWHERE: Final = 0  # in the place of a chunk id: whichever has it
 MANY_REMOVED: Final = 10_000  # that are not left to wait
 ENTRY_BYTES: Final = 256  # that a message takes beside its content, about
 

@@ -12,7 +12,10 @@ from mypy_extensions import i64
 from leveret.core.message import Message
 from leveret.store.chunk import ANY, DamagedChunk, Head, Label, parse
 from leveret.store.database import FILE_NAME, StoreError, is_damage, read_counts
+from leveret.store.schema import connect
+from leveret.store.tables import bytes_of
 
+READ_S: Final = 5.0  # that a read waits for a lock
 FEW: Final = 8  # one message in so many is fetched alone, and not the whole chunk
 
 
@@ -67,7 +70,7 @@ class Reader:
 
     def _open(self) -> sqlite3.Connection:
         if self._sql is None:
-            self._sql = sqlite3.connect(self._path, isolation_level=None)
+            self._sql = connect(self._path, READ_S)
             self._sql.execute("PRAGMA query_only=ON")
         return self._sql
 
@@ -83,7 +86,7 @@ def read_head(sql: sqlite3.Connection, chunk_id: int, queue_id: int = ANY) -> He
     row = sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
     if row is None:
         raise DamagedChunk("it is not there")
-    head = parse(row[0], queue_id)
+    head = parse(bytes_of(row[0]), queue_id)
     head.add_counts(read_counts(sql, chunk_id))
     return head
 
@@ -95,7 +98,9 @@ def read_messages(sql: sqlite3.Connection, chunk_id: int, head: Head, labels: li
     if len(labels) * FEW > head.count:
         try:
             row = sql.execute("SELECT data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
-            data = row[0] if row is not None else b""
+            data = bytes_of(row[0]) if row is not None else b""
+        except DamagedChunk:
+            data = b""
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.message import Message, Provenance, address
-from leveret.store.chunk import ALL, DamagedChunk, Entry, Head, Label, Place, pack, parse, trim
+from leveret.store.chunk import ALL, FOREVER_MS, DamagedChunk, Entry, Head, Label, Place, pack, parse, trim
 from leveret.wire.content import make_content
 
 NAMES = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
@@ -103,7 +103,7 @@ def test_a_message_in_many_places_is_there_once(run: list[int]) -> None:
 
 def test_messages_that_came_the_same_way_share_an_address() -> None:
     where = address("x", "key" * 50)
-    entries = [Entry(1, at, 0, 0, Message(where, make_content(b"\x00\x00", b""), False)) for at in range(10)]
+    entries = [Entry(1, at, 0, 0, Message(where, make_content(b"\x00\x00", b""), False)) for at in range(1, 11)]
     head, data = pack(entries)
     found = parse(head)
     assert len(found.encoded) == 1
@@ -202,3 +202,26 @@ def test_another_format_is_refused(number: int) -> None:
     head = bytes((number,)) + head[1:-4]
     with pytest.raises(DamagedChunk, match="unknown format"):
         parse(head + zlib.crc32(head).to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize(("queue", "position"), [(0, 1), (-(1 << 63), 1), (1, 0), (1, -1), (1, -(1 << 63))])
+def test_places_that_cannot_be(queue: int, position: int) -> None:
+    sent = Message(address("x", "key"), make_content(b"\x00\x00", b""), False)
+    head, _ = pack([Entry(1, 1, 0, 0, sent), Entry(queue, position, 0, 0, sent)])
+    with pytest.raises(DamagedChunk, match="a place in it cannot be"):
+        parse(head)
+
+
+@pytest.mark.parametrize("deadline_ms", [FOREVER_MS + 1, (1 << 63) - 1, -1, -(1 << 63)])
+def test_a_deadline_beyond_all_others_never_comes(deadline_ms: int) -> None:
+    sent = Message(address("x", "key"), make_content(b"\x00\x00", b""), False)
+    head, _ = pack([Entry(1, 1, deadline_ms, 0, sent)])
+    assert [place.deadline_ms for label in parse(head).labels for place in label.places] == [FOREVER_MS]
+
+
+def test_a_message_without_an_address() -> None:
+    sent = Message(address("x", "key"), make_content(b"\x00\x00", b""), False)
+    head = bytearray(pack([Entry(1, 1, 0, 0, sent)])[0][:-4])
+    head[-13] = 7  # the number of the address, in front of three of four bytes
+    with pytest.raises(DamagedChunk, match="its parts do not belong together"):
+        parse(bytes(head) + zlib.crc32(head).to_bytes(4, "big"))

@@ -17,10 +17,11 @@ from leveret.core.browsing import TOP, Page
 from leveret.core.definitions import QUEUE, read_table
 from leveret.core.message import Stored
 from leveret.store.chunk import FORMAT as CHUNK_FORMAT
-from leveret.store.database import FILE_NAME, FORMAT, StoreError
+from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import LOAD_BYTES
 from leveret.store.rescue.care import backup, check
 from leveret.store.rescue.salvage import read_damaged
+from leveret.store.schema import FORMAT
 from leveret.store.snapshot import Snapshot
 from leveret.wire.methods import BasicGet, BasicGetOk, BasicReject
 from tests.session.test_restart import START_MS, Run

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leveret.core.message import FAILURE
-from leveret.store.database import FILE_NAME, FREE_PAGES, PAGE_BYTES, Database
+from leveret.store.database import FILE_NAME, FREE_PAGES, Database
 from leveret.store.group import CHUNK_BYTES
 from leveret.store.index import SPARSE_KEPT
 from leveret.store.reader import Reader
+from leveret.store.schema import PAGE_BYTES
 
 from .test_logs import PATIENCE_S, Log, message, reopened
 from .test_troubles import UNWRITABLE

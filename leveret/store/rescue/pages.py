@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from leveret.store.database import PAGE_BYTES
 from leveret.store.rescue.journal import Journal
+from leveret.store.schema import PAGE_BYTES
 
 MAGIC: Final = b"SQLite format 3\0"
 LOCK_PAGE: Final = (1 << 30) // PAGE_BYTES + 1  # is never used
@@ -58,7 +58,8 @@ class Row:
 class PageFile:
     """A database file, overlaid with what is committed in its write-ahead log. count: of its pages.
 
-    is_cut: whether the file is shorter than it says. Raises: OSError when the file cannot be opened.
+    is_cut: whether the file is shorter than it says. has_map: whether there are map pages; another program can have
+    made the file anew without them. Raises: OSError when the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,6 +84,16 @@ class PageFile:
                 self.is_cut = said > self.bytes // PAGE_BYTES
                 if not self.is_cut:
                     self.count = said
+
+        self.has_map = self.says_map() or self._read(2)[:1] == bytes((ROOT,))
+
+    def says_map(self) -> bool:
+        """Whether the header says that there are map pages."""
+        return self.header()[52:56] != bytes(4)
+
+    def is_map(self, number: int) -> bool:
+        """Whether a page is a map page."""
+        return self.has_map and number == map_page(number)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -113,6 +124,8 @@ class PageFile:
 
     def use(self, number: int) -> tuple[int, int]:
         """What the map says of a page: its use and the page that points to it; (0, 0) when that is unknown."""
+        if not self.has_map:
+            return 0, 0
         at = map_page(number)
         if at != self._map_at:
             self._map_at = at
