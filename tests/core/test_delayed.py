@@ -604,3 +604,20 @@ def test_a_purge_throws_away_in_pieces() -> None:
     broker.finish()
     broker.tick(1000)
     assert bodies(peer) == ["new"]
+
+
+def test_a_position_that_no_agenda_has(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, 0)
+    exchange = topology(disk.broker)
+    keys, properties, made = message("a", 1000, 2)
+    (queue,) = exchange.route(keys, properties, made).queues
+    queue.publish(made, None)
+    disk.log.append(queue.queue_id, 1 << 44, made, 5_001_000)
+    finish(disk, "stopped")
+    for load_bytes in (0, LOAD_BYTES):
+        again = Disk(tmp_path, 0, load_bytes)
+        assert any("has position 17592186044416, which cannot be" in text for text in again.broker.explanations)
+        store = delayed(again.broker)
+        assert [(each.due_ms, each.message.body()) for each in store.page(0, 10)] == [(5_001_000, b"a")]
+        assert not store.fault
+        finish(again, "stopped")

@@ -15,6 +15,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -65,7 +66,10 @@ class Life:
 
 
 class Told:
-    """What a store has to tell, in whole: the messages of queue "q" by number, and what is known of the rest."""
+    """What a store has to tell when it is whole.
+
+    messages: contents of those in queue "q", by number. acked: numbers of those that are gone. definitions: see there.
+    """
 
     def __init__(self) -> None:
         self.messages: dict[int, bytes] = {}
@@ -221,6 +225,8 @@ class Flipper:
                     assert not queue.fault, queue.fault
                     numbers += [self._compare(each.message, each.redelivered) for each in queue.ready.items()]
             assert len(numbers) == len(set(numbers)), f"messages are there twice: {sorted(numbers)}"
+            jumps = [after for before, after in pairwise(numbers) if after < before]
+            assert len(jumps) <= 1, f"more than one chunk is not in its place: {numbers}"
             life.log.flush()
         finally:
             life.log.close()

@@ -34,6 +34,7 @@ MOST: Final = PAGE_BYTES - 35  # bytes of a row that stay in a table leaf
 MOST_INDEX: Final = (PAGE_BYTES - 12) * 64 // 255 - 23
 LEAST: Final = (PAGE_BYTES - 12) * 32 // 255 - 23
 MAX_ROW: Final = 1_000_000_000  # bytes, as SQLite's SQLITE_MAX_LENGTH
+MAX_GROWTH: Final = 1024  # pages for each frame of the log: many of a large row may be free again before it is written
 MAX_ZEROS: Final = 64 << 20  # in place of what cannot be read
 IN_CHAIN: Final = PAGE_BYTES - 4  # bytes of a row in an overflow page
 
@@ -76,7 +77,10 @@ class PageFile:
         self._map_at = 0  # the map page that was read last
         self._map = b""
         if self.journal.pages and not self.journal.damage:
-            self.count = self.journal.pages
+            if self.journal.pages > there + (self.journal.count + 64) * MAX_GROWTH:
+                self.journal.damage = "the write-ahead log says that the file is larger than it can be"
+            else:
+                self.count = self.journal.pages
         elif not self.journal.frames:
             head = self._read(1)
             said = int.from_bytes(head[28:32], "big")
