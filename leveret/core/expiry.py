@@ -13,7 +13,7 @@ from mypy_extensions import i64
 from leveret.core.clock import Timed, Timer
 from leveret.core.dead_letter import EXPIRED
 from leveret.core.litter import trim_later
-from leveret.core.work import giving_up
+from leveret.core.work import ENDING, giving_up
 
 if TYPE_CHECKING:
     from leveret.core.queue import Queue
@@ -123,6 +123,7 @@ class Expiry(Timed):
         self._idle_ms = 0
         idle_ms = queue.broker.clock.now_ms - self._used_ms
         if 0 <= queue.settings.expires_ms <= idle_ms and not len(queue.consumers):
+            queue.broker.share.left -= ENDING
             queue.vhost.remove_queue(queue)
         else:
             self.watch_idle()

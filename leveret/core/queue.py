@@ -124,7 +124,7 @@ class Queue:
             raise locked_queue(self.name, self.vhost.name, hints.locked(self.origin, True))
 
     def apply(self, settings: QueueSettings) -> None:
-        """Take other settings at once: limits drop, and the idle time starts anew.
+        """Take other settings at once: limits drop as much as this turn has room for, and the idle time starts anew.
 
         A message keeps the deadline that it came with. Source: rabbit_amqqueue_process.erl process_args_policy.
         """
@@ -132,7 +132,13 @@ class Queue:
         self._read_settings()
         self._expiry.used()
         self._expiry.watch_idle()
+        share = self.broker.share
+        if share.left <= 0 and self._is_limited:
+            trim_later(self)
+            return
+        before = len(self.ready)
         self._drop_excess()
+        share.left -= before - len(self.ready)
 
     # -- messages come in
 

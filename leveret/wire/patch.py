@@ -205,18 +205,23 @@ def changed(data: bytes, start: i64, end: i64, changes: dict[bytes, bytes]) -> b
 
 def _sorted(data: bytes, start: i64, end: i64, changes: dict[bytes, bytes]) -> bytes:
     """As changed(), for pairs in any order."""
-    found: dict[bytes, bytes] = {}
+    found: dict[bytes, bytes] = {}  # whole pairs by name
     pos = start
     while pos < end:
         value = pos + 1 + i64(data[pos])
         behind = skip(data, value, end)
         name = data[pos + 1 : value]
         if name not in found:
-            whole = data[value:behind]
-            found[name] = _LONG_KIND + whole[1:] if data[value] == INT64_READ_ONLY else whole
+            if data[value] == INT64_READ_ONLY:
+                found[name] = pair(name, _LONG_KIND + data[value + 1 : behind])
+            else:
+                found[name] = data[pos:behind]
         pos = behind
-    found.update(changes)
-    return b"".join([pair(name, found[name]) for name in sorted(found) if found[name]])
+    for name, raw in changes.items():
+        found.pop(name, None)
+        if raw:
+            found[name] = pair(name, raw)
+    return b"".join([found[name] for name in sorted(found)])
 
 
 def with_headers(content: bytes, pairs: bytes, keeps_expiration: bool) -> bytes:

@@ -262,6 +262,39 @@ def test_a_shorter_limit_takes_effect_in_pieces() -> None:
     assert [int(stored.message.body()) for stored in ready.items()] == list(range(COUNT - 10, COUNT))
 
 
+def test_a_shorter_limit_of_many_queues_takes_effect_in_pieces() -> None:
+    peer = Peer()
+    broker = peer.broker
+    names = [f"q{number}" for number in range(20)]
+    for name in names:
+        declare(peer, name)
+        publish(peer, name, PIECE // 2)
+    turn(broker)
+    broker.vhosts["/"].set_policy(Policy("short", "^q", {"max-length": 10}, 0, "queues"))
+    queues = [queue_of(broker, name) for name in names]
+    lengths = [sum(len(queue.ready) for queue in queues)]
+    lengths += [sum(len(queue.ready) for queue in queues) for _ in pieces(broker)]
+    assert lengths[-1] == 10 * len(queues)
+    assert max(before - after for before, after in pairwise(lengths)) <= TURN + PIECE
+    assert [int(each.message.body()) for each in queues[-1].ready.items()] == list(range(PIECE // 2))[-10:]
+
+
+def test_messages_of_many_queues_that_expire_at_the_same_time_go_in_pieces() -> None:
+    peer = Peer()
+    broker = peer.broker
+    queues = [declare(peer, f"q{number}", {"x-message-ttl": long(100)}) for number in range(20)]
+    for queue in queues:
+        publish(peer, queue.name, PIECE // 2)
+        turn(broker)
+    before = sum(len(queue.ready) for queue in queues)
+    assert before == 20 * (PIECE // 2)
+    while broker.tick(100) == 100:
+        after = sum(len(queue.ready) for queue in queues)
+        assert before - after <= 3 * TURN  # by timers, a chore, and a look at the queue that it has trimmed
+        before = after
+    assert [len(queue.ready) for queue in queues] == [0] * len(queues)
+
+
 @pytest.mark.parametrize("requeue", [True, False])
 def test_many_are_refused_before_the_next_request_is_looked_at(requeue: bool) -> None:
     peer = holding()
