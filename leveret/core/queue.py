@@ -452,6 +452,17 @@ class Queue:
             self.leave(stored, RETURN, error)
         self.touch()
 
+    def pause(self) -> None:
+        """Deliver nothing, and drop nothing that is too much, until resume(): several messages are about to come back."""
+        self.holds += 1
+
+    def resume(self) -> None:
+        """Go on, if nobody else wants a pause."""
+        self.holds -= 1
+        if not self.deleted and not self.holds:
+            self.touch()
+            self._drop_excess()
+
     def discard(self, stored: Stored) -> None:
         """An unacknowledged message was rejected."""
         self._release(stored)
@@ -630,7 +641,7 @@ class Queue:
         return limits.has_room(self, message)
 
     def _drop_excess(self) -> None:
-        if self._is_limited and not self.settings.rejects:
+        if self._is_limited and not self.settings.rejects and not self.holds:
             try:
                 limits.drop_excess(self)
             except Exception as error:

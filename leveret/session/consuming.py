@@ -315,14 +315,12 @@ class Consuming(Subscriber):
         """Requeue or return deliveries: nobody gets one of them before all of them are back in their places."""
         queues = dict.fromkeys([stored.queue for stored in taken])
         for queue in queues:
-            queue.holds += 1
+            queue.pause()
         for stored in taken:
             self.connection.count_method(settling(stored, how) // METHOD)
             settle(stored, how)
         for queue in queues:
-            queue.holds -= 1
-            if not queue.deleted:
-                queue.touch()
+            queue.resume()
 
     def _sweeping(self) -> Sweep:
         if self._sweeper is None:

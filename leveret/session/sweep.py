@@ -60,7 +60,7 @@ class Sweep(Wait):
             queue = stored.queue
             if goes_back and queue not in self._held and not queue.deleted:
                 self._held[queue] = None
-                queue.holds += 1
+                queue.pause()
             settle(stored, how)
         self._connection.broker.share.left -= PIECE - left
         if not is_over:
@@ -89,6 +89,5 @@ class Sweep(Wait):
     def _let_go(self) -> None:
         """All are back in their places."""
         for queue in self._held:
-            queue.holds -= 1
-            queue.touch()
+            queue.resume()
         self._held.clear()

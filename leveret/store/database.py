@@ -226,8 +226,8 @@ class Database:
             gone: Gone = read_gone(self._sql)
             self._counted.update(read_counted(self._sql))
             chunks = read_chunk_ids(self._sql)
-        except sqlite3.DatabaseError as error:
-            raise self._unreadable(error) from None
+        except sqlite3.DatabaseError as trouble:
+            raise self._unreadable(trouble) from None
         for chunk_id, aside in asides.items():
             self._aside[chunk_id] = aside.is_spent
             if aside.damage:
