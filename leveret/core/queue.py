@@ -453,7 +453,7 @@ class Queue:
         self.touch()
 
     def pause(self) -> None:
-        """Deliver nothing, and drop nothing that is too much, until resume(): several messages are about to come back."""
+        """Deliver nothing, and drop nothing that is too much, until resume(): many messages are about to come back."""
         self.holds += 1
 
     def resume(self) -> None:

@@ -303,24 +303,10 @@ class Consuming(Subscriber):
         if transaction is not None:
             transaction.settle(taken, how)
             return
-        if how == REQUEUE or how == RETURN:
-            self._put_back([stored for _, stored in taken], how)
-            return
         for _, stored in taken:
             if how != ACK:
                 self.connection.count_method(settling(stored, how) // METHOD)
             settle(stored, how)
-
-    def _put_back(self, taken: list[Stored], how: int) -> None:
-        """Requeue or return deliveries: nobody gets one of them before all of them are back in their places."""
-        queues = dict.fromkeys([stored.queue for stored in taken])
-        for queue in queues:
-            queue.pause()
-        for stored in taken:
-            self.connection.count_method(settling(stored, how) // METHOD)
-            settle(stored, how)
-        for queue in queues:
-            queue.resume()
 
     def _sweeping(self) -> Sweep:
         if self._sweeper is None:
