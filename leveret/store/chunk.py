@@ -184,8 +184,7 @@ class Packer:
         self._data: list[bytes] = []
         self._address_count: i64 = 0
         self._arrived_ms: i64 = 0  # of the message before
-        self._first: i64 = 0  # where the places of this message begin
-        self._has_counts = False  # and whether one of them has
+        self._has_counts = False  # whether a place of this message has
         self._counts = BytesWriter()
 
     def address(self, encoded: bytes) -> i64:
@@ -198,7 +197,6 @@ class Packer:
     def begin(self, count: i64) -> None:
         """A message, and how many places follow."""
         write_u16(self._labels, count)
-        self._first = len(self._labels)
 
     def place(self, place: Place) -> None:
         """A place of the message."""
@@ -207,10 +205,12 @@ class Packer:
         write_i64_be(out, place.position)
         write_i64_be(out, place.deadline_ms)
         out.append(place.level)
-        if place.counts:
-            self._has_counts = True
-            write_u16(self._counts, (len(out) - self._first) // PLACE - 1)
-            write_i64_be(self._counts, place.counts)
+
+    def count(self, number: i64, counts: i64) -> None:
+        """What a place of the message has of counts. number: of the place, in the order in which they came."""
+        self._has_counts = True
+        write_u16(self._counts, number)
+        write_i64_be(self._counts, counts)
 
     def end(
         self,
@@ -287,8 +287,12 @@ def pack(entries: list[Entry]) -> tuple[bytes, bytes]:
         while end < len(entries) and entries[end].message is message and end - at < MAX_PLACES:
             end += 1
         packer.begin(end - at)
+        first = at
         while at < end:
-            packer.place(entries[at])
+            entry = entries[at]
+            packer.place(entry)
+            if entry.counts:
+                packer.count(at - first, entry.counts)
             at += 1
         content = message.content
         packer.end(
@@ -317,8 +321,10 @@ def trim(head: Head, data: bytes) -> tuple[bytes, bytes]:
         if len(content) != label.length:
             raise DamagedChunk("head and data do not belong together")
         packer.begin(len(label.places))
-        for place in label.places:
+        for number_of_place, place in enumerate(label.places):
             packer.place(place)
+            if place.counts:
+                packer.count(number_of_place, place.counts)
         is_dead = label.flags & DEAD != 0
         packer.end(is_dead, number, content, label.size, label.checksum, label.arrived_ms, label.provenance)
     return packer.finish()
