@@ -172,20 +172,19 @@ class Process:
         return True
 
     def definitions(self) -> dict[str, list[str]]:
-        """What it exports, by section, in order and without what ends by itself."""
+        """What it exports, by section, in order and without what ends by itself or with the broker."""
         exported = self.verb("export_definitions")
-        expiring = {(each["vhost"], each["name"]) for each in exported["queues"] if _may_end(each)}
+        ending = {
+            (section, each["vhost"], each["name"])
+            for section in ("queues", "exchanges")
+            for each in exported[section]
+            if _may_end(each)
+        }
         found: dict[str, list[str]] = {}
         for section, entries in exported.items():
-            if not isinstance(entries, list):
-                continue
-            kept = [
-                each
-                for each in entries
-                if (each.get("vhost"), each.get("name")) not in expiring
-                and (each.get("vhost"), each.get("destination")) not in expiring
-            ]
-            found[section] = sorted(json.dumps(each, sort_keys=True) for each in kept)
+            if isinstance(entries, list):
+                kept = [each for each in entries if not ending & set(_concerned(section, each))]
+                found[section] = sorted(json.dumps(each, sort_keys=True) for each in kept)
         return found
 
     # -- clients
@@ -199,8 +198,16 @@ class Process:
         return self.peer(vhost).channel()
 
 
-def _may_end(queue: dict[str, Any]) -> bool:
-    return "x-expires" in queue["arguments"] or bool(queue["auto_delete"])
+def _concerned(section: str, entry: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The queues and exchanges that an entry is about."""
+    if section != "bindings":
+        return [(section, entry.get("vhost", ""), entry.get("name", ""))]
+    vhost = entry["vhost"]
+    return [("exchanges", vhost, entry["source"]), (f"{entry['destination_type']}s", vhost, entry["destination"])]
+
+
+def _may_end(declared: dict[str, Any]) -> bool:
+    return "x-expires" in declared["arguments"] or bool(declared["auto_delete"]) or not declared["durable"]
 
 
 @contextlib.contextmanager
