@@ -21,6 +21,7 @@ from tests.hostile.stream import Hit
 AT_ONCE: Final = 40  # hits on one connection
 PATIENCE_S: Final = 15.0  # for an answer, on a machine that others use too
 HUNG_S: Final = 0.2  # for one that may never come
+GIVEN_UP_S: Final = 0.5  # for one while the disk does not work
 INTERNAL_ERROR: Final = 541
 OPEN: Final = ChannelOpen().payload()
 OPEN_OK: Final = (20, 11)
@@ -80,15 +81,21 @@ class Answers:
 
 
 class Attacker:
-    """Sends hits. done: of how many it is known what came of them."""
+    """Sends hits. done: of how many it is known what came of them.
 
-    def __init__(self, address: tuple[str, int], chance: random.Random, tell: Tell) -> None:
+    patience_s: for an answer that has to come; None when the broker may have reasons not to answer for now.
+    """
+
+    def __init__(
+        self, address: tuple[str, int], chance: random.Random, tell: Tell, patience_s: float | None = PATIENCE_S
+    ) -> None:
         self.done = 0
         self.connections = 0
         self.counts: Counter[str] = Counter()
         self._address = address
         self._chance = chance
         self._tell = tell
+        self._patience_s = patience_s
         self._what: Sequence[str] = ()
 
     def attack(self, vhost: str, hits: Iterator[Hit], until: float = float("inf"), at_once: int = AT_ONCE) -> None:
@@ -162,8 +169,8 @@ class Attacker:
                     self._say_goodbye(link)
                     return
             silent_s = time.monotonic() - heard
-            if silent_s > (HUNG_S if may_hang else PATIENCE_S):
-                if not may_hang:
+            if silent_s > (HUNG_S if may_hang else self._patience_s or GIVEN_UP_S):
+                if not may_hang and self._patience_s is not None:
                     self._tell("silence", f"no answer for {silent_s:.0f} s to one of {'; '.join(self._what)[-600:]}")
                 return
 

@@ -48,7 +48,7 @@ class Process:
         self.log = beside / f"{directory.name}.log"
         self.control = beside / f"{directory.name}.sock"
         self.server: Server | None = None
-        self.starts = 0
+        self._peers: list[Peer] = []
         self._options = options
         self._environment = env or {}
         self._tell = tell
@@ -70,7 +70,6 @@ class Process:
             raise
         finally:
             os.umask(before)
-        self.starts += 1
         took = time.monotonic() - began
         if took > START_S:
             self._tell("start", f"the broker took {took:.1f} s to be up")
@@ -97,6 +96,7 @@ class Process:
         assert self.server is not None
         if not self.is_up:
             self._tell("died", f"the broker ended by itself, with {self.server.process.returncode}")
+        self._hang_up()
         began = time.monotonic()
         code = self.server.stop()
         took = time.monotonic() - began
@@ -113,12 +113,19 @@ class Process:
         if not self.is_up:
             self._tell("died", f"the broker ended by itself, with {self.server.process.returncode}")
         self.server.stop(signal.SIGKILL)
+        self._hang_up()
         self.look_at_log()
 
     def close(self) -> None:
         """Kill it if it runs; nobody looks any more."""
         if self.server is not None and self.server.process.poll() is None:
             self.server.stop(signal.SIGKILL)
+
+    def _hang_up(self) -> None:
+        """Close what clients have left open: they would not answer when the broker ends."""
+        for peer in self._peers:
+            peer.link.close()
+        self._peers.clear()
 
     # -- what can be seen
 
@@ -190,8 +197,10 @@ class Process:
     # -- clients
 
     def peer(self, vhost: str = "/") -> Peer:
-        """A connection."""
-        return Peer(self.address).login(vhost=vhost)
+        """A connection, until the broker ends."""
+        peer = Peer(self.address)
+        self._peers.append(peer)
+        return peer.login(vhost=vhost)
 
     def channel(self, vhost: str = "/") -> Channel:
         """A channel on a connection of its own."""
@@ -200,6 +209,8 @@ class Process:
 
 def _concerned(section: str, entry: dict[str, Any]) -> list[tuple[str, str, str]]:
     """The queues and exchanges that an entry is about."""
+    if section == "topic_permissions":
+        return [("exchanges", entry["vhost"], entry["exchange"])]
     if section != "bindings":
         return [(section, entry.get("vhost", ""), entry.get("name", ""))]
     vhost = entry["vhost"]

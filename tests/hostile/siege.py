@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from tests.hostile import disks, stream, verbs
-from tests.hostile.attackers import Attack, Attacker
+from tests.behaviour.methods import QueueDelete
+from tests.hostile.attackers import PATIENCE_S, Attack, Attacker
 from tests.hostile.disks import Disk
-from tests.hostile.process import Process, RefusedError, blamed
+from tests.hostile.process import Process, blamed
 from tests.hostile.scenarios import NOT_YET, SCENARIOS, Ring
 from tests.hostile.verbs import VHOST, Administrator
 
@@ -31,7 +32,7 @@ FILES_SLACK: Final = 8
 SETTLE_S: Final = 20.0
 OPTIONS: Final = ("--disk-free-limit", "0", "--memory-budget", str(64 << 20))
 SHORT_SHARE: Final = 0.004
-SHORT_FLOOD_S: Final = 4.0
+SHORT_FLOOD_S: Final = 3.0
 CHUNK: Final = 40  # consecutive requests of which one is sent in any case
 WITNESSED: Final = 8  # findings of one kind and phase that are kept
 
@@ -219,16 +220,17 @@ class Siege:
             self._clean_up()
             said.append(self._look_at_size())
 
-    def _attack(self, name: str, share: float, duration_s: float) -> Attack:
-        """Let attackers begin."""
-        until = time.monotonic() + duration_s
+    def _attack(self, name: str, share: float, duration_s: float, patience_s: float | None = PATIENCE_S) -> Attack:
+        """Let attackers begin. patience_s: as that of an Attacker."""
         attack = Attack()
-        for number, hit in enumerate((stream.setup(), stream.setup())):
-            Attacker(self._process.address, random.Random(number), self.tell).attack(("/", VHOST)[number], iter(hit))
+        for vhost in ("/", VHOST):
+            first = Attacker(self._process.address, random.Random(vhost), self.tell, patience_s)
+            first.attack(vhost, iter(stream.setup()))
+        until = time.monotonic() + duration_s
 
         def begin(number: int, vhost: str, groups: Callable[[random.Random], Iterator[stream.Hit]]) -> None:
             chance = random.Random(f"{name} {number}")
-            attacker = Attacker(self._process.address, chance, self.tell)
+            attacker = Attacker(self._process.address, chance, self.tell, patience_s)
             hits = sample(_by_subject(groups(chance)), share, chance)
             attack.add(attacker, lambda: attacker.attack(vhost, hits, until))
 
@@ -236,15 +238,21 @@ class Siege:
         begin(1, VHOST, stream.every_field)
         begin(2, "/", stream.every_property)
         chance = random.Random(f"{name} stories")
-        teller = Attacker(self._process.address, chance, self.tell)
+        teller = Attacker(self._process.address, chance, self.tell, patience_s)
         told = itertools.islice(stream.stories(chance), max(int(4000 * share), 25))
         attack.add(teller, lambda: teller.attack(VHOST, told, until, 5))
-        attack.call(lambda: self._administrate(name, share, until))
+        attack.call(lambda: self._administrate(name, share, until, patience_s))
         return attack
 
-    def _administrate(self, name: str, share: float, until: float) -> None:
+    def _attack_meanwhile(self, name: str) -> str:
+        """Attack for a moment while something does not work. Returns: what was done."""
+        attack = self._attack(name, self._share / 20, 0.4 if self._is_short else 2.0, None)
+        attack.join()
+        return str(attack)
+
+    def _administrate(self, name: str, share: float, until: float, patience_s: float | None) -> None:
         chance = random.Random(f"{name} verbs")
-        administrator = Administrator(self._process.control, self.tell)
+        administrator = Administrator(self._process.control, self.tell, patience_s)
         kinds = (verbs.every_nonsense, verbs.every_policy, verbs.every_limit, verbs.every_definition, verbs.every_verb)
         for kind in kinds:
             requests = sample(_in_chunks(kind(chance)), share, chance)
@@ -297,7 +305,7 @@ class Siege:
             attack.join()
             said.append(str(attack))
         with self._in_phase("after the kill"):
-            time.sleep(0.5)
+            time.sleep(0.2)
             self._look_at_status()
             self._clean_up()
 
@@ -319,8 +327,7 @@ class Siege:
         for is_killed in (False, True):
             with self._in_phase("disk full, kill" if is_killed else "disk full", heeds_waits=False) as said:
                 with self._disk.full(self._process.pid):
-                    attack = self._attack(f"full {seed} {is_killed}", self._share / 20, 1.5)
-                    attack.join()
+                    said.append(self._attack_meanwhile(f"full {seed} {is_killed}"))
                     if is_killed:
                         self._canaries.ask("end")
                         self._process.kill()
@@ -329,10 +336,9 @@ class Siege:
                     self._process.start()
                     self._canaries.ask("begin", pid=self._process.pid)
                     self._note_size()
-                said.append(str(attack))
                 self._wait_for_disk()
         with self._in_phase("disk has space"):
-            time.sleep(0.5)
+            time.sleep(0.2)
             self._look_at_status()
             self._clean_up()
 
@@ -344,19 +350,19 @@ class Siege:
                 self.tell("alarm", "the alarm is still on, although the disk works")
                 return
             time.sleep(0.1)
-        with contextlib.suppress(RefusedError):
-            self._process.verb("set_global_parameter", name="h.written", value=1)
-        time.sleep(1.0)  # what waited is written
+        channel = self._process.channel()
+        channel.queue("h.written", exclusive=False, durable=True)
+        channel.confirm()
+        channel.confirmed("h.written", b"", delivery_mode=2)  # behind everything that waited
+        channel.call(QueueDelete(queue="h.written"))
 
     def _run_out_of_files(self, seed: int) -> None:
         """No descriptors are left, and many clients come."""
         with self._in_phase("no files left", heeds_waits=False) as said:
             with disks.few_files(self._process.pid, 3):
-                attack = self._attack(f"files {seed}", self._share / 20, 1.5)
-                attack.join()
-            said.append(str(attack))
+                said.append(self._attack_meanwhile(f"files {seed}"))
         with self._in_phase("files again"):
-            time.sleep(0.5)
+            time.sleep(0.2)
             self._look_at_status()
             self._clean_up()
 
@@ -368,8 +374,7 @@ class Siege:
             after, count = chance.randrange(60), chance.choice((1, 2, 5, 40))
             with self._in_phase(f"call {after} fails", heeds_waits=False) as said:
                 with self._disk.failing(after, count, error):
-                    attack = self._attack(f"call {seed} {error}", self._share / 20, 1.5)
-                    attack.join()
+                    self._attack_meanwhile(f"call {seed} {error}")
                     said.append(f"{self._disk.failed()} calls failed with {error}")
                 self._wait_for_disk()
         self._restart("restart after failures", seed)

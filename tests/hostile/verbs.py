@@ -19,7 +19,7 @@ from leveret.core import arguments
 from leveret.management.administration import FUNCTIONS
 from leveret.management.definitions import SECTIONS
 from tests.hostile import edges
-from tests.hostile.attackers import PATIENCE_S, Tell
+from tests.hostile.attackers import GIVEN_UP_S, PATIENCE_S, Tell
 from tests.hostile.stream import EXCHANGE_NAMES, QUEUE_NAMES, TYPES
 
 VHOST: Final = "prey"
@@ -30,7 +30,6 @@ USERS: Final = ("h.u1", "h.u2")
 LIVING: Final = {"delete_vhost", "add_vhost", "set_vhost", "set_vhost_limits", "clear_vhost_limits", "protect_vhost"}
 PATTERN: Final = "^h[.]"
 FAILED: Final = "failed inside the broker"
-NOT_WRITTEN: Final = "cannot be written"
 LIMITS: Final = ("max-connections", "max-queues", "max-channels", "unknown")
 
 
@@ -190,9 +189,10 @@ def every_nonsense(chance: random.Random) -> Iterator[bytes]:
 
 
 class Administrator:
-    """Sends requests to a control socket, and looks at the answers."""
+    """Sends requests to a control socket, and looks at the answers. patience_s: as that of an Attacker."""
 
-    def __init__(self, path: Path, tell: Tell) -> None:
+    def __init__(self, path: Path, tell: Tell, patience_s: float | None = PATIENCE_S) -> None:
+        self._patience_s = patience_s
         self.counts: Counter[str] = Counter()
         self._path = path
         self._tell = tell
@@ -212,14 +212,15 @@ class Administrator:
     def _ask(self, request: bytes) -> None:
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.settimeout(PATIENCE_S)
+            self._socket.settimeout(self._patience_s or GIVEN_UP_S)
             self._socket.connect(str(self._path))
             self._answers = self._socket.makefile("rb")
         try:
             self._socket.sendall(request)
             answer = self._answers.readline()
         except TimeoutError:
-            self._tell("silence", f"the control socket does not answer to {request[:300]!r}")
+            if self._patience_s is not None:
+                self._tell("silence", f"the control socket does not answer to {request[:300]!r}")
             self.close()
             return
         self.counts["requests"] += 1
