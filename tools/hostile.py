@@ -39,7 +39,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="the first one; repeats the same bytes")
     parser.add_argument("--short", action="store_true", help="a sample of everything, in some twenty seconds")
     parser.add_argument("--share", type=float, default=1.0, help="of all hits and requests that there are (1)")
-    parser.add_argument("--only", nargs="+", choices=list(SCENARIOS), default=[], metavar="NAME", help="these scenarios")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(SCENARIOS), default=[], metavar="NAME", help="these scenarios"
+    )
     parser.add_argument("--prove", nargs="*", choices=[[], *FAULTS], default=None, metavar="FAULT", help="plant faults")
     parser.add_argument("--list", action="store_true", help="print the names of all scenarios and planted faults")
     parser.add_argument("--keep", action="store_true", help="keep the data directories")

@@ -13,8 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from tests.behaviour.codec import FRAME_END, METHOD, PROTOCOL_HEADER, frame
-from tests.behaviour.methods import ChannelClose, ChannelOpen, ConnectionClose, ConnectionCloseOk, ConnectionOpen
-from tests.behaviour.methods import ConnectionTuneOk
+from tests.behaviour.methods import (
+    ChannelClose,
+    ChannelOpen,
+    ConnectionClose,
+    ConnectionCloseOk,
+    ConnectionOpen,
+    ConnectionTuneOk,
+)
 from tests.behaviour.peer import start_ok
 from tests.hostile.stream import Hit
 
@@ -33,7 +39,10 @@ def handshake(vhost: str) -> bytes:
     """What a client sends to log in, all of it at once."""
     tune = ConnectionTuneOk(channel_max=2047, frame_max=131_072, heartbeat=0)
     return b"".join(
-        (PROTOCOL_HEADER, *(method.frames(0, 4096) for method in (start_ok(), tune, ConnectionOpen(virtual_host=vhost))))
+        (
+            PROTOCOL_HEADER,
+            *(method.frames(0, 4096) for method in (start_ok(), tune, ConnectionOpen(virtual_host=vhost))),
+        )
     )
 
 
@@ -118,7 +127,7 @@ class Attacker:
             waiting = waiting[max(reached, 1) :]
 
     def _send(self, vhost: str, batch: list[Hit]) -> int:
-        """Send hits on a connection of their own. Returns: how many were looked at, the last of which may have ended it."""
+        """Send hits on a connection of their own. Returns: how many were looked at; the last one may have ended it."""
         parts = [frame(METHOD, at, OPEN) + one.bytes_on(at) for at, one in enumerate(batch, 1)]
         parts.append(frame(METHOD, len(batch) + 1, OPEN))
         answers = Answers(self._blame)

@@ -14,6 +14,7 @@ Run as `python -m tests.hostile.canaries HOST PORT`; each line on stdin is a com
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
@@ -52,14 +53,6 @@ def starved_s(pid: int) -> float:
     return total / 1e9
 
 
-def own_starved_s() -> float:
-    """The same of this thread."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError):
-        return 0.0
-
-
 class Wait:
     """Something that is waited for."""
 
@@ -75,10 +68,8 @@ class Wait:
 
     def _starved_s(self) -> float:
         own = 0.0
-        try:
+        with contextlib.suppress(OSError, IndexError):
             own = int(Path(f"/proc/self/task/{self._own_id}/schedstat").read_text().split()[1]) / 1e9
-        except (OSError, IndexError):
-            pass
         return own + starved_s(self._pid)
 
 
@@ -316,7 +307,7 @@ class Ledger(Canary):
 
     def _sync(self, channel: Channel) -> list[BasicDeliver]:
         """Ask something. Returns: the messages that came before the answer."""
-        held = []
+        held: list[BasicDeliver] = []
         channel.send(BasicQos(prefetch_count=PREFETCH))
         while True:
             method = channel.next(GIVEN_UP_S)
@@ -339,7 +330,9 @@ class Ledger(Canary):
                 self.wrong("unflagged", f"{number} came again, and not as redelivered")
             if number <= last:
                 self.wrong("disordered", f"{number} came behind {last}")
-            skipped = [each for each, is_owed in self.waiting.items() if each < number and is_owed and each not in passed]
+            skipped = [
+                each for each, is_owed in self.waiting.items() if each < number and is_owed and each not in passed
+            ]
             for each in skipped:
                 self.wrong("lost", f"{each} was confirmed and not acked, and {number} came without it")
                 del self.waiting[each]

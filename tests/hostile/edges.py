@@ -57,7 +57,9 @@ def table(*entries: tuple[str | bytes, bytes]) -> bytes:
 
 def fields() -> list[bytes]:
     """Fields of every type with the edges of each, of types that do not exist, and broken ones."""
-    found = [encode_value(Typed(tag, number)) for tag, (bits, signed) in FIXED.items() for number in numbers(bits, signed)]
+    found = [
+        encode_value(Typed(tag, number)) for tag, (bits, signed) in FIXED.items() for number in numbers(bits, signed)
+    ]
     found += [encode_value(Typed(tag, number)) for tag, signed in WIDE.items() for number in numbers(64, signed)]
     found += [encode_value(Typed("d", number)) for number in FLOATS]
     found += [b"f" + struct.pack(">f", number) for number in FLOATS if abs(number) < 1e38 or number != number]

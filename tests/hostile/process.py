@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
 import socket
 import stat
@@ -26,7 +25,12 @@ START_S: Final = 20.0
 STOP_S: Final = 30.0
 """Seconds in which it has to end."""
 
-TRACES: Final = ("Traceback (most recent call last)", "Exception in callback", "Exception ignored in", "Fatal Python error")
+TRACES: Final = (
+    "Traceback (most recent call last)",
+    "Exception in callback",
+    "Exception ignored in",
+    "Fatal Python error",
+)
 PATIENCE_S: Final = 20.0
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from tests.hostile import disks, stream, verbs
 from tests.behaviour.methods import QueueDelete
+from tests.hostile import disks, stream, verbs
 from tests.hostile.attackers import PATIENCE_S, Attack, Attacker
 from tests.hostile.disks import Disk
 from tests.hostile.process import Process, blamed
@@ -24,15 +24,15 @@ from tests.hostile.scenarios import NOT_YET, SCENARIOS, Ring
 from tests.hostile.verbs import VHOST, Administrator
 
 RSS_SLACK: Final = 64 << 20
-"""Bytes that a broker may hold beyond what it held before, when all attackers have gone: caches, and what the C library keeps."""
+"""Bytes that a broker may hold beyond what it held before, when all attackers have gone: caches, and what is free."""
 
 FILES_SLACK: Final = 8
-"""Files and sockets that it may have open beyond those of before: the database is opened once more to read, its log with it."""
+"""Files and sockets that it may have open beyond those of before: the database is opened once more to read."""
 
 SETTLE_S: Final = 20.0
 OPTIONS: Final = ("--disk-free-limit", "0", "--memory-budget", str(64 << 20))
 SHORT_SHARE: Final = 0.004
-SHORT_FLOOD_S: Final = 3.0
+SHORT_FLOOD_S: Final = 2.0
 CHUNK: Final = 40  # consecutive requests of which one is sent in any case
 WITNESSED: Final = 8  # findings of one kind and phase that are kept
 
@@ -133,9 +133,7 @@ class Siege:
         self._seed = 0
         self._phase = "start"
         self._disk = Disk(directory / "disk")
-        self._process = Process(
-            self._disk.place / "data", directory, self.tell, *OPTIONS, env=self._disk.environment
-        )
+        self._process = Process(self._disk.place / "data", directory, self.tell, *OPTIONS, env=self._disk.environment)
         self._canaries = Canaries(self._process.address)
         self._memory = 0
         self._files = 0
@@ -358,9 +356,8 @@ class Siege:
 
     def _run_out_of_files(self, seed: int) -> None:
         """No descriptors are left, and many clients come."""
-        with self._in_phase("no files left", heeds_waits=False) as said:
-            with disks.few_files(self._process.pid, 3):
-                said.append(self._attack_meanwhile(f"files {seed}"))
+        with self._in_phase("no files left", heeds_waits=False) as said, disks.few_files(self._process.pid, 3):
+            said.append(self._attack_meanwhile(f"files {seed}"))
         with self._in_phase("files again"):
             time.sleep(0.2)
             self._look_at_status()

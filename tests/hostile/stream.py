@@ -1,4 +1,4 @@
-"""What attackers send: hits made from spec/methods.toml, from the tables of arguments, and from nothing that is allowed.
+"""What attackers send: hits made from spec/methods.toml, from the tables of arguments, and what is not allowed at all.
 
 A hit is a few frames for a channel of its own. `every_argument` and the functions beside it make all there are of a
 kind; `stories` makes as many as are wanted, each a sequence of methods that mostly make sense.
@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from leveret.core import arguments
 from leveret.wire.constants import MAX_MESSAGE_SIZE
@@ -22,7 +22,7 @@ from tests.hostile import edges
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 SPEC: Final = ROOT / "spec" / "methods.toml"
 
-TYPES: Final = {
+TYPES: Final[dict[str, dict[str, Any]]] = {
     "direct": {},
     "fanout": {},
     "topic": {},
@@ -37,7 +37,7 @@ TYPES: Final = {
 }
 """Types of exchanges, each with the arguments that it needs."""
 
-QUEUES: Final[dict[str, dict[str, object]]] = {
+QUEUES: Final[dict[str, dict[str, Any]]] = {
     "h.plain": {},
     "h.quorum": {"x-queue-type": "quorum", "x-delivery-limit": 2, "x-dead-letter-exchange": "h.fanout"},
     "h.priority": {"x-max-priority": 5, "x-max-length": 50},
@@ -79,6 +79,7 @@ PROPERTIES: Final = (  # in wire order: name and type
     ("cluster_id", "ss"),
 )
 SIZES: Final = (*(0, 1, 7, 7, 100, 100, 100, 1000, 4088, 4089) * 8, 20_000, 300_000)
+Values: TypeAlias = dict[str, bytes | int]  # of arguments by name: bits as numbers, everything else as bytes
 STEP: Final = 4088  # bytes of a body in one frame
 
 
@@ -139,7 +140,7 @@ METHODS: Final = read_methods()
 BY_NAME: Final = {str(method): method for method in METHODS}
 
 
-def payload(method: Method, values: dict[str, bytes | int]) -> bytes:
+def payload(method: Method, values: Values) -> bytes:
     """The payload of a method. values: bits as numbers, everything else as bytes."""
     out = struct.pack(">HH", *method.index)
     bits: list[int] = []
@@ -199,12 +200,12 @@ def edge_values(kind: str) -> list[bytes | int]:
     return [*tables, b"\x00\x00\x00\x00", b"\x00\x00\x00\x01", b"\xff\xff\xff\xff", edges.table((b"\xff" * 255, b"V"))]
 
 
-def with_values(method: Method, chance: random.Random, **given: bytes | int) -> dict[str, bytes | int]:
+def with_values(method: Method, chance: random.Random, **given: bytes | int) -> Values:
     """Values for all arguments: those that are given, and likely ones."""
     return {**{name: likely(name, kind, method, chance) for name, kind in method.arguments}, **given}
 
 
-def hit(method: Method, values: dict[str, bytes | int], what: str, chance: random.Random) -> Hit:
+def hit(method: Method, values: Values, what: str, chance: random.Random) -> Hit:
     """A method; a publish has its content."""
     frames = [Frame(METHOD, payload(method, values))]
     if str(method) == "basic.publish":
@@ -243,7 +244,7 @@ def every_field(chance: random.Random) -> Iterator[Hit]:
             for number, field in enumerate(values):
                 entries = [(name, field)]
                 if key == ("queue", "declare"):
-                    said = {"queue": short_string(f"h.field{chance.randrange(20)}"), "passive": 0, "nowait": 0}
+                    said: Values = {"queue": short_string(f"h.field{chance.randrange(20)}"), "passive": 0, "nowait": 0}
                     if chance.random() < 0.3 and name != "x-queue-type":
                         entries.append(("x-queue-type", encode_value("quorum")))
                         said |= {"durable": 1, "exclusive": 0, "auto_delete": 0}
@@ -268,7 +269,9 @@ def every_property(chance: random.Random) -> Iterator[Hit]:
         for number, field in enumerate(edges.fields()):
             cases.append((f"{header} field {number}", b"\x20\x00" + edges.table((header, field))))
     for number, field in enumerate(edges.fields()):
-        death = b"A" + _long(b"F" + edges.table(("count", field), ("queue", field), ("reason", encode_value("rejected"))))
+        death = b"A" + _long(
+            b"F" + edges.table(("count", field), ("queue", field), ("reason", encode_value("rejected")))
+        )
         cases.append((f"death {number}", b"\x20\x00" + edges.table(("x-death", death))))
     cases += [("flags without end", b"\x00\x01" * 20), ("no flags", b""), ("all flags", b"\xff\xfe")]
     for what, properties in cases:
@@ -304,13 +307,17 @@ def every_nonsense(chance: random.Random) -> Iterator[Hit]:
     for number, order in enumerate(orders):
         yield Hit(f"content order {number}", order)
     for size in (0, 4, 6, MAX_MESSAGE_SIZE, MAX_MESSAGE_SIZE + 1, 2**63, 2**64 - 1):
-        yield Hit(f"body of {size}", (publish, Frame(HEADER, struct.pack(">HHQ", 60, 0, size) + b"\x00\x00"), body), True)
+        yield Hit(
+            f"body of {size}", (publish, Frame(HEADER, struct.pack(">HHQ", 60, 0, size) + b"\x00\x00"), body), True
+        )
     for class_id, weight in ((0, 0), (61, 0), (60, 1), (65535, 65535)):
         head = Frame(HEADER, struct.pack(">HHQ", class_id, weight, 5) + b"\x00\x00")
         yield Hit(f"header of class {class_id}, weight {weight}", (publish, head, body))
     yield Hit("heartbeat on the channel", (Frame(HEARTBEAT, b""), Frame(HEARTBEAT, b"x")))
     yield Hit("heartbeats", (Frame(HEARTBEAT, b"", 0),) * 500)
-    yield Hit("crumbs", (publish, Frame(HEADER, struct.pack(">HHQ", 60, 0, 300) + b"\x00\x00"), *(Frame(BODY, b"1"),) * 300))
+    yield Hit(
+        "crumbs", (publish, Frame(HEADER, struct.pack(">HHQ", 60, 0, 300) + b"\x00\x00"), *(Frame(BODY, b"1"),) * 300)
+    )
     yield Hit("empty pieces", (publish, header, *(Frame(BODY, b""),) * 300, body))
     for class_id in (0, 10, 60, 61, 65535):
         for method_id in (0, 1, 65535):
@@ -362,8 +369,8 @@ def setup() -> list[Hit]:
     chance = random.Random(0)
     for name, type_ in EXCHANGES.items():
         table = encode_table(TYPES[type_])
-        given = {"exchange": short_string(name), "type": short_string(type_), "durable": 1, "arguments": table}
-        off = {"passive": 0, "auto_delete": 0, "internal": 0, "nowait": 0}
+        given: Values = {"exchange": short_string(name), "type": short_string(type_), "durable": 1, "arguments": table}
+        off: Values = {"passive": 0, "auto_delete": 0, "internal": 0, "nowait": 0}
         method = BY_NAME["exchange.declare"]
         found.append(hit(method, with_values(method, chance, **off, **given), name, chance))
     for name, arguments_ in QUEUES.items():
@@ -388,7 +395,7 @@ def teardown() -> list[Hit]:
     for kind in ("queue", "exchange"):
         method = BY_NAME[f"{kind}.delete"]
         for name in names:
-            given: dict[str, bytes | int] = {kind: short_string(name), "if_unused": 0, "nowait": 0}
+            given: Values = {kind: short_string(name), "if_unused": 0, "nowait": 0}
             if kind == "queue":
                 given["if_empty"] = 0
             found.append(hit(method, with_values(method, chance, **given), "", chance))

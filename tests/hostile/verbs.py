@@ -1,7 +1,7 @@
-"""Requests for the control socket: every verb, every argument of it with values of every kind, policies, definitions.
+"""Requests for the control socket: each argument of each verb with values of every kind, policies, definitions.
 
-Names are those of attackers, so that whoever stands beside is not meant: `guest`, `/` and the canaries' virtual host are
-never deleted or changed on purpose.
+Names are those of attackers, so that whoever stands beside is not meant: `guest`, `/` and the canaries' virtual host
+are never deleted or changed on purpose.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ def likely(verb: str, name: str, chance: random.Random) -> Any:
     doomed = verb in LIVING
     values: dict[str, tuple[Any, ...]] = {
         "vhost": DOOMED if doomed else (VHOST, DOOMED[0]),
-        "name": DOOMED if verb.endswith("_vhost") else USERS if "user" in verb or "password" in verb else ("h.n1", "h.n2"),
+        "name": DOOMED
+        if verb.endswith("_vhost")
+        else USERS
+        if "user" in verb or "password" in verb
+        else ("h.n1", "h.n2"),
         "user": USERS,
         "queue": QUEUE_NAMES,
         "exchange": (*EXCHANGE_NAMES, "amq.topic"),
@@ -131,17 +135,30 @@ ENTRIES: Final[dict[str, dict[str, Any]]] = {
     "parameters": {"vhost": DOOMED[0], "component": "h.c", "name": "h.p", "value": {}},
     "global_parameters": {"name": "h.g", "value": 1},
     "policies": {
-        **{"vhost": DOOMED[0], "name": "h.n1", "pattern": PATTERN, "apply-to": "all", "priority": 0},
+        "vhost": DOOMED[0],
+        "name": "h.n1",
+        "pattern": PATTERN,
+        "apply-to": "all",
+        "priority": 0,
         "definition": {"max-length": 1},
     },
     "queues": {"name": "h.plain", "vhost": VHOST, "durable": True, "auto_delete": False, "arguments": {}},
     "exchanges": {
-        **{"name": "h.direct", "vhost": VHOST, "type": "direct", "durable": True, "auto_delete": False},
-        **{"internal": False, "arguments": {}},
+        "name": "h.direct",
+        "vhost": VHOST,
+        "type": "direct",
+        "durable": True,
+        "auto_delete": False,
+        "internal": False,
+        "arguments": {},
     },
     "bindings": {
-        **{"source": "h.direct", "vhost": VHOST, "destination": "h.plain", "destination_type": "queue"},
-        **{"routing_key": "", "arguments": {}},
+        "source": "h.direct",
+        "vhost": VHOST,
+        "destination": "h.plain",
+        "destination_type": "queue",
+        "routing_key": "",
+        "arguments": {},
     },
 }
 
@@ -160,7 +177,8 @@ def every_definition(chance: random.Random) -> Iterator[bytes]:
             yield line("import_definitions", {"content": f'{{"{section}":{value}}}'})
     for name in arguments.BY_NAME:
         for value in values:
-            queue = f'{{"name":"h.field1","vhost":"{VHOST}","durable":true,"auto_delete":false,"arguments":{{"{name}":{value}}}}}'
+            said = f'"durable":true,"auto_delete":false,"arguments":{{"{name}":{value}}}'
+            queue = f'{{"name":"h.field1","vhost":"{VHOST}",{said}}}'
             yield line("import_definitions", {"content": f'{{"queues":[{queue}]}}'})
     for type_ in TYPES:
         for name in ("x-delayed-type", "x-cache-size", "hash-header", "alternate-exchange"):
@@ -172,7 +190,15 @@ def every_definition(chance: random.Random) -> Iterator[bytes]:
 
 def every_nonsense(chance: random.Random) -> Iterator[bytes]:
     """Lines that are no requests."""
-    yield from (b"\n", b"{}\n", b"[]\n", b"null\n", b"\xff\xfe\n", b'{"verb":1}\n', b'{"verb":"list_users","arguments":1}\n')
+    yield from (
+        b"\n",
+        b"{}\n",
+        b"[]\n",
+        b"null\n",
+        b"\xff\xfe\n",
+        b'{"verb":1}\n',
+        b'{"verb":"list_users","arguments":1}\n',
+    )
     for value in edges.json_values():
         yield f"{value}\n".encode()
         yield f'{{"verb":{value}}}\n'.encode()
@@ -180,10 +206,10 @@ def every_nonsense(chance: random.Random) -> Iterator[bytes]:
     yield b'{"verb":"list_users","verb":"show_status","arguments":{},"arguments":{}}\n'
     for size in ("true", "1.5", '"1"', "null"):
         yield f'{{"verb":"show_status","bytes":{size}}}\n'.encode()
-    for size in (1, 3, 1000):
+    for count in (1, 3, 1000):
         for verb in ("import_messages", "export_messages", "show_status"):
             vhost = f'{{"vhost":"{VHOST}","queue":"h.plain"}}'
-            yield f'{{"verb":"{verb}","bytes":{size},"arguments":{vhost}}}\n'.encode() + chance.randbytes(size)
+            yield f'{{"verb":"{verb}","bytes":{count},"arguments":{vhost}}}\n'.encode() + chance.randbytes(count)
     for _ in range(20):
         yield chance.randbytes(chance.randrange(100)).replace(b"\n", b"") + b"\n"
 
