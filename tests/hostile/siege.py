@@ -29,6 +29,9 @@ RSS_SLACK: Final = 64 << 20
 FILES_SLACK: Final = 8
 """Files and sockets that it may have open beyond those of before: the database is opened once more to read."""
 
+MEMORY_S: Final = 75.0
+"""Seconds in which memory has to come back: the broker looks for cycles of garbage once a minute."""
+
 SETTLE_S: Final = 20.0
 OPTIONS: Final = ("--disk-free-limit", "0", "--memory-budget", str(64 << 20))
 SHORT_SHARE: Final = 0.004
@@ -405,7 +408,7 @@ class Siege:
 
     def _look_at_size(self) -> str:
         """Whether memory and files are near what they were."""
-        deadline = time.monotonic() + SETTLE_S
+        deadline = time.monotonic() + MEMORY_S
         while True:
             memory = self._process.memory() - self._memory
             files = self._process.files() - self._files
