@@ -14,6 +14,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -43,6 +44,7 @@ def parse() -> argparse.Namespace:
         "--only", nargs="+", choices=list(SCENARIOS), default=[], metavar="NAME", help="these scenarios"
     )
     parser.add_argument("--prove", nargs="*", choices=[[], *FAULTS], default=None, metavar="FAULT", help="plant faults")
+    parser.add_argument("--quick", action="store_true", help="with --prove: only the scenarios that meet each fault")
     parser.add_argument("--list", action="store_true", help="print the names of all scenarios and planted faults")
     parser.add_argument("--keep", action="store_true", help="keep the data directories")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
@@ -96,6 +98,7 @@ def attack(options: argparse.Namespace) -> int:
 def main() -> int:
     """Returns: the exit code."""
     options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # whatever was started and mounted goes
     if options.list:
         for name in SCENARIOS:
             print(f"scenario {name}{' (does not hold yet)' if name in NOT_YET else ''}")
@@ -103,7 +106,7 @@ def main() -> int:
             print(f"fault {name}")
         return 0
     if options.prove is not None:
-        return prove(options.prove or list(FAULTS), lambda line: print(line, flush=True))
+        return prove(options.prove or list(FAULTS), options.quick, lambda line: print(line, flush=True))
     return attack(options)
 
 

@@ -169,6 +169,8 @@ class Siege:
         self.counts["phases"] += 1
         took = time.monotonic() - began
         self._say(f"{took:7.1f} s  seed {self._seed}  {name:24} {found or 'no':>3} findings  {', '.join(said)}")
+        for finding in self.findings[before:]:
+            self._say(f"{'':27}{finding.kind}: {finding.text[:200]}")
 
     # -- the whole
 
