@@ -200,7 +200,10 @@ def loopback(ring: Ring) -> None:
         Peer(process.address).login().close()
         peer = Peer((outside, process.port))
         peer.start(start_ok())
-        answer = peer.next()
+        try:
+            answer = peer.next()
+        except EndOfStream:
+            return  # the machine was so busy that the time to log in was over first
         assert isinstance(answer, ConnectionClose), f"guest was let in from {outside}: {answer}"
         assert answer.reply_code == 403, answer
 

@@ -35,8 +35,9 @@ MEMORY_S: Final = 75.0
 SETTLE_S: Final = 20.0
 OPTIONS: Final = ("--disk-free-limit", "0", "--memory-budget", str(64 << 20))
 SHORT_SHARE: Final = 0.004
-SHORT_FLOOD_S: Final = 2.0
+SHORT_FLOOD_S: Final = 60.0  # which is never reached
 CHUNK: Final = 40  # consecutive requests of which one is sent in any case
+SHORT_CHUNK: Final = 160
 WITNESSED: Final = 8  # findings of one kind and phase that are kept
 
 Item = TypeVar("Item")
@@ -102,9 +103,9 @@ def _by_subject(hits: Iterable[stream.Hit]) -> Iterator[list[stream.Hit]]:
         yield list(group)
 
 
-def _in_chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+def _in_chunks(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     left = iter(lines)
-    while chunk := list(itertools.islice(left, CHUNK)):
+    while chunk := list(itertools.islice(left, size)):
         yield chunk
 
 
@@ -258,7 +259,8 @@ class Siege:
         administrator = Administrator(self._process.control, self.tell, patience_s)
         kinds = (verbs.every_nonsense, verbs.every_policy, verbs.every_limit, verbs.every_definition, verbs.every_verb)
         for kind in kinds:
-            requests = sample(_in_chunks(kind(chance)), share, chance)
+            size = SHORT_CHUNK if self._is_short else CHUNK
+            requests = sample(_in_chunks(kind(chance), size), share, chance)
             administrator.ask(itertools.takewhile(lambda _: time.monotonic() < until, requests))
         self.counts["requests"] += administrator.counts["requests"]
 
@@ -302,7 +304,7 @@ class Siege:
     def _be_killed(self, seed: int, chance: random.Random) -> None:
         """Kill the broker while it is attacked."""
         with self._in_phase("kill") as said:
-            attack = self._attack(f"kill {seed}", self._share / 4, self._flood_s / 4)
+            attack = self._attack(f"kill {seed}", self._share / 4, 2.0 if self._is_short else self._flood_s / 4)
             time.sleep((0.2 if self._is_short else 2.0) + chance.random())
             self._bounce(False)
             attack.join()

@@ -27,7 +27,7 @@ def test_a_short_siege(tmp_path: Path) -> None:
     finally:
         siege.close()
     assert [str(finding) for finding in siege.findings] == []
-    assert siege.counts["requests"] > 300
+    assert siege.counts["requests"] > 100
     assert siege.counts["restarts"] >= 4
     assert siege.counts["scenarios"] == len(SCENARIOS) - len(NOT_YET)
 
