@@ -15,7 +15,7 @@ from tests.hostile.planting import FAULTS, copy_tree, find, is_waiting
 from tests.hostile.scenarios import NOT_YET, SCENARIOS
 from tests.hostile.siege import Siege, sample
 
-SOME_FAULTS = ("order", "refusals", "deletion")
+SOME_FAULTS = ("order", "deletion", "secrets")
 
 
 def test_a_short_siege(tmp_path: Path) -> None:
