@@ -225,7 +225,7 @@ class Broker(LogListener):
 
     def is_busy(self) -> bool:
         """Whether there is more to do without anybody asking for it."""
-        return self.worklist.is_busy() or len(self.chores) > 0
+        return self.worklist.is_busy() or len(self.chores) > 0 or self.budget.is_over()
 
     def work(self) -> None:
         """Do a piece of what would keep everybody waiting if it were done at once."""

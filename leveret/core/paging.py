@@ -35,7 +35,7 @@ SLACK: Final = 8  # of the budget, one part in so many may be held beyond it by 
 MAX_SLACK: Final = 16 << 20
 SHARE: Final = 512 << 10  # bytes that are left to the log in one call into the core at most: more than one can bring
 LEAST: Final = 64 << 10  # the same, at least
-WORK: Final = 3  # bytes for each that came in: it is sent to the log, and then left to it, and there has to be less
+WORK: Final = 3  # bytes for each that came in: who brings much has to send it to the log, and then to leave it there
 STEP: Final = 64 << 10  # bytes more after which it is tried again when there was too little that could go
 NO_LIMIT: Final = 1 << 62
 RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
@@ -136,7 +136,7 @@ class Budget:
 
         Cost: looks at all queues, and if these are not enough at all others.
         """
-        share: i64 = min(max(WORK * (self.used - self._before), LEAST), SHARE)  # who brings much has to do much
+        share: i64 = SHARE if self.is_exhausted() else min(max(WORK * (self.used - self._before), LEAST), SHARE)
         want: i64 = min(self.used - self.limit + self.limit // 5, share)
         target = self.used - want
         keep: i64 = min(HEAD_BYTES, self.limit // HEADS // max(len(queues), 1))

@@ -202,6 +202,7 @@ class Queue:
     def on_durable(self, position: int) -> None:
         """The log has everything up to this position."""
         self.in_log.durable = max(self.in_log.durable, i64(position))
+        self.broker.budget.retry()
         self._unsafe.pay(position)
 
     def on_refused(self, positions: list[int]) -> None:

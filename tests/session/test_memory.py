@@ -108,6 +108,20 @@ def test_deliveries_that_wait_for_an_ack_rest_and_come_back(backlog: Backlog) ->
     backlog.end()
 
 
+def test_what_rests_only_later_is_let_go_without_anybody_asking(backlog: Backlog) -> None:
+    backlog.peer.call(BasicConsume("q", "tag"), BasicConsumeOk)
+    for number in range(60):
+        backlog.publish("q", body(number))
+    assert backlog.peer.connection.is_paused
+    assert bodies(backlog.peer.got()) == list(range(60))
+    backlog.commit()
+    while backlog.broker.is_busy():
+        backlog.broker.tick(backlog.now_ms)
+    assert held_bytes(backlog.broker) <= LIMIT
+    assert not backlog.peer.connection.is_paused
+    backlog.end()
+
+
 def test_those_of_a_quorum_queue_show_their_counts(backlog: Backlog) -> None:
     backlog.queue("quorum", x_queue_type="quorum")
     assert hold(backlog, "quorum", 60) == list(range(60))
