@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.hostile.scenarios import NOT_YET
 from tests.hostile.stream import ROOT
 
 PLACE: Final = Path(__file__).with_name("faults")
@@ -72,11 +71,6 @@ def _read(path: Path) -> Fault:
 FAULTS: Final = {path.stem: _read(path) for path in sorted(PLACE.glob("*.toml"))}
 
 
-def is_waiting(fault: Fault) -> bool:
-    """Whether the broker does not do yet what the fault would spoil: then there may be nothing to plant it in."""
-    return NOT_YET.issuperset(fault.scenarios)
-
-
 def copy_tree(to: Path) -> None:
     """Copy what is needed to run from source, without what was compiled of it."""
     for name in COPIED:
@@ -125,9 +119,6 @@ def prove(names: Iterable[str], is_quick: bool, say: Callable[[str], None]) -> i
     """
     missed = []
     for name in names:
-        if is_waiting(FAULTS[name]):
-            say(f"{'':9}  {name:22} waits: {', '.join(FAULTS[name].scenarios)} does not hold yet")
-            continue
         try:
             is_found, line = find(FAULTS[name], not is_quick)
         except DoesNotApply as error:

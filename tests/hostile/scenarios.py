@@ -59,14 +59,6 @@ BUDGET: Final = 16 * MB
 BEYOND_BUDGET: Final = 60 * MB
 """Bytes that a broker may need beside its memory budget and what it needs when it is empty."""
 
-NOT_YET: Final = frozenset(
-    (
-        *("chain", "deduplicating-exchange", "deep-chain", "delivery-counts", "kept-binding", "memory-of-transactions"),
-        *("memory-of-unacked", "page-in", "wrong-types"),
-    )
-)
-"""Scenarios that do not hold yet. They run when they are asked for by name."""
-
 
 @dataclass
 class Ring:
@@ -736,13 +728,8 @@ def flipped_bits(ring: Ring) -> None:
             for path, data in kept.items():
                 path.write_bytes(data)
                 path.chmod(0o600)
-            what = damage(process.directory, ring.chance)
+            what = disks.flip(process.directory, ring.chance)
             start_damaged(process, f"{number}: {what}", ring.tell)
-
-
-def damage(directory: Path, chance: random.Random) -> str:
-    """Damage the data directory of a stopped broker in one place. Returns: where, for people."""
-    return disks.flip(directory, chance)
 
 
 @scenario
