@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from leveret.core import deaths
+from leveret.core.alarms import BEHIND, HELD
 from leveret.core.clock import Timed
 from leveret.core.deaths import Deaths
 from leveret.core.hand_out import hand_out
@@ -35,6 +36,7 @@ DELIVERY_LIMIT: Final = "delivery_limit"
 
 MANY: Final = 10_000  # letters on their way, above which publishers wait until it is half as many
 RETRY_MS: Final = 1000  # after which letters that must arrive are sent again
+WRITE_MS: Final = 20  # after which one goes on while too much waits to be written, or is in memory
 TRIES_EACH: Final = 16  # of the letters of one queue that may be refused again before the next one has its turn
 TRIES_ALL: Final = 256  # the same of all, before a pause
 TRIES: Final = 3  # of a letter that fails inside the broker
@@ -300,6 +302,9 @@ class Worklist(Timed, Holder):
             self._goes_on = False
             if self._refused:
                 self._call_later()
+        elif self._broker.alarms.raised & (BEHIND | HELD):  # what rests goes no faster than its copies can be written
+            self._goes_on = False
+            self._call_later(WRITE_MS)
 
     def retry(self, letter: DeadLetter) -> None:
         """Send it again after a while."""
@@ -347,8 +352,8 @@ class Worklist(Timed, Holder):
         self._tries = TRIES_ALL
         self._goes_on = len(self._round) > 0
 
-    def _call_later(self) -> None:
-        self._broker.timers.call_at(self._broker.clock.now_ms + RETRY_MS, self)
+    def _call_later(self, after_ms: int = RETRY_MS) -> None:
+        self._broker.timers.call_at(self._broker.clock.now_ms + after_ms, self)
 
     def explain(self, queue: Queue, kind: str, what: str) -> None:
         """Tell the operator, once for a queue and a kind of reason."""

@@ -17,6 +17,7 @@ from mypy_extensions import i64
 
 from leveret.core import agenda
 from leveret.core.agenda import Agenda
+from leveret.core.alarms import BEHIND, HELD
 from leveret.core.bounds import DELAY_MS
 from leveret.core.chores import Chore
 from leveret.core.clock import Timed, Timer
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 X_DELAY: Final = b"x-delay"
 RETRY_MS: Final = 1000  # until messages go out again that a queue has refused
 TRIES: Final = 256  # of these that may be refused again before a pause
+WRITE_MS: Final = 20  # until one goes out while too much waits to be written, or is in memory
 AGAIN: Final = 1  # timer token
 WORTH_IT: Final = 64 << 10  # bytes of contents, below which the messages are not asked for memory
 
@@ -193,6 +195,9 @@ class DelayedMessages(Queue, Holder):
                     self._call_again()
             else:
                 break
+            if self.broker.alarms.raised & (BEHIND | HELD):  # what rests goes no faster than it can be written
+                self.pause(WRITE_MS)
+                return True
         else:
             if not self.deleted:
                 return False
@@ -227,14 +232,14 @@ class DelayedMessages(Queue, Holder):
     def ring_later(self, error: Exception) -> None:
         """What was due could not be sent: look again a little later."""
         self.broker.faults.own("send delayed messages", error)
-        self.pause()
+        self.pause(RETRY_MS)
 
-    def pause(self) -> None:
+    def pause(self, for_ms: int) -> None:
         """Do nothing for a while."""
         self._is_going = False
         self._round = 0
         self.broker.timers.cancel(self._due)
-        self._due = self.broker.timers.call_at(self.broker.clock.now_ms + RETRY_MS, self._alarm)
+        self._due = self.broker.timers.call_at(self.broker.clock.now_ms + for_ms, self._alarm)
         if self._refused:
             self._call_again()
 
@@ -341,7 +346,7 @@ class Going(Chore):
 
     def give_up(self) -> None:
         """It is tried again a little later."""
-        self._delayed.pause()
+        self._delayed.pause(RETRY_MS)
 
 
 class Discarding(Chore):

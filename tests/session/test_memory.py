@@ -114,6 +114,7 @@ def test_what_rests_only_later_is_let_go_without_anybody_asking(backlog: Backlog
         backlog.publish("q", body(number))
     assert backlog.peer.connection.is_paused
     assert bodies(backlog.peer.got()) == list(range(60))
+    backlog.commit()  # the queue
     backlog.commit()
     while backlog.broker.is_busy():
         backlog.broker.tick(backlog.now_ms)
