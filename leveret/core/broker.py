@@ -163,6 +163,10 @@ class Broker(LogListener):
             self.alarms.set(HELD, True)
             self._shortage.begin()
 
+    def is_short(self) -> bool:
+        """Whether too much is in memory, or waits to be written."""
+        return self.alarms.raised & (BEHIND | HELD) != 0 or self.budget.is_exhausted()
+
     def flow(self) -> None:
         """Let flow what can flow, before a client's next method looks at what those before it have done.
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from leveret.core import deaths
-from leveret.core.alarms import BEHIND, HELD
 from leveret.core.clock import Timed
 from leveret.core.deaths import Deaths
 from leveret.core.hand_out import hand_out
@@ -302,7 +301,7 @@ class Worklist(Timed, Holder):
             self._goes_on = False
             if self._refused:
                 self._call_later()
-        elif self._broker.alarms.raised & (BEHIND | HELD):  # what rests goes no faster than its copies can be written
+        elif self._broker.is_short():  # what rests goes no faster than its copies can be written
             self._goes_on = False
             self._call_later(WRITE_MS)
 
@@ -318,6 +317,8 @@ class Worklist(Timed, Holder):
         if waiting is None:
             waiting = self._refused[queue] = Waiting()
         waiting.letters.append(letter)
+        if self._broker.budget.used > self._broker.budget.limit:
+            queue.leave_content(letter.stored)
         self._content_bytes += len(letter.stored.message.content)
         waiting.tries -= 1
         self._tries -= 1

@@ -17,7 +17,6 @@ from mypy_extensions import i64
 
 from leveret.core import agenda
 from leveret.core.agenda import Agenda
-from leveret.core.alarms import BEHIND, HELD
 from leveret.core.bounds import DELAY_MS
 from leveret.core.chores import Chore
 from leveret.core.clock import Timed, Timer
@@ -195,8 +194,8 @@ class DelayedMessages(Queue, Holder):
                     self._call_again()
             else:
                 break
-            if self.broker.alarms.raised & (BEHIND | HELD):  # what rests goes no faster than it can be written
-                self.pause(WRITE_MS)
+            if self.broker.is_short():  # what rests goes no faster than it can be written
+                self.put_off(WRITE_MS)
                 return True
         else:
             if not self.deleted:
@@ -232,9 +231,9 @@ class DelayedMessages(Queue, Holder):
     def ring_later(self, error: Exception) -> None:
         """What was due could not be sent: look again a little later."""
         self.broker.faults.own("send delayed messages", error)
-        self.pause(RETRY_MS)
+        self.put_off(RETRY_MS)
 
-    def pause(self, for_ms: int) -> None:
+    def put_off(self, for_ms: int) -> None:
         """Do nothing for a while."""
         self._is_going = False
         self._round = 0
@@ -346,7 +345,7 @@ class Going(Chore):
 
     def give_up(self) -> None:
         """It is tried again a little later."""
-        self._delayed.pause(RETRY_MS)
+        self._delayed.put_off(RETRY_MS)
 
 
 class Discarding(Chore):

@@ -602,6 +602,10 @@ def wrong_types(ring: Ring) -> None:
             start_damaged(process, f"{number}: {what}", ring.tell)
 
 
+ENTRY: Final = ("user", "permission", "vhost")
+"""Definitions without which nobody could log in any more."""
+
+
 def change_types(path: Path, chance: random.Random) -> str:
     """Give some values of a data file another type. Returns: which, for people."""
     changed = []
@@ -612,7 +616,8 @@ def change_types(path: Path, chance: random.Random) -> str:
                 if chance.random() < 0.6:
                     continue
                 with contextlib.suppress(sqlite3.Error):
-                    rows = [row[0] for row in sql.execute(f"SELECT rowid FROM {name}")]
+                    but = f"WHERE kind NOT IN {ENTRY}" if name == "definitions" else ""
+                    rows = [row[0] for row in sql.execute(f"SELECT rowid FROM {name} {but}")]
                     row = chance.choice(rows or [0])
                     sql.execute(f"UPDATE {name} SET {column} = ? WHERE rowid = ?", (value, row))
                     changed.append(f"{name}.{column} = {value!r}")

@@ -270,7 +270,7 @@ class Siege:
         going_on: list[tuple[str, Iterator[None]]] = []
         for name in chosen:
             scenario = SCENARIOS[name]
-            work = self._directory / f"{seed}-{name}"
+            work = self._directory / f"{seed}-{list(SCENARIOS).index(name)}"  # short: a socket is in it
             work.mkdir()
             ring = Ring(self._process, work, random.Random(f"{name} {seed}"), self.tell, self._is_short)
             with self._in_phase(name):
