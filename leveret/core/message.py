@@ -110,7 +110,7 @@ class Message:
         self.arrived_ms: i64 = 0
         self.provenance: Provenance | None = None
         self.holders: i64 = 0
-        self.size: i64 = frames.body_size(content) if content else 0
+        self.size: i64 = frames.body_size(content)
 
     def copy(self, content: bytes) -> Message:
         """The same message, in the same queue, with other frames."""
@@ -155,8 +155,8 @@ class Message:
 
 def at_rest(message: Message) -> Message:
     """What stays of a message in memory while its content is left to the log."""
-    found = message.copy(b"")
-    found.size = message.size
+    found = message.copy(message.content)
+    found.content = b""
     return found
 
 

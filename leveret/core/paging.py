@@ -109,13 +109,13 @@ class Budget:
         """Somebody holds a message in memory."""
         holders = message.holders
         message.holders = holders + 1
-        self.used += COST if holders else COST + len(message.content)
+        self.used += i64(len(message.content)) + COST if holders == 0 else i64(COST)
 
     def let_go(self, message: Message) -> None:
         """Somebody who held a message does not any more."""
         holders = message.holders - 1
         message.holders = holders
-        self.used -= COST if holders else COST + len(message.content)
+        self.used -= i64(len(message.content)) + COST if holders == 0 else i64(COST)
 
     def rest(self, stored: Stored) -> None:
         """Leave the content of a message to the log, which has it."""

@@ -60,12 +60,12 @@ class PriorityReady(Ready):
             raise IndexError("no message is ready")
         return line.first()
 
-    def pop(self) -> Stored:
-        """Take the next. Raises: IndexError when there is none."""
+    def take(self) -> Stored:
+        """Take the next, which the budget still counts. Raises: IndexError when there is none."""
         line = self._highest()
         if line is None:
             raise IndexError("no message is ready")
-        stored = line.pop()
+        stored = line.take()
         self._number -= 1
         self.size -= stored.message.size
         self.resident -= len(stored.message.content) + COST

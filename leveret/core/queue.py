@@ -316,8 +316,9 @@ class Queue:
             consumer = consumers.next()
             if consumer is None:
                 break
-            stored = ready.pop()
+            stored = ready.take()
             if stored.deadline_ms and stored.deadline_ms < self.broker.clock.now_ms:
+                budget.let_go(stored.message)
                 share.left -= giving_up(self, stored.message)
                 self.die(stored, EXPIRED)
                 if share.left <= 0:
@@ -328,6 +329,7 @@ class Queue:
             left -= 1
             try:
                 if consumer.no_ack:
+                    budget.let_go(stored.message)
                     consumer.subscriber.deliver(consumer, stored)
                     self.forget(stored)
                 else:
@@ -337,7 +339,6 @@ class Queue:
                     consumer.shared.used += 1
                     stored.consumer = consumer
                     self.unacked += 1
-                    budget.hold(stored.message)
                     consumer.subscriber.deliver(consumer, stored)
             except Exception as error:
                 self._undelivered(consumer, stored, error)
@@ -399,19 +400,19 @@ class Queue:
         stored: Stored | None = None
         try:
             if self.ready.has_head():
-                stored = self.ready.pop()
+                stored = self.ready.take()
                 self._expiry.look()
                 if stored.log_id > 0:
                     self.broker.log.delivered(self.queue_id, int(stored.position))
         except Exception as error:
             if stored is not None:
+                self.broker.budget.let_go(stored.message)
                 self._put_back(stored)
             self.fail("fetch a message", error)
             self.check_fault()
         if stored is not None:
             self.delivered += 1
             self.unacked += 1
-            self.broker.budget.hold(stored.message)
         return stored
 
     def settle(self, stored: Stored) -> None:

@@ -89,7 +89,13 @@ class Ready:
 
     def push(self, stored: Stored) -> None:
         """A new message, at the end."""
-        self._count(stored)
+        message = stored.message
+        size: i64 = len(message.content)
+        self.size += message.size
+        self.resident += size + COST
+        holders = message.holders  # as Budget.hold() does it, without the detour
+        message.holders = holders + 1
+        self._budget.used += size + COST if holders == 0 else i64(COST)
         if self._tail is None:
             self._fresh.push(stored)
         else:
@@ -140,7 +146,13 @@ class Ready:
         return self._fresh.first()
 
     def pop(self) -> Stored:
-        """Take the next. Raises: IndexError when there is none."""
+        """Take the next, which is held here no more. Raises: IndexError when there is none."""
+        stored = self.take()
+        self._budget.let_go(stored.message)
+        return stored
+
+    def take(self) -> Stored:
+        """Take the next, and hold it: the budget still counts it. Raises: IndexError when there is none."""
         if self._returned:
             stored = heappop(self._returned)[1]
             self._returned_bytes -= len(stored.message.content)
@@ -151,7 +163,6 @@ class Ready:
         message = stored.message
         self.size -= message.size
         self.resident -= len(message.content) + COST
-        self._budget.let_go(message)
         return stored
 
     def items(self) -> list[Stored]:
