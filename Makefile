@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check crash soak overload differential methods clean
+.PHONY: run test check interpreted bench perf-check crash hostile soak overload differential methods clean
 
 run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -33,6 +33,9 @@ perf-check: $(VENV)/installed  ## instructions for a message against bench/budge
 
 crash: $(VENV)/installed  ## kill brokers under load, cut their power, audit them; ARGS="--kills 50 --workloads tx plain"
 	$(BIN)/python tools/crash.py $(ARGS)
+
+hostile: $(VENV)/installed  ## attack a broker in every way, and judge it; ARGS="--minutes 60 --seeds 20", ARGS=--prove
+	$(BIN)/python tools/hostile.py $(ARGS)
 
 soak: $(VENV)/installed  ## a mixed load for an hour: nothing lost, nothing grows; ARGS="--minutes 10"
 	$(BIN)/python tools/soak.py $(ARGS)

@@ -93,6 +93,10 @@ class Agenda:
             self._last[block] = places[-1]
         return message
 
+    def blocks(self) -> list[tuple[list[int], list[Message]]]:
+        """All places with their messages, in blocks, from the last one on. A message may be put in another's place."""
+        return list(zip(reversed(self._places), reversed(self._messages), strict=True))
+
     def behind(self, place: int, limit: int) -> list[tuple[int, Message]]:
         """At most so many places behind this one with their messages, in order. 0 is in front of all."""
         found: list[tuple[int, Message]] = []

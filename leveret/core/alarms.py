@@ -2,7 +2,9 @@
 
 While anything is raised, a connection that sends content is read no more; all others go on. MEMORY and DISK have
 names that clients are told. Nobody is told of BEHIND, which is between us and the disk: more waits to be written than
-should; nor of LETTERS: more dead letters wait to be published than should.
+should; nor of LETTERS: more dead letters wait to be published than should; nor of HELD: messages need more memory than
+the budget allows. That is over in a moment if they can rest on the disk; if it is not, FULL is raised too, which
+clients are told as low memory.
 Whoever raises or lowers an alarm from outside the core says turn() to the driver afterwards.
 Source: rabbit_alarm.erl, rabbit_reader.erl (blocked_by, should_send_blocked).
 """
@@ -18,6 +20,9 @@ MEMORY: Final = 1
 DISK: Final = 2
 BEHIND: Final = 4
 LETTERS: Final = 8
+HELD: Final = 16
+FULL: Final = 32
+HELD_MS: Final = 1000  # until what is held is told
 BEHIND_BYTES: Final = 64 << 20  # of messages that wait to be written, above which the log is behind; until half of it
 REASONS: Final = {
     MEMORY: "low on memory",
@@ -40,7 +45,7 @@ class Blocked:
 
 
 class Alarms:
-    """Of one broker. raised: MEMORY, DISK, BEHIND, LETTERS, or several of them as bits; 0 when all is well."""
+    """Of one broker. raised: the alarms as bits; 0 when all is well."""
 
     __slots__ = ("_blocked", "raised")
 
@@ -63,7 +68,10 @@ class Alarms:
 
     def reason(self) -> str:
         """What clients are told, empty when there is nothing to tell."""
-        return REASONS.get(int(self.raised) & (MEMORY | DISK), "")
+        raised = int(self.raised)
+        if raised & FULL:
+            raised |= MEMORY
+        return REASONS.get(raised & (MEMORY | DISK), "")
 
     def block(self, publisher: Blocked) -> None:
         """Tell this publisher of changes, until release()."""

@@ -41,6 +41,7 @@ LOWER_LIMIT: Final = 2  # where a negative one means no limit, and is the higher
 FIRST: Final = 3
 SECOND: Final = 4
 FIRST_IF_CLASSIC: Final = 5  # the second in queues of other types
+HIGHER: Final = 6
 
 
 class Argument:
@@ -166,15 +167,15 @@ TABLE: Final = (  # in the order in which RabbitMQ looks at them
     Argument("x-consumer-disconnected-timeout", "consumer-disconnected-timeout", _Q, check=checks.not_negative,
              wants=f"{_MILLISECONDS} from 0", counts=MILLISECONDS,
              test=checks.is_not_negative, called="consumer disconnected timeout", against_policy=LOWER),
-    Argument("x-delayed-retry-type", "delayed-retry-type", _Q, test=checks.is_retry_type,
+    Argument("x-delayed-retry-type", "delayed-retry-type", _QUEUES, test=checks.is_retry_type,
              called="delayed retry type. Must be one of: all, failed, returned, disabled",
              against_policy=SECOND, against_operator=SECOND),
-    Argument("x-delayed-retry-min", "delayed-retry-min", _Q, test=checks.is_positive,
+    Argument("x-delayed-retry-min", "delayed-retry-min", _QUEUES, test=checks.is_positive,
              called="delayed retry minimum delay. Must be a positive integer", counts=MILLISECONDS,
-             against_policy=SECOND, against_operator=SECOND),
-    Argument("x-delayed-retry-max", "delayed-retry-max", _Q, test=checks.is_positive,
+             against_policy=LOWER, against_operator=HIGHER),
+    Argument("x-delayed-retry-max", "delayed-retry-max", _QUEUES, test=checks.is_positive,
              called="delayed retry maximum delay. Must be a positive integer", counts=MILLISECONDS,
-             against_policy=SECOND, against_operator=SECOND),
+             against_policy=LOWER, against_operator=LOWER),
     Argument("", "target-group-size", _Q, test=checks.is_positive, called="qq target count value",
              against_operator=SECOND, passes_by=_C),
     Argument("", "alternate-exchange", (), test=checks.is_text, called="alternate exchange name",
@@ -218,14 +219,14 @@ BY_KEY: Final = {row.key: row for row in TABLE if row.key}
 
 def winner(rule: int, first: object, second: object) -> object:
     """What counts of two values for the same."""
-    if rule == LOWER or rule == LOWER_LIMIT:
+    if rule == LOWER or rule == LOWER_LIMIT or rule == HIGHER:
         if not isinstance(first, int):
             return second
         if not isinstance(second, int):
             return first
         if rule == LOWER_LIMIT and (first < 0 or second < 0):
             return max(first, second)
-        return min(first, second)
+        return max(first, second) if rule == HIGHER else min(first, second)
     return first if rule == FIRST else second
 
 
@@ -236,6 +237,8 @@ class QueueSettings:
     rejects: a full queue refuses what comes in instead of dropping its head. rejects_dead: and makes it a dead letter.
     dead_letter_exchange: None for a queue whose dead messages are gone; dead_letter_routing_key: None for their own.
     at_least_once: a dead letter stays until it has come somewhere. consumer_timeout_ms: -1 for the broker's.
+    delays_failed, delays_returned: a message that comes back has to wait, if that counts for the delivery limit or if
+    it does not; for retry_min_ms times the deliveries that have counted, at most retry_max_ms.
     """
 
     __slots__ = (
@@ -243,6 +246,8 @@ class QueueSettings:
         "consumer_timeout_ms",
         "dead_letter_exchange",
         "dead_letter_routing_key",
+        "delays_failed",
+        "delays_returned",
         "delivery_limit",
         "expires_ms",
         "max_length",
@@ -252,6 +257,8 @@ class QueueSettings:
         "queue_type",
         "rejects",
         "rejects_dead",
+        "retry_max_ms",
+        "retry_min_ms",
         "single_active",
     )
 
@@ -273,6 +280,12 @@ class QueueSettings:
         unasked = QUORUM_DELIVERY_LIMIT if self.queue_type == QUORUM else -1
         self.delivery_limit = _number(arguments, definition, "x-delivery-limit", unasked)
         self.consumer_timeout_ms = _number(arguments, definition, "x-consumer-timeout")
+        retries = _word(arguments, definition, "x-delayed-retry-type")
+        self.retry_min_ms = _number(arguments, definition, "x-delayed-retry-min")
+        most_ms = _number(arguments, definition, "x-delayed-retry-max")
+        self.retry_max_ms = most_ms if most_ms > 0 else self.retry_min_ms
+        self.delays_failed = self.retry_min_ms > 0 and retries in ("all", "failed")
+        self.delays_returned = self.retry_min_ms > 0 and retries in ("all", "returned")
         self.single_active = _value(arguments, definition, "x-single-active-consumer") is True
 
 

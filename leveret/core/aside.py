@@ -7,11 +7,13 @@ of something else waits here, and is used as soon as that is there.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 from leveret.core import definitions
 from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
 from leveret.core.window import KIND as DEDUPLICATION
+from leveret.wire.fields import DecodeError
 
 Identity = tuple[str, ...]  # kind and names of a definition
 
@@ -127,6 +129,9 @@ class Entry:
         """Take the names out of the key. Raises: ValueError."""
         self.names = read_names(self.kind, self.key)
         self.has_names = True
+        if self.kind == definitions.BINDING:
+            with contextlib.suppress(ValueError, DecodeError, RecursionError):
+                self.names = definitions.binding_names(self.names)
 
     @property
     def text(self) -> str:

@@ -17,23 +17,25 @@ from typing import TYPE_CHECKING
 from leveret.core import access, definitions
 from leveret.core.access import Credential, User
 from leveret.core.administration import InvalidError, ProtectedError, unknown_vhost
-from leveret.core.alarms import BEHIND, LETTERS, Alarms
+from leveret.core.alarms import BEHIND, HELD, LETTERS, Alarms
 from leveret.core.aside import Aside
 from leveret.core.checks import QUEUE_TYPES
 from leveret.core.chores import Chores
 from leveret.core.clearing import Clearing
 from leveret.core.clock import Clock, Timers
-from leveret.core.dead_letter import MANY, SHARE, Worklist
+from leveret.core.dead_letter import MANY, Worklist
 from leveret.core.faults import Faults
 from leveret.core.lag import Lag
 from leveret.core.matching import Matcher
-from leveret.core.paging import Budget
+from leveret.core.paging import Budget, Holder
 from leveret.core.parameters import Parameters
 from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink, Witness
 from leveret.core.recovery import mend, recover_definitions, recover_messages
+from leveret.core.shortage import Shortage
 from leveret.core.users import Users
 from leveret.core.vhost import VirtualHost
 from leveret.core.window import Window
+from leveret.core.work import LETTER, TIMER, Share
 from leveret.wire.constants import MAX_MESSAGE_SIZE
 
 if TYPE_CHECKING:
@@ -52,8 +54,10 @@ class Broker(LogListener):
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
     budget: for messages that wait in memory. max_message_size: bytes that the body of a message may have.
     explanations: what the operator should read in the log; the driver takes it. faults: what has failed; see faults.py.
-    matcher: of all patterns.
+    matcher: of all patterns. holders: of messages, beside queues and clients.
     started_ms: on the core's clock. lag: of the event loop, noted by the driver.
+    refusals: how often a queue did not take a message that was put into it.
+    share: what may still be done at once; the driver begins it anew in each turn of the event loop.
     windows: all that survive a restart; unsaved: those that have something to write.
     sharing: prefetch windows with room that some consumers have been woken for; others may be next.
     leaving: virtual hosts that are deleted and still have something in them, by name.
@@ -68,9 +72,13 @@ class Broker(LogListener):
         self.timers = Timers()
         self.started_ms = clock.now_ms
         self.lag = Lag()
+        self.share = Share()
+        self.refusals = 0
         self.budget = Budget()
         self.faults = Faults()
         self.alarms = Alarms()
+        self.holders: dict[Holder, None] = {}
+        self._shortage = Shortage(self)
         self.witness: Witness | None = None
         self.explanations: list[str] = []
         self.matcher = Matcher(self.explain)
@@ -86,7 +94,8 @@ class Broker(LogListener):
         self.dirty: list[Queue] = []
         self.sharing: list[SharedWindow] = []
         self.worklist = Worklist(self)
-        self.chores = Chores()
+        self.holders[self.worklist] = None
+        self.chores = Chores(self.share)
         self.windows: list[Window] = []
         self.unsaved: list[Window] = []
         self.awake: list[Sink] = []
@@ -130,18 +139,33 @@ class Broker(LogListener):
     def settle(self) -> None:
         """Pump every dirty queue, and those that this makes dirty; publish dead letters, but not too many at once."""
         self._pump()
-        if self.budget.is_over():
-            self.budget.relieve(self.queues.values())
-        if len(self.worklist):
-            share = self.worklist.share()
-            while share > 0 and len(self.worklist):
-                share -= self.worklist.work_off(share)
-                self._pump()
+        if self.budget.is_over() or self.alarms.raised & HELD:
+            self.relieve()
+        if self.worklist.is_busy():
+            self._send_letters()
             limit = MANY // 2 if self.alarms.raised & LETTERS else MANY
             self.alarms.set(LETTERS, len(self.worklist) > limit)
         while not self.faults.is_settled():
             self.faults.settle()
             self._pump()
+
+    def relieve(self) -> None:
+        """Ask memory back; let publishers wait while what is held is too much and cannot be let go."""
+        budget = self.budget
+        if budget.is_over():
+            budget.relieve(self.queues, [*self.connections.values(), *self.holders])
+        limit_is_kept = budget.used <= budget.limit
+        if self.alarms.raised & HELD:
+            if limit_is_kept:
+                self.alarms.set(HELD, False)
+                self._shortage.end()
+        elif budget.is_exhausted():
+            self.alarms.set(HELD, True)
+            self._shortage.begin()
+
+    def is_short(self) -> bool:
+        """Whether too much is in memory, or waits to be written."""
+        return self.alarms.raised & (BEHIND | HELD) != 0 or self.budget.is_exhausted()
 
     def flow(self) -> None:
         """Let flow what can flow, before a client's next method looks at what those before it have done.
@@ -151,9 +175,15 @@ class Broker(LogListener):
         """
         if self.dirty or self.sharing:
             self._pump()
-        share = SHARE if len(self.worklist) <= SHARE else 0  # many of them follow in pieces
-        while share > 0 and len(self.worklist):
-            share -= self.worklist.work_off(share)
+        if len(self.worklist) and len(self.worklist) * LETTER <= self.share.left:  # many of them follow in pieces
+            self._send_letters()
+
+    def _send_letters(self) -> None:
+        """Send dead letters, and those that they make, as long as this turn has room for that."""
+        share = self.share
+        worklist = self.worklist
+        while share.left > 0 and worklist.is_busy():
+            worklist.work_off()
             self._pump()
 
     def _pump(self) -> None:
@@ -186,18 +216,27 @@ class Broker(LogListener):
     def tick(self, now_ms: int) -> int | None:
         """The time is now_ms: do what is due. Returns: when to call again, None for not before something happens."""
         self.clock.now_ms = now_ms
-        self.timers.run(now_ms)
+        self.share.begin()
+        self._run_timers()
         self.work()
         return now_ms if self.is_busy() else self.timers.next_ms()
 
+    def _run_timers(self) -> None:
+        """Do what is due, as long as this turn has room for that; the rest stays due."""
+        share = self.share
+        while share.left > 0 and self.timers.run_next(self.clock.now_ms):
+            share.left -= TIMER
+
     def is_busy(self) -> bool:
         """Whether there is more to do without anybody asking for it."""
-        return len(self.worklist) > 0 or len(self.chores) > 0
+        return self.worklist.is_busy() or len(self.chores) > 0 or self.budget.is_over()
 
     def work(self) -> None:
         """Do a piece of what would keep everybody waiting if it were done at once."""
+        self.share.begin()
         if len(self.chores):
             self.chores.work()
+            self.share.begin()
         self.settle()
 
     def finish(self) -> None:
@@ -409,6 +448,7 @@ class Broker(LogListener):
                 queue.on_refused(positions)
             except Exception as error:
                 queue.fail("hear what could not be written", error)
+                raise  # it has to hear that before it hears what is durable
 
     def on_definitions_durable(self, revision: int) -> None:
         """Let the replies go that waited for this."""

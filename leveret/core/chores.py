@@ -2,7 +2,7 @@
 
 Whoever has begun it has its effect at once, as far as anybody can see; what is left is to be tidied up. The driver does
 some pieces at the end of each turn of the event loop, as many as a few milliseconds allow, and looks at the sockets in
-between. Chores take turns, one piece each.
+between. Chores take turns, one piece each, of about PIECE units (core/work.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-PIECE: Final = 500  # messages, or something that costs as much: some hundred microseconds
+from leveret.core.work import Share
+
 TRIES: Final = 3  # of a chore that fails; the piece it failed at is done again
 
 
@@ -39,9 +40,10 @@ class Chore:
 class Chores:
     """What is still to be done."""
 
-    __slots__ = ("_failures", "_waiting")
+    __slots__ = ("_failures", "_share", "_waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, share: Share) -> None:
+        self._share = share
         self._waiting: deque[Chore] = deque()
         self._failures: dict[Chore, int] = {}  # of those that failed and wait
 
@@ -49,8 +51,8 @@ class Chores:
         return len(self._waiting)
 
     def begin(self, chore: Chore) -> bool:
-        """Do the first piece now; the rest follows. Returns: whether there is no rest."""
-        is_done = self._do(chore)
+        """Do the first piece now, if this turn has room for it; the rest follows. Returns: whether there is no rest."""
+        is_done = self._share.left > 0 and self._do(chore)
         if not is_done:
             self._waiting.append(chore)
         return is_done

@@ -37,7 +37,7 @@ class Clearing(Chore):
                 failure = error
         if failure is None and vhost.queues:
             return False
-        for exchange in list(vhost.exchanges.values()):
+        for exchange in list(islice(vhost.exchanges.values(), AT_ONCE)):
             if exchange.name in vhost.exchanges:
                 try:
                     vhost.remove_exchange(exchange)
@@ -45,6 +45,8 @@ class Clearing(Chore):
                     failure = error
         if failure is not None:
             raise failure
+        if vhost.exchanges:
+            return False
         self.is_done = True
         vhost.broker.cleared(vhost)
         return True

@@ -89,7 +89,7 @@ class Timers:
         return len(self._heap)
 
     def call_at(self, at_ms: int, target: Timed, token: int = 0) -> Timer:
-        """Call target.on_timer(token) at the first run() with now_ms >= at_ms."""
+        """Call target.on_timer(token) at the first run_next() with now_ms >= at_ms."""
         self._count += 1
         timer = Timer(target, token)
         heapq.heappush(self._heap, (at_ms, self._count, timer))
@@ -118,17 +118,19 @@ class Timers:
         """When who will be called, in no order. Cost: a pass over all timers."""
         return [(at_ms, timer.target) for at_ms, _, timer in self._heap if timer.target is not None]
 
-    def run(self, now_ms: int) -> None:
-        """Call what is due."""
+    def run_next(self, now_ms: int) -> bool:
+        """Call what is due first. Returns: whether anything was due."""
         heap = self._heap
         while heap and heap[0][0] <= now_ms:
             timer = heapq.heappop(heap)[2]
             target = timer.target
             if target is None:
                 self._cancelled -= 1
-            else:
-                timer.target = None
-                try:
-                    target.on_timer(timer.token)
-                except Exception as error:
-                    target.fail("do what is due", error)
+                continue
+            timer.target = None
+            try:
+                target.on_timer(timer.token)
+            except Exception as error:
+                target.fail("do what is due", error)
+            return True
+        return False

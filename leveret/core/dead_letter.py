@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from leveret.core.bounds import DEATHS
+from leveret.core import deaths
 from leveret.core.clock import Timed
+from leveret.core.deaths import Deaths
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored, address
-from leveret.core.ports import Confirm, ConfirmListener
-from leveret.wire import content as frames
-from leveret.wire.fields import ARRAY, Field, Table, array, long, longstr, short, table, timestamp
-from leveret.wire.properties import BasicProperties
+from leveret.core.paging import Holder
+from leveret.core.ports import Confirm, ConfirmListener, Unreadable
+from leveret.core.work import HANDING_OUT, sending
+from leveret.wire import patch
+from leveret.wire.fields import DecodeError, short
 
 if TYPE_CHECKING:
     from leveret.core.broker import Broker
@@ -31,23 +33,26 @@ EXPIRED: Final = "expired"
 MAXLEN: Final = "maxlen"
 DELIVERY_LIMIT: Final = "delivery_limit"
 
-SHARE: Final = 256  # letters of earlier calls that one call works off
-MAX_SHARE: Final = 1024  # with those that it has made itself
 MANY: Final = 10_000  # letters on their way, above which publishers wait until it is half as many
-RETRY_MS: Final = 1000  # after which a letter that must arrive is sent again
+RETRY_MS: Final = 1000  # after which letters that must arrive are sent again
+WRITE_MS: Final = 20  # after which one goes on while too much waits to be written, or is in memory
+TRIES_EACH: Final = 16  # of the letters of one queue that may be refused again before the next one has its turn
+TRIES_ALL: Final = 256  # the same of all, before a pause
 TRIES: Final = 3  # of a letter that fails inside the broker
 MAX_EXPLAINED: Final = 10_000
-OWN_HEADERS: Final = ("x-delivery-count", "x-acquired-count")  # of the queue that is left, see limits.py
+WORTH_IT: Final = 64 << 10  # bytes of contents, below which letters that wait are not asked for memory
 
 
 class DeadLetter(ConfirmListener):
     """One message that died, until its copies are safe or it is given up."""
 
     __slots__ = (
+        "_counts",
         "_died_s",
         "_failures",
         "_has_refusals",
         "_has_to_wait",
+        "_is_held",
         "_is_lost",
         "_is_sending",
         "_open",
@@ -60,6 +65,13 @@ class DeadLetter(ConfirmListener):
     def __init__(self, stored: Stored, reason: str, died_s: int) -> None:
         self.stored = stored
         self.reason = reason
+        self._is_held = True
+        queue = stored.queue
+        queue.broker.budget.hold(stored.message)
+        self._counts = queue.settings.at_least_once  # for the limits of the queue
+        if self._counts:
+            queue.letters += 1
+            queue.letter_bytes += stored.message.size
         self._died_s = died_s
         self._failures: i64 = 0
         self._targets: list[Queue] = []
@@ -68,11 +80,16 @@ class DeadLetter(ConfirmListener):
         self._is_sending = False
         self._has_refusals = False
         self._has_to_wait = False  # a queue is faulty
-        self._is_lost = False  # a log did not take a copy
+        self._is_lost = False  # a log did not take a copy, which is there until the broker ends
 
     def send(self) -> None:
         """Publish it, as the settings of its queue are now."""
         queue = self.stored.queue
+        share = queue.broker.share
+        if self.stored.message.is_at_rest and (queue.deleted or not queue.in_log.load(self.stored)):
+            self._done()  # it cannot be read any more
+            return
+        share.left -= sending(self.stored.message)
         settings = queue.settings
         name = settings.dead_letter_exchange
         if name is None:
@@ -82,16 +99,20 @@ class DeadLetter(ConfirmListener):
         if exchange is None:
             self._stranded("no exchange", f"exchange '{name}' does not exist; declare it, or name another one")
             return
-        message, properties = self._copy(name, settings.dead_letter_routing_key)
-        assert properties.headers is not None
-        found = exchange.route(message.address.keys, properties, message).queues
-        deaths = properties.headers["x-death"]
+        message = self._copy(name, settings.dead_letter_routing_key)
+        passed = len(exchange.gates) if self._safe else 0  # those who have it got it through them
+        found = exchange.route(message.address.keys, None, message, passed).queues
+        share.left -= HANDING_OUT * len(found)
         targets = found
         if self.reason != REJECTED:
-            targets = [target for target in found if not _is_cycle(target.name, deaths)]
+            before = Deaths(message.content)
+            targets = [each for each in found if not before.is_cycle(each.name.encode("utf-8", "surrogateescape"))]
+        if len(targets) < len(found) and not _name_of(targets):
+            hand_out(message, targets, None)  # to who only wants to know
+            targets = []
         if not targets:
-            if found:
-                what = f"it would come back to queue '{found[0].name}' without having been rejected: a cycle; "
+            if _name_of(found):
+                what = f"it would come back to queue '{_name_of(found)}' without having been rejected: a cycle; "
                 self._stranded("cycle", what + "let the dead letters end in another queue, or reject them")
             else:
                 key = message.address.routing_key
@@ -101,54 +122,22 @@ class DeadLetter(ConfirmListener):
             self._hand_over(message, targets)
         else:
             hand_out(message, targets, None)
+            self.end()
 
-    def _copy(self, exchange: str, routing_key: str | None) -> tuple[Message, BasicProperties]:
-        """The message as it is published, and its properties."""
-        stored = self.stored
-        old = stored.message
-        properties = old.readable_properties()
-        headers = properties.headers if properties.headers is not None else {}
-        if old.is_counted:
-            for name in OWN_HEADERS:
-                headers.pop(name, None)
-        self._record(headers, old, properties.expiration)
-        properties.headers = {name: headers[name] for name in sorted(headers)}
-        properties.expiration = None
+    def _copy(self, exchange: str, routing_key: str | None) -> Message:
+        """The message as it is published."""
+        old = self.stored.message
+        queue = self.stored.queue.name.encode("utf-8", "surrogateescape")
+        try:
+            headers = deaths.recorded(old, queue, self.reason.encode(), self._died_s)
+        except (DecodeError, IndexError):  # it goes on without what cannot be read
+            old = old.without_properties()
+            headers = deaths.recorded(old, queue, self.reason.encode(), self._died_s)
         if routing_key is not None:
             where = address(exchange, short(routing_key))
         else:
             where = address(exchange, old.address.routing_key, old.address.copies, old.address.hidden)
-        content = frames.replace_properties(old.content, properties.encode())
-        return Message(where, content, old.persistent, True), properties
-
-    def _record(self, headers: Table, message: Message, expiration: str | None) -> None:
-        """Add this death to the headers; what a client wrote there itself does not count."""
-        name, where = longstr(self.stored.queue.name), message.address
-        reason, exchange = longstr(self.reason), longstr(where.exchange)
-        earlier = _items(headers.get("x-death")) if message.has_died else []
-        death: Table | None = None
-        others: list[Field] = []
-        for item in earlier:
-            entry = item.value
-            if isinstance(entry, dict) and entry.get("queue") == name and entry.get("reason") == reason:
-                death = {**entry, "count": long(DEATHS.nearest(DEATHS.of(entry.get("count"), 0) + 1))}
-            else:
-                others.append(item)
-        if death is None:
-            death = {}
-            if expiration is not None:
-                death["original-expiration"] = longstr(expiration)
-            death["count"] = long(1)
-            death["reason"] = reason
-            death["queue"] = name
-            death["time"] = timestamp(self._died_s)
-            death["exchange"] = exchange
-            death["routing-keys"] = array([longstr(key) for key in (where.routing_key, *where.copies)])
-        headers["x-death"] = array([table(death), *others])
-        for about, value in (("reason", reason), ("queue", name), ("exchange", exchange)):
-            if not earlier:
-                headers[f"x-first-death-{about}"] = value
-            headers[f"x-last-death-{about}"] = value
+        return Message(where, patch.with_headers(old.content, headers, False), old.persistent, True)
 
     # -- hand-over
 
@@ -157,7 +146,6 @@ class DeadLetter(ConfirmListener):
         self._targets = [target for target in targets if target not in self._safe]
         self._has_refusals = False
         self._has_to_wait = False
-        self._is_lost = False
         self._is_sending = True
         self._open = len(self._targets) + 1
         for tag, target in enumerate(self._targets):
@@ -172,22 +160,28 @@ class DeadLetter(ConfirmListener):
 
     def refused(self, tag: i64) -> None:
         """One queue is full or faulty, which it says at once, or its log has failed, which it says later."""
-        self._has_refusals = True
-        if self._targets[tag].fault:
-            self._has_to_wait = True
-        elif not self._is_sending:
+        target = self._targets[tag]
+        if not self._is_sending:
+            self._safe[target] = None  # for now: it has the message, and must not get it again
             self._is_lost = True
+        else:
+            self._has_refusals = True
+            if target.fault:
+                self._has_to_wait = True
         self._settled()
 
     def fail(self, doing: str, error: Exception) -> None:
         """It could not be sent, or hear of its copies: it is sent again, and after some times left to its queue."""
         queue = self.stored.queue
         queue.broker.faults.own("send a dead letter", error)
-        self._failures += 1
+        if not isinstance(error, Unreadable):
+            self._failures += 1
         if self._failures < TRIES:
             queue.broker.worklist.retry(self)
-        elif not queue.deleted:
+            return
+        if not queue.deleted:
             queue.unfinished.append((self.stored, self.reason))
+        self.end()
 
     def _settled(self) -> None:
         self._open -= 1
@@ -196,7 +190,9 @@ class DeadLetter(ConfirmListener):
         queue = self.stored.queue
         if self._has_to_wait or (self._has_refusals and queue.settings.at_least_once):
             queue.broker.worklist.retry(self)
-        elif not self._is_lost:  # the log of the source keeps that for the next start
+        elif self._is_lost:  # the log of the source keeps that for the next start
+            self.end()
+        else:
             self._done()
 
     def _stranded(self, kind: str, what: str) -> None:
@@ -210,69 +206,155 @@ class DeadLetter(ConfirmListener):
             worklist.explain(queue, kind, f"a dead letter ({self.reason}) was dropped, because {what}")
             self._done()
 
+    def end(self) -> None:
+        """It is not sent again, and its queue has room for another message."""
+        if self._is_held:
+            self._is_held = False
+            self.stored.queue.broker.budget.let_go(self.stored.message)
+        if self._counts:
+            self._counts = False
+            queue = self.stored.queue
+            queue.letters -= 1
+            queue.letter_bytes -= self.stored.message.size
+
     def _done(self) -> None:
+        self.end()
         if not self.stored.queue.deleted:
             self.stored.queue.forget(self.stored)
 
 
-class Worklist(Timed):
-    """The dead letters that are still to be published, oldest first."""
+class Waiting:
+    """Letters of one queue that must arrive, and were refused. left: in this round; tries: that may fail in it."""
+
+    __slots__ = ("left", "letters", "tries")
+
+    def __init__(self) -> None:
+        self.letters: deque[DeadLetter] = deque()
+        self.left: i64 = 0
+        self.tries: i64 = 0
+
+
+class Worklist(Timed, Holder):
+    """The dead letters that are still to be published, oldest first.
+
+    Those that were refused have a round every second: of each queue, they are sent as fast as others take them, until
+    some are refused again. No alarm counts them, which would stop all publishers for one queue that is full: they are
+    messages that wait, count for the limits of the queue they died in, and for the alarm about memory.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._letters: deque[DeadLetter] = deque()
-        self._new: i64 = 0  # added since the last share() was asked for
-        self._refused: deque[DeadLetter] = deque()  # those that must arrive, and are sent again later
+        self._refused: dict[Queue, Waiting] = {}  # by the queue they died in
+        self._round: deque[Queue] = deque()  # those whose turn is still to come
+        self._goes_on = False  # a round does
+        self._content_bytes: i64 = 0  # that those which were refused have in memory
+        self._tries: i64 = 0  # of all, that may fail before a pause
         self._explained: set[tuple[int, str]] = set()
 
     def __len__(self) -> int:
         return len(self._letters)
 
+    def is_busy(self) -> bool:
+        """Whether there is something to send now."""
+        return len(self._letters) > 0 or self._goes_on
+
     def add(self, stored: Stored, reason: str) -> None:
         """A message died in a queue with a dead letter exchange."""
-        self._new += 1
         self._letters.append(DeadLetter(stored, reason, self._broker.clock.today_ms // 1000))
 
-    def share(self) -> int:
-        """How many letters this call has to work off, so that publishers cannot outrun them."""
-        share = min(SHARE + int(self._new), MAX_SHARE)
-        self._new = 0
-        return share
+    def work_off(self) -> None:
+        """Send those that are there now, and some of those that were refused, as long as this turn has room for it."""
+        share = self._broker.share
+        left: i64 = len(self._letters)
+        while left and share.left > 0:
+            left -= 1
+            self._send(self._letters.popleft())
+        if self._goes_on:
+            self._send_again()  # one in any case
+            while self._goes_on and share.left > 0 and not self._letters:
+                self._send_again()
 
-    def work_off(self, share: int) -> int:
-        """Send so many, or all. Returns: how many."""
-        count = min(share, len(self._letters))
-        for _ in range(count):
-            letter = self._letters.popleft()
-            try:
-                letter.send()
-            except Exception as error:
-                letter.fail("send a dead letter", error)
-        return count
+    def _send(self, letter: DeadLetter) -> None:
+        try:
+            letter.send()
+        except Exception as error:
+            letter.fail("send a dead letter", error)
+
+    def _send_again(self) -> None:
+        """Give one that was refused its next chance."""
+        queue = self._round[0]
+        waiting = self._refused[queue]
+        letter = waiting.letters.popleft()
+        self._content_bytes -= len(letter.stored.message.content)
+        waiting.left -= 1
+        if queue.deleted:
+            self._broker.share.left -= 1
+            letter.end()
+        else:
+            self._send(letter)
+        if not waiting.letters:
+            del self._refused[queue]
+        if waiting.left <= 0 or waiting.tries <= 0:
+            self._round.popleft()
+        if not self._round or self._tries <= 0:
+            self._goes_on = False
+            if self._refused:
+                self._call_later()
+        elif self._broker.is_short():  # what rests goes no faster than its copies can be written
+            self._goes_on = False
+            self._call_later(WRITE_MS)
 
     def retry(self, letter: DeadLetter) -> None:
         """Send it again after a while."""
-        if letter.stored.queue.deleted:
+        queue = letter.stored.queue
+        if queue.deleted:
+            letter.end()
             return
-        if not self._refused:
+        if not self._refused and not self._goes_on:
             self._call_later()
-        self._refused.append(letter)
+        waiting = self._refused.get(queue)
+        if waiting is None:
+            waiting = self._refused[queue] = Waiting()
+        waiting.letters.append(letter)
+        if self._broker.budget.used > self._broker.budget.limit:
+            queue.leave_content(letter.stored)
+        self._content_bytes += len(letter.stored.message.content)
+        waiting.tries -= 1
+        self._tries -= 1
+
+    def let_go(self, want: i64) -> None:
+        """Leave the contents of those that were refused to the log. Cost: a look at all of them, if they have some."""
+        if self._content_bytes < WORTH_IT:
+            return
+        budget = self._broker.budget
+        target = budget.used - want
+        for queue, waiting in self._refused.items():
+            for letter in waiting.letters:
+                if budget.used <= target:
+                    return
+                size = len(letter.stored.message.content)
+                queue.leave_content(letter.stored)
+                self._content_bytes -= size - len(letter.stored.message.content)
 
     def fail(self, doing: str, error: Exception) -> None:
         """Those that were refused have their next chance later."""
         self._broker.faults.own("send dead letters again", error)
-        if self._refused:
+        if self._refused and not self._goes_on:
             self._call_later()
 
     def on_timer(self, token: int) -> None:
-        """Those that were refused first have their next chance."""
-        for _ in range(min(SHARE, len(self._refused))):
-            self._letters.append(self._refused.popleft())
-        if self._refused:
-            self._call_later()
+        """Those that were refused have their next chance, from where the last pause came."""
+        if not self._round:
+            for queue, waiting in self._refused.items():
+                waiting.left = len(waiting.letters)
+                waiting.tries = TRIES_EACH
+                self._round.append(queue)
+        self._tries = TRIES_ALL
+        self._goes_on = len(self._round) > 0
 
-    def _call_later(self) -> None:
-        self._broker.timers.call_at(self._broker.clock.now_ms + RETRY_MS, self)
+    def _call_later(self, after_ms: int = RETRY_MS) -> None:
+        self._broker.timers.call_at(self._broker.clock.now_ms + after_ms, self)
 
     def explain(self, queue: Queue, kind: str, what: str) -> None:
         """Tell the operator, once for a queue and a kind of reason."""
@@ -285,21 +367,9 @@ class Worklist(Timed):
         self._broker.explanations.append(text)
 
 
-def _items(field: Field | None) -> list[Field]:
-    if field is None or field.kind != ARRAY or not isinstance(field.value, list):
-        return []
-    return field.value
-
-
-def _is_cycle(queue: str, deaths: Field) -> bool:
-    """Whether the message was in this queue before, and has not been rejected since."""
-    name, rejected = longstr(queue), longstr(REJECTED)
-    for item in _items(deaths):
-        entry = item.value
-        if not isinstance(entry, dict):
-            continue  # an import can bring anything
-        if entry.get("reason") == rejected:
-            return False
-        if entry.get("queue") == name:
-            return True
-    return False
+def _name_of(queues: list[Queue]) -> str:
+    """The name of the first real queue; none of those that only want to know has one."""
+    for queue in queues:
+        if queue.name:
+            return queue.name
+    return ""

@@ -18,10 +18,10 @@ from leveret.core.gate import Gate
 from leveret.core.message import Message, Stored
 from leveret.core.ports import Confirm, Recovered, Resting
 from leveret.core.queue import Queue
+from leveret.core.ready import Ready
 from leveret.core.routing.hashing import identity
-from leveret.core.window import Window
+from leveret.core.window import Window, shortened
 from leveret.wire.constants import PRECONDITION_FAILED
-from leveret.wire.content import HEADERS_FLAG, property_flags
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 DEDUPLICATION: Final = "x-message-deduplication"  # type of an exchange, and argument
 HEADER: Final = "x-deduplication-header"
+HEADER_NAME: Final = HEADER.encode()
 DEFAULT_SIZE: Final = 100_000  # of a window whose size was not asked for
 
 
@@ -76,18 +77,23 @@ class Deduplication(Gate):
         if header is not None and header.kind != LONGSTR:
             raise AmqpError(PRECONDITION_FAILED, f"Invalid argument, '{HEADER}' must be the name of a header")
         self._header = HEADER if header is None else header.text
+        self._header_name = self._header.encode("utf-8", "surrogateescape")
         self._broker = broker
         self.window = Window(broker, size, (exchange.vhost.name, exchange.name) if is_durable else None)
-        self._echo = Echo(exchange, self.window)
+        self._exchange = exchange
+        self._echo = Echo(exchange, self)
+        self._claims: dict[int, Claim] = {}  # by the number of queues
+        self._admitted: bytes | None = None  # value of the message that was let pass last
         self.duplicates = 0
 
     def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
-        """Drop a duplicate; remember what is none."""
+        """Drop a duplicate; what is none is remembered when a queue has taken it."""
         headers = properties.headers if properties.headers is not None else {}
         field = headers.get(self._header)
+        self._admitted = None
         if field is None:
             return None
-        value = identity(field)
+        value = shortened(identity(field))
         window = self.window
         if window.has(value):
             self.duplicates += 1
@@ -95,8 +101,31 @@ class Deduplication(Gate):
         ttl = headers.get("x-cache-ttl")
         own_ms = SEEN_MS.nearest(ttl.integer) if ttl is not None and ttl.is_integer else 0
         ttl_ms = own_ms or self._ttl_ms
-        window.add(value, self._broker.clock.wall_ms + ttl_ms if ttl_ms else 0)
+        window.reserve(value, ttl_ms)
+        self._admitted = value
         return None
+
+    def routed(self, queues: list[Queue]) -> list[Queue]:
+        """Put a claim around the queues that the message goes to."""
+        value, self._admitted = self._admitted, None
+        if value is None:
+            return queues
+        count = 0
+        for queue in queues:
+            if queue.name:
+                count += 1
+        if not count:
+            self.window.keep(value)  # nobody gets it, and nobody is to get another one
+            return queues
+        claim = self._claims.get(count)
+        if claim is None:
+            claim = self._claims[count] = Claim(self._exchange, self, count)
+        return [claim, *queues, claim]
+
+    def value_of(self, message: Message) -> bytes | None:
+        """The value of a message that has one."""
+        field = message.header(self._header_name)
+        return None if field is None else shortened(identity(field))
 
     def open(self) -> None:
         """Hear of failures of the log."""
@@ -113,14 +142,56 @@ class Deduplication(Gate):
 class Echo(Queue):
     """Where a duplicate goes whose original is not safe yet: nowhere, but it is confirmed no earlier than that."""
 
-    def __init__(self, exchange: Exchange, window: Window) -> None:
+    def __init__(self, exchange: Exchange, gate: Deduplication) -> None:
         super().__init__(exchange.vhost, "", 0, False, 0, False, {}, exchange.origin)
-        self._window = window
+        self._gate = gate
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
         """Drop a message."""
         if confirm is not None:
-            self._window.when_safe(confirm)
+            self._gate.window.when_safe(self._gate.value_of(message), confirm)
+
+
+class Claim(Queue):
+    """In front of so many queues, and behind them: sees whether one of them takes a message, which only then counts."""
+
+    def __init__(self, exchange: Exchange, gate: Deduplication, count: int) -> None:
+        super().__init__(exchange.vhost, "", 0, False, 0, False, {}, exchange.origin)
+        self._gate = gate
+        self._count = count
+        self._is_between = False
+        self._refusals = 0  # in the broker, before the first of them
+
+    def publish(self, message: Message, confirm: Confirm | None) -> None:
+        """The queues are about to get a message, or have just got it."""
+        is_behind, self._is_between = self._is_between, not self._is_between
+        if not is_behind:
+            self._refusals = self.broker.refusals
+        elif self.broker.refusals - self._refusals < self._count:
+            self._keep(message)
+        else:
+            self.release(message)
+        if confirm is not None:
+            confirm.pay()
+
+    def _keep(self, message: Message) -> None:
+        value = self._gate.value_of(message)
+        if value is not None:
+            self._gate.window.keep(value)
+
+    def release(self, message: Message) -> None:
+        """A message was not taken, or is not even published: another one with its value is no duplicate."""
+        value = self._gate.value_of(message)
+        if value is not None:
+            self._gate.window.release(value)
+
+
+def give_up(message: Message, queues: list[Queue]) -> None:
+    """A message that was routed to these queues is not published after all."""
+    for queue in queues:
+        if not isinstance(queue, Claim):
+            break
+        queue.release(message)
 
 
 class DeduplicatingQueue(Queue):
@@ -139,6 +210,8 @@ class DeduplicatingQueue(Queue):
     ) -> None:
         super().__init__(vhost, name, queue_id, durable, owner, auto_delete, arguments, origin)
         self._held: dict[bytes, int] = {}  # position by value
+        self._values: dict[int, bytes] = {}  # value by position
+        self._purged: list[Ready] = []  # lines of which something is still to be thrown away
         self.duplicates = 0
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
@@ -146,26 +219,26 @@ class DeduplicatingQueue(Queue):
         value = _value(message)
         if value is None:
             super().publish(message, confirm)
-        elif value in self._held:
+        elif value in self._held and not self._is_purged(self._held[value]):
             self.duplicates += 1
             if confirm is not None:
                 confirm.pay()
         else:
             position = int(self._position) + 1
-            self._held[value] = position
+            self._hold(value, position)
             try:
                 super().publish(message, confirm)
             except Exception:
-                self._held.pop(value, None)
+                self._let_go(position)
                 raise
             if self._position < position:  # it was refused
-                self._held.pop(value, None)
+                self._let_go(position)
 
     def restore(self, found: Recovered) -> None:
         """Take a message from the log at start-up."""
         value = _value(found.message)
         if value is not None:
-            self._held[value] = found.position
+            self._hold(value, found.position)
         super().restore(found)
 
     def rest(self, found: Resting) -> int:
@@ -177,29 +250,45 @@ class DeduplicatingQueue(Queue):
 
     def die(self, stored: Stored, reason: str) -> None:
         """A message is given up."""
-        self._let_go(stored)
+        self._let_go(int(stored.position))
         super().die(stored, reason)
 
     def forget(self, stored: Stored) -> None:
         """Nothing has to remember this message any longer."""
-        self._let_go(stored)
+        self._let_go(int(stored.position))
         super().forget(stored)
 
     def purge(self) -> int:
-        """Drop everything that is ready; it can be published again at once, so nothing is left for later."""
+        """Drop everything that is ready; it can be published again at once, whatever is still to be thrown away."""
+        for stored in self.retries.items():
+            self._let_go(int(stored.position))
         line = self.ready
         count = super().purge()
-        while line.has_head():
-            self.forget(line.pop())
+        if len(line):
+            self._purged.append(line)
         return count
 
-    def page_out(self, want: i64) -> i64:
+    def page_out(self, keep: i64, want: i64) -> None:
         """Nothing: what it holds has to be known."""
-        return 0
 
-    def _let_go(self, stored: Stored) -> None:
-        value = _value(stored.message)
-        if value is not None and self._held.get(value) == stored.position:
+    def leave_content(self, stored: Stored) -> bool:
+        """Nothing can rest."""
+        return True
+
+    def _is_purged(self, position: int) -> bool:
+        """Whether the message with this position was purged, and only has not been thrown away yet."""
+        if not self._purged:
+            return False
+        self._purged = [line for line in self._purged if len(line)]
+        return any(line.pick([position]) for line in self._purged)
+
+    def _hold(self, value: bytes, position: int) -> None:
+        self._held[value] = position
+        self._values[position] = value
+
+    def _let_go(self, position: int) -> None:
+        value = self._values.pop(position, None)
+        if value is not None and self._held.get(value) == position:
             del self._held[value]
 
 
@@ -220,8 +309,5 @@ def new_queue(
 
 
 def _value(message: Message) -> bytes | None:
-    if not property_flags(message.content) & HEADERS_FLAG:
-        return None
-    headers = message.readable_properties().headers
-    field = headers.get(HEADER) if headers is not None else None
-    return identity(field) if field is not None else None
+    field = message.header(HEADER_NAME)
+    return shortened(identity(field)) if field is not None else None

@@ -15,7 +15,18 @@ from leveret.core.exchange import Binding, Exchange
 from leveret.core.hints import Origin
 from leveret.core.policy import APPLY_TO, Policy
 from leveret.core.queue import Queue
-from leveret.wire.fields import Field, Table, array, boolean, decode_table, long, longstr, table, table_bytes
+from leveret.wire.fields import (
+    Field,
+    Table,
+    array,
+    boolean,
+    decode_table,
+    in_order,
+    long,
+    longstr,
+    table,
+    table_bytes,
+)
 
 DEFAULTS: Final = "defaults"  # its one entry says that the user and the virtual host of a new broker were made
 CLOCK: Final = "clock"  # its one entry says how the time of deadlines stands to the time of day
@@ -128,7 +139,15 @@ def queue_value(queue: Queue) -> bytes:
 def binding_key(binding: Binding) -> str:
     """What a binding rests under: it has no other content than its identity."""
     names = [binding.source.vhost.name, binding.source.name, binding.kind, binding.destination, binding.key]
-    return json.dumps([*names, table_bytes(binding.arguments).hex()])
+    return json.dumps([*names, binding.encoded.hex()])
+
+
+def binding_names(names: list[str]) -> list[str]:
+    """The names in the key of a binding, as binding_key() has them; earlier versions left arguments in any order.
+
+    Raises: ValueError, DecodeError when they cannot be read.
+    """
+    return [*names[:-1], table_bytes(in_order(read_table(bytes.fromhex(names[-1])))).hex()]
 
 
 def policy_key(vhost: str, name: str) -> str:

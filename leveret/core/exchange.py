@@ -27,7 +27,7 @@ from leveret.core.routing.random_choice import LocalRandomRouter, RandomRouter
 from leveret.core.routing.router import Router
 from leveret.core.routing.topic import TopicRouter
 from leveret.wire.constants import PRECONDITION_FAILED
-from leveret.wire.fields import LONGSTR, Table, comparable
+from leveret.wire.fields import LONGSTR, Table, in_order, table_bytes
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
@@ -55,9 +55,15 @@ NO_PROPERTIES: Final = BasicProperties()  # of a message that there is not
 
 
 class Binding:
-    """From an exchange to a queue or to another exchange. Equal when source, destination, key and arguments are."""
+    """From an exchange to a queue or to another exchange. Equal when source, destination, key and arguments are.
 
-    __slots__ = ("_hash", "_identity", "arguments", "exchange", "key", "queue", "source")
+    arguments: in order, however they came. encoded: the same as bytes, so that fields of different types are different,
+    as are integers of two widths.
+    Raises: ValueError when the name of an argument is too long to be written.
+    Source: rabbit_binding.erl (sort_field_table), rabbit_db_binding.erl (a set of bindings).
+    """
+
+    __slots__ = ("_hash", "_identity", "arguments", "encoded", "exchange", "key", "queue", "source")
 
     def __init__(
         self, source: Exchange, queue: Queue | None, exchange: Exchange | None, key: str, arguments: Table
@@ -66,9 +72,10 @@ class Binding:
         self.queue = queue
         self.exchange = exchange
         self.key = key
-        self.arguments = arguments
-        self._identity = (source.name, self.kind, self.destination, key, comparable(arguments))
-        self._hash = hash(self._identity)  # once: it looks at all arguments
+        self.arguments = in_order(arguments)
+        self.encoded = table_bytes(self.arguments) if arguments else b""
+        self._identity = (source.name, self.kind, self.destination, key, self.encoded)
+        self._hash = hash(self._identity)  # once
 
     @property
     def kind(self) -> str:
@@ -168,7 +175,7 @@ class Exchange:
         if kind == DELAYED:
             self.gates.append(Delay(self, len(self.gates) + 1))
         if routes_as == HISTORY:
-            self.gates.append(History(arguments))
+            self.gates.append(History(self))
 
     def apply(self, definition: Definition) -> None:
         """Take what policies say, where the arguments say nothing. The default exchange has no alternate."""
@@ -183,26 +190,33 @@ class Exchange:
     def route(
         self,
         keys: list[str],
-        properties: BasicProperties = NO_PROPERTIES,
+        properties: BasicProperties | None = NO_PROPERTIES,
         message: Message | None = None,
         gates_passed: int = 0,
     ) -> Routing:
         """All queues that a message reaches from here, each once.
 
+        properties: None to decode those of the message if an exchange on the way wants to know them.
         message: None to look where one would go, of which the gates on the way do not hear.
         gates_passed: how many of this exchange's gates the message has passed before.
         """
         found: dict[Queue, None] = {}
         seen: dict[Exchange, None] = {self: None}
         pending = [self]
+        gates: list[Gate] = []
         varies = False
         while pending:
             exchange = pending.pop(0)
             if exchange.router.varies or exchange.gates:
                 varies = True
-            taken = exchange._pass_gates(message, properties, gates_passed if exchange is self else 0)
+                if properties is None:
+                    properties = message.readable_properties() if message is not None else NO_PROPERTIES
+            known = properties if properties is not None else NO_PROPERTIES
+            taken = exchange._pass_gates(message, known, gates_passed if exchange is self else 0)
+            if exchange.gates:
+                gates += exchange.gates
             if taken is None:
-                matched = exchange._match(keys, properties, found, seen, pending)
+                matched = exchange._match(keys, known, found, seen, pending)
             else:
                 matched = len(taken) > 0
                 for queue in taken:
@@ -212,7 +226,11 @@ class Exchange:
                 if alternate is not None and alternate not in seen:
                     seen[alternate] = None
                     pending.append(alternate)
-        return Routing(list(found), varies)
+        queues = list(found)
+        if gates and message is not None:
+            for gate in gates:
+                queues = gate.routed(queues)
+        return Routing(queues, varies)
 
     def _pass_gates(self, message: Message | None, properties: BasicProperties, passed: int) -> list[Queue] | None:
         """What becomes of a message at a gate; None when it passes all."""

@@ -1,4 +1,4 @@
-"""Expiry: what time does to a queue. Messages expire at its head, and an idle queue ends.
+"""Expiry: what time does to a queue. Messages expire at its head, an idle queue ends, one that could not read goes on.
 
 Only the head is looked at, so an expired message behind one that lives stays until it gets there, but is never
 delivered. Source: rabbit_amqqueue_process.erl (drop_expired_msgs, expires).
@@ -10,28 +10,31 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from leveret.core.chores import PIECE
 from leveret.core.clock import Timed, Timer
 from leveret.core.dead_letter import EXPIRED
 from leveret.core.litter import trim_later
+from leveret.core.work import ENDING, giving_up
 
 if TYPE_CHECKING:
     from leveret.core.queue import Queue
 
 HEAD: Final = 1  # timer tokens
 IDLE: Final = 2
+REPAIR: Final = 3
+REPAIR_MS: Final = 1000  # after which messages that could not be read from the log are tried again
 OVER: Final = -1  # a deadline that has passed at any time
 
 
 class Expiry(Timed):
     """Of one queue."""
 
-    __slots__ = ("_head", "_head_ms", "_idle", "_idle_ms", "_queue", "_used_ms")
+    __slots__ = ("_head", "_head_ms", "_idle", "_idle_ms", "_queue", "_repair", "_used_ms")
 
     def __init__(self, queue: Queue) -> None:
         self._queue: Queue | None = queue
         self._head: Timer | None = None
         self._head_ms: i64 = 0  # when that timer is due, 0 when there is none
+        self._repair: Timer | None = None
         self._idle: Timer | None = None
         self._idle_ms: i64 = 0  # when that timer is due, 0 when there is none
         self._used_ms = queue.broker.clock.now_ms
@@ -53,13 +56,8 @@ class Expiry(Timed):
             timers.cancel(self._idle)
             self._idle = timers.call_at(int(due), self, IDLE)
 
-    def clear_head(self) -> None:
-        """Drop all expired messages from the head, however many they are: somebody wants what comes then."""
-        while not self.look():
-            continue
-
     def look(self) -> bool:
-        """Drop expired messages from the head, but not too many at once; come back when the next one is due.
+        """Drop expired messages from the head, as many as this turn has room for; come back when the next one is due.
 
         Returns: whether the head is one that has not expired.
         """
@@ -67,7 +65,7 @@ class Expiry(Timed):
         if queue is None:
             return True
         ready = queue.ready
-        left: i64 = PIECE
+        share = queue.broker.share
         while len(ready):
             due = ready.deadline_ms()
             if not due:
@@ -79,13 +77,20 @@ class Expiry(Timed):
                     timers.cancel(self._head)
                     self._head = timers.call_at(int(due), self, HEAD)
                 return True
-            if not left:
+            if share.left <= 0:
                 trim_later(queue)
                 return False
-            left -= 1
             if ready.has_head() and ready.first().deadline_ms == due:
-                queue.die(ready.pop(), EXPIRED)
+                stored = ready.pop()
+                share.left -= giving_up(queue, stored.message)
+                queue.die(stored, EXPIRED)
         return True
+
+    def repair_later(self) -> None:
+        """Let the queue try again what it could not do now."""
+        queue = self._queue
+        if queue is not None:
+            self._repair = queue.broker.timers.call_at(queue.broker.clock.now_ms + REPAIR_MS, self, REPAIR)
 
     def stop(self) -> None:
         """The queue has ended; nothing may hold on to it."""
@@ -93,6 +98,7 @@ class Expiry(Timed):
             timers = self._queue.broker.timers
             timers.cancel(self._head)
             timers.cancel(self._idle)
+            timers.cancel(self._repair)
             self._queue = None
 
     def fail(self, doing: str, error: Exception) -> None:
@@ -110,9 +116,14 @@ class Expiry(Timed):
             queue.flow()
             self.look()
             return
+        if token == REPAIR:
+            if queue.fault:
+                queue.repair()
+            return
         self._idle_ms = 0
         idle_ms = queue.broker.clock.now_ms - self._used_ms
         if 0 <= queue.settings.expires_ms <= idle_ms and not len(queue.consumers):
+            queue.broker.share.left -= ENDING
             queue.vhost.remove_queue(queue)
         else:
             self.watch_idle()

@@ -76,17 +76,34 @@ class Fifo:
         """All, oldest first. Cost: a copy."""
         return [stored for stored in self._items[self._head :] if stored is not None]
 
-    def show(self, page: Page) -> bool:
-        """Add to a page what is behind its place. Returns: whether there was room for it."""
-        count: i64 = len(self)
+    def pick(self, positions: list[int], found: list[Stored]) -> None:
+        """Add to found those that have one of these positions. Cost: a search for each."""
+        if not len(self):
+            return
+        first, last = self.first().position, self.last().position
+        for position in positions:
+            wanted: i64 = position
+            if first <= wanted <= last:
+                stored = self.at(self._behind(wanted - 1))
+                if stored.position == wanted:
+                    found.append(stored)
+
+    def _behind(self, position: i64) -> i64:
+        """The index of the first one behind a position."""
         low: i64 = 0
-        high = count
+        high: i64 = len(self)
         while low < high:
             middle = (low + high) // 2
-            if self.at(middle).position <= page.position:
+            if self.at(middle).position <= position:
                 low = middle + 1
             else:
                 high = middle
+        return low
+
+    def show(self, page: Page) -> bool:
+        """Add to a page what is behind its place. Returns: whether there was room for it."""
+        count: i64 = len(self)
+        low = self._behind(page.position)
         while low < count:
             stored = self.at(low)
             if stored.position > page.until:

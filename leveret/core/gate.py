@@ -26,6 +26,13 @@ class Gate:
         """
         raise NotImplementedError
 
+    def routed(self, queues: list[Queue]) -> list[Queue]:
+        """The message that was let pass last goes to these queues. Returns: those it is to be put into, in this order.
+
+        Those that are not real queues, but want to see what becomes of the message, have no name.
+        """
+        return queues
+
     def bound(self, binding: Binding) -> None:
         """The exchange has a new binding."""
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
 from leveret.core.arguments import QueueSettings
-from leveret.core.chores import PIECE, Chore
+from leveret.core.chores import Chore
 from leveret.core.policy import EXCHANGE, Policies, Policy, effective_definition
+from leveret.core.work import PIECE
 
 if TYPE_CHECKING:
     from leveret.core.exchange import Exchange

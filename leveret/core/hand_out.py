@@ -23,5 +23,6 @@ def hand_out(message: Message, queues: list[Queue], confirm: Confirm | None) -> 
 def not_taken(queue: Queue, confirm: Confirm | None, error: Exception) -> None:
     """A queue has failed to take a message."""
     queue.fail("take a message", error)
+    queue.broker.refusals += 1
     if confirm is not None:
         confirm.refuse()

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
-from leveret.core.message import Stored
+from leveret.core import limits
+from leveret.core.arguments import QUORUM
+from leveret.core.message import MAX_ACQUIRED, Stored
 from leveret.core.paging import Run
 from leveret.core.ports import Recovered, Resting
 from leveret.core.ready import Source
@@ -24,11 +27,11 @@ class InLog(Source):
     resting: the same for what is there only to rest.
     """
 
-    __slots__ = ("_has_spilled", "_owner", "durable", "resting")
+    __slots__ = ("_owner", "_spilled", "durable", "resting")
 
     def __init__(self, queue: Queue) -> None:
         self._owner: Queue | None = queue
-        self._has_spilled = False
+        self._spilled: i64 = 0  # up to this position something is or was there to rest
         self.durable: i64 = 0
         self.resting: i64 = 0
 
@@ -39,10 +42,13 @@ class InLog(Source):
         broker.log.append(int(stored.log_id), int(stored.position), stored.message, deadline_ms, int(stored.level))
 
     def spill(self, stored: Stored) -> bool:
-        """Let the log have a message that need not survive a restart, so that it can rest there. Returns: if it may."""
-        if self._queue.settings.max_priority >= 0:
+        """Let the log have a message that need not survive a restart, so that it can rest there. Returns: if it may.
+
+        What is behind others that were there must not: the log has the messages of a queue in order.
+        """
+        if self._queue.settings.max_priority >= 0 or stored.position <= self._spilled:
             return False
-        self._has_spilled = True
+        self._spilled = stored.position
         stored.log_id = -self._queue.queue_id
         self.append(stored)
         return True
@@ -53,10 +59,17 @@ class InLog(Source):
         self._queue.broker.budget.retry()
 
     def extent(self, stored: Stored) -> i64:
-        """The last position that rests together with a message; 0 when it does not rest safely."""
+        """The last position that rests together with a message; 0 when it does not rest safely.
+
+        One that turns out to be unknown to the log, which has refused it, is not in it from now on.
+        """
         if stored.position > (self.durable if stored.log_id > 0 else self.resting):
             return 0
-        return i64(self._queue.broker.log.extent(int(stored.log_id), int(stored.position)))
+        log = self._queue.broker.log
+        found: i64 = log.extent(int(stored.log_id), int(stored.position))
+        if not found and log.can_rest():
+            stored.log_id = 0
+        return found
 
     def fetch(self, run: Run, only_looks: bool = False) -> list[Stored]:
         """Messages that rest, in order; without those that cannot be read any more."""
@@ -69,13 +82,52 @@ class InLog(Source):
             queue.broker.explanations.append(f"{lost} messages of {where} cannot be read, and are left out")
         return messages
 
+    def load(self, stored: Stored) -> bool:
+        """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
+        run = Run(stored.log_id, 0)
+        out = BytesWriter()
+        write_i64_be(out, stored.position)
+        run.extend(out.getvalue(), stored.message.size)
+        found = self.fetch(run)
+        if found:
+            budget = self._queue.broker.budget
+            budget.let_go(stored.message)
+            self.revive(stored, found[0])
+            budget.hold(stored.message)
+        return len(found) > 0
+
+    def revive(self, stored: Stored, found: Stored) -> None:
+        """A message that came back without its content has it again; its headers show how often it was delivered."""
+        stored.message = found.message
+        if stored.counts:
+            self.show_counts(stored)
+
     def found(self, found: Recovered) -> Stored:
         """A message as the log has it."""
         stored = Stored(found.message, self._queue, i64(found.position), i64(found.queue_id))
         stored.redelivered = found.redelivered
         stored.level = found.level
         stored.deadline_ms = self._deadline_ms(found.deadline_ms)
+        if found.counts:
+            stored.counts = found.counts
+            self.show_counts(stored)
         return stored
+
+    def count(self, stored: Stored, failed: bool) -> None:
+        """A message came back: let the log have its counts, if they matter, and clients see them."""
+        if stored.acquired < MAX_ACQUIRED:
+            stored.counts += 1
+        if stored.log_id > 0 and (failed or self._queue.settings.queue_type == QUORUM):
+            self._queue.broker.log.counted(int(stored.log_id), int(stored.position), int(stored.counts))
+        self.show_counts(stored)
+
+    def show_counts(self, stored: Stored) -> None:
+        """Quorum queues have the counts of a message in its headers, once it has these."""
+        if self._queue.settings.queue_type == QUORUM and not stored.message.is_at_rest:
+            try:
+                limits.show_counts(stored)
+            except Exception as error:  # it goes without
+                self._queue.broker.faults.own("count the deliveries of a message", error)
 
     def run(self, found: Resting) -> Run:
         """Messages that a start-up leaves in the log."""
@@ -92,7 +144,7 @@ class InLog(Source):
         queue = self._queue
         if queue.durable:
             queue.broker.log.drop(queue.queue_id)
-        if self._has_spilled:
+        if self._spilled:
             queue.broker.log.drop(-queue.queue_id)
 
     @property

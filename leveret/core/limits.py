@@ -1,6 +1,7 @@
-"""The limits of a queue: how long it may be, and how often a delivery of one message may fail.
+"""The limits of a queue: how long it may be, and how often and how soon one message is delivered again.
 
-Only ready messages count for the length. What is too much is dropped from the head, or not taken at all.
+Ready messages count for the length, those that wait to be delivered again, and dead letters that must arrive elsewhere.
+What is too much is dropped from the head, or not taken at all.
 Source: rabbit_amqqueue_process.erl (maybe_drop_head), rabbit_fifo.erl (delivery limit, x-acquired-count).
 """
 
@@ -10,26 +11,32 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from leveret.core.chores import PIECE
 from leveret.core.dead_letter import DELIVERY_LIMIT, MAXLEN
 from leveret.core.litter import trim_later
-from leveret.core.message import Message, Stored
-from leveret.wire import content as frames
-from leveret.wire.fields import long
+from leveret.core.message import FAILURE, MAX_FAILURES, Message, Stored
+from leveret.core.work import PIECE, giving_up
+from leveret.wire import patch
+from leveret.wire.fields import DecodeError
 
 if TYPE_CHECKING:
     from leveret.core.queue import Queue
 
-ACQUIRED_COUNT: Final = "x-acquired-count"
-DELIVERY_COUNT: Final = "x-delivery-count"
+ACQUIRED_COUNT: Final = b"x-acquired-count"
+DELIVERY_COUNT: Final = b"x-delivery-count"
 
 
 def is_over(queue: Queue, more: i64, more_bytes: i64) -> bool:
-    """Whether the ready messages, and so many more, exceed a limit."""
+    """Whether the messages that wait, the dead letters that must arrive, and so many more, exceed a limit.
+
+    Source: rabbit_fifo.erl is_over_limit.
+    """
     settings = queue.settings
-    if settings.max_length >= 0 and len(queue.ready) + more > settings.max_length:
-        return True
-    return settings.max_length_bytes >= 0 and queue.ready.size + more_bytes > settings.max_length_bytes
+    if settings.max_length >= 0:
+        count: i64 = len(queue.ready) + len(queue.retries) + queue.letters
+        if count + more > settings.max_length:
+            return True
+    size: i64 = queue.ready.size + queue.retries.size + queue.letter_bytes
+    return settings.max_length_bytes >= 0 and size + more_bytes > settings.max_length_bytes
 
 
 def has_room(queue: Queue, message: Message) -> bool:
@@ -47,16 +54,18 @@ def drop_excess(queue: Queue) -> None:
         queue.flow()
         left: i64 = PIECE
         while is_over(queue, 0, 0) and queue.ready.has_head():
-            if not left:
+            if left <= 0:
                 trim_later(queue)
                 return
-            left -= 1
-            queue.die(queue.ready.pop(), MAXLEN)
+            stored = queue.ready.pop()
+            left -= giving_up(queue, stored.message)
+            queue.die(stored, MAXLEN)
 
 
 def fail(stored: Stored) -> bool:
     """Count a delivery that failed. Returns: whether the message had its last chance, and is gone."""
-    stored.failures += 1
+    if stored.failures < MAX_FAILURES:
+        stored.counts += FAILURE
     limit = stored.queue.settings.delivery_limit
     if limit < 0 or int(stored.failures) <= limit:
         return False
@@ -64,16 +73,28 @@ def fail(stored: Stored) -> bool:
     return True
 
 
+def retry_delay_ms(stored: Stored, failed: bool) -> int:
+    """How long a message has to wait that came back; 0 for not at all. failed: it counts for the delivery limit.
+
+    The more deliveries have failed, the longer. Source: rabbit_fifo.erl (should_delay, calculate_ready_at).
+    """
+    settings = stored.queue.settings
+    if not (settings.delays_failed if failed else settings.delays_returned):
+        return 0
+    return min(settings.retry_min_ms * max(int(stored.failures), 1), settings.retry_max_ms)
+
+
 def show_counts(stored: Stored) -> None:
     """Put into the headers how often the message was given to somebody, and how often that failed."""
     message = stored.message
-    properties = message.readable_properties()
-    headers = properties.headers if properties.headers is not None else {}
-    before = headers[ACQUIRED_COUNT].integer if message.is_counted else 0
-    headers[ACQUIRED_COUNT] = long(before + 1)
+    changes = {ACQUIRED_COUNT: patch.long_value(int(stored.acquired))}
     if stored.failures:
-        headers[DELIVERY_COUNT] = long(int(stored.failures))
-    properties.headers = {name: headers[name] for name in sorted(headers)}
-    content = frames.replace_properties(message.content, properties.encode())
-    stored.message = Message(message.address, content, message.persistent, message.has_died)
+        changes[DELIVERY_COUNT] = patch.long_value(int(stored.failures))
+    try:
+        start, end = patch.header_range(message.content)
+        headers = patch.changed(message.content, start, end, changes)
+    except (DecodeError, IndexError):  # it goes on without what cannot be read
+        message = message.without_properties()
+        headers = patch.changed(b"", 0, 0, changes)
+    stored.message = message.copy(patch.with_headers(message.content, headers, True))
     stored.message.is_counted = True

@@ -6,27 +6,31 @@ whose head has expired or that has become too long.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from librt.strings import read_i64_be
 from mypy_extensions import i64
 
-from leveret.core.chores import PIECE, Chore
-
-LARGE: Final = 64 << 10  # bytes of which giving them back takes as long as throwing away a message
+from leveret.core.chores import Chore
+from leveret.core.work import PIECE, freeing
 
 if TYPE_CHECKING:
+    from leveret.core.message import Stored
     from leveret.core.paging import Run
     from leveret.core.queue import Queue
     from leveret.core.ready import Ready
 
 
 class Litter(Chore):
-    """A line of messages that is not its queue's any more. queue: whose log has to forget them."""
+    """Messages that are not their queue's any more. queue: whose log has to forget them.
 
-    def __init__(self, queue: Queue, line: Ready) -> None:
+    line: those that were ready. waiting: those that came back and had to wait.
+    """
+
+    def __init__(self, queue: Queue, line: Ready, waiting: list[Stored]) -> None:
         self._queue = queue
         self._line = line
+        self._waiting = waiting
         self._runs: list[Run] = line.take_runs()
         self._runs.reverse()
         self._at: i64 = 0  # bytes of the last run that are done
@@ -49,11 +53,17 @@ class Litter(Chore):
                 self._runs.pop()
                 self._at = 0
         line = self._line
-        while left > 0 and line.has_head():
+        while left > 0 and len(line):  # whatever rests among them needs no content to be forgotten
             stored = line.pop()
-            left -= 1 + stored.message.size // LARGE
+            left -= freeing(stored.message)
             if not queue.deleted:
                 queue.forget(stored)
+        while left > 0 and self._waiting:
+            stored = self._waiting.pop()
+            left -= freeing(stored.message)
+            if not queue.deleted:
+                queue.forget(stored)
+        queue.broker.share.left -= PIECE - left
         return left > 0
 
     def fail(self, doing: str, error: Exception) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64, mypyc_attr, trait
 
+from leveret.core.paging import Holder
+
 if TYPE_CHECKING:
     from leveret.core.access import User
     from leveret.core.consumers import Consumer
@@ -49,10 +51,15 @@ class LogListener:
         """One of the calls above has failed; the log goes on."""
 
 
-class Recovered:
-    """A message found in the log. deadline_ms, level: as it was appended."""
+@mypyc_attr(native_class=False)
+class Unreadable(Exception):
+    """Messages cannot be read from the log now, but can be later: it lacks file descriptors, perhaps."""
 
-    __slots__ = ("deadline_ms", "level", "message", "position", "queue_id", "redelivered")
+
+class Recovered:
+    """A message found in the log. deadline_ms, level: as it was appended. counts: as counted() said last."""
+
+    __slots__ = ("counts", "deadline_ms", "level", "message", "position", "queue_id", "redelivered")
 
     def __init__(
         self,
@@ -69,6 +76,7 @@ class Recovered:
         self.redelivered = redelivered
         self.deadline_ms = deadline_ms
         self.level = level
+        self.counts: i64 = 0
 
 
 class Resting:
@@ -122,6 +130,12 @@ class MessageLog:
     def delivered(self, queue_id: int, position: int) -> None:
         """A message was given to a consumer: from now on it comes back from recover() as redelivered."""
 
+    def counted(self, queue_id: int, position: int, counts: int) -> None:
+        """A message came back. counts: as Stored has them, never less than before.
+
+        Nobody waits for this to be written: it goes with what comes next.
+        """
+
     @abstractmethod
     def drop(self, queue_id: int) -> None:
         """Forget all messages of a queue."""
@@ -139,15 +153,19 @@ class MessageLog:
         self.flush()
         return False
 
+    def can_rest(self) -> bool:
+        """Whether contents can be left to it, as extent() and fetch() are about."""
+        return False
+
     def extent(self, queue_id: int, position: int) -> int:
-        """The last position of the queue that rests together with this one, which is durable; 0 if nothing rests."""
+        """The last position of the queue that rests together with this one; 0 when it was never written."""
         return 0
 
     def fetch(self, queue_id: int, positions: bytes, only_looks: bool = False) -> list[Recovered]:
         """Messages, in order. positions: 8 bytes each, big-endian, ascending.
 
         Those that cannot be read any more are left out, and are gone, unless somebody only looks. Cost: reads from
-        the disk; blocks.
+        the disk; blocks. Raises: Unreadable when they cannot be read now, for a reason that is none of theirs.
         """
         return []
 
@@ -176,7 +194,10 @@ class DefinitionLog:
         """Delete a value; one that is not there is fine. Returns: as put()."""
 
     def gather(self, gathers: bool) -> None:
-        """Keep back what changes from now on, and write it as one change when all who asked for that are through."""
+        """Keep back what changes from now on, and write it as one change when all who asked for that are through.
+
+        Messages that come behind the first change wait with it: they may be for a queue that is in it.
+        """
 
     @abstractmethod
     def load(self) -> list[tuple[str, str, bytes]]:
@@ -201,12 +222,19 @@ class Sink:
 
 
 @trait
-class Client:
-    """A connection, as an administrator sees it. Before its login it is nobody's, and before its open it is nowhere."""
+class Client(Holder):
+    """A connection, as an administrator sees it. Before its login it is nobody's, and before its open it is nowhere.
+
+    What it lets go of is left to the log, or found again: contents of deliveries that wait for an ack, cached routes.
+    """
 
     @abstractmethod
     def belongs_to(self, user: User | None, vhost: VirtualHost | None) -> bool:
         """Whether it is this user's and uses this virtual host; None for any."""
+
+    @abstractmethod
+    def forget_queue(self, queue: Queue) -> None:
+        """A queue that is exclusive to it is deleted."""
 
     @abstractmethod
     def force_close(self, reason: str) -> None:

@@ -60,20 +60,24 @@ class PriorityReady(Ready):
             raise IndexError("no message is ready")
         return line.first()
 
-    def pop(self) -> Stored:
-        """Take the next. Raises: IndexError when there is none."""
+    def take(self) -> Stored:
+        """Take the next, which the budget still counts. Raises: IndexError when there is none."""
         line = self._highest()
         if line is None:
             raise IndexError("no message is ready")
-        stored = line.pop()
+        stored = line.take()
         self._number -= 1
         self.size -= stored.message.size
-        self.resident -= stored.message.size + COST
+        self.resident -= len(stored.message.content) + COST
         return stored
 
     def items(self) -> list[Stored]:
         """All that are in memory, in the order in which they would go. Cost: a copy."""
         return [stored for line in reversed(self._lines) if line is not None for stored in line.items()]
+
+    def pick(self, positions: list[int]) -> list[Stored]:
+        """Those in memory that have one of these positions, in no order."""
+        return [stored for line in self._lines if line is not None for stored in line.pick(positions)]
 
     def browse(self, page: Page) -> bool:
         """Show what is behind the place of a page, the highest priority first."""
@@ -88,14 +92,18 @@ class PriorityReady(Ready):
             level -= 1
         return True
 
-    def page_out(self, keep: i64, want: i64) -> i64:
-        """Leave to the log what rests there safely; of each priority, the head is kept."""
-        freed: i64 = 0
+    def page_out(self, keep: i64, want: i64) -> None:
+        """Leave to the log what rests there safely; the head of the highest priority that has something is kept."""
+        target = self._budget.used - want
+        top: Ready | None = None
         for line in self._lines:
-            if line is not None and freed < want:
-                freed += line.page_out(keep, want - freed)
-        self.resident -= freed
-        return freed
+            if line is not None and len(line):
+                top = line
+        for line in self._lines:
+            if line is not None and self._budget.used > target:
+                resident = line.resident
+                line.page_out(keep if line is top else 0, self._budget.used - target)
+                self.resident -= resident - line.resident
 
     def rest(self, run: Run, level: i64) -> None:
         """Messages that rest in the log already, behind all others of their priority."""
@@ -115,17 +123,16 @@ class PriorityReady(Ready):
         return found
 
     def clear(self) -> None:
-        """The queue has ended: nothing is kept, nobody held on to."""
+        """The queue has ended: nobody is held on to."""
         for line in self._lines:
             if line is not None:
                 line.clear()
-        self.resident = 0
         self._source = None
 
     def _counted(self, stored: Stored) -> None:
         self._number += 1
         self.size += stored.message.size
-        self.resident += stored.message.size + COST
+        self.resident += len(stored.message.content) + COST
 
     def _line(self, level: i64) -> Ready:
         line = self._lines[level]

@@ -22,7 +22,6 @@ from leveret.core import hints, limits
 from leveret.core.arguments import QUORUM, QueueSettings
 from leveret.core.browsing import Page
 from leveret.core.checks import expiration_error
-from leveret.core.chores import PIECE
 from leveret.core.consumers import Consumer, Consumers
 from leveret.core.dead_letter import EXPIRED, REJECTED
 from leveret.core.errors import faulty_queue, locked_queue
@@ -33,11 +32,13 @@ from leveret.core.in_log import InLog
 from leveret.core.litter import Litter, trim_later
 from leveret.core.message import Message, Stored
 from leveret.core.pace import Pace
-from leveret.core.paging import HEAD
-from leveret.core.ports import Confirm, Recovered, Resting
+from leveret.core.ports import Confirm, Recovered, Resting, Unreadable
 from leveret.core.priority import PriorityReady
-from leveret.core.ready import Ready
+from leveret.core.ready import Ready, may_rest
+from leveret.core.retries import Retries
 from leveret.core.unsafe import Unsafe
+from leveret.core.work import PIECE, giving_up
+from leveret.wire import patch
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
@@ -59,9 +60,11 @@ class Queue:
 
     queue_id: its name in the logs. owner: the connection's number if exclusive, else 0.
     unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
+    letters: dead ones that must arrive elsewhere, and have not; letter_bytes: of their bodies.
     is_trimming, is_fetching: a chore of litter.py or fetching.py goes on.
     holds: how many want nothing to be delivered for now.
-    in_log: what the log has of it. policy, operator_policy: those that apply; what they say is in the settings.
+    retries: messages that came back and have to wait. in_log: what the log has of it.
+    policy, operator_policy: those that apply; what they say is in the settings.
     fault: why it is faulty, empty when it is not. unfinished: messages of which something failed, and what.
     """
 
@@ -92,7 +95,10 @@ class Queue:
         self.consumers = Consumers(self.settings.single_active, self.settings.queue_type == QUORUM)
         self.in_log = InLog(self)
         self.ready = self._line()
+        self.retries = Retries(self)
         self.unacked: i64 = 0
+        self.letters: i64 = 0
+        self.letter_bytes: i64 = 0
         self.delivered: i64 = 0
         self.pace = Pace()
         self.deleted = False
@@ -118,7 +124,7 @@ class Queue:
             raise locked_queue(self.name, self.vhost.name, hints.locked(self.origin, True))
 
     def apply(self, settings: QueueSettings) -> None:
-        """Take other settings at once: limits drop, and the idle time starts anew.
+        """Take other settings at once: limits drop as much as this turn has room for, and the idle time starts anew.
 
         A message keeps the deadline that it came with. Source: rabbit_amqqueue_process.erl process_args_policy.
         """
@@ -126,7 +132,13 @@ class Queue:
         self._read_settings()
         self._expiry.used()
         self._expiry.watch_idle()
+        share = self.broker.share
+        if share.left <= 0 and self._is_limited:
+            trim_later(self)
+            return
+        before = len(self.ready)
         self._drop_excess()
+        share.left -= before - len(self.ready)
 
     # -- messages come in
 
@@ -137,9 +149,12 @@ class Queue:
         with by hand_out().
         """
         if self._may_refuse and not self._takes(message):
+            self.broker.refusals += 1
             if confirm is not None:
                 confirm.refuse()
             return
+        if not message.arrived_ms:
+            message.arrived_ms = self.broker.clock.wall_ms
         position = self._position + 1
         self._position = position
         logged = self.durable and (message.persistent or self._keeps_all)
@@ -187,25 +202,35 @@ class Queue:
     def on_durable(self, position: int) -> None:
         """The log has everything up to this position."""
         self.in_log.durable = max(self.in_log.durable, i64(position))
+        self.broker.budget.retry()
         self._unsafe.pay(position)
 
     def on_refused(self, positions: list[int]) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay as transient ones."""
-        refused = set(positions)
-        for stored in self.ready.items():
-            if stored.position in refused:
-                stored.log_id = 0
-        self._unsafe.refuse(refused)
+        refused = self.ready.pick(positions)
+        if len(self.retries):
+            wanted = set(positions)
+            refused += [stored for stored in self.retries.items() if stored.position in wanted]
+        for stored in refused:
+            stored.log_id = 0
+        self._unsafe.refuse(positions)
 
     # -- faults
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Something that the queue did for itself has failed: it does nothing more until it is repaired."""
+        """Something that the queue did for itself has failed: it does nothing more until it is repaired.
+
+        If messages cannot be read from the log now, that is tried again by itself.
+        """
         if self.deleted or self.fault:
             return
         self.fault = f"cannot {doing}: {sentence(error)}"
         self._may_refuse = True
-        self.broker.faults.tell(str(self), doing, error)
+        if isinstance(error, Unreadable):
+            self.broker.faults.own(f"read messages of {self}", error)
+            self._expiry.repair_later()
+        else:
+            self.broker.faults.tell(str(self), doing, error)
 
     def leave(self, stored: Stored, what: str, error: Exception) -> None:
         """Something could not be done with a message that nobody holds and that is not ready: it waits for repair().
@@ -227,6 +252,7 @@ class Queue:
                 self.forget(stored)
             else:
                 self.die(stored, what)
+        self.retries.watch()
         self.touch()
         self.flow()
 
@@ -281,24 +307,29 @@ class Queue:
     def _deliver(self) -> bool:
         ready = self.ready
         consumers = self.consumers
+        budget = self.broker.budget
         logged: i64 = 0
-        expired: i64 = 0
+        share = self.broker.share
+        is_put_off = False
         left: i64 = PORTION
         while left and ready.has_near_head():
             consumer = consumers.next()
             if consumer is None:
                 break
-            stored = ready.pop()
+            stored = ready.take()
             if stored.deadline_ms and stored.deadline_ms < self.broker.clock.now_ms:
+                budget.let_go(stored.message)
+                share.left -= giving_up(self, stored.message)
                 self.die(stored, EXPIRED)
-                expired += 1
-                if expired == PIECE:
+                if share.left <= 0:
                     trim_later(self)
+                    is_put_off = True
                     break
                 continue
             left -= 1
             try:
                 if consumer.no_ack:
+                    budget.let_go(stored.message)
                     consumer.subscriber.deliver(consumer, stored)
                     self.forget(stored)
                 else:
@@ -319,7 +350,7 @@ class Queue:
             return False
         self._expiry.look()
         if left and ready.has_near_head():
-            return expired == PIECE
+            return is_put_off
         fetch_later(self)
         return True
 
@@ -346,24 +377,36 @@ class Queue:
         self._drop_excess()
         self.touch()
 
-    def get(self) -> Stored | None:
-        """Take the head for basic.get; the caller settles it, or releases it at once with no_ack.
+    def clear_head(self) -> bool:
+        """Drop expired messages from the head, since somebody is about to take it.
 
-        Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
+        Returns: whether none is left there; more calls are needed if one is. Raises: as get().
         """
         self.flow()
         self.check_fault()
         self._expiry.used()
+        try:
+            return self._expiry.look()
+        except Exception as error:
+            self.fail("fetch a message", error)
+            self.check_fault()
+            raise
+
+    def get(self) -> Stored | None:
+        """Take the head for basic.get, behind clear_head(); the caller settles it, or releases it at once with no_ack.
+
+        Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
+        """
         stored: Stored | None = None
         try:
-            self._expiry.clear_head()
             if self.ready.has_head():
-                stored = self.ready.pop()
+                stored = self.ready.take()
                 self._expiry.look()
                 if stored.log_id > 0:
                     self.broker.log.delivered(self.queue_id, int(stored.position))
         except Exception as error:
             if stored is not None:
+                self.broker.budget.let_go(stored.message)
                 self._put_back(stored)
             self.fail("fetch a message", error)
             self.check_fault()
@@ -379,7 +422,7 @@ class Queue:
             self.forget(stored)
 
     def requeue(self, stored: Stored, failed: bool) -> None:
-        """An unacknowledged message goes back to its old place, marked as redelivered.
+        """An unacknowledged message goes back to its old place, marked as redelivered, perhaps after a while.
 
         failed: whether this counts for the delivery limit, which may end the message.
         """
@@ -389,12 +432,19 @@ class Queue:
         try:
             if failed and limits.fail(stored):
                 return
-            if self.settings.queue_type == QUORUM:
-                limits.show_counts(stored)
+            self.in_log.count(stored, failed)
         except Exception as error:  # it goes back without
             self.broker.faults.own("count the deliveries of a message", error)
-        self._put_back(stored)
+        delay_ms = limits.retry_delay_ms(stored, failed)
+        if delay_ms:
+            self.retries.add(stored, delay_ms)
+        else:
+            self._put_back(stored)
         self._drop_excess()
+
+    def take_back(self, stored: Stored) -> None:
+        """A message that came back has waited long enough: it goes to its old place."""
+        self._put_back(stored)
 
     def _put_back(self, stored: Stored) -> None:
         stored.redelivered = True
@@ -403,6 +453,17 @@ class Queue:
         except Exception as error:
             self.leave(stored, RETURN, error)
         self.touch()
+
+    def pause(self) -> None:
+        """Deliver nothing, and drop nothing that is too much, until resume(): many messages are about to come back."""
+        self.holds += 1
+
+    def resume(self) -> None:
+        """Go on, if nobody else wants a pause."""
+        self.holds -= 1
+        if not self.deleted and not self.holds:
+            self.touch()
+            self._drop_excess()
 
     def discard(self, stored: Stored) -> None:
         """An unacknowledged message was rejected."""
@@ -426,11 +487,12 @@ class Queue:
                 self.leave(stored, FORGET, error)
 
     def purge(self) -> int:
-        """Drop everything that is ready. Returns: how many."""
+        """Drop everything that is ready, or waits to be delivered again. Returns: how many."""
         self.flow()
         line, self.ready = self.ready, self._line()
-        count = len(line)
-        self.broker.chores.begin(Litter(self, line))
+        waiting = self.retries.take()
+        count = len(line) + len(waiting)
+        self.broker.chores.begin(Litter(self, line, waiting))
         return count
 
     def browse(self, page: Page) -> None:
@@ -441,9 +503,24 @@ class Queue:
 
     # -- messages rest in the log
 
-    def page_out(self, want: i64) -> i64:
-        """Leave what is behind the head to the log, if it rests there. want, returns: bytes of memory."""
-        return self.ready.page_out(HEAD, want)
+    def page_out(self, keep: i64, want: i64) -> None:
+        """Leave what is behind the head to the log, if it rests there.
+
+        keep: bytes of memory that the head may need. want: bytes of the budget that should be free afterwards.
+        """
+        self.ready.page_out(keep, want)
+
+    def leave_content(self, stored: Stored) -> bool:
+        """Leave the content of an unacknowledged message to the log, if it rests there and nobody watches.
+
+        Returns: whether that can be said now: what is on its way to the log can rest later.
+        """
+        if self.deleted or self.vhost.witness is not None or not may_rest(stored):
+            return True
+        if not self.in_log.extent(stored):
+            return False
+        self.broker.budget.rest(stored)
+        return True
 
     # -- consumers
 
@@ -499,6 +576,7 @@ class Queue:
         """
         self.deleted = True
         line, self.ready = self.ready, Ready(self.broker.budget)
+        waiting = self.retries.take()
         count = len(line)
         consumers = self.consumers.all
         self.consumers = Consumers(False)
@@ -507,7 +585,7 @@ class Queue:
         except Exception as error:  # it is gone all the same; its messages come back in a queue for what was salvaged
             self.broker.faults.tell(str(self), "let the log forget it", error)
         self.stop()
-        self.broker.chores.begin(Litter(self, line))
+        self.broker.chores.begin(Litter(self, line, waiting))
         for consumer in consumers:
             consumer.parked = True
             consumer.active = False
@@ -523,6 +601,7 @@ class Queue:
     def stop(self) -> None:
         """The queue has ended: no timer and no line holds on to it."""
         self._expiry.stop()
+        self.retries.stop()
         self.ready.clear()
         self.in_log.stop()
 
@@ -537,6 +616,7 @@ class Queue:
     def _release(self, stored: Stored) -> None:
         """An unacknowledged message leaves its holder, who may have room for another now."""
         self.unacked -= 1
+        self.broker.budget.let_go(stored.message)
         consumer = stored.consumer
         if consumer is not None:
             stored.consumer = None
@@ -563,7 +643,7 @@ class Queue:
         return limits.has_room(self, message)
 
     def _drop_excess(self) -> None:
-        if self._is_limited and not self.settings.rejects:
+        if self._is_limited and not self.settings.rejects and not self.holds:
             try:
                 limits.drop_excess(self)
             except Exception as error:
@@ -575,12 +655,15 @@ class Queue:
         Source: rabbit_amqqueue_process.erl (attempt_delivery comes before drop_expired_msgs).
         """
         ttl_ms: i64 = self.settings.message_ttl_ms
-        properties = stored.message.readable_properties()
-        if properties.expiration is not None and expiration_error(properties.expiration) is None:
-            own_ms: i64 = int(properties.expiration)
-            ttl_ms = own_ms if ttl_ms < 0 else min(ttl_ms, own_ms)
+        content = stored.message.content
+        expiration = patch.expiration(content)
+        if expiration is not None:
+            text = expiration.decode("utf-8", "surrogateescape")
+            if expiration_error(text) is None:
+                own_ms: i64 = int(text)
+                ttl_ms = own_ms if ttl_ms < 0 else min(ttl_ms, own_ms)
         if ttl_ms >= 0:
             stored.deadline_ms = max(self.broker.clock.now_ms + ttl_ms, 1)
         if self.settings.max_priority >= 0:
-            stored.level = min(properties.priority or 0, max(self.settings.max_priority, 1))
+            stored.level = min(patch.priority(content), max(self.settings.max_priority, 1))
         return ttl_ms == 0

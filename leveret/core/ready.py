@@ -11,6 +11,7 @@ from abc import abstractmethod
 from bisect import bisect_right
 from heapq import heappop, heappush
 from operator import itemgetter
+from typing import Final
 
 from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
@@ -18,7 +19,9 @@ from mypy_extensions import i64
 from leveret.core.browsing import Page
 from leveret.core.fifo import Fifo
 from leveret.core.message import Stored
-from leveret.core.paging import COST, Budget, Run
+from leveret.core.paging import COST, HEAD, RUN_BYTES, RUN_MESSAGES, Budget, Run
+
+STUB: Final = 512  # bytes of a content from which on what stays of a message in memory is less
 
 
 class Source:
@@ -26,7 +29,10 @@ class Source:
 
     @abstractmethod
     def extent(self, stored: Stored) -> i64:
-        """The last position that rests together with a message; 0 when it does not rest safely."""
+        """The last position that rests together with a message; 0 when it does not rest safely.
+
+        One that the log does not have at all has no log_id afterwards.
+        """
 
     @abstractmethod
     def spill(self, stored: Stored) -> bool:
@@ -39,11 +45,16 @@ class Source:
         These are gone then, unless somebody only looks, who leaves all as it is.
         """
 
+    @abstractmethod
+    def revive(self, stored: Stored, found: Stored) -> None:
+        """A message that came back without its content has it again. found: as it was fetched."""
+
 
 class Ready:
     """One line of messages in order of position. size: bytes of all bodies; resident: bytes in memory, about.
 
     In order: _returned, _fresh, _segments, _tail. What is not at rest among the segments could not be left to the log.
+    Those in _returned may be at rest one by one, as Message.is_at_rest says.
     """
 
     __slots__ = (
@@ -51,6 +62,7 @@ class Ready:
         "_budget",
         "_fresh",
         "_returned",
+        "_returned_bytes",
         "_segments",
         "_sent",
         "_source",
@@ -66,6 +78,7 @@ class Ready:
         self._source = source
         self._fresh = Fifo()
         self._returned: list[tuple[int, Stored]] = []  # heap by position; all before those in _fresh
+        self._returned_bytes: i64 = 0  # of the contents of these in memory
         self._segments: list[Run | Fifo] = []
         self._tail: Fifo | None = None  # where new ones come in while there are segments
         self._sent: i64 = 0  # of those in _tail, so many at the front are in the log or on their way
@@ -76,7 +89,13 @@ class Ready:
 
     def push(self, stored: Stored) -> None:
         """A new message, at the end."""
-        self._count(stored)
+        message = stored.message
+        size: i64 = len(message.content)
+        self.size += message.size
+        self.resident += size + COST
+        holders = message.holders  # as Budget.hold() does it, without the detour
+        message.holders = holders + 1
+        self._budget.used += size + COST if holders == 0 else i64(COST)
         if self._tail is None:
             self._fresh.push(stored)
         else:
@@ -87,14 +106,21 @@ class Ready:
         """A message that was taken before, to its old place."""
         self._count(stored)
         heappush(self._returned, (int(stored.position), stored))
+        self._returned_bytes += len(stored.message.content)
 
     def has_head(self) -> bool:
         """Whether there is a next one; it is in memory then. To be asked before first() and pop()."""
-        return len(self._fresh) > 0 or len(self._returned) > 0 or self._fill()
+        while self._returned:
+            if self._returned[0][1].message.content:
+                return True
+            self._revive()
+        return len(self._fresh) > 0 or self._fill()
 
     def has_near_head(self) -> bool:
         """Whether there is a next one, and it need not be fetched."""
-        return len(self._fresh) > 0 or len(self._returned) > 0 or self._fill(False)
+        if self._returned:
+            return len(self._returned[0][1].message.content) > 0
+        return len(self._fresh) > 0 or self._fill(False)
 
     def deadline_ms(self) -> i64:
         """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
@@ -120,17 +146,23 @@ class Ready:
         return self._fresh.first()
 
     def pop(self) -> Stored:
-        """Take the next. Raises: IndexError when there is none."""
+        """Take the next, which is held here no more. Raises: IndexError when there is none."""
+        stored = self.take()
+        self._budget.let_go(stored.message)
+        return stored
+
+    def take(self) -> Stored:
+        """Take the next, and hold it: the budget still counts it. Raises: IndexError when there is none."""
         if self._returned:
             stored = heappop(self._returned)[1]
+            self._returned_bytes -= len(stored.message.content)
         else:
             if not len(self._fresh):
                 self._fill()
             stored = self._fresh.pop()
-        size = stored.message.size
-        self.size -= size
-        self.resident -= size + COST
-        self._budget.used -= size + COST
+        message = stored.message
+        self.size -= message.size
+        self.resident -= len(message.content) + COST
         return stored
 
     def items(self) -> list[Stored]:
@@ -140,6 +172,23 @@ class Ready:
             if isinstance(segment, Fifo):
                 found += segment.items()
         return found + self._tail.items() if self._tail is not None else found
+
+    def pick(self, positions: list[int]) -> list[Stored]:
+        """Those in memory that have one of these positions, in no order.
+
+        Cost: a search for each, and a look at all that consumers gave back.
+        """
+        found: list[Stored] = []
+        lines: list[Fifo] = [self._fresh]
+        lines += [segment for segment in self._segments if isinstance(segment, Fifo)]
+        if self._tail is not None:
+            lines.append(self._tail)
+        for line in lines:
+            line.pick(positions, found)
+        if self._returned and len(found) < len(positions):
+            wanted = set(positions)
+            found += [stored for position, stored in self._returned if position in wanted]
+        return found
 
     def browse(self, page: Page) -> bool:
         """Show what is behind the place of a page, in order. Nothing is taken, nothing that rests stays in memory.
@@ -152,8 +201,15 @@ class Ready:
         while at < len(returned) and returned[at][0] <= page.until:
             if page.is_full():
                 return False
-            page.add(returned[at][1])
-            at += 1
+            stored = returned[at][1]
+            if stored.message.content:
+                page.add(stored)
+                at += 1
+                continue
+            run, end = self._resting_from(at)
+            if not self._show(run, page):
+                return False
+            at = end
         if not self._fresh.show(page):
             return False
         at = self._segment_behind(page.position)
@@ -195,54 +251,140 @@ class Ready:
         page.position = read_i64_be(run.positions, last - 8)
         return last == end
 
-    def page_out(self, keep: i64, want: i64) -> i64:
-        """Leave to the log what rests there safely, from behind the head, which keeps so many messages.
+    def page_out(self, keep: i64, want: i64) -> None:
+        """Leave to the log what rests there safely, from behind the head.
 
         What could rest there, but is not there yet, is sent there and can be left to it later.
-        want: bytes of memory. Returns: how much it was.
+        keep: bytes of memory that the head may need. want: bytes of the budget that should be free afterwards.
         """
         source = self._source
         if source is None:
-            return 0
+            return
+        target = self._budget.used - want
+        if self._returned_bytes > keep:
+            self._rest_returned(source, keep, target)
         tail = self._tail
         if tail is None:
-            if len(self._fresh) <= keep:
-                return 0
-            tail = self._tail = self._fresh.split(keep)
+            count = self._head_count(keep)
+            if len(self._fresh) <= count:
+                return
+            tail = self._tail = self._fresh.split(count)
             self._sent = 0
-            self._behind = len(tail)
-        before = self.resident
+            self._behind += len(tail)
+        else:
+            self._rest_head(source, keep, target)
+        self._rest(source, tail, target)
+        if len(tail) and self._budget.used > target:
+            self._spill(tail, source, self._budget.used - target)
+
+    def _rest(self, source: Source, line: Fifo, target: i64) -> None:
+        """Leave messages of a line to the log, behind those that rest, until the budget needs no more than a target."""
         run: Run | None = None
         positions = BytesWriter()
         size: i64 = 0
         extent: i64 = 0
-        while len(tail) and before - self.resident < want:
-            stored = tail.first()
+        while len(line) and self._budget.used > target:
+            stored = line.first()
             if run is None or run.log_id != stored.log_id or stored.position > extent:
                 self._seal(run, positions, size)
                 run = None
                 if not stored.log_id:
                     self._sent = 0
                     if not source.spill(stored):
-                        self._stay(tail.pop())
+                        self._stay(line.pop())
                         continue
                 extent = source.extent(stored)
                 if not extent:
-                    break
+                    if stored.log_id:
+                        break
+                    self._stay(line.pop())
+                    continue
                 run = Run(stored.log_id, stored.deadline_ms)
                 positions = BytesWriter()
                 size = 0
-            tail.pop()
+            line.pop()
             self._sent = max(self._sent - 1, 0)
             write_i64_be(positions, stored.position)
-            body: i64 = stored.message.size
-            size += body
-            self.resident -= body + COST
-            self._budget.used -= body + COST
+            message = stored.message
+            size += message.size
+            self.resident -= len(message.content) + COST
+            self._budget.let_go(message)
         self._seal(run, positions, size)
-        if run is None and len(tail):
-            self._spill(tail, source, want)
-        return before - self.resident
+
+    def _head_count(self, keep: i64) -> i64:
+        """How many messages of the head need no more than so many bytes."""
+        count: i64 = 0
+        most: i64 = min(len(self._fresh), HEAD)
+        while count < most:
+            keep -= len(self._fresh.at(count).message.content) + COST
+            if keep < 0:
+                break
+            count += 1
+        return count
+
+    def _rest_head(self, source: Source, keep: i64, target: i64) -> None:
+        """Leave to the log what is too much at the front, in front of what rests."""
+        count = self._head_count(keep)
+        if len(self._fresh) <= count + (HEAD if count == HEAD else 0):  # a run may be somewhat longer than a head
+            return
+        behind, self._segments = self._segments, []
+        line = self._fresh.split(count)
+        self._behind += len(line)
+        self._rest(source, line, target)
+        if len(line):
+            self._segments.append(line)
+        self._segments += behind
+
+    def _rest_returned(self, source: Source, keep: i64, target: i64) -> None:
+        """Leave the contents of messages that came back to the log, but of those that go next."""
+        self._returned.sort()  # which leaves it a heap
+        for _, stored in self._returned:
+            if self._budget.used <= target:
+                break
+            size: i64 = len(stored.message.content)
+            keep -= size
+            if keep < 0 and may_rest(stored) and source.extent(stored):
+                self.resident -= size
+                self._returned_bytes -= size
+                self._budget.rest(stored)
+
+    def _resting_from(self, at: i64) -> tuple[Run, i64]:
+        """Those that came back and rest, from a place among these on, as a run; and where it ends.
+
+        What came back has to be in order.
+        """
+        first = self._returned[at][1]
+        run = Run(first.log_id, first.deadline_ms)
+        positions = BytesWriter()
+        size: i64 = 0
+        count: i64 = 0
+        while at < len(self._returned) and count < RUN_MESSAGES and (size < RUN_BYTES or not count):
+            stored = self._returned[at][1]
+            if stored.message.content or stored.log_id != run.log_id:
+                break
+            write_i64_be(positions, stored.position)
+            size += stored.message.size
+            count += 1
+            at += 1
+        run.extend(positions.getvalue(), size)
+        return run, at
+
+    def _revive(self) -> None:
+        """Fetch the contents of the next messages that came back. Those that cannot be read any more are gone."""
+        self._returned.sort()  # which leaves it a heap
+        run, end = self._resting_from(0)
+        assert self._source is not None
+        found = {stored.position: stored for stored in self._source.fetch(run)}
+        waiting, self._returned = self._returned[:end], self._returned[end:]
+        for _, stored in waiting:
+            message = stored.message
+            self.size -= message.size
+            self.resident -= COST
+            self._budget.let_go(message)
+            fetched = found.get(stored.position)
+            if fetched is not None:
+                self._source.revive(stored, fetched)
+                self.put_back(stored)
 
     def rest(self, run: Run, level: i64) -> None:
         """Messages that rest in the log already, behind all others. level: their priority."""
@@ -271,16 +413,14 @@ class Ready:
         return found
 
     def clear(self) -> None:
-        """The queue has ended: nothing is kept, nobody held on to."""
-        self._budget.used -= self.resident
-        self.resident = 0
+        """The queue has ended: nobody is held on to."""
         self._source = None
 
     def _count(self, stored: Stored) -> None:
-        size = stored.message.size
-        self.size += size
-        self.resident += size + COST
-        self._budget.used += size + COST
+        message = stored.message
+        self.size += message.size
+        self.resident += len(message.content) + COST
+        self._budget.hold(message)
 
     def _seal(self, run: Run | None, positions: BytesWriter, size: i64) -> None:
         if run is not None:
@@ -309,7 +449,7 @@ class Ready:
             stored = tail.at(self._sent)
             if not stored.log_id and not source.spill(stored):
                 return
-            want -= stored.message.size + COST
+            want -= len(stored.message.content) + COST
             self._sent += 1
 
     def _fill(self, fetches: bool = True) -> bool:
@@ -343,6 +483,11 @@ class Ready:
         for stored in found:
             self._count(stored)
             self._fresh.push(stored)
+
+
+def may_rest(stored: Stored) -> bool:
+    """Whether it is worth the while to leave the content of a single message to the log."""
+    return stored.log_id != 0 and len(stored.message.content) >= STUB
 
 
 def _last(segment: Run | Fifo) -> i64:

@@ -116,7 +116,12 @@ def recover_messages(broker: Broker) -> int:
 def mend(broker: Broker, kind: str, key: str) -> None:
     """A definition has a new value, or a first one: it is not set aside any more, nor what waited only for it."""
     broker.aside.remove(kind, key)
-    waiting = broker.aside.waiting_for((kind, *definitions.names(key)))
+    names = definitions.names(key)
+    for entry in broker.aside.about((kind, *names)):
+        if entry.kind == kind and entry.names == names:  # under a key of an earlier version
+            broker.unkeep(kind, entry.key)
+            broker.aside.remove(kind, entry.key)
+    waiting = broker.aside.waiting_for((kind, *names))
     for entry in waiting:
         broker.aside.remove(entry.kind, entry.key)
         if _use(broker, entry):
@@ -131,7 +136,7 @@ def _take(broker: Broker, queue: Queue, found: Recovered | Resting) -> int:
     else:
         queue.restore(found)
     if broker.budget.is_over():
-        broker.budget.relieve(broker.queues.values())
+        broker.budget.relieve(broker.queues, list(broker.holders))
     return count
 
 
@@ -154,11 +159,21 @@ def _use(broker: Broker, entry: Entry) -> bool:
             entry.why = f"{described(entry.needs[0], list(entry.needs[1:]))} is not there"
         else:
             _restore(broker, entry.kind, names, entry.value)
+            if entry.kind == definitions.BINDING:
+                _rename(broker, entry)
             return True
     except Exception as error:  # whatever damaged bytes lead to
         entry.why = _reason(error)
     broker.aside.add(entry)
     return False
+
+
+def _rename(broker: Broker, entry: Entry) -> None:
+    """Let a binding rest under the key that it would have now, so that whoever deletes it finds it."""
+    key = definitions.key(*entry.names)
+    if key != entry.key:
+        broker.unkeep(entry.kind, entry.key)
+        broker.keep(entry.kind, key, entry.value)
 
 
 def _missing(broker: Broker, kind: str, names: list[str]) -> Identity | None:

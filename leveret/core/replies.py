@@ -1,7 +1,8 @@
 """Direct reply-to: replies that go straight to a waiting channel, through no queue.
 
 Consuming from amq.rabbitmq.reply-to opens a ReplyQueue: a queue in name only, reached through the default exchange,
-whose one consumer takes every message at once or never. Nothing is kept for a requester that is gone.
+whose one consumer takes every message as soon as its socket has room. What waits for that has a part of the memory
+budget; beyond it replies are refused. Nothing is kept for a requester that is gone.
 Source: rabbit_volatile_queue.erl, rabbit_channel.erl (handle_method basic.consume of the pseudo queue).
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.hints import Origin
+from leveret.core.litter import Litter
 from leveret.core.message import Message, Stored
 from leveret.core.ports import Confirm
 from leveret.core.queue import Queue
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
 REPLY_PREFIX: Final = "amq.rabbitmq.reply-to."
+SHARE: Final = 8  # of the memory budget, one part in so many may wait for one requester
 
 
 class ReplyQueue(Queue):
@@ -30,11 +33,42 @@ class ReplyQueue(Queue):
         self.consumer: Consumer | None = None
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
-        """Deliver now; what cannot be delivered is dropped. Either way the publisher is confirmed."""
-        if self.consumer is not None:
-            try:
-                self.consumer.subscriber.deliver(self.consumer, Stored(message, self, 0, False))
-            except Exception as error:
-                self.consumer.fail("deliver a reply", error)
+        """Deliver now, or when the requester takes more. What cannot be delivered is dropped, and confirmed.
+
+        A requester that does not read what it has asked for gets no more: such a reply is refused.
+        """
+        consumer = self.consumer
+        if consumer is not None:
+            stored = Stored(message, self, 0, 0)
+            if len(self.ready) or not consumer.subscriber.can_take():
+                if self.ready.resident > self.broker.budget.limit // SHARE:
+                    if confirm is not None:
+                        confirm.refuse()
+                    return
+                self.ready.push(stored)
+            else:
+                self._deliver_to(consumer, stored)
         if confirm is not None:
             confirm.pay()
+
+    def wake(self, consumer: Consumer) -> None:
+        """The requester has room again."""
+        try:
+            while len(self.ready) and self.consumer is not None and consumer.subscriber.can_take():
+                self._deliver_to(consumer, self.ready.pop())
+        except Exception as error:
+            consumer.fail("deliver a reply", error)
+
+    def close(self) -> None:
+        """The requester is gone, and what waits for it with it."""
+        self.consumer = None
+        line, self.ready = self.ready, self._line()
+        self.broker.chores.begin(Litter(self, line, []))
+        self.stop()
+
+    @staticmethod
+    def _deliver_to(consumer: Consumer, stored: Stored) -> None:
+        try:
+            consumer.subscriber.deliver(consumer, stored)
+        except Exception as error:
+            consumer.fail("deliver a reply", error)

@@ -63,17 +63,25 @@ class Unsafe:
             del items[: self._head]
             self._head = 0
 
-    def refuse(self, positions: set[int]) -> None:
-        """The log did not take these."""
+    def refuse(self, positions: list[int]) -> None:
+        """The log did not take these. Cost: those in front of the last of them are looked at."""
+        wanted = set(positions)
+        last: i64 = max(positions)
+        items = self._items
         kept: list[Confirm | None] = []
         refused: list[Confirm] = []
-        for waiting in self._items[self._head :]:
+        at = self._head
+        while at < len(items):
+            waiting = items[at]
             assert waiting is not None
-            if int(waiting.position) in positions:
+            if waiting.position > last:
+                break
+            if int(waiting.position) in wanted:
                 refused.append(waiting)
             else:
                 kept.append(waiting)
-        self._items = kept
+            at += 1
+        items[:at] = kept
         self._head = 0
         for waiting in refused:
             waiting.refuse()

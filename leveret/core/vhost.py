@@ -276,7 +276,7 @@ class VirtualHost:
         queue.flow()
         if if_unused or if_empty:
             queue.check_fault()
-        if if_empty and len(queue.ready):
+        if if_empty and (len(queue.ready) or len(queue.retries)):
             raise errors.not_empty(name, self.name)
         if if_unused and len(queue.consumers):
             raise errors.in_use("queue", name, self.name)
@@ -287,6 +287,9 @@ class VirtualHost:
         del self.queues[queue.name]
         del self.broker.queues[queue.queue_id]
         self.generation += 1
+        owner = self.broker.connections.get(queue.owner)
+        if owner is not None:
+            owner.forget_queue(queue)
         count = queue.remove()
         for binding in list(queue.bindings):
             self._detach(binding)
@@ -306,8 +309,7 @@ class VirtualHost:
     def close_replies(self, queue: ReplyQueue) -> None:
         """The channel waits for no more replies."""
         del self.replies[queue.name]
-        queue.consumer = None
-        queue.stop()
+        queue.close()
         self.generation += 1
 
     # -- bindings
@@ -423,7 +425,8 @@ class VirtualHost:
             arguments = definitions.read_table(bytes.fromhex(arguments_hex))
             binding = Binding(self.exchanges[source], queue, destination, key, arguments)
             binding.source.router.check(binding)
-            self._attach(binding)
+            if binding not in binding.source.bindings:
+                self._attach(binding)
 
     def restore_window(self, exchange: str, first: int, value: bytes) -> None:
         """Fill the deduplication window of an exchange with what the DefinitionLog kept."""

@@ -89,7 +89,7 @@ class Verb:
         removes = self.name.startswith(("delete_", "clear_"))  # what is there already, under whatever name
         self._checks = self.changes and not removes and self.name not in CHECKS_ITSELF
         self._function = function
-        hints = get_type_hints(function)
+        hints = get_type_hints(function, include_extras=True)
         fields: list[Any] = []
         for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
             if parameter.default is parameter.empty:

@@ -19,12 +19,25 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from leveret.core.checks import expiration_error
+from leveret.core.message import Provenance
 from leveret.core.parcel import MAX_KEYS, MAX_PROPERTIES, Item
 from leveret.wire import fields
 from leveret.wire.fields import DecodeError, Field, Table
 from leveret.wire.properties import BasicProperties
 
-KEYS = ("exchange", "routing_key", "cc", "bcc", "dead_letter", "redelivered", "properties", "body")
+KEYS = (
+    "exchange",
+    "routing_key",
+    "cc",
+    "bcc",
+    "dead_letter",
+    "redelivered",
+    "arrived_ms",
+    "provenance",
+    "properties",
+    "body",
+)
+MAX_NUMBER = (1 << 63) - 1
 TEXTS = {  # attribute by name
     "content_type": "content_type",
     "content_encoding": "content_encoding",
@@ -80,6 +93,10 @@ def to_json(item: Item) -> dict[str, object]:
         line["dead_letter"] = True
     if item.redelivered:
         line["redelivered"] = True
+    if item.arrived_ms:
+        line["arrived_ms"] = item.arrived_ms
+    if item.provenance is not None:
+        line["provenance"] = {"name": _text(item.provenance.name), "number": int(item.provenance.number)}
     line["properties"] = _properties(item.properties)
     line["body"] = _base64(item.body)
     return line
@@ -207,6 +224,8 @@ def from_json(content: dict[str, Any], queue: str) -> Item:
     )
     item.has_died = _read_boolean("dead_letter", content.get("dead_letter", False))
     item.redelivered = _read_boolean("redelivered", content.get("redelivered", False))
+    item.arrived_ms = _read_integer("arrived_ms", content.get("arrived_ms", 0), 0, MAX_NUMBER)
+    item.provenance = _read_provenance(content.get("provenance"))
     return item
 
 
@@ -222,6 +241,15 @@ def _check_keys(path: str, content: dict[str, Any], known: tuple[str, ...]) -> N
     for key in content:
         if key not in known:
             raise LineError(f"{path}{key}: unknown; there are {', '.join(known)}")
+
+
+def _read_provenance(content: object) -> Provenance | None:
+    if content is None:
+        return None
+    if not isinstance(content, dict) or content.keys() != {"name", "number"}:
+        _wrong("provenance", "an object with name and number")
+    name = _read_text("provenance.name", content["name"])
+    return Provenance(name, _read_integer("provenance.number", content["number"], 0, MAX_NUMBER))
 
 
 def _read_properties(content: object) -> bytes:

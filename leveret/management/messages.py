@@ -47,9 +47,9 @@ def export_messages(
 ) -> dict[str, object]:
     """The ready messages of a queue behind a place, as a parcel in `data`; the queue does not change.
 
-    Begin without queue_id, level, position and until; go on with those of the answer until is_last. ready, unacked:
-    how many there are now. expired: of this page, left out because no consumer would get them. missing: of this page,
-    those that cannot be read any more.
+    Begin without queue_id, level, position and until; go on with those of the answer until is_last. ready, unacked,
+    waiting: how many there are now; the last ones wait to be delivered again, and are left out. expired: of this page,
+    left out because no consumer would get them. missing: of this page, those that cannot be read any more.
     """
     found = find_queue(broker, vhost, queue)
     if queue_id not in (0, found.queue_id):
@@ -73,6 +73,7 @@ def export_messages(
         "is_last": page.is_last,
         "ready": len(found.ready),
         "unacked": int(found.unacked),
+        "waiting": len(found.retries),
         "expired": expired,
         "missing": int(page.missing),
     }

@@ -134,7 +134,9 @@ class Recording(Witness):
         """Write it down."""
         assert isinstance(client, Connection)
         outcome = "routed" if queues else "returned" if mandatory else "unroutable"
-        self.published(label(client), client.vhost.name, message, [queue.name for queue in queues], outcome)
+        self.published(
+            label(client), client.vhost.name, message, [queue.name for queue in queues if queue.name], outcome
+        )
         return PASS
 
     def on_held(self, confirm: Confirm) -> None:

@@ -12,7 +12,8 @@ from leveret.management.queues import faulty_queues
 def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
     """Counts of what there is now, and the lag of the event loop: how long it was busy at a time.
 
-    waiting_bytes: of ready messages in memory, about. loop_longest_ms, loop_stalls: the longest time during which the
+    waiting_bytes: of ready messages in memory, about, and of those that wait to be delivered again; retries: how many
+    these are. loop_longest_ms, loop_stalls: the longest time during which the
     loop looked at no socket, and how often that was more than 20 ms, since the start; then in the last seconds.
     faulty_queues: those whose own work has failed, and why; `leveret queues repair NAME` lets one try again.
     """
@@ -29,6 +30,7 @@ def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
         "queues": len(broker.queues),
         "faulty_queues": [f"{queue}: {queue.fault}" for queue in faulty_queues(broker)],
         "waiting_bytes": int(broker.budget.used),
+        "retries": sum(len(queue.retries) for queue in broker.queues.values()),
         "set_aside": [entry.text for entry in broker.aside.entries()],
         "alarm": broker.alarms.reason(),
         "publishers_held": broker.alarms.blocked(),

@@ -35,7 +35,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=
     consumer_timeout_ms: how long a consumer may keep a delivery without an ack; 0 for ever.
     send_timeout_ms: how long a client may take nothing of what is sent to it; 0 for ever.
     disk_free_limit: bytes that should stay free for the data directory, 0 for any; publishers wait below it.
-    memory_budget: bytes of waiting messages from which on those that are on disk rest there; 0 for a share of memory.
+    memory_budget: bytes that messages may take; above, they rest on disk, or publishers wait; 0 for a share of memory.
     memory_high_watermark: share of the memory there is, from which on publishers wait; 0 for any.
     definitions: a definitions file to import at the start. control: path of the control socket; empty for
     control.sock in the data directory, or none with memory.

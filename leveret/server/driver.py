@@ -185,6 +185,7 @@ class Driver:
         if self.is_frozen:
             return
         broker = self.broker
+        broker.share.begin()
         if self._put_off:
             self._catch_up()
         if broker.awake:

@@ -32,7 +32,7 @@ from leveret.session.ending import CLOSE, HANG_UP, RESET
 from leveret.session.handshake import DONE, HEADER, LOGIN, OPEN, Handshake, LoginRequest
 from leveret.session.heartbeat import Heartbeat
 from leveret.session.pacing import Pacing
-from leveret.session.sweep import Sweep
+from leveret.session.wait import Wait
 from leveret.wire.constants import (
     CONNECTION_FORCED,
     FRAME_BODY,
@@ -59,6 +59,9 @@ LITTLE_BYTES: Final = 4096  # in one read, with few messages: no reason to let a
 LITTLE_MESSAGES: Final = 20
 INPUT_LIMIT: Final = 64 * 1024  # bytes of requests that wait, from which on the socket is not read either
 HANDSHAKE_MS: Final = 10_000
+ROUTE_BYTES: Final = 700  # of memory that a cached route needs, about, beside its key
+MAX_ROUTE_BYTES: Final = 4 << 20  # of all of one connection
+FEW_ROUTE_BYTES: Final = 16 << 10  # that are not worth forgetting
 
 log = logging.getLogger("leveret.connection")
 
@@ -67,6 +70,7 @@ class Connection(Sink, Client):
     """One client connection.
 
     name: both addresses, for the log. peer: address of the client. number: never 0, unique in this process.
+    routes_bytes: of memory that its cached routes need, about.
     """
 
     def __init__(self, broker: Broker, name: str, peer: str, version: str) -> None:
@@ -84,8 +88,9 @@ class Connection(Sink, Client):
         self.heartbeat_s = 0
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: dict[Queue, None] = {}
-        self.routes: dict[bytes, Route] = {}  # by the arguments of basic.publish
-        self.routes_generation = 0  # of the virtual host, when they were found
+        self._routes: dict[bytes, Route] = {}  # by the arguments of basic.publish
+        self._routes_generation = 0  # of the virtual host, when they were found
+        self.routes_bytes: i64 = 0
         self.writer = FrameWriter()
         self.urgent = b""  # frames of channel 0 that do not wait for the disk, as replies do
         self.unflushed: list[Publishing] = []  # channels with confirms to send
@@ -107,8 +112,8 @@ class Connection(Sink, Client):
         self._held_revision = 0  # nothing is sent before the definitions are durable up to here
         self._choked = False  # a consumer found no room
         self.last_channel: Channel | None = None  # that a frame was for
-        self._stalled = False  # requests wait: for answers to be taken, for the next turn, or for sweeps
-        self.sweeps: list[Sweep] = []  # that go on
+        self._stalled = False  # requests wait: for answers to be taken, for the next turn, or for one of them
+        self.waits: list[Wait] = []  # that go on
         self._turn_methods: i64 = 0  # looked at in this turn
         self._writable = True
         self.pacing = Pacing(self)
@@ -214,6 +219,44 @@ class Connection(Sink, Client):
         """Close a channel for a soft error that no method of it has caused."""
         failing.close_channel(self, channel, error, 0)
 
+    # -- what can be let go
+
+    def find_route(self, arguments: bytes) -> Route | None:
+        """Where publishes with these arguments go, if that is known."""
+        return self._routes.get(arguments)
+
+    def keep_route(self, arguments: bytes, route: Route) -> None:
+        """Remember where publishes with these arguments go."""
+        generation = self.vhost.generation
+        if self._routes_generation != generation or self.routes_bytes >= MAX_ROUTE_BYTES:
+            self.forget_routes()
+            self._routes_generation = generation
+        size: i64 = ROUTE_BYTES + 3 * len(arguments)  # as they came, as text, as they are sent on
+        self.routes_bytes += size
+        self.broker.budget.used += size
+        self._routes[arguments] = route
+
+    def forget_routes(self) -> None:
+        """Find out anew where publishes go."""
+        self._routes.clear()
+        self.broker.budget.used -= self.routes_bytes
+        self.routes_bytes = 0
+
+    def let_go(self, want: i64) -> None:
+        """Leave contents of deliveries that wait for an ack to the log; forget routes if there are many."""
+        budget = self.broker.budget
+        target = budget.used - want
+        if self.routes_bytes > FEW_ROUTE_BYTES:
+            self.forget_routes()
+        for channel in self.channels.values():
+            if budget.used <= target:
+                break
+            channel.consuming.unacked.leave_contents(budget, target)
+
+    def forget_queue(self, queue: Queue) -> None:
+        """A queue that is exclusive to this connection is deleted."""
+        self.exclusive_queues.pop(queue, None)
+
     # -- bytes out
 
     def wake(self) -> None:
@@ -253,7 +296,7 @@ class Connection(Sink, Client):
 
     def _go_on(self) -> None:
         """Look at the requests that waited, if the client has taken enough, or if only the answer to a close counts."""
-        if self._stalled and (self.closing or (not self.sweeps and self.writer.size() < STALL_LIMIT)):
+        if self._stalled and (self.closing or (not self.waits and self.writer.size() < STALL_LIMIT)):
             self._stalled = False
             self.receive(b"")
 
@@ -345,8 +388,8 @@ class Connection(Sink, Client):
         """The socket is gone; what came before its end still counts."""
         try:
             while self._stalled and not self.finished and self.writer.size() < STALL_LIMIT and self.reader.waiting:
-                for sweep in list(self.sweeps):
-                    sweep.finish()
+                for wait in list(self.waits):
+                    wait.finish()
                 self._go_on()
         except Exception as error:
             self.fail("handle what it sent last", error)

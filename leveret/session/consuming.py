@@ -12,7 +12,6 @@ from mypy_extensions import i64
 
 from leveret.core import access, errors
 from leveret.core.arguments import QUORUM, check_consumer_arguments
-from leveret.core.chores import PIECE
 from leveret.core.consumers import Consumer, SharedWindow, Window
 from leveret.core.errors import AmqpError
 from leveret.core.matching import Patience
@@ -20,10 +19,12 @@ from leveret.core.message import Stored
 from leveret.core.ports import Subscriber
 from leveret.core.queue import Queue
 from leveret.core.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
+from leveret.core.work import METHOD, PIECE
 from leveret.session import witnessing
 from leveret.session.ack_timeout import AckTimeout
+from leveret.session.getting import Getting
 from leveret.session.sweep import Sweep
-from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN, settle
+from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN, settle, settling
 from leveret.session.unacked import Unacked
 from leveret.session.widening import Widening
 from leveret.wire.constants import NOT_ALLOWED, NOT_IMPLEMENTED, PRECONDITION_FAILED
@@ -202,12 +203,19 @@ class Consuming(Subscriber):
         queue = vhost.queue(name, connection.number)
         if queue.consumers.single_active and queue.settings.queue_type == QUORUM:
             raise errors.no_get_with_single_active(name, vhost.name)
+        if queue.clear_head():
+            self.take(queue, method.no_ack)
+        else:
+            Getting(self, queue, method.no_ack).start(connection)
+
+    def take(self, queue: Queue, no_ack: bool) -> None:
+        """Send the head of a queue, which has not expired, or say that there is none."""
         stored = queue.get()
         if stored is None:
             self.channel.send(BasicGetEmpty())
             return
         self._tag += 1
-        if method.no_ack:
+        if no_ack:
             try:
                 self._answer_get(stored, True)
             except Exception:
@@ -215,7 +223,7 @@ class Consuming(Subscriber):
                 raise
             queue.settle(stored)
         else:
-            stored.sent_ms = connection.broker.clock.now_ms
+            stored.sent_ms = self.connection.broker.clock.now_ms
             self._timeout.watch(queue)
             self.unacked.add(self._tag, stored)
             self._answer_get(stored, False)
@@ -287,7 +295,7 @@ class Consuming(Subscriber):
 
     def _settle(self, tag: i64, multiple: bool, how: int) -> None:
         transaction = self.channel.publishing.transaction
-        if multiple and len(self.unacked) > PIECE and transaction is None:
+        if multiple and transaction is None and (how != ACK or len(self.unacked) > PIECE):
             self.unacked.check(tag)
             self._sweeping().begin(tag or self._tag, how)
             return
@@ -295,23 +303,10 @@ class Consuming(Subscriber):
         if transaction is not None:
             transaction.settle(taken, how)
             return
-        if how == REQUEUE or how == RETURN:
-            self._put_back([stored for _, stored in taken], how)
-        else:
-            for _, stored in taken:
-                settle(stored, how)
-
-    def _put_back(self, taken: list[Stored], how: int) -> None:
-        """Requeue or return deliveries: nobody gets one of them before all of them are back in their places."""
-        queues = dict.fromkeys([stored.queue for stored in taken])
-        for queue in queues:
-            queue.holds += 1
-        for stored in taken:
+        for _, stored in taken:
+            if how != ACK:
+                self.connection.count_method(settling(stored, how) // METHOD)
             settle(stored, how)
-        for queue in queues:
-            queue.holds -= 1
-            if not queue.deleted:
-                queue.touch()
 
     def _sweeping(self) -> Sweep:
         if self._sweeper is None:

@@ -91,13 +91,13 @@ def release(connection: Connection) -> None:
         connection.broker.open_connections -= 1
         connection.user.connections -= 1
         connection.vhost.connections -= 1
-    for queue in connection.exclusive_queues:
+    for queue in list(connection.exclusive_queues):
         if not queue.deleted:
             try:
                 queue.vhost.remove_queue(queue)
             except Exception as error:
                 faults.tell(f"connection {connection.name}", "delete an exclusive queue", error)
     connection.exclusive_queues.clear()
-    connection.routes.clear()
+    connection.forget_routes()
     connection.pacing.stop()
     connection.blocking.stop()

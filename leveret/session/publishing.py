@@ -51,7 +51,6 @@ COPIES: Final = 20  # of a message that goes to many queues, which take as long 
 HEADER: Final = 1
 BODY: Final = 2
 IMMEDIATE: Final = 2  # in the last octet of basic.publish, beside mandatory
-MAX_ROUTES: Final = 4096  # cached routes of a connection
 LARGE: Final = 256 << 10  # bytes of a body that are still to come, from which on its frames are not cut apart
 INSPECTED: Final = frames.HEADERS_FLAG | frames.REPLY_TO_FLAG | frames.EXPIRATION_FLAG | frames.USER_ID_FLAG
 
@@ -221,7 +220,7 @@ class Publishing(ConfirmListener):
         route = self._last_route
         generation = connection.vhost.generation
         if route is None or route.generation != generation or arguments != self._last_arguments:
-            route = connection.routes.get(arguments)
+            route = connection.find_route(arguments)
             if route is None or route.generation != generation:
                 route = self._find(arguments)
             self._last_arguments = arguments
@@ -304,10 +303,7 @@ class Publishing(ConfirmListener):
             route.varies = True  # refused when its properties are known to be right
         if vhost.is_watched:
             route.varies = True
-        if connection.routes_generation != vhost.generation or len(connection.routes) >= MAX_ROUTES:
-            connection.routes.clear()
-            connection.routes_generation = vhost.generation
-        connection.routes[arguments] = route
+        connection.keep_route(arguments, route)
         return route
 
     def _check_topics(self, route: Route, keys: list[str]) -> None:

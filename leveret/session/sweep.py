@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
-from leveret.core.chores import PIECE, Chore
 from leveret.core.queue import Queue
-from leveret.session.transaction import REQUEUE, RETURN, settle
+from leveret.core.work import PIECE
+from leveret.session.transaction import REQUEUE, RETURN, settle, settling
 from leveret.session.unacked import Unacked
+from leveret.session.wait import Wait
 
 if TYPE_CHECKING:
     from leveret.session.connection import Connection
     from leveret.session.consuming import Consuming
 
 
-class Sweep(Chore):
+class Sweep(Wait):
     """Of one channel. consuming: None once the channel has ended."""
 
     def __init__(self, connection: Connection, consuming: Consuming, unacked: Unacked) -> None:
@@ -35,10 +36,7 @@ class Sweep(Chore):
     def begin(self, up_to: i64, how: int, answers: bool = False) -> None:
         """Settle what is outstanding up to a tag, behind what was asked for before."""
         self._orders.append((int(up_to), how, answers))
-        connection = self._connection
-        if self not in connection.sweeps and not connection.broker.chores.begin(self):
-            connection.sweeps.append(self)
-            connection.stall()
+        self.start(self._connection)
 
     def finish(self) -> None:
         """Do what is left at once."""
@@ -51,27 +49,31 @@ class Sweep(Chore):
             return True  # finished meanwhile
         up_to, how, answers = self._orders[0]
         goes_back = how == REQUEUE or how == RETURN
-        taken = self._unacked.take_some(up_to, PIECE)
-        for stored in taken:
+        left: i64 = PIECE
+        is_over = False
+        while left > 0:
+            stored = self._unacked.take_oldest(up_to)
+            if stored is None:
+                is_over = True
+                break
+            left -= settling(stored, how)
             queue = stored.queue
             if goes_back and queue not in self._held and not queue.deleted:
                 self._held[queue] = None
-                queue.holds += 1
+                queue.pause()
             settle(stored, how)
-        if goes_back and len(taken) < PIECE:
-            self._let_go()
-        if len(taken) == PIECE:
+        self._connection.broker.share.left -= PIECE - left
+        if not is_over:
             return False
+        if goes_back:
+            self._let_go()
         self._orders.popleft()
         consuming = self.consuming
         if consuming is not None:
             consuming.swept(answers)
         if self._orders:
             return False
-        connection = self._connection
-        if self in connection.sweeps:
-            connection.sweeps.remove(self)
-            connection.wake()
+        self.end(self._connection)
         return True
 
     def fail(self, doing: str, error: Exception) -> None:
@@ -82,13 +84,10 @@ class Sweep(Chore):
         """Whoever waits for it goes on."""
         self._orders.clear()
         self._let_go()
-        if self in self._connection.sweeps:
-            self._connection.sweeps.remove(self)
-            self._connection.wake()
+        self.end(self._connection)
 
     def _let_go(self) -> None:
         """All are back in their places."""
         for queue in self._held:
-            queue.holds -= 1
-            queue.touch()
+            queue.resume()
         self._held.clear()

@@ -39,7 +39,7 @@ PROPERTIES: Final = (  # in the order in which RabbitMQ puts them into its table
 
 def published(channel: Channel, message: Message, queues: list[Queue]) -> None:
     """A channel has published a message, which goes to these queues."""
-    routed = array([longstr(queue.name) for queue in queues])
+    routed = array([longstr(queue.name) for queue in queues if queue.name])
     _copy(channel, message, f"publish.{message.address.exchange}", "routed_queues", routed)
 
 

@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.arguments import QUORUM
 from leveret.core.dead_letter import REJECTED
+from leveret.core.deduplication import give_up
+from leveret.core.errors import AmqpError
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored
+from leveret.core.paging import COST
 from leveret.core.ports import Confirm, ConfirmListener
 from leveret.core.queue import FORGET, Queue
 from leveret.core.queue import RETURN as PUT_BACK
+from leveret.core.work import copying, giving_up
 from leveret.session import witnessing
+from leveret.wire.constants import PRECONDITION_FAILED
 
 if TYPE_CHECKING:
     from leveret.session.channel import Channel
@@ -25,6 +31,17 @@ ACK: Final = 0
 REQUEUE: Final = 1
 RETURN: Final = 2  # requeue, which counts for the delivery limit
 DISCARD: Final = 3
+SHARE: Final = 8  # of the memory budget, one part in so many is what a transaction may need
+
+
+def settling(stored: Stored, how: int) -> i64:
+    """What settle() costs, in units of core/work.py."""
+    queue = stored.queue
+    if how == DISCARD:
+        return giving_up(queue, stored.message)
+    if how != ACK and queue.settings.queue_type == QUORUM:
+        return copying(stored.message)
+    return 1
 
 
 def settle(stored: Stored, how: int) -> None:
@@ -49,13 +66,21 @@ class Transaction(ConfirmListener):
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._publishes: list[tuple[Message, list[Queue], bool]] = []
+        self._size: i64 = 0  # bytes of memory that these need, about
         self._settlements: list[tuple[int, Stored, int]] = []
         self._failed = False
         self._open: i64 = 0
         self.committing = False
 
     def publish(self, message: Message, queues: list[Queue], mandatory: bool) -> None:
-        """Keep a message that was routed."""
+        """Keep a message that was routed. Raises: AmqpError 406 when the transaction has become too large."""
+        budget = self._channel.connection.broker.budget
+        size: i64 = COST + len(message.content)
+        if self._publishes and self._size + size > budget.limit // SHARE:
+            text = f"the messages of a transaction must not need more than {budget.limit // SHARE} bytes of memory"
+            raise AmqpError(PRECONDITION_FAILED, text)
+        self._size += size
+        budget.hold(message)
         self._publishes.append((message, queues, mandatory))
 
     def settle(self, taken: list[tuple[int, Stored]], how: int) -> None:
@@ -64,7 +89,7 @@ class Transaction(ConfirmListener):
 
     def commit(self) -> None:
         """Do it all; the channel hears committed() when every message is safe."""
-        publishes, self._publishes = self._publishes, []
+        publishes = self._take_publishes()
         settlements, self._settlements = self._settlements, []
         self.committing = True
         self._failed = False
@@ -83,9 +108,18 @@ class Transaction(ConfirmListener):
 
     def rollback(self) -> None:
         """Drop the messages; the deliveries are outstanding again."""
-        self._publishes = []
+        for message, queues, _ in self._take_publishes():
+            give_up(message, queues)
         self._channel.consuming.unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
         self._settlements = []
+
+    def _take_publishes(self) -> list[tuple[Message, list[Queue], bool]]:
+        publishes, self._publishes = self._publishes, []
+        self._size = 0
+        budget = self._channel.connection.broker.budget
+        for message, _, _ in publishes:
+            budget.let_go(message)
+        return publishes
 
     def confirmed(self, tag: i64) -> None:
         """One message is safe."""

@@ -8,6 +8,7 @@ from mypy_extensions import i64
 
 from leveret.core.errors import AmqpError, unknown_tag
 from leveret.core.message import Stored
+from leveret.core.paging import Budget
 
 COMPACT_AT: Final = 1024  # settled ones that may stay in the list, beside as many as are outstanding
 
@@ -25,12 +26,13 @@ class Delivery:
 class Unacked:
     """In the order of tags, in which they are mostly acked; one in the middle is found by bisection."""
 
-    __slots__ = ("_count", "_head", "_items")
+    __slots__ = ("_count", "_head", "_items", "_rested")
 
     def __init__(self) -> None:
         self._items: list[Delivery] = []
         self._head: i64 = 0  # of the oldest that is outstanding
         self._count: i64 = 0
+        self._rested: i64 = 0  # of those in front of this one, the contents have been left to the log, or cannot be
 
     def __len__(self) -> int:
         return int(self._count)
@@ -67,7 +69,7 @@ class Unacked:
         if tag == 0:
             return self.take_all()
         self.check(tag)
-        return self._sweep(tag, self._count)
+        return self._sweep(tag)
 
     def check(self, tag: i64) -> None:
         """Raises: AmqpError 406 when a tag is not outstanding; 0 always is."""
@@ -75,15 +77,24 @@ class Unacked:
         if tag and (at >= len(self._items) or self._items[at].tag != tag or self._items[at].stored is None):
             raise self._unknown(tag)
 
-    def take_some(self, tag: i64, limit: i64) -> list[Stored]:
-        """Take the oldest ones up to and including a tag, but not more than so many."""
-        return [stored for _, stored in self._sweep(tag, limit)]
+    def take_oldest(self, tag: i64) -> Stored | None:
+        """Take the oldest one, if it has this tag or a lower one."""
+        items = self._items
+        if self._head >= len(items) or items[self._head].tag > tag:
+            return None
+        delivery = items[self._head]
+        stored = delivery.stored
+        delivery.stored = None
+        self._count -= 1
+        self._tidy()
+        return stored
 
     def take_all(self) -> list[tuple[int, Stored]]:
         """Take everything."""
         taken = self.outstanding()
         self._items = []
         self._head = 0
+        self._rested = 0
         self._count = 0
         return taken
 
@@ -93,12 +104,12 @@ class Unacked:
         for tag, stored in outstanding:
             self.add(tag, stored)
 
-    def _sweep(self, tag: i64, limit: i64) -> list[tuple[int, Stored]]:
-        """Take those up to and including a tag, but not more than so many."""
+    def _sweep(self, tag: i64) -> list[tuple[int, Stored]]:
+        """Take those up to and including a tag."""
         taken: list[tuple[int, Stored]] = []
         items = self._items
         at = self._head
-        while at < len(items) and items[at].tag <= tag and len(taken) < limit:
+        while at < len(items) and items[at].tag <= tag:
             delivery = items[at]
             if delivery.stored is not None:
                 taken.append((int(delivery.tag), delivery.stored))
@@ -107,6 +118,17 @@ class Unacked:
         self._count -= len(taken)
         self._tidy()
         return taken
+
+    def leave_contents(self, budget: Budget, target: i64) -> None:
+        """Leave contents to the log, the oldest first, until the budget needs no more than a target."""
+        items = self._items
+        at = max(self._rested, self._head)
+        while at < len(items) and budget.used > target:
+            stored = items[at].stored
+            if stored is not None and not stored.queue.leave_content(stored):
+                break
+            at += 1
+        self._rested = at
 
     def outstanding(self) -> list[tuple[int, Stored]]:
         """All of them with their tags, in order."""
@@ -140,6 +162,7 @@ class Unacked:
         if len(items) - self._count >= COMPACT_AT + self._count:
             self._items = [delivery for delivery in items if delivery.stored is not None]
             self._head = 0
+            self._rested = 0
 
 
 def _tag(entry: tuple[int, Stored]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from leveret.core.deduplication import give_up
 from leveret.core.errors import AmqpError
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored
@@ -28,12 +29,14 @@ def publish(publishing: Publishing, message: Message, queues: list[Queue], manda
     try:
         verdict = witness.on_publish(connection, message, queues, mandatory)
     except AmqpError:
+        give_up(message, queues)
         raise
     except Exception as error:  # it has not seen this one, which goes its way
         connection.broker.faults.own(WATCH, error)
         verdict = PASS
     confirms = publishing.confirms
-    if verdict == STRAY:
+    if verdict == STRAY or verdict == REFUSE:
+        give_up(message, queues)
         queues = []
     if publishing.transaction is not None:
         if verdict != REFUSE:

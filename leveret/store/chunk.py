@@ -1,21 +1,28 @@
 """A chunk: many messages as two values, the row that the embedded log writes.
 
-Format 4, all numbers big-endian. The head says what is in it, and is all that a start-up has to read:
+Format 5, all numbers big-endian. The head says what is in it, and is all that a start-up has to read:
 
     u8 format
     u32 number of addresses, for each: u32 length, and as many bytes
     u32 number of messages, for each:
         u16 number of places, for each place:
             u64 queue id, u64 position, u64 deadline in ms since 1970 or 0, u8 priority in the queue
-        u8 flags: 1 for a dead letter
+        u8 flags: 1 for a dead letter; 2, 4 and 8 as below
         u16 number of its address, u32 length of the content, u32 size of the body, u32 CRC-32 of the content
+        with flag 2: u64 when it arrived, in ms since 1970 or 0; without, it arrived when the one before did, the
+            first one at 0, which is not known
+        with flag 4: u16 number of places that have counts, for each: u16 number of the place, u64 counts as Stored has
+            them; all others have 0
+        with flag 8: where it was before, a name as short string and u64 number
     u32 CRC-32 of everything before
+
+Format 4 is the same with no flag but 1.
 
 The data has the contents, one behind the other. A content is header and body frames. An address is exchange and
 routing key as short strings; if there are more keys, u32 number of copies, the copies, the hidden ones, all as long
 strings.
 
-To change it: give it a new format number, keep parse() for the old one, write only the new one.
+To change it: give it a new format number, let parse() read the old one too, write only the new one.
 """
 
 from __future__ import annotations
@@ -27,19 +34,29 @@ from typing import Final
 from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be, write_i64_be
 from mypy_extensions import i64, mypyc_attr
 
-from leveret.core.message import Address, Message
+from leveret.core.message import Address, Message, Provenance
 from leveret.core.message import address as make_address
 from leveret.wire.arguments import ArgumentReader
 from leveret.wire.content import check_properties
-from leveret.wire.fields import DecodeError, write_longstr, write_u16, write_u32
+from leveret.wire.fields import DecodeError, write_longstr, write_shortstr, write_u16, write_u32
 
-FORMAT: Final = 4
+FORMAT: Final = 5
+OLDEST_FORMAT: Final = 4  # that is read
 DEAD: Final = 1  # flags
+OTHER_TIME: Final = 2
+COUNTED: Final = 4
+CAME_FROM: Final = 8
 SUM: Final = 4  # bytes of a checksum
 PLACE: Final = 25  # bytes of a place
+COUNT: Final = 10  # bytes of the counts of a place
 MAX_PLACES: Final = 0xFFFF  # of one message in a chunk; beyond that it is there again
 ANY: Final = 0  # in the place of a queue id
 ALL: Final = -1  # in the place of a position: all of the queue's
+ANYWHERE: Final = 0  # in the place of a chunk id: whichever has it
+MAX_CHUNK: Final = 1 << 60  # ids of chunks are below it
+MAX_POSITION: Final = 1 << 62  # no queue comes so far; behind one beyond it there might be no room in 64 bits
+MAX_ID: Final = (1 << 63) - 1  # of a queue, or that number below zero
+FOREVER_MS: Final = 1 << 50  # a deadline beyond it, which can only be from another version, never comes
 
 
 @mypyc_attr(native_class=False)
@@ -47,16 +64,23 @@ class DamagedChunk(Exception):
     """The bytes are not what was written."""
 
 
-class Place:
-    """Where a queue has a message. deadline_ms: since 1970, or 0. level: its priority in the queue."""
+Counts = dict[tuple[int, int], int]  # as Stored has them, by queue id and position
 
-    __slots__ = ("deadline_ms", "level", "position", "queue_id")
+
+class Place:
+    """Where a queue has a message. deadline_ms: since 1970, or 0. level: its priority in the queue.
+
+    counts: how often the message there came back, as Stored has it.
+    """
+
+    __slots__ = ("counts", "deadline_ms", "level", "position", "queue_id")
 
     def __init__(self, queue_id: i64, position: i64, deadline_ms: i64, level: i64) -> None:
         self.queue_id: i64 = queue_id
         self.position: i64 = position
         self.deadline_ms: i64 = deadline_ms
         self.level: i64 = level
+        self.counts: i64 = 0
 
 
 class Entry(Place):
@@ -73,10 +97,10 @@ class Label:
     """What the head says of one message.
 
     places: that it has, or those that are left. address: which of the head's it has. start, length: of the content in
-    the data. size: bytes of the body.
+    the data. size: bytes of the body. arrived_ms, provenance: as a Message has them.
     """
 
-    __slots__ = ("address", "checksum", "flags", "length", "places", "size", "start")
+    __slots__ = ("address", "arrived_ms", "checksum", "flags", "length", "places", "provenance", "size", "start")
 
     def __init__(self, places: list[Place]) -> None:
         self.places = places
@@ -86,6 +110,8 @@ class Label:
         self.length: i64 = 0
         self.size: i64 = 0
         self.checksum: i64 = 0
+        self.arrived_ms: i64 = 0
+        self.provenance: Provenance | None = None
 
 
 class Head:
@@ -109,9 +135,12 @@ class Head:
             address = self._addresses[label.address]
             if address is None:
                 address = self._addresses[label.address] = _address(self.encoded[label.address])
-            return Message(address, content, check_properties(content), label.flags & DEAD != 0)
+            message = Message(address, content, check_properties(content), label.flags & DEAD != 0)
         except (IndexError, DecodeError) as error:
             raise DamagedChunk(str(error)) from None
+        message.arrived_ms = label.arrived_ms
+        message.provenance = label.provenance
+        return message
 
     def keep(self, wanted: list[int]) -> None:
         """Forget all but some positions, which ascend; of a head that was read for one queue."""
@@ -136,6 +165,15 @@ class Head:
             for label in self.labels:
                 label.places = [place for place in label.places if not _is_in(place, gone)]
 
+    def add_counts(self, counts: Counts) -> None:
+        """Note what was counted since the chunk was written."""
+        if counts:
+            for label in self.labels:
+                for place in label.places:
+                    found = counts.get((int(place.queue_id), int(place.position)))
+                    if found is not None:
+                        place.counts = max(place.counts, i64(found))
+
 
 class Packer:
     """Puts a chunk together."""
@@ -145,6 +183,9 @@ class Packer:
         self._labels = BytesWriter()
         self._data: list[bytes] = []
         self._address_count: i64 = 0
+        self._arrived_ms: i64 = 0  # of the message before
+        self._has_counts = False  # whether a place of this message has
+        self._counts = BytesWriter()
 
     def address(self, encoded: bytes) -> i64:
         """Enter an address. Returns: its number."""
@@ -165,15 +206,54 @@ class Packer:
         write_i64_be(out, place.deadline_ms)
         out.append(place.level)
 
-    def end(self, flags: i64, address: i64, content: bytes, size: i64, checksum: i64) -> None:
+    def count(self, number: i64, counts: i64) -> None:
+        """What a place of the message has of counts. number: of the place, in the order in which they came."""
+        self._has_counts = True
+        write_u16(self._counts, number)
+        write_i64_be(self._counts, counts)
+
+    def end(
+        self,
+        is_dead: bool,
+        address: i64,
+        content: bytes,
+        size: i64,
+        checksum: i64,
+        arrived_ms: i64,
+        provenance: Provenance | None,
+    ) -> None:
         """The message itself."""
         out = self._labels
+        flags: i64 = DEAD if is_dead else 0
+        if arrived_ms != self._arrived_ms:
+            flags |= OTHER_TIME
+        if self._has_counts:
+            flags |= COUNTED
+        if provenance is not None:
+            flags |= CAME_FROM
         out.append(flags)
         write_u16(out, address)
         write_u32(out, len(content))
         write_u32(out, size)
         write_u32(out, checksum)
         self._data.append(content)
+        if flags > DEAD:
+            self._more(flags, arrived_ms, provenance)
+
+    def _more(self, flags: i64, arrived_ms: i64, provenance: Provenance | None) -> None:
+        """What only some messages have."""
+        out = self._labels
+        if flags & OTHER_TIME:
+            self._arrived_ms = arrived_ms
+            write_i64_be(out, arrived_ms)
+        if flags & COUNTED:
+            write_u16(out, len(self._counts) // COUNT)
+            out.write(self._counts.getvalue())
+            self._counts = BytesWriter()
+            self._has_counts = False
+        if provenance is not None:
+            write_shortstr(out, provenance.name)
+            write_i64_be(out, provenance.number)
 
     def finish(self) -> tuple[bytes, bytes]:
         """Head and data."""
@@ -207,11 +287,23 @@ def pack(entries: list[Entry]) -> tuple[bytes, bytes]:
         while end < len(entries) and entries[end].message is message and end - at < MAX_PLACES:
             end += 1
         packer.begin(end - at)
+        first = at
         while at < end:
-            packer.place(entries[at])
+            entry = entries[at]
+            packer.place(entry)
+            if entry.counts:
+                packer.count(at - first, entry.counts)
             at += 1
         content = message.content
-        packer.end(DEAD if message.has_died else 0, number, content, message.size, crc32(content))
+        packer.end(
+            message.has_died,
+            number,
+            content,
+            message.size,
+            crc32(content),
+            message.arrived_ms,
+            message.provenance,
+        )
     return packer.finish()
 
 
@@ -229,15 +321,18 @@ def trim(head: Head, data: bytes) -> tuple[bytes, bytes]:
         if len(content) != label.length:
             raise DamagedChunk("head and data do not belong together")
         packer.begin(len(label.places))
-        for place in label.places:
+        for number_of_place, place in enumerate(label.places):
             packer.place(place)
-        packer.end(label.flags, number, content, label.size, label.checksum)
+            if place.counts:
+                packer.count(number_of_place, place.counts)
+        is_dead = label.flags & DEAD != 0
+        packer.end(is_dead, number, content, label.size, label.checksum, label.arrived_ms, label.provenance)
     return packer.finish()
 
 
 def parse(head: bytes, queue_id: i64 = ANY) -> Head:
     """Read a head: all of it, or only what is said of one queue. Raises: DamagedChunk."""
-    if not head or head[0] != FORMAT:
+    if not head or not OLDEST_FORMAT <= head[0] <= FORMAT:
         raise DamagedChunk("unknown format")
     if len(head) < SUM or zlib.crc32(head[:-SUM]) != int.from_bytes(head[-SUM:], "big"):
         raise DamagedChunk("checksum does not match")
@@ -257,9 +352,11 @@ def _parse(head: bytes, queue_id: i64) -> Head:
     found.count = _u32(head, pos)
     pos += 4
     start: i64 = 0
+    arrived_ms: i64 = 0
     for _ in range(found.count):
-        end: i64 = pos + 2 + PLACE * (i64(read_i16_be(head, pos)) & 0xFFFF)
+        end: i64 = pos + 2 + PLACE * _u16(head, pos)
         pos += 2
+        first = pos
         places: list[Place] | None = None
         while pos < end:
             owner: i64 = read_i64_be(head, pos)
@@ -267,28 +364,71 @@ def _parse(head: bytes, queue_id: i64) -> Head:
                 if places is None:
                     places = []
                 position, deadline_ms = read_i64_be(head, pos + 8), read_i64_be(head, pos + 16)
+                if position <= 0 or owner == 0 or owner < -MAX_ID:
+                    raise DamagedChunk("a place in it cannot be")
+                if deadline_ms < 0 or deadline_ms > FOREVER_MS:
+                    deadline_ms = FOREVER_MS
                 places.append(Place(owner, position, deadline_ms, head[pos + 24]))
             pos += PLACE
+        flags: i64 = head[pos]
         length = _u32(head, pos + 3)
+        label: Label | None = None
         if places is not None:
             label = Label(places)
-            label.flags = head[pos]
-            label.address = i64(read_i16_be(head, pos + 1)) & 0xFFFF
+            label.flags = flags
+            label.address = _u16(head, pos + 1)
             label.start = start
             label.length = length
             label.size = _u32(head, pos + 7)
             label.checksum = _u32(head, pos + 11)
+            if label.address >= len(found.encoded):
+                raise DamagedChunk("its parts do not belong together")
             found.labels.append(label)
         start += length
         pos += 15
+        if flags & OTHER_TIME:
+            arrived_ms = read_i64_be(head, pos)
+            pos += 8
+        if label is not None:
+            label.arrived_ms = arrived_ms
+        if flags & COUNTED:
+            end = pos + 2 + COUNT * _u16(head, pos)
+            if places is not None:
+                _parse_counts(head, pos + 2, end, first, places)
+            pos = end
+        if flags & CAME_FROM:
+            end = pos + 1 + i64(head[pos])
+            if label is not None:
+                name = head[pos + 1 : end].decode("utf-8", "surrogateescape")
+                label.provenance = Provenance(name, read_i64_be(head, end))
+            pos = end + 8
     if pos != len(head) - SUM:
         raise DamagedChunk("its parts do not belong together")
     return found
 
 
+def _parse_counts(head: bytes, pos: i64, end: i64, first: i64, places: list[Place]) -> None:
+    """Give places what was counted there. first: where those of all queues begin, of which these are some."""
+    at: i64 = 0
+    while pos < end:
+        where: i64 = first + PLACE * _u16(head, pos)
+        queue_id, position = read_i64_be(head, where), read_i64_be(head, where + 8)
+        behind: i64 = at
+        while behind < len(places) and (places[behind].queue_id != queue_id or places[behind].position != position):
+            behind += 1
+        if behind < len(places):
+            places[behind].counts = read_i64_be(head, pos + 2)
+            at = behind + 1
+        pos += COUNT
+
+
 def _is_in(place: Place, gone: set[tuple[int, int]]) -> bool:
     queue_id = int(place.queue_id)
     return (queue_id, int(place.position)) in gone or (queue_id, ALL) in gone
+
+
+def _u16(data: bytes, pos: i64) -> i64:
+    return i64(read_i16_be(data, pos)) & 0xFFFF
 
 
 def _u32(data: bytes, pos: i64) -> i64:

@@ -2,9 +2,10 @@
 
 Only one thread at a time uses it: the one that opens it until start-up is done, then the committer.
 Messages rest in chunks, one row for many. What was removed from a chunk is noted in `gone`, one row for all of a
-transaction; a chunk whose messages are all gone is deleted with its notes, one of which little is left is written
-anew. A chunk in which something cannot be read is set aside: it is neither deleted nor written any more, and what
-can be read of it is served. WAL and synchronous=FULL: a committed transaction survives a power cut.
+transaction; how often its messages came back is noted in `counts`, one row for a chunk. A chunk whose messages are all
+gone is deleted with its notes, one of which little is left is written anew. A chunk in which something cannot be read
+is set aside: it is neither deleted nor written any more, and what can be read of it is served. WAL and
+synchronous=FULL: a committed transaction survives a power cut.
 """
 
 from __future__ import annotations
@@ -15,19 +16,40 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from mypy_extensions import mypyc_attr
 
-from leveret.store.chunk import DamagedChunk, Head, pack, parse, trim
+from leveret.store.chunk import MAX_CHUNK, Counts, DamagedChunk, Head, Place, pack, parse, trim
 from leveret.store.directory import make_directory, make_private, private, tighten
-from leveret.store.group import ANYWHERE, Group
-from leveret.store.rows import pack_places, pack_value, unpack_places, unpack_value
+from leveret.store.group import Group
+from leveret.store.rows import pack_counts, pack_places, pack_value, unpack_counts, unpack_places
+from leveret.store.schema import (
+    PAGE_BYTES,
+    bring_up_to_date,
+    connect,
+    foreign,
+    is_empty,
+    make_tables,
+    set_bound,
+    unset_bound,
+    wrong_schema,
+)
+from leveret.store.tables import (
+    Definitions,
+    Gone,
+    SetAside,
+    bytes_of,
+    read_aside,
+    read_chunk_ids,
+    read_counted,
+    read_definitions,
+    read_delivered,
+    read_gone,
+)
 
 FILE_NAME: Final = "leveret.db"
 LOCK_NAME: Final = "leveret.lock"
-FORMAT: Final = 4
-PAGE_BYTES: Final = 16384
 JOURNAL_BYTES: Final = 8 << 20  # that the write-ahead log keeps when it is empty
 FREE_PAGES: Final = 256  # pages that may be free: 4 MiB
 IDLE_SHARE: Final = 0.25  # or this part of the file, when there is nothing else to do
@@ -40,19 +62,14 @@ UNREADABLE: Final = (  # codes of an error that a damaged page causes
     sqlite3.SQLITE_IOERR_CORRUPTFS,
 )
 
-log = logging.getLogger("leveret.store")
+DAMAGED: Final = (  # the same, whatever the rest of the code is; interrupted: by a bound, see schema.py
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_INTERRUPT,
+)
 
-SCHEMA: Final = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE definitions (
-    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, UNIQUE (kind, key)
-);
-CREATE TABLE chunks (id INTEGER PRIMARY KEY, head BLOB NOT NULL, data BLOB NOT NULL);
-CREATE TABLE gone (chunk INTEGER NOT NULL, places BLOB NOT NULL);
-CREATE INDEX gone_by_chunk ON gone (chunk);
-CREATE TABLE aside (chunk INTEGER PRIMARY KEY, reason TEXT NOT NULL, since TEXT NOT NULL, spent INTEGER NOT NULL);
-CREATE TABLE delivered (queue INTEGER PRIMARY KEY, position INTEGER NOT NULL);
-"""
+log = logging.getLogger("leveret.store")
 
 
 @mypyc_attr(native_class=False)
@@ -104,13 +121,14 @@ class Database:
 
     def __init__(self, directory: Path) -> None:
         self.damaged_definitions: list[tuple[str, str, str]] = []
+        self._misnamed: dict[tuple[str, str], list[int]] = {}  # ids of rows that no kind and key lead to
         path = self._path = directory / FILE_NAME
         try:
             make_directory(directory)
             self._lock = lock_directory(directory)
             tighten(directory, FILE_NAME)
             make_private(path)
-            self._sql = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=0)
+            self._sql = connect(path, 0)
             try:
                 self._open(path)
             except BaseException:
@@ -129,6 +147,7 @@ class Database:
         self._has_read = False
         self._aside: dict[int, bool] = {}  # chunks; whether nothing in them is wanted any more
         self._noted: set[int] = set()  # chunks of which something is gone, and others
+        self._counted: set[int] = set()  # chunks that have counts, and others
         self._is_shorter = False  # by what tidy() did
 
     def _open(self, path: Path) -> None:
@@ -141,16 +160,13 @@ class Database:
         sql.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
         sql.execute(f"PRAGMA wal_autocheckpoint={JOURNAL_BYTES // 2 // PAGE_BYTES}")
         sql.execute("BEGIN EXCLUSIVE")
-        version = sql.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            for statement in SCHEMA.split(";"):
-                sql.execute(statement)
-            sql.execute(f"PRAGMA user_version={FORMAT}")
-        elif version != FORMAT:
-            sql.execute("ROLLBACK")
-            raise StoreError(f"{path} has format {version}, this Leveret knows {FORMAT}; use the version that wrote it")
+        self.is_new = sql.execute("PRAGMA user_version").fetchone()[0] == 0 and is_empty(sql)
+        if self.is_new:
+            make_tables(sql)
+        else:
+            check_schema(sql, path)
+            bring_up_to_date(sql)
         clean = sql.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
-        self.is_new = version == 0
         self.was_clean = self.is_new or clean is not None
         sql.execute("DELETE FROM meta WHERE key = 'clean'")
         sql.execute("COMMIT")
@@ -164,35 +180,40 @@ class Database:
 
         Raises: DamagedDatabase.
         """
+        sql = self._sql
         try:
+            set_bound(sql, self._path)
             if is_doubtful:
-                text: str = self._sql.execute("PRAGMA quick_check(1)").fetchone()[0]
-                if text != "ok":
-                    raise DamagedDatabase(self._path, text.splitlines()[-1])
+                self._pragma("quick_check(1)")
             for name in ("definitions", "gone"):  # and their indexes
-                text = self._sql.execute(f"PRAGMA integrity_check({name})").fetchone()[0]
-                if text != "ok":
-                    raise DamagedDatabase(self._path, text.splitlines()[-1])
+                self._pragma(f"integrity_check({name})")
             last = 0
-            for (chunk_id,) in self._sql.execute("SELECT id FROM chunks ORDER BY id"):
-                if chunk_id <= last:
+            for (chunk_id,) in sql.execute("SELECT id FROM chunks ORDER BY id"):
+                if not last < chunk_id < MAX_CHUNK:
                     raise DamagedDatabase(self._path, "chunks are out of order")
                 last = chunk_id
-            for name in ("definitions", "gone", "aside", "delivered"):
-                for _ in self._sql.execute(f"SELECT * FROM {name}"):
+            for name in ("definitions", "gone", "counts", "aside", "delivered"):
+                for _ in sql.execute(f"SELECT * FROM {name}"):
                     pass
+            unset_bound(sql)
         except sqlite3.DatabaseError as error:
             raise DamagedDatabase(self._path, str(error)) from None
 
+    def _pragma(self, check: str) -> None:
+        """One of SQLite's own checks. Raises: DamagedDatabase, sqlite3.Error."""
+        text: str = self._sql.execute(f"PRAGMA {check}").fetchone()[0]
+        if text != "ok":
+            raise DamagedDatabase(self._path, text.splitlines()[-1])
+
     def definitions(self) -> list[tuple[str, str, bytes]]:
         """All (kind, key, value), oldest first; without damaged ones. Raises: StoreError."""
-        found: list[tuple[str, str, bytes]] = []
-        for kind, key, row in self._read("SELECT kind, key, value FROM definitions ORDER BY id"):
-            try:
-                found.append((kind, key, unpack_value(kind, key, row)))
-            except DamagedChunk as error:
-                self.damaged_definitions.append((kind, key, str(error)))
-        return found
+        try:
+            read: Definitions = read_definitions(self._sql)
+        except sqlite3.DatabaseError as error:
+            raise self._unreadable(error) from None
+        self.damaged_definitions += read.damaged
+        self._misnamed = read.misnamed
+        return read.found
 
     def chunks(self) -> Iterator[Found]:
         """The heads of all chunks, oldest first, each read when it is asked for. To be called once, and asked for all.
@@ -200,24 +221,30 @@ class Database:
         Raises: StoreError when not even their list can be read.
         """
         self._has_read = True
-        self._aside = {chunk_id: spent != 0 for chunk_id, spent in self._read("SELECT chunk, spent FROM aside")}
-        gone: dict[int, set[tuple[int, int]]] = {}
-        for chunk_id, places in self._read("SELECT chunk, places FROM gone"):
-            try:
-                gone.setdefault(chunk_id, set()).update(unpack_places(places))
-            except DamagedChunk as damage:
-                log.error("what was removed from chunk %d is not known, and comes back: %s", chunk_id, damage)
-        everywhere = gone.pop(ANYWHERE, set())
-        self._noted.update(gone)
-        chunks = self._read("SELECT id FROM chunks ORDER BY id")
+        try:
+            asides: dict[int, SetAside] = read_aside(self._sql)
+            gone: Gone = read_gone(self._sql)
+            self._counted.update(read_counted(self._sql))
+            chunks = read_chunk_ids(self._sql)
+        except sqlite3.DatabaseError as trouble:
+            raise self._unreadable(trouble) from None
+        for chunk_id, aside in asides.items():
+            self._aside[chunk_id] = aside.is_spent
+            if aside.damage:
+                log.error("the note that chunk %d is set aside is damaged: %s", chunk_id, aside.damage)
+        for name, what in gone.damaged:
+            log.error("what was removed from chunk %s is not known, and comes back: %s", name, what)
+        self._noted.update(gone.by_chunk)
         self.chunk_count = len(chunks)
-        for (chunk_id,) in chunks:
+        for chunk_id in chunks:
             if self._aside.get(chunk_id, False):
                 yield Found(chunk_id, Head())
                 continue
             try:
                 row = self._sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
-                head = parse(row[0] if row is not None else b"")
+                head = parse(bytes_of(row[0]) if row is not None else b"")
+                if chunk_id in self._counted:
+                    head.add_counts(read_counts(self._sql, chunk_id))
             except DamagedChunk as damage:
                 yield Found(chunk_id, Head(), str(damage))
             except sqlite3.Error as error:
@@ -225,7 +252,7 @@ class Database:
                     raise StoreError(f"cannot read {self._path}: {error}") from None
                 yield Found(chunk_id, Head(), str(error))
             else:
-                head.cross_out(gone.get(chunk_id, set()) | everywhere)
+                head.cross_out(gone.of(chunk_id))
                 yield Found(chunk_id, head)
 
     def aside(self) -> int:
@@ -233,15 +260,17 @@ class Database:
         return len(self._aside)
 
     def delivered(self) -> dict[int, int]:
-        """How far each queue was delivered. Raises: StoreError."""
-        return dict(self._read("SELECT queue, position FROM delivered"))
-
-    def _read(self, query: str) -> list[Any]:
+        """How far each queue was delivered; to its end where that is not known. Raises: StoreError."""
         try:
-            return self._sql.execute(query).fetchall()
+            marks, unknown = read_delivered(self._sql)
         except sqlite3.DatabaseError as error:
-            text = f"{self._path} is damaged: {error}; start from a copy, or move it away to start anew"
-            raise StoreError(text) from None
+            raise self._unreadable(error) from None
+        for queue_id in unknown:
+            log.error("how far queue id %d was delivered is not known: all of its messages are flagged", queue_id)
+        return marks
+
+    def _unreadable(self, error: sqlite3.DatabaseError) -> StoreError:
+        return StoreError(f"{self._path} is damaged: {error}; start from a copy, or move it away to start anew")
 
     # -- groups
 
@@ -262,6 +291,8 @@ class Database:
         sql.execute("BEGIN IMMEDIATE")
         try:
             for kind, key, value in group.definitions:
+                for row_id in self._misnamed.get((kind, key), ()):
+                    sql.execute("DELETE FROM definitions WHERE id = ?", (row_id,))
                 if value is None:
                     sql.execute("DELETE FROM definitions WHERE kind = ? AND key = ?", (kind, key))
                 else:
@@ -275,6 +306,8 @@ class Database:
                 sql.execute("INSERT INTO chunks (id, head, data) VALUES (?, ?, ?)", (chunk_id, head, data))
             for chunk_id, places in group.gone.items():
                 sql.execute("INSERT INTO gone (chunk, places) VALUES (?, ?)", (chunk_id, pack_places(places)))
+            for chunk_id, counted in group.counts.items():
+                self._count(chunk_id, counted)
             for chunk_id, reason in group.aside.items():
                 self._set_aside(chunk_id, reason)
             for chunk_id in group.emptied:
@@ -288,6 +321,20 @@ class Database:
             raise
         self._noted.update(group.gone)
         self._noted.difference_update(group.emptied)
+        self._counted.update(group.counts)
+        self._counted.difference_update(group.emptied)
+
+    def _count(self, chunk_id: int, counted: list[Place]) -> None:
+        """Note what was counted in a chunk, with what was before."""
+        counts = read_counts(self._sql, chunk_id)
+        for place in counted:
+            key = int(place.queue_id), int(place.position)
+            counts[key] = max(counts.get(key, 0), int(place.counts))
+        self._sql.execute(
+            "INSERT INTO counts (chunk, places) VALUES (?, ?) "
+            "ON CONFLICT (chunk) DO UPDATE SET places = excluded.places",
+            (chunk_id, pack_counts(counts)),
+        )
 
     def _set_aside(self, chunk_id: int, reason: str) -> None:
         """Keep a chunk as it is from now on."""
@@ -309,6 +356,8 @@ class Database:
                 raise _trouble(error, chunk_id) from None
         if chunk_id in self._noted or not self._has_read:
             self._sql.execute("DELETE FROM gone WHERE chunk = ?", (chunk_id,))
+        if chunk_id in self._counted or not self._has_read:
+            self._sql.execute("DELETE FROM counts WHERE chunk = ?", (chunk_id,))
 
     def _rewrite(self, chunk_id: int) -> None:
         """Write a chunk without what is gone from it. Raises: DamagedRow."""
@@ -318,16 +367,18 @@ class Database:
         gone: set[tuple[int, int]] = set()
         try:
             for (places,) in sql.execute("SELECT places FROM gone WHERE chunk = ?", (chunk_id,)):
-                gone.update(unpack_places(places))
+                gone.update(unpack_places(bytes_of(places)))
             row = sql.execute("SELECT head, data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
             if row is None:
                 return
-            head = parse(row[0])
+            head = parse(bytes_of(row[0]))
             head.cross_out(gone)
-            sql.execute("UPDATE chunks SET head = ?, data = ? WHERE id = ?", (*trim(head, row[1]), chunk_id))
+            head.add_counts(read_counts(sql, chunk_id))
+            sql.execute("UPDATE chunks SET head = ?, data = ? WHERE id = ?", (*trim(head, bytes_of(row[1])), chunk_id))
         except (DamagedChunk, sqlite3.DatabaseError) as error:
             raise _trouble(error, chunk_id) from None
         sql.execute("DELETE FROM gone WHERE chunk = ?", (chunk_id,))
+        sql.execute("DELETE FROM counts WHERE chunk = ?", (chunk_id,))
 
     def tidy(self, is_idle: bool) -> bool:
         """Give a little of the free space back to the disk, if there is much of it. Returns: whether there is more.
@@ -343,6 +394,9 @@ class Database:
                 sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # only now the file itself is
             return False
         sql.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES})")  # execute() would stop after the first page
+        left: int = sql.execute("PRAGMA freelist_count").fetchone()[0]
+        if left == free:  # another program has made the file anew, without the map that this needs
+            return False
         self._is_shorter = True
         return True
 
@@ -368,10 +422,35 @@ class Database:
             self._lock.close()
 
 
+def read_counts(sql: sqlite3.Connection, chunk_id: int) -> Counts:
+    """What was counted in a chunk since it was written; nothing if that is damaged. Raises: sqlite3.Error."""
+    row = sql.execute("SELECT places FROM counts WHERE chunk = ?", (chunk_id,)).fetchone()
+    if row is None:
+        return {}
+    try:
+        return unpack_counts(bytes_of(row[0]))
+    except DamagedChunk as damage:
+        log.error("how often the messages of chunk %d came back is not known: %s", chunk_id, damage)
+        return {}
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether an error says that the file is not what was written, or that the disk cannot read it."""
     code: int = getattr(error, "sqlite_errorcode", 0)
-    return code in UNREADABLE or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+    return code in UNREADABLE or code & 0xFF in DAMAGED
+
+
+def check_schema(sql: sqlite3.Connection, path: Path) -> None:
+    """Make sure that a file has our tables and nothing else, so that they may be read.
+
+    Raises: StoreError, of which DamagedDatabase; sqlite3.Error.
+    """
+    reason: str = foreign(sql)
+    if reason:
+        raise StoreError(f"{path} {reason}")
+    damage: str = wrong_schema(sql)
+    if damage:
+        raise DamagedDatabase(path, damage)
 
 
 def lock_directory(directory: Path) -> IO[bytes]:

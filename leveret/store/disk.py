@@ -19,14 +19,14 @@ from mypy_extensions import i64
 
 from leveret.core.alarms import BEHIND_BYTES
 from leveret.core.message import Message
-from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered, Resting
-from leveret.store.chunk import DamagedChunk, Label, Place
+from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered, Resting, Unreadable
+from leveret.store.chunk import MAX_POSITION, DamagedChunk, Label, Place
 from leveret.store.committer import Committer
 from leveret.store.database import Found, StoreError, is_damage
-from leveret.store.group import MANY_REMOVED, Group
+from leveret.store.group import Group
 from leveret.store.index import Index
 from leveret.store.news import News
-from leveret.store.reader import Reader, unpack_positions
+from leveret.store.reader import Messages, Reader, unpack_positions
 from leveret.store.rescue.salvage import open_database
 
 LOAD_BYTES: Final = 32 << 20  # of contents that are brought into memory at start-up
@@ -55,14 +55,15 @@ class DiskLog(MessageLog, DefinitionLog):
         self._full_bytes: i64 = 0
         self._index = Index()
         self._reader = Reader(directory)
+        self._reader.open()  # now: later there may be no file descriptor for it
         self._load_bytes = load_bytes
         self._delivered: dict[int, int] = {}  # how far, in this run
         self._marks: dict[int, int] = {}  # up to where messages of earlier runs may have been delivered
         self._all_again = False  # all of them may have been
         self._has_recovered = self._database.is_new
         self._revision = 0
-        self._gathering = 0  # who want definitions to be kept back
-        self._gathered: list[tuple[str, str, bytes | None]] = []
+        self._gathering = 0  # who want what changes to be one change
+        self._has_gathered = False  # some of that is in the group, which has to wait
         self._is_writing = False
         self._writing_bytes: i64 = 0
         self._is_behind = False
@@ -85,6 +86,10 @@ class DiskLog(MessageLog, DefinitionLog):
     def remove(self, queue_id: int, position: int) -> None:
         """Forget a message."""
         self._group.remove(queue_id, position)
+
+    def counted(self, queue_id: int, position: int, counts: int) -> None:
+        """Remember how often a message came back."""
+        self._group.count(queue_id, position, counts)
 
     def delivered(self, queue_id: int, position: int) -> None:
         """Remember how far a queue was delivered: until the end, for only a clean one leaves any doubt."""
@@ -110,31 +115,35 @@ class DiskLog(MessageLog, DefinitionLog):
 
     def _define(self, kind: str, key: str, value: bytes | None) -> int:
         self._revision += 1
-        if self._gathering:
-            self._gathered.append((kind, key, value))
-        else:
-            self._group.definitions.append((kind, key, value))
-            self._group.revision = self._revision
+        if self._gathering and not self._has_gathered:
+            self._has_gathered = True
+            if self._group.has_work():  # what came before does not wait
+                self._fill_up()
+        self._group.definitions.append((kind, key, value))
+        self._group.revision = self._revision
         return self._revision
 
+    def _fill_up(self) -> None:
+        """Nothing more comes into this group."""
+        self._full_bytes += self._group.size
+        self._full.append(self._group)
+        self._group = Group()
+
     def gather(self, gathers: bool) -> None:
-        """Keep definitions back, or write them as one change."""
+        """Let definitions be one change. With the first of them, the group waits with all that comes later."""
         self._gathering += 1 if gathers else -1
-        if not self._gathering and self._gathered:
-            self._group.definitions += self._gathered
-            self._group.revision = self._revision
-            self._gathered = []
+        self._has_gathered = self._has_gathered and self._gathering > 0
 
     def flush(self) -> None:
         """Hand the group to the committer, unless it is busy: then it follows when that is free."""
         self._tell_behind()
         if self._is_writing:
-            if self._group.size > GROUP_BYTES or self._group.removed > MANY_REMOVED:
-                self._full_bytes += self._group.size
-                self._full.append(self._group)
-                self._group = Group()
+            if self._has_gathered:
+                return
+            if self._group.size > GROUP_BYTES or self._group.is_large():
+                self._fill_up()
             return
-        if not self._has_work():
+        if not (self._full or (self._group.has_work() and not self._has_gathered)):
             return
         if self._committer is None:
             self._committer = Committer(self._database, self._notify)
@@ -196,6 +205,7 @@ class DiskLog(MessageLog, DefinitionLog):
         self._all_again = not database.was_clean
         left: i64 = self._load_bytes
         progress = Progress()
+        displaced: list[tuple[Found, list[Label]]] = []
         for number, chunk in enumerate(database.chunks()):
             progress.tell(number, database.chunk_count)
             chunk_id = chunk.chunk_id
@@ -207,6 +217,9 @@ class DiskLog(MessageLog, DefinitionLog):
             if chunk.head.count and not labels:
                 self._group.emptied.append(chunk_id)
             entered = self._index.open(chunk_id)
+            if not self._is_in_order(labels):
+                displaced.append((chunk, labels))
+                continue
             for label in labels:
                 for place in label.places:
                     self._index.enter(entered, place)
@@ -216,16 +229,54 @@ class DiskLog(MessageLog, DefinitionLog):
                 yield from self._load(chunk, labels)
             else:
                 yield from _resting(labels)
+        ends: dict[int, int] = {}
+        for chunk, labels in displaced:
+            yield from self._displace(chunk, labels, ends)
         if database.aside():
             log.warning("damaged chunks that are set aside: %d; leveret check says more", database.aside())
         self._lower_marks()
 
+    def _is_in_order(self, labels: list[Label]) -> bool:
+        """Whether the positions of each queue go on behind those of the chunks before, and leave room for others."""
+        highest: dict[int, int] = {}
+        owner: i64 = 0
+        last: i64 = 0
+        for label in labels:
+            for place in label.places:
+                if place.queue_id != owner:
+                    highest[int(owner)] = int(last)
+                    owner = place.queue_id
+                    known = highest.get(int(owner))
+                    last = known if known is not None else self._index.last(int(owner))
+                if owner > 0 and (place.position <= last or place.position > MAX_POSITION):
+                    return False
+                last = place.position
+        return True
+
+    def _displace(self, chunk: Found, labels: list[Label], last: dict[int, int]) -> Iterator[Recovered]:
+        """The messages of a chunk that is not in its place, behind all others of their queues; they are written anew.
+
+        Damage can give a chunk another id, or bring back what was removed from one before.
+        last: positions of messages that were put there before, by queue.
+        """
+        log.error("chunk %d is not in its place: its messages are put at the end of their queues", chunk.chunk_id)
+        messages = self._messages(chunk, labels)
+        for label, message in zip(labels, messages.found, strict=True):
+            for place in label.places:
+                queue_id = int(place.queue_id)
+                if message is None:
+                    self._group.aside[chunk.chunk_id] = messages.damage
+                elif queue_id > 0:
+                    position = last.get(queue_id, self._index.last(queue_id)) + 1
+                    last[queue_id] = position
+                    deadline_ms, level = int(place.deadline_ms), int(place.level)
+                    self._group.append(queue_id, position, message, deadline_ms, level)
+                    yield Recovered(queue_id, position, message, True, deadline_ms, level)
+        self._group.emptied.append(chunk.chunk_id)
+
     def _load(self, chunk: Found, labels: list[Label]) -> Iterator[Recovered]:
         """The messages of a chunk."""
-        try:
-            messages = self._reader.messages(chunk.chunk_id, chunk.head, labels)
-        except sqlite3.Error as error:  # no damage: what cannot be read now must not be given up
-            raise StoreError(f"cannot read the messages in the data directory: {error}") from None
+        messages = self._messages(chunk, labels)
         for label, message in zip(labels, messages.found, strict=True):
             for place in label.places:
                 if message is None:
@@ -233,10 +284,18 @@ class DiskLog(MessageLog, DefinitionLog):
                 else:
                     yield self._recovered(place, message)
 
+    def _messages(self, chunk: Found, labels: list[Label]) -> Messages:
+        try:
+            return self._reader.messages(chunk.chunk_id, chunk.head, labels)
+        except sqlite3.Error as error:  # no damage: what cannot be read now must not be given up
+            raise StoreError(f"cannot read the messages in the data directory: {error}") from None
+
     def _recovered(self, place: Place, message: Message) -> Recovered:
         queue_id, position = int(place.queue_id), int(place.position)
         again = self._all_again or position <= self._marks.get(queue_id, 0)  # it may have been, by an earlier run
-        return Recovered(queue_id, position, message, again, int(place.deadline_ms), int(place.level))
+        found = Recovered(queue_id, position, message, again, int(place.deadline_ms), int(place.level))
+        found.counts = place.counts
+        return found
 
     def _lower_marks(self) -> None:
         """A queue goes on behind its last message, so a mark beyond it would speak of messages to come.
@@ -258,6 +317,10 @@ class DiskLog(MessageLog, DefinitionLog):
         for queue_id, position in self._delivered.items():  # lower than before, for one that was requeued
             marks[queue_id] = max(position, marks.get(queue_id, 0))
         return marks
+
+    def can_rest(self) -> bool:
+        """What is written can."""
+        return True
 
     def extent(self, queue_id: int, position: int) -> int:
         """The last position in the chunk that has this one."""
@@ -294,8 +357,7 @@ class DiskLog(MessageLog, DefinitionLog):
         except sqlite3.Error as error:
             damage = str(error)
             if not is_damage(error):
-                log.error("%d messages cannot be read; they come back with the next start: %s", len(wanted), error)
-                return []
+                raise Unreadable(f"{len(wanted)} messages cannot be read now: {error}") from None
         finally:
             self._reader.end()
         if len(found) < len(wanted) and not only_looks:
@@ -348,11 +410,8 @@ class DiskLog(MessageLog, DefinitionLog):
     def _succeeded(self, group: Group) -> None:
         if self.failed_bytes:
             self._works_again()
-        news = self._news
-        news.revision = max(news.revision, group.revision)
-        for queue_id, strip in group.strips.items():
-            if strip.highest:
-                news.durable[queue_id] = max(int(strip.highest), news.durable.get(queue_id, 0))
+        self._news.revision = max(self._news.revision, group.revision)
+        self._settled(group)
 
     def _works_again(self) -> None:
         self.failed_bytes = 0
@@ -376,6 +435,14 @@ class DiskLog(MessageLog, DefinitionLog):
         for entry in group.entries:
             if entry.message is not None:
                 self._news.refuse(int(entry.queue_id), int(entry.position), error)
+        self._settled(group)  # what need not have been written counts as durable
+
+    def _settled(self, group: Group) -> None:
+        """Tell that whatever is not refused of a group is safe, or need not be."""
+        news = self._news
+        for queue_id, strip in group.strips.items():
+            if strip.highest:
+                news.durable[queue_id] = max(int(strip.highest), news.durable.get(queue_id, 0))
 
 
 class Progress:

@@ -8,25 +8,28 @@ from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
 from leveret.core.message import Message
-from leveret.store.chunk import ALL, Entry
+from leveret.store.chunk import ALL, ANYWHERE, Entry, Place
 from leveret.store.index import Chunk, Index, Part
 
 CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
 CHUNK_ENTRIES: Final = 1024  # to pack or to read more than that would keep the core waiting
-ANYWHERE: Final = 0  # in the place of a chunk id: whichever has it
 MANY_REMOVED: Final = 10_000  # that are not left to wait
 ENTRY_BYTES: Final = 256  # that a message takes beside its content, about
 
 
 class Strip:
-    """What happened to one queue. highest: as in a Group, 0 for none. removed: positions in earlier groups, packed."""
+    """What happened to one queue. highest: as in a Group, 0 for none.
 
-    __slots__ = ("_entries", "_next", "highest", "queue_id", "removed")
+    removed: positions in earlier groups, packed. counted: places there of which something was counted.
+    """
+
+    __slots__ = ("_entries", "_next", "counted", "highest", "queue_id", "removed")
 
     def __init__(self, queue_id: i64) -> None:
         self.queue_id: i64 = queue_id
         self.highest: i64 = 0
         self.removed = BytesWriter()
+        self.counted: list[Place] = []
         self._entries: list[Entry] = []
         self._next: i64 = 0  # behind the one that was taken last
 
@@ -52,6 +55,14 @@ class Strip:
         for entry in self._entries:
             entry.message = None
         self.highest = 0
+        self.counted.clear()
+
+    def find(self, position: i64) -> Entry | None:
+        """A message that is here."""
+        at = self._find(position)
+        if at == len(self._entries) or self._entries[at].position != position:
+            return None
+        return self._entries[at]
 
     def _find(self, position: i64) -> i64:
         """Where the first entry is that is not in front of a position."""
@@ -73,20 +84,23 @@ class Group:
     entries: what is to be written, and what need not be any more. strips: by queue id; the highest of one is the last
     position that is durable once the group is, removed ones included.
     revision: of the definitions in it. size: bytes of the contents in it, with what it takes to remember them.
-    Once sealed, written: new chunks; gone: places to cross out, by chunk, packed; emptied: chunks to delete;
-    sparse: chunks to write anew. aside: damaged chunks to be kept as they are, and what is wrong with each.
+    Once sealed, written: new chunks; gone: places to cross out, by chunk, packed; counts: what was counted in chunks;
+    emptied: chunks to delete; sparse: chunks to write anew. aside: damaged chunks to be kept as they are, and what is
+    wrong with each.
     """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.strips: dict[int, Strip] = {}
         self.removed: i64 = 0  # how many, of earlier groups
+        self.counted: i64 = 0  # how often, in these
         self.dropped: list[int] = []
         self.definitions: list[tuple[str, str, bytes | None]] = []
         self.revision = 0
         self.size: i64 = 0
         self.written: list[tuple[int, list[Entry]]] = []
         self.gone: dict[int, BytesWriter] = {}  # by chunk: queue id and position, one after the other
+        self.counts: dict[int, list[Place]] = {}  # by chunk
         self.emptied: list[int] = []
         self.sparse: dict[int, None] = {}
         self.aside: dict[int, str] = {}
@@ -98,18 +112,24 @@ class Group:
         return bool(
             self.entries
             or self.removed
+            or self.counted
             or self.dropped
             or self.definitions
             or self.gone
+            or self.counts
             or self.emptied
             or self.sparse
             or self.aside
         )
 
     def is_urgent(self) -> bool:
-        """Whether somebody waits for it now, or it has grown: removals alone can wait for what comes next."""
-        removals_alone = not (self.entries or self.definitions or self.gone or self.emptied or self.sparse)
-        return not removals_alone or self.removed + len(self.dropped) >= MANY_REMOVED
+        """Whether somebody waits for it now, or it has grown: removals and counts can wait for what comes next."""
+        can_wait = not (self.entries or self.definitions or self.gone or self.emptied or self.sparse)
+        return not can_wait or self.is_large()
+
+    def is_large(self) -> bool:
+        """Whether so much was removed or counted that it should not be more."""
+        return self.removed + self.counted + len(self.dropped) >= MANY_REMOVED
 
     def append(self, queue_id: i64, position: i64, message: Message, deadline_ms: i64, level: i64) -> None:
         """A message for a queue. One that goes to several queues in a row is kept once."""
@@ -126,6 +146,16 @@ class Group:
         if not strip.take(position):
             write_i64_be(strip.removed, position)
             self.removed += 1
+
+    def count(self, queue_id: i64, position: i64, counts: i64) -> None:
+        """A message came back. If it is still in this group, it is written with its counts."""
+        strip = self._strip(queue_id)
+        place: Place | None = strip.find(position)
+        if place is None:
+            place = Place(queue_id, position, 0, 0)
+            strip.counted.append(place)
+            self.counted += 1
+        place.counts = counts
 
     def _strip(self, queue_id: i64) -> Strip:
         strip = self._last
@@ -152,6 +182,10 @@ class Group:
         """Say in terms of chunks what has to be written. The index is as it will be when that is done."""
         self._last = None
         self._last_message = None
+        if self.counted:
+            for strip in self.strips.values():
+                self._count(index, strip)
+            self.counted = 0
         if self.removed:
             for strip in self.strips.values():
                 self._remove(index, strip)
@@ -187,6 +221,14 @@ class Group:
             index.enter(chunk, entry)
         self.written.append((chunk.chunk_id, part))
 
+    def _count(self, index: Index, strip: Strip) -> None:
+        """Find the chunks of what was counted."""
+        for place in strip.counted:
+            part = index.part(place.queue_id, place.position)
+            if part is not None:
+                self.counts.setdefault(part.chunk.chunk_id, []).append(place)
+        strip.counted.clear()
+
     def _remove(self, index: Index, strip: Strip) -> None:
         """Take what is removed from one queue out of the chunks that have it."""
         positions = strip.removed.getvalue()
@@ -211,6 +253,7 @@ class Group:
             self._note(chunk.chunk_id, queue_id, position)
             return
         self.gone.pop(chunk.chunk_id, None)
+        self.counts.pop(chunk.chunk_id, None)
         self.sparse.pop(chunk.chunk_id, None)
         self.emptied.append(chunk.chunk_id)
 
@@ -227,6 +270,7 @@ class Group:
         self.definitions = failed.definitions + self.definitions
         self.revision = max(self.revision, failed.revision)
         self.gone = failed.gone
+        self.counts = failed.counts
         self.emptied = failed.emptied
         self.sparse = failed.sparse
         self.aside.update(failed.aside)

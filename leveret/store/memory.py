@@ -58,6 +58,13 @@ class MemoryLog(MessageLog, DefinitionLog):
         if self._kept is not None and queue_id in self._kept.messages:
             self._kept.messages[queue_id].pop(position, None)
 
+    def counted(self, queue_id: int, position: int, counts: int) -> None:
+        """Noted at once."""
+        if self._kept is not None:
+            found = self._kept.messages.get(queue_id, {}).get(position)
+            if found is not None:
+                found.counts = counts
+
     def delivered(self, queue_id: int, position: int) -> None:
         """Noted at once."""
         if self._kept is not None:

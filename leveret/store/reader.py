@@ -11,8 +11,11 @@ from mypy_extensions import i64
 
 from leveret.core.message import Message
 from leveret.store.chunk import ANY, DamagedChunk, Head, Label, parse
-from leveret.store.database import FILE_NAME, is_damage
+from leveret.store.database import FILE_NAME, StoreError, is_damage, read_counts
+from leveret.store.schema import connect
+from leveret.store.tables import bytes_of
 
+READ_S: Final = 5.0  # that a read waits for a lock
 FEW: Final = 8  # one message in so many is fetched alone, and not the whole chunk
 
 
@@ -25,11 +28,19 @@ class Messages:
 
 
 class Reader:
-    """Reads what is committed in the file of a directory. Opens it when it is first needed."""
+    """Reads what is committed in the file of a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE_NAME
         self._sql: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Have all files open that are needed to read. Raises: StoreError."""
+        try:
+            self._open().execute("SELECT 1 FROM chunks LIMIT 1").fetchone()
+        except sqlite3.Error as error:
+            self.close()
+            raise StoreError(f"cannot read {self._path}: {error}") from None
 
     def begin(self) -> None:
         """See the file as it is now until end(): the committer may write a chunk anew. Raises: sqlite3.Error."""
@@ -47,7 +58,10 @@ class Reader:
             self._sql = None
 
     def head(self, chunk_id: int, queue_id: int = ANY) -> Head:
-        """What is said of a queue in the head of a chunk, of gone messages too. Raises: DamagedChunk, sqlite3.Error."""
+        """What is said of a queue in the head of a chunk, of gone messages too, with what was counted since.
+
+        Raises: DamagedChunk, sqlite3.Error.
+        """
         return read_head(self._open(), chunk_id, queue_id)
 
     def messages(self, chunk_id: int, head: Head, labels: list[Label]) -> Messages:
@@ -56,7 +70,7 @@ class Reader:
 
     def _open(self) -> sqlite3.Connection:
         if self._sql is None:
-            self._sql = sqlite3.connect(self._path, isolation_level=None)
+            self._sql = connect(self._path, READ_S)
             self._sql.execute("PRAGMA query_only=ON")
         return self._sql
 
@@ -64,6 +78,7 @@ class Reader:
         """Let go of the file."""
         if self._sql is not None:
             self._sql.close()
+            self._sql = None
 
 
 def read_head(sql: sqlite3.Connection, chunk_id: int, queue_id: int = ANY) -> Head:
@@ -71,7 +86,9 @@ def read_head(sql: sqlite3.Connection, chunk_id: int, queue_id: int = ANY) -> He
     row = sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
     if row is None:
         raise DamagedChunk("it is not there")
-    return parse(row[0], queue_id)
+    head = parse(bytes_of(row[0]), queue_id)
+    head.add_counts(read_counts(sql, chunk_id))
+    return head
 
 
 def read_messages(sql: sqlite3.Connection, chunk_id: int, head: Head, labels: list[Label]) -> Messages:
@@ -81,7 +98,9 @@ def read_messages(sql: sqlite3.Connection, chunk_id: int, head: Head, labels: li
     if len(labels) * FEW > head.count:
         try:
             row = sql.execute("SELECT data FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
-            data = row[0] if row is not None else b""
+            data = bytes_of(row[0]) if row is not None else b""
+        except DamagedChunk:
+            data = b""
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise

@@ -1,16 +1,17 @@
-"""What is in the small rows of the database, each with a checksum: notes of what is gone, and definitions."""
+"""What is in the small rows of the database, each with a checksum: notes of what is gone, counts, and definitions."""
 
 from __future__ import annotations
 
 import zlib
 from typing import Final
 
-from librt.strings import BytesWriter, read_i64_be
+from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
-from leveret.store.chunk import DamagedChunk
+from leveret.store.chunk import Counts, DamagedChunk
 
 SUM: Final = 4  # bytes of a checksum
+COUNTS: Final = b"counts\0"  # put in front of them for the checksum: a row of `gone` has no counts
 
 
 def pack_places(places: BytesWriter) -> bytes:
@@ -27,6 +28,28 @@ def unpack_places(row: bytes) -> list[tuple[int, int]]:
         places.append((int(read_i64_be(data, pos)), int(read_i64_be(data, pos + 8))))
         pos += 16
     return places
+
+
+def pack_counts(counts: Counts) -> bytes:
+    """What a row of `counts` has: for each place its queue id, its position, and the counts, 8 bytes each."""
+    out = BytesWriter()
+    for (queue_id, position), count in counts.items():
+        write_i64_be(out, queue_id)
+        write_i64_be(out, position)
+        write_i64_be(out, count)
+    return _summed(out.getvalue(), COUNTS)
+
+
+def unpack_counts(row: bytes) -> Counts:
+    """The counts in a row of `counts`. Raises: DamagedChunk."""
+    data = _checked(row, COUNTS)
+    counts: Counts = {}
+    pos: i64 = 0
+    while pos + 24 <= len(data):
+        place = int(read_i64_be(data, pos)), int(read_i64_be(data, pos + 8))
+        counts[place] = int(read_i64_be(data, pos + 16))
+        pos += 24
+    return counts
 
 
 def pack_value(kind: str, key: str, value: bytes) -> bytes:

@@ -10,10 +10,19 @@ from pathlib import Path
 from leveret.core.ports import DefinitionLog, Recovered
 from leveret.store.chunk import DamagedChunk, Head, Label
 from leveret.store.database import LOCK_NAME, DirectoryInUse, StoreError
-from leveret.store.group import ANYWHERE
 from leveret.store.reader import read_head, read_messages
 from leveret.store.rescue.care import open_data
-from leveret.store.rows import unpack_places, unpack_value
+from leveret.store.schema import unset_bound
+from leveret.store.tables import (
+    Definitions,
+    Gone,
+    SetAside,
+    read_aside,
+    read_chunk_ids,
+    read_definitions,
+    read_delivered,
+    read_gone,
+)
 
 
 class Snapshot(DefinitionLog):
@@ -28,27 +37,36 @@ class Snapshot(DefinitionLog):
         try:
             check_unused(directory)
             self._sql.execute("BEGIN")
-            self._definitions = self._read_definitions()
+            self._definitions: Definitions = read_definitions(self._sql)
+            self._gone: Gone = read_gone(self._sql)
+            asides: dict[int, SetAside] = read_aside(self._sql)
+            self._chunks = [
+                each for each in read_chunk_ids(self._sql) if each not in asides or not asides[each].is_spent
+            ]
+            self._delivered, unknown = read_delivered(self._sql)
             self._was_clean = self._sql.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone() is not None
+            unset_bound(self._sql)
         except sqlite3.Error as error:
             self._sql.close()
             raise StoreError(f"cannot read the data in '{directory}': {error}") from None
         except BaseException:
             self._sql.close()
             raise
-
-    def _read_definitions(self) -> list[tuple[str, str, bytes]]:
-        found: list[tuple[str, str, bytes]] = []
-        for kind, key, row in self._sql.execute("SELECT kind, key, value FROM definitions ORDER BY id"):
-            try:
-                found.append((kind, key, unpack_value(kind, key, row)))
-            except DamagedChunk as error:
-                self.damage.append(f"the definition of {kind} {key}: {error}")
-        return found
+        self.damage += [f"the definition of {kind} {key}: {what}" for kind, key, what in self._definitions.damaged]
+        self.damage += [f"what was removed from chunk {name}: {what}" for name, what in self._gone.damaged]
+        for chunk_id, aside in asides.items():
+            if aside.damage:
+                self.damage.append(f"the note that chunk {chunk_id} is set aside: {aside.damage}")
+        if unknown:
+            self.damage.append(f"how far {len(unknown)} queues were delivered is not known")
 
     def load(self) -> list[tuple[str, str, bytes]]:
         """All definitions, oldest first."""
-        return self._definitions
+        return self._definitions.found
+
+    def damaged(self) -> list[tuple[str, str, str]]:
+        """Definitions that load() has left out."""
+        return self._definitions.damaged
 
     def put(self, kind: str, key: str, value: bytes) -> int:
         """Nothing changes."""
@@ -59,12 +77,12 @@ class Snapshot(DefinitionLog):
         return 0
 
     def messages(self, queue_id: int, has_priorities: bool, tell: Callable[[int, int], None]) -> Iterator[Recovered]:
-        """The messages of a queue, in the order in which they would go. tell: called with chunks done and in all."""
-        sql = self._sql
-        mark = sql.execute("SELECT position FROM delivered WHERE queue = ?", (queue_id,)).fetchone()
-        delivered = mark[0] if mark is not None and self._was_clean else 0
-        spent = {row[0] for row in sql.execute("SELECT chunk FROM aside WHERE spent")}
-        chunks = [row[0] for row in sql.execute("SELECT id FROM chunks ORDER BY id") if row[0] not in spent]
+        """The messages of a queue, in the order in which they would go. tell: called with chunks done and in all.
+
+        Raises: StoreError when they cannot be read, for another reason than damage.
+        """
+        delivered = self._delivered.get(queue_id, 0)
+        chunks = self._chunks
         levels: dict[int, list[int]] = {0: chunks}
         if has_priorities:
             levels = {}
@@ -84,16 +102,12 @@ class Snapshot(DefinitionLog):
 
     def _head(self, chunk_id: int, queue_id: int) -> Head:
         """What is left of a queue in a chunk, as its head says."""
-        gone: set[tuple[int, int]] = set()
         try:
-            query = "SELECT places FROM gone WHERE chunk IN (?, ?)"
-            for (places,) in self._sql.execute(query, (chunk_id, ANYWHERE)):
-                gone.update(unpack_places(places))
             head = read_head(self._sql, chunk_id, queue_id)
         except (DamagedChunk, sqlite3.Error) as error:
             self.damage.append(f"chunk {chunk_id}: {error}")
             return Head()
-        head.cross_out(gone)
+        head.cross_out(self._gone.of(chunk_id))
         return head
 
     def _messages(self, chunk_id: int, queue_id: int, level: int) -> list[Recovered]:
@@ -103,13 +117,18 @@ class Snapshot(DefinitionLog):
             label.places = [place for place in label.places if place.level == level]
             if label.places:
                 labels.append(label)
-        messages = read_messages(self._sql, chunk_id, head, labels)
+        try:
+            messages = read_messages(self._sql, chunk_id, head, labels)
+        except sqlite3.Error as error:  # no damage
+            raise StoreError(f"cannot read the messages in the data directory: {error}") from None
         found: list[Recovered] = []
         for label, message in zip(labels, messages.found, strict=True):
             for place in label.places:
                 if message is not None:
                     position, deadline_ms = int(place.position), int(place.deadline_ms)
-                    found.append(Recovered(queue_id, position, message, False, deadline_ms, level))
+                    recovered = Recovered(queue_id, position, message, False, deadline_ms, level)
+                    recovered.counts = place.counts
+                    found.append(recovered)
         unreadable = messages.found.count(None)
         if unreadable:
             self.damage.append(f"chunk {chunk_id}: {unreadable} of {len(labels)} messages: {messages.damage}")

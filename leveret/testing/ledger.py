@@ -104,7 +104,7 @@ class Ledger(Witness):
         self, connection: str, vhost: str, message: CoreMessage, queues: list[Queue], outcome: str, mandatory: bool
     ) -> None:
         """Remember a publish. connection: empty for none."""
-        names = [queue.name for queue in queues]
+        names = [queue.name for queue in queues if queue.name]
         self._entries.append(_Entry(vhost, message, tuple(names), outcome, mandatory, connection))
         for recording in self.recordings:
             recording.published(connection, vhost, message, names, outcome)

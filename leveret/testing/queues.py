@@ -92,7 +92,10 @@ class Queue:
 
     def take(self) -> Stored | None:
         """Take the next message, on the event loop; it has to be settled. Raises: LookupError."""
-        return self.found().get()
+        queue = self.found()
+        while not queue.clear_head():
+            queue.broker.share.begin()  # nobody waits meanwhile
+        return queue.get()
 
     def _messages(self) -> list[Message]:
         queue = self.found()

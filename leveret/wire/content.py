@@ -35,6 +35,26 @@ def property_flags(content: bytes) -> i64:
     return i64(read_i16_be(content, PROPERTIES_AT)) & 0xFFFF
 
 
+def property_at(content: bytes, flag: i64) -> i64:
+    """Where the value of a property stands, or would stand, in a content that check_properties() has let pass."""
+    flags = property_flags(content)
+    pos: i64 = PROPERTIES_AT + 2
+    bit: i64 = 1 << 15
+    while bit > flag:
+        if not flags & bit:
+            pass
+        elif bit == HEADERS_FLAG:
+            pos += 4 + (i64(read_i32_be(content, pos)) & 0xFFFFFFFF)
+        elif bit == DELIVERY_MODE_FLAG or bit == PRIORITY_FLAG:
+            pos += 1
+        elif bit == TIMESTAMP_FLAG:
+            pos += 8
+        else:
+            pos += 1 + i64(content[pos])
+        bit >>= 1
+    return pos
+
+
 def properties(content: bytes) -> bytes:
     """Flags and values of the properties, as received."""
     return content[PROPERTIES_AT : body_start(content) - 1]

@@ -150,6 +150,11 @@ def comparable(table: Table) -> tuple[tuple[str, object], ...]:
     return tuple([(key, table[key].comparable()) for key in sorted(table)])
 
 
+def in_order(table: Table) -> Table:
+    """The table with its keys sorted; those in it stay as they are."""
+    return {key: table[key] for key in sorted(table)} if len(table) > 1 else table
+
+
 def longstr(text: str | bytes) -> Field:
     """A text field."""
     return Field(LONGSTR, text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)

@@ -297,6 +297,43 @@ def test_delivery_limit(
     assert deliveries(channel, queue, limit + 2) == limit + 1
 
 
+LONG_MS = 600_000
+Delays = dict[str, int | str]
+
+
+@pytest.mark.parametrize(
+    ("argument", "said", "operator", "waits"),
+    [
+        ({}, {"type": "all", "min": LONG_MS}, None, True),
+        ({"type": "all"}, {"min": LONG_MS}, None, True),
+        ({"type": "all", "min": LONG_MS}, {"type": "disabled"}, None, False),
+        ({"type": "disabled", "min": LONG_MS}, {"type": "all", "min": LONG_MS}, None, True),
+        ({"type": "all", "min": LONG_MS}, {"min": 1}, None, False),
+        ({"type": "all", "min": 1}, {"min": LONG_MS}, None, False),
+        ({"type": "all", "min": LONG_MS, "max": LONG_MS}, {"max": 1}, None, False),
+        ({"type": "all", "min": LONG_MS, "max": 1}, {"max": LONG_MS}, None, False),
+        ({}, {"type": "all", "min": LONG_MS}, {"type": "disabled"}, False),
+        ({}, {"type": "all", "min": 1}, {"min": LONG_MS}, True),
+        ({}, {"type": "all", "min": LONG_MS}, {"min": 1}, True),
+        ({}, {"type": "all", "min": LONG_MS, "max": LONG_MS}, {"max": 1}, False),
+        ({}, {"type": "all", "min": 1, "max": 1}, {"min": LONG_MS, "max": LONG_MS}, False),
+    ],
+    ids=str,
+)
+def test_delayed_retries(
+    channel: Channel, names: Names, policies: Policies, argument: Delays, said: Delays, operator: Delays, waits: bool
+) -> None:
+    policies.set({f"delayed-retry-{name}": value for name, value in said.items()})
+    if operator is not None:
+        policies.set({f"delayed-retry-{name}": value for name, value in operator.items()}, operator=True)
+    queue = declare(channel, names, "quorum", **{f"x_delayed_retry_{name}": each for name, each in argument.items()})
+    channel.confirmed(queue, b"x")
+    channel.send(BasicReject(delivery_tag=channel.get(queue).delivery_tag, requeue=True))
+    if waits:
+        channel.pause(0.2)
+    channel.expect_ready(queue, 0 if waits else 1)
+
+
 @pytest.mark.parametrize("by_argument", [(), ("exchange",), ("exchange", "routing_key")], ids=str)
 def test_dead_letters(channel: Channel, names: Names, policies: Policies, by_argument: tuple[str, ...]) -> None:
     ways = {way: channel.exchange(names.plain(), "direct") for way in ("argument", "policy")}

@@ -96,9 +96,6 @@ OF_OTHER_QUEUE_TYPES = [
     "x-max-in-memory-length",
     "x-max-in-memory-bytes",
     "x-consumer-disconnected-timeout",
-    "x-delayed-retry-type",
-    "x-delayed-retry-min",
-    "x-delayed-retry-max",
 ]
 
 
@@ -157,6 +154,9 @@ def test_with_a_queue_type_the_first_of_the_client_is_told(channel: Channel, nam
         {"x-delivery-limit": 5},
         {"x-delivery-limit": -1},
         {"x-consumer-timeout": 60000},
+        {"x-delayed-retry-type": "all"},
+        {"x-delayed-retry-min": 5},
+        {"x-delayed-retry-max": 5},
         {"x-dead-letter-exchange": "", "x-dead-letter-strategy": "at-least-once"},
         {"x-queue-master-locator": "min-masters"},
         {"x-queue-version": 1},

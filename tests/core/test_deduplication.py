@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
-from leveret.core.deduplication import Deduplication
+from leveret.core.dead_letter import RETRY_MS
+from leveret.core.deduplication import DeduplicatingQueue, Deduplication, give_up
 from leveret.core.errors import AmqpError
+from leveret.core.exchange import Binding
 from leveret.core.message import Message, address
-from leveret.core.window import Window
+from leveret.core.window import TRIM, Window
+from leveret.core.work import PIECE
 from leveret.store.disk import LOAD_BYTES
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content
@@ -22,26 +26,33 @@ from leveret.wire.methods import (
     BasicConsume,
     BasicConsumeOk,
     BasicDeliver,
+    BasicGet,
     BasicNack,
     BasicPublish,
     BasicReject,
     BasicReturn,
+    ChannelClose,
     ConfirmSelect,
     ConfirmSelectOk,
     ExchangeDeclare,
     ExchangeDeclareOk,
     ExchangeDelete,
     ExchangeDeleteOk,
+    Method,
     QueueBind,
     QueueBindOk,
     QueueDeclare,
     QueueDeclareOk,
     QueuePurge,
     QueuePurgeOk,
+    TxCommit,
+    TxRollback,
+    TxSelect,
+    TxSelectOk,
 )
 from leveret.wire.properties import BasicProperties
 from tests.core.test_delayed import Disk, bodies, finish
-from tests.session.peer import Peer, make_broker
+from tests.session.peer import Peer, make_broker, turn
 
 TYPE = "x-message-deduplication"
 KEY = "x-deduplication-header"
@@ -170,6 +181,137 @@ def test_what_the_log_refused_may_come_again() -> None:
     log.release()
     assert isinstance(peer.got()[0].method, BasicAck)
     assert bodies(peer) == ["safe", "1", "3"]  # the queue keeps what the log refused
+
+
+def kinds(peer: Peer) -> list[str]:
+    """What the client has heard, in order."""
+    return [type(got.method).__name__ for got in peer.got()]
+
+
+@pytest.mark.parametrize("persistence", ["disk", "memory"])
+@pytest.mark.parametrize("delivery_mode", [1, 2])
+def test_a_full_queue_may_get_it_later(persistence: str, delivery_mode: int) -> None:
+    peer = Peer()
+    arguments: Table = {"x-cache-size": long(10), "x-cache-persistence": longstr(persistence)}
+    full: Table = {"x-max-length": long(1), "x-overflow": longstr("reject-publish")}
+    peer.call(ExchangeDeclare("x", TYPE, durable=True, arguments=arguments), ExchangeDeclareOk)
+    peer.call(QueueDeclare("q", durable=True, arguments=full), QueueDeclareOk)
+    peer.call(QueueBind("q", "x", ""), QueueBindOk)
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    for body, value, answer in (("1", "a", "BasicAck"), ("2", "b", "BasicNack"), ("3", "b", "BasicNack")):
+        publish(peer, body, value)
+        turn(peer.broker)
+        assert kinds(peer) == [answer]
+    assert len(window(peer.broker)) == 1
+    peer.call(QueuePurge("q"), QueuePurgeOk)
+    for body in ("4", "5"):
+        publish(peer, body, "b")
+        turn(peer.broker)
+        assert kinds(peer) == ["BasicAck"]
+    assert bodies(Peer(peer.broker)) == ["4"]
+
+
+def test_one_queue_that_has_taken_it_is_enough() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10)})
+    full: Table = {"x-max-length": long(0), "x-overflow": longstr("reject-publish")}
+    peer.call(QueueDeclare("full", arguments=full), QueueDeclareOk)
+    peer.call(QueueBind("full", "x", ""), QueueBindOk)
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    for body, answer in (("1", "BasicNack"), ("2", "BasicAck")):
+        publish(peer, body, "a")
+        turn(peer.broker)
+        assert kinds(peer) == [answer]
+    assert bodies(Peer(peer.broker)) == ["1"]
+
+
+def test_what_nobody_was_to_get_is_remembered() -> None:
+    peer = Peer()
+    peer.call(ExchangeDeclare("x", TYPE, arguments={"x-cache-size": long(10)}), ExchangeDeclareOk)
+    publish(peer, "1", "a")
+    peer.call(QueueDeclare("q"), QueueDeclareOk)
+    peer.call(QueueBind("q", "x", ""), QueueBindOk)
+    publish(peer, "2", "a")
+    assert bodies(Peer(peer.broker)) == []
+
+
+@pytest.mark.parametrize("end", [TxCommit(), TxRollback(), ChannelClose(200, "", 0, 0), None])
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_duplicate_of_what_is_not_committed_shares_its_fate(end: Method | None, durable: bool) -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10)}, durable=durable)
+    other = Peer(peer.broker)
+    other.call(ConfirmSelect(), ConfirmSelectOk)
+    peer.call(TxSelect(), TxSelectOk)
+    publish(peer, "1", "a")
+    publish(other, "2", "a")
+    turn(peer.broker)
+    assert kinds(other) == []
+    if end is None:
+        peer.connection.lost()
+    else:
+        peer.send(end)
+    turn(peer.broker)
+    committed = isinstance(end, TxCommit)
+    assert kinds(other) == ["BasicAck" if committed else "BasicNack"]
+    publish(other, "3", "a")
+    assert bodies(Peer(peer.broker)) == ["1" if committed else "3"]
+
+
+def test_a_full_queue_at_a_commit() -> None:
+    peer = Peer()
+    full: Table = {"x-max-length": long(0), "x-overflow": longstr("reject-publish")}
+    peer.call(ExchangeDeclare("x", TYPE, arguments={"x-cache-size": long(10)}), ExchangeDeclareOk)
+    peer.call(QueueDeclare("q", arguments=full), QueueDeclareOk)
+    peer.call(QueueBind("q", "x", ""), QueueBindOk)
+    peer.call(TxSelect(), TxSelectOk)
+    publish(peer, "1", "a")
+    publish(peer, "2", "b")
+    peer.send(TxCommit())
+    assert kinds(peer) == ["ChannelClose"]
+    assert [window(peer.broker).has(value) for value in (b"sa", b"sb")] == [False, False]
+
+
+def test_a_letter_that_must_arrive_passes_when_there_is_room() -> None:
+    peer = Peer()
+    broker = peer.broker
+    vhost = broker.vhosts["/"]
+    full: Table = {"x-max-length": long(1), "x-overflow": longstr("reject-publish")}
+    declare(peer, arguments={"x-cache-size": long(10)})
+    end = vhost.make_queue("end", True, 0, False, full)
+    vhost.bind(Binding(vhost.exchanges["x"], end, None, "", {}))
+    letters: Table = {
+        "x-dead-letter-exchange": longstr("x"),
+        "x-dead-letter-strategy": longstr("at-least-once"),
+        "x-overflow": longstr("reject-publish"),
+    }
+    vhost.make_queue("source", True, 0, False, letters)
+    peer.send(BasicPublish("", "end"), b"in the way")
+    publish(peer, "1", "a", exchange="", key="source")
+    peer.send(BasicGet("source"))
+    assert kinds(peer) == ["BasicGetOk"]
+    peer.send(BasicReject(1, False))
+    broker.tick(RETRY_MS)
+    assert [len(queue.ready) for queue in (vhost.queues["q"], end)] == [1, 1]
+    peer.call(QueuePurge("end"), QueuePurgeOk)
+    broker.tick(2 * RETRY_MS)
+    assert [len(queue.ready) for queue in (vhost.queues["q"], end)] == [1, 1]
+    assert end.ready.first().message.body() == b"1"
+    turn(broker)
+    assert vhost.queues["source"].letters == 0
+
+
+def test_a_queue_that_is_only_listed_for_the_operator() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10)})
+    exchange = peer.broker.vhosts["/"].exchanges["x"]
+    properties = BasicProperties()
+    properties.headers = {KEY: longstr("a")}
+    message = Message(address("x", ""), make_content(properties.encode(), b""), False)
+    queues = exchange.route([""], properties, message).queues
+    assert [queue.name for queue in queues] == ["", "q", ""]
+    give_up(message, queues)
+    assert not window(peer.broker).has(b"sa")
 
 
 def held(log: MemoryLog) -> Peer:
@@ -397,3 +539,63 @@ def test_a_queue_knows_its_values_after_a_restart(tmp_path: Path, load_bytes: in
     assert len(made.ready) == 1
     assert made.ready.first().redelivered  # the end was not clean
     again.log.close()
+
+
+def test_a_purge_of_a_queue_frees_its_values_at_once() -> None:
+    count = 2 * PIECE
+    peer = Peer()
+    broker = peer.broker
+    peer.call(QueueDeclare("q", arguments={"x-message-deduplication": boolean(True)}), QueueDeclareOk)
+    for number in range(count):
+        publish(peer, "old", str(number), exchange="", key="q")
+    peer.send(BasicGet("q"))
+    assert kinds(peer) == ["BasicGetOk"]
+    peer.send(QueuePurge("q"))
+    assert len(broker.chores) == 1
+    for number in range(count):
+        publish(peer, "new", str(number), exchange="", key="q")
+    assert len(broker.chores) == 1
+    assert peer.expect(QueuePurgeOk).message_count == count - 1
+    queue = broker.vhosts["/"].queues["q"]
+    assert isinstance(queue, DeduplicatingQueue)
+    assert (len(queue.ready), queue.duplicates) == (count - 1, 1)  # somebody still has the first of the old ones
+    for number in range(count):
+        publish(peer, "again", str(number), exchange="", key="q")
+    assert (len(queue.ready), queue.duplicates) == (count - 1, 1 + count)
+    peer.send(BasicAck(1))
+    publish(peer, "new", "0", exchange="", key="q")
+    assert len(queue.ready) == count
+
+
+def test_values_that_are_over_are_forgotten_a_few_at_a_time() -> None:
+    peer = Peer()
+    declare(peer, arguments={"x-cache-size": long(10_000)})
+    seen = window(peer.broker)
+    for number in range(1000):
+        seen.add(b"%d" % number, 1000)
+    peer.broker.clock.now_ms = 1000
+    sizes = [len(seen)]
+    for number in range(100):
+        seen.add(b"new %d" % number, 9000)
+        sizes.append(len(seen))
+    assert sizes[-1] == 100
+    assert max(before - after for before, after in pairwise(sizes)) <= 2 * TRIM  # where a batch is full, too
+    assert not any(seen.has(b"%d" % number) for number in range(1000))
+
+
+def test_a_large_window_goes_in_pieces_and_a_new_one_knows_nothing_of_it() -> None:
+    peer = Peer()
+    broker = peer.broker
+    declare(peer, arguments={"x-cache-size": long(10_000)})
+    for number in range(3 * PIECE):
+        window(broker).add(b"s%d" % number, 0)
+    turn(broker)
+    peer.send(ExchangeDelete("x"))
+    peer.send(ExchangeDeclare("x", TYPE, durable=True, arguments={"x-cache-size": long(10_000)}))
+    peer.send(QueueBind("q", "x", ""))
+    publish(peer, "1", "0")
+    assert len(broker.chores) == 1
+    broker.finish()
+    assert kinds(peer) == ["ExchangeDeleteOk", "ExchangeDeclareOk", "QueueBindOk"]
+    assert len(window(broker)) == 1
+    assert bodies(peer) == ["1"]

@@ -8,13 +8,15 @@ from queue import SimpleQueue
 
 import pytest
 
+from leveret.core.arguments import QueueSettings
 from leveret.core.broker import Broker
 from leveret.core.clock import Clock
-from leveret.core.delayed import SHARE, Delay, DelayedMessages
+from leveret.core.delayed import TRIES, Delay, DelayedMessages
 from leveret.core.errors import AmqpError, unknown_exchange_type
 from leveret.core.exchange import Binding, Exchange
 from leveret.core.message import Message, address
 from leveret.core.ports import MessageLog, Recovered
+from leveret.core.work import LETTER, PIECE, TURN
 from leveret.store.disk import LOAD_BYTES, DiskLog
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content
@@ -51,7 +53,7 @@ from leveret.wire.methods import (
     TxSelectOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer, make_broker
+from tests.session.peer import Peer, make_broker, turn
 
 PATIENCE_S = 60
 
@@ -319,14 +321,16 @@ def test_a_full_queue_gets_it_later_and_nobody_gets_it_twice() -> None:
 def test_very_many_at_once_go_out_in_shares() -> None:
     peer = Peer()
     declare(peer)
-    count = 2 * SHARE + 1
+    count = TURN
     for number in range(count):
         publish(peer, str(number), 10)
     now_ms, steps = 10, 0
     while delayed(peer.broker).waiting():
         steps += 1
+        before = delayed(peer.broker).waiting()
         now_ms = peer.broker.tick(now_ms) or now_ms
-    assert steps == 3
+        assert before - delayed(peer.broker).waiting() <= 2 * TURN // LETTER  # by the timer, and by a chore
+    assert steps > 3
     assert bodies(peer) == [str(number) for number in range(count)]
 
 
@@ -527,3 +531,93 @@ def test_a_refused_message_is_nacked() -> None:
     publish(peer, "m", 10)
     peer.broker.on_refused(delayed(peer.broker).queue_id, [1], "disk full")
     assert isinstance(peer.got()[0].method, BasicNack)
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_log_that_fails_makes_no_more_copies(second: bool) -> None:
+    log = MemoryLog(hold=True)
+    peer = Peer(make_broker(log))
+    broker = peer.broker
+    vhost = broker.vhosts["/"]
+    declared = {"x-delayed-type": longstr("fanout")}
+    exchange = vhost.declare_exchange("x", "x-delayed-message", True, False, False, declared)
+    queues = [vhost.make_queue("q", True, 0, False, {})]
+    if second:
+        full = {"x-max-length": long(0), "x-overflow": longstr("reject-publish")}
+        queues.append(vhost.make_queue("full", True, 0, False, full))
+    for queue in queues:
+        vhost.bind(Binding(exchange, queue, None, "", {}))
+    publish(peer, "m", 10)
+    broker.tick(10)
+    broker.on_refused(queues[0].queue_id, [1], "disk full")
+    for second_of in range(1, 5):
+        broker.tick(10 + second_of * 1000)
+        assert [len(queue.ready) for queue in queues] == [1, 0][: len(queues)]
+    if second:
+        queues[1].settings.max_length = 1
+        broker.tick(10_000)
+        assert [len(queue.ready) for queue in queues] == [1, 1]
+
+
+def test_those_that_were_refused_go_as_fast_as_they_are_taken() -> None:
+    peer = Peer()
+    declare(peer)
+    broker = peer.broker
+    count = 5 * TRIES
+    for number in range(count):
+        publish(peer, str(number), 10)
+    queue = broker.vhosts["/"].queues["q"]
+    limited: Table = {"x-max-length": long(0), "x-overflow": longstr("reject-publish")}
+    vhost = broker.vhosts["/"]
+    vhost.remove_queue(queue)
+    full = vhost.make_queue("q", True, 0, False, limited)
+    vhost.bind(Binding(vhost.exchanges["x"], full, None, "k", {}))
+    now_ms = 10
+    while broker.tick(now_ms) == now_ms:
+        pass
+    refusals = broker.refusals
+    assert refusals == count
+    now_ms = 10_000
+    while broker.tick(now_ms) == now_ms:
+        pass
+    assert broker.refusals - refusals == TRIES
+    full.apply(QueueSettings({}, {}))
+    now_ms = 20_000
+    while broker.tick(now_ms) == now_ms:
+        turn(broker)
+    assert sorted(int(each.message.body()) for each in full.ready.items()) == list(range(count))
+    turn(broker)
+    assert delayed(broker).waiting() == 0
+
+
+def test_a_purge_throws_away_in_pieces() -> None:
+    peer = Peer()
+    declare(peer)
+    broker = peer.broker
+    for number in range(2 * PIECE):
+        publish(peer, str(number), 1000)
+    turn(broker)
+    waiting = delayed(broker)
+    assert waiting.purge() == 2 * PIECE
+    assert (waiting.waiting(), len(broker.chores)) == (0, 1)
+    publish(peer, "new", 1000)
+    broker.finish()
+    broker.tick(1000)
+    assert bodies(peer) == ["new"]
+
+
+def test_a_position_that_no_agenda_has(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, 0)
+    exchange = topology(disk.broker)
+    keys, properties, made = message("a", 1000, 2)
+    (queue,) = exchange.route(keys, properties, made).queues
+    queue.publish(made, None)
+    disk.log.append(queue.queue_id, 1 << 44, made, 5_001_000)
+    finish(disk, "stopped")
+    for load_bytes in (0, LOAD_BYTES):
+        again = Disk(tmp_path, 0, load_bytes)
+        assert any("has position 17592186044416, which cannot be" in text for text in again.broker.explanations)
+        store = delayed(again.broker)
+        assert [(each.due_ms, each.message.body()) for each in store.page(0, 10)] == [(5_001_000, b"a")]
+        assert not store.fault
+        finish(again, "stopped")

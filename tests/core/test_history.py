@@ -6,6 +6,7 @@ import pytest
 
 from leveret.core.errors import AmqpError
 from leveret.core.exchange import Binding
+from leveret.core.work import HANDING_OUT, PIECE
 from leveret.wire.fields import Field, Table, boolean, long, longstr
 from leveret.wire.methods import (
     BasicPublish,
@@ -19,10 +20,11 @@ from leveret.wire.methods import (
     QueueBindOk,
     QueueDeclare,
     QueueDeclareOk,
+    QueueUnbind,
 )
 from leveret.wire.properties import BasicProperties
 from tests.core.test_delayed import bodies
-from tests.session.peer import Peer, make_broker
+from tests.session.peer import Peer, make_broker, turn
 
 
 def declare(arguments: Table | None = None, kind: str = "x-recent-history") -> Peer:
@@ -123,3 +125,38 @@ def test_looking_up_a_route_is_no_message() -> None:
     vhost.exchange("x").route(["k"])
     vhost.bind(Binding(vhost.exchange("x"), vhost.queues["q"], None, "", {}))
     assert bodies(peer) == []
+
+
+@pytest.mark.parametrize("way", ["queue", "exchange"])
+def test_a_long_history_comes_in_pieces(way: str) -> None:
+    count = 2 * PIECE
+    peer = declare({"x-recent-history-length": long(count)})
+    broker = peer.broker
+    publish(peer, *[str(number) for number in range(count)])
+    queue = broker.vhosts["/"].queues["q"]
+    turn(broker)
+    if way == "queue":
+        peer.send(QueueBind("q", "x", ""))
+    else:
+        peer.call(QueueBind("q", "amq.fanout", ""), QueueBindOk)
+        peer.send(ExchangeBind("amq.fanout", "x", ""))
+    before = 0
+    while len(broker.chores):
+        after = len(queue.ready)
+        assert after - before <= PIECE // HANDING_OUT
+        before = after
+        broker.work()
+    assert [int(each.message.body()) for each in queue.ready.items()] == list(range(count))
+    assert before > 0
+
+
+def test_a_binding_that_goes_meanwhile_gets_no_more() -> None:
+    peer = declare({"x-recent-history-length": long(2 * PIECE)})
+    publish(peer, *["x"] * 2 * PIECE)
+    turn(peer.broker)
+    peer.send(QueueBind("q", "x", ""))
+    peer.send(QueueUnbind("q", "x", ""))
+    queue = peer.broker.vhosts["/"].queues["q"]
+    count = len(queue.ready)
+    peer.broker.finish()
+    assert 0 < count == len(queue.ready) < 2 * PIECE

@@ -12,18 +12,25 @@ from leveret.core.message import Message, Stored, address
 from leveret.core.paging import COST, RUN_MESSAGES, Budget, Run
 from leveret.core.ports import Recovered
 from leveret.core.priority import PriorityReady
-from leveret.core.ready import Ready
+from leveret.core.ready import STUB, Ready
 from leveret.wire.content import make_content
 from tests.session.keeping import KeepingLog
 from tests.session.peer import make_broker
 
 QUEUE = make_broker().vhosts["/"].make_queue("q", False, 0, False, {})
-MESSAGE = Message(address("", "q"), make_content(b"\x00\x00", b"x"), False)
+ADDRESS = address("", "q")
+CONTENT = make_content(b"\x00\x00" + bytes(STUB), b"x")
+WHOLE = COST + len(CONTENT)  # bytes that a message needs with its content
 STEPS = st.lists(
     st.sampled_from(["push", "push", "push", "pop", "back", "page", "page", "commit", "rest", "lose", "purge", "look"]),
     max_size=120,
 )
 TOGETHER = 7  # positions that rest together
+
+
+def message() -> Message:
+    """A message that is large enough to rest alone."""
+    return Message(ADDRESS, CONTENT, False)
 
 
 class Shelf(KeepingLog):
@@ -62,11 +69,11 @@ class Shelf(KeepingLog):
         self.fetched += len(wanted)
         found = [(position, self.there[position]) for position in wanted if position in self.there]
         assert all(log_id == queue_id for _, (log_id, _) in found)
-        return [Recovered(queue_id, position, MESSAGE, False, 0, level) for position, (_, level) in found]
+        return [Recovered(queue_id, position, message(), False, 0, level) for position, (_, level) in found]
 
     def make(self, position: int, level: int = 0, logged: bool = True) -> Stored:
         """A message in the queue, and here if it is logged."""
-        stored = Stored(MESSAGE, QUEUE, position, self.queue.queue_id if logged else 0)
+        stored = Stored(message(), QUEUE, position, self.queue.queue_id if logged else 0)
         stored.level = level
         if logged:
             self.there[position] = (self.queue.queue_id, level)
@@ -143,9 +150,7 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
                 run.extend(position.to_bytes(8, "big"), 1)
             ready.rest(run, level)
         elif step == "page":
-            before = ready.resident
-            freed = ready.page_out(data.draw(st.integers(0, 5)), data.draw(st.sampled_from([COST * 3, 1 << 20])))
-            assert freed == before - ready.resident
+            ready.page_out(data.draw(st.integers(0, 5)) * WHOLE, data.draw(st.sampled_from([WHOLE * 3, 1 << 20])))
         elif step == "commit":
             shelf.commit()
         elif step == "lose" and shelf.there:
@@ -164,7 +169,8 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
         assert len(model) - len(lost) <= len(ready) <= len(model)
         assert ready.size == len(ready)
         assert ready.deadline_ms() == 0
-        assert ready.resident == budget.used == len(ready.items()) * (COST + 1)
+        contents = sum(len(stored.message.content) for stored in ready.items())
+        assert ready.resident == budget.used == len(ready.items()) * COST + contents
     while ready.has_head():
         stored = ready.pop()
         while place(model[0]) != place(stored):
@@ -195,7 +201,8 @@ def test_what_rests_is_fetched_when_it_is_needed() -> None:
     ready = Ready(budget, shelf.queue.in_log)
     for position in range(1, 21):
         ready.push(shelf.make(position))
-    assert ready.page_out(3, 10 * (COST + 1)) == 10 * (COST + 1)
+    ready.page_out(3 * WHOLE, 10 * WHOLE)
+    assert (ready.resident, budget.used) == (10 * WHOLE, 10 * WHOLE)
     assert [stored.position for stored in ready.items()] == [1, 2, 3, *range(14, 21)]
     taken = [ready.pop().position for _ in range(3)]
     assert shelf.fetched == 0
@@ -214,7 +221,7 @@ def test_a_head_that_rests_is_not_near_until_it_is_fetched(levels: int) -> None:
     assert not ready.has_near_head()
     for position in range(1, 21):
         ready.push(shelf.make(position))
-    assert ready.page_out(3, 10 * (COST + 1))
+    ready.page_out(3 * WHOLE, 10 * WHOLE)
     taken = []
     while ready.has_near_head():
         taken.append(ready.pop().position)
@@ -228,12 +235,56 @@ def test_what_the_log_has_not_is_sent_there_to_rest() -> None:
     ready = Ready(budget, shelf.queue.in_log)
     for position in range(1, 21):
         ready.push(shelf.make(position, logged=position == 10))
-    assert ready.page_out(3, 1 << 20) == 0
+    ready.page_out(3 * WHOLE, 1 << 20)
+    assert budget.used == 20 * WHOLE
     assert (sorted(shelf.there), shelf.spilled) == ([*range(4, 21)], 20)
-    assert ready.page_out(3, 1 << 20) == 0  # it is not safe yet
+    ready.page_out(3 * WHOLE, 1 << 20)
+    assert budget.used == 20 * WHOLE  # it is not safe yet
     shelf.commit()
-    assert ready.page_out(3, 1 << 20) == 17 * (COST + 1)
+    ready.page_out(3 * WHOLE, 1 << 20)
+    assert budget.used == 3 * WHOLE
     assert [ready.pop().position for _ in range(20)] == list(range(1, 21))
+
+
+def test_a_head_that_has_become_too_large_rests_again() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue.in_log)
+    for position in range(1, 21):
+        ready.push(shelf.make(position))
+    ready.page_out(10 * WHOLE, 1 << 20)
+    assert budget.used == 10 * WHOLE
+    ready.page_out(2 * WHOLE, 1 << 20)
+    assert (budget.used, ready.resident) == (2 * WHOLE, 2 * WHOLE)
+    ready.page_out(0, 1 << 20)
+    assert budget.used == 0
+    assert [ready.pop().position for _ in range(20)] == list(range(1, 21))
+
+
+def test_what_came_back_rests_one_by_one() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue.in_log)
+    for position in range(1, 21):
+        ready.push(shelf.make(position, 0, position != 4))
+    taken = [ready.pop() for _ in range(10)]
+    for stored in taken:
+        ready.put_back(stored)
+    taken[6].redelivered = True
+    ready.page_out(2 * len(CONTENT), 1 << 20)
+    assert budget.used == 10 * COST + 3 * len(CONTENT) + WHOLE  # one is not in the log, and one keeps its place behind
+    assert [stored.message.is_at_rest for stored in taken] == [False, False, True, False, *[True] * 6]
+    assert [stored.position for stored in browse(ready, 3, 10)[0]] == list(range(1, 11))
+    assert [ready.pop().position for _ in range(2)] == [1, 2]
+    assert not ready.has_near_head()
+    assert ready.has_head()
+    assert ready.has_near_head()
+    shelf.there.pop(9)
+    found = []
+    while ready.has_head():
+        found.append(ready.pop())
+        assert found[-1].message.content == CONTENT
+    assert [stored.position for stored in found] == [3, 4, 5, 6, 7, 8, *range(10, 21)]
+    assert found[4] is taken[6]
+    assert (budget.used, ready.resident, ready.size) == (0, 0, 0)
 
 
 def test_small_runs_are_fetched_together() -> None:
@@ -332,7 +383,7 @@ def test_looking_goes_on_behind_what_is_gone() -> None:
 def test_long_lines_are_compacted() -> None:
     ready = Ready(Budget())
     for position in range(1, 3 * COMPACT_AT):
-        ready.push(Stored(MESSAGE, QUEUE, position, 0))
+        ready.push(Stored(message(), QUEUE, position, 0))
     for position in range(1, 2 * COMPACT_AT):
         assert ready.pop().position == position
     assert len(ready) == len(ready.items()) == COMPACT_AT

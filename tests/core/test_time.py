@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+from leveret.core.work import ENDING, TURN
 from leveret.wire.fields import Table, long
 from leveret.wire.methods import (
     BasicCancel,
@@ -191,3 +194,16 @@ def test_one_expiry_timer_however_the_head_changes() -> None:
     assert len(peer.broker.timers) <= before + 201
     peer.broker.tick(100_000)
     assert count(peer) == 0
+
+
+def test_queues_that_end_at_the_same_time_end_in_pieces() -> None:
+    broker = make_broker()
+    vhost = broker.vhosts["/"]
+    for number in range(200):
+        vhost.make_queue(str(number), False, 0, False, {"x-expires": long(100)})
+    left = [len(vhost.queues)]
+    while broker.tick(100) == 100:
+        left.append(len(vhost.queues))
+    left.append(len(vhost.queues))
+    assert left[-1] == 0
+    assert max(before - after for before, after in pairwise(left)) <= TURN // ENDING

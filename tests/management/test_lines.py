@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leveret.core import parcel
+from leveret.core.message import Provenance
 from leveret.core.parcel import MAX_PROPERTIES, Item
 from leveret.management import lines
 from leveret.management.lines import LineError
@@ -32,6 +33,9 @@ def make_items(draw: st.DrawFn) -> Item:
     item = Item(draw(SHORT), draw(SHORT), properties.encode(), draw(st.binary(max_size=300)), draw(KEYS), draw(KEYS))
     item.has_died = draw(st.booleans())
     item.redelivered = draw(st.booleans())
+    item.arrived_ms = draw(st.sampled_from([0, 1, 1_700_000_000_000, (1 << 63) - 1]))
+    if draw(st.booleans()):
+        item.provenance = Provenance(draw(SHORT), draw(st.integers(0, (1 << 63) - 1)))
     return item
 
 
@@ -49,6 +53,8 @@ def same(item: Item) -> tuple[object, ...]:
         item.hidden,
         item.has_died,
         item.redelivered,
+        item.arrived_ms,
+        None if item.provenance is None else (item.provenance.name, item.provenance.number),
     )
 
 
@@ -86,8 +92,13 @@ def test_headers_are_readable(table: Table) -> None:
 def test_parcels(items: list[Item]) -> None:
     data = b"".join(parcel.pack(item) for item in items)
     assert [same(item) for item in parcel.read(data)] == [same(item) for item in items]
-    again = b"".join(parcel.pack(parcel.unframed(item.message(), item.redelivered)) for item in items)
-    assert again == data
+    again: list[bytes] = []
+    for item in items:
+        message = item.message()
+        assert message.arrived_ms == 0  # it has not arrived yet
+        message.arrived_ms = item.arrived_ms
+        again.append(parcel.pack(parcel.unframed(message, item.redelivered)))
+    assert b"".join(again) == data
 
 
 def test_what_a_line_looks_like() -> None:
@@ -180,7 +191,7 @@ def test_deep_headers() -> None:
 
 def test_a_line_by_hand() -> None:
     item = lines.read(b' {"body": "SGVsbG8h"} \r\n', "letters")
-    assert same(item) == ("", "letters", b"\x00\x00", b"Hello!", (), (), False, False)
+    assert same(item) == ("", "letters", b"\x00\x00", b"Hello!", (), (), False, False, 0, None)
     assert lines.read(b'{"exchange": "e", "body": ""}', "letters").routing_key == ""
     assert lines.read(b'{"routing_key": "k", "body": ""}', "letters").routing_key == "k"
     given = {"f": {"$float": 1}, "i": 1, "d": 1e2, "j": {"$double": 5}}
@@ -217,6 +228,14 @@ def test_a_line_by_hand() -> None:
         (line(bcc=[""] * 65536), "bcc: expected an array of at most 65535"),
         (line(bcc=[1]), "bcc[0]: expected text"),
         (line(redelivered=1), "redelivered: expected true or false"),
+        (line(arrived_ms=-1), "arrived_ms: expected a whole number from 0 to 9223372036854775807"),
+        (line(provenance="node"), "provenance: expected an object with name and number"),
+        (line(provenance={"name": "node"}), "provenance: expected an object with name and number"),
+        (line(provenance={"name": "n" * 256, "number": 1}), "provenance.name: it has more than 255 bytes"),
+        (
+            line(provenance={"name": "node", "number": 1 << 63}),
+            "provenance.number: expected a whole number from 0 to 9223372036854775807",
+        ),
         (line(properties=[]), "properties: expected an object"),
         (line(properties={"$raw": "AA==", "type": "x"}), "properties.type: unknown; there are $raw"),
         (line(properties={"$raw": ""}), "properties.$raw: properties are cut short"),

@@ -123,6 +123,14 @@ def test_another_queue_of_the_same_name(broker: Broker, perform: Perform) -> Non
     assert str(raised.value) == "queue 'q' was deleted and made anew meanwhile"
 
 
+@pytest.mark.parametrize("name", ["queue_id", "level", "position", "until"])
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63) - 1, 10**20])
+def test_numbers_that_are_too_large(broker: Broker, perform: Perform, name: str, number: int) -> None:
+    make_queue(broker)
+    with pytest.raises(AdministrationError, match=f"^{name}: "):
+        perform("export_messages", queue="q", **{name: number})
+
+
 def test_an_import_is_answered_when_it_is_safe(broker: Broker, perform: Perform, log: MemoryLog) -> None:
     make_queue(broker)
     answer = perform("import_messages", queue="q", data=parcel_of(b"1", b"2"))

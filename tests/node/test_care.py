@@ -12,7 +12,8 @@ from pathlib import Path
 import pika
 import pytest
 
-from leveret.store.database import FILE_NAME, PAGE_BYTES
+from leveret.store.database import FILE_NAME
+from leveret.store.schema import PAGE_BYTES
 from tests.conftest import Server
 from tests.node.test_cli import Result, leveret
 

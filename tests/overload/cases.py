@@ -22,7 +22,7 @@ from tests.behaviour.methods_basic import (
     BasicRecoverOk,
 )
 from tests.behaviour.peer import Channel
-from tests.overload import declared, load
+from tests.overload import declared, letters, load
 from tests.overload.field import PATIENCE_S, Field, Found, blast, durable, take, wait_for
 
 Case = Callable[[Field, float], Iterator[None]]
@@ -156,6 +156,11 @@ CASES: dict[str, Case] = {
     "nack-100k": nack,
     "ack-100k": ack,
     "reject-100k": reject,
+    "chain-3000": partial(letters.chain, queues=3000, messages=1),
+    "chain-500x20": partial(letters.chain, queues=500, messages=20),
+    "headers-recover": letters.recover,
+    "headers-history": letters.history,
+    "headers-expire": letters.expire,
     "import-10k": partial(declared.import_queues, count=10_000, atomic=False),
     "import-20k-atomic": partial(declared.import_queues, count=20_000, atomic=True),
     "export-20k": declared.export_queues,

@@ -54,14 +54,16 @@ PARTS = {  # what a queue is made of, and what the loop calls beside the ports: 
     "ready": LINE,
     "line": LINE,
     "consumers": {"next", "add", "remove", "wake"},
-    "_expiry": {"look", "clear_head", "used", "watch_idle"},
+    "_expiry": {"look", "used", "watch_idle"},
     "_unsafe": {"pay", "refuse", "add"},
     "letter": {"send"},
     "departure": {"send"},
     "protocol": {"flush", "catch_up"},
     "window": {"save", "on_durable", "lose"},
-    "queue": {"publish", "settle", "requeue", "discard", "page_out", "on_durable", "on_refused", "trim"},
-    "limits": {"drop_excess", "fail", "show_counts", "has_room"},
+    "queue": {"publish", "settle", "requeue", "discard", "page_out", "on_durable", "on_refused", "trim", "take_back"},
+    "limits": {"drop_excess", "fail", "show_counts", "has_room", "retry_delay_ms"},
+    "retries": {"add", "watch", "take"},
+    "in_log": {"count"},
 }
 NO_POINTS = {"fail", "give_up", "recover", "load", "close"}  # the way out, and what is not called while it runs
 FOLDERS = ("core", "session", "server", "store")
@@ -573,6 +575,33 @@ async def many(world: World) -> None:
     world.broker.budget.limit = 1 << 60
 
 
+@op
+async def held(world: World) -> None:
+    """Deliveries that wait for an ack, and replies that wait for their requester, in little memory."""
+    victim, second = world.victim, world.second
+    await declare(world, "v.held", x_queue_type=longstr("quorum"))
+    for number in range(5):
+        await victim.confirmed_publish("v.held", b"held %d" % number + bytes(1000))
+    await second.call(amqp.BasicConsume("v.held", "tag"))
+    world.broker.budget.limit = 3000
+    await second.call(amqp.BasicQos(0, 0))
+    await second.call(amqp.BasicNack(0, True, True))
+    await second.call(amqp.BasicNack(0, True, True))
+    world.broker.budget.limit = 1 << 60
+    await second.call(amqp.BasicCancel("tag"))
+    await declare(world, "v.ask")
+    await victim.call(amqp.BasicConsume("amq.rabbitmq.reply-to", "held", no_ack=True))
+    victim.publish("v.ask", b"ask", persistent=False, reply_to="amq.rabbitmq.reply-to")
+    await world.quiet()
+    for got in await second.call(amqp.BasicGet("v.ask", True)):
+        if got.properties is not None:
+            victim.protocol.pause_writing()
+            second.publish(got.properties.reply_to or "", b"tell", persistent=False)
+            await world.quiet()
+            victim.protocol.resume_writing()
+    await world.quiet()
+
+
 async def _fill(world: World) -> None:
     """So much that most of it rests in the log."""
     for count in (1200, 300):
@@ -604,6 +633,22 @@ async def waiting(world: World) -> None:
     world.broker.consumer_timeout_ms = 1000
     await world.let_pass(62_000)
     await victim.call(amqp.QueueDelete("v.wait"))
+
+
+@op
+async def retries(world: World) -> None:
+    """Messages that come back and have to wait."""
+    delays = {"x_delayed_retry_type": longstr("all"), "x_delayed_retry_min": long(1000)}
+    await declare(world, "v.retry", x_queue_type=longstr("quorum"), **delays)
+    for number in range(6):
+        world.victim.publish("v.retry", b"again %d" % number)
+    await world.quiet()
+    await world.second.call(amqp.BasicQos(0, 3, False))
+    await world.second.call(amqp.BasicConsume("v.retry", "tag"))
+    await world.second.call(amqp.BasicNack(0, True, True))
+    await world.let_pass(1500)
+    await world.second.call(amqp.BasicNack(0, True, True))
+    await world.victim.call(amqp.QueuePurge("v.retry"))
 
 
 @op

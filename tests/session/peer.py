@@ -45,10 +45,17 @@ def make_broker(log: MemoryLog | None = None) -> Broker:
 
 def turn(broker: Broker) -> None:
     """The end of a turn of the event loop, as the driver does it."""
+    broker.share.begin()
     broker.settle()
-    if len(broker.chores):
+    if broker.is_busy():
         broker.work()
     broker.log.flush()
+
+
+def held_bytes(broker: Broker) -> int:
+    """Bytes of the memory budget that messages need; without those of cached routes."""
+    clients = broker.connections.values()
+    return int(broker.budget.used) - sum(client.routes_bytes for client in clients if isinstance(client, Connection))
 
 
 def everybody() -> User:

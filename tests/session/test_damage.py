@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from leveret.core.access import Credential
-from leveret.store.database import FILE_NAME, PAGE_BYTES
+from leveret.store.database import FILE_NAME
 from leveret.store.rows import pack_value
+from leveret.store.schema import PAGE_BYTES
 from leveret.wire.methods import BasicGetOk, QueueBind
 from tests.session.peer import turn
 from tests.session.test_restart import START_MS, Run

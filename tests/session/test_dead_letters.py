@@ -6,8 +6,10 @@ import pytest
 
 from leveret.core import dead_letter
 from leveret.core.exchange import Binding
-from leveret.core.message import Message
+from leveret.core.message import Message, Stored, address
 from leveret.core.queue import Queue
+from leveret.core.work import LETTER, TURN
+from leveret.wire.content import make_content
 from leveret.wire.fields import Field, Table, long, longstr
 from leveret.wire.methods import (
     BasicGet,
@@ -15,6 +17,8 @@ from leveret.wire.methods import (
     BasicNack,
     BasicPublish,
     BasicReject,
+    ConfirmSelect,
+    ConfirmSelectOk,
     QueueDelete,
     QueueDeleteOk,
     QueuePurge,
@@ -52,6 +56,10 @@ class Scene:
         properties.headers = headers
         for body in bodies:
             self.peer.send(BasicPublish("", key), body, properties)
+
+    def message(self, body: bytes) -> Message:
+        """A message that is in no queue."""
+        return Message(address("", "key"), make_content(BasicProperties().encode(), body), False)
 
     def get(self, queue: str) -> tuple[bytes | None, Table]:
         """The body and the headers of the next message, no body when there is none."""
@@ -206,6 +214,123 @@ def test_at_least_once_waits_for_the_exchange_and_the_binding(scene: Scene) -> N
     assert ["waits" in text for text in scene.broker.explanations] == [True, True]
 
 
+def test_a_log_that_fails_makes_no_more_copies(scene: Scene) -> None:
+    source, target = scene.dying("source", "target", **AT_LEAST_ONCE), scene.queue("target")
+    scene.publish("source", b"a")
+    scene.commit()
+    scene.reject("source")
+    turn(scene.broker)
+    scene.broker.on_refused(target.queue_id, [1], "disk full")
+    for second in range(1, 5):
+        scene.broker.tick(second * dead_letter.RETRY_MS)
+        assert scene.ready(source, target) == [0, 1]
+    scene.commit()
+    assert scene.kept(source) == [[b"a"]]
+    assert source.letters == 0
+
+
+def test_a_log_that_fails_and_a_queue_that_is_full(scene: Scene) -> None:
+    source = scene.queue("source", x_dead_letter_exchange=longstr("amq.fanout"), **AT_LEAST_ONCE)
+    failing = scene.queue("failing")
+    full = scene.queue("full", x_max_length=long(1), x_overflow=longstr("reject-publish"))
+    for target in (failing, full):
+        scene.vhost.bind(binding(scene, target))
+    scene.publish("full", b"in the way")
+    scene.publish("source", b"a")
+    scene.commit()
+    scene.reject("source")
+    turn(scene.broker)
+    scene.broker.on_refused(failing.queue_id, [1], "disk full")
+    scene.broker.tick(dead_letter.RETRY_MS)
+    assert scene.ready(failing, full) == [1, 1]
+    scene.peer.send(QueuePurge("full"))
+    scene.broker.tick(2 * dead_letter.RETRY_MS)
+    scene.commit()
+    assert scene.ready(failing, full) == [1, 1]
+    assert scene.kept(source) == [[b"a"]]
+    assert source.letters == 0
+
+
+@pytest.mark.parametrize("limit", [{"x_max_length": long(2)}, {"x_max_length_bytes": long(6)}])
+def test_letters_that_must_arrive_count_for_the_limits_of_their_queue(scene: Scene, limit: dict[str, Field]) -> None:
+    scene.dying("source", "target", **AT_LEAST_ONCE, **limit)
+    scene.queue("target", x_max_length=long(0), x_overflow=longstr("reject-publish"))
+    scene.peer.call(ConfirmSelect(), ConfirmSelectOk)
+    answers: list[str] = []
+
+    def publish() -> None:
+        scene.publish("source", b"abc", persistent=False)
+        answers.extend(type(got.method).__name__ for got in scene.peer.got())
+
+    publish()
+    scene.reject("source")
+    publish()
+    publish()
+    scene.vhost.remove_queue(scene.vhost.queues["target"])
+    scene.queue("target")
+    scene.broker.tick(dead_letter.RETRY_MS)
+    scene.commit()
+    publish()
+    assert answers == ["BasicAck", "BasicAck", "BasicNack", "BasicAck"]
+
+
+def waiting(scene: Scene, source: Queue, count: int) -> None:
+    """So many letters of a queue that nobody takes."""
+    for number in range(count):
+        source.die(Stored(scene.message(b"%d" % number), source, 0, 0), dead_letter.REJECTED)
+    while scene.broker.is_busy():
+        turn(scene.broker)
+
+
+def test_those_that_waited_go_as_fast_as_they_are_taken(scene: Scene) -> None:
+    count = 5 * dead_letter.TRIES_ALL
+    source = scene.dying("source", "target", **AT_LEAST_ONCE)
+    waiting(scene, source, count)
+    assert not scene.broker.alarms.raised
+    before = len(scene.broker.worklist)
+    scene.broker.tick(dead_letter.RETRY_MS)
+    assert before == len(scene.broker.worklist) == 0
+    target = scene.queue("target")
+    scene.broker.tick(2 * dead_letter.RETRY_MS)
+    turns = 0
+    while scene.broker.is_busy():
+        taken = len(target.ready)
+        turn(scene.broker)
+        assert len(target.ready) - taken <= 2 * TURN // LETTER
+        turns += 1
+    scene.commit()
+    assert turns > 5
+    assert len(target.ready) == count
+    assert source.letters == 0
+    found = [int(each.message.body()) for each in target.ready.items()]
+    assert sorted(found) == list(range(count))
+
+
+def test_those_that_are_refused_again_have_some_tries_in_a_second(scene: Scene) -> None:
+    sources = [scene.dying(name, "target", **AT_LEAST_ONCE) for name in ("one", "two")]
+    scene.queue("target", x_max_length=long(0), x_overflow=longstr("reject-publish"))
+    for source in sources:
+        waiting(scene, source, 2 * dead_letter.TRIES_ALL)
+    for second in range(1, 4):
+        refusals = scene.broker.refusals
+        now_ms = second * dead_letter.RETRY_MS
+        while scene.broker.tick(now_ms) == now_ms:
+            pass
+        assert scene.broker.refusals - refusals == 2 * dead_letter.TRIES_EACH
+    assert [source.letters for source in sources] == [2 * dead_letter.TRIES_ALL] * 2
+
+
+def test_those_that_nobody_takes_do_not_hold_up_others(scene: Scene) -> None:
+    stuck = scene.dying("stuck", "full", **AT_LEAST_ONCE)
+    scene.queue("full", x_max_length=long(0), x_overflow=longstr("reject-publish"))
+    source = scene.dying("source", "target", **AT_LEAST_ONCE)
+    waiting(scene, stuck, dead_letter.TRIES_ALL)
+    waiting(scene, source, 100)
+    target = scene.queue("target")
+    scene.broker.tick(dead_letter.RETRY_MS)
+    assert scene.ready(target) == [100]
+
+
 def test_letters_of_a_deleted_queue_are_not_tried_again(scene: Scene) -> None:
     source = scene.queue("source", x_dead_letter_exchange=longstr("dlx"), **AT_LEAST_ONCE)
     scene.publish("source", b"a")
@@ -229,23 +354,29 @@ def test_deletion_and_purge_make_no_letters(scene: Scene) -> None:
 
 def test_one_call_works_off_a_share(scene: Scene) -> None:
     source, target = scene.dying("source", "target", x_message_ttl=long(10)), scene.queue("target")
-    count = 3 * dead_letter.MAX_SHARE
+    count = TURN
     scene.publish("source", *[b"%d" % number for number in range(count)], persistent=False)
     assert len(source.ready) == count
     calls = 1
     while scene.broker.tick(10) == 10:
         calls += 1
-        assert len(target.ready) <= calls * dead_letter.MAX_SHARE
+        assert len(target.ready) <= calls * 3 * TURN // LETTER  # by a timer, by a chore, and those that are left
     assert scene.ready(source, target) == [0, count]
     assert calls > 3
     assert [int(each.message.body()) for each in target.ready.items()] == list(range(count))
 
 
-def test_publishers_do_not_outrun_the_letters(scene: Scene) -> None:
+def test_a_turn_has_one_share_of_letters_however_many_clients_call(scene: Scene) -> None:
     source, target = scene.dying("source", "target", x_max_length=long(0)), scene.queue("target")
-    scene.publish("source", *[b"x"] * 3 * dead_letter.SHARE, persistent=False)
-    assert len(scene.broker.worklist) == 0
-    assert scene.ready(source, target) == [0, 3 * dead_letter.SHARE]
+    scene.publish("source", *[b"%d" % number for number in range(TURN)], persistent=False)
+    assert 0 < len(target.ready) <= TURN // LETTER
+    assert len(target.ready) + len(scene.broker.worklist) == TURN
+    while scene.broker.is_busy():
+        before = len(target.ready)
+        turn(scene.broker)
+        assert len(target.ready) - before <= 2 * TURN // LETTER
+    assert scene.ready(source, target) == [0, TURN]
+    assert [int(each.message.body()) for each in target.ready.items()] == list(range(TURN))
 
 
 def test_the_operator_hears_once_of_each_reason(scene: Scene) -> None:

@@ -37,7 +37,7 @@ from leveret.wire.methods import (
     TxSelect,
     TxSelectOk,
 )
-from tests.session.peer import Peer, encode, make_broker
+from tests.session.peer import Peer, encode, held_bytes, make_broker
 
 KINDS = (AckTimeout, Blocking, Channel, Connection, Consumer, DeadLetter, Expiry, Heartbeat, Pacing, Publishing, Queue)
 
@@ -162,10 +162,12 @@ def test_nothing_of_a_channel_is_left() -> None:
 def test_routes_end_with_what_they_lead_to() -> None:
     peer = Peer()
     for number in range(100):
-        peer.call(QueueDeclare(f"{number}"), QueueDeclareOk)
+        peer.call(QueueDeclare(f"{number:02}"), QueueDeclareOk)
     for number in range(100):
-        peer.send(BasicPublish("", f"{number}"), b"")
-    assert len(peer.connection.routes) == 100
-    peer.call(QueueDeclare("more"), QueueDeclareOk)
-    peer.send(BasicPublish("", "more"), b"")
-    assert len(peer.connection.routes) == 1
+        peer.send(BasicPublish("", f"{number:02}"), b"")
+    one = peer.connection.routes_bytes // 100
+    assert one > 0
+    assert (peer.connection.routes_bytes, peer.broker.budget.used) == (100 * one, 100 * one + held_bytes(peer.broker))
+    peer.call(QueueDeclare("xy"), QueueDeclareOk)
+    peer.send(BasicPublish("", "xy"), b"")
+    assert peer.connection.routes_bytes == one

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from leveret.core.ports import Recovered, Resting
-from leveret.store.database import FILE_NAME, PAGE_BYTES, StoreError
+from leveret.core.ports import Recovered, Resting, Unreadable
+from leveret.store.chunk import MAX_CHUNK, MAX_POSITION
+from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import LOAD_BYTES, PROGRESS_S
 from leveret.store.index import SPARSE_KEPT
 from leveret.store.rescue.care import check
+from leveret.store.schema import PAGE_BYTES
 
 from .test_logs import Log, message, reopened
 
@@ -292,15 +297,30 @@ def test_a_queue_that_is_dropped_without_a_look_at_the_messages(tmp_path: Path, 
     assert chunks(tmp_path) == [2]
 
 
-def test_what_only_cannot_be_read_now_is_not_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """No file can be opened meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as file:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (file.fileno(), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_what_only_cannot_be_read_now_is_not_given_up(tmp_path: Path) -> None:
     written(tmp_path, 3, 3)
     log = Log(tmp_path, 0)
     (resting,) = log.log.recover()
     assert isinstance(resting, Resting)
     assert len(log.log.fetch(1, resting.positions())) == 3
+    with no_descriptors():
+        assert len(log.log.fetch(1, resting.positions())) == 3  # what it needs is open
     log.disk._reader.close()
-    assert log.log.fetch(1, resting.positions()) == []
-    assert "3 messages cannot be read; they come back with the next start" in caplog.text
+    with no_descriptors(), pytest.raises(Unreadable, match="3 messages cannot be read now: unable to open database"):
+        log.log.fetch(1, resting.positions())
+    assert len(log.log.fetch(1, resting.positions())) == 3
     log.log.close()
     assert aside(tmp_path) == []
     log = reopened(tmp_path)
@@ -332,4 +352,155 @@ def test_a_long_start_says_how_far_it_is(tmp_path: Path, caplog: pytest.LogCaptu
     assert len(list(found)) == 2
     assert "starting: 1 of 3 chunks of messages are read" in caplog.text
     assert "2 of 3" not in caplog.text
+    log.log.close()
+
+
+def change(directory: Path, statement: str, *values: object) -> None:
+    """Change the file behind everybody's back."""
+    with closing(sqlite3.connect(directory / FILE_NAME)) as sql, sql:
+        assert sql.execute(statement, values).rowcount
+
+
+def bodies(log: Log) -> list[bytes]:
+    """The bodies of all messages of queue 1, in order; each has another position."""
+    found = log.recovered() if log.disk._load_bytes else []
+    for each in log.log.recover() if not log.disk._load_bytes else ():
+        found += [each] if isinstance(each, Recovered) else log.log.fetch(1, each.positions())
+    positions = [each.position for each in found]
+    assert positions == sorted(set(positions))
+    assert positions[-1] <= MAX_POSITION
+    return [each.message.body() for each in found]
+
+
+@LOADS
+@pytest.mark.parametrize("chunk_id", [-(1 << 63), -5, 0, 9, MAX_CHUNK - 1, MAX_CHUNK, (1 << 63) - 1])
+def test_a_chunk_with_another_id(tmp_path: Path, load_bytes: int, chunk_id: int) -> None:
+    written(tmp_path, 9, 3)
+    change(tmp_path, "UPDATE chunks SET id = ? WHERE id = 2", chunk_id)
+    log = Log(tmp_path, load_bytes)
+    order = [1, 2, 3, 7, 8, 9, 4, 5, 6]
+    assert bodies(log) == list(map(body, order))
+    log.log.append(1, 20, message(body(20)), 0)
+    log.flush()
+    assert log.heard.durable == {1: 20}
+    log.log.close()
+    log = Log(tmp_path, load_bytes)
+    assert bodies(log) == list(map(body, [*order, 20]))
+    log.log.remove(1, 10)  # where the first of those is now that were in the chunk
+    log.log.close()
+    log = Log(tmp_path, load_bytes)
+    assert bodies(log) == list(map(body, [1, 2, 3, 7, 8, 9, 5, 6, 20]))
+    log.log.close()
+
+
+def test_what_is_not_in_its_place_is_told_and_flagged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    written(tmp_path, 3, 1)
+    change(tmp_path, "UPDATE chunks SET id = 9 WHERE id = 1")
+    log = Log(tmp_path)
+    assert log.found() == [(1, 2, body(2), False), (1, 3, body(3), False), (1, 4, body(1), True)]
+    assert "chunk 9 is not in its place: its messages are put at the end of their queues" in caplog.text
+    log.log.close()
+    caplog.clear()
+    log = reopened(tmp_path)
+    assert [each[:3] for each in log.found()] == [(1, 2, body(2)), (1, 3, body(3)), (1, 4, body(1))]
+    assert not caplog.text
+    log.log.close()
+    assert chunks(tmp_path) == [2, 3, 10]
+
+
+def test_a_chunk_that_is_not_in_its_place_and_damaged(tmp_path: Path) -> None:
+    written(tmp_path, 4, 2)
+    spoil_content(tmp_path, 1)
+    change(tmp_path, "UPDATE chunks SET id = 9 WHERE id = 1")
+    for _ in range(2):
+        log = Log(tmp_path)
+        assert [each[1:3] for each in log.found()] == [(3, body(3)), (4, body(4)), (5, body(2))]
+        log.log.close()
+        assert (chunks(tmp_path), aside(tmp_path)) == ([2, 9, 10], [(9, 1)])
+
+
+def test_what_comes_back_does_not_take_the_place_of_others(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.log.append(1, 1, message(b"acked"), 0)
+    log.log.append(2, 1, message(b"other"), 0)
+    log.flush()
+    log.log.remove(1, 1)
+    log.log.close()
+    log = reopened(tmp_path)
+    assert [each[:3] for each in log.found()] == [(2, 1, b"other")]
+    log.log.append(1, 1, message(b"new"), 0)  # the queue was empty, so it begins anew
+    log.log.close()
+    flip(tmp_path, "gone", "places")
+    for _ in range(2):
+        log = reopened(tmp_path)
+        found = [each[:3] for each in log.found()]
+        assert found == [(1, 1, b"acked"), (1, 2, b"new"), (2, 1, b"other")]
+        log.log.close()
+
+
+@pytest.mark.parametrize("position", [MAX_POSITION + 1, (1 << 63) - 1])
+def test_positions_that_leave_no_room_for_others(tmp_path: Path, position: int) -> None:
+    log = Log(tmp_path)
+    log.log.append(1, 1, message(body(1)), 0)
+    log.flush()
+    log.log.append(1, position - 1, message(body(2)), 0)
+    log.log.append(1, position, message(body(3)), 0)
+    log.log.append(2, position, message(body(1)), 0)
+    log.log.close()
+    for _ in range(2):
+        log = Log(tmp_path)
+        assert [each[:3] for each in log.found()] == [
+            (1, 1, body(1)),
+            (1, 2, body(2)),
+            (1, 3, body(3)),
+            (2, 1, body(1)),
+        ]
+        log.log.close()
+
+
+def test_a_definition_under_a_kind_that_is_no_text_goes_when_it_is_put_again(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.log.put("queue", "a", b"first")
+    log.log.put("queue", "b", b"second")
+    log.log.put("queue", "c", b"third")
+    log.log.close()
+    change(tmp_path, "UPDATE definitions SET kind = CAST(kind AS BLOB) WHERE key != 'c'")
+    log = reopened(tmp_path)
+    assert log.log.load() == [("queue", "c", b"third")]
+    what = "bytes is where a text should be"
+    assert log.log.damaged() == [("queue", "a", what), ("queue", "b", what)]
+    log.log.put("queue", "a", b"again")
+    log.log.delete("queue", "b")
+    log.log.close()
+    log = reopened(tmp_path)
+    assert sorted(log.log.load()) == [("queue", "a", b"again"), ("queue", "c", b"third")]
+    assert log.log.damaged() == []
+    log.log.close()
+    assert check(tmp_path, lambda done, total: None).problems == []
+
+
+@LOADS
+@pytest.mark.parametrize("column", ["head", "data"])
+def test_a_chunk_whose_column_is_of_another_type_while_the_broker_runs(
+    tmp_path: Path, load_bytes: int, column: str
+) -> None:
+    last = 20 * (SPARSE_KEPT + 1)  # so many chunks of which little is left: the first of them is written anew
+    written(tmp_path, last, 20)
+    log = Log(tmp_path, load_bytes)
+    for _ in log.log.recover():
+        pass
+    change(tmp_path, f"UPDATE chunks SET {column} = 7 WHERE id = 1")
+    assert log.log.fetch(1, (20).to_bytes(8, "big"), only_looks=True) == []
+    for position in range(1, last):
+        if position % 20 < 18:
+            log.log.remove(1, position)
+    log.log.remove(1, last)
+    log.log.append(1, last + 1, message(body(1)), 0)
+    log.flush()
+    assert (log.heard.durable, log.heard.refused) == ({1: last + 1}, [])
+    log.log.close()
+    assert aside(tmp_path) == [(1, 0)]
+    log = reopened(tmp_path)
+    left = [position for position in range(21, last) if position % 20 >= 18]
+    assert [each[1] for each in log.found()] == [*left, last + 1]
     log.log.close()

@@ -277,18 +277,6 @@ def test_a_start_that_gives_up_leaves_the_doubt_to_the_next_one(tmp_path: Path) 
     again.log.close()
 
 
-def test_formats(tmp_path: Path) -> None:
-    log = Log(tmp_path)
-    log.log.append(1, 1, message(b"a"), 0)
-    log.log.close()
-    for version in (3, 5):
-        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
-            sql.execute(f"PRAGMA user_version={version}")
-        text = f"has format {version}, this Leveret knows 4; use the version that wrote it"
-        with pytest.raises(StoreError, match=text):
-            Log(tmp_path)
-
-
 def test_removed_and_dropped_messages_stay_away(tmp_path: Path) -> None:
     log = Log(tmp_path)
     shared = message(b"shared")

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leveret.store.chunk import parse
-from leveret.store.database import FILE_NAME, PAGE_BYTES, StoreError
+from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.rescue.journal import FRAME_BYTES, Journal
 from leveret.store.rescue.pages import MOST, PageFile, TreePage, in_leaf, varint
 from leveret.store.rescue.salvage import read_damaged
 from leveret.store.rescue.survey import LEAF, Survey, inspect
+from leveret.store.schema import PAGE_BYTES
 from tests.store.test_logs import Log, message, reopened
 
 QUEUES = (0x1234_5678_9ABC_DEF0, 0x0FED_CBA9_8765_4321, 0x2222_7777_3333_9999)

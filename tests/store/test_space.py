@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.store.database import FILE_NAME, FREE_PAGES, PAGE_BYTES, Database
+from leveret.core.message import FAILURE
+from leveret.store.database import FILE_NAME, FREE_PAGES, Database
 from leveret.store.group import CHUNK_BYTES
 from leveret.store.index import SPARSE_KEPT
 from leveret.store.reader import Reader
+from leveret.store.schema import PAGE_BYTES
 
 from .test_logs import PATIENCE_S, Log, message, reopened
 from .test_troubles import UNWRITABLE
@@ -175,12 +177,19 @@ def test_what_is_gone_stays_gone_when_a_commit_fails(tmp_path: Path, failures: i
 OPERATIONS = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.sets(st.integers(1, 3), min_size=1)),
-        st.tuples(st.just("remove"), st.integers(0, 200)),
+        st.tuples(st.sampled_from(["remove", "count"]), st.integers(0, 200)),
         st.tuples(st.just("drop"), st.integers(1, 3)),
         st.tuples(st.sampled_from(["flush", "reopen"]), st.none()),
     ),
     max_size=120,
 )
+
+
+def counted(log: Log) -> dict[tuple[int, int], tuple[bytes, int]]:
+    """What is there, and how often it came back; of these, half count as failures."""
+    found = log.recovered()
+    assert all(each.counts // FAILURE == (each.counts % FAILURE + 1) // 2 for each in found)
+    return {(each.queue_id, each.position): (each.message.body(), each.counts % FAILURE) for each in found}
 
 
 @settings(max_examples=60)
@@ -190,7 +199,7 @@ def test_nothing_is_lost_and_nothing_comes_back(
 ) -> None:
     directory = tmp_path_factory.mktemp("log")
     log = Log(directory)
-    there: dict[tuple[int, int], bytes] = {}
+    there: dict[tuple[int, int], tuple[bytes, int]] = {}  # body, and how often it came back
     position = 0
     for name, argument in operations:
         if name == "append":
@@ -200,25 +209,31 @@ def test_nothing_is_lost_and_nothing_comes_back(
             assert isinstance(argument, set)
             for queue in sorted(argument):
                 log.log.append(queue, position, shared, 0)
-                there[queue, position] = body
+                there[queue, position] = body, 0
         elif name == "remove" and there:
             assert isinstance(argument, int)
             place = list(there)[argument % len(there)]
             log.log.remove(*place)
             del there[place]
+        elif name == "count" and there:
+            assert isinstance(argument, int)
+            place = list(there)[argument % len(there)]
+            body, count = there[place]
+            log.log.counted(*place, (count // 2 + 1) * FAILURE + count + 1)
+            there[place] = body, count + 1
         elif name == "drop":
             assert isinstance(argument, int)
             log.log.drop(argument)
-            there = {place: body for place, body in there.items() if place[0] != argument}
+            there = {place: each for place, each in there.items() if place[0] != argument}
         elif name == "flush":
             log.log.flush()
         elif name == "reopen":
             log.log.close()
             log = reopened(directory)
-            assert {(queue, at): body for queue, at, body, _ in log.found()} == there
+            assert counted(log) == there
     log.log.close()
     log = reopened(directory)
-    assert {(queue, at): body for queue, at, body, _ in log.found()} == there
+    assert counted(log) == there
     log.log.close()
     assert rows(directory)[0] <= len(there)
 

@@ -117,7 +117,7 @@ def serve(
         str | None, typer.Option(help="Bytes free on the disk below which publishers wait, 0 for none. [50000000]")
     ] = None,
     memory_budget: Annotated[
-        str | None, typer.Option(help="Bytes for waiting messages; the rest of them rest on disk. [a quarter of RAM]")
+        str | None, typer.Option(help="Bytes for messages in memory; the rest of them rest on disk. [a quarter of RAM]")
     ] = None,
     memory_high_watermark: Annotated[
         str | None, typer.Option(help="Share of the memory above which publishers wait, 0 for none. [0.6]")

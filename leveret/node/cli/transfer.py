@@ -71,6 +71,7 @@ class Counts:
 
     exported: int = 0
     unacked: int = 0
+    waiting: int = 0
     expired: int = 0
     missing: int = 0
     is_complete: bool = False
@@ -113,6 +114,7 @@ def _say_exported(queue: str, counts: Counts) -> None:
         f"{count} {what}"
         for count, what in (
             (counts.unacked, "unacknowledged"),
+            (counts.waiting, "that wait to be delivered again"),
             (counts.expired, "expired"),
             (counts.missing, "that cannot be read"),
         )
@@ -172,6 +174,7 @@ def _online(link: Link, queue: str, vhost: str, counts: Counts, tell: Tell) -> I
         answer = cast(dict[str, int], link.ask("export_messages", arguments))
         total = max(total, answer["ready"])
         counts.unacked = answer["unacked"]
+        counts.waiting = answer["waiting"]
         counts.expired += answer["expired"]
         counts.missing += answer["missing"]
         yield [lines.write(item) for item in parcel.read(link.data)]

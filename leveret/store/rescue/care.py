@@ -13,20 +13,28 @@ from typing import Final
 from leveret.store.chunk import DamagedChunk
 from leveret.store.database import (
     FILE_NAME,
-    FORMAT,
     LOCK_NAME,
     DamagedDatabase,
     DirectoryInUse,
     StoreError,
+    check_schema,
     is_damage,
     lock_directory,
 )
 from leveret.store.directory import make_directory, make_private
-from leveret.store.group import ANYWHERE
 from leveret.store.reader import read_head, read_messages
 from leveret.store.rescue.survey import inspect
-from leveret.store.rows import unpack_places, unpack_value
+from leveret.store.schema import complete, connect, set_bound, unset_bound
+from leveret.store.tables import (
+    read_aside,
+    read_chunk_ids,
+    read_damaged_counts,
+    read_definitions,
+    read_delivered,
+    read_gone,
+)
 
+WAIT_S: Final = 5.0  # for a lock
 STEP_PAGES: Final = 512  # copied in one go: 8 MiB
 MAX_PROBLEMS: Final = 100  # told of the file itself
 
@@ -48,25 +56,31 @@ class Report:
 
 
 def open_data(directory: Path) -> sqlite3.Connection:
-    """The file of a directory, to be read. Raises: StoreError, of which DamagedDatabase."""
+    """The file of a directory, to be read, with a bound until unset_bound().
+
+    Raises: StoreError, of which DamagedDatabase.
+    """
     path = directory / FILE_NAME
     if not path.exists():
         raise StoreError(f"there is no data in '{directory}'; say where with --data-dir")
     try:
         _look(path)
-        sql = sqlite3.connect(path, isolation_level=None, timeout=5)
-        sql.execute("PRAGMA query_only=ON")
-        version = sql.execute("PRAGMA user_version").fetchone()[0]
+        sql = connect(path, WAIT_S)
+        try:
+            set_bound(sql, path)
+            check_schema(sql, path)
+            complete(sql)
+            sql.execute("PRAGMA query_only=ON")
+        except BaseException:
+            sql.close()
+            raise
+        return sql
     except sqlite3.Error as error:
         if is_damage(error):
             raise DamagedDatabase(path, str(error)) from None
         raise StoreError(f"cannot read {path}: {error}") from None
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from None
-    if version != FORMAT:
-        sql.close()
-        raise StoreError(f"{path} has format {version}, this Leveret knows {FORMAT}; use the version that wrote it")
-    return sql
 
 
 def _look(path: Path) -> None:
@@ -100,6 +114,7 @@ def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> i
     if copy.exists():
         raise StoreError(f"there is data in '{target}' already; choose another directory")
     source = open_data(directory)
+    unset_bound(source)
     try:
         make_directory(target)
         part = copy.with_suffix(".part")
@@ -138,30 +153,31 @@ def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
             if line != "ok":
                 report.problems.append(f"the file: {line}")
                 report.is_broken = True
-        for kind, key, row in sql.execute("SELECT kind, key, value FROM definitions"):
-            try:
-                unpack_value(kind, key, row)
-                report.definitions += 1
-            except DamagedChunk as error:
-                report.problems.append(f"the definition of {kind} {key}: {error}")
-        gone: dict[int, set[tuple[int, int]]] = {}
-        for chunk_id, places in sql.execute("SELECT chunk, places FROM gone"):
-            try:
-                gone.setdefault(chunk_id, set()).update(unpack_places(places))
-            except DamagedChunk as error:
-                report.problems.append(f"what was removed from chunk {chunk_id}: {error}")
-        everywhere = gone.pop(ANYWHERE, set())
-        aside: dict[int, tuple[str, str, int]] = {
-            row[0]: row[1:] for row in sql.execute("SELECT chunk, reason, since, spent FROM aside")
-        }
-        chunks = [row[0] for row in sql.execute("SELECT id FROM chunks ORDER BY id")]
+        definitions = read_definitions(sql)
+        report.definitions = len(definitions.found)
+        for kind, key, what in definitions.damaged:
+            report.problems.append(f"the definition of {kind} {key}: {what}")
+        gone = read_gone(sql)
+        for name, what in gone.damaged:
+            report.problems.append(f"what was removed from chunk {name}: {what}")
+        for name, what in read_damaged_counts(sql):
+            report.problems.append(f"how often messages of chunk {name} came back: {what}")
+        for queue_id in read_delivered(sql)[1]:
+            report.problems.append(f"how far queue id {queue_id} was delivered is not known")
+        asides = read_aside(sql)
+        chunks = read_chunk_ids(sql)
+        unset_bound(sql)
         for done, chunk_id in enumerate(chunks):
             tell(done, len(chunks))
-            reason, since, spent = aside.get(chunk_id, ("", "", 0))
-            if reason:
-                report.problems.append(f"chunk {chunk_id}: set aside on {since} UTC: {reason}")
-            if not spent:
-                _check_chunk(sql, chunk_id, gone.get(chunk_id, set()) | everywhere, report)
+            aside = asides.get(chunk_id)
+            if aside is not None:
+                report.problems.append(f"chunk {chunk_id}: set aside on {aside.since} UTC: {aside.reason}")
+                if aside.damage:
+                    report.problems.append(
+                        f"chunk {chunk_id}: the note that it is set aside is damaged: {aside.damage}"
+                    )
+            if aside is None or not aside.is_spent:
+                _check_chunk(sql, chunk_id, gone.of(chunk_id), report)
         tell(len(chunks), len(chunks))
     except sqlite3.Error as error:
         report.problems.append(f"the file: {error}")

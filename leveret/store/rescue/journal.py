@@ -14,7 +14,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from leveret.store.database import PAGE_BYTES
+from leveret.store.schema import PAGE_BYTES
 
 HEADER_BYTES: Final = 32
 FRAME_BYTES: Final = 24 + PAGE_BYTES

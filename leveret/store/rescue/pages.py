@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from leveret.store.database import PAGE_BYTES
 from leveret.store.rescue.journal import Journal
+from leveret.store.schema import PAGE_BYTES
 
 MAGIC: Final = b"SQLite format 3\0"
 LOCK_PAGE: Final = (1 << 30) // PAGE_BYTES + 1  # is never used
@@ -34,6 +34,7 @@ MOST: Final = PAGE_BYTES - 35  # bytes of a row that stay in a table leaf
 MOST_INDEX: Final = (PAGE_BYTES - 12) * 64 // 255 - 23
 LEAST: Final = (PAGE_BYTES - 12) * 32 // 255 - 23
 MAX_ROW: Final = 1_000_000_000  # bytes, as SQLite's SQLITE_MAX_LENGTH
+MAX_GROWTH: Final = 1024  # pages for each frame of the log: many of a large row may be free again before it is written
 MAX_ZEROS: Final = 64 << 20  # in place of what cannot be read
 IN_CHAIN: Final = PAGE_BYTES - 4  # bytes of a row in an overflow page
 
@@ -58,7 +59,8 @@ class Row:
 class PageFile:
     """A database file, overlaid with what is committed in its write-ahead log. count: of its pages.
 
-    is_cut: whether the file is shorter than it says. Raises: OSError when the file cannot be opened.
+    is_cut: whether the file is shorter than it says. has_map: whether there are map pages; another program can have
+    made the file anew without them. Raises: OSError when the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +77,10 @@ class PageFile:
         self._map_at = 0  # the map page that was read last
         self._map = b""
         if self.journal.pages and not self.journal.damage:
-            self.count = self.journal.pages
+            if self.journal.pages > there + (self.journal.count + 64) * MAX_GROWTH:
+                self.journal.damage = "the write-ahead log says that the file is larger than it can be"
+            else:
+                self.count = self.journal.pages
         elif not self.journal.frames:
             head = self._read(1)
             said = int.from_bytes(head[28:32], "big")
@@ -83,6 +88,16 @@ class PageFile:
                 self.is_cut = said > self.bytes // PAGE_BYTES
                 if not self.is_cut:
                     self.count = said
+
+        self.has_map = self.says_map() or self._read(2)[:1] == bytes((ROOT,))
+
+    def says_map(self) -> bool:
+        """Whether the header says that there are map pages."""
+        return self.header()[52:56] != bytes(4)
+
+    def is_map(self, number: int) -> bool:
+        """Whether a page is a map page."""
+        return self.has_map and number == map_page(number)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -113,6 +128,8 @@ class PageFile:
 
     def use(self, number: int) -> tuple[int, int]:
         """What the map says of a page: its use and the page that points to it; (0, 0) when that is unknown."""
+        if not self.has_map:
+            return 0, 0
         at = map_page(number)
         if at != self._map_at:
             self._map_at = at

@@ -17,25 +17,15 @@ import time
 from pathlib import Path
 from typing import Final
 
-from leveret.store.chunk import DamagedChunk, parse
-from leveret.store.database import (
-    FILE_NAME,
-    FORMAT,
-    PAGE_BYTES,
-    SCHEMA,
-    DamagedDatabase,
-    Database,
-    StoreError,
-    lock_directory,
-)
+from leveret.store.chunk import ANYWHERE, MAX_CHUNK, DamagedChunk, parse
+from leveret.store.database import FILE_NAME, DamagedDatabase, Database, StoreError, lock_directory
 from leveret.store.directory import make_private, sync_directory
-from leveret.store.group import ANYWHERE
-from leveret.store.rescue.pages import LEAF_TABLE, ROOT, TREE, BadPage, PageFile, Row, TreePage, map_page
-from leveret.store.rescue.survey import LEAF, SEEN, Survey, inspect
-from leveret.store.rows import unpack_places, unpack_value
+from leveret.store.rescue.pages import LEAF_TABLE, ROOT, TREE, BadPage, PageFile, Row, TreePage
+from leveret.store.rescue.survey import LEAF, SEEN, Survey, inspect, other_page_size
+from leveret.store.rows import unpack_counts, unpack_places, unpack_value
+from leveret.store.schema import PAGE_BYTES, make_tables
 
 BATCH_BYTES: Final = 64 << 20  # written in one transaction
-MAX_ID: Final = 1 << 60
 MAX_TOLD: Final = 20  # places that the log names
 
 log = logging.getLogger("leveret.store")
@@ -120,6 +110,12 @@ def _salvage(path: Path, wrong: str) -> None:
         part.unlink(missing_ok=True)
         try:
             found = read_damaged(path, part)
+            size_of_pages = other_page_size(path)
+            if size_of_pages and not found.definitions and not found.chunks:
+                raise StoreError(
+                    f"{path} is damaged: {wrong}; another program has made it with pages of {size_of_pages} bytes and "
+                    f"not {PAGE_BYTES}, so nothing of it can be read; start from a copy, or move it away"
+                )
             descriptor = os.open(part, os.O_RDWR)
             try:
                 os.fsync(descriptor)
@@ -188,15 +184,14 @@ class _Copy:
         self._sql = sql
         self._found = found
         self._size = 0  # bytes of this transaction
+        self._nameless: list[tuple[bytes, bytes]] = []  # chunks whose ids are lost
         self._ranges: dict[int, list[tuple[int, int, int]]] | None = None  # by queue: chunk, first, last position
         for statement in (f"PRAGMA page_size={PAGE_BYTES}", "PRAGMA auto_vacuum=INCREMENTAL"):
             sql.execute(statement)
         sql.execute("PRAGMA journal_mode=OFF")  # nobody needs a half of it
         sql.execute("PRAGMA synchronous=OFF")
         sql.execute("BEGIN")
-        for statement in SCHEMA.split(";"):
-            sql.execute(statement)
-        sql.execute(f"PRAGMA user_version={FORMAT}")
+        make_tables(sql)
         self._survey = Survey(file)
         for problem in self._survey.problems:
             found.lose(problem)
@@ -211,7 +206,9 @@ class _Copy:
             self._page(number, True, False)
         for number in unknown:
             self._page(number, False, True)
-        for table in ("gone", "aside"):  # what is said of lost chunks would be taken for said of new ones
+        for head, data in self._nameless:
+            self._name(head, data)
+        for table in ("gone", "counts", "aside"):  # what is said of lost chunks would be taken for said of new ones
             sql.execute(f"DELETE FROM {table} WHERE chunk != {ANYWHERE} AND chunk NOT IN (SELECT id FROM chunks)")
         sql.execute("COMMIT")
 
@@ -220,7 +217,7 @@ class _Copy:
         orphans: list[int] = []
         unknown: list[int] = []
         for number in range(2, self._file.count + 1):
-            if self._survey.marks[number] in (LEAF, SEEN) or number == map_page(number):
+            if self._survey.marks[number] in (LEAF, SEEN) or self._file.is_map(number):
                 continue
             use = self._file.use(number)[0]
             try:
@@ -260,20 +257,46 @@ class _Copy:
     def _row(self, number: int, row: Row, is_used: bool) -> None:
         """Copy a row into the table that it looks like."""
         values = row.values
-        if len(values) == 3 and values[0] is None:
+        if len(values) == 5:  # the schema
+            return
+        is_known = False
+        if len(values) == 3:
             head, data = values[1], values[2]
-            if isinstance(head, bytes) and isinstance(data, bytes) and 0 < row.row_id < MAX_ID:
+            if isinstance(head, bytes) and isinstance(data, bytes):
+                is_known = True
                 self._chunk(number, row, head, data, is_used)
-        elif len(values) == 4 and values[0] is None:
+        elif len(values) == 4:
             kind, key, value = values[1], values[2], values[3]
-            if isinstance(kind, str) and isinstance(key, str) and isinstance(value, bytes) and not row.missing:
-                self._definition(row.row_id, kind, key, value)
-            elif isinstance(kind, str) and isinstance(key, str) and isinstance(value, int) and is_used:
-                self._sql.execute("INSERT OR IGNORE INTO aside VALUES (?, ?, ?, ?)", (row.row_id, kind, key, value))
-        elif len(values) == 2 and is_used:
+            if isinstance(kind, str) and isinstance(key, str):
+                if isinstance(value, bytes) and not row.missing:
+                    is_known = True
+                    self._definition(row.row_id, kind, key, value)
+                elif isinstance(value, int):
+                    is_known = True
+                    if is_used:
+                        self._sql.execute(
+                            "INSERT OR IGNORE INTO aside VALUES (?, ?, ?, ?)", (row.row_id, kind, key, value)
+                        )
+        elif len(values) == 2:
             chunk, places = values[0], values[1]
-            if isinstance(chunk, int) and isinstance(places, bytes) and self._is_whole(places):
-                self._sql.execute("INSERT INTO gone (chunk, places) VALUES (?, ?)", (chunk, places))
+            is_known = chunk is None  # how far a queue was delivered: after this, all messages are flagged
+            if chunk is None and isinstance(places, bytes) and is_used:
+                self._counts(row.row_id, places)
+            elif isinstance(chunk, int) and isinstance(places, bytes):
+                is_known = True
+                if is_used and self._is_whole(places):
+                    self._sql.execute("INSERT INTO gone (chunk, places) VALUES (?, ?)", (chunk, places))
+        if is_used and not is_known:
+            self._found.lost_rows += 1
+            self._found.lose(f"page {number}: a row of no table")
+
+    def _counts(self, chunk_id: int, places: bytes) -> None:
+        try:
+            unpack_counts(places)
+        except DamagedChunk:
+            self._found.lost_rows += 1
+        else:
+            self._sql.execute("INSERT OR IGNORE INTO counts (chunk, places) VALUES (?, ?)", (chunk_id, places))
 
     def _is_whole(self, places: bytes) -> bool:
         try:
@@ -293,12 +316,16 @@ class _Copy:
         if sql.execute("SELECT id FROM definitions WHERE kind = ? AND key = ?", (kind, key)).fetchone() is not None:
             return
         taken = sql.execute("SELECT id FROM definitions WHERE id = ?", (row_id,)).fetchone() is not None
-        new_id = row_id if 0 < row_id < MAX_ID and not taken else None
+        new_id = row_id if 0 < row_id < MAX_CHUNK and not taken else None
         sql.execute("INSERT INTO definitions (id, kind, key, value) VALUES (?, ?, ?, ?)", (new_id, kind, key, value))
         self._found.definitions += 1
 
     def _chunk(self, number: int, row: Row, head: bytes, data: bytes, is_used: bool) -> None:
         sql, chunk_id = self._sql, row.row_id
+        if not 0 < chunk_id < MAX_CHUNK:
+            if is_used:
+                self._nameless.append((head, data))
+            return
         there = sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
         if there is not None:
             if _count(head) < _count(there[0]):  # chunks only shrink
@@ -312,6 +339,15 @@ class _Copy:
         if row.missing:
             self._found.torn += 1
             self._found.lose(f"page {number}: {row.missing} bytes of chunk {chunk_id}")
+
+    def _name(self, head: bytes, data: bytes) -> None:
+        """Give a chunk an id behind all others; a start finds out if that is not its place."""
+        last = self._sql.execute("SELECT max(id) FROM chunks").fetchone()[0] or 0
+        if last + 1 < MAX_CHUNK and _extents(head):
+            self._sql.execute("INSERT INTO chunks (id, head, data) VALUES (?, ?, ?)", (last + 1, head, data))
+            self._found.chunks += 1
+        else:
+            self._found.lost_rows += 1
 
     def _fits(self, chunk_id: int, head: bytes) -> bool:
         """Whether the positions in a doubtful chunk are between those of its neighbours; else it is stale."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from leveret.store.database import FORMAT, PAGE_BYTES
 from leveret.store.directory import make_private
 from leveret.store.rescue.pages import (
     FREE,
@@ -22,8 +21,8 @@ from leveret.store.rescue.pages import (
     BadPage,
     PageFile,
     TreePage,
-    map_page,
 )
+from leveret.store.schema import FORMAT, PAGE_BYTES
 
 MAX_PROBLEMS: Final = 20
 LAST_ID: Final = (1 << 63) - 1
@@ -53,7 +52,7 @@ class Survey:
             if root != 1:
                 self._tree(root, 0)
         self._free_pages()
-        maps = len(range(2, file.count + 1, MAP_PAGES + 1))
+        maps = len(range(2, file.count + 1, MAP_PAGES + 1)) if file.has_map else 0
         total = self._counted + maps + (1 if file.count >= LOCK_PAGE else 0)
         if total != file.count:
             self._tell(f"{file.count} pages, but {total} of them are accounted for")
@@ -84,13 +83,15 @@ class Survey:
         return roots
 
     def _visit(self, number: int, parent: int, above: int, last: int) -> TreePage:
-        if not 0 < number <= self._file.count or number == map_page(number):
+        if not 0 < number <= self._file.count or self._file.is_map(number):
             raise BadPage(f"page {parent}: points to page {number}, which cannot be below it")
         if self.marks[number] != UNSEEN:
             raise BadPage(f"page {number}: is in two places")
         if number != 1:
             use, owner = self._file.use(number)
-            if not use:
+            if not use and not self._file.has_map:
+                pass
+            elif not use:
                 self._tell(f"page {number}: the map does not know it")
             elif (use, owner) != ((TREE, parent) if parent else (ROOT, 0)):
                 raise BadPage(f"page {number}: the map does not agree with page {parent}")
@@ -174,13 +175,27 @@ def inspect(path: Path) -> tuple[str, str]:
         wrong = _wrong_header(file.header())
         if wrong:
             return wrong, ""
-        if file.is_cut:
-            return "it is shorter than it says", ""
         if file.header()[16:18] != PAGE_BYTES.to_bytes(2, "big"):
             return "", ""  # the work of other tools; SQLite will know
-        return "", "; ".join(Survey(file).problems[:1])
+        if file.is_cut:
+            return "it is shorter than it says", ""
+        if file.has_map and not file.says_map():
+            return "its header denies the map of its pages", ""
+        doubt = "its header leaves room at the end of pages" if file.header()[20] else ""
+        return "", "; ".join(Survey(file).problems[:1]) or doubt
     finally:
         file.close()
+
+
+def other_page_size(path: Path) -> int:
+    """The bytes of a page, if a file says that these are not as many as ours; else 0. Raises: OSError."""
+    file = PageFile(path)
+    try:
+        header = file.header()
+    finally:
+        file.close()
+    size = int.from_bytes(header[16:18], "big")
+    return 0 if _wrong_header(header) or size == PAGE_BYTES else max(size, 65536 * (size == 1))
 
 
 def _wrong_header(header: bytes) -> str:

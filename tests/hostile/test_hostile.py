@@ -1,0 +1,82 @@
+"""A short siege, and planted faults that it has to find. `make hostile` does much more."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from leveret.core import arguments
+from leveret.management.administration import VERBS
+from tests.hostile import edges, stream, verbs
+from tests.hostile.planting import FAULTS, copy_tree, find
+from tests.hostile.scenarios import SCENARIOS
+from tests.hostile.siege import Siege, sample
+
+SOME_FAULTS = ("order", "deletion", "secrets")
+
+
+def test_a_short_siege(tmp_path: Path) -> None:
+    siege = Siege(tmp_path, print, is_short=True)
+    try:
+        siege.begin()
+        siege.run(1)
+        siege.end()
+    finally:
+        siege.close()
+    assert [str(finding) for finding in siege.findings] == []
+    assert siege.counts["requests"] > 100
+    assert siege.counts["restarts"] >= 4
+    assert siege.counts["scenarios"] == len(SCENARIOS)
+
+
+def test_every_argument_of_every_method_is_attacked() -> None:
+    hits = list(stream.every_argument(random.Random(1)))
+    found = {tuple(hit.what.split()[:2]) for hit in hits if " edge " in hit.what}
+    wanted = {(str(method), name) for method in stream.METHODS for name, _ in method.arguments}
+    assert found == wanted
+    assert {hit.what for hit in hits} >= {str(method) for method in stream.METHODS if not method.arguments}
+
+
+def test_every_kind_of_field_is_among_the_edges() -> None:
+    tags = {field[:1] for field in (*edges.fields(), *edges.broken_fields()) if field}
+    assert tags == {bytes([octet]) for octet in range(256)}
+
+
+def test_every_argument_of_queues_and_policies_is_attacked() -> None:
+    said = "\n".join(hit.what for hit in stream.every_field(random.Random(1)))
+    assert all(f" {name} field" in said for name in arguments.BY_NAME)
+    requests = b"\n".join(verbs.every_policy(random.Random(1))).decode()
+    assert all(f'"{key}":' in requests for key in arguments.BY_KEY)
+
+
+def test_every_argument_of_every_verb_is_attacked() -> None:
+    requests = b"".join(verbs.every_verb(random.Random(1))).decode()
+    for name in VERBS:
+        assert re.search(rf'"verb":"{name}"', requests)
+
+
+def test_the_same_seed_makes_the_same_bytes() -> None:
+    def some(seed: int) -> list[bytes]:
+        chance = random.Random(seed)
+        stories = stream.stories(chance)
+        hits = [*(next(stories) for _ in range(20)), *sample([stream.every_property(chance)], 0.01, chance)]
+        return [hit.bytes_on(1) for hit in hits] + list(sample([verbs.every_verb(chance)], 0.01, chance))
+
+    assert some(3) == some(3)
+    assert some(3) != some(4)
+
+
+@pytest.mark.parametrize("name", list(FAULTS))
+def test_faults_can_be_planted(name: str, tmp_path: Path) -> None:
+    copy_tree(tmp_path)
+    FAULTS[name].plant(tmp_path)
+    assert set(FAULTS[name].scenarios) <= set(SCENARIOS)
+
+
+@pytest.mark.parametrize("name", SOME_FAULTS)
+def test_planted_faults_are_found(name: str) -> None:
+    is_found, line = find(FAULTS[name])
+    assert is_found, line

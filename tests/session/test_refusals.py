@@ -1,0 +1,78 @@
+"""A log that could not write: every publisher hears what became of its message, and what is kept has an order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leveret.core.message import Message, Stored, address
+from leveret.wire.content import make_content
+from leveret.wire.methods import BasicAck, BasicConsume, BasicNack, ConfirmSelect, ConfirmSelectOk
+from tests.session.test_paging import Backlog
+
+UNWRITABLE = 256  # a priority that fits into no chunk
+LIMIT = 20_000
+
+
+def spoil(backlog: Backlog) -> None:
+    """Let the next commit fail."""
+    message = Message(address("", "nobody"), make_content(b"\x00\x00", b""), True)
+    backlog.log.append(1, 1, message, 0, UNWRITABLE)
+
+
+def test_what_was_acked_before_its_commit_failed_is_confirmed(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path)
+    backlog.queue("q")
+    peer = backlog.peer
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    peer.send(BasicConsume("q", "tag"))
+    for number in range(5):
+        backlog.publish("q", b"%d" % number)
+    peer.got()
+    for tag in (1, 2, 4):
+        peer.send(BasicAck(tag))
+    spoil(backlog)
+    backlog.safe()
+    settled: dict[int, str] = {}
+    for got in peer.got():
+        method = got.method
+        assert isinstance(method, BasicAck | BasicNack)
+        first = min(set(range(1, 6)) - settled.keys()) if method.multiple else method.delivery_tag
+        for tag in range(first, method.delivery_tag + 1):
+            settled[tag] = type(method).__name__
+    assert settled == {1: "BasicAck", 2: "BasicAck", 3: "BasicNack", 4: "BasicAck", 5: "BasicNack"}
+    backlog.publish("q", b"later")
+    backlog.safe()
+    assert [type(got.method) for got in peer.got() if got.body is None] == [BasicAck]
+    backlog.end()
+
+
+def test_what_was_refused_rests_no_more_but_keeps_its_place(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path)
+    backlog.queue("q")
+    backlog.broker.budget.limit = LIMIT
+    for start in range(0, 100, 10):
+        for number in range(start, start + 10):
+            backlog.publish("q", b"%d" % number + bytes(1000), delivery_mode=1 + number % 2)
+        if start in (20, 50):
+            spoil(backlog)
+        backlog.safe()
+    assert backlog.at_rest("q") > 40
+    for _ in range(20):
+        backlog.broker.settle()
+        backlog.safe()
+    got = [backlog.get("q").body or b"" for _ in range(100)]
+    assert [int(body.rstrip(b"\0")) for body in got] == list(range(100))
+    backlog.end()
+
+
+def test_nothing_rests_behind_what_came_after_it(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path)
+    backlog.queue("q")
+    queue = backlog.broker.vhosts["/"].queues["q"]
+    message = Message(address("", "q"), make_content(b"\x00\x00", b"1"), False)
+    first, second, third = (Stored(message, queue, position, 0) for position in (1, 2, 3))
+    assert queue.in_log.spill(second)
+    assert not queue.in_log.spill(first)
+    assert queue.in_log.spill(third)
+    assert (first.log_id, second.log_id, third.log_id) == (0, -queue.queue_id, -queue.queue_id)
+    backlog.end()
