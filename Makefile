@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check crash hostile soak overload differential methods clean
+.PHONY: run test check interpreted bench perf-check crash hostile soak overload memory differential methods clean
 
 run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -42,6 +42,9 @@ soak: $(VENV)/installed  ## a mixed load for an hour: nothing lost, nothing grow
 
 overload: $(VENV)/installed  ## ask too much of a broker, and time a quiet client beside it; ARGS="--case purge --share 0.1"
 	$(BIN)/python tools/overload.py $(ARGS)
+
+memory: $(VENV)/installed  ## let a broker hold more than its budget, and see what it needs; ARGS="--case unacked"
+	$(BIN)/python tools/memory.py $(ARGS)
 
 differential: $(VENV)/installed  ## the behaviour tests against Leveret and a RabbitMQ at PEER, compared
 	$(BIN)/python tools/differential.py $(PEER) --page docs/differential.md $(ARGS)
