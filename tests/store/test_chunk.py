@@ -16,7 +16,11 @@ NAMES = st.binary(max_size=20).map(lambda raw: raw.decode("utf-8", "surrogateesc
 NUMBERS = st.integers(1, (1 << 63) - 1)
 QUEUES = st.one_of(st.integers(-3, -1), st.integers(1, 3), st.integers(1, (1 << 62) - 1))
 COUNTS = st.one_of(st.just(0), st.integers(0, (1 << 63) - 1))
-PLACES = st.lists(st.tuples(QUEUES, NUMBERS, st.integers(0, 1 << 50), st.integers(0, 255), COUNTS), max_size=5)
+PLACES = st.lists(
+    st.tuples(QUEUES, NUMBERS, st.integers(0, 1 << 50), st.integers(0, 255), COUNTS),
+    max_size=5,
+    unique_by=lambda place: place[:2],
+)
 TIMES = st.one_of(st.sampled_from([0, 1_700_000_000_000]), st.integers(0, 1 << 50))
 ORIGINS = st.one_of(st.none(), st.tuples(NAMES, st.integers(0, (1 << 63) - 1)))
 KEYS = st.lists(st.one_of(NAMES, st.just("long" * 100)), max_size=2).map(tuple)

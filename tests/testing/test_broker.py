@@ -306,12 +306,12 @@ def test_port_in_use() -> None:
         for _ in range(2):
             with pytest.raises(StartError, match=f"port {port} on 127.0.0.1 is in use"):
                 broker.start()
-        assert threads() == before
+        assert new_threads(before) == set()
         with pytest.raises(NotRunning):
             _ = broker.queues
     with broker:
         send_and_get(broker.url)
-    assert threads() == before
+    assert new_threads(before) == set()
 
 
 def test_port_in_use_for_an_async_broker() -> None:
@@ -435,7 +435,7 @@ def test_definitions_that_are_wrong(tmp_path: Path) -> None:
         before = threads()
         with pytest.raises(StartError, match="queues"):
             leveret.Broker(definitions=content).start()
-        assert threads() == before
+        assert new_threads(before) == set()
 
 
 def test_definitions_without_a_virtual_host() -> None:
@@ -481,7 +481,7 @@ def test_data_dir_in_use(tmp_path: Path) -> None:
         send_and_get(broker.url)
     with leveret.Broker(data_dir=tmp_path):
         pass
-    assert threads() == before
+    assert new_threads(before) == set()
 
 
 def test_data_dir_is_free_after_a_start_that_failed(tmp_path: Path) -> None:
