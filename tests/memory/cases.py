@@ -30,7 +30,6 @@ from tests.behaviour.peer import Channel, Peer
 from tests.conftest import Server
 
 BUDGET_MB = 20
-ROOM_MB = 60  # that a broker may need beside its budget
 PATIENCE_S = 120.0
 MB = 1_000_000
 LEVELS = 10  # of priority

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.memory.cases import BUDGET_MB, CASES, ROOM_MB, run
+from tests.memory.cases import BUDGET_MB, CASES, run
 
 SHARE = 0.2
+MORE_MB = 40  # beside the budget and what an idle broker needs, which differs between systems
 
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_a_case(name: str) -> None:
     found = run(name, SHARE)
-    assert found.peak_mb < BUDGET_MB + ROOM_MB, found.what
+    assert found.peak_mb - found.idle_mb < BUDGET_MB + MORE_MB, found.what
