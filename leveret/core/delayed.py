@@ -142,6 +142,8 @@ class DelayedMessages(Queue, Holder):
             for at in range(len(places) - 1, -1, -1):
                 if budget.used <= target:
                     return
+                if not messages[at].content:
+                    continue
                 stored = Stored(messages[at], self, agenda.position(places[at]), self.queue_id)
                 if may_rest(stored) and self.in_log.extent(stored):
                     self._content_bytes -= len(messages[at].content)
@@ -216,6 +218,7 @@ class DelayedMessages(Queue, Holder):
     def retry(self, departure: Departure) -> None:
         """A message was refused: it goes out again a little later."""
         if self.deleted:
+            departure.end()
             return
         if self._round == 0:
             self._call_again()

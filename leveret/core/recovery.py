@@ -22,7 +22,7 @@ from leveret.core.errors import AmqpError
 from leveret.core.faults import sentence
 from leveret.core.leftovers import forget_leftovers
 from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
-from leveret.core.ports import DefinitionLog, Recovered, Resting
+from leveret.core.ports import DefinitionLog, Recovered, Resting, Unreadable
 from leveret.core.vhost import VirtualHost
 from leveret.core.window import KIND as DEDUPLICATION
 from leveret.wire.fields import Table, boolean, long, table
@@ -86,7 +86,7 @@ def _set_damaged_aside(broker: Broker, entry: Entry, what: str) -> None:
 
 
 def recover_messages(broker: Broker) -> int:
-    """Fill the queues again. Returns: how many messages came back."""
+    """Fill the queues again. Returns: how many messages came back. Raises: Unreadable when some cannot be read now."""
     count = 0
     transient: dict[int, None] = {}  # ids under which messages rested that no restart brings back
     for found in broker.log.recover():
@@ -98,6 +98,8 @@ def recover_messages(broker: Broker) -> int:
             if queue is None:
                 queue = _queue_for(broker, found.queue_id)
             count += _take(broker, queue, found)
+        except Unreadable:  # a start without them would be taken for one after which they are gone
+            raise
         except Exception as error:  # one queue keeps no other from coming back, and the log has its messages
             if queue is None:
                 broker.faults.own("make a queue for messages whose queue is lost", error)

@@ -94,9 +94,7 @@ class Window:
         self._waits_for_save = False
         self._safe_end = 0  # values with lower numbers are durable
         self._unsafe: deque[tuple[int, int]] = deque()  # of written batches: revision with which it is, and its end
-        self._echoes: deque[tuple[int, Confirm]] = (
-            deque()
-        )  # confirms of duplicates: number that has to be safe, ascending
+        self._echoes: deque[tuple[int, Confirm]] = deque()  # of duplicates: number that has to be safe, ascending
 
     @property
     def is_durable(self) -> bool:

@@ -14,6 +14,7 @@ from leveret.core.batch import Batch
 from leveret.core.broker import Broker
 from leveret.core.browsing import TOP, Page
 from leveret.core.deduplication import DeduplicatingQueue
+from leveret.core.ports import Unreadable
 from leveret.core.queue import Queue
 from leveret.management.errors import unknown
 from leveret.management.vhosts import find_vhost
@@ -55,7 +56,10 @@ def export_messages(
     if queue_id not in (0, found.queue_id):
         raise InvalidError(f"queue '{queue}' was deleted and made anew meanwhile")
     page = Page(level, position, until, PAGE_MESSAGES, PAGE_BYTES)
-    found.browse(page)
+    try:
+        found.browse(page)
+    except Unreadable as error:
+        raise InvalidError(f"{error}; try again") from None
     out = BytesWriter()
     now_ms = broker.clock.now_ms
     expired = 0

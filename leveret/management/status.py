@@ -12,9 +12,9 @@ from leveret.management.queues import faulty_queues
 def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
     """Counts of what there is now, and the lag of the event loop: how long it was busy at a time.
 
-    waiting_bytes: of ready messages in memory, about, and of those that wait to be delivered again; retries: how many
-    these are. loop_longest_ms, loop_stalls: the longest time during which the
-    loop looked at no socket, and how often that was more than 20 ms, since the start; then in the last seconds.
+    waiting_bytes: of memory that messages need, whoever holds them, about. retries: messages that wait to be delivered
+    again. loop_longest_ms, loop_stalls: the longest time during which the loop looked at no socket, and how often that
+    was more than 20 ms, since the start; then in the last seconds.
     faulty_queues: those whose own work has failed, and why; `leveret queues repair NAME` lets one try again.
     """
     if not 1 <= seconds <= MINUTE:

@@ -16,6 +16,7 @@ from leveret.auth.internal import InternalAuthenticator
 from leveret.core import broker as core
 from leveret.core.bounds import COUNT
 from leveret.core.clock import Clock
+from leveret.core.ports import Unreadable
 from leveret.node import control
 from leveret.node.config import Config
 from leveret.node.defaults import drop_defaults, make_defaults
@@ -110,7 +111,10 @@ class Node:
 
     async def start(self) -> list[str]:
         """Recover, listen. Returns: the address as a URL, and that for TLS if there is one. Raises: StartError."""
-        self.broker.recover()
+        try:
+            self.broker.recover()
+        except Unreadable as error:
+            raise StartError(f"cannot start: {error}; nothing is lost, try again") from None
         is_new = make_defaults(self.broker)
         self.driver.turn()  # what expired meanwhile
         if self._disk_watch is not None:

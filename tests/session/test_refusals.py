@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from leveret.core.administration import InvalidError
+from leveret.core.broker import Broker
+from leveret.core.clock import Clock
 from leveret.core.message import Message, Stored, address
+from leveret.core.ports import Unreadable
+from leveret.management.messages import export_messages
+from leveret.store.disk import DiskLog
 from leveret.wire.content import make_content
-from leveret.wire.methods import BasicAck, BasicConsume, BasicNack, ConfirmSelect, ConfirmSelectOk
+from leveret.wire.fields import boolean
+from leveret.wire.methods import BasicAck, BasicConsume, BasicGet, BasicNack, ConfirmSelect, ConfirmSelectOk
 from tests.session.test_paging import Backlog
+from tests.store.shortage import no_descriptors
 
 UNWRITABLE = 256  # a priority that fits into no chunk
 LIMIT = 20_000
@@ -76,3 +86,52 @@ def test_nothing_rests_behind_what_came_after_it(tmp_path: Path) -> None:
     assert queue.in_log.spill(third)
     assert (first.log_id, second.log_id, third.log_id) == (0, -queue.queue_id, -queue.queue_id)
     backlog.end()
+
+
+def test_an_export_says_that_messages_cannot_be_read_now(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path)
+    backlog.queue("q")
+    backlog.broker.budget.limit = LIMIT
+    backlog.fill("q", 0, 100)
+    assert backlog.at_rest("q") > 0
+    backlog.log._reader.close()
+    with no_descriptors(), pytest.raises(InvalidError, match=r"messages cannot be read now: .*; try again"):
+        export_messages(backlog.broker, "q")
+    assert export_messages(backlog.broker, "q")["missing"] == 0
+    backlog.end()
+
+
+def test_a_queue_that_cannot_read_now_goes_on_by_itself(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path)
+    backlog.queue("q")
+    backlog.broker.budget.limit = LIMIT
+    backlog.fill("q", 0, 100)
+    queue = backlog.broker.vhosts["/"].queues["q"]
+    backlog.log._reader.close()
+    with no_descriptors():
+        while not queue.fault:
+            backlog.peer.send(BasicGet("q", True))
+            backlog.peer.got()
+    left = len(queue.ready)
+    assert left > 50
+    backlog.pass_ms(1000)
+    assert not queue.fault
+    backlog.peer.send(BasicConsume("q", "tag", no_ack=True))
+    assert sum(got.body is not None for got in backlog.peer.got()) == left
+    backlog.end()
+
+
+def test_a_start_does_not_leave_out_what_it_cannot_read_now(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path)
+    arguments = {"x-message-deduplication": boolean(True)}
+    backlog.broker.vhosts["/"].make_queue("q", True, 0, False, arguments)
+    backlog.fill("q", 0, 10)
+    backlog.end()
+    log = DiskLog(tmp_path, lambda: None, 0)
+    log._reader.close()
+    with no_descriptors(), pytest.raises(Unreadable, match="10 messages cannot be read now"):
+        Broker(log, log, Clock(), 1, "test").recover()
+    log.close()
+    again = Backlog(tmp_path)
+    assert again.ready("q") == 10
+    again.end()

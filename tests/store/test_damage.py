@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
-import resource
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +18,7 @@ from leveret.store.index import SPARSE_KEPT
 from leveret.store.rescue.care import check
 from leveret.store.schema import PAGE_BYTES
 
+from .shortage import no_descriptors
 from .test_logs import Log, message, reopened
 
 BODY = 50_000  # three pages and a bit
@@ -295,18 +293,6 @@ def test_a_queue_that_is_dropped_without_a_look_at_the_messages(tmp_path: Path, 
         assert found == [(2, load_bytes > 0)]
         log.log.close()
     assert chunks(tmp_path) == [2]
-
-
-@contextmanager
-def no_descriptors() -> Iterator[None]:
-    """No file can be opened meanwhile."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with open(os.devnull) as file:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (file.fileno(), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_what_only_cannot_be_read_now_is_not_given_up(tmp_path: Path) -> None:
