@@ -116,7 +116,8 @@ def test_a_queue_that_cannot_read_now_goes_on_by_itself(tmp_path: Path) -> None:
     assert left > 50
     backlog.pass_ms(1000)
     assert not queue.fault
-    backlog.peer.send(BasicConsume("q", "tag", no_ack=True))
+    backlog.peer.open(2)  # the other one was closed with 541
+    backlog.peer.send(BasicConsume("q", "tag", no_ack=True), channel=2)
     assert sum(got.body is not None for got in backlog.peer.got()) == left
     backlog.end()
 
