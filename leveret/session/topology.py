@@ -6,14 +6,15 @@ for the one last declared on the channel. Order of checks as rabbit_channel.erl 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
 from leveret.core import access, errors
 from leveret.core.arguments import check_server_named
 from leveret.core.exchange import TOPIC, TYPES, Binding, Exchange
 from leveret.core.replies import REPLY_PREFIX, REPLY_TO
 from leveret.wire.constants import ACCESS_REFUSED, NOT_FOUND
-from leveret.wire.fields import LONGSTR, Table
+from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.methods import (
     ExchangeBind,
     ExchangeBindOk,
@@ -36,7 +37,12 @@ from leveret.wire.methods import (
 )
 
 if TYPE_CHECKING:
+    from leveret.core.queue import Queue
     from leveret.session.channel import Channel
+
+RETRY_TYPE: Final = "x-delayed-retry-type"
+
+log = logging.getLogger("leveret.connection")
 
 
 def clean(name: str) -> str:
@@ -168,8 +174,18 @@ def declare_queue(channel: Channel, method: QueueDeclare) -> None:
         )
     if queue.owner:
         connection.exclusive_queues[queue] = None
+    if RETRY_TYPE in method.arguments:
+        _look_at_retries(connection.name, queue, method.arguments[RETRY_TYPE])
     channel.last_queue = name
     _answer_declare(channel, method, name, len(queue.ready), len(queue.consumers))
+
+
+def _look_at_retries(connection: str, queue: Queue, kind: Field) -> None:
+    """Tell the operator when a queue is declared with delayed retries, and delays nothing: RabbitMQ says nothing."""
+    settings = queue.settings
+    if not (settings.delays_failed or settings.delays_returned or (kind.kind == LONGSTR and kind.text == "disabled")):
+        wanted = "'all', 'failed' or 'returned', and x-delayed-retry-min with it"
+        log.warning("connection %s: %s delays nothing: %s takes %s", connection, queue, RETRY_TYPE, wanted)
 
 
 def _check_dead_letters(channel: Channel, name: str, arguments: Table) -> None:

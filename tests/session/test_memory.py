@@ -255,10 +255,8 @@ def test_a_single_message_of_a_transaction_may_be_of_any_size() -> None:
     assert len(peer.broker.vhosts["/"].queues["q"].ready) == 1
 
 
-def test_replies_wait_for_a_requester_that_does_not_read() -> None:
-    server = Peer()
-    server.broker.budget.limit = 8 * 20 * LARGE
-    requester = Peer(server.broker)
+def asked(requester: Peer, server: Peer) -> str:
+    """Where the server has to reply to what the requester has asked."""
     server.call(QueueDeclare("rpc"), QueueDeclareOk)
     requester.call(BasicConsume("amq.rabbitmq.reply-to", "tag", no_ack=True), BasicConsumeOk)
     properties = BasicProperties()
@@ -267,7 +265,14 @@ def test_replies_wait_for_a_requester_that_does_not_read() -> None:
     server.send(BasicGet("rpc", True))
     (got,) = server.got()
     assert got.properties is not None
-    address = got.properties.reply_to or ""
+    return got.properties.reply_to or ""
+
+
+def test_replies_wait_for_a_requester_that_does_not_read() -> None:
+    server = Peer()
+    server.broker.budget.limit = 8 * 20 * LARGE
+    requester = Peer(server.broker)
+    address = asked(requester, server)
     server.call(ConfirmSelect(), ConfirmSelectOk)
     requester.connection.pause_writing()
     settled: list[Got] = []
@@ -288,16 +293,9 @@ def test_replies_wait_for_a_requester_that_does_not_read() -> None:
 def test_replies_end_with_their_requester() -> None:
     server = Peer()
     requester = Peer(server.broker)
-    server.call(QueueDeclare("rpc"), QueueDeclareOk)
-    requester.call(BasicConsume("amq.rabbitmq.reply-to", "tag", no_ack=True), BasicConsumeOk)
-    properties = BasicProperties()
-    properties.reply_to = "amq.rabbitmq.reply-to"
-    requester.send(BasicPublish("", "rpc"), b"?", properties)
-    server.send(BasicGet("rpc", True))
-    (got,) = server.got()
-    assert got.properties is not None
+    address = asked(requester, server)
     requester.connection.pause_writing()
-    server.send(BasicPublish("", got.properties.reply_to or ""), body(1))
+    server.send(BasicPublish("", address), body(1))
     assert held_bytes(server.broker) > LARGE
     requester.connection.lost()
     server.broker.finish()

@@ -411,3 +411,19 @@ def test_a_queue_that_fails_goes_on_when_it_is_repaired(kind: str) -> None:
     scene.pass_ms(1)
     assert scene.queue.fault == ""
     assert [scene.take(body) for body in (b"a", b"b")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_told"),
+    [
+        (ALL, False),
+        ({"x-delayed-retry-type": longstr("disabled")}, False),
+        ({"x-delayed-retry-type": longstr("all")}, True),
+        ({"x-delayed-retry-type": longstr("sometimes"), "x-delayed-retry-min": signedint(100)}, True),
+    ],
+)
+def test_the_operator_hears_of_a_queue_that_delays_nothing(
+    arguments: Table, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    Scene("quorum", arguments)
+    assert ("queue 'q' in vhost '/' delays nothing: x-delayed-retry-type takes 'all'" in caplog.text) == is_told
