@@ -1,6 +1,6 @@
 """x-recent-history: a fanout that gives the last messages to everyone who comes later.
 
-The messages are kept in memory, so a restart begins a new history, and one exchange can keep no more than an eighth of
+The messages are kept in memory, so a restart begins a new history, and one exchange can keep no more than a part of
 the memory budget: the oldest are forgotten then, and also when others need the memory. Header x-recent-history-no-store
 keeps a message out of it. Source: rabbit_exchange_type_recent_history.erl.
 """
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from leveret.core.queue import Queue
 
 DEFAULT_LENGTH: Final = 20
-SHARE: Final = 8  # of the memory budget, one part in so many
 
 
 def history_length(arguments: Table) -> int:
@@ -67,7 +66,7 @@ class History(Gate, Holder):
             self._messages.append(message)
             self._size += COST + len(message.content)
             budget.hold(message)
-            while len(self._messages) > self._length or self._size > budget.limit // SHARE:
+            while len(self._messages) > self._length or self._size > budget.part():
                 self._forget_oldest()
         return None
 

@@ -31,6 +31,8 @@ HEAD: Final = 256  # messages that a line keeps at most
 HEAD_BYTES: Final = 256 << 10  # the same
 HEADS: Final = 4  # of the budget, one part in so many is for the heads of all lines together
 WORTH_IT: Final = 1 << 20  # bytes from which on a line is looked at first
+PARTS: Final = 8  # of the budget, one part in so many is for a single one of those whose messages cannot rest
+LEAST_PART: Final = 1 << 20  # bytes of it, however small the budget is
 SLACK: Final = 8  # of the budget, one part in so many may be held beyond it by what cannot rest, before anybody waits
 MAX_SLACK: Final = 16 << 20
 SHARE: Final = 512 << 10  # bytes that are left to the log in one call into the core at most: more than one can bring
@@ -122,6 +124,10 @@ class Budget:
         self.let_go(stored.message)
         stored.message = at_rest(stored.message)
         self.hold(stored.message)
+
+    def part(self) -> i64:
+        """Bytes that one transaction, one history, or the replies for one requester may need."""
+        return max(self.limit // PARTS, LEAST_PART)
 
     def is_over(self) -> bool:
         """Whether something should be done."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
 REPLY_PREFIX: Final = "amq.rabbitmq.reply-to."
-SHARE: Final = 8  # of the memory budget, one part in so many may wait for one requester
 
 
 class ReplyQueue(Queue):
@@ -41,7 +40,7 @@ class ReplyQueue(Queue):
         if consumer is not None:
             stored = Stored(message, self, 0, 0)
             if len(self.ready) or not consumer.subscriber.can_take():
-                if self.ready.resident > self.broker.budget.limit // SHARE:
+                if self.ready.resident > self.broker.budget.part():
                     if confirm is not None:
                         confirm.refuse()
                     return

@@ -31,7 +31,6 @@ ACK: Final = 0
 REQUEUE: Final = 1
 RETURN: Final = 2  # requeue, which counts for the delivery limit
 DISCARD: Final = 3
-SHARE: Final = 8  # of the memory budget, one part in so many is what a transaction may need
 
 
 def settling(stored: Stored, how: int) -> i64:
@@ -76,8 +75,8 @@ class Transaction(ConfirmListener):
         """Keep a message that was routed. Raises: AmqpError 406 when the transaction has become too large."""
         budget = self._channel.connection.broker.budget
         size: i64 = COST + len(message.content)
-        if self._publishes and self._size + size > budget.limit // SHARE:
-            text = f"the messages of a transaction must not need more than {budget.limit // SHARE} bytes of memory"
+        if self._publishes and self._size + size > budget.part():
+            text = f"the messages of a transaction must not need more than {budget.part()} bytes of memory"
             raise AmqpError(PRECONDITION_FAILED, text)
         self._size += size
         budget.hold(message)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leveret.core.alarms import FULL, HELD, HELD_MS
-from leveret.core.paging import COST
+from leveret.core.paging import COST, LEAST_PART
 from leveret.session.connection import MAX_ROUTE_BYTES, OUTPUT_LIMIT
 from leveret.wire.fields import longstr
 from leveret.wire.methods import (
@@ -230,19 +230,21 @@ def test_a_transaction_has_a_bound() -> None:
     peer = limited()
     peer.call(QueueDeclare("q"), QueueDeclareOk)
     peer.call(TxSelect(), TxSelectOk)
-    peer.send(BasicPublish("", "q"), body(0))
-    assert held_bytes(peer.broker) > LARGE
+    half = bytes(LEAST_PART // 2 - COST - 100)
+    peer.send(BasicPublish("", "q"), half)
+    assert held_bytes(peer.broker) > len(half)
     peer.call(TxRollback(), TxRollbackOk)
     assert held_bytes(peer.broker) == 0
-    peer.send(BasicPublish("", "q"), body(1))
-    peer.send(BasicPublish("", "q"), body(2))
+    peer.broker.budget.limit = 8 * LEAST_PART
+    for _ in range(2):
+        peer.send(BasicPublish("", "q"), half)
     peer.call(TxCommit(), TxCommitOk)
-    for number in range(3):
-        peer.send(BasicPublish("", "q"), body(number))
+    for _ in range(3):
+        peer.send(BasicPublish("", "q"), half)
     closed = peer.expect(ChannelClose)
-    text = "PRECONDITION_FAILED - the messages of a transaction must not need more than 25000 bytes of memory"
+    text = "PRECONDITION_FAILED - the messages of a transaction must not need more than 1048576 bytes of memory"
     assert (closed.reply_code, closed.reply_text) == (406, text)
-    assert held_bytes(peer.broker) < 3 * LARGE
+    assert held_bytes(peer.broker) < 3 * len(half)
     assert len(peer.broker.vhosts["/"].queues["q"].ready) == 2
 
 
@@ -250,7 +252,7 @@ def test_a_single_message_of_a_transaction_may_be_of_any_size() -> None:
     peer = limited()
     peer.call(QueueDeclare("q"), QueueDeclareOk)
     peer.call(TxSelect(), TxSelectOk)
-    peer.send(BasicPublish("", "q"), bytes(LIMIT // 2))
+    peer.send(BasicPublish("", "q"), bytes(2 * LEAST_PART))
     peer.call(TxCommit(), TxCommitOk)
     assert len(peer.broker.vhosts["/"].queues["q"].ready) == 1
 
@@ -270,21 +272,21 @@ def asked(requester: Peer, server: Peer) -> str:
 
 def test_replies_wait_for_a_requester_that_does_not_read() -> None:
     server = Peer()
-    server.broker.budget.limit = 8 * 20 * LARGE
+    server.broker.budget.limit = 8 * LEAST_PART
     requester = Peer(server.broker)
     address = asked(requester, server)
     server.call(ConfirmSelect(), ConfirmSelectOk)
     requester.connection.pause_writing()
     settled: list[Got] = []
-    for number in range(100):
+    for number in range(150):
         server.send(BasicPublish("", address), body(number))
         settled += server.got()
     refused = sum(isinstance(got.method, BasicNack) for got in settled)
-    assert 0 < refused < 100
-    assert held_bytes(server.broker) < 22 * LARGE
+    assert 0 < refused < 150
+    assert held_bytes(server.broker) < LEAST_PART + 2 * LARGE
     assert requester.connection.writer.size() < OUTPUT_LIMIT + 2 * LARGE
     requester.connection.resume_writing()
-    assert bodies(requester.got()) == list(range(100 - refused))
+    assert bodies(requester.got()) == list(range(150 - refused))
     assert held_bytes(server.broker) == 0
     server.send(BasicPublish("", address), body(7))
     assert bodies(requester.got()) == [7]
