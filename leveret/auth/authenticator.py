@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from leveret.core.access import User
+from leveret.core.access.user import User
 
 
 class LoginRefused(Exception):

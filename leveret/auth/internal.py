@@ -20,8 +20,8 @@ from leveret.auth.authenticator import Authenticator, LoginRefused
 from leveret.auth.history import History
 from leveret.auth.line import Line
 from leveret.auth.passwords import fits, impossible, is_slow
-from leveret.core.access import Credential, User
-from leveret.core.users import Users
+from leveret.core.access.user import Credential, User
+from leveret.core.access.users import Users
 
 
 class InternalAuthenticator(Authenticator):

@@ -16,7 +16,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.access import Credential
+from leveret.core.access.user import Credential
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher

@@ -14,33 +14,34 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING
 
-from leveret.core import access, definitions
-from leveret.core.access import Credential, User
-from leveret.core.administration import InvalidError, ProtectedError, unknown_vhost
-from leveret.core.alarms import BEHIND, HELD, LETTERS, Alarms
-from leveret.core.aside import Aside
-from leveret.core.checks import QUEUE_TYPES
-from leveret.core.chores import Chores
+from leveret.core import definitions
+from leveret.core.access import user as access
+from leveret.core.access.user import Credential, User
+from leveret.core.access.users import Users
 from leveret.core.clearing import Clearing
-from leveret.core.clock import Clock, Timers
-from leveret.core.dead_letter import MANY, Worklist
-from leveret.core.faults import Faults
-from leveret.core.lag import Lag
-from leveret.core.matching import Matcher
-from leveret.core.paging import Budget, Holder
+from leveret.core.definition.aside import Aside
+from leveret.core.errors.administration import InvalidError, ProtectedError, unknown_vhost
+from leveret.core.exchange.seen import Window
+from leveret.core.message.budget import Budget, Holder
+from leveret.core.message.shortage import Shortage
 from leveret.core.parameters import Parameters
+from leveret.core.policy.checks import QUEUE_TYPES
+from leveret.core.policy.matching import Matcher
 from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink, Witness
+from leveret.core.queue.dead_letter import MANY, Worklist
 from leveret.core.recovery import mend, recover_definitions, recover_messages
-from leveret.core.shortage import Shortage
-from leveret.core.users import Users
+from leveret.core.turn.alarms import BEHIND, HELD, LETTERS, Alarms
+from leveret.core.turn.background import Chores
+from leveret.core.turn.clock import Clock, Timers
+from leveret.core.turn.faults import Faults
+from leveret.core.turn.lag import Lag
+from leveret.core.turn.work import LETTER, TIMER, Share
 from leveret.core.vhost import VirtualHost
-from leveret.core.window import Window
-from leveret.core.work import LETTER, TIMER, Share
 from leveret.wire.constants import MAX_MESSAGE_SIZE
 
 if TYPE_CHECKING:
-    from leveret.core.consumers import SharedWindow
-    from leveret.core.queue import Queue
+    from leveret.core.queue.consumers import SharedWindow
+    from leveret.core.queue.queue import Queue
 
 
 class Broker(LogListener):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.chores import Chore
+from leveret.core.turn.background import Chore
 
 if TYPE_CHECKING:
     from leveret.core.vhost import VirtualHost

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from leveret.core.access import Credential, Permission, TopicPermission
-from leveret.core.bounds import IDS, LIMIT, MILLISECONDS
-from leveret.core.clock import Clock
-from leveret.core.exchange import Binding, Exchange
-from leveret.core.hints import Origin
-from leveret.core.policy import APPLY_TO, Policy
-from leveret.core.queue import Queue
+from leveret.core.access.user import Credential, Permission, TopicPermission
+from leveret.core.errors.bounds import IDS, LIMIT, MILLISECONDS
+from leveret.core.errors.hints import Origin
+from leveret.core.exchange.exchange import Binding, Exchange
+from leveret.core.policy.policy import APPLY_TO, Policy
+from leveret.core.queue.queue import Queue
+from leveret.core.turn.clock import Clock
 from leveret.wire.fields import (
     Field,
     Table,

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core import hints
-from leveret.core.arguments import argument_names
-from leveret.core.errors import inequivalent, resource
-from leveret.core.hints import Origin
-from leveret.core.terms import term
+from leveret.core.errors import hints
+from leveret.core.errors.amqp import inequivalent, resource
+from leveret.core.errors.hints import Origin
+from leveret.core.policy.arguments import argument_names
+from leveret.core.policy.terms import term
 from leveret.wire.fields import BINARY, LONGSTR, TIMESTAMP, VOID, Field, Table, longstr
 
 if TYPE_CHECKING:
-    from leveret.core.exchange import Exchange
-    from leveret.core.queue import Queue
+    from leveret.core.exchange.exchange import Exchange
+    from leveret.core.queue.queue import Queue
 
 DEFAULTS: Final[Table] = {"x-queue-type": longstr("classic")}  # arguments that are meant when they are not there
 

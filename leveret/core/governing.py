@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
-from leveret.core.arguments import QueueSettings
-from leveret.core.chores import Chore
-from leveret.core.policy import EXCHANGE, Policies, Policy, effective_definition
-from leveret.core.work import PIECE
+from leveret.core.policy.arguments import QueueSettings
+from leveret.core.policy.policy import EXCHANGE, Policies, Policy, effective_definition
+from leveret.core.turn.background import Chore
+from leveret.core.turn.work import PIECE
 
 if TYPE_CHECKING:
-    from leveret.core.exchange import Exchange
-    from leveret.core.queue import Queue
+    from leveret.core.exchange.exchange import Exchange
+    from leveret.core.queue.queue import Queue
     from leveret.core.vhost import VirtualHost
 
 

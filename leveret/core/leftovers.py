@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
-from leveret.core.aside import Identity, owners, read_names
+from leveret.core.definition.aside import Identity, owners, read_names
 from leveret.core.vhost import PREDECLARED
 
 if TYPE_CHECKING:

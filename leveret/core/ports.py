@@ -4,7 +4,8 @@ MessageLog and LogListener: where persistent messages rest. DefinitionLog: where
 Subscriber: who gets deliveries. ConfirmListener: who hears that a publish is safe. Sink: who has bytes to send.
 Client: a connection, as an administrator sees it. Witness: who sees, and may stop, what passes a virtual host.
 
-What one of them raises is caught by whoever calls it on behalf of many, and given to its fail(): see core/faults.py.
+What one of them raises is caught by whoever calls it on behalf of many, and given to its fail(): see
+core/turn/faults.py.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import TYPE_CHECKING, Final
 from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64, mypyc_attr, trait
 
-from leveret.core.paging import Holder
+from leveret.core.message.budget import Holder
 
 if TYPE_CHECKING:
-    from leveret.core.access import User
-    from leveret.core.consumers import Consumer
-    from leveret.core.message import Message, Stored
-    from leveret.core.queue import Queue
+    from leveret.core.access.user import User
+    from leveret.core.message.message import Message, Stored
+    from leveret.core.queue.consumers import Consumer
+    from leveret.core.queue.queue import Queue
     from leveret.core.vhost import VirtualHost
 
 
@@ -44,7 +45,7 @@ class LogListener:
 
     @abstractmethod
     def on_behind(self, is_behind: bool) -> None:
-        """More waits to be written than should (core/alarms.py, BEHIND_BYTES), or not any more."""
+        """More waits to be written than should (core/turn/alarms.py, BEHIND_BYTES), or not any more."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:

@@ -1,8 +1,9 @@
 """Recovery: everything is declared again that the logs kept, and filled again.
 
 Nothing in the logs stops a start. A definition that cannot be used, for whatever reason, is set aside and told (see
-core/aside.py). A virtual host of which only what is in it was kept is made anew; so is a queue of which only its
-messages were kept, under a name of its own: in both cases the definition was lost with a damaged part of the file.
+core/definition/aside.py). A virtual host of which only what is in it was kept is made anew; so is a queue of which
+only its messages were kept, under a name of its own: in both cases the definition was lost with a damaged part of the
+file.
 What is in a virtual host that is leaving comes back as well, apart from the others, so that its messages are found and
 go with it.
 """
@@ -13,23 +14,23 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
-from leveret.core.administration import AdministrationError
-from leveret.core.aside import Entry, Identity, described, owners
-from leveret.core.bounds import DRIFT_MS, MILLISECONDS
-from leveret.core.checks import QUEUE_TYPES
 from leveret.core.clearing import Clearing
-from leveret.core.errors import AmqpError
-from leveret.core.faults import sentence
+from leveret.core.definition.aside import Entry, Identity, described, owners
+from leveret.core.errors.administration import AdministrationError
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.bounds import DRIFT_MS, MILLISECONDS
+from leveret.core.exchange.seen import KIND as DEDUPLICATION
 from leveret.core.leftovers import forget_leftovers
 from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
+from leveret.core.policy.checks import QUEUE_TYPES
 from leveret.core.ports import DefinitionLog, Recovered, Resting, Unreadable
+from leveret.core.turn.faults import sentence
 from leveret.core.vhost import VirtualHost
-from leveret.core.window import KIND as DEDUPLICATION
 from leveret.wire.fields import Table, boolean, long, table
 
 if TYPE_CHECKING:
     from leveret.core.broker import Broker
-    from leveret.core.queue import Queue
+    from leveret.core.queue.queue import Queue
 
 USER_KINDS: Final = (
     definitions.USER,

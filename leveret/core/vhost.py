@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core import definitions, errors, governing, hints
-from leveret.core.access import MAX_QUEUES, reached
-from leveret.core.arguments import CLASSIC, QUORUM, check_arguments, check_properties, queue_type
-from leveret.core.deduplication import Deduplication, new_queue
+from leveret.core import definitions, governing
+from leveret.core.access.user import MAX_QUEUES, reached
 from leveret.core.equivalence import check_same_exchange, check_same_queue
-from leveret.core.exchange import Binding, Exchange
-from leveret.core.hints import Origin
-from leveret.core.policy import Policies, Policy
+from leveret.core.errors import amqp as errors
+from leveret.core.errors import hints
+from leveret.core.errors.hints import Origin
+from leveret.core.exchange.deduplication import Deduplication, new_queue
+from leveret.core.exchange.exchange import Binding, Exchange
+from leveret.core.exchange.replies import REPLY_PREFIX, ReplyQueue
+from leveret.core.policy.arguments import CLASSIC, QUORUM, check_arguments, check_properties, queue_type
+from leveret.core.policy.policy import Policies, Policy
 from leveret.core.ports import Witness
-from leveret.core.queue import Queue
-from leveret.core.replies import REPLY_PREFIX, ReplyQueue
+from leveret.core.queue.queue import Queue
 from leveret.wire.fields import LONGSTR, Field, Table, longstr
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from leveret.core.administration import AdministrationError, InvalidError
 from leveret.core.broker import Broker
-from leveret.core.errors import AmqpError
+from leveret.core.errors.administration import AdministrationError, InvalidError
+from leveret.core.errors.amqp import AmqpError
 from leveret.management import (
     definitions,
     importing,

@@ -5,7 +5,7 @@ Source: rabbit_misc.erl to_amqp_table and amqp_table.
 
 from __future__ import annotations
 
-from leveret.core.documents import TOO_DEEP, is_too_deep
+from leveret.core.policy.documents import TOO_DEEP, is_too_deep
 from leveret.management.errors import MAX_NAME
 from leveret.management.texts import NO_TEXT, is_text
 from leveret.wire.fields import (

@@ -6,8 +6,8 @@ import base64
 import binascii
 
 from leveret.auth.passwords import ARGON2, NOBODY, SALT_SIZE, SALTED, SHA256, argon2, is_too_dear, salted
-from leveret.core.access import Credential
-from leveret.core.administration import InvalidError
+from leveret.core.access.user import Credential
+from leveret.core.errors.administration import InvalidError
 
 
 def read_credential(password: str | None, password_hash: str | None, algorithm: str | None) -> Credential:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from leveret import __version__
 from leveret.auth.passwords import ARGON2, SHA256
-from leveret.core.access import User
-from leveret.core.administration import Promise
+from leveret.core.access.user import User
 from leveret.core.broker import Broker
-from leveret.core.exchange import Exchange
-from leveret.core.queue import Queue
+from leveret.core.errors.administration import Promise
+from leveret.core.exchange.exchange import Exchange
+from leveret.core.queue.queue import Queue
 from leveret.core.vhost import VirtualHost
 from leveret.management import jobs, parameters
 from leveret.management.arguments import to_json

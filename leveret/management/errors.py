@@ -9,7 +9,7 @@ from itertools import islice
 
 import msgspec
 
-from leveret.core.administration import InvalidError, UnknownError
+from leveret.core.errors.administration import InvalidError, UnknownError
 
 MAX_NAME = 255  # bytes that the protocol allows
 MAX_NAMES = 1000  # that are looked at

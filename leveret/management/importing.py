@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from leveret.auth.passwords import ARGON2, SHA256
-from leveret.core.access import USER_LIMITS, VHOST_LIMITS, checked_limits
-from leveret.core.administration import AdministrationError, InvalidError, Promise
+from leveret.core.access.user import USER_LIMITS, VHOST_LIMITS, checked_limits
 from leveret.core.broker import Broker
-from leveret.core.documents import read_json
-from leveret.core.errors import AmqpError
-from leveret.core.exchange import Binding
+from leveret.core.errors.administration import AdministrationError, InvalidError, Promise
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import Binding
+from leveret.core.policy.documents import read_json
 from leveret.core.rehearsal import rehearsal
 from leveret.core.vhost import VirtualHost
 from leveret.management import entries, jobs, parameters

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from leveret.core.administration import Promise
 from leveret.core.broker import Broker
-from leveret.core.chores import Chore
+from leveret.core.errors.administration import Promise
+from leveret.core.turn.background import Chore
 
 
 class Job(Chore):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from leveret.core import definitions
-from leveret.core.administration import InvalidError
 from leveret.core.broker import Broker
+from leveret.core.errors.administration import InvalidError
 from leveret.management.users import find_user
 from leveret.management.vhosts import find_vhost
 

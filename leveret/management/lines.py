@@ -18,9 +18,9 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from leveret.core.checks import expiration_error
-from leveret.core.message import Provenance
-from leveret.core.parcel import MAX_KEYS, MAX_PROPERTIES, Item
+from leveret.core.message.message import Provenance
+from leveret.core.message.parcel import MAX_KEYS, MAX_PROPERTIES, Item
+from leveret.core.policy.checks import expiration_error
 from leveret.wire import fields
 from leveret.wire.fields import DecodeError, Field, Table
 from leveret.wire.properties import BasicProperties

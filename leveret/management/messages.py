@@ -7,15 +7,15 @@ from typing import Annotated
 import msgspec
 from librt.strings import BytesWriter
 
-from leveret.core import parcel
-from leveret.core.administration import InvalidError, Promise
-from leveret.core.alarms import BEHIND
-from leveret.core.batch import Batch
 from leveret.core.broker import Broker
-from leveret.core.browsing import TOP, Page
-from leveret.core.deduplication import DeduplicatingQueue
+from leveret.core.errors.administration import InvalidError, Promise
+from leveret.core.exchange.deduplication import DeduplicatingQueue
+from leveret.core.message import parcel
 from leveret.core.ports import Unreadable
-from leveret.core.queue import Queue
+from leveret.core.queue.batch import Batch
+from leveret.core.queue.browsing import TOP, Page
+from leveret.core.queue.queue import Queue
+from leveret.core.turn.alarms import BEHIND
 from leveret.management.errors import unknown
 from leveret.management.vhosts import find_vhost
 from leveret.wire.fields import DecodeError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from leveret.core.administration import InvalidError
 from leveret.core.broker import Broker
-from leveret.core.documents import TOO_DEEP, is_too_deep
+from leveret.core.errors.administration import InvalidError
 from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
+from leveret.core.policy.documents import TOO_DEEP, is_too_deep
 from leveret.management.errors import unknown
 from leveret.management.vhosts import find_vhost
 

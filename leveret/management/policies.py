@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from leveret.core.administration import InvalidError
 from leveret.core.broker import Broker
-from leveret.core.policy import Policies, Policy, PolicyError
+from leveret.core.errors.administration import InvalidError
+from leveret.core.policy.policy import Policies, Policy, PolicyError
 from leveret.core.vhost import VirtualHost
 from leveret.management.entries import PolicyBody
 from leveret.management.errors import unknown

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from leveret.core.administration import AdministrationError
 from leveret.core.broker import Broker
-from leveret.core.queue import Queue
+from leveret.core.errors.administration import AdministrationError
+from leveret.core.queue.queue import Queue
 from leveret.management.errors import unknown
 from leveret.management.vhosts import find_vhost
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from leveret.core.broker import Broker
-from leveret.core.message import Message, Stored
-from leveret.core.parcel import Item, unframed
+from leveret.core.message.message import Message, Stored
+from leveret.core.message.parcel import Item, unframed
 from leveret.core.ports import PASS, Client, Confirm, Witness
-from leveret.core.queue import Queue
+from leveret.core.queue.queue import Queue
 from leveret.management import lines
 from leveret.management.lines import LineError
 from leveret.session.connection import Connection

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from leveret import __version__
-from leveret.core.administration import InvalidError
 from leveret.core.broker import Broker
-from leveret.core.lag import MINUTE
+from leveret.core.errors.administration import InvalidError
+from leveret.core.turn.lag import MINUTE
 from leveret.management.queues import faulty_queues
 
 

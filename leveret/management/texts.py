@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from leveret.core.administration import InvalidError
+from leveret.core.errors.administration import InvalidError
 
 NO_TEXT: Final = "it is not UTF-8"
 

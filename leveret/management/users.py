@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from leveret.core import definitions
-from leveret.core.access import User
-from leveret.core.administration import InvalidError
+from leveret.core.access.user import User
 from leveret.core.broker import Broker
+from leveret.core.errors.administration import InvalidError
 from leveret.management.credentials import read_credential
 from leveret.management.errors import check_name, unknown
 from leveret.management.vhosts import read_tags

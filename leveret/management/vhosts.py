@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from leveret.core import definitions
-from leveret.core.administration import InvalidError, Promise
 from leveret.core.broker import Broker
-from leveret.core.checks import QUEUE_TYPES
 from leveret.core.clearing import Clearing
+from leveret.core.errors.administration import InvalidError, Promise
+from leveret.core.policy.checks import QUEUE_TYPES
 from leveret.core.vhost import VirtualHost
 from leveret.management.errors import check_name, unknown
 

@@ -12,7 +12,7 @@ import gc
 from typing import Final
 
 from leveret.core.broker import Broker
-from leveret.core.paging import COST
+from leveret.core.message.budget import COST
 
 LOOK_S: Final = 60.0
 FEW: Final = 100_000  # objects for which a pass takes some milliseconds

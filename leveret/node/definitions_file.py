@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leveret.core.documents import read_json
+from leveret.core.policy.documents import read_json
 
 
 class FileError(Exception):

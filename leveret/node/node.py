@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from leveret.auth.authenticator import Authenticator
 from leveret.auth.internal import InternalAuthenticator
 from leveret.core import broker as core
-from leveret.core.bounds import COUNT
-from leveret.core.clock import Clock
+from leveret.core.errors.bounds import COUNT
 from leveret.core.ports import Unreadable
+from leveret.core.turn.clock import Clock
 from leveret.node import control
 from leveret.node.config import Config
 from leveret.node.defaults import drop_defaults, make_defaults

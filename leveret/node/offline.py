@@ -7,9 +7,9 @@ import threading
 import time
 from pathlib import Path
 
-from leveret.core.administration import AdministrationError, InvalidError, UnknownError
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
+from leveret.core.errors.administration import AdministrationError, InvalidError, UnknownError
+from leveret.core.turn.clock import Clock
 from leveret.management.administration import VERBS, Administration
 from leveret.management.jobs import at_once
 from leveret.node.defaults import make_defaults

@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from leveret.core.alarms import DISK, MEMORY
-from leveret.core.lag import STALL_US
+from leveret.core.turn.alarms import DISK, MEMORY
+from leveret.core.turn.lag import STALL_US
 from leveret.node.allocator import give_back_memory
 from leveret.server.driver import Driver
 from leveret.store.directory import private

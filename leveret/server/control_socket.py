@@ -15,7 +15,7 @@ import logging
 import socket
 from collections.abc import Callable
 
-from leveret.core.administration import AdministrationError, Promise
+from leveret.core.errors.administration import AdministrationError, Promise
 from leveret.server import requests
 from leveret.server.driver import Driver
 

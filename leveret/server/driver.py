@@ -111,7 +111,7 @@ class Driver:
     def _do(self, doing: str, step: Callable[[], object]) -> None:
         """Do a step of a turn; if it fails, the next ones are done all the same.
 
-        What is done for one client or queue is caught further inside, and blamed on that (core/faults.py).
+        What is done for one client or queue is caught further inside, and blamed on that (core/turn/faults.py).
         """
         try:
             step()

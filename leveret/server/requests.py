@@ -7,7 +7,7 @@ import json
 import logging
 from typing import Any
 
-from leveret.core.documents import read_json
+from leveret.core.policy.documents import read_json
 
 LARGE = 256 * 1024  # bytes
 MANY = 500  # entries

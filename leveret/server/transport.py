@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from leveret import __version__
 from leveret.auth.authenticator import Authenticator, ClientGone, LoginRefused, TooBusy
-from leveret.core.access import User
+from leveret.core.access.user import User
 from leveret.server.driver import Driver
 from leveret.session.connection import Connection
 from leveret.session.ending import CLOSE, LEAVE, RESET

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.bounds import MAX_MS
-from leveret.core.clock import Timed, Timer
-from leveret.core.errors import AmqpError
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.bounds import MAX_MS
+from leveret.core.turn.clock import Timed, Timer
 from leveret.wire.constants import PRECONDITION_FAILED
 
 if TYPE_CHECKING:
-    from leveret.core.queue import Queue
+    from leveret.core.queue.queue import Queue
     from leveret.session.channel import Channel
 
 CHECK_MS: Final = 60_000

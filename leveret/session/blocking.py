@@ -1,4 +1,4 @@
-"""Blocking: one connection that is not read because of an alarm. The rule stands in core/alarms.py.
+"""Blocking: one connection that is not read because of an alarm. The rule stands in core/turn/alarms.py.
 
 A connection is blocked by the content that it sends while an alarm is raised: what was read with it is handled yet. If
 the client knows connection.blocked, it is told the first reason, once, and the end of all reasons. Both frames go out
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leveret.core.alarms import Blocked
+from leveret.core.turn.alarms import Blocked
 from leveret.wire.arguments import Method
 from leveret.wire.methods import ConnectionBlocked, ConnectionUnblocked
 from leveret.wire.writer import FrameWriter

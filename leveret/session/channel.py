@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from librt.strings import read_i64_be
 from mypy_extensions import i64
 
-from leveret.core import errors
-from leveret.core.errors import AmqpError
+from leveret.core.errors import amqp as errors
+from leveret.core.errors.amqp import AmqpError
 from leveret.session import topology
 from leveret.session.confirms import Confirms
 from leveret.session.consuming import Consuming

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Final
 from librt.strings import read_i32_be
 from mypy_extensions import i64
 
-from leveret.core.access import Credential, User
+from leveret.core.access.user import Credential, User
 from leveret.core.broker import Broker
-from leveret.core.errors import AmqpError
-from leveret.core.exchange import Route
-from leveret.core.hints import Origin
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.hints import Origin
+from leveret.core.exchange.exchange import Route
 from leveret.core.ports import Client, Sink
-from leveret.core.queue import Queue
+from leveret.core.queue.queue import Queue
 from leveret.session import control, failing
 from leveret.session.blocking import Blocking
 from leveret.session.channel import Channel

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
-from leveret.core import access, errors
-from leveret.core.arguments import QUORUM, check_consumer_arguments
-from leveret.core.consumers import Consumer, SharedWindow, Window
-from leveret.core.errors import AmqpError
-from leveret.core.matching import Patience
-from leveret.core.message import Stored
+from leveret.core.access import user as access
+from leveret.core.errors import amqp as errors
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
+from leveret.core.message.message import Stored
+from leveret.core.policy.arguments import QUORUM, check_consumer_arguments
+from leveret.core.policy.matching import Patience
 from leveret.core.ports import Subscriber
-from leveret.core.queue import Queue
-from leveret.core.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
-from leveret.core.work import METHOD, PIECE
+from leveret.core.queue.consumers import Consumer, SharedWindow, Window
+from leveret.core.queue.queue import Queue
+from leveret.core.turn.work import METHOD, PIECE
 from leveret.session import witnessing
 from leveret.session.ack_timeout import AckTimeout
 from leveret.session.getting import Getting

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leveret.core.access import check_channel, check_vhost
-from leveret.core.errors import AmqpError
-from leveret.core.matching import Patience
+from leveret.core.access.user import check_channel, check_vhost
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.policy.matching import Patience
 from leveret.session import failing
 from leveret.session.channel import Channel, decode_method
 from leveret.session.ending import HANG_UP, LEAVE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leveret.core.clock import Timed, Timer
+from leveret.core.turn.clock import Timed, Timer
 from leveret.session.ending import CLOSE
 
 if TYPE_CHECKING:

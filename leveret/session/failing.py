@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.errors import AmqpError
+from leveret.core.errors.amqp import AmqpError
 from leveret.session.channel import BASIC_PUBLISH, Channel
 from leveret.session.ending import CLOSE, HANG_UP, RESET
 from leveret.session.handshake import DONE, OPEN, TUNE

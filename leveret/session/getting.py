@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leveret.core.errors import AmqpError
-from leveret.core.queue import Queue
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.queue.queue import Queue
 from leveret.session.wait import Wait
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.access import check_open
-from leveret.core.errors import AmqpError, node_connection_limit
+from leveret.core.access.user import check_open
+from leveret.core.errors.amqp import AmqpError, node_connection_limit
 from leveret.session.ending import HANG_UP
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (
@@ -38,7 +38,7 @@ from leveret.wire.methods import (
 from leveret.wire.reader import FrameReader
 
 if TYPE_CHECKING:
-    from leveret.core.access import User
+    from leveret.core.access.user import User
     from leveret.session.connection import Connection
 
 HEADER: Final = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.clock import Timed, Timer
+from leveret.core.turn.clock import Timed, Timer
 from leveret.session.ending import RESET
 from leveret.wire.writer import HEARTBEAT
 

@@ -1,4 +1,4 @@
-"""Pacing: one publisher's credit for queues that lag behind, and its pauses. The rule stands in core/pace.py."""
+"""Pacing: one publisher's credit for queues that lag behind, and its pauses; see core/turn/flow_control.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
-from leveret.core.pace import CREDIT, LAG, MAX_PATIENCE_MS, PATIENCE_MS, PROGRESS, Paced
-from leveret.core.queue import Queue
+from leveret.core.queue.queue import Queue
+from leveret.core.turn.flow_control import CREDIT, LAG, MAX_PATIENCE_MS, PATIENCE_MS, PROGRESS, Paced
 
 if TYPE_CHECKING:
     from leveret.session.connection import Connection

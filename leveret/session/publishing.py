@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Final
 from librt.strings import read_i16_be, read_i64_be
 from mypy_extensions import i64
 
-from leveret.core import access, errors
-from leveret.core.checks import expiration_error
-from leveret.core.errors import AmqpError
-from leveret.core.exchange import TOPIC, Route, Routing
-from leveret.core.hand_out import hand_out, not_taken
-from leveret.core.matching import Patience
-from leveret.core.message import Address, Message, address
+from leveret.core.access import user as access
+from leveret.core.errors import amqp as errors
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import TOPIC, Route, Routing
+from leveret.core.exchange.replies import REPLY_TO
+from leveret.core.message.destination import hand_out, not_taken
+from leveret.core.message.message import Address, Message, address
+from leveret.core.policy.checks import expiration_error
+from leveret.core.policy.matching import Patience
 from leveret.core.ports import Confirm, ConfirmListener
-from leveret.core.queue import Queue
-from leveret.core.replies import REPLY_TO
+from leveret.core.queue.queue import Queue
 from leveret.session import tracing, witnessing
 from leveret.session.confirms import Confirms
 from leveret.session.transaction import Transaction

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
-from leveret.core.queue import Queue
-from leveret.core.work import PIECE
+from leveret.core.queue.queue import Queue
+from leveret.core.turn.work import PIECE
 from leveret.session.transaction import REQUEUE, RETURN, settle, settling
 from leveret.session.unacked import Unacked
 from leveret.session.wait import Wait

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from leveret.core import access, errors
-from leveret.core.arguments import check_server_named
-from leveret.core.exchange import TOPIC, TYPES, Binding, Exchange
-from leveret.core.replies import REPLY_PREFIX, REPLY_TO
+from leveret.core.access import user as access
+from leveret.core.errors import amqp as errors
+from leveret.core.exchange.exchange import TOPIC, TYPES, Binding, Exchange
+from leveret.core.exchange.replies import REPLY_PREFIX, REPLY_TO
+from leveret.core.policy.arguments import check_server_named
 from leveret.wire.constants import ACCESS_REFUSED, NOT_FOUND
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.methods import (
@@ -37,7 +38,7 @@ from leveret.wire.methods import (
 )
 
 if TYPE_CHECKING:
-    from leveret.core.queue import Queue
+    from leveret.core.queue.queue import Queue
     from leveret.session.channel import Channel
 
 RETRY_TYPE: Final = "x-delayed-retry-type"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.hand_out import hand_out
-from leveret.core.message import Message, Stored, address
-from leveret.core.queue import Queue
+from leveret.core.message.destination import hand_out
+from leveret.core.message.message import Message, Stored, address
+from leveret.core.queue.queue import Queue
 from leveret.wire.content import make_content
 from leveret.wire.fields import Field, Table, array, long, longstr, short, signedint, table, timestamp
 from leveret.wire.properties import BasicProperties

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from leveret.core.arguments import QUORUM
-from leveret.core.dead_letter import REJECTED
-from leveret.core.deduplication import give_up
-from leveret.core.errors import AmqpError
-from leveret.core.hand_out import hand_out
-from leveret.core.message import Message, Stored
-from leveret.core.paging import COST
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.deduplication import give_up
+from leveret.core.message.budget import COST
+from leveret.core.message.destination import hand_out
+from leveret.core.message.message import Message, Stored
+from leveret.core.policy.arguments import QUORUM
 from leveret.core.ports import Confirm, ConfirmListener
-from leveret.core.queue import FORGET, Queue
-from leveret.core.queue import RETURN as PUT_BACK
-from leveret.core.work import copying, giving_up
+from leveret.core.queue.dead_letter import REJECTED
+from leveret.core.queue.queue import FORGET, Queue
+from leveret.core.queue.queue import RETURN as PUT_BACK
+from leveret.core.turn.work import copying, giving_up
 from leveret.session import witnessing
 from leveret.wire.constants import PRECONDITION_FAILED
 
@@ -34,7 +34,7 @@ DISCARD: Final = 3
 
 
 def settling(stored: Stored, how: int) -> i64:
-    """What settle() costs, in units of core/work.py."""
+    """What settle() costs, in units of core/turn/work.py."""
     queue = stored.queue
     if how == DISCARD:
         return giving_up(queue, stored.message)

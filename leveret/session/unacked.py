@@ -6,9 +6,9 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.errors import AmqpError, unknown_tag
-from leveret.core.message import Stored
-from leveret.core.paging import Budget
+from leveret.core.errors.amqp import AmqpError, unknown_tag
+from leveret.core.message.budget import Budget
+from leveret.core.message.message import Stored
 
 COMPACT_AT: Final = 1024  # settled ones that may stay in the list, beside as many as are outstanding
 

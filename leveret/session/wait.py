@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from leveret.core.chores import Chore
+from leveret.core.turn.background import Chore
 
 if TYPE_CHECKING:
     from leveret.session.connection import Connection

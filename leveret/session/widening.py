@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.clock import Timed, Timer
+from leveret.core.turn.clock import Timed, Timer
 
 if TYPE_CHECKING:
     from leveret.session.channel import Channel

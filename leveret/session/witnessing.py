@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.deduplication import give_up
-from leveret.core.errors import AmqpError
-from leveret.core.hand_out import hand_out
-from leveret.core.message import Message, Stored
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.deduplication import give_up
+from leveret.core.message.destination import hand_out
+from leveret.core.message.message import Message, Stored
 from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Confirm
-from leveret.core.queue import Queue
+from leveret.core.queue.queue import Queue
 from leveret.session import tracing
 from leveret.wire.fields import LONGSTR
 

@@ -34,8 +34,8 @@ from typing import Final
 from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be, write_i64_be
 from mypy_extensions import i64, mypyc_attr
 
-from leveret.core.message import Address, Message, Provenance
-from leveret.core.message import address as make_address
+from leveret.core.message.message import Address, Message, Provenance
+from leveret.core.message.message import address as make_address
 from leveret.wire.arguments import ArgumentReader
 from leveret.wire.content import check_properties
 from leveret.wire.fields import DecodeError, write_longstr, write_shortstr, write_u16, write_u32

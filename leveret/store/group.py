@@ -7,7 +7,7 @@ from typing import Final
 from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
-from leveret.core.message import Message
+from leveret.core.message.message import Message
 from leveret.store.chunk import ALL, ANYWHERE, Entry, Place
 from leveret.store.index import Chunk, Index, Part
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from mypy_extensions import i64
 
-from leveret.core.alarms import BEHIND_BYTES
-from leveret.core.message import Message
+from leveret.core.message.message import Message
 from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered
+from leveret.core.turn.alarms import BEHIND_BYTES
 from leveret.store.news import News
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from librt.strings import read_i64_be
 from mypy_extensions import i64
 
-from leveret.core.message import Message
+from leveret.core.message.message import Message
 from leveret.store.chunk import ANY, DamagedChunk, Head, Label, parse
 from leveret.store.database import FILE_NAME, StoreError, is_damage, read_counts
 from leveret.store.schema import connect

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.clock import Timed
+from leveret.core.turn.clock import Timed
 from leveret.session.ack_timeout import AckTimeout
 from leveret.session.deadline import Deadline
 from leveret.session.heartbeat import Heartbeat

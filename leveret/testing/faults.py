@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.alarms import DISK, MEMORY
-from leveret.core.errors import AmqpError
-from leveret.core.message import Message as CoreMessage
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.message.message import Message as CoreMessage
 from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Confirm
-from leveret.core.queue import Queue
+from leveret.core.queue.queue import Queue
+from leveret.core.turn.alarms import DISK, MEMORY
 from leveret.session.channel import Channel
 from leveret.session.connection import Connection
 from leveret.session.failing import close, close_channel

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leveret.core.errors import AmqpError
-from leveret.core.message import Message as CoreMessage
-from leveret.core.message import Stored
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.message.message import Message as CoreMessage
+from leveret.core.message.message import Stored
 from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Client, Confirm, Witness
-from leveret.core.queue import Queue
+from leveret.core.queue.queue import Queue
 from leveret.session.connection import Connection
 from leveret.session.witnessing import label
 from leveret.testing.messages import Published, details

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from leveret.core.checks import expiration_error
-from leveret.core.message import Message as CoreMessage
+from leveret.core.message.message import Message as CoreMessage
+from leveret.core.policy.checks import expiration_error
 from leveret.management.arguments import BadArgument, from_json, to_json
 from leveret.wire.fields import Field, Table, array, longstr, table
 from leveret.wire.properties import BasicProperties

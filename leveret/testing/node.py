@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from leveret.auth.authenticator import Authenticator, LoginRefused
 from leveret.auth.passwords import salted
-from leveret.core.access import User
+from leveret.core.access.user import User
 from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER as GUEST
 from leveret.node.defaults import DEFAULT_VHOST

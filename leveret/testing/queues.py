@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.browsing import TOP, Page
-from leveret.core.consumers import Consumer as CoreConsumer
-from leveret.core.hints import nearest
-from leveret.core.message import Stored
-from leveret.core.queue import Queue as CoreQueue
+from leveret.core.errors.hints import nearest
+from leveret.core.message.message import Stored
+from leveret.core.queue.browsing import TOP, Page
+from leveret.core.queue.consumers import Consumer as CoreConsumer
+from leveret.core.queue.queue import Queue as CoreQueue
 from leveret.session.consuming import Consuming
 from leveret.session.witnessing import label
 from leveret.testing.messages import Consumer, Delivery, Message, details

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-from leveret.core.administration import AdministrationError
 from leveret.core.broker import Broker as CoreBroker
-from leveret.core.clock import Timed
+from leveret.core.errors.administration import AdministrationError
+from leveret.core.turn.clock import Timed
 from leveret.core.vhost import VirtualHost as CoreVirtualHost
 from leveret.node.config import Config
 from leveret.node.node import StartError

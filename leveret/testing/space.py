@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from leveret.core.errors import AmqpError
-from leveret.core.exchange import Binding
-from leveret.core.hand_out import hand_out
-from leveret.core.hints import Origin
-from leveret.core.message import Message as CoreMessage
-from leveret.core.message import address
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.hints import Origin
+from leveret.core.exchange.exchange import Binding
+from leveret.core.message.destination import hand_out
+from leveret.core.message.message import Message as CoreMessage
+from leveret.core.message.message import address
 from leveret.core.vhost import VirtualHost as CoreVirtualHost
 from leveret.session.witnessing import label
 from leveret.testing.answering import answer

@@ -14,7 +14,7 @@ from leveret.auth.history import FIRST_DELAY_S, FORGET_S, LAST_DELAY_S, MOST_KNO
 from leveret.auth.internal import InternalAuthenticator
 from leveret.auth.line import MOST, MOST_OF_NAME, MOST_OF_SITE, Line
 from leveret.auth.passwords import ARGON2, NOBODY, argon2, salted
-from leveret.core.access import Credential, User
+from leveret.core.access.user import Credential, User
 from leveret.core.broker import Broker
 from tests.session.peer import make_broker
 

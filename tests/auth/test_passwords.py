@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from leveret.auth.passwords import ARGON2, NOBODY, SALTED, argon2, fits, impossible, is_slow, is_too_dear, salted
-from leveret.core.access import Credential
-from leveret.core.administration import InvalidError
+from leveret.core.access.user import Credential
+from leveret.core.errors.administration import InvalidError
 from leveret.management.credentials import read_credential
 
 BY_RABBITMQ = {  # of the password guest

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.core import agenda
-from leveret.core.agenda import Agenda
-from leveret.core.message import Message, address
+from leveret.core.exchange import agenda
+from leveret.core.exchange.agenda import Agenda
+from leveret.core.message.message import Message, address
 from leveret.wire.content import make_content
 
 WHERE = address("x", "k")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.arguments import QUORUM as QUEUE
-from leveret.core.arguments import TABLE, Definition, QueueSettings, argument_names
-from leveret.core.policy import Policy, effective_definition
+from leveret.core.policy.arguments import QUORUM as QUEUE
+from leveret.core.policy.arguments import TABLE, Definition, QueueSettings, argument_names
+from leveret.core.policy.policy import Policy, effective_definition
 from leveret.wire.fields import Table, boolean, long, longstr, signedint, timestamp
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "policies.md"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.dead_letter import EXPIRED, MAXLEN
-from leveret.core.deaths import REJECTED, Deaths, recorded
-from leveret.core.message import Message, address
+from leveret.core.message.deaths import REJECTED, Deaths, recorded
+from leveret.core.message.message import Message, address
+from leveret.core.queue.dead_letter import EXPIRED, MAXLEN
 from leveret.wire import patch
 from leveret.wire.content import make_content
 from leveret.wire.fields import (

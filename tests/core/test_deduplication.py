@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
-from leveret.core.dead_letter import RETRY_MS
-from leveret.core.deduplication import DeduplicatingQueue, Deduplication, give_up
-from leveret.core.errors import AmqpError
-from leveret.core.exchange import Binding
-from leveret.core.message import Message, address
-from leveret.core.window import TRIM, Window
-from leveret.core.work import PIECE
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.deduplication import DeduplicatingQueue, Deduplication, give_up
+from leveret.core.exchange.exchange import Binding
+from leveret.core.exchange.seen import TRIM, Window
+from leveret.core.message.message import Message, address
+from leveret.core.queue.dead_letter import RETRY_MS
+from leveret.core.turn.work import PIECE
 from leveret.store.disk import LOAD_BYTES
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content

@@ -8,15 +8,15 @@ from queue import SimpleQueue
 
 import pytest
 
-from leveret.core.arguments import QueueSettings
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
-from leveret.core.delayed import TRIES, Delay, DelayedMessages
-from leveret.core.errors import AmqpError, unknown_exchange_type
-from leveret.core.exchange import Binding, Exchange
-from leveret.core.message import Message, address
+from leveret.core.errors.amqp import AmqpError, unknown_exchange_type
+from leveret.core.exchange.delayed import TRIES, Delay, DelayedMessages
+from leveret.core.exchange.exchange import Binding, Exchange
+from leveret.core.message.message import Message, address
+from leveret.core.policy.arguments import QueueSettings
 from leveret.core.ports import MessageLog, Recovered
-from leveret.core.work import LETTER, PIECE, TURN
+from leveret.core.turn.clock import Clock
+from leveret.core.turn.work import LETTER, PIECE, TURN
 from leveret.store.disk import LOAD_BYTES, DiskLog
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.documents import is_too_deep, read_json
+from leveret.core.policy.documents import is_too_deep, read_json
 from leveret.wire.fields import MAX_DEPTH
 
 VALUES = st.recursive(

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from leveret.core.errors import AmqpError
-from leveret.core.exchange import Binding, Exchange
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.vhost import VirtualHost
 from leveret.wire.fields import VOID, Field, Table, boolean, long, longstr, signedint
 from leveret.wire.properties import BasicProperties

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from leveret.core import definitions
-from leveret.core.access import Credential, Permission, TopicPermission
+from leveret.core.access.user import Credential, Permission, TopicPermission
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
 from leveret.core.governing import SEARCHES
-from leveret.core.matching import LONG, LONG_COST, Patience
-from leveret.core.policy import Policy
+from leveret.core.policy.matching import LONG, LONG_COST, Patience
+from leveret.core.policy.policy import Policy
 from leveret.core.recovery import recover_definitions
+from leveret.core.turn.clock import Clock
 from leveret.core.vhost import VirtualHost
 from leveret.store.memory import Kept, MemoryLog
 

@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from leveret.core.access import Credential, Permission, User
-from leveret.core.errors import AmqpError
-from leveret.core.hints import Origin, nearest
-from leveret.core.matching import Matcher
+from leveret.core.access.user import Credential, Permission, User
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.hints import Origin, nearest
+from leveret.core.policy.matching import Matcher
 from leveret.wire.fields import Table, long, longstr
 from leveret.wire.methods import (
     BasicAck,

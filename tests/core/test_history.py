@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.core.errors import AmqpError
-from leveret.core.exchange import Binding
-from leveret.core.work import HANDING_OUT, PIECE
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import Binding
+from leveret.core.turn.work import HANDING_OUT, PIECE
 from leveret.wire.fields import Field, Table, boolean, long, longstr
 from leveret.wire.methods import (
     BasicPublish,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.core.lag import MINUTE, STALL_US, Lag
+from leveret.core.turn.lag import MINUTE, STALL_US, Lag
 
 
 def test_a_stall_is_remembered_for_a_minute_and_counted_for_ever() -> None:

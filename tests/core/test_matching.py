@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.core import matching
-from leveret.core.matching import COST, LONG, LONG_COST, REMEMBERED, Matcher, Patience
-from leveret.core.patterns import compile_pattern
+from leveret.core.policy import matching
+from leveret.core.policy.matching import COST, LONG, LONG_COST, REMEMBERED, Matcher, Patience
+from leveret.core.policy.patterns import compile_pattern
 
 BAD = compile_pattern("^(a|aa)+$")
 ENDLESS = "a" * 60 + "!"  # for that pattern

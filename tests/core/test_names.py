@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
+from leveret.core.turn.clock import Clock
 from leveret.store.memory import MemoryLog
 
 WORDS = 624  # of the state of a Mersenne Twister

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from leveret.core import patterns
-from leveret.core.patterns import (
+from leveret.core.policy import patterns
+from leveret.core.policy.patterns import (
     CACHED,
     FOUND,
     MAX_LENGTH,

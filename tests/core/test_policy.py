@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
-from leveret.core.hints import Origin
-from leveret.core.matching import Matcher
-from leveret.core.policy import APPLY_TO, Policies, Policy, PolicyError
+from leveret.core.errors.hints import Origin
+from leveret.core.policy.matching import Matcher
+from leveret.core.policy.policy import APPLY_TO, Policies, Policy, PolicyError
+from leveret.core.turn.clock import Clock
 from leveret.core.vhost import VirtualHost
 from leveret.store.disk import DiskLog
 from leveret.wire.fields import Table, long, longstr

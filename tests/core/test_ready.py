@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.core.browsing import MAX_READS, TOP, Page
-from leveret.core.fifo import COMPACT_AT
-from leveret.core.message import Message, Stored, address
-from leveret.core.paging import COST, RUN_MESSAGES, Budget, Run
+from leveret.core.message.budget import COST, RUN_MESSAGES, Budget, Run
+from leveret.core.message.message import Message, Stored, address
 from leveret.core.ports import Recovered
-from leveret.core.priority import PriorityReady
-from leveret.core.ready import STUB, Ready
+from leveret.core.queue.browsing import MAX_READS, TOP, Page
+from leveret.core.queue.fifo import COMPACT_AT
+from leveret.core.queue.priority import PriorityReady
+from leveret.core.queue.ready import STUB, Ready
 from leveret.wire.content import make_content
 from tests.session.keeping import KeepingLog
 from tests.session.peer import make_broker

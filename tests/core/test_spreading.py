@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.core.errors import AmqpError
-from leveret.core.exchange import Binding, Exchange
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.vhost import VirtualHost
 from leveret.wire.fields import Field, Table, long, longstr, signedint, table
 from leveret.wire.properties import BasicProperties
@@ -222,7 +222,7 @@ def test_what_x_local_random_does_not_take() -> None:
 
 
 def test_numbers_and_texts_differ() -> None:
-    from leveret.core.routing.hashing import identity
+    from leveret.core.exchange.routing.hashing import identity
 
     fields: list[Field] = [long(1), longstr("1"), longstr("n1"), table({}), table({"a": long(1)}), Field(0x74, True)]
     assert len({identity(field) for field in fields}) == len(fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from leveret.core.work import ENDING, TURN
+from leveret.core.turn.work import ENDING, TURN
 from leveret.wire.fields import Table, long
 from leveret.wire.methods import (
     BasicCancel,

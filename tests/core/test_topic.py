@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.exchange import NO_PROPERTIES, Binding, Exchange
+from leveret.core.exchange.exchange import NO_PROPERTIES, Binding, Exchange
 from leveret.core.vhost import VirtualHost
 from tests.session.peer import make_broker
 

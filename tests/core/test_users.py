@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.core.access import Credential
-from leveret.core.administration import AdministrationError
+from leveret.core.access.user import Credential
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
+from leveret.core.errors.administration import AdministrationError
+from leveret.core.turn.clock import Clock
 from leveret.store.disk import DiskLog
 
 NAMES = st.sampled_from(["a", "b", "ü/['"])

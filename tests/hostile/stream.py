@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from leveret.core import arguments
+from leveret.core.policy import arguments
 from leveret.wire.constants import MAX_MESSAGE_SIZE
 from tests.behaviour.codec import BODY, FRAME_END, HEADER, HEARTBEAT, METHOD, encode_table, encode_value, short_string
 from tests.hostile import edges

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core import arguments
+from leveret.core.policy import arguments
 from leveret.management.administration import VERBS
 from tests.hostile import edges, stream, verbs
 from tests.hostile.planting import FAULTS, copy_tree, find

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from leveret.core import arguments
+from leveret.core.policy import arguments
 from leveret.management.administration import FUNCTIONS
 from leveret.management.definitions import SECTIONS
 from tests.hostile import edges

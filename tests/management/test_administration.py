@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from leveret.auth.passwords import fits
-from leveret.core.administration import AdministrationError
 from leveret.core.broker import Broker
+from leveret.core.errors.administration import AdministrationError
 from leveret.management.administration import VERBS, Administration
 from leveret.management.jobs import at_once
 from tests.session.peer import make_broker

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.auth.passwords import NOBODY, fits
-from leveret.core.administration import AdministrationError
 from leveret.core.broker import Broker
+from leveret.core.errors.administration import AdministrationError
 from leveret.management.administration import Administration
 from leveret.management.jobs import at_once
 from leveret.wire import fields

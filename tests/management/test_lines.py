@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.core import parcel
-from leveret.core.message import Provenance
-from leveret.core.parcel import MAX_PROPERTIES, Item
+from leveret.core.message import parcel
+from leveret.core.message.message import Provenance
+from leveret.core.message.parcel import MAX_PROPERTIES, Item
 from leveret.management import lines
 from leveret.management.lines import LineError
 from leveret.wire import fields

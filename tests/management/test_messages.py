@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core import parcel
-from leveret.core.administration import AdministrationError, Promise
-from leveret.core.alarms import BEHIND, DISK
 from leveret.core.broker import Broker
-from leveret.core.parcel import Item
+from leveret.core.errors.administration import AdministrationError, Promise
+from leveret.core.message import parcel
+from leveret.core.message.parcel import Item
+from leveret.core.turn.alarms import BEHIND, DISK
 from leveret.management.administration import Administration
 from leveret.store.memory import MemoryLog
 from leveret.wire.fields import DecodeError, signedint

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from leveret.core.administration import Promise
 from leveret.core.broker import Broker
-from leveret.core.queue import Queue
+from leveret.core.errors.administration import Promise
+from leveret.core.queue.queue import Queue
 from leveret.management.administration import Administration
 from leveret.management.importing import AT_ONCE
 from tests.session.peer import make_broker

@@ -17,14 +17,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from leveret.core.administration import AdministrationError
 from leveret.core.broker import Broker
 from leveret.core.clearing import AT_ONCE
-from leveret.core.deduplication import Deduplication
-from leveret.core.delayed import Delay
-from leveret.core.documents import read_json
-from leveret.core.exchange import Exchange
-from leveret.core.queue import Queue
+from leveret.core.errors.administration import AdministrationError
+from leveret.core.exchange.deduplication import Deduplication
+from leveret.core.exchange.delayed import Delay
+from leveret.core.exchange.exchange import Exchange
+from leveret.core.policy.documents import read_json
+from leveret.core.queue.queue import Queue
 from leveret.management.administration import Administration
 from leveret.management.definitions import SECTIONS
 from leveret.management.jobs import at_once

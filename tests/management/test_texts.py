@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from leveret.core.access import Credential
-from leveret.core.administration import AdministrationError, InvalidError
+from leveret.core.access.user import Credential
 from leveret.core.broker import Broker
-from leveret.core.exchange import Binding
-from leveret.core.policy import Policy
+from leveret.core.errors.administration import AdministrationError, InvalidError
+from leveret.core.exchange.exchange import Binding
+from leveret.core.policy.policy import Policy
 from leveret.management.administration import FUNCTIONS, VERBS, Administration
 from leveret.management.jobs import at_once
 from leveret.wire.fields import longstr

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from leveret.core.paging import COST
+from leveret.core.message.budget import COST
 from leveret.node import collector
 from leveret.node.collector import FEW, Collector
 from tests.session.peer import make_broker

@@ -17,7 +17,7 @@ import pytest
 import trustme
 import uvloop
 
-from leveret.core.alarms import DISK
+from leveret.core.turn.alarms import DISK
 from leveret.server import transport
 from leveret.server.driver import Driver
 from leveret.server.transport import AmqpProtocol

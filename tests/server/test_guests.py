@@ -18,7 +18,7 @@ import trustme
 import uvloop
 
 from leveret.auth.authenticator import LoginRefused
-from leveret.core.access import User
+from leveret.core.access.user import User
 from leveret.server import guests, listener
 from leveret.server.driver import Driver
 from leveret.server.guests import Guests

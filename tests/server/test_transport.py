@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from leveret.core.access import User
-from leveret.core.pace import CREDIT
+from leveret.core.access.user import User
+from leveret.core.turn.flow_control import CREDIT
 from leveret.server.driver import Driver
 from leveret.server.transport import BURST, MUCH, SLICE, AmqpProtocol
 from leveret.wire.constants import FRAME_BODY, FRAME_HEADER

@@ -7,8 +7,8 @@ from their source with something put in front of it that raises once when its tu
 leads there, and a canary is asked for its consumer, its confirms, its counts and its remote calls. In the end the data
 directory is opened by a broker without faults: what was confirmed and not acknowledged has to be there.
 
-Prints a line of JSON for each point: {"point": "core/queue.py:320 log.append", "ways": [...], "wrong": [...]}, and
-"closed" with the codes with which the victim's connections and channels were closed.
+Prints a line of JSON for each point: {"point": "core/queue/queue.py:320 log.append", "ways": [...], "wrong": [...]},
+and "closed" with the codes with which the victim's connections and channels were closed.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ PORTS = {
     "core/ports.py": {
         *("MessageLog", "LogListener", "DefinitionLog", "Sink", "Client", "Subscriber", "ConfirmListener", "Witness"),
     },
-    "core/clock.py": {"Timed"},
-    "core/chores.py": {"Chore"},
-    "core/pace.py": {"Paced"},
-    "core/alarms.py": {"Blocked"},
-    "core/ready.py": {"Source"},
-    "core/gate.py": {"Gate"},
+    "core/turn/clock.py": {"Timed"},
+    "core/turn/background.py": {"Chore"},
+    "core/turn/flow_control.py": {"Paced"},
+    "core/turn/alarms.py": {"Blocked"},
+    "core/queue/ready.py": {"Source"},
+    "core/exchange/interceptor.py": {"Gate"},
 }
 RECEIVERS = {  # what the ports are called where they are called
     *("log", "_log", "_definition_log", "gate", "source", "_source", "publisher", "chore", "listener", "_listener"),
@@ -176,13 +176,13 @@ class SourceFinder(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, SourceFinder())
 sys.path.insert(0, str(ROOT))
 
-from leveret.core.access import Credential, Permission, User  # noqa: E402
-from leveret.core.alarms import DISK  # noqa: E402
+from leveret.core.access.user import Credential, Permission, User  # noqa: E402
 from leveret.core.broker import Broker  # noqa: E402
-from leveret.core.clock import Clock  # noqa: E402
-from leveret.core.message import Message  # noqa: E402
-from leveret.core.policy import Policy  # noqa: E402
+from leveret.core.message.message import Message  # noqa: E402
+from leveret.core.policy.policy import Policy  # noqa: E402
 from leveret.core.ports import Client, Confirm, Witness  # noqa: E402
+from leveret.core.turn.alarms import DISK  # noqa: E402
+from leveret.core.turn.clock import Clock  # noqa: E402
 from leveret.server.driver import Driver  # noqa: E402
 from leveret.server.transport import AmqpProtocol  # noqa: E402
 from leveret.store.disk import DiskLog  # noqa: E402

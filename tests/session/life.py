@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from queue import SimpleQueue
 
-from leveret.core.access import Credential, Permission, User
+from leveret.core.access.user import Credential, Permission, User
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
+from leveret.core.turn.clock import Clock
 from leveret.node.defaults import make_defaults
 from leveret.store.disk import DiskLog
 from leveret.store.rescue.care import backup

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from leveret.core.access import Credential, Permission, User
+from leveret.core.access.user import Credential, Permission, User
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
-from leveret.core.matching import Matcher
+from leveret.core.policy.matching import Matcher
+from leveret.core.turn.clock import Clock
 from leveret.session.connection import Connection
 from leveret.store.memory import MemoryLog
 from leveret.wire.constants import FRAME_BODY, FRAME_HEADER, FRAME_MAX, FRAME_METHOD, PROTOCOL_HEADER

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from leveret.core.access import Credential, User
-from leveret.core.administration import InvalidError, ProtectedError, UnknownError
+from leveret.core.access.user import Credential, User
 from leveret.core.broker import Broker
+from leveret.core.errors.administration import InvalidError, ProtectedError, UnknownError
 from leveret.session.connection import Connection
 from leveret.wire.fields import Table, array, longstr
 from leveret.wire.methods import (

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.core.alarms import BEHIND, BEHIND_BYTES, DISK, LETTERS, MEMORY
 from leveret.core.broker import Broker
+from leveret.core.turn.alarms import BEHIND, BEHIND_BYTES, DISK, LETTERS, MEMORY
 from leveret.session.connection import LITTLE_BYTES, LITTLE_MESSAGES
 from leveret.store.memory import MemoryLog
 from leveret.wire.methods import (

@@ -14,14 +14,14 @@ import pytest
 
 from leveret.auth.passwords import NOBODY
 from leveret.core import definitions
-from leveret.core.access import Permission, User
+from leveret.core.access.user import Permission, User
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
-from leveret.core.exchange import Binding
+from leveret.core.exchange.exchange import Binding
+from leveret.core.exchange.seen import KIND as DEDUPLICATION
 from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
-from leveret.core.policy import Policy
+from leveret.core.policy.policy import Policy
 from leveret.core.ports import Recovered
-from leveret.core.window import KIND as DEDUPLICATION
+from leveret.core.turn.clock import Clock
 from leveret.management.administration import Administration
 from leveret.management.jobs import at_once
 from leveret.store.database import FILE_NAME

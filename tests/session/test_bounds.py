@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.core.arguments import TABLE, QueueSettings
-from leveret.core.bounds import MAX_INT, MAX_MS, Range, from_digits
 from leveret.core.broker import Broker
-from leveret.core.checks import is_integer, is_not_negative, is_positive
-from leveret.core.clock import Clock
-from leveret.core.exchange import TYPES
-from leveret.core.message import Message, address
-from leveret.core.policy import Policy
+from leveret.core.errors.bounds import MAX_INT, MAX_MS, Range, from_digits
+from leveret.core.exchange.exchange import TYPES
+from leveret.core.message.message import Message, address
+from leveret.core.policy.arguments import TABLE, QueueSettings
+from leveret.core.policy.checks import is_integer, is_not_negative, is_positive
+from leveret.core.policy.policy import Policy
+from leveret.core.turn.clock import Clock
 from leveret.management import limits
 from leveret.store.memory import Kept, MemoryLog
 from leveret.wire import fields

@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 
 from leveret.core.broker import Broker
-from leveret.core.paging import COST
-from leveret.core.policy import Policy
-from leveret.core.queue import Queue
-from leveret.core.work import PIECE, TURN
+from leveret.core.message.budget import COST
+from leveret.core.policy.policy import Policy
+from leveret.core.queue.queue import Queue
+from leveret.core.turn.work import PIECE, TURN
 from leveret.wire.fields import Table, long, longstr
 from leveret.wire.methods import (
     BasicAck,

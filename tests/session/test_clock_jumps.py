@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core.exchange import Binding
+from leveret.core.exchange.exchange import Binding
 from leveret.wire.fields import Table, long, longstr
 from leveret.wire.methods import BasicPublish, BasicReject
 from leveret.wire.properties import BasicProperties

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.errors import AmqpError
-from leveret.core.message import Message, Stored, address
-from leveret.core.queue import Queue
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.message.message import Message, Stored, address
+from leveret.core.queue.queue import Queue
 from leveret.session.confirms import Confirms
 from leveret.session.unacked import Unacked
 from leveret.store.memory import MemoryLog

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core.access import Credential
+from leveret.core.access.user import Credential
 from leveret.store.database import FILE_NAME
 from leveret.store.rows import pack_value
 from leveret.store.schema import PAGE_BYTES

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.core import dead_letter
-from leveret.core.exchange import Binding
-from leveret.core.message import Message, Stored, address
-from leveret.core.queue import Queue
-from leveret.core.work import LETTER, TURN
+from leveret.core.exchange.exchange import Binding
+from leveret.core.message.message import Message, Stored, address
+from leveret.core.queue import dead_letter
+from leveret.core.queue.queue import Queue
+from leveret.core.turn.work import LETTER, TURN
 from leveret.wire.content import make_content
 from leveret.wire.fields import Field, Table, long, longstr
 from leveret.wire.methods import (

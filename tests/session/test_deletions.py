@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from leveret.core import definitions
-from leveret.core.access import Credential
-from leveret.core.administration import InvalidError, Promise
+from leveret.core.access.user import Credential
 from leveret.core.broker import Broker
 from leveret.core.clearing import AT_ONCE
-from leveret.core.exchange import Binding
+from leveret.core.errors.administration import InvalidError, Promise
+from leveret.core.exchange.exchange import Binding
+from leveret.core.exchange.seen import KIND as DEDUPLICATION
 from leveret.core.parameters import PARAMETER
-from leveret.core.policy import Policy
-from leveret.core.window import KIND as DEDUPLICATION
+from leveret.core.policy.policy import Policy
 from leveret.management.administration import Administration
 from leveret.wire.fields import boolean, long, longstr, table_bytes
 from leveret.wire.methods import ExchangeDeclare, ExchangeDelete, QueueBind, QueueDeclare, QueueUnbind

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from leveret.core.alarms import DISK
 from leveret.core.broker import Broker
-from leveret.core.pace import CREDIT
-from leveret.core.work import PIECE
+from leveret.core.turn.alarms import DISK
+from leveret.core.turn.flow_control import CREDIT
+from leveret.core.turn.work import PIECE
 from leveret.session.connection import INPUT_LIMIT, STALL_LIMIT, Connection
 from leveret.session.ending import CLOSE, HANG_UP, LEAVE, RESET
 from leveret.wire.methods import (

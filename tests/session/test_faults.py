@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.core.administration import AdministrationError
-from leveret.core.chores import Chore
-from leveret.core.clock import Timed
-from leveret.core.message import Message
+from leveret.core.errors.administration import AdministrationError
+from leveret.core.message.message import Message
 from leveret.core.ports import Client, Confirm, Witness
+from leveret.core.turn.background import Chore
+from leveret.core.turn.clock import Timed
 from leveret.management.administration import Administration
 from leveret.wire.constants import INTERNAL_ERROR
 from leveret.wire.methods import (

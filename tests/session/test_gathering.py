@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core.administration import Promise
+from leveret.core.errors.administration import Promise
 from leveret.management.administration import Administration
 from leveret.store.rescue.care import backup
 from leveret.wire.methods import BasicAck, BasicPublish, ConfirmSelect, ConfirmSelectOk

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core.alarms import FULL, HELD, HELD_MS
-from leveret.core.paging import COST, LEAST_PART
+from leveret.core.message.budget import COST, LEAST_PART
+from leveret.core.turn.alarms import FULL, HELD, HELD_MS
 from leveret.session.connection import MAX_ROUTE_BYTES, OUTPUT_LIMIT
 from leveret.wire.fields import longstr
 from leveret.wire.methods import (

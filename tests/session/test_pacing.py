@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.core.pace import CREDIT, LAG, LEAST_CREDIT, PATIENCE_MS
+from leveret.core.turn.flow_control import CREDIT, LAG, LEAST_CREDIT, PATIENCE_MS
 from leveret.wire.methods import (
     BasicConsume,
     BasicConsumeOk,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core.administration import InvalidError
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
-from leveret.core.message import Message, Stored, address
+from leveret.core.errors.administration import InvalidError
+from leveret.core.message.message import Message, Stored, address
 from leveret.core.ports import Unreadable
+from leveret.core.turn.clock import Clock
 from leveret.management.messages import export_messages
 from leveret.store.disk import DiskLog
 from leveret.wire.content import make_content

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core import parcel
-from leveret.core.browsing import TOP, Page
-from leveret.core.exchange import Binding
-from leveret.core.message import Message, Provenance, Stored, address
-from leveret.core.retries import Retries
+from leveret.core.exchange.exchange import Binding
+from leveret.core.message import parcel
+from leveret.core.message.message import Message, Provenance, Stored, address
+from leveret.core.queue.browsing import TOP, Page
+from leveret.core.queue.retries import Retries
 from leveret.management.messages import export_messages, import_messages
 from leveret.wire.content import make_content
 from leveret.wire.fields import Table, long, longstr

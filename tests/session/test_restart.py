@@ -8,8 +8,8 @@ from queue import SimpleQueue
 import pytest
 
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
-from leveret.core.exchange import Binding
+from leveret.core.exchange.exchange import Binding
+from leveret.core.turn.clock import Clock
 from leveret.store.database import FILE_NAME
 from leveret.store.disk import LOAD_BYTES, DiskLog
 from leveret.wire.fields import Table, array, long, longstr

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from leveret.core.paging import COST
-from leveret.core.policy import Policy
-from leveret.core.queue import Queue
-from leveret.core.retries import Retries
-from leveret.core.work import PIECE
+from leveret.core.message.budget import COST
+from leveret.core.policy.policy import Policy
+from leveret.core.queue.queue import Queue
+from leveret.core.queue.retries import Retries
+from leveret.core.turn.work import PIECE
 from leveret.management.messages import export_messages
 from leveret.management.status import show_status
 from leveret.wire.fields import Table, long, longstr, signedint

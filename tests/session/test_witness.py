@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.core.errors import AmqpError
-from leveret.core.message import Message, Stored
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.message.message import Message, Stored
 from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Client, Confirm, Witness
-from leveret.core.queue import Queue
+from leveret.core.queue.queue import Queue
 from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN
 from leveret.wire.methods import (
     BasicAck,

@@ -19,13 +19,13 @@ from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 
-from leveret.core.access import Credential
-from leveret.core.administration import AdministrationError
+from leveret.core.access.user import Credential
 from leveret.core.broker import Broker
-from leveret.core.clock import Clock
-from leveret.core.exchange import Binding
-from leveret.core.message import Message, address
-from leveret.core.policy import Policy
+from leveret.core.errors.administration import AdministrationError
+from leveret.core.exchange.exchange import Binding
+from leveret.core.message.message import Message, address
+from leveret.core.policy.policy import Policy
+from leveret.core.turn.clock import Clock
 from leveret.management.messages import find_queue
 from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import DiskLog

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.message import Message, Provenance, address
+from leveret.core.message.message import Message, Provenance, address
 from leveret.store.chunk import ALL, FOREVER_MS, DamagedChunk, Entry, Head, Label, Place, pack, parse, trim
 from leveret.wire.content import make_content
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core.message import FAILURE
+from leveret.core.message.message import FAILURE
 from leveret.core.ports import Recovered, Resting
 from leveret.store.database import FILE_NAME
 from leveret.store.disk import LOAD_BYTES

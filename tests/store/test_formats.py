@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core.browsing import TOP, Page
 from leveret.core.definitions import QUEUE, read_table
-from leveret.core.message import Stored
+from leveret.core.message.message import Stored
+from leveret.core.queue.browsing import TOP, Page
 from leveret.store.chunk import FORMAT as CHUNK_FORMAT
 from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import LOAD_BYTES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.core.message import Message, address
+from leveret.core.message.message import Message, address
 from leveret.core.ports import Recovered
 from leveret.store.memory import Kept, MemoryLog
 from leveret.wire.content import make_content

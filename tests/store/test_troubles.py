@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leveret.core.alarms import BEHIND_BYTES
+from leveret.core.turn.alarms import BEHIND_BYTES
 from tests.store.test_logs import Log, message, reopened
 
 UNWRITABLE = 256  # a priority that fits into no chunk

@@ -702,7 +702,7 @@ def test_two_async_brokers_in_a_loop(make_loop: MakeLoop) -> None:
 
 def test_messages_that_are_freed_deep_down() -> None:
     script = """
-from leveret.core.message import Address, Message
+from leveret.core.message.message import Address, Message
 
 for depth in range(100):
     deep = Message(Address("", "q", b""), bytes(30), False)

@@ -71,7 +71,7 @@ def clear(
 
 def read_json(text: str) -> object:
     """A value given on the command line."""
-    from leveret.core.documents import read_json as read
+    from leveret.core.policy.documents import read_json as read
 
     try:
         return read(text)

@@ -75,7 +75,7 @@ def _reach_directory(directory: Path, online: Callable[[socket.socket], T], offl
         client = control_socket.connect(control_socket.find(directory))
         if client is not None:
             return online(client)
-        from leveret.core.administration import AdministrationError
+        from leveret.core.errors.administration import AdministrationError
         from leveret.store.database import DirectoryInUse, StoreError
 
         try:

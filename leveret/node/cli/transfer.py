@@ -165,7 +165,7 @@ def _open_output(file: str) -> Iterator[IO[bytes]]:
 
 def _online(link: Link, queue: str, vhost: str, counts: Counts, tell: Tell) -> Iterator[list[bytes]]:
     """Pages of lines from a broker. Raises: BrokerError."""
-    from leveret.core import parcel
+    from leveret.core.message import parcel
     from leveret.management import lines
 
     arguments: dict[str, object] = {"queue": queue, "vhost": vhost}
@@ -189,7 +189,7 @@ def _offline(
 ) -> Iterator[list[bytes]]:
     """Pages of lines from a data directory. Raises: AdministrationError, StoreError."""
     from leveret.core.broker import Broker
-    from leveret.core.clock import Clock
+    from leveret.core.turn.clock import Clock
     from leveret.management.messages import find_queue
     from leveret.store.memory import MemoryLog
     from leveret.store.snapshot import Snapshot
@@ -214,7 +214,7 @@ def _offline(
 
 
 def _line(found: Recovered) -> bytes:
-    from leveret.core import parcel
+    from leveret.core.message import parcel
     from leveret.management import lines
 
     return lines.write(parcel.unframed(found.message, found.redelivered))
@@ -250,7 +250,7 @@ class _Importer:
     """One import."""
 
     def __init__(self, link: Link, queue: str, vhost: str, file: str, stop: Stop, tell: Tell) -> None:
-        from leveret.core import parcel
+        from leveret.core.message import parcel
         from leveret.management import lines
 
         self._lines = lines

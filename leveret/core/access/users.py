@@ -1,0 +1,190 @@
+"""Users: everybody who may log in, and every verb that changes who may do what.
+
+Each verb takes effect at once, and is durable as a declaration is. Whatever takes a permission away raises the
+generation of its virtual host, which ends every cached Route.
+Source: rabbit_auth_backend_internal.erl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from leveret.core import definitions
+from leveret.core.access import user as access
+from leveret.core.access.user import Credential, Permission, TopicPermission, User
+from leveret.core.errors.administration import unknown_user, unknown_vhost
+from leveret.wire.fields import Table
+
+if TYPE_CHECKING:
+    from leveret.core.broker import Broker
+
+
+class Users:
+    """All users, by name."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._users: dict[str, User] = {}
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def __iter__(self) -> Iterator[User]:
+        return iter(list(self._users.values()))
+
+    def get(self, name: str) -> User | None:
+        """The user, if it exists."""
+        return self._users.get(name)
+
+    def user(self, name: str) -> User:
+        """The user. Raises: UnknownError."""
+        user = self._users.get(name)
+        if user is None:
+            raise unknown_user(name)
+        return user
+
+    # -- who there is
+
+    def put(self, name: str, credential: Credential, tags: tuple[str, ...] | None = None) -> User:
+        """Make a user, or change its credential, and its tags if they are given; connections stay open."""
+        user = self._users.get(name)
+        if tags is None:
+            tags = () if user is None else user.tags
+        value = definitions.user_value(credential, tags)
+        if user is None:
+            user = self._users[name] = User(name, credential, tags)
+        user.credential = credential
+        user.tags = tags
+        self._broker.remember(definitions.USER, definitions.key(name), value)
+        return user
+
+    def set_tags(self, name: str, tags: tuple[str, ...]) -> None:
+        """Replace the tags of a user. Raises: UnknownError."""
+        self.put(name, self.user(name).credential, tags)
+
+    def delete(self, name: str) -> None:
+        """Delete a user with its permissions and limits; its connections are closed. Raises: UnknownError."""
+        had_aside = self._broker.drop_aside(definitions.USER, name)
+        if had_aside and name not in self._users:
+            return
+        user = self.user(name)
+        for vhost in list(user.permissions):
+            self.clear_permission(name, vhost)
+        for vhost in list(user.topic_permissions):
+            self.clear_topic_permission(name, vhost, None)
+        self.clear_limits(name, None)
+        del self._users[name]
+        self._broker.forget(definitions.USER, definitions.key(name))
+        self._broker.close_connections(user, None, f"user '{name}' is deleted")
+
+    # -- what they may do
+
+    def set_permission(self, name: str, vhost: str, configure: str, write: str, read: str) -> None:
+        """Set what a user may do in a virtual host. Raises: UnknownError, InvalidError for what is no pattern."""
+        user = self._in_vhost(name, vhost)
+        permission = Permission(configure, write, read, self._broker.matcher)
+        value = definitions.permission_value(permission)
+        user.permissions[vhost] = permission
+        self._changed(vhost)
+        self._broker.remember(definitions.PERMISSION, definitions.key(name, vhost), value)
+
+    def clear_permission(self, name: str, vhost: str) -> None:
+        """Take away what a user may do in a virtual host, if it may do anything there. Raises: UnknownError."""
+        user = self._in_vhost(name, vhost)
+        if user.permissions.pop(vhost, None) is not None:
+            self._changed(vhost)
+            self._broker.forget(definitions.PERMISSION, definitions.key(name, vhost))
+        else:
+            self._broker.drop_aside(definitions.PERMISSION, name, vhost)
+
+    def set_topic_permission(self, name: str, vhost: str, exchange: str, write: str, read: str) -> None:
+        """Restrict the routing keys that a user may use with a topic exchange. Raises: UnknownError, InvalidError."""
+        user = self._in_vhost(name, vhost)
+        permission = TopicPermission(write, read, self._broker.matcher)
+        permission.check()
+        value = definitions.topic_permission_value(permission)
+        user.topic_permissions.setdefault(vhost, {})[exchange] = permission
+        self._changed(vhost)
+        self._broker.remember(definitions.TOPIC_PERMISSION, definitions.key(name, vhost, exchange), value)
+
+    def clear_topic_permission(self, name: str, vhost: str, exchange: str | None) -> None:
+        """Take away a restriction, or all of a virtual host without an exchange. Raises: UnknownError."""
+        user = self._in_vhost(name, vhost)
+        self._broker.drop_aside(definitions.TOPIC_PERMISSION, name, vhost, *([] if exchange is None else [exchange]))
+        permissions = user.topic_permissions.get(vhost)
+        if permissions is None:
+            return
+        for each in list(permissions):
+            if exchange is None or each == exchange:
+                del permissions[each]
+                self._broker.forget(definitions.TOPIC_PERMISSION, definitions.key(name, vhost, each))
+        if not permissions:
+            del user.topic_permissions[vhost]
+        self._changed(vhost)
+
+    # -- how much they may open
+
+    def set_limits(self, name: str, limits: dict[str, int]) -> None:
+        """Set limits of a user; those that are not named stay. Raises: UnknownError, InvalidError."""
+        user = self.user(name)
+        merged = {**user.limits, **access.checked_limits(limits, access.USER_LIMITS)}
+        value = definitions.limits_value(merged)
+        user.limits = merged
+        self._broker.remember(definitions.USER_LIMIT, definitions.key(name), value)
+
+    def clear_limits(self, name: str, limit: str | None) -> None:
+        """Take away a limit, or all of them. Raises: UnknownError."""
+        user = self.user(name)
+        left = {each: value for each, value in user.limits.items() if limit not in (None, each)}
+        value = definitions.limits_value(left)
+        user.limits = left
+        if left:
+            self._broker.remember(definitions.USER_LIMIT, definitions.key(name), value)
+        else:
+            self._broker.forget(definitions.USER_LIMIT, definitions.key(name))
+
+    # -- what the broker calls
+
+    def forget_vhost(self, vhost: str) -> None:
+        """The virtual host is about to be deleted: nobody may do anything there."""
+        for user in self:
+            self.clear_permission(user.name, vhost)
+            self.clear_topic_permission(user.name, vhost, None)
+
+    def forget_exchange(self, vhost: str, exchange: str) -> None:
+        """An exchange is deleted: the next one of its name begins without restrictions, as in RabbitMQ."""
+        for user in self._users.values():
+            permissions = user.topic_permissions.get(vhost)
+            if permissions is not None and permissions.pop(exchange, None) is not None:
+                self._broker.forget(definitions.TOPIC_PERMISSION, definitions.key(user.name, vhost, exchange))
+                if not permissions:
+                    del user.topic_permissions[vhost]
+
+    def restore(self, kind: str, names: list[str], value: Table) -> None:
+        """Take what the DefinitionLog kept."""
+        if kind == definitions.USER:
+            credential = Credential(value["algorithm"].text, value["hash"].text)
+            self._users[names[0]] = User(names[0], credential, definitions.texts(value["tags"]))
+            return
+        user = self.user(names[0])
+        if kind == definitions.PERMISSION:
+            configure, write, read = value["configure"].text, value["write"].text, value["read"].text
+            user.permissions[names[1]] = Permission(configure, write, read, self._broker.matcher)
+        elif kind == definitions.TOPIC_PERMISSION:
+            permission = TopicPermission(value["write"].text, value["read"].text, self._broker.matcher)
+            user.topic_permissions.setdefault(names[1], {})[names[2]] = permission
+            permission.check()  # one that is no pattern any more is told, but allows nothing: without it all is allowed
+        elif kind == definitions.USER_LIMIT:
+            user.limits = definitions.limits(value)
+
+    # -- inside
+
+    def _in_vhost(self, name: str, vhost: str) -> User:
+        user = self.user(name)
+        if vhost not in self._broker.vhosts:
+            raise unknown_vhost(vhost)
+        return user
+
+    def _changed(self, vhost: str) -> None:
+        self._broker.vhosts[vhost].generation += 1

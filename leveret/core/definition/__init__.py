@@ -1,0 +1,1 @@
+"""Definitions as they rest in the log."""

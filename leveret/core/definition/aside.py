@@ -1,0 +1,181 @@
+"""Aside: definitions that the log has and this broker cannot use, from damage or from another version.
+
+A start sets them aside, tells, and goes on without them; the log keeps them. Setting or declaring the same again mends
+one, since the new value takes its place in the log; deleting it deletes what the log has. What cannot be used for want
+of something else waits here, and is used as soon as that is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Final
+
+from leveret.core import definitions
+from leveret.core.exchange.seen import KIND as DEDUPLICATION
+from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
+from leveret.wire.fields import DecodeError
+
+Identity = tuple[str, ...]  # kind and names of a definition
+
+SHOWN: Final = 200  # characters of a key that makes no sense
+
+_AGAIN: Final = "declare it again, or delete it"
+_PERMISSION: Final = "set it again, or clear it"
+_ADVICE: Final = {
+    definitions.CLOCK: "deadlines go on from what the clock of the system says",
+    definitions.VHOST: "add it again, or delete it",
+    definitions.VHOST_LIMIT: "set them again, or clear them",
+    definitions.USER: "add it again, or delete it",
+    definitions.PERMISSION: _PERMISSION,
+    definitions.TOPIC_PERMISSION: _PERMISSION,
+    definitions.USER_LIMIT: "set them again, or clear them",
+    definitions.EXCHANGE: _AGAIN,
+    definitions.QUEUE: _AGAIN,
+    definitions.BINDING: "bind it again, or unbind it, or delete one of the two",
+    definitions.POLICY: _PERMISSION,
+    definitions.OPERATOR_POLICY: _PERMISSION,
+    PARAMETER: _PERMISSION,
+    GLOBAL_PARAMETER: _PERMISSION,
+    DEDUPLICATION: "duplicates of what it knew may pass; it goes when the exchange is deleted",
+}
+
+
+_NAMES: Final = {  # how many the key of a definition has
+    definitions.DEFAULTS: 0,
+    definitions.CLOCK: 0,
+    definitions.VHOST: 1,
+    definitions.LEAVING: 1,
+    definitions.VHOST_LIMIT: 1,
+    definitions.USER: 1,
+    definitions.USER_LIMIT: 1,
+    definitions.PERMISSION: 2,
+    definitions.TOPIC_PERMISSION: 3,
+    definitions.EXCHANGE: 2,
+    definitions.QUEUE: 2,
+    definitions.BINDING: 6,
+    definitions.POLICY: 2,
+    definitions.OPERATOR_POLICY: 2,
+    PARAMETER: 3,
+    GLOBAL_PARAMETER: 1,
+    DEDUPLICATION: 3,
+}
+
+
+def read_names(kind: str, key: str) -> list[str]:
+    """The names in the key of a definition. Raises: ValueError when that cannot be its key."""
+    if kind not in _NAMES:
+        raise ValueError("this version does not know what it is")
+    names = definitions.names(key)
+    if len(names) != _NAMES[kind]:
+        raise ValueError(f"its key has {len(names)} names")
+    return names
+
+
+def owners(kind: str, names: list[str]) -> list[Identity]:
+    """What a definition belongs to, and goes with."""
+    if kind == definitions.USER_LIMIT:
+        return [(definitions.USER, names[0])]
+    if kind in (definitions.PERMISSION, definitions.TOPIC_PERMISSION):
+        return [(definitions.VHOST, names[1]), (definitions.USER, names[0])]
+    if kind == DEDUPLICATION:
+        return [(definitions.VHOST, names[0]), (definitions.EXCHANGE, names[0], names[1])]
+    if kind == definitions.BINDING:
+        vhost, source, target_kind, target = names[0], names[1], names[2], names[3]
+        destination = definitions.QUEUE if target_kind == "queue" else definitions.EXCHANGE
+        return [(definitions.VHOST, vhost), (definitions.EXCHANGE, vhost, source), (destination, vhost, target)]
+    if kind == definitions.VHOST_LIMIT or kind == PARAMETER or kind in definitions.VHOST_KINDS:
+        return [(definitions.VHOST, names[0])]
+    return []
+
+
+def described(kind: str, names: list[str]) -> str:
+    """A definition, for people."""
+    if kind in (definitions.VHOST, definitions.VHOST_LIMIT):
+        return f"{'the limits of ' if kind == definitions.VHOST_LIMIT else ''}virtual host '{names[0]}'"
+    if kind in (definitions.USER, definitions.USER_LIMIT):
+        return f"{'the limits of ' if kind == definitions.USER_LIMIT else ''}user '{names[0]}'"
+    if kind == definitions.PERMISSION:
+        return f"the permission of user '{names[0]}' in virtual host '{names[1]}'"
+    if kind == definitions.TOPIC_PERMISSION:
+        return f"the topic permission of user '{names[0]}' for exchange '{names[2]}' in virtual host '{names[1]}'"
+    if kind == definitions.BINDING:
+        return f"the binding of {names[2]} '{names[3]}' to exchange '{names[1]}' in virtual host '{names[0]}'"
+    if kind == DEDUPLICATION:
+        return f"a part of the deduplication window of exchange '{names[1]}' in virtual host '{names[0]}'"
+    if kind == PARAMETER:
+        return f"parameter '{names[2]}' of {names[1]} in virtual host '{names[0]}'"
+    if kind == GLOBAL_PARAMETER:
+        return f"global parameter '{names[0]}'"
+    if kind in definitions.VHOST_KINDS:
+        return f"{kind.replace('-', ' ')} '{names[1]}' in virtual host '{names[0]}'"
+    return "the time of the last run" if kind == definitions.CLOCK else f"a definition of kind {kind}"
+
+
+class Entry:
+    """One definition that is set aside. names: in its key, if has_names. needs: what it waits for."""
+
+    __slots__ = ("has_names", "key", "kind", "names", "needs", "value", "why")
+
+    def __init__(self, kind: str, key: str, value: bytes) -> None:
+        self.kind = kind
+        self.key = key
+        self.value = value
+        self.names: list[str] = []
+        self.has_names = False
+        self.needs: Identity | None = None
+        self.why = ""
+
+    def read(self) -> None:
+        """Take the names out of the key. Raises: ValueError."""
+        self.names = read_names(self.kind, self.key)
+        self.has_names = True
+        if self.kind == definitions.BINDING:
+            with contextlib.suppress(ValueError, DecodeError, RecursionError):
+                self.names = definitions.binding_names(self.names)
+
+    @property
+    def text(self) -> str:
+        """What is wrong, and what to do about it."""
+        what, advice = f"the definition of {self.kind} {self.key[:SHOWN]}", ""
+        if self.has_names:
+            what, advice = described(self.kind, self.names), _ADVICE.get(self.kind, "")
+        return f"{what} cannot be used and is set aside: {self.why}{'; ' if advice else ''}{advice}"
+
+    def is_about(self, wanted: Identity) -> bool:
+        """Whether it is this definition, or belongs to it. wanted: the last names of one may be left out for all."""
+        if not self.has_names:
+            return False
+        own = (self.kind, *self.names)
+        return own[: len(wanted)] == wanted or wanted in owners(self.kind, self.names)
+
+
+class Aside:
+    """All that is set aside, in the order of the log."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def entries(self) -> list[Entry]:
+        """Everything."""
+        return list(self._entries.values())
+
+    def about(self, wanted: Identity) -> list[Entry]:
+        """A definition and all that belongs to it."""
+        return [entry for entry in self._entries.values() if entry.is_about(wanted)]
+
+    def waiting_for(self, needed: Identity) -> list[Entry]:
+        """What can be used when something is there."""
+        return [entry for entry in self._entries.values() if entry.needs == needed]
+
+    def add(self, entry: Entry) -> None:
+        """Set a definition aside."""
+        self._entries[entry.kind, entry.key] = entry
+
+    def remove(self, kind: str, key: str) -> None:
+        """A definition is mended, or gone; one that is not set aside is fine."""
+        self._entries.pop((kind, key), None)

@@ -1,0 +1,1 @@
+"""What the broker refuses, and how it says so."""

@@ -1,0 +1,1 @@
+"""Exchanges, and what they do with messages before and while they route them."""

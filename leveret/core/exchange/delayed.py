@@ -1,0 +1,501 @@
+"""x-delayed-message: an exchange that routes a message only when the milliseconds in its header x-delay are over.
+
+Until then the message rests with the exchange, in a queue of its own that nobody sees. If the exchange is durable,
+every delayed message survives a restart, whatever its delivery mode, and is confirmed when it is safe; what became due
+in between goes out at once. When it is due, the message is routed as the exchange's bindings are then, with x-delay
+negated, and the log forgets it when every queue that got it has it safe. A queue that refuses it because it is full
+gets it later, unless the refused message became a dead letter.
+Source: rabbit_exchange_type_delayed_message.erl, rabbit_delayed_message.erl of the community plugin.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from leveret.core.errors.bounds import DELAY_MS
+from leveret.core.exchange import agenda
+from leveret.core.exchange.agenda import Agenda
+from leveret.core.exchange.interceptor import Gate
+from leveret.core.message.budget import Holder, Run
+from leveret.core.message.destination import hand_out
+from leveret.core.message.message import Message, Stored
+from leveret.core.ports import Confirm, ConfirmListener, Recovered, Resting
+from leveret.core.queue.queue import Queue
+from leveret.core.queue.ready import may_rest
+from leveret.core.turn.background import Chore
+from leveret.core.turn.clock import Timed, Timer
+from leveret.core.turn.work import HANDING_OUT, PIECE, freeing, sending
+from leveret.wire import patch
+from leveret.wire.fields import DecodeError, Field
+from leveret.wire.properties import BasicProperties
+
+if TYPE_CHECKING:
+    from leveret.core.exchange.exchange import Exchange
+
+X_DELAY: Final = b"x-delay"
+RETRY_MS: Final = 1000  # until messages go out again that a queue has refused
+TRIES: Final = 256  # of these that may be refused again before a pause
+WRITE_MS: Final = 20  # until one goes out while too much waits to be written, or is in memory
+AGAIN: Final = 1  # timer token
+WORTH_IT: Final = 64 << 10  # bytes of contents, below which the messages are not asked for memory
+
+
+def delay_of(field: Field | None) -> int:
+    """The delay that a header x-delay asks for, in milliseconds; 0 for none."""
+    if field is None:
+        return 0
+    value = field.value
+    if isinstance(value, float):
+        if value >= DELAY_MS.most:  # and infinity
+            return DELAY_MS.most
+        return int(value) if value > 0 else 0
+    return DELAY_MS.of(field, 0)
+
+
+class Pending:
+    """A message that waits. pending_id: what cancel() wants. due_ms: milliseconds since 1970."""
+
+    __slots__ = ("due_ms", "message", "pending_id")
+
+    def __init__(self, place: int, message: Message) -> None:
+        self.pending_id = place
+        self.due_ms = agenda.due_ms(place)
+        self.message = message
+
+
+class DelayedMessages(Queue, Holder):
+    """The messages of one exchange that are not due yet: a queue in name only."""
+
+    def __init__(self, exchange: Exchange, queue_id: int) -> None:
+        name = f"amq.delayed.{exchange.name}"
+        super().__init__(exchange.vhost, name, queue_id, exchange.durable, 0, False, {}, exchange.origin)
+        self._exchange = exchange
+        self._agenda = Agenda()
+        self._refused: deque[Departure] = deque()
+        self._round = 0  # those of them that are still to have their next chance
+        self._tries = 0  # that may fail before a pause
+        self._is_going = False  # a chore sends what is due
+        self._content_bytes: i64 = 0  # in memory, of what is not due yet
+        self._alarm = Alarm(self)
+        self._alarm_ms: i64 = 0  # when it rings for what is due, 0 when it does not
+        self._due: Timer | None = None
+        self._again: Timer | None = None
+        self.gates_passed = 0  # the gates of the exchange that a message has passed when it comes here
+
+    # -- messages come in
+
+    def publish(self, message: Message, confirm: Confirm | None) -> None:
+        """Take a message until it is due."""
+        message.arrived_ms = self.broker.clock.wall_ms
+        position = self._position + 1
+        self._position = position
+        due_ms = self.broker.clock.wall_ms + delay_of(message.header(X_DELAY))
+        self._hold(agenda.place(due_ms, int(position)), message)
+        if self.durable:
+            self.broker.log.append(self.queue_id, int(position), message, due_ms)
+            if confirm is not None:
+                self._unsafe.add(position, confirm)
+        elif confirm is not None:
+            confirm.pay()
+        self._set_alarm()
+
+    def restore(self, found: Recovered) -> None:
+        """Take a message from the log at start-up; one with a position that no agenda has is left there."""
+        if found.position > agenda.POSITIONS:
+            self.broker.explain(f"a message of {self} has position {found.position}, which cannot be; it is left out")
+            return
+        self._position = max(self._position, i64(found.position))
+        self.in_log.durable = self._position
+        self._hold(agenda.place(found.deadline_ms, found.position), found.message)
+        self._set_alarm()
+
+    def rest(self, found: Resting) -> int:
+        """Take messages from the log at start-up: the agenda wants all of them."""
+        messages = self.broker.log.fetch(self.queue_id, found.positions())
+        for message in messages:
+            self.restore(message)
+        return len(messages)
+
+    # -- memory
+
+    def _hold(self, place: int, message: Message) -> None:
+        self._agenda.add(place, message)
+        self._content_bytes += len(message.content)
+        self.broker.budget.hold(message)
+
+    def _take(self, place: int) -> Message | None:
+        message = self._agenda.take(place)
+        if message is not None:
+            self._content_bytes -= len(message.content)
+        return message
+
+    def let_go(self, want: i64) -> None:
+        """Leave contents to the log, those first that are due last. Cost: a look at all of them, if they have some."""
+        if self._content_bytes < WORTH_IT or not self.durable:
+            return
+        budget = self.broker.budget
+        target = budget.used - want
+        for places, messages in self._agenda.blocks():
+            for at in range(len(places) - 1, -1, -1):
+                if budget.used <= target:
+                    return
+                if not messages[at].content:
+                    continue
+                stored = Stored(messages[at], self, agenda.position(places[at]), self.queue_id)
+                if may_rest(stored) and self.in_log.extent(stored):
+                    self._content_bytes -= len(messages[at].content)
+                    budget.rest(stored)
+                    messages[at] = stored.message
+
+    def load(self, message: Message, position: int, only_looks: bool = False) -> Message | None:
+        """The message with its content, wherever that is; None when it cannot be read any more. Raises: Unreadable."""
+        if message.content:
+            return message
+        run = Run(self.queue_id, 0)
+        run.extend(position.to_bytes(8, "big"), message.size)
+        found = self.in_log.fetch(run, only_looks)
+        return found[0].message if found else None
+
+    # -- messages go out
+
+    def go(self) -> None:
+        """Route what is due: some of it now, more in pieces."""
+        if self.deleted:
+            return
+        self._alarm_ms = 0
+        self._send_later()
+
+    def go_again(self) -> None:
+        """Those that were refused have their next chance, until some are refused again."""
+        self._again = None
+        self._round = len(self._refused)
+        self._tries = TRIES
+        self._send_later()
+
+    def _send_later(self) -> None:
+        if not self._is_going:
+            self._is_going = True
+            self.broker.chores.begin(Going(self))
+
+    def go_on(self) -> bool:
+        """Send some of what is due. Returns: whether that was all for now."""
+        share = self.broker.share
+        while not self.deleted and share.left > 0:
+            if len(self._agenda) and agenda.due_ms(self._agenda.first()) <= self.broker.clock.wall_ms:
+                place = self._agenda.first()
+                message = self._take(place)
+                assert message is not None
+                self._send(Departure(self, agenda.position(place), message))
+            elif self._round > 0:
+                self._send(self._refused.popleft())
+                self._round = self._round - 1 if self._tries > 0 else 0
+                if self._round == 0 and self._refused:
+                    self._call_again()
+            else:
+                break
+            if self.broker.is_short():  # what rests goes no faster than it can be written
+                self.put_off(WRITE_MS)
+                return True
+        else:
+            if not self.deleted:
+                return False
+        self._is_going = False
+        self._set_alarm()
+        return True
+
+    def route(self, message: Message) -> list[Queue]:
+        """Where a message goes now that it is due."""
+        return self._exchange.route(message.address.keys, None, message, self.gates_passed).queues
+
+    def arrived(self, position: int) -> None:
+        """A message is safe where it went."""
+        if self.durable and not self.deleted:
+            self.broker.log.remove(self.queue_id, position)
+
+    def retry(self, departure: Departure) -> None:
+        """A message was refused: it goes out again a little later."""
+        if self.deleted:
+            departure.end()
+            return
+        if self._round == 0:
+            self._call_again()
+        self._refused.append(departure)
+        self._tries -= 1
+
+    def _send(self, departure: Departure) -> None:
+        try:
+            departure.send()
+        except Exception as error:
+            departure.fail("send a delayed message", error)
+
+    def ring_later(self, error: Exception) -> None:
+        """What was due could not be sent: look again a little later."""
+        self.broker.faults.own("send delayed messages", error)
+        self.put_off(RETRY_MS)
+
+    def put_off(self, for_ms: int) -> None:
+        """Do nothing for a while."""
+        self._is_going = False
+        self._round = 0
+        self.broker.timers.cancel(self._due)
+        self._due = self.broker.timers.call_at(self.broker.clock.now_ms + for_ms, self._alarm)
+        if self._refused:
+            self._call_again()
+
+    def _call_again(self) -> None:
+        if self._again is None:
+            self._again = self.broker.timers.call_at(self.broker.clock.now_ms + RETRY_MS, self._alarm, AGAIN)
+
+    # -- for the operator
+
+    def waiting(self) -> int:
+        """How many messages wait."""
+        return len(self._agenda)
+
+    def page(self, behind: int, limit: int) -> list[Pending]:
+        """Some of those that wait, the ones due first in front. behind: pending_id of the last one seen, 0 at first."""
+        found: list[Pending] = []
+        for place, message in self._agenda.behind(behind, limit):
+            whole = self.load(message, agenda.position(place), True)
+            if whole is not None:
+                found.append(Pending(place, whole))
+        return found
+
+    def cancel(self, pending_id: int) -> bool:
+        """Drop a message that waits. Returns: whether it was there."""
+        message = self._take(pending_id)
+        if message is None:
+            return False
+        self.broker.budget.let_go(message)
+        self.arrived(agenda.position(pending_id))
+        return True
+
+    def purge(self) -> int:
+        """Drop everything that waits. Returns: how many."""
+        count = len(self._agenda)
+        self._let_go(deque())
+        return count
+
+    def _let_go(self, refused: deque[Departure]) -> None:
+        """Throw away what waits, in pieces. refused: what else."""
+        waiting, self._agenda = self._agenda, Agenda()
+        self._content_bytes = 0
+        self.broker.chores.begin(Discarding(self, waiting, refused))
+
+    def remove(self) -> int:
+        """The exchange is deleted, and what waits with it. Returns: how many."""
+        count = len(self._agenda)
+        self._alarm.stop()
+        self.broker.timers.cancel(self._due)
+        self.broker.timers.cancel(self._again)
+        super().remove()
+        refused, self._refused = self._refused, deque()
+        self._let_go(refused)
+        return count
+
+    def _set_alarm(self) -> None:
+        if not len(self._agenda):
+            return
+        clock = self.broker.clock
+        at_ms: i64 = clock.now_ms + max(agenda.due_ms(self._agenda.first()) - clock.wall_ms, 1)
+        if not self._alarm_ms or at_ms < self._alarm_ms:
+            self._alarm_ms = at_ms
+            self.broker.timers.cancel(self._due)
+            self._due = self.broker.timers.call_at(int(at_ms), self._alarm)
+
+
+class Alarm(Timed):
+    """Rings when messages of an exchange are due, or have another chance."""
+
+    def __init__(self, delayed: DelayedMessages) -> None:
+        self._delayed: DelayedMessages | None = delayed
+
+    def on_timer(self, token: int) -> None:
+        """It is time."""
+        if self._delayed is None:
+            return
+        if token == AGAIN:
+            self._delayed.go_again()
+        else:
+            self._delayed.go()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """It rings again, a little later."""
+        if self._delayed is not None:
+            self._delayed.ring_later(error)
+
+    def stop(self) -> None:
+        """The exchange has ended; nothing may hold on to it."""
+        self._delayed = None
+
+
+class Going(Chore):
+    """Sends what is due."""
+
+    def __init__(self, delayed: DelayedMessages) -> None:
+        self._delayed = delayed
+
+    def work(self) -> bool:
+        """Send some."""
+        return self._delayed.go_on()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """What could not be sent is still there."""
+        self._delayed.broker.faults.own("send delayed messages", error)
+
+    def give_up(self) -> None:
+        """It is tried again a little later."""
+        self._delayed.put_off(RETRY_MS)
+
+
+class Discarding(Chore):
+    """Messages of an exchange that nobody wants any more. refused: of them, those that a queue did not take."""
+
+    def __init__(self, delayed: DelayedMessages, waiting: Agenda, refused: deque[Departure]) -> None:
+        self._delayed = delayed
+        self._waiting = waiting
+        self._refused = refused
+
+    def work(self) -> bool:
+        """Throw some away."""
+        left: i64 = PIECE
+        while left > 0 and len(self._waiting):
+            place = self._waiting.first()
+            message = self._waiting.take(place)
+            assert message is not None
+            left -= freeing(message)
+            self._delayed.broker.budget.let_go(message)
+            self._delayed.arrived(agenda.position(place))
+        while left > 0 and self._refused:
+            self._refused.popleft().end()
+            left -= 1
+        self._delayed.broker.share.left -= PIECE - left
+        return left > 0
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Some could not be thrown away."""
+        self._delayed.broker.faults.own("throw away delayed messages", error)
+
+
+class Departure(ConfirmListener):
+    """A message that is due, until it is safe where it goes."""
+
+    __slots__ = (
+        "_delayed",
+        "_is_lost",
+        "_is_sending",
+        "_message",
+        "_open",
+        "_position",
+        "_safe",
+        "_targets",
+        "_wanted",
+    )
+
+    def __init__(self, delayed: DelayedMessages, position: int, message: Message) -> None:
+        self._delayed = delayed
+        self._position = position
+        self._message = message
+        self._targets: list[Queue] = []
+        self._safe: dict[Queue, None] = {}  # those that have it, so that they do not get it again
+        self._open: i64 = 0
+        self._wanted = False  # whether a queue that refused it has to get it later
+        self._is_sending = False
+        self._is_lost = False  # a log did not take a copy, which is there until the broker ends
+
+    def send(self) -> None:
+        """Route it, and wait until it has arrived."""
+        delayed = self._delayed
+        old = delayed.load(self._message, self._position)
+        if old is None:
+            self._arrived()
+            return
+        if old is not self._message:
+            self.end()
+            self._message = old
+            delayed.broker.budget.hold(old)
+        share = delayed.broker.share
+        share.left -= sending(old)
+        try:
+            start, end = patch.header_range(old.content)
+            delay = patch.long_value(-delay_of(patch.header(old.content, X_DELAY)))
+            headers = patch.replaced(old.content, start, end, X_DELAY, delay)
+            content = patch.with_headers(old.content, headers, True)
+        except (DecodeError, IndexError):  # it goes as it is
+            content = old.content
+        message = Message(old.address, content, old.persistent, old.has_died)
+        self._targets = [queue for queue in self._delayed.route(message) if queue not in self._safe]
+        share.left -= HANDING_OUT * len(self._targets)
+        self._wanted = False
+        self._is_sending = True
+        self._open = len(self._targets) + 1
+        for tag, queue in enumerate(self._targets):
+            hand_out(message, [queue], Confirm(self, tag, 1))
+        self._is_sending = False
+        self._settled()
+
+    def confirmed(self, tag: i64) -> None:
+        """One queue has it safe."""
+        self._safe[self._targets[tag]] = None
+        self._settled()
+
+    def refused(self, tag: i64) -> None:
+        """One queue is full or faulty, which it says at once, or its log has failed, which it says later."""
+        target = self._targets[tag]
+        if not self._is_sending:
+            self._safe[target] = None  # for now: it has the message, and must not get it again
+            self._is_lost = True
+        elif target.fault or not target.settings.rejects_dead:
+            self._wanted = True
+        self._settled()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """It could not be sent, or hear that it has arrived: it goes out again a little later."""
+        self._delayed.broker.faults.own("send a delayed message", error)
+        self._delayed.retry(self)
+
+    def _settled(self) -> None:
+        self._open -= 1
+        if self._open == 0:
+            if self._wanted:
+                self._delayed.retry(self)
+            elif self._is_lost:  # the log of the exchange keeps that for the next start
+                self.end()
+            else:
+                self._arrived()
+
+    def end(self) -> None:
+        """It is not sent any more."""
+        self._delayed.broker.budget.let_go(self._message)
+
+    def _arrived(self) -> None:
+        self.end()
+        self._delayed.arrived(self._position)
+
+
+class Delay(Gate):
+    """Holds back what is not due yet. delayed: what is held back."""
+
+    def __init__(self, exchange: Exchange, gates_passed: int) -> None:
+        if not exchange.log_id:
+            exchange.log_id = exchange.vhost.broker.new_id()
+        self.delayed = DelayedMessages(exchange, exchange.log_id)
+        self.delayed.gates_passed = gates_passed
+
+    def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
+        """Hold back what asks for it."""
+        return [self.delayed] if properties.headers and delay_of(properties.headers.get("x-delay")) else None
+
+    def open(self) -> None:
+        """Make the log's news and messages find their way."""
+        self.delayed.broker.queues[self.delayed.queue_id] = self.delayed
+        self.delayed.broker.holders[self.delayed] = None
+
+    def close(self) -> None:
+        """Drop what waits."""
+        del self.delayed.broker.queues[self.delayed.queue_id]
+        self.delayed.broker.holders.pop(self.delayed, None)
+        self.delayed.remove()

@@ -1,0 +1,132 @@
+"""x-recent-history: a fanout that gives the last messages to everyone who comes later.
+
+The messages are kept in memory, so a restart begins a new history, and one exchange can keep no more than a part of
+the memory budget: the oldest are forgotten then, and also when others need the memory. Header x-recent-history-no-store
+keeps a message out of it. Source: rabbit_exchange_type_recent_history.erl.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.bounds import HISTORY
+from leveret.core.exchange.interceptor import Gate
+from leveret.core.message.budget import COST, Holder
+from leveret.core.message.destination import hand_out
+from leveret.core.message.message import Message
+from leveret.core.turn.background import Chore
+from leveret.core.turn.work import HANDING_OUT, LETTER, PIECE, walking
+from leveret.wire.constants import PRECONDITION_FAILED
+from leveret.wire.fields import BOOLEAN, LONGSTR, Field, Table
+from leveret.wire.properties import BasicProperties
+
+if TYPE_CHECKING:
+    from leveret.core.exchange.exchange import Binding, Exchange
+    from leveret.core.queue.queue import Queue
+
+DEFAULT_LENGTH: Final = 20
+
+
+def history_length(arguments: Table) -> int:
+    """How many messages to keep. Raises: AmqpError 406."""
+    field = arguments.get("x-recent-history-length")
+    if field is None:
+        return DEFAULT_LENGTH
+    if not field.is_integer or field.integer < 1:
+        text = f"Invalid argument {_term(field)}, 'x-recent-history-length' must be a positive integer"
+        raise AmqpError(PRECONDITION_FAILED, text)
+    return HISTORY.nearest(field.integer)
+
+
+def _term(field: Field) -> str:
+    if field.kind == LONGSTR:
+        return f'<<"{field.text}">>'
+    return str(field.value).lower()
+
+
+class History(Gate, Holder):
+    """The last messages of one exchange, oldest first."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._broker = exchange.vhost.broker
+        self._length = history_length(exchange.arguments)
+        self._messages: deque[Message] = deque()
+        self._size: i64 = 0  # bytes of memory that they need, about
+
+    def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
+        """Remember a message, and let it pass."""
+        headers = properties.headers if properties.headers is not None else {}
+        field = headers.get("x-recent-history-no-store")
+        if field is None or field.kind != BOOLEAN or field.value is not True:
+            budget = self._broker.budget
+            self._messages.append(message)
+            self._size += COST + len(message.content)
+            budget.hold(message)
+            while len(self._messages) > self._length or self._size > budget.part():
+                self._forget_oldest()
+        return None
+
+    def _forget_oldest(self) -> None:
+        message = self._messages.popleft()
+        self._size -= COST + len(message.content)
+        self._broker.budget.let_go(message)
+
+    def let_go(self, want: i64) -> None:
+        """Forget the oldest."""
+        target = self._broker.budget.used - want
+        while self._messages and self._broker.budget.used > target:
+            self._forget_oldest()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """It is left as it is."""
+        self._broker.faults.own(doing, error)
+
+    def open(self) -> None:
+        """Be asked for memory."""
+        self._broker.holders[self] = None
+
+    def bound(self, binding: Binding) -> None:
+        """Give the history to a new destination; what comes in meanwhile may overtake the rest of a long one."""
+        if self._messages:
+            binding.source.vhost.broker.chores.begin(Handing(list(self._messages), binding))
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._broker.holders.pop(self, None)
+        while self._messages:
+            self._forget_oldest()
+
+
+class Handing(Chore):
+    """A history on its way to a new destination; an exchange routes each message as if it had just come."""
+
+    def __init__(self, messages: list[Message], binding: Binding) -> None:
+        self._messages = messages
+        self._binding = binding
+        self._broker = binding.source.vhost.broker
+        self._at: i64 = 0
+
+    def work(self) -> bool:
+        """Hand some over, unless the destination is not bound any more."""
+        binding = self._binding
+        left: i64 = PIECE
+        while left > 0 and self._at < len(self._messages) and binding in binding.source.bindings:
+            message = self._messages[self._at]
+            self._at += 1
+            left -= HANDING_OUT
+            if binding.queue is not None:
+                hand_out(message, [binding.queue], None)
+            elif binding.exchange is not None:
+                queues = binding.exchange.route(message.address.keys, None, message).queues
+                left -= LETTER + walking(message) + HANDING_OUT * len(queues)
+                hand_out(message, queues, None)
+        self._broker.share.left -= PIECE - left
+        return left > 0
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """A message could not be handed over; it is left out."""
+        self._broker.faults.own("hand over a history", error)

@@ -1,0 +1,31 @@
+"""Fanout: every binding, whatever the key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.core.exchange.routing.router import Router
+from leveret.wire.properties import BasicProperties
+
+if TYPE_CHECKING:
+    from leveret.core.exchange.exchange import Binding
+
+
+class FanoutRouter(Router):
+    """All bindings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._all: dict[Binding, None] = {}
+
+    def add(self, binding: Binding) -> None:
+        """A new binding."""
+        self._all[binding] = None
+
+    def remove(self, binding: Binding) -> None:
+        """The binding is gone."""
+        del self._all[binding]
+
+    def match(self, key: str, properties: BasicProperties) -> list[Binding]:
+        """All of them."""
+        return list(self._all)

@@ -1,0 +1,43 @@
+"""x-modulus-hash: each message to one binding, chosen by its routing key; any binding key will do.
+
+The hash modulo the number of bindings, so nearly every key moves when a binding comes or goes.
+Source: rabbit_exchange_type_modulus_hash.erl.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.core.exchange.routing.hashing import fingerprint
+from leveret.core.exchange.routing.router import Router
+from leveret.wire.properties import BasicProperties
+
+if TYPE_CHECKING:
+    from leveret.core.exchange.exchange import Binding
+
+
+class ModulusHashRouter(Router):
+    """All bindings, in the order of their destinations' names: the same order after a restart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._all: list[Binding] = []
+
+    def add(self, binding: Binding) -> None:
+        """A new binding."""
+        self._all.append(binding)
+        self._all.sort(key=_place)
+
+    def remove(self, binding: Binding) -> None:
+        """The binding is gone."""
+        self._all.remove(binding)
+
+    def match(self, key: str, properties: BasicProperties) -> list[Binding]:
+        """The one binding for this key, if there is any."""
+        if not self._all:
+            return []
+        return [self._all[int(fingerprint(key.encode("utf-8", "surrogateescape"))) % len(self._all)]]
+
+
+def _place(binding: Binding) -> tuple[str, str, str]:
+    return (binding.kind, binding.destination, binding.key)

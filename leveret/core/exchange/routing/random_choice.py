@@ -1,0 +1,62 @@
+"""x-random and x-local-random: each message to one binding, chosen by chance.
+
+x-local-random takes classic queues only, under the empty key; as long as all queues of a broker are on one node, all
+of them are local. Source: rabbit_exchange_type_random.erl, rabbit_exchange_type_local_random.erl.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.routing.router import Router
+from leveret.wire.constants import PRECONDITION_FAILED
+from leveret.wire.fields import Table
+from leveret.wire.properties import BasicProperties
+
+if TYPE_CHECKING:
+    from leveret.core.broker import Broker
+    from leveret.core.exchange.exchange import Binding
+
+
+class RandomRouter(Router):
+    """All bindings."""
+
+    def __init__(self) -> None:
+        super().__init__(varies=True)
+        self._all: list[Binding] = []
+        self._broker: Broker | None = None
+
+    def configure(self, arguments: Table, broker: Broker) -> None:
+        """Chance comes from the broker, for it to be the same again in a test."""
+        self._broker = broker
+
+    def add(self, binding: Binding) -> None:
+        """A new binding."""
+        self._all.append(binding)
+
+    def remove(self, binding: Binding) -> None:
+        """The binding is gone."""
+        self._all.remove(binding)
+
+    def match(self, key: str, properties: BasicProperties) -> list[Binding]:
+        """One of them, if there is any."""
+        if not self._all:
+            return []
+        assert self._broker is not None
+        return [self._all[self._broker.chance(len(self._all))]]
+
+
+class LocalRandomRouter(RandomRouter):
+    """All bindings, each of a classic queue."""
+
+    def check(self, binding: Binding) -> None:
+        """Refuse a key, an exchange, a queue of another type. Raises: AmqpError 406."""
+        if binding.key:
+            raise AmqpError(PRECONDITION_FAILED, f"Non empty binding '{binding.key}' key not permitted")
+        if binding.queue is None:
+            raise AmqpError(PRECONDITION_FAILED, "Destination not found")
+        kind = binding.queue.arguments.get("x-queue-type")
+        if kind is not None and kind.text != "classic":
+            text = f"Queue type rabbit_{kind.text}_queue not valid for this exchange type"
+            raise AmqpError(PRECONDITION_FAILED, text)

@@ -1,0 +1,135 @@
+"""Topic: words between dots; `*` is exactly one word, `#` zero or more.
+
+The binding keys form a trie of words. A routing key walks it with a set of nodes instead of one: a `#` node stays in
+the set whatever comes, and is entered without a word. Each node is in the set at most once, so several `#` cost no
+more than their nodes. An empty key has no words at all; `a.` has two, the second one empty.
+Source: rabbit_exchange_type_topic.erl.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.routing.router import Router
+from leveret.wire.constants import PRECONDITION_FAILED
+from leveret.wire.properties import BasicProperties
+
+if TYPE_CHECKING:
+    from leveret.core.exchange.exchange import Binding
+
+MAX_ANY_WORDS: Final = 2  # `#` in one binding key
+
+
+class Node:
+    """A place in the trie: the words that lead on, and the bindings whose key ends here."""
+
+    __slots__ = ("any_words", "bindings", "is_any_words", "met", "one_word", "words")
+
+    def __init__(self, is_any_words: bool) -> None:
+        self.is_any_words = is_any_words  # reached by `#`: every further word leads here again
+        self.words: dict[str, Node] = {}
+        self.one_word: Node | None = None  # `*`
+        self.any_words: Node | None = None  # `#`
+        self.bindings: list[Binding] = []
+        self.met: i64 = 0  # the step of a match that has come here last
+
+    def is_empty(self) -> bool:
+        """Whether nothing ends or goes on here."""
+        return not (self.words or self.one_word or self.any_words or self.bindings)
+
+    def child(self, word: str) -> Node | None:
+        """Where a word of a binding key leads."""
+        if word == "*":
+            return self.one_word
+        if word == "#":
+            return self.any_words
+        return self.words.get(word)
+
+    def set_child(self, word: str, node: Node | None) -> None:
+        """Make a word of a binding key lead to a node, or nowhere."""
+        if word == "*":
+            self.one_word = node
+        elif word == "#":
+            self.any_words = node
+        elif node is None:
+            del self.words[word]
+        else:
+            self.words[word] = node
+
+
+def split(key: str) -> list[str]:
+    """The words of a key."""
+    return key.split(".") if key else []
+
+
+class TopicRouter(Router):
+    """Binding keys as a trie. Cost of a match: words times the nodes that `*` and `#` keep alive."""
+
+    def __init__(self) -> None:
+        super().__init__(every_key=True)
+        self._root = Node(False)
+        self._step: i64 = 0  # of a match: one for every word, never used again
+
+    def check(self, binding: Binding) -> None:
+        """Refuse a key with more than two `#`, as RabbitMQ does. Raises: AmqpError 406."""
+        count = split(binding.key).count("#")
+        if count > MAX_ANY_WORDS:
+            text = f"Topic binding key '{binding.key}' uses {count} '#' wildcards, at most {MAX_ANY_WORDS} are allowed"
+            raise AmqpError(PRECONDITION_FAILED, text)
+
+    def add(self, binding: Binding) -> None:
+        """A new binding."""
+        node = self._root
+        for word in split(binding.key):
+            child = node.child(word)
+            if child is None:
+                child = Node(word == "#")
+                node.set_child(word, child)
+            node = child
+        node.bindings.append(binding)
+
+    def remove(self, binding: Binding) -> None:
+        """The binding is gone, and the nodes that only it needed."""
+        words = split(binding.key)
+        path = [self._root]
+        for word in words:
+            child = path[-1].child(word)
+            assert child is not None
+            path.append(child)
+        path[-1].bindings.remove(binding)
+        while words and path[-1].is_empty():
+            path.pop()
+            path[-1].set_child(words.pop(), None)
+
+    def match(self, key: str, properties: BasicProperties) -> list[Binding]:
+        """The bindings whose key matches."""
+        nodes: list[Node] = []
+        self._step += 1
+        self._enter(nodes, self._root)
+        for word in split(key):
+            following: list[Node] = []
+            self._step += 1
+            for node in nodes:
+                if node.is_any_words:
+                    self._enter(following, node)
+                named = node.words.get(word)
+                if named is not None:
+                    self._enter(following, named)
+                if node.one_word is not None:
+                    self._enter(following, node.one_word)
+            nodes = following
+            if not nodes:
+                return []
+        return [binding for node in nodes for binding in node.bindings]
+
+    def _enter(self, nodes: list[Node], node: Node) -> None:
+        """Add a node and those that `#` makes reachable without a word, unless they are in."""
+        while node.met != self._step:
+            node.met = self._step
+            nodes.append(node)
+            if node.any_words is None:
+                return
+            node = node.any_words

@@ -1,0 +1,305 @@
+"""Window: which values were seen lately, as deduplication wants to know; bounded in number and, if asked for, in time.
+
+Values come and go in batches: those of one call into the broker. A durable window writes each batch as one value of
+the DefinitionLog, in the same transaction as the messages of that call, and deletes it when all of it is over. So a
+message that was confirmed is known as seen after any end of the broker, and one that was lost is not. A duplicate of
+a message that is not safe yet is confirmed when that is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from librt.strings import BytesWriter, write_i64_be
+from mypy_extensions import i64
+
+from leveret.core.errors.bounds import MILLISECONDS
+from leveret.core.ports import Confirm
+from leveret.core.turn.background import Chore
+from leveret.core.turn.work import PIECE
+from leveret.wire.arguments import ArgumentReader
+from leveret.wire.fields import write_longstr
+
+if TYPE_CHECKING:
+    from leveret.core.broker import Broker
+
+KIND: Final = "deduplication"  # in the DefinitionLog
+BATCH: Final = 1024  # values in a batch at most
+COST: Final = 200  # bytes of memory that a value needs beside itself, about
+LONG: Final = 64  # bytes of a value, from which on its hash stands for it
+OVER: Final = 1  # a time that is over
+TRIM: Final = 16  # values that are forgotten for one that comes in
+
+
+class Batch:
+    """Some values, in the order in which they were seen.
+
+    first: number of the first value among all values ever. gone: how many at the front are forgotten.
+    is_kept: whether the DefinitionLog has it.
+    """
+
+    __slots__ = ("first", "gone", "is_kept", "size", "values")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.values: list[bytes] = []
+        self.gone = 0
+        self.is_kept = False
+        self.size: i64 = 0  # bytes of memory that its values need, about
+
+    def add(self, value: bytes) -> i64:
+        """One more value. Returns: bytes of memory that it needs, about."""
+        self.values.append(value)
+        size: i64 = COST + len(value)
+        self.size += size
+        return size
+
+    @property
+    def end(self) -> int:
+        """Number of the first value behind it."""
+        return self.first + len(self.values)
+
+
+def shortened(value: bytes) -> bytes:
+    """What stands for a value in a window: itself, or a hash if it is long."""
+    return value if len(value) < LONG else b"h" + blake2b(value, digest_size=32).digest()
+
+
+class Reservation:
+    """A value whose message is on its way to its queues.
+
+    ttl_ms: how long it is to be remembered, 0 while there is room. confirms: of duplicates, as good as that message.
+    """
+
+    __slots__ = ("confirms", "ttl_ms")
+
+    def __init__(self, ttl_ms: int) -> None:
+        self.ttl_ms = ttl_ms
+        self.confirms: list[Confirm] = []
+
+
+class Window:
+    """The values of one exchange. name: vhost and exchange, for a window that survives a restart; None for others."""
+
+    def __init__(self, broker: Broker, size: int, name: tuple[str, str] | None) -> None:
+        self._broker = broker
+        self._size = size
+        self._name = name
+        self._seen: dict[bytes, tuple[int, int]] = {}  # number of the value, and when it is over (0 for never)
+        self._reserved: dict[bytes, Reservation] = {}
+        self._batches: deque[Batch] = deque((Batch(0),))  # the last one takes what comes in
+        self._waits_for_save = False
+        self._safe_end = 0  # values with lower numbers are durable
+        self._unsafe: deque[tuple[int, int]] = deque()  # of written batches: revision with which it is, and its end
+        self._echoes: deque[tuple[int, Confirm]] = deque()  # of duplicates: number that has to be safe, ascending
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it survives a restart."""
+        return self._name is not None
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def has(self, value: bytes) -> bool:
+        """Whether a value was seen in the window, or is reserved."""
+        if value in self._reserved:
+            return True
+        seen = self._seen.get(value)
+        return seen is not None and (seen[1] == 0 or seen[1] > self._broker.clock.wall_ms)
+
+    def is_safe(self, value: bytes) -> bool:
+        """Whether the message of a value that was seen is in its queues, and known after a restart if it has to be."""
+        if value in self._reserved:
+            return False
+        return self._name is None or self._seen[value][0] < self._safe_end
+
+    def when_safe(self, value: bytes | None, confirm: Confirm) -> None:
+        """Pay the confirm of a duplicate when its value is safe, or refuse it when that is forgotten."""
+        reservation = self._reserved.get(value) if value is not None else None
+        if reservation is not None:
+            reservation.confirms.append(confirm)
+        elif self._name is None:
+            confirm.pay()
+        else:
+            self._wait(confirm)
+
+    def _wait(self, confirm: Confirm) -> None:
+        """Pay a confirm when all values that were seen so far are safe."""
+        self._echoes.append((self._batches[-1].end - 1, confirm))
+
+    def on_durable(self, revision: int) -> None:
+        """The DefinitionLog is durable up to this revision."""
+        while self._unsafe and self._unsafe[0][0] <= revision:
+            self._safe_end = self._unsafe.popleft()[1]
+        while self._echoes and self._echoes[0][0] < self._safe_end:
+            self._echoes.popleft()[1].pay()
+
+    def reserve(self, value: bytes, ttl_ms: int) -> None:
+        """A value that is not in the window is that of a message which is about to be put into queues."""
+        self._reserved[value] = Reservation(ttl_ms)
+
+    def keep(self, value: bytes) -> None:
+        """The message of a value that is reserved was taken: remember it."""
+        reservation = self._reserved.pop(value, None)
+        if reservation is None:
+            return  # the exchange was deleted meanwhile
+        self.add(value, self._broker.clock.wall_ms + reservation.ttl_ms if reservation.ttl_ms else 0)
+        for confirm in reservation.confirms:
+            if self._name is None:
+                confirm.pay()
+            else:
+                self._wait(confirm)
+
+    def release(self, value: bytes) -> None:
+        """The message of a value that is reserved was not taken, and neither were its duplicates."""
+        reservation = self._reserved.pop(value, None)
+        if reservation is not None:
+            for confirm in reservation.confirms:
+                confirm.refuse()
+
+    def add(self, value: bytes, over_ms: int) -> None:
+        """Remember a value that is not in the window. over_ms: until when, since 1970; 0 while there is room."""
+        batch = self._batches[-1]
+        if len(batch.values) >= BATCH:
+            self.save()
+            batch = self._batches[-1]
+        self._seen[value] = (batch.end, over_ms)
+        self._broker.budget.used += batch.add(value)
+        self._trim()
+        if self._name is not None and not self._waits_for_save:
+            self._waits_for_save = True
+            self._broker.unsaved.append(self)
+
+    def save(self) -> None:
+        """Write the batch that takes what comes in, and begin another one."""
+        self._waits_for_save = False
+        batch = self._batches[-1]
+        if not batch.values:
+            return
+        if self._name is not None:
+            self._unsafe.append((self._broker.keep(KIND, self._key(batch), self._packed(batch)), batch.end))
+            batch.is_kept = True
+        self._batches.append(Batch(batch.end))
+        self._trim()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """What is not safe cannot be made safe: forget it, so that what comes next can be."""
+        self._broker.faults.own(doing, error)
+        self.lose()
+
+    def lose(self) -> None:
+        """The log has failed: forget what is not safe, for its messages may be lost and come again."""
+        end = self._batches[-1].end
+        while self._batches and self._batches[-1].first >= self._safe_end:
+            self._forget(self._batches.pop())
+        self._batches.append(Batch(end))
+        self._unsafe.clear()
+        self._safe_end = end
+        echoes, self._echoes = self._echoes, deque()
+        for _, confirm in echoes:
+            confirm.refuse()
+
+    def clear(self) -> None:
+        """Forget everything, for good. What it takes in memory is given back in pieces."""
+        for value in list(self._reserved):
+            self.release(value)
+        seen, self._seen = self._seen, {}
+        batches, self._batches = self._batches, deque((Batch(self._batches[-1].end),))
+        for batch in batches:
+            self._delete(batch)
+        self._safe_end = 0
+        self.lose()
+        self._broker.chores.begin(Forgetting(self._broker, seen, batches))
+
+    def restore(self, first: int, value: bytes) -> None:
+        """Take a batch from the log at start-up; they come in the order in which they were written."""
+        values: list[tuple[int, bytes]] = []
+        reader = ArgumentReader(value, 0)
+        while not reader.is_at_end():
+            values.append((MILLISECONDS.nearest(reader.u64()), shortened(reader.longstr())))
+        batch = self._batches[-1]
+        batch.first = first
+        batch.is_kept = True
+        now_ms = self._broker.clock.wall_ms
+        for over_ms, seen in values:
+            if over_ms == 0 or over_ms > now_ms:
+                self._seen[seen] = (batch.end, over_ms)
+            self._broker.budget.used += batch.add(seen)
+        self._safe_end = batch.end
+        self._batches.append(Batch(batch.end))
+        self._trim(len(self._seen) + BATCH)
+
+    def _trim(self, most: int = TRIM) -> None:
+        """Forget the oldest, but not more of them than most: too many, or over."""
+        now_ms = self._broker.clock.wall_ms
+        while True:
+            batch = self._batches[0]
+            while batch.gone < len(batch.values):
+                if most == 0:
+                    return
+                most -= 1
+                value = batch.values[batch.gone]
+                seen = self._seen.get(value)
+                if seen is not None and seen[0] == batch.first + batch.gone:
+                    if len(self._seen) <= self._size and (seen[1] == 0 or seen[1] > now_ms):
+                        return
+                    del self._seen[value]
+                batch.gone += 1
+            if len(self._batches) == 1:
+                return
+            self._batches.popleft()
+            self._delete(batch)
+
+    def _forget(self, batch: Batch) -> None:
+        for at, value in enumerate(batch.values):
+            seen = self._seen.get(value)
+            if seen is not None and seen[0] == batch.first + at:
+                del self._seen[value]
+        self._delete(batch)
+
+    def _delete(self, batch: Batch) -> None:
+        self._broker.budget.used -= batch.size
+        if batch.is_kept:
+            self._broker.unkeep(KIND, self._key(batch))
+
+    def _key(self, batch: Batch) -> str:
+        assert self._name is not None
+        return json.dumps([*self._name, str(batch.first)])
+
+    def _packed(self, batch: Batch) -> bytes:
+        out = BytesWriter()
+        for at, value in enumerate(batch.values):
+            seen = self._seen.get(value)
+            write_i64_be(out, seen[1] if seen is not None and seen[0] == batch.first + at else OVER)
+            write_longstr(out, value)
+        return out.getvalue()
+
+
+class Forgetting(Chore):
+    """Values that nobody asks for any more."""
+
+    def __init__(self, broker: Broker, seen: dict[bytes, tuple[int, int]], batches: deque[Batch]) -> None:
+        self._broker = broker
+        self._seen = seen
+        self._batches = batches
+
+    def work(self) -> bool:
+        """Give some back."""
+        left = PIECE
+        while left > 0 and self._batches:
+            values = self._batches[-1].values
+            while values and left > 0:
+                self._seen.pop(values.pop(), None)
+                left -= 1
+            if not values:
+                self._batches.pop()
+        self._broker.share.left -= PIECE - left
+        return left > 0
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Some could not be given back."""
+        self._broker.faults.own(doing, error)

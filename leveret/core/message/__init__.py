@@ -1,0 +1,1 @@
+"""Messages, what they weigh, and where they go."""

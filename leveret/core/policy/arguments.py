@@ -1,0 +1,396 @@
+"""THE table: what may be asked of a queue or an exchange, by an x-argument or by a policy.
+
+One row says everything about one wish: both names of it, which values it may have and which numbers count, which types
+of queues know it, and who is heard when the argument, the policy and the operator policy speak of the same.
+QueueSettings is what comes out, made when a queue is declared and when a policy changes; a queue reads settings and
+never sees a policy.
+Arguments that are not here are kept and have no effect, as in RabbitMQ.
+Source: rabbit_amqqueue.erl (declare_args), the capabilities of the rabbit_*_queue.erl, rabbit_policies.erl,
+rabbit_amqqueue_process.erl (process_args_policy), rabbit_quorum_queue.erl (gather_policy_config).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from leveret.core.errors.amqp import (
+    AmqpError,
+    argument_of_other_type,
+    invalid_argument,
+    invalid_property,
+    server_named,
+)
+from leveret.core.errors.bounds import COUNT, MILLISECONDS, PRIORITY, SIGNED_COUNT, Range
+from leveret.core.policy import checks
+from leveret.wire.constants import NOT_IMPLEMENTED, PRECONDITION_FAILED
+from leveret.wire.fields import BINARY, LONGSTR, Field, Table
+
+Definition = dict[str, object]  # of a policy: values as JSON has them, by key
+
+CLASSIC: Final = "classic"
+QUORUM: Final = "quorum"
+STREAM: Final = "stream"
+
+QUORUM_DELIVERY_LIMIT: Final = 20  # where none is asked for, as rabbit_quorum_queue.erl
+
+# Who is heard when two speak of the same. The first of two is the argument, or the policy beside an operator policy.
+NEVER: Final = 0  # only one of them can speak of it
+LOWER: Final = 1
+LOWER_LIMIT: Final = 2  # where a negative one means no limit, and is the higher
+FIRST: Final = 3
+SECOND: Final = 4
+FIRST_IF_CLASSIC: Final = 5  # the second in queues of other types
+HIGHER: Final = 6
+
+
+class Argument:
+    """One row of the table.
+
+    name: as an x-argument, empty for what only a policy says. key: in a policy, empty for what only an argument says.
+    types: of the queues that know the argument. passes_by: types of queues to which no policy with this key applies.
+    check: what is wrong with the value of an argument; None takes all. test: whether a policy may have a value.
+    called: the value of a policy in RabbitMQ's "is not a valid". wants: what the argument takes, for people.
+    counts: of what is a number, those that make a difference: a larger one is as the largest of them.
+    against_policy: who is heard, argument or policy. against_operator: who is heard, policy or operator policy.
+    """
+
+    __slots__ = (
+        "against_operator",
+        "against_policy",
+        "called",
+        "check",
+        "counts",
+        "key",
+        "name",
+        "passes_by",
+        "test",
+        "types",
+        "wants",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        key: str,
+        types: tuple[str, ...],
+        *,
+        check: Callable[[Field], str | None] | None = None,
+        wants: str = "",
+        test: Callable[[object], bool] = checks.is_integer,
+        called: str = "",
+        counts: Range = COUNT,
+        against_policy: int = NEVER,
+        against_operator: int = NEVER,
+        passes_by: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.key = key
+        self.types = types
+        self.check = check
+        self.wants = wants
+        self.test = test
+        self.called = called
+        self.counts = counts
+        self.against_policy = against_policy
+        self.against_operator = against_operator
+        self.passes_by = passes_by
+
+
+_ALL: Final = (CLASSIC, QUORUM, STREAM)
+_QUEUES: Final = (CLASSIC, QUORUM)
+_C: Final = (CLASSIC,)
+_Q: Final = (QUORUM,)
+_S: Final = (STREAM,)
+_MILLISECONDS: Final = "milliseconds, a whole number"
+_COUNT: Final = "a whole number from 0"
+_EXCHANGE: Final = "the name of an exchange; the empty one is the default exchange"
+
+# fmt: off
+TABLE: Final = (  # in the order in which RabbitMQ looks at them
+    Argument("x-expires", "expires", _QUEUES, check=checks.expires, wants=f"{_MILLISECONDS} from 1 to ten years",
+             counts=MILLISECONDS,
+             test=checks.is_positive, called="queue expiry", against_policy=LOWER, against_operator=LOWER),
+    Argument("x-message-ttl", "message-ttl", _QUEUES, check=checks.time_to_live,
+             wants=f"{_MILLISECONDS} from 0 to ten years", counts=MILLISECONDS,
+             test=checks.is_not_negative, called="message TTL", against_policy=LOWER, against_operator=LOWER),
+    Argument("x-dead-letter-exchange", "dead-letter-exchange", _QUEUES, check=checks.text, wants=_EXCHANGE,
+             test=checks.is_text, called="dead letter exchange name", against_policy=FIRST),
+    Argument("x-dead-letter-routing-key", "dead-letter-routing-key", _QUEUES, check=checks.text,
+             wants="a text, beside x-dead-letter-exchange",
+             test=checks.is_text, called="dead letter routing key", against_policy=FIRST),
+    Argument("x-dead-letter-strategy", "dead-letter-strategy", _QUEUES, check=checks.strategy,
+             wants=" or ".join(checks.STRATEGIES),
+             test=checks.is_strategy, called="dead letter strategy", against_policy=FIRST),
+    Argument("x-max-length", "max-length", _QUEUES, check=checks.not_negative, wants=_COUNT,
+             test=checks.is_not_negative, called="maximum length", against_policy=LOWER, against_operator=LOWER),
+    Argument("x-max-length-bytes", "max-length-bytes", _ALL, check=checks.not_negative, wants=_COUNT,
+             test=checks.is_not_negative, called="maximum length in bytes",
+             against_policy=LOWER, against_operator=LOWER),
+    Argument("x-max-in-memory-length", "max-in-memory-length", _Q, check=checks.not_negative, wants=_COUNT,
+             test=checks.is_not_negative, called="maximum memory in bytes",
+             against_policy=LOWER, against_operator=LOWER, passes_by=_C),
+    Argument("x-max-in-memory-bytes", "max-in-memory-bytes", _Q, check=checks.not_negative, wants=_COUNT,
+             test=checks.is_not_negative, called="maximum memory in bytes",
+             against_policy=LOWER, against_operator=LOWER, passes_by=_C),
+    Argument("x-max-priority", "", _C, check=checks.priority,
+             wants="a whole number from 0 to 255", counts=PRIORITY),
+    Argument("x-overflow", "overflow", _QUEUES, check=checks.overflow, wants=", ".join(checks.OVERFLOWS),
+             test=checks.is_overflow, called="overflow value",
+             against_policy=FIRST_IF_CLASSIC, against_operator=SECOND),
+    Argument("x-queue-mode", "queue-mode", _C, test=checks.is_mode, called="queue-mode value",
+             against_policy=FIRST, passes_by=_Q),
+    Argument("x-queue-version", "queue-version", _C, check=checks.queue_version, wants="1 or 2",
+             test=checks.is_queue_version, called="queue-version value",
+             against_policy=FIRST, against_operator=SECOND),
+    Argument("x-single-active-consumer", "", _QUEUES, check=checks.boolean, wants="true or false"),
+    Argument("x-queue-type", "", _ALL, check=checks.queue_type, wants="classic or quorum"),
+    Argument("x-quorum-initial-group-size", "", _Q, check=checks.positive, wants="a whole number from 1"),
+    Argument("x-max-age", "max-age", _S, test=checks.is_age, called="max age", passes_by=_QUEUES),
+    Argument("x-stream-max-segment-size-bytes", "stream-max-segment-size-bytes", _S,
+             test=checks.is_not_negative, called="segment size", passes_by=_QUEUES),
+    Argument("x-stream-filter-size-bytes", "stream-filter-size-bytes", _S,
+             test=checks.is_filter_size, called="filter size. Valid range is 16-255"),
+    Argument("x-initial-cluster-size", "initial-cluster-size", _S,
+             test=checks.is_not_negative, called="cluster size", passes_by=_QUEUES),
+    Argument("x-queue-master-locator", "queue-master-locator", _C,
+             test=checks.is_text, called="queue master locator value", against_policy=FIRST),
+    Argument("x-queue-leader-locator", "queue-leader-locator", _ALL, check=checks.locator,
+             wants=", ".join(checks.LOCATORS),
+             test=checks.is_locator, called="queue leader locator value", against_policy=FIRST),
+    Argument("x-delivery-limit", "delivery-limit", _QUEUES,  # RabbitMQ checks no value; what is no number is not there
+             test=checks.is_integer, called="delivery limit", counts=SIGNED_COUNT,
+             against_policy=LOWER_LIMIT, against_operator=LOWER_LIMIT),
+    Argument("x-consumer-timeout", "consumer-timeout", _QUEUES, check=checks.not_negative,
+             wants=f"{_MILLISECONDS} from 0", counts=MILLISECONDS,
+             test=checks.is_not_negative, called="consumer timeout", against_policy=LOWER),
+    Argument("x-consumer-disconnected-timeout", "consumer-disconnected-timeout", _Q, check=checks.not_negative,
+             wants=f"{_MILLISECONDS} from 0", counts=MILLISECONDS,
+             test=checks.is_not_negative, called="consumer disconnected timeout", against_policy=LOWER),
+    Argument("x-delayed-retry-type", "delayed-retry-type", _QUEUES, test=checks.is_retry_type,
+             called="delayed retry type. Must be one of: all, failed, returned, disabled",
+             against_policy=SECOND, against_operator=SECOND),
+    Argument("x-delayed-retry-min", "delayed-retry-min", _QUEUES, test=checks.is_positive,
+             called="delayed retry minimum delay. Must be a positive integer", counts=MILLISECONDS,
+             against_policy=LOWER, against_operator=HIGHER),
+    Argument("x-delayed-retry-max", "delayed-retry-max", _QUEUES, test=checks.is_positive,
+             called="delayed retry maximum delay. Must be a positive integer", counts=MILLISECONDS,
+             against_policy=LOWER, against_operator=LOWER),
+    Argument("", "target-group-size", _Q, test=checks.is_positive, called="qq target count value",
+             against_operator=SECOND, passes_by=_C),
+    Argument("", "alternate-exchange", (), test=checks.is_text, called="alternate exchange name",
+             against_policy=FIRST),
+)
+# fmt: on
+CONSUMER_TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Field], str | None] | None], ...]] = (
+    # arguments of basic.consume: the types of queues that know one, and what is wrong with its value
+    ("x-priority", _QUEUES, checks.integer),
+    ("x-consumer-timeout", _Q, checks.not_negative),
+    ("x-stream-offset", _S, None),
+    ("x-stream-filter", _S, None),
+    ("x-stream-match-unfiltered", _S, None),
+)
+CONSUMER_TYPES: Final = {name: types for name, types, _ in CONSUMER_TABLE}
+BY_NAME: Final = {row.name: row for row in TABLE if row.name}
+QUORUM_NAMES: Final = (  # in the order in which RabbitMQ compares those of a quorum queue
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-overflow",
+    "x-single-active-consumer",
+    "x-queue-type",
+    "x-quorum-initial-group-size",
+    "x-delivery-limit",
+    "x-message-ttl",
+    "x-queue-leader-locator",
+    "x-consumer-disconnected-timeout",
+    "x-consumer-timeout",
+    "x-delayed-retry-type",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
+)
+BY_KEY: Final = {row.key: row for row in TABLE if row.key}
+
+
+def winner(rule: int, first: object, second: object) -> object:
+    """What counts of two values for the same."""
+    if rule == LOWER or rule == LOWER_LIMIT or rule == HIGHER:
+        if not isinstance(first, int):
+            return second
+        if not isinstance(second, int):
+            return first
+        if rule == LOWER_LIMIT and (first < 0 or second < 0):
+            return max(first, second)
+        return max(first, second) if rule == HIGHER else min(first, second)
+    return first if rule == FIRST else second
+
+
+class QueueSettings:
+    """What arguments and policies say together, ready to be used; -1 where there is no limit.
+
+    definition: of the policies that apply, merged.
+    rejects: a full queue refuses what comes in instead of dropping its head. rejects_dead: and makes it a dead letter.
+    dead_letter_exchange: None for a queue whose dead messages are gone; dead_letter_routing_key: None for their own.
+    at_least_once: a dead letter stays until it has come somewhere. consumer_timeout_ms: -1 for the broker's.
+    delays_failed, delays_returned: a message that comes back has to wait, if that counts for the delivery limit or if
+    it does not; for retry_min_ms times the deliveries that have counted, at most retry_max_ms.
+    """
+
+    __slots__ = (
+        "at_least_once",
+        "consumer_timeout_ms",
+        "dead_letter_exchange",
+        "dead_letter_routing_key",
+        "delays_failed",
+        "delays_returned",
+        "delivery_limit",
+        "expires_ms",
+        "max_length",
+        "max_length_bytes",
+        "max_priority",
+        "message_ttl_ms",
+        "queue_type",
+        "rejects",
+        "rejects_dead",
+        "retry_max_ms",
+        "retry_min_ms",
+        "single_active",
+    )
+
+    def __init__(self, arguments: Table, definition: Definition) -> None:
+        self.queue_type = queue_type(arguments)
+        self.message_ttl_ms = _number(arguments, definition, "x-message-ttl")
+        self.expires_ms = _number(arguments, definition, "x-expires")
+        self.max_priority = _number(arguments, definition, "x-max-priority")
+        self.max_length = _number(arguments, definition, "x-max-length")
+        self.max_length_bytes = _number(arguments, definition, "x-max-length-bytes")
+        overflow = _word(arguments, definition, "x-overflow")
+        self.rejects = overflow is not None and overflow.startswith("reject-publish")
+        self.rejects_dead = overflow == "reject-publish-dlx"
+        self.dead_letter_exchange = _word(arguments, definition, "x-dead-letter-exchange")
+        self.dead_letter_routing_key = _word(arguments, definition, "x-dead-letter-routing-key")
+        # A queue that drops its head cannot keep it, as rabbit_quorum_queue.erl dlh.
+        strategy = _word(arguments, definition, "x-dead-letter-strategy")
+        self.at_least_once = self.rejects and strategy == "at-least-once"
+        unasked = QUORUM_DELIVERY_LIMIT if self.queue_type == QUORUM else -1
+        self.delivery_limit = _number(arguments, definition, "x-delivery-limit", unasked)
+        self.consumer_timeout_ms = _number(arguments, definition, "x-consumer-timeout")
+        retries = _word(arguments, definition, "x-delayed-retry-type")
+        self.retry_min_ms = _number(arguments, definition, "x-delayed-retry-min")
+        most_ms = _number(arguments, definition, "x-delayed-retry-max")
+        self.retry_max_ms = most_ms if most_ms > 0 else self.retry_min_ms
+        self.delays_failed = self.retry_min_ms > 0 and retries in ("all", "failed")
+        self.delays_returned = self.retry_min_ms > 0 and retries in ("all", "returned")
+        self.single_active = _value(arguments, definition, "x-single-active-consumer") is True
+
+
+def _value(arguments: Table, definition: Definition, name: str) -> object:
+    row = BY_NAME[name]
+    field = arguments.get(name)
+    said = definition.get(row.key)
+    if field is None:
+        return said
+    own: object = field.text if field.kind == LONGSTR else field.value
+    if said is None:
+        return own
+    rule = row.against_policy
+    if rule == FIRST_IF_CLASSIC:
+        rule = FIRST if queue_type(arguments) == CLASSIC else SECOND
+    return winner(rule, own, said)
+
+
+def _number(arguments: Table, definition: Definition, name: str, unasked: int = -1) -> int:
+    value = _value(arguments, definition, name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return unasked
+    return BY_NAME[name].counts.nearest(value)
+
+
+def _word(arguments: Table, definition: Definition, name: str) -> str | None:
+    value = _value(arguments, definition, name)
+    return value if isinstance(value, str) else None
+
+
+def queue_type(arguments: Table) -> str:
+    """The type of queue that is asked for."""
+    field = arguments.get("x-queue-type")
+    return CLASSIC if field is None or field.kind != LONGSTR else field.text or CLASSIC
+
+
+def argument_names(kind: str) -> list[str]:
+    """The arguments that two declarations of a queue of this type must agree on, in RabbitMQ's order."""
+    if kind == QUORUM:
+        return list(QUORUM_NAMES)
+    return [row.name for row in TABLE if row.name and kind in row.types]
+
+
+def check_arguments(arguments: Table, what: str) -> None:
+    """Refuse values that an argument cannot have, and arguments of other types of queues.
+
+    what: the queue as error texts name it.
+    Raises: AmqpError 406 with RabbitMQ's reason; 540 for streams, which do not exist here.
+    """
+    asked = arguments.get("x-queue-type")
+    reason = None if asked is None else checks.queue_type(asked)
+    if reason is not None:
+        raise invalid_argument("x-queue-type", what, reason, BY_NAME["x-queue-type"].wants)
+    kind = queue_type(arguments)
+    if kind == STREAM:
+        raise AmqpError(NOT_IMPLEMENTED, f"cannot declare {what}: stream queues are not supported")
+    for row in TABLE:
+        field = arguments.get(row.name)
+        if field is None or kind not in row.types or row.check is None:
+            continue
+        reason = row.check(field)
+        if reason is None and row.name == "x-dead-letter-routing-key" and "x-dead-letter-exchange" not in arguments:
+            reason = "routing_key_but_no_dlx_defined"
+        if reason is not None:
+            raise invalid_argument(row.name, what, reason, row.wants)
+    for name in list(arguments) if "x-queue-type" in arguments else sorted(arguments):  # which puts the type in
+        known = BY_NAME.get(name)
+        if known is not None and kind not in known.types:
+            raise argument_of_other_type(name, what, kind, known.types)
+
+
+def check_consumer_arguments(arguments: Table, kind: str, what: str) -> None:
+    """Refuse arguments of basic.consume. kind: of the queue; what: the queue as error texts name it.
+
+    Raises: AmqpError 406 with RabbitMQ's reason.
+    """
+    for name, types, check in CONSUMER_TABLE:
+        field = arguments.get(name)
+        if field is None or kind not in types or check is None:
+            continue
+        reason = check(field)
+        if reason is not None:
+            raise invalid_argument(name, what, reason)
+    for name in arguments:  # in the client's order
+        known = CONSUMER_TYPES.get(name)
+        if known is not None and kind not in known:
+            raise argument_of_other_type(name, what, kind, known)
+
+
+def check_properties(kind: str, durable: bool, exclusive: bool, auto_delete: bool, what: str) -> None:
+    """Refuse what a quorum queue cannot be. Raises: AmqpError 406. Source: rabbit_queue_type_util.erl."""
+    if kind != QUORUM:
+        return
+    for refused, name in ((auto_delete, "auto-delete"), (exclusive, "exclusive-owner"), (not durable, "non-durable")):
+        if refused:
+            raise invalid_property(name, what)
+
+
+def check_server_named(arguments: Table) -> None:
+    """Refuse to make up a name for a quorum queue or a stream. Raises: AmqpError 406."""
+    field = arguments.get("x-queue-type")
+    if field is None or field.kind not in (LONGSTR, BINARY):
+        return
+    kind = field.text
+    if kind in (QUORUM, STREAM):
+        raise server_named(kind)
+    if kind not in ("", CLASSIC):
+        raise AmqpError(PRECONDITION_FAILED, f"unknown queue type '{kind}'")

@@ -1,0 +1,1 @@
+"""Queues: the owners of order."""

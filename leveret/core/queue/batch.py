@@ -1,0 +1,54 @@
+"""Batch: messages that are put into a queue one after the other, and what became of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypy_extensions import i64
+
+from leveret.core.message.destination import hand_out
+from leveret.core.message.message import Message
+from leveret.core.ports import Confirm, ConfirmListener
+
+if TYPE_CHECKING:
+    from leveret.core.queue.queue import Queue
+
+
+class Batch(ConfirmListener):
+    """stored: how many are safe. unsafe: how many could not be written, and are in the queue until it ends."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.stored = 0
+        self.unsafe = 0
+        self._queue = queue
+        self._taken = 0
+        self._is_publishing = False
+        self._is_full = False
+
+    def publish(self, message: Message) -> bool:
+        """Put a message into the queue. Returns: whether there was room for it."""
+        self._is_full = False
+        self._is_publishing = True
+        self._taken += 1
+        hand_out(message, [self._queue], Confirm(self, 0, 1))
+        self._is_publishing = False
+        return not self._is_full
+
+    def is_settled(self) -> bool:
+        """Whether it is known of each."""
+        return self.stored + self.unsafe == self._taken
+
+    def confirmed(self, tag: i64) -> None:
+        """One is safe."""
+        self.stored += 1
+
+    def refused(self, tag: i64) -> None:
+        """The queue is full, which it says at once, or its log has failed, which it says later."""
+        if self._is_publishing:
+            self._is_full = True
+            self._taken -= 1
+        else:
+            self.unsafe += 1
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Cannot be: it only counts."""

@@ -1,0 +1,283 @@
+"""Consumers of a queue: whose turn it is, and how much each may hold unacknowledged.
+
+A consumer is in turn, or parked because its window is full or its socket is. Parked ones cost nothing until they are
+woken; next() therefore looks at few consumers however many there are.
+Source: rabbit_queue_consumers.erl (active and blocked consumers, priorities), rabbit_limiter.erl (shared windows).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypy_extensions import i64
+
+from leveret.wire.fields import Table
+from leveret.wire.writer import DeliveryHead
+
+if TYPE_CHECKING:
+    from leveret.core.broker import Broker
+    from leveret.core.ports import Subscriber
+    from leveret.core.queue.queue import Queue
+
+
+class Window:
+    """A prefetch window. limit: messages; 0 for no limit. used: unacknowledged messages in it."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: i64) -> None:
+        self.limit: i64 = limit
+        self.used: i64 = 0
+
+    def has_room(self) -> bool:
+        """Whether one more fits."""
+        return self.limit == 0 or self.used < self.limit
+
+
+class SharedWindow(Window):
+    """The prefetch window of all consumers of a channel (basic.qos with global).
+
+    Those that it has kept waiting get its room queue by queue, the one that waits longest first: a queue that has got
+    something, and would have more, waits behind the others. Room that it does not need is handed on by Broker.settle().
+    So at rest there is never room, and somebody who waits for it.
+    """
+
+    __slots__ = ("_broker", "_is_sharing", "_waiting")
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(0)
+        self._broker = broker
+        self._is_sharing = False  # settle() will look whether there is room left
+        self._waiting: dict[Queue, dict[Consumer, None]] = {}  # parked, in the order in which they were
+
+    def wait(self, consumer: Consumer) -> None:
+        """A parked consumer is to be woken when it is its turn."""
+        waiting = self._waiting.get(consumer.queue)
+        if waiting is None:
+            waiting = self._waiting[consumer.queue] = {}
+        waiting[consumer] = None
+
+    def forget(self, consumer: Consumer) -> None:
+        """A consumer is gone."""
+        waiting = self._waiting.get(consumer.queue)
+        if waiting is not None:
+            waiting.pop(consumer, None)
+            if not waiting:
+                del self._waiting[consumer.queue]
+
+    def resize(self, limit: i64) -> None:
+        """From now on it holds so many; 0 for no limit."""
+        self.limit = limit
+        self.share()
+
+    def share(self) -> None:
+        """There may be room: let those have it who wait for it."""
+        if self._waiting and not self._is_sharing and self.has_room():
+            self._is_sharing = True
+            self._broker.sharing.append(self)
+            self._wake_next()
+
+    def share_more(self) -> bool:
+        """Wake the next ones if those before have left room. Returns: whether there were any."""
+        if self._waiting and self.has_room():
+            self._wake_next()
+            return True
+        self._is_sharing = False
+        return False
+
+    def _wake_next(self) -> None:
+        queue = next(iter(self._waiting))
+        queue.wake_all(list(self._waiting.pop(queue)))
+
+
+class Consumer:
+    """One basic.consume.
+
+    window: its own prefetch; shared: the one of all consumers of its channel. Without acknowledgements it takes no room
+    in either, but the shared one, when it is full, stops it too.
+    """
+
+    __slots__ = (
+        "active",
+        "arguments",
+        "exclusive",
+        "head",
+        "no_ack",
+        "parked",
+        "priority",
+        "queue",
+        "shared",
+        "subscriber",
+        "tag",
+        "window",
+    )
+
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        queue: Queue,
+        tag: str,
+        head: DeliveryHead,
+        no_ack: bool,
+        exclusive: bool,
+        priority: i64,
+        arguments: Table,
+        window: Window,
+        shared: SharedWindow,
+    ) -> None:
+        self.subscriber = subscriber
+        self.queue = queue
+        self.tag = tag
+        self.head = head
+        self.no_ack = no_ack
+        self.exclusive = exclusive
+        self.priority: i64 = priority
+        self.arguments = arguments
+        self.window = window
+        self.shared = shared
+        self.parked = False
+        self.active = True  # until it is cancelled, or fails
+
+    def can_take(self) -> bool:
+        """Whether a message may be sent now."""
+        if self.shared.limit and not self.shared.has_room():
+            return False
+        if not self.no_ack and not self.window.has_room():
+            return False
+        try:
+            return self.subscriber.can_take()
+        except Exception as error:
+            self.fail("ask a consumer for room", error)
+            return False
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Its subscriber has failed: it gets nothing any more, and its client is closed."""
+        self.active = False
+        self.subscriber.fail(doing, error)
+
+    def park(self) -> None:
+        """It cannot take what it was offered, and is to be woken when it may have room."""
+        self.parked = True
+        if self.active and not self.shared.has_room():
+            self.shared.wait(self)
+
+
+class Consumers:
+    """All consumers of one queue.
+
+    single_active: only one gets messages, until it goes; then the first one of the highest priority.
+    gives_way: it goes as well when one of higher priority comes, as soon as it holds no message any more, and gets
+    none until then. So do quorum queues. Source: rabbit_fifo.erl activate_next_consumer.
+    """
+
+    __slots__ = ("_chosen", "_is_leaving", "_stale", "_turn", "all", "gives_way", "single_active")
+
+    def __init__(self, single_active: bool, gives_way: bool = False) -> None:
+        self.all: dict[Consumer, None] = {}  # in the order in which they came
+        self.single_active = single_active
+        self.gives_way = gives_way
+        self._chosen: Consumer | None = None  # the single active one
+        self._is_leaving = False  # it gives way
+        self._turn: list[Consumer] = []  # not parked; higher priority first, then who waited longest
+        self._stale = 0  # consumers in _turn that are gone
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether one of them has the queue for itself."""
+        return len(self.all) == 1 and next(iter(self.all)).exclusive
+
+    def add(self, consumer: Consumer) -> None:
+        """A new consumer takes its place behind those of its priority."""
+        if self.single_active:
+            self._choose(consumer)
+        self.all[consumer] = None
+        self._enqueue(consumer)
+
+    def remove(self, consumer: Consumer) -> None:
+        """The consumer is gone. Its place in turn is cleared later, with others: thousands may go at once."""
+        consumer.active = False
+        consumer.shared.forget(consumer)
+        del self.all[consumer]
+        if consumer is self._chosen:
+            self._chosen = None
+            self._is_leaving = False
+        if not consumer.parked:
+            self._stale += 1
+            if self._stale * 2 > len(self._turn):
+                self._clear_stale()
+
+    def wake(self, consumer: Consumer) -> None:
+        """A parked consumer may have room again."""
+        if consumer.parked and consumer.active:
+            consumer.parked = False
+            self._enqueue(consumer)
+
+    def next(self) -> Consumer | None:
+        """Whose turn it is; the one given goes behind the others of its priority."""
+        if self.single_active:
+            return self._first()
+        turn = self._turn
+        at = 0
+        while at < len(turn):
+            consumer = turn[at]
+            if consumer.active and consumer.can_take():
+                if at:
+                    del turn[:at]  # in one go: they may be thousands
+                if len(turn) > 1:
+                    del turn[0]
+                    self._enqueue(consumer)
+                return consumer
+            if not consumer.active and self._stale:
+                self._stale -= 1
+            consumer.park()
+            at += 1
+        turn.clear()
+        self._stale = 0
+        return None
+
+    def _first(self) -> Consumer | None:
+        """The only one that gets messages, if it can take one."""
+        consumer = self._chosen
+        if consumer is None or (self._is_leaving and consumer.window.used == 0):
+            consumer = self._best()  # found late: thousands may have gone at once
+            self._chosen = consumer
+            self._is_leaving = False
+        if consumer is None or not consumer.active:
+            return None  # or about to be removed
+        if consumer.parked and consumer.shared.limit:
+            return None  # others may have waited longer for the room in their window
+        if not self._is_leaving and consumer.can_take():
+            return consumer
+        if not consumer.parked:
+            consumer.park()
+            self._turn.remove(consumer)
+        return None
+
+    def _choose(self, coming: Consumer) -> None:
+        """Say which one is active, now that another one comes."""
+        chosen = self._chosen or self._best() or coming
+        self._chosen = chosen
+        if self.gives_way and coming.priority > chosen.priority:
+            self._is_leaving = True
+
+    def _best(self) -> Consumer | None:
+        """The first one of the highest priority."""
+        best: Consumer | None = None
+        for consumer in self.all:
+            if best is None or consumer.priority > best.priority:
+                best = consumer
+        return best
+
+    def _clear_stale(self) -> None:
+        self._turn = [consumer for consumer in self._turn if consumer.active]
+        self._stale = 0
+
+    def _enqueue(self, consumer: Consumer) -> None:
+        turn = self._turn
+        at = len(turn)
+        while at > 0 and turn[at - 1].priority < consumer.priority:
+            at -= 1
+        turn.insert(at, consumer)

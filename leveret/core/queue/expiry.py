@@ -1,0 +1,129 @@
+"""Expiry: what time does to a queue. Messages expire at its head, an idle queue ends, one that could not read goes on.
+
+Only the head is looked at, so an expired message behind one that lives stays until it gets there, but is never
+delivered. Source: rabbit_amqqueue_process.erl (drop_expired_msgs, expires).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from leveret.core.queue.dead_letter import EXPIRED
+from leveret.core.queue.discard import trim_later
+from leveret.core.turn.clock import Timed, Timer
+from leveret.core.turn.work import ENDING, giving_up
+
+if TYPE_CHECKING:
+    from leveret.core.queue.queue import Queue
+
+HEAD: Final = 1  # timer tokens
+IDLE: Final = 2
+REPAIR: Final = 3
+REPAIR_MS: Final = 1000  # after which messages that could not be read from the log are tried again
+OVER: Final = -1  # a deadline that has passed at any time
+
+
+class Expiry(Timed):
+    """Of one queue."""
+
+    __slots__ = ("_head", "_head_ms", "_idle", "_idle_ms", "_queue", "_repair", "_used_ms")
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue: Queue | None = queue
+        self._head: Timer | None = None
+        self._head_ms: i64 = 0  # when that timer is due, 0 when there is none
+        self._repair: Timer | None = None
+        self._idle: Timer | None = None
+        self._idle_ms: i64 = 0  # when that timer is due, 0 when there is none
+        self._used_ms = queue.broker.clock.now_ms
+
+    def used(self) -> None:
+        """Somebody used the queue: its idle time starts anew."""
+        if self._queue is not None:
+            self._used_ms = self._queue.broker.clock.now_ms
+
+    def watch_idle(self) -> None:
+        """Come back when the queue may have been idle for too long, unless it has consumers."""
+        queue = self._queue
+        if queue is None or queue.settings.expires_ms < 0 or len(queue.consumers):
+            return
+        due: i64 = self._used_ms + queue.settings.expires_ms
+        if not self._idle_ms or due < self._idle_ms:
+            self._idle_ms = due
+            timers = queue.broker.timers
+            timers.cancel(self._idle)
+            self._idle = timers.call_at(int(due), self, IDLE)
+
+    def look(self) -> bool:
+        """Drop expired messages from the head, as many as this turn has room for; come back when the next one is due.
+
+        Returns: whether the head is one that has not expired.
+        """
+        queue = self._queue
+        if queue is None:
+            return True
+        ready = queue.ready
+        share = queue.broker.share
+        while len(ready):
+            due = ready.deadline_ms()
+            if not due:
+                return True
+            if due > queue.broker.clock.now_ms:
+                if not self._head_ms or due < self._head_ms:
+                    self._head_ms = due
+                    timers = queue.broker.timers
+                    timers.cancel(self._head)
+                    self._head = timers.call_at(int(due), self, HEAD)
+                return True
+            if share.left <= 0:
+                trim_later(queue)
+                return False
+            if ready.has_head() and ready.first().deadline_ms == due:
+                stored = ready.pop()
+                share.left -= giving_up(queue, stored.message)
+                queue.die(stored, EXPIRED)
+        return True
+
+    def repair_later(self) -> None:
+        """Let the queue try again what it could not do now."""
+        queue = self._queue
+        if queue is not None:
+            self._repair = queue.broker.timers.call_at(queue.broker.clock.now_ms + REPAIR_MS, self, REPAIR)
+
+    def stop(self) -> None:
+        """The queue has ended; nothing may hold on to it."""
+        if self._queue is not None:
+            timers = self._queue.broker.timers
+            timers.cancel(self._head)
+            timers.cancel(self._idle)
+            timers.cancel(self._repair)
+            self._queue = None
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The queue has failed."""
+        if self._queue is not None:
+            self._queue.fail(doing, error)
+
+    def on_timer(self, token: int) -> None:
+        """A message at the head may have expired, or the queue may have been idle for too long."""
+        queue = self._queue
+        if queue is None:
+            return
+        if token == HEAD:
+            self._head_ms = 0
+            queue.flow()
+            self.look()
+            return
+        if token == REPAIR:
+            if queue.fault:
+                queue.repair()
+            return
+        self._idle_ms = 0
+        idle_ms = queue.broker.clock.now_ms - self._used_ms
+        if 0 <= queue.settings.expires_ms <= idle_ms and not len(queue.consumers):
+            queue.broker.share.left -= ENDING
+            queue.vhost.remove_queue(queue)
+        else:
+            self.watch_idle()

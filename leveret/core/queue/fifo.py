@@ -1,0 +1,115 @@
+"""Fifo: a plain list as a queue, in which one can look things up by position."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from leveret.core.message.message import Stored
+from leveret.core.queue.browsing import Page
+
+COMPACT_AT: Final = 1024  # taken slots at the front before the list is cut
+
+
+class Fifo:
+    """A queue of objects on a plain list: cheaper than a deque when compiled. Slots are emptied when taken."""
+
+    __slots__ = ("_head", "_items")
+
+    def __init__(self) -> None:
+        self._items: list[Stored | None] = []
+        self._head: i64 = 0
+
+    def __len__(self) -> int:
+        return len(self._items) - self._head
+
+    def push(self, stored: Stored) -> None:
+        """Add at the end."""
+        self._items.append(stored)
+
+    def first(self) -> Stored:
+        """The oldest. Raises: IndexError when empty."""
+        stored = self._items[self._head]
+        assert stored is not None
+        return stored
+
+    def last(self) -> Stored:
+        """The newest. Raises: IndexError when empty."""
+        return self.at(len(self) - 1)
+
+    def pop(self) -> Stored:
+        """Take the oldest. Raises: IndexError when empty."""
+        items = self._items
+        head = self._head
+        stored = items[head]
+        assert stored is not None
+        items[head] = None
+        head += 1
+        if head >= COMPACT_AT and head * 2 >= len(items):
+            del items[:head]
+            head = 0
+        elif head == len(items):
+            items.clear()
+            head = 0
+        self._head = head
+        return stored
+
+    def at(self, index: i64) -> Stored:
+        """One of them, 0 for the oldest. Raises: IndexError."""
+        stored = self._items[self._head + index]
+        assert stored is not None
+        return stored
+
+    def split(self, keep: i64) -> Fifo:
+        """Keep the oldest few. Returns: the others. Cost: no more for many than for few."""
+        others = Fifo()
+        others._items = self._items
+        others._head = self._head + keep
+        self._items = self._items[self._head : self._head + keep]
+        self._head = 0
+        for at in range(others._head - keep, others._head):
+            others._items[at] = None
+        return others
+
+    def items(self) -> list[Stored]:
+        """All, oldest first. Cost: a copy."""
+        return [stored for stored in self._items[self._head :] if stored is not None]
+
+    def pick(self, positions: list[int], found: list[Stored]) -> None:
+        """Add to found those that have one of these positions. Cost: a search for each."""
+        if not len(self):
+            return
+        first, last = self.first().position, self.last().position
+        for position in positions:
+            wanted: i64 = position
+            if first <= wanted <= last:
+                stored = self.at(self._behind(wanted - 1))
+                if stored.position == wanted:
+                    found.append(stored)
+
+    def _behind(self, position: i64) -> i64:
+        """The index of the first one behind a position."""
+        low: i64 = 0
+        high: i64 = len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self.at(middle).position <= position:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def show(self, page: Page) -> bool:
+        """Add to a page what is behind its place. Returns: whether there was room for it."""
+        count: i64 = len(self)
+        low = self._behind(page.position)
+        while low < count:
+            stored = self.at(low)
+            if stored.position > page.until:
+                break
+            if page.is_full():
+                return False
+            page.add(stored)
+            low += 1
+        return True

@@ -1,0 +1,158 @@
+"""InLog: the messages of one queue, as the log has them.
+
+Persistent ones are there under the queue's id. Those that are there only to rest are there under the negative id.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from librt.strings import BytesWriter, write_i64_be
+from mypy_extensions import i64
+
+from leveret.core.message.budget import Run
+from leveret.core.message.message import MAX_ACQUIRED, Stored
+from leveret.core.policy.arguments import QUORUM
+from leveret.core.ports import Recovered, Resting
+from leveret.core.queue import limits
+from leveret.core.queue.ready import Source
+
+if TYPE_CHECKING:
+    from leveret.core.queue.queue import Queue
+
+
+class InLog(Source):
+    """What the log has of a queue. durable: everything up to this position, but what it refused.
+
+    resting: the same for what is there only to rest.
+    """
+
+    __slots__ = ("_owner", "_spilled", "durable", "resting")
+
+    def __init__(self, queue: Queue) -> None:
+        self._owner: Queue | None = queue
+        self._spilled: i64 = 0  # up to this position something is or was there to rest
+        self.durable: i64 = 0
+        self.resting: i64 = 0
+
+    def append(self, stored: Stored) -> None:
+        """Let the log have a message."""
+        broker = self._queue.broker
+        deadline_ms = int(stored.deadline_ms) + broker.clock.offset_ms if stored.deadline_ms else 0
+        broker.log.append(int(stored.log_id), int(stored.position), stored.message, deadline_ms, int(stored.level))
+
+    def spill(self, stored: Stored) -> bool:
+        """Let the log have a message that need not survive a restart, so that it can rest there. Returns: if it may.
+
+        What is behind others that were there must not: the log has the messages of a queue in order.
+        """
+        if self._queue.settings.max_priority >= 0 or stored.position <= self._spilled:
+            return False
+        self._spilled = stored.position
+        stored.log_id = -self._queue.queue_id
+        self.append(stored)
+        return True
+
+    def on_resting(self, position: int) -> None:
+        """The log has everything that is there to rest up to this position."""
+        self.resting = max(self.resting, i64(position))
+        self._queue.broker.budget.retry()
+
+    def extent(self, stored: Stored) -> i64:
+        """The last position that rests together with a message; 0 when it does not rest safely.
+
+        One that turns out to be unknown to the log, which has refused it, is not in it from now on.
+        """
+        if stored.position > (self.durable if stored.log_id > 0 else self.resting):
+            return 0
+        log = self._queue.broker.log
+        found: i64 = log.extent(int(stored.log_id), int(stored.position))
+        if not found and log.can_rest():
+            stored.log_id = 0
+        return found
+
+    def fetch(self, run: Run, only_looks: bool = False) -> list[Stored]:
+        """Messages that rest, in order; without those that cannot be read any more."""
+        queue = self._queue
+        log = queue.broker.log
+        messages = [self.found(found) for found in log.fetch(int(run.log_id), run.positions, only_looks)]
+        lost = int(run.count) - len(messages)
+        if lost and not only_looks:
+            where = f"queue '{queue.name}' in vhost '{queue.vhost.name}'"
+            queue.broker.explanations.append(f"{lost} messages of {where} cannot be read, and are left out")
+        return messages
+
+    def load(self, stored: Stored) -> bool:
+        """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
+        run = Run(stored.log_id, 0)
+        out = BytesWriter()
+        write_i64_be(out, stored.position)
+        run.extend(out.getvalue(), stored.message.size)
+        found = self.fetch(run)
+        if found:
+            budget = self._queue.broker.budget
+            budget.let_go(stored.message)
+            self.revive(stored, found[0])
+            budget.hold(stored.message)
+        return len(found) > 0
+
+    def revive(self, stored: Stored, found: Stored) -> None:
+        """A message that came back without its content has it again; its headers show how often it was delivered."""
+        stored.message = found.message
+        if stored.counts:
+            self.show_counts(stored)
+
+    def found(self, found: Recovered) -> Stored:
+        """A message as the log has it."""
+        stored = Stored(found.message, self._queue, i64(found.position), i64(found.queue_id))
+        stored.redelivered = found.redelivered
+        stored.level = found.level
+        stored.deadline_ms = self._deadline_ms(found.deadline_ms)
+        if found.counts:
+            stored.counts = found.counts
+            self.show_counts(stored)
+        return stored
+
+    def count(self, stored: Stored, failed: bool) -> None:
+        """A message came back: let the log have its counts, if they matter, and clients see them."""
+        if stored.acquired < MAX_ACQUIRED:
+            stored.counts += 1
+        if stored.log_id > 0 and (failed or self._queue.settings.queue_type == QUORUM):
+            self._queue.broker.log.counted(int(stored.log_id), int(stored.position), int(stored.counts))
+        self.show_counts(stored)
+
+    def show_counts(self, stored: Stored) -> None:
+        """Quorum queues have the counts of a message in its headers, once it has these."""
+        if self._queue.settings.queue_type == QUORUM and not stored.message.is_at_rest:
+            try:
+                limits.show_counts(stored)
+            except Exception as error:  # it goes without
+                self._queue.broker.faults.own("count the deliveries of a message", error)
+
+    def run(self, found: Resting) -> Run:
+        """Messages that a start-up leaves in the log."""
+        run = Run(self._queue.queue_id, self._deadline_ms(found.deadline_ms))
+        run.extend(found.positions(), found.size)
+        return run
+
+    def stop(self) -> None:
+        """The queue has ended: nothing may hold on to it."""
+        self._owner = None
+
+    def drop(self) -> None:
+        """The queue is deleted: the log forgets its messages."""
+        queue = self._queue
+        if queue.durable:
+            queue.broker.log.drop(queue.queue_id)
+        if self._spilled:
+            queue.broker.log.drop(-queue.queue_id)
+
+    @property
+    def _queue(self) -> Queue:
+        """The queue, which has not ended."""
+        assert self._owner is not None
+        return self._owner
+
+    def _deadline_ms(self, deadline_ms: i64) -> i64:
+        """What the log has as a deadline, on the core's clock."""
+        return max(deadline_ms - self._queue.broker.clock.offset_ms, 1) if deadline_ms else 0

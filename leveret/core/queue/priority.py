@@ -1,0 +1,154 @@
+"""PriorityReady: the messages of a queue with priorities that wait for a consumer."""
+
+from __future__ import annotations
+
+from mypy_extensions import i64
+
+from leveret.core.message.budget import COST, Budget, Run
+from leveret.core.message.message import Stored
+from leveret.core.queue.browsing import Page
+from leveret.core.queue.ready import Ready, Source
+
+
+class PriorityReady(Ready):
+    """A line for each priority, the highest served first. Source: rabbit_priority_queue.erl."""
+
+    __slots__ = ("_lines", "_number")
+
+    def __init__(self, max_priority: int, budget: Budget, source: Source | None = None) -> None:
+        super().__init__(budget, source)
+        self._lines: list[Ready | None] = [None] * (max_priority + 1)  # each made when it is needed
+        self._number = 0
+
+    def __len__(self) -> int:
+        return self._number
+
+    def push(self, stored: Stored) -> None:
+        """A new message, at the end of its priority."""
+        line = self._line(stored.level)
+        line.push(stored)
+        self._counted(stored)
+
+    def put_back(self, stored: Stored) -> None:
+        """A message that was taken before, to its old place in its priority."""
+        line = self._line(stored.level)
+        line.put_back(stored)
+        self._counted(stored)
+
+    def has_head(self) -> bool:
+        """Whether there is a next one; it is in memory then."""
+        return self._highest() is not None
+
+    def has_near_head(self) -> bool:
+        """Whether there is a next one, and it need not be fetched."""
+        for line in reversed(self._lines):
+            if line is not None and len(line):
+                return line.has_near_head()
+        return False
+
+    def deadline_ms(self) -> i64:
+        """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
+        for line in reversed(self._lines):
+            if line is not None and len(line):
+                return line.deadline_ms()
+        return 0
+
+    def first(self) -> Stored:
+        """The next to go. Raises: IndexError when there is none."""
+        line = self._highest()
+        if line is None:
+            raise IndexError("no message is ready")
+        return line.first()
+
+    def take(self) -> Stored:
+        """Take the next, which the budget still counts. Raises: IndexError when there is none."""
+        line = self._highest()
+        if line is None:
+            raise IndexError("no message is ready")
+        stored = line.take()
+        self._number -= 1
+        self.size -= stored.message.size
+        self.resident -= len(stored.message.content) + COST
+        return stored
+
+    def items(self) -> list[Stored]:
+        """All that are in memory, in the order in which they would go. Cost: a copy."""
+        return [stored for line in reversed(self._lines) if line is not None for stored in line.items()]
+
+    def pick(self, positions: list[int]) -> list[Stored]:
+        """Those in memory that have one of these positions, in no order."""
+        return [stored for line in self._lines if line is not None for stored in line.pick(positions)]
+
+    def browse(self, page: Page) -> bool:
+        """Show what is behind the place of a page, the highest priority first."""
+        level: i64 = min(page.level, len(self._lines) - 1)
+        while level >= 0:
+            line = self._lines[level]
+            if line is not None:
+                if level != page.level:
+                    page.level, page.position = level, 0
+                if not line.browse(page):
+                    return False
+            level -= 1
+        return True
+
+    def page_out(self, keep: i64, want: i64) -> None:
+        """Leave to the log what rests there safely; the head of the highest priority that has something is kept."""
+        target = self._budget.used - want
+        top: Ready | None = None
+        for line in self._lines:
+            if line is not None and len(line):
+                top = line
+        for line in self._lines:
+            if line is not None and self._budget.used > target:
+                resident = line.resident
+                line.page_out(keep if line is top else 0, self._budget.used - target)
+                self.resident -= resident - line.resident
+
+    def rest(self, run: Run, level: i64) -> None:
+        """Messages that rest in the log already, behind all others of their priority."""
+        self._line(level).rest(run, 0)
+        self._number += run.count
+        self.size += run.size
+
+    def take_runs(self) -> list[Run]:
+        """Take all that rests, unread."""
+        found: list[Run] = []
+        for line in self._lines:
+            if line is not None:
+                count, size = len(line), line.size
+                found += line.take_runs()
+                self._number += len(line) - count
+                self.size += line.size - size
+        return found
+
+    def clear(self) -> None:
+        """The queue has ended: nobody is held on to."""
+        for line in self._lines:
+            if line is not None:
+                line.clear()
+        self._source = None
+
+    def _counted(self, stored: Stored) -> None:
+        self._number += 1
+        self.size += stored.message.size
+        self.resident += len(stored.message.content) + COST
+
+    def _line(self, level: i64) -> Ready:
+        line = self._lines[level]
+        if line is None:
+            line = self._lines[level] = Ready(self._budget, self._source)
+        return line
+
+    def _highest(self) -> Ready | None:
+        """The line of the highest priority that has something, which is in memory then."""
+        for line in reversed(self._lines):
+            if line is not None and len(line):
+                count, size, resident = len(line), line.size, line.resident
+                found = line.has_head()
+                self._number += len(line) - count
+                self.size += line.size - size
+                self.resident += line.resident - resident
+                if found:
+                    return line
+        return None

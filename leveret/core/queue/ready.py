@@ -1,0 +1,497 @@
+"""The messages of a queue that wait for a consumer, in their order.
+
+New messages come in at the end. One that comes back from a consumer goes to its old place, and that place is in
+front of everything that was never delivered: the order is kept by position, and the head is always delivered first.
+When memory is short, what is behind the head may be left to rest in the log; see paging.py.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from bisect import bisect_right
+from heapq import heappop, heappush
+from operator import itemgetter
+from typing import Final
+
+from librt.strings import BytesWriter, read_i64_be, write_i64_be
+from mypy_extensions import i64
+
+from leveret.core.message.budget import COST, HEAD, RUN_BYTES, RUN_MESSAGES, Budget, Run
+from leveret.core.message.message import Stored
+from leveret.core.queue.browsing import Page
+from leveret.core.queue.fifo import Fifo
+
+STUB: Final = 512  # bytes of a content from which on what stays of a message in memory is less
+
+
+class Source:
+    """Where messages come from that rest in the log."""
+
+    @abstractmethod
+    def extent(self, stored: Stored) -> i64:
+        """The last position that rests together with a message; 0 when it does not rest safely.
+
+        One that the log does not have at all has no log_id afterwards.
+        """
+
+    @abstractmethod
+    def spill(self, stored: Stored) -> bool:
+        """Let the log have a message that it has not yet, so that it can rest there. Returns: whether it may."""
+
+    @abstractmethod
+    def fetch(self, run: Run, only_looks: bool = False) -> list[Stored]:
+        """Messages that rest, in order; without those that cannot be read any more.
+
+        These are gone then, unless somebody only looks, who leaves all as it is.
+        """
+
+    @abstractmethod
+    def revive(self, stored: Stored, found: Stored) -> None:
+        """A message that came back without its content has it again. found: as it was fetched."""
+
+
+class Ready:
+    """One line of messages in order of position. size: bytes of all bodies; resident: bytes in memory, about.
+
+    In order: _returned, _fresh, _segments, _tail. What is not at rest among the segments could not be left to the log.
+    Those in _returned may be at rest one by one, as Message.is_at_rest says.
+    """
+
+    __slots__ = (
+        "_behind",
+        "_budget",
+        "_fresh",
+        "_returned",
+        "_returned_bytes",
+        "_segments",
+        "_sent",
+        "_source",
+        "_tail",
+        "resident",
+        "size",
+    )
+
+    def __init__(self, budget: Budget, source: Source | None = None) -> None:
+        self.size: i64 = 0
+        self.resident: i64 = 0
+        self._budget = budget
+        self._source = source
+        self._fresh = Fifo()
+        self._returned: list[tuple[int, Stored]] = []  # heap by position; all before those in _fresh
+        self._returned_bytes: i64 = 0  # of the contents of these in memory
+        self._segments: list[Run | Fifo] = []
+        self._tail: Fifo | None = None  # where new ones come in while there are segments
+        self._sent: i64 = 0  # of those in _tail, so many at the front are in the log or on their way
+        self._behind: i64 = 0  # messages in _segments and _tail
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._returned) + int(self._behind)
+
+    def push(self, stored: Stored) -> None:
+        """A new message, at the end."""
+        message = stored.message
+        size: i64 = len(message.content)
+        self.size += message.size
+        self.resident += size + COST
+        holders = message.holders  # as Budget.hold() does it, without the detour
+        message.holders = holders + 1
+        self._budget.used += size + COST if holders == 0 else i64(COST)
+        if self._tail is None:
+            self._fresh.push(stored)
+        else:
+            self._tail.push(stored)
+            self._behind += 1
+
+    def put_back(self, stored: Stored) -> None:
+        """A message that was taken before, to its old place."""
+        self._count(stored)
+        heappush(self._returned, (int(stored.position), stored))
+        self._returned_bytes += len(stored.message.content)
+
+    def has_head(self) -> bool:
+        """Whether there is a next one; it is in memory then. To be asked before first() and pop()."""
+        while self._returned:
+            if self._returned[0][1].message.content:
+                return True
+            self._revive()
+        return len(self._fresh) > 0 or self._fill()
+
+    def has_near_head(self) -> bool:
+        """Whether there is a next one, and it need not be fetched."""
+        if self._returned:
+            return len(self._returned[0][1].message.content) > 0
+        return len(self._fresh) > 0 or self._fill(False)
+
+    def deadline_ms(self) -> i64:
+        """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
+        if self._returned:
+            return self._returned[0][1].deadline_ms
+        if len(self._fresh):
+            return self._fresh.first().deadline_ms
+        for segment in self._segments:
+            if isinstance(segment, Run):
+                return segment.deadline_ms
+            if len(segment):
+                return segment.first().deadline_ms
+        if self._tail is not None and len(self._tail):
+            return self._tail.first().deadline_ms
+        return 0
+
+    def first(self) -> Stored:
+        """The next to go. Raises: IndexError when there is none."""
+        if self._returned:
+            return self._returned[0][1]
+        if not len(self._fresh):
+            self._fill()
+        return self._fresh.first()
+
+    def pop(self) -> Stored:
+        """Take the next, which is held here no more. Raises: IndexError when there is none."""
+        stored = self.take()
+        self._budget.let_go(stored.message)
+        return stored
+
+    def take(self) -> Stored:
+        """Take the next, and hold it: the budget still counts it. Raises: IndexError when there is none."""
+        if self._returned:
+            stored = heappop(self._returned)[1]
+            self._returned_bytes -= len(stored.message.content)
+        else:
+            if not len(self._fresh):
+                self._fill()
+            stored = self._fresh.pop()
+        message = stored.message
+        self.size -= message.size
+        self.resident -= len(message.content) + COST
+        return stored
+
+    def items(self) -> list[Stored]:
+        """All that are in memory, in order. Cost: a copy."""
+        found = [stored for _, stored in sorted(self._returned)] + self._fresh.items()
+        for segment in self._segments:
+            if isinstance(segment, Fifo):
+                found += segment.items()
+        return found + self._tail.items() if self._tail is not None else found
+
+    def pick(self, positions: list[int]) -> list[Stored]:
+        """Those in memory that have one of these positions, in no order.
+
+        Cost: a search for each, and a look at all that consumers gave back.
+        """
+        found: list[Stored] = []
+        lines: list[Fifo] = [self._fresh]
+        lines += [segment for segment in self._segments if isinstance(segment, Fifo)]
+        if self._tail is not None:
+            lines.append(self._tail)
+        for line in lines:
+            line.pick(positions, found)
+        if self._returned and len(found) < len(positions):
+            wanted = set(positions)
+            found += [stored for position, stored in self._returned if position in wanted]
+        return found
+
+    def browse(self, page: Page) -> bool:
+        """Show what is behind the place of a page, in order. Nothing is taken, nothing that rests stays in memory.
+
+        Returns: whether there was room for it. Cost: of what is shown, and of all that consumers gave back.
+        """
+        returned = self._returned
+        returned.sort()  # which leaves it a heap
+        at: i64 = bisect_right(returned, int(page.position), key=itemgetter(0))
+        while at < len(returned) and returned[at][0] <= page.until:
+            if page.is_full():
+                return False
+            stored = returned[at][1]
+            if stored.message.content:
+                page.add(stored)
+                at += 1
+                continue
+            run, end = self._resting_from(at)
+            if not self._show(run, page):
+                return False
+            at = end
+        if not self._fresh.show(page):
+            return False
+        at = self._segment_behind(page.position)
+        while at < len(self._segments):
+            segment = self._segments[at]
+            if not (segment.show(page) if isinstance(segment, Fifo) else self._show(segment, page)):
+                return False
+            if _last(segment) > page.until:
+                return True
+            at += 1
+        return self._tail is None or self._tail.show(page)
+
+    def _segment_behind(self, position: i64) -> i64:
+        """The number of the first segment that has something behind a position."""
+        low: i64 = 0
+        high: i64 = len(self._segments)
+        while low < high:
+            middle = (low + high) // 2
+            if _last(self._segments[middle]) <= position:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _show(self, run: Run, page: Page) -> bool:
+        start, end = run.offset_behind(page.position), run.offset_behind(page.until)
+        if start >= end:
+            return True
+        last = min(end, start + 8 * page.room_to_read(run.size))
+        if start == last:
+            return False
+        part = Run(run.log_id, 0)
+        part.extend(run.positions[start:last], 0)
+        assert self._source is not None
+        found = self._source.fetch(part, True)
+        for stored in found:
+            page.add(stored)
+        page.missing += part.count - len(found)
+        page.position = read_i64_be(run.positions, last - 8)
+        return last == end
+
+    def page_out(self, keep: i64, want: i64) -> None:
+        """Leave to the log what rests there safely, from behind the head.
+
+        What could rest there, but is not there yet, is sent there and can be left to it later.
+        keep: bytes of memory that the head may need. want: bytes of the budget that should be free afterwards.
+        """
+        source = self._source
+        if source is None:
+            return
+        target = self._budget.used - want
+        if self._returned_bytes > keep:
+            self._rest_returned(source, keep, target)
+        tail = self._tail
+        if tail is None:
+            count = self._head_count(keep)
+            if len(self._fresh) <= count:
+                return
+            tail = self._tail = self._fresh.split(count)
+            self._sent = 0
+            self._behind += len(tail)
+        else:
+            self._rest_head(source, keep, target)
+        self._rest(source, tail, target)
+        if len(tail) and self._budget.used > target:
+            self._spill(tail, source, self._budget.used - target)
+
+    def _rest(self, source: Source, line: Fifo, target: i64) -> None:
+        """Leave messages of a line to the log, behind those that rest, until the budget needs no more than a target."""
+        run: Run | None = None
+        positions = BytesWriter()
+        size: i64 = 0
+        extent: i64 = 0
+        while len(line) and self._budget.used > target:
+            stored = line.first()
+            if run is None or run.log_id != stored.log_id or stored.position > extent:
+                self._seal(run, positions, size)
+                run = None
+                if not stored.log_id:
+                    self._sent = 0
+                    if not source.spill(stored):
+                        self._stay(line.pop())
+                        continue
+                extent = source.extent(stored)
+                if not extent:
+                    if stored.log_id:
+                        break
+                    self._stay(line.pop())
+                    continue
+                run = Run(stored.log_id, stored.deadline_ms)
+                positions = BytesWriter()
+                size = 0
+            line.pop()
+            self._sent = max(self._sent - 1, 0)
+            write_i64_be(positions, stored.position)
+            message = stored.message
+            size += message.size
+            self.resident -= len(message.content) + COST
+            self._budget.let_go(message)
+        self._seal(run, positions, size)
+
+    def _head_count(self, keep: i64) -> i64:
+        """How many messages of the head need no more than so many bytes."""
+        count: i64 = 0
+        most: i64 = min(len(self._fresh), HEAD)
+        while count < most:
+            keep -= len(self._fresh.at(count).message.content) + COST
+            if keep < 0:
+                break
+            count += 1
+        return count
+
+    def _rest_head(self, source: Source, keep: i64, target: i64) -> None:
+        """Leave to the log what is too much at the front, in front of what rests."""
+        count = self._head_count(keep)
+        if len(self._fresh) <= count + (HEAD if count == HEAD else 0):  # a run may be somewhat longer than a head
+            return
+        behind, self._segments = self._segments, []
+        line = self._fresh.split(count)
+        self._behind += len(line)
+        self._rest(source, line, target)
+        if len(line):
+            self._segments.append(line)
+        self._segments += behind
+
+    def _rest_returned(self, source: Source, keep: i64, target: i64) -> None:
+        """Leave the contents of messages that came back to the log, but of those that go next."""
+        self._returned.sort()  # which leaves it a heap
+        for _, stored in self._returned:
+            if self._budget.used <= target:
+                break
+            size: i64 = len(stored.message.content)
+            keep -= size
+            if keep < 0 and may_rest(stored) and source.extent(stored):
+                self.resident -= size
+                self._returned_bytes -= size
+                self._budget.rest(stored)
+
+    def _resting_from(self, at: i64) -> tuple[Run, i64]:
+        """Those that came back and rest, from a place among these on, as a run; and where it ends.
+
+        What came back has to be in order.
+        """
+        first = self._returned[at][1]
+        run = Run(first.log_id, first.deadline_ms)
+        positions = BytesWriter()
+        size: i64 = 0
+        count: i64 = 0
+        while at < len(self._returned) and count < RUN_MESSAGES and (size < RUN_BYTES or not count):
+            stored = self._returned[at][1]
+            if stored.message.content or stored.log_id != run.log_id:
+                break
+            write_i64_be(positions, stored.position)
+            size += stored.message.size
+            count += 1
+            at += 1
+        run.extend(positions.getvalue(), size)
+        return run, at
+
+    def _revive(self) -> None:
+        """Fetch the contents of the next messages that came back. Those that cannot be read any more are gone."""
+        self._returned.sort()  # which leaves it a heap
+        run, end = self._resting_from(0)
+        assert self._source is not None
+        found = {stored.position: stored for stored in self._source.fetch(run)}
+        waiting, self._returned = self._returned[:end], self._returned[end:]
+        for _, stored in waiting:
+            message = stored.message
+            self.size -= message.size
+            self.resident -= COST
+            self._budget.let_go(message)
+            fetched = found.get(stored.position)
+            if fetched is not None:
+                self._source.revive(stored, fetched)
+                self.put_back(stored)
+
+    def rest(self, run: Run, level: i64) -> None:
+        """Messages that rest in the log already, behind all others. level: their priority."""
+        if self._tail is not None and len(self._tail):
+            self._segments.append(self._tail)
+            self._tail = None
+        if self._tail is None:
+            self._tail = Fifo()
+        self._sent = 0
+        self._behind += run.count
+        self.size += run.size
+        self._append(run)
+
+    def take_runs(self) -> list[Run]:
+        """Take all that rests, unread."""
+        found: list[Run] = []
+        kept: list[Run | Fifo] = []
+        for segment in self._segments:
+            if isinstance(segment, Run):
+                found.append(segment)
+                self._behind -= segment.count
+                self.size -= segment.size
+            else:
+                kept.append(segment)
+        self._segments = kept
+        return found
+
+    def clear(self) -> None:
+        """The queue has ended: nobody is held on to."""
+        self._source = None
+
+    def _count(self, stored: Stored) -> None:
+        message = stored.message
+        self.size += message.size
+        self.resident += len(message.content) + COST
+        self._budget.hold(message)
+
+    def _seal(self, run: Run | None, positions: BytesWriter, size: i64) -> None:
+        if run is not None:
+            run.extend(positions.getvalue(), size)
+            self._append(run)
+
+    def _append(self, run: Run) -> None:
+        """A run, behind the others; small ones become one."""
+        last = self._segments[-1] if self._segments else None
+        if isinstance(last, Run) and last.log_id == run.log_id and last.is_small():
+            last.extend(run.positions, run.size)
+        else:
+            self._segments.append(run)
+
+    def _stay(self, stored: Stored) -> None:
+        """A message that cannot rest keeps its place among those that do."""
+        last = self._segments[-1] if self._segments else None
+        if not isinstance(last, Fifo):
+            last = Fifo()
+            self._segments.append(last)
+        last.push(stored)
+
+    def _spill(self, tail: Fifo, source: Source, want: i64) -> None:
+        """Send so many bytes of messages to the log."""
+        while want > 0 and self._sent < len(tail):
+            stored = tail.at(self._sent)
+            if not stored.log_id and not source.spill(stored):
+                return
+            want -= len(stored.message.content) + COST
+            self._sent += 1
+
+    def _fill(self, fetches: bool = True) -> bool:
+        """Bring the next segment to the front, if it may be fetched or need not be. Returns: if there is one now."""
+        while not len(self._fresh):
+            if self._segments:
+                segment = self._segments[0]
+                if isinstance(segment, Run) and not fetches:
+                    return False
+                if isinstance(segment, Run):
+                    self._load(segment)
+                    del self._segments[0]
+                else:
+                    del self._segments[0]
+                    self._behind -= len(segment)
+                    self._fresh = segment
+            elif self._tail is not None:
+                self._behind -= len(self._tail)
+                self._fresh = self._tail
+                self._tail = None
+                self._sent = 0
+            else:
+                return False
+        return True
+
+    def _load(self, run: Run) -> None:
+        assert self._source is not None
+        found = self._source.fetch(run)  # first: what fails leaves all as it was
+        self._behind -= run.count
+        self.size -= run.size
+        for stored in found:
+            self._count(stored)
+            self._fresh.push(stored)
+
+
+def may_rest(stored: Stored) -> bool:
+    """Whether it is worth the while to leave the content of a single message to the log."""
+    return stored.log_id != 0 and len(stored.message.content) >= STUB
+
+
+def _last(segment: Run | Fifo) -> i64:
+    """The last position in a segment, which is never empty."""
+    if isinstance(segment, Fifo):
+        return segment.last().position
+    return read_i64_be(segment.positions, len(segment.positions) - 8)

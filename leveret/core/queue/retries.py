@@ -1,0 +1,118 @@
+"""Retries: messages that came back to a queue, and are delivered again only after a while.
+
+The settings of the queue say which do, and for how long. They are in no line meanwhile: neither ready nor
+unacknowledged, but they count for the limits of the queue, and a purge drops them. Then each goes back to its old
+place. The delay is not written to the log: after a restart they are ready at once.
+Source: rabbit_fifo.erl (should_delay, calculate_ready_at, messages_ready_plus_delayed).
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from mypy_extensions import i64
+
+from leveret.core.message.budget import Holder
+from leveret.core.message.message import Stored
+from leveret.core.turn.clock import Timed, Timer
+from leveret.core.turn.work import PIECE
+
+if TYPE_CHECKING:
+    from leveret.core.queue.queue import Queue
+
+
+class Retries(Timed, Holder):
+    """Those of one queue, soonest first. size: bytes of their bodies."""
+
+    __slots__ = ("_due_ms", "_queue", "_timer", "_waiting", "size")
+
+    def __init__(self, queue: Queue) -> None:
+        self.size: i64 = 0
+        self._queue: Queue | None = queue
+        self._waiting: list[tuple[int, int, Stored]] = []  # heap by time and position
+        self._timer: Timer | None = None
+        self._due_ms = 0  # when that is due, 0 when there is none
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, stored: Stored, delay_ms: int) -> None:
+        """A message has to wait."""
+        queue = self._queue
+        if queue is not None:
+            broker = queue.broker
+            if not self._waiting:
+                broker.holders[self] = None
+            self.size += stored.message.size
+            broker.budget.hold(stored.message)
+            heappush(self._waiting, (queue.broker.clock.now_ms + delay_ms, int(stored.position), stored))
+            self.watch()
+
+    def items(self) -> list[Stored]:
+        """All of them, in no order. Cost: a copy."""
+        return [stored for _, _, stored in self._waiting]
+
+    def take(self) -> list[Stored]:
+        """Take all of them, in no order. Cost: a copy."""
+        taken = self.items()
+        if self._queue is not None and taken:
+            broker = self._queue.broker
+            for stored in taken:
+                broker.budget.let_go(stored.message)
+            broker.holders.pop(self, None)
+            broker.timers.cancel(self._timer)
+            self._waiting = []
+            self._due_ms = 0
+            self.size = 0
+        return taken
+
+    def watch(self) -> None:
+        """Come back when the first one has waited long enough."""
+        queue = self._queue
+        if queue is not None and self._waiting:
+            due_ms = max(self._waiting[0][0], queue.broker.clock.now_ms + 1)
+            if not self._due_ms or due_ms < self._due_ms:
+                queue.broker.timers.cancel(self._timer)
+                self._timer = queue.broker.timers.call_at(due_ms, self)
+                self._due_ms = due_ms
+
+    def on_timer(self, token: int) -> None:
+        """Give back what has waited long enough, but not too many at once; the rest follows a millisecond later."""
+        self._due_ms = 0
+        queue = self._queue
+        if queue is None:
+            return
+        left: i64 = PIECE
+        while left and self._waiting and self._waiting[0][0] <= queue.broker.clock.now_ms:
+            stored = self._waiting[0][2]
+            queue.take_back(stored)  # first: whatever fails, it is still here
+            heappop(self._waiting)
+            self.size -= stored.message.size
+            queue.broker.budget.let_go(stored.message)
+            left -= 1
+        if not self._waiting:
+            queue.broker.holders.pop(self, None)
+        self.watch()
+
+    def let_go(self, want: i64) -> None:
+        """Leave contents to the log. Cost: a look at all of them."""
+        queue = self._queue
+        if queue is None:
+            return
+        budget = queue.broker.budget
+        target = budget.used - want
+        for _, _, stored in self._waiting:
+            if budget.used <= target:
+                break
+            queue.leave_content(stored)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The queue has failed; those that wait go on when it is repaired."""
+        if self._queue is not None:
+            self._queue.fail(doing, error)
+
+    def stop(self) -> None:
+        """The queue has ended; nothing may hold on to it."""
+        self.take()
+        self._queue = None

@@ -1,0 +1,84 @@
+"""Faults: what fails inside the broker stays where it is.
+
+Whoever calls on behalf of many (the loop that pumps queues, runs timers and chores, pays confirms, tells the news of
+the log) catches what one of them raises, and gives it to that one's fail(). So the others go on, and the guilty one is
+set aside: a connection is closed with 541, a queue is faulty until somebody repairs it (core/queue/queue.py). What is
+nobody's is the broker's own. Every fault is told to the operator, by the driver, with its traceback.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from leveret.core.message.message import Stored
+    from leveret.core.ports import Client
+    from leveret.core.queue.consumers import Consumer
+
+MAX_TOLD: Final = 100  # faults that wait to be told; more of them in one turn are left out
+
+
+def sentence(error: BaseException) -> str:
+    """An exception in a few words."""
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+class Fault:
+    """Something that failed. who: it was done for. doing: what was done, as in "cannot deliver messages"."""
+
+    __slots__ = ("doing", "error", "who")
+
+    def __init__(self, who: str, doing: str, error: BaseException) -> None:
+        self.who = who
+        self.doing = doing
+        self.error = error
+
+    def __str__(self) -> str:
+        return f"{self.who}: cannot {self.doing}: {sentence(self.error)}"
+
+
+class Faults:
+    """Of one broker. told: those that the operator has not heard of yet; the driver takes them."""
+
+    def __init__(self) -> None:
+        self.told: list[Fault] = []
+        self._counts: dict[str, int] = {}  # of the broker's own
+        self._clients: list[Client] = []
+        self._undelivered: list[tuple[Consumer, Stored]] = []
+
+    def tell(self, who: str, doing: str, error: BaseException) -> None:
+        """Let the operator know. For what is set aside afterwards, so that it cannot be said again and again."""
+        if len(self.told) < MAX_TOLD:
+            self.told.append(Fault(who, doing, error))
+
+    def own(self, doing: str, error: BaseException) -> None:
+        """Something of the broker itself failed, which will be tried again: told the 1st, 2nd, 4th, 8th... time."""
+        count = self._counts.get(doing, 0) + 1
+        self._counts[doing] = count
+        if count & (count - 1) == 0:
+            self.tell("the broker", doing if count == 1 else f"{doing} (for the {count}th time)", error)
+
+    def close(self, client: Client) -> None:
+        """Close a connection for which something failed, when what is going on now is through."""
+        self._clients.append(client)
+
+    def undelivered(self, consumer: Consumer, stored: Stored) -> None:
+        """A message may not have reached its consumer, whose connection is about to be closed."""
+        self._undelivered.append((consumer, stored))
+
+    def is_settled(self) -> bool:
+        """Whether settle() has nothing to do."""
+        return not self._clients and not self._undelivered
+
+    def settle(self) -> None:
+        """Close what is to be closed, and give back to their queues the messages that nobody got."""
+        clients, self._clients = self._clients, []
+        for client in clients:
+            try:
+                client.close_failed()
+            except Exception as error:
+                self.own("close a connection", error)
+        undelivered, self._undelivered = self._undelivered, []
+        for consumer, stored in undelivered:
+            if stored.consumer is consumer:  # the end of its channel has not given it back
+                stored.queue.requeue(stored, False)
