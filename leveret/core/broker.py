@@ -12,97 +12,66 @@ from __future__ import annotations
 import base64
 import random
 from collections import deque
-from typing import TYPE_CHECKING
 
-from leveret.core import definitions
 from leveret.core.access import user as access
 from leveret.core.access.user import Credential, User
-from leveret.core.access.users import Users
+from leveret.core.access.users import Premises, Users
 from leveret.core.clearing import Clearing
-from leveret.core.definition.aside import Aside
+from leveret.core.definition import form
+from leveret.core.definition.log import DefinitionLog
 from leveret.core.errors.administration import InvalidError, ProtectedError, unknown_vhost
-from leveret.core.exchange.seen import Window
-from leveret.core.message.budget import Budget, Holder
+from leveret.core.message.budget import Pageable
+from leveret.core.message.log import LogListener, MessageLog
 from leveret.core.message.shortage import Shortage
 from leveret.core.parameters import Parameters
 from leveret.core.policy.checks import QUEUE_TYPES
-from leveret.core.policy.matching import Matcher
-from leveret.core.ports import Client, DefinitionLog, LogListener, MessageLog, Sink, Witness
-from leveret.core.queue.dead_letter import MANY, Worklist
+from leveret.core.queue.base import BaseQueue
+from leveret.core.queue.client import Witness
+from leveret.core.queue.dead_letter import MANY
+from leveret.core.queue.entry import Home
+from leveret.core.queue.queue import Queue
+from leveret.core.queue.surroundings import Surroundings
 from leveret.core.recovery import mend, recover_definitions, recover_messages
 from leveret.core.turn.alarms import BEHIND, HELD, LETTERS, Alarms
-from leveret.core.turn.background import Chores
-from leveret.core.turn.clock import Clock, Timers
-from leveret.core.turn.faults import Faults
+from leveret.core.turn.clock import Clock
 from leveret.core.turn.lag import Lag
-from leveret.core.turn.work import LETTER, TIMER, Share
+from leveret.core.turn.turn import Sink
+from leveret.core.turn.work import LETTER, TIMER
 from leveret.core.vhost import VirtualHost
 from leveret.wire.constants import MAX_MESSAGE_SIZE
 
-if TYPE_CHECKING:
-    from leveret.core.queue.consumers import SharedWindow
-    from leveret.core.queue.queue import Queue
 
-
-class Broker(LogListener):
+class Broker(Surroundings, Premises, LogListener):
     """One broker.
 
     seed: for tests, where the same one gives the same names, ids and choices; with None nobody can guess a name.
     durable_revision: changes of definitions up to here are safe. nowhere: a virtual host for who is in none.
-    aside: definitions that cannot be used.
     is_new: recover() found nothing, so nobody has been made yet who could log in.
     max_connections: open ones at once, 0 for any number; open_connections: how many there are.
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
-    budget: for messages that wait in memory. max_message_size: bytes that the body of a message may have.
-    explanations: what the operator should read in the log; the driver takes it. faults: what has failed; see faults.py.
-    matcher: of all patterns. holders: of messages, beside queues and clients.
+    max_message_size: bytes that the body of a message may have.
     started_ms: on the core's clock. lag: of the event loop, noted by the driver.
-    refusals: how often a queue did not take a message that was put into it.
-    share: what may still be done at once; the driver begins it anew in each turn of the event loop.
-    windows: all that survive a restart; unsaved: those that have something to write.
-    sharing: prefetch windows with room that some consumers have been woken for; others may be next.
     leaving: virtual hosts that are deleted and still have something in them, by name.
     """
 
     def __init__(
         self, log: MessageLog, definition_log: DefinitionLog, clock: Clock, seed: int | None, node: str
     ) -> None:
-        self.log = log
-        self.clock = clock
+        super().__init__(log, clock)
         self.node = node
-        self.timers = Timers()
         self.started_ms = clock.now_ms
         self.lag = Lag()
-        self.share = Share()
-        self.refusals = 0
-        self.budget = Budget()
-        self.faults = Faults()
         self.alarms = Alarms()
-        self.holders: dict[Holder, None] = {}
-        self._shortage = Shortage(self)
-        self.witness: Witness | None = None
-        self.explanations: list[str] = []
-        self.matcher = Matcher(self.explain)
+        self._shortage = Shortage(self, self.budget, self.alarms)
         self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
         self.leaving: dict[str, Clearing] = {}
         self._unclean: set[str] = set()  # names of those of which something is left until the next start
-        self.aside = Aside()
-        self.users = Users(self)
+        self.users = Users(self, self.matcher)
         self.parameters = Parameters(self)
         self.is_new = True
-        self.queues: dict[int, Queue] = {}  # by queue_id
-        self.dirty: list[Queue] = []
-        self.sharing: list[SharedWindow] = []
-        self.worklist = Worklist(self)
-        self.holders[self.worklist] = None
-        self.chores = Chores(self.share)
-        self.windows: list[Window] = []
-        self.unsaved: list[Window] = []
-        self.awake: list[Sink] = []
         self.consumer_timeout_ms = 1_800_000
         self.max_message_size = MAX_MESSAGE_SIZE
-        self.connections: dict[int, Client] = {}  # whose socket is open, by number
         self.max_connections = 0
         self.open_connections = 0
         self.durable_revision = 0
@@ -135,7 +104,7 @@ class Broker(LogListener):
         self.add_vhost("/", "Default virtual host")
         self.users.put(user, credential, ("administrator",))
         self.users.set_permission(user, "/", ".*", ".*", ".*")
-        self.remember(definitions.DEFAULTS, definitions.key(), b"")
+        self.remember(form.DEFAULTS, form.key(), b"")
 
     def settle(self) -> None:
         """Pump every dirty queue, and those that this makes dirty; publish dead letters, but not too many at once."""
@@ -154,7 +123,7 @@ class Broker(LogListener):
         """Ask memory back; let publishers wait while what is held is too much and cannot be let go."""
         budget = self.budget
         if budget.is_over():
-            budget.relieve(self.queues, [*self.connections.values(), *self.holders])
+            budget.relieve(self.lines(), [*self.connections.values(), *self.holders])
         limit_is_kept = budget.used <= budget.limit
         if self.alarms.raised & HELD:
             if limit_is_kept:
@@ -163,6 +132,15 @@ class Broker(LogListener):
         elif budget.is_exhausted():
             self.alarms.set(HELD, True)
             self._shortage.begin()
+
+    def queues(self) -> list[Queue]:
+        """All queues of all virtual hosts, those in one that is leaving too. Cost: a copy."""
+        vhosts = [*self.vhosts.values(), *[clearing.vhost for clearing in self.leaving.values()]]
+        return [queue for vhost in vhosts for queue in vhost.queues.values()]
+
+    def lines(self) -> list[Pageable]:
+        """All queues, which can leave messages to the log."""
+        return [each for each in self.logged.values() if isinstance(each, BaseQueue)]
 
     def is_short(self) -> bool:
         """Whether too much is in memory, or waits to be written."""
@@ -192,17 +170,16 @@ class Broker(LogListener):
             queues = self.dirty
             self.dirty = []
             for queue in queues:
-                if not queue.deleted:
-                    queue.pump()
+                queue.pump()
             if self.sharing and not self.dirty:
                 self._share_windows()
         if self.unsaved:
-            windows, self.unsaved = self.unsaved, []
-            for window in windows:
+            journals, self.unsaved = self.unsaved, []
+            for journal in journals:
                 try:
-                    window.save()
+                    journal.save()
                 except Exception as error:
-                    window.fail("keep what an exchange has seen", error)
+                    journal.fail("keep what an exchange has seen", error)
 
     def _share_windows(self) -> None:
         """Wake whoever is next for the room that is left in shared windows."""
@@ -245,10 +222,6 @@ class Broker(LogListener):
         while len(self.chores):
             self.work()
 
-    def explain(self, text: str) -> None:
-        """Let the operator read this in the log."""
-        self.explanations.append(text)
-
     def look_at_clock(self, today_ms: int) -> None:
         """This is the time of day now: deadlines do not heed it, but a leap is noted, for the next start."""
         before_ms = self.clock.drift_ms
@@ -261,7 +234,7 @@ class Broker(LogListener):
 
     def keep_time(self) -> None:
         """Let the next start know what time it is now."""
-        self.keep(definitions.CLOCK, definitions.key(), definitions.clock_value(self.clock))
+        self.keep(form.CLOCK, form.key(), form.clock_value(self.clock))
 
     # -- virtual hosts
 
@@ -300,48 +273,48 @@ class Broker(LogListener):
         description = vhost.description if description is None else description
         tags = vhost.tags if tags is None else tags
         default_queue_type = vhost.default_queue_type if default_queue_type is None else default_queue_type
-        value = definitions.vhost_value(description, tags, default_queue_type, vhost.protected)
+        value = form.vhost_value(description, tags, default_queue_type, vhost.protected)
         if name in self.leaving:
             self.chores.hurry(self.leaving[name])  # what is in it has the names that are free from now on
         vhost.description = description
         vhost.tags = tags
         vhost.default_queue_type = default_queue_type
         self.vhosts[name] = vhost
-        self.remember(definitions.VHOST, definitions.key(name), value)
+        self.remember(form.VHOST, form.key(name), value)
         return vhost
 
     def protect_vhost(self, name: str, protected: bool) -> None:
         """Let a virtual host be deleted, or not. Raises: UnknownError."""
         vhost = self.vhost(name)
-        value = definitions.vhost_value(vhost.description, vhost.tags, vhost.default_queue_type, protected)
+        value = form.vhost_value(vhost.description, vhost.tags, vhost.default_queue_type, protected)
         vhost.protected = protected
-        self.remember(definitions.VHOST, definitions.key(name), value)
+        self.remember(form.VHOST, form.key(name), value)
 
     def set_vhost_limits(self, name: str, limits: dict[str, int]) -> None:
         """Set limits of a virtual host; those that are not named stay. Raises: UnknownError, InvalidError."""
         vhost = self.vhost(name)
         merged = {**vhost.limits, **access.checked_limits(limits, access.VHOST_LIMITS)}
-        value = definitions.limits_value(merged)
+        value = form.limits_value(merged)
         vhost.limits = merged
-        self.remember(definitions.VHOST_LIMIT, definitions.key(name), value)
+        self.remember(form.VHOST_LIMIT, form.key(name), value)
 
     def clear_vhost_limits(self, name: str, limit: str | None) -> None:
         """Take away a limit of a virtual host, or all of them. Raises: UnknownError."""
         vhost = self.vhost(name)
         left = {each: value for each, value in vhost.limits.items() if limit not in (None, each)}
-        kept = definitions.limits_value(left)
+        kept = form.limits_value(left)
         vhost.limits = left
         if left:
-            self.remember(definitions.VHOST_LIMIT, definitions.key(name), kept)
+            self.remember(form.VHOST_LIMIT, form.key(name), kept)
         else:
-            self.forget(definitions.VHOST_LIMIT, definitions.key(name))
+            self.forget(form.VHOST_LIMIT, form.key(name))
 
     def delete_vhost(self, name: str) -> Clearing:
         """Delete a virtual host with everything in it; its connections are closed.
 
         Returns: what is still to be done, of which nobody sees anything. Raises: UnknownError, ProtectedError.
         """
-        if name not in self.vhosts and self.drop_aside(definitions.VHOST, name):
+        if name not in self.vhosts and self.drop_aside(form.VHOST, name):
             return Clearing(VirtualHost(self, name), True)
         vhost = self.vhost(name)
         if vhost.protected:
@@ -351,22 +324,47 @@ class Broker(LogListener):
         self.parameters.drop(name)
         self.clear_vhost_limits(name, None)
         vhost.forget_policies()
-        self.drop_aside(definitions.VHOST, name)
+        self.drop_aside(form.VHOST, name)
         del self.vhosts[name]
-        self.forget(definitions.VHOST, definitions.key(name))
-        self.remember(definitions.LEAVING, definitions.key(name), b"")
+        self.forget(form.VHOST, form.key(name))
+        self.remember(form.LEAVING, form.key(name), b"")
         clearing = self.leaving[name] = Clearing(vhost)
         self.chores.begin(clearing)
         return clearing
 
-    def cleared(self, vhost: VirtualHost) -> None:
+    def cleared(self, vhost: Home) -> None:
         """Nothing is left of a virtual host that was deleted, or nothing that can be deleted in this run."""
-        del self.leaving[vhost.name]
-        if vhost.queues or vhost.exchanges:
+        left = self.leaving.pop(vhost.name).vhost
+        if left.queues or left.exchanges:
             self._unclean.add(vhost.name)
         else:
-            self.forget(definitions.LEAVING, definitions.key(vhost.name))
-            self.drop_aside(definitions.VHOST, vhost.name)
+            self.forget(form.LEAVING, form.key(vhost.name))
+            self.drop_aside(form.VHOST, vhost.name)
+
+    def vhosts_with(self, kind: str, name: str) -> list[str]:
+        """Names of the virtual hosts that have a queue or an exchange of this name. kind: queue or exchange."""
+        found = self.vhosts.values()
+        if kind == "queue":
+            return [vhost.name for vhost in found if name in vhost.queues]
+        return [vhost.name for vhost in found if name in vhost.exchanges]
+
+    # -- users
+
+    def has_vhost(self, name: str) -> bool:
+        """Whether there is a virtual host of this name."""
+        return name in self.vhosts
+
+    def permissions_changed(self, vhost: str) -> None:
+        """Somebody may do more, or less, in a virtual host than before: its cached routes end."""
+        self.vhosts[vhost].generation += 1
+
+    def forget_permissions(self, vhost: str, exchange: str) -> None:
+        """An exchange is deleted: the next one of its name begins without restrictions of routing keys."""
+        self.users.forget_exchange(vhost, exchange)
+
+    def close_connections_of(self, user: User, reason: str) -> None:
+        """Close the connections of a user."""
+        self.close_connections(user, None, reason)
 
     def close_connections(self, user: User | None, vhost: VirtualHost | None, reason: str) -> int:
         """Close the connections of a user, to a virtual host, or both; None for any. Returns: how many."""
@@ -424,12 +422,12 @@ class Broker(LogListener):
 
     def on_durable(self, queue_id: int, position: int) -> None:
         """Pay the confirms that waited for this."""
-        queue = self.queues.get(abs(queue_id))
+        queue = self.logged.get(abs(queue_id))
         if queue is None:
             return
         try:
             if queue_id < 0:
-                queue.in_log.on_resting(position)
+                queue.on_resting(position)
             else:
                 queue.on_durable(position)
         except Exception as error:
@@ -438,12 +436,12 @@ class Broker(LogListener):
     def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
         """Refuse the confirms that waited for this."""
         if queue_id > 0:
-            for window in self.windows:
+            for journal in self.journals:
                 try:
-                    window.lose()
+                    journal.lose()
                 except Exception as error:
                     self.faults.own("forget what an exchange has seen", error)
-        queue = self.queues.get(abs(queue_id))
+        queue = self.logged.get(abs(queue_id))
         if queue is not None:
             try:
                 queue.on_refused(positions)
@@ -454,11 +452,11 @@ class Broker(LogListener):
     def on_definitions_durable(self, revision: int) -> None:
         """Let the replies go that waited for this."""
         self.durable_revision = revision
-        for window in self.windows:
+        for journal in self.journals:
             try:
-                window.on_durable(revision)
+                journal.on_durable(revision)
             except Exception as error:
-                window.fail("hear what is durable", error)
+                journal.fail("hear what is durable", error)
         while self._waiting and self._waiting[0][0] <= revision:
             sink = self._waiting.popleft()[1]
             try:

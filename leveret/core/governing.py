@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
+from leveret.core.definition import form
 from leveret.core.policy.arguments import QueueSettings
 from leveret.core.policy.policy import EXCHANGE, Policies, Policy, effective_definition
 from leveret.core.turn.background import Chore
@@ -49,7 +50,7 @@ def forget(vhost: VirtualHost, policies: Policies) -> None:
 
 
 def _kind(policies: Policies) -> str:
-    return definitions.OPERATOR_POLICY if policies.are_operator else definitions.POLICY
+    return form.OPERATOR_POLICY if policies.are_operator else form.POLICY
 
 
 class Governing(Chore):

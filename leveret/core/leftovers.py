@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core import definitions
+from leveret.core.definition import form
 from leveret.core.definition.aside import Identity, owners, read_names
 from leveret.core.vhost import PREDECLARED
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Kept = list[tuple[str, str, bytes]]  # kind, key and value, as the DefinitionLog has them
 
-_IN_VHOST: Final = (definitions.EXCHANGE, definitions.QUEUE)
+_IN_VHOST: Final = (form.EXCHANGE, form.QUEUE)
 
 
 def forget_leftovers(broker: Broker, kept: Kept, damaged: list[tuple[str, str]]) -> Kept:
@@ -48,24 +48,24 @@ def _what_is_there(kept: list[tuple[str, str]]) -> dict[Identity, None]:
     A virtual host whose own definition is lost is there if it holds something, or if somebody may enter it.
     """
     there: dict[Identity, None] = {}
-    if all(kind != definitions.DEFAULTS for kind, _ in kept):
-        there[definitions.VHOST, "/"] = None  # a start makes it
+    if all(kind != form.DEFAULTS for kind, _ in kept):
+        there[form.VHOST, "/"] = None  # a start makes it
     for kind, key in kept:
         names = _names(kind, key)
         if names is None:
             continue
-        if kind == definitions.USER:
+        if kind == form.USER:
             there[kind, names[0]] = None
-        elif kind in (definitions.VHOST, definitions.LEAVING):
-            there[definitions.VHOST, names[0]] = None
+        elif kind in (form.VHOST, form.LEAVING):
+            there[form.VHOST, names[0]] = None
         elif kind in _IN_VHOST:
-            there[definitions.VHOST, names[0]] = None
+            there[form.VHOST, names[0]] = None
             there[kind, names[0], names[1]] = None
-        elif kind == definitions.PERMISSION:
-            there[definitions.VHOST, names[1]] = None
-    for _, vhost in [owner for owner in there if owner[0] == definitions.VHOST]:
+        elif kind == form.PERMISSION:
+            there[form.VHOST, names[1]] = None
+    for _, vhost in [owner for owner in there if owner[0] == form.VHOST]:
         for exchange, _, _ in PREDECLARED:
-            there[definitions.EXCHANGE, vhost, exchange] = None
+            there[form.EXCHANGE, vhost, exchange] = None
     return there
 
 

@@ -8,20 +8,16 @@ Source: rabbit_runtime_parameters.erl.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from leveret.core.broker import Broker
-
-PARAMETER: Final = "parameter"  # kinds of definitions
-GLOBAL_PARAMETER: Final = "global_parameter"
+from leveret.core.definition.form import GLOBAL_PARAMETER, PARAMETER
+from leveret.core.definition.log import DefinitionKeeper
 
 
 class Parameters:
     """Values as JSON text. all: by virtual host, component and name; globals: by name, those of no virtual host."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, keeper: DefinitionKeeper) -> None:
+        self._keeper = keeper
         self.all: dict[tuple[str, str, str], str] = {}
         self.globals: dict[str, str] = {}
 
@@ -29,14 +25,14 @@ class Parameters:
         """Set the parameter of a virtual host."""
         kept = value.encode()
         self.all[(vhost, component, name)] = value
-        self._broker.remember(PARAMETER, json.dumps([vhost, component, name]), kept)
+        self._keeper.remember(PARAMETER, json.dumps([vhost, component, name]), kept)
 
     def delete(self, vhost: str, component: str, name: str) -> None:
         """Delete a parameter; one that is not there is fine."""
         if self.all.pop((vhost, component, name), None) is not None:
-            self._broker.forget(PARAMETER, json.dumps([vhost, component, name]))
+            self._keeper.forget(PARAMETER, json.dumps([vhost, component, name]))
         else:
-            self._broker.drop_aside(PARAMETER, vhost, component, name)
+            self._keeper.drop_aside(PARAMETER, vhost, component, name)
 
     def drop(self, vhost: str) -> None:
         """Delete all parameters of a virtual host."""
@@ -48,14 +44,14 @@ class Parameters:
         """Set a global parameter."""
         kept = value.encode()
         self.globals[name] = value
-        self._broker.remember(GLOBAL_PARAMETER, json.dumps([name]), kept)
+        self._keeper.remember(GLOBAL_PARAMETER, json.dumps([name]), kept)
 
     def delete_global(self, name: str) -> None:
         """Delete a global parameter; one that is not there is fine."""
         if self.globals.pop(name, None) is not None:
-            self._broker.forget(GLOBAL_PARAMETER, json.dumps([name]))
+            self._keeper.forget(GLOBAL_PARAMETER, json.dumps([name]))
         else:
-            self._broker.drop_aside(GLOBAL_PARAMETER, name)
+            self._keeper.drop_aside(GLOBAL_PARAMETER, name)
 
     def restore(self, kind: str, names: list[str], value: bytes) -> None:
         """Set again what the DefinitionLog kept."""

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
 from leveret.core.clearing import Clearing
+from leveret.core.definition import form
 from leveret.core.definition.aside import Entry, Identity, described, owners
+from leveret.core.definition.log import DefinitionLog
 from leveret.core.errors.administration import AdministrationError
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.bounds import DRIFT_MS, MILLISECONDS
-from leveret.core.exchange.seen import KIND as DEDUPLICATION
 from leveret.core.leftovers import forget_leftovers
-from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
+from leveret.core.message.log import Logged, Recovered, Resting, Unreadable
 from leveret.core.policy.checks import QUEUE_TYPES
-from leveret.core.ports import DefinitionLog, Recovered, Resting, Unreadable
 from leveret.core.turn.faults import sentence
 from leveret.core.vhost import VirtualHost
 from leveret.wire.fields import Table, boolean, long, table
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from leveret.core.queue.queue import Queue
 
 USER_KINDS: Final = (
-    definitions.USER,
-    definitions.PERMISSION,
-    definitions.TOPIC_PERMISSION,
-    definitions.USER_LIMIT,
+    form.USER,
+    form.PERMISSION,
+    form.TOPIC_PERMISSION,
+    form.USER_LIMIT,
 )
-PARAMETER_KINDS: Final = (PARAMETER, GLOBAL_PARAMETER)
+PARAMETER_KINDS: Final = (form.PARAMETER, form.GLOBAL_PARAMETER)
 ORDER: Final = (
-    definitions.CLOCK,
-    definitions.VHOST,
-    definitions.LEAVING,
-    definitions.VHOST_LIMIT,
+    form.CLOCK,
+    form.VHOST,
+    form.LEAVING,
+    form.VHOST_LIMIT,
     *USER_KINDS,
-    *definitions.VHOST_KINDS,
+    *form.VHOST_KINDS,
 )
 
 
@@ -57,10 +57,10 @@ def recover_definitions(broker: Broker, log: DefinitionLog) -> None:
         damaged.append((kind, key))
         _set_damaged_aside(broker, Entry(kind, key, b""), what)
     kinds = {kind for kind, _ in damaged} | {kind for kind, _, _ in kept}
-    kinds.discard(definitions.CLOCK)
+    kinds.discard(form.CLOCK)
     if kinds:
         broker.is_new = False
-    if definitions.DEFAULTS in kinds:
+    if form.DEFAULTS in kinds:
         broker.vhosts.clear()
     elif kinds:  # nobody gets in with a password that everybody knows, only because a page is damaged
         broker.explanations.append("definitions are lost; if there are no users any more, make one: leveret users add")
@@ -70,14 +70,14 @@ def recover_definitions(broker: Broker, log: DefinitionLog) -> None:
             if kind == wanted:
                 _use(broker, Entry(kind, key, value))
     for kind, key, value in kept:
-        if kind not in ORDER and kind != definitions.DEFAULTS:
+        if kind not in ORDER and kind != form.DEFAULTS:
             _use(broker, Entry(kind, key, value))
     for entry in broker.aside.entries():
         broker.explanations.append(entry.text)
 
 
 def _set_damaged_aside(broker: Broker, entry: Entry, what: str) -> None:
-    if entry.kind == definitions.DEFAULTS:  # which says nothing but that it is there
+    if entry.kind == form.DEFAULTS:  # which says nothing but that it is there
         broker.keep(entry.kind, entry.key, b"")
         return
     with contextlib.suppress(ValueError):
@@ -91,7 +91,7 @@ def recover_messages(broker: Broker) -> int:
     count = 0
     transient: dict[int, None] = {}  # ids under which messages rested that no restart brings back
     for found in broker.log.recover():
-        queue = broker.queues.get(found.queue_id)
+        queue = broker.logged.get(found.queue_id)
         if queue is None and found.queue_id < 0:
             transient[found.queue_id] = None
             continue
@@ -108,9 +108,9 @@ def recover_messages(broker: Broker) -> int:
                 queue.fail("take messages back from the log", error)
     for queue_id in transient:
         broker.log.drop(queue_id)
-    for queue in list(broker.queues.values()):
+    for queue in list(broker.logged.values()):
         try:
-            queue.apply(queue.settings)  # a policy may have come while the messages were not there
+            queue.recovered()
         except Exception as error:
             queue.fail("apply its policies and arguments", error)
     return count
@@ -119,7 +119,7 @@ def recover_messages(broker: Broker) -> int:
 def mend(broker: Broker, kind: str, key: str) -> None:
     """A definition has a new value, or a first one: it is not set aside any more, nor what waited only for it."""
     broker.aside.remove(kind, key)
-    names = definitions.names(key)
+    names = form.names(key)
     for entry in broker.aside.about((kind, *names)):
         if entry.kind == kind and entry.names == names:  # under a key of an earlier version
             broker.unkeep(kind, entry.key)
@@ -131,7 +131,7 @@ def mend(broker: Broker, kind: str, key: str) -> None:
             broker.explanations.append(f"{described(entry.kind, entry.names)} was set aside, and is in use again")
 
 
-def _take(broker: Broker, queue: Queue, found: Recovered | Resting) -> int:
+def _take(broker: Broker, queue: Logged, found: Recovered | Resting) -> int:
     """Let a queue have messages that the log kept. Returns: how many."""
     count = 1
     if isinstance(found, Resting):
@@ -139,7 +139,7 @@ def _take(broker: Broker, queue: Queue, found: Recovered | Resting) -> int:
     else:
         queue.restore(found)
     if broker.budget.is_over():
-        broker.budget.relieve(broker.queues, list(broker.holders))
+        broker.budget.relieve(broker.lines(), list(broker.holders))
     return count
 
 
@@ -162,7 +162,7 @@ def _use(broker: Broker, entry: Entry) -> bool:
             entry.why = f"{described(entry.needs[0], list(entry.needs[1:]))} is not there"
         else:
             _restore(broker, entry.kind, names, entry.value)
-            if entry.kind == definitions.BINDING:
+            if entry.kind == form.BINDING:
                 _rename(broker, entry)
             return True
     except Exception as error:  # whatever damaged bytes lead to
@@ -173,7 +173,7 @@ def _use(broker: Broker, entry: Entry) -> bool:
 
 def _rename(broker: Broker, entry: Entry) -> None:
     """Let a binding rest under the key that it would have now, so that whoever deletes it finds it."""
-    key = definitions.key(*entry.names)
+    key = form.key(*entry.names)
     if key != entry.key:
         broker.unkeep(entry.kind, entry.key)
         broker.keep(entry.kind, key, entry.value)
@@ -183,36 +183,36 @@ def _missing(broker: Broker, kind: str, names: list[str]) -> Identity | None:
     """What a definition needs, and is not there. A virtual host is made if only what is in it was kept."""
     for owner in owners(kind, names):
         name = owner[-1]
-        if owner[0] == definitions.VHOST:
+        if owner[0] == form.VHOST:
             _vhost(broker, name)
-        elif owner[0] == definitions.USER:
+        elif owner[0] == form.USER:
             if broker.users.get(name) is None:
                 return owner
         else:
             vhost = _vhost(broker, owner[1])
-            if name not in (vhost.queues if owner[0] == definitions.QUEUE else vhost.exchanges):
+            if name not in (vhost.queues if owner[0] == form.QUEUE else vhost.exchanges):
                 return owner
     return None
 
 
 def _restore(broker: Broker, kind: str, names: list[str], value: bytes) -> None:
     """Declare again what a definition says. Changes nothing when it raises anything."""
-    if kind == DEDUPLICATION:
+    if kind == form.DEDUPLICATION:
         _vhost(broker, names[0]).restore_window(names[1], int(names[2]), value)
     elif kind in PARAMETER_KINDS:
         broker.parameters.restore(kind, names, value)
-    elif kind == definitions.CLOCK:
-        _restore_clock(broker, definitions.read_table(value))
+    elif kind == form.CLOCK:
+        _restore_clock(broker, form.read_table(value))
     elif kind in USER_KINDS:
-        broker.users.restore(kind, names, definitions.read_table(value))
-    elif kind == definitions.VHOST:
-        _restore_vhost(broker, names[0], definitions.read_table(value))
-    elif kind == definitions.LEAVING:
+        broker.users.restore(kind, names, form.read_table(value))
+    elif kind == form.VHOST:
+        _restore_vhost(broker, names[0], form.read_table(value))
+    elif kind == form.LEAVING:
         broker.leaving[names[0]] = Clearing(VirtualHost(broker, names[0]))
-    elif kind == definitions.VHOST_LIMIT:
-        _vhost(broker, names[0]).limits = definitions.limits(definitions.read_table(value))
+    elif kind == form.VHOST_LIMIT:
+        _vhost(broker, names[0]).limits = form.limits(form.read_table(value))
     else:
-        _vhost(broker, names[0]).restore(kind, names[1:], definitions.read_table(value))
+        _vhost(broker, names[0]).restore(kind, names[1:], form.read_table(value))
 
 
 def _restore_clock(broker: Broker, value: Table) -> None:
@@ -225,7 +225,7 @@ def _restore_clock(broker: Broker, value: Table) -> None:
 def _restore_vhost(broker: Broker, name: str, value: Table) -> None:
     vhost = VirtualHost(broker, name)
     vhost.description = value["description"].text
-    vhost.tags = definitions.texts(value["tags"])
+    vhost.tags = form.texts(value["tags"])
     vhost.default_queue_type = value["default_queue_type"].text
     vhost.protected = value["protected"].value is True
     if vhost.default_queue_type and vhost.default_queue_type not in QUEUE_TYPES:
@@ -254,7 +254,7 @@ def _queue_for(broker: Broker, queue_id: int) -> Queue:
         f"the definition of a queue is lost; its messages are in queue '{name}' in virtual host '{vhost.name}'"
     )
     value = {"id": long(queue_id), "auto_delete": boolean(False), "arguments": table({})}
-    vhost.restore(definitions.QUEUE, [name], value)
-    queue = broker.queues[queue_id]
-    broker.remember(definitions.QUEUE, definitions.queue_key(queue), definitions.queue_value(queue))
+    vhost.restore(form.QUEUE, [name], value)
+    queue = vhost.queues[name]
+    broker.remember(form.QUEUE, definitions.queue_key(queue), definitions.queue_value(queue))
     return queue

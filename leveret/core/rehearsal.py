@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from leveret.core.broker import Broker
+from leveret.core.definition.log import DefinitionLog
+from leveret.core.message.log import MessageLog, Recovered
 from leveret.core.message.message import Message
-from leveret.core.ports import DefinitionLog, MessageLog, Recovered
 from leveret.core.turn.clock import Clock
 
 

@@ -7,25 +7,28 @@ Source: rabbit_exchange.erl, rabbit_amqqueue.erl, rabbit_binding.erl, rabbit_cha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from leveret.core import definitions, governing
 from leveret.core.access.user import MAX_QUEUES, reached
+from leveret.core.definition import form
 from leveret.core.equivalence import check_same_exchange, check_same_queue
 from leveret.core.errors import amqp as errors
 from leveret.core.errors import hints
 from leveret.core.errors.hints import Origin
 from leveret.core.exchange.deduplication import Deduplication, new_queue
-from leveret.core.exchange.exchange import Binding, Exchange
+from leveret.core.exchange.exchange import Binding, Exchange, NameSpace
+from leveret.core.exchange.kinds import new_exchange
 from leveret.core.exchange.replies import REPLY_PREFIX, ReplyQueue
+from leveret.core.message.destination import Destination
+from leveret.core.message.message import Message
 from leveret.core.policy.arguments import CLASSIC, QUORUM, check_arguments, check_properties, queue_type
 from leveret.core.policy.policy import Policies, Policy
-from leveret.core.ports import Witness
+from leveret.core.queue.client import Witness
+from leveret.core.queue.entry import EntryOwner
 from leveret.core.queue.queue import Queue
+from leveret.core.queue.surroundings import Surroundings
 from leveret.wire.fields import LONGSTR, Field, Table, longstr
-
-if TYPE_CHECKING:
-    from leveret.core.broker import Broker
 
 PREDECLARED: Final = (
     ("", "direct", False),
@@ -39,38 +42,36 @@ PREDECLARED: Final = (
 NOBODY: Final = Origin("", "", 0)
 
 
-class VirtualHost:
+class VirtualHost(NameSpace):
     """One name space.
 
     generation: changes whenever a message might be routed otherwise than before, or not be allowed any more.
     default_queue_type: of queues that are declared without one; empty for classic. protected: from deletion.
     tracing: whether copies of all messages go to amq.rabbitmq.trace; off after a restart, as in RabbitMQ.
-    witness: who sees all messages, for tests. is_watched: somebody does, tracing or witness.
+    is_watched: somebody sees all messages, tracing or witness.
     limits: by name; negative for none. connections: how many are open now.
     policies, operator_policies: changed by the verbs below only.
     """
 
-    def __init__(self, broker: Broker, name: str) -> None:
-        self.broker = broker
-        self.name = name
+    def __init__(self, broker: Surroundings, name: str) -> None:
+        super().__init__(broker, name)
         self.description = ""
         self.tags: tuple[str, ...] = ()
         self.default_queue_type = ""
         self.protected = False
         self.tracing = False
-        self.witness: Witness | None = broker.witness
         self.is_watched = self.witness is not None
         self.limits: dict[str, int] = {}
         self.connections = 0
         self.generation = 1
-        self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
+        self._bound: dict[Queue, dict[Binding, None]] = {}  # what leads to each
         self.replies: dict[str, ReplyQueue] = {}
         self.policies = Policies(False, broker.matcher)
         self.operator_policies = Policies(True, broker.matcher)
         self.governing: governing.Governing | None = None  # while policies come to apply
         for exchange, kind, internal in PREDECLARED:
-            self.exchanges[exchange] = Exchange(self, exchange, kind, True, False, internal, {}, NOBODY)
+            self.exchanges[exchange] = new_exchange(self, exchange, kind, True, False, internal, {}, NOBODY)
 
     # -- exchanges
 
@@ -78,7 +79,7 @@ class VirtualHost:
         """The exchange. Raises: AmqpError 404."""
         exchange = self.exchanges.get(name)
         if exchange is None:
-            elsewhere = [vhost.name for vhost in self.broker.vhosts.values() if name in vhost.exchanges]
+            elsewhere = self.broker.vhosts_with("exchange", name)
             raise errors.no_exchange(name, self.name, hints.not_found(name, self.exchanges, elsewhere))
         return exchange
 
@@ -106,7 +107,7 @@ class VirtualHost:
         alternate = arguments.get("alternate-exchange")
         if alternate is not None and alternate.kind != LONGSTR:
             raise errors.invalid_type(alternate.type_name, "alternate-exchange", what)
-        exchange = Exchange(self, name, kind, durable, auto_delete, internal, arguments, origin)
+        exchange = new_exchange(self, name, kind, durable, auto_delete, internal, arguments, origin)
         self._add_exchange(exchange, durable)
         return exchange
 
@@ -116,10 +117,10 @@ class VirtualHost:
         governing.govern_exchange(self, exchange)
         self.exchanges[exchange.name] = exchange
         self.generation += 1
-        for gate in exchange.gates:
-            gate.open()
+        for interceptor in exchange.interceptors:
+            interceptor.open()
         if remembers:
-            self.broker.remember(definitions.EXCHANGE, definitions.exchange_key(exchange), value)
+            self.broker.remember(form.EXCHANGE, definitions.exchange_key(exchange), value)
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
         """Delete the exchange with its bindings; one that does not exist is fine.
@@ -130,7 +131,7 @@ class VirtualHost:
             raise errors.system_exchange(name, self.name)
         exchange = self.exchanges.get(name)
         if exchange is None:
-            self.broker.drop_aside(definitions.EXCHANGE, self.name, name)
+            self.broker.drop_aside(form.EXCHANGE, self.name, name)
             return
         if if_unused and exchange.bindings:
             raise errors.in_use("exchange", name, self.name)
@@ -145,19 +146,19 @@ class VirtualHost:
                 continue
             del self.exchanges[exchange.name]
             self.generation += 1
-            self.broker.users.forget_exchange(self.name, exchange.name)
+            self.broker.forget_permissions(self.name, exchange.name)
             for binding in list(exchange.bindings):
                 self._detach(binding)
             for binding in list(exchange.incoming):
                 self._detach(binding)
                 if binding.source.auto_delete and not binding.source.bindings:
                     pending.append(binding.source)
-            for gate in exchange.gates:
-                gate.close()
-            exchange.gates = []  # they know their exchange
+            for interceptor in exchange.interceptors:
+                interceptor.close()
+            exchange.interceptors = []  # they know their exchange
             if exchange.durable:
-                self.broker.forget(definitions.EXCHANGE, definitions.exchange_key(exchange))
-                self.broker.drop_aside(definitions.EXCHANGE, self.name, exchange.name)
+                self.broker.forget(form.EXCHANGE, definitions.exchange_key(exchange))
+                self.broker.drop_aside(form.EXCHANGE, self.name, exchange.name)
 
     def _source_may_go(self, source: Exchange) -> None:
         """An auto-delete exchange ends with its last binding."""
@@ -166,7 +167,7 @@ class VirtualHost:
 
     # -- queues
 
-    def find_queue(self, name: str) -> Queue | None:
+    def find_queue(self, name: str) -> Destination | None:
         """The queue, or the way back of a direct reply-to."""
         queue = self.queues.get(name)
         if queue is None and name.startswith(REPLY_PREFIX):
@@ -188,7 +189,7 @@ class VirtualHost:
         """The queue, whoever may use it. Raises: AmqpError 404 when it does not exist."""
         queue = self.queues.get(name)
         if queue is None:
-            elsewhere = [vhost.name for vhost in self.broker.vhosts.values() if name in vhost.queues]
+            elsewhere = self.broker.vhosts_with("queue", name)
             raise errors.no_queue(name, self.name, hints.not_found(name, self.queues, elsewhere))
         return queue
 
@@ -235,7 +236,7 @@ class VirtualHost:
         check_properties(queue_type(arguments), durable, owner != 0, auto_delete, what)
         if reached(self.limits, MAX_QUEUES, len(self.queues)):
             raise errors.vhost_queue_limit(name, self.name, self.limits[MAX_QUEUES])
-        queue = new_queue(self, name, self.broker.new_id(), durable, owner, auto_delete, arguments, origin)
+        queue = new_queue(self, self.broker, name, self.broker.new_id(), durable, owner, auto_delete, arguments, origin)
         self._add_queue(queue, durable)
         return queue
 
@@ -255,10 +256,10 @@ class VirtualHost:
             queue.stop()
             raise
         self.queues[queue.name] = queue
-        self.broker.queues[queue.queue_id] = queue
+        self.broker.logged[queue.queue_id] = queue
         self.generation += 1
         if remembers:
-            self.broker.remember(definitions.QUEUE, definitions.queue_key(queue), value)
+            self.broker.remember(form.QUEUE, definitions.queue_key(queue), value)
 
     def delete_queue(self, name: str, if_unused: bool, if_empty: bool, owner: int) -> int:
         """Delete the queue; one that does not exist is fine.
@@ -268,7 +269,7 @@ class VirtualHost:
         540 for a quorum queue and a condition.
         """
         if name not in self.queues:
-            self.broker.drop_aside(definitions.QUEUE, self.name, name)
+            self.broker.drop_aside(form.QUEUE, self.name, name)
             return 0
         queue = self.any_queue(name)
         queue.check_owner(owner)
@@ -282,28 +283,40 @@ class VirtualHost:
             raise errors.not_empty(name, self.name)
         if if_unused and len(queue.consumers):
             raise errors.in_use("queue", name, self.name)
-        return self.remove_queue(queue)
+        return self._remove_queue(queue)
 
-    def remove_queue(self, queue: Queue) -> int:
+    def remove_queue(self, queue: EntryOwner) -> int:
         """Delete a queue with its bindings. Returns: how many messages were ready."""
+        return self._remove_queue(self.queues[queue.name])
+
+    def _remove_queue(self, queue: Queue) -> int:
         del self.queues[queue.name]
-        del self.broker.queues[queue.queue_id]
+        del self.broker.logged[queue.queue_id]
         self.generation += 1
         owner = self.broker.connections.get(queue.owner)
         if owner is not None:
             owner.forget_queue(queue)
         count = queue.remove()
-        for binding in list(queue.bindings):
+        for binding in self.bindings_to(queue):
             self._detach(binding)
             self._source_may_go(binding.source)
+        self._bound.pop(queue, None)
         if queue.durable:
-            self.broker.forget(definitions.QUEUE, definitions.queue_key(queue))
-            self.broker.drop_aside(definitions.QUEUE, self.name, queue.name)
+            self.broker.forget(form.QUEUE, definitions.queue_key(queue))
+            self.broker.drop_aside(form.QUEUE, self.name, queue.name)
         return count
+
+    def route_letter(self, exchange: str, message: Message, again: bool) -> list[Destination] | None:
+        """Where a dead letter goes that is published to this exchange; None when there is no such exchange."""
+        found = self.exchanges.get(exchange)
+        if found is None:
+            return None
+        passed = len(found.interceptors) if again else 0
+        return found.route(message.address.keys, None, message, passed).queues
 
     def open_replies(self, owner: int) -> ReplyQueue:
         """A way back for one channel that consumes from amq.rabbitmq.reply-to."""
-        queue = ReplyQueue(self, REPLY_PREFIX + self.broker.random_name(), owner)
+        queue = ReplyQueue(self, self.broker, REPLY_PREFIX + self.broker.random_name(), owner)
         self.replies[queue.name] = queue
         self.generation += 1
         return queue
@@ -324,25 +337,29 @@ class VirtualHost:
         key = definitions.binding_key(binding) if binding.durable else ""
         self._attach(binding)
         if binding.durable:
-            self.broker.remember(definitions.BINDING, key, b"")
-        for gate in binding.source.gates:
-            gate.bound(binding)
+            self.broker.remember(form.BINDING, key, b"")
+        for interceptor in binding.source.interceptors:
+            interceptor.bound(binding)
 
     def unbind(self, binding: Binding) -> None:
         """Remove a binding; one that does not exist is fine. An auto-delete exchange goes with its last one."""
         if binding not in binding.source.bindings:
             if len(self.broker.aside):
-                names = definitions.names(definitions.binding_key(binding))
-                self.broker.drop_aside(definitions.BINDING, *names)
+                names = form.names(definitions.binding_key(binding))
+                self.broker.drop_aside(form.BINDING, *names)
             return
         self._detach(binding)
         self._source_may_go(binding.source)
+
+    def bindings_to(self, queue: Queue) -> list[Binding]:
+        """The bindings that lead to a queue. Cost: a copy."""
+        return list(self._bound.get(queue, ()))
 
     def _attach(self, binding: Binding) -> None:
         binding.source.router.add(binding)
         binding.source.bindings[binding] = None
         if binding.queue is not None:
-            binding.queue.bindings[binding] = None
+            self._bound.setdefault(binding.queue, {})[binding] = None
         elif binding.exchange is not None:
             binding.exchange.incoming[binding] = None
         self.generation += 1
@@ -351,12 +368,12 @@ class VirtualHost:
         del binding.source.bindings[binding]
         binding.source.router.remove(binding)
         if binding.queue is not None:
-            del binding.queue.bindings[binding]
+            del self._bound[binding.queue][binding]
         elif binding.exchange is not None:
             del binding.exchange.incoming[binding]
         self.generation += 1
         if binding.durable:
-            self.broker.forget(definitions.BINDING, definitions.binding_key(binding))
+            self.broker.forget(form.BINDING, definitions.binding_key(binding))
 
     def watch(self, tracing: bool, witness: Witness | None) -> None:
         """Say who sees all messages from now on: amq.rabbitmq.trace, which gets copies of them, and a witness."""
@@ -392,13 +409,13 @@ class VirtualHost:
 
     def restore(self, kind: str, names: list[str], value: Table) -> None:
         """Declare again what the DefinitionLog kept; names without the virtual host's."""
-        if kind == definitions.POLICY:
+        if kind == form.POLICY:
             self.policies.put(definitions.read_policy(names[0], value))
             governing.govern(self)
-        elif kind == definitions.OPERATOR_POLICY:
+        elif kind == form.OPERATOR_POLICY:
             self.operator_policies.put(definitions.read_policy(names[0], value))
             governing.govern(self)
-        elif kind == definitions.EXCHANGE:
+        elif kind == form.EXCHANGE:
             name = names[0]
             arguments = _arguments(value)
             auto_delete = value["auto_delete"].value is True
@@ -408,9 +425,10 @@ class VirtualHost:
             if name in self.exchanges:
                 raise ValueError("there is one of its name")
             self._add_exchange(
-                Exchange(self, name, value["type"].text, True, auto_delete, internal, arguments, origin, log_id), False
+                new_exchange(self, name, value["type"].text, True, auto_delete, internal, arguments, origin, log_id),
+                False,
             )
-        elif kind == definitions.QUEUE:
+        elif kind == form.QUEUE:
             arguments = _arguments(value)
             auto_delete = value["auto_delete"].value is True
             origin = definitions.read_origin(value)
@@ -419,12 +437,14 @@ class VirtualHost:
                 raise ValueError("there is one of its name")
             if queue_type(arguments) not in (CLASSIC, QUORUM):
                 raise ValueError(f"'{queue_type(arguments)}' is no type of queue")
-            self._add_queue(new_queue(self, names[0], queue_id, True, 0, auto_delete, arguments, origin), False)
-        elif kind == definitions.BINDING:
+            self._add_queue(
+                new_queue(self, self.broker, names[0], queue_id, True, 0, auto_delete, arguments, origin), False
+            )
+        elif kind == form.BINDING:
             source, target_kind, target, key, arguments_hex = names
             queue = self.queues[target] if target_kind == "queue" else None
             destination = self.exchanges[target] if target_kind == "exchange" else None
-            arguments = definitions.read_table(bytes.fromhex(arguments_hex))
+            arguments = form.read_table(bytes.fromhex(arguments_hex))
             binding = Binding(self.exchanges[source], queue, destination, key, arguments)
             binding.source.router.check(binding)
             if binding not in binding.source.bindings:
@@ -432,17 +452,20 @@ class VirtualHost:
 
     def restore_window(self, exchange: str, first: int, value: bytes) -> None:
         """Fill the deduplication window of an exchange with what the DefinitionLog kept."""
-        windows = [gate.window for gate in self.exchanges[exchange].gates if isinstance(gate, Deduplication)]
+        windows = [
+            interceptor.window
+            for interceptor in self.exchanges[exchange].interceptors
+            if isinstance(interceptor, Deduplication)
+        ]
         if not windows:
             raise ValueError("the exchange has no window")
         windows[0].restore(first, value)
 
     def _free_id(self, field: Field) -> int:
         """The name of a queue in the message log, if no other queue has it: whose messages would these be?"""
-        queue_id = definitions.read_id(field)
-        if queue_id in self.broker.queues:
-            other = self.broker.queues[queue_id]
-            raise ValueError(f"its messages belong to queue '{other.name}' in virtual host '{other.vhost.name}'")
+        queue_id = form.read_id(field)
+        if queue_id in self.broker.logged:
+            raise ValueError(f"its messages belong to {self.broker.logged[queue_id]}")
         return queue_id
 
 

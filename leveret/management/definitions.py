@@ -62,7 +62,7 @@ def export_definitions(broker: Broker, vhost: str | None = None) -> Promise:
     clients change meanwhile may be in it or not.
     """
     answer: dict[str, object] = {}
-    steps = export_steps(broker, answer) if vhost is None else _of_one(find_vhost(broker, vhost), answer)
+    steps = export_steps(broker, answer) if vhost is None else _of_one(broker, find_vhost(broker, vhost), answer)
     return jobs.begin(broker, steps, answer)
 
 
@@ -96,8 +96,7 @@ def export_steps(broker: Broker, answer: dict[str, object]) -> Iterator[bool]:
                     yield True
 
 
-def _of_one(vhost: VirtualHost, answer: dict[str, object]) -> Iterator[bool]:
-    broker = vhost.broker
+def _of_one(broker: Broker, vhost: VirtualHost, answer: dict[str, object]) -> Iterator[bool]:
     answer.update(
         {
             **_header(),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from leveret.core import definitions
 from leveret.core.broker import Broker
+from leveret.core.definition import form
 from leveret.core.errors.administration import InvalidError
 from leveret.management.users import find_user
 from leveret.management.vhosts import find_vhost
@@ -28,7 +28,7 @@ def set_vhost_limits(broker: Broker, vhost: str, limits: dict[str, int]) -> None
 def clear_vhost_limits(broker: Broker, vhost: str, limit: str | None = None) -> None:
     """Lift a limit of a virtual host, or all of them."""
     limits = find_vhost(broker, vhost).limits
-    if not broker.has_aside(definitions.VHOST_LIMIT, vhost):
+    if not broker.has_aside(form.VHOST_LIMIT, vhost):
         _check_set(f"virtual host '{vhost}'", limits, limit)
     broker.clear_vhost_limits(vhost, limit)
 
@@ -50,7 +50,7 @@ def set_user_limits(broker: Broker, user: str, limits: dict[str, int]) -> None:
 def clear_user_limits(broker: Broker, user: str, limit: str | None = None) -> None:
     """Lift a limit of a user, or all of them."""
     limits = find_user(broker, user).limits
-    if not broker.has_aside(definitions.USER_LIMIT, user):
+    if not broker.has_aside(form.USER_LIMIT, user):
         _check_set(f"user '{user}'", limits, limit)
     broker.users.clear_limits(user, limit)
 

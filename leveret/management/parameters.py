@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from leveret.core.broker import Broker
+from leveret.core.definition.form import GLOBAL_PARAMETER, PARAMETER
 from leveret.core.errors.administration import InvalidError
-from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
 from leveret.core.policy.documents import TOO_DEEP, is_too_deep
 from leveret.management.errors import unknown
 from leveret.management.vhosts import find_vhost

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from leveret.core import definitions
 from leveret.core.broker import Broker
+from leveret.core.definition import form
 from leveret.core.errors.administration import InvalidError
 from leveret.management.errors import unknown
 from leveret.management.users import find_user
@@ -37,7 +37,7 @@ def clear_permissions(broker: Broker, user: str, vhost: str) -> None:
     """Take all permissions of a user in a virtual host away."""
     _check_given(broker, user, vhost)
     has_any = vhost in find_user(broker, user).permissions
-    if not has_any and not broker.has_aside(definitions.PERMISSION, user, vhost):
+    if not has_any and not broker.has_aside(form.PERMISSION, user, vhost):
         raise InvalidError(f"user '{user}' has no permissions in virtual host '{vhost}'")
     broker.users.clear_permission(user, vhost)
 
@@ -71,7 +71,7 @@ def clear_topic_permissions(broker: Broker, user: str, vhost: str, exchange: str
     permissions = find_user(broker, user).topic_permissions.get(vhost, {})
     names = [user, vhost] if exchange is None else [user, vhost, exchange]
     has_any = bool(permissions) and exchange in (None, *permissions)
-    if not has_any and not broker.has_aside(definitions.TOPIC_PERMISSION, *names):
+    if not has_any and not broker.has_aside(form.TOPIC_PERMISSION, *names):
         where = f"virtual host '{vhost}'" if exchange is None else f"exchange '{exchange}' of virtual host '{vhost}'"
         raise InvalidError(f"user '{user}' has no topic permissions for {where}")
     broker.users.clear_topic_permission(user, vhost, exchange)

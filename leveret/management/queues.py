@@ -11,13 +11,13 @@ from leveret.management.vhosts import find_vhost
 
 def faulty_queues(broker: Broker) -> list[Queue]:
     """The queues whose own work has failed, by virtual host and name."""
-    found = [queue for queue in broker.queues.values() if queue.fault]
+    found = [queue for queue in broker.queues() if queue.fault]
     return sorted(found, key=lambda queue: (queue.vhost.name, queue.name))
 
 
 def repair_queue(broker: Broker, name: str, vhost: str = "/") -> None:
     """Let a faulty queue try again what has failed, and go on; nothing happens to one that is not faulty."""
-    queues = {queue.name: queue for queue in broker.queues.values() if queue.vhost is find_vhost(broker, vhost)}
+    queues = find_vhost(broker, vhost).queues
     queue = queues.get(name)
     if queue is None:
         raise unknown("queue", name, queues)

@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from leveret.core.broker import Broker
-from leveret.core.message.message import Message, Stored
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.destination import Destination
+from leveret.core.message.message import Message
 from leveret.core.message.parcel import Item, unframed
-from leveret.core.ports import PASS, Client, Confirm, Witness
-from leveret.core.queue.queue import Queue
+from leveret.core.queue.client import PASS, Client, Witness
+from leveret.core.queue.entry import QueueEntry
 from leveret.management import lines
 from leveret.management.lines import LineError
 from leveret.session.connection import Connection
@@ -99,7 +101,7 @@ class Recording(Witness):
         about = {"connection": connection, "queues": queues, "outcome": outcome, "message": self._count}
         self._write("publish", vhost, {**about, **line})
 
-    def delivered(self, connection: str, stored: Stored, no_ack: bool) -> None:
+    def delivered(self, connection: str, stored: QueueEntry, no_ack: bool) -> None:
         """A message was sent to a client."""
         queue = stored.queue
         about: dict[str, object] = {"connection": connection, "queue": queue.name, **self._number(stored)}
@@ -109,11 +111,11 @@ class Recording(Witness):
             about["no_ack"] = True
         self._write("deliver", queue.vhost.name, about)
 
-    def settled(self, stored: Stored, how: int) -> None:
+    def settled(self, stored: QueueEntry, how: int) -> None:
         """A delivery was settled."""
         self._write(ENDS[how], stored.queue.vhost.name, {"queue": stored.queue.name, **self._number(stored)})
 
-    def _number(self, stored: Stored) -> dict[str, object]:
+    def _number(self, stored: QueueEntry) -> dict[str, object]:
         known = self._numbers.get(id(stored.message))
         return {"message": None if known is None else known[0]}
 
@@ -130,7 +132,7 @@ class Recording(Witness):
 
     # -- Witness, for a broker that nobody else watches
 
-    def on_publish(self, client: Client, message: Message, queues: list[Queue], mandatory: bool) -> int:
+    def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
         """Write it down."""
         assert isinstance(client, Connection)
         outcome = "routed" if queues else "returned" if mandatory else "unroutable"
@@ -142,12 +144,12 @@ class Recording(Witness):
     def on_held(self, confirm: Confirm) -> None:
         """Nothing is held."""
 
-    def on_delivery(self, client: Client, stored: Stored, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, stored: QueueEntry, no_ack: bool) -> None:
         """Write it down."""
         assert isinstance(client, Connection)
         self.delivered(label(client), stored, no_ack)
 
-    def on_settle(self, stored: Stored, how: int) -> None:
+    def on_settle(self, stored: QueueEntry, how: int) -> None:
         """Write it down."""
         self.settled(stored, how)
 

@@ -20,6 +20,7 @@ def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
     if not 1 <= seconds <= MINUTE:
         raise InvalidError(f"seconds: from 1 to {MINUTE}")
     lag = broker.lag
+    queues = broker.queues()
     longest_us, stalls = lag.recent(seconds)
     return {
         "version": __version__,
@@ -27,10 +28,10 @@ def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
         "uptime_s": (broker.clock.now_ms - broker.started_ms) // 1000,
         "connections": len(broker.connections),
         "virtual_hosts": len(broker.vhosts),
-        "queues": len(broker.queues),
+        "queues": len(queues),
         "faulty_queues": [f"{queue}: {queue.fault}" for queue in faulty_queues(broker)],
         "waiting_bytes": int(broker.budget.used),
-        "retries": sum(len(queue.retries) for queue in broker.queues.values()),
+        "retries": sum(len(queue.retries) for queue in queues),
         "set_aside": [entry.text for entry in broker.aside.entries()],
         "alarm": broker.alarms.reason(),
         "publishers_held": broker.alarms.blocked(),

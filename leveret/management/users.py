@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from leveret.core import definitions
 from leveret.core.access.user import User
 from leveret.core.broker import Broker
+from leveret.core.definition import form
 from leveret.core.errors.administration import InvalidError
 from leveret.management.credentials import read_credential
 from leveret.management.errors import check_name, unknown
@@ -71,6 +71,6 @@ def set_user_tags(broker: Broker, name: str, tags: list[str] | str) -> None:
 
 def delete_user(broker: Broker, name: str) -> None:
     """Delete a user with its permissions; its connections are closed."""
-    if not broker.has_aside(definitions.USER, name):
+    if not broker.has_aside(form.USER, name):
         find_user(broker, name)
     broker.users.delete(name)

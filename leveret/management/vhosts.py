@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from leveret.core import definitions
 from leveret.core.broker import Broker
 from leveret.core.clearing import Clearing
+from leveret.core.definition import form
 from leveret.core.errors.administration import InvalidError, Promise
 from leveret.core.policy.checks import QUEUE_TYPES
 from leveret.core.vhost import VirtualHost
@@ -128,7 +128,7 @@ class Deletion(Promise):
 
 def delete_vhost(broker: Broker, name: str) -> Promise:
     """Delete a virtual host with everything in it; its connections are closed."""
-    if not broker.has_aside(definitions.VHOST, name):
+    if not broker.has_aside(form.VHOST, name):
         find_vhost(broker, name)
     return Deletion(broker.delete_vhost(name))
 

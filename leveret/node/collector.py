@@ -48,4 +48,4 @@ class Collector:
     def _objects(self) -> int:
         """How many objects there should be, about."""
         broker = self._broker
-        return int(broker.budget.used) // COST * 2 + len(broker.queues) * 20 + len(broker.connections) * 40
+        return int(broker.budget.used) // COST * 2 + len(broker.logged) * 20 + len(broker.connections) * 40

@@ -15,7 +15,7 @@ from leveret.auth.authenticator import Authenticator
 from leveret.auth.internal import InternalAuthenticator
 from leveret.core import broker as core
 from leveret.core.errors.bounds import COUNT
-from leveret.core.ports import Unreadable
+from leveret.core.message.log import Unreadable
 from leveret.core.turn.clock import Clock
 from leveret.node import control
 from leveret.node.config import Config

@@ -16,7 +16,7 @@ from leveret.core.turn.clock import Timed, Timer
 from leveret.wire.constants import PRECONDITION_FAILED
 
 if TYPE_CHECKING:
-    from leveret.core.queue.queue import Queue
+    from leveret.core.queue.entry import EntryOwner
     from leveret.session.channel import Channel
 
 CHECK_MS: Final = 60_000
@@ -37,9 +37,9 @@ class AckTimeout(Timed):
         """The channel ends."""
         self._channel.connection.broker.timers.cancel(self._timer)
 
-    def watch(self, queue: Queue) -> None:
+    def watch(self, queue: EntryOwner) -> None:
         """The channel may get deliveries of this queue from now on."""
-        self._call_at(self._channel.connection.broker.clock.now_ms + _allowed_ms(queue))
+        self._call_at(self._channel.connection.broker.clock.now_ms + self._allowed_ms(queue))
 
     def fail(self, doing: str, error: Exception) -> None:
         """The connection has failed."""
@@ -53,14 +53,14 @@ class AckTimeout(Timed):
         consuming = channel.consuming
         oldest = consuming.unacked.oldest()
         if oldest is not None:
-            allowed_ms = _allowed_ms(oldest.queue)
+            allowed_ms = self._allowed_ms(oldest.queue)
             if oldest.sent_ms + allowed_ms <= now_ms:
                 self._fail(allowed_ms)
                 return
             self._call_at(int(oldest.sent_ms) + allowed_ms)
         for consumer in consuming.consumers.values():
             if not consumer.no_ack:
-                self._call_at(now_ms + max(_allowed_ms(consumer.queue), IDLE_MS))
+                self._call_at(now_ms + max(self._allowed_ms(consumer.queue), IDLE_MS))
 
     def _fail(self, allowed_ms: int) -> None:
         connection = self._channel.connection
@@ -78,8 +78,7 @@ class AckTimeout(Timed):
             broker.timers.cancel(self._timer)
             self._timer = broker.timers.call_at(due_ms, self)
 
-
-def _allowed_ms(queue: Queue) -> int:
-    """How long a delivery may be outstanding."""
-    own_ms = queue.settings.consumer_timeout_ms
-    return min(own_ms if own_ms >= 0 else queue.broker.consumer_timeout_ms or MAX_MS, MAX_MS)
+    def _allowed_ms(self, queue: EntryOwner) -> int:
+        """How long a delivery may be outstanding."""
+        own_ms = queue.consumer_timeout_ms()
+        return min(own_ms if own_ms >= 0 else self._channel.connection.broker.consumer_timeout_ms or MAX_MS, MAX_MS)

@@ -22,8 +22,9 @@ from leveret.core.broker import Broker
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.hints import Origin
 from leveret.core.exchange.exchange import Route
-from leveret.core.ports import Client, Sink
-from leveret.core.queue.queue import Queue
+from leveret.core.queue.client import Client
+from leveret.core.queue.entry import EntryOwner, Home
+from leveret.core.turn.turn import Sink
 from leveret.session import control, failing
 from leveret.session.blocking import Blocking
 from leveret.session.channel import Channel
@@ -48,7 +49,6 @@ from leveret.wire.reader import HEADER_FIXED, FrameError, FrameReader
 from leveret.wire.writer import FrameWriter
 
 if TYPE_CHECKING:
-    from leveret.core.vhost import VirtualHost
     from leveret.session.publishing import Publishing
 
 OUTPUT_LIMIT: Final = 256 * 1024  # bytes waiting to be sent, from which on consumers get no more
@@ -87,7 +87,7 @@ class Connection(Sink, Client):
         self.channel_max = 0
         self.heartbeat_s = 0
         self.channels: dict[int, Channel] = {}
-        self.exclusive_queues: dict[Queue, None] = {}
+        self.exclusive_queues: dict[EntryOwner, None] = {}
         self._routes: dict[bytes, Route] = {}  # by the arguments of basic.publish
         self._routes_generation = 0  # of the virtual host, when they were found
         self.routes_bytes: i64 = 0
@@ -253,7 +253,7 @@ class Connection(Sink, Client):
                 break
             channel.consuming.unacked.leave_contents(budget, target)
 
-    def forget_queue(self, queue: Queue) -> None:
+    def forget_queue(self, queue: EntryOwner) -> None:
         """A queue that is exclusive to this connection is deleted."""
         self.exclusive_queues.pop(queue, None)
 
@@ -398,7 +398,7 @@ class Connection(Sink, Client):
         self._end()
         self.broker.settle()
 
-    def belongs_to(self, user: User | None, vhost: VirtualHost | None) -> bool:
+    def belongs_to(self, user: User | None, vhost: Home | None) -> bool:
         """Whether it is this user's and uses this virtual host; None for any."""
         return (user is None or self.user is user) and (vhost is None or self.vhost is vhost)
 

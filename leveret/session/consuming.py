@@ -14,11 +14,10 @@ from leveret.core.access import user as access
 from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
-from leveret.core.message.message import Stored
 from leveret.core.policy.arguments import QUORUM, check_consumer_arguments
 from leveret.core.policy.matching import Patience
-from leveret.core.ports import Subscriber
-from leveret.core.queue.consumers import Consumer, SharedWindow, Window
+from leveret.core.queue.consumers import Consumer, Prefetch, SharedPrefetch, Subscriber
+from leveret.core.queue.entry import EntryOwner, QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.core.turn.work import METHOD, PIECE
 from leveret.session import witnessing
@@ -73,7 +72,7 @@ class Consuming(Subscriber):
         self.connection = channel.connection
         self.consumers: dict[str, Consumer] = {}
         self.unacked = Unacked()
-        self.shared = SharedWindow(self.connection.broker)
+        self.shared = SharedPrefetch(self.connection.broker)
         self._prefetch = 0
         self._tag: i64 = 0
         self._replies: ReplyQueue | None = None
@@ -84,7 +83,7 @@ class Consuming(Subscriber):
 
     # -- Subscriber: what queues call
 
-    def deliver(self, consumer: Consumer, stored: Stored) -> None:
+    def deliver(self, consumer: Consumer, stored: QueueEntry) -> None:
         """Write a basic.deliver."""
         tag = self._tag + 1
         self._tag = tag
@@ -171,9 +170,11 @@ class Consuming(Subscriber):
             self._timeout.watch(queue)
         queue.subscribe(consumer)
 
-    def _add(self, queue: Queue, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table) -> Consumer:
+    def _add(
+        self, queue: EntryOwner, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table
+    ) -> Consumer:
         head = DeliveryHead(self.channel.number, tag)
-        window = Window(self._prefetch)
+        window = Prefetch(self._prefetch)
         consumer = Consumer(self, queue, tag, head, no_ack, exclusive, priority, arguments, window, self.shared)
         self.consumers[tag] = consumer
         return consumer
@@ -229,11 +230,11 @@ class Consuming(Subscriber):
             self.unacked.add(self._tag, stored)
             self._answer_get(stored, False)
 
-    def _answer_get(self, stored: Stored, no_ack: bool) -> None:
+    def _answer_get(self, stored: QueueEntry, no_ack: bool) -> None:
         connection = self.connection
         message = stored.message
         address = message.address
-        left = len(stored.queue.ready)
+        left = stored.queue.waiting()
         self.channel.send(BasicGetOk(int(self._tag), stored.redelivered, address.exchange, address.routing_key, left))
         connection.writer.content(self.channel.number, message.content)
         if connection.vhost.is_watched:

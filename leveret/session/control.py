@@ -72,7 +72,7 @@ def channel_zero(connection: Connection, reader: FrameReader) -> None:
     elif connection.handshake.state != DONE:
         connection.handshake.method(method)
     elif isinstance(method, ConnectionUpdateSecret):
-        check_vhost(connection.user, connection.vhost)
+        check_vhost(connection.user, connection.vhost.name)
         connection.writer.method(0, ConnectionUpdateSecretOk())
         connection.wake()
         long, patience = connection.broker.matcher.long, Patience()

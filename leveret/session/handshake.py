@@ -191,7 +191,7 @@ class Handshake:
         vhost = broker.vhosts.get(name)
         if vhost is None:
             raise AmqpError(NOT_ALLOWED, f"vhost {name} not found")
-        check_open(connection.user, vhost)
+        check_open(connection.user, vhost.name, vhost.limits, vhost.connections)
         connection.vhost = vhost
         self.state = DONE
         connection.writer.method(0, ConnectionOpenOk())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
-from leveret.core.queue.queue import Queue
+from leveret.core.queue.base import BaseQueue
 from leveret.core.turn.flow_control import CREDIT, LAG, MAX_PATIENCE_MS, PATIENCE_MS, PROGRESS, Paced
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Pacing(Paced):
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
         self._credit: i64 = CREDIT
-        self._queue: Queue | None = None  # what a pause waits for
+        self._queue: BaseQueue | None = None  # what a pause waits for
         self._since_ms = 0
         self._look_again_ms = 0
         self._delivered: i64 = 0  # by the queue, at the last look
@@ -81,7 +81,7 @@ class Pacing(Paced):
             queue.pace.leave(self)
             self.resume()
 
-    def _be_patient(self, queue: Queue) -> None:
+    def _be_patient(self, queue: BaseQueue) -> None:
         broker = queue.broker
         self._delivered = queue.delivered
         self._look_again_ms = broker.clock.now_ms + PATIENCE_MS

@@ -15,14 +15,14 @@ from mypy_extensions import i64
 from leveret.core.access import user as access
 from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
-from leveret.core.exchange.exchange import TOPIC, Route, Routing
+from leveret.core.exchange.exchange import Route, Routing
+from leveret.core.exchange.kinds import TOPIC
 from leveret.core.exchange.replies import REPLY_TO
-from leveret.core.message.destination import hand_out, not_taken
+from leveret.core.message.confirm import Confirm, ConfirmListener
+from leveret.core.message.destination import Destination, hand_out, not_taken
 from leveret.core.message.message import Address, Message, address
 from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.matching import Patience
-from leveret.core.ports import Confirm, ConfirmListener
-from leveret.core.queue.queue import Queue
 from leveret.session import tracing, witnessing
 from leveret.session.confirms import Confirms
 from leveret.session.transaction import Transaction
@@ -245,7 +245,7 @@ class Publishing(ConfirmListener):
         else:
             self.send(message, queues, route.mandatory)
 
-    def send(self, message: Message, queues: list[Queue], mandatory: bool) -> None:
+    def send(self, message: Message, queues: list[Destination], mandatory: bool) -> None:
         """Put a message into its queues; return or confirm it as its publisher wants."""
         confirms = self.confirms
         if len(queues) == 1:  # as hand_out() does it, without the detour
@@ -317,7 +317,7 @@ class Publishing(ConfirmListener):
             finally:
                 self.connection.count_searches(long)
 
-    def _inspect(self, route: Route, message: Message) -> tuple[Message, list[Queue]]:
+    def _inspect(self, route: Route, message: Message) -> tuple[Message, list[Destination]]:
         """Look into the properties that concern the broker."""
         content = message.content
         flags = frames.property_flags(content)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
-from leveret.core.queue.queue import Queue
+from leveret.core.queue.entry import EntryOwner
 from leveret.core.turn.work import PIECE
 from leveret.session.transaction import REQUEUE, RETURN, settle, settling
 from leveret.session.unacked import Unacked
@@ -31,7 +31,7 @@ class Sweep(Wait):
         self._connection = connection
         self._unacked = unacked
         self._orders: deque[tuple[int, int, bool]] = deque()  # up to which tag, how, whether recover-ok follows
-        self._held: dict[Queue, None] = {}
+        self._held: dict[EntryOwner, None] = {}
 
     def begin(self, up_to: i64, how: int, answers: bool = False) -> None:
         """Settle what is outstanding up to a tag, behind what was asked for before."""

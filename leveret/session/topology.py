@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core.access import user as access
 from leveret.core.errors import amqp as errors
-from leveret.core.exchange.exchange import TOPIC, TYPES, Binding, Exchange
+from leveret.core.exchange.exchange import Binding, Exchange
+from leveret.core.exchange.kinds import TOPIC, TYPES
 from leveret.core.exchange.replies import REPLY_PREFIX, REPLY_TO
 from leveret.core.policy.arguments import check_server_named
 from leveret.wire.constants import ACCESS_REFUSED, NOT_FOUND

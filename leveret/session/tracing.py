@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.message.destination import hand_out
-from leveret.core.message.message import Message, Stored, address
-from leveret.core.queue.queue import Queue
+from leveret.core.message.destination import Destination, hand_out
+from leveret.core.message.message import Message, address
+from leveret.core.queue.entry import QueueEntry
 from leveret.wire.content import make_content
 from leveret.wire.fields import Field, Table, array, long, longstr, short, signedint, table, timestamp
 from leveret.wire.properties import BasicProperties
@@ -37,13 +37,13 @@ PROPERTIES: Final = (  # in the order in which RabbitMQ puts them into its table
 )
 
 
-def published(channel: Channel, message: Message, queues: list[Queue]) -> None:
+def published(channel: Channel, message: Message, queues: list[Destination]) -> None:
     """A channel has published a message, which goes to these queues."""
     routed = array([longstr(queue.name) for queue in queues if queue.name])
     _copy(channel, message, f"publish.{message.address.exchange}", "routed_queues", routed)
 
 
-def delivered(channel: Channel, stored: Stored) -> None:
+def delivered(channel: Channel, stored: QueueEntry) -> None:
     """A channel has got a message, by basic.deliver or basic.get."""
     _copy(channel, stored.message, f"deliver.{stored.queue.name}", "redelivered", signedint(int(stored.redelivered)))
 

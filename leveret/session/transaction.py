@@ -13,14 +13,13 @@ from mypy_extensions import i64
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.deduplication import give_up
 from leveret.core.message.budget import COST
-from leveret.core.message.destination import hand_out
-from leveret.core.message.message import Message, Stored
-from leveret.core.policy.arguments import QUORUM
-from leveret.core.ports import Confirm, ConfirmListener
+from leveret.core.message.confirm import Confirm, ConfirmListener
+from leveret.core.message.destination import Destination, hand_out
+from leveret.core.message.message import Message
 from leveret.core.queue.dead_letter import REJECTED
-from leveret.core.queue.queue import FORGET, Queue
+from leveret.core.queue.entry import QueueEntry
+from leveret.core.queue.queue import FORGET
 from leveret.core.queue.queue import RETURN as PUT_BACK
-from leveret.core.turn.work import copying, giving_up
 from leveret.session import witnessing
 from leveret.wire.constants import PRECONDITION_FAILED
 
@@ -33,17 +32,15 @@ RETURN: Final = 2  # requeue, which counts for the delivery limit
 DISCARD: Final = 3
 
 
-def settling(stored: Stored, how: int) -> i64:
+def settling(stored: QueueEntry, how: int) -> i64:
     """What settle() costs, in units of core/turn/work.py."""
     queue = stored.queue
     if how == DISCARD:
-        return giving_up(queue, stored.message)
-    if how != ACK and queue.settings.queue_type == QUORUM:
-        return copying(stored.message)
-    return 1
+        return queue.giving_up(stored.message)
+    return 1 if how == ACK else queue.returning(stored.message)
 
 
-def settle(stored: Stored, how: int) -> None:
+def settle(stored: QueueEntry, how: int) -> None:
     """Ack, requeue, return or discard one delivery, which nobody holds any more: if that fails, its queue keeps it."""
     queue = stored.queue
     if queue.vhost.witness is not None:
@@ -64,14 +61,14 @@ class Transaction(ConfirmListener):
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._publishes: list[tuple[Message, list[Queue], bool]] = []
+        self._publishes: list[tuple[Message, list[Destination], bool]] = []
         self._size: i64 = 0  # bytes of memory that these need, about
-        self._settlements: list[tuple[int, Stored, int]] = []
+        self._settlements: list[tuple[int, QueueEntry, int]] = []
         self._failed = False
         self._open: i64 = 0
         self.committing = False
 
-    def publish(self, message: Message, queues: list[Queue], mandatory: bool) -> None:
+    def publish(self, message: Message, queues: list[Destination], mandatory: bool) -> None:
         """Keep a message that was routed. Raises: AmqpError 406 when the transaction has become too large."""
         budget = self._channel.connection.broker.budget
         size: i64 = COST + len(message.content)
@@ -82,7 +79,7 @@ class Transaction(ConfirmListener):
         budget.hold(message)
         self._publishes.append((message, queues, mandatory))
 
-    def settle(self, taken: list[tuple[int, Stored]], how: int) -> None:
+    def settle(self, taken: list[tuple[int, QueueEntry]], how: int) -> None:
         """Keep acknowledgements."""
         self._settlements += [(tag, stored, how) for tag, stored in taken]
 
@@ -112,7 +109,7 @@ class Transaction(ConfirmListener):
         self._channel.consuming.unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
         self._settlements = []
 
-    def _take_publishes(self) -> list[tuple[Message, list[Queue], bool]]:
+    def _take_publishes(self) -> list[tuple[Message, list[Destination], bool]]:
         publishes, self._publishes = self._publishes, []
         self._size = 0
         budget = self._channel.connection.broker.budget

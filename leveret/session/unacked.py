@@ -8,7 +8,7 @@ from mypy_extensions import i64
 
 from leveret.core.errors.amqp import AmqpError, unknown_tag
 from leveret.core.message.budget import Budget
-from leveret.core.message.message import Stored
+from leveret.core.queue.entry import QueueEntry
 
 COMPACT_AT: Final = 1024  # settled ones that may stay in the list, beside as many as are outstanding
 
@@ -18,9 +18,9 @@ class Delivery:
 
     __slots__ = ("stored", "tag")
 
-    def __init__(self, tag: i64, stored: Stored) -> None:
+    def __init__(self, tag: i64, stored: QueueEntry) -> None:
         self.tag: i64 = tag
-        self.stored: Stored | None = stored
+        self.stored: QueueEntry | None = stored
 
 
 class Unacked:
@@ -37,16 +37,16 @@ class Unacked:
     def __len__(self) -> int:
         return int(self._count)
 
-    def add(self, tag: i64, stored: Stored) -> None:
+    def add(self, tag: i64, stored: QueueEntry) -> None:
         """A delivery that wants an ack. Its tag is higher than those before."""
         self._items.append(Delivery(tag, stored))
         self._count += 1
 
-    def oldest(self) -> Stored | None:
+    def oldest(self) -> QueueEntry | None:
         """The one that was sent first."""
         return self._items[self._head].stored if self._count else None
 
-    def take(self, tag: i64) -> Stored:
+    def take(self, tag: i64) -> QueueEntry:
         """Take one. Raises: AmqpError 406 when the tag is not outstanding."""
         items = self._items
         at = self._head
@@ -61,7 +61,7 @@ class Unacked:
         self._tidy()
         return stored
 
-    def take_up_to(self, tag: i64) -> list[tuple[int, Stored]]:
+    def take_up_to(self, tag: i64) -> list[tuple[int, QueueEntry]]:
         """Take all up to and including a tag, which must be outstanding; 0 takes all there are.
 
         Raises: AmqpError 406 when the tag is not outstanding.
@@ -77,7 +77,7 @@ class Unacked:
         if tag and (at >= len(self._items) or self._items[at].tag != tag or self._items[at].stored is None):
             raise self._unknown(tag)
 
-    def take_oldest(self, tag: i64) -> Stored | None:
+    def take_oldest(self, tag: i64) -> QueueEntry | None:
         """Take the oldest one, if it has this tag or a lower one."""
         items = self._items
         if self._head >= len(items) or items[self._head].tag > tag:
@@ -89,7 +89,7 @@ class Unacked:
         self._tidy()
         return stored
 
-    def take_all(self) -> list[tuple[int, Stored]]:
+    def take_all(self) -> list[tuple[int, QueueEntry]]:
         """Take everything."""
         taken = self.outstanding()
         self._items = []
@@ -98,15 +98,15 @@ class Unacked:
         self._count = 0
         return taken
 
-    def give_back(self, taken: list[tuple[int, Stored]]) -> None:
+    def give_back(self, taken: list[tuple[int, QueueEntry]]) -> None:
         """Deliveries whose acks were rolled back are outstanding again, under their old tags."""
         outstanding = sorted([*self.take_all(), *taken], key=_tag)
         for tag, stored in outstanding:
             self.add(tag, stored)
 
-    def _sweep(self, tag: i64) -> list[tuple[int, Stored]]:
+    def _sweep(self, tag: i64) -> list[tuple[int, QueueEntry]]:
         """Take those up to and including a tag."""
-        taken: list[tuple[int, Stored]] = []
+        taken: list[tuple[int, QueueEntry]] = []
         items = self._items
         at = self._head
         while at < len(items) and items[at].tag <= tag:
@@ -130,9 +130,9 @@ class Unacked:
             at += 1
         self._rested = at
 
-    def outstanding(self) -> list[tuple[int, Stored]]:
+    def outstanding(self) -> list[tuple[int, QueueEntry]]:
         """All of them with their tags, in order."""
-        found: list[tuple[int, Stored]] = []
+        found: list[tuple[int, QueueEntry]] = []
         for delivery in self._items[self._head :]:
             if delivery.stored is not None:
                 found.append((int(delivery.tag), delivery.stored))
@@ -165,5 +165,5 @@ class Unacked:
             self._rested = 0
 
 
-def _tag(entry: tuple[int, Stored]) -> int:
+def _tag(entry: tuple[int, QueueEntry]) -> int:
     return entry[0]

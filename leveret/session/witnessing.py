@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.deduplication import give_up
-from leveret.core.message.destination import hand_out
-from leveret.core.message.message import Message, Stored
-from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Confirm
-from leveret.core.queue.queue import Queue
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.destination import Destination, hand_out
+from leveret.core.message.message import Message
+from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY
+from leveret.core.queue.entry import QueueEntry
 from leveret.session import tracing
 from leveret.wire.fields import LONGSTR
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 WATCH: Final = "show a witness what passes"
 
 
-def publish(publishing: Publishing, message: Message, queues: list[Queue], mandatory: bool) -> None:
+def publish(publishing: Publishing, message: Message, queues: list[Destination], mandatory: bool) -> None:
     """A message is published where there is a witness. Raises: AmqpError that the witness wants."""
     connection = publishing.connection
     witness = connection.vhost.witness
@@ -58,7 +59,7 @@ def publish(publishing: Publishing, message: Message, queues: list[Queue], manda
         publishing.send(message, queues, mandatory)
 
 
-def delivered(channel: Channel, stored: Stored, no_ack: bool) -> None:
+def delivered(channel: Channel, stored: QueueEntry, no_ack: bool) -> None:
     """A channel has got a message where somebody watches."""
     vhost = channel.connection.vhost
     if vhost.tracing:
@@ -70,14 +71,14 @@ def delivered(channel: Channel, stored: Stored, no_ack: bool) -> None:
             vhost.broker.faults.own(WATCH, error)
 
 
-def settled(stored: Stored, how: int) -> None:
+def settled(stored: QueueEntry, how: int) -> None:
     """A delivery is settled where there is a witness."""
     vhost = stored.queue.vhost
     if vhost.witness is not None:
         try:
             vhost.witness.on_settle(stored, how)
         except Exception as error:
-            vhost.broker.faults.own(WATCH, error)
+            vhost.turn.faults.own(WATCH, error)
 
 
 def label(connection: Connection) -> str:

@@ -11,8 +11,8 @@ Format 5, all numbers big-endian. The head says what is in it, and is all that a
         u16 number of its address, u32 length of the content, u32 size of the body, u32 CRC-32 of the content
         with flag 2: u64 when it arrived, in ms since 1970 or 0; without, it arrived when the one before did, the
             first one at 0, which is not known
-        with flag 4: u16 number of places that have counts, for each: u16 number of the place, u64 counts as Stored has
-            them; all others have 0
+        with flag 4: u16 number of places that have counts, for each: u16 number of the place, u64 counts as QueueEntry
+            has them; all others have 0
         with flag 8: where it was before, a name as short string and u64 number
     u32 CRC-32 of everything before
 
@@ -64,13 +64,13 @@ class DamagedChunk(Exception):
     """The bytes are not what was written."""
 
 
-Counts = dict[tuple[int, int], int]  # as Stored has them, by queue id and position
+Counts = dict[tuple[int, int], int]  # as QueueEntry has them, by queue id and position
 
 
 class Place:
     """Where a queue has a message. deadline_ms: since 1970, or 0. level: its priority in the queue.
 
-    counts: how often the message there came back, as Stored has it.
+    counts: how often the message there came back, as QueueEntry has it.
     """
 
     __slots__ = ("counts", "deadline_ms", "level", "position", "queue_id")

@@ -17,8 +17,9 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from leveret.core.definition.log import DefinitionLog
+from leveret.core.message.log import LogListener, MessageLog, Recovered, Resting, Unreadable
 from leveret.core.message.message import Message
-from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered, Resting, Unreadable
 from leveret.core.turn.alarms import BEHIND_BYTES
 from leveret.store.chunk import MAX_POSITION, DamagedChunk, Label, Place
 from leveret.store.committer import Committer

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from mypy_extensions import i64
 
+from leveret.core.definition.log import DefinitionLog
+from leveret.core.message.log import LogListener, MessageLog, Recovered
 from leveret.core.message.message import Message
-from leveret.core.ports import DefinitionLog, LogListener, MessageLog, Recovered
 from leveret.core.turn.alarms import BEHIND_BYTES
 from leveret.store.news import News
 

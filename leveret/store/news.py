@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.core.ports import LogListener
+from leveret.core.message.log import LogListener
 
 
 class News:

@@ -7,7 +7,8 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from leveret.core.ports import DefinitionLog, Recovered
+from leveret.core.definition.log import DefinitionLog
+from leveret.core.message.log import Recovered
 from leveret.store.chunk import DamagedChunk, Head, Label
 from leveret.store.database import LOCK_NAME, DirectoryInUse, StoreError
 from leveret.store.reader import read_head, read_messages

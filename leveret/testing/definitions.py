@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from leveret.core.vhost import VirtualHost
+from leveret.core.broker import Broker
 from leveret.management.importing import import_definitions
 from leveret.management.jobs import at_once
 from leveret.node.definitions_file import FileError, read
@@ -41,10 +41,10 @@ def of_one(definitions: Mapping[str, object]) -> dict[str, object]:
     return content
 
 
-def define(vhost: VirtualHost, definitions: Mapping[str, object]) -> None:
+def define(broker: Broker, vhost: str, definitions: Mapping[str, object]) -> None:
     """Declare what definitions have for the virtual host /, in this one. Raises: ValueError."""
     content = of_one(definitions)
-    result = at_once(vhost.broker, import_definitions(vhost.broker, content, vhost.name, atomic=True))
+    result = at_once(broker, import_definitions(broker, content, vhost, atomic=True))
     assert isinstance(result, dict)
     if result["errors"]:
         raise ValueError("; ".join(f"{each['path']}: {each['reason']}" for each in result["errors"]))

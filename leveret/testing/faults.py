@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors.amqp import AmqpError
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message as CoreMessage
-from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Confirm
-from leveret.core.queue.queue import Queue
+from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY
 from leveret.core.turn.alarms import DISK, MEMORY
 from leveret.session.channel import Channel
 from leveret.session.connection import Connection
@@ -275,7 +276,7 @@ class Faults:
             return Fault(lambda: None)
         chance = self._server.chance
 
-        def applies(client: Connection, _: CoreMessage, queues: list[Queue]) -> bool:
+        def applies(client: Connection, _: CoreMessage, queues: list[Destination]) -> bool:
             return (
                 connection in (None, label(client), client.name)
                 and (queue is None or any(each.name == queue for each in queues))

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leveret.core.errors.amqp import AmqpError
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message as CoreMessage
-from leveret.core.message.message import Stored
-from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Client, Confirm, Witness
-from leveret.core.queue.queue import Queue
+from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Witness
+from leveret.core.queue.entry import QueueEntry
 from leveret.session.connection import Connection
 from leveret.session.witnessing import label
 from leveret.testing.messages import Published, details
@@ -32,7 +33,7 @@ class Rule:
 
     vhost: str
     verdict: int
-    applies: Callable[[Connection, CoreMessage, list[Queue]], bool]
+    applies: Callable[[Connection, CoreMessage, list[Destination]], bool]
     left: int | None = None
     error: AmqpError | None = None
     hold: Callable[[Confirm], None] | None = None
@@ -101,7 +102,13 @@ class Ledger(Witness):
         self._entries = deque((entry for entry in self._entries if entry.vhost != vhost), maxlen=KEPT)
 
     def note(
-        self, connection: str, vhost: str, message: CoreMessage, queues: list[Queue], outcome: str, mandatory: bool
+        self,
+        connection: str,
+        vhost: str,
+        message: CoreMessage,
+        queues: list[Destination],
+        outcome: str,
+        mandatory: bool,
     ) -> None:
         """Remember a publish. connection: empty for none."""
         names = [queue.name for queue in queues if queue.name]
@@ -111,7 +118,7 @@ class Ledger(Witness):
 
     # -- Witness
 
-    def on_publish(self, client: Client, message: CoreMessage, queues: list[Queue], mandatory: bool) -> int:
+    def on_publish(self, client: Client, message: CoreMessage, queues: list[Destination], mandatory: bool) -> int:
         """Remember it, and let it go wrong if a rule says so. Raises: AmqpError."""
         assert isinstance(client, Connection)
         rule = self._rule(client, message, queues)
@@ -131,7 +138,7 @@ class Ledger(Witness):
         self._holding = rule
         return verdict
 
-    def _rule(self, client: Connection, message: CoreMessage, queues: list[Queue]) -> Rule | None:
+    def _rule(self, client: Connection, message: CoreMessage, queues: list[Destination]) -> Rule | None:
         for rule in self.rules:
             if rule.vhost == client.vhost.name and rule.applies(client, message, queues):
                 if rule.verdict != HOLD:
@@ -154,13 +161,13 @@ class Ledger(Witness):
         self._count(rule)
         rule.hold(confirm)
 
-    def on_delivery(self, client: Client, stored: Stored, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, stored: QueueEntry, no_ack: bool) -> None:
         """Write it down."""
         assert isinstance(client, Connection)
         for recording in self.recordings:
             recording.delivered(label(client), stored, no_ack)
 
-    def on_settle(self, stored: Stored, how: int) -> None:
+    def on_settle(self, stored: QueueEntry, how: int) -> None:
         """Write it down."""
         for recording in self.recordings:
             recording.settled(stored, how)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors.hints import nearest
-from leveret.core.message.message import Stored
 from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.consumers import Consumer as CoreConsumer
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue as CoreQueue
 from leveret.session.consuming import Consuming
 from leveret.session.witnessing import label
@@ -90,7 +90,7 @@ class Queue:
         found = self._server.vhost(self._vhost).queues.get(self.name)
         return found is not None and len(found.ready) > 0
 
-    def take(self) -> Stored | None:
+    def take(self) -> QueueEntry | None:
         """Take the next message, on the event loop; it has to be settled. Raises: LookupError."""
         queue = self.found()
         while not queue.clear_head():

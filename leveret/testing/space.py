@@ -146,7 +146,7 @@ class Space:
         Raises: ValueError that names what is wrong, and then nothing of it was done.
         """
         content = read_definitions(definitions)
-        self._call(lambda vhost: define(vhost, content))
+        self._call(lambda vhost: define(self._server.broker, vhost.name, content))
 
     def declare_queue(self, name: str, *, durable: bool = True, arguments: dict[str, Any] | None = None) -> Queue:
         """Declare a queue; without a name it gets one. Raises: ValueError with the sentence that a client would get."""

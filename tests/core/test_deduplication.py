@@ -13,7 +13,7 @@ from leveret.core.broker import Broker
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.deduplication import DeduplicatingQueue, Deduplication, give_up
 from leveret.core.exchange.exchange import Binding
-from leveret.core.exchange.seen import TRIM, Window
+from leveret.core.exchange.seen import TRIM, SeenValues
 from leveret.core.message.message import Message, address
 from leveret.core.queue.dead_letter import RETRY_MS
 from leveret.core.turn.work import PIECE
@@ -79,11 +79,11 @@ def publish(
     peer.send(BasicPublish(exchange, key), body.encode(), properties)
 
 
-def window(broker: Broker) -> Window:
+def window(broker: Broker) -> SeenValues:
     """What the exchange x has seen."""
-    gate = broker.vhosts["/"].exchanges["x"].gates[0]
-    assert isinstance(gate, Deduplication)
-    return gate.window
+    interceptor = broker.vhosts["/"].exchanges["x"].interceptors[0]
+    assert isinstance(interceptor, Deduplication)
+    return interceptor.window
 
 
 def test_each_value_once() -> None:
@@ -92,9 +92,9 @@ def test_each_value_once() -> None:
     for body, value in (("1", "a"), ("2", "b"), ("3", "a"), ("4", None), ("5", None), ("6", "b")):
         publish(peer, body, value)
     assert bodies(peer) == ["1", "2", "4", "5"]
-    gate = peer.broker.vhosts["/"].exchanges["x"].gates[0]
-    assert isinstance(gate, Deduplication)
-    assert gate.duplicates == 2
+    interceptor = peer.broker.vhosts["/"].exchanges["x"].interceptors[0]
+    assert isinstance(interceptor, Deduplication)
+    assert interceptor.duplicates == 2
 
 
 def test_numbers_of_any_width_are_the_same_and_texts_are_not() -> None:
@@ -401,7 +401,7 @@ def test_deleting_the_exchange_forgets_its_window() -> None:
     declare(peer, arguments={"x-cache-size": long(10)})
     publish(peer, "2", "a")
     assert bodies(peer) == ["1", "2"]
-    assert len(peer.broker.windows) == 1
+    assert len(peer.broker.journals) == 1
 
 
 @given(
@@ -417,7 +417,7 @@ def test_deleting_the_exchange_forgets_its_window() -> None:
 )
 def test_against_a_plain_list(size: int, steps: list[tuple[str, int, int]]) -> None:
     broker = make_broker()
-    tested = Window(broker, size, ("/", "x"))
+    tested = SeenValues(broker, size, ("/", "x"))
     plain: list[tuple[bytes, int]] = []  # value and when it is over, oldest first
     for what, number, ttl_ms in steps:
         now_ms = broker.clock.wall_ms
@@ -445,7 +445,7 @@ def test_against_a_plain_list(size: int, steps: list[tuple[str, int, int]]) -> N
 
 def test_many_values_at_once() -> None:
     broker = make_broker()
-    tested = Window(broker, 100_000, ("/", "x"))
+    tested = SeenValues(broker, 100_000, ("/", "x"))
     for number in range(5000):
         tested.add(str(number).encode(), 0)
     broker.settle()

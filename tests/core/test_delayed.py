@@ -12,9 +12,9 @@ from leveret.core.broker import Broker
 from leveret.core.errors.amqp import AmqpError, unknown_exchange_type
 from leveret.core.exchange.delayed import TRIES, Delay, DelayedMessages
 from leveret.core.exchange.exchange import Binding, Exchange
+from leveret.core.message.log import MessageLog, Recovered
 from leveret.core.message.message import Message, address
 from leveret.core.policy.arguments import QueueSettings
-from leveret.core.ports import MessageLog, Recovered
 from leveret.core.turn.clock import Clock
 from leveret.core.turn.work import LETTER, PIECE, TURN
 from leveret.store.disk import LOAD_BYTES, DiskLog
@@ -68,9 +68,9 @@ def declare(peer: Peer, inner: str = "direct", durable: bool = True, arguments: 
 
 def delayed(broker: Broker) -> DelayedMessages:
     """What waits at the exchange x."""
-    gate = broker.vhosts["/"].exchanges["x"].gates[-1]
-    assert isinstance(gate, Delay)
-    return gate.delayed
+    interceptor = broker.vhosts["/"].exchanges["x"].interceptors[-1]
+    assert isinstance(interceptor, Delay)
+    return interceptor.delayed
 
 
 def publish(
@@ -299,7 +299,7 @@ def test_confirmed_when_it_is_safe_and_removed_when_it_has_arrived() -> None:
     broker.tick(10)
     assert watched.removed == []  # the target has it, but not on disk
     log.release()
-    assert watched.removed == [(delayed(broker).queue_id, 1)]
+    assert watched.removed == [(delayed(broker).log_id, 1)]
 
 
 def test_a_full_queue_gets_it_later_and_nobody_gets_it_twice() -> None:
@@ -529,7 +529,7 @@ def test_a_refused_message_is_nacked() -> None:
         log.release()
         assert len(peer.got()) == 1
     publish(peer, "m", 10)
-    peer.broker.on_refused(delayed(peer.broker).queue_id, [1], "disk full")
+    peer.broker.on_refused(delayed(peer.broker).log_id, [1], "disk full")
     assert isinstance(peer.got()[0].method, BasicNack)
 
 
@@ -611,8 +611,9 @@ def test_a_position_that_no_agenda_has(tmp_path: Path) -> None:
     exchange = topology(disk.broker)
     keys, properties, made = message("a", 1000, 2)
     (queue,) = exchange.route(keys, properties, made).queues
+    assert isinstance(queue, DelayedMessages)
     queue.publish(made, None)
-    disk.log.append(queue.queue_id, 1 << 44, made, 5_001_000)
+    disk.log.append(queue.log_id, 1 << 44, made, 5_001_000)
     finish(disk, "stopped")
     for load_bytes in (0, LOAD_BYTES):
         again = Disk(tmp_path, 0, load_bytes)

@@ -6,7 +6,9 @@ import pytest
 
 from leveret.core import definitions
 from leveret.core.access.user import Credential, Permission, TopicPermission
+from leveret.core.access.users import permission_value, topic_permission_value, user_value
 from leveret.core.broker import Broker
+from leveret.core.definition import form
 from leveret.core.governing import SEARCHES
 from leveret.core.policy.matching import LONG, LONG_COST, Patience
 from leveret.core.policy.policy import Policy
@@ -26,6 +28,12 @@ def vhost() -> VirtualHost:
     return Broker(log, log, Clock(), seed=1, node="leveret@test").vhosts["/"]
 
 
+def broker_of(vhost: VirtualHost) -> Broker:
+    """The broker whose virtual host this is."""
+    assert isinstance(vhost.broker, Broker)
+    return vhost.broker
+
+
 def declare(vhost: VirtualHost, *names: str) -> None:
     for name in names:
         vhost.declare_queue(name, False, False, False, {}, 1)
@@ -43,7 +51,7 @@ def test_a_bad_pattern_is_told_and_applies_to_nothing(vhost: VirtualHost) -> Non
     declare(vhost, ENDLESS, "aa", "b")
     vhost.set_policy(policy(BAD))
     vhost.set_operator_policy(policy(BAD))
-    vhost.broker.finish()
+    broker_of(vhost).finish()
     assert [int(vhost.queues[name].settings.max_length) for name in (ENDLESS, "aa", "b")] == [-1, 5, -1]
     assert [text.split(" cannot ")[0] for text in vhost.broker.explanations] == [
         f"the pattern '{BAD}' of a policy",
@@ -56,7 +64,7 @@ def test_searches_that_take_long_are_done_in_pieces(vhost: VirtualHost) -> None:
     declare(vhost, *names)
     for name in names:
         vhost.declare_exchange(name, "fanout", False, False, False, {})
-    broker = vhost.broker
+    broker = broker_of(vhost)
     pieces, seen = 1, broker.matcher.long
     vhost.set_policy(policy(BAD))
     while len(broker.chores):
@@ -82,12 +90,12 @@ def test_changes_meanwhile_are_one_more_pass(vhost: VirtualHost) -> None:
         assert len(vhost.broker.chores) == 1
     declare(vhost, "late")
     before = vhost.broker.matcher.cost
-    vhost.broker.finish()
+    broker_of(vhost).finish()
     assert lengths(vhost) == {99}
     assert vhost.broker.matcher.cost - before < 5000
     assert vhost.governing is None
     assert vhost.delete_policy("p")
-    vhost.broker.finish()
+    broker_of(vhost).finish()
     assert lengths(vhost) == {-1}
 
 
@@ -99,7 +107,7 @@ def test_exchanges_and_queues_that_go_meanwhile_are_left_alone(vhost: VirtualHos
     gone = vhost.exchanges["999"]
     vhost.remove_exchange(gone)
     vhost.remove_queue(vhost.queues["999"])
-    vhost.broker.finish()
+    broker_of(vhost).finish()
     assert gone.policy is None
     assert all(exchange.policy is not None for exchange in vhost.exchanges.values())
 
@@ -108,7 +116,7 @@ def test_one_name_takes_long_a_few_times_only(vhost: VirtualHost) -> None:
     for number in range(100):
         vhost.set_policy(policy(f"^(a|aa|{number})+$", name=f"p{number:02}"))
     vhost.set_policy(policy("", 7, "for the others", priority=-1))
-    vhost.broker.finish()
+    broker_of(vhost).finish()
     before = vhost.broker.matcher.long
     declare(vhost, ENDLESS)
     assert vhost.broker.matcher.long - before == LONG
@@ -117,21 +125,21 @@ def test_one_name_takes_long_a_few_times_only(vhost: VirtualHost) -> None:
 
 @pytest.mark.parametrize("pattern", ["^[:alpha:]+$", "a" * 1025, "("])
 def test_kept_patterns_that_are_refused_now_stop_no_start(vhost: VirtualHost, pattern: str) -> None:
-    broker = vhost.broker
+    broker = broker_of(vhost)
     kept = policy("")
     permission = Permission(".*", ".*", ".*", broker.matcher)
     topic = TopicPermission(".*", ".*", broker.matcher)
     kept.pattern = permission.configure = topic.write = pattern  # as a version wrote it that took it
     rows = Kept()
     rows.definitions = {
-        (definitions.DEFAULTS, definitions.key()): b"",
-        (definitions.VHOST, definitions.key("v")): definitions.vhost_value("", (), "", False),
-        (definitions.USER, definitions.key("u")): definitions.user_value(Credential("", ""), ()),
-        (definitions.PERMISSION, definitions.key("u", "v")): definitions.permission_value(permission),
-        (definitions.TOPIC_PERMISSION, definitions.key("u", "v", "x")): definitions.topic_permission_value(topic),
-        (definitions.POLICY, definitions.policy_key("v", "p")): definitions.policy_value(kept),
-        (definitions.OPERATOR_POLICY, definitions.policy_key("v", "p")): definitions.policy_value(kept),
-        (definitions.POLICY, definitions.policy_key("v", "good")): definitions.policy_value(policy("", 7)),
+        (form.DEFAULTS, form.key()): b"",
+        (form.VHOST, form.key("v")): form.vhost_value("", (), "", False),
+        (form.USER, form.key("u")): user_value(Credential("", ""), ()),
+        (form.PERMISSION, form.key("u", "v")): permission_value(permission),
+        (form.TOPIC_PERMISSION, form.key("u", "v", "x")): topic_permission_value(topic),
+        (form.POLICY, definitions.policy_key("v", "p")): definitions.policy_value(kept),
+        (form.OPERATOR_POLICY, definitions.policy_key("v", "p")): definitions.policy_value(kept),
+        (form.POLICY, definitions.policy_key("v", "good")): definitions.policy_value(policy("", 7)),
     }
     recover_definitions(broker, MemoryLog(kept=rows))
     told = [entry.text for entry in broker.aside.entries()]

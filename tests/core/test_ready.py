@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.core.message.budget import COST, RUN_MESSAGES, Budget, Run
-from leveret.core.message.message import Message, Stored, address
-from leveret.core.ports import Recovered
+from leveret.core.message.budget import COST, Budget
+from leveret.core.message.log import Recovered
+from leveret.core.message.message import Message, address
 from leveret.core.queue.browsing import MAX_READS, TOP, Page
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.fifo import COMPACT_AT
 from leveret.core.queue.priority import PriorityReady
 from leveret.core.queue.ready import STUB, Ready
+from leveret.core.queue.run import RUN_MESSAGES, Run
 from leveret.wire.content import make_content
 from tests.session.keeping import KeepingLog
 from tests.session.peer import make_broker
@@ -71,23 +73,23 @@ class Shelf(KeepingLog):
         assert all(log_id == queue_id for _, (log_id, _) in found)
         return [Recovered(queue_id, position, message(), False, 0, level) for position, (_, level) in found]
 
-    def make(self, position: int, level: int = 0, logged: bool = True) -> Stored:
+    def make(self, position: int, level: int = 0, logged: bool = True) -> QueueEntry:
         """A message in the queue, and here if it is logged."""
-        stored = Stored(message(), QUEUE, position, self.queue.queue_id if logged else 0)
+        stored = QueueEntry(message(), QUEUE, position, self.queue.queue_id if logged else 0)
         stored.level = level
         if logged:
             self.there[position] = (self.queue.queue_id, level)
         return stored
 
 
-def place(stored: Stored) -> tuple[int, int]:
+def place(stored: QueueEntry) -> tuple[int, int]:
     """What tells messages apart."""
     return int(stored.position), int(stored.level)
 
 
-def browse(ready: Ready, limit: int, until: int, size_limit: int = 1 << 30) -> tuple[list[Stored], int]:
+def browse(ready: Ready, limit: int, until: int, size_limit: int = 1 << 30) -> tuple[list[QueueEntry], int]:
     """All messages up to a position, in pages. Returns: them, and how many could not be read."""
-    found: list[Stored] = []
+    found: list[QueueEntry] = []
     missing = 0
     level, position = TOP, 0
     while True:
@@ -103,7 +105,7 @@ def browse(ready: Ready, limit: int, until: int, size_limit: int = 1 << 30) -> t
         level, position = int(page.level), int(page.position)
 
 
-def check_look(ready: Ready, model: list[Stored], lost: set[int], limit: int, until: int) -> None:
+def check_look(ready: Ready, model: list[QueueEntry], lost: set[int], limit: int, until: int) -> None:
     """Look at everything: it is what the model says, and nothing changes."""
     before = len(ready), ready.size, ready.resident, [place(stored) for stored in ready.items()]
     found, missing = browse(ready, limit, until)
@@ -120,9 +122,9 @@ def check_look(ready: Ready, model: list[Stored], lost: set[int], limit: int, un
 
 def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st.DataObject, levels: int) -> None:
     """Do the steps to a line and to a sorted list."""
-    model: list[Stored] = []
+    model: list[QueueEntry] = []
     lost: set[int] = set()
-    taken: list[Stored] = []
+    taken: list[QueueEntry] = []
     position = 0
     for step in steps:
         if step == "push":
@@ -383,7 +385,7 @@ def test_looking_goes_on_behind_what_is_gone() -> None:
 def test_long_lines_are_compacted() -> None:
     ready = Ready(Budget())
     for position in range(1, 3 * COMPACT_AT):
-        ready.push(Stored(message(), QUEUE, position, 0))
+        ready.push(QueueEntry(message(), QUEUE, position, 0))
     for position in range(1, 2 * COMPACT_AT):
         assert ready.pop().position == position
     assert len(ready) == len(ready.items()) == COMPACT_AT

@@ -128,7 +128,7 @@ def check(peer: Peer, pieces: list[bytes]) -> None:
     peer.broker.tick(100_000)
     peer.connection.lost()
     assert len(peer.broker.connections) == 1
-    assert all(queue.unacked == 0 for queue in peer.broker.queues.values())
+    assert all(queue.unacked == 0 for queue in peer.broker.queues())
     bystander.call(QueueDeclare("fine"), QueueDeclareOk)
 
 

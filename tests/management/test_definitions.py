@@ -212,7 +212,7 @@ def test_atomic_sees_what_is_there_already() -> None:
     load(broker, {"queues": [Q], "exchanges": [E]})
     answer = load(broker, {"bindings": [{**B, "source": "e"}]}, atomic=True)
     assert (answer["applied"], answer["errors"]) == ({"bindings": 1}, [])
-    assert len(broker.vhosts["/"].queues["q"].bindings) == 1
+    assert len(broker.vhosts["/"].bindings_to(broker.vhosts["/"].queues["q"])) == 1
 
 
 def test_atomic_with_more_than_a_limit_allows() -> None:

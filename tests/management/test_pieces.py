@@ -30,10 +30,10 @@ def queues(count: int = COUNT) -> list[dict[str, object]]:
 
 def counts(broker: Broker, promise: Promise) -> list[int]:
     """How many queues there are after each piece, until the import is through."""
-    found = [len(broker.queues)]
+    found = [len(broker.queues())]
     while not promise.is_kept():
         broker.work()
-        found.append(len(broker.queues))
+        found.append(len(broker.queues()))
     assert len(broker.chores) == 0
     return found
 
@@ -66,7 +66,7 @@ def test_two_at_a_time() -> None:
     broker.finish()
     assert first.is_kept()
     assert second.is_kept()
-    assert len(broker.queues) == 2 * COUNT
+    assert len(broker.queues()) == 2 * COUNT
 
 
 def test_a_rehearsal_leaves_nothing_for_the_garbage_collector() -> None:

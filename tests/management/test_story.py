@@ -166,14 +166,14 @@ def story(broker: Broker) -> dict[str, Any]:
 
 
 def of_exchange(exchange: Exchange) -> list[object]:
-    """An exchange, what applies to it, and how much its gates remember."""
+    """An exchange, what applies to it, and how much its interceptors remember."""
     policies = [policy.name if policy else None for policy in (exchange.policy, exchange.operator_policy)]
     remembered: list[int] = []
-    for gate in exchange.gates:
-        if isinstance(gate, Deduplication):
-            remembered.append(len(gate.window) if gate.window.is_durable else 0)
-        elif isinstance(gate, Delay):
-            remembered.append(gate.delayed.waiting())
+    for interceptor in exchange.interceptors:
+        if isinstance(interceptor, Deduplication):
+            remembered.append(len(interceptor.window) if interceptor.window.is_durable else 0)
+        elif isinstance(interceptor, Delay):
+            remembered.append(interceptor.delayed.waiting())
     properties = [
         exchange.kind,
         exchange.auto_delete,

@@ -35,19 +35,48 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = ROOT / "leveret"
 PORTS = {
-    "core/ports.py": {
-        *("MessageLog", "LogListener", "DefinitionLog", "Sink", "Client", "Subscriber", "ConfirmListener", "Witness"),
-    },
+    "core/message/log.py": {"MessageLog", "LogListener", "Logged"},
+    "core/message/confirm.py": {"ConfirmListener"},
+    "core/message/destination.py": {"Destination"},
+    "core/definition/log.py": {"DefinitionLog", "Journal"},
+    "core/queue/client.py": {"Client", "Witness"},
+    "core/queue/consumers.py": {"Subscriber"},
+    "core/turn/turn.py": {"Sink"},
+    "core/turn/faults.py": {"Closable"},
     "core/turn/clock.py": {"Timed"},
     "core/turn/background.py": {"Chore"},
     "core/turn/flow_control.py": {"Paced"},
     "core/turn/alarms.py": {"Blocked"},
     "core/queue/ready.py": {"Source"},
-    "core/exchange/interceptor.py": {"Gate"},
+    "core/exchange/interceptor.py": {"Interceptor"},
 }
 RECEIVERS = {  # what the ports are called where they are called
-    *("log", "_log", "_definition_log", "gate", "source", "_source", "publisher", "chore", "listener", "_listener"),
-    *("subscriber", "witness", "sink", "client", "blocked", "target", "letter", "departure", "connection", "spiller"),
+    *(
+        "log",
+        "_log",
+        "_definition_log",
+        "interceptor",
+        "source",
+        "_source",
+        "publisher",
+        "chore",
+        "listener",
+        "_listener",
+    ),
+    *(
+        "destination",
+        "journal",
+        "subscriber",
+        "witness",
+        "sink",
+        "client",
+        "blocked",
+        "target",
+        "letter",
+        "departure",
+        "connection",
+        "spiller",
+    ),
 }
 LINE = {"has_head", "has_near_head", "pop", "push", "put_back", "first", "deadline_ms"}
 PARTS = {  # what a queue is made of, and what the loop calls beside the ports: these may fail as well
@@ -55,13 +84,13 @@ PARTS = {  # what a queue is made of, and what the loop calls beside the ports: 
     "line": LINE,
     "consumers": {"next", "add", "remove", "wake"},
     "_expiry": {"look", "used", "watch_idle"},
-    "_unsafe": {"pay", "refuse", "add"},
+    "_pending": {"pay", "refuse", "add"},
     "letter": {"send"},
     "departure": {"send"},
     "protocol": {"flush", "catch_up"},
-    "window": {"save", "on_durable", "lose"},
+    "journal": {"save", "on_durable", "lose"},
     "queue": {"publish", "settle", "requeue", "discard", "page_out", "on_durable", "on_refused", "trim", "take_back"},
-    "limits": {"drop_excess", "fail", "show_counts", "has_room", "retry_delay_ms"},
+    "self": {"_drop_excess", "_has_failed_too_often", "_has_room", "_retry_delay_ms"},
     "retries": {"add", "watch", "take"},
     "in_log": {"count"},
 }
@@ -178,9 +207,10 @@ sys.path.insert(0, str(ROOT))
 
 from leveret.core.access.user import Credential, Permission, User  # noqa: E402
 from leveret.core.broker import Broker  # noqa: E402
+from leveret.core.message.confirm import Confirm  # noqa: E402
 from leveret.core.message.message import Message  # noqa: E402
 from leveret.core.policy.policy import Policy  # noqa: E402
-from leveret.core.ports import Client, Confirm, Witness  # noqa: E402
+from leveret.core.queue.client import Client, Witness  # noqa: E402
 from leveret.core.turn.alarms import DISK  # noqa: E402
 from leveret.core.turn.clock import Clock  # noqa: E402
 from leveret.server.driver import Driver  # noqa: E402
@@ -404,7 +434,7 @@ class World:
 
     async def repair(self) -> None:
         """Let faulty queues go on; somebody new uses each queue of the victim."""
-        for queue in list(self.broker.queues.values()):
+        for queue in list(self.broker.queues()):
             if queue.fault:
                 queue.repair()
             if queue.fault:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from leveret.core.broker import Broker
+from leveret.core.message.log import MessageLog, Recovered
 from leveret.core.message.message import Message
-from leveret.core.ports import MessageLog, Recovered
 from leveret.core.turn.clock import Clock
 from leveret.store.memory import MemoryLog
 

@@ -410,7 +410,7 @@ def test_a_deleted_virtual_host_disconnects_and_is_empty_when_it_comes_back() ->
     assert set(broker.vhosts) == {"/"}
     user = broker.users.user("u")
     assert list(user.permissions) == []
-    assert [queue.name for queue in broker.queues.values()] == ["q"]
+    assert [queue.name for queue in broker.queues()] == ["q"]
     assert user.connections == 0
     broker.add_vhost("v")
     assert opened(broker, user, "v") == "NOT_ALLOWED - access to vhost 'v' refused for user 'u'"

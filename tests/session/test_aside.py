@@ -16,11 +16,11 @@ from leveret.auth.passwords import NOBODY
 from leveret.core import definitions
 from leveret.core.access.user import Permission, User
 from leveret.core.broker import Broker
+from leveret.core.definition import form
+from leveret.core.definition.form import DEDUPLICATION, GLOBAL_PARAMETER, PARAMETER
 from leveret.core.exchange.exchange import Binding
-from leveret.core.exchange.seen import KIND as DEDUPLICATION
-from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
+from leveret.core.message.log import Recovered
 from leveret.core.policy.policy import Policy
-from leveret.core.ports import Recovered
 from leveret.core.turn.clock import Clock
 from leveret.management.administration import Administration
 from leveret.management.jobs import at_once
@@ -133,20 +133,20 @@ def client(broker: Broker) -> Peer:
 
 
 WHOLE = make()
-ROWS = [row for row in WHOLE.definitions if row[0] != definitions.DEFAULTS]
+ROWS = [row for row in WHOLE.definitions if row[0] != form.DEFAULTS]
 
 
 def damaged_values(row: Row) -> Iterator[bytes]:
     """Values that the row may have instead: none that makes sense, and those with one field missing or wrong."""
     yield from NO_TABLES
     kind = row[0]
-    if kind in (DEDUPLICATION, definitions.BINDING):
+    if kind in (DEDUPLICATION, form.BINDING):
         return
     if kind in (PARAMETER, GLOBAL_PARAMETER):
         yield b"[" * 5000
         yield b"9" * 5000
         return
-    content = definitions.read_table(WHOLE.definitions[row])
+    content = form.read_table(WHOLE.definitions[row])
     for name in content:
         yield table_bytes({key: value for key, value in content.items() if key != name})
         for wrong in WRONG:
@@ -160,18 +160,18 @@ def damaged_values(row: Row) -> Iterator[bytes]:
 
 def belongs(row: Row, section: str, entry: dict[str, Any]) -> bool:
     """Whether an exported entry is what a row defines, or is gone while that cannot be used."""
-    kind, names = row[0], definitions.names(row[1])
-    if kind == definitions.VHOST or kind == definitions.VHOST_LIMIT:
+    kind, names = row[0], form.names(row[1])
+    if kind == form.VHOST or kind == form.VHOST_LIMIT:
         return (section == "vhosts" and entry["name"] == names[0]) or entry.get("component") == "vhost-limits"
-    if kind in (definitions.USER, definitions.USER_LIMIT):
+    if kind in (form.USER, form.USER_LIMIT):
         return names[0] in (entry.get("user"), entry.get("name"))
-    if kind in (definitions.PERMISSION, definitions.TOPIC_PERMISSION):
+    if kind in (form.PERMISSION, form.TOPIC_PERMISSION):
         return section in ("permissions", "topic_permissions") and entry["user"] == names[0]
-    if kind == definitions.BINDING:
+    if kind == form.BINDING:
         return section == "bindings" and entry["destination"] == names[3]
-    if kind in (definitions.EXCHANGE, definitions.QUEUE):
+    if kind in (form.EXCHANGE, form.QUEUE):
         return names[1] in [entry.get(key) for key in ("name", "source", "destination", "exchange")]
-    if kind in (definitions.POLICY, definitions.OPERATOR_POLICY):
+    if kind in (form.POLICY, form.OPERATOR_POLICY):
         return entry.get("name") == names[1] and section in ("policies", "parameters")
     return entry.get("name") == names[-1] if kind in (PARAMETER, GLOBAL_PARAMETER) else False
 
@@ -196,8 +196,8 @@ def test_a_start_goes_on_without_it(row: Row) -> None:
         for section, entries in BEFORE.items():
             for entry in {*entries} ^ {*after[section]}:
                 assert belongs(row, section, json.loads(entry)) or is_salvaged(entry), (value, entry)
-        count = sum(len(queue.ready) for queue in life.broker.queues.values())
-        assert count >= 1 or row[0] == definitions.QUEUE, value
+        count = sum(len(queue.ready) for queue in life.broker.queues())
+        assert count >= 1 or row[0] == form.QUEUE, value
         set_aside = life.broker.aside.entries()
         asides += len(set_aside) > 0
         for each in set_aside:
@@ -207,53 +207,53 @@ def test_a_start_goes_on_without_it(row: Row) -> None:
         answer = life.perform("import_definitions", content=CONTENT)
         assert not answer["errors"], (value, answer)
         left = [entry.kind for entry in life.broker.aside.entries()]
-        assert {*left} <= {definitions.CLOCK, DEDUPLICATION}, (value, left)
+        assert {*left} <= {form.CLOCK, DEDUPLICATION}, (value, left)
         mended = Life(kept)
         assert [entry.kind for entry in mended.broker.aside.entries()] == left
         if set_aside:
             found = mended.story()
             assert {section: [each for each in found[section] if not is_salvaged(each)] for section in found} == BEFORE
-    assert asides >= len(NO_TABLES) - 1 or row[0] in (definitions.BINDING, definitions.VHOST, DEDUPLICATION)
+    assert asides >= len(NO_TABLES) - 1 or row[0] in (form.BINDING, form.VHOST, DEDUPLICATION)
 
 
 def delete(life: Life, row: Row) -> None:
     """What an administrator or a client does to be rid of something."""
-    kind, names = row[0], definitions.names(row[1])
+    kind, names = row[0], form.names(row[1])
     vhost, name = names[0], names[-1] if names else ""
-    if kind == definitions.VHOST:
+    if kind == form.VHOST:
         life.perform("delete_vhost", name=vhost)
-    elif kind == definitions.VHOST_LIMIT:
+    elif kind == form.VHOST_LIMIT:
         life.perform("clear_vhost_limits", vhost=vhost)
-    elif kind == definitions.USER:
+    elif kind == form.USER:
         life.perform("delete_user", name=name)
-    elif kind == definitions.USER_LIMIT:
+    elif kind == form.USER_LIMIT:
         life.perform("clear_user_limits", user=name)
-    elif kind == definitions.PERMISSION:
+    elif kind == form.PERMISSION:
         life.perform("clear_permissions", user=names[0], vhost=names[1])
-    elif kind == definitions.TOPIC_PERMISSION:
+    elif kind == form.TOPIC_PERMISSION:
         life.perform("clear_topic_permissions", user=names[0], vhost=names[1], exchange=names[2])
-    elif kind == definitions.POLICY:
+    elif kind == form.POLICY:
         life.perform("clear_policy", vhost=vhost, name=name)
-    elif kind == definitions.OPERATOR_POLICY:
+    elif kind == form.OPERATOR_POLICY:
         life.perform("clear_operator_policy", vhost=vhost, name=name)
     elif kind == PARAMETER:
         life.perform("clear_parameter", vhost=vhost, component=names[1], name=name)
     elif kind == GLOBAL_PARAMETER:
         life.perform("clear_global_parameter", name=name)
-    elif kind == definitions.QUEUE:
+    elif kind == form.QUEUE:
         client(life.broker).send(QueueDelete(name))
-    elif kind in (definitions.EXCHANGE, DEDUPLICATION):
+    elif kind in (form.EXCHANGE, DEDUPLICATION):
         client(life.broker).send(ExchangeDelete(names[1]))
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in ROWS if row[0] not in (definitions.CLOCK, definitions.BINDING)], ids=lambda row: f"{row}"
+    "row", [row for row in ROWS if row[0] not in (form.CLOCK, form.BINDING)], ids=lambda row: f"{row}"
 )
 def test_it_can_be_deleted(row: Row) -> None:
     kept = copy(WHOLE)
     kept.definitions[row] = b"\xff"
     life = Life(kept)
-    assert (row[0] in [entry.kind for entry in life.broker.aside.entries()]) == (row[0] != definitions.VHOST)
+    assert (row[0] in [entry.kind for entry in life.broker.aside.entries()]) == (row[0] != form.VHOST)
     delete(life, row)
     life.broker.finish()
     assert row not in kept.definitions
@@ -276,7 +276,7 @@ def test_damage_of_a_row_on_the_disk(row: Row, tmp_path: Path) -> None:
         broker.recover()
         assert not broker.is_new
         set_aside = [(entry.kind, entry.key) for entry in broker.aside.entries() if entry.needs is None]
-        if is_again or row[0] in (definitions.DEFAULTS, definitions.VHOST):  # which is made anew with what is in it
+        if is_again or row[0] in (form.DEFAULTS, form.VHOST):  # which is made anew with what is in it
             assert set_aside == []
         else:
             assert set_aside == [row]
@@ -287,7 +287,7 @@ def test_damage_of_a_row_on_the_disk(row: Row, tmp_path: Path) -> None:
         assert isinstance(answer, dict)
         assert answer["errors"] == []
         left = [entry.kind for entry in broker.aside.entries()]
-        assert left == ([row[0]] if row[0] in (definitions.CLOCK, DEDUPLICATION) and not is_again else [])
+        assert left == ([row[0]] if row[0] in (form.CLOCK, DEDUPLICATION) and not is_again else [])
         for kind in left:
             broker.keep_time()
             if kind == DEDUPLICATION:
@@ -298,7 +298,7 @@ def test_damage_of_a_row_on_the_disk(row: Row, tmp_path: Path) -> None:
 
 def test_nothing_but_a_virtual_host_that_cannot_be_used() -> None:
     kept = copy(WHOLE)
-    row = (definitions.VHOST, definitions.key("alone"))
+    row = (form.VHOST, form.key("alone"))
     kept.definitions[row] = b"\xff"
     life = Life(kept)
     assert "alone" not in life.broker.vhosts
@@ -330,7 +330,7 @@ def test_a_key_that_makes_no_sense(kind: str, key: str) -> None:
     after = life.story()
     for section, entries in BEFORE.items():
         assert {*entries} <= {*after[section]}
-    assert sum(len(queue.ready) for queue in life.broker.queues.values()) >= 1
+    assert sum(len(queue.ready) for queue in life.broker.queues()) >= 1
 
 
 def test_a_binding_can_be_unbound() -> None:
@@ -338,7 +338,7 @@ def test_a_binding_can_be_unbound() -> None:
     life = Life(kept)
     life.broker.vhosts["v"].declare_exchange("h", "x-consistent-hash", True, False, False, {})
     names = ["v", "h", "queue", "q", "no weight", table_bytes({}).hex()]
-    row = (definitions.BINDING, definitions.key(*names))
+    row = (form.BINDING, form.key(*names))
     kept.definitions[row] = b""
     life = Life(kept)
     (entry,) = life.broker.aside.entries()
@@ -357,8 +357,8 @@ def test_a_binding_can_be_unbound() -> None:
 
 def test_what_belongs_to_it_waits_for_it() -> None:
     kept = copy(WHOLE)
-    kept.definitions[definitions.USER, definitions.key("u")] = b"\xff"
-    kept.definitions[definitions.EXCHANGE, definitions.key("v", "e")] = b"\xff"
+    kept.definitions[form.USER, form.key("u")] = b"\xff"
+    kept.definitions[form.EXCHANGE, form.key("v", "e")] = b"\xff"
     life = Life(kept)
     waiting = [entry.text for entry in life.broker.aside.entries() if entry.needs is not None]
     assert len(waiting) == 5
@@ -379,7 +379,7 @@ def test_what_belongs_to_it_waits_for_it() -> None:
 
 def test_who_is_deleted_does_not_come_back_with_what_waited() -> None:
     kept = copy(WHOLE)
-    kept.definitions[definitions.USER, definitions.key("u")] = b"\xff"
+    kept.definitions[form.USER, form.key("u")] = b"\xff"
     life = Life(kept)
     life.perform("delete_user", name="u")
     life.perform("add_user", name="u")
@@ -390,8 +390,8 @@ def test_who_is_deleted_does_not_come_back_with_what_waited() -> None:
 
 def test_messages_of_a_queue_that_cannot_be_used_are_kept() -> None:
     kept = copy(WHOLE)
-    row = (definitions.QUEUE, definitions.key("v", "q"))
-    value = definitions.read_table(kept.definitions[row])
+    row = (form.QUEUE, form.key("v", "q"))
+    value = form.read_table(kept.definitions[row])
     whole = kept.definitions[row]
     arguments = {"x-queue-type": longstr("of another version")}
     kept.definitions[row] = table_bytes({**value, "arguments": table(arguments)})
@@ -419,9 +419,9 @@ def test_policies_of_older_versions_with_numbers_of_any_size() -> None:
     for at, key in enumerate((*numbers, "delayed-retry-min", "target-group-size", "max-in-memory-bytes")):
         for number in ((1 << 63) - 1, 1 << 63, 10**30):
             vhost = f"{key}-{number}"
-            kept.definitions[definitions.VHOST, definitions.key(vhost)] = definitions.vhost_value("", (), "", False)
+            kept.definitions[form.VHOST, form.key(vhost)] = form.vhost_value("", (), "", False)
             policy = Policy("p", "", {key: number}, 10**30 * (-1) ** at, "all")
-            kept.definitions[definitions.POLICY, definitions.key(vhost, "p")] = definitions.policy_value(policy)
+            kept.definitions[form.POLICY, form.key(vhost, "p")] = definitions.policy_value(policy)
     life = Life(kept)
     assert [text for text in life.told if "aside" in text] == []
     for place in life.broker.vhosts.values():
@@ -437,8 +437,8 @@ def test_policies_of_older_versions_with_numbers_of_any_size() -> None:
             assert len(place.queues[kind].ready) == 1
             assert not place.queues[kind].fault
     life.broker.tick(WALL_MS)  # fifty years later
-    assert all(len(queue.ready) for queue in life.broker.queues.values() if queue.name in ("classic", "quorum"))
-    assert sum(queue.name in ("classic", "quorum") for queue in life.broker.queues.values()) == 2 * 27
+    assert all(len(queue.ready) for queue in life.broker.queues() if queue.name in ("classic", "quorum"))
+    assert sum(queue.name in ("classic", "quorum") for queue in life.broker.queues()) == 2 * 27
     again = Life(kept)
     assert [text for text in again.told if "aside" in text] == []
 
@@ -447,7 +447,7 @@ def test_a_time_that_cannot_be() -> None:
     for drift_ms, wall_ms in ((1 << 62, 0), (-(1 << 62), 5), (0, (1 << 63) - 1), (0, -1)):
         kept = copy(WHOLE)
         value = table_bytes({"drift_ms": long(drift_ms), "wall_ms": long(wall_ms)})
-        kept.definitions[definitions.CLOCK, definitions.key()] = value
+        kept.definitions[form.CLOCK, form.key()] = value
         life = Life(kept)
         assert abs(life.broker.clock.wall_ms - WALL_MS) < 10_000
         assert [text for text in life.told if text.startswith("the time of the last run cannot be used")]
@@ -466,7 +466,10 @@ def test_messages_that_nobody_can_have_keep_no_others_from_coming_back() -> None
     message = next(iter(kept.messages[queue.queue_id].values())).message
     kept.messages[0] = {1: Recovered(0, 1, message, False, 0, 0)}  # an id that no queue can have
     life = Life(kept)
-    assert life.broker.queues[queue.queue_id].ready.first().message.body() == b"here"
+    assert (
+        next(each for each in life.broker.queues() if each.queue_id == queue.queue_id).ready.first().message.body()
+        == b"here"
+    )
     assert [fault for fault in life.broker.faults.told if "whose queue is lost" in str(fault)]
     peer = client(life.broker)
     peer.send(BasicPublish("", "q"), b"more")

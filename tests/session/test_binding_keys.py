@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core import definitions
+from leveret.core.definition import form
 from leveret.core.vhost import VirtualHost
 from leveret.store.database import FILE_NAME
 from leveret.store.rows import pack_value
@@ -191,7 +191,7 @@ def test_arguments_of_different_types_are_different_bindings(tmp_path: Path) -> 
 
 def test_the_key_says_all_of_a_binding() -> None:
     names = ["/", "x", "queue", "q", "k", table_bytes(MATCH).hex()]
-    ordered = definitions.binding_names(names)
+    ordered = form.binding_names(names)
     assert ordered[:-1] == names[:-1]
-    assert list(definitions.read_table(bytes.fromhex(ordered[-1]))) == ["a", "b", "x-match"]
-    assert definitions.binding_names(ordered) == ordered
+    assert list(form.read_table(bytes.fromhex(ordered[-1]))) == ["a", "b", "x-match"]
+    assert form.binding_names(ordered) == ordered

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
 from leveret.core.errors.bounds import MAX_INT, MAX_MS, Range, from_digits
-from leveret.core.exchange.exchange import TYPES
+from leveret.core.exchange.kinds import TYPES
 from leveret.core.message.message import Message, address
 from leveret.core.policy.arguments import TABLE, QueueSettings
 from leveret.core.policy.checks import is_integer, is_not_negative, is_positive
@@ -366,4 +366,4 @@ def test_headers_and_properties_of_any_value(data: st.DataObject) -> None:
     peer.broker.finish()
     assert peer.got() == []
     assert peer.broker.faults.told == []
-    assert not [queue.name for queue in peer.broker.queues.values() if queue.fault]
+    assert not [queue.name for queue in peer.broker.queues() if queue.fault]

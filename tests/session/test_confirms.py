@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.errors.amqp import AmqpError
-from leveret.core.message.message import Message, Stored, address
+from leveret.core.message.message import Message, address
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.session.confirms import Confirms
 from leveret.session.unacked import Unacked
@@ -160,11 +161,11 @@ def make_queue_and_message() -> tuple[Queue, Message]:
     return queue, Message(address("", "q"), make_content(b"\x00\x00", b""), False)
 
 
-def filled(count: int) -> tuple[Unacked, list[Stored]]:
+def filled(count: int) -> tuple[Unacked, list[QueueEntry]]:
     """So many deliveries, tags from 1."""
     queue, message = make_queue_and_message()
     unacked = Unacked()
-    stored = [Stored(message, queue, position, 0) for position in range(1, count + 1)]
+    stored = [QueueEntry(message, queue, position, 0) for position in range(1, count + 1)]
     for tag, each in enumerate(stored, 1):
         unacked.add(tag, each)
     return unacked, stored
@@ -202,13 +203,13 @@ def test_what_is_given_back_is_in_order_again() -> None:
 def test_unacked_is_as_a_dictionary(steps: list[tuple[str, int]]) -> None:
     queue, message = make_queue_and_message()
     unacked = Unacked()
-    model: dict[int, Stored] = {}
+    model: dict[int, QueueEntry] = {}
     tag = 0
     for step, number in steps:
         if step == "add":
             for _ in range(number):
                 tag += 1
-                model[tag] = Stored(message, queue, tag, 0)
+                model[tag] = QueueEntry(message, queue, tag, 0)
                 unacked.add(tag, model[tag])
         elif step == "skip":
             tag += number

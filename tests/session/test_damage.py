@@ -139,7 +139,7 @@ def test_transient_messages_that_were_paged_get_no_queue(tmp_path: Path) -> None
     run.end()
     for _ in range(2):
         run = Run(tmp_path, 0, START_MS)
-        assert list(run.broker.queues) == [run.broker.vhosts["/"].queues["q"].queue_id]
+        assert list(run.broker.logged) == [run.broker.vhosts["/"].queues["q"].queue_id]
         run.end()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as sql:
         assert sql.execute("SELECT count(*) FROM gone").fetchone() == (1,)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from leveret.core.exchange.exchange import Binding
-from leveret.core.message.message import Message, Stored, address
+from leveret.core.message.message import Message, address
 from leveret.core.queue import dead_letter
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.core.turn.work import LETTER, TURN
 from leveret.wire.content import make_content
@@ -277,7 +278,7 @@ def test_letters_that_must_arrive_count_for_the_limits_of_their_queue(scene: Sce
 def waiting(scene: Scene, source: Queue, count: int) -> None:
     """So many letters of a queue that nobody takes."""
     for number in range(count):
-        source.die(Stored(scene.message(b"%d" % number), source, 0, 0), dead_letter.REJECTED)
+        source.die(QueueEntry(scene.message(b"%d" % number), source, 0, 0), dead_letter.REJECTED)
     while scene.broker.is_busy():
         turn(scene.broker)
 

@@ -10,10 +10,10 @@ from leveret.core import definitions
 from leveret.core.access.user import Credential
 from leveret.core.broker import Broker
 from leveret.core.clearing import AT_ONCE
+from leveret.core.definition import form
+from leveret.core.definition.form import DEDUPLICATION, PARAMETER
 from leveret.core.errors.administration import InvalidError, Promise
 from leveret.core.exchange.exchange import Binding
-from leveret.core.exchange.seen import KIND as DEDUPLICATION
-from leveret.core.parameters import PARAMETER
 from leveret.core.policy.policy import Policy
 from leveret.management.administration import Administration
 from leveret.wire.fields import boolean, long, longstr, table_bytes
@@ -54,9 +54,15 @@ def after(life: Life, is_killed: bool) -> Life:
 def kept(directory: Path) -> list[tuple[str, str]]:
     """What is in the log of a broker that has ended."""
     life = Life(directory, 9_000)
-    found = sorted((kind, key) for kind, key, _ in life.log.load() if kind not in ("clock", definitions.DEFAULTS))
+    found = sorted((kind, key) for kind, key, _ in life.log.load() if kind not in ("clock", form.DEFAULTS))
     life.end()
     return found
+
+
+def bindings_to(life: Life, queue: str) -> list[Binding]:
+    """What leads to a queue of the virtual host /."""
+    vhost = life.broker.vhosts["/"]
+    return vhost.bindings_to(vhost.queues[queue])
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
@@ -100,7 +106,7 @@ def test_a_deletion_that_is_interrupted_goes_on(tmp_path: Path, steps: int) -> N
         life.broker.delete_vhost("v")
         life.finish()
     assert list(life.broker.vhosts) == ["/"]
-    assert (life.told, life.broker.queues, life.broker.leaving) == ([], {}, {})
+    assert (life.told, life.broker.queues(), life.broker.leaving) == ([], [], {})
     life.broker.users.delete("u")
     life.end()
     assert kept(life.directory) == OF_A_NEW_BROKER
@@ -176,28 +182,28 @@ def test_leftovers_do_not_come_back_with_the_next_of_their_name(tmp_path: Path) 
     text = longstr("")
     patterns = table_bytes({"configure": text, "write": text, "read": text})
     leftovers = {
-        (definitions.POLICY, definitions.key("gone", "p")): definitions.policy_value(policy()),
-        (definitions.OPERATOR_POLICY, definitions.key("gone", "p")): definitions.policy_value(policy()),
-        (definitions.VHOST_LIMIT, definitions.key("gone")): definitions.limits_value({"max-queues": 0}),
-        (PARAMETER, definitions.key("gone", "c", "n")): b"1",
-        (definitions.TOPIC_PERMISSION, definitions.key("u", "gone", "amq.topic")): patterns,
-        (definitions.PERMISSION, definitions.key("nobody", "/")): patterns,
-        (definitions.TOPIC_PERMISSION, definitions.key("nobody", "/", "amq.topic")): patterns,
-        (definitions.USER_LIMIT, definitions.key("nobody")): definitions.limits_value({"max-channels": 0}),
-        (definitions.BINDING, definitions.key("/", "amq.topic", "queue", "gone", "k", "")): b"",
-        (definitions.BINDING, definitions.key("/", "gone", "queue", "here", "k", "")): b"",
-        (DEDUPLICATION, definitions.key("/", "gone", "0")): b"",
+        (form.POLICY, form.key("gone", "p")): definitions.policy_value(policy()),
+        (form.OPERATOR_POLICY, form.key("gone", "p")): definitions.policy_value(policy()),
+        (form.VHOST_LIMIT, form.key("gone")): form.limits_value({"max-queues": 0}),
+        (PARAMETER, form.key("gone", "c", "n")): b"1",
+        (form.TOPIC_PERMISSION, form.key("u", "gone", "amq.topic")): patterns,
+        (form.PERMISSION, form.key("nobody", "/")): patterns,
+        (form.TOPIC_PERMISSION, form.key("nobody", "/", "amq.topic")): patterns,
+        (form.USER_LIMIT, form.key("nobody")): form.limits_value({"max-channels": 0}),
+        (form.BINDING, form.key("/", "amq.topic", "queue", "gone", "k", "")): b"",
+        (form.BINDING, form.key("/", "gone", "queue", "here", "k", "")): b"",
+        (DEDUPLICATION, form.key("/", "gone", "0")): b"",
     }
     for (kind, key), value in leftovers.items():
         life.log.put(kind, key, value)
-    life.log.put(definitions.BINDING, definitions.key("/", "amq.topic", "queue", "here", "k", ""), b"")
+    life.log.put(form.BINDING, form.key("/", "amq.topic", "queue", "here", "k", ""), b"")
     life.end()
     life = Life(tmp_path, 6_000)
     assert list(life.broker.vhosts) == ["/"]
     told = " ".join(life.told)
     for kind, _ in leftovers:
         assert f"the definition of {kind} " in told
-    assert len(life.broker.vhosts["/"].queues["here"].bindings) == 1
+    assert len(bindings_to(life, "here")) == 1
     life.broker.add_vhost("gone")
     life.broker.users.put("nobody", Credential("", ""))
     life.end()
@@ -215,7 +221,7 @@ def test_a_lost_virtual_host_is_made_anew_if_somebody_may_enter_it(tmp_path: Pat
     life.broker.users.put("u", Credential("", ""))
     life.broker.users.set_permission("u", "v", "", "", "")
     life.broker.vhosts["v"].set_policy(policy())
-    life.log.delete(definitions.VHOST, definitions.key("v"))
+    life.log.delete(form.VHOST, form.key("v"))
     life.end()
     life = Life(tmp_path, 6_000)
     assert "the definition of virtual host 'v' is lost; it is made anew" in life.told
@@ -240,9 +246,9 @@ def stored(life: Life, name: str, levels: int) -> None:
     other = {"auto_delete": boolean(False)}
     queue = {**other, "id": long(1)}
     exchange = {**other, "internal": boolean(False), "type": longstr("direct")}
-    life.log.put(definitions.QUEUE, definitions.key("/", name), table_bytes(queue) + arguments)
-    life.log.put(definitions.EXCHANGE, definitions.key("/", name), table_bytes(exchange) + arguments)
-    life.log.put(definitions.BINDING, definitions.key("/", name, "queue", name, "k", pair.hex()), b"")
+    life.log.put(form.QUEUE, form.key("/", name), table_bytes(queue) + arguments)
+    life.log.put(form.EXCHANGE, form.key("/", name), table_bytes(exchange) + arguments)
+    life.log.put(form.BINDING, form.key("/", name, "queue", name, "k", pair.hex()), b"")
 
 
 @pytest.mark.parametrize("levels", [1, 128, 129, 150])
@@ -253,7 +259,7 @@ def test_what_was_stored_is_read_however_deep(tmp_path: Path, levels: int) -> No
     life = Life(tmp_path, 6_000)
     assert life.told == []
     vhost = life.broker.vhosts["/"]
-    (binding,) = vhost.queues["deep"].bindings
+    (binding,) = bindings_to(life, "deep")
     assert binding.source is vhost.exchanges["deep"]
     assert binding.arguments == vhost.queues["deep"].arguments == vhost.exchanges["deep"].arguments
     vhost.unbind(binding)
@@ -269,16 +275,16 @@ def test_floats_that_are_no_numbers(tmp_path: Path) -> None:
     life = Life(tmp_path, 5_000)
     life.call("/", QueueDeclare("q", durable=True))
     nan = bytes.fromhex("0164" + "64" + "7ff8000000000000")
-    key = definitions.key("/", "amq.topic", "queue", "q", "k", nan.hex())
-    life.log.put(definitions.BINDING, key, b"")
+    key = form.key("/", "amq.topic", "queue", "q", "k", nan.hex())
+    life.log.put(form.BINDING, key, b"")
     life.end()
     life = Life(tmp_path, 6_000)
-    (binding,) = life.broker.vhosts["/"].queues["q"].bindings
-    again = definitions.read_table(nan)
+    (binding,) = bindings_to(life, "q")
+    again = form.read_table(nan)
     same = type(binding)(binding.source, binding.queue, None, "k", again)
     assert same == binding
     life.broker.vhosts["/"].unbind(same)
     life.end()
     life = Life(tmp_path, 7_000)
-    assert list(life.broker.vhosts["/"].queues["q"].bindings) == []
+    assert bindings_to(life, "q") == []
     life.end()

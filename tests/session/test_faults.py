@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from leveret.core.errors.administration import AdministrationError
+from leveret.core.message.confirm import Confirm
 from leveret.core.message.message import Message
-from leveret.core.ports import Client, Confirm, Witness
+from leveret.core.queue.client import Client, Witness
 from leveret.core.turn.background import Chore
 from leveret.core.turn.clock import Timed
 from leveret.management.administration import Administration

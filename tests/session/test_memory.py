@@ -329,7 +329,7 @@ def test_a_connection_forgets_exclusive_queues_that_are_gone() -> None:
         peer.call(QueueDelete(f"q{number}"), QueueDeleteOk)
     assert [queue.name for queue in peer.connection.exclusive_queues] == ["q9"]
     peer.connection.lost()
-    assert peer.broker.queues == {}
+    assert peer.broker.queues() == []
 
 
 def test_prefetch_and_acks_leave_nothing_behind() -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import InvalidError
-from leveret.core.message.message import Message, Stored, address
-from leveret.core.ports import Unreadable
+from leveret.core.message.log import Unreadable
+from leveret.core.message.message import Message, address
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.turn.clock import Clock
 from leveret.management.messages import export_messages
 from leveret.store.disk import DiskLog
@@ -80,7 +81,7 @@ def test_nothing_rests_behind_what_came_after_it(tmp_path: Path) -> None:
     backlog.queue("q")
     queue = backlog.broker.vhosts["/"].queues["q"]
     message = Message(address("", "q"), make_content(b"\x00\x00", b"1"), False)
-    first, second, third = (Stored(message, queue, position, 0) for position in (1, 2, 3))
+    first, second, third = (QueueEntry(message, queue, position, 0) for position in (1, 2, 3))
     assert queue.in_log.spill(second)
     assert not queue.in_log.spill(first)
     assert queue.in_log.spill(third)

@@ -9,8 +9,9 @@ import pytest
 
 from leveret.core.exchange.exchange import Binding
 from leveret.core.message import parcel
-from leveret.core.message.message import Message, Provenance, Stored, address
+from leveret.core.message.message import Message, Provenance, address
 from leveret.core.queue.browsing import TOP, Page
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.retries import Retries
 from leveret.management.messages import export_messages, import_messages
 from leveret.wire.content import make_content
@@ -79,7 +80,7 @@ def headers(got: Got) -> dict[str, int]:
     return {name: field.integer for name, field in found.items() if field.is_integer}
 
 
-def browsed(run: Run, name: str) -> list[Stored]:
+def browsed(run: Run, name: str) -> list[QueueEntry]:
     """The ready messages of a queue."""
     page = Page(TOP, 0, -1, 1000, 1 << 30)
     run.broker.vhosts["/"].queues[name].browse(page)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from leveret.core.errors.amqp import AmqpError
-from leveret.core.message.message import Message, Stored
-from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Client, Confirm, Witness
-from leveret.core.queue.queue import Queue
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.destination import Destination
+from leveret.core.message.message import Message
+from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Witness
+from leveret.core.queue.entry import QueueEntry
 from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN
 from leveret.wire.methods import (
     BasicAck,
@@ -41,7 +43,7 @@ class Notes(Witness):
         self.error: AmqpError | None = None
         self.held: list[Confirm] = []
 
-    def on_publish(self, client: Client, message: Message, queues: list[Queue], mandatory: bool) -> int:
+    def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
         """Note it."""
         self.seen.append(("publish", message.body(), [queue.name for queue in queues], mandatory))
         if self.error is not None:
@@ -52,11 +54,11 @@ class Notes(Witness):
         """Keep it."""
         self.held.append(confirm)
 
-    def on_delivery(self, client: Client, stored: Stored, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, stored: QueueEntry, no_ack: bool) -> None:
         """Note it."""
         self.seen.append(("deliver", stored.message.body(), stored.queue.name, no_ack))
 
-    def on_settle(self, stored: Stored, how: int) -> None:
+    def on_settle(self, stored: QueueEntry, how: int) -> None:
         """Note it."""
         self.seen.append(("settle", stored.message.body(), how))
 

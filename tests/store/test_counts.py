@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core.message.message import FAILURE
-from leveret.core.ports import Recovered, Resting
+from leveret.core.message.log import Recovered, Resting
+from leveret.core.queue.entry import FAILURE
 from leveret.store.database import FILE_NAME
 from leveret.store.disk import LOAD_BYTES
 from leveret.store.group import MANY_REMOVED
@@ -30,7 +30,7 @@ LOADS = pytest.mark.parametrize("load_bytes", [LOAD_BYTES, 0])
 
 
 def both(failures: int, acquired: int) -> int:
-    """Counts as Stored has them."""
+    """Counts as QueueEntry has them."""
     return failures * FAILURE + acquired
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core.ports import Recovered, Resting, Unreadable
+from leveret.core.message.log import Recovered, Resting, Unreadable
 from leveret.store.chunk import MAX_CHUNK, MAX_POSITION
 from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import LOAD_BYTES, PROGRESS_S

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core.definitions import QUEUE, read_table
-from leveret.core.message.message import Stored
+from leveret.core.definition.form import QUEUE, read_table
 from leveret.core.queue.browsing import TOP, Page
+from leveret.core.queue.entry import QueueEntry
 from leveret.store.chunk import FORMAT as CHUNK_FORMAT
 from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import LOAD_BYTES
@@ -48,7 +48,7 @@ def unpacked(tmp_path: Path, end: str) -> Path:
     return tmp_path / "data"
 
 
-def browsed(run: Run, name: str) -> list[Stored]:
+def browsed(run: Run, name: str) -> list[QueueEntry]:
     """The ready messages of a queue."""
     page = Page(TOP, 0, -1, 1000, 1 << 30)
     run.broker.vhosts["/"].queues[name].browse(page)

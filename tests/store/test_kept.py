@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from leveret.core.message.log import Recovered
 from leveret.core.message.message import Message, address
-from leveret.core.ports import Recovered
 from leveret.store.memory import Kept, MemoryLog
 from leveret.wire.content import make_content
 from leveret.wire.properties import BasicProperties

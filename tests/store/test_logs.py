@@ -9,8 +9,8 @@ from queue import SimpleQueue
 
 import pytest
 
+from leveret.core.message.log import LogListener, Recovered
 from leveret.core.message.message import Message, address
-from leveret.core.ports import LogListener, Recovered
 from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import LOAD_BYTES, DiskLog
 from leveret.store.group import MANY_REMOVED

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.core.message.message import FAILURE
+from leveret.core.queue.entry import FAILURE
 from leveret.store.database import FILE_NAME, FREE_PAGES, Database
 from leveret.store.group import CHUNK_BYTES
 from leveret.store.index import SPARSE_KEPT

@@ -7,16 +7,13 @@ Source: rabbit_access_control.erl, rabbit_auth_backend_internal.erl.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from leveret.core.errors import amqp as errors
 from leveret.core.errors.administration import InvalidError
 from leveret.core.errors.bounds import LIMIT
 from leveret.core.policy.matching import Matcher, Patience
 from leveret.core.policy.patterns import Pattern, compile_pattern
-
-if TYPE_CHECKING:
-    from leveret.core.vhost import VirtualHost
 
 CONFIGURE: Final = "configure"
 WRITE: Final = "write"
@@ -179,22 +176,22 @@ def _checked(kind: str, name: str) -> str:
     return name if name or kind != "exchange" else "amq.default"
 
 
-def check_open(user: User, vhost: VirtualHost) -> None:
-    """Refuse a connection to a virtual host. Raises: AmqpError 530.
+def check_open(user: User, vhost: str, limits: dict[str, int], connections: int) -> None:
+    """Refuse a connection to a virtual host. limits, connections: of that. Raises: AmqpError 530.
 
     Source: rabbit_reader.erl handle_method0(connection.open).
     """
-    if reached(vhost.limits, MAX_CONNECTIONS, vhost.connections):
-        raise errors.vhost_connection_limit(vhost.name, user.name, vhost.limits[MAX_CONNECTIONS])
+    if reached(limits, MAX_CONNECTIONS, connections):
+        raise errors.vhost_connection_limit(vhost, user.name, limits[MAX_CONNECTIONS])
     if reached(user.limits, MAX_CONNECTIONS, user.connections):
         raise errors.user_connection_limit(user.name, user.limits[MAX_CONNECTIONS])
     check_vhost(user, vhost)
 
 
-def check_vhost(user: User, vhost: VirtualHost) -> None:
+def check_vhost(user: User, vhost: str) -> None:
     """Refuse a virtual host where the user has no permission at all. Raises: AmqpError 530."""
-    if vhost.name not in user.permissions:
-        raise errors.vhost_access_refused(vhost.name, user.name)
+    if vhost not in user.permissions:
+        raise errors.vhost_access_refused(vhost, user.name)
 
 
 def check_channel(user: User) -> None:

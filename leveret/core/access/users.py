@@ -7,24 +7,43 @@ Source: rabbit_auth_backend_internal.erl.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from leveret.core import definitions
+from mypy_extensions import trait
+
 from leveret.core.access import user as access
 from leveret.core.access.user import Credential, Permission, TopicPermission, User
+from leveret.core.definition import form
+from leveret.core.definition.log import DefinitionKeeper
 from leveret.core.errors.administration import unknown_user, unknown_vhost
-from leveret.wire.fields import Table
+from leveret.core.policy.matching import Matcher
+from leveret.wire.fields import Table, longstr, table_bytes
 
-if TYPE_CHECKING:
-    from leveret.core.broker import Broker
+
+@trait
+class Premises(DefinitionKeeper):
+    """What users may enter."""
+
+    @abstractmethod
+    def has_vhost(self, name: str) -> bool:
+        """Whether there is a virtual host of this name."""
+
+    @abstractmethod
+    def permissions_changed(self, vhost: str) -> None:
+        """Somebody may do more, or less, in a virtual host than before."""
+
+    @abstractmethod
+    def close_connections_of(self, user: User, reason: str) -> None:
+        """Close the connections of a user."""
 
 
 class Users:
     """All users, by name."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, premises: Premises, matcher: Matcher) -> None:
+        self._premises = premises
+        self._matcher = matcher
         self._users: dict[str, User] = {}
 
     def __len__(self) -> int:
@@ -51,12 +70,12 @@ class Users:
         user = self._users.get(name)
         if tags is None:
             tags = () if user is None else user.tags
-        value = definitions.user_value(credential, tags)
+        value = user_value(credential, tags)
         if user is None:
             user = self._users[name] = User(name, credential, tags)
         user.credential = credential
         user.tags = tags
-        self._broker.remember(definitions.USER, definitions.key(name), value)
+        self._premises.remember(form.USER, form.key(name), value)
         return user
 
     def set_tags(self, name: str, tags: tuple[str, ...]) -> None:
@@ -65,7 +84,7 @@ class Users:
 
     def delete(self, name: str) -> None:
         """Delete a user with its permissions and limits; its connections are closed. Raises: UnknownError."""
-        had_aside = self._broker.drop_aside(definitions.USER, name)
+        had_aside = self._premises.drop_aside(form.USER, name)
         if had_aside and name not in self._users:
             return
         user = self.user(name)
@@ -75,50 +94,50 @@ class Users:
             self.clear_topic_permission(name, vhost, None)
         self.clear_limits(name, None)
         del self._users[name]
-        self._broker.forget(definitions.USER, definitions.key(name))
-        self._broker.close_connections(user, None, f"user '{name}' is deleted")
+        self._premises.forget(form.USER, form.key(name))
+        self._premises.close_connections_of(user, f"user '{name}' is deleted")
 
     # -- what they may do
 
     def set_permission(self, name: str, vhost: str, configure: str, write: str, read: str) -> None:
         """Set what a user may do in a virtual host. Raises: UnknownError, InvalidError for what is no pattern."""
         user = self._in_vhost(name, vhost)
-        permission = Permission(configure, write, read, self._broker.matcher)
-        value = definitions.permission_value(permission)
+        permission = Permission(configure, write, read, self._matcher)
+        value = permission_value(permission)
         user.permissions[vhost] = permission
         self._changed(vhost)
-        self._broker.remember(definitions.PERMISSION, definitions.key(name, vhost), value)
+        self._premises.remember(form.PERMISSION, form.key(name, vhost), value)
 
     def clear_permission(self, name: str, vhost: str) -> None:
         """Take away what a user may do in a virtual host, if it may do anything there. Raises: UnknownError."""
         user = self._in_vhost(name, vhost)
         if user.permissions.pop(vhost, None) is not None:
             self._changed(vhost)
-            self._broker.forget(definitions.PERMISSION, definitions.key(name, vhost))
+            self._premises.forget(form.PERMISSION, form.key(name, vhost))
         else:
-            self._broker.drop_aside(definitions.PERMISSION, name, vhost)
+            self._premises.drop_aside(form.PERMISSION, name, vhost)
 
     def set_topic_permission(self, name: str, vhost: str, exchange: str, write: str, read: str) -> None:
         """Restrict the routing keys that a user may use with a topic exchange. Raises: UnknownError, InvalidError."""
         user = self._in_vhost(name, vhost)
-        permission = TopicPermission(write, read, self._broker.matcher)
+        permission = TopicPermission(write, read, self._matcher)
         permission.check()
-        value = definitions.topic_permission_value(permission)
+        value = topic_permission_value(permission)
         user.topic_permissions.setdefault(vhost, {})[exchange] = permission
         self._changed(vhost)
-        self._broker.remember(definitions.TOPIC_PERMISSION, definitions.key(name, vhost, exchange), value)
+        self._premises.remember(form.TOPIC_PERMISSION, form.key(name, vhost, exchange), value)
 
     def clear_topic_permission(self, name: str, vhost: str, exchange: str | None) -> None:
         """Take away a restriction, or all of a virtual host without an exchange. Raises: UnknownError."""
         user = self._in_vhost(name, vhost)
-        self._broker.drop_aside(definitions.TOPIC_PERMISSION, name, vhost, *([] if exchange is None else [exchange]))
+        self._premises.drop_aside(form.TOPIC_PERMISSION, name, vhost, *([] if exchange is None else [exchange]))
         permissions = user.topic_permissions.get(vhost)
         if permissions is None:
             return
         for each in list(permissions):
             if exchange is None or each == exchange:
                 del permissions[each]
-                self._broker.forget(definitions.TOPIC_PERMISSION, definitions.key(name, vhost, each))
+                self._premises.forget(form.TOPIC_PERMISSION, form.key(name, vhost, each))
         if not permissions:
             del user.topic_permissions[vhost]
         self._changed(vhost)
@@ -129,20 +148,20 @@ class Users:
         """Set limits of a user; those that are not named stay. Raises: UnknownError, InvalidError."""
         user = self.user(name)
         merged = {**user.limits, **access.checked_limits(limits, access.USER_LIMITS)}
-        value = definitions.limits_value(merged)
+        value = form.limits_value(merged)
         user.limits = merged
-        self._broker.remember(definitions.USER_LIMIT, definitions.key(name), value)
+        self._premises.remember(form.USER_LIMIT, form.key(name), value)
 
     def clear_limits(self, name: str, limit: str | None) -> None:
         """Take away a limit, or all of them. Raises: UnknownError."""
         user = self.user(name)
         left = {each: value for each, value in user.limits.items() if limit not in (None, each)}
-        value = definitions.limits_value(left)
+        value = form.limits_value(left)
         user.limits = left
         if left:
-            self._broker.remember(definitions.USER_LIMIT, definitions.key(name), value)
+            self._premises.remember(form.USER_LIMIT, form.key(name), value)
         else:
-            self._broker.forget(definitions.USER_LIMIT, definitions.key(name))
+            self._premises.forget(form.USER_LIMIT, form.key(name))
 
     # -- what the broker calls
 
@@ -157,34 +176,61 @@ class Users:
         for user in self._users.values():
             permissions = user.topic_permissions.get(vhost)
             if permissions is not None and permissions.pop(exchange, None) is not None:
-                self._broker.forget(definitions.TOPIC_PERMISSION, definitions.key(user.name, vhost, exchange))
+                self._premises.forget(form.TOPIC_PERMISSION, form.key(user.name, vhost, exchange))
                 if not permissions:
                     del user.topic_permissions[vhost]
 
     def restore(self, kind: str, names: list[str], value: Table) -> None:
         """Take what the DefinitionLog kept."""
-        if kind == definitions.USER:
+        if kind == form.USER:
             credential = Credential(value["algorithm"].text, value["hash"].text)
-            self._users[names[0]] = User(names[0], credential, definitions.texts(value["tags"]))
+            self._users[names[0]] = User(names[0], credential, form.texts(value["tags"]))
             return
         user = self.user(names[0])
-        if kind == definitions.PERMISSION:
+        if kind == form.PERMISSION:
             configure, write, read = value["configure"].text, value["write"].text, value["read"].text
-            user.permissions[names[1]] = Permission(configure, write, read, self._broker.matcher)
-        elif kind == definitions.TOPIC_PERMISSION:
-            permission = TopicPermission(value["write"].text, value["read"].text, self._broker.matcher)
+            user.permissions[names[1]] = Permission(configure, write, read, self._matcher)
+        elif kind == form.TOPIC_PERMISSION:
+            permission = TopicPermission(value["write"].text, value["read"].text, self._matcher)
             user.topic_permissions.setdefault(names[1], {})[names[2]] = permission
             permission.check()  # one that is no pattern any more is told, but allows nothing: without it all is allowed
-        elif kind == definitions.USER_LIMIT:
-            user.limits = definitions.limits(value)
+        elif kind == form.USER_LIMIT:
+            user.limits = form.limits(value)
 
     # -- inside
 
     def _in_vhost(self, name: str, vhost: str) -> User:
         user = self.user(name)
-        if vhost not in self._broker.vhosts:
+        if not self._premises.has_vhost(vhost):
             raise unknown_vhost(vhost)
         return user
 
     def _changed(self, vhost: str) -> None:
-        self._broker.vhosts[vhost].generation += 1
+        self._premises.permissions_changed(vhost)
+
+
+def user_value(credential: Credential, tags: tuple[str, ...]) -> bytes:
+    """A user, without its permissions and limits."""
+    return table_bytes(
+        {
+            "algorithm": longstr(credential.algorithm),
+            "hash": longstr(credential.hash),
+            "tags": form.array_of(tags),
+        }
+    )
+
+
+def permission_value(permission: Permission) -> bytes:
+    """The patterns of a permission."""
+    return table_bytes(
+        {
+            "configure": longstr(permission.configure),
+            "write": longstr(permission.write),
+            "read": longstr(permission.read),
+        }
+    )
+
+
+def topic_permission_value(permission: TopicPermission) -> bytes:
+    """The patterns of a topic permission."""
+    return table_bytes({"write": longstr(permission.write), "read": longstr(permission.read)})

@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import Final
 
-from leveret.core import definitions
-from leveret.core.exchange.seen import KIND as DEDUPLICATION
-from leveret.core.parameters import GLOBAL_PARAMETER, PARAMETER
+from leveret.core.definition import form
 from leveret.wire.fields import DecodeError
 
 Identity = tuple[str, ...]  # kind and names of a definition
@@ -22,42 +20,42 @@ SHOWN: Final = 200  # characters of a key that makes no sense
 _AGAIN: Final = "declare it again, or delete it"
 _PERMISSION: Final = "set it again, or clear it"
 _ADVICE: Final = {
-    definitions.CLOCK: "deadlines go on from what the clock of the system says",
-    definitions.VHOST: "add it again, or delete it",
-    definitions.VHOST_LIMIT: "set them again, or clear them",
-    definitions.USER: "add it again, or delete it",
-    definitions.PERMISSION: _PERMISSION,
-    definitions.TOPIC_PERMISSION: _PERMISSION,
-    definitions.USER_LIMIT: "set them again, or clear them",
-    definitions.EXCHANGE: _AGAIN,
-    definitions.QUEUE: _AGAIN,
-    definitions.BINDING: "bind it again, or unbind it, or delete one of the two",
-    definitions.POLICY: _PERMISSION,
-    definitions.OPERATOR_POLICY: _PERMISSION,
-    PARAMETER: _PERMISSION,
-    GLOBAL_PARAMETER: _PERMISSION,
-    DEDUPLICATION: "duplicates of what it knew may pass; it goes when the exchange is deleted",
+    form.CLOCK: "deadlines go on from what the clock of the system says",
+    form.VHOST: "add it again, or delete it",
+    form.VHOST_LIMIT: "set them again, or clear them",
+    form.USER: "add it again, or delete it",
+    form.PERMISSION: _PERMISSION,
+    form.TOPIC_PERMISSION: _PERMISSION,
+    form.USER_LIMIT: "set them again, or clear them",
+    form.EXCHANGE: _AGAIN,
+    form.QUEUE: _AGAIN,
+    form.BINDING: "bind it again, or unbind it, or delete one of the two",
+    form.POLICY: _PERMISSION,
+    form.OPERATOR_POLICY: _PERMISSION,
+    form.PARAMETER: _PERMISSION,
+    form.GLOBAL_PARAMETER: _PERMISSION,
+    form.DEDUPLICATION: "duplicates of what it knew may pass; it goes when the exchange is deleted",
 }
 
 
 _NAMES: Final = {  # how many the key of a definition has
-    definitions.DEFAULTS: 0,
-    definitions.CLOCK: 0,
-    definitions.VHOST: 1,
-    definitions.LEAVING: 1,
-    definitions.VHOST_LIMIT: 1,
-    definitions.USER: 1,
-    definitions.USER_LIMIT: 1,
-    definitions.PERMISSION: 2,
-    definitions.TOPIC_PERMISSION: 3,
-    definitions.EXCHANGE: 2,
-    definitions.QUEUE: 2,
-    definitions.BINDING: 6,
-    definitions.POLICY: 2,
-    definitions.OPERATOR_POLICY: 2,
-    PARAMETER: 3,
-    GLOBAL_PARAMETER: 1,
-    DEDUPLICATION: 3,
+    form.DEFAULTS: 0,
+    form.CLOCK: 0,
+    form.VHOST: 1,
+    form.LEAVING: 1,
+    form.VHOST_LIMIT: 1,
+    form.USER: 1,
+    form.USER_LIMIT: 1,
+    form.PERMISSION: 2,
+    form.TOPIC_PERMISSION: 3,
+    form.EXCHANGE: 2,
+    form.QUEUE: 2,
+    form.BINDING: 6,
+    form.POLICY: 2,
+    form.OPERATOR_POLICY: 2,
+    form.PARAMETER: 3,
+    form.GLOBAL_PARAMETER: 1,
+    form.DEDUPLICATION: 3,
 }
 
 
@@ -65,7 +63,7 @@ def read_names(kind: str, key: str) -> list[str]:
     """The names in the key of a definition. Raises: ValueError when that cannot be its key."""
     if kind not in _NAMES:
         raise ValueError("this version does not know what it is")
-    names = definitions.names(key)
+    names = form.names(key)
     if len(names) != _NAMES[kind]:
         raise ValueError(f"its key has {len(names)} names")
     return names
@@ -73,42 +71,42 @@ def read_names(kind: str, key: str) -> list[str]:
 
 def owners(kind: str, names: list[str]) -> list[Identity]:
     """What a definition belongs to, and goes with."""
-    if kind == definitions.USER_LIMIT:
-        return [(definitions.USER, names[0])]
-    if kind in (definitions.PERMISSION, definitions.TOPIC_PERMISSION):
-        return [(definitions.VHOST, names[1]), (definitions.USER, names[0])]
-    if kind == DEDUPLICATION:
-        return [(definitions.VHOST, names[0]), (definitions.EXCHANGE, names[0], names[1])]
-    if kind == definitions.BINDING:
+    if kind == form.USER_LIMIT:
+        return [(form.USER, names[0])]
+    if kind in (form.PERMISSION, form.TOPIC_PERMISSION):
+        return [(form.VHOST, names[1]), (form.USER, names[0])]
+    if kind == form.DEDUPLICATION:
+        return [(form.VHOST, names[0]), (form.EXCHANGE, names[0], names[1])]
+    if kind == form.BINDING:
         vhost, source, target_kind, target = names[0], names[1], names[2], names[3]
-        destination = definitions.QUEUE if target_kind == "queue" else definitions.EXCHANGE
-        return [(definitions.VHOST, vhost), (definitions.EXCHANGE, vhost, source), (destination, vhost, target)]
-    if kind == definitions.VHOST_LIMIT or kind == PARAMETER or kind in definitions.VHOST_KINDS:
-        return [(definitions.VHOST, names[0])]
+        destination = form.QUEUE if target_kind == "queue" else form.EXCHANGE
+        return [(form.VHOST, vhost), (form.EXCHANGE, vhost, source), (destination, vhost, target)]
+    if kind == form.VHOST_LIMIT or kind == form.PARAMETER or kind in form.VHOST_KINDS:
+        return [(form.VHOST, names[0])]
     return []
 
 
 def described(kind: str, names: list[str]) -> str:
     """A definition, for people."""
-    if kind in (definitions.VHOST, definitions.VHOST_LIMIT):
-        return f"{'the limits of ' if kind == definitions.VHOST_LIMIT else ''}virtual host '{names[0]}'"
-    if kind in (definitions.USER, definitions.USER_LIMIT):
-        return f"{'the limits of ' if kind == definitions.USER_LIMIT else ''}user '{names[0]}'"
-    if kind == definitions.PERMISSION:
+    if kind in (form.VHOST, form.VHOST_LIMIT):
+        return f"{'the limits of ' if kind == form.VHOST_LIMIT else ''}virtual host '{names[0]}'"
+    if kind in (form.USER, form.USER_LIMIT):
+        return f"{'the limits of ' if kind == form.USER_LIMIT else ''}user '{names[0]}'"
+    if kind == form.PERMISSION:
         return f"the permission of user '{names[0]}' in virtual host '{names[1]}'"
-    if kind == definitions.TOPIC_PERMISSION:
+    if kind == form.TOPIC_PERMISSION:
         return f"the topic permission of user '{names[0]}' for exchange '{names[2]}' in virtual host '{names[1]}'"
-    if kind == definitions.BINDING:
+    if kind == form.BINDING:
         return f"the binding of {names[2]} '{names[3]}' to exchange '{names[1]}' in virtual host '{names[0]}'"
-    if kind == DEDUPLICATION:
+    if kind == form.DEDUPLICATION:
         return f"a part of the deduplication window of exchange '{names[1]}' in virtual host '{names[0]}'"
-    if kind == PARAMETER:
+    if kind == form.PARAMETER:
         return f"parameter '{names[2]}' of {names[1]} in virtual host '{names[0]}'"
-    if kind == GLOBAL_PARAMETER:
+    if kind == form.GLOBAL_PARAMETER:
         return f"global parameter '{names[0]}'"
-    if kind in definitions.VHOST_KINDS:
+    if kind in form.VHOST_KINDS:
         return f"{kind.replace('-', ' ')} '{names[1]}' in virtual host '{names[0]}'"
-    return "the time of the last run" if kind == definitions.CLOCK else f"a definition of kind {kind}"
+    return "the time of the last run" if kind == form.CLOCK else f"a definition of kind {kind}"
 
 
 class Entry:
@@ -129,9 +127,9 @@ class Entry:
         """Take the names out of the key. Raises: ValueError."""
         self.names = read_names(self.kind, self.key)
         self.has_names = True
-        if self.kind == definitions.BINDING:
+        if self.kind == form.BINDING:
             with contextlib.suppress(ValueError, DecodeError, RecursionError):
-                self.names = definitions.binding_names(self.names)
+                self.names = form.binding_names(self.names)
 
     @property
     def text(self) -> str:

@@ -8,27 +8,28 @@ Source: rabbit_message_deduplication_exchange.ex, rabbit_message_deduplication_q
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.bounds import SEEN_MS, WINDOW, Range
-from leveret.core.exchange.interceptor import Gate
+from leveret.core.errors.hints import Origin
+from leveret.core.exchange.exchange import Exchange
+from leveret.core.exchange.interceptor import Interceptor
 from leveret.core.exchange.routing.hashing import identity
-from leveret.core.exchange.seen import Window, shortened
-from leveret.core.message.message import Message, Stored
-from leveret.core.ports import Confirm, Recovered, Resting
+from leveret.core.exchange.seen import SeenValues, shortened
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.destination import Destination
+from leveret.core.message.log import Recovered, Resting
+from leveret.core.message.message import Message
+from leveret.core.queue.entry import Home, QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.ready import Ready
+from leveret.core.queue.surroundings import Surroundings
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.core.errors.hints import Origin
-    from leveret.core.exchange.exchange import Exchange
-    from leveret.core.vhost import VirtualHost
 
 DEDUPLICATION: Final = "x-message-deduplication"  # type of an exchange, and argument
 HEADER: Final = "x-deduplication-header"
@@ -57,7 +58,7 @@ def _persists(field: Field | None) -> bool:
     return field is None or field.text == "disk"
 
 
-class Deduplication(Gate):
+class Deduplication(Interceptor):
     """Drops what was in the exchange already. duplicates: how many that were."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -79,14 +80,14 @@ class Deduplication(Gate):
         self._header = HEADER if header is None else header.text
         self._header_name = self._header.encode("utf-8", "surrogateescape")
         self._broker = broker
-        self.window = Window(broker, size, (exchange.vhost.name, exchange.name) if is_durable else None)
+        self.window = SeenValues(broker, size, (exchange.vhost.name, exchange.name) if is_durable else None)
         self._exchange = exchange
         self._echo = Echo(exchange, self)
         self._claims: dict[int, Claim] = {}  # by the number of queues
         self._admitted: bytes | None = None  # value of the message that was let pass last
         self.duplicates = 0
 
-    def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
+    def admit(self, message: Message, properties: BasicProperties) -> list[Destination] | None:
         """Drop a duplicate; what is none is remembered when a queue has taken it."""
         headers = properties.headers if properties.headers is not None else {}
         field = headers.get(self._header)
@@ -105,7 +106,7 @@ class Deduplication(Gate):
         self._admitted = value
         return None
 
-    def routed(self, queues: list[Queue]) -> list[Queue]:
+    def routed(self, queues: list[Destination]) -> list[Destination]:
         """Put a claim around the queues that the message goes to."""
         value, self._admitted = self._admitted, None
         if value is None:
@@ -130,34 +131,40 @@ class Deduplication(Gate):
     def open(self) -> None:
         """Hear of failures of the log."""
         if self.window.is_durable:
-            self._broker.windows.append(self.window)
+            self._broker.journals.append(self.window)
 
     def close(self) -> None:
         """Forget the window."""
         if self.window.is_durable:
-            self._broker.windows.remove(self.window)
+            self._broker.journals.remove(self.window)
         self.window.clear()
 
 
-class Echo(Queue):
+class Echo(Destination):
     """Where a duplicate goes whose original is not safe yet: nowhere, but it is confirmed no earlier than that."""
 
-    def __init__(self, exchange: Exchange, gate: Deduplication) -> None:
-        super().__init__(exchange.vhost, "", 0, False, 0, False, {}, exchange.origin)
-        self._gate = gate
+    def __init__(self, exchange: Exchange, interceptor: Deduplication) -> None:
+        super().__init__("")
+        self._broker = exchange.vhost.broker
+        self._interceptor = interceptor
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
         """Drop a message."""
         if confirm is not None:
-            self._gate.window.when_safe(self._gate.value_of(message), confirm)
+            self._interceptor.window.when_safe(self._interceptor.value_of(message), confirm)
+
+    def not_taken(self, error: Exception) -> None:
+        """It could not be found out whether a message is a duplicate."""
+        self._broker.faults.own("look for duplicates", error)
 
 
-class Claim(Queue):
+class Claim(Destination):
     """In front of so many queues, and behind them: sees whether one of them takes a message, which only then counts."""
 
-    def __init__(self, exchange: Exchange, gate: Deduplication, count: int) -> None:
-        super().__init__(exchange.vhost, "", 0, False, 0, False, {}, exchange.origin)
-        self._gate = gate
+    def __init__(self, exchange: Exchange, interceptor: Deduplication, count: int) -> None:
+        super().__init__("")
+        self._broker = exchange.vhost.broker
+        self._interceptor = interceptor
         self._count = count
         self._is_between = False
         self._refusals = 0  # in the broker, before the first of them
@@ -166,27 +173,31 @@ class Claim(Queue):
         """The queues are about to get a message, or have just got it."""
         is_behind, self._is_between = self._is_between, not self._is_between
         if not is_behind:
-            self._refusals = self.broker.refusals
-        elif self.broker.refusals - self._refusals < self._count:
+            self._refusals = self._broker.refusals
+        elif self._broker.refusals - self._refusals < self._count:
             self._keep(message)
         else:
             self.release(message)
         if confirm is not None:
             confirm.pay()
 
+    def not_taken(self, error: Exception) -> None:
+        """It could not be found out whether a message is a duplicate."""
+        self._broker.faults.own("look for duplicates", error)
+
     def _keep(self, message: Message) -> None:
-        value = self._gate.value_of(message)
+        value = self._interceptor.value_of(message)
         if value is not None:
-            self._gate.window.keep(value)
+            self._interceptor.window.keep(value)
 
     def release(self, message: Message) -> None:
         """A message was not taken, or is not even published: another one with its value is no duplicate."""
-        value = self._gate.value_of(message)
+        value = self._interceptor.value_of(message)
         if value is not None:
-            self._gate.window.release(value)
+            self._interceptor.window.release(value)
 
 
-def give_up(message: Message, queues: list[Queue]) -> None:
+def give_up(message: Message, queues: list[Destination]) -> None:
     """A message that was routed to these queues is not published after all."""
     for queue in queues:
         if not isinstance(queue, Claim):
@@ -199,7 +210,8 @@ class DeduplicatingQueue(Queue):
 
     def __init__(
         self,
-        vhost: VirtualHost,
+        vhost: Home,
+        broker: Surroundings,
         name: str,
         queue_id: int,
         durable: bool,
@@ -208,7 +220,7 @@ class DeduplicatingQueue(Queue):
         arguments: Table,
         origin: Origin,
     ) -> None:
-        super().__init__(vhost, name, queue_id, durable, owner, auto_delete, arguments, origin)
+        super().__init__(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)
         self._held: dict[bytes, int] = {}  # position by value
         self._values: dict[int, bytes] = {}  # value by position
         self._purged: list[Ready] = []  # lines of which something is still to be thrown away
@@ -248,12 +260,12 @@ class DeduplicatingQueue(Queue):
             self.restore(message)
         return len(messages)
 
-    def die(self, stored: Stored, reason: str) -> None:
+    def die(self, stored: QueueEntry, reason: str) -> None:
         """A message is given up."""
         self._let_go(int(stored.position))
         super().die(stored, reason)
 
-    def forget(self, stored: Stored) -> None:
+    def forget(self, stored: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
         self._let_go(int(stored.position))
         super().forget(stored)
@@ -271,7 +283,7 @@ class DeduplicatingQueue(Queue):
     def page_out(self, keep: i64, want: i64) -> None:
         """Nothing: what it holds has to be known."""
 
-    def leave_content(self, stored: Stored) -> bool:
+    def leave_content(self, stored: QueueEntry) -> bool:
         """Nothing can rest."""
         return True
 
@@ -293,7 +305,8 @@ class DeduplicatingQueue(Queue):
 
 
 def new_queue(
-    vhost: VirtualHost,
+    vhost: Home,
+    broker: Surroundings,
     name: str,
     queue_id: int,
     durable: bool,
@@ -304,8 +317,8 @@ def new_queue(
 ) -> Queue:
     """A queue of the kind that its arguments ask for."""
     if is_wanted(arguments):
-        return DeduplicatingQueue(vhost, name, queue_id, durable, owner, auto_delete, arguments, origin)
-    return Queue(vhost, name, queue_id, durable, owner, auto_delete, arguments, origin)
+        return DeduplicatingQueue(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)
+    return Queue(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)
 
 
 def _value(message: Message) -> bytes | None:

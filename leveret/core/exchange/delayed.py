@@ -11,29 +11,29 @@ Source: rabbit_exchange_type_delayed_message.erl, rabbit_delayed_message.erl of 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
 from leveret.core.errors.bounds import DELAY_MS
 from leveret.core.exchange import agenda
 from leveret.core.exchange.agenda import Agenda
-from leveret.core.exchange.interceptor import Gate
-from leveret.core.message.budget import Holder, Run
-from leveret.core.message.destination import hand_out
-from leveret.core.message.message import Message, Stored
-from leveret.core.ports import Confirm, ConfirmListener, Recovered, Resting
-from leveret.core.queue.queue import Queue
-from leveret.core.queue.ready import may_rest
+from leveret.core.exchange.exchange import Exchange
+from leveret.core.exchange.interceptor import Interceptor
+from leveret.core.message.budget import Holder
+from leveret.core.message.confirm import Confirm, ConfirmListener
+from leveret.core.message.cost import freeing, sending
+from leveret.core.message.destination import Destination, hand_out
+from leveret.core.message.log import Logged, Recovered, Resting
+from leveret.core.message.message import Message
+from leveret.core.queue.pending_confirms import PendingConfirms
+from leveret.core.queue.ready import STUB
 from leveret.core.turn.background import Chore
 from leveret.core.turn.clock import Timed, Timer
-from leveret.core.turn.work import HANDING_OUT, PIECE, freeing, sending
+from leveret.core.turn.work import HANDING_OUT, PIECE
 from leveret.wire import patch
 from leveret.wire.fields import DecodeError, Field
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.core.exchange.exchange import Exchange
 
 X_DELAY: Final = b"x-delay"
 RETRY_MS: Final = 1000  # until messages go out again that a queue has refused
@@ -66,13 +66,18 @@ class Pending:
         self.message = message
 
 
-class DelayedMessages(Queue, Holder):
-    """The messages of one exchange that are not due yet: a queue in name only."""
+class DelayedMessages(Destination, Logged, Holder):
+    """The messages of one exchange that are not due yet. log_id: their name in the MessageLog."""
 
-    def __init__(self, exchange: Exchange, queue_id: int) -> None:
-        name = f"amq.delayed.{exchange.name}"
-        super().__init__(exchange.vhost, name, queue_id, exchange.durable, 0, False, {}, exchange.origin)
+    def __init__(self, exchange: Exchange, log_id: int, passed: int) -> None:
+        super().__init__(f"amq.delayed.{exchange.name}")
+        self.broker = exchange.vhost.broker
+        self.log_id = log_id
         self._exchange = exchange
+        self._passed = passed  # the interceptors of the exchange that a message has passed when it comes here
+        self._position: i64 = 0
+        self._durable: i64 = 0  # the log has everything up to this position, but what it refused
+        self._pending = PendingConfirms()
         self._agenda = Agenda()
         self._refused: deque[Departure] = deque()
         self._round = 0  # those of them that are still to have their next chance
@@ -83,7 +88,9 @@ class DelayedMessages(Queue, Holder):
         self._alarm_ms: i64 = 0  # when it rings for what is due, 0 when it does not
         self._due: Timer | None = None
         self._again: Timer | None = None
-        self.gates_passed = 0  # the gates of the exchange that a message has passed when it comes here
+
+    def __str__(self) -> str:
+        return f"the delayed messages of exchange '{self._exchange.name}' in vhost '{self._exchange.vhost.name}'"
 
     # -- messages come in
 
@@ -94,10 +101,10 @@ class DelayedMessages(Queue, Holder):
         self._position = position
         due_ms = self.broker.clock.wall_ms + delay_of(message.header(X_DELAY))
         self._hold(agenda.place(due_ms, int(position)), message)
-        if self.durable:
-            self.broker.log.append(self.queue_id, int(position), message, due_ms)
+        if self._exchange.durable:
+            self.broker.log.append(self.log_id, int(position), message, due_ms)
             if confirm is not None:
-                self._unsafe.add(position, confirm)
+                self._pending.add(position, confirm)
         elif confirm is not None:
             confirm.pay()
         self._set_alarm()
@@ -108,16 +115,41 @@ class DelayedMessages(Queue, Holder):
             self.broker.explain(f"a message of {self} has position {found.position}, which cannot be; it is left out")
             return
         self._position = max(self._position, i64(found.position))
-        self.in_log.durable = self._position
+        self._durable = self._position
         self._hold(agenda.place(found.deadline_ms, found.position), found.message)
         self._set_alarm()
 
     def rest(self, found: Resting) -> int:
         """Take messages from the log at start-up: the agenda wants all of them."""
-        messages = self.broker.log.fetch(self.queue_id, found.positions())
+        messages = self.broker.log.fetch(self.log_id, found.positions())
         for message in messages:
             self.restore(message)
         return len(messages)
+
+    def recovered(self) -> None:
+        """All have been taken that the log kept."""
+
+    def on_durable(self, position: int) -> None:
+        """The log has everything up to this position."""
+        self._durable = max(self._durable, i64(position))
+        self.broker.budget.retry()
+        self._pending.pay(position)
+
+    def on_resting(self, position: int) -> None:
+        """Nothing is there only to rest."""
+
+    def on_refused(self, positions: list[int]) -> None:
+        """The log could not take these; their publishers hear a nack, the messages stay until the broker ends."""
+        self._pending.refuse(positions)
+
+    def not_taken(self, error: Exception) -> None:
+        """A message could not be taken."""
+        self.broker.refusals += 1
+        self.fail("take a message", error)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Something could not be done with what waits; it waits on."""
+        self.broker.faults.own(f"{doing} for {self}", error)
 
     # -- memory
 
@@ -134,7 +166,7 @@ class DelayedMessages(Queue, Holder):
 
     def let_go(self, want: i64) -> None:
         """Leave contents to the log, those first that are due last. Cost: a look at all of them, if they have some."""
-        if self._content_bytes < WORTH_IT or not self.durable:
+        if self._content_bytes < WORTH_IT or not self._exchange.durable:
             return
         budget = self.broker.budget
         target = budget.used - want
@@ -144,19 +176,19 @@ class DelayedMessages(Queue, Holder):
                     return
                 if not messages[at].content:
                     continue
-                stored = Stored(messages[at], self, agenda.position(places[at]), self.queue_id)
-                if may_rest(stored) and self.in_log.extent(stored):
+                position = agenda.position(places[at])
+                is_safe = position <= self._durable and self.broker.log.extent(self.log_id, position) > 0
+                if is_safe and len(messages[at].content) >= STUB:
                     self._content_bytes -= len(messages[at].content)
-                    budget.rest(stored)
-                    messages[at] = stored.message
+                    messages[at] = budget.rest(messages[at])
 
     def load(self, message: Message, position: int, only_looks: bool = False) -> Message | None:
         """The message with its content, wherever that is; None when it cannot be read any more. Raises: Unreadable."""
         if message.content:
             return message
-        run = Run(self.queue_id, 0)
-        run.extend(position.to_bytes(8, "big"), message.size)
-        found = self.in_log.fetch(run, only_looks)
+        found = self.broker.log.fetch(self.log_id, position.to_bytes(8, "big"), only_looks)
+        if not found and not only_looks:
+            self.broker.explain(f"a message of {self} cannot be read, and is left out")
         return found[0].message if found else None
 
     # -- messages go out
@@ -206,14 +238,14 @@ class DelayedMessages(Queue, Holder):
         self._set_alarm()
         return True
 
-    def route(self, message: Message) -> list[Queue]:
+    def route(self, message: Message) -> list[Destination]:
         """Where a message goes now that it is due."""
-        return self._exchange.route(message.address.keys, None, message, self.gates_passed).queues
+        return self._exchange.route(message.address.keys, None, message, self._passed).queues
 
     def arrived(self, position: int) -> None:
         """A message is safe where it went."""
-        if self.durable and not self.deleted:
-            self.broker.log.remove(self.queue_id, position)
+        if self._exchange.durable and not self.deleted:
+            self.broker.log.remove(self.log_id, position)
 
     def retry(self, departure: Departure) -> None:
         """A message was refused: it goes out again a little later."""
@@ -291,7 +323,13 @@ class DelayedMessages(Queue, Holder):
         self._alarm.stop()
         self.broker.timers.cancel(self._due)
         self.broker.timers.cancel(self._again)
-        super().remove()
+        self.deleted = True
+        if self._exchange.durable:
+            try:
+                self.broker.log.drop(self.log_id)
+            except Exception as error:  # they are gone all the same, or come back in a queue for what was salvaged
+                self.broker.faults.tell(str(self), "let the log forget them", error)
+        self._pending.pay(int(self._position))
         refused, self._refused = self._refused, deque()
         self._let_go(refused)
         return count
@@ -399,8 +437,8 @@ class Departure(ConfirmListener):
         self._delayed = delayed
         self._position = position
         self._message = message
-        self._targets: list[Queue] = []
-        self._safe: dict[Queue, None] = {}  # those that have it, so that they do not get it again
+        self._targets: list[Destination] = []
+        self._safe: dict[Destination, None] = {}  # those that have it, so that they do not get it again
         self._open: i64 = 0
         self._wanted = False  # whether a queue that refused it has to get it later
         self._is_sending = False
@@ -448,7 +486,7 @@ class Departure(ConfirmListener):
         if not self._is_sending:
             self._safe[target] = None  # for now: it has the message, and must not get it again
             self._is_lost = True
-        elif target.fault or not target.settings.rejects_dead:
+        elif target.wants_refused():
             self._wanted = True
         self._settled()
 
@@ -476,26 +514,25 @@ class Departure(ConfirmListener):
         self._delayed.arrived(self._position)
 
 
-class Delay(Gate):
+class Delay(Interceptor):
     """Holds back what is not due yet. delayed: what is held back."""
 
-    def __init__(self, exchange: Exchange, gates_passed: int) -> None:
+    def __init__(self, exchange: Exchange, passed: int) -> None:
         if not exchange.log_id:
             exchange.log_id = exchange.vhost.broker.new_id()
-        self.delayed = DelayedMessages(exchange, exchange.log_id)
-        self.delayed.gates_passed = gates_passed
+        self.delayed = DelayedMessages(exchange, exchange.log_id, passed)
 
-    def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
+    def admit(self, message: Message, properties: BasicProperties) -> list[Destination] | None:
         """Hold back what asks for it."""
         return [self.delayed] if properties.headers and delay_of(properties.headers.get("x-delay")) else None
 
     def open(self) -> None:
         """Make the log's news and messages find their way."""
-        self.delayed.broker.queues[self.delayed.queue_id] = self.delayed
+        self.delayed.broker.logged[self.delayed.log_id] = self.delayed
         self.delayed.broker.holders[self.delayed] = None
 
     def close(self) -> None:
         """Drop what waits."""
-        del self.delayed.broker.queues[self.delayed.queue_id]
+        del self.delayed.broker.logged[self.delayed.log_id]
         self.delayed.broker.holders.pop(self.delayed, None)
         self.delayed.remove()

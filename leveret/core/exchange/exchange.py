@@ -7,51 +7,38 @@ Source: rabbit_exchange.erl route/3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.errors.amqp import AmqpError, unknown_exchange_type
 from leveret.core.errors.hints import Origin
-from leveret.core.exchange.deduplication import DEDUPLICATION, Deduplication, is_wanted
-from leveret.core.exchange.delayed import Delay
-from leveret.core.exchange.history import History
-from leveret.core.exchange.interceptor import Gate
-from leveret.core.exchange.routing.consistent_hash import ConsistentHashRouter
-from leveret.core.exchange.routing.direct import DirectRouter
-from leveret.core.exchange.routing.fanout import FanoutRouter
-from leveret.core.exchange.routing.headers import HeadersRouter
-from leveret.core.exchange.routing.modulus_hash import ModulusHashRouter
-from leveret.core.exchange.routing.random_choice import LocalRandomRouter, RandomRouter
-from leveret.core.exchange.routing.router import Router
-from leveret.core.exchange.routing.topic import TopicRouter
+from leveret.core.message.destination import Destination
 from leveret.core.message.message import Address, Message
+from leveret.core.policy.arguments import Definition
+from leveret.core.policy.policy import Policy
+from leveret.core.queue.entry import Home
 from leveret.core.queue.queue import Queue
-from leveret.wire.constants import PRECONDITION_FAILED
+from leveret.core.queue.surroundings import Surroundings
 from leveret.wire.fields import LONGSTR, Table, in_order, table_bytes
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
-    from leveret.core.policy.arguments import Definition
-    from leveret.core.policy.policy import Policy
-    from leveret.core.vhost import VirtualHost
+    from leveret.core.exchange.interceptor import Interceptor
+    from leveret.core.exchange.routing.router import Router
 
-TOPIC: Final = "topic"  # the one type that topic permissions are about
-DELAYED: Final = "x-delayed-message"
-HISTORY: Final = "x-recent-history"
-ROUTERS: Final[dict[str, Callable[[], Router]]] = {
-    "direct": DirectRouter,
-    "fanout": FanoutRouter,
-    TOPIC: TopicRouter,
-    "headers": HeadersRouter,
-    "x-consistent-hash": ConsistentHashRouter,
-    "x-modulus-hash": ModulusHashRouter,
-    "x-random": RandomRouter,
-    "x-local-random": LocalRandomRouter,
-    HISTORY: FanoutRouter,
-    DEDUPLICATION: FanoutRouter,
-}
-TYPES: Final = (*ROUTERS, DELAYED)
 NO_PROPERTIES: Final = BasicProperties()  # of a message that there is not
+
+
+class NameSpace(Home):
+    """The virtual host, as its exchanges see it."""
+
+    def __init__(self, broker: Surroundings, name: str) -> None:
+        super().__init__(broker, name, broker.witness)
+        self.broker = broker
+        self.exchanges: dict[str, Exchange] = {}
+
+    @abstractmethod
+    def find_queue(self, name: str) -> Destination | None:
+        """What the default exchange leads to: a queue, or the way back of a direct reply-to."""
 
 
 class Binding:
@@ -110,38 +97,23 @@ class Routing:
 
     __slots__ = ("queues", "varies")
 
-    def __init__(self, queues: list[Queue], varies: bool) -> None:
+    def __init__(self, queues: list[Destination], varies: bool) -> None:
         self.queues = queues
         self.varies = varies
-
-
-def routing_type(kind: str, arguments: Table) -> str:
-    """The type that routes for an exchange: its own, but what x-delayed-type says for a delayed one.
-
-    Raises: AmqpError 406 when there is no such type.
-    """
-    if kind == DELAYED:
-        inner = arguments.get("x-delayed-type")
-        if inner is None or inner.kind != LONGSTR or inner.text == DELAYED:
-            text = "Invalid argument, 'x-delayed-type' must be an existing exchange type"
-            raise AmqpError(PRECONDITION_FAILED, text)
-        kind = inner.text
-    if kind not in ROUTERS:
-        raise unknown_exchange_type(kind)
-    return kind
 
 
 class Exchange:
     """One exchange.
 
     bindings: those it is the source of; incoming: those it is the destination of.
+    router: what finds them. interceptors: what messages pass first.
     alternate: the exchange for what finds no binding. policy, operator_policy: those that apply.
-    gates: what messages pass first. log_id: of the messages that rest here in the MessageLog; 0 if none ever do.
+    log_id: of the messages that rest here in the MessageLog; 0 if none ever do.
     """
 
     def __init__(
         self,
-        vhost: VirtualHost,
+        vhost: NameSpace,
         name: str,
         kind: str,
         durable: bool,
@@ -149,7 +121,8 @@ class Exchange:
         internal: bool,
         arguments: Table,
         origin: Origin,
-        log_id: int = 0,
+        router: Router,
+        log_id: int,
     ) -> None:
         self.vhost = vhost
         self.origin = origin
@@ -159,23 +132,15 @@ class Exchange:
         self.auto_delete = auto_delete
         self.internal = internal
         self.arguments = arguments
+        self.router = router
+        self.interceptors: list[Interceptor] = []
+        self.log_id = log_id
+        self.bindings: dict[Binding, None] = {}
+        self.incoming: dict[Binding, None] = {}
         self.alternate: str | None = None
         self.policy: Policy | None = None
         self.operator_policy: Policy | None = None
         self.apply({})
-        self.log_id = log_id
-        self.bindings: dict[Binding, None] = {}
-        self.incoming: dict[Binding, None] = {}
-        routes_as = routing_type(kind, arguments)
-        self.router = ROUTERS[routes_as]()
-        self.router.configure(arguments, vhost.broker)
-        self.gates: list[Gate] = []
-        if routes_as == DEDUPLICATION or is_wanted(arguments):
-            self.gates.append(Deduplication(self))
-        if kind == DELAYED:
-            self.gates.append(Delay(self, len(self.gates) + 1))
-        if routes_as == HISTORY:
-            self.gates.append(History(self))
 
     def apply(self, definition: Definition) -> None:
         """Take what policies say, where the arguments say nothing. The default exchange has no alternate."""
@@ -192,29 +157,29 @@ class Exchange:
         keys: list[str],
         properties: BasicProperties | None = NO_PROPERTIES,
         message: Message | None = None,
-        gates_passed: int = 0,
+        passed: int = 0,
     ) -> Routing:
         """All queues that a message reaches from here, each once.
 
         properties: None to decode those of the message if an exchange on the way wants to know them.
-        message: None to look where one would go, of which the gates on the way do not hear.
-        gates_passed: how many of this exchange's gates the message has passed before.
+        message: None to look where one would go, of which the interceptors on the way do not hear.
+        passed: how many of this exchange's interceptors the message has passed before.
         """
-        found: dict[Queue, None] = {}
+        found: dict[Destination, None] = {}
         seen: dict[Exchange, None] = {self: None}
         pending = [self]
-        gates: list[Gate] = []
+        interceptors: list[Interceptor] = []
         varies = False
         while pending:
             exchange = pending.pop(0)
-            if exchange.router.varies or exchange.gates:
+            if exchange.router.varies or exchange.interceptors:
                 varies = True
                 if properties is None:
                     properties = message.readable_properties() if message is not None else NO_PROPERTIES
             known = properties if properties is not None else NO_PROPERTIES
-            taken = exchange._pass_gates(message, known, gates_passed if exchange is self else 0)
-            if exchange.gates:
-                gates += exchange.gates
+            taken = exchange._intercept(message, known, passed if exchange is self else 0)
+            if exchange.interceptors:
+                interceptors += exchange.interceptors
             if taken is None:
                 matched = exchange._match(keys, known, found, seen, pending)
             else:
@@ -227,17 +192,17 @@ class Exchange:
                     seen[alternate] = None
                     pending.append(alternate)
         queues = list(found)
-        if gates and message is not None:
-            for gate in gates:
-                queues = gate.routed(queues)
+        if interceptors and message is not None:
+            for interceptor in interceptors:
+                queues = interceptor.routed(queues)
         return Routing(queues, varies)
 
-    def _pass_gates(self, message: Message | None, properties: BasicProperties, passed: int) -> list[Queue] | None:
-        """What becomes of a message at a gate; None when it passes all."""
-        if message is None or not self.gates:
+    def _intercept(self, message: Message | None, properties: BasicProperties, passed: int) -> list[Destination] | None:
+        """What becomes of a message at an interceptor; None when it passes all."""
+        if message is None or not self.interceptors:
             return None
-        for gate in self.gates[passed:]:
-            taken = gate.admit(message, properties)
+        for interceptor in self.interceptors[passed:]:
+            taken = interceptor.admit(message, properties)
             if taken is not None:
                 return taken
         return None
@@ -246,7 +211,7 @@ class Exchange:
         self,
         keys: list[str],
         properties: BasicProperties,
-        found: dict[Queue, None],
+        found: dict[Destination, None],
         seen: dict[Exchange, None],
         pending: list[Exchange],
     ) -> bool:

@@ -8,25 +8,23 @@ keeps a message out of it. Source: rabbit_exchange_type_recent_history.erl.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.bounds import HISTORY
-from leveret.core.exchange.interceptor import Gate
+from leveret.core.exchange.exchange import Binding, Exchange
+from leveret.core.exchange.interceptor import Interceptor
 from leveret.core.message.budget import COST, Holder
-from leveret.core.message.destination import hand_out
+from leveret.core.message.cost import walking
+from leveret.core.message.destination import Destination, hand_out
 from leveret.core.message.message import Message
 from leveret.core.turn.background import Chore
-from leveret.core.turn.work import HANDING_OUT, LETTER, PIECE, walking
+from leveret.core.turn.work import HANDING_OUT, LETTER, PIECE
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import BOOLEAN, LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.core.exchange.exchange import Binding, Exchange
-    from leveret.core.queue.queue import Queue
 
 DEFAULT_LENGTH: Final = 20
 
@@ -48,7 +46,7 @@ def _term(field: Field) -> str:
     return str(field.value).lower()
 
 
-class History(Gate, Holder):
+class History(Interceptor, Holder):
     """The last messages of one exchange, oldest first."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -57,7 +55,7 @@ class History(Gate, Holder):
         self._messages: deque[Message] = deque()
         self._size: i64 = 0  # bytes of memory that they need, about
 
-    def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
+    def admit(self, message: Message, properties: BasicProperties) -> list[Destination] | None:
         """Remember a message, and let it pass."""
         headers = properties.headers if properties.headers is not None else {}
         field = headers.get("x-recent-history-no-store")

@@ -1,4 +1,4 @@
-"""Gate: what an exchange does with a message before it routes it.
+"""Interceptor: what an exchange does with a message before it routes it.
 
 Most exchanges have none. Those that hold messages back, refuse some or remember them have one for each of these;
 every message passes them in order, once, and only real messages do: a look-up of a route for later use does not.
@@ -6,27 +6,23 @@ every message passes them in order, once, and only real messages do: a look-up o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from leveret.core.exchange.exchange import Binding
+from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
 from leveret.wire.properties import BasicProperties
 
-if TYPE_CHECKING:
-    from leveret.core.exchange.exchange import Binding
-    from leveret.core.queue.queue import Queue
 
+class Interceptor:
+    """One of one exchange."""
 
-class Gate:
-    """One gate of one exchange."""
-
-    def admit(self, message: Message, properties: BasicProperties) -> list[Queue] | None:
+    def admit(self, message: Message, properties: BasicProperties) -> list[Destination] | None:
         """Let a message pass, or say what becomes of it instead.
 
         Returns: None to route it on; the queues that take it in place of the exchange's bindings, none to drop it.
         """
         raise NotImplementedError
 
-    def routed(self, queues: list[Queue]) -> list[Queue]:
+    def routed(self, queues: list[Destination]) -> list[Destination]:
         """The message that was let pass last goes to these queues. Returns: those it is to be put into, in this order.
 
         Those that are not real queues, but want to see what becomes of the message, have no name.

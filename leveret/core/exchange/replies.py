@@ -8,28 +8,29 @@ Source: rabbit_volatile_queue.erl, rabbit_channel.erl (handle_method basic.consu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from leveret.core.errors.hints import Origin
-from leveret.core.message.message import Message, Stored
-from leveret.core.ports import Confirm
-from leveret.core.queue.discard import Litter
-from leveret.core.queue.queue import Queue
-
-if TYPE_CHECKING:
-    from leveret.core.queue.consumers import Consumer
-    from leveret.core.vhost import VirtualHost
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.message import Message
+from leveret.core.queue.consumers import Consumer
+from leveret.core.queue.discard import Discard
+from leveret.core.queue.entry import EntryOwner, Home, QueueEntry
+from leveret.core.queue.ready import Ready
+from leveret.core.queue.surroundings import Surroundings
 
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
 REPLY_PREFIX: Final = "amq.rabbitmq.reply-to."
 
 
-class ReplyQueue(Queue):
-    """The way back to one channel."""
+class ReplyQueue(EntryOwner):
+    """The way back to one channel. owner: number of its connection."""
 
-    def __init__(self, vhost: VirtualHost, name: str, owner: int) -> None:
-        super().__init__(vhost, name, 0, False, owner, True, {}, Origin("", "", 0))
+    def __init__(self, vhost: Home, broker: Surroundings, name: str, owner: int) -> None:
+        super().__init__(vhost, name, 0)
+        self.owner = owner
         self.consumer: Consumer | None = None
+        self._broker = broker
+        self._waiting = Ready(broker.budget)
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
         """Deliver now, or when the requester takes more. What cannot be delivered is dropped, and confirmed.
@@ -38,35 +39,57 @@ class ReplyQueue(Queue):
         """
         consumer = self.consumer
         if consumer is not None:
-            stored = Stored(message, self, 0, 0)
-            if len(self.ready) or not consumer.subscriber.can_take():
-                if self.ready.resident > self.broker.budget.part():
+            stored = QueueEntry(message, self, 0, 0)
+            if len(self._waiting) or not consumer.subscriber.can_take():
+                if self._waiting.resident > self._broker.budget.part():
                     if confirm is not None:
                         confirm.refuse()
                     return
-                self.ready.push(stored)
+                self._waiting.push(stored)
             else:
                 self._deliver_to(consumer, stored)
         if confirm is not None:
             confirm.pay()
 
+    def not_taken(self, error: Exception) -> None:
+        """A reply could not be taken."""
+        self._broker.refusals += 1
+        self._broker.faults.own("deliver a reply", error)
+
     def wake(self, consumer: Consumer) -> None:
         """The requester has room again."""
         try:
-            while len(self.ready) and self.consumer is not None and consumer.subscriber.can_take():
-                self._deliver_to(consumer, self.ready.pop())
+            while len(self._waiting) and self.consumer is not None and consumer.subscriber.can_take():
+                self._deliver_to(consumer, self._waiting.pop())
         except Exception as error:
             consumer.fail("deliver a reply", error)
+
+    def wake_all(self, consumers: list[Consumer]) -> None:
+        """The same."""
+        for consumer in consumers:
+            self.wake(consumer)
+
+    def settle(self, stored: QueueEntry) -> None:
+        """Nothing: replies are not acknowledged."""
+
+    def requeue(self, stored: QueueEntry, failed: bool) -> None:
+        """Nothing: the same."""
+
+    def discard(self, stored: QueueEntry) -> None:
+        """Nothing: the same."""
+
+    def leave_content(self, stored: QueueEntry) -> bool:
+        """Nothing can rest."""
+        return True
 
     def close(self) -> None:
         """The requester is gone, and what waits for it with it."""
         self.consumer = None
-        line, self.ready = self.ready, self._line()
-        self.broker.chores.begin(Litter(self, line, []))
-        self.stop()
+        line, self._waiting = self._waiting, Ready(self._broker.budget)
+        self._broker.chores.begin(Discard(self._broker, None, line, []))
 
     @staticmethod
-    def _deliver_to(consumer: Consumer, stored: Stored) -> None:
+    def _deliver_to(consumer: Consumer, stored: QueueEntry) -> None:
         try:
             consumer.subscriber.deliver(consumer, stored)
         except Exception as error:

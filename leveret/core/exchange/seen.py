@@ -1,4 +1,4 @@
-"""Window: which values were seen lately, as deduplication wants to know; bounded in number and, if asked for, in time.
+"""SeenValues: what deduplication has seen lately; bounded in number and, if asked for, in time.
 
 Values come and go in batches: those of one call into the broker. A durable window writes each batch as one value of
 the DefinitionLog, in the same transaction as the messages of that call, and deletes it when all of it is over. So a
@@ -11,22 +11,21 @@ from __future__ import annotations
 import json
 from collections import deque
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
+from leveret.core.definition.form import DEDUPLICATION
+from leveret.core.definition.log import Journal
 from leveret.core.errors.bounds import MILLISECONDS
-from leveret.core.ports import Confirm
+from leveret.core.message.confirm import Confirm
+from leveret.core.queue.surroundings import Surroundings
 from leveret.core.turn.background import Chore
 from leveret.core.turn.work import PIECE
 from leveret.wire.arguments import ArgumentReader
 from leveret.wire.fields import write_longstr
 
-if TYPE_CHECKING:
-    from leveret.core.broker import Broker
-
-KIND: Final = "deduplication"  # in the DefinitionLog
 BATCH: Final = 1024  # values in a batch at most
 COST: Final = 200  # bytes of memory that a value needs beside itself, about
 LONG: Final = 64  # bytes of a value, from which on its hash stands for it
@@ -34,7 +33,7 @@ OVER: Final = 1  # a time that is over
 TRIM: Final = 16  # values that are forgotten for one that comes in
 
 
-class Batch:
+class ValueBatch:
     """Some values, in the order in which they were seen.
 
     first: number of the first value among all values ever. gone: how many at the front are forgotten.
@@ -81,16 +80,16 @@ class Reservation:
         self.confirms: list[Confirm] = []
 
 
-class Window:
+class SeenValues(Journal):
     """The values of one exchange. name: vhost and exchange, for a window that survives a restart; None for others."""
 
-    def __init__(self, broker: Broker, size: int, name: tuple[str, str] | None) -> None:
+    def __init__(self, broker: Surroundings, size: int, name: tuple[str, str] | None) -> None:
         self._broker = broker
         self._size = size
         self._name = name
         self._seen: dict[bytes, tuple[int, int]] = {}  # number of the value, and when it is over (0 for never)
         self._reserved: dict[bytes, Reservation] = {}
-        self._batches: deque[Batch] = deque((Batch(0),))  # the last one takes what comes in
+        self._batches: deque[ValueBatch] = deque((ValueBatch(0),))  # the last one takes what comes in
         self._waits_for_save = False
         self._safe_end = 0  # values with lower numbers are durable
         self._unsafe: deque[tuple[int, int]] = deque()  # of written batches: revision with which it is, and its end
@@ -181,9 +180,9 @@ class Window:
         if not batch.values:
             return
         if self._name is not None:
-            self._unsafe.append((self._broker.keep(KIND, self._key(batch), self._packed(batch)), batch.end))
+            self._unsafe.append((self._broker.keep(DEDUPLICATION, self._key(batch), self._packed(batch)), batch.end))
             batch.is_kept = True
-        self._batches.append(Batch(batch.end))
+        self._batches.append(ValueBatch(batch.end))
         self._trim()
 
     def fail(self, doing: str, error: Exception) -> None:
@@ -196,7 +195,7 @@ class Window:
         end = self._batches[-1].end
         while self._batches and self._batches[-1].first >= self._safe_end:
             self._forget(self._batches.pop())
-        self._batches.append(Batch(end))
+        self._batches.append(ValueBatch(end))
         self._unsafe.clear()
         self._safe_end = end
         echoes, self._echoes = self._echoes, deque()
@@ -208,7 +207,7 @@ class Window:
         for value in list(self._reserved):
             self.release(value)
         seen, self._seen = self._seen, {}
-        batches, self._batches = self._batches, deque((Batch(self._batches[-1].end),))
+        batches, self._batches = self._batches, deque((ValueBatch(self._batches[-1].end),))
         for batch in batches:
             self._delete(batch)
         self._safe_end = 0
@@ -230,7 +229,7 @@ class Window:
                 self._seen[seen] = (batch.end, over_ms)
             self._broker.budget.used += batch.add(seen)
         self._safe_end = batch.end
-        self._batches.append(Batch(batch.end))
+        self._batches.append(ValueBatch(batch.end))
         self._trim(len(self._seen) + BATCH)
 
     def _trim(self, most: int = TRIM) -> None:
@@ -254,23 +253,23 @@ class Window:
             self._batches.popleft()
             self._delete(batch)
 
-    def _forget(self, batch: Batch) -> None:
+    def _forget(self, batch: ValueBatch) -> None:
         for at, value in enumerate(batch.values):
             seen = self._seen.get(value)
             if seen is not None and seen[0] == batch.first + at:
                 del self._seen[value]
         self._delete(batch)
 
-    def _delete(self, batch: Batch) -> None:
+    def _delete(self, batch: ValueBatch) -> None:
         self._broker.budget.used -= batch.size
         if batch.is_kept:
-            self._broker.unkeep(KIND, self._key(batch))
+            self._broker.unkeep(DEDUPLICATION, self._key(batch))
 
-    def _key(self, batch: Batch) -> str:
+    def _key(self, batch: ValueBatch) -> str:
         assert self._name is not None
         return json.dumps([*self._name, str(batch.first)])
 
-    def _packed(self, batch: Batch) -> bytes:
+    def _packed(self, batch: ValueBatch) -> bytes:
         out = BytesWriter()
         for at, value in enumerate(batch.values):
             seen = self._seen.get(value)
@@ -282,7 +281,7 @@ class Window:
 class Forgetting(Chore):
     """Values that nobody asks for any more."""
 
-    def __init__(self, broker: Broker, seen: dict[bytes, tuple[int, int]], batches: deque[Batch]) -> None:
+    def __init__(self, broker: Surroundings, seen: dict[bytes, tuple[int, int]], batches: deque[ValueBatch]) -> None:
         self._broker = broker
         self._seen = seen
         self._batches = batches

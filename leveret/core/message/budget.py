@@ -16,15 +16,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from librt.strings import read_i64_be
 from mypy_extensions import i64, trait
 
-from leveret.core.message.message import Message, Stored, at_rest
-
-if TYPE_CHECKING:
-    from leveret.core.queue.queue import Queue
+from leveret.core.message.message import Message, at_rest
 
 COST: Final = 300  # bytes that a message in memory needs beside its content, about
 HEAD: Final = 256  # messages that a line keeps at most
@@ -40,47 +36,6 @@ LEAST: Final = 64 << 10  # the same, at least
 WORK: Final = 3  # bytes for each that came in: who brings much has to send it to the log, and then to leave it there
 STEP: Final = 64 << 10  # bytes more after which it is tried again when there was too little that could go
 NO_LIMIT: Final = 1 << 62
-RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
-RUN_BYTES: Final = 256 << 10
-
-
-class Run:
-    """Messages of one line that rest together in the log.
-
-    log_id: under which name. positions: 8 bytes for each, ascending. size: bytes of their bodies.
-    deadline_ms: of the first one, 0 for none.
-    """
-
-    __slots__ = ("count", "deadline_ms", "log_id", "positions", "size")
-
-    def __init__(self, log_id: i64, deadline_ms: i64) -> None:
-        self.log_id: i64 = log_id
-        self.positions = b""
-        self.count: i64 = 0
-        self.size: i64 = 0
-        self.deadline_ms: i64 = deadline_ms
-
-    def extend(self, positions: bytes, size: i64) -> None:
-        """More messages, behind the others."""
-        self.positions += positions
-        self.count += len(positions) // 8
-        self.size += size
-
-    def is_small(self) -> bool:
-        """Whether it should be fetched together with what follows."""
-        return self.count < RUN_MESSAGES and self.size < RUN_BYTES
-
-    def offset_behind(self, position: i64) -> i64:
-        """Where in positions those begin that are behind this one."""
-        low: i64 = 0
-        high: i64 = len(self.positions) // 8
-        while low < high:
-            middle = (low + high) // 2
-            if read_i64_be(self.positions, middle * 8) <= position:
-                low = middle + 1
-            else:
-                high = middle
-        return low * 8
 
 
 @trait
@@ -94,6 +49,26 @@ class Holder:
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
         """let_go() has failed."""
+
+
+@trait
+class Pageable:
+    """A line of messages, most of which can rest in the log."""
+
+    @abstractmethod
+    def resident(self) -> i64:
+        """Bytes that those need which are in memory, about."""
+
+    @abstractmethod
+    def page_out(self, keep: i64, want: i64) -> None:
+        """Leave what is behind the head to the log, if it rests there.
+
+        keep: bytes of memory that the head may need. want: bytes of the budget that should be free afterwards.
+        """
+
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """page_out() has failed."""
 
 
 class Budget:
@@ -119,11 +94,12 @@ class Budget:
         message.holders = holders
         self.used -= i64(len(message.content)) + COST if holders == 0 else i64(COST)
 
-    def rest(self, stored: Stored) -> None:
-        """Leave the content of a message to the log, which has it."""
-        self.let_go(stored.message)
-        stored.message = at_rest(stored.message)
-        self.hold(stored.message)
+    def rest(self, message: Message) -> Message:
+        """Leave the content of a message to the log, which has it. Returns: what stays of it."""
+        self.let_go(message)
+        stays = at_rest(message)
+        self.hold(stays)
+        return stays
 
     def part(self) -> i64:
         """Bytes that one transaction, one history, or the replies for one requester may need."""
@@ -137,18 +113,18 @@ class Budget:
         """Whether publishers have to wait, since what is held cannot rest, or not as fast as more comes."""
         return self.used > self.limit + min(self.limit // SLACK, MAX_SLACK)
 
-    def relieve(self, queues: dict[int, Queue], others: Iterable[Holder]) -> None:
+    def relieve(self, lines: Iterable[Pageable], others: Iterable[Holder]) -> None:
         """Ask memory back until a fifth of the budget is free, but not too much in one call.
 
-        Cost: looks at all queues, and if these are not enough at all others.
+        Cost: looks at all lines, and if these are not enough at all others.
         """
         share: i64 = SHARE if self.is_exhausted() else min(max(WORK * (self.used - self._before), LEAST), SHARE)
         want: i64 = min(self.used - self.limit + self.limit // 5, share)
         target = self.used - want
-        keep: i64 = min(HEAD_BYTES, self.limit // HEADS // max(len(queues), 1))
-        worth_it = [queue for queue in queues.values() if queue.ready.resident >= WORTH_IT]
-        large = [(int(queue.ready.resident), queue.queue_id, queue) for queue in worth_it]
-        self._page_out([queue for _, _, queue in sorted(large, reverse=True)], keep, target)
+        sizes = [(int(line.resident()), line) for line in lines]
+        keep: i64 = min(HEAD_BYTES, self.limit // HEADS // max(len(sizes), 1))
+        large = [(size, line) for size, line in sizes if size >= WORTH_IT]
+        self._page_out([line for _, line in sorted(large, key=_size, reverse=True)], keep, target)
         for holder in others:
             if self.used <= target:
                 break
@@ -157,19 +133,23 @@ class Budget:
             except Exception as error:
                 holder.fail("let go of messages", error)
         if self.used > target:
-            self._page_out([queue for queue in queues.values() if WORTH_IT > queue.ready.resident > keep], keep, target)
+            self._page_out([line for size, line in sizes if WORTH_IT > size > keep], keep, target)
         self._before = self.used
         self._enough = self.used + min(STEP, self.limit // 8) if self.used > target else 0
 
-    def _page_out(self, queues: list[Queue], keep: i64, target: i64) -> None:
-        for queue in queues:
+    def _page_out(self, lines: list[Pageable], keep: i64, target: i64) -> None:
+        for line in lines:
             if self.used <= target:
                 break
             try:
-                queue.page_out(keep, self.used - target)
+                line.page_out(keep, self.used - target)
             except Exception as error:
-                queue.fail("leave messages to the log", error)
+                line.fail("leave messages to the log", error)
 
     def retry(self) -> None:
         """More can be left to the log than before."""
         self._enough = 0
+
+
+def _size(line: tuple[int, Pageable]) -> int:
+    return line[0]

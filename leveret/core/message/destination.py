@@ -1,28 +1,52 @@
-"""Handing out: the one way by which a message gets into the queues that it was routed to."""
+"""Destination: what a message can be put into, and the one way by which it gets there."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import abstractmethod
 
+from leveret.core.message.confirm import Confirm
 from leveret.core.message.message import Message
-from leveret.core.ports import Confirm
-
-if TYPE_CHECKING:
-    from leveret.core.queue.queue import Queue
 
 
-def hand_out(message: Message, queues: list[Queue], confirm: Confirm | None) -> None:
-    """Put a message into queues. One that fails is faulty from then on and refuses it; the others get it."""
-    for queue in queues:
+class Destination:
+    """What routing leads to: a queue, or something else that takes messages.
+
+    name: empty for what only wants to see what becomes of a message. fault: why it takes none now, empty when it does.
+    deleted: it is gone, and takes none.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fault = ""
+        self.deleted = False
+
+    @abstractmethod
+    def publish(self, message: Message, confirm: Confirm | None) -> None:
+        """Take a message. confirm is paid at once, or when the log has it if it must survive a restart, or refused.
+
+        Whatever this raises, the message was not taken; that is dealt with by hand_out().
+        """
+
+    @abstractmethod
+    def not_taken(self, error: Exception) -> None:
+        """publish() has failed."""
+
+    def wants_refused(self) -> bool:
+        """Whether a message that it had no room for should be offered to it again: it has not become a dead letter."""
+        return True
+
+
+def hand_out(message: Message, destinations: list[Destination], confirm: Confirm | None) -> None:
+    """Put a message into all of these. One that fails refuses it; the others get it."""
+    for destination in destinations:
         try:
-            queue.publish(message, confirm)
+            destination.publish(message, confirm)
         except Exception as error:
-            not_taken(queue, confirm, error)
+            not_taken(destination, confirm, error)
 
 
-def not_taken(queue: Queue, confirm: Confirm | None, error: Exception) -> None:
-    """A queue has failed to take a message."""
-    queue.fail("take a message", error)
-    queue.broker.refusals += 1
+def not_taken(destination: Destination, confirm: Confirm | None, error: Exception) -> None:
+    """A destination has failed to take a message."""
+    destination.not_taken(error)
     if confirm is not None:
         confirm.refuse()

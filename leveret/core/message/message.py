@@ -1,8 +1,6 @@
-"""A message, where it was sent, and its place in a queue."""
+"""A message, and where it was sent."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
@@ -10,15 +8,6 @@ from leveret.wire import content as frames
 from leveret.wire import patch
 from leveret.wire.fields import DecodeError, Field
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.core.queue.consumers import Consumer
-    from leveret.core.queue.queue import Queue
-
-
-MAX_ACQUIRED: Final = 0xFFFFFFFF  # the lower half of Stored.counts
-FAILURE: Final = 0x100000000  # 1 in the upper half
-MAX_FAILURES: Final = 0x7FFFFFFF
 
 
 class Address:
@@ -158,52 +147,3 @@ def at_rest(message: Message) -> Message:
     found = message.copy(message.content)
     found.content = b""
     return found
-
-
-class Stored:
-    """The place of a message in one queue, from publish until it is settled.
-
-    position: grows with every message of the queue; decides the order, also after a requeue.
-    consumer: who holds it while unacked; None for basic.get.
-    log_id: under which name the log remembers it: that of its queue, or the negative one if it is there only to rest
-    (see paging.py); 0 for not at all.
-    deadline_ms: when it expires, on the core's clock; 0 for never.
-    level: its priority in the queue, 0 without priorities.
-    sent_ms: when it was last given to somebody who has to settle it, on the core's clock.
-    counts: how often it came back: FAILURE for each time that counts for the delivery limit, and 1 for each at all.
-    """
-
-    __slots__ = (
-        "consumer",
-        "counts",
-        "deadline_ms",
-        "level",
-        "log_id",
-        "message",
-        "position",
-        "queue",
-        "redelivered",
-        "sent_ms",
-    )
-
-    def __init__(self, message: Message, queue: Queue, position: i64, log_id: i64) -> None:
-        self.message = message
-        self.queue = queue
-        self.position: i64 = position
-        self.log_id: i64 = log_id
-        self.redelivered = False
-        self.deadline_ms: i64 = 0
-        self.level: i64 = 0
-        self.sent_ms: i64 = 0
-        self.counts: i64 = 0
-        self.consumer: Consumer | None = None
-
-    @property
-    def failures(self) -> i64:
-        """Deliveries that count for the delivery limit."""
-        return self.counts >> 32
-
-    @property
-    def acquired(self) -> i64:
-        """How often it was given to somebody and came back."""
-        return self.counts & MAX_ACQUIRED

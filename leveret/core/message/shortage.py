@@ -6,46 +6,42 @@ RabbitMQ does it when memory is low, and so is the operator.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from leveret.core.turn.alarms import FULL, HELD_MS
+from leveret.core.message.budget import Budget
+from leveret.core.turn.alarms import FULL, HELD_MS, Alarms
 from leveret.core.turn.clock import Timed, Timer
-
-if TYPE_CHECKING:
-    from leveret.core.broker import Broker
+from leveret.core.turn.turn import Turn
 
 
 class Shortage(Timed):
     """Of one broker."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, turn: Turn, budget: Budget, alarms: Alarms) -> None:
+        self._turn = turn
+        self._budget = budget
+        self._alarms = alarms
         self._timer: Timer | None = None
 
     def begin(self) -> None:
         """There is a shortage, which is told if it lasts."""
-        broker = self._broker
-        self._timer = broker.timers.call_at(broker.clock.now_ms + HELD_MS, self)
+        self._timer = self._turn.timers.call_at(self._turn.clock.now_ms + HELD_MS, self)
 
     def end(self) -> None:
         """It is over."""
-        broker = self._broker
-        broker.timers.cancel(self._timer)
+        self._turn.timers.cancel(self._timer)
         self._timer = None
-        if broker.alarms.set(FULL, False):
-            broker.explain("messages need less memory than the budget again; publishers go on")
+        if self._alarms.set(FULL, False):
+            self._turn.explain("messages need less memory than the budget again; publishers go on")
 
     def on_timer(self, token: int) -> None:
         """It lasts."""
-        broker = self._broker
         self._timer = None
-        used, limit = int(broker.budget.used) >> 20, int(broker.budget.limit) >> 20
-        broker.alarms.set(FULL, True)
-        broker.explain(
+        used, limit = int(self._budget.used) >> 20, int(self._budget.limit) >> 20
+        self._alarms.set(FULL, True)
+        self._turn.explain(
             f"messages need {used} MiB of memory, and cannot rest on the disk; the budget is {limit} MiB. "
             "Publishers wait until consumers have taken or acknowledged some"
         )
 
     def fail(self, doing: str, error: Exception) -> None:
         """Nobody is told."""
-        self._broker.faults.own(doing, error)
+        self._turn.faults.own(doing, error)

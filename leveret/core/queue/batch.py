@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
+from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import hand_out
 from leveret.core.message.message import Message
-from leveret.core.ports import Confirm, ConfirmListener
 
 if TYPE_CHECKING:
     from leveret.core.queue.queue import Queue

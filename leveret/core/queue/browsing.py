@@ -10,7 +10,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.message.message import Stored
+from leveret.core.queue.entry import QueueEntry
 
 TOP: Final = 255  # the highest priority
 MAX_READS: Final = 8  # runs that are read from the log for one page
@@ -44,7 +44,7 @@ class Page:
         self.until: i64 = until
         self.limit: i64 = limit
         self.size_limit: i64 = size_limit
-        self.messages: list[Stored] = []
+        self.messages: list[QueueEntry] = []
         self.size: i64 = 0
         self.missing: i64 = 0
         self.is_last = False
@@ -54,7 +54,7 @@ class Page:
         """Whether no more is wanted."""
         return len(self.messages) >= self.limit or self.size >= self.size_limit
 
-    def add(self, stored: Stored) -> None:
+    def add(self, stored: QueueEntry) -> None:
         """Show a message, the next in order."""
         self.messages.append(stored)
         self.size += stored.message.size

@@ -7,20 +7,17 @@ Source: rabbit_queue_consumers.erl (active and blocked consumers, priorities), r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import abstractmethod
 
 from mypy_extensions import i64
 
+from leveret.core.queue.entry import EntryOwner, QueueEntry
+from leveret.core.turn.turn import Sharer, Turn
 from leveret.wire.fields import Table
 from leveret.wire.writer import DeliveryHead
 
-if TYPE_CHECKING:
-    from leveret.core.broker import Broker
-    from leveret.core.ports import Subscriber
-    from leveret.core.queue.queue import Queue
 
-
-class Window:
+class Prefetch:
     """A prefetch window. limit: messages; 0 for no limit. used: unacknowledged messages in it."""
 
     __slots__ = ("limit", "used")
@@ -34,7 +31,7 @@ class Window:
         return self.limit == 0 or self.used < self.limit
 
 
-class SharedWindow(Window):
+class SharedPrefetch(Prefetch, Sharer):
     """The prefetch window of all consumers of a channel (basic.qos with global).
 
     Those that it has kept waiting get its room queue by queue, the one that waits longest first: a queue that has got
@@ -42,13 +39,13 @@ class SharedWindow(Window):
     So at rest there is never room, and somebody who waits for it.
     """
 
-    __slots__ = ("_broker", "_is_sharing", "_waiting")
+    __slots__ = ("_is_sharing", "_turn", "_waiting")
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, turn: Turn) -> None:
         super().__init__(0)
-        self._broker = broker
+        self._turn = turn
         self._is_sharing = False  # settle() will look whether there is room left
-        self._waiting: dict[Queue, dict[Consumer, None]] = {}  # parked, in the order in which they were
+        self._waiting: dict[EntryOwner, dict[Consumer, None]] = {}  # parked, in the order in which they were
 
     def wait(self, consumer: Consumer) -> None:
         """A parked consumer is to be woken when it is its turn."""
@@ -74,7 +71,7 @@ class SharedWindow(Window):
         """There may be room: let those have it who wait for it."""
         if self._waiting and not self._is_sharing and self.has_room():
             self._is_sharing = True
-            self._broker.sharing.append(self)
+            self._turn.sharing.append(self)
             self._wake_next()
 
     def share_more(self) -> bool:
@@ -88,6 +85,26 @@ class SharedWindow(Window):
     def _wake_next(self) -> None:
         queue = next(iter(self._waiting))
         queue.wake_all(list(self._waiting.pop(queue)))
+
+
+class Subscriber:
+    """Who takes deliveries: the consuming half of a channel."""
+
+    @abstractmethod
+    def deliver(self, consumer: Consumer, stored: QueueEntry) -> None:
+        """Send one message. The queue has counted it in the consumer's windows already."""
+
+    @abstractmethod
+    def can_take(self) -> bool:
+        """Whether there is room on the way to the client."""
+
+    @abstractmethod
+    def cancelled(self, consumer: Consumer) -> None:
+        """The queue is gone, and the consumer with it."""
+
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """One of the calls above has failed: its client is to be closed, later."""
 
 
 class Consumer:
@@ -115,15 +132,15 @@ class Consumer:
     def __init__(
         self,
         subscriber: Subscriber,
-        queue: Queue,
+        queue: EntryOwner,
         tag: str,
         head: DeliveryHead,
         no_ack: bool,
         exclusive: bool,
         priority: i64,
         arguments: Table,
-        window: Window,
-        shared: SharedWindow,
+        window: Prefetch,
+        shared: SharedPrefetch,
     ) -> None:
         self.subscriber = subscriber
         self.queue = queue

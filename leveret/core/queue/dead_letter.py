@@ -15,18 +15,21 @@ from mypy_extensions import i64
 
 from leveret.core.message import deaths
 from leveret.core.message.budget import Holder
+from leveret.core.message.confirm import Confirm, ConfirmListener
+from leveret.core.message.cost import sending
 from leveret.core.message.deaths import Deaths
-from leveret.core.message.destination import hand_out
-from leveret.core.message.message import Message, Stored, address
-from leveret.core.ports import Confirm, ConfirmListener, Unreadable
+from leveret.core.message.destination import Destination, hand_out
+from leveret.core.message.log import Unreadable
+from leveret.core.message.message import Message, address
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.turn.clock import Timed
-from leveret.core.turn.work import HANDING_OUT, sending
+from leveret.core.turn.work import HANDING_OUT
 from leveret.wire import patch
 from leveret.wire.fields import DecodeError, short
 
 if TYPE_CHECKING:
-    from leveret.core.broker import Broker
-    from leveret.core.queue.queue import Queue
+    from leveret.core.queue.base import BaseQueue
+    from leveret.core.queue.surroundings import Surroundings
 
 REJECTED: Final = "rejected"
 EXPIRED: Final = "expired"
@@ -58,15 +61,16 @@ class DeadLetter(ConfirmListener):
         "_open",
         "_safe",
         "_targets",
+        "queue",
         "reason",
         "stored",
     )
 
-    def __init__(self, stored: Stored, reason: str, died_s: int) -> None:
+    def __init__(self, queue: BaseQueue, stored: QueueEntry, reason: str, died_s: int) -> None:
+        self.queue = queue
         self.stored = stored
         self.reason = reason
         self._is_held = True
-        queue = stored.queue
         queue.broker.budget.hold(stored.message)
         self._counts = queue.settings.at_least_once  # for the limits of the queue
         if self._counts:
@@ -74,8 +78,8 @@ class DeadLetter(ConfirmListener):
             queue.letter_bytes += stored.message.size
         self._died_s = died_s
         self._failures: i64 = 0
-        self._targets: list[Queue] = []
-        self._safe: dict[Queue, None] = {}  # those that have it, so that they do not get it again
+        self._targets: list[Destination] = []
+        self._safe: dict[Destination, None] = {}  # those that have it, so that they do not get it again
         self._open: i64 = 0
         self._is_sending = False
         self._has_refusals = False
@@ -84,9 +88,9 @@ class DeadLetter(ConfirmListener):
 
     def send(self) -> None:
         """Publish it, as the settings of its queue are now."""
-        queue = self.stored.queue
+        queue = self.queue
         share = queue.broker.share
-        if self.stored.message.is_at_rest and (queue.deleted or not queue.in_log.load(self.stored)):
+        if self.stored.message.is_at_rest and (queue.deleted or not queue.load(self.stored)):
             self._done()  # it cannot be read any more
             return
         share.left -= sending(self.stored.message)
@@ -95,13 +99,11 @@ class DeadLetter(ConfirmListener):
         if name is None:
             self._done()
             return
-        exchange = queue.vhost.exchanges.get(name)
-        if exchange is None:
+        message = self._copy(name, settings.dead_letter_routing_key)
+        found = queue.vhost.route_letter(name, message, len(self._safe) > 0)
+        if found is None:
             self._stranded("no exchange", f"exchange '{name}' does not exist; declare it, or name another one")
             return
-        message = self._copy(name, settings.dead_letter_routing_key)
-        passed = len(exchange.gates) if self._safe else 0  # those who have it got it through them
-        found = exchange.route(message.address.keys, None, message, passed).queues
         share.left -= HANDING_OUT * len(found)
         targets = found
         if self.reason != REJECTED:
@@ -127,7 +129,7 @@ class DeadLetter(ConfirmListener):
     def _copy(self, exchange: str, routing_key: str | None) -> Message:
         """The message as it is published."""
         old = self.stored.message
-        queue = self.stored.queue.name.encode("utf-8", "surrogateescape")
+        queue = self.queue.name.encode("utf-8", "surrogateescape")
         try:
             headers = deaths.recorded(old, queue, self.reason.encode(), self._died_s)
         except (DecodeError, IndexError):  # it goes on without what cannot be read
@@ -141,7 +143,7 @@ class DeadLetter(ConfirmListener):
 
     # -- hand-over
 
-    def _hand_over(self, message: Message, targets: list[Queue]) -> None:
+    def _hand_over(self, message: Message, targets: list[Destination]) -> None:
         """Publish it to those who do not have it, and wait for all of them."""
         self._targets = [target for target in targets if target not in self._safe]
         self._has_refusals = False
@@ -172,7 +174,7 @@ class DeadLetter(ConfirmListener):
 
     def fail(self, doing: str, error: Exception) -> None:
         """It could not be sent, or hear of its copies: it is sent again, and after some times left to its queue."""
-        queue = self.stored.queue
+        queue = self.queue
         queue.broker.faults.own("send a dead letter", error)
         if not isinstance(error, Unreadable):
             self._failures += 1
@@ -187,7 +189,7 @@ class DeadLetter(ConfirmListener):
         self._open -= 1
         if self._open:
             return
-        queue = self.stored.queue
+        queue = self.queue
         if self._has_to_wait or (self._has_refusals and queue.settings.at_least_once):
             queue.broker.worklist.retry(self)
         elif self._is_lost:  # the log of the source keeps that for the next start
@@ -197,7 +199,7 @@ class DeadLetter(ConfirmListener):
 
     def _stranded(self, kind: str, what: str) -> None:
         """There is nowhere to send it."""
-        queue = self.stored.queue
+        queue = self.queue
         worklist = queue.broker.worklist
         if queue.settings.at_least_once:
             worklist.explain(queue, kind, f"a dead letter waits, because {what}")
@@ -210,17 +212,17 @@ class DeadLetter(ConfirmListener):
         """It is not sent again, and its queue has room for another message."""
         if self._is_held:
             self._is_held = False
-            self.stored.queue.broker.budget.let_go(self.stored.message)
+            self.queue.broker.budget.let_go(self.stored.message)
         if self._counts:
             self._counts = False
-            queue = self.stored.queue
+            queue = self.queue
             queue.letters -= 1
             queue.letter_bytes -= self.stored.message.size
 
     def _done(self) -> None:
         self.end()
-        if not self.stored.queue.deleted:
-            self.stored.queue.forget(self.stored)
+        if not self.queue.deleted:
+            self.queue.forget(self.stored)
 
 
 class Waiting:
@@ -242,11 +244,11 @@ class Worklist(Timed, Holder):
     messages that wait, count for the limits of the queue they died in, and for the alarm about memory.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Surroundings) -> None:
         self._broker = broker
         self._letters: deque[DeadLetter] = deque()
-        self._refused: dict[Queue, Waiting] = {}  # by the queue they died in
-        self._round: deque[Queue] = deque()  # those whose turn is still to come
+        self._refused: dict[BaseQueue, Waiting] = {}  # by the queue they died in
+        self._round: deque[BaseQueue] = deque()  # those whose turn is still to come
         self._goes_on = False  # a round does
         self._content_bytes: i64 = 0  # that those which were refused have in memory
         self._tries: i64 = 0  # of all, that may fail before a pause
@@ -259,9 +261,9 @@ class Worklist(Timed, Holder):
         """Whether there is something to send now."""
         return len(self._letters) > 0 or self._goes_on
 
-    def add(self, stored: Stored, reason: str) -> None:
+    def add(self, queue: BaseQueue, stored: QueueEntry, reason: str) -> None:
         """A message died in a queue with a dead letter exchange."""
-        self._letters.append(DeadLetter(stored, reason, self._broker.clock.today_ms // 1000))
+        self._letters.append(DeadLetter(queue, stored, reason, self._broker.clock.today_ms // 1000))
 
     def work_off(self) -> None:
         """Send those that are there now, and some of those that were refused, as long as this turn has room for it."""
@@ -307,7 +309,7 @@ class Worklist(Timed, Holder):
 
     def retry(self, letter: DeadLetter) -> None:
         """Send it again after a while."""
-        queue = letter.stored.queue
+        queue = letter.queue
         if queue.deleted:
             letter.end()
             return
@@ -356,7 +358,7 @@ class Worklist(Timed, Holder):
     def _call_later(self, after_ms: int = RETRY_MS) -> None:
         self._broker.timers.call_at(self._broker.clock.now_ms + after_ms, self)
 
-    def explain(self, queue: Queue, kind: str, what: str) -> None:
+    def explain(self, queue: BaseQueue, kind: str, what: str) -> None:
         """Tell the operator, once for a queue and a kind of reason."""
         if (queue.queue_id, kind) in self._explained:
             return
@@ -367,7 +369,7 @@ class Worklist(Timed, Holder):
         self._broker.explanations.append(text)
 
 
-def _name_of(queues: list[Queue]) -> str:
+def _name_of(queues: list[Destination]) -> str:
     """The name of the first real queue; none of those that only want to know has one."""
     for queue in queues:
         if queue.name:

@@ -6,17 +6,14 @@ delivered. Source: rabbit_amqqueue_process.erl (drop_expired_msgs, expires).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
+from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.dead_letter import EXPIRED
-from leveret.core.queue.discard import trim_later
 from leveret.core.turn.clock import Timed, Timer
-from leveret.core.turn.work import ENDING, giving_up
-
-if TYPE_CHECKING:
-    from leveret.core.queue.queue import Queue
+from leveret.core.turn.work import ENDING
 
 HEAD: Final = 1  # timer tokens
 IDLE: Final = 2
@@ -30,8 +27,8 @@ class Expiry(Timed):
 
     __slots__ = ("_head", "_head_ms", "_idle", "_idle_ms", "_queue", "_repair", "_used_ms")
 
-    def __init__(self, queue: Queue) -> None:
-        self._queue: Queue | None = queue
+    def __init__(self, queue: BaseQueue) -> None:
+        self._queue: BaseQueue | None = queue
         self._head: Timer | None = None
         self._head_ms: i64 = 0  # when that timer is due, 0 when there is none
         self._repair: Timer | None = None
@@ -78,11 +75,11 @@ class Expiry(Timed):
                     self._head = timers.call_at(int(due), self, HEAD)
                 return True
             if share.left <= 0:
-                trim_later(queue)
+                queue.trim_later()
                 return False
             if ready.has_head() and ready.first().deadline_ms == due:
                 stored = ready.pop()
-                share.left -= giving_up(queue, stored.message)
+                share.left -= queue.giving_up(stored.message)
                 queue.die(stored, EXPIRED)
         return True
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.message.message import Stored
 from leveret.core.queue.browsing import Page
+from leveret.core.queue.entry import QueueEntry
 
 COMPACT_AT: Final = 1024  # taken slots at the front before the list is cut
 
@@ -18,27 +18,27 @@ class Fifo:
     __slots__ = ("_head", "_items")
 
     def __init__(self) -> None:
-        self._items: list[Stored | None] = []
+        self._items: list[QueueEntry | None] = []
         self._head: i64 = 0
 
     def __len__(self) -> int:
         return len(self._items) - self._head
 
-    def push(self, stored: Stored) -> None:
+    def push(self, stored: QueueEntry) -> None:
         """Add at the end."""
         self._items.append(stored)
 
-    def first(self) -> Stored:
+    def first(self) -> QueueEntry:
         """The oldest. Raises: IndexError when empty."""
         stored = self._items[self._head]
         assert stored is not None
         return stored
 
-    def last(self) -> Stored:
+    def last(self) -> QueueEntry:
         """The newest. Raises: IndexError when empty."""
         return self.at(len(self) - 1)
 
-    def pop(self) -> Stored:
+    def pop(self) -> QueueEntry:
         """Take the oldest. Raises: IndexError when empty."""
         items = self._items
         head = self._head
@@ -55,7 +55,7 @@ class Fifo:
         self._head = head
         return stored
 
-    def at(self, index: i64) -> Stored:
+    def at(self, index: i64) -> QueueEntry:
         """One of them, 0 for the oldest. Raises: IndexError."""
         stored = self._items[self._head + index]
         assert stored is not None
@@ -72,11 +72,11 @@ class Fifo:
             others._items[at] = None
         return others
 
-    def items(self) -> list[Stored]:
+    def items(self) -> list[QueueEntry]:
         """All, oldest first. Cost: a copy."""
         return [stored for stored in self._items[self._head :] if stored is not None]
 
-    def pick(self, positions: list[int], found: list[Stored]) -> None:
+    def pick(self, positions: list[int], found: list[QueueEntry]) -> None:
         """Add to found those that have one of these positions. Cost: a search for each."""
         if not len(self):
             return

@@ -5,20 +5,22 @@ Persistent ones are there under the queue's id. Those that are there only to res
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
-from leveret.core.message.budget import Run
-from leveret.core.message.message import MAX_ACQUIRED, Stored
+from leveret.core.message.log import Recovered, Resting
 from leveret.core.policy.arguments import QUORUM
-from leveret.core.ports import Recovered, Resting
-from leveret.core.queue import limits
+from leveret.core.queue.base import BaseQueue
+from leveret.core.queue.entry import MAX_ACQUIRED, QueueEntry
 from leveret.core.queue.ready import Source
+from leveret.core.queue.run import Run
+from leveret.wire import patch
+from leveret.wire.fields import DecodeError
 
-if TYPE_CHECKING:
-    from leveret.core.queue.queue import Queue
+ACQUIRED_COUNT: Final = b"x-acquired-count"  # source: rabbit_fifo.erl
+DELIVERY_COUNT: Final = b"x-delivery-count"
 
 
 class InLog(Source):
@@ -29,19 +31,19 @@ class InLog(Source):
 
     __slots__ = ("_owner", "_spilled", "durable", "resting")
 
-    def __init__(self, queue: Queue) -> None:
-        self._owner: Queue | None = queue
+    def __init__(self, queue: BaseQueue) -> None:
+        self._owner: BaseQueue | None = queue
         self._spilled: i64 = 0  # up to this position something is or was there to rest
         self.durable: i64 = 0
         self.resting: i64 = 0
 
-    def append(self, stored: Stored) -> None:
+    def append(self, stored: QueueEntry) -> None:
         """Let the log have a message."""
         broker = self._queue.broker
         deadline_ms = int(stored.deadline_ms) + broker.clock.offset_ms if stored.deadline_ms else 0
         broker.log.append(int(stored.log_id), int(stored.position), stored.message, deadline_ms, int(stored.level))
 
-    def spill(self, stored: Stored) -> bool:
+    def spill(self, stored: QueueEntry) -> bool:
         """Let the log have a message that need not survive a restart, so that it can rest there. Returns: if it may.
 
         What is behind others that were there must not: the log has the messages of a queue in order.
@@ -58,7 +60,7 @@ class InLog(Source):
         self.resting = max(self.resting, i64(position))
         self._queue.broker.budget.retry()
 
-    def extent(self, stored: Stored) -> i64:
+    def extent(self, stored: QueueEntry) -> i64:
         """The last position that rests together with a message; 0 when it does not rest safely.
 
         One that turns out to be unknown to the log, which has refused it, is not in it from now on.
@@ -71,7 +73,7 @@ class InLog(Source):
             stored.log_id = 0
         return found
 
-    def fetch(self, run: Run, only_looks: bool = False) -> list[Stored]:
+    def fetch(self, run: Run, only_looks: bool = False) -> list[QueueEntry]:
         """Messages that rest, in order; without those that cannot be read any more."""
         queue = self._queue
         log = queue.broker.log
@@ -82,7 +84,7 @@ class InLog(Source):
             queue.broker.explanations.append(f"{lost} messages of {where} cannot be read, and are left out")
         return messages
 
-    def load(self, stored: Stored) -> bool:
+    def load(self, stored: QueueEntry) -> bool:
         """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
         run = Run(stored.log_id, 0)
         out = BytesWriter()
@@ -96,15 +98,15 @@ class InLog(Source):
             budget.hold(stored.message)
         return len(found) > 0
 
-    def revive(self, stored: Stored, found: Stored) -> None:
+    def revive(self, stored: QueueEntry, found: QueueEntry) -> None:
         """A message that came back without its content has it again; its headers show how often it was delivered."""
         stored.message = found.message
         if stored.counts:
             self.show_counts(stored)
 
-    def found(self, found: Recovered) -> Stored:
+    def found(self, found: Recovered) -> QueueEntry:
         """A message as the log has it."""
-        stored = Stored(found.message, self._queue, i64(found.position), i64(found.queue_id))
+        stored = QueueEntry(found.message, self._queue, i64(found.position), i64(found.queue_id))
         stored.redelivered = found.redelivered
         stored.level = found.level
         stored.deadline_ms = self._deadline_ms(found.deadline_ms)
@@ -113,7 +115,7 @@ class InLog(Source):
             self.show_counts(stored)
         return stored
 
-    def count(self, stored: Stored, failed: bool) -> None:
+    def count(self, stored: QueueEntry, failed: bool) -> None:
         """A message came back: let the log have its counts, if they matter, and clients see them."""
         if stored.acquired < MAX_ACQUIRED:
             stored.counts += 1
@@ -121,11 +123,11 @@ class InLog(Source):
             self._queue.broker.log.counted(int(stored.log_id), int(stored.position), int(stored.counts))
         self.show_counts(stored)
 
-    def show_counts(self, stored: Stored) -> None:
+    def show_counts(self, stored: QueueEntry) -> None:
         """Quorum queues have the counts of a message in its headers, once it has these."""
         if self._queue.settings.queue_type == QUORUM and not stored.message.is_at_rest:
             try:
-                limits.show_counts(stored)
+                show_counts(stored)
             except Exception as error:  # it goes without
                 self._queue.broker.faults.own("count the deliveries of a message", error)
 
@@ -148,7 +150,7 @@ class InLog(Source):
             queue.broker.log.drop(-queue.queue_id)
 
     @property
-    def _queue(self) -> Queue:
+    def _queue(self) -> BaseQueue:
         """The queue, which has not ended."""
         assert self._owner is not None
         return self._owner
@@ -156,3 +158,19 @@ class InLog(Source):
     def _deadline_ms(self, deadline_ms: i64) -> i64:
         """What the log has as a deadline, on the core's clock."""
         return max(deadline_ms - self._queue.broker.clock.offset_ms, 1) if deadline_ms else 0
+
+
+def show_counts(stored: QueueEntry) -> None:
+    """Put into the headers how often the message was given to somebody, and how often that failed."""
+    message = stored.message
+    changes = {ACQUIRED_COUNT: patch.long_value(int(stored.acquired))}
+    if stored.failures:
+        changes[DELIVERY_COUNT] = patch.long_value(int(stored.failures))
+    try:
+        start, end = patch.header_range(message.content)
+        headers = patch.changed(message.content, start, end, changes)
+    except (DecodeError, IndexError):  # it goes on without what cannot be read
+        message = message.without_properties()
+        headers = patch.changed(b"", 0, 0, changes)
+    stored.message = message.copy(patch.with_headers(message.content, headers, True))
+    stored.message.is_counted = True

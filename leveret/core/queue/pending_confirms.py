@@ -1,4 +1,4 @@
-"""Unsafe: the confirms of one queue that wait until the log has their messages."""
+"""PendingConfirms: the confirms of one queue that wait until the log has their messages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.ports import Confirm, ConfirmListener
+from leveret.core.message.confirm import Confirm, ConfirmListener
 
 COMPACT_AT: Final = 1024  # paid ones at the front before the list is cut
 
@@ -29,7 +29,7 @@ class Share(ConfirmListener):
         """Cannot be: the whole tells its own listener."""
 
 
-class Unsafe:
+class PendingConfirms:
     """In the order of positions; a plain list, from which those that are paid are cut now and then."""
 
     __slots__ = ("_head", "_items")

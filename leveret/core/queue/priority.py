@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
-from leveret.core.message.budget import COST, Budget, Run
-from leveret.core.message.message import Stored
+from leveret.core.message.budget import COST, Budget
 from leveret.core.queue.browsing import Page
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.ready import Ready, Source
+from leveret.core.queue.run import Run
 
 
 class PriorityReady(Ready):
@@ -23,13 +24,13 @@ class PriorityReady(Ready):
     def __len__(self) -> int:
         return self._number
 
-    def push(self, stored: Stored) -> None:
+    def push(self, stored: QueueEntry) -> None:
         """A new message, at the end of its priority."""
         line = self._line(stored.level)
         line.push(stored)
         self._counted(stored)
 
-    def put_back(self, stored: Stored) -> None:
+    def put_back(self, stored: QueueEntry) -> None:
         """A message that was taken before, to its old place in its priority."""
         line = self._line(stored.level)
         line.put_back(stored)
@@ -53,14 +54,14 @@ class PriorityReady(Ready):
                 return line.deadline_ms()
         return 0
 
-    def first(self) -> Stored:
+    def first(self) -> QueueEntry:
         """The next to go. Raises: IndexError when there is none."""
         line = self._highest()
         if line is None:
             raise IndexError("no message is ready")
         return line.first()
 
-    def take(self) -> Stored:
+    def take(self) -> QueueEntry:
         """Take the next, which the budget still counts. Raises: IndexError when there is none."""
         line = self._highest()
         if line is None:
@@ -71,11 +72,11 @@ class PriorityReady(Ready):
         self.resident -= len(stored.message.content) + COST
         return stored
 
-    def items(self) -> list[Stored]:
+    def items(self) -> list[QueueEntry]:
         """All that are in memory, in the order in which they would go. Cost: a copy."""
         return [stored for line in reversed(self._lines) if line is not None for stored in line.items()]
 
-    def pick(self, positions: list[int]) -> list[Stored]:
+    def pick(self, positions: list[int]) -> list[QueueEntry]:
         """Those in memory that have one of these positions, in no order."""
         return [stored for line in self._lines if line is not None for stored in line.pick(positions)]
 
@@ -129,7 +130,7 @@ class PriorityReady(Ready):
                 line.clear()
         self._source = None
 
-    def _counted(self, stored: Stored) -> None:
+    def _counted(self, stored: QueueEntry) -> None:
         self._number += 1
         self.size += stored.message.size
         self.resident += len(stored.message.content) + COST

@@ -14,41 +14,38 @@ What it could not finish with waits for that, and persistent messages are in the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
 from leveret.core.errors import hints
 from leveret.core.errors.amqp import faulty_queue, locked_queue
-from leveret.core.message.message import Message, Stored
+from leveret.core.errors.hints import Origin
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.log import Recovered, Resting, Unreadable
+from leveret.core.message.message import Message
 from leveret.core.policy.arguments import QUORUM, QueueSettings
 from leveret.core.policy.checks import expiration_error
-from leveret.core.ports import Confirm, Recovered, Resting, Unreadable
-from leveret.core.queue import limits
+from leveret.core.policy.policy import Policy
+from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.browsing import Page
 from leveret.core.queue.consumers import Consumer, Consumers
-from leveret.core.queue.dead_letter import EXPIRED, REJECTED
-from leveret.core.queue.discard import Litter, trim_later
+from leveret.core.queue.dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
+from leveret.core.queue.discard import Discard
+from leveret.core.queue.entry import FAILURE, MAX_FAILURES, Home, QueueEntry
 from leveret.core.queue.expiry import OVER, Expiry
-from leveret.core.queue.fetching import fetch_later
 from leveret.core.queue.in_log import InLog
-from leveret.core.queue.pending_confirms import Unsafe
+from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.priority import PriorityReady
 from leveret.core.queue.ready import Ready, may_rest
 from leveret.core.queue.retries import Retries
-from leveret.core.turn.faults import sentence
-from leveret.core.turn.flow_control import Pace
-from leveret.core.turn.work import PIECE, giving_up
+from leveret.core.queue.surroundings import Surroundings
+from leveret.core.turn.background import Chore
+from leveret.core.turn.faults import Remedy, sentence
+from leveret.core.turn.work import PIECE
 from leveret.wire import patch
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
-
-if TYPE_CHECKING:
-    from leveret.core.errors.hints import Origin
-    from leveret.core.exchange.exchange import Binding
-    from leveret.core.policy.policy import Policy
-    from leveret.core.vhost import VirtualHost
-
 
 PORTION: Final = 2 * PIECE  # messages that are delivered at once: a millisecond or two
 PORTIONS: Final = 8  # that flow while somebody waits to look; a consumer that could take still more gets it later
@@ -56,22 +53,18 @@ FORGET: Final = "forget"  # what a queue could not do with a message, beside the
 RETURN: Final = "return"
 
 
-class Queue:
+class Queue(BaseQueue):
     """One queue.
 
-    queue_id: its name in the logs. owner: the connection's number if exclusive, else 0.
-    unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
-    letters: dead ones that must arrive elsewhere, and have not; letter_bytes: of their bodies.
-    is_trimming, is_fetching: a chore of litter.py or fetching.py goes on.
-    holds: how many want nothing to be delivered for now.
-    retries: messages that came back and have to wait. in_log: what the log has of it.
     policy, operator_policy: those that apply; what they say is in the settings.
-    fault: why it is faulty, empty when it is not. unfinished: messages of which something failed, and what.
+    is_fetching: a chore brings more into memory. holds: how many want nothing to be delivered for now.
+    retries: messages that came back and have to wait. in_log: what the log has of it.
     """
 
     def __init__(
         self,
-        vhost: VirtualHost,
+        vhost: Home,
+        broker: Surroundings,
         name: str,
         queue_id: int,
         durable: bool,
@@ -80,40 +73,23 @@ class Queue:
         arguments: Table,
         origin: Origin,
     ) -> None:
-        self.vhost = vhost
-        self.broker = vhost.broker
-        self.origin = origin
-        self.name = name
-        self.queue_id = queue_id
-        self.durable = durable
-        self.owner = owner
-        self.auto_delete = auto_delete
-        self.arguments = arguments
-        self.settings = QueueSettings(arguments, {})
+        super().__init__(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)
+        is_quorum = self.settings.queue_type == QUORUM
         self.policy: Policy | None = None
         self.operator_policy: Policy | None = None
-        self.bindings: dict[Binding, None] = {}
-        self.consumers = Consumers(self.settings.single_active, self.settings.queue_type == QUORUM)
+        self.consumers = Consumers(self.settings.single_active, is_quorum)
         self.in_log = InLog(self)
         self.ready = self._line()
         self.retries = Retries(self)
-        self.unacked: i64 = 0
-        self.letters: i64 = 0
-        self.letter_bytes: i64 = 0
-        self.delivered: i64 = 0
-        self.pace = Pace()
-        self.deleted = False
         self._position: i64 = 0
-        self._keeps_all = self.settings.queue_type == QUORUM  # transient messages too
-        self.fault = ""
-        self.unfinished: list[tuple[Stored, str]] = []
+        self._keeps_all = is_quorum  # transient messages too
         self._looks_inside = False
         self._is_limited = False
         self._may_refuse = False
         self._read_settings()
         self._dirty = False
-        self._unsafe = Unsafe()
-        self.is_trimming = False
+        self._pending = PendingConfirms()
+        self._is_trimming = False
         self.is_fetching = False
         self.holds: i64 = 0
         self._expiry = Expiry(self)
@@ -135,7 +111,7 @@ class Queue:
         self._expiry.watch_idle()
         share = self.broker.share
         if share.left <= 0 and self._is_limited:
-            trim_later(self)
+            self.trim_later()
             return
         before = len(self.ready)
         self._drop_excess()
@@ -159,7 +135,7 @@ class Queue:
         position = self._position + 1
         self._position = position
         logged = self.durable and (message.persistent or self._keeps_all)
-        stored = Stored(message, self, position, self.queue_id if logged else 0)
+        stored = QueueEntry(message, self, position, self.queue_id if logged else 0)
         expires_now = False
         looks_inside = self._looks_inside or property_flags(message.content) & EXPIRATION_FLAG != 0
         if looks_inside:
@@ -171,7 +147,7 @@ class Queue:
         self.ready.push(stored)
         if confirm is not None:
             if logged:
-                self._unsafe.add(position, confirm)
+                self._pending.add(position, confirm)
             else:
                 confirm.pay()
         if not self._dirty:
@@ -200,11 +176,15 @@ class Queue:
         self.touch()
         return int(run.count)
 
+    def recovered(self) -> None:
+        """All have been taken that the log kept; a policy may have come while they were not there."""
+        self.apply(self.settings)
+
     def on_durable(self, position: int) -> None:
         """The log has everything up to this position."""
         self.in_log.durable = max(self.in_log.durable, i64(position))
         self.broker.budget.retry()
-        self._unsafe.pay(position)
+        self._pending.pay(position)
 
     def on_refused(self, positions: list[int]) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay as transient ones."""
@@ -214,9 +194,22 @@ class Queue:
             refused += [stored for stored in self.retries.items() if stored.position in wanted]
         for stored in refused:
             stored.log_id = 0
-        self._unsafe.refuse(positions)
+        self._pending.refuse(positions)
+
+    def on_resting(self, position: int) -> None:
+        """The log has everything that is there to rest up to this position."""
+        self.in_log.on_resting(position)
+
+    def load(self, stored: QueueEntry) -> bool:
+        """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
+        return self.in_log.load(stored)
 
     # -- faults
+
+    def not_taken(self, error: Exception) -> None:
+        """A message could not be taken."""
+        self.fail("take a message", error)
+        self.broker.refusals += 1
 
     def fail(self, doing: str, error: Exception) -> None:
         """Something that the queue did for itself has failed: it does nothing more until it is repaired.
@@ -233,7 +226,7 @@ class Queue:
         else:
             self.broker.faults.tell(str(self), doing, error)
 
-    def leave(self, stored: Stored, what: str, error: Exception) -> None:
+    def leave(self, stored: QueueEntry, what: str, error: Exception) -> None:
         """Something could not be done with a message that nobody holds and that is not ready: it waits for repair().
 
         what: FORGET, RETURN, or the reason why it was to die.
@@ -262,9 +255,6 @@ class Queue:
         if self.fault:
             raise faulty_queue(self.name, self.vhost.name, self.fault)
 
-    def __str__(self) -> str:
-        return f"queue '{self.name}' in vhost '{self.vhost.name}'"
-
     # -- messages go out
 
     def touch(self) -> None:
@@ -276,7 +266,8 @@ class Queue:
     def pump(self) -> None:
         """Give ready messages to the consumers that can take them, one each in turn, and the rest of many later."""
         self._dirty = False
-        self._give()
+        if not self.deleted:
+            self._give()
 
     def flow(self) -> None:
         """Let flow what can flow, before somebody looks at the queue or changes its consumers.
@@ -320,10 +311,10 @@ class Queue:
             stored = ready.take()
             if stored.deadline_ms and stored.deadline_ms < self.broker.clock.now_ms:
                 budget.let_go(stored.message)
-                share.left -= giving_up(self, stored.message)
+                share.left -= self.giving_up(stored.message)
                 self.die(stored, EXPIRED)
                 if share.left <= 0:
-                    trim_later(self)
+                    self.trim_later()
                     is_put_off = True
                     break
                 continue
@@ -352,7 +343,7 @@ class Queue:
         self._expiry.look()
         if left and ready.has_near_head():
             return is_put_off
-        fetch_later(self)
+        self._fetch_later()
         return True
 
     def _fetch_head(self) -> None:
@@ -362,21 +353,40 @@ class Queue:
         except Exception as error:
             self.fail("fetch messages", error)
 
-    def _undelivered(self, consumer: Consumer, stored: Stored, error: Exception) -> None:
+    def _undelivered(self, consumer: Consumer, stored: QueueEntry, error: Exception) -> None:
         """A consumer failed to take a message: it gets no more, and its client is closed."""
         consumer.fail("deliver a message", error)
         if consumer.no_ack:
             self._put_back(stored)
         else:
-            self.broker.faults.undelivered(consumer, stored)
+            self.broker.faults.set_right(Undelivered(consumer, stored))
 
     def trim(self) -> None:
         """Throw away more of what has expired or is too much."""
-        self.is_trimming = False
+        self._is_trimming = False
         self.flow()
         self._expiry.look()
         self._drop_excess()
         self.touch()
+
+    def trim_later(self) -> None:
+        """One call was not enough for what has to go from the queue."""
+        if not self._is_trimming:
+            self._is_trimming = True
+            self.broker.chores.add(Trim(self))
+
+    def _fetch_later(self) -> None:
+        """Go on soon: many may want that at once, and it takes milliseconds."""
+        if not self.is_fetching:
+            self.is_fetching = True
+            self.broker.chores.add(Fetching(self))
+
+    def fetch(self) -> None:
+        """Bring the head into memory, with what rests beside it in the log, and let it flow."""
+        self.is_fetching = False
+        if not self.deleted:
+            self.ready.has_head()
+            self.touch()
 
     def clear_head(self) -> bool:
         """Drop expired messages from the head, since somebody is about to take it.
@@ -393,12 +403,12 @@ class Queue:
             self.check_fault()
             raise
 
-    def get(self) -> Stored | None:
+    def get(self) -> QueueEntry | None:
         """Take the head for basic.get, behind clear_head(); the caller settles it, or releases it at once with no_ack.
 
         Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
         """
-        stored: Stored | None = None
+        stored: QueueEntry | None = None
         try:
             if self.ready.has_head():
                 stored = self.ready.take()
@@ -416,13 +426,13 @@ class Queue:
             self.unacked += 1
         return stored
 
-    def settle(self, stored: Stored) -> None:
+    def settle(self, stored: QueueEntry) -> None:
         """An unacknowledged message is done with."""
         self._release(stored)
         if not self.deleted:
             self.forget(stored)
 
-    def requeue(self, stored: Stored, failed: bool) -> None:
+    def requeue(self, stored: QueueEntry, failed: bool) -> None:
         """An unacknowledged message goes back to its old place, marked as redelivered, perhaps after a while.
 
         failed: whether this counts for the delivery limit, which may end the message.
@@ -431,23 +441,23 @@ class Queue:
         if self.deleted:
             return
         try:
-            if failed and limits.fail(stored):
+            if failed and self._has_failed_too_often(stored):
                 return
             self.in_log.count(stored, failed)
         except Exception as error:  # it goes back without
             self.broker.faults.own("count the deliveries of a message", error)
-        delay_ms = limits.retry_delay_ms(stored, failed)
+        delay_ms = self._retry_delay_ms(stored, failed)
         if delay_ms:
             self.retries.add(stored, delay_ms)
         else:
             self._put_back(stored)
         self._drop_excess()
 
-    def take_back(self, stored: Stored) -> None:
+    def take_back(self, stored: QueueEntry) -> None:
         """A message that came back has waited long enough: it goes to its old place."""
         self._put_back(stored)
 
-    def _put_back(self, stored: Stored) -> None:
+    def _put_back(self, stored: QueueEntry) -> None:
         stored.redelivered = True
         try:
             self.ready.put_back(stored)
@@ -466,20 +476,20 @@ class Queue:
             self.touch()
             self._drop_excess()
 
-    def discard(self, stored: Stored) -> None:
+    def discard(self, stored: QueueEntry) -> None:
         """An unacknowledged message was rejected."""
         self._release(stored)
         if not self.deleted:
             self.die(stored, REJECTED)
 
-    def die(self, stored: Stored, reason: str) -> None:
+    def die(self, stored: QueueEntry, reason: str) -> None:
         """A message is given up. reason: one of those of dead_letter.py."""
         if self.settings.dead_letter_exchange is None:
             self.forget(stored)
         else:
-            self.broker.worklist.add(stored, reason)
+            self.broker.worklist.add(self, stored, reason)
 
-    def forget(self, stored: Stored) -> None:
+    def forget(self, stored: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
         if stored.log_id:
             try:
@@ -493,7 +503,7 @@ class Queue:
         line, self.ready = self.ready, self._line()
         waiting = self.retries.take()
         count = len(line) + len(waiting)
-        self.broker.chores.begin(Litter(self, line, waiting))
+        self.broker.chores.begin(Discard(self.broker, self, line, waiting))
         return count
 
     def browse(self, page: Page) -> None:
@@ -511,7 +521,7 @@ class Queue:
         """
         self.ready.page_out(keep, want)
 
-    def leave_content(self, stored: Stored) -> bool:
+    def leave_content(self, stored: QueueEntry) -> bool:
         """Leave the content of an unacknowledged message to the log, if it rests there and nobody watches.
 
         Returns: whether that can be said now: what is on its way to the log can rest later.
@@ -520,7 +530,7 @@ class Queue:
             return True
         if not self.in_log.extent(stored):
             return False
-        self.broker.budget.rest(stored)
+        stored.message = self.broker.budget.rest(stored.message)
         return True
 
     # -- consumers
@@ -586,7 +596,7 @@ class Queue:
         except Exception as error:  # it is gone all the same; its messages come back in a queue for what was salvaged
             self.broker.faults.tell(str(self), "let the log forget it", error)
         self.stop()
-        self.broker.chores.begin(Litter(self, line, waiting))
+        self.broker.chores.begin(Discard(self.broker, self, line, waiting))
         for consumer in consumers:
             consumer.parked = True
             consumer.active = False
@@ -614,7 +624,7 @@ class Queue:
             return PriorityReady(max(self.settings.max_priority, 1), self.broker.budget, self.in_log)
         return Ready(self.broker.budget, self.in_log)
 
-    def _release(self, stored: Stored) -> None:
+    def _release(self, stored: QueueEntry) -> None:
         """An unacknowledged message leaves its holder, who may have room for another now."""
         self.unacked -= 1
         self.broker.budget.let_go(stored.message)
@@ -641,16 +651,78 @@ class Queue:
         if self.fault:
             return False
         self.flow()
-        return limits.has_room(self, message)
+        return self._has_room(message)
+
+    def _is_over(self, more: i64, more_bytes: i64) -> bool:
+        """Whether the messages that wait, the dead letters that must arrive, and so many more, exceed a limit.
+
+        Source: rabbit_fifo.erl is_over_limit.
+        """
+        settings = self.settings
+        if settings.max_length >= 0:
+            count: i64 = len(self.ready) + len(self.retries) + self.letters
+            if count + more > settings.max_length:
+                return True
+        size: i64 = self.ready.size + self.retries.size + self.letter_bytes
+        return settings.max_length_bytes >= 0 and size + more_bytes > settings.max_length_bytes
+
+    def _has_room(self, message: Message) -> bool:
+        """Whether a queue that refuses what is too much takes this message; consumers have had their chance."""
+        if not self._is_over(1, message.size):
+            return True
+        if self.settings.rejects_dead:
+            self.die(QueueEntry(message, self, 0, 0), MAXLEN)
+        return False
+
+    def wants_refused(self) -> bool:
+        """A message that was refused may come again, unless it has become a dead letter."""
+        return self.fault != "" or not self.settings.rejects_dead
 
     def _drop_excess(self) -> None:
-        if self._is_limited and not self.settings.rejects and not self.holds:
-            try:
-                limits.drop_excess(self)
-            except Exception as error:
-                self.fail("drop what is too much", error)
+        """Drop from the head what is too much, once consumers have had their chance; not too much at once.
 
-    def _read_properties(self, stored: Stored) -> bool:
+        Source: rabbit_amqqueue_process.erl maybe_drop_head.
+        """
+        if not self._is_limited or self.settings.rejects or self.holds:
+            return
+        try:
+            if self._is_over(0, 0):
+                self.flow()
+                left: i64 = PIECE
+                while self._is_over(0, 0) and self.ready.has_head():
+                    if left <= 0:
+                        self.trim_later()
+                        return
+                    stored = self.ready.pop()
+                    left -= self.giving_up(stored.message)
+                    self.die(stored, MAXLEN)
+        except Exception as error:
+            self.fail("drop what is too much", error)
+
+    def _has_failed_too_often(self, stored: QueueEntry) -> bool:
+        """Count a delivery that failed. Returns: whether the message had its last chance, and is gone.
+
+        Source: rabbit_fifo.erl (delivery limit).
+        """
+        if stored.failures < MAX_FAILURES:
+            stored.counts += FAILURE
+        limit = self.settings.delivery_limit
+        if limit < 0 or int(stored.failures) <= limit:
+            return False
+        self.die(stored, DELIVERY_LIMIT)
+        return True
+
+    def _retry_delay_ms(self, stored: QueueEntry, failed: bool) -> int:
+        """How long a message has to wait that came back; 0 for not at all. failed: it counts for the delivery limit.
+
+        The more deliveries have failed, the longer. Source: rabbit_fifo.erl (should_delay, calculate_ready_at).
+        """
+        settings = self.settings
+        if not (settings.delays_failed if failed else settings.delays_returned):
+            return 0
+        return min(settings.retry_min_ms * max(int(stored.failures), 1), settings.retry_max_ms)
+
+    def _read_properties(self, stored: QueueEntry) -> bool:
         """Note when a message expires, and its priority. Returns: whether it does so unless a consumer waits for it.
 
         Source: rabbit_amqqueue_process.erl (attempt_delivery comes before drop_expired_msgs).
@@ -668,3 +740,49 @@ class Queue:
         if self.settings.max_priority >= 0:
             stored.level = min(patch.priority(content), max(self.settings.max_priority, 1))
         return ttl_ms == 0
+
+
+class Trim(Chore):
+    """More of a queue has to go from its head than one call may throw away."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def work(self) -> bool:
+        """Let it throw away some more; it begins another trim if that was not all."""
+        if not self._queue.deleted:
+            self._queue.trim()
+        return True
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The queue has failed."""
+        self._queue.fail(doing, error)
+
+
+class Fetching(Chore):
+    """A queue whose consumers would take more: that goes to them a portion at a time, and so does what rests come."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def work(self) -> bool:
+        """Bring the next ones into memory."""
+        self._queue.fetch()
+        return True
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The queue has failed."""
+        self._queue.fail(doing, error)
+
+
+class Undelivered(Remedy):
+    """A message that may not have reached its consumer, whose connection is about to be closed."""
+
+    def __init__(self, consumer: Consumer, stored: QueueEntry) -> None:
+        self._consumer = consumer
+        self._stored = stored
+
+    def apply(self) -> None:
+        """Give it back to its queue, unless the end of its channel has done so."""
+        if self._stored.consumer is self._consumer:
+            self._stored.queue.requeue(self._stored, False)

@@ -16,10 +16,11 @@ from typing import Final
 from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
-from leveret.core.message.budget import COST, HEAD, RUN_BYTES, RUN_MESSAGES, Budget, Run
-from leveret.core.message.message import Stored
+from leveret.core.message.budget import COST, HEAD, Budget
 from leveret.core.queue.browsing import Page
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.fifo import Fifo
+from leveret.core.queue.run import RUN_BYTES, RUN_MESSAGES, Run
 
 STUB: Final = 512  # bytes of a content from which on what stays of a message in memory is less
 
@@ -28,25 +29,25 @@ class Source:
     """Where messages come from that rest in the log."""
 
     @abstractmethod
-    def extent(self, stored: Stored) -> i64:
+    def extent(self, stored: QueueEntry) -> i64:
         """The last position that rests together with a message; 0 when it does not rest safely.
 
         One that the log does not have at all has no log_id afterwards.
         """
 
     @abstractmethod
-    def spill(self, stored: Stored) -> bool:
+    def spill(self, stored: QueueEntry) -> bool:
         """Let the log have a message that it has not yet, so that it can rest there. Returns: whether it may."""
 
     @abstractmethod
-    def fetch(self, run: Run, only_looks: bool = False) -> list[Stored]:
+    def fetch(self, run: Run, only_looks: bool = False) -> list[QueueEntry]:
         """Messages that rest, in order; without those that cannot be read any more.
 
         These are gone then, unless somebody only looks, who leaves all as it is.
         """
 
     @abstractmethod
-    def revive(self, stored: Stored, found: Stored) -> None:
+    def revive(self, stored: QueueEntry, found: QueueEntry) -> None:
         """A message that came back without its content has it again. found: as it was fetched."""
 
 
@@ -77,7 +78,7 @@ class Ready:
         self._budget = budget
         self._source = source
         self._fresh = Fifo()
-        self._returned: list[tuple[int, Stored]] = []  # heap by position; all before those in _fresh
+        self._returned: list[tuple[int, QueueEntry]] = []  # heap by position; all before those in _fresh
         self._returned_bytes: i64 = 0  # of the contents of these in memory
         self._segments: list[Run | Fifo] = []
         self._tail: Fifo | None = None  # where new ones come in while there are segments
@@ -87,7 +88,7 @@ class Ready:
     def __len__(self) -> int:
         return len(self._fresh) + len(self._returned) + int(self._behind)
 
-    def push(self, stored: Stored) -> None:
+    def push(self, stored: QueueEntry) -> None:
         """A new message, at the end."""
         message = stored.message
         size: i64 = len(message.content)
@@ -102,7 +103,7 @@ class Ready:
             self._tail.push(stored)
             self._behind += 1
 
-    def put_back(self, stored: Stored) -> None:
+    def put_back(self, stored: QueueEntry) -> None:
         """A message that was taken before, to its old place."""
         self._count(stored)
         heappush(self._returned, (int(stored.position), stored))
@@ -137,7 +138,7 @@ class Ready:
             return self._tail.first().deadline_ms
         return 0
 
-    def first(self) -> Stored:
+    def first(self) -> QueueEntry:
         """The next to go. Raises: IndexError when there is none."""
         if self._returned:
             return self._returned[0][1]
@@ -145,13 +146,13 @@ class Ready:
             self._fill()
         return self._fresh.first()
 
-    def pop(self) -> Stored:
+    def pop(self) -> QueueEntry:
         """Take the next, which is held here no more. Raises: IndexError when there is none."""
         stored = self.take()
         self._budget.let_go(stored.message)
         return stored
 
-    def take(self) -> Stored:
+    def take(self) -> QueueEntry:
         """Take the next, and hold it: the budget still counts it. Raises: IndexError when there is none."""
         if self._returned:
             stored = heappop(self._returned)[1]
@@ -165,7 +166,7 @@ class Ready:
         self.resident -= len(message.content) + COST
         return stored
 
-    def items(self) -> list[Stored]:
+    def items(self) -> list[QueueEntry]:
         """All that are in memory, in order. Cost: a copy."""
         found = [stored for _, stored in sorted(self._returned)] + self._fresh.items()
         for segment in self._segments:
@@ -173,12 +174,12 @@ class Ready:
                 found += segment.items()
         return found + self._tail.items() if self._tail is not None else found
 
-    def pick(self, positions: list[int]) -> list[Stored]:
+    def pick(self, positions: list[int]) -> list[QueueEntry]:
         """Those in memory that have one of these positions, in no order.
 
         Cost: a search for each, and a look at all that consumers gave back.
         """
-        found: list[Stored] = []
+        found: list[QueueEntry] = []
         lines: list[Fifo] = [self._fresh]
         lines += [segment for segment in self._segments if isinstance(segment, Fifo)]
         if self._tail is not None:
@@ -346,7 +347,7 @@ class Ready:
             if keep < 0 and may_rest(stored) and source.extent(stored):
                 self.resident -= size
                 self._returned_bytes -= size
-                self._budget.rest(stored)
+                stored.message = self._budget.rest(stored.message)
 
     def _resting_from(self, at: i64) -> tuple[Run, i64]:
         """Those that came back and rest, from a place among these on, as a run; and where it ends.
@@ -416,7 +417,7 @@ class Ready:
         """The queue has ended: nobody is held on to."""
         self._source = None
 
-    def _count(self, stored: Stored) -> None:
+    def _count(self, stored: QueueEntry) -> None:
         message = stored.message
         self.size += message.size
         self.resident += len(message.content) + COST
@@ -435,7 +436,7 @@ class Ready:
         else:
             self._segments.append(run)
 
-    def _stay(self, stored: Stored) -> None:
+    def _stay(self, stored: QueueEntry) -> None:
         """A message that cannot rest keeps its place among those that do."""
         last = self._segments[-1] if self._segments else None
         if not isinstance(last, Fifo):
@@ -485,7 +486,7 @@ class Ready:
             self._fresh.push(stored)
 
 
-def may_rest(stored: Stored) -> bool:
+def may_rest(stored: QueueEntry) -> bool:
     """Whether it is worth the while to leave the content of a single message to the log."""
     return stored.log_id != 0 and len(stored.message.content) >= STUB
 

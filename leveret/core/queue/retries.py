@@ -9,17 +9,14 @@ Source: rabbit_fifo.erl (should_delay, calculate_ready_at, messages_ready_plus_d
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
 from leveret.core.message.budget import Holder
-from leveret.core.message.message import Stored
+from leveret.core.queue.base import BaseQueue
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.turn.clock import Timed, Timer
 from leveret.core.turn.work import PIECE
-
-if TYPE_CHECKING:
-    from leveret.core.queue.queue import Queue
 
 
 class Retries(Timed, Holder):
@@ -27,17 +24,17 @@ class Retries(Timed, Holder):
 
     __slots__ = ("_due_ms", "_queue", "_timer", "_waiting", "size")
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: BaseQueue) -> None:
         self.size: i64 = 0
-        self._queue: Queue | None = queue
-        self._waiting: list[tuple[int, int, Stored]] = []  # heap by time and position
+        self._queue: BaseQueue | None = queue
+        self._waiting: list[tuple[int, int, QueueEntry]] = []  # heap by time and position
         self._timer: Timer | None = None
         self._due_ms = 0  # when that is due, 0 when there is none
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, stored: Stored, delay_ms: int) -> None:
+    def add(self, stored: QueueEntry, delay_ms: int) -> None:
         """A message has to wait."""
         queue = self._queue
         if queue is not None:
@@ -49,11 +46,11 @@ class Retries(Timed, Holder):
             heappush(self._waiting, (queue.broker.clock.now_ms + delay_ms, int(stored.position), stored))
             self.watch()
 
-    def items(self) -> list[Stored]:
+    def items(self) -> list[QueueEntry]:
         """All of them, in no order. Cost: a copy."""
         return [stored for _, _, stored in self._waiting]
 
-    def take(self) -> list[Stored]:
+    def take(self) -> list[QueueEntry]:
         """Take all of them, in no order. Cost: a copy."""
         taken = self.items()
         if self._queue is not None and taken:

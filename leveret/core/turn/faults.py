@@ -8,12 +8,10 @@ nobody's is the broker's own. Every fault is told to the operator, by the driver
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from abc import abstractmethod
+from typing import Final
 
-if TYPE_CHECKING:
-    from leveret.core.message.message import Stored
-    from leveret.core.ports import Client
-    from leveret.core.queue.consumers import Consumer
+from mypy_extensions import trait
 
 MAX_TOLD: Final = 100  # faults that wait to be told; more of them in one turn are left out
 
@@ -37,14 +35,31 @@ class Fault:
         return f"{self.who}: cannot {self.doing}: {sentence(self.error)}"
 
 
+@trait
+class Closable:
+    """A connection for which something may fail."""
+
+    @abstractmethod
+    def close_failed(self) -> None:
+        """Close it with connection.close 541, since something that was done for it has failed."""
+
+
+class Remedy:
+    """What sets something right that has failed."""
+
+    @abstractmethod
+    def apply(self) -> None:
+        """Do it, when what is going on now is through."""
+
+
 class Faults:
     """Of one broker. told: those that the operator has not heard of yet; the driver takes them."""
 
     def __init__(self) -> None:
         self.told: list[Fault] = []
         self._counts: dict[str, int] = {}  # of the broker's own
-        self._clients: list[Client] = []
-        self._undelivered: list[tuple[Consumer, Stored]] = []
+        self._closing: list[Closable] = []
+        self._remedies: list[Remedy] = []
 
     def tell(self, who: str, doing: str, error: BaseException) -> None:
         """Let the operator know. For what is set aside afterwards, so that it cannot be said again and again."""
@@ -58,27 +73,26 @@ class Faults:
         if count & (count - 1) == 0:
             self.tell("the broker", doing if count == 1 else f"{doing} (for the {count}th time)", error)
 
-    def close(self, client: Client) -> None:
+    def close(self, client: Closable) -> None:
         """Close a connection for which something failed, when what is going on now is through."""
-        self._clients.append(client)
+        self._closing.append(client)
 
-    def undelivered(self, consumer: Consumer, stored: Stored) -> None:
-        """A message may not have reached its consumer, whose connection is about to be closed."""
-        self._undelivered.append((consumer, stored))
+    def set_right(self, remedy: Remedy) -> None:
+        """Apply a remedy when what is to be closed is."""
+        self._remedies.append(remedy)
 
     def is_settled(self) -> bool:
         """Whether settle() has nothing to do."""
-        return not self._clients and not self._undelivered
+        return not self._closing and not self._remedies
 
     def settle(self) -> None:
-        """Close what is to be closed, and give back to their queues the messages that nobody got."""
-        clients, self._clients = self._clients, []
-        for client in clients:
+        """Close what is to be closed, and set right what can be."""
+        closing, self._closing = self._closing, []
+        for client in closing:
             try:
                 client.close_failed()
             except Exception as error:
                 self.own("close a connection", error)
-        undelivered, self._undelivered = self._undelivered, []
-        for consumer, stored in undelivered:
-            if stored.consumer is consumer:  # the end of its channel has not given it back
-                stored.queue.requeue(stored, False)
+        remedies, self._remedies = self._remedies, []
+        for remedy in remedies:
+            remedy.apply()

@@ -24,7 +24,7 @@ from leveret.node.cli.target import BrokerError, Control, DataDir, Link, reach
 from leveret.store.directory import private
 
 if TYPE_CHECKING:
-    from leveret.core.ports import Recovered
+    from leveret.core.message.log import Recovered
 
 BATCH_BYTES = 1 << 20  # of a parcel, from which on it is sent
 BATCH_MESSAGES = 500

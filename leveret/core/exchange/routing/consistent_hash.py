@@ -12,20 +12,18 @@ Source: rabbit_exchange_type_consistent_hash.erl, but for the choice of the bind
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
 from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange.routing.hashing import fingerprint, identity, mix
 from leveret.core.exchange.routing.router import Router
+from leveret.core.queue.surroundings import Surroundings
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.core.broker import Broker
-    from leveret.core.exchange.exchange import Binding
 
 PROPERTIES: Final = ("correlation_id", "message_id", "timestamp")
 MAX_WEIGHT: Final = 10_000
@@ -65,7 +63,7 @@ class ConsistentHashRouter(Router):
         self._header: str | None = None
         self._property: str | None = None
 
-    def configure(self, arguments: Table, broker: Broker) -> None:
+    def configure(self, arguments: Table, broker: Surroundings) -> None:
         """Read what to hash. Raises: AmqpError 406."""
         self._header = _name(arguments.get("hash-header"))
         self._property = _name(arguments.get("hash-property"))

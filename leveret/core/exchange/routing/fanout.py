@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange.routing.router import Router
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.core.exchange.exchange import Binding
 
 
 class FanoutRouter(Router):

@@ -7,17 +7,15 @@ Source: rabbit_exchange_type_headers.erl.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange.routing.router import Router
 from leveret.core.policy.terms import term
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, VOID, Field, Table
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.core.exchange.exchange import Binding
 
 MODES: Final = ("all", "any", "all-with-x", "any-with-x")
 

@@ -6,14 +6,10 @@ Source: rabbit_exchange_type_modulus_hash.erl.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange.routing.hashing import fingerprint
 from leveret.core.exchange.routing.router import Router
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.core.exchange.exchange import Binding
 
 
 class ModulusHashRouter(Router):

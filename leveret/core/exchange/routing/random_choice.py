@@ -6,17 +6,13 @@ of them are local. Source: rabbit_exchange_type_random.erl, rabbit_exchange_type
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange.routing.router import Router
+from leveret.core.queue.surroundings import Surroundings
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import Table
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.core.broker import Broker
-    from leveret.core.exchange.exchange import Binding
 
 
 class RandomRouter(Router):
@@ -25,9 +21,9 @@ class RandomRouter(Router):
     def __init__(self) -> None:
         super().__init__(varies=True)
         self._all: list[Binding] = []
-        self._broker: Broker | None = None
+        self._broker: Surroundings | None = None
 
-    def configure(self, arguments: Table, broker: Broker) -> None:
+    def configure(self, arguments: Table, broker: Surroundings) -> None:
         """Chance comes from the broker, for it to be the same again in a test."""
         self._broker = broker
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
 
+from leveret.core.exchange.exchange import Binding
+from leveret.core.queue.surroundings import Surroundings
 from leveret.wire.fields import Table
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.core.broker import Broker
-    from leveret.core.exchange.exchange import Binding
 
 
 class Router:
@@ -24,7 +21,7 @@ class Router:
         self.varies = varies
         self.every_key = every_key
 
-    def configure(self, arguments: Table, broker: Broker) -> None:
+    def configure(self, arguments: Table, broker: Surroundings) -> None:
         """Read what the exchange was declared with. Raises: AmqpError 406 when an argument is wrong."""
 
     def check(self, binding: Binding) -> None:

@@ -8,17 +8,15 @@ Source: rabbit_exchange_type_topic.erl.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
 from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange.routing.router import Router
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.core.exchange.exchange import Binding
 
 MAX_ANY_WORDS: Final = 2  # `#` in one binding key
 

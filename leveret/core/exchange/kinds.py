@@ -1,0 +1,82 @@
+"""Kinds: the types of exchanges there are, and the one place where exchanges are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from leveret.core.errors.amqp import AmqpError, unknown_exchange_type
+from leveret.core.errors.hints import Origin
+from leveret.core.exchange.deduplication import DEDUPLICATION, Deduplication, is_wanted
+from leveret.core.exchange.delayed import Delay
+from leveret.core.exchange.exchange import Exchange, NameSpace
+from leveret.core.exchange.history import History
+from leveret.core.exchange.routing.consistent_hash import ConsistentHashRouter
+from leveret.core.exchange.routing.direct import DirectRouter
+from leveret.core.exchange.routing.fanout import FanoutRouter
+from leveret.core.exchange.routing.headers import HeadersRouter
+from leveret.core.exchange.routing.modulus_hash import ModulusHashRouter
+from leveret.core.exchange.routing.random_choice import LocalRandomRouter, RandomRouter
+from leveret.core.exchange.routing.router import Router
+from leveret.core.exchange.routing.topic import TopicRouter
+from leveret.wire.constants import PRECONDITION_FAILED
+from leveret.wire.fields import LONGSTR, Table
+
+TOPIC: Final = "topic"  # the one type that topic permissions are about
+DELAYED: Final = "x-delayed-message"
+HISTORY: Final = "x-recent-history"
+ROUTERS: Final[dict[str, Callable[[], Router]]] = {
+    "direct": DirectRouter,
+    "fanout": FanoutRouter,
+    TOPIC: TopicRouter,
+    "headers": HeadersRouter,
+    "x-consistent-hash": ConsistentHashRouter,
+    "x-modulus-hash": ModulusHashRouter,
+    "x-random": RandomRouter,
+    "x-local-random": LocalRandomRouter,
+    HISTORY: FanoutRouter,
+    DEDUPLICATION: FanoutRouter,
+}
+TYPES: Final = (*ROUTERS, DELAYED)
+
+
+def routing_type(kind: str, arguments: Table) -> str:
+    """The type that routes for an exchange: its own, but what x-delayed-type says for a delayed one.
+
+    Raises: AmqpError 406 when there is no such type.
+    """
+    if kind == DELAYED:
+        inner = arguments.get("x-delayed-type")
+        if inner is None or inner.kind != LONGSTR or inner.text == DELAYED:
+            text = "Invalid argument, 'x-delayed-type' must be an existing exchange type"
+            raise AmqpError(PRECONDITION_FAILED, text)
+        kind = inner.text
+    if kind not in ROUTERS:
+        raise unknown_exchange_type(kind)
+    return kind
+
+
+def new_exchange(
+    vhost: NameSpace,
+    name: str,
+    kind: str,
+    durable: bool,
+    auto_delete: bool,
+    internal: bool,
+    arguments: Table,
+    origin: Origin,
+    log_id: int = 0,
+) -> Exchange:
+    """An exchange of this type. Raises: AmqpError 406 when there is no such type, or an argument is wrong."""
+    routes_as = routing_type(kind, arguments)
+    router = ROUTERS[routes_as]()
+    router.configure(arguments, vhost.broker)
+    exchange = Exchange(vhost, name, kind, durable, auto_delete, internal, arguments, origin, router, log_id)
+    interceptors = exchange.interceptors
+    if routes_as == DEDUPLICATION or is_wanted(arguments):
+        interceptors.append(Deduplication(exchange))
+    if kind == DELAYED:
+        interceptors.append(Delay(exchange, len(interceptors) + 1))
+    if routes_as == HISTORY:
+        interceptors.append(History(exchange))
+    return exchange

@@ -1,0 +1,67 @@
+"""Client and Witness: whose messages come and go, and who sees that."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Final
+
+from mypy_extensions import mypyc_attr, trait
+
+from leveret.core.access.user import User
+from leveret.core.message.budget import Holder
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.destination import Destination
+from leveret.core.message.message import Message
+from leveret.core.queue.entry import EntryOwner, Home, QueueEntry
+from leveret.core.turn.faults import Closable
+
+
+@trait
+class Client(Holder, Closable):
+    """A connection, as an administrator sees it. Before its login it is nobody's, and before its open it is nowhere.
+
+    What it lets go of is left to the log, or found again: contents of deliveries that wait for an ack, cached routes.
+    """
+
+    @abstractmethod
+    def belongs_to(self, user: User | None, vhost: Home | None) -> bool:
+        """Whether it is this user's and uses this virtual host; None for any."""
+
+    @abstractmethod
+    def forget_queue(self, queue: EntryOwner) -> None:
+        """A queue that is exclusive to it is deleted."""
+
+    @abstractmethod
+    def force_close(self, reason: str) -> None:
+        """Close it with connection.close 320."""
+
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """Something that was done for it has failed: it is closed, as soon as what is going on now is through."""
+
+
+PASS: Final = 0  # what becomes of a publish
+REFUSE: Final = 1  # it goes nowhere, and is nacked if its publisher waits for confirms
+STRAY: Final = 2  # it goes nowhere, as one that no binding matches
+HOLD: Final = 3  # it goes its way, but its confirm has to wait
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Witness:
+    """Who sees what clients do with messages in a virtual host. Called in the middle of it: it may only take notes."""
+
+    @abstractmethod
+    def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
+        """A message goes to these queues. Returns: what becomes of it. Raises: AmqpError, which the client gets."""
+
+    @abstractmethod
+    def on_held(self, confirm: Confirm) -> None:
+        """This confirm is held for the last on_publish(), and has to be paid or refused once."""
+
+    @abstractmethod
+    def on_delivery(self, client: Client, stored: QueueEntry, no_ack: bool) -> None:
+        """A message was sent to a client, by basic.deliver or basic.get."""
+
+    @abstractmethod
+    def on_settle(self, stored: QueueEntry, how: int) -> None:
+        """A delivery is settled: ACK, REQUEUE, RETURN or DISCARD of session/transaction.py."""

@@ -1,0 +1,50 @@
+"""Run: messages of one line that rest together in the log."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from librt.strings import read_i64_be
+from mypy_extensions import i64
+
+RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
+RUN_BYTES: Final = 256 << 10
+
+
+class Run:
+    """Messages of one line that rest together in the log.
+
+    log_id: under which name. positions: 8 bytes for each, ascending. size: bytes of their bodies.
+    deadline_ms: of the first one, 0 for none.
+    """
+
+    __slots__ = ("count", "deadline_ms", "log_id", "positions", "size")
+
+    def __init__(self, log_id: i64, deadline_ms: i64) -> None:
+        self.log_id: i64 = log_id
+        self.positions = b""
+        self.count: i64 = 0
+        self.size: i64 = 0
+        self.deadline_ms: i64 = deadline_ms
+
+    def extend(self, positions: bytes, size: i64) -> None:
+        """More messages, behind the others."""
+        self.positions += positions
+        self.count += len(positions) // 8
+        self.size += size
+
+    def is_small(self) -> bool:
+        """Whether it should be fetched together with what follows."""
+        return self.count < RUN_MESSAGES and self.size < RUN_BYTES
+
+    def offset_behind(self, position: i64) -> i64:
+        """Where in positions those begin that are behind this one."""
+        low: i64 = 0
+        high: i64 = len(self.positions) // 8
+        while low < high:
+            middle = (low + high) // 2
+            if read_i64_be(self.positions, middle * 8) <= position:
+                low = middle + 1
+            else:
+                high = middle
+        return low * 8
