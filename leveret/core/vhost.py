@@ -16,17 +16,18 @@ from leveret.core.equivalence import check_same_exchange, check_same_queue
 from leveret.core.errors import amqp as errors
 from leveret.core.errors import hints
 from leveret.core.errors.hints import Origin
-from leveret.core.exchange.deduplication import Deduplication, new_queue
 from leveret.core.exchange.exchange import Binding, Exchange, NameSpace
-from leveret.core.exchange.kinds import new_exchange
-from leveret.core.exchange.replies import REPLY_PREFIX, ReplyQueue
+from leveret.core.exchange_types.deduplication import Deduplication
+from leveret.core.exchange_types.kinds import new_exchange
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
 from leveret.core.policy.arguments import CLASSIC, QUORUM, check_arguments, check_properties, queue_type
 from leveret.core.policy.policy import Policies, Policy
 from leveret.core.queue.client import Witness
 from leveret.core.queue.entry import EntryOwner
+from leveret.core.queue.kinds import new_queue
 from leveret.core.queue.queue import Queue
+from leveret.core.queue.replies import REPLY_PREFIX, ReplyQueue
 from leveret.core.queue.surroundings import Surroundings
 from leveret.wire.fields import LONGSTR, Field, Table, longstr
 

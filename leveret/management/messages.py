@@ -9,11 +9,11 @@ from librt.strings import BytesWriter
 
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import InvalidError, Promise
-from leveret.core.exchange.deduplication import DeduplicatingQueue
 from leveret.core.message import parcel
 from leveret.core.message.log import Unreadable
 from leveret.core.queue.batch import Batch
 from leveret.core.queue.browsing import TOP, Page
+from leveret.core.queue.deduplicating import DeduplicatingQueue
 from leveret.core.queue.queue import Queue
 from leveret.core.turn.alarms import BEHIND
 from leveret.management.errors import unknown

@@ -13,12 +13,12 @@ from mypy_extensions import i64
 from leveret.core.access import user as access
 from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
-from leveret.core.exchange.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
 from leveret.core.policy.arguments import QUORUM, check_consumer_arguments
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.consumers import Consumer, Prefetch, SharedPrefetch, Subscriber
 from leveret.core.queue.entry import EntryOwner, QueueEntry
 from leveret.core.queue.queue import Queue
+from leveret.core.queue.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
 from leveret.core.turn.work import METHOD, PIECE
 from leveret.session import witnessing
 from leveret.session.ack_timeout import AckTimeout

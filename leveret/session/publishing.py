@@ -16,13 +16,13 @@ from leveret.core.access import user as access
 from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Route, Routing
-from leveret.core.exchange.kinds import TOPIC
-from leveret.core.exchange.replies import REPLY_TO
+from leveret.core.exchange_types.kinds import TOPIC
 from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import Destination, hand_out, not_taken
 from leveret.core.message.message import Address, Message, address
 from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.matching import Patience
+from leveret.core.queue.replies import REPLY_TO
 from leveret.session import tracing, witnessing
 from leveret.session.confirms import Confirms
 from leveret.session.transaction import Transaction

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 from leveret.core.access import user as access
 from leveret.core.errors import amqp as errors
 from leveret.core.exchange.exchange import Binding, Exchange
-from leveret.core.exchange.kinds import TOPIC, TYPES
-from leveret.core.exchange.replies import REPLY_PREFIX, REPLY_TO
+from leveret.core.exchange_types.kinds import TOPIC, TYPES
 from leveret.core.policy.arguments import check_server_named
+from leveret.core.queue.replies import REPLY_PREFIX, REPLY_TO
 from leveret.wire.constants import ACCESS_REFUSED, NOT_FOUND
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.methods import (

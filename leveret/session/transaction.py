@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from leveret.core.errors.amqp import AmqpError
-from leveret.core.exchange.deduplication import give_up
 from leveret.core.message.budget import COST
 from leveret.core.message.confirm import Confirm, ConfirmListener
-from leveret.core.message.destination import Destination, hand_out
+from leveret.core.message.destination import Destination, give_up, hand_out
 from leveret.core.message.message import Message
 from leveret.core.queue.dead_letter import REJECTED
 from leveret.core.queue.entry import QueueEntry

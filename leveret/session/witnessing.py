@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors.amqp import AmqpError
-from leveret.core.exchange.deduplication import give_up
 from leveret.core.message.confirm import Confirm
-from leveret.core.message.destination import Destination, hand_out
+from leveret.core.message.destination import Destination, give_up, hand_out
 from leveret.core.message.message import Message
 from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY
 from leveret.core.queue.entry import QueueEntry

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.core.exchange import agenda
-from leveret.core.exchange.agenda import Agenda
+from leveret.core.exchange_types import agenda
+from leveret.core.exchange_types.agenda import Agenda
 from leveret.core.message.message import Message, address
 from leveret.wire.content import make_content
 

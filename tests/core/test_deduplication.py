@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
 from leveret.core.errors.amqp import AmqpError
-from leveret.core.exchange.deduplication import DeduplicatingQueue, Deduplication, give_up
 from leveret.core.exchange.exchange import Binding
-from leveret.core.exchange.seen import TRIM, SeenValues
+from leveret.core.exchange_types.deduplication import Deduplication
+from leveret.core.exchange_types.seen import TRIM, SeenValues
+from leveret.core.message.destination import give_up
 from leveret.core.message.message import Message, address
 from leveret.core.queue.dead_letter import RETRY_MS
+from leveret.core.queue.deduplicating import DeduplicatingQueue
 from leveret.core.turn.work import PIECE
 from leveret.store.disk import LOAD_BYTES
 from leveret.store.memory import MemoryLog

@@ -10,8 +10,8 @@ import pytest
 
 from leveret.core.broker import Broker
 from leveret.core.errors.amqp import AmqpError, unknown_exchange_type
-from leveret.core.exchange.delayed import TRIES, Delay, DelayedMessages
 from leveret.core.exchange.exchange import Binding, Exchange
+from leveret.core.exchange_types.delayed import TRIES, Delay, DelayedMessages
 from leveret.core.message.log import MessageLog, Recovered
 from leveret.core.message.message import Message, address
 from leveret.core.policy.arguments import QueueSettings

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
 from leveret.core.exchange.exchange import Binding
-from leveret.core.exchange.routing.headers import Pattern
+from leveret.core.exchange_types.headers import Pattern
 from leveret.core.turn.clock import Clock
 from leveret.store.memory import MemoryLog
 from leveret.wire.fields import ARRAY, FLOAT64, VOID, Field, Table, boolean, long, longstr, table

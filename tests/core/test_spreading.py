@@ -222,7 +222,7 @@ def test_what_x_local_random_does_not_take() -> None:
 
 
 def test_numbers_and_texts_differ() -> None:
-    from leveret.core.exchange.routing.hashing import identity
+    from leveret.core.message.hashing import identity
 
     fields: list[Field] = [long(1), longstr("1"), longstr("n1"), table({}), table({"a": long(1)}), Field(0x74, True)]
     assert len({identity(field) for field in fields}) == len(fields)

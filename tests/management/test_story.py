@@ -20,9 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from leveret.core.broker import Broker
 from leveret.core.clearing import AT_ONCE
 from leveret.core.errors.administration import AdministrationError
-from leveret.core.exchange.deduplication import Deduplication
-from leveret.core.exchange.delayed import Delay
 from leveret.core.exchange.exchange import Exchange
+from leveret.core.exchange_types.deduplication import Deduplication
+from leveret.core.exchange_types.delayed import Delay
 from leveret.core.policy.documents import read_json
 from leveret.core.queue.queue import Queue
 from leveret.management.administration import Administration

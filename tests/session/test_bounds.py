@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
 from leveret.core.errors.bounds import MAX_INT, MAX_MS, Range, from_digits
-from leveret.core.exchange.kinds import TYPES
+from leveret.core.exchange_types.kinds import TYPES
 from leveret.core.message.message import Message, address
 from leveret.core.policy.arguments import TABLE, QueueSettings
 from leveret.core.policy.checks import is_integer, is_not_negative, is_positive

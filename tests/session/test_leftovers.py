@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from leveret.core.broker import Broker
-from leveret.core.exchange.replies import REPLY_TO
 from leveret.core.queue.consumers import Consumer
 from leveret.core.queue.dead_letter import DeadLetter
 from leveret.core.queue.expiry import Expiry
 from leveret.core.queue.queue import Queue
+from leveret.core.queue.replies import REPLY_TO
 from leveret.session.ack_timeout import AckTimeout
 from leveret.session.blocking import Blocking
 from leveret.session.channel import Channel

@@ -1,1 +1,1 @@
-"""Exchanges, and what they do with messages before and while they route them."""
+"""Exchanges: where messages come in, and where they go from there."""

@@ -23,7 +23,7 @@ from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.core.exchange.interceptor import Interceptor
-    from leveret.core.exchange.routing.router import Router
+    from leveret.core.exchange.router import Router
 
 NO_PROPERTIES: Final = BasicProperties()  # of a message that there is not
 

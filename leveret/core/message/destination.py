@@ -31,6 +31,9 @@ class Destination:
     def not_taken(self, error: Exception) -> None:
         """publish() has failed."""
 
+    def not_published(self, message: Message) -> None:
+        """A message was routed here, and will not be published after all; perhaps said twice."""
+
     def wants_refused(self) -> bool:
         """Whether a message that it had no room for should be offered to it again: it has not become a dead letter."""
         return True
@@ -50,3 +53,9 @@ def not_taken(destination: Destination, confirm: Confirm | None, error: Exceptio
     destination.not_taken(error)
     if confirm is not None:
         confirm.refuse()
+
+
+def give_up(message: Message, destinations: list[Destination]) -> None:
+    """A message that was routed to these is not published after all."""
+    for destination in destinations:
+        destination.not_published(message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leveret.core.exchange.exchange import Binding
-from leveret.core.exchange.routing.router import Router
+from leveret.core.exchange.router import Router
 from leveret.wire.properties import BasicProperties
 
 

@@ -16,10 +16,10 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.core.errors.bounds import DELAY_MS
-from leveret.core.exchange import agenda
-from leveret.core.exchange.agenda import Agenda
 from leveret.core.exchange.exchange import Exchange
 from leveret.core.exchange.interceptor import Interceptor
+from leveret.core.exchange_types import agenda
+from leveret.core.exchange_types.agenda import Agenda
 from leveret.core.message.budget import Holder
 from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.cost import freeing, sending

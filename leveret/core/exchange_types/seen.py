@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from hashlib import blake2b
 from typing import Final
 
 from librt.strings import BytesWriter, write_i64_be
@@ -20,6 +19,7 @@ from leveret.core.definition.form import DEDUPLICATION
 from leveret.core.definition.log import Journal
 from leveret.core.errors.bounds import MILLISECONDS
 from leveret.core.message.confirm import Confirm
+from leveret.core.message.hashing import shortened
 from leveret.core.queue.surroundings import Surroundings
 from leveret.core.turn.background import Chore
 from leveret.core.turn.work import PIECE
@@ -28,7 +28,6 @@ from leveret.wire.fields import write_longstr
 
 BATCH: Final = 1024  # values in a batch at most
 COST: Final = 200  # bytes of memory that a value needs beside itself, about
-LONG: Final = 64  # bytes of a value, from which on its hash stands for it
 OVER: Final = 1  # a time that is over
 TRIM: Final = 16  # values that are forgotten for one that comes in
 
@@ -60,11 +59,6 @@ class ValueBatch:
     def end(self) -> int:
         """Number of the first value behind it."""
         return self.first + len(self.values)
-
-
-def shortened(value: bytes) -> bytes:
-    """What stands for a value in a window: itself, or a hash if it is long."""
-    return value if len(value) < LONG else b"h" + blake2b(value, digest_size=32).digest()
 
 
 class Reservation:

@@ -11,7 +11,7 @@ from typing import Final
 
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Binding
-from leveret.core.exchange.routing.router import Router
+from leveret.core.exchange.router import Router
 from leveret.core.policy.terms import term
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, VOID, Field, Table

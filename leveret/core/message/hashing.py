@@ -1,4 +1,4 @@
-"""Hashes for exchanges that spread messages: the same in every process, on every machine and on both builds.
+"""Hashes for who spreads messages, or knows them again: the same in every process, on every machine and on both builds.
 
 A number here has 32 bits. The multipliers are smaller than 2^31, so that no product leaves a signed 64-bit number.
 """
@@ -6,10 +6,14 @@ A number here has 32 bits. The multipliers are smaller than 2^31, so that no pro
 from __future__ import annotations
 
 import zlib
+from hashlib import blake2b
+from typing import Final
 
 from mypy_extensions import i64
 
 from leveret.wire.fields import BINARY, LONGSTR, Field
+
+LONG: Final = 64  # bytes of a value, from which on its hash stands for it
 
 
 def mix(value: i64) -> i64:
@@ -33,3 +37,8 @@ def identity(field: Field) -> bytes:
     if field.is_integer:
         return b"n" + str(field.integer).encode()
     return b"o" + repr(field.comparable()).encode()
+
+
+def shortened(value: bytes) -> bytes:
+    """What stands for a value: itself, or a hash if it is long."""
+    return value if len(value) < LONG else b"h" + blake2b(value, digest_size=32).digest()

@@ -7,18 +7,19 @@ from typing import Final
 
 from leveret.core.errors.amqp import AmqpError, unknown_exchange_type
 from leveret.core.errors.hints import Origin
-from leveret.core.exchange.deduplication import DEDUPLICATION, Deduplication, is_wanted
-from leveret.core.exchange.delayed import Delay
 from leveret.core.exchange.exchange import Exchange, NameSpace
-from leveret.core.exchange.history import History
-from leveret.core.exchange.routing.consistent_hash import ConsistentHashRouter
-from leveret.core.exchange.routing.direct import DirectRouter
-from leveret.core.exchange.routing.fanout import FanoutRouter
-from leveret.core.exchange.routing.headers import HeadersRouter
-from leveret.core.exchange.routing.modulus_hash import ModulusHashRouter
-from leveret.core.exchange.routing.random_choice import LocalRandomRouter, RandomRouter
-from leveret.core.exchange.routing.router import Router
-from leveret.core.exchange.routing.topic import TopicRouter
+from leveret.core.exchange.router import Router
+from leveret.core.exchange_types.consistent_hash import ConsistentHashRouter
+from leveret.core.exchange_types.deduplication import Deduplication
+from leveret.core.exchange_types.delayed import Delay
+from leveret.core.exchange_types.direct import DirectRouter
+from leveret.core.exchange_types.fanout import FanoutRouter
+from leveret.core.exchange_types.headers import HeadersRouter
+from leveret.core.exchange_types.history import History
+from leveret.core.exchange_types.modulus_hash import ModulusHashRouter
+from leveret.core.exchange_types.random_choice import LocalRandomRouter, RandomRouter
+from leveret.core.exchange_types.topic import TopicRouter
+from leveret.core.queue.deduplicating import DEDUPLICATION, is_wanted
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, Table
 

@@ -18,8 +18,8 @@ from mypy_extensions import i64
 
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Binding
-from leveret.core.exchange.routing.hashing import fingerprint, identity, mix
-from leveret.core.exchange.routing.router import Router
+from leveret.core.exchange.router import Router
+from leveret.core.message.hashing import fingerprint, identity, mix
 from leveret.core.queue.surroundings import Surroundings
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, Field, Table

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Binding
-from leveret.core.exchange.routing.router import Router
+from leveret.core.exchange.router import Router
 from leveret.core.queue.surroundings import Surroundings
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import Table

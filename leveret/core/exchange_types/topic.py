@@ -14,7 +14,7 @@ from mypy_extensions import i64
 
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Binding
-from leveret.core.exchange.routing.router import Router
+from leveret.core.exchange.router import Router
 from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.properties import BasicProperties
 

@@ -7,8 +7,8 @@ Source: rabbit_exchange_type_modulus_hash.erl.
 from __future__ import annotations
 
 from leveret.core.exchange.exchange import Binding
-from leveret.core.exchange.routing.hashing import fingerprint
-from leveret.core.exchange.routing.router import Router
+from leveret.core.exchange.router import Router
+from leveret.core.message.hashing import fingerprint
 from leveret.wire.properties import BasicProperties
 
 

@@ -1,0 +1,1 @@
+"""The types of exchanges there are, and what else exchanges may do with messages."""

@@ -1,0 +1,137 @@
+"""DeduplicatingQueue: a queue (argument x-message-deduplication) that takes the same message only once.
+
+Same is what has the same value in the header x-deduplication-header, as long as the queue holds it; messages without it
+always pass. A duplicate is gone, but confirmed.
+Source: rabbit_message_deduplication_queue.ex of the community plugin.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from leveret.core.errors.hints import Origin
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.hashing import identity, shortened
+from leveret.core.message.log import Recovered, Resting
+from leveret.core.message.message import Message
+from leveret.core.queue.entry import Home, QueueEntry
+from leveret.core.queue.queue import Queue
+from leveret.core.queue.ready import Ready
+from leveret.core.queue.surroundings import Surroundings
+from leveret.wire.fields import Table
+
+DEDUPLICATION: Final = "x-message-deduplication"  # type of an exchange, and argument
+HEADER: Final = "x-deduplication-header"
+HEADER_NAME: Final = HEADER.encode()
+
+
+def is_wanted(arguments: Table) -> bool:
+    """Whether the argument asks for deduplication."""
+    field = arguments.get(DEDUPLICATION)
+    return field is not None and field.value is True
+
+
+class DeduplicatingQueue(Queue):
+    """A queue that does not take what it holds already. duplicates: how many it did not take."""
+
+    def __init__(
+        self,
+        vhost: Home,
+        broker: Surroundings,
+        name: str,
+        queue_id: int,
+        durable: bool,
+        owner: int,
+        auto_delete: bool,
+        arguments: Table,
+        origin: Origin,
+    ) -> None:
+        super().__init__(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)
+        self._held: dict[bytes, int] = {}  # position by value
+        self._values: dict[int, bytes] = {}  # value by position
+        self._purged: list[Ready] = []  # lines of which something is still to be thrown away
+        self.duplicates = 0
+
+    def publish(self, message: Message, confirm: Confirm | None) -> None:
+        """Take a message, unless it is a duplicate."""
+        value = _value(message)
+        if value is None:
+            super().publish(message, confirm)
+        elif value in self._held and not self._is_purged(self._held[value]):
+            self.duplicates += 1
+            if confirm is not None:
+                confirm.pay()
+        else:
+            position = int(self._position) + 1
+            self._hold(value, position)
+            try:
+                super().publish(message, confirm)
+            except Exception:
+                self._let_go(position)
+                raise
+            if self._position < position:  # it was refused
+                self._let_go(position)
+
+    def restore(self, found: Recovered) -> None:
+        """Take a message from the log at start-up."""
+        value = _value(found.message)
+        if value is not None:
+            self._hold(value, found.position)
+        super().restore(found)
+
+    def rest(self, found: Resting) -> int:
+        """Take messages from the log at start-up: what it holds has to be known."""
+        messages = self.broker.log.fetch(self.queue_id, found.positions())
+        for message in messages:
+            self.restore(message)
+        return len(messages)
+
+    def die(self, stored: QueueEntry, reason: str) -> None:
+        """A message is given up."""
+        self._let_go(int(stored.position))
+        super().die(stored, reason)
+
+    def forget(self, stored: QueueEntry) -> None:
+        """Nothing has to remember this message any longer."""
+        self._let_go(int(stored.position))
+        super().forget(stored)
+
+    def purge(self) -> int:
+        """Drop everything that is ready; it can be published again at once, whatever is still to be thrown away."""
+        for stored in self.retries.items():
+            self._let_go(int(stored.position))
+        line = self.ready
+        count = super().purge()
+        if len(line):
+            self._purged.append(line)
+        return count
+
+    def page_out(self, keep: i64, want: i64) -> None:
+        """Nothing: what it holds has to be known."""
+
+    def leave_content(self, stored: QueueEntry) -> bool:
+        """Nothing can rest."""
+        return True
+
+    def _is_purged(self, position: int) -> bool:
+        """Whether the message with this position was purged, and only has not been thrown away yet."""
+        if not self._purged:
+            return False
+        self._purged = [line for line in self._purged if len(line)]
+        return any(line.pick([position]) for line in self._purged)
+
+    def _hold(self, value: bytes, position: int) -> None:
+        self._held[value] = position
+        self._values[position] = value
+
+    def _let_go(self, position: int) -> None:
+        value = self._values.pop(position, None)
+        if value is not None and self._held.get(value) == position:
+            del self._held[value]
+
+
+def _value(message: Message) -> bytes | None:
+    field = message.header(HEADER_NAME)
+    return shortened(identity(field)) if field is not None else None

@@ -1,0 +1,27 @@
+"""Kinds: the one place where queues are made."""
+
+from __future__ import annotations
+
+from leveret.core.errors.hints import Origin
+from leveret.core.queue.deduplicating import DeduplicatingQueue, is_wanted
+from leveret.core.queue.entry import Home
+from leveret.core.queue.queue import Queue
+from leveret.core.queue.surroundings import Surroundings
+from leveret.wire.fields import Table
+
+
+def new_queue(
+    vhost: Home,
+    broker: Surroundings,
+    name: str,
+    queue_id: int,
+    durable: bool,
+    owner: int,
+    auto_delete: bool,
+    arguments: Table,
+    origin: Origin,
+) -> Queue:
+    """A queue of the kind that its arguments ask for."""
+    if is_wanted(arguments):
+        return DeduplicatingQueue(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)
+    return Queue(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)
