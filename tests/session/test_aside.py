@@ -405,7 +405,7 @@ def test_messages_of_a_queue_that_cannot_be_used_are_kept() -> None:
     (entry,) = broker.aside.entries()
     assert entry.text == (
         f"queue '{name}' in virtual host '/' cannot be used and is set aside: ValueError: its messages belong to "
-        "queue 'q' in virtual host 'v'; declare it again, or delete it"
+        "queue 'q' in vhost 'v'; declare it again, or delete it"
     )
     broker.vhosts["/"].delete_queue(name, False, False, 0)
     broker = Life(kept).broker
