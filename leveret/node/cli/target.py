@@ -13,8 +13,8 @@ import typer
 
 from leveret.node import control as control_socket
 from leveret.node.cli.output import refuse
-from leveret.node.config import ConfigError, load
 from leveret.node.control import ControlError
+from leveret.node.loading import ConfigError, load
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def reach(
     What offline raises ends the command with its reason and status 1: AdministrationError, StoreError.
     """
     try:
-        config = load(None, {"data-dir": data_dir, "control": control})
+        config = load({"data-dir": data_dir, "control": control}, serving=False)
     except ConfigError as error:
         refuse(str(error))
     try:
