@@ -56,7 +56,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Setting(
             ADDRESSES,
-            Text("an address or a name of this machine, 0.0.0.0 or :: for all addresses", "ADDRESS"),
+            Text("an address or a name of this machine (0.0.0.0 or :: for all addresses)", "ADDRESS"),
             "Address to listen on.",
         ),
     ] = "127.0.0.1"

@@ -68,7 +68,7 @@ class Text(Kind):
 
     def allowed(self, in_file: bool) -> str:
         """See Kind."""
-        what, nothing = (f"{self._what} in quotes", "empty quotes") if in_file else (self._what, "nothing")
+        what, nothing = (f"{self._what}, in quotes", "empty quotes") if in_file else (self._what, "nothing")
         return f"{what}, or {nothing} for {self._empty}" if self._empty else what
 
 

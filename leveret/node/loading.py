@@ -115,9 +115,9 @@ def load(options: Mapping[str, object], serving: bool = True) -> Config:
     found = _Found()
     found.take_texts(_Environment(), texts)
     found.take_texts(_CommandLine(), options)
-    if CONFIG_FILE.name in found.values:
-        path, _ = found.values.pop(CONFIG_FILE.name)
-        found.take_file(Path(str(path)))
+    path, _ = found.values.pop(CONFIG_FILE.name, (None, None))
+    if isinstance(path, str):
+        found.take_file(Path(path))
     if found.problems:
         raise ConfigError(*found.problems)
     values = {name: value for name, (value, _) in found.values.items()}
