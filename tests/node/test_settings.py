@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,9 @@ from leveret.node.config import GROUPS, OPTIONS, SETTINGS, Config
 from leveret.node.kinds import Choice, Share, Size, Switch, Whole
 from leveret.node.loading import ConfigError, check_setting, load, unknown_variables
 from tests.conftest import Server
+from tests.test_checklist import anchors
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 PORTS = "it takes a whole number from 1 to 65535, or 0 for a free port"
 BYTES = (
     "a number of bytes from 1 to {0}, like 64000000, {1}64MB{1} or {1}64MiB{1} "
@@ -88,6 +91,33 @@ def test_every_default_is_what_its_setting_takes() -> None:
 
 def test_no_settings_at_all() -> None:
     assert load({}) == Config()
+
+
+def test_the_page_is_what_the_generator_makes(tmp_path: Path) -> None:
+    page = tmp_path / "settings.md"
+    subprocess.run([sys.executable, str(ROOT / "tools" / "gen_settings.py"), str(page)], check=True)
+    assert page.read_text() == (ROOT / "docs" / "settings.md").read_text(), "run `make settings`"
+
+
+def test_links_of_the_page() -> None:
+    for declared in OPTIONS.values():
+        name, _, anchor = declared.setting.see.partition("#")
+        page = ROOT / "docs" / name
+        assert not name or page.is_file(), declared.name
+        assert not anchor or anchor in anchors(page), declared.name
+
+
+def test_the_examples_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    found = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    monkeypatch.chdir(tmp_path)
+    file = Path("leveret.toml")
+    assert (read(file, found[1]).port, read(file, found[1]).data_dir) == (5673, "/var/lib/leveret")
+    file.write_text(found[1].replace("data-dir", "data_dir").replace('"info"', '"wraning"'))
+    monkeypatch.setenv("LEVERET_PORT", "70000")
+    said = "".join(f"    leveret: {problem}\n" for problem in problems({"config": "leveret.toml"}))
+    assert said in page
 
 
 # -- values that are taken

@@ -21,7 +21,8 @@ T = TypeVar("T")
 START_S = 3.0  # how long a broker may take from opening its data to its control socket
 
 DataDir = Annotated[
-    str | None, typer.Option("--data-dir", help="Data directory of the broker, or LEVERET_DATA_DIR. [leveret-data]")
+    str | None,
+    typer.Option("--data-dir", help="Data directory of the broker, or LEVERET_DATA_DIR. Default: leveret-data."),
 ]
 Control = Annotated[
     str | None, typer.Option("--control", help="Control socket of the broker, if it is not in its data directory.")
