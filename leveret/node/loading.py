@@ -22,6 +22,7 @@ FOREIGN = ("LEVERET_PURE", "LEVERET_EXPECT_BUILD")  # variables for builds and t
 FOREIGN_PREFIX = "LEVERET_TEST_"
 MAX_SHOWN = 60  # characters of a value
 UNQUOTED = ("Invalid value", "Expected newline")  # how tomllib begins what it says of text without quotes
+MAX_LINES = 500  # of one value, beyond which nobody looks for its end
 MAX_NAME = 100  # characters of a name for which one that is close is looked for
 
 
@@ -264,6 +265,8 @@ def _keys(text: str) -> Iterator[tuple[int, str | None]]:
         try:
             found = tomllib.loads("\n".join(lines[start:end]))
         except tomllib.TOMLDecodeError:
+            if end - start == MAX_LINES:
+                return
             continue  # what begins there goes on in the next line
         except (ValueError, RecursionError):
             yield start + 1, None

@@ -382,6 +382,11 @@ def test_wrong_files(text: str, said: str, file: Path) -> None:
     assert file_problems(file, text) == [said]
 
 
+def test_a_line_behind_a_value_that_nobody_reads_to_its_end(file: Path) -> None:
+    text = "loopback-users = [\n" + "'a',\n" * 10_000 + "]\nport = true\n"
+    assert file_problems(file, text) == [f"port in FILE cannot be true: {PORTS}"]
+
+
 def test_a_file_that_is_not_utf8(file: Path) -> None:
     file.write_bytes(b"port = 1\nhost = '\xff'\n")
     assert problems({"config": str(file)}) == [f"{file} is not valid TOML: line 2 is not UTF-8"]

@@ -22,7 +22,7 @@ START_S = 3.0  # how long a broker may take from opening its data to its control
 
 DataDir = Annotated[
     str | None,
-    typer.Option("--data-dir", help="Data directory of the broker, or LEVERET_DATA_DIR. Default: leveret-data."),
+    typer.Option("--data-dir", help="Data directory of the broker, LEVERET_DATA_DIR or leveret-data by default."),
 ]
 Control = Annotated[
     str | None, typer.Option("--control", help="Control socket of the broker, if it is not in its data directory.")
