@@ -387,6 +387,16 @@ def test_a_line_behind_a_value_that_nobody_reads_to_its_end(file: Path) -> None:
     assert file_problems(file, text) == [f"port in FILE cannot be true: {PORTS}"]
 
 
+def test_lines_of_keys_that_stand_in_tables_too(file: Path) -> None:
+    text = "[x]\nport = 1\n[port]\nport = 2\n"
+    assert file_problems(file, text) == [
+        f'"x" in line 1 of FILE {TABLE}',
+        f"port in line 3 of FILE cannot be a table: {PORTS}",
+    ]
+    said = "FILE is not valid TOML: Invalid statement (at line 5, column 1)"
+    assert file_problems(file, f"{text}=") == [said]
+
+
 def test_a_file_that_is_not_utf8(file: Path) -> None:
     file.write_bytes(b"port = 1\nhost = '\xff'\n")
     assert problems({"config": str(file)}) == [f"{file} is not valid TOML: line 2 is not UTF-8"]
