@@ -5,8 +5,7 @@ serve` and its help, the LEVERET_* variable, the key of the TOML file, all check
 shell, and the page docs/settings.md. What several settings together have to be is checked in loading.py.
 """
 
-from __future__ import annotations
-
+# Annotations are evaluated as they stand, not kept as text: msgspec would compile each of them twice at every start.
 from typing import Annotated, Final, Literal, get_args
 
 import msgspec
