@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check crash hostile soak overload memory differential methods clean
+.PHONY: run test check interpreted bench perf-check crash hostile soak overload memory differential methods settings clean
 
 run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -51,6 +51,9 @@ differential: $(VENV)/installed  ## the behaviour tests against Leveret and a Ra
 
 methods:  ## write leveret/wire/methods from spec/methods.toml
 	$(PYTHON) tools/gen_methods.py
+
+settings: $(VENV)/installed  ## write docs/settings.md from leveret/node/config.py
+	$(BIN)/python tools/gen_settings.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,195 +1,305 @@
-"""Configuration: one typed structure from a TOML file, LEVERET_* variables and command line options.
+"""Config: all settings of `leveret serve`, each declared once.
 
-Later ones win: defaults, file, environment, command line.
+The declaration of a setting is its name, its type, its default and a Setting. From these come the option of `leveret
+serve` and its help, the LEVERET_* variable, the key of the TOML file, all checks of one value, the completion of the
+shell, and the page docs/settings.md. What several settings together have to be is checked in loading.py.
 """
 
-from __future__ import annotations
-
-import os
-import tomllib
-from pathlib import Path
-from typing import Literal
+# Annotations are evaluated as they stand, not kept as text: msgspec would compile each of them twice at every start.
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 
+from leveret.core.errors.bounds import MAX_MS
+from leveret.node.kinds import MAX_NUMBER, Choice, Kind, Names, Share, Size, Switch, Text, Whole
 from leveret.wire.constants import MAX_CONTENT_SIZE, MAX_MESSAGE_SIZE
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-ENV_PREFIX = "LEVERET_"
-MIN_SEND_TIMEOUT_MS = 1_000
-MAX_SEND_TIMEOUT_MS = 86_400_000
-LISTS = ("loopback-users",)  # settings with several values; in a variable or an option commas stand between them
+
+ENV_PREFIX: Final = "LEVERET_"
+
+ADDRESSES: Final = "Addresses"
+TLS: Final = "TLS"
+DATA: Final = "Data"
+CLIENTS: Final = "Clients and messages"
+MEMORY: Final = "Memory and disk"
+RUNNING: Final = "The process"
+GROUPS: Final = (ADDRESSES, TLS, DATA, CLIENTS, MEMORY, RUNNING)
+
+SWITCH: Final = Switch()
+PORT: Final = Whole(1, 65_535, zero="a free port")
 
 
-class ConfigError(Exception):
-    """A setting is wrong; the text names it and says what to do."""
+class Setting(msgspec.Struct, frozen=True):
+    """What is said of a setting beside its name, its type and its default.
 
-
-class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", frozen=True, kw_only=True):
-    """All settings of `leveret serve`.
-
-    data_dir: where durable things rest. memory: keep everything in memory instead.
-    ephemeral: in memory and on a free port unless others are given, and an end with the process that has started it.
-    json: print the ready line as JSON. record: file to which everything is written that passes through the broker.
-    max_message_size: bytes that the body of a message may have.
-    consumer_timeout_ms: how long a consumer may keep a delivery without an ack; 0 for ever.
-    send_timeout_ms: how long a client may take nothing of what is sent to it; 0 for ever.
-    disk_free_limit: bytes that should stay free for the data directory, 0 for any; publishers wait below it.
-    memory_budget: bytes that messages may take; above, they rest on disk, or publishers wait; 0 for a share of memory.
-    memory_high_watermark: share of the memory there is, from which on publishers wait; 0 for any.
-    definitions: a definitions file to import at the start. control: path of the control socket; empty for
-    control.sock in the data directory, or none with memory.
-    loopback_users: names that may only log in from this machine. max_connections: open at once; 0 for any number.
-    max_unauthenticated_connections: of clients that have not logged in, at once.
-    tls_certificate: PEM file with the certificate shown to clients, and those between it and its CA; empty for no TLS.
-    tls_key: PEM file with its private key, empty for the same file. tls_port: None for 5671.
-    tls_ca: PEM file with the CAs that certificates of clients have to come from; empty not to ask for any.
+    help: one or two sentences. default: its default in words, where that is not the value itself. see: where the
+    documentation says more, as seen from the folder docs.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 5672
-    data_dir: str = "leveret-data"
-    memory: bool = False
-    ephemeral: bool = False
-    json: bool = False
-    record: str = ""
-    log_level: LogLevel = "warning"
-    max_message_size: int = MAX_MESSAGE_SIZE
-    consumer_timeout_ms: int = 1_800_000
-    send_timeout_ms: int = 30_000
-    disk_free_limit: int = 50_000_000
-    memory_budget: int = 0
-    memory_high_watermark: float = 0.6
-    definitions: str = ""
-    control: str = ""
-    loopback_users: tuple[str, ...] = ("guest",)
-    max_connections: int = 0
-    max_unauthenticated_connections: int = 15_000
-    tls_port: int | None = None
-    tls_certificate: str = ""
-    tls_key: str = ""
-    tls_ca: str = ""
-    tls_require_client_certificate: bool = False
+    group: str
+    kind: Kind
+    help: str
+    default: str = ""
+    see: str = ""
 
 
-def read_options(arguments: list[str]) -> dict[str, object] | None:
-    """Settings from a command line of nothing but `--name value`, `--name=value` and `--flag`; `config` among them.
-
-    Returns: None when there is anything else, so that somebody has to look who can explain and complain.
-    """
-    names = {field.encode_name: field.type for field in msgspec.structs.fields(Config)}
-    names["config"] = str
-    found: dict[str, object] = {}
-    left = iter(arguments)
-    for argument in left:
-        name, equals, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or name not in names:
-            return None
-        if names[name] is bool:
-            if equals:
-                return None
-            found[name] = True
-        else:
-            given = value if equals else next(left, None)
-            if given is None:
-                return None
-            found[name] = given
-    return found
+def _pem(otherwise: str) -> Text:
+    return Text("the path of a PEM file", "FILE", otherwise)
 
 
-def _from_file(path: Path) -> dict[str, object]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}; check the path given with --config") from None
-    except RecursionError:
-        raise ConfigError(f"{path} is not valid TOML: it is nested too deep") from None
-    except ValueError as error:  # or it is not UTF-8
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings of `leveret serve`."""
+
+    host: Annotated[
+        str,
+        Setting(
+            ADDRESSES,
+            Text("an address or a name of this machine (0.0.0.0 or :: for all addresses)", "ADDRESS"),
+            "Address to listen on.",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[int, Setting(ADDRESSES, PORT, "Port to listen on; 0 takes a free one.")] = 5672
+    control: Annotated[
+        str,
+        Setting(
+            ADDRESSES,
+            Text("the path of a socket, of at most 100 bytes", "PATH", "the default"),
+            "Path of the control socket, through which the other commands reach the broker.",
+            "control.sock in the data directory, none with --memory",
+            "administration.md",
+        ),
+    ] = ""
+
+    tls_port: Annotated[
+        int | None,
+        Setting(
+            TLS,
+            PORT,
+            "Port for clients that speak TLS, on the same address; 0 takes a free one.",
+            "5671 with a certificate, otherwise none",
+            "configuration.md#tls",
+        ),
+    ] = None
+    tls_certificate: Annotated[
+        str,
+        Setting(
+            TLS,
+            _pem("no TLS"),
+            "PEM file with the certificate that clients are shown, then those between it and its CA.",
+            "no TLS",
+            "configuration.md#tls",
+        ),
+    ] = ""
+    tls_key: Annotated[
+        str,
+        Setting(
+            TLS,
+            _pem("the file of the certificate"),
+            "PEM file with the private key of the certificate, without a passphrase.",
+            "the file of the certificate",
+            "configuration.md#tls",
+        ),
+    ] = ""
+    tls_ca: Annotated[
+        str,
+        Setting(
+            TLS,
+            _pem("no certificates of clients"),
+            "PEM file with CAs. Clients are asked for a certificate, and one that comes from no CA in it is refused.",
+            "clients are not asked for certificates",
+            "configuration.md#tls",
+        ),
+    ] = ""
+    tls_require_client_certificate: Annotated[
+        bool, Setting(TLS, SWITCH, "Refuse clients that show no certificate.", see="configuration.md#tls")
+    ] = False
+
+    data_dir: Annotated[
+        str,
+        Setting(
+            DATA,
+            Text("the path of a directory", "DIRECTORY"),
+            "Directory for everything durable, made if it is not there.",
+            see="durability.md",
+        ),
+    ] = "leveret-data"
+    memory: Annotated[
+        bool, Setting(DATA, SWITCH, "Keep everything in memory, without a data directory: a restart loses it.")
+    ] = False
+    definitions: Annotated[
+        str,
+        Setting(
+            DATA,
+            Text("the path of a definitions file", "FILE", "none"),
+            "Definitions file to import at each start. The broker does not start unless all of it can be imported.",
+            "none",
+            "administration.md#definitions",
+        ),
+    ] = ""
+    record: Annotated[
+        str,
+        Setting(
+            DATA,
+            Text("the path of a file", "FILE", "none"),
+            "File to write down everything that passes through the broker. It is made anew.",
+            "none",
+            "testing/recording.md",
+        ),
+    ] = ""
+
+    loopback_users: Annotated[
+        tuple[str, ...],
+        Setting(CLIENTS, Names(), "Users who may log in from this machine only."),
+    ] = ("guest",)
+    max_connections: Annotated[
+        int,
+        Setting(
+            CLIENTS,
+            Whole(1, MAX_NUMBER, zero="any number"),
+            "Connections that may be open at once; one more is refused with 530. 0 allows any number.",
+        ),
+    ] = 0
+    max_unauthenticated_connections: Annotated[
+        int,
+        Setting(
+            CLIENTS,
+            Whole(1, MAX_NUMBER),
+            "Clients that have not logged in, at once.",
+            see="configuration.md#before-the-login",
+        ),
+    ] = 15_000
+    max_message_size: Annotated[
+        int,
+        Setting(
+            CLIENTS,
+            Size(1, MAX_CONTENT_SIZE),
+            "Bytes that the body of a message may have; a larger one closes its channel with 406.",
+        ),
+    ] = MAX_MESSAGE_SIZE
+    consumer_timeout_ms: Annotated[
+        int,
+        Setting(
+            CLIENTS,
+            Whole(1, MAX_MS, "milliseconds", "any time"),
+            "How long a consumer may keep a delivery without acknowledging it before its channel is closed; 0 allows "
+            "any time. The argument x-consumer-timeout of a queue goes first.",
+        ),
+    ] = 1_800_000
+    send_timeout_ms: Annotated[
+        int,
+        Setting(
+            CLIENTS,
+            Whole(1_000, 86_400_000, "milliseconds", "any time"),
+            "How long a client may take nothing of what is sent to it, not a single byte, before it is cut off; 0 "
+            "allows any time.",
+            see="configuration.md#clients-that-do-not-answer",
+        ),
+    ] = 30_000
+
+    memory_budget: Annotated[
+        int,
+        Setting(
+            MEMORY,
+            Size(1, zero="a quarter of the memory"),
+            "Bytes that messages may take, about. Above it they rest on disk until it is their turn, and publishers "
+            "wait while those that cannot rest there need more.",
+            "a quarter of the memory of the machine or control group",
+            "performance.md#memory",
+        ),
+    ] = 0
+    memory_high_watermark: Annotated[
+        float,
+        Setting(
+            MEMORY,
+            Share("no limit"),
+            "Share of the memory of the machine, or of the control group of the process if that has a limit, above "
+            "which publishers wait; 0 sets no limit.",
+            see="configuration.md#alarms",
+        ),
+    ] = 0.6
+    disk_free_limit: Annotated[
+        int,
+        Setting(
+            MEMORY,
+            Size(1, zero="no limit"),
+            "Bytes that should stay free on the disk of the data directory; below, publishers wait. 0 sets no limit.",
+            see="configuration.md#alarms",
+        ),
+    ] = 50_000_000
+
+    log_level: Annotated[
+        LogLevel, Setting(RUNNING, Choice(get_args(LogLevel)), "The least that is logged, on standard error.")
+    ] = "warning"
+    ephemeral: Annotated[
+        bool,
+        Setting(
+            RUNNING,
+            SWITCH,
+            "For tests: in memory and on a free port, unless a data directory or a port is given, and an end with the "
+            "process that has started it, or when the pipe that is standard input is closed.",
+            see="testing/languages.md",
+        ),
+    ] = False
+    json: Annotated[
+        bool,
+        Setting(
+            RUNNING,
+            SWITCH,
+            "Print the ready line as an object of JSON.",
+            see="testing/languages.md",
+        ),
+    ] = False
 
 
-def _from_environment() -> dict[str, object]:
-    found: dict[str, object] = {}
-    for field in msgspec.structs.fields(Config):
-        value = os.environ.get(ENV_PREFIX + field.name.upper())
-        if value is not None:
-            found[field.encode_name] = _split(field.encode_name, value)
-    return found
+class Declared(msgspec.Struct, frozen=True):
+    """A setting with its names: as an attribute, an option and a variable, and as a key of the TOML file."""
+
+    attribute: str
+    default: object
+    setting: Setting
+
+    @property
+    def name(self) -> str:
+        """The key of the TOML file; the option without its dashes."""
+        return self.attribute.replace("_", "-")
+
+    @property
+    def option(self) -> str:
+        """The option of `leveret serve`."""
+        return f"--{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The variable of the environment."""
+        return ENV_PREFIX + self.attribute.upper()
+
+    @property
+    def default_words(self) -> str:
+        """The default, for people."""
+        return self.setting.default or self.setting.kind.show(self.default)
 
 
-def _split(name: str, value: object) -> object:
-    """The value of a setting as it stands in a variable or an option."""
-    if name not in LISTS or not isinstance(value, str):
-        return value
-    return value.split(",") if value else []
+SETTINGS: Final = {
+    declared.name: declared
+    for declared in (
+        Declared(field.name, field.default, field.type.__metadata__[0]) for field in msgspec.structs.fields(Config)
+    )
+}
+"""All settings by their names, in the order of their declaration."""
 
+CONFIG_FILE: Final = Declared(
+    "config",
+    None,
+    Setting(
+        RUNNING,
+        Text("the path of a TOML file", "FILE"),
+        "TOML file with settings. Options and variables win over what it says.",
+        "none",
+        "configuration.md",
+    ),
+)
+"""What says where the file with the settings is, which cannot stand in the file itself."""
 
-def _convert(values: dict[str, object], where: str) -> Config:
-    """Check values on top of the defaults. Raises: ConfigError that says where they came from."""
-    try:
-        config = msgspec.convert(values, Config, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"bad setting in {where}: {error}") from None
-    if not 0 <= config.port <= 65535:
-        raise ConfigError(f"bad setting in {where}: port {config.port} is not between 0 and 65535")
-    if config.tls_port is not None and not 0 <= config.tls_port <= 65535:
-        raise ConfigError(f"bad setting in {where}: tls-port {config.tls_port} is not between 0 and 65535")
-    if config.consumer_timeout_ms < 0:
-        raise ConfigError(f"bad setting in {where}: consumer-timeout-ms is negative; 0 means no limit")
-    if config.send_timeout_ms and not MIN_SEND_TIMEOUT_MS <= config.send_timeout_ms <= MAX_SEND_TIMEOUT_MS:
-        limits = f"between {MIN_SEND_TIMEOUT_MS} and {MAX_SEND_TIMEOUT_MS}; 0 means any time"
-        raise ConfigError(f"bad setting in {where}: send-timeout-ms {config.send_timeout_ms} is not {limits}")
-    if config.max_connections < 0:
-        raise ConfigError(f"bad setting in {where}: max-connections is negative; 0 means no limit")
-    if config.max_unauthenticated_connections < 1:
-        wrong = "max-unauthenticated-connections is less than 1, so nobody could log in"
-        raise ConfigError(f"bad setting in {where}: {wrong}")
-    if config.disk_free_limit < 0:
-        raise ConfigError(f"bad setting in {where}: disk-free-limit is negative; 0 means no limit")
-    if config.memory_budget < 0:
-        raise ConfigError(f"bad setting in {where}: memory-budget is negative; 0 means a share of the memory there is")
-    if not 0 <= config.memory_high_watermark <= 1:
-        wrong = f"memory-high-watermark {config.memory_high_watermark} is not between 0 and 1; 0 means no limit"
-        raise ConfigError(f"bad setting in {where}: {wrong}")
-    if not 1 <= config.max_message_size <= MAX_CONTENT_SIZE:
-        wrong = f"max-message-size {config.max_message_size} is not between 1 and {MAX_CONTENT_SIZE} bytes"
-        raise ConfigError(f"bad setting in {where}: {wrong}")
-    return config
-
-
-def _check_tls(config: Config) -> None:
-    """Whether the settings for TLS go together. Raises: ConfigError."""
-    if config.tls_require_client_certificate and not config.tls_ca:
-        wrong = "tls-require-client-certificate needs to know whose certificates are good: give the CAs with tls-ca"
-        raise ConfigError(f"bad setting: {wrong}")
-    if config.tls_certificate:
-        return
-    without = {"tls-port": config.tls_port is not None, "tls-key": config.tls_key, "tls-ca": config.tls_ca}
-    for name, is_given in without.items():
-        if is_given:
-            raise ConfigError(f"bad setting: {name} needs a certificate to show: give it with tls-certificate")
-
-
-def load(path: Path | None, options: dict[str, object]) -> Config:
-    """Put the configuration together. options: given on the command line, None for those that are not.
-
-    Raises: ConfigError.
-    """
-    merged: dict[str, object] = {}
-    if path is None and ENV_PREFIX + "CONFIG" in os.environ:
-        path = Path(os.environ[ENV_PREFIX + "CONFIG"])
-    if path is not None:
-        merged = _from_file(path)
-        _convert(merged, str(path))
-    environment = _from_environment()
-    _convert(environment, "the environment (LEVERET_*)")
-    given = {name: _split(name, value) for name, value in options.items() if value is not None}
-    _convert(given, "the command line")
-    values = {**merged, **environment, **given}
-    config = _convert(values, "the configuration")
-    if config.ephemeral:
-        tls = {"tls-port": 0} if config.tls_certificate else {}
-        config = _convert({"port": 0, "memory": "data-dir" not in values, **tls, **values}, "the configuration")
-    _check_tls(config)
-    return config
+OPTIONS: Final = {**SETTINGS, CONFIG_FILE.name: CONFIG_FILE}
+"""All options of `leveret serve`, by their names without the dashes."""

@@ -1,16 +1,16 @@
-"""Entry point of the command: `leveret serve` with plain options starts the broker, all else goes to the command line.
+"""Entry point of the command: `leveret serve` starts the broker, all else goes to the command line.
 
 The command line of typer costs more time and memory than the broker's own start. A server needs neither help texts
-nor completion, so it is not loaded for `leveret serve --name value ...`.
+nor completion, so it is only loaded for `leveret serve --help`, to show what serve can do.
 """
 
 from __future__ import annotations
 
 import io
 import sys
-from pathlib import Path
 
-from leveret.node.config import read_options
+from leveret.node.loading import ConfigError, read_options
+from leveret.node.printable import complain
 
 
 def main() -> None:
@@ -19,12 +19,22 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # whatever names are like, and whatever the terminal can show
             stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:]
-    options = read_options(arguments[1:]) if arguments[:1] == ["serve"] else None
-    if options is not None:
-        from leveret.node.run import run
-
-        path = options.pop("config", None)
-        sys.exit(run(None if path is None else Path(str(path)), options))
+    if arguments[:1] == ["serve"]:
+        _serve(arguments[1:])
     from leveret.node.cli import app
 
     app(prog_name="leveret")
+
+
+def _serve(arguments: list[str]) -> None:
+    """Serve and end the process, unless help is asked for."""
+    try:
+        options = read_options(arguments)
+    except ConfigError as error:
+        for problem in error.problems:
+            complain("leveret", problem)
+        sys.exit(2)
+    if options is not None:
+        from leveret.node.run import run
+
+        sys.exit(run(options))

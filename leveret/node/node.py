@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from leveret.auth.authenticator import Authenticator
 from leveret.auth.internal import InternalAuthenticator
 from leveret.core import broker as core
-from leveret.core.errors.bounds import COUNT
 from leveret.core.message.log import Unreadable
 from leveret.core.turn.clock import Clock
 from leveret.node import control
@@ -85,9 +84,7 @@ class Node:
         self._disk = None if isinstance(self._log, MemoryLog) else self._log
         if self._disk is not None:
             self._disk_watch = DiskWatch(self.driver, self._disk, Path(config.data_dir), config.disk_free_limit)
-            self.broker.budget.limit = COUNT.nearest(
-                config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
-            )
+            self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
         self._watches = self.make_watches(config)
         self._control = ControlSocket(self.driver, self._perform, _load_management)
         self._control_path: Path | None = None

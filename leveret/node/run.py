@@ -5,30 +5,31 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from leveret.node import logs
-from leveret.node.config import ConfigError, load
+from leveret.node.loading import ConfigError, load, unknown_variables
 from leveret.node.node import StartError
+from leveret.node.printable import complain
 from leveret.node.serving import serve
 from leveret.store.database import StoreError
 
 
-def run(path: Path | None, options: dict[str, object]) -> int:
+def run(options: dict[str, object]) -> int:
     """Serve until SIGTERM or SIGINT.
 
-    path: a TOML file. options: settings of the command line, None for those not given.
+    options: those of the command line, None for those not given.
     Returns: the exit code, 2 when the broker could not start; the reason is on stderr.
     """
     gc.disable()  # its Collector does that
     _open_input()
+    for warning in unknown_variables():
+        complain("leveret", warning)
     try:
-        config = load(path, options)
+        config = load(options)
     except ConfigError as error:
-        return _fail(str(error))
+        return _fail(*error.problems)
     logs.begin(config.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -47,8 +48,9 @@ def _open_input() -> None:
         os.open(os.devnull, os.O_RDONLY)
 
 
-def _fail(text: str) -> int:
-    print(f"leveret: {text}", file=sys.stderr)
+def _fail(*problems: str) -> int:
+    for problem in problems:
+        complain("leveret", problem)
     return 2
 
 

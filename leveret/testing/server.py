@@ -20,6 +20,7 @@ from leveret.core.errors.administration import AdministrationError
 from leveret.core.turn.clock import Timed
 from leveret.core.vhost import VirtualHost as CoreVirtualHost
 from leveret.node.config import Config
+from leveret.node.loading import ConfigError, check_setting
 from leveret.node.node import StartError
 from leveret.store.memory import Kept
 from leveret.testing.faults import Fault
@@ -140,8 +141,10 @@ class Server(ABC):
 
     async def _start_node(self) -> None:
         options = self.options
-        if not 0 <= options.port <= 65535:
-            raise StartError(f"port {options.port} is not between 0 and 65535")
+        try:
+            check_setting("port", options.port)
+        except ConfigError as error:
+            raise StartError(str(error)) from None
         tls: dict[str, Any] = {}
         if self.ca_file is not None:
             tls = {"tls_port": self.tls_port or 0, "tls_certificate": str(self._certificate.file)}

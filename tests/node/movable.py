@@ -18,7 +18,7 @@ class MovableTime:
         self._file = directory / "shift"
         self._file.write_bytes(bytes(16))
         self._passed_s = 0
-        self.environment = {"LD_PRELOAD": str(library), "LEVERET_SHIFT": str(self._file)}
+        self.environment = {"LD_PRELOAD": str(library), "LEVERET_TEST_SHIFT": str(self._file)}
 
     def set(self, seconds: int) -> None:
         """Set the time of day so far ahead."""

@@ -1,7 +1,7 @@
 /*
  * A library in front of the C library that moves the time of a process.
  *
- * LEVERET_SHIFT names a file with two numbers of seconds, 8 bytes each in the order of the machine. CLOCK_REALTIME is
+ * LEVERET_TEST_SHIFT names a file with two numbers of seconds, 8 bytes each in the order of the machine. CLOCK_REALTIME is
  * ahead of the system's by the first one, as when somebody sets the clock; CLOCK_REALTIME and CLOCK_MONOTONIC are ahead
  * by the second one, as when so much time has passed. The file is mapped, so that a change of it takes effect at once.
  * Other clocks are left alone.
@@ -21,7 +21,7 @@ static volatile int64_t *shift;  /* and how much has passed */
 __attribute__((constructor)) static void begin(void)
 {
     real_gettime = dlsym(RTLD_NEXT, "clock_gettime");
-    const char *path = getenv("LEVERET_SHIFT");
+    const char *path = getenv("LEVERET_TEST_SHIFT");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0) return;
     void *found = mmap(NULL, 2 * sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);

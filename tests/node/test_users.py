@@ -14,7 +14,7 @@ import pika
 import pytest
 from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
-from leveret.node.config import ConfigError, load
+from leveret.node.loading import ConfigError, load
 from leveret.wire.constants import FRAME_MAX, PROTOCOL_HEADER
 from leveret.wire.methods import ChannelOpen, ChannelOpenOk, ConnectionOpen, ConnectionStartOk, ConnectionTuneOk
 from tests.conftest import Server
@@ -134,19 +134,19 @@ def test_a_client_that_does_not_wait_for_its_login(settled: Server) -> None:
 
 
 def test_loopback_users_is_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load(None, {}).loopback_users == ("guest",)
+    assert load({}).loopback_users == ("guest",)
     file = tmp_path / "leveret.toml"
     file.write_text('loopback-users = ["guest", "admin"]\n')
-    assert load(file, {}).loopback_users == ("guest", "admin")
+    assert load({"config": str(file)}).loopback_users == ("guest", "admin")
     monkeypatch.setenv("LEVERET_LOOPBACK_USERS", "a,b")
-    assert load(file, {}).loopback_users == ("a", "b")
-    assert load(file, {"loopback-users": "c"}).loopback_users == ("c",)
+    assert load({"config": str(file)}).loopback_users == ("a", "b")
+    assert load({"config": str(file), "loopback-users": "c"}).loopback_users == ("c",)
     monkeypatch.setenv("LEVERET_LOOPBACK_USERS", "")
-    assert load(file, {}).loopback_users == ()
+    assert load({"config": str(file)}).loopback_users == ()
 
 
 def test_loopback_users_has_to_be_a_list(tmp_path: Path) -> None:
     file = tmp_path / "leveret.toml"
     file.write_text('loopback-users = "guest"\n')
     with pytest.raises(ConfigError, match="loopback-users"):
-        load(file, {})
+        load({"config": str(file)})

@@ -470,7 +470,7 @@ def test_bad_settings(files: Files) -> None:
         (f"--tls-certificate {broken}", "cannot use the certificate in {0}/broken.pem"),
         (f"--tls-certificate {files.server} --tls-ca {files.directory}/no", "cannot read {0}/no: No such file"),
         (f"--tls-certificate {files.server} --tls-ca {text}", "cannot use the CAs in {0}/text.pem: no certificate"),
-        (f"--tls-certificate {files.server} --tls-port 70000", "tls-port 70000 is not between 0 and 65535"),
+        (f"--tls-certificate {files.server} --tls-port 70000", '--tls-port cannot be "70000": it takes a whole number'),
         (f"--tls-certificate {files.server} --tls-require-client-certificate", "give the CAs with tls-ca"),
         ("--tls-port 5671", "tls-port needs a certificate to show: give it with tls-certificate"),
         (f"--tls-key {key}", "tls-key needs a certificate to show"),

@@ -147,7 +147,7 @@ def test_node_with_a_wrong_option(node: str, tmp_path: Path) -> None:
     files(tmp_path, ".mjs")
     script = "import { startBroker } from './broker.mjs'; await startBroker('--port', '70000')"
     said = run(tmp_path, node, "--input-type=module", "-e", script, code=1)
-    assert "leveret: bad setting in the command line: port 70000" in said
+    assert 'leveret: --port cannot be "70000"' in said
     assert "Error: leveret has not started: exit code 2" in said
 
 
@@ -205,7 +205,7 @@ def test_java(java: str, tmp_path: Path) -> None:
     assert (greeting, closed) == (GREETING, "closed")
     assert not is_listening(urlsplit(url).port or 0)
     said = run(tmp_path, java, "-Xshare:auto", "-cp", ".", "Greeting", "--port", "70000", code=1)
-    assert "leveret: bad setting in the command line: port 70000" in said
+    assert 'leveret: --port cannot be "70000"' in said
     assert "java.io.IOException: leveret has not started" in said
 
 

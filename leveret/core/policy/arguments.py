@@ -14,13 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from leveret.core.errors.amqp import (
-    AmqpError,
-    argument_of_other_type,
-    invalid_argument,
-    invalid_property,
-    server_named,
-)
+from leveret.core.errors.amqp import AmqpError, argument_of_other_type, invalid_argument, invalid_property, server_named
 from leveret.core.errors.bounds import COUNT, MILLISECONDS, PRIORITY, SIGNED_COUNT, Range
 from leveret.core.policy import checks
 from leveret.wire.constants import NOT_IMPLEMENTED, PRECONDITION_FAILED

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from leveret.node.cli.output import complain, progress, refuse
+from leveret.node.cli.output import progress, refuse
 from leveret.node.cli.target import DataDir
-from leveret.node.config import ConfigError, load
+from leveret.node.loading import ConfigError, load
+from leveret.node.printable import complain
 from leveret.store.database import StoreError
 from leveret.store.rescue.care import backup as copy_directory
 from leveret.store.rescue.care import check as check_directory
@@ -51,6 +52,6 @@ def check(data_dir: DataDir = None) -> None:
 
 def _directory(data_dir: str | None) -> Path:
     try:
-        return Path(load(None, {"data-dir": data_dir}).data_dir)
+        return Path(load({"data-dir": data_dir}, serving=False).data_dir)
     except ConfigError as error:
         refuse(str(error))

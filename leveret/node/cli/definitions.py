@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from leveret.node.cli.output import AsJson, complain, refuse
+from leveret.node.cli.output import AsJson, refuse
 from leveret.node.cli.target import Control, DataDir, perform
 from leveret.node.definitions_file import FileError, parse, read
+from leveret.node.printable import complain
 from leveret.store.directory import private
 
 app = typer.Typer(help="Definitions files, as RabbitMQ has them.", no_args_is_help=True)

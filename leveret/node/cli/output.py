@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from leveret.node.printable import printable
+from leveret.node.printable import complain, printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -19,11 +19,6 @@ def refuse(text: str) -> NoReturn:
     """End the command with status 1."""
     complain("leveret", text)
     raise typer.Exit(1)
-
-
-def complain(about: str, text: str) -> None:
-    """Print one line on standard error."""
-    print(f"{about}: {printable(' '.join(text.split()))}", file=sys.stderr)
 
 
 @contextlib.contextmanager

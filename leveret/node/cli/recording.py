@@ -11,8 +11,8 @@ import typer
 
 from leveret.management.recording import VOLATILE, RecordingError, read, shown
 from leveret.management.recording import compare as compare_files
-from leveret.node.cli.output import complain, refuse
-from leveret.node.printable import printable
+from leveret.node.cli.output import refuse
+from leveret.node.printable import complain, printable
 
 app = typer.Typer(help="Show and compare what brokers wrote down.", no_args_is_help=True)
 

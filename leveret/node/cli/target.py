@@ -13,15 +13,16 @@ import typer
 
 from leveret.node import control as control_socket
 from leveret.node.cli.output import refuse
-from leveret.node.config import ConfigError, load
 from leveret.node.control import ControlError
+from leveret.node.loading import ConfigError, load
 
 T = TypeVar("T")
 
 START_S = 3.0  # how long a broker may take from opening its data to its control socket
 
 DataDir = Annotated[
-    str | None, typer.Option("--data-dir", help="Data directory of the broker, or LEVERET_DATA_DIR. [leveret-data]")
+    str | None,
+    typer.Option("--data-dir", help="Data directory of the broker, LEVERET_DATA_DIR or leveret-data by default."),
 ]
 Control = Annotated[
     str | None, typer.Option("--control", help="Control socket of the broker, if it is not in its data directory.")
@@ -54,7 +55,7 @@ def reach(
     What offline raises ends the command with its reason and status 1: AdministrationError, StoreError.
     """
     try:
-        config = load(None, {"data-dir": data_dir, "control": control})
+        config = load({"data-dir": data_dir, "control": control}, serving=False)
     except ConfigError as error:
         refuse(str(error))
     try:

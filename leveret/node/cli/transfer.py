@@ -19,8 +19,9 @@ from typing import IO, TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
-from leveret.node.cli.output import complain, progress, refuse
+from leveret.node.cli.output import progress, refuse
 from leveret.node.cli.target import BrokerError, Control, DataDir, Link, reach
+from leveret.node.printable import complain
 from leveret.store.directory import private
 
 if TYPE_CHECKING:

@@ -1,0 +1,53 @@
+"""leveret serve as the command line shows it: an option for each setting, with its help and its completion."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any
+
+import typer
+
+from leveret.node.config import OPTIONS, Declared
+from leveret.node.kinds import Switch
+
+
+def serve(**options: object) -> None:
+    """Run a broker until SIGTERM or Ctrl-C.
+
+    Every option is also a setting in the TOML file and a variable: --data-dir is data-dir and LEVERET_DATA_DIR.
+    """
+    from leveret.node.run import run
+
+    raise typer.Exit(run({declared.name: options[declared.attribute] for declared in OPTIONS.values()}))
+
+
+def _annotation(declared: Declared) -> Any:
+    """What typer has to know of an option."""
+    kind = declared.setting.kind
+
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in kind.choices if choice.startswith(incomplete)]
+
+    option = typer.Option(
+        declared.option,
+        help=f"{declared.setting.help} Default: {declared.default_words}.",
+        metavar=kind.metavar or None,
+        rich_help_panel=declared.setting.group,
+        show_default=False,
+        autocompletion=complete if kind.choices else None,
+    )
+    return Annotated[bool | None if isinstance(kind, Switch) else str | None, option]
+
+
+def _declare() -> None:
+    """Let typer find an option for each setting in the signature of serve."""
+    annotations = {declared.attribute: _annotation(declared) for declared in OPTIONS.values()}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in annotations.items()
+    ]
+    serve.__annotations__ = annotations
+    serve.__dict__["__signature__"] = inspect.Signature(parameters)
+
+
+_declare()

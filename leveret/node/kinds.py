@@ -1,0 +1,257 @@
+"""Kinds of values that a setting may have, each with the words that tell people what is allowed.
+
+A value stands as text in a variable or an option, and as a value of TOML in a file. `parse` and `check` turn either
+into what the configuration holds, within the bounds that the kind declares, and into None when it is not allowed.
+"""
+
+from __future__ import annotations
+
+from string import ascii_letters
+from typing import Final
+
+from leveret.core.errors.bounds import from_digits
+
+ON: Final = ("true", "yes", "on", "1")
+OFF: Final = ("false", "no", "off", "0")
+DECIMAL: Final = ("kB", "MB", "GB", "TB", "PB", "EB")  # powers of 1000 bytes
+BINARY: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")  # powers of 1024 bytes
+UNITS: Final = {
+    "": 1,
+    "b": 1,
+    **{unit.lower(): 1000**power for power, unit in enumerate(DECIMAL, 1)},
+    **{unit.lower(): 1024**power for power, unit in enumerate(BINARY, 1)},
+}
+MAX_BYTES: Final = 1 << 60
+MAX_NUMBER: Final = 1_000_000_000  # of things that are counted
+
+
+class Kind:
+    """One kind of value. metavar: what stands for a value in a help text. choices: all values, if they are few."""
+
+    metavar = "TEXT"
+    choices: tuple[str, ...] = ()
+
+    def parse(self, text: str) -> object:
+        """The value that a variable or an option has, None if it is not allowed."""
+        return self.check(text)
+
+    def check(self, value: object) -> object:
+        """The value that stands in a TOML file, None if it is not allowed."""
+        raise NotImplementedError
+
+    def allowed(self, in_file: bool) -> str:
+        """What completes `it takes`. in_file: for a TOML file, otherwise for a variable or an option."""
+        raise NotImplementedError
+
+    def show(self, value: object) -> str:
+        """A value of the configuration as people write it in an option."""
+        return str(value)
+
+    def show_toml(self, value: object) -> str:
+        """A value of the configuration as it is written in a TOML file."""
+        return f'"{self.show(value)}"'
+
+
+class Text(Kind):
+    """Any text. what: completes `it takes`. empty: what no text at all means; without it, that is not allowed."""
+
+    def __init__(self, what: str, metavar: str = "TEXT", empty: str = "") -> None:
+        self.metavar = metavar
+        self._what = what
+        self._empty = empty
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        if not isinstance(value, str) or "\0" in value or not (value or self._empty):
+            return None
+        return value
+
+    def allowed(self, in_file: bool) -> str:
+        """See Kind."""
+        what, nothing = (f"{self._what}, in quotes", "empty quotes") if in_file else (self._what, "nothing")
+        return f"{what}, or {nothing} for {self._empty}" if self._empty else what
+
+
+class Whole(Kind):
+    """A whole number. unit: of what. zero: what 0 means, which is allowed then, whatever the range is."""
+
+    metavar = "NUMBER"
+
+    def __init__(self, least: int, most: int, unit: str = "", zero: str = "") -> None:
+        self.least = least
+        self.most = most
+        self._unit = unit
+        self._zero = zero
+        if unit == "milliseconds":
+            self.metavar = "MS"
+
+    def parse(self, text: str) -> object:
+        """See Kind."""
+        return self.check(from_digits(text))
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        if type(value) is not int:
+            return None
+        return value if self.least <= value <= self.most or (self._zero and value == 0) else None
+
+    def allowed(self, in_file: bool) -> str:
+        """See Kind."""
+        unit = f" of {self._unit}" if self._unit else ""
+        return f"a whole number{unit} from {self.least} to {self.most}{self._or_zero()}"
+
+    def _or_zero(self) -> str:
+        return f", or 0 for {self._zero}" if self._zero else ""
+
+    def show_toml(self, value: object) -> str:
+        """See Kind."""
+        return str(value)
+
+
+class Size(Whole):
+    """A number of bytes, with a unit or without."""
+
+    metavar = "SIZE"
+
+    def __init__(self, least: int, most: int = MAX_BYTES, zero: str = "") -> None:
+        super().__init__(least, most, zero=zero)
+
+    def parse(self, text: str) -> object:
+        """See Kind."""
+        digits = text.rstrip(ascii_letters)
+        number, unit = from_digits(digits.rstrip(" ")), UNITS.get(text[len(digits) :].lower())
+        return None if number is None or unit is None else super().check(number * unit)
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        return self.parse(value) if isinstance(value, str) else super().check(value)
+
+    def allowed(self, in_file: bool) -> str:
+        """See Kind."""
+        example = 'like 64000000, "64MB" or "64MiB"' if in_file else "like 64000000, 64MB or 64MiB"
+        span = f"from {self.show(self.least)} to {self.show(self.most)}"
+        units = f"{', '.join(DECIMAL[:-3])}, {', '.join(BINARY[:-3])} and so on"
+        return f"a number of bytes {span}, {example} (units are {units}){self._or_zero()}"
+
+    def show(self, value: object) -> str:
+        """See Kind: with the largest unit that fits."""
+        assert isinstance(value, int)
+        for power in range(len(DECIMAL), 0, -1):
+            for unit, base in ((BINARY[power - 1], 1024), (DECIMAL[power - 1], 1000)):
+                if value and value % base**power == 0:
+                    return f"{value // base**power}{unit}"
+        return str(value)
+
+    def show_toml(self, value: object) -> str:
+        """See Kind."""
+        shown = self.show(value)
+        return shown if shown.isdigit() else f'"{shown}"'
+
+
+class Share(Kind):
+    """A number from 0 to 1. zero: what 0 means."""
+
+    metavar = "SHARE"
+
+    def __init__(self, zero: str) -> None:
+        self._zero = zero
+
+    def parse(self, text: str) -> object:
+        """See Kind."""
+        if not set(text) <= set("0123456789.eE+-"):  # float() takes more than that
+            return None
+        try:
+            return self.check(float(text))
+        except ValueError:
+            return None
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        return float(value) if 0 <= value <= 1 else None  # not for NaN
+
+    def allowed(self, in_file: bool) -> str:
+        """See Kind."""
+        return f"a number from 0 to 1 like 0.5, or 0 for {self._zero}"
+
+    def show_toml(self, value: object) -> str:
+        """See Kind."""
+        return str(value)
+
+
+class Switch(Kind):
+    """On or off. As an option it has no value."""
+
+    metavar = ""
+
+    def parse(self, text: str) -> object:
+        """See Kind."""
+        word = text.lower()
+        return True if word in ON else False if word in OFF else None
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        return value if isinstance(value, bool) else None
+
+    def allowed(self, in_file: bool) -> str:
+        """See Kind."""
+        return "true or false" if in_file else f"{', '.join(ON)}, {', '.join(OFF[:-1])} or {OFF[-1]}"
+
+    def show(self, value: object) -> str:
+        """See Kind."""
+        return "on" if value else "off"
+
+    def show_toml(self, value: object) -> str:
+        """See Kind."""
+        return "true" if value else "false"
+
+
+class Choice(Kind):
+    """One of a few words."""
+
+    def __init__(self, choices: tuple[str, ...]) -> None:
+        self.choices = choices
+        self.metavar = "|".join(choices)
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        return value if isinstance(value, str) and value in self.choices else None
+
+    def allowed(self, in_file: bool) -> str:
+        """See Kind."""
+        words = [f'"{choice}"' for choice in self.choices] if in_file else self.choices
+        return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+class Names(Kind):
+    """Any number of names; in a variable or an option commas stand between them, with spaces or without."""
+
+    metavar = "NAMES"
+
+    def parse(self, text: str) -> object:
+        """See Kind."""
+        return self.check([name.strip(" ") for name in text.split(",")] if text else [])
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+            return None
+        return tuple(value)
+
+    def allowed(self, in_file: bool) -> str:
+        """See Kind."""
+        if in_file:
+            return 'a list of names like ["alice", "bob"], or [] for none'
+        return "names with commas between them like alice,bob, or nothing for none"
+
+    def show(self, value: object) -> str:
+        """See Kind."""
+        assert isinstance(value, tuple)
+        return ",".join(value)
+
+    def show_toml(self, value: object) -> str:
+        """See Kind."""
+        assert isinstance(value, tuple)
+        names = ", ".join(f'"{name}"' for name in value)
+        return f"[{names}]"

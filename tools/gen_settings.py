@@ -1,0 +1,82 @@
+"""Writes docs/settings.md from the settings that are declared in leveret/node/config.py.
+
+Usage: python tools/gen_settings.py [TARGET_FILE]
+
+A test runs this into a temporary directory and compares.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from leveret.node.config import CONFIG_FILE, GROUPS, OPTIONS, Declared  # noqa: E402
+from leveret.node.kinds import Size, Switch, Whole  # noqa: E402
+
+INTRODUCTION = """\
+# Settings
+
+Every setting of `leveret serve`. [configuration.md](configuration.md) says how they are given and which one wins.
+`tools/gen_settings.py` writes this page from the declarations in `leveret/node/config.py`.
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "settings.md"
+    target.write_text("\n".join(page()), encoding="utf-8")
+
+
+def page() -> Iterator[str]:
+    """The lines of the page."""
+    yield INTRODUCTION
+    yield from overview()
+    for group in GROUPS:
+        yield f"## {group}\n"
+        for declared in OPTIONS.values():
+            if declared.setting.group == group:
+                yield from section(declared)
+
+
+def overview() -> Iterator[str]:
+    """A table of all settings."""
+    yield "| subject | settings |"
+    yield "|---|---|"
+    for group in GROUPS:
+        names = [declared.name for declared in OPTIONS.values() if declared.setting.group == group]
+        yield f"| {group} | {', '.join(f'[`{name}`](#{name})' for name in names)} |"
+    yield ""
+
+
+def section(declared: Declared) -> Iterator[str]:
+    """All that there is to say of one setting."""
+    setting, kind = declared.setting, declared.setting.kind
+    yield f"### {declared.name}\n"
+    yield f"{setting.help}{f' [More]({setting.see})' if setting.see else ''}\n"
+    metavar = f" {kind.metavar}" if kind.metavar else ""
+    places = [f"option `{declared.option}{metavar}`", f"variable `{declared.variable}`"]
+    if declared is not CONFIG_FILE:
+        places.append(f"in the file `{declared.name} = {example(declared)}`")
+    yield f"* {', '.join(places)}"
+    if isinstance(kind, Switch):
+        yield f"* as a variable it takes {kind.allowed(False)}"
+    else:
+        yield f"* it takes {kind.allowed(False)}"
+    yield f"* default: {setting.default or f'`{declared.default_words}`'}\n"
+
+
+def example(declared: Declared) -> str:
+    """A value as it stands in a file: the default if that says something."""
+    kind, default = declared.setting.kind, declared.default
+    if isinstance(kind, Switch):
+        return "true"
+    if default not in (None, ""):
+        return kind.show_toml(default)
+    return "5671" if isinstance(kind, Whole) and not isinstance(kind, Size) else f'"{kind.metavar}"'
+
+
+main()
