@@ -6,64 +6,27 @@ Source: rabbit_channel.erl (tx field, handle_method tx.*).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from mypy_extensions import i64
 
-from leveret.core.arguments import QUORUM
-from leveret.core.dead_letter import REJECTED
 from leveret.core.deduplication import give_up
 from leveret.core.errors import AmqpError
 from leveret.core.hand_out import hand_out
 from leveret.core.message import Message, Stored
 from leveret.core.paging import COST
 from leveret.core.ports import Confirm, ConfirmListener
-from leveret.core.queue import FORGET, Queue
-from leveret.core.queue import RETURN as PUT_BACK
-from leveret.core.work import copying, giving_up
-from leveret.session import witnessing
+from leveret.core.queue import Queue
+from leveret.session.lane import Lane
+from leveret.session.settle.settling import settle
+from leveret.session.settle.unacked import Unacked
 from leveret.wire.constants import PRECONDITION_FAILED
-
-if TYPE_CHECKING:
-    from leveret.session.channel import Channel
-
-ACK: Final = 0
-REQUEUE: Final = 1
-RETURN: Final = 2  # requeue, which counts for the delivery limit
-DISCARD: Final = 3
-
-
-def settling(stored: Stored, how: int) -> i64:
-    """What settle() costs, in units of core/work.py."""
-    queue = stored.queue
-    if how == DISCARD:
-        return giving_up(queue, stored.message)
-    if how != ACK and queue.settings.queue_type == QUORUM:
-        return copying(stored.message)
-    return 1
-
-
-def settle(stored: Stored, how: int) -> None:
-    """Ack, requeue, return or discard one delivery, which nobody holds any more: if that fails, its queue keeps it."""
-    queue = stored.queue
-    if queue.vhost.witness is not None:
-        witnessing.settled(stored, how)
-    try:
-        if how == ACK:
-            queue.settle(stored)
-        elif how == REQUEUE or how == RETURN:
-            queue.requeue(stored, how == RETURN)
-        else:
-            queue.discard(stored)
-    except Exception as error:
-        queue.leave(stored, FORGET if how == ACK else REJECTED if how == DISCARD else PUT_BACK, error)
 
 
 class Transaction(ConfirmListener):
     """What waits for tx.commit. committing: a commit waits for its messages to be safe."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Lane, unacked: Unacked) -> None:
         self._channel = channel
+        self._unacked = unacked
         self._publishes: list[tuple[Message, list[Queue], bool]] = []
         self._size: i64 = 0  # bytes of memory that these need, about
         self._settlements: list[tuple[int, Stored, int]] = []
@@ -99,7 +62,7 @@ class Transaction(ConfirmListener):
                 self._open += 1
                 hand_out(message, live, Confirm(self, 0, len(live)))
             elif mandatory:
-                self._channel.publishing.send_back(message)
+                self._channel.send_back(message)
         self._channel.connection.broker.flow()  # what was published goes before what comes back
         for _, stored, how in settlements:
             settle(stored, how)
@@ -109,7 +72,7 @@ class Transaction(ConfirmListener):
         """Drop the messages; the deliveries are outstanding again."""
         for message, queues, _ in self._take_publishes():
             give_up(message, queues)
-        self._channel.consuming.unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
+        self._unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
         self._settlements = []
 
     def _take_publishes(self) -> list[tuple[Message, list[Queue], bool]]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from leveret.core.errors import AmqpError
 from leveret.core.message import Message, Stored, address
 from leveret.core.queue import Queue
-from leveret.session.confirms import Confirms
-from leveret.session.unacked import Unacked
+from leveret.session.publish.confirms import Confirms
+from leveret.session.settle.unacked import Unacked
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content
 from leveret.wire.fields import longstr

@@ -8,7 +8,7 @@ from leveret.core.errors import AmqpError
 from leveret.core.message import Message, Stored
 from leveret.core.ports import HOLD, PASS, REFUSE, STRAY, Client, Confirm, Witness
 from leveret.core.queue import Queue
-from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN
+from leveret.session.settle.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.wire.methods import (
     BasicAck,
     BasicConsume,

@@ -1,0 +1,66 @@
+"""Witnessing: what a witness of a virtual host is told, and asked. See core/ports.py."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from leveret.core.deduplication import give_up
+from leveret.core.errors import AmqpError
+from leveret.core.message import Message, Stored
+from leveret.core.ports import PASS, Confirm
+from leveret.core.queue import Queue
+from leveret.session.carrier import Carrier
+from leveret.session.lane import Lane
+from leveret.session.watch import tracing
+
+WATCH: Final = "show a witness what passes"
+
+
+def judge(connection: Carrier, message: Message, queues: list[Queue], mandatory: bool) -> int:
+    """What a witness wants to become of a message that is published: one of the verdicts of core/ports.py.
+
+    Raises: AmqpError that it wants the client to get.
+    """
+    witness = connection.vhost.witness
+    assert witness is not None
+    try:
+        return witness.on_publish(connection, message, queues, mandatory)
+    except AmqpError:
+        give_up(message, queues)
+        raise
+    except Exception as error:  # it has not seen this one, which goes its way
+        connection.broker.faults.own(WATCH, error)
+        return PASS
+
+
+def held(connection: Carrier, confirm: Confirm) -> None:
+    """The confirm that a witness wanted to be held is left to it; it is paid if the witness fails."""
+    witness = connection.vhost.witness
+    assert witness is not None
+    try:
+        witness.on_held(confirm)
+    except Exception as error:
+        connection.broker.faults.own(WATCH, error)
+        confirm.pay()
+
+
+def delivered(channel: Lane, stored: Stored, no_ack: bool) -> None:
+    """A channel has got a message where somebody watches."""
+    vhost = channel.connection.vhost
+    if vhost.tracing:
+        tracing.delivered(channel, stored)
+    if vhost.witness is not None:
+        try:
+            vhost.witness.on_delivery(channel.connection, stored, no_ack)
+        except Exception as error:
+            vhost.broker.faults.own(WATCH, error)
+
+
+def settled(stored: Stored, how: int) -> None:
+    """A delivery is settled where there is a witness."""
+    vhost = stored.queue.vhost
+    if vhost.witness is not None:
+        try:
+            vhost.witness.on_settle(stored, how)
+        except Exception as error:
+            vhost.broker.faults.own(WATCH, error)
