@@ -119,6 +119,31 @@ def test_a_mistake_of_the_broker_closes_the_connection_it_was_made_for() -> None
     bystander.call(QueueDeclare("q"), QueueDeclareOk)
 
 
+def test_no_request_is_looked_at_behind_a_failure() -> None:
+    peer = Peer()
+    peer.connection.fail("pass a test", OSError("no"))
+    peer.send(QueueDeclare("q"))
+    assert peer.expect(ConnectionClose).reply_code == INTERNAL_ERROR
+    assert not peer.broker.vhosts["/"].queues
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_a_login_that_is_checked_too_late(is_right: bool) -> None:
+    connection = fresh()
+    for piece in handshake(capabilities=())[:2]:
+        connection.receive(piece)
+    fail(connection)
+    connection.data_to_send()
+    if is_right:
+        connection.login(everybody())
+    else:
+        connection.refuse("wrong password")
+    assert connection.data_to_send() == []
+    assert connection.state == CLOSING
+    connection.receive(CLOSE_OK)
+    assert connection.state == ENDED
+
+
 # -- every entry of a table, once
 
 
@@ -397,11 +422,8 @@ class LifeModel(RuleBasedStateMachine):
         self.go(RUNNING)
         self.receive(encode(1, ChannelOpen()) + encode(1, QueueDeclare("own", exclusive=True)))
 
-    @rule()
     def send_garbage(self) -> None:
         """What is no frame."""
-        if self.state == SHAKING and self.step in (shaking.HEADER, shaking.LOGIN):
-            return
         reads = self.reads()
         self.receive(GARBAGE)
         if not reads:
@@ -414,21 +436,17 @@ class LifeModel(RuleBasedStateMachine):
             self.go(SILENT)
             self.expect_close()
 
-    @rule()
     def send_method_out_of_turn(self) -> None:
         """A method that has its time, which is over or to come."""
-        if self.state == SHAKING and self.step in (shaking.HEADER, shaking.TUNE, shaking.LOGIN):
-            return
+        if self.state == SHAKING and self.step == shaking.TUNE:
+            return  # it is its turn
         reads = self.reads()
         self.receive(encode(0, ConnectionTuneOk(10, FRAME_MAX, 0)))
         if reads and self.state != CLOSING:
             self.expect_error()
 
-    @rule()
     def send_close_ok(self) -> None:
         """The answer to connection.close, asked for or not."""
-        if self.state == SHAKING and self.step in (shaking.HEADER, shaking.LOGIN):
-            return
         reads = self.reads()
         self.receive(CLOSE_OK)
         if reads and self.state == CLOSING:
@@ -436,11 +454,8 @@ class LifeModel(RuleBasedStateMachine):
         elif reads:
             self.expect_error()
 
-    @rule()
     def send_close(self) -> None:
         """The client has enough."""
-        if self.state == SHAKING and self.step in (shaking.HEADER, shaking.LOGIN):
-            return
         reads = self.reads()
         self.receive(CLOSE)
         if reads and self.step == shaking.DONE:
@@ -484,7 +499,6 @@ class LifeModel(RuleBasedStateMachine):
         self.is_blocked = self.is_blocked and is_raised
         self.broker.alarms.set(DISK, is_raised)
 
-    @rule()
     def force_close(self) -> None:
         """An operator closes it."""
         self.connection.force_close("enough")
@@ -493,18 +507,27 @@ class LifeModel(RuleBasedStateMachine):
         else:
             self.expect_close()
 
-    @rule()
     def fail(self) -> None:
         """Something fails inside the broker, which is told once."""
         self.has_failed = self.has_failed or self.state != ENDED
         fail(self.connection)
         self.expect_close()
 
-    @rule()
     def lose(self) -> None:
         """The socket is gone."""
         self.connection.lost()
         self.go(ENDED)
+
+    @precondition(lambda self: self.state != SHAKING or self.step not in (shaking.HEADER, shaking.LOGIN))
+    @rule(which=st.integers(0, 3))
+    def send_last(self, which: int) -> None:
+        """What mostly is the end of it."""
+        (self.send_garbage, self.send_method_out_of_turn, self.send_close_ok, self.send_close)[which]()
+
+    @rule(which=st.integers(0, 2))
+    def end(self, which: int) -> None:
+        """It ends for a reason that the client has not given."""
+        (self.force_close, self.fail, self.lose)[which]()
 
     @rule(seconds=st.integers(1, 12))
     def let_pass(self, seconds: int) -> None:
@@ -535,7 +558,7 @@ class LifeModel(RuleBasedStateMachine):
         assert self.user.connections == is_there
         assert self.user.channels == len(connection.channels) <= is_there
         assert ("own" in self.broker.vhosts["/"].queues) == is_there
-        assert connection.is_paused == self.is_blocked
+        assert connection.is_paused == self.is_blocked == self.broker.alarms.blocked()
 
     @invariant()
     def says_what_it_should(self) -> None:
@@ -559,4 +582,4 @@ class LifeModel(RuleBasedStateMachine):
 
 
 TestLife = LifeModel.TestCase
-TestLife.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestLife.settings = settings(max_examples=400, stateful_step_count=20, deadline=None)
