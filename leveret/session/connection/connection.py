@@ -94,7 +94,7 @@ class Connection(Life):
         self.last_channel: Channel | None = None  # that a frame was for
         self.reader = FrameReader(INITIAL_FRAME_MAX)
         self._held_revision = 0  # nothing is sent before the definitions are durable up to here
-        self.has_failed = False  # no state: whatever its state is, a fault is told and closes it once; see fail()
+        self.has_failed = False  # a fault was told; no state, as it lasts through all that follow, and no other is told
         self.handshake = Handshake(self)
         self.blocking = Blocking(self)
         self.pacing = Pacing(self)

@@ -30,8 +30,8 @@ DEAF: Final = 4
 ENDED: Final = 5
 
 OPENED: Final = 0  # the handshake is done
-CLOSE_SENT: Final = 1  # we have something to close it for
-CLOSE_CAME: Final = 2  # connection.close
+CLOSE_SENT: Final = 1  # we say connection.close
+CLOSE_CAME: Final = 2  # the client says it
 GARBLED: Final = 3  # what comes makes no sense
 OVER: Final = 4  # the socket is gone, a close is answered, or a time is up
 
