@@ -30,9 +30,8 @@ from leveret.core.queue.client import PASS, Client, Witness
 from leveret.core.queue.entry import QueueEntry
 from leveret.management import lines
 from leveret.management.lines import LineError
-from leveret.session.connection import Connection
-from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN
-from leveret.session.witnessing import label
+from leveret.session.connection.connection import Connection
+from leveret.session.settle.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.store.directory import private
 
 KNOWN: Final = 10_000  # messages whose number is known: the last ones
@@ -137,7 +136,7 @@ class Recording(Witness):
         assert isinstance(client, Connection)
         outcome = "routed" if queues else "returned" if mandatory else "unroutable"
         self.published(
-            label(client), client.vhost.name, message, [queue.name for queue in queues if queue.name], outcome
+            client.label, client.vhost.name, message, [queue.name for queue in queues if queue.name], outcome
         )
         return PASS
 
@@ -147,7 +146,7 @@ class Recording(Witness):
     def on_delivery(self, client: Client, stored: QueueEntry, no_ack: bool) -> None:
         """Write it down."""
         assert isinstance(client, Connection)
-        self.delivered(label(client), stored, no_ack)
+        self.delivered(client.label, stored, no_ack)
 
     def on_settle(self, stored: QueueEntry, how: int) -> None:
         """Write it down."""

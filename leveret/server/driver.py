@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from leveret.core.broker import Broker
-from leveret.session.connection import Connection
-from leveret.session.ending import RESET
+from leveret.session.connection.connection import Connection
+from leveret.session.connection.life import RESET
 
 if TYPE_CHECKING:
     from leveret.server.transport import AmqpProtocol

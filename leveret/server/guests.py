@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, cast
 
 from leveret.auth.addresses import site
-from leveret.session.connection import HANDSHAKE_MS
+from leveret.session.connection.connection import HANDSHAKE_MS
 
 if TYPE_CHECKING:
     from leveret.server.transport import AmqpProtocol

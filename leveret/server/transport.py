@@ -16,9 +16,8 @@ from leveret import __version__
 from leveret.auth.authenticator import Authenticator, ClientGone, LoginRefused, TooBusy
 from leveret.core.access.user import User
 from leveret.server.driver import Driver
-from leveret.session.connection import Connection
-from leveret.session.ending import CLOSE, LEAVE, RESET
-from leveret.session.handshake import LoginRequest
+from leveret.session.connection.connection import Connection
+from leveret.session.connection.life import CLOSE, LEAVE, RESET, LoginRequest
 from leveret.wire.content import Piece
 
 if TYPE_CHECKING:

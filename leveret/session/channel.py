@@ -1,35 +1,33 @@
 """Channel: takes the frames of one channel apart and hands them to publishing, consuming and topology.
 
-States: open -> closing (we sent channel.close; everything but close and close-ok is ignored) -> gone.
-A soft error shuts the channel at once: what was unacknowledged is back in its queues before the close is sent.
+Its states and their table stand in lane.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from librt.strings import read_i64_be
 from mypy_extensions import i64
 
-from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
 from leveret.session import topology
-from leveret.session.confirms import Confirms
-from leveret.session.consuming import Consuming
-from leveret.session.publishing import IDLE, Publishing
+from leveret.session.carrier import Carrier
+from leveret.session.consume.consuming import Consuming
+from leveret.session.lane import CLOSED, FAILED, FREED, LOST, OPEN, Lane
+from leveret.session.publish.confirms import Confirms
+from leveret.session.publish.publishing import IDLE, Publishing
 from leveret.session.transaction import Transaction
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (
     CHANNEL_ERROR,
     COMMAND_INVALID,
     FRAME_BODY,
-    FRAME_ERROR,
     FRAME_HEADER,
     FRAME_METHOD,
     NOT_IMPLEMENTED,
     PRECONDITION_FAILED,
 )
-from leveret.wire.fields import DecodeError
 from leveret.wire.methods import (
     AccessRequest,
     AccessRequestOk,
@@ -64,12 +62,8 @@ from leveret.wire.methods import (
     TxRollbackOk,
     TxSelect,
     TxSelectOk,
-    decode,
 )
-from leveret.wire.reader import FrameReader, binary
-
-if TYPE_CHECKING:
-    from leveret.session.connection import Connection
+from leveret.wire.reader import FrameReader
 
 BASIC_PUBLISH: Final = 60 << 16 | 40
 BASIC_ACK: Final = 60 << 16 | 80
@@ -78,32 +72,16 @@ CHANNEL_CLOSE_OK: Final = 20 << 16 | 41
 ACK_SIZE: Final = 13  # bytes of a basic.ack's payload
 
 
-class Channel:
-    """One channel. last_queue: what the empty queue name stands for."""
+class Channel(Lane):
+    """One channel. publishing, consuming: its halves."""
 
-    __slots__ = ("connection", "consuming", "is_open", "last_queue", "number", "publishing")
+    __slots__ = ("consuming", "publishing")
     __deletable__ = ("publishing", "consuming")
 
-    def __init__(self, connection: Connection, number: int) -> None:
-        self.connection = connection
-        self.number = number
-        self.is_open = True
-        self.last_queue = ""
+    def __init__(self, connection: Carrier, number: int) -> None:
+        super().__init__(connection, number)
         self.publishing = Publishing(self)
         self.consuming = Consuming(self)
-
-    def send(self, method: Method) -> None:
-        """Send a method on this channel."""
-        self.connection.writer.method(self.number, method)
-        self.connection.wake()
-
-    def queue_name(self, name: str) -> str:
-        """The name, or that of the queue last declared here. Raises: AmqpError 404 when there is none."""
-        if name:
-            return name
-        if not self.last_queue:
-            raise errors.no_previously_declared_queue()
-        return self.last_queue
 
     def frame(self, reader: FrameReader) -> None:
         """Take the reader's current frame. Raises: AmqpError."""
@@ -111,8 +89,8 @@ class Channel:
         publishing = self.publishing
         if kind == FRAME_METHOD:
             method_id = self.connection.method_id
-            if not self.is_open:
-                self._while_closing(method_id)
+            if self.state != OPEN:
+                self._while_shut(method_id)
                 return
             if publishing.expects != IDLE:
                 raise publishing.interrupted()
@@ -126,7 +104,7 @@ class Channel:
                 self.consuming.ack(tag, reader.data[reader.start + 12] & 1 != 0)
             else:
                 self._request(reader.payload())
-        elif self.is_open:
+        elif self.state == OPEN:
             if kind == FRAME_HEADER:
                 publishing.header(reader)
             elif kind == FRAME_BODY:
@@ -136,45 +114,60 @@ class Channel:
         """A method that is neither a publish nor an ack."""
         long = self.connection.broker.matcher.long
         try:
-            self._method(decode_method(self.connection, payload))
+            self._method(self.connection.decode(payload))
         finally:
             self.connection.count_searches(long)
 
-    def shut(self) -> None:
-        """The channel ends, whatever the reason: nothing of it is left in the core."""
-        self.is_open = False
-        self.publishing.forget()
-        if self.publishing.transaction is not None:
-            self.publishing.transaction.rollback()
-        self.consuming.shut()
+    # -- the end
+
+    def fail(self, error: AmqpError, method_id: int) -> None:
+        """Close it for a soft error. method_id: of the method that failed, 0 for none."""
+        self._shut(FAILED)
+        self.send(ChannelClose(error.code, error.reply_text, method_id >> 16, method_id & 0xFFFF))
+
+    def lose(self) -> None:
+        """The connection ends, and the channel with it."""
+        self._shut(LOST)
 
     def forget(self) -> None:
         """The channel is gone: let go of its halves, which hold on to it, so that no garbage waits for a collector."""
         del self.publishing
         del self.consuming
 
-    def fail(self, error: AmqpError, method_id: int) -> None:
-        """Close for a soft error."""
+    def _shut(self, event: int) -> None:
+        """Leave nothing of it in the core. Confirms that are due are written.
+
+        If something fails on the way, the end of the connection does it again.
+        """
         self.publishing.flush()
-        self.shut()
-        self.send(ChannelClose(error.code, error.reply_text, method_id >> 16, method_id & 0xFFFF))
+        self.go(event)
+        self.publishing.forget()
+        if self.publishing.transaction is not None:
+            self.publishing.transaction.rollback()
+        self.consuming.shut()
+
+    def _while_shut(self, method_id: i64) -> None:
+        if method_id == CHANNEL_CLOSE:
+            self.go(CLOSED)
+            self.send(ChannelCloseOk())
+        elif method_id == CHANNEL_CLOSE_OK:
+            self._free()
+
+    def _free(self) -> None:
+        """Its number may be used again."""
+        self.go(FREED)
+        self.connection.forget_channel(self.number)
+
+    # -- other methods
 
     def committed(self, failed: bool) -> None:
         """A tx.commit is through."""
-        if not self.is_open:
+        if self.state != OPEN:
             return
         if failed:
             self.fail(AmqpError(PRECONDITION_FAILED, "partial tx completion"), 90 << 16 | 20)
         else:
             self.send(TxCommitOk())
-
-    # -- inside
-
-    def _while_closing(self, method_id: i64) -> None:
-        if method_id == CHANNEL_CLOSE:
-            self.send(ChannelCloseOk())
-        elif method_id == CHANNEL_CLOSE_OK:
-            self.connection.forget_channel(self)
 
     def _method(self, method: Method) -> None:
         if isinstance(method, BasicNack):
@@ -204,7 +197,7 @@ class Channel:
         elif isinstance(method, QueuePurge):
             topology.purge_queue(self, method)
         elif isinstance(method, QueueDelete):
-            topology.delete_queue(self, method)
+            self._delete_queue(method)
         elif isinstance(method, ExchangeDeclare):
             topology.declare_exchange(self, method)
         elif isinstance(method, ExchangeDelete):
@@ -224,7 +217,8 @@ class Channel:
             if self.publishing.confirms is not None:
                 raise AmqpError(PRECONDITION_FAILED, "cannot switch from confirm to tx mode")
             if self.publishing.transaction is None:
-                self.publishing.transaction = Transaction(self)
+                transaction = Transaction(self, self.consuming.unacked)
+                self.publishing.transaction = self.consuming.transaction = transaction
             self.send(TxSelectOk())
         elif isinstance(method, TxCommit):
             self._transaction().commit()
@@ -238,10 +232,9 @@ class Channel:
         elif isinstance(method, ChannelOpen):
             raise AmqpError(CHANNEL_ERROR, "second 'channel.open' seen")
         elif isinstance(method, ChannelClose):
-            self.publishing.flush()
-            self.shut()
+            self._shut(CLOSED)
             self.send(ChannelCloseOk())
-            self.connection.forget_channel(self)
+            self._free()
         elif isinstance(method, AccessRequest):
             self.send(AccessRequestOk(1))
         else:
@@ -260,22 +253,10 @@ class Channel:
             raise AmqpError(PRECONDITION_FAILED, "channel is not transactional")
         return self.publishing.transaction
 
-
-def decode_method(connection: Connection, payload: bytes) -> Method:
-    """Read a method, any but publishes and acks, and let it see what came before it.
-
-    Raises: AmqpError 503 for one that does not exist, 501 for one that cannot be read.
-    """
-    connection.count_method()
-    connection.broker.flow()
-    try:
-        method = decode(payload)
-    except DecodeError as error:
-        text = str(error)
-        if text.startswith("Malformed"):
-            connection.method_id = 0
-            raise AmqpError(FRAME_ERROR, text) from None
-        raise AmqpError(FRAME_ERROR, f"cannot decode {binary(payload[4:])}") from None
-    if method is None:
-        raise AmqpError(COMMAND_INVALID, "unimplemented method")
-    return method
+    def _delete_queue(self, method: QueueDelete) -> None:
+        """Consumers of this channel are told behind the answer, as rabbit_amqqueue.erl does."""
+        self.consuming.hold_cancels()
+        try:
+            topology.delete_queue(self, method)
+        finally:
+            self.consuming.send_cancels()

@@ -15,6 +15,7 @@ from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.exchange_types.kinds import TOPIC, TYPES
 from leveret.core.policy.arguments import check_server_named
 from leveret.core.queue.replies import REPLY_PREFIX, REPLY_TO
+from leveret.session.lane import Lane
 from leveret.wire.constants import ACCESS_REFUSED, NOT_FOUND
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.methods import (
@@ -40,7 +41,6 @@ from leveret.wire.methods import (
 
 if TYPE_CHECKING:
     from leveret.core.queue.queue import Queue
-    from leveret.session.channel import Channel
 
 RETRY_TYPE: Final = "x-delayed-retry-type"
 
@@ -52,7 +52,7 @@ def clean(name: str) -> str:
     return name.replace("\r", "").replace("\n", "")
 
 
-def declare_exchange(channel: Channel, method: ExchangeDeclare) -> None:
+def declare_exchange(channel: Lane, method: ExchangeDeclare) -> None:
     """exchange.declare, passive or not."""
     connection = channel.connection
     vhost, user = connection.vhost, connection.user
@@ -85,7 +85,7 @@ def declare_exchange(channel: Channel, method: ExchangeDeclare) -> None:
         channel.send(ExchangeDeclareOk())
 
 
-def delete_exchange(channel: Channel, method: ExchangeDelete) -> None:
+def delete_exchange(channel: Lane, method: ExchangeDelete) -> None:
     """exchange.delete."""
     connection = channel.connection
     name = clean(method.exchange)
@@ -99,7 +99,7 @@ def delete_exchange(channel: Channel, method: ExchangeDelete) -> None:
         channel.send(ExchangeDeleteOk())
 
 
-def _exchange_binding(channel: Channel, destination: str, source: str, key: str, arguments: Table) -> Binding:
+def _exchange_binding(channel: Lane, destination: str, source: str, key: str, arguments: Table) -> Binding:
     """The binding that is asked for, permissions checked. Raises: AmqpError 403, 404."""
     connection = channel.connection
     vhost, user = connection.vhost, connection.user
@@ -113,7 +113,7 @@ def _exchange_binding(channel: Channel, destination: str, source: str, key: str,
     return Binding(from_exchange, None, vhost.exchange(destination), key, arguments)
 
 
-def bind_exchange(channel: Channel, method: ExchangeBind) -> None:
+def bind_exchange(channel: Lane, method: ExchangeBind) -> None:
     """exchange.bind."""
     binding = _exchange_binding(channel, method.destination, method.source, method.routing_key, method.arguments)
     channel.connection.vhost.bind(binding)
@@ -121,7 +121,7 @@ def bind_exchange(channel: Channel, method: ExchangeBind) -> None:
         channel.send(ExchangeBindOk())
 
 
-def unbind_exchange(channel: Channel, method: ExchangeUnbind) -> None:
+def unbind_exchange(channel: Lane, method: ExchangeUnbind) -> None:
     """exchange.unbind; ends that do not exist have no binding."""
     try:
         binding = _exchange_binding(channel, method.destination, method.source, method.routing_key, method.arguments)
@@ -133,7 +133,7 @@ def unbind_exchange(channel: Channel, method: ExchangeUnbind) -> None:
         channel.send(ExchangeUnbindOk())
 
 
-def declare_queue(channel: Channel, method: QueueDeclare) -> None:
+def declare_queue(channel: Lane, method: QueueDeclare) -> None:
     """queue.declare, passive or not."""
     connection = channel.connection
     vhost, user = connection.vhost, connection.user
@@ -190,7 +190,7 @@ def _look_at_retries(connection: str, queue: Queue, kind: Field) -> None:
         log.warning("connection %s: %s delays nothing: %s takes %s", connection, queue, RETRY_TYPE, wanted)
 
 
-def _check_dead_letters(channel: Channel, name: str, arguments: Table) -> None:
+def _check_dead_letters(channel: Lane, name: str, arguments: Table) -> None:
     """A queue may send its dead letters only where its declarer may publish."""
     exchange = arguments.get("x-dead-letter-exchange")
     if exchange is None:
@@ -203,12 +203,12 @@ def _check_dead_letters(channel: Channel, name: str, arguments: Table) -> None:
     user.check(access.WRITE, "exchange", exchange.text, vhost.name)
 
 
-def _answer_declare(channel: Channel, method: QueueDeclare, name: str, messages: int, consumers: int) -> None:
+def _answer_declare(channel: Lane, method: QueueDeclare, name: str, messages: int, consumers: int) -> None:
     if not method.nowait:
         channel.send(QueueDeclareOk(name, messages, consumers))
 
 
-def _check_topic(channel: Channel, source: str, key: str) -> None:
+def _check_topic(channel: Lane, source: str, key: str) -> None:
     """The key of a binding to a topic exchange has to be one that its user may read."""
     vhost = channel.connection.vhost
     exchange = vhost.exchanges.get(source)
@@ -216,7 +216,7 @@ def _check_topic(channel: Channel, source: str, key: str) -> None:
         channel.connection.user.check_topics(access.READ, source, [key], vhost.name)
 
 
-def _queue_binding(channel: Channel, name: str, source: str, key: str, arguments: Table) -> Binding:
+def _queue_binding(channel: Lane, name: str, source: str, key: str, arguments: Table) -> Binding:
     connection = channel.connection
     vhost, user = connection.vhost, connection.user
     if not name:
@@ -235,12 +235,12 @@ def _queue_binding(channel: Channel, name: str, source: str, key: str, arguments
     return Binding(exchange, vhost.any_queue(name), None, key, arguments)
 
 
-def _check_owner(channel: Channel, binding: Binding) -> None:
+def _check_owner(channel: Lane, binding: Binding) -> None:
     if binding.queue is not None:
         binding.queue.check_owner(channel.connection.number)
 
 
-def bind_queue(channel: Channel, method: QueueBind) -> None:
+def bind_queue(channel: Lane, method: QueueBind) -> None:
     """queue.bind."""
     binding = _queue_binding(channel, method.queue, method.exchange, method.routing_key, method.arguments)
     binding.source.router.check(binding)  # before the owner, as rabbit_binding.erl
@@ -250,7 +250,7 @@ def bind_queue(channel: Channel, method: QueueBind) -> None:
         channel.send(QueueBindOk())
 
 
-def unbind_queue(channel: Channel, method: QueueUnbind) -> None:
+def unbind_queue(channel: Lane, method: QueueUnbind) -> None:
     """queue.unbind; ends that do not exist have no binding."""
     name = channel.queue_name(method.queue)
     try:
@@ -265,7 +265,7 @@ def unbind_queue(channel: Channel, method: QueueUnbind) -> None:
     channel.send(QueueUnbindOk())
 
 
-def purge_queue(channel: Channel, method: QueuePurge) -> None:
+def purge_queue(channel: Lane, method: QueuePurge) -> None:
     """queue.purge."""
     connection = channel.connection
     name = channel.queue_name(method.queue)
@@ -275,15 +275,11 @@ def purge_queue(channel: Channel, method: QueuePurge) -> None:
         channel.send(QueuePurgeOk(count))
 
 
-def delete_queue(channel: Channel, method: QueueDelete) -> None:
-    """queue.delete. Consumers of this channel are told behind the answer, as rabbit_amqqueue.erl does."""
-    connection, consuming = channel.connection, channel.consuming
+def delete_queue(channel: Lane, method: QueueDelete) -> None:
+    """queue.delete."""
+    connection = channel.connection
     name = channel.queue_name(clean(method.queue))
     connection.user.check(access.CONFIGURE, "queue", name, connection.vhost.name)
-    consuming.hold_cancels()
-    try:
-        count = connection.vhost.delete_queue(name, method.if_unused, method.if_empty, connection.number)
-        if not method.nowait:
-            channel.send(QueueDeleteOk(count))
-    finally:
-        consuming.send_cancels()
+    count = connection.vhost.delete_queue(name, method.if_unused, method.if_empty, connection.number)
+    if not method.nowait:
+        channel.send(QueueDeleteOk(count))

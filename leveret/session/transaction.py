@@ -6,8 +6,6 @@ Source: rabbit_channel.erl (tx field, handle_method tx.*).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from mypy_extensions import i64
 
 from leveret.core.errors.amqp import AmqpError
@@ -15,51 +13,19 @@ from leveret.core.message.budget import COST
 from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import Destination, give_up, hand_out
 from leveret.core.message.message import Message
-from leveret.core.queue.dead_letter import REJECTED
 from leveret.core.queue.entry import QueueEntry
-from leveret.core.queue.queue import FORGET
-from leveret.core.queue.queue import RETURN as PUT_BACK
-from leveret.session import witnessing
+from leveret.session.lane import Lane
+from leveret.session.settle.settling import settle
+from leveret.session.settle.unacked import Unacked
 from leveret.wire.constants import PRECONDITION_FAILED
-
-if TYPE_CHECKING:
-    from leveret.session.channel import Channel
-
-ACK: Final = 0
-REQUEUE: Final = 1
-RETURN: Final = 2  # requeue, which counts for the delivery limit
-DISCARD: Final = 3
-
-
-def settling(stored: QueueEntry, how: int) -> i64:
-    """What settle() costs, in units of core/turn/work.py."""
-    queue = stored.queue
-    if how == DISCARD:
-        return queue.giving_up(stored.message)
-    return 1 if how == ACK else queue.returning(stored.message)
-
-
-def settle(stored: QueueEntry, how: int) -> None:
-    """Ack, requeue, return or discard one delivery, which nobody holds any more: if that fails, its queue keeps it."""
-    queue = stored.queue
-    if queue.vhost.witness is not None:
-        witnessing.settled(stored, how)
-    try:
-        if how == ACK:
-            queue.settle(stored)
-        elif how == REQUEUE or how == RETURN:
-            queue.requeue(stored, how == RETURN)
-        else:
-            queue.discard(stored)
-    except Exception as error:
-        queue.leave(stored, FORGET if how == ACK else REJECTED if how == DISCARD else PUT_BACK, error)
 
 
 class Transaction(ConfirmListener):
     """What waits for tx.commit. committing: a commit waits for its messages to be safe."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Lane, unacked: Unacked) -> None:
         self._channel = channel
+        self._unacked = unacked
         self._publishes: list[tuple[Message, list[Destination], bool]] = []
         self._size: i64 = 0  # bytes of memory that these need, about
         self._settlements: list[tuple[int, QueueEntry, int]] = []
@@ -95,7 +61,7 @@ class Transaction(ConfirmListener):
                 self._open += 1
                 hand_out(message, live, Confirm(self, 0, len(live)))
             elif mandatory:
-                self._channel.publishing.send_back(message)
+                self._channel.send_back(message)
         self._channel.connection.broker.flow()  # what was published goes before what comes back
         for _, stored, how in settlements:
             settle(stored, how)
@@ -105,7 +71,7 @@ class Transaction(ConfirmListener):
         """Drop the messages; the deliveries are outstanding again."""
         for message, queues, _ in self._take_publishes():
             give_up(message, queues)
-        self._channel.consuming.unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
+        self._unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
         self._settlements = []
 
     def _take_publishes(self) -> list[tuple[Message, list[Destination], bool]]:

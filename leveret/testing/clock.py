@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.turn.clock import Timed
-from leveret.session.ack_timeout import AckTimeout
-from leveret.session.deadline import Deadline
-from leveret.session.heartbeat import Heartbeat
+from leveret.session.connection.deadline import Deadline
+from leveret.session.connection.heartbeat import Heartbeat
+from leveret.session.consume.ack_timeout import AckTimeout
 from leveret.testing.faults import Fault, Faults
 
 if TYPE_CHECKING:

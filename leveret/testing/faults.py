@@ -18,9 +18,7 @@ from leveret.core.message.message import Message as CoreMessage
 from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY
 from leveret.core.turn.alarms import DISK, MEMORY
 from leveret.session.channel import Channel
-from leveret.session.connection import Connection
-from leveret.session.failing import close, close_channel
-from leveret.session.witnessing import label
+from leveret.session.connection.connection import Connection
 from leveret.testing.ledger import Rule
 from leveret.testing.protocol import EmbeddedProtocol
 from leveret.wire.constants import REPLY_NAMES, SOFT_CODES
@@ -85,7 +83,7 @@ class Faults:
 
         def begin(protocol: EmbeddedProtocol) -> None:
             protocol.connection.method_id = 0
-            close(protocol.connection, error)
+            protocol.connection.close(error)
 
         return self._each(connection, None, begin)
 
@@ -156,7 +154,7 @@ class Faults:
             for protocol in self._select(connection, None):
                 for channel in list(protocol.connection.channels.values()):
                     if channel.is_open and (queue is None or _consumes(channel, queue)):
-                        close_channel(protocol.connection, channel, error, 0)
+                        protocol.connection.fail_channel(channel.number, error)
                         count += 1
             return count
 
@@ -278,7 +276,7 @@ class Faults:
 
         def applies(client: Connection, _: CoreMessage, queues: list[Destination]) -> bool:
             return (
-                connection in (None, label(client), client.name)
+                connection in (None, client.label, client.name)
                 and (queue is None or any(each.name == queue for each in queues))
                 and (rate >= 1.0 or chance.random() < rate)
             )
@@ -346,7 +344,7 @@ class Faults:
             protocol
             for protocol in self._server.node.protocols()
             if protocol.connection.vhost.name == self._vhost
-            and connection in (None, label(protocol.connection), protocol.connection.name)
+            and connection in (None, protocol.connection.label, protocol.connection.name)
             and (queue is None or any(_consumes(channel, queue) for channel in protocol.connection.channels.values()))
         ]
 

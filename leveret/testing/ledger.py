@@ -13,8 +13,7 @@ from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message as CoreMessage
 from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Witness
 from leveret.core.queue.entry import QueueEntry
-from leveret.session.connection import Connection
-from leveret.session.witnessing import label
+from leveret.session.connection.connection import Connection
 from leveret.testing.messages import Published, details
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ class Ledger(Witness):
         else:
             outcome = "routed"
         reached = queues if outcome == "routed" else []
-        self.note(label(client), client.vhost.name, message, reached, outcome, mandatory)
+        self.note(client.label, client.vhost.name, message, reached, outcome, mandatory)
         if rule is not None and rule.error is not None:
             raise AmqpError(rule.error.code, rule.error.explanation)  # a new one: it gets a traceback
         self._holding = rule
@@ -165,7 +164,7 @@ class Ledger(Witness):
         """Write it down."""
         assert isinstance(client, Connection)
         for recording in self.recordings:
-            recording.delivered(label(client), stored, no_ack)
+            recording.delivered(client.label, stored, no_ack)
 
     def on_settle(self, stored: QueueEntry, how: int) -> None:
         """Write it down."""

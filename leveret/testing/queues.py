@@ -9,8 +9,7 @@ from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.consumers import Consumer as CoreConsumer
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue as CoreQueue
-from leveret.session.consuming import Consuming
-from leveret.session.witnessing import label
+from leveret.session.consume.consuming import Consuming
 from leveret.testing.messages import Consumer, Delivery, Message, details
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ class Queue:
 
 def _consumer(consumer: CoreConsumer) -> Consumer:
     connection = consumer.subscriber.connection if isinstance(consumer.subscriber, Consuming) else None
-    name = "" if connection is None else label(connection)
+    name = "" if connection is None else connection.label
     return Consumer(consumer.tag, name, int(consumer.window.limit), consumer.no_ack, int(consumer.window.used))
 
 
@@ -121,7 +120,7 @@ def deliveries(server: Server, vhost: str, queue: str | None) -> list[Delivery]:
         Delivery(
             Message(**details(stored.message, stored.redelivered)),
             stored.queue.name,
-            label(protocol.connection),
+            protocol.connection.label,
             channel.number,
             tag,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from leveret.session.witnessing import label
 from leveret.testing.queues import deliveries
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def report(server: Server, vhost: str) -> str:
         _part(
             "connections",
             [
-                f"{label(protocol.connection)}: {len(protocol.connection.channels)} channels"
+                f"{protocol.connection.label}: {len(protocol.connection.channels)} channels"
                 for protocol in server.node.protocols()
                 if protocol.connection.vhost is found
             ],

@@ -18,7 +18,6 @@ from leveret.core.message.destination import hand_out
 from leveret.core.message.message import Message as CoreMessage
 from leveret.core.message.message import address
 from leveret.core.vhost import VirtualHost as CoreVirtualHost
-from leveret.session.witnessing import label
 from leveret.testing.answering import answer
 from leveret.testing.clock import Clock
 from leveret.testing.definitions import define, read_definitions
@@ -115,7 +114,7 @@ class Space:
                     halves = [channel.consuming for channel in connection.channels.values()]
                     consumers = sum(len(half.consumers) for half in halves)
                     unacked = sum(len(half.unacked) for half in halves)
-                    found.append(Connection(label(connection), connection.user.name, len(halves), consumers, unacked))
+                    found.append(Connection(connection.label, connection.user.name, len(halves), consumers, unacked))
             return found
 
         return self._call(look)

@@ -9,7 +9,7 @@ from leveret.core.access.user import Credential, Permission, User
 from leveret.core.broker import Broker
 from leveret.core.policy.matching import Matcher
 from leveret.core.turn.clock import Clock
-from leveret.session.connection import Connection
+from leveret.session.connection.connection import Connection
 from leveret.store.memory import MemoryLog
 from leveret.wire.constants import FRAME_BODY, FRAME_HEADER, FRAME_MAX, FRAME_METHOD, PROTOCOL_HEADER
 from leveret.wire.content import make_content

@@ -14,7 +14,7 @@ import pytest
 from leveret.core.access.user import Credential, User
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import InvalidError, ProtectedError, UnknownError
-from leveret.session.connection import Connection
+from leveret.session.connection.connection import Connection
 from leveret.wire.fields import Table, array, longstr
 from leveret.wire.methods import (
     BasicAck,

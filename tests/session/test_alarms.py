@@ -9,7 +9,7 @@ import pytest
 
 from leveret.core.broker import Broker
 from leveret.core.turn.alarms import BEHIND, BEHIND_BYTES, DISK, LETTERS, MEMORY
-from leveret.session.connection import LITTLE_BYTES, LITTLE_MESSAGES
+from leveret.session.connection.connection import LITTLE_BYTES, LITTLE_MESSAGES
 from leveret.store.memory import MemoryLog
 from leveret.wire.methods import (
     BasicAck,

@@ -12,8 +12,8 @@ from leveret.core.errors.amqp import AmqpError
 from leveret.core.message.message import Message, address
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
-from leveret.session.confirms import Confirms
-from leveret.session.unacked import Unacked
+from leveret.session.publish.confirms import Confirms
+from leveret.session.settle.unacked import Unacked
 from leveret.store.memory import MemoryLog
 from leveret.wire.content import make_content
 from leveret.wire.fields import longstr

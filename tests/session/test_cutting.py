@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leveret.session.connection import Connection
+from leveret.session.connection.connection import Connection
 from leveret.wire.constants import FRAME_MAX
 from leveret.wire.fields import longstr
 from leveret.wire.methods import (

@@ -11,8 +11,9 @@ from leveret.core.broker import Broker
 from leveret.core.turn.alarms import DISK
 from leveret.core.turn.flow_control import CREDIT
 from leveret.core.turn.work import PIECE
-from leveret.session.connection import INPUT_LIMIT, STALL_LIMIT, Connection
-from leveret.session.ending import CLOSE, HANG_UP, LEAVE, RESET
+from leveret.session.carrier import STALL_LIMIT
+from leveret.session.connection.connection import INPUT_LIMIT, Connection
+from leveret.session.connection.life import CLOSE, HANG_UP, LEAVE, RESET
 from leveret.wire.methods import (
     BasicConsume,
     BasicGet,

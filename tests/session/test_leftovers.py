@@ -13,13 +13,13 @@ from leveret.core.queue.dead_letter import DeadLetter
 from leveret.core.queue.expiry import Expiry
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.replies import REPLY_TO
-from leveret.session.ack_timeout import AckTimeout
-from leveret.session.blocking import Blocking
 from leveret.session.channel import Channel
-from leveret.session.connection import Connection
-from leveret.session.heartbeat import Heartbeat
-from leveret.session.pacing import Pacing
-from leveret.session.publishing import Publishing
+from leveret.session.connection.blocking import Blocking
+from leveret.session.connection.connection import Connection
+from leveret.session.connection.heartbeat import Heartbeat
+from leveret.session.connection.pacing import Pacing
+from leveret.session.consume.ack_timeout import AckTimeout
+from leveret.session.publish.publishing import Publishing
 from leveret.wire.fields import long, longstr
 from leveret.wire.methods import (
     BasicAck,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.session.connection import Connection
+from leveret.session.connection.connection import Connection
 from leveret.wire.methods import (
     BasicAck,
     BasicGet,

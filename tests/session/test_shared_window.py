@@ -10,8 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from leveret.session.consuming import Consuming
-from leveret.session.widening import MOMENT_MS
+from leveret.session.consume.consuming import MOMENT_MS, Consuming
 from leveret.wire.fields import Table, boolean, longstr, signedint
 from leveret.wire.methods import (
     BasicAck,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.session.widening import MOMENT_MS
+from leveret.session.consume.consuming import MOMENT_MS
 from leveret.wire.methods import (
     BasicAck,
     BasicConsume,

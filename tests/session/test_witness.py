@@ -10,7 +10,7 @@ from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
 from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Witness
 from leveret.core.queue.entry import QueueEntry
-from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN
+from leveret.session.settle.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.wire.methods import (
     BasicAck,
     BasicConsume,

@@ -1,6 +1,13 @@
 """Handshake: from the protocol header to connection.open-ok.
 
-States: HEADER -> START (start sent) -> LOGIN (credentials handed out, answer awaited) -> TUNE -> OPEN -> DONE.
+    HEADER     the first eight bytes are awaited
+    START      connection.start is sent
+    LOGIN      credentials are handed out, and no frame is looked at before they are checked
+    REFUSED    they were wrong, and that is the end of it
+    TUNE       connection.tune is sent
+    OPEN       the client may choose a virtual host
+    DONE       connection.open-ok is sent
+
 A failure before DONE is answered as RabbitMQ does: a wrong protocol header with the right one, a failed login
 with 403 where the client said it understands that, else with silence and a closed socket.
 Source: rabbit_reader.erl.
@@ -10,9 +17,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import i64
+
 from leveret.core.access.user import check_open
 from leveret.core.errors.amqp import AmqpError, node_connection_limit
-from leveret.session.ending import HANG_UP
+from leveret.session.connection.life import HANG_UP, Life, LoginRequest
+from leveret.session.states import StateTable
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (
     ACCESS_REFUSED,
@@ -39,14 +49,36 @@ from leveret.wire.reader import FrameReader
 
 if TYPE_CHECKING:
     from leveret.core.access.user import User
-    from leveret.session.connection import Connection
 
 HEADER: Final = 0
 START: Final = 1
 LOGIN: Final = 2
-TUNE: Final = 3
-OPEN: Final = 4
-DONE: Final = 5
+REFUSED: Final = 3
+TUNE: Final = 4
+OPEN: Final = 5
+DONE: Final = 6
+
+GREETED: Final = 0
+ASKED: Final = 1
+TURNED_AWAY: Final = 2
+LET_IN: Final = 3
+TUNED: Final = 4
+OPENED: Final = 5
+
+STATES: Final = StateTable(
+    "a handshake",
+    ("awaiting the header", "starting", "logging in", "refused", "tuning", "opening", "done"),
+    ("the header", "connection.start-ok", "a wrong login", "a right login", "connection.tune-ok", "connection.open"),
+    {
+        HEADER: {GREETED: START},
+        START: {ASKED: LOGIN},
+        LOGIN: {TURNED_AWAY: REFUSED, LET_IN: TUNE},
+        REFUSED: {},
+        TUNE: {TUNED: OPEN},
+        OPEN: {OPENED: DONE},
+        DONE: {},
+    },
+)
 
 ACCEPTED_HEADERS: Final = (PROTOCOL_HEADER, b"AMQP\x01\x01\x00\x09")
 CAPABILITIES: Final = (
@@ -60,18 +92,6 @@ CAPABILITIES: Final = (
     "per_consumer_qos",
     "direct_reply_to",
 )
-
-
-class LoginRequest:
-    """What a client says about itself. peer: its address."""
-
-    __slots__ = ("mechanism", "password", "peer", "user")
-
-    def __init__(self, user: str, password: str, mechanism: str, peer: str) -> None:
-        self.user = user
-        self.password = password
-        self.mechanism = mechanism
-        self.peer = peer
 
 
 def server_properties(node: str, product_version: str) -> Table:
@@ -97,10 +117,14 @@ class Handshake:
     __slots__ = ("_connection", "_mechanism", "state")
     __deletable__ = ("_connection",)
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Life) -> None:
         self._connection = connection
         self._mechanism = ""
-        self.state = HEADER
+        self.state: i64 = HEADER
+
+    def go(self, event: int) -> None:
+        """Change the state. Raises: RuntimeError when the event cannot happen now."""
+        self.state = STATES.follow(int(self.state), event)
 
     def begin(self, reader: FrameReader) -> bool:
         """Look at the first eight bytes once they are there. Returns: whether frames may follow.
@@ -119,7 +143,7 @@ class Handshake:
         properties = server_properties(connection.broker.node, connection.version)
         connection.writer.method(0, ConnectionStart(0, 9, properties, b"PLAIN AMQPLAIN", b"en_US"))
         connection.wake()
-        self.state = START
+        self.go(GREETED)
         return True
 
     def method(self, method: Method) -> None:
@@ -144,11 +168,11 @@ class Handshake:
         connection.user = user
         connection.writer.method(0, ConnectionTune(CHANNEL_MAX, FRAME_MAX, HEARTBEAT_S))
         connection.wake()
-        self.state = TUNE
+        self.go(LET_IN)
 
     def refused(self) -> AmqpError | None:
         """The login failed. Returns: what to tell the client, if it wants to be told."""
-        self.state = START
+        self.go(TURNED_AWAY)
         if "authentication_failure_close" not in self._connection.capabilities:
             return None
         text = f"Login was refused using authentication mechanism {self._mechanism}."
@@ -169,7 +193,7 @@ class Handshake:
             user, password = _amqplain(method.response)
         else:
             raise AmqpError(COMMAND_INVALID, f"unknown authentication mechanism '{method.mechanism}'")
-        self.state = LOGIN
+        self.go(ASKED)
         connection.login_request = LoginRequest(user, password, method.mechanism, connection.peer)
 
     def _tune_ok(self, method: ConnectionTuneOk) -> None:
@@ -180,7 +204,7 @@ class Handshake:
         _check_maximum("frame_max", method.frame_max, FRAME_MAX)
         _check_maximum("channel_max", method.channel_max, CHANNEL_MAX)
         connection.tuned(method.channel_max, method.frame_max, method.heartbeat)
-        self.state = OPEN
+        self.go(TUNED)
 
     def _open(self, method: ConnectionOpen) -> None:
         connection = self._connection
@@ -193,7 +217,7 @@ class Handshake:
             raise AmqpError(NOT_ALLOWED, f"vhost {name} not found")
         check_open(connection.user, vhost.name, vhost.limits, vhost.connections)
         connection.vhost = vhost
-        self.state = DONE
+        self.go(OPENED)
         connection.writer.method(0, ConnectionOpenOk())
         connection.opened()
 

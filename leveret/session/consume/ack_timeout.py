@@ -13,23 +13,27 @@ from typing import TYPE_CHECKING, Final
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.bounds import MAX_MS
 from leveret.core.turn.clock import Timed, Timer
+from leveret.session.lane import Lane
+from leveret.session.settle.unacked import Unacked
 from leveret.wire.constants import PRECONDITION_FAILED
 
 if TYPE_CHECKING:
+    from leveret.core.queue.consumers import Consumer
     from leveret.core.queue.entry import EntryOwner
-    from leveret.session.channel import Channel
 
 CHECK_MS: Final = 60_000
 IDLE_MS: Final = 100
 
 
 class AckTimeout(Timed):
-    """Of one channel."""
+    """Of one channel. unacked, consumers: what it has outstanding, and who may get more."""
 
-    __slots__ = ("_channel", "_due_ms", "_timer")
+    __slots__ = ("_channel", "_consumers", "_due_ms", "_timer", "_unacked")
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Lane, unacked: Unacked, consumers: dict[str, Consumer]) -> None:
         self._channel = channel
+        self._unacked = unacked
+        self._consumers = consumers
         self._timer: Timer | None = None
         self._due_ms = 0  # when that timer is due, 0 when there is none
 
@@ -47,28 +51,26 @@ class AckTimeout(Timed):
 
     def on_timer(self, token: int) -> None:
         """Look at the oldest delivery."""
-        channel = self._channel
-        now_ms = channel.connection.broker.clock.now_ms
+        now_ms = self._channel.connection.broker.clock.now_ms
         self._due_ms = 0
-        consuming = channel.consuming
-        oldest = consuming.unacked.oldest()
+        oldest = self._unacked.oldest()
         if oldest is not None:
             allowed_ms = self._allowed_ms(oldest.queue)
             if oldest.sent_ms + allowed_ms <= now_ms:
                 self._fail(allowed_ms)
                 return
             self._call_at(int(oldest.sent_ms) + allowed_ms)
-        for consumer in consuming.consumers.values():
+        for consumer in self._consumers.values():
             if not consumer.no_ack:
                 self._call_at(now_ms + max(self._allowed_ms(consumer.queue), IDLE_MS))
 
     def _fail(self, allowed_ms: int) -> None:
-        connection = self._channel.connection
+        number = self._channel.number
         text = (
-            f"delivery acknowledgement on channel {self._channel.number} timed out. Timeout value used: {allowed_ms} "
+            f"delivery acknowledgement on channel {number} timed out. Timeout value used: {allowed_ms} "
             "ms. This timeout value can be configured, see consumers doc guide to learn more"
         )
-        connection.fail_channel(self._channel, AmqpError(PRECONDITION_FAILED, text))
+        self._channel.connection.fail_channel(number, AmqpError(PRECONDITION_FAILED, text))
 
     def _call_at(self, due_ms: int) -> None:
         broker = self._channel.connection.broker

@@ -6,14 +6,11 @@ checks in a row, one interval apart. Source: rabbit_heartbeat.erl.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from leveret.core.turn.clock import Timed, Timer
-from leveret.session.ending import RESET
+from leveret.session.connection.life import RESET, Life
 from leveret.wire.writer import HEARTBEAT
-
-if TYPE_CHECKING:
-    from leveret.session.connection import Connection
 
 SEND: Final = 1  # timer tokens
 CHECK: Final = 2
@@ -24,8 +21,8 @@ class Heartbeat(Timed):
 
     __slots__ = ("_check", "_connection", "_idle_checks", "_interval_ms", "_send", "has_received", "sent_ms")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection | None = connection
+    def __init__(self, connection: Life) -> None:
+        self._connection: Life | None = connection
         self._interval_ms = 0
         self._idle_checks = 0
         self._send: Timer | None = None
@@ -64,18 +61,17 @@ class Heartbeat(Timed):
         else:
             self._look_for_life(connection)
 
-    def _show_life(self, connection: Connection) -> None:
+    def _show_life(self, connection: Life) -> None:
         now_ms = connection.broker.clock.now_ms
         due_ms = self.sent_ms + self._interval_ms // 2
         if due_ms <= now_ms:
-            connection.urgent += HEARTBEAT
-            connection.wake()
+            connection.send_urgent(HEARTBEAT)
             due_ms = now_ms + self._interval_ms // 2
         self._send = connection.broker.timers.call_at(due_ms, self, SEND)
 
-    def _look_for_life(self, connection: Connection) -> None:
+    def _look_for_life(self, connection: Life) -> None:
         """The second idle check in a row ends the connection; a pause of ours does not count against the client."""
-        waits_for_us = connection.is_paced or connection.blocking.is_blocked
+        waits_for_us = connection.is_paced or connection.is_blocked
         self._idle_checks = 0 if self.has_received or waits_for_us else self._idle_checks + 1
         self.has_received = False
         if self._idle_checks >= 2:

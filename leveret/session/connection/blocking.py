@@ -1,4 +1,4 @@
-"""Blocking: one connection that is not read because of an alarm. The rule stands in core/turn/alarms.py.
+"""Blocking: one connection that is not read because of an alarm. The rule stands in core/alarms.py.
 
 A connection is blocked by the content that it sends while an alarm is raised: what was read with it is handled yet. If
 the client knows connection.blocked, it is told the first reason, once, and the end of all reasons. Both frames go out
@@ -7,26 +7,21 @@ before replies that wait for the disk.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from leveret.core.turn.alarms import Blocked
+from leveret.session.connection.life import CLOSING, Life
 from leveret.wire.arguments import Method
 from leveret.wire.methods import ConnectionBlocked, ConnectionUnblocked
 from leveret.wire.writer import FrameWriter
 
-if TYPE_CHECKING:
-    from leveret.session.connection import Connection
-
 
 class Blocking(Blocked):
-    """Of one connection. is_blocked: it is not read."""
+    """Of one connection."""
 
-    __slots__ = ("_connection", "_is_told", "is_blocked")
+    __slots__ = ("_connection", "_is_told")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection | None = connection
+    def __init__(self, connection: Life) -> None:
+        self._connection: Life | None = connection
         self._is_told = False
-        self.is_blocked = False
 
     def block(self, is_little: bool) -> None:
         """The client has sent content while an alarm is raised. is_little: so little that it is no reason to wait.
@@ -34,11 +29,11 @@ class Blocking(Blocked):
         Who sends little goes on while those who send much wait for the log, or for dead letters.
         """
         connection = self._connection
-        if connection is None or connection.closing or self.is_blocked:
+        if connection is None or connection.state >= CLOSING or connection.is_blocked:
             return
         if is_little and not connection.broker.alarms.reason():
             return
-        self.is_blocked = True
+        connection.is_blocked = True
         connection.broker.alarms.block(self)
         connection.wake()
         self.on_alarms()
@@ -67,17 +62,17 @@ class Blocking(Blocked):
 
     def stop(self) -> None:
         """The connection is not blocked any more, or ends: then its answer to connection.close is to be read."""
-        if self.is_blocked and self._connection is not None:
-            self.is_blocked = False
-            self._connection.broker.alarms.release(self)
+        connection = self._connection
+        if connection is not None and connection.is_blocked:
+            connection.is_blocked = False
+            connection.broker.alarms.release(self)
 
     def forget(self) -> None:
         """The connection has ended; nothing may hold on to it."""
         self._connection = None
 
     @staticmethod
-    def _say(connection: Connection, method: Method) -> None:
+    def _say(connection: Life, method: Method) -> None:
         writer = FrameWriter()
         writer.method(0, method)
-        connection.urgent += writer.take()
-        connection.wake()
+        connection.send_urgent(writer.take())

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from leveret.core.turn.clock import Timed, Timer
-from leveret.session.ending import CLOSE
-
-if TYPE_CHECKING:
-    from leveret.session.connection import Connection
+from leveret.session.connection.life import CLOSE, Life
 
 
 class Deadline(Timed):
@@ -16,8 +11,8 @@ class Deadline(Timed):
 
     __slots__ = ("_connection", "_ending", "_timer", "_why")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection | None = connection
+    def __init__(self, connection: Life) -> None:
+        self._connection: Life | None = connection
         self._timer: Timer | None = None
         self._why = ""
         self._ending = CLOSE
@@ -25,7 +20,7 @@ class Deadline(Timed):
     def set(self, patience_ms: int, why: str, ending: int) -> None:
         """End the connection after a while, unless something else is said before.
 
-        why: for the log. ending: of its socket, one of those of ending.py.
+        why: for the log. ending: of its socket, one of those of life.py.
         """
         if self._connection is not None:
             broker = self._connection.broker

@@ -8,27 +8,24 @@ meanwhile leaves what it holds to the same sweep.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
 from leveret.core.queue.entry import EntryOwner
 from leveret.core.turn.work import PIECE
-from leveret.session.transaction import REQUEUE, RETURN, settle, settling
-from leveret.session.unacked import Unacked
-from leveret.session.wait import Wait
-
-if TYPE_CHECKING:
-    from leveret.session.connection import Connection
-    from leveret.session.consuming import Consuming
+from leveret.session.carrier import Wait
+from leveret.session.lane import Lane
+from leveret.session.settle.settling import REQUEUE, RETURN, settle, settling
+from leveret.session.settle.unacked import Unacked
+from leveret.wire.methods import BasicRecoverOk
 
 
 class Sweep(Wait):
-    """Of one channel. consuming: None once the channel has ended."""
+    """Of one channel."""
 
-    def __init__(self, connection: Connection, consuming: Consuming, unacked: Unacked) -> None:
-        self.consuming: Consuming | None = consuming
-        self._connection = connection
+    def __init__(self, channel: Lane, unacked: Unacked) -> None:
+        self._channel: Lane | None = channel  # None once it has ended
+        self._connection = channel.connection
         self._unacked = unacked
         self._orders: deque[tuple[int, int, bool]] = deque()  # up to which tag, how, whether recover-ok follows
         self._held: dict[EntryOwner, None] = {}
@@ -37,6 +34,10 @@ class Sweep(Wait):
         """Settle what is outstanding up to a tag, behind what was asked for before."""
         self._orders.append((int(up_to), how, answers))
         self.start(self._connection)
+
+    def leave(self) -> None:
+        """The channel has ended; what is still to be settled is, and nobody is told."""
+        self._channel = None
 
     def finish(self) -> None:
         """Do what is left at once."""
@@ -68,9 +69,8 @@ class Sweep(Wait):
         if goes_back:
             self._let_go()
         self._orders.popleft()
-        consuming = self.consuming
-        if consuming is not None:
-            consuming.swept(answers)
+        if answers and self._channel is not None:
+            self._channel.send(BasicRecoverOk())
         if self._orders:
             return False
         self.end(self._connection)

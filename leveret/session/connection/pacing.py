@@ -1,16 +1,12 @@
-"""Pacing: one publisher's credit for queues that lag behind, and its pauses; see core/turn/flow_control.py."""
+"""Pacing: one publisher's credit for queues that lag behind, and its pauses. The rule stands in core/pace.py."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
 from leveret.core.queue.base import BaseQueue
 from leveret.core.turn.flow_control import CREDIT, LAG, MAX_PATIENCE_MS, PATIENCE_MS, PROGRESS, Paced
-
-if TYPE_CHECKING:
-    from leveret.session.connection import Connection
+from leveret.session.connection.life import Life
 
 
 class Pacing(Paced):
@@ -18,8 +14,8 @@ class Pacing(Paced):
 
     __slots__ = ("_connection", "_credit", "_delivered", "_look_again_ms", "_queue", "_since_ms")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection | None = connection
+    def __init__(self, connection: Life) -> None:
+        self._connection: Life | None = connection
         self._credit: i64 = CREDIT
         self._queue: BaseQueue | None = None  # what a pause waits for
         self._since_ms = 0

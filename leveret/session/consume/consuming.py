@@ -6,7 +6,7 @@ client settles it or the channel ends. Order of checks as rabbit_channel.erl.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 from mypy_extensions import i64
 
@@ -18,15 +18,17 @@ from leveret.core.policy.matching import Patience
 from leveret.core.queue.consumers import Consumer, Prefetch, SharedPrefetch, Subscriber
 from leveret.core.queue.entry import EntryOwner, QueueEntry
 from leveret.core.queue.queue import Queue
-from leveret.core.queue.replies import REPLY_PREFIX, REPLY_TO, ReplyQueue
+from leveret.core.queue.replies import REPLY_TO
+from leveret.core.turn.clock import Timed, Timer
 from leveret.core.turn.work import METHOD, PIECE
-from leveret.session import witnessing
-from leveret.session.ack_timeout import AckTimeout
-from leveret.session.getting import Getting
-from leveret.session.sweep import Sweep
-from leveret.session.transaction import ACK, DISCARD, REQUEUE, RETURN, settle, settling
-from leveret.session.unacked import Unacked
-from leveret.session.widening import Widening
+from leveret.session.carrier import Wait
+from leveret.session.consume.ack_timeout import AckTimeout
+from leveret.session.lane import OPEN, Lane
+from leveret.session.settle.settling import ACK, DISCARD, REQUEUE, RETURN, settle, settling
+from leveret.session.settle.sweep import Sweep
+from leveret.session.settle.unacked import Unacked
+from leveret.session.transaction import Transaction
+from leveret.session.watch import witnessing
 from leveret.wire.constants import NOT_ALLOWED, NOT_IMPLEMENTED, PRECONDITION_FAILED
 from leveret.wire.fields import Table
 from leveret.wire.methods import (
@@ -40,22 +42,22 @@ from leveret.wire.methods import (
     BasicNack,
     BasicQos,
     BasicQosOk,
-    BasicRecoverOk,
     BasicReject,
 )
 from leveret.wire.writer import DeliveryHead
 
-if TYPE_CHECKING:
-    from leveret.session.channel import Channel
+MOMENT_MS: Final = 5  # in which a client looks behind basic.qos-ok, and is to find nothing
 
 
 class Consuming(Subscriber):
-    """The consuming half of a channel. shared: the window of basic.qos with global."""
+    """The consuming half of a channel.
+
+    shared: the window of basic.qos with global. transaction: None outside of tx mode.
+    """
 
     __slots__ = (
         "_held_cancels",
         "_prefetch",
-        "_replies",
         "_sweeper",
         "_tag",
         "_timeout",
@@ -64,10 +66,11 @@ class Consuming(Subscriber):
         "connection",
         "consumers",
         "shared",
+        "transaction",
         "unacked",
     )
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Lane) -> None:
         self.channel = channel
         self.connection = channel.connection
         self.consumers: dict[str, Consumer] = {}
@@ -75,9 +78,9 @@ class Consuming(Subscriber):
         self.shared = SharedPrefetch(self.connection.broker)
         self._prefetch = 0
         self._tag: i64 = 0
-        self._replies: ReplyQueue | None = None
-        self._timeout = AckTimeout(channel)
-        self._widening = Widening(channel)
+        self.transaction: Transaction | None = None
+        self._timeout = AckTimeout(channel, self.unacked, self.consumers)
+        self._widening = Widening(channel, self.shared)
         self._sweeper: Sweep | None = None  # made when it is needed
         self._held_cancels: list[str] | None = None  # tags of consumers whose client is told behind an answer
 
@@ -106,7 +109,7 @@ class Consuming(Subscriber):
         self.consumers.pop(consumer.tag, None)
         if self._held_cancels is not None:
             self._held_cancels.append(consumer.tag)
-        elif "consumer_cancel_notify" in self.connection.capabilities and self.channel.is_open:
+        elif "consumer_cancel_notify" in self.connection.capabilities and self.channel.state == OPEN:
             self.channel.send(BasicCancel(consumer.tag, True))
 
     def hold_cancels(self) -> None:
@@ -192,7 +195,7 @@ class Consuming(Subscriber):
         user, vhost = self.connection.user, self.connection.vhost.name
         for consumer in list(self.consumers.values()):
             name = consumer.queue.name
-            if consumer.queue is not self._replies and not user.may(access.READ, "queue", name, vhost, patience):
+            if consumer.queue is not self.channel.replies and not user.may(access.READ, "queue", name, vhost, patience):
                 self._end(consumer)
                 self.cancelled(consumer)
 
@@ -243,7 +246,7 @@ class Consuming(Subscriber):
 
     def ack(self, tag: i64, multiple: bool) -> None:
         """Deliveries are done with, also those that flow only now. Raises: AmqpError 406 for a tag that is none."""
-        if not multiple and self.channel.publishing.transaction is None:
+        if not multiple and self.transaction is None:
             try:
                 stored = self.unacked.take(tag)
             except AmqpError:
@@ -268,23 +271,18 @@ class Consuming(Subscriber):
             raise AmqpError(NOT_IMPLEMENTED, "requeue=false")
         self._sweeping().begin(self._tag, REQUEUE, answer)
 
-    def swept(self, answers: bool) -> None:
-        """Many deliveries are settled. answers: the client waits for basic.recover-ok."""
-        if answers:
-            self.channel.send(BasicRecoverOk())
-
     def shut(self) -> None:
         """The channel ends: consumers stop, and what they held goes back to its queues."""
         self._timeout.stop()
         self._widening.stop()
         consumers = list(self.consumers.values())
-        self.consumers = {}
+        self.consumers.clear()
         for consumer in consumers:
             consumer.active = False  # none of them takes what is put back now
         if len(self.unacked):
             self._sweeping().begin(self._tag, RETURN)
         if self._sweeper is not None:
-            self._sweeper.consuming = None
+            self._sweeper.leave()
         for consumer in consumers:
             self._end(consumer)
 
@@ -296,7 +294,7 @@ class Consuming(Subscriber):
     # -- inside
 
     def _settle(self, tag: i64, multiple: bool, how: int) -> None:
-        transaction = self.channel.publishing.transaction
+        transaction = self.transaction
         if multiple and transaction is None and (how != ACK or len(self.unacked) > PIECE):
             self.unacked.check(tag)
             self._sweeping().begin(tag or self._tag, how)
@@ -312,36 +310,109 @@ class Consuming(Subscriber):
 
     def _sweeping(self) -> Sweep:
         if self._sweeper is None:
-            self._sweeper = Sweep(self.connection, self, self.unacked)
+            self._sweeper = Sweep(self.channel, self.unacked)
         return self._sweeper
 
     def _end(self, consumer: Consumer) -> None:
         queue = consumer.queue
-        if queue is self._replies:
-            self.connection.vhost.close_replies(self._replies)
-            self._replies = None
+        replies = self.channel.replies
+        if replies is not None and queue is replies:
+            self.connection.vhost.close_replies(replies)
+            self.channel.replies = None
         elif not queue.deleted:
             queue.unsubscribe(consumer)
 
     # -- direct reply-to
 
     def _consume_replies(self, method: BasicConsume, tag: str) -> None:
-        if self._replies is not None:
+        if self.channel.replies is not None:
             raise AmqpError(PRECONDITION_FAILED, "reply consumer already set")
         if not method.no_ack:
             raise AmqpError(PRECONDITION_FAILED, "reply consumer cannot acknowledge")
         replies = self.connection.vhost.open_replies(self.connection.number)
         replies.consumer = self._add(replies, tag, True, False, 0, method.arguments)
-        self._replies = replies
+        self.channel.replies = replies
         if not method.nowait:
             self.channel.send(BasicConsumeOk(tag))
 
-    def reply_address(self) -> str:
-        """What stands in the place of amq.rabbitmq.reply-to in a request. Raises: AmqpError 406 without a consumer."""
-        if self._replies is None:
-            raise AmqpError(PRECONDITION_FAILED, "fast reply consumer does not exist")
-        assert self._replies.name.startswith(REPLY_PREFIX)
-        return self._replies.name
+
+class Getting(Wait):
+    """A basic.get from a queue at whose head more messages have expired than one turn may throw away.
+
+    Throws them away in pieces, and takes what comes then.
+    """
+
+    def __init__(self, consuming: Consuming, queue: Queue, no_ack: bool) -> None:
+        self._consuming = consuming
+        self._channel = consuming.channel
+        self._connection = consuming.connection
+        self._queue = queue
+        self._no_ack = no_ack
+        self._is_over = False
+
+    def work(self) -> bool:
+        """Throw some away. Returns: whether the client has its answer, or does not want it any more."""
+        if self._is_over or self._channel.state != OPEN:
+            self.end(self._connection)
+            return True
+        try:
+            if not self._queue.deleted and not self._queue.clear_head():
+                return False
+            self._consuming.take(self._queue, self._no_ack)
+        except AmqpError as error:
+            self._connection.fail_channel(self._channel.number, error)
+        self.end(self._connection)
+        return True
+
+    def finish(self) -> None:
+        """Take nothing: nobody would get it."""
+        self._is_over = True
+        self.end(self._connection)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        self._connection.fail(doing, error)
+
+    def give_up(self) -> None:
+        """Whoever waits for it goes on."""
+        self.finish()
+
+
+class Widening(Timed):
+    """Lets a channel use a wider shared window (basic.qos with global) a moment after basic.qos-ok.
+
+    RabbitMQ up to 3.13 answers basic.qos before its queues hear of the wider window, so what it lets through comes a
+    moment after the answer. Celery relies on that: it asks for a window wider by one for each task that has to wait for
+    its time, and a task that it finds directly behind basic.qos-ok does not make it ask again before it sleeps, often
+    for seconds, with all other tasks outside the window. A window that gets narrower does so at once.
+    """
+
+    __slots__ = ("_channel", "_limit", "_shared", "_timer")
+
+    def __init__(self, channel: Lane, shared: SharedPrefetch) -> None:
+        self._channel = channel
+        self._shared = shared
+        self._limit = 0
+        self._timer: Timer | None = None
+
+    def stop(self) -> None:
+        """The channel ends, or its window is set otherwise."""
+        self._channel.connection.broker.timers.cancel(self._timer)
+
+    def begin(self, limit: int) -> None:
+        """Have the window this wide in a moment."""
+        self.stop()
+        self._limit = limit
+        broker = self._channel.connection.broker
+        self._timer = broker.timers.call_at(broker.clock.now_ms + MOMENT_MS, self)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        self._channel.connection.fail(doing, error)
+
+    def on_timer(self, token: int) -> None:
+        """The moment is over."""
+        self._shared.resize(self._limit)
 
 
 def _narrow(tag: int) -> i64:

@@ -6,17 +6,15 @@ exchange of traces leaves no trace itself. Source: rabbit_trace.erl.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from leveret.core.message.destination import Destination, hand_out
 from leveret.core.message.message import Message, address
 from leveret.core.queue.entry import QueueEntry
+from leveret.session.lane import Lane
 from leveret.wire.content import make_content
 from leveret.wire.fields import Field, Table, array, long, longstr, short, signedint, table, timestamp
 from leveret.wire.properties import BasicProperties
-
-if TYPE_CHECKING:
-    from leveret.session.channel import Channel
 
 TRACE: Final = "amq.rabbitmq.trace"
 PROPERTIES: Final = (  # in the order in which RabbitMQ puts them into its table
@@ -37,18 +35,18 @@ PROPERTIES: Final = (  # in the order in which RabbitMQ puts them into its table
 )
 
 
-def published(channel: Channel, message: Message, queues: list[Destination]) -> None:
+def published(channel: Lane, message: Message, queues: list[Destination]) -> None:
     """A channel has published a message, which goes to these queues."""
     routed = array([longstr(queue.name) for queue in queues if queue.name])
     _copy(channel, message, f"publish.{message.address.exchange}", "routed_queues", routed)
 
 
-def delivered(channel: Channel, stored: QueueEntry) -> None:
+def delivered(channel: Lane, stored: QueueEntry) -> None:
     """A channel has got a message, by basic.deliver or basic.get."""
     _copy(channel, stored.message, f"deliver.{stored.queue.name}", "redelivered", signedint(int(stored.redelivered)))
 
 
-def _copy(channel: Channel, message: Message, key: str, about: str, value: Field) -> None:
+def _copy(channel: Lane, message: Message, key: str, about: str, value: Field) -> None:
     where = message.address
     if where.exchange == TRACE:
         return

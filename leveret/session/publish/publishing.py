@@ -7,7 +7,7 @@ Checks come in the order of rabbit_channel.erl handle_method(basic.publish).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from librt.strings import read_i16_be, read_i64_be
 from mypy_extensions import i64
@@ -17,15 +17,18 @@ from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Route, Routing
 from leveret.core.exchange_types.kinds import TOPIC
-from leveret.core.message.confirm import Confirm, ConfirmListener
-from leveret.core.message.destination import Destination, hand_out, not_taken
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.destination import Destination, give_up, hand_out, not_taken
 from leveret.core.message.message import Address, Message, address
 from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.matching import Patience
+from leveret.core.queue.client import HOLD, REFUSE, STRAY
 from leveret.core.queue.replies import REPLY_TO
-from leveret.session import tracing, witnessing
-from leveret.session.confirms import Confirms
+from leveret.session.carrier import Confirming
+from leveret.session.lane import OPEN, Lane
+from leveret.session.publish.confirms import Confirms
 from leveret.session.transaction import Transaction
+from leveret.session.watch import tracing, witnessing
 from leveret.wire import content as frames
 from leveret.wire.arguments import ArgumentReader
 from leveret.wire.constants import (
@@ -34,18 +37,13 @@ from leveret.wire.constants import (
     FRAME_MIN_SIZE,
     FRAME_OVERHEAD,
     MAX_CONTENT_SIZE,
-    NO_ROUTE,
     NOT_IMPLEMENTED,
     PRECONDITION_FAILED,
     SMALL_BODY_FRAME,
     UNEXPECTED_FRAME,
 )
 from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
-from leveret.wire.methods import BasicReturn
 from leveret.wire.reader import FrameReader, octets
-
-if TYPE_CHECKING:
-    from leveret.session.channel import Channel
 
 IDLE: Final = 0  # what the next frame of a content has to be
 COPIES: Final = 20  # of a message that goes to many queues, which take as long as a method
@@ -56,7 +54,7 @@ LARGE: Final = 256 << 10  # bytes of a body that are still to come, from which o
 INSPECTED: Final = frames.HEADERS_FLAG | frames.REPLY_TO_FLAG | frames.EXPIRATION_FLAG | frames.USER_ID_FLAG
 
 
-class Publishing(ConfirmListener):
+class Publishing(Confirming):
     """The publishing half of a channel. confirms, transaction: None outside of these modes, never both."""
 
     __slots__ = (
@@ -77,7 +75,7 @@ class Publishing(ConfirmListener):
         "transaction",
     )
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Lane) -> None:
         self.channel = channel
         self.connection = channel.connection
         self.confirms: Confirms | None = None
@@ -239,7 +237,7 @@ class Publishing(ConfirmListener):
             message, queues = self._inspect(route, message)
         connection.published += 1
         if route.varies and connection.vhost.witness is not None:
-            witnessing.publish(self, message, queues, route.mandatory)
+            self._publish_watched(message, queues, route.mandatory)
         elif self.transaction is not None:
             self.transaction.publish(message, queues, route.mandatory)
         else:
@@ -262,18 +260,31 @@ class Publishing(ConfirmListener):
                 self.connection.count_method(len(queues) // COPIES)
         else:
             if mandatory:
-                self.send_back(message)
+                self.channel.send_back(message)
             if confirms is not None:
                 self.confirmed(confirms.next())
 
-    def send_back(self, message: Message) -> None:
-        """Tell the publisher that nobody gets its message."""
-        address = message.address
-        number = self.channel.number
-        writer = self.connection.writer
-        writer.method(number, BasicReturn(NO_ROUTE, "NO_ROUTE", address.exchange, address.routing_key))
-        writer.content(number, message.content)
-        self.connection.wake()
+    def _publish_watched(self, message: Message, queues: list[Destination], mandatory: bool) -> None:
+        """A message is published where there is a witness. Raises: AmqpError that the witness wants."""
+        verdict = witnessing.judge(self.connection, message, queues, mandatory)
+        confirms = self.confirms
+        if verdict == STRAY or verdict == REFUSE:
+            give_up(message, queues)
+            queues = []
+        if self.transaction is not None:
+            if verdict != REFUSE:
+                self.transaction.publish(message, queues, mandatory)
+        elif verdict == REFUSE:
+            if confirms is not None:
+                self.refused(confirms.next())
+        elif verdict == HOLD and confirms is not None:
+            confirm = Confirm(self, confirms.next(), len(queues) + 1)
+            if not queues and mandatory:
+                self.channel.send_back(message)
+            hand_out(message, queues, confirm)
+            witnessing.held(self.connection, confirm)
+        else:
+            self.send(message, queues, mandatory)
 
     def _find(self, arguments: bytes) -> Route:
         long = self.connection.broker.matcher.long
@@ -334,7 +345,10 @@ class Publishing(ConfirmListener):
         headers = properties.headers if properties.headers is not None else {}
         changed = False
         if properties.reply_to == REPLY_TO:
-            properties.reply_to = self.channel.consuming.reply_address()
+            replies = self.channel.replies
+            if replies is None:
+                raise AmqpError(PRECONDITION_FAILED, "fast reply consumer does not exist")
+            properties.reply_to = replies.name
             changed = True
         if properties.expiration is not None:
             reason = expiration_error(properties.expiration)
@@ -384,7 +398,7 @@ class Publishing(ConfirmListener):
     def flush(self) -> None:
         """Write what was settled since the last flush."""
         self._unflushed = False
-        if self.confirms is not None and self.channel.is_open:
+        if self.confirms is not None and self.channel.state == OPEN:
             self.confirms.flush(self.connection.writer, self.channel.number)
 
     def _settled(self) -> None:

@@ -1,0 +1,120 @@
+"""Life: where a connection stands, and the only ways from there to the end.
+
+    SHAKING    the handshake goes on, which has states of its own (handshake.py)
+    RUNNING    the client does what it came for
+    SILENT     what came makes no sense, and is read no further; nothing is said before the socket is closed
+    CLOSING    one side has said connection.close; of what still comes only the client's close and close-ok count
+    DEAF       as CLOSING, but what comes is read no further: only time ends this
+    ENDED      nothing more is read, and the socket ends as `ending` says
+
+From CLOSING on nothing of the client is in the core: whatever leads there takes its channels, exclusive queues and
+cached routes out first (Connection._leave).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Final
+
+from mypy_extensions import i64
+
+from leveret.core.broker import Broker
+from leveret.session.carrier import Carrier
+from leveret.session.states import StateTable
+
+SHAKING: Final = 0
+RUNNING: Final = 1
+SILENT: Final = 2
+CLOSING: Final = 3  # from here on the client is out of the core
+DEAF: Final = 4
+ENDED: Final = 5
+
+OPENED: Final = 0  # the handshake is done
+CLOSE_SENT: Final = 1  # we say connection.close
+CLOSE_CAME: Final = 2  # the client says it
+GARBLED: Final = 3  # what comes makes no sense
+OVER: Final = 4  # the socket is gone, a close is answered, or a time is up
+
+STATES: Final = StateTable(
+    "a connection",
+    ("shaking hands", "running", "silent", "closing", "deaf", "ended"),
+    ("the end of the handshake", "our connection.close", "its connection.close", "what makes no sense", "its end"),
+    {
+        SHAKING: {OPENED: RUNNING, CLOSE_SENT: CLOSING, GARBLED: SILENT, OVER: ENDED},
+        RUNNING: {CLOSE_SENT: CLOSING, CLOSE_CAME: CLOSING, GARBLED: SILENT, OVER: ENDED},  # CLOSE_SENT follows at once
+        SILENT: {CLOSE_SENT: DEAF, OVER: ENDED},
+        CLOSING: {CLOSE_CAME: CLOSING, GARBLED: DEAF, OVER: ENDED},
+        DEAF: {OVER: ENDED},
+        ENDED: {},
+    },
+)
+
+# What becomes of the socket of a connection that has ended; the transport carries it out.
+HANG_UP: Final = 0  # the client has the last word of the broker in peace: what it still sends is read and thrown away
+LEAVE: Final = 1  # the same, but the client is the one to close the socket, which it is given a moment for
+CLOSE: Final = 2  # nobody waits for anything
+RESET: Final = 3  # the client has not answered: what it sends next has to fail, not to vanish
+
+
+class LoginRequest:
+    """What a client says about itself. peer: its address."""
+
+    __slots__ = ("mechanism", "password", "peer", "user")
+
+    def __init__(self, user: str, password: str, mechanism: str, peer: str) -> None:
+        self.user = user
+        self.password = password
+        self.mechanism = mechanism
+        self.peer = peer
+
+
+class Life(Carrier):
+    """A connection, as the parts of its life know it: handshake, heartbeat, deadline, pacing, blocking.
+
+    peer: address of the client. version: of the broker, for connection.start. ending: of its socket, once it has
+    ended. urgent: frames of channel 0 that do not wait for the disk, as replies do.
+    """
+
+    def __init__(self, broker: Broker, name: str, peer: str, version: str) -> None:
+        super().__init__(broker, name)
+        self.peer = peer
+        self.version = version
+        self.state: i64 = SHAKING
+        self.ending = HANG_UP
+        self.heartbeat_s = 0
+        self.login_request: LoginRequest | None = None
+        self.urgent = b""
+        # No states: a client is held back for reasons of others, which come and go while it lives.
+        self.is_paced = False  # by its queues, or until its login is checked
+        self.is_blocked = False  # by an alarm
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended: what is left is sent, and the socket ends."""
+        return self.state == ENDED
+
+    def go(self, event: int) -> None:
+        """Change the state. Raises: RuntimeError when the event cannot happen now."""
+        self.state = STATES.follow(int(self.state), event)
+
+    def send_urgent(self, frame: bytes) -> None:
+        """Send a frame of channel 0, past replies that wait for the disk."""
+        self.urgent += frame
+        self.wake()
+
+    def set_paced(self, paced: bool) -> None:
+        """Make a publisher wait for its queues, or let it go on."""
+        self.is_paced = paced
+        self.wake()
+
+    @abstractmethod
+    def tuned(self, channel_max: int, frame_max: int, heartbeat_s: int) -> None:
+        """The client has answered connection.tune."""
+
+    @abstractmethod
+    def opened(self) -> None:
+        """The handshake is done."""
+
+    @abstractmethod
+    def finish(self, why: str, ending: int) -> None:
+        """Nothing more is looked at, or written after what is already waiting. why: for the log."""

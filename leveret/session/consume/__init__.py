@@ -1,0 +1,1 @@
+"""basic.consume, basic.get, and how long a consumer may take."""

@@ -1,0 +1,1 @@
+"""basic.publish and its confirms."""

@@ -1,0 +1,42 @@
+"""Settling: what becomes of a delivery that its client acks, rejects or gives back."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from leveret.core.queue.dead_letter import REJECTED
+from leveret.core.queue.entry import QueueEntry
+from leveret.core.queue.queue import FORGET
+from leveret.core.queue.queue import RETURN as PUT_BACK
+from leveret.session.watch import witnessing
+
+ACK: Final = 0
+REQUEUE: Final = 1
+RETURN: Final = 2  # requeue, which counts for the delivery limit
+DISCARD: Final = 3
+
+
+def settling(stored: QueueEntry, how: int) -> i64:
+    """What settle() costs, in units of core/work.py."""
+    queue = stored.queue
+    if how == DISCARD:
+        return queue.giving_up(stored.message)
+    return 1 if how == ACK else queue.returning(stored.message)
+
+
+def settle(stored: QueueEntry, how: int) -> None:
+    """Ack, requeue, return or discard one delivery, which nobody holds any more: if that fails, its queue keeps it."""
+    queue = stored.queue
+    if queue.vhost.witness is not None:
+        witnessing.settled(stored, how)
+    try:
+        if how == ACK:
+            queue.settle(stored)
+        elif how == REQUEUE or how == RETURN:
+            queue.requeue(stored, how == RETURN)
+        else:
+            queue.discard(stored)
+    except Exception as error:
+        queue.leave(stored, FORGET if how == ACK else REJECTED if how == DISCARD else PUT_BACK, error)
