@@ -12,12 +12,12 @@ from mypy_extensions import i64
 
 from leveret.core.errors.amqp import AmqpError
 from leveret.session import topology
-from leveret.session.carrier import Carrier
+from leveret.session.base.carrier import Carrier
+from leveret.session.base.lane import CLOSED, FAILED, FREED, LOST, OPEN, Lane
 from leveret.session.consume.consuming import Consuming
-from leveret.session.lane import CLOSED, FAILED, FREED, LOST, OPEN, Lane
 from leveret.session.publish.confirms import Confirms
 from leveret.session.publish.publishing import IDLE, Publishing
-from leveret.session.transaction import Transaction
+from leveret.session.settle.transaction import Transaction
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (
     CHANNEL_ERROR,

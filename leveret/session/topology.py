@@ -15,7 +15,7 @@ from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.exchange_types.kinds import TOPIC, TYPES
 from leveret.core.policy.arguments import check_server_named
 from leveret.core.queue.replies import REPLY_PREFIX, REPLY_TO
-from leveret.session.lane import Lane
+from leveret.session.base.lane import Lane
 from leveret.wire.constants import ACCESS_REFUSED, NOT_FOUND
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.methods import (

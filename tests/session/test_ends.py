@@ -11,7 +11,7 @@ from leveret.core.broker import Broker
 from leveret.core.turn.alarms import DISK
 from leveret.core.turn.flow_control import CREDIT
 from leveret.core.turn.work import PIECE
-from leveret.session.carrier import STALL_LIMIT
+from leveret.session.base.carrier import STALL_LIMIT
 from leveret.session.connection.connection import INPUT_LIMIT, Connection
 from leveret.session.connection.life import CLOSE, HANG_UP, LEAVE, RESET
 from leveret.wire.methods import (

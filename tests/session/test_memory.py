@@ -8,7 +8,7 @@ import pytest
 
 from leveret.core.message.budget import COST, LEAST_PART
 from leveret.core.turn.alarms import FULL, HELD, HELD_MS
-from leveret.session.carrier import MAX_ROUTE_BYTES, OUTPUT_LIMIT
+from leveret.session.base.carrier import MAX_ROUTE_BYTES, OUTPUT_LIMIT
 from leveret.wire.fields import longstr
 from leveret.wire.methods import (
     BasicAck,

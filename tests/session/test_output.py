@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.session.carrier import OUTPUT_LIMIT, STALL_LIMIT, TURN_METHODS
+from leveret.session.base.carrier import OUTPUT_LIMIT, STALL_LIMIT, TURN_METHODS
 from leveret.session.connection.connection import INPUT_LIMIT
 from leveret.wire.content import body_start
 from leveret.wire.methods import (

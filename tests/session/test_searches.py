@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leveret.core.policy.matching import LONG
 from leveret.core.policy.policy import Policy
-from leveret.session.carrier import LONG_METHODS, TURN_METHODS
+from leveret.session.base.carrier import LONG_METHODS, TURN_METHODS
 from leveret.wire.fields import array, longstr
 from leveret.wire.methods import (
     BasicCancel,

@@ -12,12 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from leveret.core.broker import Broker
 from leveret.core.turn.alarms import DISK
 from leveret.core.turn.clock import Timed
-from leveret.session import lane
+from leveret.session.base import lane
+from leveret.session.base.states import StateTable
 from leveret.session.connection import handshake as shaking
 from leveret.session.connection import life
 from leveret.session.connection.connection import CLOSE_MS, HANDSHAKE_MS, SILENCE_MS, Connection
 from leveret.session.connection.life import CLOSING, DEAF, ENDED, RUNNING, SHAKING, SILENT
-from leveret.session.states import StateTable
 from leveret.wire.constants import FRAME_MAX, INTERNAL_ERROR
 from leveret.wire.methods import (
     BasicAck,

@@ -64,4 +64,4 @@ class Witness:
 
     @abstractmethod
     def on_settle(self, stored: QueueEntry, how: int) -> None:
-        """A delivery is settled: ACK, REQUEUE, RETURN or DISCARD of session/transaction.py."""
+        """A delivery is settled: ACK, REQUEUE, RETURN or DISCARD of session/settle/transaction.py."""

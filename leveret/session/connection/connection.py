@@ -22,7 +22,7 @@ from leveret.core.broker import Broker
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.entry import EntryOwner, Home
-from leveret.session.carrier import FEW_ROUTE_BYTES, STALL_LIMIT
+from leveret.session.base.carrier import FEW_ROUTE_BYTES, STALL_LIMIT
 from leveret.session.channel import BASIC_PUBLISH, Channel
 from leveret.session.connection.blocking import Blocking
 from leveret.session.connection.deadline import Deadline

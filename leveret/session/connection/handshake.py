@@ -21,8 +21,8 @@ from mypy_extensions import i64
 
 from leveret.core.access.user import check_open
 from leveret.core.errors.amqp import AmqpError, node_connection_limit
+from leveret.session.base.states import StateTable
 from leveret.session.connection.life import HANG_UP, Life, LoginRequest
-from leveret.session.states import StateTable
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (
     ACCESS_REFUSED,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.bounds import MAX_MS
 from leveret.core.turn.clock import Timed, Timer
-from leveret.session.lane import Lane
+from leveret.session.base.lane import Lane
 from leveret.session.settle.unacked import Unacked
 from leveret.wire.constants import PRECONDITION_FAILED
 

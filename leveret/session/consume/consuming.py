@@ -21,13 +21,13 @@ from leveret.core.queue.queue import Queue
 from leveret.core.queue.replies import REPLY_TO
 from leveret.core.turn.clock import Timed, Timer
 from leveret.core.turn.work import METHOD, PIECE
-from leveret.session.carrier import Wait
+from leveret.session.base.carrier import Wait
+from leveret.session.base.lane import OPEN, Lane
 from leveret.session.consume.ack_timeout import AckTimeout
-from leveret.session.lane import OPEN, Lane
 from leveret.session.settle.settling import ACK, DISCARD, REQUEUE, RETURN, settle, settling
 from leveret.session.settle.sweep import Sweep
+from leveret.session.settle.transaction import Transaction
 from leveret.session.settle.unacked import Unacked
-from leveret.session.transaction import Transaction
 from leveret.session.watch import witnessing
 from leveret.wire.constants import NOT_ALLOWED, NOT_IMPLEMENTED, PRECONDITION_FAILED
 from leveret.wire.fields import Table

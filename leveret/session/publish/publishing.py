@@ -24,10 +24,10 @@ from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.client import HOLD, REFUSE, STRAY
 from leveret.core.queue.replies import REPLY_TO
-from leveret.session.carrier import Confirming
-from leveret.session.lane import OPEN, Lane
+from leveret.session.base.carrier import Confirming
+from leveret.session.base.lane import OPEN, Lane
 from leveret.session.publish.confirms import Confirms
-from leveret.session.transaction import Transaction
+from leveret.session.settle.transaction import Transaction
 from leveret.session.watch import tracing, witnessing
 from leveret.wire import content as frames
 from leveret.wire.arguments import ArgumentReader

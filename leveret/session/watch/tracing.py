@@ -11,7 +11,7 @@ from typing import Final
 from leveret.core.message.destination import Destination, hand_out
 from leveret.core.message.message import Message, address
 from leveret.core.queue.entry import QueueEntry
-from leveret.session.lane import Lane
+from leveret.session.base.lane import Lane
 from leveret.wire.content import make_content
 from leveret.wire.fields import Field, Table, array, long, longstr, short, signedint, table, timestamp
 from leveret.wire.properties import BasicProperties

@@ -10,8 +10,8 @@ from leveret.core.message.destination import Destination, give_up
 from leveret.core.message.message import Message
 from leveret.core.queue.client import PASS
 from leveret.core.queue.entry import QueueEntry
-from leveret.session.carrier import Carrier
-from leveret.session.lane import Lane
+from leveret.session.base.carrier import Carrier
+from leveret.session.base.lane import Lane
 from leveret.session.watch import tracing
 
 WATCH: Final = "show a witness what passes"

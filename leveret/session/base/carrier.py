@@ -8,7 +8,7 @@ connection/. What they call for each message is here and not abstract, so that i
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
@@ -19,6 +19,7 @@ from leveret.core.errors.hints import Origin
 from leveret.core.exchange.exchange import Route
 from leveret.core.message.confirm import ConfirmListener
 from leveret.core.queue.client import Client
+from leveret.core.queue.entry import EntryOwner
 from leveret.core.turn.background import Chore
 from leveret.core.turn.turn import Sink
 from leveret.wire.arguments import Method
@@ -27,9 +28,6 @@ from leveret.wire.fields import LONGSTR, DecodeError, Table
 from leveret.wire.methods import decode
 from leveret.wire.reader import binary
 from leveret.wire.writer import FrameWriter
-
-if TYPE_CHECKING:
-    pass
 
 OUTPUT_LIMIT: Final = 256 * 1024  # bytes waiting to be sent, from which on consumers get no more
 STALL_LIMIT: Final = 1024 * 1024  # the same, from which on nothing more is answered

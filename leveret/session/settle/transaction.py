@@ -14,7 +14,7 @@ from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import Destination, give_up, hand_out
 from leveret.core.message.message import Message
 from leveret.core.queue.entry import QueueEntry
-from leveret.session.lane import Lane
+from leveret.session.base.lane import Lane
 from leveret.session.settle.settling import settle
 from leveret.session.settle.unacked import Unacked
 from leveret.wire.constants import PRECONDITION_FAILED

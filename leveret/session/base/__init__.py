@@ -1,0 +1,1 @@
+"""What the parts of a session know of its connection and of their channel, and how states change."""
