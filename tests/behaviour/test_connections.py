@@ -7,12 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from .codec import METHOD
-from .conftest import Names
-from .link import EndOfStream
-from .marks import differs_from_rabbitmq
-from .method import Method
-from .methods import (
+from tests.clients.codec import METHOD
+from tests.clients.link import EndOfStream
+from tests.clients.method import Method
+from tests.clients.methods import (
     ChannelOpen,
     ConnectionBlocked,
     ConnectionClose,
@@ -26,8 +24,11 @@ from .methods import (
     ConnectionUpdateSecretOk,
     QueueDeclare,
 )
-from .methods_basic import BasicConsume, BasicPublish
-from .peer import SOON, Channel, Peer, start_ok
+from tests.clients.methods_basic import BasicConsume, BasicPublish
+from tests.clients.peer import SOON, Channel, Peer, start_ok
+from tests.marks import differs_from_rabbitmq
+
+from .conftest import Names
 
 OUT_OF_PLACE: list[Method] = [
     start_ok(),

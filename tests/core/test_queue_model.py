@@ -26,7 +26,7 @@ from leveret.wire.methods import (
     QueuePurge,
     QueuePurgeOk,
 )
-from tests.session.peer import Peer, make_broker
+from tests.clients.socketless import Peer, make_broker
 
 CLIENTS = 3
 UNLIMITED = 1 << 30

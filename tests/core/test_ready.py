@@ -14,8 +14,8 @@ from leveret.core.ports import Recovered
 from leveret.core.priority import PriorityReady
 from leveret.core.ready import STUB, Ready
 from leveret.wire.content import make_content
-from tests.session.keeping import KeepingLog
-from tests.session.peer import make_broker
+from tests.brokers.keeping import KeepingLog
+from tests.clients.socketless import make_broker
 
 QUEUE = make_broker().vhosts["/"].make_queue("q", False, 0, False, {})
 ADDRESS = address("", "q")

@@ -11,7 +11,7 @@ from leveret.core.exchange import Binding, Exchange
 from leveret.core.vhost import VirtualHost
 from leveret.wire.fields import Field, Table, long, longstr, signedint, table
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 KEYS = [f"order.{number}" for number in range(4000)]
 

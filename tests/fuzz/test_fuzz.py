@@ -15,7 +15,7 @@ from leveret.wire.fields import DecodeError, decode_table, table_bytes
 from leveret.wire.methods import ChannelClose, ConnectionClose, Method, QueueDeclare, QueueDeclareOk, decode
 from leveret.wire.properties import BasicProperties
 from leveret.wire.reader import FrameError, FrameReader
-from tests.session.peer import Parser, Peer, encode
+from tests.clients.socketless import Parser, Peer, encode
 
 CLASSES: list[type[Method]] = [getattr(methods, name) for name in methods.__all__ if name not in ("Method", "decode")]
 IDS = st.sampled_from([encode(0, kind())[7:11] for kind in CLASSES])

@@ -12,7 +12,7 @@ from leveret.core.broker import Broker
 from leveret.core.queue import Queue
 from leveret.management.administration import Administration
 from leveret.management.importing import AT_ONCE
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 COUNT = 10 * AT_ONCE
 

@@ -42,7 +42,7 @@ from leveret.wire.methods import (
     QueueUnbind,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.life import Life
+from tests.brokers.life import Life
 
 MANY = 3 * AT_ONCE  # queues, which go in a few turns
 FAST = Path("/dev/shm")  # a kill is a copy here: nothing has to come to a disk

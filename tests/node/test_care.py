@@ -14,8 +14,8 @@ import pytest
 
 from leveret.store.database import FILE_NAME
 from leveret.store.schema import PAGE_BYTES
-from tests.conftest import Server
-from tests.node.test_cli import Result, leveret
+from tests.brokers.process import Server
+from tests.clients.command_line import Result, leveret
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 

@@ -16,53 +16,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pika
 import pytest
 from pika.exceptions import ConnectionClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
-from typer.testing import CliRunner
 
-from leveret.node.cli import app
 from leveret.store.database import FILE_NAME
 from leveret.store.rows import pack_value
-from tests.behaviour.peer import eventually
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.command_line import SURROUNDINGS, Result, good, leveret, login, process, refused
+from tests.clients.waiting import eventually
 
 FIXTURE = Path(__file__).parent.parent / "management" / "rabbitmq-4.3.6.json"
 
-SURROUNDINGS = {"COLUMNS": "200", "NO_COLOR": "1"}
-
-
-@dataclass
-class Result:
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 Run = Callable[..., Result]
-
-
-def leveret(*arguments: str, stdin: str = "", **env: str) -> Result:
-    """One command, in this process."""
-    result = CliRunner().invoke(app, arguments, input=stdin, env={**SURROUNDINGS, **env}, prog_name="leveret")
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Result(result.exit_code, result.stdout, result.stderr)
-
-
-def process(*arguments: str, stdin: str = "", **env: str) -> Result:
-    """One command, as a process."""
-    command = [sys.executable, "-m", "leveret", *arguments]
-    surroundings = {**os.environ, **SURROUNDINGS, **env}
-    result = subprocess.run(
-        command, input=stdin, capture_output=True, text=True, timeout=60, check=False, env=surroundings
-    )
-    return Result(result.returncode, result.stdout, result.stderr)
 
 
 @pytest.fixture
@@ -83,26 +51,6 @@ def run(request: pytest.FixtureRequest, data: Path) -> Iterator[Run]:
     yield call
     if request.param == "running":
         assert server.stop() == 0
-
-
-def good(result: Result) -> str:
-    """What a command that went well said."""
-    assert (result.returncode, result.stderr) == (0, "")
-    return result.stdout
-
-
-def refused(result: Result) -> str:
-    """The one line with which a command was refused."""
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("leveret: ")
-    assert result.stderr.count("\n") == 1
-    return result.stderr.removeprefix("leveret: ").strip()
-
-
-def login(server: Server, user: str, password: str, vhost: str = "/") -> pika.BlockingConnection:
-    """A connection."""
-    credentials = pika.PlainCredentials(user, password)
-    return pika.BlockingConnection(pika.ConnectionParameters(server.host, server.port, vhost, credentials))
 
 
 def test_every_noun_on_a_running_and_on_a_stopped_broker(run: Run, data: Path) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from leveret.node.watch import total_memory
-from tests.behaviour.link import PATIENCE
-from tests.behaviour.methods import ConnectionBlocked, ConnectionUnblocked, QueueDeclare, QueueDeclareOk, QueuePurge
-from tests.behaviour.methods_basic import BasicAck, BasicDeliver, BasicNack
-from tests.behaviour.peer import Channel, Peer, eventually
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.methods import ConnectionBlocked, ConnectionUnblocked, QueueDeclare, QueueDeclareOk, QueuePurge
+from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicNack
+from tests.clients.peer import Channel, Peer
+from tests.clients.waiting import PATIENCE, eventually
 
 DISK_MB = 24
 BODY = b"x" * 100_000

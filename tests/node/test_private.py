@@ -13,7 +13,7 @@ from pathlib import Path
 import pika
 import pytest
 
-from tests.conftest import Server
+from tests.brokers.process import Server
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 

@@ -18,8 +18,8 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from tests.behaviour.peer import eventually
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.waiting import eventually
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

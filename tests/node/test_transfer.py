@@ -24,11 +24,11 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from leveret.store.database import FILE_NAME
-from tests.behaviour.methods import QueueDeclare
-from tests.behaviour.peer import Peer
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.command_line import SURROUNDINGS, Result, leveret
+from tests.clients.methods import QueueDeclare
+from tests.clients.peer import Peer
 from tests.node.test_administration_page import PAGE
-from tests.node.test_cli import SURROUNDINGS, Result, leveret
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 MIB = 1 << 20

@@ -31,9 +31,9 @@ from leveret.wire.methods import (
     QueueDeclare,
 )
 from leveret.wire.writer import HEARTBEAT
-from tests.behaviour.peer import eventually
-from tests.server.test_transport import Everybody
-from tests.session.peer import encode, handshake, make_broker
+from tests.brokers.transport import Everybody
+from tests.clients.socketless import encode, handshake, make_broker
+from tests.clients.waiting import eventually
 
 T = TypeVar("T")
 

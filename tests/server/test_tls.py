@@ -29,13 +29,14 @@ from leveret.server import guests
 from leveret.server.driver import Driver
 from leveret.server.listener import Listener
 from leveret.server.transport import AmqpProtocol
-from tests.behaviour.codec import PROTOCOL_HEADER
-from tests.behaviour.link import Link
-from tests.behaviour.methods import ConnectionBlocked, QueueDeclare, QueueDeclareOk
-from tests.behaviour.methods_basic import BasicConsume
-from tests.behaviour.peer import Peer, eventually
-from tests.conftest import Server
-from tests.session.peer import make_broker
+from tests.brokers.process import Server
+from tests.clients.codec import PROTOCOL_HEADER
+from tests.clients.link import Link
+from tests.clients.methods import ConnectionBlocked, QueueDeclare, QueueDeclareOk
+from tests.clients.methods_basic import BasicConsume
+from tests.clients.peer import Peer
+from tests.clients.socketless import make_broker
+from tests.clients.waiting import eventually
 
 HELLO = b"\x16\x03\x01\x00\xfb\x01\x00\x00"  # the beginning of what a client says first
 

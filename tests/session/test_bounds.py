@@ -45,7 +45,7 @@ from leveret.wire.methods import (
     QueueDeclareOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer, make_broker, turn
+from tests.clients.socketless import Peer, make_broker, turn
 
 YEAR_MS = 365 * 24 * 3_600_000
 SIZES = (0, 1, (1 << 31) - 1, 1 << 31, 1 << 32, (1 << 48) - 1, 1 << 48, 1 << 53, MAX_INT, 1 << 63, 10**20, 10**400)

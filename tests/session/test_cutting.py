@@ -25,7 +25,7 @@ from leveret.wire.methods import (
     QueuePurge,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import encode, everybody, handshake, make_broker, turn
+from tests.clients.socketless import encode, everybody, handshake, make_broker, turn
 
 
 def script() -> bytes:

@@ -37,7 +37,7 @@ from leveret.wire.methods import (
     TxSelect,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Got, Peer, encode, make_broker
+from tests.clients.socketless import Got, Peer, encode, make_broker
 
 pytestmark = pytest.mark.timeout(600)  # what is found is made smaller for up to 300 s
 

@@ -38,7 +38,7 @@ from leveret.wire.methods import (
     TxSelect,
     TxSelectOk,
 )
-from tests.session.peer import Peer, make_broker
+from tests.clients.socketless import Peer, make_broker
 
 
 def client(*queues: str, limit: int = 1, messages: int = 0, transaction: bool = False) -> Peer:

@@ -19,9 +19,10 @@ import pytest
 
 import leveret
 from leveret.testing import Connection, Consumer, Delivery, Message, Queue, WaitTimeout
+from tests.clients.waiting import eventually
 
 from .conftest import Connect
-from .support import Call, Raw, connect, pump, run, until
+from .support import Call, connect, pump, raw, run
 
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 
@@ -186,14 +187,14 @@ def test_connections(broker: leveret.Broker, clients: Connect) -> None:
     assert (other.user, other.channels) == ("guest", 0)
     named.close()
     nameless.close()
-    until(lambda: not broker.connections)
+    eventually(lambda: not broker.connections)
 
 
 def test_who_has_not_logged_in_is_not_there(broker: leveret.Broker) -> None:
-    client = Raw(broker.host, broker.port)
+    client = raw(broker.host, broker.port)
     assert len(broker.connections) == 1
-    client.close()
-    until(lambda: not broker.connections)
+    client.link.close()
+    eventually(lambda: not broker.connections)
 
 
 # -- what was published
@@ -550,7 +551,7 @@ def test_a_wait_goes_on_after_a_restart(broker: leveret.Broker) -> None:
 def test_a_wait_whose_virtual_host_is_deleted(broker: leveret.Broker) -> None:
     host = broker.virtual_host("v")
     call = Call(lambda: host.wait_for("q", timeout=20))
-    until(lambda: broker._server.node.driver._waiting)
+    eventually(lambda: broker._server.node.driver._waiting)
     broker.delete_virtual_host("v")
     with pytest.raises(LookupError, match="there is no virtual host 'v' any more"):
         call.result()
@@ -800,7 +801,7 @@ def test_stop_does_not_wait_for_an_answer() -> None:
         call.result(10)
     finally:
         go_on.set()
-        until(lambda: call.is_done)
+        eventually(lambda: call.is_done)
 
 
 def test_reply_to_goes_on_after_a_restart(broker: leveret.Broker) -> None:
