@@ -166,11 +166,11 @@ def test_after_a_hard_error_only_close_is_heard(peer: Peer) -> None:
     peer.expect(ConnectionCloseOk)
 
 
-def test_hard_error_stops_what_was_sent_behind_it(peer: Peer, names: Names, channel: Channel) -> None:
-    queue = names.plain()
-    channel.send(ChannelOpen(), QueueDeclare(queue=queue, durable=True))
+def test_hard_error_stops_what_was_sent_behind_it(connect: Callable[..., Peer], channel: Channel, names: Names) -> None:
+    peer, queue = connect(), names.queue()
+    peer.channel().send(ChannelOpen(), QueueDeclare(queue=queue, durable=True))
     peer.expect_closed(504, "second 'channel.open' seen", by=ChannelOpen)
-    peer.link.close()
+    no_queue(channel, queue)
 
 
 def test_update_secret(peer: Peer) -> None:
