@@ -78,13 +78,14 @@ def imports() -> Iterator[Import]:
     """All imports, those for types included."""
     for file, tree in trees().items():
         for node in ast.walk(tree):
-            names: list[str] = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 module = "." * node.level + (node.module or "")
                 inside = [f"{module}.{alias.name}" for alias in node.names]
                 names = [name if is_module(name) else module for name in inside]
+            else:
+                continue
             for name in dict.fromkeys(names):
                 yield Import(file, node.lineno, name)
 

@@ -25,7 +25,7 @@ from pika.exceptions import ConnectionClosedByBroker, ProbableAccessDeniedError,
 from leveret.store.database import FILE_NAME
 from leveret.store.rows import pack_value
 from tests.brokers.process import Server
-from tests.clients.command_line import SURROUNDINGS, Result, good, leveret, login, process, refused
+from tests.clients.command_line import Result, good, leveret, login, process, refused, surroundings
 from tests.clients.waiting import eventually
 
 FIXTURE = Path(__file__).parent.parent / "management" / "rabbitmq-4.3.6.json"
@@ -183,7 +183,7 @@ def test_a_terminal_that_cannot_show_a_name(data: Path) -> None:
 def test_wrong_usage_has_status_2(arguments: list[str], words: str, data: Path) -> None:
     result = leveret(*arguments, LEVERET_DATA_DIR=str(data))
     assert (result.returncode, result.stdout) == (2, "")
-    assert words in " ".join(result.stderr.replace("│", "").split())
+    assert words in result.words()
     assert not data.exists()
 
 
@@ -411,7 +411,7 @@ def test_a_list_on_a_terminal_is_a_table(data: Path) -> None:
     good(leveret("users", "add", "alice", "secret", "--data-dir", str(data)))
     reader, terminal = os.openpty()
     command = [sys.executable, "-m", "leveret", "users", "list", "--data-dir", str(data)]
-    subprocess.run(command, stdout=terminal, timeout=60, check=True, env={**os.environ, **SURROUNDINGS})
+    subprocess.run(command, stdout=terminal, timeout=60, check=True, env=surroundings())
     text = os.read(reader, 10000).decode()
     os.close(reader)
     os.close(terminal)

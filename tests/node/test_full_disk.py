@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from leveret.node.watch import total_memory
 from tests.brokers.process import Server
+from tests.clients.command_line import process
 from tests.clients.methods import ConnectionBlocked, ConnectionUnblocked, QueueDeclare, QueueDeclareOk, QueuePurge
 from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicNack
 from tests.clients.peer import Channel, Peer
@@ -271,19 +271,13 @@ def test_memory_blocks_publishers_and_what_is_freed_counts(tmp_path: Path) -> No
     assert server.stop() == 0
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A `leveret serve` that is expected to fail."""
-    command = [sys.executable, "-m", "leveret", "serve", "--port", "0", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "existing"])
 def test_a_read_only_disk_is_one_sentence(small_disk: Path, is_new: bool) -> None:
     if not is_new:
         server, _, _ = start(small_disk)
         assert server.stop() == 0
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    result = run("--data-dir", str(small_disk / "data"))
+    result = process("serve", "--port", "0", "--data-dir", str(small_disk / "data"))
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith(f"leveret: cannot use data directory {small_disk}/data: ")
@@ -292,7 +286,7 @@ def test_a_read_only_disk_is_one_sentence(small_disk: Path, is_new: bool) -> Non
 
 def test_a_full_disk_at_the_start_is_one_sentence(small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free - 8192))
-    result = run("--data-dir", str(small_disk / "data"))
+    result = process("serve", "--port", "0", "--data-dir", str(small_disk / "data"))
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert "free some space" in result.stderr
@@ -300,6 +294,6 @@ def test_a_full_disk_at_the_start_is_one_sentence(small_disk: Path) -> None:
 
 def test_settings_of_alarms_are_checked() -> None:
     for option, value in (("disk-free-limit", "-1"), ("memory-high-watermark", "1.5"), ("memory-high-watermark", "-1")):
-        result = run("--memory", f"--{option}", value)
+        result = process("serve", "--port", "0", "--memory", f"--{option}", value)
         assert result.returncode == 2
         assert option in result.stderr

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pika
 import pytest
 
 from tests.brokers.process import Server
+from tests.clients.command_line import process
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
@@ -37,8 +36,9 @@ def data(tmp_path: Path) -> Path:
 
 def leveret(*arguments: str) -> str:
     """What a command prints."""
-    command = [sys.executable, "-m", "leveret", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    result = process(*arguments)
+    assert result.returncode == 0, result
+    return result.stdout
 
 
 def open_to_others(directory: Path) -> list[str]:

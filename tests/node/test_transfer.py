@@ -25,7 +25,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from leveret.store.database import FILE_NAME
 from tests.brokers.process import Server
-from tests.clients.command_line import SURROUNDINGS, Result, leveret
+from tests.clients.command_line import Result, leveret, surroundings
 from tests.clients.methods import QueueDeclare
 from tests.clients.peer import Peer
 from tests.node.test_administration_page import PAGE
@@ -68,8 +68,7 @@ def popen(data: Path) -> Popen:
 
     def call(*arguments: str, **options: Any) -> subprocess.Popen[Any]:
         command = [sys.executable, "-m", "leveret", *arguments, "--data-dir", str(data)]
-        environment = {**os.environ, **SURROUNDINGS}
-        return subprocess.Popen(command, **{"stderr": subprocess.PIPE, "env": environment, **options})
+        return subprocess.Popen(command, **{"stderr": subprocess.PIPE, "env": surroundings(), **options})
 
     return call
 
@@ -334,7 +333,7 @@ def test_ctrl_c_leaves_whole_lines(start: Start, popen: Popen) -> None:
 def test_a_bar_on_a_terminal(start: Start, popen: Popen, tmp_path: Path) -> None:
     fill(start(), "q", 9_999)
     reader, terminal = os.openpty()
-    process = popen("export", "q", str(tmp_path / "lines"), stderr=terminal, env={**os.environ, "TERM": "xterm"})
+    process = popen("export", "q", str(tmp_path / "lines"), stderr=terminal, env=surroundings())
     assert process.wait(60) == 0
     text = os.read(reader, 100_000).decode()
     os.close(reader)
@@ -588,12 +587,8 @@ def test_the_examples_of_the_page(start: Start, data: Path, tmp_path: Path) -> N
     channel.basic_nack(method.delivery_tag)
     found = re.search(r"```console\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
-    environment = {
-        **os.environ,
-        **SURROUNDINGS,
-        "LEVERET_DATA_DIR": str(data),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = surroundings(LEVERET_DATA_DIR=str(data), PATH=path)
     for example in re.split(r"^\$ ", found[1], flags=re.MULTILINE)[1:]:
         command, _, wanted = example.partition("\n")
         result = subprocess.run(

@@ -9,7 +9,6 @@ import re
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from leveret.server.listener import Listener
 from leveret.server.transport import AmqpProtocol
 from tests.brokers.process import Server
 from tests.clients.codec import PROTOCOL_HEADER
+from tests.clients.command_line import process
 from tests.clients.link import Link
 from tests.clients.methods import ConnectionBlocked, QueueDeclare, QueueDeclareOk
 from tests.clients.methods_basic import BasicConsume
@@ -482,8 +482,7 @@ def test_bad_settings(files: Files) -> None:
 
 def complaint(*options: str) -> str:
     """The one line with which a broker does not start."""
-    command = [sys.executable, "-m", "leveret", "serve", "--memory", "--port", "0", *options]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = process("serve", "--memory", "--port", "0", *options)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     return result.stderr
