@@ -2,12 +2,15 @@
 theirs would have it (`leveret`, of leveret/pytest_plugin.py).
 
 `LEVERET_TEST_URL=amqp://guest:guest@localhost:5673/` runs the black-box tests against another broker instead.
+`HYPOTHESIS_PROFILE=thorough` tries ten times as many examples; `TMPDIR=/tmp` has data directories on a disk.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,8 +21,14 @@ from hypothesis import HealthCheck, settings
 from tests.brokers.process import Server, free_port
 
 # How long an example takes says more of the machine than of the code.
-settings.register_profile("leveret", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("leveret")
+settings.register_profile("quick", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+# No test depends on what a disk does, unless it makes one of its own; and waiting for a real one takes long.
+MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 << 30:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 # `make test &` in a shell has interrupts ignored, here and in all that is started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -343,4 +343,4 @@ def deaths(got: Got) -> list[tuple[str, str, int]]:
 
 
 TestDyingModel = DyingModel.TestCase
-TestDyingModel.settings = settings(max_examples=150, stateful_step_count=40)
+TestDyingModel.settings = settings(stateful_step_count=40)

@@ -202,4 +202,4 @@ class QueueModel(RuleBasedStateMachine):
 
 
 TestQueueModel = QueueModel.TestCase
-TestQueueModel.settings = settings(max_examples=60, stateful_step_count=40)
+TestQueueModel.settings = settings(stateful_step_count=40)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.browsing import MAX_READS, TOP, Page
@@ -182,14 +182,12 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
         ready.pop()
 
 
-@settings(max_examples=300)
 @given(STEPS, st.data())
 def test_order(steps: list[str], data: st.DataObject) -> None:
     budget, shelf = Budget(), Shelf()
     check(Ready(budget, shelf.queue.in_log), shelf, budget, steps, data, 1)
 
 
-@settings(max_examples=300)
 @given(STEPS, st.data())
 def test_order_with_priorities(steps: list[str], data: st.DataObject) -> None:
     budget, shelf = Budget(), Shelf()

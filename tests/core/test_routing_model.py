@@ -250,5 +250,5 @@ def arguments(match: Match) -> Table:
     return made
 
 
-RoutingModel.TestCase.settings = settings(max_examples=100, stateful_step_count=20)
+RoutingModel.TestCase.settings = settings(stateful_step_count=20)
 TestRouting = RoutingModel.TestCase

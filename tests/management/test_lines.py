@@ -6,7 +6,7 @@ import base64
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core import parcel
@@ -69,7 +69,6 @@ def line(**content: object) -> bytes:
     return json.dumps({"body": "", **content}).encode()
 
 
-@settings(max_examples=300)
 @given(ITEMS)
 def test_round_trip(item: Item) -> None:
     written = lines.write(item)

@@ -476,4 +476,4 @@ class Story(RuleBasedStateMachine):
 
 
 TestStory = pytest.mark.timeout(600)(Story.TestCase)  # what is found is made smaller for up to 300 s
-TestStory.settings = settings(max_examples=100, stateful_step_count=50, derandomize=True, report_multiple_bugs=False)
+TestStory.settings = settings(stateful_step_count=50, derandomize=True, report_multiple_bugs=False)

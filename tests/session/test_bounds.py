@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.arguments import TABLE, QueueSettings
@@ -311,7 +311,6 @@ READ = (
 )
 
 
-@settings(max_examples=60)
 @given(st.data())
 def test_headers_and_properties_of_any_value(data: st.DataObject) -> None:
     kept = Kept()

@@ -378,4 +378,4 @@ class WindowModel(RuleBasedStateMachine):
 
 
 TestWindowModel = WindowModel.TestCase
-TestWindowModel.settings = settings(max_examples=300, stateful_step_count=50)
+TestWindowModel.settings = settings(stateful_step_count=50)
