@@ -114,10 +114,11 @@ class Link:
         raise AssertionError(f"unexpected {found}")
 
     def expect_end(self, patience: float = PATIENCE) -> None:
-        """Wait for the broker to close the socket; no frame may come before."""
+        """Wait for the broker to close the socket, and close it too; no frame may come before."""
         try:
             found = self.read_frame(patience)
         except EndOfStream:
+            self.close()
             assert not self._received
             return
         raise AssertionError(f"unexpected {found}")

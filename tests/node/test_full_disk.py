@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,8 +45,7 @@ def no_broker_stays() -> Iterator[None]:
     """Kill what a test that failed has left."""
     yield
     for server in STARTED:
-        server.process.kill()
-        server.process.wait()
+        server.stop(signal.SIGKILL)
     STARTED.clear()
 
 
@@ -155,8 +155,7 @@ def test_a_full_disk_loses_nothing_confirmed(small_disk: Path, is_killed: bool) 
     publisher.fill(peer)
     assert publisher.nacked
     if is_killed:
-        server.process.kill()
-        server.process.wait()
+        server.stop(signal.SIGKILL)
     else:
         assert server.stop() == 0
     subprocess.run(["mount", "-o", f"remount,size={10 * DISK_MB}m", str(small_disk)], check=True)
@@ -207,8 +206,7 @@ def test_consumers_can_empty_a_full_disk(small_disk: Path) -> None:
     peer.expect(ConnectionUnblocked)
     eventually(lambda: shutil.disk_usage(small_disk).free > 2 * DISK_MB << 20, 10)
     publisher.settle_all()
-    server.process.kill()
-    server.process.wait()
+    server.stop(signal.SIGKILL)
     server, _, channel = start(small_disk, "--disk-free-limit", "0")
     assert not set(numbers(channel)) & publisher.acked - {publisher.published}
     assert server.stop() == 0
@@ -217,8 +215,7 @@ def test_consumers_can_empty_a_full_disk(small_disk: Path) -> None:
 def test_the_reserve_lets_a_broker_start_on_a_full_disk(small_disk: Path) -> None:
     server, _, channel = start(small_disk)
     channel.confirmed("q", b"1", delivery_mode=2)
-    server.process.kill()
-    server.process.wait()
+    server.stop(signal.SIGKILL)
     (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
     server = Server.start("--data-dir", str(small_disk / "data"), "--log-level", "error")
     STARTED.append(server)
@@ -244,8 +241,7 @@ def test_writes_that_fail_raise_the_alarm_until_they_work(tmp_path: Path) -> Non
     publisher.settle_all()
     assert publisher.publish()
     assert list((tmp_path / "data").glob("*probe*")) == []
-    server.process.kill()
-    server.process.wait()
+    server.stop(signal.SIGKILL)
     server, _, channel = start(tmp_path)
     assert publisher.acked <= set(numbers(channel))
     channel.call(QueueDeclare(queue="held", passive=True))

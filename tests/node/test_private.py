@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,8 +85,7 @@ def test_all_that_is_written(data: Path) -> None:
 def test_what_an_earlier_version_wrote_is_made_private(data: Path) -> None:
     server = Server.start("--data-dir", str(data))
     publish(server)
-    server.process.kill()
-    server.process.wait()
+    server.stop(signal.SIGKILL)
     (data / "leveret.db.damaged-20260101T000000Z").write_bytes(b"old")
     (data / "somebody-elses").write_bytes(b"other")
     for path in data.iterdir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -13,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -63,14 +63,18 @@ def run(data: Path) -> Run:
 
 
 @pytest.fixture
-def popen(data: Path) -> Popen:
-    """Starts a command on the data directory as a process."""
+def popen(data: Path) -> Iterator[Popen]:
+    """Starts a command on the data directory as a process, of which nothing is left at the end."""
+    with contextlib.ExitStack() as processes:
 
-    def call(*arguments: str, **options: Any) -> subprocess.Popen[Any]:
-        command = [sys.executable, "-m", "leveret", *arguments, "--data-dir", str(data)]
-        return subprocess.Popen(command, **{"stderr": subprocess.PIPE, "env": surroundings(), **options})
+        def call(*arguments: str, **options: Any) -> subprocess.Popen[Any]:
+            command = [sys.executable, "-m", "leveret", *arguments, "--data-dir", str(data)]
+            process = subprocess.Popen(command, **{"stderr": subprocess.PIPE, "env": surroundings(), **options})
+            processes.enter_context(process)
+            processes.callback(process.kill)
+            return process
 
-    return call
+        yield call
 
 
 def connect(server: Server) -> pika.BlockingConnection:
@@ -359,7 +363,7 @@ def test_what_cannot_be_read(start: Start, run: Run, data: Path, is_running: boo
         assert result.returncode == 1
         assert numbers(rows(result)) == [number for number in range(50) if number != 41]
         assert result.stderr.splitlines()[-1] == "leveret: some messages cannot be read; all others were exported"
-    with closing(sqlite3.connect(data / FILE_NAME)) as sql:
+    with contextlib.closing(sqlite3.connect(data / FILE_NAME)) as sql:
         assert sql.execute("SELECT count(*) FROM aside").fetchone() == (0,)  # nobody but a consumer changes that
 
 
