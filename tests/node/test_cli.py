@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -38,19 +39,28 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a broker that has stopped."""
+    directory = tmp_path_factory.mktemp("left") / "data"
+    assert Server.start("--data-dir", str(directory)).stop() == 0
+    return directory
+
+
 @pytest.fixture(params=["running", "stopped"])
-def run(request: pytest.FixtureRequest, data: Path) -> Iterator[Run]:
+def run(request: pytest.FixtureRequest, data: Path, left: Path) -> Iterator[Run]:
     """Commands on a data directory with a broker, and on one without."""
 
     def call(*arguments: str, stdin: str = "") -> Result:
         return leveret(*arguments, stdin=stdin, LEVERET_DATA_DIR=str(data))
 
-    server = Server.start("--data-dir", str(data))
+    shutil.copytree(left, data)
     if request.param == "stopped":
-        assert server.stop() == 0
+        yield call
+        return
+    server = Server.start("--data-dir", str(data))
     yield call
-    if request.param == "running":
-        assert server.stop() == 0
+    assert server.stop() == 0
 
 
 def test_every_noun_on_a_running_and_on_a_stopped_broker(run: Run, data: Path) -> None:
