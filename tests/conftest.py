@@ -28,7 +28,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 # No test depends on what a disk does, unless it makes one of its own; and waiting for a real one takes long.
 MEMORY = Path("/dev/shm")
 if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 << 30:
-    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+    tempfile.tempdir = str(MEMORY)  # not TMPDIR: processes that are killed would leave theirs there
 
 # `make test &` in a shell has interrupts ignored, here and in all that is started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
