@@ -1,7 +1,7 @@
 # Needs Python 3.11+ with venv, gcc and make. Everything is installed into .venv, from pyproject.toml.
 PYTHON ?= python3
 PEER ?= 127.0.0.1:5673
-WORKERS ?= 3
+WORKERS ?= 4
 PAGE ?=
 VENV := .venv
 BIN := $(VENV)/bin

@@ -21,7 +21,7 @@ from leveret.management.administration import Administration
 from leveret.management.jobs import at_once
 from leveret.wire import fields
 from leveret.wire.fields import Field
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 RABBITMQ = json.loads((Path(__file__).parent / "rabbitmq-4.3.6.json").read_text(encoding="utf-8"))
 SECTIONS = (
