@@ -49,6 +49,9 @@ memory: $(VENV)/installed  ## let a broker hold more than its budget, and see wh
 differential: $(VENV)/installed  ## the behaviour tests against Leveret and a RabbitMQ at PEER, compared
 	$(BIN)/python tools/differential.py $(PEER) --page docs/differential.md $(ARGS)
 
+graph:  ## who imports whom, by folder, and circles of files
+	$(PYTHON) tools/graph.py $(ARGS)
+
 methods:  ## write leveret/wire/methods from spec/methods.toml
 	$(PYTHON) tools/gen_methods.py
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "leveret"
+from tools.graph import PACKAGE, ROOMS, circles, files, folders, imports, rooms, trees
+
 FLOORS = {
     "wire": 0,
     "core": 1,
@@ -27,108 +24,9 @@ FORBIDDEN = {
     "session": {"asyncio", "time", "random", "threading", "os"},
     "store": {"asyncio"},
 }
+MOST_IN_A_CIRCLE = 3
+MOST_OUTSIDE = 12
 ALLOWED = {("core/broker.py", "random")}  # names from a seed
-
-Graph: TypeAlias = Mapping[str, set[str]]
-
-
-class Import(NamedTuple):
-    """One import, wherever in a file. module: a module of ours, if what is imported is in one; else what is written."""
-
-    file: PurePosixPath
-    line: int
-    module: str
-
-    @property
-    def folder(self) -> PurePosixPath:
-        """Where the file is."""
-        return self.file.parent
-
-    @property
-    def target(self) -> PurePosixPath | None:
-        """What of ours is imported: a file, or a folder for its __init__.py."""
-        first, *rest = self.module.split(".")
-        return PurePosixPath(*rest) if first == PACKAGE.name and rest else None
-
-    @property
-    def target_folder(self) -> PurePosixPath | None:
-        """The folder of what of ours is imported."""
-        if self.target is None:
-            return None
-        return self.target if (PACKAGE / self.target).is_dir() else self.target.parent
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line} imports {self.module}"
-
-
-@cache
-def trees() -> dict[PurePosixPath, ast.Module]:
-    """All files in the folders of the package, by their place in it."""
-    paths = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
-    return {PurePosixPath(path.relative_to(PACKAGE).as_posix()): ast.parse(path.read_text()) for path in paths}
-
-
-def is_module(name: str) -> bool:
-    """Whether this is a module or a package of ours."""
-    place = ROOT.joinpath(*name.split("."))
-    return name.split(".")[0] == PACKAGE.name and (place.is_dir() or place.with_suffix(".py").exists())
-
-
-def imports() -> Iterator[Import]:
-    """All imports, those for types included."""
-    for file, tree in trees().items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                module = "." * node.level + (node.module or "")
-                inside = [f"{module}.{alias.name}" for alias in node.names]
-                names = [name if is_module(name) else module for name in inside]
-            else:
-                continue
-            for name in dict.fromkeys(names):
-                yield Import(file, node.lineno, name)
-
-
-def folders(inside: str) -> dict[str, set[str]]:
-    """Which folders inside a folder import from which others of these; what is deeper counts for the one it is in.
-
-    inside: "" for the floors themselves. Files that are in the folder itself are in none of those inside it.
-    """
-    within = PurePosixPath(inside)
-
-    def name(place: PurePosixPath | None) -> str | None:
-        return place.relative_to(within).parts[0] if place and place != within and within in place.parents else None
-
-    found: dict[str, set[str]] = {}
-    for each in imports():
-        own, other = name(each.folder), name(each.target_folder)
-        if own is not None:
-            targets = found.setdefault(own, set())
-            if other is not None and other != own:
-                targets.add(other)
-    return found
-
-
-def circles(graph: Graph) -> list[list[str]]:
-    """All that lead to each other, by group."""
-
-    def reached(start: str) -> set[str]:
-        found: set[str] = set()
-        left = [start]
-        while left:
-            for target in graph.get(left.pop(), set()) - found:
-                found.add(target)
-                left.append(target)
-        return found
-
-    all_reached = {name: reached(name) for name in graph}
-    groups = {
-        frozenset(other for other in targets if name in all_reached.get(other, ()))
-        for name, targets in all_reached.items()
-        if name in targets
-    }
-    return sorted(sorted(group) for group in groups)
 
 
 def undocumented(tree: ast.Module) -> Iterator[str]:
@@ -177,6 +75,18 @@ def test_imports_are_allowed() -> None:
 
 def test_floors_lead_to_none_that_leads_back() -> None:
     assert circles(folders("")) == []
+
+
+def test_rooms_lead_to_none_that_leads_back() -> None:
+    assert {room: circles(rooms(room)) for room in ROOMS} == {room: [] for room in ROOMS}
+
+
+def test_few_files_know_each_other() -> None:
+    assert [circle for room in ROOMS for circle in circles(files(room)) if len(circle) > MOST_IN_A_CIRCLE] == []
+
+
+def test_the_core_has_few_files_outside_its_rooms() -> None:
+    assert len(list((PACKAGE / "core").glob("*.py"))) <= MOST_OUTSIDE
 
 
 def test_what_is_a_circle() -> None:
