@@ -88,19 +88,19 @@ class Import(Promise):
 
     def __init__(self, loading: Loading, is_full: bool, duplicates: int) -> None:
         super().__init__()
-        self._batch = loading
+        self._loading = loading
         self._is_full = is_full
         self._duplicates = duplicates
 
     def is_kept(self) -> bool:
         """Whether all that were taken are safe, or are known not to be."""
-        return self._batch.is_settled()
+        return self._loading.is_settled()
 
     def result(self) -> object:
         """How many are safe."""
         return {
-            "stored": self._batch.stored,
-            "unsafe": self._batch.unsafe,
+            "stored": self._loading.stored,
+            "unsafe": self._loading.unsafe,
             "is_full": self._is_full,
             "duplicates": self._duplicates,
         }
