@@ -24,7 +24,12 @@ ADDRESS = address("", "q")
 CONTENT = make_content(b"\x00\x00" + bytes(STUB), b"x")
 WHOLE = COST + len(CONTENT)  # bytes that a message needs with its content
 STEPS = st.lists(
-    st.sampled_from(["push", "push", "push", "pop", "back", "page", "page", "commit", "rest", "lose", "purge", "look"]),
+    st.sampled_from(
+        [
+            *("push", "push", "push", "pop", "middle", "middle", "back", "back"),
+            *("page", "page", "commit", "rest", "lose", "purge", "look"),
+        ]
+    ),
     max_size=120,
 )
 TOGETHER = 7  # positions that rest together
@@ -143,6 +148,18 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
             assert place(first) == place(model.pop(0))
             taken.append(ready.pop())
             assert taken[-1] is first
+        elif step == "middle":
+            wanted = data.draw(st.integers(0, position + 1))
+            found = ready.take_at(wanted)
+            expected = [stored for stored in model if stored.position == wanted]
+            model = [stored for stored in model if stored.position != wanted]
+            if found is None:
+                assert not expected or wanted in lost
+            else:
+                assert [place(stored) for stored in expected] == [place(found)]
+                assert found.message.content == CONTENT
+                budget.let_go(found.message)
+                taken.append(found)
         elif step == "rest":
             level = data.draw(st.integers(0, levels - 1))
             run = Run(shelf.queue.queue_id, 0)
