@@ -46,6 +46,11 @@ class Item:
         return -self.level, self.position
 
 
+def number(stored: QueueEntry) -> int:
+    """The number of a message."""
+    return int(stored.message.body().split()[0])
+
+
 class Middle(RuleBasedStateMachine):
     """A queue on a disk, and a list."""
 
@@ -59,6 +64,7 @@ class Middle(RuleBasedStateMachine):
         self.ready: list[Item] = []
         self.held: list[tuple[QueueEntry, Item]] = []
         self.gone: list[int] = []
+        self.steps = 0  # since everything was lost
         self.mark = 0  # up to here a restart may take messages for delivered
         self.place = (-TOP, 0)  # where somebody who browses goes on
 
@@ -71,7 +77,9 @@ class Middle(RuleBasedStateMachine):
         self.kind, self.load_bytes = kind, load_bytes
         self.start()
         self.life.queue("q", **kind)
-        self.turns()
+        for persistent, priority in ((True, 0), (False, 1), (True, 1)):
+            self.publish(20, persistent, priority, 0, 700)
+        self.life.safe()
 
     def start(self) -> None:
         """A broker with a small budget."""
@@ -92,12 +100,9 @@ class Middle(RuleBasedStateMachine):
         while broker.is_busy():
             broker.tick(self.now_ms)
         broker.log.flush()
-        self.drop_expired()
-
-    def drop_expired(self) -> None:
-        """Messages expire at the head."""
+        self.steps += 1
         while self.ready and 0 < self.ready[0].deadline_ms <= self.now_ms:
-            self.gone.append(self.ready.pop(0).position)
+            self.gone.append(self.ready.pop(0).position)  # at the head, messages expire
 
     # -- what happens
 
@@ -132,8 +137,6 @@ class Middle(RuleBasedStateMachine):
         assert self.queue.clear_head()
         self.check_taken(self.queue.get(), self.ready.pop(0) if self.ready else None)
 
-    @precondition(lambda self: self.ready)
-    @rule(at=AT)
     def take(self, at: int) -> None:
         """One that is ready, if it has not expired."""
         item = self.ready.pop(at % len(self.ready))
@@ -145,14 +148,22 @@ class Middle(RuleBasedStateMachine):
         else:
             self.check_taken(stored, item)
 
-    @precondition(lambda self: self.ready)
-    @rule(at=AT, count=st.integers(2, 20), backward=st.booleans())
-    def take_neighbours(self, at: int, count: int, backward: bool) -> None:
+    @rule(at=AT, count=st.sampled_from([1, 1, 1, 2, 20]))
+    def take_forward(self, at: int, count: int) -> None:
         """Some that are ready, one behind the other."""
-        at %= len(self.ready)
-        for _ in range(min(count, len(self.ready))):
-            self.take(min(at, len(self.ready) - 1)) if self.ready else None
-            at -= backward
+        for _ in range(count):
+            if self.ready:
+                at = min(at % len(self.ready), len(self.ready) - 1)
+                self.take(at)
+
+    @rule(at=AT, step=st.integers(1, 3))
+    def take_backward(self, at: int, step: int) -> None:
+        """Some that are ready, one in front of the other."""
+        for _ in range(10):
+            if self.ready:
+                at = at % len(self.ready)
+                self.take(at)
+                at = max(at - step, 0)
 
     @rule(at=AT, other=st.sampled_from([-1, 0, 1 << 62]))
     def take_what_is_not_there(self, at: int, other: int) -> None:
@@ -170,18 +181,17 @@ class Middle(RuleBasedStateMachine):
             return
         assert stored is not None
         assert (stored.position, stored.level, stored.deadline_ms) == (item.position, item.level, item.deadline_ms)
-        assert int(stored.message.body().split()[0]) == item.number
+        assert number(stored) == item.number
         assert item.again in (None, stored.redelivered)
         if item.kept:
             self.mark = max(self.mark, item.position)
         self.held.append((stored, item))
         self.turns()
 
-    @precondition(lambda self: self.held)
     @rule(at=AT, count=st.integers(1, 10), backward=st.booleans())
     def requeue(self, at: int, count: int, backward: bool) -> None:
         """Some go back to their places."""
-        at %= len(self.held)
+        at %= len(self.held) + 1
         some = self.held[at : at + count]
         del self.held[at : at + count]
         for stored, item in reversed(some) if backward else some:
@@ -191,20 +201,21 @@ class Middle(RuleBasedStateMachine):
         self.order()
         self.turns()
 
-    @precondition(lambda self: self.held)
     @rule(at=AT, rejects=st.booleans())
     def settle(self, at: int, rejects: bool) -> None:
         """One is done with."""
+        if not self.held:
+            return
         stored, item = self.held.pop(at % len(self.held))
         self.queue.discard(stored) if rejects else self.queue.settle(stored)
         self.gone.append(item.position)
         self.turns()
 
-    @precondition(lambda self: self.held)
     @rule(at=AT)
     def leave_content(self, at: int) -> None:
-        """One that is held rests."""
-        self.queue.leave_content(self.held[at % len(self.held)][0])
+        """One that is held rests, and those behind it."""
+        for stored, _ in self.held[at % (len(self.held) + 1) :]:
+            self.queue.leave_content(stored)
 
     @rule(keep=st.sampled_from([0, 0, 2_000, 10_000]), want=st.sampled_from([2_000, 10_000, 1 << 20]))
     def page_out(self, keep: int, want: int) -> None:
@@ -223,12 +234,14 @@ class Middle(RuleBasedStateMachine):
         self.life.pass_ms(ms)
         self.turns()
 
+    @precondition(lambda self: self.steps > 20)
     @rule()
     def purge(self) -> None:
         """Nothing is ready any more."""
         assert self.queue.purge() == len(self.ready)
         self.gone += [item.position for item in self.ready]
         self.ready.clear()
+        self.steps = 0
         self.turns()
 
     @rule(limit=st.integers(1, 30), anew=st.booleans())
@@ -237,16 +250,14 @@ class Middle(RuleBasedStateMachine):
         level, position = (-TOP, 0) if anew else self.place
         page = Page(-level, position, -1, limit, 1 << 20)
         self.queue.browse(page)
-        behind = [item for item in self.ready if item.place > (level, position)]
-        shown = [(item.position, item.level) for item in behind[: len(page.messages)]]
-        assert [(stored.position, stored.level) for stored in page.messages] == shown
-        assert [int(stored.message.body().split()[0]) for stored in page.messages] == [
-            item.number for item in behind[: len(page.messages)]
-        ]
+        start = (level if "x_max_priority" in self.kind else 0, position)
+        behind = [(item.position, item.number) for item in self.ready if item.place > start]
+        shown = [(stored.position, number(stored)) for stored in page.messages]
+        assert shown == (behind if page.is_last else behind[: len(shown)])
         assert page.missing == 0
-        assert page.is_last == (len(shown) == len(behind)) or not page.is_last
         self.place = (-TOP, 0) if page.is_last else (-int(page.level), int(page.position))
 
+    @precondition(lambda self: self.steps > 20)
     @rule()
     def restart(self) -> None:
         """A clean end, and a new start."""
@@ -263,6 +274,7 @@ class Middle(RuleBasedStateMachine):
             if not item.again and item.position <= self.mark:
                 item.again = None
         self.held, self.gone, self.place = [], [], (-TOP, 0)
+        self.steps = 0
         self.order()
         self.turns()
 
