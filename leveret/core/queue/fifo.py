@@ -62,12 +62,19 @@ class Fifo:
         return stored
 
     def take_at(self, index: i64) -> QueueEntry:
-        """Take one of them, 0 for the oldest. Raises: IndexError. Cost: moves 8 bytes for each behind it."""
-        if not index:
-            return self.pop()
+        """Take one of them, 0 for the oldest. Raises: IndexError.
+
+        Cost: moves 8 bytes for each behind it, or near the front for each before it.
+        """
         stored = self.at(index)
-        del self._items[self._head + index]
-        return stored
+        items = self._items
+        at = self._head + index
+        if index >= COMPACT_AT:
+            del items[at]
+            return stored
+        items[self._head + 1 : at + 1] = items[self._head : at]
+        items[self._head] = stored
+        return self.pop()
 
     def split(self, keep: i64) -> Fifo:
         """Keep the oldest few. Returns: the others. Cost: no more for many than for few."""

@@ -632,7 +632,7 @@ class Ready:
     def _fill(self, fetches: bool = True) -> bool:
         """Bring the next segment to the front, if it may be fetched or need not be. Returns: if there is one now."""
         while not len(self._fresh):
-            if self._is_later_next():
+            if self._later and self._is_later_next():
                 self._bring_later()
                 return fetches or len(self._returned[0][1].message.content) > 0
             if self._segments:
