@@ -69,4 +69,4 @@ def test_the_guilty_connection_is_closed_with_an_internal_error(outcomes: list[d
     for each in outcomes:
         closed.setdefault(name_of(each["point"]), []).extend(each.get("closed", []))
     assert INTERNAL_ERROR in closed["queue.py subscriber.deliver"]
-    assert INTERNAL_ERROR in closed["ports.py _listener.confirmed"]
+    assert INTERNAL_ERROR in closed["confirm.py _listener.confirmed"]

@@ -31,7 +31,8 @@ from leveret.wire.writer import DeliveryHead
 class Receiver(Subscriber):
     """The consuming half of a channel, or of what another protocol has in its place.
 
-    A subclass knows the protocol: it sends messages, and says whether there is room for them.
+    A subclass knows the protocol: it says whether there is room for messages, and sends them. Its deliver() does that
+    between hold() and, where the virtual host is watched, show().
 
     number: of the channel, for traces. consumers: by tag. shared: the window of all of them. prefetch: the window of
     consumers from now on; 0 for no limit. unacked: what is outstanding. last_tag: of the latest message that was sent.
@@ -53,26 +54,26 @@ class Receiver(Subscriber):
     # -- what the protocol has to say
 
     @abstractmethod
-    def send(self, consumer: Consumer, tag: i64, stored: QueueEntry) -> None:
-        """Send a message to a consumer. It is outstanding already, unless the consumer is no-ack."""
-
-    @abstractmethod
     def answer_get(self, tag: i64, stored: QueueEntry, no_ack: bool) -> None:
         """Send a message that was asked for with take(). It is outstanding already, unless no_ack."""
 
     # -- deliveries
 
-    def deliver(self, consumer: Consumer, stored: QueueEntry) -> None:
-        """Send one message. The queue has counted it in the consumer's windows already."""
+    def hold(self, consumer: Consumer, stored: QueueEntry) -> i64:
+        """Count a message that deliver() sends next; it is outstanding from now on, unless its consumer is no-ack.
+
+        Returns: its tag.
+        """
         tag = self.last_tag + 1
         self.last_tag = tag
-        party = self.party
         if not consumer.no_ack:
-            stored.sent_ms = party.broker.clock.now_ms
+            stored.sent_ms = self.party.broker.clock.now_ms
             self.unacked.add(tag, stored)  # first: whatever fails, the end of the receiver gives it back
-        self.send(consumer, tag, stored)
-        if party.vhost.is_watched:
-            witnessing.delivered(party, self.number, stored, consumer.no_ack)
+        return tag
+
+    def show(self, stored: QueueEntry, no_ack: bool) -> None:
+        """A message was sent, and somebody watches the virtual host."""
+        witnessing.delivered(self.party, self.number, stored, no_ack)
 
     def fail(self, doing: str, error: Exception) -> None:
         """The client has failed."""
@@ -205,4 +206,4 @@ class Receiver(Subscriber):
     def _answer(self, tag: i64, stored: QueueEntry, no_ack: bool) -> None:
         self.answer_get(tag, stored, no_ack)
         if self.party.vhost.is_watched:
-            witnessing.delivered(self.party, self.number, stored, no_ack)
+            self.show(stored, no_ack)

@@ -70,11 +70,14 @@ class Consuming(Receiver):
 
     # -- what the core asks and tells
 
-    def send(self, consumer: Consumer, tag: i64, stored: QueueEntry) -> None:
+    def deliver(self, consumer: Consumer, stored: QueueEntry) -> None:
         """Write a basic.deliver."""
+        tag = self.hold(consumer, stored)
         message = stored.message
         connection = self.connection
         connection.writer.delivery(consumer.head, tag, stored.redelivered, message.address.encoded, message.content)
+        if connection.vhost.is_watched:
+            self.show(stored, consumer.no_ack)
         connection.wake()
 
     def answer_get(self, tag: i64, stored: QueueEntry, no_ack: bool) -> None:

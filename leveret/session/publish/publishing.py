@@ -12,12 +12,12 @@ from typing import Final
 from librt.strings import read_i16_be, read_i64_be
 from mypy_extensions import i64
 
+from leveret.core.client.receiver import Receiver
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Route
 from leveret.core.message.message import Address, Message
 from leveret.session.base.carrier import Confirming
 from leveret.session.base.lane import OPEN, Lane
-from leveret.session.consume.consuming import Consuming
 from leveret.session.publish.confirms import Confirms
 from leveret.wire import content as frames
 from leveret.wire.arguments import ArgumentReader
@@ -59,8 +59,8 @@ class Publishing(Confirming):
         "expects",
     )
 
-    def __init__(self, channel: Lane, consuming: Consuming) -> None:
-        super().__init__(channel.connection, channel.number, consuming)
+    def __init__(self, channel: Lane, receiver: Receiver) -> None:
+        super().__init__(channel.connection, channel.number, receiver)
         self.channel = channel
         self.connection = channel.connection
         self.confirms: Confirms | None = None
