@@ -18,9 +18,9 @@ from leveret.core.queue.queue import Queue
 from leveret.wire.constants import FRAME_MAX
 from leveret.wire.content import make_content
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import held_bytes
+from tests.brokers.run import START_MS
+from tests.clients.socketless import held_bytes
 from tests.session.test_paging import Backlog
-from tests.session.test_restart import START_MS
 
 LIMIT = 20_000
 ADDRESS = address("", "q")

@@ -18,9 +18,9 @@ from leveret.wire.content import make_content
 from leveret.wire.fields import boolean, longstr
 from leveret.wire.methods import BasicConsume, BasicConsumeOk, BasicDeliver
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer, held_bytes, make_broker
+from tests.brokers.shortage import no_descriptors
+from tests.clients.socketless import Peer, held_bytes, make_broker
 from tests.session.test_paging import PADDING, Backlog
-from tests.store.shortage import no_descriptors
 
 LIMIT = 20_000
 

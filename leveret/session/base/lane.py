@@ -11,7 +11,7 @@ before a close or close-ok is sent.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
@@ -22,9 +22,6 @@ from leveret.session.base.states import StateTable
 from leveret.wire.arguments import Method
 from leveret.wire.constants import NO_ROUTE
 from leveret.wire.methods import BasicReturn
-
-if TYPE_CHECKING:
-    from leveret.core.queue.replies import ReplyQueue
 
 OPEN: Final = 0
 SHUT: Final = 1
@@ -50,18 +47,16 @@ STATES: Final = StateTable(
 class Lane:
     """What the parts of a channel need of it.
 
-    last_queue: what the empty queue name stands for. replies: where answers to its requests come, if it has asked for
-    them (direct reply-to).
+    last_queue: what the empty queue name stands for.
     """
 
-    __slots__ = ("connection", "last_queue", "number", "replies", "state")
+    __slots__ = ("connection", "last_queue", "number", "state")
 
     def __init__(self, connection: Carrier, number: int) -> None:
         self.connection = connection
         self.number = number
         self.state: i64 = OPEN
         self.last_queue = ""
-        self.replies: ReplyQueue | None = None
 
     @property
     def is_open(self) -> bool:

@@ -21,7 +21,6 @@ from leveret.core.access.user import User, check_channel, check_vhost
 from leveret.core.broker import Broker
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.policy.matching import Patience
-from leveret.core.queue.entry import EntryOwner, Home
 from leveret.session.base.carrier import FEW_ROUTE_BYTES, STALL_LIMIT
 from leveret.session.channel import BASIC_PUBLISH, Channel
 from leveret.session.connection.blocking import Blocking
@@ -323,10 +322,6 @@ class Connection(Life):
                 break
             channel.consuming.unacked.leave_contents(budget, target)
 
-    def forget_queue(self, queue: EntryOwner) -> None:
-        """A queue that is exclusive to this connection is deleted."""
-        self.exclusive_queues.pop(queue, None)
-
     # -- bytes out
 
     def _go_on(self) -> None:
@@ -432,10 +427,6 @@ class Connection(Life):
             log.warning("connection %s: client closed the socket without connection.close", self.name)
         self._end()
         self.broker.settle()
-
-    def belongs_to(self, user: User | None, vhost: Home | None) -> bool:
-        """Whether it is this user's and uses this virtual host; None for any."""
-        return (user is None or self.user is user) and (vhost is None or self.vhost is vhost)
 
     def force_close(self, reason: str) -> None:
         """Close for an operator or at shutdown: connection.close 320."""

@@ -1,4 +1,4 @@
-"""Transaction: publishes and acknowledgements of a channel in tx mode, until commit or rollback.
+"""Transaction: publishes and acknowledgements of a client that wait, until commit or rollback.
 
 Everything is checked when it comes in; a commit can then only be refused by a queue.
 Source: rabbit_channel.erl (tx field, handle_method tx.*).
@@ -6,25 +6,40 @@ Source: rabbit_channel.erl (tx field, handle_method tx.*).
 
 from __future__ import annotations
 
-from mypy_extensions import i64
+from abc import abstractmethod
 
+from mypy_extensions import i64, mypyc_attr
+
+from leveret.core.broker import Broker
+from leveret.core.client.settling import settle
+from leveret.core.client.unacked import Unacked
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.message.budget import COST
 from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import Destination, give_up, hand_out
 from leveret.core.message.message import Message
 from leveret.core.queue.entry import QueueEntry
-from leveret.session.base.lane import Lane
-from leveret.session.settle.settling import settle
-from leveret.session.settle.unacked import Unacked
 from leveret.wire.constants import PRECONDITION_FAILED
 
 
-class Transaction(ConfirmListener):
-    """What waits for tx.commit. committing: a commit waits for its messages to be safe."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PublishListener(ConfirmListener):
+    """Who hears what becomes of publishes."""
 
-    def __init__(self, channel: Lane, unacked: Unacked) -> None:
-        self._channel = channel
+    @abstractmethod
+    def returned(self, message: Message) -> None:
+        """A mandatory message that no queue gets. If it is to be confirmed, that comes next."""
+
+    def committed(self, failed: bool) -> None:
+        """A commit is through. failed: at least one queue did not take a message."""
+
+
+class Transaction(ConfirmListener):
+    """What waits for the commit. committing: a commit waits for its messages to be safe."""
+
+    def __init__(self, listener: PublishListener, broker: Broker, unacked: Unacked) -> None:
+        self._listener = listener
+        self._broker = broker
         self._unacked = unacked
         self._publishes: list[tuple[Message, list[Destination], bool]] = []
         self._size: i64 = 0  # bytes of memory that these need, about
@@ -35,7 +50,7 @@ class Transaction(ConfirmListener):
 
     def publish(self, message: Message, queues: list[Destination], mandatory: bool) -> None:
         """Keep a message that was routed. Raises: AmqpError 406 when the transaction has become too large."""
-        budget = self._channel.connection.broker.budget
+        budget = self._broker.budget
         size: i64 = COST + len(message.content)
         if self._publishes and self._size + size > budget.part():
             text = f"the messages of a transaction must not need more than {budget.part()} bytes of memory"
@@ -49,7 +64,7 @@ class Transaction(ConfirmListener):
         self._settlements += [(tag, stored, how) for tag, stored in taken]
 
     def commit(self) -> None:
-        """Do it all; the channel hears committed() when every message is safe."""
+        """Do it all; the listener hears committed() when every message is safe."""
         publishes = self._take_publishes()
         settlements, self._settlements = self._settlements, []
         self.committing = True
@@ -61,8 +76,8 @@ class Transaction(ConfirmListener):
                 self._open += 1
                 hand_out(message, live, Confirm(self, 0, len(live)))
             elif mandatory:
-                self._channel.send_back(message)
-        self._channel.connection.broker.flow()  # what was published goes before what comes back
+                self._listener.returned(message)
+        self._broker.flow()  # what was published goes before what comes back
         for _, stored, how in settlements:
             settle(stored, how)
         self.confirmed(0)
@@ -77,7 +92,7 @@ class Transaction(ConfirmListener):
     def _take_publishes(self) -> list[tuple[Message, list[Destination], bool]]:
         publishes, self._publishes = self._publishes, []
         self._size = 0
-        budget = self._channel.connection.broker.budget
+        budget = self._broker.budget
         for message, _, _ in publishes:
             budget.let_go(message)
         return publishes
@@ -87,11 +102,11 @@ class Transaction(ConfirmListener):
         self._open -= 1
         if self._open == 0:
             self.committing = False
-            self._channel.committed(self._failed)
+            self._listener.committed(self._failed)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The connection has failed."""
-        self._channel.connection.fail(doing, error)
+        """The client has failed."""
+        self._listener.fail(doing, error)
 
     def refused(self, tag: i64) -> None:
         """One message was not taken."""

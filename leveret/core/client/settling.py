@@ -6,11 +6,11 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from leveret.core.client import witnessing
 from leveret.core.queue.dead_letter import REJECTED
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import FORGET
 from leveret.core.queue.queue import RETURN as PUT_BACK
-from leveret.session.watch import witnessing
 
 ACK: Final = 0
 REQUEUE: Final = 1
@@ -19,7 +19,7 @@ DISCARD: Final = 3
 
 
 def settling(stored: QueueEntry, how: int) -> i64:
-    """What settle() costs, in units of core/work.py."""
+    """What settle() costs, in units of core/turn/work.py."""
     queue = stored.queue
     if how == DISCARD:
         return queue.giving_up(stored.message)
