@@ -360,6 +360,31 @@ def test_new_ones_stay_behind_what_is_back_in_the_middle(back: list[int], popped
     assert (budget.used, ready.resident, ready.size) == (0, 0, 0)
 
 
+def test_what_is_back_in_the_middle_may_rest_until_it_is_next() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue.in_log)
+    for position in range(1, 4):
+        ready.push(shelf.make(position))
+    second, third = ready.take_at(2), ready.take_at(3)
+    assert second is not None
+    assert third is not None
+    second.message, third.message = budget.rest(second.message), budget.rest(third.message)
+    budget.let_go(second.message)
+    ready.put_back(second)
+    assert ready.pop().position == 1
+    budget.let_go(third.message)
+    ready.put_back(third)
+    assert not ready.has_near_head()
+    assert shelf.fetched == 0
+    found = []
+    while ready.has_head():
+        assert ready.has_near_head()
+        found.append(ready.pop())
+    assert found == [second, third]
+    assert [stored.message.content for stored in found] == [CONTENT, CONTENT]
+    assert (budget.used, ready.resident, ready.size) == (0, 0, 0)
+
+
 def test_one_is_taken_from_a_run_alone() -> None:
     budget, shelf = Budget(), Shelf()
     ready = Ready(budget, shelf.queue.in_log)
