@@ -197,6 +197,9 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
         assert ready.deadline_ms() == 0
         contents = sum(len(stored.message.content) for stored in ready.items())
         assert ready.resident == budget.used == len(ready.items()) * COST + contents
+        for line in ready._lines if isinstance(ready, PriorityReady) else [ready]:
+            back = line._returned + line._later if line is not None else []
+            assert line is None or line._returned_bytes == sum(len(stored.message.content) for _, stored in back)
     while ready.has_head():
         stored = ready.pop()
         while place(model[0]) != place(stored):
@@ -331,6 +334,53 @@ def test_what_was_taken_from_deep_inside_goes_back_there() -> None:
     assert [stored.position for stored in browse(ready, 100, count)[0]] == list(range(1, count + 1))
     assert [ready.pop().position for _ in range(count + 1)] == list(range(1, count + 2))
     assert (shelf.fetched, budget.used, ready.resident, ready.size) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("back", [[6], [3], [6, 3], [3, 6]])
+@pytest.mark.parametrize("popped", range(6))
+def test_new_ones_stay_behind_what_is_back_in_the_middle(back: list[int], popped: int) -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue.in_log)
+    for position in range(1, 7):
+        ready.push(shelf.make(position))
+    taken = [ready.take_at(position) for position in back]
+    for stored in taken:
+        assert stored is not None
+        budget.let_go(stored.message)
+        stored.deadline_ms = 100 * stored.position
+        ready.put_back(stored)
+    found = [ready.pop().position for _ in range(popped)]
+    assert ready.deadline_ms() == (100 * (popped + 1) if popped + 1 in back else 0)
+    ready.push(shelf.make(7))
+    while len(ready):
+        found.append(ready.pop().position)
+    assert found == list(range(1, 8))
+    assert (budget.used, ready.resident, ready.size) == (0, 0, 0)
+
+
+def test_what_is_back_in_the_middle_may_rest_until_it_is_next() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue.in_log)
+    for position in range(1, 4):
+        ready.push(shelf.make(position))
+    second, third = ready.take_at(2), ready.take_at(3)
+    assert second is not None
+    assert third is not None
+    second.message, third.message = budget.rest(second.message), budget.rest(third.message)
+    budget.let_go(second.message)
+    ready.put_back(second)
+    assert ready.pop().position == 1
+    budget.let_go(third.message)
+    ready.put_back(third)
+    assert not ready.has_near_head()
+    assert shelf.fetched == 0
+    found = []
+    while ready.has_head():
+        assert ready.has_near_head()
+        found.append(ready.pop())
+    assert found == [second, third]
+    assert [stored.message.content for stored in found] == [CONTENT, CONTENT]
+    assert (budget.used, ready.resident, ready.size) == (0, 0, 0)
 
 
 def test_one_is_taken_from_a_run_alone() -> None:

@@ -50,9 +50,10 @@ def queue_of(backlog: Backlog) -> Queue:
     return backlog.broker.vhosts["/"].queues["q"]
 
 
-def text(body: bytes, value: str = "") -> Message:
+def text(body: bytes, value: str = "", ttl_ms: int = 0) -> Message:
     """A persistent message. value: for deduplication."""
     properties = BasicProperties()
+    properties.expiration = str(ttl_ms) if ttl_ms else None
     properties.delivery_mode = 2
     properties.headers = {"x-deduplication-header": longstr(value)} if value else None
     return Message(address("", "q"), make_content(properties.encode(), body, FRAME_MAX), True)
@@ -151,6 +152,30 @@ def test_one_of_which_the_log_cannot_be_told_goes_back() -> None:
         queue.take_at(3)
     assert [stored.position for stored in queue.ready.items()] == [1, 2, 3, 4, 5]
     assert (queue.unacked, broker.budget.used) == (0, used)
+
+
+def test_what_has_expired_is_not_given() -> None:
+    broker = make_broker()
+    queue = broker.vhosts["/"].make_queue("q", True, 0, False, {})
+    for ttl_ms in (0, 10, 0, 10, 50, 0):
+        queue.publish(text(b"x", ttl_ms=ttl_ms), None)
+    each = broker.budget.used // 6
+    broker.tick(10)
+    assert len(queue.ready) == 6
+    assert queue.take_at(4) is None
+    assert (len(queue.ready), queue.unacked) == (5, 0)
+    assert 4 * each < broker.budget.used < 6 * each
+    stored = queue.take_at(1)
+    assert stored is not None
+    queue.settle(stored)
+    assert [stored.position for stored in queue.ready.items()] == [3, 5, 6]
+    stored = queue.take_at(3)
+    assert stored is not None
+    queue.settle(stored)
+    broker.tick(50)
+    assert [stored.position for stored in queue.ready.items()] == [6]
+    assert broker.budget.used < 2 * each
+    assert queue.take_at(6) is not None
 
 
 def test_deduplication() -> None:
