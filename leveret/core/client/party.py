@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Final
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 from leveret.core.access.user import Credential, User
 from leveret.core.broker import Broker
@@ -23,7 +23,6 @@ ROUTE_BYTES: Final = 700  # of memory that a cached route needs, about, beside i
 MAX_ROUTE_BYTES: Final = 4 << 20  # of all of one client
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Party(Client):
     """One client. Before its login it is nobody's, and before it has chosen a virtual host it is nowhere.
 

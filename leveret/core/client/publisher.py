@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Final
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 from leveret.core.access import user as access
 from leveret.core.client import tracing, witnessing
@@ -39,7 +39,6 @@ COPIES: Final = 20  # of a message that goes to many queues, which take as long 
 INSPECTED: Final = frames.HEADERS_FLAG | frames.REPLY_TO_FLAG | frames.EXPIRATION_FLAG | frames.USER_ID_FLAG
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Publisher(PublishListener):
     """The publishing half of a channel, or of what another protocol has in its place.
 

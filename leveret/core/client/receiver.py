@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 from leveret.core.access import user as access
 from leveret.core.client import witnessing
@@ -27,7 +27,6 @@ from leveret.wire.fields import Table
 from leveret.wire.writer import DeliveryHead
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Receiver(Subscriber):
     """The consuming half of a channel, or of what another protocol has in its place.
 

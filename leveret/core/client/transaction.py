@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 from leveret.core.broker import Broker
 from leveret.core.client.settling import settle
@@ -22,7 +22,6 @@ from leveret.core.queue.entry import QueueEntry
 from leveret.wire.constants import PRECONDITION_FAILED
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class PublishListener(ConfirmListener):
     """Who hears what becomes of publishes."""
 

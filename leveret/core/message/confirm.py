@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class ConfirmListener:
     """Who hears about publishes: the publishing half of a client that waits for confirms."""
 

@@ -16,7 +16,6 @@ from leveret.core.queue.entry import EntryOwner, Home, QueueEntry
 from leveret.core.turn.faults import Closable
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class Client(Holder, Closable):
     """A connection, as an administrator sees it. Before its login it is nobody's, and before its open it is nowhere.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 from leveret.core.queue.entry import EntryOwner, QueueEntry
 from leveret.core.turn.turn import Sharer, Turn
@@ -87,7 +87,6 @@ class SharedPrefetch(Prefetch, Sharer):
         queue.wake_all(list(self._waiting.pop(queue)))
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Subscriber:
     """Who takes deliveries: the consuming half of a client."""
 
