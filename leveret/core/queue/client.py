@@ -8,11 +8,13 @@ from typing import Final
 from mypy_extensions import mypyc_attr, trait
 
 from leveret.core.access.user import User
+from leveret.core.counting.counters import ConnectionCounters
 from leveret.core.message.budget import Holder
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
 from leveret.core.queue.entry import EntryOwner, Home, QueueEntry
+from leveret.core.queue.held import Held
 from leveret.core.turn.faults import Closable
 
 
@@ -30,6 +32,18 @@ class Client(Holder, Closable):
     @abstractmethod
     def forget_queue(self, queue: EntryOwner) -> None:
         """A queue that is exclusive to it is deleted."""
+
+    @abstractmethod
+    def held(self, queue: EntryOwner | None) -> list[Held]:
+        """What its client has of a queue, or of all, and has not settled. Cost: a look at all of it."""
+
+    @abstractmethod
+    def count_routes(self) -> None:
+        """Let exchanges count what is only noted with its cached routes. Cost: those used since the last time."""
+
+    @abstractmethod
+    def total(self) -> ConnectionCounters:
+        """All that it has done."""
 
     @abstractmethod
     def force_close(self, reason: str) -> None:

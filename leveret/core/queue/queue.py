@@ -34,6 +34,7 @@ from leveret.core.queue.dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJE
 from leveret.core.queue.discard import Discard
 from leveret.core.queue.entry import FAILURE, MAX_FAILURES, Home, QueueEntry
 from leveret.core.queue.expiry import OVER, Expiry
+from leveret.core.queue.held import Held
 from leveret.core.queue.in_log import InLog
 from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.priority import PriorityReady
@@ -127,6 +128,7 @@ class Queue(BaseQueue):
         """
         if self._may_refuse and not self._takes(message):
             self.broker.refusals += 1
+            self.counters.refused += 1
             if confirm is not None:
                 confirm.refuse()
             return
@@ -145,6 +147,9 @@ class Queue(BaseQueue):
         if logged:
             self.in_log.append(stored)
         self.ready.push(stored)
+        counters = self.counters
+        counters.published += 1
+        counters.bytes_in += message.size
         if confirm is not None:
             if logged:
                 self._pending.add(position, confirm)
@@ -165,6 +170,7 @@ class Queue(BaseQueue):
         self._position = max(self._position, i64(found.position))
         self.in_log.durable = self._position
         self.ready.push(self.in_log.found(found))
+        self.counters.recovered += 1
         self.touch()
 
     def rest(self, found: Resting) -> int:
@@ -173,6 +179,7 @@ class Queue(BaseQueue):
         self.in_log.durable = self._position
         run = self.in_log.run(found)
         self.ready.rest(run, found.level)
+        self.counters.recovered += run.count
         self.touch()
         return int(run.count)
 
@@ -210,6 +217,7 @@ class Queue(BaseQueue):
         """A message could not be taken."""
         self.fail("take a message", error)
         self.broker.refusals += 1
+        self.counters.refused += 1
 
     def fail(self, doing: str, error: Exception) -> None:
         """Something that the queue did for itself has failed: it does nothing more until it is repaired.
@@ -312,6 +320,7 @@ class Queue(BaseQueue):
             if stored.deadline_ms and stored.deadline_ms < self.broker.clock.now_ms:
                 budget.let_go(stored.message)
                 share.left -= self.giving_up(stored.message)
+                self.counters.expired += 1
                 self.die(stored, EXPIRED)
                 if share.left <= 0:
                     self.trim_later()
@@ -319,6 +328,11 @@ class Queue(BaseQueue):
                     break
                 continue
             left -= 1
+            counts = consumer.counts
+            counts.delivered += 1
+            counts.bytes_out += stored.message.size
+            if stored.redelivered:
+                counts.redelivered += 1
             try:
                 if consumer.no_ack:
                     budget.let_go(stored.message)
@@ -357,6 +371,7 @@ class Queue(BaseQueue):
         """A consumer failed to take a message: it gets no more, and its client is closed."""
         consumer.fail("deliver a message", error)
         if consumer.no_ack:
+            consumer.counts.take_back(stored.message.size, stored.redelivered)
             self._put_back(stored)
         else:
             self.broker.faults.set_right(Undelivered(consumer, stored))
@@ -403,8 +418,8 @@ class Queue(BaseQueue):
             self.check_fault()
             raise
 
-    def get(self) -> QueueEntry | None:
-        """Take the head for basic.get, behind clear_head(); the caller settles it, or releases it at once with no_ack.
+    def get(self, no_ack: bool = False) -> QueueEntry | None:
+        """Take the head for basic.get, behind clear_head(); the caller settles it, with no_ack at once.
 
         Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
         """
@@ -421,9 +436,19 @@ class Queue(BaseQueue):
                 self._put_back(stored)
             self.fail("fetch a message", error)
             self.check_fault()
-        if stored is not None:
-            self.delivered += 1
-            self.unacked += 1
+        counters = self.counters
+        if stored is None:
+            counters.get_empty += 1
+            return None
+        self.delivered += 1
+        self.unacked += 1
+        counters.bytes_out += stored.message.size
+        if stored.redelivered:
+            counters.redelivered += 1
+        if no_ack:
+            counters.got_no_ack += 1
+        else:
+            counters.got += 1
         return stored
 
     def settle(self, stored: QueueEntry) -> None:
@@ -437,6 +462,9 @@ class Queue(BaseQueue):
 
         failed: whether this counts for the delivery limit, which may end the message.
         """
+        self.counters.requeued += 1
+        if stored.consumer is not None:
+            stored.consumer.counts.requeued += 1
         self._release(stored)
         if self.deleted:
             return
@@ -478,6 +506,9 @@ class Queue(BaseQueue):
 
     def discard(self, stored: QueueEntry) -> None:
         """An unacknowledged message was rejected."""
+        self.counters.rejected += 1
+        if stored.consumer is not None:
+            stored.consumer.counts.rejected += 1
         self._release(stored)
         if not self.deleted:
             self.die(stored, REJECTED)
@@ -488,6 +519,7 @@ class Queue(BaseQueue):
             self.forget(stored)
         else:
             self.broker.worklist.add(self, stored, reason)
+            self.counters.dead_lettered += 1
 
     def forget(self, stored: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
@@ -503,6 +535,7 @@ class Queue(BaseQueue):
         line, self.ready = self.ready, self._line()
         waiting = self.retries.take()
         count = len(line) + len(waiting)
+        self.counters.removed += count
         self.broker.chores.begin(Discard(self.broker, self, line, waiting))
         return count
 
@@ -511,6 +544,10 @@ class Queue(BaseQueue):
         if page.until < 0:
             page.until = self._position
         page.is_last = self.ready.browse(page)
+
+    def unacknowledged(self) -> list[Held]:
+        """Who holds messages of it that wait for an ack. Cost: a look at all that wait in its virtual host."""
+        return [held for client in self.broker.clients(self.vhost) for held in client.held(self)]
 
     # -- messages rest in the log
 
@@ -540,12 +577,14 @@ class Queue(BaseQueue):
         self.flow()
         self._expiry.used()
         self.consumers.add(consumer)
+        self.counters.consumers[consumer.counts] = None
         self.touch()
 
     def unsubscribe(self, consumer: Consumer) -> None:
         """A consumer ends; the last one takes an auto-delete queue with it."""
         self.flow()
         self.consumers.remove(consumer)
+        self.counters.end_consumer(consumer.counts)
         self._expiry.used()
         self._expiry.watch_idle()
         if self.auto_delete and not self.consumers.all and not self.deleted:
@@ -605,6 +644,8 @@ class Queue(BaseQueue):
                 consumer.subscriber.cancelled(consumer)
             except Exception as error:
                 consumer.subscriber.fail("cancel a consumer", error)
+        self.counters.removed += count + len(waiting) + self.unacked
+        self.counters.end(self.total(), self.vhost.past.queues)
         self.unacked = 0
         self.on_durable(int(self._position))
         return count
@@ -695,6 +736,7 @@ class Queue(BaseQueue):
                         return
                     stored = self.ready.pop()
                     left -= self.giving_up(stored.message)
+                    self.counters.dropped += 1
                     self.die(stored, MAXLEN)
         except Exception as error:
             self.fail("drop what is too much", error)
@@ -709,6 +751,7 @@ class Queue(BaseQueue):
         limit = self.settings.delivery_limit
         if limit < 0 or int(stored.failures) <= limit:
             return False
+        self.counters.exhausted += 1
         self.die(stored, DELIVERY_LIMIT)
         return True
 

@@ -14,6 +14,7 @@ from mypy_extensions import i64
 
 from leveret.core.access.user import Credential, User
 from leveret.core.broker import Broker
+from leveret.core.counting.counters import ConnectionCounters
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.hints import Origin
 from leveret.core.exchange.exchange import Route
@@ -50,7 +51,8 @@ class Carrier(Sink, Client):
     """What a channel needs of its connection.
 
     name: both addresses, for the log. number: never 0, unique in this process. method_id: of the frame at hand, for
-    error replies. routes_bytes: of memory that its cached routes need, about.
+    error replies. routes_bytes: of memory that its cached routes need, about. used_routes: those with publishes not
+    counted yet. counters: without those of channels that are there; see total().
     """
 
     def __init__(self, broker: Broker, name: str) -> None:
@@ -69,6 +71,8 @@ class Carrier(Sink, Client):
         self.method_id: i64 = 0
         self.waits: list[Wait] = []  # that go on
         self.routes_bytes: i64 = 0
+        self.used_routes: list[Route] = []
+        self.counters = ConnectionCounters(name)
         self._routes: dict[bytes, Route] = {}  # by the arguments of basic.publish
         self._routes_generation = 0  # of the virtual host, when they were found
         self.turn_methods: i64 = 0  # looked at in this turn
@@ -158,9 +162,22 @@ class Carrier(Sink, Client):
 
     def forget_routes(self) -> None:
         """Find out anew where publishes go."""
+        self.count_routes()
         self._routes.clear()
         self.broker.budget.used -= self.routes_bytes
         self.routes_bytes = 0
+
+    # -- what is counted
+
+    def count_routes(self) -> None:
+        """Let exchanges count what is only noted with cached routes. Cost: those used since the last time."""
+        for route in self.used_routes:
+            route.count()
+        self.used_routes.clear()
+
+    def total(self) -> ConnectionCounters:
+        """All that it has done."""
+        return self.counters.total()
 
     # -- what becomes of it
 

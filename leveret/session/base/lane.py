@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.counting.counters import ChannelCounters, ExchangeCounters
 from leveret.core.errors import amqp as errors
 from leveret.core.message.message import Message
 from leveret.session.base.carrier import Carrier
@@ -51,14 +52,15 @@ class Lane:
     """What the parts of a channel need of it.
 
     last_queue: what the empty queue name stands for. replies: where answers to its requests come, if it has asked for
-    them (direct reply-to).
+    them (direct reply-to). counters: see ChannelCounters.total().
     """
 
-    __slots__ = ("connection", "last_queue", "number", "replies", "state")
+    __slots__ = ("connection", "counters", "last_queue", "number", "replies", "state")
 
     def __init__(self, connection: Carrier, number: int) -> None:
         self.connection = connection
         self.number = number
+        self.counters = ChannelCounters(number, connection.counters)
         self.state: i64 = OPEN
         self.last_queue = ""
         self.replies: ReplyQueue | None = None
@@ -77,8 +79,15 @@ class Lane:
         self.connection.writer.method(self.number, method)
         self.connection.wake()
 
-    def send_back(self, message: Message) -> None:
-        """Tell the publisher that nobody gets its message."""
+    def stranded(self, message: Message, exchange: ExchangeCounters, mandatory: bool) -> None:
+        """Nobody gets a message that was published to an exchange: tell its publisher, who wants that if mandatory."""
+        inflow = self.counters.inflow(exchange)
+        inflow.unroutable += 1
+        if mandatory:
+            inflow.returned += 1
+            self._send_back(message)
+
+    def _send_back(self, message: Message) -> None:
         address = message.address
         writer = self.connection.writer
         writer.method(self.number, BasicReturn(NO_ROUTE, "NO_ROUTE", address.exchange, address.routing_key))

@@ -22,6 +22,7 @@ from leveret.core.broker import Broker
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.entry import EntryOwner, Home
+from leveret.core.queue.held import Held
 from leveret.session.base.carrier import FEW_ROUTE_BYTES, STALL_LIMIT
 from leveret.session.channel import BASIC_PUBLISH, Channel
 from leveret.session.connection.blocking import Blocking
@@ -110,6 +111,7 @@ class Connection(Life):
         if self.state >= SILENT and self.state != CLOSING:
             return
         self.heartbeat.has_received = True
+        self.counters.bytes_in += len(data)
         reader = self.reader
         if self.is_stalled and self.state != CLOSING:
             reader.put_by(data)
@@ -323,6 +325,10 @@ class Connection(Life):
                 break
             channel.consuming.unacked.leave_contents(budget, target)
 
+    def held(self, queue: EntryOwner | None) -> list[Held]:
+        """What its client has of a queue, or of all, and has not settled. Cost: a look at all of it."""
+        return [held for channel in self.channels.values() for held in channel.consuming.held(queue)]
+
     def forget_queue(self, queue: EntryOwner) -> None:
         """A queue that is exclusive to this connection is deleted."""
         self.exclusive_queues.pop(queue, None)
@@ -350,6 +356,8 @@ class Connection(Life):
         if not self._held_revision or self.state == ENDED:
             data += self.writer.take_pieces()
         if data:
+            for piece in data:
+                self.counters.bytes_out += len(piece)
             self.heartbeat.sent_ms = self.broker.clock.now_ms
         return data
 
@@ -491,6 +499,9 @@ class Connection(Life):
         if self.state == ENDED:
             return
         self._leave(OVER)
+        past = self.vhost.past.connections
+        past.add_connection(self.counters.total())
+        self.counters = past  # which has what is still sent
         self.login_request = None
         self.broker.connections.pop(self.number, None)
         self.deadline.stop()

@@ -17,6 +17,7 @@ from leveret.core.policy.arguments import QUORUM, check_consumer_arguments
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.consumers import Consumer, Prefetch, SharedPrefetch, Subscriber
 from leveret.core.queue.entry import EntryOwner, QueueEntry
+from leveret.core.queue.held import Held
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.replies import REPLY_TO
 from leveret.core.turn.clock import Timed, Timer
@@ -107,6 +108,7 @@ class Consuming(Subscriber):
     def cancelled(self, consumer: Consumer) -> None:
         """The queue is gone: tell the client, if it understands. Source: 0-9-1 extension consumer_cancel_notify."""
         self.consumers.pop(consumer.tag, None)
+        self.channel.counters.end_consumer(consumer.counts)
         if self._held_cancels is not None:
             self._held_cancels.append(consumer.tag)
         elif "consumer_cancel_notify" in self.connection.capabilities and self.channel.state == OPEN:
@@ -180,6 +182,7 @@ class Consuming(Subscriber):
         window = Prefetch(self._prefetch)
         consumer = Consumer(self, queue, tag, head, no_ack, exclusive, priority, arguments, window, self.shared)
         self.consumers[tag] = consumer
+        self.channel.counters.consumers[consumer.counts] = None
         return consumer
 
     def cancel(self, method: BasicCancel) -> None:
@@ -187,6 +190,7 @@ class Consuming(Subscriber):
         consumer = self.consumers.pop(method.consumer_tag, None)
         if consumer is not None:
             self._end(consumer)
+            self.channel.counters.end_consumer(consumer.counts)
         if not method.nowait:
             self.channel.send(BasicCancelOk(method.consumer_tag))
 
@@ -215,19 +219,26 @@ class Consuming(Subscriber):
 
     def take(self, queue: Queue, no_ack: bool) -> None:
         """Send the head of a queue, which has not expired, or say that there is none."""
-        stored = queue.get()
+        counters = self.channel.counters
+        stored = queue.get(no_ack)
         if stored is None:
+            counters.get_empty += 1
             self.channel.send(BasicGetEmpty())
             return
         self._tag += 1
+        if stored.redelivered:
+            counters.redelivered += 1
         if no_ack:
+            counters.got_no_ack += 1
             try:
                 self._answer_get(stored, True)
             except Exception:
+                queue.counters.keep_got()
                 queue.requeue(stored, False)
                 raise
             queue.settle(stored)
         else:
+            counters.got += 1
             stored.sent_ms = self.connection.broker.clock.now_ms
             self._timeout.watch(queue)
             self.unacked.add(self._tag, stored)
@@ -252,7 +263,7 @@ class Consuming(Subscriber):
             except AmqpError:
                 self.connection.broker.flow()
                 stored = self.unacked.take(tag)
-            settle(stored, ACK)
+            settle(stored, ACK, self.channel.counters)
         else:
             self.connection.broker.flow()
             self._settle(tag, multiple, ACK)
@@ -291,6 +302,19 @@ class Consuming(Subscriber):
         for consumer in self.consumers.values():
             consumer.queue.wake(consumer)
 
+    def held(self, queue: EntryOwner | None) -> list[Held]:
+        """What the client has of a queue, or of all, and has not settled; what waits for a commit is not."""
+        found = self.unacked.outstanding()
+        if self.transaction is not None:
+            found = sorted([*found, *self.transaction.settlements()], key=_tag)
+        connection, number = self.connection, self.channel.number
+        name, label = connection.name, connection.label
+        return [
+            Held(name, label, number, stored.consumer.tag if stored.consumer is not None else "", tag, stored)
+            for tag, stored in found
+            if queue is None or stored.queue is queue
+        ]
+
     # -- inside
 
     def _settle(self, tag: i64, multiple: bool, how: int) -> None:
@@ -306,7 +330,7 @@ class Consuming(Subscriber):
         for _, stored in taken:
             if how != ACK:
                 self.connection.count_method(settling(stored, how) // METHOD)
-            settle(stored, how)
+            settle(stored, how, self.channel.counters)
 
     def _sweeping(self) -> Sweep:
         if self._sweeper is None:
@@ -413,6 +437,10 @@ class Widening(Timed):
     def on_timer(self, token: int) -> None:
         """The moment is over."""
         self._shared.resize(self._limit)
+
+
+def _tag(entry: tuple[int, QueueEntry]) -> int:
+    return entry[0]
 
 
 def _narrow(tag: int) -> i64:

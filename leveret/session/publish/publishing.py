@@ -13,6 +13,7 @@ from librt.strings import read_i16_be, read_i64_be
 from mypy_extensions import i64
 
 from leveret.core.access import user as access
+from leveret.core.counting.counters import Inflow
 from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Route, Routing
@@ -61,6 +62,7 @@ class Publishing(Confirming):
         "_arguments",
         "_frames",
         "_in_content",
+        "_inflow",
         "_last_arguments",
         "_last_route",
         "_left",
@@ -91,6 +93,7 @@ class Publishing(Confirming):
         self._in_content = False
         self._last_arguments = b""
         self._last_route: Route | None = None  # with these arguments
+        self._inflow: Inflow | None = None  # to its exchange
 
     # -- content, whole or in pieces
 
@@ -217,13 +220,16 @@ class Publishing(Confirming):
         """Route one message. arguments: those of basic.publish as received. Raises: AmqpError."""
         connection = self.connection
         route = self._last_route
+        inflow = self._inflow
         generation = connection.vhost.generation
-        if route is None or route.generation != generation or arguments != self._last_arguments:
+        if route is None or inflow is None or route.generation != generation or arguments != self._last_arguments:
             route = connection.find_route(arguments)
             if route is None or route.generation != generation:
                 route = self._find(arguments)
             self._last_arguments = arguments
             self._last_route = route
+            if inflow is None or inflow.exchange is not route.exchange.counters:
+                inflow = self._inflow = self.channel.counters.inflow(route.exchange.counters)
         size = frames.body_size(content)
         if size > connection.max_message_size:
             raise self._too_large(size)
@@ -237,13 +243,20 @@ class Publishing(Confirming):
             message, queues = self._inspect(route, message)
         connection.published += 1
         if route.varies and connection.vhost.witness is not None:
-            self._publish_watched(message, queues, route.mandatory)
+            self._publish_watched(message, queues, route)
         elif self.transaction is not None:
-            self.transaction.publish(message, queues, route.mandatory)
+            self.transaction.publish(message, queues, route)
         else:
-            self.send(message, queues, route.mandatory)
+            inflow.published += 1
+            if queues is route.queues:
+                if not route.published:
+                    connection.used_routes.append(route)
+                route.published += 1
+            else:
+                route.exchange.count(queues, 1)
+            self._send(message, queues, route)
 
-    def send(self, message: Message, queues: list[Destination], mandatory: bool) -> None:
+    def _send(self, message: Message, queues: list[Destination], route: Route) -> None:
         """Put a message into its queues; return or confirm it as its publisher wants."""
         confirms = self.confirms
         if len(queues) == 1:  # as hand_out() does it, without the detour
@@ -259,13 +272,13 @@ class Publishing(Confirming):
             if len(queues) >= COPIES:
                 self.connection.count_method(len(queues) // COPIES)
         else:
-            if mandatory:
-                self.channel.send_back(message)
+            self.channel.stranded(message, route.exchange.counters, route.mandatory)
             if confirms is not None:
                 self.confirmed(confirms.next())
 
-    def _publish_watched(self, message: Message, queues: list[Destination], mandatory: bool) -> None:
+    def _publish_watched(self, message: Message, queues: list[Destination], route: Route) -> None:
         """A message is published where there is a witness. Raises: AmqpError that the witness wants."""
+        mandatory = route.mandatory
         verdict = witnessing.judge(self.connection, message, queues, mandatory)
         confirms = self.confirms
         if verdict == STRAY or verdict == REFUSE:
@@ -273,18 +286,21 @@ class Publishing(Confirming):
             queues = []
         if self.transaction is not None:
             if verdict != REFUSE:
-                self.transaction.publish(message, queues, mandatory)
-        elif verdict == REFUSE:
+                self.transaction.publish(message, queues, route)
+            return
+        self.channel.counters.inflow(route.exchange.counters).published += 1
+        route.exchange.count(queues, 1)
+        if verdict == REFUSE:
             if confirms is not None:
                 self.refused(confirms.next())
         elif verdict == HOLD and confirms is not None:
             confirm = Confirm(self, confirms.next(), len(queues) + 1)
-            if not queues and mandatory:
-                self.channel.send_back(message)
+            if not queues:
+                self.channel.stranded(message, route.exchange.counters, mandatory)
             hand_out(message, queues, confirm)
             witnessing.held(self.connection, confirm)
         else:
-            self.send(message, queues, mandatory)
+            self._send(message, queues, route)
 
     def _find(self, arguments: bytes) -> Route:
         long = self.connection.broker.matcher.long
@@ -399,7 +415,7 @@ class Publishing(Confirming):
         """Write what was settled since the last flush."""
         self._unflushed = False
         if self.confirms is not None and self.channel.state == OPEN:
-            self.confirms.flush(self.connection.writer, self.channel.number)
+            self.confirms.flush(self.connection.writer, self.channel.number, self.channel.counters)
 
     def _settled(self) -> None:
         if not self._unflushed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from mypy_extensions import i64
 
 from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import Route
 from leveret.core.message.budget import COST
 from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import Destination, give_up, hand_out
@@ -26,14 +27,14 @@ class Transaction(ConfirmListener):
     def __init__(self, channel: Lane, unacked: Unacked) -> None:
         self._channel = channel
         self._unacked = unacked
-        self._publishes: list[tuple[Message, list[Destination], bool]] = []
+        self._publishes: list[tuple[Message, list[Destination], Route]] = []
         self._size: i64 = 0  # bytes of memory that these need, about
         self._settlements: list[tuple[int, QueueEntry, int]] = []
         self._failed = False
         self._open: i64 = 0
         self.committing = False
 
-    def publish(self, message: Message, queues: list[Destination], mandatory: bool) -> None:
+    def publish(self, message: Message, queues: list[Destination], route: Route) -> None:
         """Keep a message that was routed. Raises: AmqpError 406 when the transaction has become too large."""
         budget = self._channel.connection.broker.budget
         size: i64 = COST + len(message.content)
@@ -42,11 +43,15 @@ class Transaction(ConfirmListener):
             raise AmqpError(PRECONDITION_FAILED, text)
         self._size += size
         budget.hold(message)
-        self._publishes.append((message, queues, mandatory))
+        self._publishes.append((message, queues, route))
 
     def settle(self, taken: list[tuple[int, QueueEntry]], how: int) -> None:
         """Keep acknowledgements."""
         self._settlements += [(tag, stored, how) for tag, stored in taken]
+
+    def settlements(self) -> list[tuple[int, QueueEntry]]:
+        """The deliveries, by tag, whose acknowledgements wait for the commit."""
+        return [(tag, stored) for tag, stored, _ in self._settlements]
 
     def commit(self) -> None:
         """Do it all; the channel hears committed() when every message is safe."""
@@ -55,16 +60,19 @@ class Transaction(ConfirmListener):
         self.committing = True
         self._failed = False
         self._open = 1
-        for message, queues, mandatory in publishes:
+        counters = self._channel.counters
+        for message, queues, route in publishes:
+            counters.inflow(route.exchange.counters).published += 1
             live = [queue for queue in queues if not queue.deleted]
             if live:
+                route.exchange.count(live, 1)
                 self._open += 1
                 hand_out(message, live, Confirm(self, 0, len(live)))
-            elif mandatory:
-                self._channel.send_back(message)
+            else:
+                self._channel.stranded(message, route.exchange.counters, route.mandatory)
         self._channel.connection.broker.flow()  # what was published goes before what comes back
         for _, stored, how in settlements:
-            settle(stored, how)
+            settle(stored, how, counters)
         self.confirmed(0)
 
     def rollback(self) -> None:
@@ -74,7 +82,7 @@ class Transaction(ConfirmListener):
         self._unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
         self._settlements = []
 
-    def _take_publishes(self) -> list[tuple[Message, list[Destination], bool]]:
+    def _take_publishes(self) -> list[tuple[Message, list[Destination], Route]]:
         publishes, self._publishes = self._publishes, []
         self._size = 0
         budget = self._channel.connection.broker.budget
