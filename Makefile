@@ -1,13 +1,13 @@
 # Needs Python 3.11+ with venv, gcc and make. Everything is installed into .venv, from pyproject.toml.
 PYTHON ?= python3
 PEER ?= 127.0.0.1:5673
-WORKERS ?= 3
+WORKERS ?= 4
 PAGE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check crash hostile soak overload memory differential methods settings clean
+.PHONY: run test check interpreted bench perf-check crash hostile soak overload memory differential graph methods settings clean
 
 run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -48,6 +48,9 @@ memory: $(VENV)/installed  ## let a broker hold more than its budget, and see wh
 
 differential: $(VENV)/installed  ## the behaviour tests against Leveret and a RabbitMQ at PEER, compared
 	$(BIN)/python tools/differential.py $(PEER) --page docs/differential.md $(ARGS)
+
+graph:  ## who imports whom, by folder, and circles of files
+	$(PYTHON) tools/graph.py $(ARGS)
 
 methods:  ## write leveret/wire/methods from spec/methods.toml
 	$(PYTHON) tools/gen_methods.py

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
+from tools.graph import PACKAGE, ROOMS, circles, files, folders, imports, rooms, trees
 
-PACKAGE = Path(__file__).resolve().parent.parent / "leveret"
 FLOORS = {
     "wire": 0,
     "core": 1,
@@ -26,33 +24,13 @@ FORBIDDEN = {
     "session": {"asyncio", "time", "random", "threading", "os"},
     "store": {"asyncio"},
 }
+MOST_IN_A_CIRCLE = 3
+MOST_OUTSIDE = 12
 ALLOWED = {("core/broker.py", "random")}  # names from a seed
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
-IDS = [str(path.relative_to(PACKAGE)) for path in FILES]
 
 
-def floor_of(path: Path) -> str:
-    """The folder below the package."""
-    return path.relative_to(PACKAGE).parts[0]
-
-
-def imported(path: Path) -> Iterator[str]:
-    """Every module that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"relative import in line {node.lineno}"
-            assert node.module is not None
-            if node.module == "leveret":
-                yield from (f"leveret.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
-
-
-def undocumented(path: Path) -> Iterator[str]:
+def undocumented(tree: ast.Module) -> Iterator[str]:
     """Public modules, classes, functions and methods without a docstring."""
-    tree = ast.parse(path.read_text())
     if ast.get_docstring(tree) is None:
         yield "the module"
     bodies: list[ast.Module | ast.ClassDef] = [tree]
@@ -68,27 +46,54 @@ def undocumented(path: Path) -> Iterator[str]:
 
 
 def test_every_folder_has_a_floor() -> None:
-    assert {floor_of(path) for path in FILES} == set(FLOORS)
+    assert {file.parts[0] for file in trees()} == set(FLOORS)
 
 
-@pytest.mark.parametrize("path", FILES, ids=IDS)
-def test_imports_go_down(path: Path) -> None:
-    own = floor_of(path)
-    for module in imported(path):
-        parts = module.split(".")
-        if parts[0] == "leveret" and len(parts) > 1 and parts[1] in FLOORS and parts[1] != own:
-            assert FLOORS[parts[1]] < FLOORS[own], f"{own} imports {module}"
+def test_imports_are_absolute() -> None:
+    assert [str(each) for each in imports() if each.module.startswith(".")] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=IDS)
-def test_imports_are_allowed(path: Path) -> None:
-    name = path.relative_to(PACKAGE).as_posix()
-    for module in imported(path):
-        top = module.split(".")[0]
-        if (name, top) not in ALLOWED:
-            assert top not in FORBIDDEN.get(floor_of(path), set()), f"{name} imports {module}"
+def test_imports_go_down() -> None:
+    assert [
+        str(each)
+        for each in imports()
+        if each.target is not None
+        and each.target.parts[0] in FLOORS
+        and each.target.parts[0] != each.file.parts[0]
+        and FLOORS[each.target.parts[0]] >= FLOORS[each.file.parts[0]]
+    ] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=IDS)
-def test_public_names_have_docstrings(path: Path) -> None:
-    assert list(undocumented(path)) == []
+def test_imports_are_allowed() -> None:
+    assert [
+        str(each)
+        for each in imports()
+        if (top := each.module.split(".")[0]) in FORBIDDEN.get(each.file.parts[0], ())
+        and (each.file.as_posix(), top) not in ALLOWED
+    ] == []
+
+
+def test_floors_lead_to_none_that_leads_back() -> None:
+    assert circles(folders("")) == []
+
+
+def test_rooms_lead_to_none_that_leads_back() -> None:
+    assert {room: circles(rooms(room)) for room in ROOMS} == {room: [] for room in ROOMS}
+
+
+def test_few_files_know_each_other() -> None:
+    assert [circle for room in ROOMS for circle in circles(files(room)) if len(circle) > MOST_IN_A_CIRCLE] == []
+
+
+def test_the_core_has_few_files_outside_its_rooms() -> None:
+    assert len(list((PACKAGE / "core").glob("*.py"))) <= MOST_OUTSIDE
+
+
+def test_what_is_a_circle() -> None:
+    graph = {"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": {"e"}, "e": set(), "f": {"f", "a"}, "g": {"elsewhere"}}
+    assert circles(graph) == [["a", "b", "c"], ["f"]]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_public_names_have_docstrings() -> None:
+    assert [f"{file}: {name}" for file, tree in trees().items() for name in undocumented(tree)] == []

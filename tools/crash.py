@@ -21,8 +21,8 @@ from typing import TypeAlias
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tests.clients.ledger import Finding
 from tests.crash.kill import Victim, kill
-from tests.crash.ledger import Finding
 from tests.crash.power import LIARS, Recording, build_recorder, control, cut_power, record
 from tests.crash.workloads import WORKLOADS
 

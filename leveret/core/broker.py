@@ -236,6 +236,21 @@ class Broker(Surroundings, Premises, LogListener):
         """Let the next start know what time it is now."""
         self.keep(form.CLOCK, form.key(), form.clock_value(self.clock))
 
+    def give_way(self, other: Broker) -> None:
+        """It has no virtual hosts left, and is not used any more: what knows it is let go of, and that of another kept.
+
+        Otherwise all of it would stay until the garbage collector looks for cycles.
+        """
+        self.timers = other.timers
+        self.holders = {}
+        self.worklist = other.worklist
+        self.matcher = other.matcher
+        self.nowhere.exchanges.clear()
+        self.nowhere = other.nowhere
+        self.users = other.users
+        self.parameters = other.parameters
+        self._shortage = other._shortage
+
     # -- virtual hosts
 
     def let_watch(self, witness: Witness | None) -> None:

@@ -57,10 +57,14 @@ def _import(
     """Do it, and stop for others now and then."""
     if atomic:
         copy = rehearsal(broker)
-        yield from _fill(copy, broker)
         trial = Import(copy, content, vhost)
-        yield from trial.run()
-        yield from _dismantle(copy)
+        try:
+            yield from _fill(copy, broker)
+            yield from trial.run()
+        except Exception:
+            yield from _dismantle(copy, broker)
+            raise
+        yield from _dismantle(copy, broker)
         if trial.errors:
             answer.update({"applied": {}, "notes": [], "errors": trial.errors})
             return
@@ -74,7 +78,7 @@ def _import(
     answer.update({"applied": real.applied, "notes": real.notes, "errors": real.errors})
 
 
-def _dismantle(copy: Broker) -> Iterator[bool]:
+def _dismantle(copy: Broker, broker: Broker) -> Iterator[bool]:
     """Take a broker apart: its parts know each other, so it would stay for the garbage collector, as a whole."""
     for vhost in list(copy.vhosts.values()):
         vhost.protected = False
@@ -82,6 +86,7 @@ def _dismantle(copy: Broker) -> Iterator[bool]:
     while len(copy.chores):
         copy.work()
         yield True
+    copy.give_way(broker)
 
 
 def _fill(copy: Broker, broker: Broker) -> Iterator[bool]:

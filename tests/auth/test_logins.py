@@ -16,7 +16,7 @@ from leveret.auth.line import MOST, MOST_OF_NAME, MOST_OF_SITE, Line
 from leveret.auth.passwords import ARGON2, NOBODY, argon2, salted
 from leveret.core.access.user import Credential, User
 from leveret.core.broker import Broker
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 SLOW = argon2("secret")
 HERE, ELSEWHERE = "127.0.0.1", "192.0.2.1"

@@ -4,9 +4,5 @@ Every expectation holds for RabbitMQ 4.3 too, except in the tests marked `differ
 
     LEVERET_TEST_PEER=rabbitmq LEVERET_TEST_URL=amqp://guest:guest@localhost:5672/ pytest tests/behaviour
 
-`peer.py` is the client all tests use; neither it nor anything else here imports the broker.
+All tests use the client in `tests/clients/peer.py`; neither it nor anything here imports the broker.
 """
-
-import pytest
-
-pytest.register_assert_rewrite(f"{__name__}.link", f"{__name__}.peer")

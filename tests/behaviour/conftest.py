@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from .administration import Administration, ControlSocket, ManagementApi
-from .codec import PROTOCOL_HEADER
-from .methods import ExchangeDelete, QueueDelete
-from .peer import Channel, Peer
+from tests.clients.administration import Administration, ControlSocket, ManagementApi
+from tests.clients.codec import PROTOCOL_HEADER
+from tests.clients.methods import ExchangeDelete, QueueDelete
+from tests.clients.peer import Channel, Peer
 
 _numbers = itertools.count(1)
 

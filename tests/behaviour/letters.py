@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .methods_basic import BasicGetOk, BasicReject
-from .peer import Channel
+from tests.clients.methods_basic import BasicGetOk, BasicReject
+from tests.clients.peer import Channel
 
 
 def deaths(message: BasicGetOk) -> list[dict[str, Any]]:

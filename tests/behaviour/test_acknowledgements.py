@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from .method import Method
-from .methods import QueueDelete
-from .methods_basic import (
+from tests.clients.method import Method
+from tests.clients.methods import QueueDelete
+from tests.clients.methods_basic import (
     BasicAck,
     BasicDeliver,
     BasicGet,
@@ -16,7 +16,7 @@ from .methods_basic import (
     BasicRecoverAsync,
     BasicReject,
 )
-from .peer import Channel, Peer
+from tests.clients.peer import Channel, Peer
 
 FIVE = [b"1", b"2", b"3", b"4", b"5"]
 

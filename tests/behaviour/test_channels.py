@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from .codec import Properties
-from .conftest import Names
-from .method import Method
-from .methods import (
+from tests.clients.codec import Properties
+from tests.clients.method import Method
+from tests.clients.methods import (
     AccessRequest,
     AccessRequestOk,
     ChannelClose,
@@ -23,8 +22,10 @@ from .methods import (
     TxCommit,
     TxSelect,
 )
-from .methods_basic import BasicAck, BasicDeliver, BasicPublish
-from .peer import Channel, Peer
+from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicPublish
+from tests.clients.peer import Channel, Peer
+
+from .conftest import Names
 
 
 def test_open(peer: Peer) -> None:

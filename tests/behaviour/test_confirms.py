@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import Names
-from .methods import (
+from tests.clients.methods import (
     AccessRequest,
     AccessRequestOk,
     ChannelClose,
@@ -15,8 +14,10 @@ from .methods import (
     QueueDelete,
     TxSelect,
 )
-from .methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicReturn
-from .peer import Channel, Peer
+from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicReturn
+from tests.clients.peer import Channel, Peer
+
+from .conftest import Names
 
 
 def span(ack: BasicAck) -> set[int]:

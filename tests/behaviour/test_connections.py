@@ -7,12 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from .codec import METHOD
-from .conftest import Names
-from .link import EndOfStream
-from .marks import differs_from_rabbitmq
-from .method import Method
-from .methods import (
+from tests.clients.codec import METHOD
+from tests.clients.link import EndOfStream
+from tests.clients.method import Method
+from tests.clients.methods import (
     ChannelOpen,
     ConnectionBlocked,
     ConnectionClose,
@@ -26,8 +24,11 @@ from .methods import (
     ConnectionUpdateSecretOk,
     QueueDeclare,
 )
-from .methods_basic import BasicConsume, BasicPublish
-from .peer import SOON, Channel, Peer, start_ok
+from tests.clients.methods_basic import BasicConsume, BasicPublish
+from tests.clients.peer import SOON, Channel, Peer, start_ok
+from tests.marks import differs_from_rabbitmq
+
+from .conftest import Names
 
 OUT_OF_PLACE: list[Method] = [
     start_ok(),
@@ -165,11 +166,11 @@ def test_after_a_hard_error_only_close_is_heard(peer: Peer) -> None:
     peer.expect(ConnectionCloseOk)
 
 
-def test_hard_error_stops_what_was_sent_behind_it(peer: Peer, names: Names, channel: Channel) -> None:
-    queue = names.plain()
-    channel.send(ChannelOpen(), QueueDeclare(queue=queue, durable=True))
+def test_hard_error_stops_what_was_sent_behind_it(connect: Callable[..., Peer], channel: Channel, names: Names) -> None:
+    peer, queue = connect(), names.queue()
+    peer.channel().send(ChannelOpen(), QueueDeclare(queue=queue, durable=True))
     peer.expect_closed(504, "second 'channel.open' seen", by=ChannelOpen)
-    peer.link.close()
+    no_queue(channel, queue)
 
 
 def test_update_secret(peer: Peer) -> None:

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import Names
-from .marks import differs_from_rabbitmq
-from .methods import AccessRequest, AccessRequestOk, QueueDelete, QueueDeleteOk
-from .methods_basic import (
+from tests.clients.methods import AccessRequest, AccessRequestOk, QueueDelete, QueueDeleteOk
+from tests.clients.methods_basic import (
     BasicAck,
     BasicCancel,
     BasicCancelOk,
@@ -22,7 +20,10 @@ from .methods_basic import (
     BasicGetEmpty,
     BasicGetOk,
 )
-from .peer import CAPABILITIES, LOCKED, Channel, Peer, start_ok
+from tests.clients.peer import CAPABILITIES, LOCKED, Channel, Peer, start_ok
+from tests.marks import differs_from_rabbitmq
+
+from .conftest import Names
 
 
 def test_tags(channel: Channel, queue: str) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from tests.clients.methods import QueueDelete, QueuePurge
+from tests.clients.methods_basic import BasicAck, BasicNack, BasicReject
+from tests.clients.peer import Channel
+from tests.marks import differs_from_rabbitmq
+
 from .conftest import Names
 from .letters import dead_letter, deaths, reject
-from .marks import differs_from_rabbitmq
-from .methods import QueueDelete, QueuePurge
-from .methods_basic import BasicAck, BasicNack, BasicReject
-from .peer import Channel
 
 
 def die_by_reject(channel: Channel, queue: str) -> None:

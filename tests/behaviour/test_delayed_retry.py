@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.clients.methods import QueuePurge
+from tests.clients.methods_basic import BasicDeliver, BasicGet, BasicGetEmpty, BasicGetOk, BasicReject
+from tests.clients.peer import Channel
+from tests.marks import differs_from_rabbitmq
+
 from .conftest import Names
-from .marks import differs_from_rabbitmq
-from .methods import QueuePurge
-from .methods_basic import BasicDeliver, BasicGet, BasicGetEmpty, BasicGetOk, BasicReject
-from .peer import Channel
 from .test_delivery_limit import by_closing, by_nack, by_recover, by_reject, counts, get
 
 LONG_MS = 600_000

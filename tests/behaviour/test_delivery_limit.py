@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from .codec import Timestamp, Typed
-from .conftest import Names
-from .marks import differs_from_rabbitmq
-from .methods import ChannelClose, ChannelCloseOk
-from .methods_basic import (
+from tests.clients.codec import Timestamp, Typed
+from tests.clients.methods import ChannelClose, ChannelCloseOk
+from tests.clients.methods_basic import (
     BasicAck,
     BasicConsume,
     BasicConsumeOk,
@@ -23,7 +21,10 @@ from .methods_basic import (
     BasicRecover,
     BasicReject,
 )
-from .peer import Channel, Peer, start_ok
+from tests.clients.peer import Channel, Peer, start_ok
+from tests.marks import differs_from_rabbitmq
+
+from .conftest import Names
 
 only_here = differs_from_rabbitmq("RabbitMQ has no delivery limit for classic queues")
 TYPES = ["quorum", pytest.param("classic", marks=only_here)]

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from .codec import Properties
+from tests.clients.codec import Properties
+from tests.clients.methods import QueueBind, QueueDeclare, QueueDeclareOk, QueueUnbind
+from tests.clients.methods_basic import BasicAck, BasicCancel, BasicConsume, BasicDeliver, BasicPublish, BasicReturn
+from tests.clients.peer import Channel, Peer
+from tests.marks import differs_from_rabbitmq
+
 from .conftest import Names
-from .marks import differs_from_rabbitmq
-from .methods import QueueBind, QueueDeclare, QueueDeclareOk, QueueUnbind
-from .methods_basic import BasicAck, BasicCancel, BasicConsume, BasicDeliver, BasicPublish, BasicReturn
-from .peer import Channel, Peer
 
 REPLY_TO = "amq.rabbitmq.reply-to"
 

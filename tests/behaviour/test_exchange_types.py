@@ -12,11 +12,19 @@ from typing import Any
 
 import pytest
 
-from .codec import Properties, Typed
+from tests.clients.codec import Properties, Typed
+from tests.clients.methods import (
+    ChannelClose,
+    ChannelCloseOk,
+    ExchangeBind,
+    ExchangeDeclare,
+    ExchangeDeclareOk,
+    QueueBind,
+)
+from tests.clients.methods_basic import BasicAck, BasicPublish, BasicReturn
+from tests.clients.peer import Channel
+
 from .conftest import Names
-from .methods import ChannelClose, ChannelCloseOk, ExchangeBind, ExchangeDeclare, ExchangeDeclareOk, QueueBind
-from .methods_basic import BasicAck, BasicPublish, BasicReturn
-from .peer import Channel
 
 Make = Callable[..., str]
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import Names
-from .method import Method
-from .methods import (
+from tests.clients.method import Method
+from tests.clients.methods import (
     ExchangeBind,
     ExchangeBindOk,
     ExchangeDeclare,
@@ -23,8 +22,10 @@ from .methods import (
     QueueDelete,
     QueueUnbind,
 )
-from .methods_basic import BasicPublish, BasicReturn
-from .peer import Channel
+from tests.clients.methods_basic import BasicPublish, BasicReturn
+from tests.clients.peer import Channel
+
+from .conftest import Names
 
 DEFAULT = "operation not permitted on the default exchange"
 

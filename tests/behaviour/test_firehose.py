@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .administration import Administration
-from .codec import Properties, Reader, Timestamp, Typed
-from .marks import differs_from_rabbitmq
-from .methods import TxCommit, TxCommitOk, TxSelect
-from .methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicReturn
-from .peer import Channel, Peer
+from tests.clients.administration import Administration
+from tests.clients.codec import Properties, Reader, Timestamp, Typed
+from tests.clients.methods import TxCommit, TxCommitOk, TxSelect
+from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicReturn
+from tests.clients.peer import Channel, Peer
+from tests.marks import differs_from_rabbitmq
 
 VHOST = f"behaviour-firehose-{os.getpid():x}"
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from .codec import BODY, HEADER, METHOD
+from tests.clients.codec import BODY, HEADER, METHOD
+from tests.clients.methods_basic import BasicDeliver, BasicGet, BasicPublish
+from tests.clients.peer import Channel, Peer
+from tests.marks import differs_from_rabbitmq
+
 from .conftest import Names
-from .marks import differs_from_rabbitmq
-from .methods_basic import BasicDeliver, BasicGet, BasicPublish
-from .peer import Channel, Peer
 
 FRAME_MAX = [
     pytest.param(4096, marks=differs_from_rabbitmq("4.1 raised the minimum to 8192")),

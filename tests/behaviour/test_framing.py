@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from .codec import BODY, HEADER, HEARTBEAT, METHOD, Properties, content_header, frame, long_string
-from .marks import differs_from_rabbitmq
-from .method import Method
-from .methods import (
+from tests.clients.codec import BODY, HEADER, HEARTBEAT, METHOD, Properties, content_header, frame, long_string
+from tests.clients.method import Method
+from tests.clients.methods import (
     AccessRequestOk,
     ChannelClose,
     ChannelCloseOk,
@@ -26,8 +25,9 @@ from .methods import (
     QueueDeclare,
     QueueDeclareOk,
 )
-from .methods_basic import BasicConsume, BasicDeliver, BasicGetOk, BasicPublish, BasicQosOk, BasicReturn
-from .peer import SOON, Channel, Peer
+from tests.clients.methods_basic import BasicConsume, BasicDeliver, BasicGetOk, BasicPublish, BasicQosOk, BasicReturn
+from tests.clients.peer import SOON, Channel, Peer
+from tests.marks import differs_from_rabbitmq
 
 PUBLISH = frame(METHOD, 1, BasicPublish(routing_key="behaviour-nowhere").payload())
 SHORT_HEADER = frame(HEADER, 1, b"\x00\x3c\x00\x00")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .codec import PROTOCOL_HEADER, Properties, Reader, Typed, encode_table
-from .methods import ConnectionStart
-from .methods_basic import BasicPublish
-from .peer import Peer, start_ok
+from tests.clients.codec import PROTOCOL_HEADER, Properties, Reader, Typed, encode_table
+from tests.clients.methods import ConnectionStart
+from tests.clients.methods_basic import BasicPublish
+from tests.clients.peer import Peer, start_ok
 
 TUNE = bytes.fromhex("01 0000 0000000c 000a 001e 07ff 00020000 003c ce")
 TUNE_OK = bytes.fromhex("01 0000 0000000c 000a 001f 07ff 00020000 0000 ce")

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from .codec import HEARTBEAT, PROTOCOL_HEADER, frame
-from .marks import differs_from_rabbitmq
-from .methods import (
+from tests.clients.codec import HEARTBEAT, PROTOCOL_HEADER, frame
+from tests.clients.methods import (
     ChannelOpen,
     ChannelOpenOk,
     ConnectionClose,
@@ -21,7 +20,8 @@ from .methods import (
     ConnectionTune,
     ConnectionTuneOk,
 )
-from .peer import Peer, start_ok
+from tests.clients.peer import Peer, start_ok
+from tests.marks import differs_from_rabbitmq
 
 FOREIGN = differs_from_rabbitmq("RabbitMQ 4 offers AMQP 1.0, the broker always offers 0-9-1")
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from .codec import Typed
+from tests.clients.codec import Typed
+from tests.clients.methods import QueueBind
+from tests.clients.peer import Channel
+
 from .conftest import Names
-from .methods import QueueBind
-from .peer import Channel
 
 ANY, ALL = {"x-match": "any"}, {"x-match": "all"}
 ANY_X, ALL_X = {"x-match": "any-with-x"}, {"x-match": "all-with-x"}

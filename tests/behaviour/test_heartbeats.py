@@ -13,10 +13,10 @@ from itertools import pairwise
 
 import pytest
 
-from .codec import HEARTBEAT, frame
-from .link import EndOfStream
-from .methods import AccessRequest, AccessRequestOk, ConnectionClose
-from .peer import Channel, Peer
+from tests.clients.codec import HEARTBEAT, frame
+from tests.clients.link import EndOfStream
+from tests.clients.methods import AccessRequest, AccessRequestOk, ConnectionClose
+from tests.clients.peer import Channel, Peer
 
 SECONDS = 4.0
 PAUSE_S = 0.3  # between two signs of life

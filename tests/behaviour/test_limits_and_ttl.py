@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import Names
-from .methods import QueueDeclare
-from .methods_basic import (
+from tests.clients.methods import QueueDeclare
+from tests.clients.methods_basic import (
     BasicAck,
     BasicCancel,
     BasicDeliver,
@@ -19,7 +18,9 @@ from .methods_basic import (
     BasicNack,
     BasicPublish,
 )
-from .peer import Channel
+from tests.clients.peer import Channel
+
+from .conftest import Names
 
 FIVE = [b"1", b"2", b"3", b"4", b"5"]
 

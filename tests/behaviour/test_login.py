@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .codec import BODY, METHOD, encode_table, frame
-from .methods import (
+from tests.clients.codec import BODY, METHOD, encode_table, frame
+from tests.clients.methods import (
     ChannelOpen,
     ConnectionClose,
     ConnectionOpen,
@@ -16,7 +16,7 @@ from .methods import (
     ConnectionTune,
     ConnectionTuneOk,
 )
-from .peer import Peer, amqplain, plain, start_ok
+from tests.clients.peer import Peer, amqplain, plain, start_ok
 
 ACCEPTED = {
     "PLAIN": start_ok(),

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from .codec import Properties
-from .method import Method
-from .methods import (
+from tests.clients.codec import Properties
+from tests.clients.method import Method
+from tests.clients.methods import (
     ChannelClose,
     ChannelCloseOk,
     ConfirmSelect,
@@ -26,7 +26,7 @@ from .methods import (
     QueuePurge,
     QueuePurgeOk,
 )
-from .methods_basic import (
+from tests.clients.methods_basic import (
     BasicAck,
     BasicCancel,
     BasicCancelOk,
@@ -40,7 +40,7 @@ from .methods_basic import (
     BasicPublish,
     BasicReject,
 )
-from .peer import Channel, Peer
+from tests.clients.peer import Channel, Peer
 
 
 def publish(queue: str, body: bytes = b"1", **properties: Any) -> BasicPublish:

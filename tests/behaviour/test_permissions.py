@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from .administration import PASSWORD, Administration, RefusedError
-from .codec import METHOD
-from .marks import differs_from_rabbitmq
-from .method import Method
-from .methods import (
+from tests.clients.administration import PASSWORD, Administration, RefusedError
+from tests.clients.codec import METHOD
+from tests.clients.method import Method
+from tests.clients.methods import (
     ChannelClose,
     ChannelCloseOk,
     ConnectionClose,
@@ -40,7 +39,7 @@ from .methods import (
     QueueUnbindOk,
     TxSelect,
 )
-from .methods_basic import (
+from tests.clients.methods_basic import (
     BasicAck,
     BasicCancel,
     BasicConsume,
@@ -49,7 +48,8 @@ from .methods_basic import (
     BasicGetEmpty,
     BasicPublish,
 )
-from .peer import Channel, Peer, plain, start_ok
+from tests.clients.peer import Channel, Peer, plain, start_ok
+from tests.marks import differs_from_rabbitmq
 
 VHOST = f"behaviour-permissions-{os.getpid():x}"
 USER = f"behaviour-user-{os.getpid():x}"

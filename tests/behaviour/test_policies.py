@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from .administration import Administration, RefusedError
+from tests.clients.administration import Administration, RefusedError
+from tests.clients.methods import QueueDeclare
+from tests.clients.methods_basic import BasicAck, BasicGet, BasicGetOk, BasicNack, BasicReject, BasicReturn
+from tests.clients.peer import Channel, Peer
+from tests.clients.waiting import eventually
+from tests.marks import differs_from_rabbitmq
+
 from .conftest import Names
-from .marks import differs_from_rabbitmq
-from .methods import QueueDeclare
-from .methods_basic import BasicAck, BasicGet, BasicGetOk, BasicNack, BasicReject, BasicReturn
-from .peer import Channel, Peer, eventually
 
 VHOST = f"behaviour-policies-{os.getpid():x}"
 FIVE = [b"1", b"2", b"3", b"4", b"5"]

@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from .marks import differs_from_rabbitmq
-from .methods import TxCommit, TxSelect
-from .methods_basic import BasicAck, BasicCancel, BasicDeliver, BasicNack, BasicQos, BasicQosOk
-from .peer import Channel, Peer
+from tests.clients.methods import TxCommit, TxSelect
+from tests.clients.methods_basic import BasicAck, BasicCancel, BasicDeliver, BasicNack, BasicQos, BasicQosOk
+from tests.clients.peer import Channel, Peer
+from tests.marks import differs_from_rabbitmq
 
 TEN = [b"%d" % i for i in range(10)]
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.clients.methods import QueueDeclare
+from tests.clients.methods_basic import BasicAck, BasicCancel, BasicConsume, BasicDeliver, BasicNack
+from tests.clients.peer import Channel, Peer
+
 from .conftest import Names
-from .methods import QueueDeclare
-from .methods_basic import BasicAck, BasicCancel, BasicConsume, BasicDeliver, BasicNack
-from .peer import Channel, Peer
 
 
 def publish(channel: Channel, queue: str, *priorities: int | None) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from .codec import BODY, HEADER, METHOD, Properties, Timestamp, Typed, content_header, frame, long_string
+from tests.clients.codec import BODY, HEADER, METHOD, Properties, Timestamp, Typed, content_header, frame, long_string
+from tests.clients.methods import ConnectionClose, QueueDeclare
+from tests.clients.methods_basic import BasicDeliver, BasicGet, BasicPublish, BasicReturn
+from tests.clients.peer import Channel, Peer
+from tests.marks import differs_from_rabbitmq
+
 from .conftest import Names
-from .marks import differs_from_rabbitmq
-from .methods import ConnectionClose, QueueDeclare
-from .methods_basic import BasicDeliver, BasicGet, BasicPublish, BasicReturn
-from .peer import Channel, Peer
 
 EVERY_PROPERTY = Properties(
     content_type="text/plain",

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from .conftest import Names
-from .method import Method
-from .methods import (
+from tests.clients.method import Method
+from tests.clients.methods import (
     ExchangeDeclare,
     QueueBind,
     QueueBindOk,
@@ -21,12 +20,14 @@ from .methods import (
     QueueUnbind,
     QueueUnbindOk,
 )
-from .methods_basic import (
+from tests.clients.methods_basic import (
     BasicCancel,
     BasicConsume,
     BasicGet,
 )
-from .peer import LOCKED, Channel, Peer
+from tests.clients.peer import LOCKED, Channel, Peer
+
+from .conftest import Names
 
 LOCKED_OUT: dict[str, Callable[[str], Method]] = {
     "declare": lambda name: QueueDeclare(queue=name, exclusive=True),

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from .codec import METHOD, Timestamp, Typed, frame, long_string
+from tests.clients.codec import METHOD, Timestamp, Typed, frame, long_string
+from tests.clients.methods import ChannelClose, ChannelCloseOk, QueueDeclare, QueueDeclareOk
+from tests.clients.peer import Channel
+from tests.marks import differs_from_rabbitmq
+
 from .conftest import Names
-from .marks import differs_from_rabbitmq
-from .methods import ChannelClose, ChannelCloseOk, QueueDeclare, QueueDeclareOk
-from .peer import Channel
 
 TEN_YEARS_MS = 315_360_000_000
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from .administration import Administration
-from .methods import ChannelClose, ChannelCloseOk, QueueDeclare, QueueDelete
-from .peer import Channel, Peer
+from tests.clients.administration import Administration
+from tests.clients.methods import ChannelClose, ChannelCloseOk, QueueDeclare, QueueDelete
+from tests.clients.peer import Channel, Peer
 
 VHOST = f"behaviour-queue-types-{os.getpid():x}"
 

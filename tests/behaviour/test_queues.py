@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Names
-from .methods import (
+from tests.clients.methods import (
     ConfirmSelect,
     QueueBind,
     QueueDeclare,
@@ -20,12 +19,14 @@ from .methods import (
     QueuePurgeOk,
     QueueUnbind,
 )
-from .methods_basic import (
+from tests.clients.methods_basic import (
     BasicAck,
     BasicCancel,
     BasicPublish,
 )
-from .peer import LOCKED, Channel, Peer
+from tests.clients.peer import LOCKED, Channel, Peer
+
+from .conftest import Names
 
 
 def gone(channel: Channel, queue: str) -> None:

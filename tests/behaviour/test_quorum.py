@@ -7,11 +7,20 @@ from typing import Any
 
 import pytest
 
+from tests.clients.methods import QueueDeclare, QueueDelete
+from tests.clients.methods_basic import (
+    BasicAck,
+    BasicCancel,
+    BasicConsume,
+    BasicDeliver,
+    BasicGet,
+    BasicGetEmpty,
+    BasicReject,
+)
+from tests.clients.peer import LOCKED, Channel, Peer
+from tests.marks import differs_from_rabbitmq
+
 from .conftest import Names
-from .marks import differs_from_rabbitmq
-from .methods import QueueDeclare, QueueDelete
-from .methods_basic import BasicAck, BasicCancel, BasicConsume, BasicDeliver, BasicGet, BasicGetEmpty, BasicReject
-from .peer import LOCKED, Channel, Peer
 
 QUORUM = {"x-queue-type": "quorum"}
 

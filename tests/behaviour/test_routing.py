@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from .codec import Properties
+from tests.clients.codec import Properties
+from tests.clients.methods import ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueUnbind
+from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicPublish, BasicReturn
+from tests.clients.peer import Channel
+
 from .conftest import Names
-from .methods import ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueUnbind
-from .methods_basic import BasicAck, BasicDeliver, BasicPublish, BasicReturn
-from .peer import Channel
 
 
 def chain(channel: Channel, *exchanges: str, key: str = "") -> None:

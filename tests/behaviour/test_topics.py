@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.clients.methods import QueueBind, QueueUnbind
+from tests.clients.peer import Channel
+
 from .conftest import Names
-from .methods import QueueBind, QueueUnbind
-from .peer import Channel
 
 # Binding key: routing keys that match, routing keys that do not.
 TOPICS: dict[str, tuple[list[str], list[str]]] = {

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from .codec import Properties
-from .conftest import Names
-from .method import Method, Request
-from .methods import (
+from tests.clients.codec import Properties
+from tests.clients.method import Method, Request
+from tests.clients.methods import (
     ChannelClose,
     ChannelCloseOk,
     ConfirmSelect,
@@ -18,8 +17,10 @@ from .methods import (
     TxSelect,
     TxSelectOk,
 )
-from .methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicReject, BasicReturn
-from .peer import Channel, Peer
+from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicReject, BasicReturn
+from tests.clients.peer import Channel, Peer
+
+from .conftest import Names
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from .methods import ConnectionStart
-from .peer import SOON, Peer
+from tests.clients.methods import ConnectionStart
+from tests.clients.peer import SOON, Peer
 
 
 def test_unfinished_handshakes_are_cut_off_after_ten_seconds(loiterer: Peer) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .administration import PASSWORD, Administration
-from .link import Line
-from .methods import ChannelClose, ChannelOpen, ConnectionOpen, ConnectionOpenOk, QueueDeclare
-from .methods_basic import BasicGet
-from .peer import Peer, eventually, plain, start_ok
+from tests.clients.administration import PASSWORD, Administration
+from tests.clients.link import Line
+from tests.clients.methods import ChannelClose, ChannelOpen, ConnectionOpen, ConnectionOpenOk, QueueDeclare
+from tests.clients.methods_basic import BasicGet
+from tests.clients.peer import Peer, plain, start_ok
+from tests.clients.waiting import eventually
 
 VHOST = f"behaviour-limits-{os.getpid():x}"
 USER = f"behaviour-limited-{os.getpid():x}"

@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from .administration import PASSWORD, Administration
-from .codec import Properties
-from .methods import ConnectionOpen, QueueDeclare
-from .methods_basic import BasicAck, BasicPublish
-from .peer import Peer, plain, start_ok
+from tests.clients.administration import PASSWORD, Administration
+from tests.clients.codec import Properties
+from tests.clients.methods import ConnectionOpen, QueueDeclare
+from tests.clients.methods_basic import BasicAck, BasicPublish
+from tests.clients.peer import Peer, plain, start_ok
 
 VHOST = f"behaviour-tags-{os.getpid():x}"
 

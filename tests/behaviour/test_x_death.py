@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from .codec import Typed
+from tests.clients.codec import Typed
+from tests.clients.peer import Channel
+
 from .conftest import Names
 from .letters import dead_letter, deaths, reject
-from .peer import Channel
 
 
 def test_types_and_order(channel: Channel, source: str, dead: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.exchange_types import agenda
@@ -29,7 +29,6 @@ def test_a_place_holds_both() -> None:
     st.integers(1, 50),
     st.sampled_from([1, 1500]),
 )
-@settings(max_examples=60)
 def test_against_a_dictionary(steps: list[tuple[str, int]], limit: int, repeat: int) -> None:
     """Many at once, so that blocks are cut; taken from anywhere, so that they are emptied."""
     tested = Agenda()

@@ -53,8 +53,8 @@ from leveret.wire.methods import (
     TxSelectOk,
 )
 from leveret.wire.properties import BasicProperties
+from tests.clients.socketless import Peer, make_broker, turn
 from tests.core.test_delayed import Disk, bodies, finish
-from tests.session.peer import Peer, make_broker, turn
 
 TYPE = "x-message-deduplication"
 KEY = "x-deduplication-header"

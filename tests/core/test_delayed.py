@@ -53,7 +53,7 @@ from leveret.wire.methods import (
     TxSelectOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer, make_broker, turn
+from tests.clients.socketless import Peer, make_broker, turn
 
 PATIENCE_S = 60
 

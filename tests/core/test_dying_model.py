@@ -29,8 +29,8 @@ from leveret.wire.methods import (
     ConfirmSelectOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.keeping import KeepingLog
-from tests.session.peer import Got, Peer, turn
+from tests.brokers.keeping import KeepingLog
+from tests.clients.socketless import Got, Peer, turn
 
 PREFETCH = 2
 OVER = -1  # a deadline that has passed
@@ -343,4 +343,4 @@ def deaths(got: Got) -> list[tuple[str, str, int]]:
 
 
 TestDyingModel = DyingModel.TestCase
-TestDyingModel.settings = settings(max_examples=150, stateful_step_count=40)
+TestDyingModel.settings = settings(stateful_step_count=40)

@@ -11,7 +11,7 @@ from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.vhost import VirtualHost
 from leveret.wire.fields import VOID, Field, Table, boolean, long, longstr, signedint
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 
 def make(kind: str, arguments: Table | None = None) -> tuple[VirtualHost, Exchange]:

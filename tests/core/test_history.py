@@ -23,8 +23,8 @@ from leveret.wire.methods import (
     QueueUnbind,
 )
 from leveret.wire.properties import BasicProperties
+from tests.clients.socketless import Peer, make_broker, turn
 from tests.core.test_delayed import bodies
-from tests.session.peer import Peer, make_broker, turn
 
 
 def declare(arguments: Table | None = None, kind: str = "x-recent-history") -> Peer:

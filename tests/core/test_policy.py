@@ -33,7 +33,7 @@ from leveret.wire.methods import (
     QueueDeclare,
     QueueDeclareOk,
 )
-from tests.session.peer import Peer
+from tests.clients.socketless import Peer
 
 
 def policy(

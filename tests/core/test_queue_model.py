@@ -26,7 +26,7 @@ from leveret.wire.methods import (
     QueuePurge,
     QueuePurgeOk,
 )
-from tests.session.peer import Peer, make_broker
+from tests.clients.socketless import Peer, make_broker
 
 CLIENTS = 3
 UNLIMITED = 1 << 30
@@ -202,4 +202,4 @@ class QueueModel(RuleBasedStateMachine):
 
 
 TestQueueModel = QueueModel.TestCase
-TestQueueModel.settings = settings(max_examples=60, stateful_step_count=40)
+TestQueueModel.settings = settings(stateful_step_count=40)

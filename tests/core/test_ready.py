@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.message.budget import COST, Budget
@@ -16,8 +16,8 @@ from leveret.core.queue.priority import PriorityReady
 from leveret.core.queue.ready import STUB, Ready
 from leveret.core.queue.run import RUN_MESSAGES, Run
 from leveret.wire.content import make_content
-from tests.session.keeping import KeepingLog
-from tests.session.peer import make_broker
+from tests.brokers.keeping import KeepingLog
+from tests.clients.socketless import make_broker
 
 QUEUE = make_broker().vhosts["/"].make_queue("q", False, 0, False, {})
 ADDRESS = address("", "q")
@@ -184,14 +184,12 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
         ready.pop()
 
 
-@settings(max_examples=300)
 @given(STEPS, st.data())
 def test_order(steps: list[str], data: st.DataObject) -> None:
     budget, shelf = Budget(), Shelf()
     check(Ready(budget, shelf.queue.in_log), shelf, budget, steps, data, 1)
 
 
-@settings(max_examples=300)
 @given(STEPS, st.data())
 def test_order_with_priorities(steps: list[str], data: st.DataObject) -> None:
     budget, shelf = Budget(), Shelf()

@@ -33,7 +33,7 @@ from leveret.wire.methods import (
     QueueUnbindOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer
+from tests.clients.socketless import Peer
 
 EXCHANGES = ("e1", "e2", "e3", "e4")
 QUEUES = ("q1", "q2", "q3")
@@ -250,5 +250,5 @@ def arguments(match: Match) -> Table:
     return made
 
 
-RoutingModel.TestCase.settings = settings(max_examples=100, stateful_step_count=20)
+RoutingModel.TestCase.settings = settings(stateful_step_count=20)
 TestRouting = RoutingModel.TestCase

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.errors.amqp import AmqpError
@@ -11,7 +11,7 @@ from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.vhost import VirtualHost
 from leveret.wire.fields import Field, Table, long, longstr, signedint, table
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 KEYS = [f"order.{number}" for number in range(4000)]
 
@@ -55,7 +55,6 @@ def test_consistent_hash_spreads_by_weight(weights: dict[str, int]) -> None:
 
 
 @given(st.dictionaries(st.text("abcd", min_size=1, max_size=3), st.integers(1, 20), min_size=2, max_size=8), st.data())
-@settings(max_examples=25)
 def test_only_what_has_to_moves(weights: dict[str, int], data: st.DataObject) -> None:
     vhost, exchange = make("x-consistent-hash")
     bindings = {name: bind(vhost, exchange, name, str(weight)) for name, weight in weights.items()}

@@ -19,7 +19,7 @@ from leveret.wire.methods import (
     QueueDeclareOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer, make_broker
+from tests.clients.socketless import Peer, make_broker
 
 
 def declared(arguments: Table | None = None) -> Peer:

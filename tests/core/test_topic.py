@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from leveret.core.exchange.exchange import NO_PROPERTIES, Binding, Exchange
 from leveret.core.vhost import VirtualHost
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 PATTERNS = (
     st.lists(st.sampled_from(["a", "b", "", "*", "#"]), max_size=6)

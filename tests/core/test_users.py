@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.access.user import Credential
@@ -91,7 +91,6 @@ def state(broker: Broker) -> object:
 
 
 @given(st.lists(VERBS, min_size=5, max_size=40))
-@settings(max_examples=40)
 def test_everything_comes_back(verbs: list[tuple[object, ...]]) -> None:
     with TemporaryDirectory() as directory:
         broker, log = start(Path(directory))

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.behaviour.peer import Peer
-from tests.conftest import Server
-from tests.crash.ledger import FOREVER, Finding, Found, Ledger
+from tests.brokers.process import Server
+from tests.clients.ledger import FOREVER, Finding, Found, Ledger
+from tests.clients.peer import Peer
 from tests.crash.load import Declarations, Load, audit_declarations, read
 from tests.crash.workloads import WORKLOADS, Workload
 

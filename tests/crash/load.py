@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from tests.behaviour.link import EndOfStream
-from tests.behaviour.method import Method
-from tests.behaviour.methods import (
+from tests.clients.ledger import Finding, Found, Ledger, Letter
+from tests.clients.link import EndOfStream
+from tests.clients.method import Method
+from tests.clients.methods import (
     ConfirmSelect,
     ExchangeDeclare,
     QueueBind,
@@ -19,9 +20,8 @@ from tests.behaviour.methods import (
     TxCommitOk,
     TxSelect,
 )
-from tests.behaviour.methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicReject
-from tests.behaviour.peer import Channel, Peer
-from tests.crash.ledger import Finding, Found, Ledger, Letter
+from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicReject
+from tests.clients.peer import Channel, Peer
 from tests.crash.workloads import Workload
 
 WINDOW = 200  # letters of a publisher that wait for their confirms

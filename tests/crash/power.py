@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.behaviour.peer import Peer
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.ledger import FOREVER, Finding, Ledger
+from tests.clients.peer import Peer
 from tests.crash.disk import SYNC, Disk, Entry, Image, Whim, entries
 from tests.crash.kill import take_stock
-from tests.crash.ledger import FOREVER, Finding, Ledger
 from tests.crash.load import Declarations, Load, audit_declarations
 from tests.crash.workloads import Workload
 

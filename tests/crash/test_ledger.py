@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.ledger import Found, Ledger, Letter
+from tests.clients.ledger import Found, Ledger, Letter
 
 
 def letter(ledger: Ledger, number: int, *queues: str, batch: int = 0, priority: int = 0) -> Letter:

@@ -6,11 +6,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.behaviour.codec import Properties, Table
-from tests.behaviour.methods import ExchangeDeclare, QueueBind, QueueDeclare
-from tests.behaviour.methods_basic import BasicPublish
-from tests.behaviour.peer import Channel
-from tests.crash.ledger import Letter
+from tests.clients.codec import Properties, Table
+from tests.clients.ledger import Letter
+from tests.clients.methods import ExchangeDeclare, QueueBind, QueueDeclare
+from tests.clients.methods_basic import BasicPublish
+from tests.clients.peer import Channel
 
 MAX_DELAY_MS = 600
 SIZES = (0, 10, 100, 100, 1000, 1000, 4000, 40_000)

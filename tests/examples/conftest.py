@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
-import pika
 import pytest
 
-from .programs import Programs
+from tests.clients.programs import Programs, without_leftovers
 
+LIBRARIES = ["pika", "aio_pika"]
 PATTERN_QUEUES = ["hello", "tasks", "rpc.fibonacci", "confirms", "confirms.full"]
 PATTERN_EXCHANGES = ["logs", "logs_by_severity", "logs_by_topic"]
-LIBRARIES = ["pika", "aio_pika"]
-
-
-def delete_leftovers(amqp_url: str) -> None:
-    """Delete every durable queue and exchange that an example declares; it is no error if there is none."""
-    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
-        channel = connection.channel()
-        for library in LIBRARIES:
-            for name in PATTERN_QUEUES:
-                channel.queue_delete(f"{library}.{name}")
-            for name in PATTERN_EXCHANGES:
-                channel.exchange_delete(f"{library}.{name}")
-        channel.queue_delete("celery.reports")
-        channel.exchange_delete("celery.reports")
+QUEUES = [*(f"{library}.{name}" for library in LIBRARIES for name in PATTERN_QUEUES), "celery.reports"]
+EXCHANGES = [*(f"{library}.{name}" for library in LIBRARIES for name in PATTERN_EXCHANGES), "celery.reports"]
 
 
 @pytest.fixture
@@ -37,11 +24,8 @@ def amqp_url(fresh_url: str) -> str:
 @pytest.fixture
 def clean_broker(amqp_url: str) -> Iterator[str]:
     """The URL of the broker, with nothing of the examples in it, before and after."""
-    if os.environ.get("LEVERET_TEST_URL"):
-        delete_leftovers(amqp_url)
-    yield amqp_url
-    if os.environ.get("LEVERET_TEST_URL"):
-        delete_leftovers(amqp_url)
+    with without_leftovers(amqp_url, QUEUES, EXCHANGES):
+        yield amqp_url
 
 
 @pytest.fixture

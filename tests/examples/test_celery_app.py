@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-from .programs import Program, Programs
+from tests.clients.programs import Program, Programs
 
 PAGES = 4
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .programs import Programs
+from tests.clients.programs import Programs
 
 
 def test_three_speeds_and_the_refusals_of_a_full_queue(programs: Programs, library: str) -> None:

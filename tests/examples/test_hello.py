@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .programs import Programs
+from tests.clients.programs import Programs
 
 
 def test_a_message_waits_for_the_receiver_and_another_finds_it(programs: Programs, library: str) -> None:

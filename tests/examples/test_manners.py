@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from .programs import EXAMPLES, Programs
+from tests.clients.programs import EXAMPLES, Programs
 
 SCRIPTS = sorted(
     str(path.relative_to(EXAMPLES))

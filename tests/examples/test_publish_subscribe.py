@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .programs import Programs
+from tests.clients.programs import Programs
 
 
 def test_every_subscriber_gets_every_line_from_now_on(programs: Programs, library: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .programs import Programs
+from tests.clients.programs import Programs
 
 
 def test_a_subscriber_gets_the_severities_it_asked_for(programs: Programs, library: str) -> None:

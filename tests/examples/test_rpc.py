@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from .programs import Program, Programs
+from tests.clients.programs import Program, Programs
 
 
 @pytest.fixture(params=["client.py", "client_direct.py"])

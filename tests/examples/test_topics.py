@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .programs import Programs
+from tests.clients.programs import Programs
 
 KEYS = ["disk.sda.error", "disk", "network.error", "disk.sda.info", "network.eth0.error", "disk.sdb.error"]
 PATTERNS = {

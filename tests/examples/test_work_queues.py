@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from .programs import Program, Programs
+from tests.clients.programs import Program, Programs
 
 
 def start_two_workers(programs: Programs, library: str) -> tuple[Program, Program]:

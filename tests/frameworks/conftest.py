@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
-import pika
 import pytest
 
-from tests.examples.programs import Programs
+from tests.clients.programs import Programs, without_leftovers
 
 QUEUES = [
     "celery.kitchen",
@@ -20,16 +18,6 @@ QUEUES = [
 EXCHANGES = ["celery.kitchen", "kombu.readings", "taskiq.jobs"]
 
 
-def delete_leftovers(amqp_url: str) -> None:
-    """Delete every durable queue and exchange of the applications; it is no error if there is none."""
-    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
-        channel = connection.channel()
-        for name in QUEUES:
-            channel.queue_delete(name)
-        for name in EXCHANGES:
-            channel.exchange_delete(name)
-
-
 @pytest.fixture
 def amqp_url(fresh_url: str) -> str:
     """A broker for this test."""
@@ -39,11 +27,8 @@ def amqp_url(fresh_url: str) -> str:
 @pytest.fixture
 def clean_broker(amqp_url: str) -> Iterator[str]:
     """The URL of the broker, with nothing of the applications in it, before and after."""
-    if os.environ.get("LEVERET_TEST_URL"):
-        delete_leftovers(amqp_url)
-    yield amqp_url
-    if os.environ.get("LEVERET_TEST_URL"):
-        delete_leftovers(amqp_url)
+    with without_leftovers(amqp_url, QUEUES, EXCHANGES):
+        yield amqp_url
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tests.behaviour.marks import differs_from_rabbitmq
-from tests.examples.programs import Program, Programs
+from tests.clients.programs import Program, Programs
+from tests.marks import differs_from_rabbitmq
 
 ORDER = "frameworks/celery/order.py"
 

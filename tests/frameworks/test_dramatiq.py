@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.examples.programs import Program, Programs
+from tests.clients.programs import Program, Programs
 
 POST = "frameworks/dramatiq/post.py"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pika
 
-from tests.conftest import Server
-from tests.examples.programs import Programs
+from tests.brokers.process import Server
+from tests.clients.programs import Programs
 
 SEND = "frameworks/kombu/send.py"
 WORKER = "frameworks/kombu/worker.py"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.examples.programs import Programs
+from tests.clients.programs import Programs
 
 SCRIPTS = [
     ("celery/order.py", "bake"),

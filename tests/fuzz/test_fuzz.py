@@ -15,8 +15,9 @@ from leveret.wire.fields import DecodeError, decode_table, table_bytes
 from leveret.wire.methods import ChannelClose, ConnectionClose, Method, QueueDeclare, QueueDeclareOk, decode
 from leveret.wire.properties import BasicProperties
 from leveret.wire.reader import FrameError, FrameReader
-from tests.session.peer import Parser, Peer, encode
+from tests.clients.socketless import Parser, Peer, encode
 
+MANY = settings(max_examples=5 * settings().max_examples)
 CLASSES: list[type[Method]] = [getattr(methods, name) for name in methods.__all__ if name not in ("Method", "decode")]
 IDS = st.sampled_from([encode(0, kind())[7:11] for kind in CLASSES])
 NOISE = st.binary(max_size=120)
@@ -27,14 +28,14 @@ TABLE_NOISE = st.lists(
 ).map(b"".join)
 
 
-@settings(max_examples=300)
+@MANY
 @given(IDS | st.binary(max_size=4), NOISE | TABLE_NOISE)
 def test_methods(method_id: bytes, arguments: bytes) -> None:
     with contextlib.suppress(DecodeError):
         decode(method_id + arguments)
 
 
-@settings(max_examples=300)
+@MANY
 @given(NOISE | TABLE_NOISE)
 def test_tables(data: bytes) -> None:
     try:
@@ -66,7 +67,7 @@ def test_frame_reader(pieces: list[bytes], frame_max: int) -> None:
             reader.rest()
 
 
-@settings(max_examples=300)
+@MANY
 @given(NOISE, st.booleans(), st.integers(0, 3))
 def test_chunks(data: bytes, good_sum: bool, count: int) -> None:
     head = data
@@ -132,13 +133,13 @@ def check(peer: Peer, pieces: list[bytes]) -> None:
     bystander.call(QueueDeclare("fine"), QueueDeclareOk)
 
 
-@settings(max_examples=200)
+@MANY
 @given(st.lists(NOISE, max_size=8))
 def test_connection_with_noise(pieces: list[bytes]) -> None:
     check(Peer(), pieces)
 
 
-@settings(max_examples=400)
+@MANY
 @given(st.lists(FRAMES, max_size=25), st.booleans())
 def test_connection_with_frames(frames: list[bytes], at_once: bool) -> None:
     peer = Peer()

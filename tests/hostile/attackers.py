@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from tests.behaviour.codec import FRAME_END, METHOD, PROTOCOL_HEADER, frame
-from tests.behaviour.methods import (
+from tests.clients.codec import FRAME_END, METHOD, PROTOCOL_HEADER, frame
+from tests.clients.methods import (
     ChannelClose,
     ChannelOpen,
     ConnectionClose,
@@ -21,7 +21,7 @@ from tests.behaviour.methods import (
     ConnectionOpen,
     ConnectionTuneOk,
 )
-from tests.behaviour.peer import start_ok
+from tests.clients.peer import start_ok
 from tests.hostile.stream import Hit
 
 AT_ONCE: Final = 40  # hits on one connection

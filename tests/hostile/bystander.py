@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.behaviour.methods_basic import BasicAck, BasicDeliver
-from tests.behaviour.peer import Peer
+from tests.clients.methods_basic import BasicAck, BasicDeliver
+from tests.clients.peer import Peer
 
 PAUSE_S = 0.005
 PATIENCE_S = 60.0

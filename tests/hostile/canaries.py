@@ -24,11 +24,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from tests.behaviour.codec import Properties
-from tests.behaviour.link import EndOfStream
-from tests.behaviour.methods import ConnectionBlocked, ConnectionUnblocked
-from tests.behaviour.methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicQos, BasicQosOk
-from tests.behaviour.peer import Channel, Peer
+from tests.clients.codec import Properties
+from tests.clients.link import EndOfStream
+from tests.clients.methods import ConnectionBlocked, ConnectionUnblocked
+from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish, BasicQos, BasicQosOk
+from tests.clients.peer import Channel, Peer
 
 VHOSTS: Final = ("/", "canary")
 EVERY_S: Final = 0.1

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.administration import ControlSocket
-from tests.behaviour.peer import Peer
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.administration import ControlSocket
+from tests.clients.peer import Peer
 
 WORST_S = 1.0
 """Seconds that a round trip of the decent client may take, not counting what a busy machine takes for others."""

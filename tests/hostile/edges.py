@@ -10,7 +10,7 @@ import struct
 from typing import Final
 
 from leveret.wire.fields import MAX_DEPTH
-from tests.behaviour.codec import Typed, encode_value, long_string, short_string
+from tests.clients.codec import Typed, encode_value, long_string, short_string
 
 BITS: Final = {"u8": 8, "u16": 16, "u32": 32, "u64": 64}
 LARGE: Final = 64 << 10  # bytes of a large text

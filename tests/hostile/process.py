@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.behaviour.link import EndOfStream
-from tests.behaviour.peer import Channel, Peer
-from tests.conftest import Server, free_port
+from tests.brokers.process import Server, free_port
+from tests.clients.link import EndOfStream
+from tests.clients.peer import Channel, Peer
 from tests.hostile.attackers import INTERNAL_ERROR, Tell
 from tests.hostile.canaries import starved_s
 from tests.hostile.conftest import GIVES_BACK

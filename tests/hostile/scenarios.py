@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.behaviour.codec import METHOD, PROTOCOL_HEADER, Properties, frame
-from tests.behaviour.link import EndOfStream
-from tests.behaviour.method import Method
-from tests.behaviour.methods import (
+from tests.clients.codec import METHOD, PROTOCOL_HEADER, Properties, frame
+from tests.clients.link import EndOfStream
+from tests.clients.method import Method
+from tests.clients.methods import (
     ChannelOpen,
     ConnectionClose,
     ConnectionOpen,
@@ -38,7 +38,7 @@ from tests.behaviour.methods import (
     TxCommitOk,
     TxSelect,
 )
-from tests.behaviour.methods_basic import (
+from tests.clients.methods_basic import (
     BasicAck,
     BasicDeliver,
     BasicGet,
@@ -48,7 +48,8 @@ from tests.behaviour.methods_basic import (
     BasicPublish,
     BasicReject,
 )
-from tests.behaviour.peer import Channel, Peer, eventually, start_ok
+from tests.clients.peer import Channel, Peer, start_ok
+from tests.clients.waiting import eventually
 from tests.hostile import disks, edges
 from tests.hostile.attackers import PATIENCE_S, Tell, handshake
 from tests.hostile.process import Process

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from tests.behaviour.methods import QueueDelete
+from tests.clients.methods import QueueDelete
 from tests.hostile import disks, stream, verbs
 from tests.hostile.attackers import PATIENCE_S, Attack, Attacker
 from tests.hostile.disks import Disk

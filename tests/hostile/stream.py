@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from leveret.core.policy import arguments
 from leveret.wire.constants import MAX_MESSAGE_SIZE
-from tests.behaviour.codec import BODY, FRAME_END, HEADER, HEARTBEAT, METHOD, encode_table, encode_value, short_string
+from tests.clients.codec import BODY, FRAME_END, HEADER, HEARTBEAT, METHOD, encode_table, encode_value, short_string
 from tests.hostile import edges
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent

@@ -8,9 +8,9 @@ import struct
 import time
 from pathlib import Path
 
-from tests.behaviour.codec import HEADER, METHOD, PROTOCOL_HEADER, Properties, content_header, frame
-from tests.behaviour.link import PATIENCE
-from tests.behaviour.methods import (
+from tests.brokers.process import Server
+from tests.clients.codec import HEADER, METHOD, PROTOCOL_HEADER, Properties, content_header, frame
+from tests.clients.methods import (
     ChannelOpen,
     ConnectionClose,
     ConnectionCloseOk,
@@ -24,9 +24,9 @@ from tests.behaviour.methods import (
     QueueDelete,
     QueueDeleteOk,
 )
-from tests.behaviour.methods_basic import BasicCancel, BasicConsume, BasicDeliver, BasicPublish
-from tests.behaviour.peer import SOON, Peer, start_ok
-from tests.conftest import Server
+from tests.clients.methods_basic import BasicCancel, BasicConsume, BasicDeliver, BasicPublish
+from tests.clients.peer import SOON, Peer, start_ok
+from tests.clients.waiting import PATIENCE
 
 from .conftest import Target
 

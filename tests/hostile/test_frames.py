@@ -8,11 +8,11 @@ import struct
 
 import pytest
 
-from tests.behaviour.codec import BODY, HEADER, METHOD, PROTOCOL_HEADER, Properties, content_header, frame, long_string
-from tests.behaviour.link import PATIENCE
-from tests.behaviour.methods import ConnectionClose, ConnectionCloseOk, QueueDeclare
-from tests.behaviour.methods_basic import BasicPublish
-from tests.behaviour.peer import start_ok
+from tests.clients.codec import BODY, HEADER, METHOD, PROTOCOL_HEADER, Properties, content_header, frame, long_string
+from tests.clients.methods import ConnectionClose, ConnectionCloseOk, QueueDeclare
+from tests.clients.methods_basic import BasicPublish
+from tests.clients.peer import start_ok
+from tests.clients.waiting import PATIENCE
 
 from .conftest import Target
 

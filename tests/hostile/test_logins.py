@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from leveret.auth.passwords import ARGON2, argon2
-from tests.behaviour.codec import PROTOCOL_HEADER
-from tests.behaviour.link import PATIENCE
-from tests.behaviour.methods import ConnectionClose, ConnectionStart, ConnectionTune
-from tests.behaviour.peer import Peer, eventually, plain, start_ok
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.codec import PROTOCOL_HEADER
+from tests.clients.methods import ConnectionClose, ConnectionStart, ConnectionTune
+from tests.clients.peer import Peer, plain, start_ok
+from tests.clients.waiting import PATIENCE, eventually
 
 QUICK_S = 30.0
 """Seconds for a login beside an attack, on a machine however busy; unhurried checks of it would take minutes."""

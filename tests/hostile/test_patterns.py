@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tests.behaviour.administration import PASSWORD
-from tests.behaviour.methods import (
+from tests.clients.administration import PASSWORD
+from tests.clients.methods import (
     ChannelClose,
     ChannelCloseOk,
     ChannelOpen,
     QueueDeclare,
     QueueDelete,
 )
-from tests.behaviour.methods_basic import BasicPublish
-from tests.behaviour.peer import Peer, plain, start_ok
+from tests.clients.methods_basic import BasicPublish
+from tests.clients.peer import Peer, plain, start_ok
 
 from .conftest import Target
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 
-from tests.behaviour.codec import METHOD, Properties, frame
-from tests.behaviour.methods import ConnectionClose, QueueDeclare
-from tests.behaviour.methods_basic import BasicConsume, BasicGet, BasicPublish
-from tests.behaviour.peer import Channel, Peer
+from tests.clients.codec import METHOD, Properties, frame
+from tests.clients.methods import ConnectionClose, QueueDeclare
+from tests.clients.methods_basic import BasicConsume, BasicGet, BasicPublish
+from tests.clients.peer import Channel, Peer
 
 from .conftest import Target
 

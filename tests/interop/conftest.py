@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Server
+from tests.brokers.process import Server
 
 _numbers = count(1)
 
@@ -60,11 +59,3 @@ def low_disk(tmp_path: Path) -> Iterator[Server]:
     )
     yield server
     assert server.stop() == 0
-
-
-def until(holds: Callable[[], object], within: float = 30.0) -> None:
-    """Wait until it holds."""
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)

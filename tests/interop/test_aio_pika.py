@@ -11,7 +11,7 @@ import pytest
 from aio_pika import DeliveryMode, ExchangeType, Message
 from aio_pika.abc import AbstractIncomingMessage
 
-from tests.conftest import Server
+from tests.brokers.process import Server
 
 from .conftest import BIG, HEADERS
 

@@ -11,7 +11,7 @@ import pika
 import pika.exceptions
 import pytest
 
-from tests.conftest import Server
+from tests.brokers.process import Server
 
 from .conftest import BIG, HEADERS
 

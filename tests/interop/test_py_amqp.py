@@ -11,9 +11,10 @@ import amqp
 import pytest
 from amqp.exceptions import MessageNacked
 
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.waiting import eventually
 
-from .conftest import BIG, HEADERS, until
+from .conftest import BIG, HEADERS
 
 
 def open_connection(url: str, **more: Any) -> Any:
@@ -60,7 +61,7 @@ def test_big_bodies(channel: Any) -> None:
         channel.basic_publish_confirm(amqp.Message(body), "", queue)
     got = []
     channel.basic_consume(queue, callback=lambda message: got.append(octets(message.body)), no_ack=True)
-    until(lambda: channel.connection.drain_events(timeout=30) or len(got) == 3)
+    eventually(lambda: channel.connection.drain_events(timeout=30) or len(got) == 3)
     assert got == [b"", b"x", BIG]
 
 
@@ -120,7 +121,7 @@ def test_cancel_notify(connection: Any) -> None:
     cancelled: list[str] = []
     channel.basic_consume(queue, callback=print, consumer_tag="mine", on_cancel=cancelled.append)
     other.queue_delete(queue)
-    until(lambda: cancelled or connection.drain_events(timeout=30))
+    eventually(lambda: cancelled or connection.drain_events(timeout=30))
     assert cancelled == ["mine"]
 
 

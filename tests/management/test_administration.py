@@ -12,7 +12,7 @@ from leveret.core.broker import Broker
 from leveret.core.errors.administration import AdministrationError
 from leveret.management.administration import VERBS, Administration
 from leveret.management.jobs import at_once
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 Perform = Callable[..., object]
 

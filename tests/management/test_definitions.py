@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from hypothesis import strategies as st
 from leveret.auth.passwords import NOBODY, fits
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import AdministrationError
+from leveret.core.exchange.exchange import Exchange
+from leveret.core.queue.queue import Queue
+from leveret.core.vhost import VirtualHost
 from leveret.management.administration import Administration
 from leveret.management.jobs import at_once
 from leveret.wire import fields
 from leveret.wire.fields import Field
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 RABBITMQ = json.loads((Path(__file__).parent / "rabbitmq-4.3.6.json").read_text(encoding="utf-8"))
 SECTIONS = (
@@ -227,6 +231,32 @@ def test_atomic_with_more_than_a_limit_allows() -> None:
     ]
     assert path == "queues[0]"
     assert "queue limit in vhost '/' (1) is reached" in reason
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"queues": [Q], "exchanges": [E], "bindings": [{**B, "source": "e"}], "users": [], "vhosts": [{"name": "v"}]},
+        {"queues": [{**Q, "arguments": {"x-max-length": -1}}], "exchanges": [E]},
+        {"queues": [{**Q, "name": "x" * 300}], "policies": [{}]},
+    ],
+    ids=["good", "wrong", "worse"],
+)
+def test_what_was_rehearsed_leaves_nothing_for_the_garbage_collector(content: dict[str, Any]) -> None:
+    broker = make_broker()
+    load(broker, {"queues": [Q], "vhosts": [{"name": "w"}]})
+    load(broker, content, atomic=True)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            load(broker, content, atomic=True)
+        kinds = (Broker, VirtualHost, Exchange, Queue)
+        found = [sum(type(each) is kind for each in gc.get_objects()) for kind in kinds]
+        gc.collect()
+        assert found == [sum(type(each) is kind for each in gc.get_objects()) for kind in kinds]
+    finally:
+        gc.enable()
 
 
 def test_what_exists_and_differs_is_kept_and_noted() -> None:

@@ -6,7 +6,7 @@ import base64
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.message import parcel
@@ -17,8 +17,7 @@ from leveret.management.lines import LineError
 from leveret.wire import fields
 from leveret.wire.fields import Field, Table, table_bytes
 from leveret.wire.properties import BasicProperties
-from tests.wire.test_fields import TABLES
-from tests.wire.test_properties import PROPERTIES
+from tests.clients.strategies import PROPERTIES, TABLES
 
 SHORT = st.binary(max_size=255).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
 KEYS = st.lists(st.binary(max_size=300).map(lambda raw: raw.decode("utf-8", "surrogateescape")), max_size=3).map(tuple)
@@ -70,7 +69,6 @@ def line(**content: object) -> bytes:
     return json.dumps({"body": "", **content}).encode()
 
 
-@settings(max_examples=300)
 @given(ITEMS)
 def test_round_trip(item: Item) -> None:
     written = lines.write(item)

@@ -26,7 +26,7 @@ from leveret.wire.methods import (
     QueueDeclareOk,
     QueueDelete,
 )
-from tests.session.peer import Peer, make_broker, turn
+from tests.clients.socketless import Peer, make_broker, turn
 
 Perform = Callable[..., Any]
 

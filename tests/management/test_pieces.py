@@ -12,7 +12,7 @@ from leveret.core.errors.administration import Promise
 from leveret.core.queue.queue import Queue
 from leveret.management.administration import Administration
 from leveret.management.importing import AT_ONCE
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 COUNT = 10 * AT_ONCE
 

@@ -15,8 +15,8 @@ from urllib.parse import quote
 import pytest
 
 from leveret.management.administration import Administration
+from tests.clients.socketless import make_broker
 from tests.management.test_definitions import RABBITMQ, SECTIONS, entries, load, save
-from tests.session.peer import make_broker
 
 URL = os.environ.get("LEVERET_TEST_MANAGEMENT")
 pytestmark = pytest.mark.skipif(URL is None, reason="LEVERET_TEST_MANAGEMENT does not say where RabbitMQ's API is")

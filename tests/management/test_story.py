@@ -42,7 +42,7 @@ from leveret.wire.methods import (
     QueueUnbind,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.life import Life
+from tests.brokers.life import Life
 
 MANY = 3 * AT_ONCE  # queues, which go in a few turns
 FAST = Path("/dev/shm")  # a kill is a copy here: nothing has to come to a disk
@@ -476,4 +476,4 @@ class Story(RuleBasedStateMachine):
 
 
 TestStory = pytest.mark.timeout(600)(Story.TestCase)  # what is found is made smaller for up to 300 s
-TestStory.settings = settings(max_examples=100, stateful_step_count=50, derandomize=True, report_multiple_bugs=False)
+TestStory.settings = settings(stateful_step_count=50, derandomize=True, report_multiple_bugs=False)

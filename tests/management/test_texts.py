@@ -17,7 +17,7 @@ from leveret.core.policy.policy import Policy
 from leveret.management.administration import FUNCTIONS, VERBS, Administration
 from leveret.management.jobs import at_once
 from leveret.wire.fields import longstr
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 HALF = "\ud800"  # of a character
 BYTE = "\udcff"  # as it comes from a command line

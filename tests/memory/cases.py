@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.behaviour.codec import Properties
-from tests.behaviour.methods import (
+from tests.brokers.process import Server
+from tests.clients.codec import Properties
+from tests.clients.methods import (
     ChannelClose,
     ConfirmSelect,
     ExchangeDeclare,
@@ -25,9 +26,8 @@ from tests.behaviour.methods import (
     TxCommit,
     TxSelect,
 )
-from tests.behaviour.methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish
-from tests.behaviour.peer import Channel, Peer
-from tests.conftest import Server
+from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicNack, BasicPublish
+from tests.clients.peer import Channel, Peer
 
 BUDGET_MB = 20
 PATIENCE_S = 120.0

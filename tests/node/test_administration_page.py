@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from leveret.node.cli import app
-from tests.conftest import Server
-from tests.node.test_cli import leveret
+from tests.brokers.process import Server
+from tests.clients.command_line import leveret
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "administration.md"
 

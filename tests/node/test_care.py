@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import resource
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -14,8 +12,8 @@ import pytest
 
 from leveret.store.database import FILE_NAME
 from leveret.store.schema import PAGE_BYTES
-from tests.conftest import Server
-from tests.node.test_cli import Result, leveret
+from tests.brokers.process import Server
+from tests.clients.command_line import Result, leveret, process
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
@@ -156,13 +154,9 @@ def test_no_room_for_what_can_be_read(server: Server, tmp_path: Path) -> None:
     with (data / FILE_NAME).open("r+b") as file:
         file.write(bytes(100))
     before = {path.name: path.read_bytes() for path in data.iterdir()}
-    result = subprocess.run(
-        [sys.executable, "-m", "leveret", "serve", "--port", "0", "--data-dir", str(data)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    result = process(
+        *("serve", "--port", "0", "--data-dir", str(data)),
+        prepare=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )
     assert result.returncode == 2
     assert result.stdout == ""

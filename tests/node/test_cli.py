@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -16,53 +17,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pika
 import pytest
 from pika.exceptions import ConnectionClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
-from typer.testing import CliRunner
 
-from leveret.node.cli import app
 from leveret.store.database import FILE_NAME
 from leveret.store.rows import pack_value
-from tests.behaviour.peer import eventually
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.command_line import Result, good, leveret, login, process, refused, surroundings
+from tests.clients.waiting import eventually
 
 FIXTURE = Path(__file__).parent.parent / "management" / "rabbitmq-4.3.6.json"
 
-SURROUNDINGS = {"COLUMNS": "200", "NO_COLOR": "1"}
-
-
-@dataclass
-class Result:
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 Run = Callable[..., Result]
-
-
-def leveret(*arguments: str, stdin: str = "", **env: str) -> Result:
-    """One command, in this process."""
-    result = CliRunner().invoke(app, arguments, input=stdin, env={**SURROUNDINGS, **env}, prog_name="leveret")
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Result(result.exit_code, result.stdout, result.stderr)
-
-
-def process(*arguments: str, stdin: str = "", **env: str) -> Result:
-    """One command, as a process."""
-    command = [sys.executable, "-m", "leveret", *arguments]
-    surroundings = {**os.environ, **SURROUNDINGS, **env}
-    result = subprocess.run(
-        command, input=stdin, capture_output=True, text=True, timeout=60, check=False, env=surroundings
-    )
-    return Result(result.returncode, result.stdout, result.stderr)
 
 
 @pytest.fixture
@@ -70,39 +39,28 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a broker that has stopped."""
+    directory = tmp_path_factory.mktemp("left") / "data"
+    assert Server.start("--data-dir", str(directory)).stop() == 0
+    return directory
+
+
 @pytest.fixture(params=["running", "stopped"])
-def run(request: pytest.FixtureRequest, data: Path) -> Iterator[Run]:
+def run(request: pytest.FixtureRequest, data: Path, left: Path) -> Iterator[Run]:
     """Commands on a data directory with a broker, and on one without."""
 
     def call(*arguments: str, stdin: str = "") -> Result:
         return leveret(*arguments, stdin=stdin, LEVERET_DATA_DIR=str(data))
 
-    server = Server.start("--data-dir", str(data))
+    shutil.copytree(left, data)
     if request.param == "stopped":
-        assert server.stop() == 0
+        yield call
+        return
+    server = Server.start("--data-dir", str(data))
     yield call
-    if request.param == "running":
-        assert server.stop() == 0
-
-
-def good(result: Result) -> str:
-    """What a command that went well said."""
-    assert (result.returncode, result.stderr) == (0, "")
-    return result.stdout
-
-
-def refused(result: Result) -> str:
-    """The one line with which a command was refused."""
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("leveret: ")
-    assert result.stderr.count("\n") == 1
-    return result.stderr.removeprefix("leveret: ").strip()
-
-
-def login(server: Server, user: str, password: str, vhost: str = "/") -> pika.BlockingConnection:
-    """A connection."""
-    credentials = pika.PlainCredentials(user, password)
-    return pika.BlockingConnection(pika.ConnectionParameters(server.host, server.port, vhost, credentials))
+    assert server.stop() == 0
 
 
 def test_every_noun_on_a_running_and_on_a_stopped_broker(run: Run, data: Path) -> None:
@@ -235,7 +193,7 @@ def test_a_terminal_that_cannot_show_a_name(data: Path) -> None:
 def test_wrong_usage_has_status_2(arguments: list[str], words: str, data: Path) -> None:
     result = leveret(*arguments, LEVERET_DATA_DIR=str(data))
     assert (result.returncode, result.stdout) == (2, "")
-    assert words in " ".join(result.stderr.replace("│", "").split())
+    assert words in result.words()
     assert not data.exists()
 
 
@@ -463,7 +421,7 @@ def test_a_list_on_a_terminal_is_a_table(data: Path) -> None:
     good(leveret("users", "add", "alice", "secret", "--data-dir", str(data)))
     reader, terminal = os.openpty()
     command = [sys.executable, "-m", "leveret", "users", "list", "--data-dir", str(data)]
-    subprocess.run(command, stdout=terminal, timeout=60, check=True, env={**os.environ, **SURROUNDINGS})
+    subprocess.run(command, stdout=terminal, timeout=60, check=True, env=surroundings())
     text = os.read(reader, 10000).decode()
     os.close(reader)
     os.close(terminal)

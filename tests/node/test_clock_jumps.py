@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.method import Method
-from tests.behaviour.methods import ExchangeDeclare, QueueBind, QueueDeclare
-from tests.behaviour.methods_basic import BasicAck
-from tests.behaviour.peer import Channel, Peer, eventually
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.method import Method
+from tests.clients.methods import ExchangeDeclare, QueueBind, QueueDeclare
+from tests.clients.methods_basic import BasicAck
+from tests.clients.peer import Channel, Peer
+from tests.clients.waiting import eventually
 from tests.node.movable import MovableTime
 
 HOURS_S = 5 * 3600

@@ -12,7 +12,7 @@ import pytest
 from leveret.core.message.budget import COST
 from leveret.node import collector
 from leveret.node.collector import FEW, Collector
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 LOOK_S = 0.01
 

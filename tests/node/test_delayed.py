@@ -11,7 +11,7 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from tests.conftest import Server
+from tests.brokers.process import Server
 from tests.node.movable import MovableTime
 
 DEADLINE_S = 20

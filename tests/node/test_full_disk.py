@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from leveret.node.watch import total_memory
-from tests.behaviour.link import PATIENCE
-from tests.behaviour.methods import ConnectionBlocked, ConnectionUnblocked, QueueDeclare, QueueDeclareOk, QueuePurge
-from tests.behaviour.methods_basic import BasicAck, BasicDeliver, BasicNack
-from tests.behaviour.peer import Channel, Peer, eventually
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.command_line import process
+from tests.clients.methods import ConnectionBlocked, ConnectionUnblocked, QueueDeclare, QueueDeclareOk, QueuePurge
+from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicNack
+from tests.clients.peer import Channel, Peer
+from tests.clients.waiting import PATIENCE, eventually
 
 DISK_MB = 24
 BODY = b"x" * 100_000
@@ -44,8 +45,7 @@ def no_broker_stays() -> Iterator[None]:
     """Kill what a test that failed has left."""
     yield
     for server in STARTED:
-        server.process.kill()
-        server.process.wait()
+        server.stop(signal.SIGKILL)
     STARTED.clear()
 
 
@@ -155,8 +155,7 @@ def test_a_full_disk_loses_nothing_confirmed(small_disk: Path, is_killed: bool) 
     publisher.fill(peer)
     assert publisher.nacked
     if is_killed:
-        server.process.kill()
-        server.process.wait()
+        server.stop(signal.SIGKILL)
     else:
         assert server.stop() == 0
     subprocess.run(["mount", "-o", f"remount,size={10 * DISK_MB}m", str(small_disk)], check=True)
@@ -207,8 +206,7 @@ def test_consumers_can_empty_a_full_disk(small_disk: Path) -> None:
     peer.expect(ConnectionUnblocked)
     eventually(lambda: shutil.disk_usage(small_disk).free > 2 * DISK_MB << 20, 10)
     publisher.settle_all()
-    server.process.kill()
-    server.process.wait()
+    server.stop(signal.SIGKILL)
     server, _, channel = start(small_disk, "--disk-free-limit", "0")
     assert not set(numbers(channel)) & publisher.acked - {publisher.published}
     assert server.stop() == 0
@@ -217,8 +215,7 @@ def test_consumers_can_empty_a_full_disk(small_disk: Path) -> None:
 def test_the_reserve_lets_a_broker_start_on_a_full_disk(small_disk: Path) -> None:
     server, _, channel = start(small_disk)
     channel.confirmed("q", b"1", delivery_mode=2)
-    server.process.kill()
-    server.process.wait()
+    server.stop(signal.SIGKILL)
     (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
     server = Server.start("--data-dir", str(small_disk / "data"), "--log-level", "error")
     STARTED.append(server)
@@ -244,8 +241,7 @@ def test_writes_that_fail_raise_the_alarm_until_they_work(tmp_path: Path) -> Non
     publisher.settle_all()
     assert publisher.publish()
     assert list((tmp_path / "data").glob("*probe*")) == []
-    server.process.kill()
-    server.process.wait()
+    server.stop(signal.SIGKILL)
     server, _, channel = start(tmp_path)
     assert publisher.acked <= set(numbers(channel))
     channel.call(QueueDeclare(queue="held", passive=True))
@@ -271,19 +267,13 @@ def test_memory_blocks_publishers_and_what_is_freed_counts(tmp_path: Path) -> No
     assert server.stop() == 0
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A `leveret serve` that is expected to fail."""
-    command = [sys.executable, "-m", "leveret", "serve", "--port", "0", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "existing"])
 def test_a_read_only_disk_is_one_sentence(small_disk: Path, is_new: bool) -> None:
     if not is_new:
         server, _, _ = start(small_disk)
         assert server.stop() == 0
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    result = run("--data-dir", str(small_disk / "data"))
+    result = process("serve", "--port", "0", "--data-dir", str(small_disk / "data"))
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith(f"leveret: cannot use data directory {small_disk}/data: ")
@@ -292,7 +282,7 @@ def test_a_read_only_disk_is_one_sentence(small_disk: Path, is_new: bool) -> Non
 
 def test_a_full_disk_at_the_start_is_one_sentence(small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free - 8192))
-    result = run("--data-dir", str(small_disk / "data"))
+    result = process("serve", "--port", "0", "--data-dir", str(small_disk / "data"))
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert "free some space" in result.stderr
@@ -300,6 +290,6 @@ def test_a_full_disk_at_the_start_is_one_sentence(small_disk: Path) -> None:
 
 def test_settings_of_alarms_are_checked() -> None:
     for option, value in (("disk-free-limit", "-1"), ("memory-high-watermark", "1.5"), ("memory-high-watermark", "-1")):
-        result = run("--memory", f"--{option}", value)
+        result = process("serve", "--port", "0", "--memory", f"--{option}", value)
         assert result.returncode == 2
         assert option in result.stderr

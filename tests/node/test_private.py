@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pika
 import pytest
 
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.command_line import process
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
@@ -37,8 +37,9 @@ def data(tmp_path: Path) -> Path:
 
 def leveret(*arguments: str) -> str:
     """What a command prints."""
-    command = [sys.executable, "-m", "leveret", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    result = process(*arguments)
+    assert result.returncode == 0, result
+    return result.stdout
 
 
 def open_to_others(directory: Path) -> list[str]:
@@ -84,8 +85,7 @@ def test_all_that_is_written(data: Path) -> None:
 def test_what_an_earlier_version_wrote_is_made_private(data: Path) -> None:
     server = Server.start("--data-dir", str(data))
     publish(server)
-    server.process.kill()
-    server.process.wait()
+    server.stop(signal.SIGKILL)
     (data / "leveret.db.damaged-20260101T000000Z").write_bytes(b"old")
     (data / "somebody-elses").write_bytes(b"other")
     for path in data.iterdir():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pika
@@ -18,14 +16,9 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from tests.behaviour.peer import eventually
-from tests.conftest import Server
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A `leveret serve` that is expected to fail."""
-    command = [sys.executable, "-m", "leveret", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+from tests.brokers.process import Server
+from tests.clients.command_line import process
+from tests.clients.waiting import eventually
 
 
 def test_ready_line_names_address_build_and_time(server: Server) -> None:
@@ -34,13 +27,13 @@ def test_ready_line_names_address_build_and_time(server: Server) -> None:
 
 
 def test_version_names_the_build() -> None:
-    assert re.fullmatch(r"leveret \d+\.\d+\.\d+ \((compiled|interpreted)\)\n", run("--version").stdout)
+    assert re.fullmatch(r"leveret \d+\.\d+\.\d+ \((compiled|interpreted)\)\n", process("--version").stdout)
 
 
 def test_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        result = run("serve", "--memory", "--port", port)
+        result = process("serve", "--memory", "--port", port)
     assert result.returncode == 2
     assert result.stderr == (
         f"leveret: port {port} on 127.0.0.1 is in use; stop what uses it or choose another with --port\n"
@@ -60,7 +53,7 @@ def test_port_in_use() -> None:
     ],
 )
 def test_bad_settings(arguments: list[str], words: list[str]) -> None:
-    result = run("serve", "--port", "0", *arguments)
+    result = process("serve", "--port", "0", *arguments)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert "Traceback" not in result.stderr
@@ -70,13 +63,13 @@ def test_bad_settings(arguments: list[str], words: list[str]) -> None:
 def test_unknown_setting_in_the_file(tmp_path: Path) -> None:
     file = tmp_path / "leveret.toml"
     file.write_text("json = true\n\nprot = 5672\n")
-    result = run("serve", "--config", str(file))
+    result = process("serve", "--config", str(file))
     assert result.returncode == 2
     assert result.stderr == f'leveret: "prot" in line 3 of {file} is no setting; did you mean port?\n'
 
 
 def test_second_broker_on_one_data_directory(server: Server, tmp_path: Path) -> None:
-    result = run("serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    result = process("serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
     assert result.returncode == 2
     assert "in use by another broker" in result.stderr
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from leveret.node.config import GROUPS, OPTIONS, SETTINGS, Config
 from leveret.node.kinds import Choice, Share, Size, Switch, Whole
 from leveret.node.loading import ConfigError, check_setting, load, unknown_variables
-from tests.conftest import Server
+from tests.brokers.process import Server
 from tests.test_checklist import anchors
 
 ROOT = Path(__file__).resolve().parent.parent.parent

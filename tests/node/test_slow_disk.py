@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.codec import Properties
-from tests.behaviour.methods import (
+from tests.brokers.process import Server
+from tests.clients.codec import Properties
+from tests.clients.methods import (
     ConnectionBlocked,
     ConnectionUnblocked,
     QueueDeclare,
@@ -24,9 +25,8 @@ from tests.behaviour.methods import (
     TxCommitOk,
     TxSelect,
 )
-from tests.behaviour.methods_basic import BasicAck, BasicNack, BasicPublish
-from tests.behaviour.peer import Channel, Peer
-from tests.conftest import Server
+from tests.clients.methods_basic import BasicAck, BasicNack, BasicPublish
+from tests.clients.peer import Channel, Peer
 
 SHIM = r"""
 #define _GNU_SOURCE

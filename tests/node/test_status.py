@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pika
 
-from tests.conftest import Server
-from tests.node.test_cli import leveret
+from tests.brokers.process import Server
+from tests.clients.command_line import leveret
 
 
 def test_status(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
-from tests.conftest import Server
-from tests.node.test_cli import good, leveret, login
+from tests.brokers.process import Server
+from tests.clients.command_line import good, leveret, login
 
 Declare = Callable[[BlockingChannel], object]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -13,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -24,11 +24,11 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from leveret.store.database import FILE_NAME
-from tests.behaviour.methods import QueueDeclare
-from tests.behaviour.peer import Peer
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.command_line import Result, leveret, surroundings
+from tests.clients.methods import QueueDeclare
+from tests.clients.peer import Peer
 from tests.node.test_administration_page import PAGE
-from tests.node.test_cli import SURROUNDINGS, Result, leveret
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 MIB = 1 << 20
@@ -63,15 +63,18 @@ def run(data: Path) -> Run:
 
 
 @pytest.fixture
-def popen(data: Path) -> Popen:
-    """Starts a command on the data directory as a process."""
+def popen(data: Path) -> Iterator[Popen]:
+    """Starts a command on the data directory as a process, of which nothing is left at the end."""
+    with contextlib.ExitStack() as processes:
 
-    def call(*arguments: str, **options: Any) -> subprocess.Popen[Any]:
-        command = [sys.executable, "-m", "leveret", *arguments, "--data-dir", str(data)]
-        environment = {**os.environ, **SURROUNDINGS}
-        return subprocess.Popen(command, **{"stderr": subprocess.PIPE, "env": environment, **options})
+        def call(*arguments: str, **options: Any) -> subprocess.Popen[Any]:
+            command = [sys.executable, "-m", "leveret", *arguments, "--data-dir", str(data)]
+            process = subprocess.Popen(command, **{"stderr": subprocess.PIPE, "env": surroundings(), **options})
+            processes.enter_context(process)
+            processes.callback(process.kill)
+            return process
 
-    return call
+        yield call
 
 
 def connect(server: Server) -> pika.BlockingConnection:
@@ -334,7 +337,7 @@ def test_ctrl_c_leaves_whole_lines(start: Start, popen: Popen) -> None:
 def test_a_bar_on_a_terminal(start: Start, popen: Popen, tmp_path: Path) -> None:
     fill(start(), "q", 9_999)
     reader, terminal = os.openpty()
-    process = popen("export", "q", str(tmp_path / "lines"), stderr=terminal, env={**os.environ, "TERM": "xterm"})
+    process = popen("export", "q", str(tmp_path / "lines"), stderr=terminal, env=surroundings())
     assert process.wait(60) == 0
     text = os.read(reader, 100_000).decode()
     os.close(reader)
@@ -360,7 +363,7 @@ def test_what_cannot_be_read(start: Start, run: Run, data: Path, is_running: boo
         assert result.returncode == 1
         assert numbers(rows(result)) == [number for number in range(50) if number != 41]
         assert result.stderr.splitlines()[-1] == "leveret: some messages cannot be read; all others were exported"
-    with closing(sqlite3.connect(data / FILE_NAME)) as sql:
+    with contextlib.closing(sqlite3.connect(data / FILE_NAME)) as sql:
         assert sql.execute("SELECT count(*) FROM aside").fetchone() == (0,)  # nobody but a consumer changes that
 
 
@@ -588,12 +591,8 @@ def test_the_examples_of_the_page(start: Start, data: Path, tmp_path: Path) -> N
     channel.basic_nack(method.delivery_tag)
     found = re.search(r"```console\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
-    environment = {
-        **os.environ,
-        **SURROUNDINGS,
-        "LEVERET_DATA_DIR": str(data),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = surroundings(LEVERET_DATA_DIR=str(data), PATH=path)
     for example in re.split(r"^\$ ", found[1], flags=re.MULTILINE)[1:]:
         command, _, wanted = example.partition("\n")
         result = subprocess.run(

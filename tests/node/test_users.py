@@ -17,8 +17,8 @@ from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, Pr
 from leveret.node.loading import ConfigError, load
 from leveret.wire.constants import FRAME_MAX, PROTOCOL_HEADER
 from leveret.wire.methods import ChannelOpen, ChannelOpenOk, ConnectionOpen, ConnectionStartOk, ConnectionTuneOk
-from tests.conftest import Server
-from tests.session.peer import encode
+from tests.brokers.process import Server
+from tests.clients.socketless import encode
 
 PROGRAM = """
 import asyncio, sys

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from tests.behaviour.methods import (
+from tests.clients.methods import (
     QueueDelete,
     QueuePurge,
 )
-from tests.behaviour.methods_basic import (
+from tests.clients.methods_basic import (
     BasicAck,
     BasicCancel,
     BasicConsume,
@@ -21,7 +21,7 @@ from tests.behaviour.methods_basic import (
     BasicRecover,
     BasicRecoverOk,
 )
-from tests.behaviour.peer import Channel
+from tests.clients.peer import Channel
 from tests.overload import declared, letters, load
 from tests.overload.field import PATIENCE_S, Field, Found, blast, durable, take, wait_for
 

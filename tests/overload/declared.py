@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.behaviour.methods import ExchangeDeclare, QueueBind, QueueDeclare, QueueDeclareOk
-from tests.behaviour.peer import Peer
+from tests.clients.methods import ExchangeDeclare, QueueBind, QueueDeclare, QueueDeclareOk
+from tests.clients.peer import Peer
 from tests.overload.field import PATIENCE_S, Field, wait_for
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
-from tests.behaviour.codec import METHOD, Properties
-from tests.behaviour.methods_basic import BasicDeliver, BasicPublish
-from tests.behaviour.peer import Channel, Peer
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.codec import METHOD, Properties
+from tests.clients.methods_basic import BasicDeliver, BasicPublish
+from tests.clients.peer import Channel, Peer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BLOCK = 1000  # messages in one write

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.behaviour.codec import Properties
-from tests.behaviour.methods import ExchangeBind, ExchangeDeclare, QueueDeclare
-from tests.behaviour.methods_basic import BasicConsume, BasicConsumeOk, BasicPublish, BasicRecover, BasicRecoverOk
-from tests.behaviour.peer import Channel
+from tests.clients.codec import Properties
+from tests.clients.methods import ExchangeBind, ExchangeDeclare, QueueDeclare
+from tests.clients.methods_basic import BasicConsume, BasicConsumeOk, BasicPublish, BasicRecover, BasicRecoverOk
+from tests.clients.peer import Channel
 from tests.overload.field import PATIENCE_S, Field, durable, take, wait_for
 
 HEADERS = {f"h{number:05}": number for number in range(10_500)}  # 126 kB, most of what fits into a frame

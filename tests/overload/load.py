@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 
-from tests.behaviour.method import Method
-from tests.behaviour.methods import QueueDelete
-from tests.behaviour.methods_basic import BasicAck
-from tests.behaviour.peer import Channel
+from tests.clients.method import Method
+from tests.clients.methods import QueueDelete
+from tests.clients.methods_basic import BasicAck
+from tests.clients.peer import Channel
 from tests.overload.field import PATIENCE_S, Field, blast, block, durable, take
 
 LOAD_S = 10.0  # of a steady load at full size

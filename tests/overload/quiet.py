@@ -12,8 +12,8 @@ import select
 import sys
 import time
 
-from tests.behaviour.methods_basic import BasicGet, BasicGetOk, BasicPublish
-from tests.behaviour.peer import Peer
+from tests.clients.methods_basic import BasicGet, BasicGetOk, BasicPublish
+from tests.clients.peer import Peer
 
 EVERY_S = 0.005
 PATIENCE_S = 60.0

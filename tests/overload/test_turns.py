@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from tests.behaviour.methods_basic import BasicDeliver, BasicPublish
-from tests.behaviour.peer import Channel, Peer, eventually
-from tests.conftest import Server
+from tests.brokers.process import Server
+from tests.clients.methods_basic import BasicDeliver, BasicPublish
+from tests.clients.peer import Channel, Peer
+from tests.clients.waiting import eventually
 
 PUBLISHERS = 20
 COUNT = 6000

@@ -14,7 +14,7 @@ import pytest
 from leveret.management.administration import Administration
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
-from tests.session.peer import make_broker
+from tests.clients.socketless import make_broker
 
 MAX_REQUEST = 100_000
 PATIENCE_S = 60

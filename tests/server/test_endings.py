@@ -31,9 +31,9 @@ from leveret.wire.methods import (
     QueueDeclare,
 )
 from leveret.wire.writer import HEARTBEAT
-from tests.behaviour.peer import eventually
-from tests.server.test_transport import Everybody
-from tests.session.peer import encode, handshake, make_broker
+from tests.brokers.transport import Everybody
+from tests.clients.socketless import encode, handshake, make_broker
+from tests.clients.waiting import eventually
 
 T = TypeVar("T")
 
@@ -56,6 +56,7 @@ class Running:
         authority.issue_cert("localhost").configure_cert(context)
         self.trusting = ssl.create_default_context()
         authority.configure_trust(self.trusting)
+        self._servers: list[asyncio.Server] = []
         self._plain, self._tls = self._listen(None), self._listen(context)
         self._clients = contextlib.ExitStack()
 
@@ -70,6 +71,7 @@ class Running:
     def _listen(self, context: ssl.SSLContext | None) -> tuple[str, int]:
         making = self.loop.create_server(lambda: AmqpProtocol(self.driver, Everybody()), "127.0.0.1", 0, ssl=context)
         server = asyncio.run_coroutine_threadsafe(making, self.loop).result(PATIENCE_S)
+        self._servers.append(server)
         host, port = server.sockets[0].getsockname()
         return host, port
 
@@ -102,6 +104,8 @@ class Running:
     def stop(self) -> None:
         """The end."""
         self._clients.close()
+        for server in self._servers:
+            self.call(server.close)
         asyncio.run_coroutine_threadsafe(self.driver.shut_down("the end", 0), self.loop).result(PATIENCE_S)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()

@@ -26,7 +26,7 @@ from leveret.server.listener import Listener
 from leveret.server.transport import AmqpProtocol
 from leveret.wire.constants import PROTOCOL_HEADER
 from leveret.wire.methods import ChannelOpen, QueueDeclare
-from tests.session.peer import encode, everybody, handshake, make_broker
+from tests.clients.socketless import encode, everybody, handshake, make_broker
 
 RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER: a close is a reset
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])

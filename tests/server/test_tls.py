@@ -9,7 +9,6 @@ import re
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +28,15 @@ from leveret.server import guests
 from leveret.server.driver import Driver
 from leveret.server.listener import Listener
 from leveret.server.transport import AmqpProtocol
-from tests.behaviour.codec import PROTOCOL_HEADER
-from tests.behaviour.link import Link
-from tests.behaviour.methods import ConnectionBlocked, QueueDeclare, QueueDeclareOk
-from tests.behaviour.methods_basic import BasicConsume
-from tests.behaviour.peer import Peer, eventually
-from tests.conftest import Server
-from tests.session.peer import make_broker
+from tests.brokers.process import Server
+from tests.clients.codec import PROTOCOL_HEADER
+from tests.clients.command_line import process
+from tests.clients.link import Link
+from tests.clients.methods import ConnectionBlocked, QueueDeclare, QueueDeclareOk
+from tests.clients.methods_basic import BasicConsume
+from tests.clients.peer import Peer
+from tests.clients.socketless import make_broker
+from tests.clients.waiting import eventually
 
 HELLO = b"\x16\x03\x01\x00\xfb\x01\x00\x00"  # the beginning of what a client says first
 
@@ -481,8 +482,7 @@ def test_bad_settings(files: Files) -> None:
 
 def complaint(*options: str) -> str:
     """The one line with which a broker does not start."""
-    command = [sys.executable, "-m", "leveret", "serve", "--memory", "--port", "0", *options]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = process("serve", "--memory", "--port", "0", *options)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     return result.stderr

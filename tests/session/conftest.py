@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leveret.store.disk import LOAD_BYTES
-from tests.session.test_restart import Run
+from tests.brokers.run import Run
 
 
 @pytest.fixture(params=[LOAD_BYTES, 0], ids=["loaded", "at rest"])

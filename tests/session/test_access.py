@@ -57,7 +57,7 @@ from leveret.wire.methods import (
     TxSelectOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Parser, Peer, encode, handshake, make_broker, turn
+from tests.clients.socketless import Parser, Peer, encode, handshake, make_broker, turn
 
 C, W, R = "configure", "write", "read"
 SETS = [frozenset(chosen) for count in range(4) for chosen in itertools.combinations((C, W, R), count)]

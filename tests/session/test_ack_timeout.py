@@ -17,7 +17,7 @@ from leveret.wire.methods import (
     QueuePurge,
     QueuePurgeOk,
 )
-from tests.session.peer import Peer
+from tests.clients.socketless import Peer
 
 MINUTE_MS = 60_000
 TEXT = (

@@ -25,7 +25,7 @@ from leveret.wire.methods import (
     QueueDeclareOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import CAPABILITIES, Peer, encode, make_broker
+from tests.clients.socketless import CAPABILITIES, Peer, encode, make_broker
 
 INFORMED = (*CAPABILITIES, "connection.blocked")
 PUBLISH = BasicPublish("", "q")

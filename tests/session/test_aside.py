@@ -31,7 +31,7 @@ from leveret.wire import fields
 from leveret.wire.fields import Field, Table, boolean, long, longstr, table, table_bytes
 from leveret.wire.methods import BasicPublish, ExchangeDelete, QueueDelete, QueueUnbind
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer, turn
+from tests.clients.socketless import Peer, turn
 
 Row = tuple[str, str]  # kind and key
 

@@ -30,7 +30,7 @@ from leveret.wire.fields import (
     table_bytes,
 )
 from leveret.wire.methods import ExchangeBind, ExchangeUnbind, QueueBind, QueueUnbind
-from tests.session.test_restart import START_MS, Run
+from tests.brokers.run import START_MS, Run
 
 MATCH: Table = {"x-match": longstr("any"), "a": longstr("1"), "b": long(2)}
 REVERSED: Table = dict(reversed(MATCH.items()))

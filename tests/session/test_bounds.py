@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
@@ -45,7 +45,7 @@ from leveret.wire.methods import (
     QueueDeclareOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer, make_broker, turn
+from tests.clients.socketless import Peer, make_broker, turn
 
 YEAR_MS = 365 * 24 * 3_600_000
 SIZES = (0, 1, (1 << 31) - 1, 1 << 31, 1 << 32, (1 << 48) - 1, 1 << 48, 1 << 53, MAX_INT, 1 << 63, 10**20, 10**400)
@@ -311,7 +311,6 @@ READ = (
 )
 
 
-@settings(max_examples=60)
 @given(st.data())
 def test_headers_and_properties_of_any_value(data: st.DataObject) -> None:
     kept = Kept()

@@ -36,7 +36,7 @@ from leveret.wire.methods import (
     QueuePurgeOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Got, Peer, encode, held_bytes, turn
+from tests.clients.socketless import Got, Peer, encode, held_bytes, turn
 
 COUNT = 9 * PIECE + 100
 

@@ -10,8 +10,9 @@ from leveret.core.exchange.exchange import Binding
 from leveret.wire.fields import Table, long, longstr
 from leveret.wire.methods import BasicPublish, BasicReject
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer
-from tests.session.test_restart import START_MS, Run, deaths
+from tests.brokers.run import START_MS, Run
+from tests.clients.socketless import Peer
+from tests.session.test_restart import deaths
 
 HOURS_MS = 5 * 3_600_000
 both_ways = pytest.mark.parametrize("leap_ms", [HOURS_MS, -HOURS_MS])

@@ -33,7 +33,7 @@ from leveret.wire.methods import (
 )
 from leveret.wire.properties import BasicProperties
 from leveret.wire.writer import FrameWriter
-from tests.session.peer import Parser, Peer, make_broker
+from tests.clients.socketless import Parser, Peer, make_broker
 
 
 def flushed(confirms: Confirms) -> list[tuple[str, int, bool]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.session.connection.connection import Connection
@@ -25,7 +25,7 @@ from leveret.wire.methods import (
     QueuePurge,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import encode, everybody, handshake, make_broker, turn
+from tests.clients.socketless import encode, everybody, handshake, make_broker, turn
 
 
 def script() -> bytes:
@@ -79,7 +79,6 @@ WHOLE = answer([SCRIPT])
 NEAR = st.integers(0, 900) | st.integers(len(SCRIPT) - 900, len(SCRIPT)) | st.integers(0, len(SCRIPT))
 
 
-@settings(max_examples=150)
 @given(st.lists(NEAR, max_size=30))
 def test_any_cutting_gives_the_same_answer(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(SCRIPT)]

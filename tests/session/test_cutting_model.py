@@ -37,7 +37,7 @@ from leveret.wire.methods import (
     TxSelect,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Got, Peer, encode, make_broker
+from tests.clients.socketless import Got, Peer, encode, make_broker
 
 pytestmark = pytest.mark.timeout(600)  # what is found is made smaller for up to 300 s
 
@@ -203,7 +203,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(scripts(), st.sets(st.integers(0, 45)))
 def test_cuts_between_methods_change_nothing(steps: list[Step], cuts: set[int]) -> None:
     apart = run(steps)
@@ -211,7 +211,7 @@ def test_cuts_between_methods_change_nothing(steps: list[Step], cuts: set[int]) 
     assert run(joined(steps, cuts)) == apart
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(scripts(), st.integers(0, CLIENTS - 1), st.integers(1, 40))
 def test_cuts_inside_methods_change_nothing(steps: list[Step], client: int, size: int) -> None:
     alone = [step for step in steps if step.client == client]

@@ -16,8 +16,8 @@ from leveret.store.database import FILE_NAME
 from leveret.store.rows import pack_value
 from leveret.store.schema import PAGE_BYTES
 from leveret.wire.methods import BasicGetOk, QueueBind
-from tests.session.peer import turn
-from tests.session.test_restart import START_MS, Run
+from tests.brokers.run import START_MS, Run
+from tests.clients.socketless import turn
 
 QUEUES = [f"queue-{number}" for number in range(60)]
 

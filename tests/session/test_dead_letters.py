@@ -26,8 +26,8 @@ from leveret.wire.methods import (
     QueuePurgeOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.keeping import KeepingLog
-from tests.session.peer import Peer, turn
+from tests.brokers.keeping import KeepingLog
+from tests.clients.socketless import Peer, turn
 
 
 class Scene:

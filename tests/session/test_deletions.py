@@ -19,7 +19,7 @@ from leveret.management.administration import Administration
 from leveret.wire.fields import boolean, long, longstr, table_bytes
 from leveret.wire.methods import ExchangeDeclare, ExchangeDelete, QueueBind, QueueDeclare, QueueUnbind
 from leveret.wire.properties import BasicProperties
-from tests.session.life import Life
+from tests.brokers.life import Life
 
 MANY = 3 * AT_ONCE
 OF_A_NEW_BROKER = [("permission", '["guest", "/"]'), ("user", '["guest"]'), ("vhost", '["/"]')]

@@ -30,7 +30,7 @@ from leveret.wire.methods import (
     QueueDeclareOk,
 )
 from leveret.wire.writer import HEARTBEAT
-from tests.session.peer import Peer, encode, handshake, make_broker
+from tests.clients.socketless import Peer, encode, handshake, make_broker
 
 LOGGER = "leveret.connection"
 

@@ -35,8 +35,8 @@ from leveret.wire.methods import (
     QueuePurge,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.keeping import KeepingLog
-from tests.session.peer import Peer
+from tests.brokers.keeping import KeepingLog
+from tests.clients.socketless import Peer
 
 PERSISTENT = BasicProperties()
 PERSISTENT.delivery_mode = 2

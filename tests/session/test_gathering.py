@@ -11,8 +11,8 @@ from leveret.management.administration import Administration
 from leveret.store.rescue.care import backup
 from leveret.wire.methods import BasicAck, BasicPublish, ConfirmSelect, ConfirmSelectOk
 from leveret.wire.properties import BasicProperties
-from tests.session.life import PATIENCE_S, Life
-from tests.session.peer import Peer
+from tests.brokers.life import Life
+from tests.clients.socketless import Peer
 
 COUNT = 200  # queues: more than a piece
 PERSISTENT = BasicProperties()
@@ -48,8 +48,7 @@ def publish(life: Life, peer: Peer, queue: str) -> None:
 
 def commit(life: Life) -> None:
     """What is handed over is written."""
-    life._committed.get(timeout=PATIENCE_S)
-    life.log.on_committed()
+    life.wait_for_commit()
     life.broker.settle()
 
 

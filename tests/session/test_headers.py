@@ -14,7 +14,7 @@ from leveret.wire.methods import (
     QueueDeclareOk,
 )
 from leveret.wire.writer import FrameWriter
-from tests.session.peer import Peer, make_broker, turn
+from tests.clients.socketless import Peer, make_broker, turn
 
 UNREADABLE = b"\x20\x00\x00\x00\x00\x03\x01a?"  # a table with a value of type ?
 

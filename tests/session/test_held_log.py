@@ -27,7 +27,7 @@ from leveret.wire.methods import (
     TxSelectOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer, make_broker
+from tests.clients.socketless import Peer, make_broker
 
 
 def persistent(headers: Table | None = None, **more: str) -> BasicProperties:

@@ -24,7 +24,12 @@ NOT_REACHED = {  # points to which no client leads while the broker runs
     "queue.py queue.requeue": "only when something has failed already",
     "consuming.py queue.requeue": "only when something has failed already",
     "queue.py retries.watch": "only when something has failed already",
-    "deduplication.py log.fetch": "only at a start",
+    "destination.py destination.not_taken": "only when something has failed already",
+    "destination.py destination.not_published": "only where a witness objects, or a transaction is rolled back",
+    "deduplicating.py log.fetch": "only at a start",
+    "delayed.py log.extent": "only when memory is short",
+    "delayed.py _pending.refuse": "only when something could not be written",
+    "delayed.py target.wants_refused": "only when a queue has refused a message",
     "delayed.py log.fetch": "only at a start",
     "recovery.py log.drop": "only at a start",
     "recovery.py log.damaged": "only at a start",
@@ -69,4 +74,4 @@ def test_the_guilty_connection_is_closed_with_an_internal_error(outcomes: list[d
     for each in outcomes:
         closed.setdefault(name_of(each["point"]), []).extend(each.get("closed", []))
     assert INTERNAL_ERROR in closed["queue.py subscriber.deliver"]
-    assert INTERNAL_ERROR in closed["ports.py _listener.confirmed"]
+    assert INTERNAL_ERROR in closed["confirm.py _listener.confirmed"]

@@ -37,7 +37,7 @@ from leveret.wire.methods import (
     TxSelect,
     TxSelectOk,
 )
-from tests.session.peer import Peer, encode, held_bytes, make_broker
+from tests.clients.socketless import Peer, encode, held_bytes, make_broker
 
 KINDS = (AckTimeout, Blocking, Channel, Connection, Consumer, DeadLetter, Expiry, Heartbeat, Pacing, Publishing, Queue)
 

@@ -22,7 +22,7 @@ from leveret.wire.methods import (
     TxSelectOk,
 )
 from leveret.wire.writer import HEARTBEAT
-from tests.session.peer import Peer, make_broker
+from tests.clients.socketless import Peer, make_broker
 
 
 def test_heartbeats_are_sent_when_nothing_else_was() -> None:

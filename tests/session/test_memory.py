@@ -42,8 +42,8 @@ from leveret.wire.methods import (
     TxSelectOk,
 )
 from leveret.wire.properties import BasicProperties
+from tests.clients.socketless import Got, Peer, held_bytes
 
-from .peer import Got, Peer, held_bytes
 from .test_paging import Backlog
 
 LIMIT = 200_000

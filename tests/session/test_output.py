@@ -19,7 +19,7 @@ from leveret.wire.methods import (
     QueueDeclareOk,
 )
 from leveret.wire.writer import LARGE
-from tests.session.peer import Peer, encode
+from tests.clients.socketless import Peer, encode
 
 
 def with_messages(size: int, count: int) -> Peer:

@@ -12,7 +12,7 @@ from leveret.wire.methods import (
     QueueDeclare,
     QueueDeclareOk,
 )
-from tests.session.peer import Peer, encode
+from tests.clients.socketless import Peer, encode
 
 
 def test_a_publisher_waits_for_the_consumers_of_its_queue() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from leveret.store.database import FILE_NAME
 from leveret.wire.methods import BasicNack, QueuePurge, QueuePurgeOk
-from tests.session.peer import Got, held_bytes, turn
-from tests.session.test_restart import PATIENCE_S, START_MS, Run
+from tests.brokers.run import START_MS, Run
+from tests.clients.socketless import Got, held_bytes, turn
 
 pytestmark = pytest.mark.usefixtures("load_bytes")
 
@@ -40,8 +40,7 @@ class Backlog(Run):
         """Wait until everything so far is on disk."""
         turn(self.broker)
         while self.log._is_writing:
-            self.committed.get(timeout=PATIENCE_S)
-            self.log.on_committed()
+            self.wait_for_commit()
             turn(self.broker)
 
     def number(self, queue: str, no_ack: bool = True) -> int:

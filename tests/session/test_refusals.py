@@ -17,8 +17,8 @@ from leveret.store.disk import DiskLog
 from leveret.wire.content import make_content
 from leveret.wire.fields import boolean
 from leveret.wire.methods import BasicAck, BasicConsume, BasicGet, BasicNack, ConfirmSelect, ConfirmSelectOk
+from tests.brokers.shortage import no_descriptors
 from tests.session.test_paging import Backlog
-from tests.store.shortage import no_descriptors
 
 UNWRITABLE = 256  # a priority that fits into no chunk
 LIMIT = 20_000

@@ -18,8 +18,8 @@ from leveret.wire.content import make_content
 from leveret.wire.fields import Table, long, longstr
 from leveret.wire.methods import BasicGetOk, BasicNack, BasicPublish, BasicReject
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Got
-from tests.session.test_restart import START_MS, Run
+from tests.brokers.run import START_MS, Run
+from tests.clients.socketless import Got
 
 pytestmark = pytest.mark.usefixtures("load_bytes")
 

@@ -42,7 +42,7 @@ from leveret.wire.methods import (
     QueuePurgeOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Got, Peer, held_bytes, turn
+from tests.clients.socketless import Got, Peer, held_bytes, turn
 
 TYPES = pytest.mark.parametrize("kind", ["classic", "quorum"])
 ALL: Table = {"x-delayed-retry-type": longstr("all"), "x-delayed-retry-min": signedint(100)}

@@ -19,7 +19,7 @@ from leveret.wire.methods import (
     QueueDeclareOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer, encode
+from tests.clients.socketless import Peer, encode
 from tests.session.test_access import allow, make_user, peer_of, world
 
 BAD = "^(a|aa)+$"

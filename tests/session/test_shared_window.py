@@ -37,7 +37,7 @@ from leveret.wire.methods import (
     TxSelect,
     TxSelectOk,
 )
-from tests.session.peer import Peer, make_broker
+from tests.clients.socketless import Peer, make_broker
 
 
 def client(*queues: str, limit: int = 1, messages: int = 0, transaction: bool = False) -> Peer:
@@ -377,4 +377,4 @@ class WindowModel(RuleBasedStateMachine):
 
 
 TestWindowModel = WindowModel.TestCase
-TestWindowModel.settings = settings(max_examples=300, stateful_step_count=50)
+TestWindowModel.settings = settings(stateful_step_count=50)

@@ -33,7 +33,7 @@ from leveret.wire.methods import (
     QueueDeclareOk,
 )
 from leveret.wire.writer import HEARTBEAT
-from tests.session.peer import CAPABILITIES, Parser, Peer, encode, everybody, handshake, make_broker, turn
+from tests.clients.socketless import CAPABILITIES, Parser, Peer, encode, everybody, handshake, make_broker, turn
 
 TABLES = {"connection": life.STATES, "handshake": shaking.STATES, "channel": lane.STATES}
 ENDS = {"connection": {ENDED}, "handshake": {shaking.REFUSED, shaking.DONE}, "channel": {lane.GONE}}

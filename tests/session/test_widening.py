@@ -16,7 +16,7 @@ from leveret.wire.methods import (
     QueueDeclare,
     QueueDeclareOk,
 )
-from tests.session.peer import Peer
+from tests.clients.socketless import Peer
 
 
 def client(limit: int = 1, messages: int = 4) -> Peer:

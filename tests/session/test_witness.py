@@ -31,7 +31,7 @@ from leveret.wire.methods import (
     TxSelect,
     TxSelectOk,
 )
-from tests.session.peer import Got, Peer
+from tests.clients.socketless import Got, Peer
 
 
 class Notes(Witness):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from tests.crash.ledger import Finding, Ledger, Letter
+from tests.clients.ledger import Finding, Ledger, Letter
 
 
 class Book(Ledger):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from tests.behaviour.methods import (
+from tests.clients.methods import (
     ChannelClose,
     ChannelCloseOk,
     ExchangeBind,
@@ -17,8 +17,8 @@ from tests.behaviour.methods import (
     QueuePurge,
     QueueUnbind,
 )
-from tests.behaviour.methods_basic import BasicCancel, BasicCancelOk, BasicDeliver
-from tests.behaviour.peer import Channel, Peer
+from tests.clients.methods_basic import BasicCancel, BasicCancelOk, BasicDeliver
+from tests.clients.peer import Channel, Peer
 from tests.soak.field import Field
 
 LIVES = 20  # rounds of one connection

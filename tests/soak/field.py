@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.behaviour.codec import Properties
-from tests.behaviour.method import Method
-from tests.behaviour.methods import ConnectionClose
-from tests.behaviour.methods_basic import (
+from tests.clients.codec import Properties
+from tests.clients.ledger import Finding, Letter
+from tests.clients.method import Method
+from tests.clients.methods import ConnectionClose
+from tests.clients.methods_basic import (
     BasicAck,
     BasicDeliver,
     BasicNack,
@@ -20,8 +21,7 @@ from tests.behaviour.methods_basic import (
     BasicQosOk,
     BasicReject,
 )
-from tests.behaviour.peer import Channel, Peer
-from tests.crash.ledger import Finding, Letter
+from tests.clients.peer import Channel, Peer
 from tests.soak.book import Book
 
 WINDOW = 200  # letters of a publisher that wait for their confirms

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from tests.behaviour.codec import Properties
-from tests.behaviour.methods import ExchangeDeclare, QueueBind, QueueDeclare, TxCommit, TxRollback, TxSelect
-from tests.behaviour.methods_basic import BasicAck, BasicDeliver, BasicPublish
-from tests.behaviour.peer import Channel
-from tests.crash.ledger import Letter, key_of
+from tests.clients.codec import Properties
+from tests.clients.ledger import Letter, key_of
+from tests.clients.methods import ExchangeDeclare, QueueBind, QueueDeclare, TxCommit, TxRollback, TxSelect
+from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicPublish
+from tests.clients.peer import Channel
 from tests.soak.churn import CHURN
 from tests.soak.field import LISTEN_S, Consumer, Field, Publisher
 

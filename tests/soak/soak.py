@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench import generator, machine
 from bench.brokers import Broker
-from tests.behaviour.peer import Peer
-from tests.conftest import Server
-from tests.crash.ledger import Finding
+from tests.brokers.process import Server
+from tests.clients.ledger import Finding
+from tests.clients.peer import Peer
 from tests.soak.book import Book
 from tests.soak.field import Field
 from tests.soak.flat import LEAST, Verdict, judge

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.crash.ledger import Letter
+from tests.clients.ledger import Letter
 from tests.soak.book import Book
 
 

@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
-from queue import SimpleQueue
 
 from leveret.core.access.user import Credential
 from leveret.core.broker import Broker
@@ -28,41 +27,31 @@ from leveret.core.policy.policy import Policy
 from leveret.core.turn.clock import Clock
 from leveret.management.messages import find_queue
 from leveret.store.database import FILE_NAME, StoreError
-from leveret.store.disk import DiskLog
 from leveret.store.memory import MemoryLog
 from leveret.store.rescue.care import check
 from leveret.store.snapshot import Snapshot
 from leveret.wire.content import make_content
 from leveret.wire.fields import long, longstr
 from leveret.wire.properties import BasicProperties
+from tests.brokers.on_disk import OnDisk
 
 WALL_MS = 1_700_000_000_000
-PATIENCE_S = 60
 FILES = (FILE_NAME, f"{FILE_NAME}-wal")
 NEAR = 8  # bytes behind one that is not zero that may say something too
 Flip = tuple[str, int, int]  # file, byte and bit
 
 
-class Life:
-    """A broker on a data directory, without clients."""
+class Life(OnDisk):
+    """A broker without clients."""
 
     def __init__(self, directory: Path) -> None:
-        self._committed: SimpleQueue[None] = SimpleQueue()
-        self.log = DiskLog(directory, lambda: self._committed.put(None))
-        self.broker = Broker(self.log, self.log, Clock(0, WALL_MS), 1, "test")
-        self.log.listener = self.broker
-        try:
-            self.broker.recover()
-        except BaseException:
-            self.log.close()
-            raise
+        super().__init__(directory, Clock(0, WALL_MS))
 
     def write(self) -> None:
         """Everything so far, on the disk."""
         self.broker.settle()
         self.log.flush()
-        self._committed.get(timeout=PATIENCE_S)
-        self.log.on_committed()
+        self.wait_for_commit()
 
 
 class Told:

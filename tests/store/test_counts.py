@@ -88,8 +88,9 @@ def test_a_message_in_several_queues_has_counts_in_each(tmp_path: Path) -> None:
     log.flush()
     log.log.counted(3, 1, both(2, 2))
     log.log.close()
-    found = {each.queue_id: parts(each.counts) for each in Log(tmp_path).recovered()}
-    assert found == {1: (1, 1), 2: (0, 0), 3: (2, 2)}
+    log = Log(tmp_path)
+    assert {each.queue_id: parts(each.counts) for each in log.recovered()} == {1: (1, 1), 2: (0, 0), 3: (2, 2)}
+    log.log.close()
 
 
 def test_counts_go_with_their_chunk(tmp_path: Path) -> None:
@@ -212,8 +213,9 @@ def test_what_is_salvaged_has_its_counts(tmp_path: Path) -> None:
     target.mkdir()
     assert read_damaged(tmp_path / FILE_NAME, target / FILE_NAME).lost_rows == 0
     assert counts(target) == {1: (1, 2), 5: (3, 4)}
-    found = [each.position for each in Log(target).recovered()]
-    assert found == [1, 3, 4, 5, 6]
+    log = Log(target)
+    assert [each.position for each in log.recovered()] == [1, 3, 4, 5, 6]
+    log.log.close()
 
 
 def test_a_snapshot_has_the_counts(tmp_path: Path) -> None:

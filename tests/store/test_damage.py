@@ -17,8 +17,8 @@ from leveret.store.disk import LOAD_BYTES, PROGRESS_S
 from leveret.store.index import SPARSE_KEPT
 from leveret.store.rescue.care import check
 from leveret.store.schema import PAGE_BYTES
+from tests.brokers.shortage import no_descriptors
 
-from .shortage import no_descriptors
 from .test_logs import Log, message, reopened
 
 BODY = 50_000  # three pages and a bit

@@ -16,7 +16,7 @@ from leveret.store.rescue.care import check
 from tests.store.flipping import Flipper, Life, Told, fill
 from tests.store.test_logs import reopened
 
-COUNT = 400  # flips
+COUNT = 200  # flips
 HANG_S = 600  # no flip takes a second, and a machine may be busy
 
 

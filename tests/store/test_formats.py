@@ -24,7 +24,7 @@ from leveret.store.rescue.salvage import read_damaged
 from leveret.store.schema import FORMAT
 from leveret.store.snapshot import Snapshot
 from leveret.wire.methods import BasicGet, BasicGetOk, BasicReject
-from tests.session.test_restart import START_MS, Run
+from tests.brokers.run import START_MS, Run
 
 from .test_logs import Log, message
 

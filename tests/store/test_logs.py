@@ -372,7 +372,9 @@ def test_removals_alone_are_left_for_what_comes_next(tmp_path: Path) -> None:
         assert sql.execute("SELECT count(*), length(places) FROM gone").fetchall() == [(1, 2 * 16 + SUM)]
     log.log.remove(1, 3)
     log.log.close()
-    assert [body for _, _, body, _ in reopened(tmp_path).found()] == [b"4"]
+    log = reopened(tmp_path)
+    assert [body for _, _, body, _ in log.found()] == [b"4"]
+    log.log.close()
 
 
 @pytest.mark.parametrize("what", ["definition", "dropped queue", "many"])

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.store.chunk import parse
@@ -363,7 +363,6 @@ def test_a_file_of_a_newer_format_is_left_alone(store: Store, tmp_path: Path) ->
     assert kept(path.parent) == []
 
 
-@settings(max_examples=150)
 @given(st.data())
 def test_no_bytes_are_too_strange(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("strange") / FILE_NAME

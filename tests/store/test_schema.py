@@ -135,6 +135,7 @@ def test_what_is_no_part_of_the_schema(tmp_path: Path, name: str) -> None:
     check_salvaged(tmp_path, expected)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # the lock, of a database that cannot be opened
 @pytest.mark.parametrize(
     "text",
     [

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.queue.entry import FAILURE
@@ -192,7 +192,6 @@ def counted(log: Log) -> dict[tuple[int, int], tuple[bytes, int]]:
     return {(each.queue_id, each.position): (each.message.body(), each.counts % FAILURE) for each in found}
 
 
-@settings(max_examples=60)
 @given(operations=OPERATIONS)
 def test_nothing_is_lost_and_nothing_comes_back(
     tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, object]]

@@ -12,13 +12,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
 import pika
-import pika.frame
-import pika.spec
+
+from tests.clients.peer import Peer, start_ok
 
 T = TypeVar("T")
 
 PATIENCE_S: Final = 30.0  # longer than anything takes that works, on a machine however busy
-LOOK_S: Final = 0.005
 
 
 def connect(url: str, name: str = "", **more: Any) -> Any:
@@ -30,14 +29,6 @@ def connect(url: str, name: str = "", **more: Any) -> Any:
     for key, value in more.items():
         setattr(parameters, key, value)
     return pika.BlockingConnection(parameters)
-
-
-def until(is_so: Callable[[], object], timeout: float = PATIENCE_S) -> None:
-    """Wait for something outside of the broker, which tells nobody of it."""
-    end = time.monotonic() + timeout
-    while not is_so():
-        assert time.monotonic() < end, "that has not happened"
-        time.sleep(LOOK_S)
 
 
 def pump(connection: Any, is_so: Callable[[], object], timeout: float = PATIENCE_S) -> None:
@@ -113,55 +104,9 @@ def is_listening(port: int, host: str = "127.0.0.1") -> bool:
         return False
 
 
-class Raw:
-    """A client that does what it is told and nothing else: it answers no heartbeat, and counts what it gets."""
-
-    def __init__(self, host: str, port: int, heartbeat: int = 0, vhost: str = "/") -> None:
-        self.socket = socket.create_connection((host, port), PATIENCE_S)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.frames: list[Any] = []
-        self._data = b""
-        self.socket.sendall(b"AMQP\x00\x00\x09\x01")
-        self.expect(pika.spec.Connection.Start)
-        self.send(0, pika.spec.Connection.StartOk({}, "PLAIN", "\0guest\0guest", "en_US"))
-        self.expect(pika.spec.Connection.Tune)
-        self.send(0, pika.spec.Connection.TuneOk(2047, 131072, heartbeat))
-        self.send(0, pika.spec.Connection.Open(vhost))
-        self.expect(pika.spec.Connection.OpenOk)
-
-    def send(self, channel: int, method: Any) -> None:
-        """Send a method."""
-        self.socket.sendall(pika.frame.Method(channel, method).marshal())
-
-    def expect(self, kind: Any) -> Any:
-        """Read until this method comes."""
-        while True:
-            size, frame = pika.frame.decode_frame(self._data)
-            if frame is None:
-                data = self.socket.recv(65536)
-                assert data, "the broker has closed the connection"
-                self._data += data
-                continue
-            self._data = self._data[size:]
-            self.frames.append(frame)
-            if isinstance(frame, pika.frame.Method) and isinstance(frame.method, kind):
-                return frame.method
-
-    def rest(self) -> tuple[bytes, bool]:
-        """Everything up to the end of the connection, and whether that was a reset."""
-        data = self._data
-        while True:
-            try:
-                more = self.socket.recv(65536)
-            except ConnectionResetError:
-                return data, True
-            if not more:
-                return data, False
-            data += more
-
-    def close(self) -> None:
-        """Close the socket."""
-        self.socket.close()
+def raw(host: str, port: int, heartbeat: int = 0) -> Peer:
+    """A client that has no capabilities and does what it is told, and nothing else: it answers no heartbeat."""
+    return Peer((host, port)).login(start_ok(capabilities={}), heartbeat=heartbeat)
 
 
 class Noise(logging.Handler):

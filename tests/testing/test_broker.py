@@ -24,10 +24,11 @@ import leveret
 from leveret.node.node import StartError
 from leveret.store.database import StoreError
 from leveret.testing import NotRunning
-from tests.conftest import free_port
+from tests.brokers.process import free_port
+from tests.clients.waiting import eventually
 
 from .conftest import Connect
-from .support import PATIENCE_S, Call, Raw, connect, descriptors, ending, is_listening, run, until
+from .support import PATIENCE_S, Call, connect, descriptors, ending, is_listening, raw, run
 
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 
@@ -239,7 +240,7 @@ def test_threads_that_look_while_it_stops() -> None:
 def test_a_wait_ends_with_the_broker() -> None:
     with leveret.Broker() as broker:
         call = Call(lambda: broker.wait_for("q", timeout=20))
-        until(lambda: broker._server.node.driver._waiting)
+        eventually(lambda: broker._server.node.driver._waiting)
     with pytest.raises(NotRunning):
         call.result()
 
@@ -256,10 +257,10 @@ def test_stop_tells_the_clients(clients: Connect) -> None:
 
 def test_stop_does_not_wait_for_clients() -> None:
     with leveret.Broker() as broker:
-        deaf = Raw(broker.host, broker.port)
+        deaf = raw(broker.host, broker.port)
         call = Call(broker.stop)
         call.result(2)
-        deaf.close()
+        deaf.link.close()
 
 
 def test_a_process_may_end_without_stop() -> None:
@@ -595,8 +596,8 @@ def test_nothing_is_left_of_200() -> None:
     threads_before, descriptors_before = threads(), descriptors()
     for _ in range(200):
         with leveret.Broker() as broker:
-            client = Raw(broker.host, broker.port)
-        client.close()
+            client = raw(broker.host, broker.port)
+        client.link.close()
     assert new_threads(threads_before) == set()
     assert descriptors() == descriptors_before
 

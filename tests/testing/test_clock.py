@@ -15,9 +15,10 @@ import pytest
 
 import leveret
 from leveret.testing import Message
+from tests.clients.waiting import eventually
 
 from .conftest import Connect
-from .support import PATIENCE_S, Call, Raw, ending, pump, run, until
+from .support import PATIENCE_S, Call, ending, pump, raw, run
 
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 
@@ -256,7 +257,7 @@ def test_real_time_goes_on(broker: leveret.Broker) -> None:
     broker.declare_queue("q")
     broker.publish("x", "q", expiration="50")
     assert texts(broker, "q") == ["x"]
-    until(lambda: not texts(broker, "q"))
+    eventually(lambda: not texts(broker, "q"))
 
 
 def test_a_timer_that_was_set_before(broker: leveret.Broker) -> None:
@@ -265,7 +266,7 @@ def test_a_timer_that_was_set_before(broker: leveret.Broker) -> None:
     broker.clock.advance(hours=0.5)
     broker.declare_queue("short")
     broker.publish("short", "short", expiration="100")
-    until(lambda: not texts(broker, "short"))
+    eventually(lambda: not texts(broker, "short"))
     assert texts(broker, "q") == ["long"]
     broker.clock.advance(hours=0.5)
     assert texts(broker, "q") == []
@@ -275,26 +276,25 @@ def test_a_timer_that_was_set_before(broker: leveret.Broker) -> None:
 
 
 def test_heartbeats_are_taken_for_sent(broker: leveret.Broker, clients: Connect) -> None:
-    silent = Raw(broker.host, broker.port, heartbeat=10)
+    silent = raw(broker.host, broker.port, heartbeat=10)
     connection = clients(broker.url, heartbeat=10)
     broker.clock.advance(hours=1)
     assert len(broker.connections) == 2
     connection.channel()
-    silent.close()
+    silent.link.close()
 
 
 def test_a_silent_client_is_given_up(broker: leveret.Broker) -> None:
-    silent = Raw(broker.host, broker.port, heartbeat=10)
-    lax = Raw(broker.host, broker.port, heartbeat=0)
+    silent = raw(broker.host, broker.port, heartbeat=10)
+    lax = raw(broker.host, broker.port, heartbeat=0)
     broker.clock.advance(9, heartbeats=True)
     assert len(broker.connections) == 2
     broker.clock.advance(60, heartbeats=True)
-    until(lambda: len(broker.connections) == 1)
-    assert silent.rest()[1] is True  # the connection is reset
-    lax.send(1, pika.spec.Channel.Open())
-    lax.expect(pika.spec.Channel.OpenOk)
-    silent.close()
-    lax.close()
+    eventually(lambda: len(broker.connections) == 1)
+    assert silent.link.rest()[1] is True  # the connection is reset
+    lax.channel()
+    silent.link.close()
+    lax.link.close()
 
 
 def test_a_connection_of_pika_is_given_up(broker: leveret.Broker, clients: Connect) -> None:
@@ -304,11 +304,11 @@ def test_a_connection_of_pika_is_given_up(broker: leveret.Broker, clients: Conne
 
 
 def test_a_day_with_a_client_that_has_heartbeats(broker: leveret.Broker) -> None:
-    client = Raw(broker.host, broker.port, heartbeat=10)
+    client = raw(broker.host, broker.port, heartbeat=10)
     broker.clock.advance(days=1)
     broker.faults.drop()
-    assert len(client.rest()[0]) < 10_000
-    client.close()
+    assert len(client.link.rest()[0]) < 10_000
+    client.link.close()
 
 
 def test_delayed_confirms_are_due(broker: leveret.Broker, clients: Connect) -> None:
@@ -336,7 +336,7 @@ def test_auto(broker: leveret.Broker) -> None:
     with broker.clock.auto():
         broker.publish("x", "first")
         assert [message.text for message in broker.wait_for("end")] == ["x"]
-        until(lambda: not broker.queue("idle").exists)
+        eventually(lambda: not broker.queue("idle").exists)
     assert 90_000 <= broker.clock.now() - began < 90_000 + PATIENCE_S
     broker.publish("y", "first")
     broker.wait_until_idle()
@@ -394,30 +394,41 @@ def test_auto_lets_no_time_pass_for_heartbeats_and_consumers(broker: leveret.Bro
     assert connection.is_open
 
 
-def test_auto_ends_with_its_broker_and_with_a_restart(broker: leveret.Broker) -> None:
+def goes_on_by_itself(broker: leveret.Broker) -> bool:
+    """Whether time passes until something happens."""
+    began = broker.clock.now()
+    broker.declare_queue("q", arguments={"x-expires": 3_600_000})
+    time.sleep(0.05)  # nothing may happen
+    return not broker.queue("q").exists or broker.clock.now() - began > 5
+
+
+def test_auto_can_be_ended_after_a_restart(broker: leveret.Broker) -> None:
     fault = broker.clock.auto()
     broker.restart()
     fault.end()
     fault.end()
+    assert not goes_on_by_itself(broker)
+
+
+def test_auto_ends_with_its_broker(broker: leveret.Broker) -> None:
     fault = broker.clock.auto()
     broker.stop()
+    broker.start()
+    assert not goes_on_by_itself(broker)
     fault.end()
 
 
 def test_auto_ends_with_its_virtual_host(broker: leveret.Broker) -> None:
     broker.virtual_host("v").clock.auto()
     broker.delete_virtual_host("v")
-    began = broker.clock.now()
-    broker.declare_queue("q", arguments={"x-expires": 3_600_000})
-    time.sleep(0.05)  # nothing may happen
-    assert broker.clock.now() - began < 5
+    assert not goes_on_by_itself(broker)
 
 
 def test_auto_goes_on_after_a_restart(broker: leveret.Broker) -> None:
     with broker.clock.auto():
         broker.restart()
         broker.declare_queue("q", arguments={"x-expires": 3_600_000})
-        until(lambda: not broker.queue("q").exists, 0.5)
+        eventually(lambda: not broker.queue("q").exists, 0.5)
 
 
 def test_async(make_loop: MakeLoop) -> None:

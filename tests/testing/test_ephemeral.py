@@ -19,9 +19,10 @@ import pika
 import pytest
 import trustme
 
-from tests.conftest import free_port
+from tests.brokers.process import free_port
+from tests.clients.waiting import eventually
 
-from .support import PATIENCE_S, Raw, connect, is_listening, until
+from .support import PATIENCE_S, connect, is_listening, raw
 
 SERVE = [sys.executable, "-m", "leveret", "serve"]
 EPHEMERAL = [*SERVE, "--ephemeral", "--json"]
@@ -223,9 +224,9 @@ def test_a_signal_ends_it(number: signal.Signals, stdin: int) -> None:
 
 
 def test_a_signal_after_its_pipe_is_closed_changes_nothing() -> None:
-    with broker() as process, contextlib.closing(Raw("127.0.0.1", process.told["port"])):  # which keeps it waiting
+    with broker() as process, contextlib.closing(raw("127.0.0.1", process.told["port"]).link):  # which keeps it waiting
         process.close_stdin()
-        until(lambda: not is_listening(process.told["port"]))
+        eventually(lambda: not is_listening(process.told["port"]))
         assert process.popen.poll() is None
         process.popen.terminate()
         assert process.wait() == 0
@@ -251,7 +252,7 @@ def test_it_ends_with_its_parent(stdin: str) -> None:
         greet(told["url"])
         parent.popen.kill()
         parent.popen.wait(PATIENCE_S)
-        until(lambda: not is_alive(told["pid"]))
+        eventually(lambda: not is_alive(told["pid"]))
         assert not is_listening(told["port"])
 
 
@@ -261,7 +262,7 @@ def test_it_ends_with_the_shell_of_a_step() -> None:
         greet(shell.told["url"])
         shell.close_stdin()  # of the shell, which ends
         shell.popen.wait(PATIENCE_S)
-        until(lambda: not is_alive(shell.told["pid"]))
+        eventually(lambda: not is_alive(shell.told["pid"]))
 
 
 def test_whoever_holds_the_pipe_counts_not_the_parent() -> None:

@@ -21,9 +21,12 @@ import pytest
 
 import leveret
 from leveret.testing import Fault, Message, WaitTimeout
+from tests.clients.methods import ChannelOpen, ChannelOpenOk
+from tests.clients.peer import Channel, Peer
+from tests.clients.waiting import eventually
 
 from .conftest import LOOPS, Connect
-from .support import PATIENCE_S, Call, Raw, connect, ending, is_listening, pump, run, until
+from .support import PATIENCE_S, Call, connect, ending, is_listening, pump, raw, run
 
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 
@@ -96,9 +99,9 @@ def test_drop(broker: leveret.Broker, clients: Connect) -> None:
     error = ending(connections[1])
     assert isinstance(error, pika.exceptions.StreamLostError)
     connections[0].channel()
-    until(lambda: [each.name for each in broker.connections] == ["one", "three"])
+    eventually(lambda: [each.name for each in broker.connections] == ["one", "three"])
     assert broker.faults.drop() == 2
-    until(lambda: not broker.connections)
+    eventually(lambda: not broker.connections)
     connect(broker.url).close()
 
 
@@ -138,26 +141,24 @@ def test_what_was_not_acknowledged_comes_back(broker: leveret.Broker, clients: C
 
 
 def test_reset(broker: leveret.Broker) -> None:
-    client = Raw(broker.host, broker.port)
+    client = raw(broker.host, broker.port)
     assert broker.faults.reset() == 1
-    assert client.rest() == (CUT, True)
-    until(lambda: not broker.connections)
-    client.close()
+    assert client.link.rest() == (CUT, True)
+    eventually(lambda: not broker.connections)
+    client.link.close()
 
 
 @pytest.mark.parametrize("after", [1, 7, 100])
 def test_reset_after_some_bytes(broker: leveret.Broker, after: int) -> None:
-    client = Raw(broker.host, broker.port)
-    client.send(1, pika.spec.Channel.Open())
-    client.expect(pika.spec.Channel.OpenOk)
+    client = raw(broker.host, broker.port)
+    channel = client.channel()
     broker.declare_queue("q")
-    client.send(1, pika.spec.Basic.Consume(queue="q", no_ack=True))
-    client.expect(pika.spec.Basic.ConsumeOk)
+    channel.consume("q", no_ack=True)
     assert broker.faults.reset(after=after) == 1
     broker.publish("x" * 1000, "q")
-    data, was_reset = client.rest()
+    data, was_reset = client.link.rest()
     assert (len(data), data[after:], was_reset) == (after + len(CUT), CUT, True)
-    client.close()
+    client.link.close()
 
 
 def test_reset_with_pika(broker: leveret.Broker, clients: Connect) -> None:
@@ -181,7 +182,7 @@ def test_close(broker: leveret.Broker, clients: Connect, code: int) -> None:
     assert error.reply_code == code
     assert error.reply_text.endswith(" - so it is")
     connections[1].channel()
-    until(lambda: len(broker.connections) == 1)
+    eventually(lambda: len(broker.connections) == 1)
 
 
 def test_close_as_it_is_by_default(broker: leveret.Broker, clients: Connect) -> None:
@@ -190,7 +191,7 @@ def test_close_as_it_is_by_default(broker: leveret.Broker, clients: Connect) -> 
     error = ending(connection)
     assert isinstance(error, pika.exceptions.ConnectionClosedByBroker)
     assert (error.reply_code, error.reply_text) == (320, "CONNECTION_FORCED - for a test")
-    until(lambda: not broker.connections)
+    eventually(lambda: not broker.connections)
     assert broker.faults.close() == 0
 
 
@@ -233,15 +234,15 @@ def test_silence(broker: leveret.Broker, clients: Connect) -> None:
 
 @pytest.mark.parametrize("after", [1, 50])
 def test_silence_after_some_bytes(broker: leveret.Broker, after: int) -> None:
-    client = Raw(broker.host, broker.port)
+    client = raw(broker.host, broker.port)
     broker.faults.silence(after=after)
     for number in range(1, 20):
-        client.send(number, pika.spec.Channel.Open())
-    until(lambda: broker.connections[0].channels == 19)
+        Channel(client.link, number).send(ChannelOpen())
+    eventually(lambda: broker.connections[0].channels == 19)
     broker.faults.drop()
-    data, _ = client.rest()
+    data, _ = client.link.rest()
     assert len(data) == after
-    client.close()
+    client.link.close()
 
 
 def test_slow(broker: leveret.Broker, clients: Connect) -> None:
@@ -348,7 +349,7 @@ def test_freeze(broker: leveret.Broker, clients: Connect) -> None:
     connection, got = consume(broker, clients)
     publisher = clients(broker.url).channel()
     with broker.faults.freeze():
-        late = Call(lambda: Raw(broker.host, broker.port))
+        late = Call(lambda: raw(broker.host, broker.port))
         publisher.basic_publish("", "q", b"x")
         connection.process_data_events(0.1)
         assert got == []
@@ -356,7 +357,7 @@ def test_freeze(broker: leveret.Broker, clients: Connect) -> None:
         assert (broker.queue("q").ready, len(broker.connections)) == (0, 2)
         with pytest.raises(WaitTimeout):
             broker.wait_for_published(timeout=0.05)
-    late.result().close()
+    late.result().link.close()
     pump(connection, lambda: got == [b"x"])
 
 
@@ -404,23 +405,19 @@ def test_block(broker: leveret.Broker, clients: Connect, reason: str, name: str 
 
 
 def test_block_and_a_client_that_does_not_know_of_it(broker: leveret.Broker) -> None:
-    client = Raw(broker.host, broker.port)  # it has no capabilities
-    client.send(1, pika.spec.Channel.Open())
-    client.expect(pika.spec.Channel.OpenOk)
-    publish = pika.frame.Method(1, pika.spec.Basic.Publish(routing_key="q")).marshal()
-    publish += pika.frame.Header(1, 0, pika.BasicProperties()).marshal()
+    client = raw(broker.host, broker.port)  # it has no capabilities
+    channel, other = client.channel(), Channel(client.link, 2)
     with broker.faults.block():
-        client.socket.sendall(publish)
+        channel.publish("q", b"")
         broker.wait_for_published()
-        client.socket.sendall(publish)
-        client.send(2, pika.spec.Channel.Open())
+        channel.publish("q", b"")
+        other.send(ChannelOpen())
         time.sleep(0.05)  # nothing may happen
         assert len(broker.published()) == 1
     broker.wait_for_published(2)
-    client.expect(pika.spec.Channel.OpenOk)
-    names = [frame.method.NAME for frame in client.frames if isinstance(frame, pika.frame.Method)]
-    assert not {"Connection.Blocked", "Connection.Unblocked"} & set(names)
-    client.close()
+    other.expect(ChannelOpenOk)
+    client.expect_silence()  # neither blocked nor unblocked
+    client.link.close()
 
 
 # -- channels and consumers
@@ -857,7 +854,7 @@ def test_ends_after_the_client(broker: leveret.Broker, clients: Connect, begin: 
     broker.publish(b"x" * 10_000, "q")
     broker.faults.drop()
     if begin is not LASTING["freeze"]:
-        until(lambda: not broker.connections)
+        eventually(lambda: not broker.connections)
     fault.end()
     works(broker)
 
@@ -992,10 +989,10 @@ def test_a_clean_restart_tells_the_clients(broker: leveret.Broker, clients: Conn
 
 
 def test_a_restart_that_is_not_clean_tells_nobody(broker: leveret.Broker) -> None:
-    client = Raw(broker.host, broker.port)
+    client = raw(broker.host, broker.port)
     broker.restart(clean=False)
-    assert client.rest()[0] == b""
-    client.close()
+    assert client.link.rest()[0] == b""
+    client.link.close()
 
 
 def test_restart_with_a_file_of_definitions_and_tls(tmp_path: Path) -> None:
@@ -1108,30 +1105,29 @@ def test_the_way_of_bytes_in_both_loops(make_loop: MakeLoop) -> None:
     async def scenario() -> None:
         async with leveret.AsyncBroker() as broker:
 
-            async def raw() -> Raw:
-                return await asyncio.to_thread(Raw, broker.host, broker.port)
+            async def connected() -> Peer:
+                return await asyncio.to_thread(raw, broker.host, broker.port)
 
-            client = await raw()
+            client = await connected()
             broker.faults.reset()
-            assert await asyncio.to_thread(client.rest) == (CUT, True)
-            client.close()
+            assert await asyncio.to_thread(client.link.rest) == (CUT, True)
+            client.link.close()
 
-            client = await raw()
+            client = await connected()
             broker.faults.silence(after=5)
-            client.send(1, pika.spec.Channel.Open())
+            Channel(client.link, 1).send(ChannelOpen())
             while broker.connections[0].channels == 0:
                 await asyncio.sleep(0.01)
             broker.faults.drop()
-            assert len((await asyncio.to_thread(client.rest))[0]) == 5
-            client.close()
+            assert len((await asyncio.to_thread(client.link.rest))[0]) == 5
+            client.link.close()
 
-            client = await raw()
+            client = await connected()
             with broker.faults.slow(200):
-                client.send(1, pika.spec.Channel.Open())
                 began = time.monotonic()
-                await asyncio.to_thread(client.expect, pika.spec.Channel.OpenOk)  # 16 bytes
+                await asyncio.to_thread(client.channel)  # 16 bytes
                 assert time.monotonic() - began > 0.05
-            client.close()
+            client.link.close()
 
     run(scenario, make_loop)
 
@@ -1147,16 +1143,14 @@ def test_stop_with_what_goes_slowly(make_loop: MakeLoop, noise: list[str]) -> No
     async def scenario() -> None:
         async with leveret.AsyncBroker() as broker:
             broker.declare_queue("q")
-            client = await asyncio.to_thread(Raw, broker.host, broker.port)
-            client.send(1, pika.spec.Channel.Open())
-            await asyncio.to_thread(client.expect, pika.spec.Channel.OpenOk)
-            client.send(1, pika.spec.Basic.Consume(queue="q", no_ack=True))
-            await asyncio.to_thread(client.expect, pika.spec.Basic.ConsumeOk)
+            client = await asyncio.to_thread(raw, broker.host, broker.port)
+            channel = await asyncio.to_thread(client.channel)
+            await asyncio.to_thread(channel.consume, "q", no_ack=True)
             broker.faults.slow(100)
             broker.publish(b"x" * 10_000, "q")
         await asyncio.sleep(0.1)  # nothing may go wrong
-        await asyncio.to_thread(client.rest)
-        client.close()
+        await asyncio.to_thread(client.link.rest)
+        client.link.close()
         assert not noise
 
     run(scenario, make_loop)

@@ -24,9 +24,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from leveret.node.cli import app
-from tests.conftest import free_port
+from tests.brokers.process import free_port
+from tests.clients.waiting import eventually
 
-from .support import connect, is_listening, until
+from .support import connect, is_listening
 
 PAGES = Path(__file__).parents[2] / "docs" / "testing"
 BLOCK = re.compile(r"^```(?:js|java|go)\n// (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -140,7 +141,7 @@ def test_node_ends_without_stop(node: str, tmp_path: Path) -> None:
     files(tmp_path, ".mjs")
     script = "import { startBroker } from './broker.mjs'; console.log((await startBroker()).port); process.exit()"
     port = int(run(tmp_path, node, "--input-type=module", "-e", script))
-    until(lambda: not is_listening(port))
+    eventually(lambda: not is_listening(port))
 
 
 def test_node_with_a_wrong_option(node: str, tmp_path: Path) -> None:
@@ -389,7 +390,7 @@ def test_gitlab(page: str, runner: Runner, port: int) -> None:
     shell = f"set -eo pipefail\n: | eval {shlex.quote(script)}\nexit 0\n"  # as its runner does, on standard input
     assert runner.run("", "bash", stdin=shell, AMQP_URL=url(page)) == 0
     assert f"ready on amqp://127.0.0.1:{port}" in (runner.folder / "output").read_text()
-    until(lambda: not is_listening(port))  # with the shell of the job
+    eventually(lambda: not is_listening(port))  # with the shell of the job
 
 
 def test_other_containers(page: str, runner: Runner) -> None:

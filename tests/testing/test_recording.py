@@ -27,12 +27,16 @@ from leveret.testing import VirtualHost
 from leveret.wire import fields
 from leveret.wire.fields import Field, Table
 from leveret.wire.properties import BasicProperties
-from tests.conftest import Server
-from tests.node.test_cli import leveret as command
-from tests.node.test_cli import process
+from tests.brokers.process import Server
+from tests.clients.codec import BODY, HEADER, METHOD, content_header, frame
+from tests.clients.command_line import leveret as command
+from tests.clients.command_line import process
+from tests.clients.methods_basic import BasicPublish
+from tests.clients.peer import Channel
+from tests.clients.waiting import eventually
 
 from .conftest import Connect
-from .support import PATIENCE_S, Raw, until
+from .support import PATIENCE_S, raw
 
 PAGE = Path(__file__).parents[2] / "docs" / "testing" / "recording.md"
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(?:# (\S+\.py)\n)?(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -84,12 +88,11 @@ def write(path: Path, *lines: object) -> Path:
     return path
 
 
-def send(raw: Raw, properties: bytes, body: bytes, routing_key: str = "orders") -> None:
+def send(channel: Channel, properties: bytes, body: bytes, routing_key: str = "orders") -> None:
     """Publish with properties as bytes."""
-    raw.send(1, pika.spec.Basic.Publish(0, "", routing_key))
-    header = struct.pack(">HHQ", pika.spec.Basic.INDEX, 0, len(body)) + properties
-    for kind, payload in ((2, header), (3, body)):
-        raw.socket.sendall(struct.pack(">BHL", kind, 1, len(payload)) + payload + b"\xce")
+    publish = BasicPublish(routing_key=routing_key).payload()
+    for kind, payload in ((METHOD, publish), (HEADER, content_header(len(body), properties)), (BODY, body)):
+        channel.link.send_bytes(frame(kind, channel.number, payload))
 
 
 # -- what a publish looks like
@@ -207,12 +210,12 @@ def test_properties_and_headers_of_every_type(path: Path, tmp_path: Path) -> Non
 
     with leveret.Broker(record=path) as broker:
         broker.declare_queue("orders")
-        client = Raw(broker.host, broker.port)
-        client.send(1, pika.spec.Channel.Open())
+        client = raw(broker.host, broker.port)
+        channel = client.channel()
         for each in sent:
-            send(client, each, b"body")
+            send(channel, each, b"body")
         broker.wait_for("orders", 3)
-        client.close()
+        client.link.close()
     found = [event["properties"] for event in events(path)]
     assert found == [{**plain, "headers": LINE_OF_TYPES}, {"$raw": base64.b64encode(raw_double).decode()}, {}]
 
@@ -906,7 +909,7 @@ def test_serve(path: Path, number: signal.Signals) -> None:
     server = Server.start("--memory", "--record", str(path))
     try:
         use(server.url)
-        until(lambda: len(events(path)) == 4)  # while it runs
+        eventually(lambda: len(events(path)) == 4)  # while it runs
     finally:
         server.stop(number)
     assert [event["event"] for event in events(path)] == ["publish", "deliver", "ack", "publish"]

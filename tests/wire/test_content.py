@@ -12,7 +12,7 @@ from leveret.wire.content import check_properties, make_content, write_content
 from leveret.wire.fields import DecodeError
 from leveret.wire.properties import BasicProperties
 from leveret.wire.reader import FrameReader
-from tests.wire.test_properties import PROPERTIES
+from tests.clients.strategies import PROPERTIES
 
 
 def written(content: bytes, channel: int, frame_max: int) -> bytes:

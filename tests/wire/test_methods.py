@@ -16,9 +16,9 @@ from librt.strings import BytesWriter
 from leveret.wire import methods
 from leveret.wire.fields import DecodeError, Table, check_finite, longstr
 from leveret.wire.methods import Method, QueueDeclare, decode
-from tests.behaviour import methods as independent
-from tests.behaviour import methods_basic as independent_basic
-from tests.wire.test_fields import TABLES
+from tests.clients import methods as independent
+from tests.clients import methods_basic as independent_basic
+from tests.clients.strategies import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLASSES: list[type[Method]] = [getattr(methods, name) for name in methods.__all__ if name not in ("Method", "decode")]

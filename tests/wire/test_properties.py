@@ -8,38 +8,7 @@ from hypothesis import strategies as st
 
 from leveret.wire.fields import DecodeError
 from leveret.wire.properties import BasicProperties
-from tests.wire.test_fields import TABLES
-
-TEXTS = (
-    "content_type",
-    "content_encoding",
-    "correlation_id",
-    "reply_to",
-    "expiration",
-    "message_id",
-    "message_type",
-    "user_id",
-    "app_id",
-    "cluster_id",
-)
-OCTETS = ("delivery_mode", "priority")
-TEXT = st.binary(max_size=30).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
-
-
-@st.composite
-def make_properties(draw: st.DrawFn) -> BasicProperties:
-    """Any subset of the properties with any values."""
-    result = BasicProperties()
-    for name in draw(st.sets(st.sampled_from(TEXTS))):
-        setattr(result, name, draw(TEXT))
-    for name in draw(st.sets(st.sampled_from(OCTETS))):
-        setattr(result, name, draw(st.integers(0, 255)))
-    result.timestamp = draw(st.none() | st.integers(0, (1 << 64) - 1))
-    result.headers = draw(st.none() | TABLES)
-    return result
-
-
-PROPERTIES = make_properties()
+from tests.clients.strategies import OCTETS, PROPERTIES, TEXTS
 
 
 @given(PROPERTIES)

@@ -22,7 +22,7 @@ from typing import (
     get_type_hints,
 )
 
-from .codec import (
+from tests.clients.codec import (
     BODY,
     HEADER,
     METHOD,

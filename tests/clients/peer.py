@@ -7,13 +7,13 @@ with code, text and the method that failed. Nothing is retried, reopened or hidd
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from .codec import PROTOCOL_HEADER, Properties, Table, encode_table
-from .link import PATIENCE, REPLY_NAMES, Line, Link
-from .method import Method
-from .methods import (
+from tests.clients.codec import PROTOCOL_HEADER, Properties, Table, encode_table
+from tests.clients.link import REPLY_NAMES, Line, Link
+from tests.clients.method import Method
+from tests.clients.methods import (
     AccessRequest,
     ChannelClose,
     ChannelCloseOk,
@@ -32,7 +32,7 @@ from .methods import (
     QueueDeclare,
     QueueDeclareOk,
 )  # fmt: skip
-from .methods_basic import (
+from tests.clients.methods_basic import (
     BasicAck,
     BasicConsume,
     BasicDeliver,
@@ -42,6 +42,7 @@ from .methods_basic import (
     BasicPublish,
     BasicQos,
 )  # fmt: skip
+from tests.clients.waiting import PATIENCE, eventually
 
 LOCKED = (
     "cannot obtain exclusive access to locked queue '{}' in vhost '/'. It could be originally declared on "
@@ -60,14 +61,6 @@ CAPABILITIES: Mapping[str, bool] = {
 
 SOON = 8.0
 """Seconds in which a socket is closed that nobody lingers on, on a machine however busy."""
-
-
-def eventually(holds: Callable[[], bool], within: float = PATIENCE) -> None:
-    """Ask again and again until it holds, for what the broker does after a socket was closed."""
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
 
 
 def plain(user: str = "guest", password: str = "guest") -> bytes:

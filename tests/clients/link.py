@@ -14,12 +14,10 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TypeVar
 
-from .codec import BODY, FRAME_END, HEADER, HEARTBEAT, METHOD, PROTOCOL_HEADER, Frame, Properties, Reader
-from .method import ContentMethod, Method, Reply, Request, decode_method
-from .methods import ConnectionClose
-
-PATIENCE = 20.0
-"""Seconds to wait for something that must come, on a machine however busy."""
+from tests.clients.codec import BODY, FRAME_END, HEADER, HEARTBEAT, METHOD, PROTOCOL_HEADER, Frame, Properties, Reader
+from tests.clients.method import ContentMethod, Method, Reply, Request, decode_method
+from tests.clients.methods import ConnectionClose
+from tests.clients.waiting import PATIENCE
 
 QUIET = 0.15
 """Seconds to wait for something that must not come."""
@@ -116,10 +114,11 @@ class Link:
         raise AssertionError(f"unexpected {found}")
 
     def expect_end(self, patience: float = PATIENCE) -> None:
-        """Wait for the broker to close the socket; no frame may come before."""
+        """Wait for the broker to close the socket, and close it too; no frame may come before."""
         try:
             found = self.read_frame(patience)
         except EndOfStream:
+            self.close()
             assert not self._received
             return
         raise AssertionError(f"unexpected {found}")
@@ -128,6 +127,18 @@ class Link:
         """Wait for the broker to tell its protocol version and close the socket."""
         assert self.receive_bytes(8) == PROTOCOL_HEADER
         self.expect_end()
+
+    def rest(self) -> tuple[bytes, bool]:
+        """Take all bytes up to the end of the connection, and tell whether that was a reset."""
+        self.socket.settimeout(PATIENCE)
+        while True:
+            try:
+                data = self.socket.recv(1 << 16)
+            except ConnectionResetError:
+                return self._received, True
+            if not data:
+                return self._received, False
+            self._received += data
 
     def forget(self) -> None:
         """Drop the frames that were read and not asked for."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from queue import SimpleQueue
 
 from leveret.core.access.user import Credential, Permission, User
-from leveret.core.broker import Broker
 from leveret.core.turn.clock import Clock
 from leveret.node.defaults import make_defaults
-from leveret.store.disk import DiskLog
 from leveret.store.rescue.care import backup
 from leveret.wire.constants import INTERNAL_ERROR
 from leveret.wire.methods import (
@@ -23,22 +20,18 @@ from leveret.wire.methods import (
     Method,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Peer, turn
+from tests.brokers.on_disk import OnDisk
+from tests.clients.socketless import Peer, turn
 
-PATIENCE_S = 60
 WALL_MS = 1_700_000_000_000
 
 
-class Life:
+class Life(OnDisk):
     """A broker, and clients that come for one method and go. told: what it had to explain at its start."""
 
     def __init__(self, directory: Path, now_ms: int) -> None:
         self.directory = directory
-        self._committed: SimpleQueue[None] = SimpleQueue()
-        self.log = DiskLog(directory, lambda: self._committed.put(None))
-        self.broker = Broker(self.log, self.log, Clock(now_ms, WALL_MS + now_ms), seed=now_ms, node="test")
-        self.log.listener = self.broker
-        self.broker.recover()
+        super().__init__(directory, Clock(now_ms, WALL_MS + now_ms), now_ms)
         self.told = list(self.broker.explanations)
         make_defaults(self.broker)
         self.finish()
@@ -48,8 +41,7 @@ class Life:
         turn(self.broker)
         revision = self.broker.revision
         while self.broker.durable_revision < revision:
-            self._committed.get(timeout=PATIENCE_S)
-            self.log.on_committed()
+            self.wait_for_commit()
 
     def finish(self) -> None:
         """All turns until there is nothing left to do or to write."""
@@ -81,8 +73,7 @@ class Life:
         peer.call(ConfirmSelect(), ConfirmSelectOk)
         peer.send(BasicPublish(exchange, "k"), b"", properties)
         while not any(isinstance(got.method, BasicAck) for got in peer.got()):
-            self._committed.get(timeout=PATIENCE_S)
-            self.log.on_committed()
+            self.wait_for_commit()
         peer.connection.lost()
         self.finish()
 

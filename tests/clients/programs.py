@@ -12,12 +12,35 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+import pika
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DEADLINE_S = 40.0
+
+
+@contextmanager
+def without_leftovers(amqp_url: str, queues: list[str], exchanges: list[str]) -> Iterator[None]:
+    """Delete all this before and after, where the broker is not the test's own; it is no error if there is none."""
+
+    def delete() -> None:
+        with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+            channel = connection.channel()
+            for queue in queues:
+                channel.queue_delete(queue)
+            for exchange in exchanges:
+                channel.exchange_delete(exchange)
+
+    is_shared = bool(os.environ.get("LEVERET_TEST_URL"))
+    if is_shared:
+        delete()
+    yield
+    if is_shared:
+        delete()
 
 
 class Program:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 
-from .method import U8, U16, U32, Bit, FieldTable, LongString, Method, Request, ShortString
+from tests.clients.method import U8, U16, U32, Bit, FieldTable, LongString, Method, Request, ShortString
 
 
 class ConnectionStartOk(Method, index=(10, 11)):

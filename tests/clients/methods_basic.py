@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 
-from .method import U16, U32, U64, Bit, ContentMethod, FieldTable, Method, Request, ShortString
+from tests.clients.method import U16, U32, U64, Bit, ContentMethod, FieldTable, Method, Request, ShortString
 
 
 class BasicQosOk(Method, index=(60, 11)):

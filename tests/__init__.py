@@ -1,0 +1,1 @@
+"""All tests, and what they share: `clients`, and the `brokers` they talk to."""

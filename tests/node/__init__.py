@@ -1,0 +1,1 @@
+"""Tests of brokers as processes, and of the command line."""

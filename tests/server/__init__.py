@@ -1,0 +1,1 @@
+"""Tests of sockets and the event loop, and of the control socket."""
