@@ -53,7 +53,7 @@ from leveret.wire.methods import (
     TxSelectOk,
 )
 from leveret.wire.properties import BasicProperties
-from tests.session.peer import Got, Peer, encode, handshake, make_broker
+from tests.clients.socketless import Got, Peer, encode, handshake, make_broker
 
 PUBLISHES = ("published", "unroutable", "returned")
 EXCHANGE = (*PUBLISHES, "routed")
@@ -104,7 +104,26 @@ ROUTES = (  # exchange, key, copies: None without a header CC
 )
 
 
-class QueueTally(Counter[str]):
+class Tally:
+    """Numbers by name."""
+
+    def __init__(self, *others: Tally) -> None:
+        self._numbers: Counter[str] = Counter()
+        for other in others:
+            self.add(other)
+
+    def __getitem__(self, name: str) -> int:
+        return self._numbers[name]
+
+    def __setitem__(self, name: str, number: int) -> None:
+        self._numbers[name] = number
+
+    def add(self, other: Tally) -> None:
+        """Count what another one has too."""
+        self._numbers.update(other._numbers)
+
+
+class QueueTally(Tally):
     """One queue, until it is deleted."""
 
     def __init__(self, name: str) -> None:
@@ -112,22 +131,16 @@ class QueueTally(Counter[str]):
         self.name = name
         self.lives = True
 
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
 
-
-class ExchangeTally(Counter[str]):
+class ExchangeTally(Tally):
     """One exchange, until it is deleted."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
 
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
 
-
-class ConsumerTally(Counter[str]):
+class ConsumerTally(Tally):
     """One consumer."""
 
     def __init__(self, tag: str, queue: QueueTally, no_ack: bool) -> None:
@@ -141,7 +154,7 @@ Holding = tuple[QueueTally, ConsumerTally | None]
 Publish = tuple[ExchangeTally, list[QueueTally], bool, int]
 
 
-class ChannelTally(Counter[str]):
+class ChannelTally(Tally):
     """One channel. held: what is outstanding; undecided: what becomes of some of that at a commit."""
 
     def __init__(self, mode: str) -> None:
@@ -151,7 +164,7 @@ class ChannelTally(Counter[str]):
         self.undecided: dict[int, tuple[Holding, str]] = {}
         self.publishes: list[Publish] = []
         self.consumers: dict[str, ConsumerTally] = {}
-        self.flows: dict[ExchangeTally, Counter[str]] = {}
+        self.flows: dict[ExchangeTally, Tally] = {}
         self.open: set[int] = set()  # publishes that are neither acked nor nacked
         self.tag = 0  # of the last publish
         self.asked = ""  # the queue of a basic.get
@@ -164,7 +177,7 @@ class CountingPeer(Peer):
     def __init__(self, world: World) -> None:
         self.bytes_in = sum(len(piece) for piece in handshake())  # as the broker sees it
         self.bytes_out = 0
-        self.gone: Counter[str] = Counter()  # of channels that are closed
+        self.gone = Tally()  # of channels that are closed
         self.channels: dict[int, ChannelTally] = {}
         super().__init__(world.broker)
 
@@ -181,11 +194,9 @@ class CountingPeer(Peer):
         self.bytes_out += len(data)
         return data
 
-    def counts(self) -> Counter[str]:
+    def counts(self) -> Tally:
         """All channels together, and the bytes."""
-        found = Counter(self.gone)
-        for channel in self.channels.values():
-            found.update(channel)
+        found = Tally(self.gone, *self.channels.values())
         found["bytes_in"], found["bytes_out"] = self.bytes_in, self.bytes_out
         return found
 
@@ -202,9 +213,9 @@ class World:
         self.letters = 0
         self.queues: dict[str, QueueTally] = {}
         self.exchanges: dict[str, ExchangeTally] = {"": ExchangeTally("")}
-        self.past_queues: Counter[str] = Counter()
-        self.past_exchanges: Counter[str] = Counter()
-        self.past_connections: Counter[str] = Counter()
+        self.past_queues = Tally()
+        self.past_exchanges = Tally()
+        self.past_connections = Tally()
         self.routed: Counter[tuple[ExchangeTally, QueueTally]] = Counter()
         self.admin = CountingPeer(self)  # declares
         self.undertaker = CountingPeer(self)  # gets what is dead
@@ -331,7 +342,8 @@ class World:
     ) -> None:
         """A client has got a message. kind: what that is called in Deliveries."""
         assert body is not None
-        for counts in (channel, queue):
+        takers: list[Tally] = [channel, queue]
+        for counts in takers:
             counts[kind] += 1
             counts["redelivered"] += redelivered
         queue["bytes_out"] += len(body)
@@ -384,8 +396,8 @@ class World:
         exchange, queues, mandatory, size = publish
         live = [queue for queue in queues if queue.lives]
         is_there = self.exchanges.get(exchange.name) is exchange
-        flow = channel.flows.setdefault(exchange, Counter())
-        sinks: list[Counter[str]] = [channel, flow, exchange if is_there else self.past_exchanges]
+        flow = channel.flows.setdefault(exchange, Tally())
+        sinks: list[Tally] = [channel, flow, exchange if is_there else self.past_exchanges]
         for counts in sinks:
             counts["published"] += 1
             counts["unroutable"] += not live
@@ -506,7 +518,7 @@ class World:
         channel = client.channels.pop(number)
         for holding in [*channel.held.values(), *[holding for holding, _ in channel.undecided.values()]]:
             self.settled(channel, holding, "requeued")
-        client.gone.update(channel)
+        client.gone.add(channel)
 
     def close(self, client: CountingPeer, number: int) -> None:
         """Close a channel, and open it again."""
@@ -530,7 +542,7 @@ class World:
             self.see(client.channels[got.channel], got)
         for each in list(client.channels):
             self.ended(client, each)
-        self.past_connections.update(client.counts())
+        self.past_connections.add(client.counts())
         self.clients.append(self.client())
 
     def purge(self, client: CountingPeer, number: int) -> None:
@@ -547,7 +559,7 @@ class World:
         self.drain()  # its consumers hear of it
         queue["removed"] += count + self.outstanding(queue)
         queue.lives = False
-        self.past_queues.update(queue)
+        self.past_queues.add(queue)
         for exchange, target in list(self.routed):
             if target is queue:
                 del self.routed[exchange, target]
@@ -558,7 +570,7 @@ class World:
         name = self.random.choice(list(EXCHANGES))
         exchange = self.exchanges[name]
         self.setup(ExchangeDelete(name))
-        self.past_exchanges.update(exchange)
+        self.past_exchanges.add(exchange)
         for source, queue in list(self.routed):
             if source is exchange:
                 del self.routed[source, queue]
@@ -649,17 +661,10 @@ class World:
     def check_vhost(self) -> None:
         """Of the virtual host: all of these together, and those that are gone."""
         found = sums.of_vhost(self.vhost)
-        queues, exchanges, connections = (
-            self.past_queues.copy(),
-            self.past_exchanges.copy(),
-            self.past_connections.copy(),
-        )
-        for queue in [*self.queues.values(), self.grave]:
-            queues.update(queue)
-        for exchange in self.exchanges.values():
-            exchanges.update(exchange)
-        for client in [*self.clients, self.admin, self.undertaker]:
-            connections.update(client.counts())
+        clients = [*self.clients, self.admin, self.undertaker]
+        queues = Tally(self.past_queues, self.grave, *self.queues.values())
+        exchanges = Tally(self.past_exchanges, *self.exchanges.values())
+        connections = Tally(self.past_connections, *[client.counts() for client in clients])
         assert numbers(found.queues, QUEUE) == expected(queues, QUEUE)
         assert numbers(found.exchanges, EXCHANGE) == expected(exchanges, EXCHANGE)
         assert numbers(found.connections, CONNECTION) == expected(connections, CONNECTION)
@@ -675,7 +680,7 @@ def numbers(of: object, names: tuple[str, ...]) -> dict[str, int]:
     return {name: int(getattr(of, name)) for name in names}
 
 
-def expected(tally: Counter[str], names: tuple[str, ...]) -> dict[str, int]:
+def expected(tally: Tally, names: tuple[str, ...]) -> dict[str, int]:
     """What was seen from outside."""
     return {name: tally[name] for name in names}
 

@@ -204,7 +204,7 @@ class QueueCounters(Deliveries):
     exhausted: ended since they had come back too often. dead_lettered: those that ended in whatever way, and went on
     to a dead letter exchange. removed: thrown away by a purge, or with the queue.
     The numbers are those of consumers that are gone, and of what has none, without acked; total() has those of all.
-    consumers: those that go on. inflows: from exchanges that are there.
+    inflows: from exchanges that are there.
 
     At any time, with nothing faulty:
         delivered + got = acked + rejected + requeued + unacknowledged
@@ -225,7 +225,6 @@ class QueueCounters(Deliveries):
         self.exhausted: i64 = 0
         self.dead_lettered: i64 = 0
         self.removed: i64 = 0
-        self.consumers: dict[ConsumerCounters, None] = {}
         self.inflows: dict[ExchangeCounters, Outflow] = {}
         self.is_gone = False
 
@@ -236,18 +235,15 @@ class QueueCounters(Deliveries):
 
     def end_consumer(self, consumer: ConsumerCounters) -> None:
         """A consumer gets no more."""
-        if consumer in self.consumers:
-            del self.consumers[consumer]
-            self.add_consumer(consumer)
-            self.bytes_out += consumer.bytes_out
+        self.add_consumer(consumer)
+        self.bytes_out += consumer.bytes_out
 
-    def total(self, outstanding: i64) -> QueueCounters:
-        """All that it has done. outstanding: how many deliveries wait for an ack."""
+    def total(self, consumers: list[ConsumerCounters], outstanding: i64) -> QueueCounters:
+        """All that it has done. consumers: those that go on. outstanding: how many deliveries wait for an ack."""
         found = QueueCounters(self.name)
         found.add(self)
-        for consumer in self.consumers:
-            found.add_consumer(consumer)
-            found.bytes_out += consumer.bytes_out
+        for consumer in consumers:
+            found.end_consumer(consumer)
         found.acked = found.delivered + found.got - outstanding - found.rejected - found.requeued
         return found
 
@@ -269,7 +265,6 @@ class QueueCounters(Deliveries):
         """The queue is gone. total: all that it has done."""
         heir.add(total)
         self.is_gone = True
-        self.consumers = {}
         for outflow in self.inflows.values():
             exchange = outflow.exchange
             exchange.routed += outflow.routed
@@ -277,27 +272,52 @@ class QueueCounters(Deliveries):
         self.inflows = {}
 
 
-class ChannelCounters(Deliveries):
-    """Of one channel. confirmed: publishes acked by the broker. nacked: those that it could not take.
+class ClientCounters(Deliveries):
+    """What channels and connections both count.
 
-    published, unroutable, returned: as in Publishes.
-    Its numbers are those of consumers and exchanges that are gone, and of what has neither; total() has those of all.
-    inflows: what it publishes to exchanges that are there. consumers: those that go on.
+    published, unroutable, returned: as in Publishes. confirmed: publishes that the broker has acked. nacked: those that
+    it could not take.
     """
 
-    def __init__(self, number: int, connection: ConnectionCounters | None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.number = number
-        self.connection = connection
         self.published: i64 = 0
         self.unroutable: i64 = 0
         self.returned: i64 = 0
         self.confirmed: i64 = 0
         self.nacked: i64 = 0
+
+    def add(self, other: ClientCounters) -> None:
+        """Count what another one has too."""
+        self.add_deliveries(other)
+        self.published += other.published
+        self.unroutable += other.unroutable
+        self.returned += other.returned
+        self.confirmed += other.confirmed
+        self.nacked += other.nacked
+
+    def add_inflow(self, inflow: Publishes) -> None:
+        """Count what was published to an exchange too."""
+        self.published += inflow.published
+        self.unroutable += inflow.unroutable
+        self.returned += inflow.returned
+
+
+class ChannelCounters(ClientCounters):
+    """Of one channel.
+
+    The inherited numbers are those of consumers and exchanges that are gone, and of what has neither; total() has those
+    of all. connection: until the channel ends. inflows: what it publishes to exchanges that are there. consumers: those
+    that go on.
+    """
+
+    def __init__(self, number: int, connection: ConnectionCounters) -> None:
+        super().__init__()
+        self.number = number
+        self.connection: ConnectionCounters | None = connection
         self.inflows: dict[ExchangeCounters, Inflow] = {}
         self.consumers: dict[ConsumerCounters, None] = {}
-        if connection is not None:
-            connection.channels[self] = None
+        connection.channels[self] = None
 
     def inflow(self, exchange: ExchangeCounters) -> Inflow:
         """What counts its publishes to an exchange; or to those that are gone, if this one is."""
@@ -312,7 +332,7 @@ class ChannelCounters(Deliveries):
     def forget(self, inflow: Inflow) -> None:
         """The exchange is gone, which has what it counted."""
         del self.inflows[inflow.exchange]
-        self._add_inflow(inflow)
+        self.add_inflow(inflow)
 
     def end_consumer(self, consumer: ConsumerCounters) -> None:
         """A consumer gets no more."""
@@ -320,24 +340,15 @@ class ChannelCounters(Deliveries):
             del self.consumers[consumer]
             self.add_consumer(consumer)
 
-    def total(self) -> ChannelCounters:
+    def total(self) -> ClientCounters:
         """All that it has done."""
-        found = ChannelCounters(self.number, None)
+        found = ClientCounters()
         found.add(self)
         for inflow in self.inflows.values():
-            found._add_inflow(inflow)
+            found.add_inflow(inflow)
         for consumer in self.consumers:
             found.add_consumer(consumer)
         return found
-
-    def add(self, other: ChannelCounters) -> None:
-        """Count what another one has too, without its flows and consumers."""
-        self.add_deliveries(other)
-        self.published += other.published
-        self.unroutable += other.unroutable
-        self.returned += other.returned
-        self.confirmed += other.confirmed
-        self.nacked += other.nacked
 
     def end(self) -> None:
         """The channel is gone; perhaps said twice."""
@@ -354,24 +365,19 @@ class ChannelCounters(Deliveries):
         self.inflows = {}
         self.consumers = {}
 
-    def _add_inflow(self, inflow: Publishes) -> None:
-        self.published += inflow.published
-        self.unroutable += inflow.unroutable
-        self.returned += inflow.returned
 
-
-class ConnectionCounters(ChannelCounters):
+class ConnectionCounters(ClientCounters):
     """Of one connection. bytes_in, bytes_out: all that came from its socket, and went there; without TLS.
 
     The inherited numbers are those of channels that are gone; total() has those of all. channels: those that are there.
     """
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
         self.bytes_in: i64 = 0
         self.bytes_out: i64 = 0
         self.channels: dict[ChannelCounters, None] = {}
-        super().__init__(0, None)
 
     def total(self) -> ConnectionCounters:
         """All that it has done."""

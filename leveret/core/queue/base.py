@@ -70,7 +70,7 @@ class BaseQueue(EntryOwner, Logged, Pageable):
 
     def total(self) -> QueueCounters:
         """All that it has done."""
-        return self.counters.total(self.unacked)
+        return self.counters.total([consumer.counts for consumer in self.consumers.all], self.unacked)
 
     def resident(self) -> i64:
         """Bytes that ready messages need in memory, about."""

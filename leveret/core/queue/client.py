@@ -1,11 +1,11 @@
-"""Client and Witness: whose messages come and go, and who sees that."""
+"""Client and Witness: whose messages come and go, and who sees that; Held: one that a client has."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from typing import Final
 
-from mypy_extensions import mypyc_attr, trait
+from mypy_extensions import i64, mypyc_attr, trait
 
 from leveret.core.access.user import User
 from leveret.core.counting.counters import ConnectionCounters
@@ -14,8 +14,32 @@ from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
 from leveret.core.queue.entry import EntryOwner, Home, QueueEntry
-from leveret.core.queue.held import Held
 from leveret.core.turn.faults import Closable
+
+
+class Held:
+    """One delivery that waits for its ack.
+
+    connection: its name. label: what its client calls it. channel: number of the channel. consumer_tag: empty for
+    basic.get. delivery_tag: on that channel. stored: its place in the queue.
+    """
+
+    __slots__ = ("channel", "connection", "consumer_tag", "delivery_tag", "label", "stored")
+
+    def __init__(
+        self, connection: str, label: str, channel: int, consumer_tag: str, delivery_tag: int, stored: QueueEntry
+    ) -> None:
+        self.connection = connection
+        self.label = label
+        self.channel = channel
+        self.consumer_tag = consumer_tag
+        self.delivery_tag = delivery_tag
+        self.stored = stored
+
+    @property
+    def since_ms(self) -> i64:
+        """When it was sent, on the core's clock."""
+        return self.stored.sent_ms
 
 
 @trait

@@ -29,12 +29,12 @@ from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.policy import Policy
 from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.browsing import Page
+from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer, Consumers
 from leveret.core.queue.dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
 from leveret.core.queue.discard import Discard
 from leveret.core.queue.entry import FAILURE, MAX_FAILURES, Home, QueueEntry
 from leveret.core.queue.expiry import OVER, Expiry
-from leveret.core.queue.held import Held
 from leveret.core.queue.in_log import InLog
 from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.priority import PriorityReady
@@ -577,7 +577,6 @@ class Queue(BaseQueue):
         self.flow()
         self._expiry.used()
         self.consumers.add(consumer)
-        self.counters.consumers[consumer.counts] = None
         self.touch()
 
     def unsubscribe(self, consumer: Consumer) -> None:
@@ -628,6 +627,8 @@ class Queue(BaseQueue):
         line, self.ready = self.ready, Ready(self.broker.budget)
         waiting = self.retries.take()
         count = len(line)
+        self.counters.removed += count + len(waiting) + self.unacked
+        self.counters.end(self.total(), self.vhost.past.queues)
         consumers = self.consumers.all
         self.consumers = Consumers(False)
         try:
@@ -644,8 +645,6 @@ class Queue(BaseQueue):
                 consumer.subscriber.cancelled(consumer)
             except Exception as error:
                 consumer.subscriber.fail("cancel a consumer", error)
-        self.counters.removed += count + len(waiting) + self.unacked
-        self.counters.end(self.total(), self.vhost.past.queues)
         self.unacked = 0
         self.on_durable(int(self._position))
         return count

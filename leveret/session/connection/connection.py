@@ -21,8 +21,8 @@ from leveret.core.access.user import User, check_channel, check_vhost
 from leveret.core.broker import Broker
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.policy.matching import Patience
+from leveret.core.queue.client import Held
 from leveret.core.queue.entry import EntryOwner, Home
-from leveret.core.queue.held import Held
 from leveret.session.base.carrier import FEW_ROUTE_BYTES, STALL_LIMIT
 from leveret.session.channel import BASIC_PUBLISH, Channel
 from leveret.session.connection.blocking import Blocking

@@ -15,9 +15,9 @@ from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.policy.arguments import QUORUM, check_consumer_arguments
 from leveret.core.policy.matching import Patience
+from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer, Prefetch, SharedPrefetch, Subscriber
 from leveret.core.queue.entry import EntryOwner, QueueEntry
-from leveret.core.queue.held import Held
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.replies import REPLY_TO
 from leveret.core.turn.clock import Timed, Timer

@@ -11,7 +11,6 @@ from collections import deque
 
 from mypy_extensions import i64
 
-from leveret.core.counting.counters import ChannelCounters
 from leveret.core.queue.entry import EntryOwner
 from leveret.core.turn.work import PIECE
 from leveret.session.base.carrier import Wait
@@ -27,7 +26,6 @@ class Sweep(Wait):
     def __init__(self, channel: Lane, unacked: Unacked) -> None:
         self._channel: Lane | None = channel  # None once it has ended
         self._connection = channel.connection
-        self._counters: ChannelCounters = channel.counters
         self._unacked = unacked
         self._orders: deque[tuple[int, int, bool]] = deque()  # up to which tag, how, whether recover-ok follows
         self._held: dict[EntryOwner, None] = {}
@@ -40,7 +38,6 @@ class Sweep(Wait):
     def leave(self) -> None:
         """The channel has ended; what is still to be settled is, and nobody is told."""
         self._channel = None
-        self._counters = self._connection.counters
 
     def finish(self) -> None:
         """Do what is left at once."""
@@ -53,6 +50,7 @@ class Sweep(Wait):
             return True  # finished meanwhile
         up_to, how, answers = self._orders[0]
         goes_back = how == REQUEUE or how == RETURN
+        counters = self._connection.counters if self._channel is None else self._channel.counters
         left: i64 = PIECE
         is_over = False
         while left > 0:
@@ -65,7 +63,7 @@ class Sweep(Wait):
             if goes_back and queue not in self._held and not queue.deleted:
                 self._held[queue] = None
                 queue.pause()
-            settle(stored, how, self._counters)
+            settle(stored, how, counters)
         self._connection.broker.share.left -= PIECE - left
         if not is_over:
             return False
