@@ -23,7 +23,7 @@ check: $(VENV)/installed
 interpreted: $(VENV)/installed  ## the tests of the core on the same files, not compiled
 	rm -rf build/interpreted && mkdir -p build/interpreted
 	cp -r leveret tests tools spec docs pyproject.toml build/interpreted/ && find build/interpreted -name '*.so' -delete
-	cd build/interpreted && LEVERET_EXPECT_BUILD=interpreted ../../$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/wire tests/core tests/session tests/store
+	cd build/interpreted && LEVERET_EXPECT_BUILD=interpreted ../../$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/wire tests/core tests/protocol tests/session tests/store
 
 bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" compares, PAGE=docs/benchmarks.md writes a page
 	$(BIN)/python bench/run.py $(if $(PAGE),--page $(PAGE)) $(ARGS)

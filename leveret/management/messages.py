@@ -10,8 +10,8 @@ from librt.strings import BytesWriter
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import InvalidError, Promise
 from leveret.core.message import parcel
+from leveret.core.message.loading import Loading
 from leveret.core.message.log import Unreadable
-from leveret.core.queue.batch import Batch
 from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.deduplicating import DeduplicatingQueue
 from leveret.core.queue.queue import Queue
@@ -86,21 +86,21 @@ def export_messages(
 class Import(Promise):
     """Messages on their way into a queue. is_full: it had no room for one. duplicates: of those that it has taken."""
 
-    def __init__(self, batch: Batch, is_full: bool, duplicates: int) -> None:
+    def __init__(self, loading: Loading, is_full: bool, duplicates: int) -> None:
         super().__init__()
-        self._batch = batch
+        self._loading = loading
         self._is_full = is_full
         self._duplicates = duplicates
 
     def is_kept(self) -> bool:
         """Whether all that were taken are safe, or are known not to be."""
-        return self._batch.is_settled()
+        return self._loading.is_settled()
 
     def result(self) -> object:
         """How many are safe."""
         return {
-            "stored": self._batch.stored,
-            "unsafe": self._batch.unsafe,
+            "stored": self._loading.stored,
+            "unsafe": self._loading.unsafe,
             "is_full": self._is_full,
             "duplicates": self._duplicates,
         }
@@ -127,10 +127,10 @@ def import_messages(broker: Broker, queue: str, vhost: str = "/", data: bytes = 
     reason = broker.alarms.reason() or ("the disk is slow" if raised & BEHIND else "")
     if reason or not messages:
         return {"stored": 0, "unsafe": 0, "is_full": False, "blocked": reason, "max_message_size": limit}
-    batch = Batch(found)
+    loading = Loading(found)
     before = _duplicates(found)
-    is_full = any(not batch.publish(message) for message in messages)  # ends with the first
-    return Import(batch, is_full, _duplicates(found) - before)
+    is_full = any(not loading.publish(message) for message in messages)  # ends with the first
+    return Import(loading, is_full, _duplicates(found) - before)
 
 
 def _duplicates(queue: Queue) -> int:

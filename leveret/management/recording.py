@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from leveret.core.broker import Broker
+from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
@@ -31,7 +32,6 @@ from leveret.core.queue.entry import QueueEntry
 from leveret.management import lines
 from leveret.management.lines import LineError
 from leveret.session.connection.connection import Connection
-from leveret.session.settle.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.store.directory import private
 
 KNOWN: Final = 10_000  # messages whose number is known: the last ones

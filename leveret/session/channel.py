@@ -10,14 +10,13 @@ from typing import Final
 from librt.strings import read_i64_be
 from mypy_extensions import i64
 
+from leveret.core.client.transaction import Transaction
 from leveret.core.errors.amqp import AmqpError
 from leveret.session import topology
 from leveret.session.base.carrier import Carrier
 from leveret.session.base.lane import CLOSED, FAILED, FREED, LOST, OPEN, Lane
 from leveret.session.consume.consuming import Consuming
-from leveret.session.publish.confirms import Confirms
 from leveret.session.publish.publishing import IDLE, Publishing
-from leveret.session.settle.transaction import Transaction
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (
     CHANNEL_ERROR,
@@ -80,8 +79,8 @@ class Channel(Lane):
 
     def __init__(self, connection: Carrier, number: int) -> None:
         super().__init__(connection, number)
-        self.publishing = Publishing(self)
         self.consuming = Consuming(self)
+        self.publishing = Publishing(self, self.consuming)
 
     def frame(self, reader: FrameReader) -> None:
         """Take the reader's current frame. Raises: AmqpError."""
@@ -131,6 +130,7 @@ class Channel(Lane):
 
     def forget(self) -> None:
         """The channel is gone: let go of its halves, which hold on to it, so that no garbage waits for a collector."""
+        self.publishing.transaction = self.consuming.transaction = None  # which knows both
         del self.publishing
         del self.consuming
 
@@ -176,11 +176,11 @@ class Channel(Lane):
         elif isinstance(method, BasicReject):
             self.consuming.reject(method)
         elif isinstance(method, BasicGet):
-            self.consuming.get(method)
+            self.consuming.basic_get(method)
         elif isinstance(method, BasicConsume):
-            self.consuming.consume(method)
+            self.consuming.basic_consume(method)
         elif isinstance(method, BasicCancel):
-            self.consuming.cancel(method)
+            self.consuming.basic_cancel(method)
         elif isinstance(method, BasicCancelOk):
             pass  # the answer to a cancel of ours
         elif isinstance(method, BasicQos):
@@ -218,7 +218,7 @@ class Channel(Lane):
             if self.publishing.confirms is not None:
                 raise AmqpError(PRECONDITION_FAILED, "cannot switch from confirm to tx mode")
             if self.publishing.transaction is None:
-                transaction = Transaction(self, self.consuming.unacked)
+                transaction = Transaction(self.publishing, self.connection.broker, self.consuming.unacked)
                 self.publishing.transaction = self.consuming.transaction = transaction
             self.send(TxSelectOk())
         elif isinstance(method, TxCommit):
@@ -244,8 +244,7 @@ class Channel(Lane):
     def _select_confirms(self, nowait: bool) -> None:
         if self.publishing.transaction is not None:
             raise AmqpError(PRECONDITION_FAILED, "cannot switch from tx to confirm mode")
-        if self.publishing.confirms is None:
-            self.publishing.confirms = Confirms()
+        self.publishing.select_confirms()
         if not nowait:
             self.send(ConfirmSelectOk())
 

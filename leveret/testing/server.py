@@ -312,7 +312,7 @@ class Server(ABC):
         return not any(
             protocol.connection.vhost is found and protocol.is_sending for protocol in node.protocols()
         ) and not any(
-            channel.publishing.confirms is not None and len(channel.publishing.confirms)
+            channel.publishing.unconfirmed
             for protocol in node.protocols()
             if protocol.connection.vhost is found
             for channel in protocol.connection.channels.values()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.message.budget import COST, Budget
+from leveret.core.message.budget import COST, HEAD, Budget
 from leveret.core.message.log import Recovered
 from leveret.core.message.message import Message, address
 from leveret.core.queue.browsing import MAX_READS, TOP, Page
@@ -24,7 +24,12 @@ ADDRESS = address("", "q")
 CONTENT = make_content(b"\x00\x00" + bytes(STUB), b"x")
 WHOLE = COST + len(CONTENT)  # bytes that a message needs with its content
 STEPS = st.lists(
-    st.sampled_from(["push", "push", "push", "pop", "back", "page", "page", "commit", "rest", "lose", "purge", "look"]),
+    st.sampled_from(
+        [
+            *("push", "push", "push", "pop", "middle", "middle", "back", "back"),
+            *("page", "page", "commit", "rest", "lose", "purge", "look"),
+        ]
+    ),
     max_size=120,
 )
 TOGETHER = 7  # positions that rest together
@@ -36,11 +41,15 @@ def message() -> Message:
 
 
 class Shelf(KeepingLog):
-    """A log of one queue. there: by position, the name under which it has a message, and its priority."""
+    """A log of one queue. there: by position, the name under which it has a message, and its priority.
+
+    deadlines: of some, by position.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.there: dict[int, tuple[int, int]] = {}
+        self.deadlines: dict[int, int] = {}
         self.fetched = 0
         self.spilled = 0  # the last position that was sent only to rest
         self.spilled_of: dict[int, int] = {}  # by level
@@ -71,7 +80,10 @@ class Shelf(KeepingLog):
         self.fetched += len(wanted)
         found = [(position, self.there[position]) for position in wanted if position in self.there]
         assert all(log_id == queue_id for _, (log_id, _) in found)
-        return [Recovered(queue_id, position, message(), False, 0, level) for position, (_, level) in found]
+        return [
+            Recovered(queue_id, position, message(), False, self.deadlines.get(position, 0), level)
+            for position, (_, level) in found
+        ]
 
     def make(self, position: int, level: int = 0, logged: bool = True) -> QueueEntry:
         """A message in the queue, and here if it is logged."""
@@ -143,6 +155,18 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
             assert place(first) == place(model.pop(0))
             taken.append(ready.pop())
             assert taken[-1] is first
+        elif step == "middle":
+            wanted = data.draw(st.integers(0, position + 1))
+            found = ready.take_at(wanted)
+            expected = [stored for stored in model if stored.position == wanted]
+            model = [stored for stored in model if stored.position != wanted]
+            if found is None:
+                assert not expected or wanted in lost
+            else:
+                assert [place(stored) for stored in expected] == [place(found)]
+                assert found.message.content == CONTENT
+                budget.let_go(found.message)
+                taken.append(found)
         elif step == "rest":
             level = data.draw(st.integers(0, levels - 1))
             run = Run(shelf.queue.queue_id, 0)
@@ -285,6 +309,84 @@ def test_what_came_back_rests_one_by_one() -> None:
     assert [stored.position for stored in found] == [3, 4, 5, 6, 7, 8, *range(10, 21)]
     assert found[4] is taken[6]
     assert (budget.used, ready.resident, ready.size) == (0, 0, 0)
+
+
+def test_what_was_taken_from_deep_inside_goes_back_there() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue.in_log)
+    count = 3 * HEAD + 10
+    for position in range(1, count + 1):
+        ready.push(shelf.make(position))
+    places = [5, 2 * HEAD + 5, HEAD, count]
+    taken = {position: ready.take_at(position) for position in places}
+    assert len(ready) == count - len(places)
+    for position, stored in taken.items():
+        assert stored is not None
+        assert stored.position == position
+        budget.let_go(stored.message)
+        ready.put_back(stored)
+    ready.push(shelf.make(count + 1))
+    assert [stored.position for stored in ready.items()] == list(range(1, count + 2))
+    assert [stored.position for stored in ready.pick(places)] == sorted(places)
+    assert [stored.position for stored in browse(ready, 100, count)[0]] == list(range(1, count + 1))
+    assert [ready.pop().position for _ in range(count + 1)] == list(range(1, count + 2))
+    assert (shelf.fetched, budget.used, ready.resident, ready.size) == (0, 0, 0, 0)
+
+
+def test_one_is_taken_from_a_run_alone() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue.in_log)
+    at_rest(ready, shelf, 1, 3)
+    second = ready.take_at(RUN_MESSAGES + 50)
+    assert second is not None
+    assert (shelf.fetched, ready.resident, len(ready.items())) == (1, 0, 0)
+    shelf.there.pop(RUN_MESSAGES + 60)
+    shelf.there.pop(RUN_MESSAGES + 70)
+    assert ready.take_at(RUN_MESSAGES + 60) is None  # which tells that another one is gone too
+    assert (len(ready), ready.size, ready.resident) == (3 * RUN_MESSAGES - 3, 3 * RUN_MESSAGES - 3, 0)
+    budget.let_go(second.message)
+    ready.put_back(second)
+    lost = (RUN_MESSAGES + 60, RUN_MESSAGES + 70)
+    wanted = [position for position in range(1, 3 * RUN_MESSAGES + 1) if position not in lost]
+    assert [stored.position for stored in browse(ready, 1000, 1 << 40)[0]] == wanted
+    assert [ready.pop().position for _ in range(len(ready))] == wanted
+    assert (budget.used, ready.resident, ready.size) == (0, 0, 0)
+
+
+def test_what_is_taken_while_it_is_on_its_way_to_rest() -> None:
+    budget, shelf = Budget(), Shelf()
+    ready = Ready(budget, shelf.queue.in_log)
+    for position in range(1, 21):
+        ready.push(shelf.make(position, logged=False))
+    ready.page_out(3 * WHOLE, 5 * WHOLE)
+    assert shelf.spilled < 20
+    for position in (5, 20):
+        stored = ready.take_at(position)
+        assert stored is not None
+        budget.let_go(stored.message)
+    for _ in range(3):
+        ready.page_out(3 * WHOLE, 1 << 20)
+        shelf.commit()
+    assert (budget.used, len(ready)) == (3 * WHOLE, 18)
+    assert [ready.pop().position for _ in range(18)] == [1, 2, 3, 4, *range(6, 20)]
+
+
+def test_a_run_knows_when_its_next_one_expires() -> None:
+    shelf = Shelf()
+    shelf.deadlines = {2: 0, 3: 200, 4: 150}
+    ready = Ready(Budget(), shelf.queue.in_log)
+    run = Run(shelf.queue.queue_id, 100)
+    for position in range(1, 6):
+        shelf.make(position)
+        run.extend(position.to_bytes(8, "big"), 1)
+    ready.rest(run, 0)
+    found = []
+    for position in (1, 4, 2):
+        assert ready.take_at(position) is not None
+        found.append(ready.deadline_ms())
+    shelf.there.pop(3)
+    assert ready.take_at(3) is None
+    assert [*found, ready.deadline_ms(), len(ready)] == [0, 0, 200, 0, 1]
 
 
 def test_small_runs_are_fetched_together() -> None:

@@ -145,3 +145,23 @@ def test_what_waits_for_a_commit_is_still_held() -> None:
     peer.call(TxCommit(), TxCommitOk)
     assert queue.unacknowledged() == []
     assert (queue.total().acked, peer.connection.total().acked) == (1, 1)
+
+
+def test_what_is_taken_by_position_counts_as_got() -> None:
+    peer = Peer()
+    peer.call(QueueDeclare("q"), QueueDeclareOk)
+    queue = vhost_of(peer.broker).queues["q"]
+    brief = BasicProperties()
+    brief.expiration = "5"
+    for body, properties in ((b"1", None), (b"two", None), (b"3", brief)):
+        peer.send(BasicPublish("", "q"), body, properties)
+    peer.broker.tick(1000)
+    taken = queue.take_at(2)
+    assert taken is not None
+    assert taken.message.body() == b"two"
+    assert queue.take_at(2) is None
+    assert queue.take_at(3) is None
+    total = queue.total()
+    assert (total.got, total.get_empty, total.expired, total.bytes_out, total.acked) == (1, 0, 1, 3, 0)
+    queue.settle(taken)
+    assert queue.total().acked == 1

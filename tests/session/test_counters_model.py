@@ -635,8 +635,11 @@ class World:
     def check_client(self, client: CountingPeer) -> None:
         """Of a connection, its channels and their consumers."""
         assert numbers(client.connection.total(), CONNECTION) == expected(client.counts(), CONNECTION)
+        channels = client.connection.channels
+        assert list(client.connection.counters.channels) == [channel.counters for channel in channels.values()]
         for number, tally in client.channels.items():
-            counters = client.connection.channels[number].counters
+            counters = channels[number].counters
+            assert list(counters.consumers) == [each.counts for each in channels[number].consuming.consumers.values()]
             assert numbers(counters.total(), CHANNEL) == expected(tally, CHANNEL)
             assert tally["came back"] == tally["returned"]
             assert len(tally.open) == 0
@@ -654,6 +657,8 @@ class World:
 
     def check_exchange(self, exchange: Exchange, tally: ExchangeTally) -> None:
         """Of an exchange, and of what it hands on to each queue."""
+        channels = [channel for client in self.clients for channel in client.connection.channels.values()]
+        assert set(exchange.counters.inflows) <= {channel.counters for channel in channels}
         assert numbers(sums.of_exchange(exchange), EXCHANGE) == expected(tally, EXCHANGE)
         flows = {flow.queue.name: int(flow.routed) for flow in exchange.counters.outflows.values()}
         assert flows == {queue.name: copies for (source, queue), copies in self.routed.items() if source is tally}

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from leveret.core.client.party import MAX_ROUTE_BYTES
 from leveret.core.message.budget import COST, LEAST_PART
 from leveret.core.turn.alarms import FULL, HELD, HELD_MS
-from leveret.session.base.carrier import MAX_ROUTE_BYTES, OUTPUT_LIMIT
+from leveret.session.base.carrier import OUTPUT_LIMIT
 from leveret.wire.fields import longstr
 from leveret.wire.methods import (
     BasicAck,

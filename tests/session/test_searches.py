@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from leveret.core.client.party import LONG_METHODS
 from leveret.core.policy.matching import LONG
 from leveret.core.policy.policy import Policy
-from leveret.session.base.carrier import LONG_METHODS, TURN_METHODS
+from leveret.session.base.carrier import TURN_METHODS
 from leveret.wire.fields import array, longstr
 from leveret.wire.methods import (
     BasicCancel,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
 from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Witness
 from leveret.core.queue.entry import QueueEntry
-from leveret.session.settle.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.wire.methods import (
     BasicAck,
     BasicConsume,

@@ -39,7 +39,7 @@ class Deliveries:
     """Messages that clients get from queues.
 
     delivered, delivered_no_ack: sent by basic.deliver to consumers that acknowledge, and to those that do not.
-    got, got_no_ack: the same of basic.get. get_empty: basic.get that found nothing.
+    got, got_no_ack: the same of basic.get, and of Queue.take_at(). get_empty: basic.get that found nothing.
     redelivered: those of all these that had been given to somebody before.
     acked: deliveries acknowledged. rejected: given up by basic.reject or basic.nack.
     requeued: came back, by basic.reject, basic.nack or basic.recover, or since their channel ended.

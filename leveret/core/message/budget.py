@@ -18,7 +18,7 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Final
 
-from mypy_extensions import i64, trait
+from mypy_extensions import i64, mypyc_attr, trait
 
 from leveret.core.message.message import Message, at_rest
 
@@ -38,6 +38,7 @@ STEP: Final = 64 << 10  # bytes more after which it is tried again when there wa
 NO_LIMIT: Final = 1 << 62
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class Holder:
     """Who holds messages, or what can be found again."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ConfirmListener:
-    """Who hears about publishes: the publishing half of a channel in confirm mode."""
+    """Who hears about publishes: the publishing half of a client that waits for confirms."""
 
     @abstractmethod
     def confirmed(self, tag: i64) -> None:

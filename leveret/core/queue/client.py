@@ -42,6 +42,7 @@ class Held:
         return self.stored.sent_ms
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class Client(Holder, Closable):
     """A connection, as an administrator sees it. Before its login it is nobody's, and before its open it is nowhere.
@@ -102,4 +103,4 @@ class Witness:
 
     @abstractmethod
     def on_settle(self, stored: QueueEntry, how: int) -> None:
-        """A delivery is settled: ACK, REQUEUE, RETURN or DISCARD of session/settle/transaction.py."""
+        """A delivery is settled: ACK, REQUEUE, RETURN or DISCARD of core/client/settling.py."""

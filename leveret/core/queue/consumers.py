@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from leveret.core.counting.counters import ConsumerCounters
 from leveret.core.queue.entry import EntryOwner, QueueEntry
@@ -88,8 +88,9 @@ class SharedPrefetch(Prefetch, Sharer):
         queue.wake_all(list(self._waiting.pop(queue)))
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Subscriber:
-    """Who takes deliveries: the consuming half of a channel."""
+    """Who takes deliveries: the consuming half of a client."""
 
     @abstractmethod
     def deliver(self, consumer: Consumer, stored: QueueEntry) -> None:

@@ -61,6 +61,21 @@ class Fifo:
         assert stored is not None
         return stored
 
+    def take_at(self, index: i64) -> QueueEntry:
+        """Take one of them, 0 for the oldest. Raises: IndexError.
+
+        Cost: moves 8 bytes for each behind it, or near the front for each before it.
+        """
+        stored = self.at(index)
+        items = self._items
+        at = self._head + index
+        if index >= COMPACT_AT:
+            del items[at]
+            return stored
+        items[self._head + 1 : at + 1] = items[self._head : at]
+        items[self._head] = stored
+        return self.pop()
+
     def split(self, keep: i64) -> Fifo:
         """Keep the oldest few. Returns: the others. Cost: no more for many than for few."""
         others = Fifo()
@@ -84,11 +99,16 @@ class Fifo:
         for position in positions:
             wanted: i64 = position
             if first <= wanted <= last:
-                stored = self.at(self._behind(wanted - 1))
-                if stored.position == wanted:
-                    found.append(stored)
+                index = self.find(wanted)
+                if index >= 0:
+                    found.append(self.at(index))
 
-    def _behind(self, position: i64) -> i64:
+    def find(self, position: i64) -> i64:
+        """The index of the one with a position; -1 when there is none. Cost: a search."""
+        index = self.behind(position - 1)
+        return index if index < len(self) and self.at(index).position == position else -1
+
+    def behind(self, position: i64) -> i64:
         """The index of the first one behind a position."""
         low: i64 = 0
         high: i64 = len(self)
@@ -103,7 +123,7 @@ class Fifo:
     def show(self, page: Page) -> bool:
         """Add to a page what is behind its place. Returns: whether there was room for it."""
         count: i64 = len(self)
-        low = self._behind(page.position)
+        low = self.behind(page.position)
         while low < count:
             stored = self.at(low)
             if stored.position > page.until:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
 from leveret.core.message.log import Recovered, Resting
@@ -15,7 +14,7 @@ from leveret.core.policy.arguments import QUORUM
 from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.entry import MAX_ACQUIRED, QueueEntry
 from leveret.core.queue.ready import Source
-from leveret.core.queue.run import Run
+from leveret.core.queue.run import Run, single
 from leveret.wire import patch
 from leveret.wire.fields import DecodeError
 
@@ -86,11 +85,7 @@ class InLog(Source):
 
     def load(self, stored: QueueEntry) -> bool:
         """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
-        run = Run(stored.log_id, 0)
-        out = BytesWriter()
-        write_i64_be(out, stored.position)
-        run.extend(out.getvalue(), stored.message.size)
-        found = self.fetch(run)
+        found = self.fetch(single(stored.log_id, stored.position, stored.message.size))
         if found:
             budget = self._queue.broker.budget
             budget.let_go(stored.message)

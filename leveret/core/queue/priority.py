@@ -72,6 +72,22 @@ class PriorityReady(Ready):
         self.resident -= len(stored.message.content) + COST
         return stored
 
+    def take_at(self, position: i64) -> QueueEntry | None:
+        """Take the one with this position, whatever its priority, which the budget still counts; None if there is none.
+
+        Raises: Unreadable, and all is as it was. Cost: that of Ready.take_at(), for each priority.
+        """
+        for line in self._lines:
+            if line is not None and len(line):
+                count, size, resident = len(line), line.size, line.resident
+                stored = line.take_at(position)
+                self._number += len(line) - count
+                self.size += line.size - size
+                self.resident += line.resident - resident
+                if stored is not None:
+                    return stored
+        return None
+
     def items(self) -> list[QueueEntry]:
         """All that are in memory, in the order in which they would go. Cost: a copy."""
         return [stored for line in reversed(self._lines) if line is not None for stored in line.items()]

@@ -423,33 +423,61 @@ class Queue(BaseQueue):
 
         Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
         """
+        stored = self._take(0, no_ack)
+        if stored is None:
+            self.counters.get_empty += 1
+        return stored
+
+    def take_at(self, position: i64) -> QueueEntry | None:
+        """Take the message with this position from among those that are ready; the caller settles it, as behind get().
+
+        Returns: None when it is not ready, has expired, or cannot be read any more. Raises: as get().
+        Cost: that of Ready.take_at().
+        """
+        self.flow()
+        self.check_fault()
+        self._expiry.used()
+        return self._take(position, False) if position > 0 else None
+
+    def _take(self, position: i64, no_ack: bool) -> QueueEntry | None:
+        """Take a message for somebody who settles it, with no_ack at once. position: 0 for the head."""
         stored: QueueEntry | None = None
         try:
-            if self.ready.has_head():
+            if position:
+                stored = self._unexpired(self.ready.take_at(position))
+            elif self.ready.has_head():
                 stored = self.ready.take()
-                self._expiry.look()
-                if stored.log_id > 0:
-                    self.broker.log.delivered(self.queue_id, int(stored.position))
+            self._expiry.look()
+            if stored is not None and stored.log_id > 0:
+                self.broker.log.delivered(self.queue_id, int(stored.position))
         except Exception as error:
             if stored is not None:
                 self.broker.budget.let_go(stored.message)
                 self._put_back(stored)
             self.fail("fetch a message", error)
             self.check_fault()
-        counters = self.counters
-        if stored is None:
-            counters.get_empty += 1
-            return None
-        self.delivered += 1
-        self.unacked += 1
-        counters.bytes_out += stored.message.size
-        if stored.redelivered:
-            counters.redelivered += 1
-        if no_ack:
-            counters.got_no_ack += 1
-        else:
-            counters.got += 1
+        if stored is not None:
+            self.delivered += 1
+            self.unacked += 1
+            counters = self.counters
+            counters.bytes_out += stored.message.size
+            if stored.redelivered:
+                counters.redelivered += 1
+            if no_ack:
+                counters.got_no_ack += 1
+            else:
+                counters.got += 1
         return stored
+
+    def _unexpired(self, stored: QueueEntry | None) -> QueueEntry | None:
+        """What was taken from the middle, unless it has expired there, and dies."""
+        if stored is None or not stored.deadline_ms or stored.deadline_ms > self.broker.clock.now_ms:
+            return stored
+        self.broker.budget.let_go(stored.message)
+        self.broker.share.left -= self.giving_up(stored.message)
+        self.counters.expired += 1
+        self.die(stored, EXPIRED)
+        return None
 
     def settle(self, stored: QueueEntry) -> None:
         """An unacknowledged message is done with."""

@@ -1,14 +1,15 @@
 """The messages of a queue that wait for a consumer, in their order.
 
-New messages come in at the end. One that comes back from a consumer goes to its old place, and that place is in
-front of everything that was never delivered: the order is kept by position, and the head is always delivered first.
+New messages come in at the end. One that comes back goes to its old place: the order is kept by position. That place
+is in front of everything that was never delivered, since the head is always delivered first; unless the message was
+taken from the middle.
 When memory is short, what is behind the head may be left to rest in the log; see paging.py.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from heapq import heappop, heappush
 from operator import itemgetter
 from typing import Final
@@ -20,7 +21,7 @@ from leveret.core.message.budget import COST, HEAD, Budget
 from leveret.core.queue.browsing import Page
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.fifo import Fifo
-from leveret.core.queue.run import RUN_BYTES, RUN_MESSAGES, Run
+from leveret.core.queue.run import RUN_BYTES, RUN_MESSAGES, Run, single
 
 STUB: Final = 512  # bytes of a content from which on what stays of a message in memory is less
 
@@ -55,13 +56,16 @@ class Ready:
     """One line of messages in order of position. size: bytes of all bodies; resident: bytes in memory, about.
 
     In order: _returned, _fresh, _segments, _tail. What is not at rest among the segments could not be left to the log.
-    Those in _returned may be at rest one by one, as Message.is_at_rest says.
+    _later has its place among _segments and _tail, by position; while there is something in it, there is a _tail.
+    Those in _returned and _later may be at rest one by one, as Message.is_at_rest says.
     """
 
     __slots__ = (
+        "_apart",
         "_behind",
         "_budget",
         "_fresh",
+        "_later",
         "_returned",
         "_returned_bytes",
         "_segments",
@@ -79,11 +83,13 @@ class Ready:
         self._source = source
         self._fresh = Fifo()
         self._returned: list[tuple[int, QueueEntry]] = []  # heap by position; all before those in _fresh
-        self._returned_bytes: i64 = 0  # of the contents of these in memory
+        self._later: list[tuple[int, QueueEntry]] = []  # taken from the middle and come back, in order of position
+        self._returned_bytes: i64 = 0  # of the contents of these two in memory
+        self._apart: i64 = 0  # the last position that was taken from the middle
         self._segments: list[Run | Fifo] = []
         self._tail: Fifo | None = None  # where new ones come in while there are segments
         self._sent: i64 = 0  # of those in _tail, so many at the front are in the log or on their way
-        self._behind: i64 = 0  # messages in _segments and _tail
+        self._behind: i64 = 0  # messages in _segments, _tail and _later
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._returned) + int(self._behind)
@@ -106,8 +112,11 @@ class Ready:
     def put_back(self, stored: QueueEntry) -> None:
         """A message that was taken before, to its old place."""
         self._count(stored)
-        heappush(self._returned, (int(stored.position), stored))
         self._returned_bytes += len(stored.message.content)
+        if stored.position <= self._apart and self._has_before(stored.position):
+            self._insert(stored)
+        else:
+            heappush(self._returned, (int(stored.position), stored))
 
     def has_head(self) -> bool:
         """Whether there is a next one; it is in memory then. To be asked before first() and pop()."""
@@ -115,7 +124,9 @@ class Ready:
             if self._returned[0][1].message.content:
                 return True
             self._revive()
-        return len(self._fresh) > 0 or self._fill()
+        if len(self._fresh):
+            return True
+        return self._fill() and (not self._returned or self.has_head())
 
     def has_near_head(self) -> bool:
         """Whether there is a next one, and it need not be fetched."""
@@ -129,6 +140,8 @@ class Ready:
             return self._returned[0][1].deadline_ms
         if len(self._fresh):
             return self._fresh.first().deadline_ms
+        if self._is_later_next():
+            return self._later[0][1].deadline_ms
         for segment in self._segments:
             if isinstance(segment, Run):
                 return segment.deadline_ms
@@ -140,11 +153,9 @@ class Ready:
 
     def first(self) -> QueueEntry:
         """The next to go. Raises: IndexError when there is none."""
-        if self._returned:
-            return self._returned[0][1]
-        if not len(self._fresh):
+        if not self._returned and not len(self._fresh):
             self._fill()
-        return self._fresh.first()
+        return self._returned[0][1] if self._returned else self._fresh.first()
 
     def pop(self) -> QueueEntry:
         """Take the next, which is held here no more. Raises: IndexError when there is none."""
@@ -160,11 +171,115 @@ class Ready:
         else:
             if not len(self._fresh):
                 self._fill()
+                if self._returned:
+                    return self.take()
             stored = self._fresh.pop()
         message = stored.message
         self.size -= message.size
         self.resident -= len(message.content) + COST
         return stored
+
+    def take_at(self, position: i64) -> QueueEntry | None:
+        """Take the one with this position, wherever it is, and hold it as take() does. What rests beside it goes on so.
+
+        Returns: None when it is not here, or cannot be read any more. Raises: Unreadable, and all is as it was.
+        Cost: a search; if it rests, it is read and the positions of its run are copied, else see Fifo.take_at(); for
+        one that came back, a look at all that did.
+        """
+        stored = _take(self._fresh, position)
+        if stored is None and self._behind:
+            stored = self._take_behind(position)
+        if stored is None:
+            self._returned.sort()  # which leaves it a heap
+            stored = self._take_returned(self._returned, position)
+        if stored is not None:
+            self._apart = max(self._apart, position)
+            message = stored.message
+            self.size -= message.size
+            self.resident -= len(message.content) + COST
+        return stored
+
+    def _take_behind(self, position: i64) -> QueueEntry | None:
+        """Take one from behind what is fresh."""
+        stored: QueueEntry | None = None
+        at = self._segment_behind(position - 1)
+        if at < len(self._segments):
+            segment = self._segments[at]
+            if isinstance(segment, Run):
+                stored = self._take_resting(segment, position)
+                if not segment.count:
+                    del self._segments[at]
+            else:
+                stored = _take(segment, position)
+                if not len(segment):
+                    del self._segments[at]
+        elif self._tail is not None:
+            index = self._tail.find(position)
+            if index >= 0:
+                stored = self._tail.take_at(index)
+                if index < self._sent:
+                    self._sent -= 1
+        if stored is not None:
+            self._behind -= 1
+            return stored
+        before = len(self._later)
+        stored = self._take_returned(self._later, position)
+        self._behind -= before - len(self._later)
+        return stored
+
+    def _take_resting(self, run: Run, position: i64) -> QueueEntry | None:
+        """Take one from a run that ends behind it."""
+        start = run.offset_behind(position - 1)
+        if read_i64_be(run.positions, start) != position:
+            return None
+        assert self._source is not None
+        part = Run(run.log_id, 0)
+        part.extend(run.positions[start : start + (8 if start else 16)], 0)  # the second: it tells the next deadline
+        found = self._source.fetch(part, True)
+        if len(found) < part.count:
+            found = self._sift(run)
+        at = bisect_left(found, int(position), key=_position)
+        if at == len(found) or found[at].position != position:
+            return None
+        stored = found[at]
+        if read_i64_be(run.positions, 0) == position and at + 1 < len(found):
+            run.deadline_ms = found[at + 1].deadline_ms
+        run.remove(position, stored.message.size)
+        self.size -= stored.message.size
+        self._count(stored)
+        return stored
+
+    def _sift(self, run: Run) -> list[QueueEntry]:
+        """Fetch a run of which not all can be read any more: only what can stays in it. Returns: that."""
+        assert self._source is not None
+        found = self._source.fetch(run)
+        positions = BytesWriter()
+        size: i64 = 0
+        for stored in found:
+            write_i64_be(positions, stored.position)
+            size += stored.message.size
+        self._behind -= run.count - len(found)
+        self.size -= run.size - size
+        run.clear()
+        run.extend(positions.getvalue(), size)
+        if found:
+            run.deadline_ms = found[0].deadline_ms
+        return found
+
+    def _take_returned(self, line: list[tuple[int, QueueEntry]], position: i64) -> QueueEntry | None:
+        """Take one that came back. line: those that did, in order."""
+        at = bisect_left(line, int(position), key=itemgetter(0))
+        if at == len(line) or line[at][0] != position:
+            return None
+        stored = line[at][1]
+        if stored.message.content:
+            self._returned_bytes -= len(stored.message.content)
+            del line[at]
+            return stored
+        assert self._source is not None
+        found = self._source.fetch(single(stored.log_id, position, stored.message.size))
+        del line[at]
+        return stored if self._renew(stored, found[0] if found else None) else None
 
     def items(self) -> list[QueueEntry]:
         """All that are in memory, in order. Cost: a copy."""
@@ -172,7 +287,12 @@ class Ready:
         for segment in self._segments:
             if isinstance(segment, Fifo):
                 found += segment.items()
-        return found + self._tail.items() if self._tail is not None else found
+        if self._tail is not None:
+            found += self._tail.items()
+        if self._later:
+            found += [stored for _, stored in self._later]
+            found.sort(key=_position)
+        return found
 
     def pick(self, positions: list[int]) -> list[QueueEntry]:
         """Those in memory that have one of these positions, in no order.
@@ -186,9 +306,9 @@ class Ready:
             lines.append(self._tail)
         for line in lines:
             line.pick(positions, found)
-        if self._returned and len(found) < len(positions):
+        if (self._returned or self._later) and len(found) < len(positions):
             wanted = set(positions)
-            found += [stored for position, stored in self._returned if position in wanted]
+            found += [stored for position, stored in self._returned + self._later if position in wanted]
         return found
 
     def browse(self, page: Page) -> bool:
@@ -196,21 +316,39 @@ class Ready:
 
         Returns: whether there was room for it. Cost: of what is shown, and of all that consumers gave back.
         """
-        returned = self._returned
-        returned.sort()  # which leaves it a heap
-        at: i64 = bisect_right(returned, int(page.position), key=itemgetter(0))
-        while at < len(returned) and returned[at][0] <= page.until:
+        self._returned.sort()  # which leaves it a heap
+        if not self._show_returned(self._returned, page):
+            return False
+        until = page.until
+        at: i64 = bisect_right(self._later, int(page.position), key=itemgetter(0))
+        while at < len(self._later) and self._later[at][0] <= until:
+            page.until = self._later[at][0]
+            is_shown = self._show_fresh(page) and self._show_returned(self._later, page)
+            page.until = until
+            if not is_shown:
+                return False
+            at += 1
+        return self._show_fresh(page)
+
+    def _show_returned(self, line: list[tuple[int, QueueEntry]], page: Page) -> bool:
+        """Show what came back. line: that, in order."""
+        at: i64 = bisect_right(line, int(page.position), key=itemgetter(0))
+        while at < len(line) and line[at][0] <= page.until:
             if page.is_full():
                 return False
-            stored = returned[at][1]
+            stored = line[at][1]
             if stored.message.content:
                 page.add(stored)
                 at += 1
                 continue
-            run, end = self._resting_from(at)
+            run, end = _resting_from(line, at)
             if not self._show(run, page):
                 return False
             at = end
+        return True
+
+    def _show_fresh(self, page: Page) -> bool:
+        """Show what did not come back."""
         if not self._fresh.show(page):
             return False
         at = self._segment_behind(page.position)
@@ -339,7 +477,7 @@ class Ready:
     def _rest_returned(self, source: Source, keep: i64, target: i64) -> None:
         """Leave the contents of messages that came back to the log, but of those that go next."""
         self._returned.sort()  # which leaves it a heap
-        for _, stored in self._returned:
+        for _, stored in self._returned + self._later:
             if self._budget.used <= target:
                 break
             size: i64 = len(stored.message.content)
@@ -349,43 +487,81 @@ class Ready:
                 self._returned_bytes -= size
                 stored.message = self._budget.rest(stored.message)
 
-    def _resting_from(self, at: i64) -> tuple[Run, i64]:
-        """Those that came back and rest, from a place among these on, as a run; and where it ends.
-
-        What came back has to be in order.
-        """
-        first = self._returned[at][1]
-        run = Run(first.log_id, first.deadline_ms)
-        positions = BytesWriter()
-        size: i64 = 0
-        count: i64 = 0
-        while at < len(self._returned) and count < RUN_MESSAGES and (size < RUN_BYTES or not count):
-            stored = self._returned[at][1]
-            if stored.message.content or stored.log_id != run.log_id:
-                break
-            write_i64_be(positions, stored.position)
-            size += stored.message.size
-            count += 1
-            at += 1
-        run.extend(positions.getvalue(), size)
-        return run, at
-
     def _revive(self) -> None:
         """Fetch the contents of the next messages that came back. Those that cannot be read any more are gone."""
         self._returned.sort()  # which leaves it a heap
-        run, end = self._resting_from(0)
+        run, end = _resting_from(self._returned, 0)
         assert self._source is not None
         found = {stored.position: stored for stored in self._source.fetch(run)}
         waiting, self._returned = self._returned[:end], self._returned[end:]
-        for _, stored in waiting:
-            message = stored.message
-            self.size -= message.size
-            self.resident -= COST
-            self._budget.let_go(message)
-            fetched = found.get(stored.position)
-            if fetched is not None:
-                self._source.revive(stored, fetched)
-                self.put_back(stored)
+        for place in waiting:
+            stored = place[1]
+            if self._renew(stored, found.get(stored.position)):
+                self._returned_bytes += len(stored.message.content)
+                heappush(self._returned, place)
+
+    def _renew(self, stored: QueueEntry, found: QueueEntry | None) -> bool:
+        """A message that came back has its content again. found: as it was fetched; without that, it is gone."""
+        message = stored.message
+        self.size -= message.size
+        self.resident -= COST
+        self._budget.let_go(message)
+        if found is None:
+            return False
+        assert self._source is not None
+        self._source.revive(stored, found)
+        self._count(stored)
+        return True
+
+    def _has_before(self, position: i64) -> bool:
+        """Whether something that was never delivered, or is in _later, is before a position."""
+        if len(self._fresh):
+            return self._fresh.first().position < position
+        return 0 < self._first_behind() < position or (len(self._later) > 0 and self._later[0][0] < position)
+
+    def _insert(self, stored: QueueEntry) -> None:
+        """A message that was taken from the middle goes back there."""
+        self._make_way(stored.position)
+        if self._tail is None:
+            self._tail = Fifo()
+            self._sent = 0
+        insort(self._later, (int(stored.position), stored))
+        self._behind += 1
+
+    def _make_way(self, position: i64) -> None:
+        """Let nothing be fresh that is behind a position."""
+        fresh = self._fresh
+        if not len(fresh) or fresh.last().position < position:
+            return
+        line = fresh.split(min(fresh.behind(position), i64(HEAD)))
+        self._behind += len(line)
+        if not self._segments and (self._tail is None or not len(self._tail)):
+            self._tail = line
+            self._sent = 0
+        else:
+            self._segments.insert(0, line)
+
+    def _first_behind(self) -> i64:
+        """The first position in _segments and _tail; 0 when there is nothing."""
+        if self._segments:
+            segment = self._segments[0]
+            return segment.first().position if isinstance(segment, Fifo) else read_i64_be(segment.positions, 0)
+        return self._tail.first().position if self._tail is not None and len(self._tail) else 0
+
+    def _is_later_next(self) -> bool:
+        """Whether behind what is fresh comes something that was taken from the middle and is back."""
+        if not self._later:
+            return False
+        first = self._first_behind()
+        return first == 0 or self._later[0][0] < first
+
+    def _bring_later(self) -> None:
+        """What is next has come back."""
+        first = self._first_behind()
+        end = bisect_left(self._later, int(first), key=itemgetter(0)) if first else len(self._later)
+        self._returned += self._later[:end]  # which leaves it a heap
+        del self._later[:end]
+        self._behind -= end
 
     def rest(self, run: Run, level: i64) -> None:
         """Messages that rest in the log already, behind all others. level: their priority."""
@@ -456,6 +632,9 @@ class Ready:
     def _fill(self, fetches: bool = True) -> bool:
         """Bring the next segment to the front, if it may be fetched or need not be. Returns: if there is one now."""
         while not len(self._fresh):
+            if self._later and self._is_later_next():
+                self._bring_later()
+                return fetches or len(self._returned[0][1].message.content) > 0
             if self._segments:
                 segment = self._segments[0]
                 if isinstance(segment, Run) and not fetches:
@@ -470,10 +649,12 @@ class Ready:
             elif self._tail is not None:
                 self._behind -= len(self._tail)
                 self._fresh = self._tail
-                self._tail = None
+                self._tail = Fifo() if self._later else None
                 self._sent = 0
             else:
                 return False
+            if self._later:
+                self._make_way(self._later[0][0])
         return True
 
     def _load(self, run: Run) -> None:
@@ -489,6 +670,38 @@ class Ready:
 def may_rest(stored: QueueEntry) -> bool:
     """Whether it is worth the while to leave the content of a single message to the log."""
     return stored.log_id != 0 and len(stored.message.content) >= STUB
+
+
+def _resting_from(line: list[tuple[int, QueueEntry]], at: i64) -> tuple[Run, i64]:
+    """Those that came back and rest, from a place among these on, as a run; and where it ends.
+
+    What came back has to be in order.
+    """
+    first = line[at][1]
+    run = Run(first.log_id, first.deadline_ms)
+    positions = BytesWriter()
+    size: i64 = 0
+    count: i64 = 0
+    while at < len(line) and count < RUN_MESSAGES and (size < RUN_BYTES or not count):
+        stored = line[at][1]
+        if stored.message.content or stored.log_id != run.log_id:
+            break
+        write_i64_be(positions, stored.position)
+        size += stored.message.size
+        count += 1
+        at += 1
+    run.extend(positions.getvalue(), size)
+    return run, at
+
+
+def _take(line: Fifo, position: i64) -> QueueEntry | None:
+    """Take the one with a position from a line, if it is there."""
+    index = line.find(position)
+    return line.take_at(index) if index >= 0 else None
+
+
+def _position(stored: QueueEntry) -> int:
+    return int(stored.position)
 
 
 def _last(segment: Run | Fifo) -> i64:

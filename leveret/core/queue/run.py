@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from librt.strings import read_i64_be
+from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
 RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
@@ -33,6 +33,19 @@ class Run:
         self.count += len(positions) // 8
         self.size += size
 
+    def remove(self, position: i64, size: i64) -> None:
+        """One of the messages does not rest here any more. size: bytes of its body. Cost: a copy of the positions."""
+        at = self.offset_behind(position - 1)
+        self.positions = self.positions[:at] + self.positions[at + 8 :]
+        self.count -= 1
+        self.size -= size
+
+    def clear(self) -> None:
+        """None of them rest here any more."""
+        self.positions = b""
+        self.count = 0
+        self.size = 0
+
     def is_small(self) -> bool:
         """Whether it should be fetched together with what follows."""
         return self.count < RUN_MESSAGES and self.size < RUN_BYTES
@@ -48,3 +61,12 @@ class Run:
             else:
                 high = middle
         return low * 8
+
+
+def single(log_id: i64, position: i64, size: i64) -> Run:
+    """A run of one message. size: bytes of its body."""
+    run = Run(log_id, 0)
+    out = BytesWriter()
+    write_i64_be(out, position)
+    run.extend(out.getvalue(), size)
+    return run

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Final
 
-from mypy_extensions import trait
+from mypy_extensions import mypyc_attr, trait
 
 MAX_TOLD: Final = 100  # faults that wait to be told; more of them in one turn are left out
 
@@ -35,6 +35,7 @@ class Fault:
         return f"{self.who}: cannot {self.doing}: {sentence(self.error)}"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @trait
 class Closable:
     """A connection for which something may fail."""

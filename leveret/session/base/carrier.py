@@ -1,8 +1,8 @@
 """Carrier: a connection, as its channels know it.
 
-It says whose the channels are and where they act, takes what they send, remembers where their publishes go, and lets
-them have no more than their share of a turn. How a connection begins and ends is no business of theirs: see
-connection/. What they call for each message is here and not abstract, so that it is called directly when compiled.
+It is the party whose the channels are (core/client/party.py), takes what they send, and lets them have no more than
+their share of a turn. How a connection begins and ends is no business of theirs: see connection/. What they call for
+each message is here and not abstract, so that it is called directly when compiled.
 """
 
 from __future__ import annotations
@@ -12,15 +12,10 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.access.user import Credential, User
 from leveret.core.broker import Broker
-from leveret.core.counting.counters import ConnectionCounters
+from leveret.core.client.party import Party
+from leveret.core.client.publisher import Publisher
 from leveret.core.errors.amqp import AmqpError
-from leveret.core.errors.hints import Origin
-from leveret.core.exchange.exchange import Route
-from leveret.core.message.confirm import ConfirmListener
-from leveret.core.queue.client import Client
-from leveret.core.queue.entry import EntryOwner
 from leveret.core.turn.background import Chore
 from leveret.core.turn.turn import Sink
 from leveret.wire.arguments import Method
@@ -33,13 +28,10 @@ from leveret.wire.writer import FrameWriter
 OUTPUT_LIMIT: Final = 256 * 1024  # bytes waiting to be sent, from which on consumers get no more
 STALL_LIMIT: Final = 1024 * 1024  # the same, from which on nothing more is answered
 TURN_METHODS: Final = 200  # methods, publishes and acks apart, after which others have their turn
-LONG_METHODS: Final = 50  # as which a search counts that takes long: some hundred microseconds, milliseconds at worst
-ROUTE_BYTES: Final = 700  # of memory that a cached route needs, about, beside its key
-MAX_ROUTE_BYTES: Final = 4 << 20  # of all of one connection
 FEW_ROUTE_BYTES: Final = 16 << 10  # that are not worth forgetting
 
 
-class Confirming(ConfirmListener):
+class Confirming(Publisher):
     """The publishing half of a channel, as its connection knows it."""
 
     @abstractmethod
@@ -47,34 +39,20 @@ class Confirming(ConfirmListener):
         """Write the confirms that are to be sent."""
 
 
-class Carrier(Sink, Client):
+class Carrier(Party, Sink):
     """What a channel needs of its connection.
 
-    name: both addresses, for the log. number: never 0, unique in this process. method_id: of the frame at hand, for
-    error replies. routes_bytes: of memory that its cached routes need, about. used_routes: those with publishes not
-    counted yet. counters: without those of channels that are there; see total().
+    name: both addresses, for the log. method_id: of the frame at hand, for error replies.
     """
 
     def __init__(self, broker: Broker, name: str) -> None:
-        self.broker = broker
-        self.name = name
-        self.number = broker.connection_number()
-        self.user = User("", Credential("", ""), ())
-        self.vhost = broker.nowhere
+        super().__init__(broker, name)
         self.client_properties: Table = {}
         self.capabilities: frozenset[str] = frozenset()
-        self.max_message_size: i64 = broker.max_message_size
-        self.exclusive_queues: dict[EntryOwner, None] = {}
         self.writer = FrameWriter()
         self.unflushed: list[Confirming] = []  # channels with confirms to send
-        self.published: i64 = 0  # messages, ever
         self.method_id: i64 = 0
         self.waits: list[Wait] = []  # that go on
-        self.routes_bytes: i64 = 0
-        self.used_routes: list[Route] = []
-        self.counters = ConnectionCounters(name)
-        self._routes: dict[bytes, Route] = {}  # by the arguments of basic.publish
-        self._routes_generation = 0  # of the virtual host, when they were found
         self.turn_methods: i64 = 0  # looked at in this turn
         # No states: each of these is turned on and off by somebody else, at any time of the connection's life.
         self.sends_parts = False  # the client, of a content, in this read
@@ -136,54 +114,6 @@ class Carrier(Sink, Client):
         if self.turn_methods >= TURN_METHODS:
             self.is_stalled = True
             self.wake()
-
-    def count_searches(self, before: int) -> None:
-        """Count the searches of patterns that took long. before: how many had."""
-        long = self.broker.matcher.long - before
-        if long:
-            self.count_method(long * LONG_METHODS)
-
-    # -- where publishes go
-
-    def find_route(self, arguments: bytes) -> Route | None:
-        """Where publishes with these arguments go, if that is known."""
-        return self._routes.get(arguments)
-
-    def keep_route(self, arguments: bytes, route: Route) -> None:
-        """Remember where publishes with these arguments go."""
-        generation = self.vhost.generation
-        if self._routes_generation != generation or self.routes_bytes >= MAX_ROUTE_BYTES:
-            self.forget_routes()
-            self._routes_generation = generation
-        size: i64 = ROUTE_BYTES + 3 * len(arguments)  # as they came, as text, as they are sent on
-        self.routes_bytes += size
-        self.broker.budget.used += size
-        self._routes[arguments] = route
-
-    def forget_routes(self) -> None:
-        """Find out anew where publishes go."""
-        self.count_routes()
-        self._routes.clear()
-        self.broker.budget.used -= self.routes_bytes
-        self.routes_bytes = 0
-
-    # -- what is counted
-
-    def count_routes(self) -> None:
-        """Let exchanges count what is only noted with cached routes. Cost: those used since the last time."""
-        for route in self.used_routes:
-            route.count()
-        self.used_routes.clear()
-
-    def total(self) -> ConnectionCounters:
-        """All that it has done."""
-        return self.counters.total()
-
-    # -- what becomes of it
-
-    def origin(self) -> Origin:
-        """What a queue or exchange declared now remembers of its declaration."""
-        return Origin(self.name, self.user.name, self.broker.clock.today_ms)
 
     @abstractmethod
     def forget_channel(self, number: int) -> None:

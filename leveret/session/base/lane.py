@@ -11,11 +11,11 @@ before a close or close-ok is sent.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.counting.counters import ChannelCounters, ExchangeCounters
+from leveret.core.counting.counters import ChannelCounters
 from leveret.core.errors import amqp as errors
 from leveret.core.message.message import Message
 from leveret.session.base.carrier import Carrier
@@ -23,9 +23,6 @@ from leveret.session.base.states import StateTable
 from leveret.wire.arguments import Method
 from leveret.wire.constants import NO_ROUTE
 from leveret.wire.methods import BasicReturn
-
-if TYPE_CHECKING:
-    from leveret.core.queue.replies import ReplyQueue
 
 OPEN: Final = 0
 SHUT: Final = 1
@@ -51,11 +48,10 @@ STATES: Final = StateTable(
 class Lane:
     """What the parts of a channel need of it.
 
-    last_queue: what the empty queue name stands for. replies: where answers to its requests come, if it has asked for
-    them (direct reply-to). counters: see ChannelCounters.total().
+    last_queue: what the empty queue name stands for. counters: see ChannelCounters.total().
     """
 
-    __slots__ = ("connection", "counters", "last_queue", "number", "replies", "state")
+    __slots__ = ("connection", "counters", "last_queue", "number", "state")
 
     def __init__(self, connection: Carrier, number: int) -> None:
         self.connection = connection
@@ -63,7 +59,6 @@ class Lane:
         self.counters = ChannelCounters(number, connection.counters)
         self.state: i64 = OPEN
         self.last_queue = ""
-        self.replies: ReplyQueue | None = None
 
     @property
     def is_open(self) -> bool:
@@ -79,15 +74,8 @@ class Lane:
         self.connection.writer.method(self.number, method)
         self.connection.wake()
 
-    def stranded(self, message: Message, exchange: ExchangeCounters, mandatory: bool) -> None:
-        """Nobody gets a message that was published to an exchange: tell its publisher, who wants that if mandatory."""
-        inflow = self.counters.inflow(exchange)
-        inflow.unroutable += 1
-        if mandatory:
-            inflow.returned += 1
-            self._send_back(message)
-
-    def _send_back(self, message: Message) -> None:
+    def send_back(self, message: Message) -> None:
+        """Tell the publisher that nobody gets its message."""
         address = message.address
         writer = self.connection.writer
         writer.method(self.number, BasicReturn(NO_ROUTE, "NO_ROUTE", address.exchange, address.routing_key))

@@ -22,7 +22,7 @@ from leveret.core.broker import Broker
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.client import Held
-from leveret.core.queue.entry import EntryOwner, Home
+from leveret.core.queue.entry import EntryOwner
 from leveret.session.base.carrier import FEW_ROUTE_BYTES, STALL_LIMIT
 from leveret.session.channel import BASIC_PUBLISH, Channel
 from leveret.session.connection.blocking import Blocking
@@ -327,11 +327,11 @@ class Connection(Life):
 
     def held(self, queue: EntryOwner | None) -> list[Held]:
         """What its client has of a queue, or of all, and has not settled. Cost: a look at all of it."""
-        return [held for channel in self.channels.values() for held in channel.consuming.held(queue)]
-
-    def forget_queue(self, queue: EntryOwner) -> None:
-        """A queue that is exclusive to this connection is deleted."""
-        self.exclusive_queues.pop(queue, None)
+        return [
+            held
+            for channel in self.channels.values()
+            for held in channel.consuming.held(queue, channel.consuming.transaction)
+        ]
 
     # -- bytes out
 
@@ -441,10 +441,6 @@ class Connection(Life):
         self._end()
         self.broker.settle()
 
-    def belongs_to(self, user: User | None, vhost: Home | None) -> bool:
-        """Whether it is this user's and uses this virtual host; None for any."""
-        return (user is None or self.user is user) and (vhost is None or self.vhost is vhost)
-
     def force_close(self, reason: str) -> None:
         """Close for an operator or at shutdown: connection.close 320."""
         if self.handshake.state != DONE:
@@ -499,9 +495,7 @@ class Connection(Life):
         if self.state == ENDED:
             return
         self._leave(OVER)
-        past = self.vhost.past.connections
-        past.add_connection(self.counters.total())
-        self.counters = past  # which has what is still sent
+        self.end_counters()
         self.login_request = None
         self.broker.connections.pop(self.number, None)
         self.deadline.stop()

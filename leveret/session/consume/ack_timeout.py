@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from leveret.core.client.unacked import Unacked
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.bounds import MAX_MS
 from leveret.core.turn.clock import Timed, Timer
 from leveret.session.base.lane import Lane
-from leveret.session.settle.unacked import Unacked
 from leveret.wire.constants import PRECONDITION_FAILED
 
 if TYPE_CHECKING:

@@ -15,22 +15,18 @@ from leveret.wire.writer import FrameWriter
 class Confirms:
     """Publish tags of one channel in confirm mode; the first publish has tag 1."""
 
-    __slots__ = ("_beyond", "_first_open", "_paid", "_refused", "published")
+    __slots__ = ("_beyond", "_first_open", "_paid", "_refused")
 
     def __init__(self) -> None:
-        self.published: i64 = 0
         self._first_open: i64 = 1  # every tag below is settled
         self._beyond: set[int] = set()  # tags above it that are settled too
         self._paid: list[int] = []  # since the last flush
         self._refused: list[int] = []
 
-    def __len__(self) -> int:
-        return int(self.published - self._first_open) + 1 - len(self._beyond)
-
-    def next(self) -> i64:
-        """The tag of the publish that comes in now."""
-        self.published += 1
-        return self.published
+    @property
+    def settled(self) -> int:
+        """How many publishes are confirmed or refused."""
+        return int(self._first_open) - 1 + len(self._beyond)
 
     def confirmed(self, tag: i64) -> None:
         """The message is safe."""

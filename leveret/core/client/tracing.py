@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from leveret.core.client.party import Party
 from leveret.core.message.destination import Destination, hand_out
 from leveret.core.message.message import Message, address
 from leveret.core.queue.entry import QueueEntry
-from leveret.session.base.lane import Lane
 from leveret.wire.content import make_content
 from leveret.wire.fields import Field, Table, array, long, longstr, short, signedint, table, timestamp
 from leveret.wire.properties import BasicProperties
@@ -35,32 +35,32 @@ PROPERTIES: Final = (  # in the order in which RabbitMQ puts them into its table
 )
 
 
-def published(channel: Lane, message: Message, queues: list[Destination]) -> None:
-    """A channel has published a message, which goes to these queues."""
+def published(party: Party, channel: int, message: Message, queues: list[Destination]) -> None:
+    """A client has published a message, which goes to these queues."""
     routed = array([longstr(queue.name) for queue in queues if queue.name])
-    _copy(channel, message, f"publish.{message.address.exchange}", "routed_queues", routed)
+    _copy(party, channel, message, f"publish.{message.address.exchange}", "routed_queues", routed)
 
 
-def delivered(channel: Lane, stored: QueueEntry) -> None:
-    """A channel has got a message, by basic.deliver or basic.get."""
-    _copy(channel, stored.message, f"deliver.{stored.queue.name}", "redelivered", signedint(int(stored.redelivered)))
+def delivered(party: Party, channel: int, stored: QueueEntry) -> None:
+    """A client has got a message, as a consumer or with a get."""
+    redelivered = signedint(int(stored.redelivered))
+    _copy(party, channel, stored.message, f"deliver.{stored.queue.name}", "redelivered", redelivered)
 
 
-def _copy(channel: Lane, message: Message, key: str, about: str, value: Field) -> None:
+def _copy(party: Party, channel: int, message: Message, key: str, about: str, value: Field) -> None:
     where = message.address
     if where.exchange == TRACE:
         return
-    connection = channel.connection
-    vhost = connection.vhost
+    vhost = party.vhost
     headers: Table = {
-        "channel": signedint(channel.number),
-        "connection": longstr(connection.name),
+        "channel": signedint(channel),
+        "connection": longstr(party.name),
         "exchange_name": longstr(where.exchange),
-        "node": longstr(connection.broker.node),
+        "node": longstr(party.broker.node),
         "properties": table(_properties(message.readable_properties())),
         about: value,
         "routing_keys": array([longstr(name) for name in where.keys]),
-        "user": longstr(connection.user.name),
+        "user": longstr(party.user.name),
         "vhost": longstr(vhost.name),
     }
     properties = BasicProperties()

@@ -1,58 +1,57 @@
-"""Witnessing: what a witness of a virtual host is told, and asked. See core/ports.py."""
+"""Witnessing: what a witness of a virtual host is told, and asked. See core/queue/client.py."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from leveret.core.client import tracing
+from leveret.core.client.party import Party
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination, give_up
 from leveret.core.message.message import Message
 from leveret.core.queue.client import PASS
 from leveret.core.queue.entry import QueueEntry
-from leveret.session.base.carrier import Carrier
-from leveret.session.base.lane import Lane
-from leveret.session.watch import tracing
 
 WATCH: Final = "show a witness what passes"
 
 
-def judge(connection: Carrier, message: Message, queues: list[Destination], mandatory: bool) -> int:
-    """What a witness wants to become of a message that is published: one of the verdicts of core/ports.py.
+def judge(party: Party, message: Message, queues: list[Destination], mandatory: bool) -> int:
+    """What a witness wants to become of a message that is published: one of the verdicts of core/queue/client.py.
 
     Raises: AmqpError that it wants the client to get.
     """
-    witness = connection.vhost.witness
+    witness = party.vhost.witness
     assert witness is not None
     try:
-        return witness.on_publish(connection, message, queues, mandatory)
+        return witness.on_publish(party, message, queues, mandatory)
     except AmqpError:
         give_up(message, queues)
         raise
     except Exception as error:  # it has not seen this one, which goes its way
-        connection.broker.faults.own(WATCH, error)
+        party.broker.faults.own(WATCH, error)
         return PASS
 
 
-def held(connection: Carrier, confirm: Confirm) -> None:
+def held(party: Party, confirm: Confirm) -> None:
     """The confirm that a witness wanted to be held is left to it; it is paid if the witness fails."""
-    witness = connection.vhost.witness
+    witness = party.vhost.witness
     assert witness is not None
     try:
         witness.on_held(confirm)
     except Exception as error:
-        connection.broker.faults.own(WATCH, error)
+        party.broker.faults.own(WATCH, error)
         confirm.pay()
 
 
-def delivered(channel: Lane, stored: QueueEntry, no_ack: bool) -> None:
-    """A channel has got a message where somebody watches."""
-    vhost = channel.connection.vhost
+def delivered(party: Party, channel: int, stored: QueueEntry, no_ack: bool) -> None:
+    """A client has got a message where somebody watches."""
+    vhost = party.vhost
     if vhost.tracing:
-        tracing.delivered(channel, stored)
+        tracing.delivered(party, channel, stored)
     if vhost.witness is not None:
         try:
-            vhost.witness.on_delivery(channel.connection, stored, no_ack)
+            vhost.witness.on_delivery(party, stored, no_ack)
         except Exception as error:
             vhost.broker.faults.own(WATCH, error)
 

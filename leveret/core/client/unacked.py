@@ -1,4 +1,4 @@
-"""Unacked: the deliveries of one channel that wait for an ack, by delivery tag."""
+"""Unacked: the deliveries of one receiver that wait for an ack, by delivery tag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transaction: publishes and acknowledgements of a channel in tx mode, until commit or rollback.
+"""Transaction: publishes and acknowledgements of a client that wait, until commit or rollback.
 
 Everything is checked when it comes in; a commit can then only be refused by a queue.
 Source: rabbit_channel.erl (tx field, handle_method tx.*).
@@ -6,8 +6,14 @@ Source: rabbit_channel.erl (tx field, handle_method tx.*).
 
 from __future__ import annotations
 
-from mypy_extensions import i64
+from abc import abstractmethod
 
+from mypy_extensions import i64, mypyc_attr
+
+from leveret.core.broker import Broker
+from leveret.core.client.settling import settle
+from leveret.core.client.unacked import Unacked
+from leveret.core.counting.counters import ChannelCounters
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Route
 from leveret.core.message.budget import COST
@@ -15,17 +21,38 @@ from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import Destination, give_up, hand_out
 from leveret.core.message.message import Message
 from leveret.core.queue.entry import QueueEntry
-from leveret.session.base.lane import Lane
-from leveret.session.settle.settling import settle
-from leveret.session.settle.unacked import Unacked
 from leveret.wire.constants import PRECONDITION_FAILED
 
 
-class Transaction(ConfirmListener):
-    """What waits for tx.commit. committing: a commit waits for its messages to be safe."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PublishListener(ConfirmListener):
+    """Who publishes, and hears what becomes of that. counters: see ChannelCounters.total()."""
 
-    def __init__(self, channel: Lane, unacked: Unacked) -> None:
-        self._channel = channel
+    def __init__(self, counters: ChannelCounters) -> None:
+        self.counters = counters
+
+    def stranded(self, message: Message, route: Route) -> None:
+        """No queue gets a message: count that, and tell the publisher, who wants to know it of a mandatory one."""
+        inflow = self.counters.inflow(route.exchange.counters)
+        inflow.unroutable += 1
+        if route.mandatory:
+            inflow.returned += 1
+            self.returned(message)
+
+    @abstractmethod
+    def returned(self, message: Message) -> None:
+        """A mandatory message that no queue gets. If it is to be confirmed, that comes next."""
+
+    def committed(self, failed: bool) -> None:
+        """A commit is through. failed: at least one queue did not take a message."""
+
+
+class Transaction(ConfirmListener):
+    """What waits for the commit. committing: a commit waits for its messages to be safe."""
+
+    def __init__(self, listener: PublishListener, broker: Broker, unacked: Unacked) -> None:
+        self._listener = listener
+        self._broker = broker
         self._unacked = unacked
         self._publishes: list[tuple[Message, list[Destination], Route]] = []
         self._size: i64 = 0  # bytes of memory that these need, about
@@ -36,7 +63,7 @@ class Transaction(ConfirmListener):
 
     def publish(self, message: Message, queues: list[Destination], route: Route) -> None:
         """Keep a message that was routed. Raises: AmqpError 406 when the transaction has become too large."""
-        budget = self._channel.connection.broker.budget
+        budget = self._broker.budget
         size: i64 = COST + len(message.content)
         if self._publishes and self._size + size > budget.part():
             text = f"the messages of a transaction must not need more than {budget.part()} bytes of memory"
@@ -54,13 +81,14 @@ class Transaction(ConfirmListener):
         return [(tag, stored) for tag, stored, _ in self._settlements]
 
     def commit(self) -> None:
-        """Do it all; the channel hears committed() when every message is safe."""
+        """Do it all; the listener hears committed() when every message is safe."""
         publishes = self._take_publishes()
         settlements, self._settlements = self._settlements, []
         self.committing = True
         self._failed = False
         self._open = 1
-        counters = self._channel.counters
+        listener = self._listener
+        counters = listener.counters
         for message, queues, route in publishes:
             counters.inflow(route.exchange.counters).published += 1
             live = [queue for queue in queues if not queue.deleted]
@@ -69,8 +97,8 @@ class Transaction(ConfirmListener):
                 self._open += 1
                 hand_out(message, live, Confirm(self, 0, len(live)))
             else:
-                self._channel.stranded(message, route.exchange.counters, route.mandatory)
-        self._channel.connection.broker.flow()  # what was published goes before what comes back
+                listener.stranded(message, route)
+        self._broker.flow()  # what was published goes before what comes back
         for _, stored, how in settlements:
             settle(stored, how, counters)
         self.confirmed(0)
@@ -85,7 +113,7 @@ class Transaction(ConfirmListener):
     def _take_publishes(self) -> list[tuple[Message, list[Destination], Route]]:
         publishes, self._publishes = self._publishes, []
         self._size = 0
-        budget = self._channel.connection.broker.budget
+        budget = self._broker.budget
         for message, _, _ in publishes:
             budget.let_go(message)
         return publishes
@@ -95,11 +123,11 @@ class Transaction(ConfirmListener):
         self._open -= 1
         if self._open == 0:
             self.committing = False
-            self._channel.committed(self._failed)
+            self._listener.committed(self._failed)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The connection has failed."""
-        self._channel.connection.fail(doing, error)
+        """The client has failed."""
+        self._listener.fail(doing, error)
 
     def refused(self, tag: i64) -> None:
         """One message was not taken."""

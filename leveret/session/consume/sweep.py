@@ -11,12 +11,12 @@ from collections import deque
 
 from mypy_extensions import i64
 
+from leveret.core.client.settling import REQUEUE, RETURN, settle, settling
+from leveret.core.client.unacked import Unacked
 from leveret.core.queue.entry import EntryOwner
 from leveret.core.turn.work import PIECE
 from leveret.session.base.carrier import Wait
 from leveret.session.base.lane import Lane
-from leveret.session.settle.settling import REQUEUE, RETURN, settle, settling
-from leveret.session.settle.unacked import Unacked
 from leveret.wire.methods import BasicRecoverOk
 
 

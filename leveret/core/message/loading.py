@@ -1,23 +1,18 @@
-"""Batch: messages that are put into a queue one after the other, and what became of them."""
+"""Loading: messages that are put into a queue one after the other, and what became of them."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
 from leveret.core.message.confirm import Confirm, ConfirmListener
-from leveret.core.message.destination import hand_out
+from leveret.core.message.destination import Destination, hand_out
 from leveret.core.message.message import Message
 
-if TYPE_CHECKING:
-    from leveret.core.queue.queue import Queue
 
-
-class Batch(ConfirmListener):
+class Loading(ConfirmListener):
     """stored: how many are safe. unsafe: how many could not be written, and are in the queue until it ends."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Destination) -> None:
         self.stored = 0
         self.unsafe = 0
         self._queue = queue

@@ -6,12 +6,12 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from leveret.core.client import witnessing
 from leveret.core.counting.counters import Deliveries
 from leveret.core.queue.dead_letter import REJECTED
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import FORGET
 from leveret.core.queue.queue import RETURN as PUT_BACK
-from leveret.session.watch import witnessing
 
 ACK: Final = 0
 REQUEUE: Final = 1
@@ -20,7 +20,7 @@ DISCARD: Final = 3
 
 
 def settling(stored: QueueEntry, how: int) -> i64:
-    """What settle() costs, in units of core/work.py."""
+    """What settle() costs, in units of core/turn/work.py."""
     queue = stored.queue
     if how == DISCARD:
         return queue.giving_up(stored.message)
@@ -30,7 +30,7 @@ def settling(stored: QueueEntry, how: int) -> i64:
 def settle(stored: QueueEntry, how: int, counters: Deliveries) -> None:
     """Ack, requeue, return or discard one delivery, which nobody holds any more: if that fails, its queue keeps it.
 
-    counters: of the channel that held it.
+    counters: of the receiver that held it.
     """
     queue = stored.queue
     if queue.vhost.witness is not None:

@@ -1,0 +1,1 @@
+"""What a client does with messages, whatever protocol it speaks."""

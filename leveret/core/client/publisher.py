@@ -1,0 +1,289 @@
+"""Publisher: what it means to publish, whatever the protocol.
+
+A protocol says where a message goes by a *target*: bytes as its client sent them, of which the same always mean the
+same exchange, routing key and flags. So the common case is one step: a target that was met before is found in a
+dictionary, and nothing of it is read. A content that is given to publish() is complete, in the frames in which messages
+are kept (leveret/wire/content.py); only properties that concern the broker are looked into.
+Checks come in the order of rabbit_channel.erl handle_method(basic.publish).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Final
+
+from mypy_extensions import i64, mypyc_attr
+
+from leveret.core.access import user as access
+from leveret.core.client import tracing, witnessing
+from leveret.core.client.party import Party
+from leveret.core.client.receiver import Receiver
+from leveret.core.client.transaction import PublishListener, Transaction
+from leveret.core.counting.counters import ChannelCounters, Inflow
+from leveret.core.errors import amqp as errors
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import Route
+from leveret.core.exchange_types.kinds import TOPIC
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.destination import Destination, give_up, hand_out, not_taken
+from leveret.core.message.message import Address, Message, address
+from leveret.core.policy.checks import expiration_error
+from leveret.core.policy.matching import Patience
+from leveret.core.queue.client import HOLD, REFUSE, STRAY
+from leveret.core.queue.replies import REPLY_TO
+from leveret.wire import content as frames
+from leveret.wire.constants import FRAME_ERROR, PRECONDITION_FAILED
+from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
+from leveret.wire.reader import octets
+
+COPIES: Final = 20  # of a message that goes to many queues, which take as long as a method
+INSPECTED: Final = frames.HEADERS_FLAG | frames.REPLY_TO_FLAG | frames.EXPIRATION_FLAG | frames.USER_ID_FLAG
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Publisher(PublishListener):
+    """The publishing half of a channel, or of what another protocol has in its place.
+
+    A subclass knows the protocol: it reads targets, hears what becomes of messages, and counts the confirms that it
+    sends.
+
+    counters: those of the receiver, if there is one. number: of the channel, for traces. receiver: the other half,
+    which gets the answers to requests that are published with direct reply-to; None where there is none.
+    wants_confirms: each publish is confirmed or refused, under a tag. last_tag: of the latest one; the first has 1.
+    transaction: that collects publishes; None outside of one. Never both.
+    """
+
+    __slots__ = (
+        "_inflow",
+        "_last_route",
+        "_last_target",
+        "last_tag",
+        "number",
+        "party",
+        "receiver",
+        "transaction",
+        "wants_confirms",
+    )
+
+    def __init__(self, party: Party, counters: ChannelCounters, receiver: Receiver | None) -> None:
+        super().__init__(counters)
+        self.party = party
+        self.number = counters.number
+        self.receiver = receiver
+        self.wants_confirms = False
+        self.last_tag: i64 = 0
+        self.transaction: Transaction | None = None
+        self._last_target = b""
+        self._last_route: Route | None = None  # to that target
+        self._inflow: Inflow | None = None  # to its exchange
+
+    @abstractmethod
+    def resolve(self, target: bytes) -> Route:
+        """Read a target that is not known, and find the route with route_to(). Raises: AmqpError."""
+
+    def publish(self, target: bytes, content: bytes) -> None:
+        """Route one message, and do with it what its publisher wants.
+
+        Raises: AmqpError 404 and 403 of the exchange, 403 of a routing key, 406 for a property that is wrong or a body
+        that is too large, 501 for properties that cannot be read, and what a witness wants.
+        """
+        party = self.party
+        route = self._last_route
+        inflow = self._inflow
+        generation = party.vhost.generation
+        if route is None or inflow is None or route.generation != generation or target != self._last_target:
+            route = party.routes.get(target)
+            if route is None or route.generation != generation:
+                route = self._find(target)
+            self._last_target = target
+            self._last_route = route
+            if inflow is None or inflow.exchange is not route.exchange.counters:
+                inflow = self._inflow = self.counters.inflow(route.exchange.counters)
+        size = frames.body_size(content)
+        if size > party.max_message_size:
+            raise self.too_large(size)
+        try:
+            persistent = frames.check_properties(content)
+        except DecodeError:
+            raise AmqpError(FRAME_ERROR, f"cannot decode {octets(frames.properties(content))}") from None
+        queues = route.queues
+        message = Message(route.address, content, persistent)
+        if route.varies or frames.property_flags(content) & INSPECTED:
+            message, queues = self._inspect(route, message)
+        party.published += 1
+        if route.varies and party.vhost.witness is not None:
+            self._publish_watched(message, queues, route)
+        elif self.transaction is not None:
+            self.transaction.publish(message, queues, route)
+        else:
+            inflow.published += 1
+            if queues is route.queues:
+                if not route.published:
+                    party.used_routes.append(route)
+                route.published += 1
+            else:
+                route.exchange.count(queues, 1)
+            self._send(message, queues, route)
+
+    def route_to(self, where: Address, mandatory: bool) -> Route:
+        """Find out where publishes to this address go, and whether they are allowed.
+
+        mandatory: a message that no queue gets is returned. Raises: AmqpError 403, 404.
+        """
+        party = self.party
+        vhost, user = party.vhost, party.user
+        name, key = where.exchange, where.routing_key
+        user.check(access.WRITE, "exchange", name, vhost.name)
+        exchange = vhost.exchange(name)
+        if exchange.internal:
+            raise errors.internal_exchange(name, vhost.name)
+        route = Route(exchange, where, exchange.route([key]), vhost.generation, mandatory)
+        if exchange.kind == TOPIC and not user.may_topic(access.WRITE, name, key, vhost.name, Patience()):
+            route.varies = True  # refused when its properties are known to be right
+        if vhost.is_watched:
+            route.varies = True
+        return route
+
+    def too_large(self, size: i64) -> AmqpError:
+        """A body has more bytes than one may have."""
+        limit = self.party.max_message_size
+        return AmqpError(PRECONDITION_FAILED, f"message size {size} is larger than configured max size {limit}")
+
+    def _find(self, target: bytes) -> Route:
+        party = self.party
+        long = party.broker.matcher.long
+        try:
+            route = self.resolve(target)
+            party.keep_route(target, route)
+        finally:
+            party.count_searches(long)
+        return route
+
+    # -- to the queues
+
+    def _send(self, message: Message, queues: list[Destination], route: Route) -> None:
+        """Put a message into its queues; return or confirm it as its publisher wants."""
+        if len(queues) == 1:  # as hand_out() does it, without the detour
+            queue = queues[0]
+            confirm = self._confirm(1) if self.wants_confirms else None
+            try:
+                queue.publish(message, confirm)
+            except Exception as error:
+                not_taken(queue, confirm, error)
+        elif queues:
+            hand_out(message, queues, self._confirm(len(queues)) if self.wants_confirms else None)
+            if len(queues) >= COPIES:
+                self.party.count_method(len(queues) // COPIES)
+        else:
+            self.stranded(message, route)
+            if self.wants_confirms:
+                self.last_tag += 1
+                self.confirmed(self.last_tag)
+
+    def _publish_watched(self, message: Message, queues: list[Destination], route: Route) -> None:
+        """A message is published where there is a witness. Raises: AmqpError that the witness wants."""
+        verdict = witnessing.judge(self.party, message, queues, route.mandatory)
+        if verdict == STRAY or verdict == REFUSE:
+            give_up(message, queues)
+            queues = []
+        if self.transaction is not None:
+            if verdict != REFUSE:
+                self.transaction.publish(message, queues, route)
+            return
+        self.counters.inflow(route.exchange.counters).published += 1
+        route.exchange.count(queues, 1)
+        if verdict == REFUSE:
+            if self.wants_confirms:
+                self.last_tag += 1
+                self.refused(self.last_tag)
+        elif verdict == HOLD and self.wants_confirms:
+            confirm = self._confirm(len(queues) + 1)
+            if not queues:
+                self.stranded(message, route)
+            hand_out(message, queues, confirm)
+            witnessing.held(self.party, confirm)
+        else:
+            self._send(message, queues, route)
+
+    def _confirm(self, owed: i64) -> Confirm:
+        """What the next publish waits for."""
+        self.last_tag += 1
+        return Confirm(self, self.last_tag, owed)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The client has failed."""
+        self.party.fail(doing, error)
+
+    # -- what concerns the broker
+
+    def _check_topics(self, route: Route, keys: list[str]) -> None:
+        """All routing keys of a message to a topic exchange have to be allowed. Raises: AmqpError 403."""
+        exchange = route.exchange
+        if exchange.kind == TOPIC:
+            party = self.party
+            long = party.broker.matcher.long
+            try:
+                party.user.check_topics(access.WRITE, exchange.name, keys, exchange.vhost.name)
+            finally:
+                party.count_searches(long)
+
+    def _inspect(self, route: Route, message: Message) -> tuple[Message, list[Destination]]:
+        """Look into the properties that concern the broker."""
+        content = message.content
+        flags = frames.property_flags(content)
+        raw = frames.properties(content)
+        names_keys = flags & frames.HEADERS_FLAG and (b"\x02CC" in raw or b"\x03BCC" in raw)
+        wants_reply = flags & frames.REPLY_TO_FLAG and REPLY_TO.encode() in raw
+        others = flags & (frames.EXPIRATION_FLAG | frames.USER_ID_FLAG)
+        if not (names_keys or wants_reply or others or route.varies):
+            return message, route.queues
+        try:
+            properties = message.properties()
+        except DecodeError:
+            raise AmqpError(FRAME_ERROR, f"cannot decode {octets(raw)}") from None
+        headers = properties.headers if properties.headers is not None else {}
+        changed = False
+        if properties.reply_to == REPLY_TO:
+            replies = self.receiver.replies if self.receiver is not None else None
+            if replies is None:
+                raise AmqpError(PRECONDITION_FAILED, "fast reply consumer does not exist")
+            properties.reply_to = replies.name
+            changed = True
+        if properties.expiration is not None:
+            reason = expiration_error(properties.expiration)
+            if reason:
+                raise AmqpError(PRECONDITION_FAILED, f"invalid expiration '{properties.expiration}': {reason}")
+        where = route.address
+        copies, hidden = _more_keys(headers, "CC"), _more_keys(headers, "BCC")
+        if copies or hidden:
+            where = address(where.exchange, where.routing_key, tuple(copies), tuple(hidden))
+        self._check_topics(route, where.keys)
+        user = self.party.user
+        if properties.user_id is not None and properties.user_id != user.name and "impersonator" not in user.tags:
+            text = f"user_id property set to '{properties.user_id}' but authenticated user was '{user.name}'"
+            raise AmqpError(PRECONDITION_FAILED, text)
+        if "BCC" in headers:
+            del headers["BCC"]
+            changed = True
+        if changed:
+            content = frames.make_content(properties.encode(), message.body())
+        if changed or where is not route.address:
+            message = Message(where, content, message.persistent)
+        queues = route.queues
+        if route.varies or where is not route.address:
+            queues = route.exchange.route(where.keys, properties, message).queues
+        if self.party.vhost.tracing:
+            tracing.published(self.party, self.number, message, queues)
+        return message, queues
+
+
+def _more_keys(headers: Table, name: str) -> list[str]:
+    """Routing keys from a CC or BCC header. Raises: AmqpError 406 when it is no array."""
+    field = headers.get(name)
+    if field is None:
+        return []
+    if field.kind != ARRAY:
+        reason = f'{{unacceptable_type_in_header,"{name}",{field.type_name}}}'
+        raise AmqpError(PRECONDITION_FAILED, f"invalid message: {reason}")
+    assert isinstance(field.value, list)
+    return [item.text for item in field.value if item.kind == LONGSTR]

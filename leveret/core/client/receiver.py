@@ -1,0 +1,244 @@
+"""Receiver: what it means to consume and to get, whatever the protocol.
+
+Tags count everything that is sent to a receiver, from 1. A message is in `unacked` from its delivery until the client
+settles it or the receiver ends. Order of checks as rabbit_channel.erl.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from mypy_extensions import i64, mypyc_attr
+
+from leveret.core.access import user as access
+from leveret.core.client import witnessing
+from leveret.core.client.party import Party
+from leveret.core.client.transaction import Transaction
+from leveret.core.client.unacked import Unacked
+from leveret.core.counting.counters import ChannelCounters
+from leveret.core.errors import amqp as errors
+from leveret.core.errors.amqp import AmqpError
+from leveret.core.policy.arguments import QUORUM, check_consumer_arguments
+from leveret.core.policy.matching import Patience
+from leveret.core.queue.client import Held
+from leveret.core.queue.consumers import Consumer, Prefetch, SharedPrefetch, Subscriber
+from leveret.core.queue.entry import EntryOwner, QueueEntry
+from leveret.core.queue.queue import Queue
+from leveret.core.queue.replies import ReplyQueue
+from leveret.wire.constants import NOT_ALLOWED, PRECONDITION_FAILED
+from leveret.wire.fields import Table
+from leveret.wire.writer import DeliveryHead
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Receiver(Subscriber):
+    """The consuming half of a channel, or of what another protocol has in its place.
+
+    A subclass knows the protocol: it says whether there is room for messages, and sends them. Its deliver() does that
+    between hold() and, where the virtual host is watched, show().
+
+    counters: see ChannelCounters.total(). number: of the channel, for traces. consumers: by tag. shared: the window of
+    all of them. prefetch: the window of consumers from now on; 0 for no limit. unacked: what is outstanding.
+    last_tag: of the latest message that was sent. replies: where answers to requests come, if it consumes them (direct
+    reply-to).
+    """
+
+    __slots__ = ("consumers", "counters", "last_tag", "number", "party", "prefetch", "replies", "shared", "unacked")
+
+    def __init__(self, party: Party, counters: ChannelCounters) -> None:
+        self.party = party
+        self.counters = counters
+        self.number = counters.number
+        self.consumers: dict[str, Consumer] = {}
+        self.unacked = Unacked()
+        self.shared = SharedPrefetch(party.broker)
+        self.prefetch = 0
+        self.last_tag: i64 = 0
+        self.replies: ReplyQueue | None = None
+
+    # -- what the protocol has to say
+
+    @abstractmethod
+    def answer_get(self, tag: i64, stored: QueueEntry, no_ack: bool) -> None:
+        """Send a message that was asked for with take(). It is outstanding already, unless no_ack."""
+
+    # -- deliveries
+
+    def hold(self, consumer: Consumer, stored: QueueEntry) -> i64:
+        """Count a message that deliver() sends next; it is outstanding from now on, unless its consumer is no-ack.
+
+        Returns: its tag.
+        """
+        tag = self.last_tag + 1
+        self.last_tag = tag
+        if not consumer.no_ack:
+            stored.sent_ms = self.party.broker.clock.now_ms
+            self.unacked.add(tag, stored)  # first: whatever fails, the end of the receiver gives it back
+        return tag
+
+    def show(self, stored: QueueEntry, no_ack: bool) -> None:
+        """A message was sent, and somebody watches the virtual host."""
+        witnessing.delivered(self.party, self.number, stored, no_ack)
+
+    def held(self, queue: EntryOwner | None, transaction: Transaction | None) -> list[Held]:
+        """What the client has of a queue, or of all, and has not settled; what waits for a commit is not."""
+        found = self.unacked.outstanding()
+        if transaction is not None:
+            found = sorted([*found, *transaction.settlements()], key=_tag)
+        name, label = self.party.name, self.party.label
+        return [
+            Held(name, label, self.number, stored.consumer.tag if stored.consumer is not None else "", tag, stored)
+            for tag, stored in found
+            if queue is None or stored.queue is queue
+        ]
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The client has failed."""
+        self.party.fail(doing, error)
+
+    def resume(self) -> None:
+        """There is room again on the way to the client."""
+        for consumer in self.consumers.values():
+            consumer.queue.wake(consumer)
+
+    # -- consumers
+
+    def consume(self, name: str, tag: str, no_ack: bool, exclusive: bool, arguments: Table) -> Consumer:
+        """Make a consumer, which gets nothing before it is started. tag: empty for one that nobody has.
+
+        Raises: AmqpError 530 for a tag that is in use, 403, 404, 405, 406.
+        """
+        tag = self._new_tag(tag)
+        party = self.party
+        vhost = party.vhost
+        party.user.check(access.READ, "queue", name, vhost.name)
+        queue = vhost.queue(name, party.number)
+        if arguments:
+            what = errors.resource("queue", name, vhost.name)
+            check_consumer_arguments(arguments, queue.settings.queue_type, what)
+        priority = arguments.get("x-priority")
+        others = queue.consumers
+        exclusive = exclusive and queue.settings.queue_type != QUORUM  # which take it for nothing
+        if others.exclusive or (exclusive and (len(others) or others.single_active)):
+            raise errors.queue_in_exclusive_use(name, vhost.name)
+        return self._add(queue, tag, no_ack, exclusive, 0 if priority is None else priority.integer, arguments)
+
+    def consume_replies(self, tag: str, no_ack: bool, arguments: Table) -> Consumer:
+        """Make the consumer of direct reply-to, which gets replies from now on. tag: as for consume().
+
+        Raises: AmqpError 530 for a tag that is in use, 406 for a second one, and without no_ack.
+        """
+        tag = self._new_tag(tag)
+        if self.replies is not None:
+            raise AmqpError(PRECONDITION_FAILED, "reply consumer already set")
+        if not no_ack:
+            raise AmqpError(PRECONDITION_FAILED, "reply consumer cannot acknowledge")
+        replies = self.party.vhost.open_replies(self.party.number)
+        replies.consumer = consumer = self._add(replies, tag, True, False, 0, arguments)
+        self.replies = replies
+        return consumer
+
+    @staticmethod
+    def start(consumer: Consumer) -> None:
+        """Let a consumer get messages."""
+        queue = consumer.queue
+        if isinstance(queue, Queue):
+            queue.subscribe(consumer)
+
+    def cancel(self, tag: str) -> None:
+        """End a consumer; what it holds stays outstanding. One that does not exist is fine."""
+        consumer = self.consumers.pop(tag, None)
+        if consumer is not None:
+            self.end(consumer)
+
+    def end(self, consumer: Consumer) -> None:
+        """End a consumer that is forgotten already."""
+        queue = consumer.queue
+        replies = self.replies
+        if replies is not None and queue is replies:
+            self.party.vhost.close_replies(replies)
+            self.replies = None
+        elif not queue.deleted:
+            queue.unsubscribe(consumer)
+        self.counters.end_consumer(consumer.counts)
+
+    def forget(self, consumer: Consumer) -> None:
+        """A consumer has ended: cancelled() begins with this."""
+        self.consumers.pop(consumer.tag, None)
+        self.counters.end_consumer(consumer.counts)
+
+    def refused(self, patience: Patience) -> list[Consumer]:
+        """The consumers whose queues may not be read any more."""
+        user, vhost = self.party.user, self.party.vhost.name
+        return [
+            consumer
+            for consumer in self.consumers.values()
+            if consumer.queue is not self.replies
+            and not user.may(access.READ, "queue", consumer.queue.name, vhost, patience)
+        ]
+
+    def _new_tag(self, tag: str) -> str:
+        if tag in self.consumers:
+            raise AmqpError(NOT_ALLOWED, f"attempt to reuse consumer tag '{tag}'")
+        return tag or f"amq.ctag-{self.party.broker.random_name()}"
+
+    def _add(
+        self, queue: EntryOwner, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table
+    ) -> Consumer:
+        head = DeliveryHead(self.number, tag)
+        window = Prefetch(self.prefetch)
+        consumer = Consumer(self, queue, tag, head, no_ack, exclusive, priority, arguments, window, self.shared)
+        self.consumers[tag] = consumer
+        self.counters.consumers[consumer.counts] = None
+        return consumer
+
+    # -- get
+
+    def queue_to_get(self, name: str) -> Queue:
+        """The queue, for somebody who wants its head. Raises: AmqpError 403, 404, 405."""
+        party = self.party
+        vhost = party.vhost
+        party.user.check(access.READ, "queue", name, vhost.name)
+        queue = vhost.queue(name, party.number)
+        if queue.consumers.single_active and queue.settings.queue_type == QUORUM:
+            raise errors.no_get_with_single_active(name, vhost.name)
+        return queue
+
+    def take(self, queue: Queue, no_ack: bool) -> bool:
+        """Send the head of a queue, of which Queue.clear_head() has said that it has not expired.
+
+        Returns: whether there is one.
+        """
+        counters = self.counters
+        stored = queue.get(no_ack)
+        if stored is None:
+            counters.get_empty += 1
+            return False
+        if stored.redelivered:
+            counters.redelivered += 1
+        tag = self.last_tag + 1
+        self.last_tag = tag
+        if no_ack:
+            counters.got_no_ack += 1
+            try:
+                self._answer(tag, stored, True)
+            except Exception:
+                queue.counters.keep_got()
+                queue.requeue(stored, False)
+                raise
+            queue.settle(stored)
+        else:
+            counters.got += 1
+            stored.sent_ms = self.party.broker.clock.now_ms
+            self.unacked.add(tag, stored)
+            self._answer(tag, stored, False)
+        return True
+
+    def _answer(self, tag: i64, stored: QueueEntry, no_ack: bool) -> None:
+        self.answer_get(tag, stored, no_ack)
+        if self.party.vhost.is_watched:
+            self.show(stored, no_ack)
+
+
+def _tag(entry: tuple[int, QueueEntry]) -> int:
+    return entry[0]

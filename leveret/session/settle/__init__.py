@@ -1,1 +1,0 @@
-"""Deliveries that wait for an ack: what is outstanding, and what a settlement does."""

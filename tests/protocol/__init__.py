@@ -1,0 +1,1 @@
+"""A protocol other than AMQP, which uses the same doors of the core."""
