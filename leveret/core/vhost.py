@@ -146,6 +146,7 @@ class VirtualHost(NameSpace):
             if self.exchanges.get(exchange.name) is not exchange:
                 continue
             del self.exchanges[exchange.name]
+            exchange.counters.end(self.past.exchanges)
             self.generation += 1
             self.broker.forget_permissions(self.name, exchange.name)
             for binding in list(exchange.bindings):

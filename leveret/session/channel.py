@@ -145,6 +145,7 @@ class Channel(Lane):
         if self.publishing.transaction is not None:
             self.publishing.transaction.rollback()
         self.consuming.shut()
+        self.counters.end()
 
     def _while_shut(self, method_id: i64) -> None:
         if method_id == CHANNEL_CLOSE:

@@ -116,17 +116,16 @@ def _consumer(consumer: CoreConsumer) -> Consumer:
 
 def deliveries(server: Server, vhost: str, queue: str | None) -> list[Delivery]:
     """What clients have that they have not settled, of one queue or of all; on the event loop."""
+    found = server.vhost(vhost)
     return [
         Delivery(
-            Message(**details(stored.message, stored.redelivered)),
-            stored.queue.name,
-            protocol.connection.label,
-            channel.number,
-            tag,
+            Message(**details(held.stored.message, held.stored.redelivered)),
+            held.stored.queue.name,
+            held.label,
+            held.channel,
+            held.delivery_tag,
         )
-        for protocol in server.node.protocols()
-        if protocol.connection.vhost.name == vhost
-        for channel in protocol.connection.channels.values()
-        for tag, stored in channel.consuming.unacked.outstanding()
-        if queue in (None, stored.queue.name)
+        for client in found.broker.clients(found)
+        for held in client.held(None)
+        if queue in (None, held.stored.queue.name)
     ]

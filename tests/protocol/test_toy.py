@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from leveret.core import sums
 from leveret.core.access.user import Credential, Permission, TopicPermission, User
 from leveret.core.broker import Broker
 from leveret.core.client import party
@@ -239,3 +240,47 @@ def test_both_protocols_meet(broker: Broker, toy: Toy) -> None:
     assert [(type(got.method), got.body) for got in delivered] == [(BasicDeliver, b"from the toy")]
     peer.send(BasicPublish("", "q"), b"from amqp")
     assert toy.heard() == ["done toy", "confirmed 1", "message toy 1: from amqp"]
+
+
+def test_what_the_toy_does_is_counted(broker: Broker, toy: Toy) -> None:
+    toy.receive("publish -/q: before", "confirm", *["publish -/q: two"] * 2)
+    toy.receive("publish -/no: three", "publish -/no!: four")
+    toy.receive("consume q c 1", "requeue 1", "reject 2", "ack 3", "cancel c", "get q", "get q", "ack 4")
+    toy.receive("publish -/q: five", "get q no-ack")
+    total = toy.total()
+    assert (total.published, total.unroutable, total.returned, total.confirmed, total.nacked) == (6, 2, 1, 5, 0)
+    assert (total.delivered, total.got, total.got_no_ack, total.get_empty, total.redelivered) == (4, 0, 1, 2, 1)
+    assert (total.acked, total.rejected, total.requeued) == (2, 1, 1)
+    assert total.bytes_out == sum(len(line) + 1 for line in toy.said)
+    exchange = sums.of_exchange(broker.vhosts["/"].exchanges[""])
+    assert (exchange.published, exchange.routed, exchange.unroutable, exchange.returned) == (6, 4, 2, 1)
+    queue_total = broker.vhosts["/"].queues["q"].total()
+    assert (queue_total.published, queue_total.delivered, queue_total.got_no_ack) == (4, 4, 1)
+    assert (queue_total.acked, queue_total.rejected, queue_total.requeued) == (2, 1, 1)
+
+
+def test_a_transaction_counts_when_it_is_committed(broker: Broker, toy: Toy) -> None:
+    toy.receive("publish -/q: one", "get q", "begin", "publish -/q: two", "publish -/nowhere!: three", "ack 1")
+    total = toy.total()
+    assert (total.published, total.returned, total.acked) == (1, 0, 0)
+    assert [each.delivery_tag for each in broker.vhosts["/"].queues["q"].unacknowledged()] == [1]
+    toy.receive("commit")
+    total = toy.total()
+    assert (total.published, total.returned, total.acked) == (3, 1, 1)
+    assert broker.vhosts["/"].queues["q"].unacknowledged() == []
+
+
+def test_what_a_client_did_that_is_gone_stays_counted(broker: Broker, toy: Toy) -> None:
+    toy.receive("publish -/q: one", "publish -/q: two", "consume q c 1", "get q", "ack 1")
+    before = sums.of_vhost(broker.vhosts["/"])
+    held = broker.vhosts["/"].queues["q"].unacknowledged()
+    assert [(each.connection, each.label, each.consumer_tag, each.delivery_tag) for each in held] == [
+        ("a toy", "a toy", "", 2)
+    ]
+    toy.leave()
+    after = sums.of_vhost(broker.vhosts["/"])
+    assert (before.connections.requeued, after.connections.requeued, after.queues.requeued) == (0, 1, 1)
+    for name in ("published", "delivered", "got", "acked", "bytes_in", "bytes_out"):
+        assert getattr(after.connections, name) == getattr(before.connections, name) > 0
+    assert (after.exchanges.published, after.exchanges.routed) == (2, 2)
+    assert (after.queues.published, after.queues.delivered, after.queues.got, after.queues.acked) == (2, 1, 1, 1)

@@ -30,11 +30,13 @@ from leveret.core.client.publisher import Publisher
 from leveret.core.client.receiver import Receiver
 from leveret.core.client.settling import ACK, DISCARD, RETURN, settle
 from leveret.core.client.transaction import Transaction
+from leveret.core.counting.counters import ChannelCounters
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Route
 from leveret.core.message.message import Message, address
+from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer
-from leveret.core.queue.entry import QueueEntry
+from leveret.core.queue.entry import EntryOwner, QueueEntry
 from leveret.wire.content import make_content
 from leveret.wire.fields import array, longstr
 from leveret.wire.properties import BasicProperties
@@ -51,12 +53,14 @@ class Toy(Party):
         self.vhost = broker.vhosts[vhost]
         self.said: list[str] = []
         self.has_room = True
-        self.receiving = Receiving(self)
-        self.publishing = Publishing(self)
+        halves = ChannelCounters(0, self.counters)
+        self.receiving = Receiving(self, halves)
+        self.publishing = Publishing(self, halves)
         broker.connections[self.number] = self
 
     def say(self, line: str) -> None:
         """Let the client hear a line."""
+        self.counters.bytes_out += len(line.encode()) + 1
         self.said.append(line)
 
     def heard(self) -> list[str]:
@@ -67,6 +71,7 @@ class Toy(Party):
     def receive(self, *lines: str) -> None:
         """Take lines from the client, one after the other."""
         for line in lines:
+            self.counters.bytes_in += len(line.encode()) + 1
             self.broker.flow()
             try:
                 self._take(line)
@@ -108,7 +113,7 @@ class Toy(Party):
         elif verb in HOW and publishing.transaction is not None:
             publishing.transaction.settle([(int(name), receiving.unacked.take(int(name)))], HOW[verb])
         elif verb in HOW:
-            settle(receiving.unacked.take(int(name)), HOW[verb])
+            settle(receiving.unacked.take(int(name)), HOW[verb], receiving.counters)
         else:
             self.say(f"error '{line}' makes no sense")
 
@@ -118,10 +123,16 @@ class Toy(Party):
         for tag in list(receiving.consumers):
             receiving.cancel(tag)
         while (stored := receiving.unacked.take_oldest(receiving.last_tag)) is not None:
-            settle(stored, RETURN)
+            settle(stored, RETURN, receiving.counters)
         self.forget_routes()
+        receiving.counters.end()
+        self.end_counters()
         self.broker.connections.pop(self.number, None)
         self.broker.settle()
+
+    def held(self, queue: EntryOwner | None) -> list[Held]:
+        """What the client has not settled."""
+        return self.receiving.held(queue, self.publishing.transaction)
 
     def force_close(self, reason: str) -> None:
         """The client has to go."""
@@ -141,8 +152,8 @@ class Toy(Party):
 class Publishing(Publisher):
     """The publishing half."""
 
-    def __init__(self, toy: Toy) -> None:
-        super().__init__(toy, 0, toy.receiving)
+    def __init__(self, toy: Toy, counters: ChannelCounters) -> None:
+        super().__init__(toy, counters, toy.receiving)
         self.toy = toy
         self.resolved = 0  # targets that were read
 
@@ -154,10 +165,12 @@ class Publishing(Publisher):
 
     def confirmed(self, tag: i64) -> None:
         """A message is safe."""
+        self.counters.confirmed += 1
         self.toy.say(f"confirmed {tag}")
 
     def refused(self, tag: i64) -> None:
         """A message was not taken."""
+        self.counters.nacked += 1
         self.toy.say(f"refused {tag}")
 
     def returned(self, message: Message) -> None:
@@ -173,8 +186,8 @@ class Publishing(Publisher):
 class Receiving(Receiver):
     """The consuming half."""
 
-    def __init__(self, toy: Toy) -> None:
-        super().__init__(toy, 0)
+    def __init__(self, toy: Toy, counters: ChannelCounters) -> None:
+        super().__init__(toy, counters)
         self.toy = toy
 
     def deliver(self, consumer: Consumer, stored: QueueEntry) -> None:
@@ -195,7 +208,7 @@ class Receiving(Receiver):
 
     def cancelled(self, consumer: Consumer) -> None:
         """The queue is gone."""
-        self.consumers.pop(consumer.tag, None)
+        self.forget(consumer)
         self.toy.say(f"cancelled {consumer.tag}")
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.client.unacked import Unacked
+from leveret.core.counting.counters import ClientCounters
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.message.message import Message, address
 from leveret.core.queue.entry import QueueEntry
@@ -38,7 +39,7 @@ from tests.clients.socketless import Parser, Peer, make_broker
 def flushed(confirms: Confirms) -> list[tuple[str, int, bool]]:
     """What a flush writes."""
     writer = FrameWriter()
-    confirms.flush(writer, 1)
+    confirms.flush(writer, 1, ClientCounters())
     found: list[tuple[str, int, bool]] = []
     for got in Parser().feed(writer.take()):
         assert isinstance(got.method, BasicAck | BasicNack)

@@ -1,7 +1,8 @@
 """Party: one client of the broker, whatever protocol it speaks.
 
-It says who publishes and consumes, and where; it remembers where publishes go, and counts them. What it does is done by
-its publishers and receivers, of which it may have any number, as an AMQP connection has one of each for each channel.
+It says who publishes and consumes, and where; it remembers where publishes go, and counts what is done for it. What it
+does is done by its publishers and receivers, of which it may have any number, as an AMQP connection has one of each for
+each channel.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from mypy_extensions import i64
 
 from leveret.core.access.user import Credential, User
 from leveret.core.broker import Broker
+from leveret.core.counting.counters import ConnectionCounters
 from leveret.core.errors.hints import Origin
 from leveret.core.exchange.exchange import Route
 from leveret.core.queue.client import Client
@@ -28,7 +30,9 @@ class Party(Client):
 
     name: what the log and traces call it. number: never 0, unique in this process. exclusive_queues: that it owns.
     max_message_size: bytes that the body of a message may have. published: messages, ever.
-    routes: where its publishes go, by target; routes_bytes: of memory that they need, about.
+    routes: where its publishes go, by target; routes_bytes: of memory that they need, about. used_routes: those with
+    publishes not counted yet. counters: without those of publishers and receivers that are there; see total().
+    Bytes are counted there by whoever sends and receives them.
     """
 
     def __init__(self, broker: Broker, name: str) -> None:
@@ -42,7 +46,14 @@ class Party(Client):
         self.published: i64 = 0
         self.routes: dict[bytes, Route] = {}
         self.routes_bytes: i64 = 0
+        self.used_routes: list[Route] = []
+        self.counters = ConnectionCounters(name)
         self._routes_generation = 0  # of the virtual host, when they were found
+
+    @property
+    def label(self) -> str:
+        """What its client calls it; its name, if that says nothing."""
+        return self.name
 
     def origin(self) -> Origin:
         """What a queue or exchange declared now remembers of its declaration."""
@@ -63,9 +74,28 @@ class Party(Client):
 
     def forget_routes(self) -> None:
         """Find out anew where publishes go."""
+        self.count_routes()
         self.routes.clear()
         self.broker.budget.used -= self.routes_bytes
         self.routes_bytes = 0
+
+    # -- what is counted
+
+    def count_routes(self) -> None:
+        """Let exchanges count what is only noted with cached routes. Cost: those used since the last time."""
+        for route in self.used_routes:
+            route.count()
+        self.used_routes.clear()
+
+    def total(self) -> ConnectionCounters:
+        """All that it has done."""
+        return self.counters.total()
+
+    def end_counters(self) -> None:
+        """The client is gone, once: its virtual host counts what it has done, and what is still sent to it."""
+        past = self.vhost.past.connections
+        past.add_connection(self.counters.total())
+        self.counters = past
 
     # -- what it takes
 

@@ -19,6 +19,7 @@ from leveret.core.client import tracing, witnessing
 from leveret.core.client.party import Party
 from leveret.core.client.receiver import Receiver
 from leveret.core.client.transaction import PublishListener, Transaction
+from leveret.core.counting.counters import ChannelCounters, Inflow
 from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Route
@@ -42,15 +43,17 @@ INSPECTED: Final = frames.HEADERS_FLAG | frames.REPLY_TO_FLAG | frames.EXPIRATIO
 class Publisher(PublishListener):
     """The publishing half of a channel, or of what another protocol has in its place.
 
-    A subclass knows the protocol: it reads targets, and hears what becomes of messages.
+    A subclass knows the protocol: it reads targets, hears what becomes of messages, and counts the confirms that it
+    sends.
 
-    number: of the channel, for traces. receiver: the other half, which gets the answers to requests that are published
-    with direct reply-to; None where there is none.
+    counters: those of the receiver, if there is one. number: of the channel, for traces. receiver: the other half,
+    which gets the answers to requests that are published with direct reply-to; None where there is none.
     wants_confirms: each publish is confirmed or refused, under a tag. last_tag: of the latest one; the first has 1.
     transaction: that collects publishes; None outside of one. Never both.
     """
 
     __slots__ = (
+        "_inflow",
         "_last_route",
         "_last_target",
         "last_tag",
@@ -61,15 +64,17 @@ class Publisher(PublishListener):
         "wants_confirms",
     )
 
-    def __init__(self, party: Party, number: int, receiver: Receiver | None) -> None:
+    def __init__(self, party: Party, counters: ChannelCounters, receiver: Receiver | None) -> None:
+        super().__init__(counters)
         self.party = party
-        self.number = number
+        self.number = counters.number
         self.receiver = receiver
         self.wants_confirms = False
         self.last_tag: i64 = 0
         self.transaction: Transaction | None = None
         self._last_target = b""
         self._last_route: Route | None = None  # to that target
+        self._inflow: Inflow | None = None  # to its exchange
 
     @abstractmethod
     def resolve(self, target: bytes) -> Route:
@@ -83,13 +88,16 @@ class Publisher(PublishListener):
         """
         party = self.party
         route = self._last_route
+        inflow = self._inflow
         generation = party.vhost.generation
-        if route is None or route.generation != generation or target != self._last_target:
+        if route is None or inflow is None or route.generation != generation or target != self._last_target:
             route = party.routes.get(target)
             if route is None or route.generation != generation:
                 route = self._find(target)
             self._last_target = target
             self._last_route = route
+            if inflow is None or inflow.exchange is not route.exchange.counters:
+                inflow = self._inflow = self.counters.inflow(route.exchange.counters)
         size = frames.body_size(content)
         if size > party.max_message_size:
             raise self.too_large(size)
@@ -103,11 +111,18 @@ class Publisher(PublishListener):
             message, queues = self._inspect(route, message)
         party.published += 1
         if route.varies and party.vhost.witness is not None:
-            self._publish_watched(message, queues, route.mandatory)
+            self._publish_watched(message, queues, route)
         elif self.transaction is not None:
-            self.transaction.publish(message, queues, route.mandatory)
+            self.transaction.publish(message, queues, route)
         else:
-            self._send(message, queues, route.mandatory)
+            inflow.published += 1
+            if queues is route.queues:
+                if not route.published:
+                    party.used_routes.append(route)
+                route.published += 1
+            else:
+                route.exchange.count(queues, 1)
+            self._send(message, queues, route)
 
     def route_to(self, where: Address, mandatory: bool) -> Route:
         """Find out where publishes to this address go, and whether they are allowed.
@@ -145,7 +160,7 @@ class Publisher(PublishListener):
 
     # -- to the queues
 
-    def _send(self, message: Message, queues: list[Destination], mandatory: bool) -> None:
+    def _send(self, message: Message, queues: list[Destination], route: Route) -> None:
         """Put a message into its queues; return or confirm it as its publisher wants."""
         if len(queues) == 1:  # as hand_out() does it, without the detour
             queue = queues[0]
@@ -159,33 +174,35 @@ class Publisher(PublishListener):
             if len(queues) >= COPIES:
                 self.party.count_method(len(queues) // COPIES)
         else:
-            if mandatory:
-                self.returned(message)
+            self.stranded(message, route)
             if self.wants_confirms:
                 self.last_tag += 1
                 self.confirmed(self.last_tag)
 
-    def _publish_watched(self, message: Message, queues: list[Destination], mandatory: bool) -> None:
+    def _publish_watched(self, message: Message, queues: list[Destination], route: Route) -> None:
         """A message is published where there is a witness. Raises: AmqpError that the witness wants."""
-        verdict = witnessing.judge(self.party, message, queues, mandatory)
+        verdict = witnessing.judge(self.party, message, queues, route.mandatory)
         if verdict == STRAY or verdict == REFUSE:
             give_up(message, queues)
             queues = []
         if self.transaction is not None:
             if verdict != REFUSE:
-                self.transaction.publish(message, queues, mandatory)
-        elif verdict == REFUSE:
+                self.transaction.publish(message, queues, route)
+            return
+        self.counters.inflow(route.exchange.counters).published += 1
+        route.exchange.count(queues, 1)
+        if verdict == REFUSE:
             if self.wants_confirms:
                 self.last_tag += 1
                 self.refused(self.last_tag)
         elif verdict == HOLD and self.wants_confirms:
             confirm = self._confirm(len(queues) + 1)
-            if not queues and mandatory:
-                self.returned(message)
+            if not queues:
+                self.stranded(message, route)
             hand_out(message, queues, confirm)
             witnessing.held(self.party, confirm)
         else:
-            self._send(message, queues, mandatory)
+            self._send(message, queues, route)
 
     def _confirm(self, owed: i64) -> Confirm:
         """What the next publish waits for."""

@@ -13,11 +13,14 @@ from mypy_extensions import i64
 from leveret.core.access import user as access
 from leveret.core.client import witnessing
 from leveret.core.client.party import Party
+from leveret.core.client.transaction import Transaction
 from leveret.core.client.unacked import Unacked
+from leveret.core.counting.counters import ChannelCounters
 from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.policy.arguments import QUORUM, check_consumer_arguments
 from leveret.core.policy.matching import Patience
+from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer, Prefetch, SharedPrefetch, Subscriber
 from leveret.core.queue.entry import EntryOwner, QueueEntry
 from leveret.core.queue.queue import Queue
@@ -33,16 +36,18 @@ class Receiver(Subscriber):
     A subclass knows the protocol: it says whether there is room for messages, and sends them. Its deliver() does that
     between hold() and, where the virtual host is watched, show().
 
-    number: of the channel, for traces. consumers: by tag. shared: the window of all of them. prefetch: the window of
-    consumers from now on; 0 for no limit. unacked: what is outstanding. last_tag: of the latest message that was sent.
-    replies: where answers to requests come, if it consumes them (direct reply-to).
+    counters: see ChannelCounters.total(). number: of the channel, for traces. consumers: by tag. shared: the window of
+    all of them. prefetch: the window of consumers from now on; 0 for no limit. unacked: what is outstanding.
+    last_tag: of the latest message that was sent. replies: where answers to requests come, if it consumes them (direct
+    reply-to).
     """
 
-    __slots__ = ("consumers", "last_tag", "number", "party", "prefetch", "replies", "shared", "unacked")
+    __slots__ = ("consumers", "counters", "last_tag", "number", "party", "prefetch", "replies", "shared", "unacked")
 
-    def __init__(self, party: Party, number: int) -> None:
+    def __init__(self, party: Party, counters: ChannelCounters) -> None:
         self.party = party
-        self.number = number
+        self.counters = counters
+        self.number = counters.number
         self.consumers: dict[str, Consumer] = {}
         self.unacked = Unacked()
         self.shared = SharedPrefetch(party.broker)
@@ -73,6 +78,18 @@ class Receiver(Subscriber):
     def show(self, stored: QueueEntry, no_ack: bool) -> None:
         """A message was sent, and somebody watches the virtual host."""
         witnessing.delivered(self.party, self.number, stored, no_ack)
+
+    def held(self, queue: EntryOwner | None, transaction: Transaction | None) -> list[Held]:
+        """What the client has of a queue, or of all, and has not settled; what waits for a commit is not."""
+        found = self.unacked.outstanding()
+        if transaction is not None:
+            found = sorted([*found, *transaction.settlements()], key=_tag)
+        name, label = self.party.name, self.party.label
+        return [
+            Held(name, label, self.number, stored.consumer.tag if stored.consumer is not None else "", tag, stored)
+            for tag, stored in found
+            if queue is None or stored.queue is queue
+        ]
 
     def fail(self, doing: str, error: Exception) -> None:
         """The client has failed."""
@@ -142,6 +159,12 @@ class Receiver(Subscriber):
             self.replies = None
         elif not queue.deleted:
             queue.unsubscribe(consumer)
+        self.counters.end_consumer(consumer.counts)
+
+    def forget(self, consumer: Consumer) -> None:
+        """A consumer has ended: cancelled() begins with this."""
+        self.consumers.pop(consumer.tag, None)
+        self.counters.end_consumer(consumer.counts)
 
     def refused(self, patience: Patience) -> list[Consumer]:
         """The consumers whose queues may not be read any more."""
@@ -165,6 +188,7 @@ class Receiver(Subscriber):
         window = Prefetch(self.prefetch)
         consumer = Consumer(self, queue, tag, head, no_ack, exclusive, priority, arguments, window, self.shared)
         self.consumers[tag] = consumer
+        self.counters.consumers[consumer.counts] = None
         return consumer
 
     # -- get
@@ -184,19 +208,26 @@ class Receiver(Subscriber):
 
         Returns: whether there is one.
         """
-        stored = queue.get()
+        counters = self.counters
+        stored = queue.get(no_ack)
         if stored is None:
+            counters.get_empty += 1
             return False
+        if stored.redelivered:
+            counters.redelivered += 1
         tag = self.last_tag + 1
         self.last_tag = tag
         if no_ack:
+            counters.got_no_ack += 1
             try:
                 self._answer(tag, stored, True)
             except Exception:
+                queue.counters.keep_got()
                 queue.requeue(stored, False)
                 raise
             queue.settle(stored)
         else:
+            counters.got += 1
             stored.sent_ms = self.party.broker.clock.now_ms
             self.unacked.add(tag, stored)
             self._answer(tag, stored, False)
@@ -206,3 +237,7 @@ class Receiver(Subscriber):
         self.answer_get(tag, stored, no_ack)
         if self.party.vhost.is_watched:
             self.show(stored, no_ack)
+
+
+def _tag(entry: tuple[int, QueueEntry]) -> int:
+    return entry[0]

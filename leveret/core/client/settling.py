@@ -7,6 +7,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.core.client import witnessing
+from leveret.core.counting.counters import Deliveries
 from leveret.core.queue.dead_letter import REJECTED
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import FORGET
@@ -26,17 +27,23 @@ def settling(stored: QueueEntry, how: int) -> i64:
     return 1 if how == ACK else queue.returning(stored.message)
 
 
-def settle(stored: QueueEntry, how: int) -> None:
-    """Ack, requeue, return or discard one delivery, which nobody holds any more: if that fails, its queue keeps it."""
+def settle(stored: QueueEntry, how: int, counters: Deliveries) -> None:
+    """Ack, requeue, return or discard one delivery, which nobody holds any more: if that fails, its queue keeps it.
+
+    counters: of the receiver that held it.
+    """
     queue = stored.queue
     if queue.vhost.witness is not None:
         witnessing.settled(stored, how)
     try:
         if how == ACK:
+            counters.acked += 1
             queue.settle(stored)
         elif how == REQUEUE or how == RETURN:
+            counters.requeued += 1
             queue.requeue(stored, how == RETURN)
         else:
+            counters.rejected += 1
             queue.discard(stored)
     except Exception as error:
         queue.leave(stored, FORGET if how == ACK else REJECTED if how == DISCARD else PUT_BACK, error)

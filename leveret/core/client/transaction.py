@@ -13,7 +13,9 @@ from mypy_extensions import i64
 from leveret.core.broker import Broker
 from leveret.core.client.settling import settle
 from leveret.core.client.unacked import Unacked
+from leveret.core.counting.counters import ChannelCounters
 from leveret.core.errors.amqp import AmqpError
+from leveret.core.exchange.exchange import Route
 from leveret.core.message.budget import COST
 from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import Destination, give_up, hand_out
@@ -23,7 +25,18 @@ from leveret.wire.constants import PRECONDITION_FAILED
 
 
 class PublishListener(ConfirmListener):
-    """Who hears what becomes of publishes."""
+    """Who publishes, and hears what becomes of that. counters: see ChannelCounters.total()."""
+
+    def __init__(self, counters: ChannelCounters) -> None:
+        self.counters = counters
+
+    def stranded(self, message: Message, route: Route) -> None:
+        """No queue gets a message: count that, and tell the publisher, who wants to know it of a mandatory one."""
+        inflow = self.counters.inflow(route.exchange.counters)
+        inflow.unroutable += 1
+        if route.mandatory:
+            inflow.returned += 1
+            self.returned(message)
 
     @abstractmethod
     def returned(self, message: Message) -> None:
@@ -40,14 +53,14 @@ class Transaction(ConfirmListener):
         self._listener = listener
         self._broker = broker
         self._unacked = unacked
-        self._publishes: list[tuple[Message, list[Destination], bool]] = []
+        self._publishes: list[tuple[Message, list[Destination], Route]] = []
         self._size: i64 = 0  # bytes of memory that these need, about
         self._settlements: list[tuple[int, QueueEntry, int]] = []
         self._failed = False
         self._open: i64 = 0
         self.committing = False
 
-    def publish(self, message: Message, queues: list[Destination], mandatory: bool) -> None:
+    def publish(self, message: Message, queues: list[Destination], route: Route) -> None:
         """Keep a message that was routed. Raises: AmqpError 406 when the transaction has become too large."""
         budget = self._broker.budget
         size: i64 = COST + len(message.content)
@@ -56,11 +69,15 @@ class Transaction(ConfirmListener):
             raise AmqpError(PRECONDITION_FAILED, text)
         self._size += size
         budget.hold(message)
-        self._publishes.append((message, queues, mandatory))
+        self._publishes.append((message, queues, route))
 
     def settle(self, taken: list[tuple[int, QueueEntry]], how: int) -> None:
         """Keep acknowledgements."""
         self._settlements += [(tag, stored, how) for tag, stored in taken]
+
+    def settlements(self) -> list[tuple[int, QueueEntry]]:
+        """The deliveries, by tag, whose acknowledgements wait for the commit."""
+        return [(tag, stored) for tag, stored, _ in self._settlements]
 
     def commit(self) -> None:
         """Do it all; the listener hears committed() when every message is safe."""
@@ -69,16 +86,20 @@ class Transaction(ConfirmListener):
         self.committing = True
         self._failed = False
         self._open = 1
-        for message, queues, mandatory in publishes:
+        listener = self._listener
+        counters = listener.counters
+        for message, queues, route in publishes:
+            counters.inflow(route.exchange.counters).published += 1
             live = [queue for queue in queues if not queue.deleted]
             if live:
+                route.exchange.count(live, 1)
                 self._open += 1
                 hand_out(message, live, Confirm(self, 0, len(live)))
-            elif mandatory:
-                self._listener.returned(message)
+            else:
+                listener.stranded(message, route)
         self._broker.flow()  # what was published goes before what comes back
         for _, stored, how in settlements:
-            settle(stored, how)
+            settle(stored, how, counters)
         self.confirmed(0)
 
     def rollback(self) -> None:
@@ -88,7 +109,7 @@ class Transaction(ConfirmListener):
         self._unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
         self._settlements = []
 
-    def _take_publishes(self) -> list[tuple[Message, list[Destination], bool]]:
+    def _take_publishes(self) -> list[tuple[Message, list[Destination], Route]]:
         publishes, self._publishes = self._publishes, []
         self._size = 0
         budget = self._broker.budget

@@ -10,6 +10,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import i64
+
+from leveret.core.counting.counters import ExchangeCounters
 from leveret.core.errors.hints import Origin
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Address, Message
@@ -109,6 +112,7 @@ class Exchange:
     router: what finds them. interceptors: what messages pass first.
     alternate: the exchange for what finds no binding. policy, operator_policy: those that apply.
     log_id: of the messages that rest here in the MessageLog; 0 if none ever do.
+    counters: without what is still with routes; see Client.count_routes().
     """
 
     def __init__(
@@ -135,6 +139,7 @@ class Exchange:
         self.router = router
         self.interceptors: list[Interceptor] = []
         self.log_id = log_id
+        self.counters = ExchangeCounters(name)
         self.bindings: dict[Binding, None] = {}
         self.incoming: dict[Binding, None] = {}
         self.alternate: str | None = None
@@ -197,6 +202,12 @@ class Exchange:
                 queues = interceptor.routed(queues)
         return Routing(queues, varies)
 
+    def count(self, queues: list[Destination], copies: i64) -> None:
+        """So many messages of clients have gone from here to each of these."""
+        for queue in queues:
+            if queue.name:
+                self.counters.count_routed(queue.counted(), copies)
+
     def _intercept(self, message: Message | None, properties: BasicProperties, passed: int) -> list[Destination] | None:
         """What becomes of a message at an interceptor; None when it passes all."""
         if message is None or not self.interceptors:
@@ -243,9 +254,10 @@ class Route:
 
     queues: unless it varies. varies: whether each message has to be looked into: to route it, to trace it, or
     because its routing key is not allowed. mandatory: as in the publish.
+    published: to all of queues, and not counted with the exchange yet.
     """
 
-    __slots__ = ("address", "exchange", "generation", "mandatory", "queues", "varies")
+    __slots__ = ("address", "exchange", "generation", "mandatory", "published", "queues", "varies")
 
     def __init__(
         self, exchange: Exchange, address: Address, routing: Routing, generation: int, mandatory: bool
@@ -256,3 +268,10 @@ class Route:
         self.varies = routing.varies
         self.generation = generation
         self.mandatory = mandatory
+        self.published: i64 = 0
+
+    def count(self) -> None:
+        """Let the exchange count what went this way."""
+        copies = self.published
+        self.published = 0
+        self.exchange.count(self.queues, copies)

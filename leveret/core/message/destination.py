@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+from leveret.core.counting.counters import QueueCounters
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.message import Message
 
@@ -30,6 +31,10 @@ class Destination:
     @abstractmethod
     def not_taken(self, error: Exception) -> None:
         """publish() has failed."""
+
+    def counted(self) -> QueueCounters | None:
+        """What counts its messages; None where nobody asks for that."""
+        return None
 
     def not_published(self, message: Message) -> None:
         """A message was routed here, and will not be published after all; perhaps said twice."""

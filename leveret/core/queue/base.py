@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 from mypy_extensions import i64
 
+from leveret.core.counting.counters import QueueCounters
 from leveret.core.errors.hints import Origin
 from leveret.core.message.budget import Pageable
 from leveret.core.message.cost import copying, freeing, sending
@@ -27,6 +28,7 @@ class BaseQueue(EntryOwner, Logged, Pageable):
     unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
     letters: dead ones that must arrive elsewhere, and have not; letter_bytes: of their bodies.
     unfinished: messages of which something failed, and what.
+    counters: without those of consumers that are there, and without acks; see total().
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class BaseQueue(EntryOwner, Logged, Pageable):
         self.consumers = Consumers(self.settings.single_active, False)
         self.ready = Ready(broker.budget)
         self.pace = Pace()
+        self.counters = QueueCounters(name)
         self.unacked: i64 = 0
         self.letters: i64 = 0
         self.letter_bytes: i64 = 0
@@ -60,6 +63,14 @@ class BaseQueue(EntryOwner, Logged, Pageable):
 
     def __str__(self) -> str:
         return f"queue '{self.name}' in vhost '{self.vhost.name}'"
+
+    def counted(self) -> QueueCounters:
+        """What counts its messages."""
+        return self.counters
+
+    def total(self) -> QueueCounters:
+        """All that it has done."""
+        return self.counters.total([consumer.counts for consumer in self.consumers.all], self.unacked)
 
     def resident(self) -> i64:
         """Bytes that ready messages need in memory, about."""

@@ -1,19 +1,45 @@
-"""Client and Witness: whose messages come and go, and who sees that."""
+"""Client and Witness: whose messages come and go, and who sees that; Held: one that a client has."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from typing import Final
 
-from mypy_extensions import mypyc_attr, trait
+from mypy_extensions import i64, mypyc_attr, trait
 
 from leveret.core.access.user import User
+from leveret.core.counting.counters import ConnectionCounters
 from leveret.core.message.budget import Holder
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
 from leveret.core.queue.entry import EntryOwner, Home, QueueEntry
 from leveret.core.turn.faults import Closable
+
+
+class Held:
+    """One delivery that waits for its ack.
+
+    connection: its name. label: what its client calls it. channel: number of the channel. consumer_tag: empty for
+    basic.get. delivery_tag: on that channel. stored: its place in the queue.
+    """
+
+    __slots__ = ("channel", "connection", "consumer_tag", "delivery_tag", "label", "stored")
+
+    def __init__(
+        self, connection: str, label: str, channel: int, consumer_tag: str, delivery_tag: int, stored: QueueEntry
+    ) -> None:
+        self.connection = connection
+        self.label = label
+        self.channel = channel
+        self.consumer_tag = consumer_tag
+        self.delivery_tag = delivery_tag
+        self.stored = stored
+
+    @property
+    def since_ms(self) -> i64:
+        """When it was sent, on the core's clock."""
+        return self.stored.sent_ms
 
 
 @trait
@@ -30,6 +56,18 @@ class Client(Holder, Closable):
     @abstractmethod
     def forget_queue(self, queue: EntryOwner) -> None:
         """A queue that is exclusive to it is deleted."""
+
+    @abstractmethod
+    def held(self, queue: EntryOwner | None) -> list[Held]:
+        """What its client has of a queue, or of all, and has not settled. Cost: a look at all of it."""
+
+    @abstractmethod
+    def count_routes(self) -> None:
+        """Let exchanges count what is only noted with its cached routes. Cost: those used since the last time."""
+
+    @abstractmethod
+    def total(self) -> ConnectionCounters:
+        """All that it has done."""
 
     @abstractmethod
     def force_close(self, reason: str) -> None:

@@ -11,6 +11,7 @@ from abc import abstractmethod
 
 from mypy_extensions import i64
 
+from leveret.core.counting.counters import ConsumerCounters
 from leveret.core.queue.entry import EntryOwner, QueueEntry
 from leveret.core.turn.turn import Sharer, Turn
 from leveret.wire.fields import Table
@@ -112,11 +113,13 @@ class Consumer:
 
     window: its own prefetch; shared: the one of all consumers of its channel. Without acknowledgements it takes no room
     in either, but the shared one, when it is full, stops it too.
+    counts: without acks; see total().
     """
 
     __slots__ = (
         "active",
         "arguments",
+        "counts",
         "exclusive",
         "head",
         "no_ack",
@@ -152,8 +155,13 @@ class Consumer:
         self.arguments = arguments
         self.window = window
         self.shared = shared
+        self.counts = ConsumerCounters(no_ack)
         self.parked = False
         self.active = True  # until it is cancelled, or fails
+
+    def total(self) -> ConsumerCounters:
+        """All that it has done."""
+        return self.counts.total(self.window.used)
 
     def can_take(self) -> bool:
         """Whether a message may be sent now."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from leveret.core.counting.counters import VirtualHostCounters
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
 from leveret.core.turn.turn import Turn
@@ -21,12 +22,16 @@ MAX_FAILURES: Final = 0x7FFFFFFF
 
 
 class Home:
-    """The virtual host, as its queues see it. witness: who sees all messages, for tests."""
+    """The virtual host, as its queues see it.
+
+    witness: who sees all messages, for tests. past: what exchanges, queues and connections have done that are gone.
+    """
 
     def __init__(self, turn: Turn, name: str, witness: Witness | None) -> None:
         self.turn = turn
         self.name = name
         self.witness = witness
+        self.past = VirtualHostCounters()
 
     @abstractmethod
     def remove_queue(self, queue: EntryOwner) -> int:

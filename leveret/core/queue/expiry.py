@@ -80,6 +80,7 @@ class Expiry(Timed):
             if ready.has_head() and ready.first().deadline_ms == due:
                 stored = ready.pop()
                 share.left -= queue.giving_up(stored.message)
+                queue.counters.expired += 1
                 queue.die(stored, EXPIRED)
         return True
 

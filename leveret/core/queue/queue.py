@@ -29,6 +29,7 @@ from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.policy import Policy
 from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.browsing import Page
+from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer, Consumers
 from leveret.core.queue.dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
 from leveret.core.queue.discard import Discard
@@ -127,6 +128,7 @@ class Queue(BaseQueue):
         """
         if self._may_refuse and not self._takes(message):
             self.broker.refusals += 1
+            self.counters.refused += 1
             if confirm is not None:
                 confirm.refuse()
             return
@@ -145,6 +147,9 @@ class Queue(BaseQueue):
         if logged:
             self.in_log.append(stored)
         self.ready.push(stored)
+        counters = self.counters
+        counters.published += 1
+        counters.bytes_in += message.size
         if confirm is not None:
             if logged:
                 self._pending.add(position, confirm)
@@ -165,6 +170,7 @@ class Queue(BaseQueue):
         self._position = max(self._position, i64(found.position))
         self.in_log.durable = self._position
         self.ready.push(self.in_log.found(found))
+        self.counters.recovered += 1
         self.touch()
 
     def rest(self, found: Resting) -> int:
@@ -173,6 +179,7 @@ class Queue(BaseQueue):
         self.in_log.durable = self._position
         run = self.in_log.run(found)
         self.ready.rest(run, found.level)
+        self.counters.recovered += run.count
         self.touch()
         return int(run.count)
 
@@ -210,6 +217,7 @@ class Queue(BaseQueue):
         """A message could not be taken."""
         self.fail("take a message", error)
         self.broker.refusals += 1
+        self.counters.refused += 1
 
     def fail(self, doing: str, error: Exception) -> None:
         """Something that the queue did for itself has failed: it does nothing more until it is repaired.
@@ -312,6 +320,7 @@ class Queue(BaseQueue):
             if stored.deadline_ms and stored.deadline_ms < self.broker.clock.now_ms:
                 budget.let_go(stored.message)
                 share.left -= self.giving_up(stored.message)
+                self.counters.expired += 1
                 self.die(stored, EXPIRED)
                 if share.left <= 0:
                     self.trim_later()
@@ -319,6 +328,11 @@ class Queue(BaseQueue):
                     break
                 continue
             left -= 1
+            counts = consumer.counts
+            counts.delivered += 1
+            counts.bytes_out += stored.message.size
+            if stored.redelivered:
+                counts.redelivered += 1
             try:
                 if consumer.no_ack:
                     budget.let_go(stored.message)
@@ -357,6 +371,7 @@ class Queue(BaseQueue):
         """A consumer failed to take a message: it gets no more, and its client is closed."""
         consumer.fail("deliver a message", error)
         if consumer.no_ack:
+            consumer.counts.take_back(stored.message.size, stored.redelivered)
             self._put_back(stored)
         else:
             self.broker.faults.set_right(Undelivered(consumer, stored))
@@ -403,12 +418,15 @@ class Queue(BaseQueue):
             self.check_fault()
             raise
 
-    def get(self) -> QueueEntry | None:
-        """Take the head for basic.get, behind clear_head(); the caller settles it, or releases it at once with no_ack.
+    def get(self, no_ack: bool = False) -> QueueEntry | None:
+        """Take the head for basic.get, behind clear_head(); the caller settles it, with no_ack at once.
 
         Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
         """
-        return self._take(0)
+        stored = self._take(0, no_ack)
+        if stored is None:
+            self.counters.get_empty += 1
+        return stored
 
     def take_at(self, position: i64) -> QueueEntry | None:
         """Take the message with this position from among those that are ready; the caller settles it, as behind get().
@@ -419,10 +437,10 @@ class Queue(BaseQueue):
         self.flow()
         self.check_fault()
         self._expiry.used()
-        return self._take(position) if position > 0 else None
+        return self._take(position, False) if position > 0 else None
 
-    def _take(self, position: i64) -> QueueEntry | None:
-        """Take a message for somebody who settles it. position: 0 for the head."""
+    def _take(self, position: i64, no_ack: bool) -> QueueEntry | None:
+        """Take a message for somebody who settles it, with no_ack at once. position: 0 for the head."""
         stored: QueueEntry | None = None
         try:
             if position:
@@ -441,6 +459,14 @@ class Queue(BaseQueue):
         if stored is not None:
             self.delivered += 1
             self.unacked += 1
+            counters = self.counters
+            counters.bytes_out += stored.message.size
+            if stored.redelivered:
+                counters.redelivered += 1
+            if no_ack:
+                counters.got_no_ack += 1
+            else:
+                counters.got += 1
         return stored
 
     def _unexpired(self, stored: QueueEntry | None) -> QueueEntry | None:
@@ -449,6 +475,7 @@ class Queue(BaseQueue):
             return stored
         self.broker.budget.let_go(stored.message)
         self.broker.share.left -= self.giving_up(stored.message)
+        self.counters.expired += 1
         self.die(stored, EXPIRED)
         return None
 
@@ -463,6 +490,9 @@ class Queue(BaseQueue):
 
         failed: whether this counts for the delivery limit, which may end the message.
         """
+        self.counters.requeued += 1
+        if stored.consumer is not None:
+            stored.consumer.counts.requeued += 1
         self._release(stored)
         if self.deleted:
             return
@@ -504,6 +534,9 @@ class Queue(BaseQueue):
 
     def discard(self, stored: QueueEntry) -> None:
         """An unacknowledged message was rejected."""
+        self.counters.rejected += 1
+        if stored.consumer is not None:
+            stored.consumer.counts.rejected += 1
         self._release(stored)
         if not self.deleted:
             self.die(stored, REJECTED)
@@ -514,6 +547,7 @@ class Queue(BaseQueue):
             self.forget(stored)
         else:
             self.broker.worklist.add(self, stored, reason)
+            self.counters.dead_lettered += 1
 
     def forget(self, stored: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
@@ -529,6 +563,7 @@ class Queue(BaseQueue):
         line, self.ready = self.ready, self._line()
         waiting = self.retries.take()
         count = len(line) + len(waiting)
+        self.counters.removed += count
         self.broker.chores.begin(Discard(self.broker, self, line, waiting))
         return count
 
@@ -537,6 +572,10 @@ class Queue(BaseQueue):
         if page.until < 0:
             page.until = self._position
         page.is_last = self.ready.browse(page)
+
+    def unacknowledged(self) -> list[Held]:
+        """Who holds messages of it that wait for an ack. Cost: a look at all that wait in its virtual host."""
+        return [held for client in self.broker.clients(self.vhost) for held in client.held(self)]
 
     # -- messages rest in the log
 
@@ -572,6 +611,7 @@ class Queue(BaseQueue):
         """A consumer ends; the last one takes an auto-delete queue with it."""
         self.flow()
         self.consumers.remove(consumer)
+        self.counters.end_consumer(consumer.counts)
         self._expiry.used()
         self._expiry.watch_idle()
         if self.auto_delete and not self.consumers.all and not self.deleted:
@@ -615,6 +655,8 @@ class Queue(BaseQueue):
         line, self.ready = self.ready, Ready(self.broker.budget)
         waiting = self.retries.take()
         count = len(line)
+        self.counters.removed += count + len(waiting) + self.unacked
+        self.counters.end(self.total(), self.vhost.past.queues)
         consumers = self.consumers.all
         self.consumers = Consumers(False)
         try:
@@ -721,6 +763,7 @@ class Queue(BaseQueue):
                         return
                     stored = self.ready.pop()
                     left -= self.giving_up(stored.message)
+                    self.counters.dropped += 1
                     self.die(stored, MAXLEN)
         except Exception as error:
             self.fail("drop what is too much", error)
@@ -735,6 +778,7 @@ class Queue(BaseQueue):
         limit = self.settings.delivery_limit
         if limit < 0 or int(stored.failures) <= limit:
             return False
+        self.counters.exhausted += 1
         self.die(stored, DELIVERY_LIMIT)
         return True
 

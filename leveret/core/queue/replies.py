@@ -2,7 +2,8 @@
 
 Consuming from amq.rabbitmq.reply-to opens a ReplyQueue: a queue in name only, reached through the default exchange,
 whose one consumer takes every message as soon as its socket has room. What waits for that has a part of the memory
-budget; beyond it replies are refused. Nothing is kept for a requester that is gone.
+budget; beyond it replies are refused. Nothing is kept for a requester that is gone. It has no counters of its own: what
+passes counts with the queues of its virtual host that are gone.
 Source: rabbit_volatile_queue.erl, rabbit_channel.erl (handle_method basic.consume of the pseudo queue).
 """
 
@@ -40,14 +41,18 @@ class ReplyQueue(EntryOwner):
         consumer = self.consumer
         if consumer is not None:
             stored = QueueEntry(message, self, 0, 0)
+            past = self.vhost.past.queues
             if len(self._waiting) or not consumer.subscriber.can_take():
                 if self._waiting.resident > self._broker.budget.part():
+                    past.refused += 1
                     if confirm is not None:
                         confirm.refuse()
                     return
                 self._waiting.push(stored)
             else:
                 self._deliver_to(consumer, stored)
+            past.published += 1
+            past.bytes_in += message.size
         if confirm is not None:
             confirm.pay()
 
@@ -86,10 +91,16 @@ class ReplyQueue(EntryOwner):
         """The requester is gone, and what waits for it with it."""
         self.consumer = None
         line, self._waiting = self._waiting, Ready(self._broker.budget)
+        self.vhost.past.queues.removed += len(line)
         self._broker.chores.begin(Discard(self._broker, None, line, []))
 
-    @staticmethod
-    def _deliver_to(consumer: Consumer, stored: QueueEntry) -> None:
+    def _deliver_to(self, consumer: Consumer, stored: QueueEntry) -> None:
+        size = stored.message.size
+        consumer.counts.delivered += 1
+        consumer.counts.bytes_out += size
+        past = self.vhost.past.queues
+        past.delivered_no_ack += 1
+        past.bytes_out += size
         try:
             consumer.subscriber.deliver(consumer, stored)
         except Exception as error:

@@ -49,6 +49,10 @@ class Surroundings(Turn, DefinitionKeeper):
         self.worklist = Worklist(self)
         self.holders[self.worklist] = None
 
+    def clients(self, vhost: Home) -> list[Client]:
+        """The connections to a virtual host. Cost: a look at all there are."""
+        return [each for each in self.connections.values() if each.belongs_to(None, vhost)]
+
     @abstractmethod
     def is_short(self) -> bool:
         """Whether too much is in memory, or waits to be written."""

@@ -15,6 +15,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from leveret.core.counting.counters import ChannelCounters
 from leveret.core.errors import amqp as errors
 from leveret.core.message.message import Message
 from leveret.session.base.carrier import Carrier
@@ -47,14 +48,15 @@ STATES: Final = StateTable(
 class Lane:
     """What the parts of a channel need of it.
 
-    last_queue: what the empty queue name stands for.
+    last_queue: what the empty queue name stands for. counters: see ChannelCounters.total().
     """
 
-    __slots__ = ("connection", "last_queue", "number", "state")
+    __slots__ = ("connection", "counters", "last_queue", "number", "state")
 
     def __init__(self, connection: Carrier, number: int) -> None:
         self.connection = connection
         self.number = number
+        self.counters = ChannelCounters(number, connection.counters)
         self.state: i64 = OPEN
         self.last_queue = ""
 

@@ -21,6 +21,8 @@ from leveret.core.access.user import User, check_channel, check_vhost
 from leveret.core.broker import Broker
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.policy.matching import Patience
+from leveret.core.queue.client import Held
+from leveret.core.queue.entry import EntryOwner
 from leveret.session.base.carrier import FEW_ROUTE_BYTES, STALL_LIMIT
 from leveret.session.channel import BASIC_PUBLISH, Channel
 from leveret.session.connection.blocking import Blocking
@@ -109,6 +111,7 @@ class Connection(Life):
         if self.state >= SILENT and self.state != CLOSING:
             return
         self.heartbeat.has_received = True
+        self.counters.bytes_in += len(data)
         reader = self.reader
         if self.is_stalled and self.state != CLOSING:
             reader.put_by(data)
@@ -322,6 +325,14 @@ class Connection(Life):
                 break
             channel.consuming.unacked.leave_contents(budget, target)
 
+    def held(self, queue: EntryOwner | None) -> list[Held]:
+        """What its client has of a queue, or of all, and has not settled. Cost: a look at all of it."""
+        return [
+            held
+            for channel in self.channels.values()
+            for held in channel.consuming.held(queue, channel.consuming.transaction)
+        ]
+
     # -- bytes out
 
     def _go_on(self) -> None:
@@ -345,6 +356,8 @@ class Connection(Life):
         if not self._held_revision or self.state == ENDED:
             data += self.writer.take_pieces()
         if data:
+            for piece in data:
+                self.counters.bytes_out += len(piece)
             self.heartbeat.sent_ms = self.broker.clock.now_ms
         return data
 
@@ -482,6 +495,7 @@ class Connection(Life):
         if self.state == ENDED:
             return
         self._leave(OVER)
+        self.end_counters()
         self.login_request = None
         self.broker.connections.pop(self.number, None)
         self.deadline.stop()

@@ -59,7 +59,7 @@ class Consuming(Receiver):
     )
 
     def __init__(self, channel: Lane) -> None:
-        super().__init__(channel.connection, channel.number)
+        super().__init__(channel.connection, channel.counters)
         self.channel = channel
         self.connection = channel.connection
         self.transaction: Transaction | None = None
@@ -96,7 +96,7 @@ class Consuming(Receiver):
 
     def cancelled(self, consumer: Consumer) -> None:
         """The queue is gone: tell the client, if it understands. Source: 0-9-1 extension consumer_cancel_notify."""
-        self.consumers.pop(consumer.tag, None)
+        self.forget(consumer)
         if self._held_cancels is not None:
             self._held_cancels.append(consumer.tag)
         elif "consumer_cancel_notify" in self.connection.capabilities and self.channel.state == OPEN:
@@ -176,7 +176,7 @@ class Consuming(Receiver):
             except AmqpError:
                 self.connection.broker.flow()
                 stored = self.unacked.take(tag)
-            settle(stored, ACK)
+            settle(stored, ACK, self.counters)
         else:
             self.connection.broker.flow()
             self._settle(tag, multiple, ACK)
@@ -225,7 +225,7 @@ class Consuming(Receiver):
         for _, stored in taken:
             if how != ACK:
                 self.connection.count_method(settling(stored, how) // METHOD)
-            settle(stored, how)
+            settle(stored, how, self.counters)
 
     def _sweeping(self) -> Sweep:
         if self._sweeper is None:

@@ -50,6 +50,7 @@ class Sweep(Wait):
             return True  # finished meanwhile
         up_to, how, answers = self._orders[0]
         goes_back = how == REQUEUE or how == RETURN
+        counters = self._connection.counters if self._channel is None else self._channel.counters
         left: i64 = PIECE
         is_over = False
         while left > 0:
@@ -62,7 +63,7 @@ class Sweep(Wait):
             if goes_back and queue not in self._held and not queue.deleted:
                 self._held[queue] = None
                 queue.pause()
-            settle(stored, how)
+            settle(stored, how, counters)
         self._connection.broker.share.left -= PIECE - left
         if not is_over:
             return False

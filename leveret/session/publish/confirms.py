@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
+from leveret.core.counting.counters import ClientCounters
 from leveret.wire.writer import FrameWriter
 
 
@@ -47,8 +48,10 @@ class Confirms:
                 self._beyond.discard(int(self._first_open))
                 self._first_open += 1
 
-    def flush(self, writer: FrameWriter, channel: int) -> None:
-        """Write acks and nacks for all that was settled since the last time."""
+    def flush(self, writer: FrameWriter, channel: int, counters: ClientCounters) -> None:
+        """Write acks and nacks for all that was settled since the last time, and count them."""
+        counters.confirmed += len(self._paid)
+        counters.nacked += len(self._refused)
         if self._paid:
             bound: i64 = self._first_open
             for tag in self._refused:

@@ -60,7 +60,7 @@ class Publishing(Confirming):
     )
 
     def __init__(self, channel: Lane, receiver: Receiver) -> None:
-        super().__init__(channel.connection, channel.number, receiver)
+        super().__init__(channel.connection, channel.counters, receiver)
         self.channel = channel
         self.connection = channel.connection
         self.confirms: Confirms | None = None
@@ -238,7 +238,7 @@ class Publishing(Confirming):
         """Write what was settled since the last flush."""
         self._unflushed = False
         if self.confirms is not None and self.channel.state == OPEN:
-            self.confirms.flush(self.connection.writer, self.channel.number)
+            self.confirms.flush(self.connection.writer, self.channel.number, self.counters)
 
     def _settled(self) -> None:
         if not self._unflushed:
