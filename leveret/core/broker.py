@@ -41,11 +41,12 @@ from leveret.core.vhost import VirtualHost
 from leveret.wire.constants import MAX_MESSAGE_SIZE
 
 
-class Broker(Surroundings, Premises, LogListener):
+class Broker(Surroundings, Premises):
     """One broker.
 
     seed: for tests, where the same one gives the same names, ids and choices; with None nobody can guess a name.
-    durable_revision: changes of definitions up to here are safe. nowhere: a virtual host for who is in none.
+    news: who the logs tell theirs. durable_revision: changes of definitions up to here are safe.
+    nowhere: a virtual host for who is in none.
     is_new: recover() found nothing, so nobody has been made yet who could log in.
     max_connections: open ones at once, 0 for any number; open_connections: how many there are.
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
@@ -80,7 +81,7 @@ class Broker(Surroundings, Premises, LogListener):
         self._random = random.Random(seed)  # what it gave may tell what it will give
         self._names: random.Random = random.SystemRandom() if seed is None else self._random
         self._connection_number = 0
-        self._waiting: deque[tuple[int, Sink]] = deque()  # replies held until a revision is durable, ascending
+        self.news = News(self)
 
     def recover(self) -> int:
         """Declare again and fill again what the logs kept. Returns: how many messages came back."""
@@ -242,6 +243,7 @@ class Broker(Surroundings, Premises, LogListener):
         Otherwise all of it would stay until the garbage collector looks for cycles.
         """
         self.timers = other.timers
+        self.news = other.news
         self.holders = {}
         self.worklist = other.worklist
         self.matcher = other.matcher
@@ -431,61 +433,7 @@ class Broker(Surroundings, Premises, LogListener):
 
     def hold(self, sink: Sink, revision: int) -> None:
         """Tell the sink when this revision is durable."""
-        self._waiting.append((revision, sink))
-
-    # -- events of the logs
-
-    def on_durable(self, queue_id: int, position: int) -> None:
-        """Pay the confirms that waited for this."""
-        queue = self.logged.get(abs(queue_id))
-        if queue is None:
-            return
-        try:
-            if queue_id < 0:
-                queue.on_resting(position)
-            else:
-                queue.on_durable(position)
-        except Exception as error:
-            queue.fail("hear what is durable", error)
-
-    def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
-        """Refuse the confirms that waited for this."""
-        if queue_id > 0:
-            for journal in self.journals:
-                try:
-                    journal.lose()
-                except Exception as error:
-                    self.faults.own("forget what an exchange has seen", error)
-        queue = self.logged.get(abs(queue_id))
-        if queue is not None:
-            try:
-                queue.on_refused(positions)
-            except Exception as error:
-                queue.fail("hear what could not be written", error)
-                raise  # it has to hear that before it hears what is durable
-
-    def on_definitions_durable(self, revision: int) -> None:
-        """Let the replies go that waited for this."""
-        self.durable_revision = revision
-        for journal in self.journals:
-            try:
-                journal.on_durable(revision)
-            except Exception as error:
-                journal.fail("hear what is durable", error)
-        while self._waiting and self._waiting[0][0] <= revision:
-            sink = self._waiting.popleft()[1]
-            try:
-                sink.on_definitions_durable(revision)
-            except Exception as error:
-                sink.fail("send replies that waited for the disk", error)
-
-    def on_behind(self, is_behind: bool) -> None:
-        """Let publishers wait until less waits to be written."""
-        self.alarms.set(BEHIND, is_behind)
-
-    def fail(self, doing: str, error: Exception) -> None:
-        """The log could not tell its news."""
-        self.faults.own(doing, error)
+        self.news.hold(sink, revision)
 
     # -- names
 
@@ -505,3 +453,67 @@ class Broker(Surroundings, Premises, LogListener):
         """A number for a new connection, never used before, above 0."""
         self._connection_number += 1
         return self._connection_number
+
+
+class News(LogListener):
+    """What the logs tell a broker."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._waiting: deque[tuple[int, Sink]] = deque()  # replies held until a revision is durable, ascending
+
+    def hold(self, sink: Sink, revision: int) -> None:
+        """Tell the sink when this revision is durable."""
+        self._waiting.append((revision, sink))
+
+    def on_durable(self, queue_id: int, position: int) -> None:
+        """Pay the confirms that waited for this."""
+        queue = self._broker.logged.get(abs(queue_id))
+        if queue is None:
+            return
+        try:
+            if queue_id < 0:
+                queue.on_resting(position)
+            else:
+                queue.on_durable(position)
+        except Exception as error:
+            queue.fail("hear what is durable", error)
+
+    def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
+        """Refuse the confirms that waited for this."""
+        if queue_id > 0:
+            for journal in self._broker.journals:
+                try:
+                    journal.lose()
+                except Exception as error:
+                    self._broker.faults.own("forget what an exchange has seen", error)
+        queue = self._broker.logged.get(abs(queue_id))
+        if queue is not None:
+            try:
+                queue.on_refused(positions)
+            except Exception as error:
+                queue.fail("hear what could not be written", error)
+                raise  # it has to hear that before it hears what is durable
+
+    def on_definitions_durable(self, revision: int) -> None:
+        """Let the replies go that waited for this."""
+        self._broker.durable_revision = revision
+        for journal in self._broker.journals:
+            try:
+                journal.on_durable(revision)
+            except Exception as error:
+                journal.fail("hear what is durable", error)
+        while self._waiting and self._waiting[0][0] <= revision:
+            sink = self._waiting.popleft()[1]
+            try:
+                sink.on_definitions_durable(revision)
+            except Exception as error:
+                sink.fail("send replies that waited for the disk", error)
+
+    def on_behind(self, is_behind: bool) -> None:
+        """Let publishers wait until less waits to be written."""
+        self._broker.alarms.set(BEHIND, is_behind)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The log could not tell its news."""
+        self._broker.faults.own(doing, error)

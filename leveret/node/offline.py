@@ -34,7 +34,7 @@ def perform(directory: Path, verb: str, arguments: dict[str, object]) -> object:
     log = DiskLog(directory, written.set)
     clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
     broker = Broker(log, log, clock, None, f"leveret@{socket.gethostname()}")
-    log.listener = broker
+    log.listener = broker.news
     try:
         broker.recover_definitions()
         if found is not None and found.changes:

@@ -53,5 +53,5 @@ class KeepingLog(MessageLog):
     def broker(self) -> Broker:
         """A broker that uses this log, at time 0."""
         broker = Broker(self, self.memory, Clock(), seed=1, node="test")
-        self.memory.listener = broker
+        self.memory.listener = broker.news
         return broker

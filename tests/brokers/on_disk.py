@@ -20,7 +20,7 @@ class OnDisk:
         self.committed: SimpleQueue[None] = SimpleQueue()
         self.log = DiskLog(directory, lambda: self.committed.put(None), load_bytes)
         self.broker = Broker(self.log, self.log, clock, seed=seed, node="test")
-        self.log.listener = self.broker
+        self.log.listener = self.broker.news
         try:
             self.broker.recover()
         except BaseException:

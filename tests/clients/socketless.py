@@ -39,7 +39,7 @@ def make_broker(log: MemoryLog | None = None) -> Broker:
     """A broker in memory, at time 0. log: for a test that decides itself when messages are durable."""
     log = log or MemoryLog()
     broker = Broker(log, log, Clock(), seed=1, node="test")
-    log.listener = broker
+    log.listener = broker.news
     return broker
 
 

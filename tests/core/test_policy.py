@@ -432,7 +432,7 @@ def start(directory: Path) -> tuple[Broker, DiskLog]:
     """A broker with what the directory keeps."""
     log = DiskLog(directory, lambda: None)
     broker = Broker(log, log, Clock(), seed=1, node="test")
-    log.listener = broker
+    log.listener = broker.news
     broker.recover()
     return broker, log
 

@@ -41,7 +41,7 @@ def start(directory: Path) -> tuple[Broker, DiskLog]:
     """A broker on a data directory."""
     log = DiskLog(directory, lambda: None)
     broker = Broker(log, log, Clock(), seed=1, node="test")
-    log.listener = broker
+    log.listener = broker.news
     broker.recover()
     return broker, log
 

@@ -146,7 +146,7 @@ def test_an_import_is_answered_when_it_is_safe(broker: Broker, perform: Perform,
 def test_an_import_that_cannot_be_written(broker: Broker, perform: Perform, log: MemoryLog) -> None:
     make_queue(broker)
     answer = perform("import_messages", queue="q", data=parcel_of(b"1", b"2", b"3"))
-    broker.on_refused(broker.vhosts["/"].queues["q"].queue_id, [2, 3], "no space")
+    broker.news.on_refused(broker.vhosts["/"].queues["q"].queue_id, [2, 3], "no space")
     assert not answer.is_kept()
     turn(broker)
     log.release()

@@ -332,7 +332,7 @@ class World:
         self.loop = asyncio.get_running_loop()
         self.log = DiskLog(directory, self._notify)
         self.broker = Broker(self.log, self.log, Clock(1_000_000, 1_700_000_000_000), 1, "test")
-        self.log.listener = self.broker
+        self.log.listener = self.broker.news
         self.driver = Driver(self.broker, self.loop)
         self.broker.recover()
         for vhost in ("/", "canary", "doomed"):
@@ -456,7 +456,7 @@ class World:
         """What a broker finds that starts after a kill."""
         log = DiskLog(copy, lambda: None)
         broker = Broker(log, log, Clock(1_000_000, 1_700_000_000_000), 2, "test")
-        log.listener = broker
+        log.listener = broker.news
         found = {recovered.message.body() for recovered in log.recover() if hasattr(recovered, "message")}
         log.close()
         lost = self.ledger - found

@@ -58,7 +58,7 @@ class Life:
     def __init__(self, kept: Kept) -> None:
         self.log = MemoryLog(kept=kept)
         self.broker = Broker(self.log, self.log, Clock(0, WALL_MS), seed=next(SEEDS), node="test")
-        self.log.listener = self.broker
+        self.log.listener = self.broker.news
         self.broker.recover()
         self.told = list(self.broker.explanations)
         turn(self.broker)

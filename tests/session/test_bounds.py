@@ -190,7 +190,7 @@ def life(kept: Kept) -> Peer:
     """A client of a broker that was killed."""
     log = MemoryLog(kept=kept)
     broker = Broker(log, log, Clock(0, 1_700_000_000_000), seed=len(kept.definitions), node="test")
-    log.listener = broker
+    log.listener = broker.news
     broker.recover()
     turn(broker)
     return Peer(broker)

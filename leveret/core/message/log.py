@@ -12,7 +12,6 @@ from leveret.core.message.message import Message
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-@trait
 class LogListener:
     """What a MessageLog tells. Always called on the thread of the core, never from inside a call of the log."""
 
