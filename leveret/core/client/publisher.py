@@ -19,7 +19,7 @@ from leveret.core.client import tracing, witnessing
 from leveret.core.client.party import Party
 from leveret.core.client.receiver import Receiver
 from leveret.core.client.transaction import PublishListener, Transaction
-from leveret.core.counting.counters import ChannelCounters, Inflow
+from leveret.core.counting.counters import ChannelCounters, ExchangeCounters, Inflow
 from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Route
@@ -36,6 +36,7 @@ from leveret.wire.constants import FRAME_ERROR, PRECONDITION_FAILED
 from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
 from leveret.wire.reader import octets
 
+NOWHERE: Final = ExchangeCounters("")  # before the first publish
 COPIES: Final = 20  # of a message that goes to many queues, which take as long as a method
 INSPECTED: Final = frames.HEADERS_FLAG | frames.REPLY_TO_FLAG | frames.EXPIRATION_FLAG | frames.USER_ID_FLAG
 
@@ -74,7 +75,7 @@ class Publisher(PublishListener):
         self.transaction: Transaction | None = None
         self._last_target = b""
         self._last_route: Route | None = None  # to that target
-        self._inflow: Inflow | None = None  # to its exchange
+        self._inflow = Inflow(counters, NOWHERE)  # to its exchange
 
     @abstractmethod
     def resolve(self, target: bytes) -> Route:
@@ -88,16 +89,15 @@ class Publisher(PublishListener):
         """
         party = self.party
         route = self._last_route
-        inflow = self._inflow
         generation = party.vhost.generation
-        if route is None or inflow is None or route.generation != generation or target != self._last_target:
+        if route is None or route.generation != generation or target != self._last_target:
             route = party.routes.get(target)
             if route is None or route.generation != generation:
                 route = self._find(target)
             self._last_target = target
             self._last_route = route
-            if inflow is None or inflow.exchange is not route.exchange.counters:
-                inflow = self._inflow = self.counters.inflow(route.exchange.counters)
+            if self._inflow.exchange is not route.exchange.counters:
+                self._inflow = self.counters.inflow(route.exchange.counters)
         size = frames.body_size(content)
         if size > party.max_message_size:
             raise self.too_large(size)
@@ -107,7 +107,8 @@ class Publisher(PublishListener):
             raise AmqpError(FRAME_ERROR, f"cannot decode {octets(frames.properties(content))}") from None
         queues = route.queues
         message = Message(route.address, content, persistent)
-        if route.varies or frames.property_flags(content) & INSPECTED:
+        is_inspected = route.varies or frames.property_flags(content) & INSPECTED != 0
+        if is_inspected:
             message, queues = self._inspect(route, message)
         party.published += 1
         if route.varies and party.vhost.witness is not None:
@@ -115,8 +116,8 @@ class Publisher(PublishListener):
         elif self.transaction is not None:
             self.transaction.publish(message, queues, route)
         else:
-            inflow.published += 1
-            if queues is route.queues:
+            self._inflow.published += 1
+            if not is_inspected or queues is route.queues:
                 if not route.published:
                     party.used_routes.append(route)
                 route.published += 1
