@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from leveret.node.cli import app
 from leveret.node.config import GROUPS, OPTIONS
 from leveret.node.loading import ConfigError, read_options
+from tests.clients.command_line import leveret
 
 
 @pytest.mark.parametrize(
@@ -74,8 +75,8 @@ def test_the_broker_starts_without_the_libraries_of_the_command_line() -> None:
 
 
 def test_help_has_every_option_in_its_group() -> None:
-    result = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}, prog_name="leveret")
-    assert result.exit_code == 0
+    result = leveret("serve", "--help", COLUMNS="200")
+    assert result.returncode == 0
     places = {group: result.stdout.index(f" {group} ") for group in GROUPS}
     assert list(places.values()) == sorted(places.values())
     for declared in OPTIONS.values():

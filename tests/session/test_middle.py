@@ -12,12 +12,12 @@ from leveret.core.errors.amqp import AmqpError
 from leveret.core.message.message import Message, address
 from leveret.core.queue.queue import Queue
 from leveret.store.database import FILE_NAME
-from leveret.store.memory import MemoryLog
 from leveret.wire.constants import FRAME_MAX
 from leveret.wire.content import make_content
 from leveret.wire.fields import boolean, longstr
 from leveret.wire.methods import BasicConsume, BasicConsumeOk, BasicDeliver
 from leveret.wire.properties import BasicProperties
+from tests.brokers.keeping import KeepingLog
 from tests.brokers.shortage import no_descriptors
 from tests.clients.socketless import Peer, held_bytes, make_broker
 from tests.session.test_paging import PADDING, Backlog
@@ -25,7 +25,7 @@ from tests.session.test_paging import PADDING, Backlog
 LIMIT = 20_000
 
 
-class Failing(MemoryLog):
+class Failing(KeepingLog):
     """A log that does not want to know what was delivered."""
 
     def delivered(self, queue_id: int, position: int) -> None:
@@ -142,8 +142,7 @@ def test_one_that_cannot_be_read_now(backlog: Backlog) -> None:
 
 
 def test_one_of_which_the_log_cannot_be_told_goes_back() -> None:
-    log = Failing()
-    broker = make_broker(log)
+    broker = Failing().broker()
     queue = broker.vhosts["/"].make_queue("q", True, 0, False, {})
     for number in range(5):
         queue.publish(text(b"%d" % number), None)
