@@ -1,8 +1,11 @@
-"""Collector: when the garbage collector looks for cycles in the broker's process.
+"""Collector: when the garbage collector looks for cycles in the broker's process, and when freed memory goes back.
 
 Left to itself it looks at all that is new after so many allocations, and at all there is now and then. In a broker
 nearly everything new is a message that waits; a pass over 20 000 of them finds nothing, and takes up to 25 ms.
 What closes leaves no cycles (tests/session/test_leftovers.py), so it is enough to look when that is quick.
+
+Freed memory is kept for what comes next (node/allocator.py), but not for ever: after a quiet minute it goes back to the
+system.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ from typing import Final
 
 from leveret.core.broker import Broker
 from leveret.core.message.budget import COST
+from leveret.node.allocator import give_back_memory
 
 LOOK_S: Final = 60.0
+QUIET_US: Final = 2_000  # the longest turn of a quiet minute
 FEW: Final = 100_000  # objects for which a pass takes some milliseconds
 SURPLUS: Final = 2_000_000  # objects that nobody can account for: better a slow pass than no memory
 
@@ -43,6 +48,8 @@ class Collector:
         expected = self._objects()
         if expected < FEW or gc.get_count()[0] - expected > SURPLUS:
             gc.collect()
+        if self._broker.lag.recent(int(LOOK_S))[0] < QUIET_US:
+            give_back_memory()
         self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def _objects(self) -> int:

@@ -29,7 +29,7 @@ RSS_SLACK: Final = 64 << 20
 FILES_SLACK: Final = 8
 """Files and sockets that it may have open beyond those of before: the database is opened once more to read."""
 
-MEMORY_S: Final = 75.0
+MEMORY_S: Final = 135.0  # until memory is back: the collector looks every minute, and one has to be quiet
 """Seconds in which memory has to come back: the broker looks for cycles of garbage once a minute."""
 
 SETTLE_S: Final = 20.0
