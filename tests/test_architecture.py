@@ -48,6 +48,15 @@ def test_files_are_there() -> None:
     assert [path for path in named if not is_there(path)] == []
 
 
+def test_files_that_the_source_names_are_there() -> None:
+    sources = [path for path in sorted(PACKAGE.rglob("*.py")) if "methods" not in path.parts]
+    named = [
+        (path, name) for path in sources for name in re.findall(r"(?<![\w/.*-])((?:\w+/)*\w+\.py)\b", path.read_text())
+    ]
+    assert len(named) > 30
+    assert [f"{path.relative_to(PACKAGE)}: {name}" for path, name in named if not is_there(name)] == []
+
+
 def test_methods_are_there() -> None:
     classes = members()
     named = [(name, member) for name, member in re.findall(r"`([A-Z]\w+)\.(\w+)", PAGE) if name in classes]

@@ -27,7 +27,7 @@ class Rule:
     """What becomes of some publishes.
 
     vhost: where. applies: of which. left: of how many more, None for any number. error: what their publishers get,
-    None for the verdict of core/ports.py. hold: who gets the confirms that are held.
+    None for the verdict of core/queue/client.py. hold: who gets the confirms that are held.
     """
 
     vhost: str

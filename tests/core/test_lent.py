@@ -52,6 +52,8 @@ class Pipe(Borrower):
     def lend(self, tag: str, queue_id: int, position: int, message: Message, redelivered: bool) -> None:
         """Write a line."""
         body = message.body().decode()
+        if body == "break":
+            raise OSError("broken pipe")
         self.heard.append(body)
         self._answers += 1
         assert self.process.stdin is not None
@@ -179,3 +181,16 @@ def test_it_waits_for_room_and_hears_of_the_end_of_its_queue(broker: Broker, pip
     assert pipe.ended == ["tag"]
     assert pipe.lent.settle(queue.queue_id, 1)  # it was lent; nothing happens any more
     assert pipe.failures == []
+
+
+def test_what_cannot_be_sent_goes_back_once(broker: Broker, pipe: Pipe) -> None:
+    queue = declare(broker, "q")
+    publish(queue, "keep", "break", "behind")
+    pipe.lent.subscribe(queue, "tag", 0)
+    broker.settle()
+    assert (pipe.heard, pipe.failures, len(pipe.lent)) == (["keep"], ["deliver a message"], 1)
+    assert (len(queue.ready), int(queue.unacked)) == (2, 1)
+    pipe.lent.end()
+    broker.settle()
+    assert [entry.message.body() for entry in queue.ready.items()] == [b"keep", b"break", b"behind"]
+    assert (len(queue.ready), int(queue.unacked), len(queue.consumers)) == (3, 0, 0)

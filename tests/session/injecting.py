@@ -75,7 +75,6 @@ RECEIVERS = {  # what the ports are called where they are called
         "letter",
         "departure",
         "connection",
-        "spiller",
     ),
 }
 LINE = {"has_head", "has_near_head", "pop", "push", "put_back", "first", "deadline_ms"}

@@ -1,7 +1,7 @@
 """AmqpError, and the sentences about exchanges and queues that we say to a client.
 
 A sentence stands here once, equal to RabbitMQ's. The code decides the scope: soft ones close the channel, all
-others the connection. Raised anywhere below the session, turned into a reply in session/connection.py only.
+others the connection. Raised anywhere below the session, turned into a reply in session/connection/connection.py only.
 A hint goes to the log beside the sentence and to no client; core/errors/hints.py has its words.
 Source: rabbit_misc.erl, rabbit_channel.erl, rabbit_amqqueue.erl, rabbit_exchange.erl; names of the functions say when.
 """

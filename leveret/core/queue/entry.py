@@ -118,7 +118,7 @@ class QueueEntry:
     position: grows with every message of the queue; decides the order, also after a requeue.
     consumer: who holds it while unacked; None for basic.get.
     log_id: under which name the log remembers it: that of its queue, or the negative one if it is there only to rest
-    (see paging.py); 0 for not at all.
+    (see core/message/budget.py); 0 for not at all.
     deadline_ms: when it expires, on the core's clock; 0 for never.
     level: its priority in the queue, 0 without priorities.
     sent_ms: when it was last given to somebody who has to settle it, on the core's clock.

@@ -64,7 +64,11 @@ class Lent(Subscriber):
         token = (stored.queue.queue_id, int(stored.position))
         if not consumer.no_ack:
             self._entries[token] = stored
-        self._borrower.lend(consumer.tag, token[0], token[1], stored.message, stored.redelivered)
+        try:
+            self._borrower.lend(consumer.tag, token[0], token[1], stored.message, stored.redelivered)
+        except Exception:
+            self._entries.pop(token, None)  # its queue takes it back
+            raise
 
     def can_take(self) -> bool:
         """Whether there is room on the way."""
@@ -110,7 +114,7 @@ class Lent(Subscriber):
         """The way is closed: consumers end, and what was lent goes back to its places."""
         consumers, self._consumers = self._consumers, {}
         for consumer in consumers:
-            if consumer.active:
+            if not consumer.queue.deleted:
                 consumer.queue.unsubscribe(consumer)
         entries, self._entries = self._entries, {}
         for stored in entries.values():

@@ -3,7 +3,7 @@
 New messages come in at the end. One that comes back goes to its old place: the order is kept by position. That place
 is in front of everything that was never delivered, since the head is always delivered first; unless the message was
 taken from the middle.
-When memory is short, what is behind the head may be left to rest in the log; see paging.py.
+When memory is short, what is behind the head may be left to rest in the log; see core/message/budget.py.
 """
 
 from __future__ import annotations

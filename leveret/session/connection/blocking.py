@@ -1,4 +1,4 @@
-"""Blocking: one connection that is not read because of an alarm. The rule stands in core/alarms.py.
+"""Blocking: one connection that is not read because of an alarm. The rule stands in core/turn/alarms.py.
 
 A connection is blocked by the content that it sends while an alarm is raised: what was read with it is handled yet. If
 the client knows connection.blocked, it is told the first reason, once, and the end of all reasons. Both frames go out

@@ -1,4 +1,4 @@
-"""Pacing: one publisher's credit for queues that lag behind, and its pauses. The rule stands in core/pace.py."""
+"""Pacing: one publisher's credit for queues that lag behind, and its pauses; see core/turn/flow_control.py."""
 
 from __future__ import annotations
 
