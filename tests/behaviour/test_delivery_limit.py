@@ -206,17 +206,17 @@ def test_acknowledgement_comes_too_late(
 
 @differs_from_rabbitmq("RabbitMQ 4.3 has the timeout for quorum queues only")
 def test_only_the_oldest_delivery_counts(channel: Channel, names: Names) -> None:
-    queue = channel.queue(names.plain(), x_consumer_timeout=300)
+    queue = channel.queue(names.plain(), x_consumer_timeout=1000)
     channel.consume(queue)
     for _ in range(4):
         channel.publish(queue, b"x")
         tag = channel.expect(BasicDeliver).delivery_tag
-        channel.expect_silence(0.1)
+        channel.expect_silence(0.35)
         channel.send(BasicAck(delivery_tag=tag))
     channel.publish(queue, b"x")
     channel.expect(BasicDeliver)
     channel.expect_silence(0.2)
-    assert re.fullmatch(TIMED_OUT.format("300"), channel.expect(ChannelClose).reply_text)
+    assert re.fullmatch(TIMED_OUT.format("1000"), channel.expect(ChannelClose).reply_text)
 
 
 def test_no_acknowledgement_no_timeout(channel: Channel, names: Names) -> None:
