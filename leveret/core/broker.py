@@ -479,7 +479,7 @@ class News(LogListener):
         except Exception as error:
             queue.fail("hear what is durable", error)
 
-    def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
+    def on_refused(self, queue_id: int, positions: list[int], reason: str, again: bool) -> None:
         """Refuse the confirms that waited for this."""
         if queue_id > 0:
             for journal in self._broker.journals:
@@ -490,10 +490,28 @@ class News(LogListener):
         queue = self._broker.logged.get(abs(queue_id))
         if queue is not None:
             try:
-                queue.on_refused(positions)
+                queue.on_refused(positions, again)
             except Exception as error:
                 queue.fail("hear what could not be written", error)
                 raise  # it has to hear that before it hears what is durable
+
+    def on_fetched(self, queue_id: int) -> None:
+        """Let a queue go on that waited for its log."""
+        queue = self._broker.logged.get(abs(queue_id))
+        if queue is not None:
+            try:
+                queue.on_fetched()
+            except Exception as error:
+                queue.fail("go on with what its log has fetched", error)
+
+    def on_lost(self, queue_id: int, reason: str) -> None:
+        """Let a queue stop that is not this broker's any more."""
+        queue = self._broker.logged.get(abs(queue_id))
+        if queue is not None:
+            try:
+                queue.on_lost(reason)
+            except Exception as error:
+                queue.fail("stop", error)
 
     def on_definitions_durable(self, revision: int) -> None:
         """Let the replies go that waited for this."""

@@ -11,7 +11,7 @@ from leveret.core.broker import Broker
 from leveret.core.errors.administration import InvalidError, Promise
 from leveret.core.message import parcel
 from leveret.core.message.loading import Loading
-from leveret.core.message.log import Unreadable
+from leveret.core.message.log import NotHereYet, Unreadable
 from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.deduplicating import DeduplicatingQueue
 from leveret.core.queue.queue import Queue
@@ -37,6 +37,54 @@ def find_queue(broker: Broker, vhost: str, name: str) -> Queue:
     return queue
 
 
+class Export(Promise):
+    """A page of what is ready in a queue, which may have to come from its log first."""
+
+    def __init__(self, broker: Broker, queue: Queue, page: Page) -> None:
+        super().__init__()
+        self._broker = broker
+        self._queue = queue
+        self._page = page
+        self._why = ""
+
+    def is_kept(self) -> bool:
+        """Whether the page is there, or cannot be."""
+        try:
+            self._queue.browse(self._page)
+        except NotHereYet:
+            return False
+        except Unreadable as error:
+            self._why = f"{error}; try again"
+        return True
+
+    def result(self) -> object:
+        """What export_messages() answers. Raises: InvalidError."""
+        if self._why:
+            raise InvalidError(self._why)
+        queue, page = self._queue, self._page
+        out = BytesWriter()
+        now_ms = self._broker.clock.now_ms
+        expired = 0
+        for stored in page.messages:
+            if stored.deadline_ms and stored.deadline_ms < now_ms:
+                expired += 1
+            else:
+                parcel.unframed(stored.message, stored.redelivered).write(out)
+        return {
+            "data": out.getvalue(),
+            "queue_id": queue.queue_id,
+            "level": int(page.level),
+            "position": int(page.position),
+            "until": int(page.until),
+            "is_last": page.is_last,
+            "ready": len(queue.ready),
+            "unacked": int(queue.unacked),
+            "waiting": len(queue.retries),
+            "expired": expired,
+            "missing": int(page.missing),
+        }
+
+
 def export_messages(
     broker: Broker,
     queue: str,
@@ -45,7 +93,7 @@ def export_messages(
     level: Number = TOP,
     position: Number = 0,
     until: Number = -1,
-) -> dict[str, object]:
+) -> Promise:
     """The ready messages of a queue behind a place, as a parcel in `data`; the queue does not change.
 
     Begin without queue_id, level, position and until; go on with those of the answer until is_last. ready, unacked,
@@ -55,32 +103,7 @@ def export_messages(
     found = find_queue(broker, vhost, queue)
     if queue_id not in (0, found.queue_id):
         raise InvalidError(f"queue '{queue}' was deleted and made anew meanwhile")
-    page = Page(level, position, until, PAGE_MESSAGES, PAGE_BYTES)
-    try:
-        found.browse(page)
-    except Unreadable as error:
-        raise InvalidError(f"{error}; try again") from None
-    out = BytesWriter()
-    now_ms = broker.clock.now_ms
-    expired = 0
-    for stored in page.messages:
-        if stored.deadline_ms and stored.deadline_ms < now_ms:
-            expired += 1
-        else:
-            parcel.unframed(stored.message, stored.redelivered).write(out)
-    return {
-        "data": out.getvalue(),
-        "queue_id": found.queue_id,
-        "level": int(page.level),
-        "position": int(page.position),
-        "until": int(page.until),
-        "is_last": page.is_last,
-        "ready": len(found.ready),
-        "unacked": int(found.unacked),
-        "waiting": len(found.retries),
-        "expired": expired,
-        "missing": int(page.missing),
-    }
+    return Export(broker, found, Page(level, position, until, PAGE_MESSAGES, PAGE_BYTES))
 
 
 class Import(Promise):

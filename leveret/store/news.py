@@ -40,7 +40,7 @@ class News:
         refused, self._refused = self._refused, {}
         for queue_id, positions in refused.items():
             try:
-                listener.on_refused(queue_id, positions, self._reason)
+                listener.on_refused(queue_id, positions, self._reason, False)
             except Exception as error:
                 self._refused[queue_id] = positions
                 listener.fail("hear that messages were refused", error)

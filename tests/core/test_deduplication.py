@@ -176,7 +176,7 @@ def test_what_the_log_refused_may_come_again() -> None:
     assert isinstance(peer.got()[0].method, BasicAck)
     publish(peer, "1", "a")
     publish(peer, "2", "a")
-    peer.broker.news.on_refused(peer.broker.vhosts["/"].queues["q"].queue_id, [2], "disk full")
+    peer.broker.news.on_refused(peer.broker.vhosts["/"].queues["q"].queue_id, [2], "disk full", False)
     assert sorted(got.method.delivery_tag for got in peer.got() if isinstance(got.method, BasicNack)) == [2, 3]
     publish(peer, "3", "a")
     publish(peer, "4", "s")

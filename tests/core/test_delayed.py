@@ -529,7 +529,7 @@ def test_a_refused_message_is_nacked() -> None:
         log.release()
         assert len(peer.got()) == 1
     publish(peer, "m", 10)
-    peer.broker.news.on_refused(delayed(peer.broker).log_id, [1], "disk full")
+    peer.broker.news.on_refused(delayed(peer.broker).log_id, [1], "disk full", False)
     assert isinstance(peer.got()[0].method, BasicNack)
 
 
@@ -549,7 +549,7 @@ def test_a_log_that_fails_makes_no_more_copies(second: bool) -> None:
         vhost.bind(Binding(exchange, queue, None, "", {}))
     publish(peer, "m", 10)
     broker.tick(10)
-    broker.news.on_refused(queues[0].queue_id, [1], "disk full")
+    broker.news.on_refused(queues[0].queue_id, [1], "disk full", False)
     for second_of in range(1, 5):
         broker.tick(10 + second_of * 1000)
         assert [len(queue.ready) for queue in queues] == [1, 0][: len(queues)]

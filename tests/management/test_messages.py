@@ -26,6 +26,7 @@ from leveret.wire.methods import (
     QueueDeclareOk,
     QueueDelete,
 )
+from tests.brokers.promises import kept
 from tests.clients.socketless import Peer, make_broker, turn
 
 Perform = Callable[..., Any]
@@ -53,11 +54,11 @@ def parcel_of(*bodies: bytes) -> bytes:
 
 def pages(perform: Perform, queue: str) -> list[list[bytes]]:
     """The bodies of an export, page by page."""
-    answer = perform("export_messages", queue=queue)
+    answer = kept(perform("export_messages", queue=queue))
     found = [[item.body for item in parcel.read(answer["data"])]]
     while not answer["is_last"]:
         place = {name: answer[name] for name in ("queue_id", "level", "position", "until")}
-        answer = perform("export_messages", queue=queue, **place)
+        answer = kept(perform("export_messages", queue=queue, **place))
         found.append([item.body for item in parcel.read(answer["data"])])
     return found
 
@@ -92,13 +93,13 @@ def test_an_export_takes_nothing(broker: Broker, perform: Perform) -> None:
     for body in (b"1", b"2", b"3"):
         peer.send(BasicPublish("", "q"), body)
     peer.send(BasicGet("q"))
-    first = perform("export_messages", queue="q")
+    first = kept(perform("export_messages", queue="q"))
     assert (first["ready"], first["unacked"], first["expired"], first["missing"]) == (2, 1, 0, 0)
     assert [item.redelivered for item in parcel.read(first["data"])] == [False, False]
-    assert perform("export_messages", queue="q") == first
+    assert kept(perform("export_messages", queue="q")) == first
     assert isinstance(peer.got()[0].method, BasicGetOk)
     peer.send(BasicNack(1, False, True))
-    assert [item.redelivered for item in parcel.read(perform("export_messages", queue="q")["data"])] == [
+    assert [item.redelivered for item in parcel.read(kept(perform("export_messages", queue="q"))["data"])] == [
         True,
         False,
         False,
@@ -112,7 +113,7 @@ def test_an_export_takes_nothing(broker: Broker, perform: Perform) -> None:
 
 def test_another_queue_of_the_same_name(broker: Broker, perform: Perform) -> None:
     peer = make_queue(broker)
-    answer = perform("export_messages", queue="q")
+    answer = kept(perform("export_messages", queue="q"))
     peer.send(QueueDelete("q"))
     with pytest.raises(AdministrationError) as raised:
         perform("export_messages", queue="q", queue_id=answer["queue_id"])
@@ -146,7 +147,7 @@ def test_an_import_is_answered_when_it_is_safe(broker: Broker, perform: Perform,
 def test_an_import_that_cannot_be_written(broker: Broker, perform: Perform, log: MemoryLog) -> None:
     make_queue(broker)
     answer = perform("import_messages", queue="q", data=parcel_of(b"1", b"2", b"3"))
-    broker.news.on_refused(broker.vhosts["/"].queues["q"].queue_id, [2, 3], "no space")
+    broker.news.on_refused(broker.vhosts["/"].queues["q"].queue_id, [2, 3], "no space", False)
     assert not answer.is_kept()
     turn(broker)
     log.release()

@@ -168,7 +168,7 @@ class Publishing(Publisher):
         self.counters.confirmed += 1
         self.toy.say(f"confirmed {tag}")
 
-    def refused(self, tag: i64) -> None:
+    def refused(self, tag: i64, how: int) -> None:
         """A message was not taken."""
         self.counters.nacked += 1
         self.toy.say(f"refused {tag}")

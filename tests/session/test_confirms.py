@@ -144,7 +144,7 @@ def test_refused_by_the_log() -> None:
     properties.delivery_mode = 2
     for _ in range(2):
         peer.send(BasicPublish("", "q"), b"x", properties)
-    broker.news.on_refused(broker.vhosts["/"].queues["q"].queue_id, [1], "disk full")
+    broker.news.on_refused(broker.vhosts["/"].queues["q"].queue_id, [1], "disk full", False)
     assert peer.expect(BasicNack).delivery_tag == 1
     log.release()
     assert peer.expect(BasicAck).delivery_tag == 2

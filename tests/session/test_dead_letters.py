@@ -144,7 +144,7 @@ def test_a_refusal_of_the_log_leaves_the_message_with_the_source(scene: Scene) -
     scene.commit()
     scene.reject("source")
     turn(scene.broker)
-    scene.broker.news.on_refused(target.queue_id, [1], "disk full")
+    scene.broker.news.on_refused(target.queue_id, [1], "disk full", False)
     scene.commit()
     assert scene.kept(source) == [[b"a"]]
     assert scene.get("target")[0] == b"a"
@@ -221,7 +221,7 @@ def test_a_log_that_fails_makes_no_more_copies(scene: Scene) -> None:
     scene.commit()
     scene.reject("source")
     turn(scene.broker)
-    scene.broker.news.on_refused(target.queue_id, [1], "disk full")
+    scene.broker.news.on_refused(target.queue_id, [1], "disk full", False)
     for second in range(1, 5):
         scene.broker.tick(second * dead_letter.RETRY_MS)
         assert scene.ready(source, target) == [0, 1]
@@ -241,7 +241,7 @@ def test_a_log_that_fails_and_a_queue_that_is_full(scene: Scene) -> None:
     scene.commit()
     scene.reject("source")
     turn(scene.broker)
-    scene.broker.news.on_refused(failing.queue_id, [1], "disk full")
+    scene.broker.news.on_refused(failing.queue_id, [1], "disk full", False)
     scene.broker.tick(dead_letter.RETRY_MS)
     assert scene.ready(failing, full) == [1, 1]
     scene.peer.send(QueuePurge("full"))

@@ -30,7 +30,6 @@ NOT_REACHED = {  # points to which no client leads while the broker runs
     "deduplicating.py log.fetch": "only at a start",
     "delayed.py log.extent": "only when memory is short",
     "delayed.py _pending.refuse": "only when something could not be written",
-    "delayed.py target.wants_refused": "only when a queue has refused a message",
     "delayed.py log.fetch": "only at a start",
     "recovery.py log.drop": "only at a start",
     "recovery.py log.damaged": "only at a start",

@@ -18,6 +18,7 @@ from leveret.wire.content import make_content
 from leveret.wire.fields import Table, long, longstr
 from leveret.wire.methods import BasicGetOk, BasicNack, BasicPublish, BasicReject
 from leveret.wire.properties import BasicProperties
+from tests.brokers.promises import kept
 from tests.brokers.run import START_MS, Run
 from tests.clients.socketless import Got
 
@@ -255,7 +256,7 @@ def test_an_export_says_when_and_an_import_arrives_anew(tmp_path: Path) -> None:
     run.queue("copy")
     run.publish("q", b"a")
     run.pass_ms(2000)
-    data = export_messages(run.broker, "q")["data"]
+    data = kept(export_messages(run.broker, "q"))["data"]
     assert isinstance(data, bytes)
     (item,) = parcel.read(data)
     assert (item.arrived_ms, item.provenance) == (START_MS, None)
@@ -279,7 +280,7 @@ def test_where_a_message_was_before_is_kept(tmp_path: Path) -> None:
         assert (stored.message.provenance.name, stored.message.provenance.number) == ("n\u00f6de", (1 << 63) - 1)
         run.end()
         run = Run(tmp_path, 5_000, START_MS)
-    data = export_messages(run.broker, "q")["data"]
+    data = kept(export_messages(run.broker, "q"))["data"]
     assert isinstance(data, bytes)
     import_messages(run.broker, "copy", data=data)
     (stored,) = browsed(run, "copy")

@@ -42,6 +42,7 @@ from leveret.wire.methods import (
     QueuePurgeOk,
 )
 from leveret.wire.properties import BasicProperties
+from tests.brokers.promises import kept
 from tests.clients.socketless import Got, Peer, held_bytes, turn
 
 TYPES = pytest.mark.parametrize("kind", ["classic", "quorum"])
@@ -371,7 +372,7 @@ def test_what_waits_needs_memory_and_is_told(kind: str) -> None:
     assert headers < 100
     status = show_status(scene.broker)
     assert (status["waiting_bytes"], status["retries"]) == (scene.broker.budget.used, 1)
-    page = export_messages(scene.broker, "q")
+    page = kept(export_messages(scene.broker, "q"))
     assert (page["ready"], page["unacked"], page["waiting"]) == (1, 0, 1)
     scene.pass_ms(100)
     assert held_bytes(scene.broker) == used + headers

@@ -1,4 +1,4 @@
-"""The states of connections, handshakes and channels: the tables, each of their entries, and a model of a life."""
+"""The states of connections, handshakes, channels and queues: the tables, all their entries, and a whole life."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from leveret.core.broker import Broker
+from leveret.core.queue import queue
+from leveret.core.queue.queue import Queue
 from leveret.core.turn.alarms import DISK
 from leveret.core.turn.clock import Timed
+from leveret.core.turn.states import StateTable
 from leveret.session.base import lane
-from leveret.session.base.states import StateTable
 from leveret.session.connection import handshake as shaking
 from leveret.session.connection import life
 from leveret.session.connection.connection import CLOSE_MS, HANDSHAKE_MS, SILENCE_MS, Connection
@@ -35,8 +37,18 @@ from leveret.wire.methods import (
 from leveret.wire.writer import HEARTBEAT
 from tests.clients.socketless import CAPABILITIES, Parser, Peer, encode, everybody, handshake, make_broker, turn
 
-TABLES = {"connection": life.STATES, "handshake": shaking.STATES, "channel": lane.STATES}
-ENDS = {"connection": {ENDED}, "handshake": {shaking.REFUSED, shaking.DONE}, "channel": {lane.GONE}}
+TABLES = {
+    "connection": life.STATES,
+    "handshake": shaking.STATES,
+    "channel": lane.STATES,
+    "queue": queue.LIFE,
+}
+ENDS = {
+    "connection": {ENDED},
+    "handshake": {shaking.REFUSED, shaking.DONE},
+    "channel": {lane.GONE},
+    "queue": {queue.DELETED},
+}
 GARBAGE = HEARTBEAT[:-1] + b"\x00"
 CLOSE_OK = encode(0, ConnectionCloseOk())
 CLOSE = encode(0, ConnectionClose(200, "", 0, 0))
@@ -263,6 +275,56 @@ def test_there_is_a_way_for_every_entry_of_channels() -> None:
     assert set(CHANNEL_WAYS) == {
         (state, event) for state, events in lane.STATES.transitions.items() for event in events
     }
+
+
+QUEUE_WAYS: dict[tuple[int, int], tuple[Callable[[Queue], object], int]] = {
+    (queue.RUNNING, queue.FAILED): (lambda each: each.fail("pass a test", OSError("no")), queue.FAULTY),
+    (queue.RUNNING, queue.REPAIRED): (Queue.repair, queue.RUNNING),
+    (queue.RUNNING, queue.TAKEN): (lambda each: each.on_lost("node b has it"), queue.LOST),
+    (queue.RUNNING, queue.REMOVED): (lambda each: each.vhost.remove_queue(each), queue.DELETED),
+    (queue.FAULTY, queue.REPAIRED): (Queue.repair, queue.RUNNING),
+    (queue.FAULTY, queue.TAKEN): (lambda each: each.on_lost("node b has it"), queue.LOST),
+    (queue.FAULTY, queue.REMOVED): (lambda each: each.vhost.remove_queue(each), queue.DELETED),
+    (queue.LOST, queue.REMOVED): (lambda each: each.vhost.remove_queue(each), queue.DELETED),
+}
+
+
+@pytest.mark.parametrize("way", QUEUE_WAYS, ids=lambda way: f"{queue.LIFE.states[way[0]]}, {queue.LIFE.events[way[1]]}")
+def test_the_life_of_a_queue(way: tuple[int, int]) -> None:
+    act, after = QUEUE_WAYS[way]
+    peer = Peer()
+    peer.call(QueueDeclare("q"), QueueDeclareOk)
+    found = peer.broker.vhosts["/"].queues["q"]
+    if way[0] == queue.FAULTY:
+        found.fail("pass a test", OSError("no"))
+    elif way[0] == queue.LOST:
+        found.on_lost("node b has it")
+    assert found.state == way[0]
+    act(found)
+    assert found.state == after
+    assert (found.fault != "") == (after in (queue.FAULTY, queue.LOST))
+    assert found.deleted == (after in (queue.LOST, queue.DELETED))
+    peer.send(BasicPublish("", "q"), b"x")
+    assert len(found.ready) == (after == queue.RUNNING)
+
+
+def test_there_is_a_way_for_every_entry_of_queues() -> None:
+    assert set(QUEUE_WAYS) == {(state, event) for state, events in queue.LIFE.transitions.items() for event in events}
+
+
+@pytest.mark.parametrize(
+    "ends", [Queue.on_lost, lambda each, _: each.vhost.remove_queue(each)], ids=["lost", "deleted"]
+)
+def test_nothing_brings_a_queue_back(ends: Callable[[Queue, str], object]) -> None:
+    peer = Peer()
+    peer.call(QueueDeclare("q"), QueueDeclareOk)
+    found = peer.broker.vhosts["/"].queues["q"]
+    ends(found, "node b has it")
+    state = found.state
+    found.repair()
+    found.fail("pass a test", OSError("no"))
+    found.on_lost("node c has it")
+    assert found.state == state
 
 
 # -- a whole life

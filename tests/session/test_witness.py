@@ -6,7 +6,7 @@ import pytest
 
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.core.errors.amqp import AmqpError
-from leveret.core.message.confirm import Confirm
+from leveret.core.message.confirm import AGAIN, Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
 from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Witness
@@ -145,7 +145,7 @@ def test_a_held_confirm_may_be_refused(peer: Peer, notes: Notes) -> None:
     notes.verdicts = [HOLD]
     peer.send(BasicPublish("", "nobody", mandatory=True), b"")
     peer.expect(BasicReturn)
-    notes.held.pop().refuse()
+    notes.held.pop().refuse(AGAIN)
     assert methods(peer.got()) == [("BasicNack", 1)]
 
 

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from leveret.core.message.log import LogListener, Recovered
+from leveret.core.message.log import LogListener, MessageLog, Recovered
 from leveret.core.message.message import Message, address
 from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import LOAD_BYTES, DiskLog
@@ -17,6 +17,7 @@ from leveret.store.group import MANY_REMOVED
 from leveret.store.memory import MemoryLog
 from leveret.store.rows import SUM
 from leveret.wire.content import make_content
+from tests.brokers.remote import RemoteLog
 
 PATIENCE_S = 60
 
@@ -39,9 +40,17 @@ class Heard(LogListener):
         """Remember."""
         self.durable[queue_id] = position
 
-    def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
+    def on_refused(self, queue_id: int, positions: list[int], reason: str, again: bool) -> None:
         """Remember."""
         self.refused.append((queue_id, positions))
+
+    def on_fetched(self, queue_id: int) -> None:
+        """Not by these logs, which answer at once."""
+        raise AssertionError
+
+    def on_lost(self, queue_id: int, reason: str) -> None:
+        """Not by these logs, which are nobody else's."""
+        raise AssertionError
 
     def on_definitions_durable(self, revision: int) -> None:
         """Remember."""
@@ -64,12 +73,15 @@ class Log:
         self._done: SimpleQueue[None] = SimpleQueue()
         self.log: MemoryLog | DiskLog
         self.log = MemoryLog() if directory is None else DiskLog(directory, lambda: self._done.put(None), load_bytes)
+        self.messages: MessageLog = self.log
         self.log.listener = self.heard
 
     def flush(self) -> None:
         """Flush, and wait until the news is told."""
-        self.log.flush()
-        if isinstance(self.log, DiskLog):
+        self.messages.flush()
+        if isinstance(self.messages, RemoteLog):
+            self.messages.commit()
+        if isinstance(self.messages, DiskLog):
             self.wait()
 
     def wait(self) -> None:
@@ -86,7 +98,7 @@ class Log:
     def recovered(self) -> list[Recovered]:
         """What recover() gives, when all of it is loaded."""
         found: list[Recovered] = []
-        for each in self.log.recover():
+        for each in self.messages.recover():
             assert isinstance(each, Recovered)
             found.append(each)
         return found
@@ -99,8 +111,17 @@ class Log:
 
 @pytest.fixture(params=["memory", "disk"])
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Log:
-    """One log of each kind."""
+    """A log that a broker may have."""
     return Log(None if request.param == "memory" else tmp_path)
+
+
+@pytest.fixture(params=["memory", "disk", "remote"])
+def any_log(request: pytest.FixtureRequest, tmp_path: Path) -> Log:
+    """A log that a queue may have."""
+    log = Log(tmp_path if request.param == "disk" else None)
+    if request.param == "remote":
+        log.messages = RemoteLog(log.heard)
+    return log
 
 
 def reopened(directory: Path) -> Log:
@@ -108,37 +129,37 @@ def reopened(directory: Path) -> Log:
     return Log(directory)
 
 
-def test_a_new_log_is_empty(log: Log) -> None:
-    assert log.found() == []
-    assert log.log.load() == []
-    log.log.close()
+def test_a_new_log_is_empty(any_log: Log) -> None:
+    assert any_log.found() == []
+    assert any_log.log.load() == []
+    any_log.messages.close()
 
 
-def test_what_is_appended_becomes_durable(log: Log) -> None:
-    log.log.append(1, 1, message(b"a"), 0)
-    log.log.append(1, 2, message(b"b"), 0)
-    log.log.append(2, 1, message(b"c"), 0)
-    assert log.heard.durable == {}
-    log.flush()
-    assert log.heard.durable == {1: 2, 2: 1}
-    log.log.close()
+def test_what_is_appended_becomes_durable(any_log: Log) -> None:
+    any_log.messages.append(1, 1, message(b"a"), 0)
+    any_log.messages.append(1, 2, message(b"b"), 0)
+    any_log.messages.append(2, 1, message(b"c"), 0)
+    assert any_log.heard.durable == {}
+    any_log.flush()
+    assert any_log.heard.durable == {1: 2, 2: 1}
+    any_log.messages.close()
 
 
-def test_what_is_removed_before_the_flush_counts_as_durable(log: Log) -> None:
-    log.log.append(1, 1, message(b"a"), 0)
-    log.log.remove(1, 1)
-    log.flush()
-    assert log.heard.durable == {1: 1}
-    log.log.close()
+def test_what_is_removed_before_the_flush_counts_as_durable(any_log: Log) -> None:
+    any_log.messages.append(1, 1, message(b"a"), 0)
+    any_log.messages.remove(1, 1)
+    any_log.flush()
+    assert any_log.heard.durable == {1: 1}
+    any_log.messages.close()
 
 
-def test_nothing_is_told_of_a_dropped_queue(log: Log) -> None:
-    log.log.append(1, 1, message(b"a"), 0)
-    log.log.append(2, 1, message(b"a"), 0)
-    log.log.drop(1)
-    log.flush()
-    assert log.heard.durable == {2: 1}
-    log.log.close()
+def test_nothing_is_told_of_a_dropped_queue(any_log: Log) -> None:
+    any_log.messages.append(1, 1, message(b"a"), 0)
+    any_log.messages.append(2, 1, message(b"a"), 0)
+    any_log.messages.drop(1)
+    any_log.flush()
+    assert any_log.heard.durable == {2: 1}
+    any_log.messages.close()
 
 
 def test_definitions_have_revisions(log: Log) -> None:

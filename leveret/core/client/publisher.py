@@ -24,7 +24,7 @@ from leveret.core.errors import amqp as errors
 from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Route
 from leveret.core.exchange_types.kinds import TOPIC
-from leveret.core.message.confirm import Confirm
+from leveret.core.message.confirm import AGAIN, Confirm
 from leveret.core.message.destination import Destination, give_up, hand_out, not_taken
 from leveret.core.message.message import Address, Message, address
 from leveret.core.policy.checks import expiration_error
@@ -195,7 +195,7 @@ class Publisher(PublishListener):
         if verdict == REFUSE:
             if self.wants_confirms:
                 self.last_tag += 1
-                self.refused(self.last_tag)
+                self.refused(self.last_tag, AGAIN)
         elif verdict == HOLD and self.wants_confirms:
             confirm = self._confirm(len(queues) + 1)
             if not queues:

@@ -206,7 +206,7 @@ class Receiver(Subscriber):
     def take(self, queue: Queue, no_ack: bool) -> bool:
         """Send the head of a queue, of which Queue.clear_head() has said that it has not expired.
 
-        Returns: whether there is one.
+        Returns: whether there is one. Raises: NotHereYet; Queue.wait_for_log() tells when to ask again.
         """
         counters = self.counters
         stored = queue.get(no_ack)

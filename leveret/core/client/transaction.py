@@ -90,7 +90,7 @@ class Transaction(ConfirmListener):
         counters = listener.counters
         for message, queues, route in publishes:
             counters.inflow(route.exchange.counters).published += 1
-            live = [queue for queue in queues if not queue.deleted]
+            live = [queue for queue in queues if not queue.deleted or queue.fault]
             if live:
                 route.exchange.count(live, 1)
                 self._open += 1
@@ -128,7 +128,7 @@ class Transaction(ConfirmListener):
         """The client has failed."""
         self._listener.fail(doing, error)
 
-    def refused(self, tag: i64) -> None:
+    def refused(self, tag: i64, how: int) -> None:
         """One message was not taken."""
         self._failed = True
         self.confirmed(tag)

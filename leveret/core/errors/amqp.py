@@ -88,6 +88,12 @@ def faulty_queue(name: str, vhost: str, fault: str) -> AmqpError:
     return AmqpError(INTERNAL_ERROR, text, f"leveret queues repair '{name}' lets it try again", True)
 
 
+def lost_queue(name: str, vhost: str, why: str) -> AmqpError:
+    """Another node has the queue."""
+    what = resource("queue", name, vhost)
+    return AmqpError(NOT_FOUND, f"home node of durable {what} is down or inaccessible", why)
+
+
 def no_get_with_single_active(name: str, vhost: str) -> AmqpError:
     """basic.get would take what belongs to the single active consumer of a quorum queue."""
     return AmqpError(

@@ -21,7 +21,7 @@ from leveret.core.exchange.interceptor import Interceptor
 from leveret.core.exchange_types import agenda
 from leveret.core.exchange_types.agenda import Agenda
 from leveret.core.message.budget import Holder
-from leveret.core.message.confirm import Confirm, ConfirmListener
+from leveret.core.message.confirm import AGAIN, FULL, UNSAFE, Confirm, ConfirmListener
 from leveret.core.message.cost import freeing, sending
 from leveret.core.message.destination import Destination, hand_out
 from leveret.core.message.log import Logged, Recovered, Resting
@@ -39,7 +39,7 @@ X_DELAY: Final = b"x-delay"
 RETRY_MS: Final = 1000  # until messages go out again that a queue has refused
 TRIES: Final = 256  # of these that may be refused again before a pause
 WRITE_MS: Final = 20  # until one goes out while too much waits to be written, or is in memory
-AGAIN: Final = 1  # timer token
+REFUSED: Final = 1  # timer token
 WORTH_IT: Final = 64 << 10  # bytes of contents, below which the messages are not asked for memory
 
 
@@ -138,9 +138,15 @@ class DelayedMessages(Destination, Logged, Holder):
     def on_resting(self, position: int) -> None:
         """Nothing is there only to rest."""
 
-    def on_refused(self, positions: list[int]) -> None:
+    def on_refused(self, positions: list[int], again: bool) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay until the broker ends."""
-        self._pending.refuse(positions)
+        self._pending.refuse(positions, UNSAFE)
+
+    def on_fetched(self) -> None:
+        """Nothing: what could not be sent is tried again in any case."""
+
+    def on_lost(self, reason: str) -> None:
+        """Cannot be: the log of the broker is its own."""
 
     def not_taken(self, error: Exception) -> None:
         """A message could not be taken."""
@@ -279,7 +285,7 @@ class DelayedMessages(Destination, Logged, Holder):
 
     def _call_again(self) -> None:
         if self._again is None:
-            self._again = self.broker.timers.call_at(self.broker.clock.now_ms + RETRY_MS, self._alarm, AGAIN)
+            self._again = self.broker.timers.call_at(self.broker.clock.now_ms + RETRY_MS, self._alarm, REFUSED)
 
     # -- for the operator
 
@@ -355,7 +361,7 @@ class Alarm(Timed):
         """It is time."""
         if self._delayed is None:
             return
-        if token == AGAIN:
+        if token == REFUSED:
             self._delayed.go_again()
         else:
             self._delayed.go()
@@ -424,7 +430,6 @@ class Departure(ConfirmListener):
     __slots__ = (
         "_delayed",
         "_is_lost",
-        "_is_sending",
         "_message",
         "_open",
         "_position",
@@ -441,7 +446,6 @@ class Departure(ConfirmListener):
         self._safe: dict[Destination, None] = {}  # those that have it, so that they do not get it again
         self._open: i64 = 0
         self._wanted = False  # whether a queue that refused it has to get it later
-        self._is_sending = False
         self._is_lost = False  # a log did not take a copy, which is there until the broker ends
 
     def send(self) -> None:
@@ -468,11 +472,9 @@ class Departure(ConfirmListener):
         self._targets = [queue for queue in self._delayed.route(message) if queue not in self._safe]
         share.left -= HANDING_OUT * len(self._targets)
         self._wanted = False
-        self._is_sending = True
         self._open = len(self._targets) + 1
         for tag, queue in enumerate(self._targets):
             hand_out(message, [queue], Confirm(self, tag, 1))
-        self._is_sending = False
         self._settled()
 
     def confirmed(self, tag: i64) -> None:
@@ -480,14 +482,14 @@ class Departure(ConfirmListener):
         self._safe[self._targets[tag]] = None
         self._settled()
 
-    def refused(self, tag: i64) -> None:
-        """One queue is full or faulty, which it says at once, or its log has failed, which it says later."""
-        target = self._targets[tag]
-        if not self._is_sending:
-            self._safe[target] = None  # for now: it has the message, and must not get it again
-            self._is_lost = True
-        elif target.wants_refused():
+    def refused(self, tag: i64, how: int) -> None:
+        """One queue did not take it."""
+        if how == FULL or how == AGAIN:
             self._wanted = True
+        else:
+            self._safe[self._targets[tag]] = None  # it must not get it again
+            if how == UNSAFE:
+                self._is_lost = True
         self._settled()
 
     def fail(self, doing: str, error: Exception) -> None:

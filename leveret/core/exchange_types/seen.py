@@ -18,7 +18,7 @@ from mypy_extensions import i64
 from leveret.core.definition.form import DEDUPLICATION
 from leveret.core.definition.log import Journal
 from leveret.core.errors.bounds import MILLISECONDS
-from leveret.core.message.confirm import Confirm
+from leveret.core.message.confirm import AGAIN, Confirm
 from leveret.core.message.hashing import shortened
 from leveret.core.queue.surroundings import Surroundings
 from leveret.core.turn.background import Chore
@@ -152,7 +152,7 @@ class SeenValues(Journal):
         reservation = self._reserved.pop(value, None)
         if reservation is not None:
             for confirm in reservation.confirms:
-                confirm.refuse()
+                confirm.refuse(AGAIN)
 
     def add(self, value: bytes, over_ms: int) -> None:
         """Remember a value that is not in the window. over_ms: until when, since 1970; 0 while there is room."""
@@ -194,7 +194,7 @@ class SeenValues(Journal):
         self._safe_end = end
         echoes, self._echoes = self._echoes, deque()
         for _, confirm in echoes:
-            confirm.refuse()
+            confirm.refuse(AGAIN)
 
     def clear(self) -> None:
         """Forget everything, for good. What it takes in memory is given back in pieces."""

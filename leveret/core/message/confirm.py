@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Final
 
 from mypy_extensions import i64
+
+# How a message was refused. Of several queues, the greatest number counts.
+DEAD: Final = 1  # it has become a dead letter
+UNSAFE: Final = 2  # the queue has it, but only as long as the broker runs
+FULL: Final = 3  # the queue has no room for it
+AGAIN: Final = 4  # the queue cannot take it now, and should be offered it again
 
 
 class ConfirmListener:
@@ -15,8 +22,8 @@ class ConfirmListener:
         """The message is safe wherever it went."""
 
     @abstractmethod
-    def refused(self, tag: i64) -> None:
-        """At least one queue did not take the message."""
+    def refused(self, tag: i64, how: int) -> None:
+        """At least one queue did not take the message. how: one of the numbers above."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
@@ -29,28 +36,28 @@ class Confirm:
     position: where the last of them has it, once it waits for the log.
     """
 
-    __slots__ = ("_failed", "_listener", "owed", "position", "tag")
+    __slots__ = ("_how", "_listener", "owed", "position", "tag")
 
     def __init__(self, listener: ConfirmListener, tag: i64, owed: i64) -> None:
         self._listener = listener
         self.tag: i64 = tag
         self.owed: i64 = owed
         self.position: i64 = 0
-        self._failed = False
+        self._how: i64 = 0  # it was refused; 0 for not at all
 
     def pay(self) -> None:
         """One queue has it safe."""
         self.owed -= 1
         if self.owed == 0:
             try:
-                if self._failed:
-                    self._listener.refused(self.tag)
+                if self._how:
+                    self._listener.refused(self.tag, int(self._how))
                 else:
                     self._listener.confirmed(self.tag)
             except Exception as error:
                 self._listener.fail("hear of a confirm", error)
 
-    def refuse(self) -> None:
-        """One queue did not take it."""
-        self._failed = True
+    def refuse(self, how: int) -> None:
+        """One queue did not take it. how: one of the numbers above."""
+        self._how = max(self._how, i64(how))
         self.pay()

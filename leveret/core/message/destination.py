@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from leveret.core.counting.counters import QueueCounters
-from leveret.core.message.confirm import Confirm
+from leveret.core.message.confirm import AGAIN, Confirm
 from leveret.core.message.message import Message
 
 
@@ -13,7 +13,8 @@ class Destination:
     """What routing leads to: a queue, or something else that takes messages.
 
     name: empty for what only wants to see what becomes of a message. fault: why it takes none now, empty when it does.
-    deleted: it is gone, and takes none.
+    deleted: it is gone, and takes none; what clients have of it is not theirs any more. With a fault: it is gone from
+    here, but not from everywhere.
     """
 
     def __init__(self, name: str) -> None:
@@ -39,10 +40,6 @@ class Destination:
     def not_published(self, message: Message) -> None:
         """A message was routed here, and will not be published after all; perhaps said twice."""
 
-    def wants_refused(self) -> bool:
-        """Whether a message that it had no room for should be offered to it again: it has not become a dead letter."""
-        return True
-
 
 def hand_out(message: Message, destinations: list[Destination], confirm: Confirm | None) -> None:
     """Put a message into all of these. One that fails refuses it; the others get it."""
@@ -57,7 +54,7 @@ def not_taken(destination: Destination, confirm: Confirm | None, error: Exceptio
     """A destination has failed to take a message."""
     destination.not_taken(error)
     if confirm is not None:
-        confirm.refuse()
+        confirm.refuse(AGAIN)
 
 
 def give_up(message: Message, destinations: list[Destination]) -> None:

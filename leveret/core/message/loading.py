@@ -37,8 +37,8 @@ class Loading(ConfirmListener):
         """One is safe."""
         self.stored += 1
 
-    def refused(self, tag: i64) -> None:
-        """The queue is full, which it says at once, or its log has failed, which it says later."""
+    def refused(self, tag: i64, how: int) -> None:
+        """The queue has no room for it, which it says at once, or it is not safe."""
         if self._is_publishing:
             self._is_full = True
             self._taken -= 1

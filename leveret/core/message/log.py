@@ -1,4 +1,9 @@
-"""MessageLog: where persistent messages rest, and what it tells of them."""
+"""MessageLog: where persistent messages rest, and what it tells of them.
+
+A queue has one, its `log`: that of its broker unless it was given another before its first message. Nothing that a
+queue asks of its log has to be there at once. That a message is safe is told later; so is what fetch() wants, where it
+comes from afar. And a log may stop being the queue's own at any time, since another node has it now.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +25,20 @@ class LogListener:
         """Everything of this queue up to and including position is safe, or was removed before it was written."""
 
     @abstractmethod
-    def on_refused(self, queue_id: int, positions: list[int], reason: str) -> None:
-        """These messages could not be stored and will not be."""
+    def on_refused(self, queue_id: int, positions: list[int], reason: str, again: bool) -> None:
+        """These messages could not be stored and will not be.
+
+        again: the queue should not have them either, so that whoever sent them sends them again. Otherwise it keeps
+        them while the broker runs.
+        """
+
+    @abstractmethod
+    def on_fetched(self, queue_id: int) -> None:
+        """What fetch() has answered with NotHereYet is here, or cannot be read: ask again."""
+
+    @abstractmethod
+    def on_lost(self, queue_id: int, reason: str) -> None:
+        """The log is not this queue's own any more, and tells nothing more of it: whoever has it now has the queue."""
 
     @abstractmethod
     def on_definitions_durable(self, revision: int) -> None:
@@ -39,6 +56,11 @@ class LogListener:
 @mypyc_attr(native_class=False)
 class Unreadable(Exception):
     """Messages cannot be read from the log now, but can be later: it lacks file descriptors, perhaps."""
+
+
+@mypyc_attr(native_class=False)
+class NotHereYet(Exception):
+    """Messages are on their way from the log. LogListener.on_fetched() follows."""
 
 
 class Recovered:
@@ -150,7 +172,9 @@ class MessageLog:
         """Messages, in order. positions: 8 bytes each, big-endian, ascending.
 
         Those that cannot be read any more are left out, and are gone, unless somebody only looks. Cost: reads from
-        the disk; blocks. Raises: Unreadable when they cannot be read now, for a reason that is none of theirs.
+        the disk; blocks.
+        Raises: Unreadable when they cannot be read now, for a reason that is none of theirs. NotHereYet when they will
+        be here for the same call behind on_fetched(); never before Logged.recovered().
         """
         return []
 
@@ -191,8 +215,16 @@ class Logged:
         """The log has everything that is there to rest up to this position."""
 
     @abstractmethod
-    def on_refused(self, positions: list[int]) -> None:
-        """The log could not take these; their publishers hear a nack."""
+    def on_refused(self, positions: list[int], again: bool) -> None:
+        """The log could not take these; their publishers hear a nack. again: as in LogListener."""
+
+    @abstractmethod
+    def on_fetched(self) -> None:
+        """What was not here yet is here."""
+
+    @abstractmethod
+    def on_lost(self, reason: str) -> None:
+        """The log is somebody else's from now on."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:

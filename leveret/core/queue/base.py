@@ -24,7 +24,7 @@ from leveret.wire.fields import Table
 class BaseQueue(EntryOwner, Logged, Pageable):
     """What there is of one queue.
 
-    owner: the connection's number if exclusive, else 0.
+    owner: the connection's number if exclusive, else 0. log: where its messages rest.
     unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
     letters: dead ones that must arrive elsewhere, and have not; letter_bytes: of their bodies.
     unfinished: messages of which something failed, and what.
@@ -45,6 +45,7 @@ class BaseQueue(EntryOwner, Logged, Pageable):
     ) -> None:
         super().__init__(vhost, name, queue_id)
         self.broker = broker
+        self.log = broker.log
         self.origin = origin
         self.durable = durable
         self.owner = owner

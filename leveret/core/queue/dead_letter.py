@@ -15,11 +15,11 @@ from mypy_extensions import i64
 
 from leveret.core.message import deaths
 from leveret.core.message.budget import Holder
-from leveret.core.message.confirm import Confirm, ConfirmListener
+from leveret.core.message.confirm import AGAIN, FULL, UNSAFE, Confirm, ConfirmListener
 from leveret.core.message.cost import sending
 from leveret.core.message.deaths import Deaths
 from leveret.core.message.destination import Destination, hand_out
-from leveret.core.message.log import Unreadable
+from leveret.core.message.log import NotHereYet, Unreadable
 from leveret.core.message.message import Message, address
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.turn.clock import Timed
@@ -53,11 +53,10 @@ class DeadLetter(ConfirmListener):
         "_counts",
         "_died_s",
         "_failures",
-        "_has_refusals",
         "_has_to_wait",
         "_is_held",
         "_is_lost",
-        "_is_sending",
+        "_is_refused",
         "_open",
         "_safe",
         "_targets",
@@ -81,9 +80,8 @@ class DeadLetter(ConfirmListener):
         self._targets: list[Destination] = []
         self._safe: dict[Destination, None] = {}  # those that have it, so that they do not get it again
         self._open: i64 = 0
-        self._is_sending = False
-        self._has_refusals = False
-        self._has_to_wait = False  # a queue is faulty
+        self._is_refused = False
+        self._has_to_wait = False  # a queue cannot take it now
         self._is_lost = False  # a log did not take a copy, which is there until the broker ends
 
     def send(self) -> None:
@@ -146,13 +144,11 @@ class DeadLetter(ConfirmListener):
     def _hand_over(self, message: Message, targets: list[Destination]) -> None:
         """Publish it to those who do not have it, and wait for all of them."""
         self._targets = [target for target in targets if target not in self._safe]
-        self._has_refusals = False
+        self._is_refused = False
         self._has_to_wait = False
-        self._is_sending = True
         self._open = len(self._targets) + 1
         for tag, target in enumerate(self._targets):
             hand_out(message, [target], Confirm(self, tag, 1))
-        self._is_sending = False
         self._settled()
 
     def confirmed(self, tag: i64) -> None:
@@ -160,16 +156,16 @@ class DeadLetter(ConfirmListener):
         self._safe[self._targets[tag]] = None
         self._settled()
 
-    def refused(self, tag: i64) -> None:
-        """One queue is full or faulty, which it says at once, or its log has failed, which it says later."""
-        target = self._targets[tag]
-        if not self._is_sending:
-            self._safe[target] = None  # for now: it has the message, and must not get it again
-            self._is_lost = True
+    def refused(self, tag: i64, how: int) -> None:
+        """One queue did not take it."""
+        if how == FULL:
+            self._is_refused = True
+        elif how == AGAIN:
+            self._has_to_wait = True
         else:
-            self._has_refusals = True
-            if target.fault:
-                self._has_to_wait = True
+            self._safe[self._targets[tag]] = None  # it must not get it again
+            if how == UNSAFE:
+                self._is_lost = True
         self._settled()
 
     def fail(self, doing: str, error: Exception) -> None:
@@ -190,7 +186,7 @@ class DeadLetter(ConfirmListener):
         if self._open:
             return
         queue = self.queue
-        if self._has_to_wait or (self._has_refusals and queue.settings.at_least_once):
+        if self._has_to_wait or (self._is_refused and queue.settings.at_least_once):
             queue.broker.worklist.retry(self)
         elif self._is_lost:  # the log of the source keeps that for the next start
             self.end()
@@ -280,6 +276,8 @@ class Worklist(Timed, Holder):
     def _send(self, letter: DeadLetter) -> None:
         try:
             letter.send()
+        except NotHereYet:
+            self.retry(letter)
         except Exception as error:
             letter.fail("send a dead letter", error)
 
@@ -324,6 +322,11 @@ class Worklist(Timed, Holder):
         self._content_bytes += len(letter.stored.message.content)
         waiting.tries -= 1
         self._tries -= 1
+
+    def hurry(self) -> None:
+        """Those that were refused need not wait for the end of a pause."""
+        if self._refused and not self._goes_on:
+            self.on_timer(0)
 
     def let_go(self, want: i64) -> None:
         """Leave the contents of those that were refused to the log. Cost: a look at all of them, if they have some."""

@@ -83,7 +83,7 @@ class DeduplicatingQueue(Queue):
 
     def rest(self, found: Resting) -> int:
         """Take messages from the log at start-up: what it holds has to be known."""
-        messages = self.broker.log.fetch(self.queue_id, found.positions())
+        messages = self.log.fetch(self.queue_id, found.positions())
         for message in messages:
             self.restore(message)
         return len(messages)

@@ -39,13 +39,12 @@ class Discard(Chore):
         left: i64 = PIECE
         if queue is None:
             self._runs = []  # the log has dropped all of the queue
-        log = self._broker.log
-        while self._runs and left:
+        while queue is not None and self._runs and left:
             run = self._runs[-1]
             end = min(self._at + 8 * left, len(run.positions))
             left -= (end - self._at) // 8
             while self._at < end:
-                log.remove(int(run.log_id), int(read_i64_be(run.positions, self._at)))
+                queue.log.remove(int(run.log_id), int(read_i64_be(run.positions, self._at)))
                 self._at += 8
             if end == len(run.positions):
                 self._runs.pop()

@@ -10,6 +10,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from leveret.core.message.log import NotHereYet
 from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.dead_letter import EXPIRED
 from leveret.core.turn.clock import Timed, Timer
@@ -58,6 +59,13 @@ class Expiry(Timed):
 
         Returns: whether the head is one that has not expired.
         """
+        try:
+            return self.clear()
+        except NotHereYet:  # Queue.on_fetched() looks again
+            return False
+
+    def clear(self) -> bool:
+        """As look(), for somebody who waits for the head. Raises: NotHereYet."""
         queue = self._queue
         if queue is None:
             return True

@@ -38,9 +38,9 @@ class InLog(Source):
 
     def append(self, stored: QueueEntry) -> None:
         """Let the log have a message."""
-        broker = self._queue.broker
-        deadline_ms = int(stored.deadline_ms) + broker.clock.offset_ms if stored.deadline_ms else 0
-        broker.log.append(int(stored.log_id), int(stored.position), stored.message, deadline_ms, int(stored.level))
+        queue = self._queue
+        deadline_ms = int(stored.deadline_ms) + queue.broker.clock.offset_ms if stored.deadline_ms else 0
+        queue.log.append(int(stored.log_id), int(stored.position), stored.message, deadline_ms, int(stored.level))
 
     def spill(self, stored: QueueEntry) -> bool:
         """Let the log have a message that need not survive a restart, so that it can rest there. Returns: if it may.
@@ -66,7 +66,7 @@ class InLog(Source):
         """
         if stored.position > (self.durable if stored.log_id > 0 else self.resting):
             return 0
-        log = self._queue.broker.log
+        log = self._queue.log
         found: i64 = log.extent(int(stored.log_id), int(stored.position))
         if not found and log.can_rest():
             stored.log_id = 0
@@ -75,8 +75,8 @@ class InLog(Source):
     def fetch(self, run: Run, only_looks: bool = False) -> list[QueueEntry]:
         """Messages that rest, in order; without those that cannot be read any more."""
         queue = self._queue
-        log = queue.broker.log
-        messages = [self.found(found) for found in log.fetch(int(run.log_id), run.positions, only_looks)]
+        fetched = queue.log.fetch(int(run.log_id), run.positions, only_looks)
+        messages = [self.found(found) for found in fetched]
         lost = int(run.count) - len(messages)
         if lost and not only_looks:
             where = f"queue '{queue.name}' in vhost '{queue.vhost.name}'"
@@ -115,7 +115,7 @@ class InLog(Source):
         if stored.acquired < MAX_ACQUIRED:
             stored.counts += 1
         if stored.log_id > 0 and (failed or self._queue.settings.queue_type == QUORUM):
-            self._queue.broker.log.counted(int(stored.log_id), int(stored.position), int(stored.counts))
+            self._queue.log.counted(int(stored.log_id), int(stored.position), int(stored.counts))
         self.show_counts(stored)
 
     def show_counts(self, stored: QueueEntry) -> None:
@@ -140,9 +140,9 @@ class InLog(Source):
         """The queue is deleted: the log forgets its messages."""
         queue = self._queue
         if queue.durable:
-            queue.broker.log.drop(queue.queue_id)
+            queue.log.drop(queue.queue_id)
         if self._spilled:
-            queue.broker.log.drop(-queue.queue_id)
+            queue.log.drop(-queue.queue_id)
 
     @property
     def _queue(self) -> BaseQueue:

@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.message.confirm import Confirm, ConfirmListener
+from leveret.core.message.confirm import AGAIN, Confirm, ConfirmListener
 
 COMPACT_AT: Final = 1024  # paid ones at the front before the list is cut
 
@@ -21,9 +21,9 @@ class Share(ConfirmListener):
         """The queue has it safe."""
         self._whole.pay()
 
-    def refused(self, tag: i64) -> None:
+    def refused(self, tag: i64, how: int) -> None:
         """The queue did not take it."""
-        self._whole.refuse()
+        self._whole.refuse(how)
 
     def fail(self, doing: str, error: Exception) -> None:
         """Cannot be: the whole tells its own listener."""
@@ -63,7 +63,7 @@ class PendingConfirms:
             del items[: self._head]
             self._head = 0
 
-    def refuse(self, positions: list[int]) -> None:
+    def refuse(self, positions: list[int], how: int) -> None:
         """The log did not take these. Cost: those in front of the last of them are looked at."""
         wanted = set(positions)
         last: i64 = max(positions)
@@ -84,4 +84,12 @@ class PendingConfirms:
         items[:at] = kept
         self._head = 0
         for waiting in refused:
-            waiting.refuse()
+            waiting.refuse(how)
+
+    def refuse_all(self) -> None:
+        """Nobody will hear what becomes of those that wait."""
+        items, self._items = self._items[self._head :], []
+        self._head = 0
+        for waiting in items:
+            if waiting is not None:
+                waiting.refuse(AGAIN)

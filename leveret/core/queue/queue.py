@@ -8,8 +8,12 @@ What a client sends later sees what came before, however its bytes arrive: whoev
 consumers lets flow() first what a consumer waits for. Publishes and acks only mark the queue, which is pumped at the
 end of the call, so that many of them share the cost.
 
-A queue whose own work fails is faulty: it takes and gives no message, and says why, until somebody has it repaired.
-What it could not finish with waits for that, and persistent messages are in the log in any case.
+LIFE has the states of a queue. One whose own work fails is faulty: it takes and gives no message, and says why, until
+somebody has it repaired. What it could not finish with waits for that, and persistent messages are in the log in any
+case. One whose log is not its own any more is lost: another node has it, with its messages.
+
+Its log may take a while to bring a message that rests there. Until on_fetched() the head is not here yet: nothing is
+delivered or dropped, and whoever asks for the head has to wait (NotHereYet, wait_for_log()).
 """
 
 from __future__ import annotations
@@ -19,10 +23,10 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.core.errors import hints
-from leveret.core.errors.amqp import faulty_queue, locked_queue
+from leveret.core.errors.amqp import faulty_queue, locked_queue, lost_queue
 from leveret.core.errors.hints import Origin
-from leveret.core.message.confirm import Confirm
-from leveret.core.message.log import Recovered, Resting, Unreadable
+from leveret.core.message.confirm import AGAIN, DEAD, FULL, UNSAFE, Confirm
+from leveret.core.message.log import NotHereYet, Recovered, Resting, Unreadable
 from leveret.core.message.message import Message
 from leveret.core.policy.arguments import QUORUM, QueueSettings
 from leveret.core.policy.checks import expiration_error
@@ -43,6 +47,7 @@ from leveret.core.queue.retries import Retries
 from leveret.core.queue.surroundings import Surroundings
 from leveret.core.turn.background import Chore
 from leveret.core.turn.faults import Remedy, sentence
+from leveret.core.turn.states import StateTable
 from leveret.core.turn.work import PIECE
 from leveret.wire import patch
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
@@ -53,13 +58,36 @@ PORTIONS: Final = 8  # that flow while somebody waits to look; a consumer that c
 FORGET: Final = "forget"  # what a queue could not do with a message, beside the reasons of dead_letter.py
 RETURN: Final = "return"
 
+RUNNING: Final = 0  # states
+FAULTY: Final = 1  # something that it did for itself has failed
+LOST: Final = 2  # its log is somebody else's
+DELETED: Final = 3
+
+FAILED: Final = 0  # events
+REPAIRED: Final = 1
+TAKEN: Final = 2  # by another node
+REMOVED: Final = 3
+
+LIFE: Final = StateTable(
+    "a queue",
+    ("running", "faulty", "lost", "deleted"),
+    ("a fault", "its repair", "the loss of its log", "its end"),
+    {
+        RUNNING: {FAILED: FAULTY, REPAIRED: RUNNING, TAKEN: LOST, REMOVED: DELETED},
+        FAULTY: {REPAIRED: RUNNING, TAKEN: LOST, REMOVED: DELETED},
+        LOST: {REMOVED: DELETED},
+        DELETED: {},
+    },
+)
+
 
 class Queue(BaseQueue):
     """One queue.
 
     policy, operator_policy: those that apply; what they say is in the settings.
-    is_fetching: a chore brings more into memory. holds: how many want nothing to be delivered for now.
-    retries: messages that came back and have to wait. in_log: what the log has of it.
+    is_fetching: a chore brings more into memory. holds: how many want nothing to be delivered for now; a number, since
+    they come and go in any state. retries: messages that came back and have to wait. in_log: what the log has of it.
+    state: see LIFE; what routing and holders of messages have to know of it is in fault and deleted.
     """
 
     def __init__(
@@ -76,6 +104,7 @@ class Queue(BaseQueue):
     ) -> None:
         super().__init__(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)
         is_quorum = self.settings.queue_type == QUORUM
+        self.state: i64 = RUNNING
         self.policy: Policy | None = None
         self.operator_policy: Policy | None = None
         self.consumers = Consumers(self.settings.single_active, is_quorum)
@@ -92,6 +121,7 @@ class Queue(BaseQueue):
         self._pending = PendingConfirms()
         self._is_trimming = False
         self.is_fetching = False
+        self._waiting: list[Chore] | None = None  # for what the log fetches
         self.holds: i64 = 0
         self._expiry = Expiry(self)
         self._expiry.watch_idle()
@@ -130,7 +160,7 @@ class Queue(BaseQueue):
             self.broker.refusals += 1
             self.counters.refused += 1
             if confirm is not None:
-                confirm.refuse()
+                confirm.refuse(AGAIN if self.fault else DEAD if self.settings.rejects_dead else FULL)
             return
         if not message.arrived_ms:
             message.arrived_ms = self.broker.clock.wall_ms
@@ -193,19 +223,66 @@ class Queue(BaseQueue):
         self.broker.budget.retry()
         self._pending.pay(position)
 
-    def on_refused(self, positions: list[int]) -> None:
-        """The log could not take these; their publishers hear a nack, the messages stay as transient ones."""
+    def on_refused(self, positions: list[int], again: bool) -> None:
+        """The log could not take these; their publishers hear a nack, the messages stay as transient ones.
+
+        again: they do not stay, but for those that somebody has already, or waits to get once more.
+        """
         refused = self.ready.pick(positions)
         if len(self.retries):
             wanted = set(positions)
             refused += [stored for stored in self.retries.items() if stored.position in wanted]
         for stored in refused:
             stored.log_id = 0
-        self._pending.refuse(positions)
+            if again and self.ready.take_at(stored.position) is stored:
+                self._unpublish(stored)
+        self._pending.refuse(positions, AGAIN if again else UNSAFE)
+
+    def _unpublish(self, stored: QueueEntry) -> None:
+        """What was taken from among those that are ready was never published."""
+        size = stored.message.size
+        self.broker.budget.let_go(stored.message)
+        self.broker.refusals += 1
+        counters = self.counters
+        counters.published -= 1
+        counters.bytes_in -= size
+        counters.refused += 1
+        self.forget(stored)
 
     def on_resting(self, position: int) -> None:
         """The log has everything that is there to rest up to this position."""
         self.in_log.on_resting(position)
+
+    def on_fetched(self) -> None:
+        """What was not here yet is here: go on with all that waited for it."""
+        if self.deleted:
+            return
+        self.trim_later()
+        self.broker.worklist.hurry()
+        self._end_waiting()
+
+    def wait_for_log(self, chore: Chore) -> None:
+        """Let a chore go on once the log has brought what is not here yet, or the queue has ended."""
+        if self._waiting is None:
+            self._waiting = []
+        self._waiting.append(chore)
+
+    def _end_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        for chore in waiting or ():
+            self.broker.chores.add(chore)
+
+    def on_lost(self, reason: str) -> None:
+        """Another node has the queue from now on: here it gives and takes nothing, and ends but for its name.
+
+        Consumers are told. Publishers hear that what was not safe yet has to be sent again. What clients have is not
+        theirs any more, and comes again from who has the queue now.
+        """
+        if self.deleted:
+            return
+        self._go(TAKEN, reason)
+        self._end()
+        self._pending.refuse_all()
 
     def load(self, stored: QueueEntry) -> bool:
         """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
@@ -224,10 +301,9 @@ class Queue(BaseQueue):
 
         If messages cannot be read from the log now, that is tried again by itself.
         """
-        if self.deleted or self.fault:
+        if self.state != RUNNING:
             return
-        self.fault = f"cannot {doing}: {sentence(error)}"
-        self._may_refuse = True
+        self._go(FAILED, f"cannot {doing}: {sentence(error)}")
         if isinstance(error, Unreadable):
             self.broker.faults.own(f"read messages of {self}", error)
             self._expiry.repair_later()
@@ -244,8 +320,9 @@ class Queue(BaseQueue):
 
     def repair(self) -> None:
         """Try again what has failed, and go on. What fails again makes the queue faulty again."""
-        self.fault = ""
-        self._read_settings()
+        if self.deleted:
+            return
+        self._go(REPAIRED, "")
         unfinished, self.unfinished = self.unfinished, []
         for stored, what in unfinished:
             if what == RETURN:
@@ -259,7 +336,9 @@ class Queue(BaseQueue):
         self.flow()
 
     def check_fault(self) -> None:
-        """Raises: AmqpError 541 for the channel when the queue is faulty."""
+        """Raises: AmqpError 541 for the channel when the queue is faulty, 404 when it is lost."""
+        if self.state == LOST:
+            raise lost_queue(self.name, self.vhost.name, self.fault)
         if self.fault:
             raise faulty_queue(self.name, self.vhost.name, self.fault)
 
@@ -286,9 +365,7 @@ class Queue(BaseQueue):
         if not self._dirty and not self.is_fetching:
             return
         for _ in range(PORTIONS):
-            if self.is_fetching:
-                self._fetch_head()
-            if not self._give():
+            if (self.is_fetching and not self._fetch_head()) or not self._give():
                 break
 
     def _give(self) -> bool:
@@ -350,7 +427,7 @@ class Queue(BaseQueue):
                 self._undelivered(consumer, stored, error)
         self.delivered += PORTION - left
         if logged:
-            self.broker.log.delivered(self.queue_id, int(logged))
+            self.log.delivered(self.queue_id, int(logged))
         self.pace.progress(self.delivered, len(ready))
         if not len(ready):
             return False
@@ -360,12 +437,20 @@ class Queue(BaseQueue):
         self._fetch_later()
         return True
 
-    def _fetch_head(self) -> None:
-        """Bring the head into memory, with what rests beside it in the log."""
+    def _fetch_head(self) -> bool:
+        """Bring the head into memory, with what rests beside it in the log. Returns: whether there is one now."""
         try:
-            self.ready.has_head()
+            return self._has_head()
         except Exception as error:
             self.fail("fetch messages", error)
+            return False
+
+    def _has_head(self) -> bool:
+        """Whether there is a head, and it is in memory now. Raises: Unreadable."""
+        try:
+            return self.ready.has_head()
+        except NotHereYet:
+            return False
 
     def _undelivered(self, consumer: Consumer, stored: QueueEntry, error: Exception) -> None:
         """A consumer failed to take a message: it gets no more, and its client is closed."""
@@ -399,8 +484,7 @@ class Queue(BaseQueue):
     def fetch(self) -> None:
         """Bring the head into memory, with what rests beside it in the log, and let it flow."""
         self.is_fetching = False
-        if not self.deleted:
-            self.ready.has_head()
+        if not self.deleted and self._has_head():
             self.touch()
 
     def clear_head(self) -> bool:
@@ -412,7 +496,9 @@ class Queue(BaseQueue):
         self.check_fault()
         self._expiry.used()
         try:
-            return self._expiry.look()
+            return self._expiry.clear()
+        except NotHereYet:
+            raise
         except Exception as error:
             self.fail("fetch a message", error)
             self.check_fault()
@@ -421,7 +507,7 @@ class Queue(BaseQueue):
     def get(self, no_ack: bool = False) -> QueueEntry | None:
         """Take the head for basic.get, behind clear_head(); the caller settles it, with no_ack at once.
 
-        Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so.
+        Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so. NotHereYet.
         """
         stored = self._take(0, no_ack)
         if stored is None:
@@ -449,7 +535,9 @@ class Queue(BaseQueue):
                 stored = self.ready.take()
             self._expiry.look()
             if stored is not None and stored.log_id > 0:
-                self.broker.log.delivered(self.queue_id, int(stored.position))
+                self.log.delivered(self.queue_id, int(stored.position))
+        except NotHereYet:
+            raise
         except Exception as error:
             if stored is not None:
                 self.broker.budget.let_go(stored.message)
@@ -553,7 +641,7 @@ class Queue(BaseQueue):
         """Nothing has to remember this message any longer."""
         if stored.log_id:
             try:
-                self.broker.log.remove(int(stored.log_id), int(stored.position))
+                self.log.remove(int(stored.log_id), int(stored.position))
             except Exception as error:
                 self.leave(stored, FORGET, error)
 
@@ -651,21 +739,33 @@ class Queue(BaseQueue):
 
         Returns: how many messages were ready.
         """
-        self.deleted = True
+        count = len(self.ready)
+        if self.state != LOST:
+            try:
+                self.in_log.drop()
+            except Exception as error:  # it is gone all the same; its messages come back in a queue for what was saved
+                self.broker.faults.tell(str(self), "let the log forget it", error)
+        self._go(REMOVED, "")
+        self._end()
+        self.counters.removed += self.unacked
+        self.counters.end(self.total(), self.vhost.past.queues)
+        self.unacked = 0
+        self.on_durable(int(self._position))
+        return count
+
+    def _end(self) -> None:
+        """Messages go, consumers are told, and nothing more happens."""
         line, self.ready = self.ready, Ready(self.broker.budget)
         waiting = self.retries.take()
-        count = len(line)
-        self.counters.removed += count + len(waiting) + self.unacked
-        self.counters.end(self.total(), self.vhost.past.queues)
+        counters = self.counters
+        counters.removed += len(line) + len(waiting)
         consumers = self.consumers.all
         self.consumers = Consumers(False)
-        try:
-            self.in_log.drop()
-        except Exception as error:  # it is gone all the same; its messages come back in a queue for what was salvaged
-            self.broker.faults.tell(str(self), "let the log forget it", error)
         self.stop()
         self.broker.chores.begin(Discard(self.broker, self, line, waiting))
+        self._end_waiting()
         for consumer in consumers:
+            counters.end_consumer(consumer.counts)
             consumer.parked = True
             consumer.active = False
             consumer.shared.forget(consumer)
@@ -673,9 +773,6 @@ class Queue(BaseQueue):
                 consumer.subscriber.cancelled(consumer)
             except Exception as error:
                 consumer.subscriber.fail("cancel a consumer", error)
-        self.unacked = 0
-        self.on_durable(int(self._position))
-        return count
 
     def stop(self) -> None:
         """The queue has ended: no timer and no line holds on to it."""
@@ -685,6 +782,13 @@ class Queue(BaseQueue):
         self.in_log.stop()
 
     # -- inside
+
+    def _go(self, event: int, fault: str) -> None:
+        """Change the state. fault: why the queue takes nothing, if it takes nothing."""
+        self.state = LIFE.follow(int(self.state), event)
+        self.fault = fault
+        self.deleted = self.state == LOST or self.state == DELETED
+        self._read_settings()
 
     def _line(self) -> Ready:
         """An empty line for what is ready."""
@@ -742,10 +846,6 @@ class Queue(BaseQueue):
             self.die(QueueEntry(message, self, 0, 0), MAXLEN)
         return False
 
-    def wants_refused(self) -> bool:
-        """A message that was refused may come again, unless it has become a dead letter."""
-        return self.fault != "" or not self.settings.rejects_dead
-
     def _drop_excess(self) -> None:
         """Drop from the head what is too much, once consumers have had their chance; not too much at once.
 
@@ -757,7 +857,7 @@ class Queue(BaseQueue):
             if self._is_over(0, 0):
                 self.flow()
                 left: i64 = PIECE
-                while self._is_over(0, 0) and self.ready.has_head():
+                while self._is_over(0, 0) and self._has_head():
                     if left <= 0:
                         self.trim_later()
                         return

@@ -323,8 +323,10 @@ class Ready:
         at: i64 = bisect_right(self._later, int(page.position), key=itemgetter(0))
         while at < len(self._later) and self._later[at][0] <= until:
             page.until = self._later[at][0]
-            is_shown = self._show_fresh(page) and self._show_returned(self._later, page)
-            page.until = until
+            try:
+                is_shown = self._show_fresh(page) and self._show_returned(self._later, page)
+            finally:
+                page.until = until
             if not is_shown:
                 return False
             at += 1

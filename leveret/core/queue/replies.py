@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from leveret.core.message.confirm import Confirm
+from leveret.core.message.confirm import FULL, Confirm
 from leveret.core.message.message import Message
 from leveret.core.queue.consumers import Consumer
 from leveret.core.queue.discard import Discard
@@ -46,7 +46,7 @@ class ReplyQueue(EntryOwner):
                 if self._waiting.resident > self._broker.budget.part():
                     past.refused += 1
                     if confirm is not None:
-                        confirm.refuse()
+                        confirm.refuse(FULL)
                     return
                 self._waiting.push(stored)
             else:

@@ -130,6 +130,11 @@ class Wait(Chore):
     def start(self, carrier: Carrier) -> None:
         """Do a piece of it now; if there is more, the connection waits for that."""
         if self not in carrier.waits and not carrier.broker.chores.begin(self):
+            self.hold(carrier)
+
+    def hold(self, carrier: Carrier) -> None:
+        """Let the connection wait."""
+        if self not in carrier.waits:
             carrier.waits.append(self)
             carrier.is_stalled = True
 

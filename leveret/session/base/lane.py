@@ -18,8 +18,8 @@ from mypy_extensions import i64
 from leveret.core.counting.counters import ChannelCounters
 from leveret.core.errors import amqp as errors
 from leveret.core.message.message import Message
+from leveret.core.turn.states import StateTable
 from leveret.session.base.carrier import Carrier
-from leveret.session.base.states import StateTable
 from leveret.wire.arguments import Method
 from leveret.wire.constants import NO_ROUTE
 from leveret.wire.methods import BasicReturn

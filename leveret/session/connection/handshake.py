@@ -21,7 +21,7 @@ from mypy_extensions import i64
 
 from leveret.core.access.user import check_open
 from leveret.core.errors.amqp import AmqpError, node_connection_limit
-from leveret.session.base.states import StateTable
+from leveret.core.turn.states import StateTable
 from leveret.session.connection.life import HANG_UP, Life, LoginRequest
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (

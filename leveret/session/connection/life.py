@@ -19,8 +19,8 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.core.broker import Broker
+from leveret.core.turn.states import StateTable
 from leveret.session.base.carrier import Carrier
-from leveret.session.base.states import StateTable
 
 SHAKING: Final = 0
 RUNNING: Final = 1

@@ -13,6 +13,7 @@ from leveret.core.client.receiver import Receiver
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN, settle, settling
 from leveret.core.client.transaction import Transaction
 from leveret.core.errors.amqp import AmqpError
+from leveret.core.message.log import NotHereYet
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.consumers import Consumer, SharedPrefetch
 from leveret.core.queue.entry import QueueEntry
@@ -158,10 +159,13 @@ class Consuming(Receiver):
     def basic_get(self, method: BasicGet) -> None:
         """Fetch the head of a queue. Raises: AmqpError 403, 404, 405."""
         queue = self.queue_to_get(self.channel.queue_name(method.queue))
-        if queue.clear_head():
-            self.answer(queue, method.no_ack)
-        else:
-            Getting(self, queue, method.no_ack).start(self.connection)
+        try:
+            if queue.clear_head():
+                self.answer(queue, method.no_ack)
+                return
+        except NotHereYet:
+            pass
+        Getting(self, queue, method.no_ack).start(self.connection)
 
     def answer(self, queue: Queue, no_ack: bool) -> None:
         """Send the head of a queue, which has not expired, or say that there is none."""
@@ -234,9 +238,9 @@ class Consuming(Receiver):
 
 
 class Getting(Wait):
-    """A basic.get from a queue at whose head more messages have expired than one turn may throw away.
+    """A basic.get from a queue whose head is not here yet, or at whose head more have expired than one turn may drop.
 
-    Throws them away in pieces, and takes what comes then.
+    Throws these away in pieces, and takes what comes then.
     """
 
     def __init__(self, consuming: Consuming, queue: Queue, no_ack: bool) -> None:
@@ -253,9 +257,14 @@ class Getting(Wait):
             self.end(self._connection)
             return True
         try:
+            self._queue.check_fault()
             if not self._queue.deleted and not self._queue.clear_head():
                 return False
             self._consuming.answer(self._queue, self._no_ack)
+        except NotHereYet:
+            self.hold(self._connection)
+            self._queue.wait_for_log(self)
+            return True
         except AmqpError as error:
             self._connection.fail_channel(self._channel.number, error)
         self.end(self._connection)

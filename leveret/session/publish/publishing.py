@@ -228,7 +228,7 @@ class Publishing(Confirming):
             self.confirms.confirmed(tag)
             self._settled()
 
-    def refused(self, tag: i64) -> None:
+    def refused(self, tag: i64, how: int) -> None:
         """Nack this publish at the next flush."""
         if self.confirms is not None:
             self.confirms.refused(tag)
