@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.errors import hints
-from leveret.core.errors.amqp import inequivalent, resource
 from leveret.core.errors.hints import Origin
+from leveret.core.errors.refusals import inequivalent, resource
 from leveret.core.policy.arguments import argument_names
 from leveret.core.policy.terms import term
 from leveret.wire.fields import BINARY, LONGSTR, TIMESTAMP, VOID, Field, Table, longstr
@@ -54,7 +54,7 @@ class Equivalence:
                 self._differ(name, _value_and_type(new), _value_and_type(old))
 
     def check(self) -> None:
-        """Refuse the declaration if it differs. Raises: AmqpError 406 for the first difference."""
+        """Refuse the declaration if it differs. Raises: Refusal UNFIT for the first difference."""
         if self._first is not None:
             name, received, current = self._first
             hint = hints.differs(self._differences, self._origin)
@@ -67,7 +67,7 @@ class Equivalence:
 
 
 def check_same_queue(existing: Queue, durable: bool, auto_delete: bool, arguments: Table) -> None:
-    """Refuse the declaration of a queue that differs from the existing one. Raises: AmqpError 406."""
+    """Refuse the declaration of a queue that differs from the existing one. Raises: Refusal UNFIT."""
     equivalence = Equivalence(resource("queue", existing.name, existing.vhost.name), existing.origin)
     equivalence.flag("durable", durable, existing.durable)
     equivalence.flag("auto_delete", auto_delete, existing.auto_delete)
@@ -79,7 +79,7 @@ def check_same_queue(existing: Queue, durable: bool, auto_delete: bool, argument
 def check_same_exchange(
     existing: Exchange, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
 ) -> None:
-    """Refuse the declaration of an exchange that differs from the existing one. Raises: AmqpError 406."""
+    """Refuse the declaration of an exchange that differs from the existing one. Raises: Refusal UNFIT."""
     equivalence = Equivalence(resource("exchange", existing.name, existing.vhost.name), existing.origin)
     equivalence.word("type", kind, existing.kind)
     equivalence.flag("durable", durable, existing.durable)

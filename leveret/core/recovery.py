@@ -19,8 +19,8 @@ from leveret.core.definition import form
 from leveret.core.definition.aside import Entry, Identity, described, owners
 from leveret.core.definition.log import DefinitionLog
 from leveret.core.errors.administration import AdministrationError
-from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.bounds import DRIFT_MS, MILLISECONDS
+from leveret.core.errors.refusals import Refusal
 from leveret.core.leftovers import forget_leftovers
 from leveret.core.message.log import Logged, Recovered, Resting, Unreadable
 from leveret.core.policy.checks import QUEUE_TYPES
@@ -145,8 +145,8 @@ def _take(broker: Broker, queue: Logged, found: Recovered | Resting) -> int:
 
 def _reason(error: Exception) -> str:
     """Why something cannot be used: a sentence where there is one for people."""
-    if isinstance(error, AmqpError):
-        return error.explanation
+    if isinstance(error, Refusal):
+        return error.text
     if isinstance(error, AdministrationError):
         return " ".join(str(error).split())
     return sentence(error)

@@ -13,8 +13,8 @@ from leveret.core import definitions, governing
 from leveret.core.access.user import MAX_QUEUES, reached
 from leveret.core.definition import form
 from leveret.core.equivalence import check_same_exchange, check_same_queue
-from leveret.core.errors import amqp as errors
 from leveret.core.errors import hints
+from leveret.core.errors import refusals as errors
 from leveret.core.errors.hints import Origin
 from leveret.core.exchange.exchange import Binding, Exchange, NameSpace
 from leveret.core.exchange_types.deduplication import Deduplication
@@ -77,7 +77,7 @@ class VirtualHost(NameSpace):
     # -- exchanges
 
     def exchange(self, name: str) -> Exchange:
-        """The exchange. Raises: AmqpError 404."""
+        """The exchange. Raises: Refusal UNKNOWN."""
         exchange = self.exchanges.get(name)
         if exchange is None:
             elsewhere = self.broker.vhosts_with("exchange", name)
@@ -96,7 +96,7 @@ class VirtualHost(NameSpace):
     ) -> Exchange:
         """Find the exchange, or make it. origin: who asks.
 
-        Raises: AmqpError 406 when one exists that differs, or an argument is wrong; 403 for a reserved name.
+        Raises: Refusal UNFIT when one exists that differs, or an argument is wrong; FORBIDDEN for a reserved name.
         """
         existing = self.exchanges.get(name)
         if existing is not None:
@@ -126,7 +126,7 @@ class VirtualHost(NameSpace):
     def delete_exchange(self, name: str, if_unused: bool) -> None:
         """Delete the exchange with its bindings; one that does not exist is fine.
 
-        Raises: AmqpError 403 for the broker's own, 406 when it is in use and must not be.
+        Raises: Refusal FORBIDDEN for the broker's own, UNFIT when it is in use and must not be.
         """
         if name.startswith("amq."):
             raise errors.system_exchange(name, self.name)
@@ -179,8 +179,8 @@ class VirtualHost(NameSpace):
     def queue(self, name: str, owner: int) -> Queue:
         """The queue, for a connection that may use it.
 
-        Raises: AmqpError 404 when it does not exist, 405 when it is exclusive to another connection, 541 for the
-        channel when it is faulty.
+        Raises: Refusal UNKNOWN when it does not exist or is lost, LOCKED when it is exclusive to another connection,
+        FAULTY.
         """
         queue = self.any_queue(name)
         queue.check_owner(owner)
@@ -188,7 +188,7 @@ class VirtualHost(NameSpace):
         return queue
 
     def any_queue(self, name: str) -> Queue:
-        """The queue, whoever may use it. Raises: AmqpError 404 when it does not exist."""
+        """The queue, whoever may use it. Raises: Refusal UNKNOWN when it does not exist."""
         queue = self.queues.get(name)
         if queue is None:
             elsewhere = self.broker.vhosts_with("queue", name)
@@ -208,8 +208,8 @@ class VirtualHost(NameSpace):
         """Find the queue, or make it. An exclusive one is never durable.
 
         owner: number of the declaring connection. origin: who asks.
-        Raises: AmqpError 405 when exclusiveness differs, 406 when something else does, 403 for a reserved name, 541 for
-        the channel when it is faulty.
+        Raises: Refusal LOCKED when exclusiveness differs, UNFIT when something else does, FORBIDDEN for a reserved
+        name, UNKNOWN when it is lost, FAULTY.
         """
         existing = self.queues.get(name)
         kept = durable and not exclusive
@@ -230,7 +230,7 @@ class VirtualHost(NameSpace):
     ) -> Queue:
         """Make a queue, whatever its name.
 
-        Raises: AmqpError 406 when an argument is wrong, or there are too many queues.
+        Raises: Refusal UNFIT when an argument is wrong, or there are too many queues.
         """
         what = errors.resource("queue", name, self.name)
         arguments = self._with_type(arguments, durable, auto_delete)
@@ -267,8 +267,8 @@ class VirtualHost(NameSpace):
         """Delete the queue; one that does not exist is fine.
 
         Returns: how many messages were ready.
-        Raises: AmqpError 405 when it is exclusive to another connection, 406 when it is used or not empty and must be,
-        540 for a quorum queue and a condition.
+        Raises: Refusal LOCKED when it is exclusive to another connection, UNFIT when it is used or not empty and must
+        not be, UNSUPPORTED for a quorum queue and a condition.
         """
         if name not in self.queues:
             self.broker.drop_aside(form.QUEUE, self.name, name)
@@ -332,7 +332,7 @@ class VirtualHost(NameSpace):
     # -- bindings
 
     def bind(self, binding: Binding) -> None:
-        """Add a binding; one that exists is fine. Raises: AmqpError 406 when its exchange cannot have it."""
+        """Add a binding; one that exists is fine. Raises: Refusal UNFIT when its exchange cannot have it."""
         binding.source.router.check(binding)
         if binding in binding.source.bindings:
             return

@@ -15,7 +15,7 @@ import msgspec
 
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import AdministrationError, InvalidError
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import Refusal
 from leveret.management import (
     definitions,
     importing,
@@ -111,8 +111,8 @@ class Verb:
             raise InvalidError(f"the name of an argument: {texts.NO_TEXT}") from None
         try:
             return self._function(broker, **msgspec.structs.asdict(given))
-        except AmqpError as error:
-            raise InvalidError(error.explanation) from None
+        except Refusal as error:
+            raise InvalidError(error.text) from None
 
 
 VERBS = {verb.name: verb for verb in map(Verb, FUNCTIONS)}

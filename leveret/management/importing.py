@@ -17,7 +17,7 @@ from leveret.auth.passwords import ARGON2, SHA256
 from leveret.core.access.user import USER_LIMITS, VHOST_LIMITS, checked_limits
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import AdministrationError, InvalidError, Promise
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.policy.documents import read_json
 from leveret.core.rehearsal import rehearsal
@@ -166,8 +166,8 @@ class Import:
             except BadPolicy as error:
                 inside = ".value" if key == "parameters" else ""
                 self.errors.append({"path": path + inside + error.path, "reason": str(error)})
-            except AmqpError as error:
-                self.errors.append({"path": path + _blamed(error.explanation), "reason": error.explanation})
+            except Refusal as error:
+                self.errors.append({"path": path + _blamed(error.text), "reason": error.text})
             except AdministrationError as error:
                 self.errors.append({"path": path, "reason": str(error)})
         if count:
@@ -246,7 +246,7 @@ class Import:
         arguments = _arguments(entry.arguments)
         try:
             vhost.declare_exchange(entry.name, entry.type, entry.durable, entry.auto_delete, entry.internal, arguments)
-        except AmqpError as error:
+        except Refusal as error:
             _keep(error, entry.name in vhost.exchanges)
 
     def _queue(self, entry: entries.QueueEntry) -> None:
@@ -259,7 +259,7 @@ class Import:
         arguments = _arguments(entry.arguments)
         try:
             vhost.declare_queue(entry.name, entry.durable, False, entry.auto_delete, arguments, 0)
-        except AmqpError as error:
+        except Refusal as error:
             _keep(error, entry.name in vhost.queues)
 
     def _binding(self, entry: entries.BindingEntry) -> None:
@@ -328,11 +328,11 @@ def _inside(value: object, shape: type[Any]) -> Any:
         raise InvalidError(f"value{path}: {reason}") from None
 
 
-def _keep(error: AmqpError, exists: bool) -> None:
+def _keep(error: Refusal, exists: bool) -> None:
     """What exists stays as it is, whatever the file says."""
     if not exists:
         raise error
-    raise Note(f"it exists and is kept as it is: {error.explanation}") from None
+    raise Note(f"it exists and is kept as it is: {error.text}") from None
 
 
 def _missing(kind: str, name: str, vhost: VirtualHost) -> None:

@@ -24,7 +24,8 @@ from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.guests import Guests
 from leveret.server.listener import Listener
-from leveret.server.transport import AmqpProtocol
+from leveret.server.openings import OPENINGS
+from leveret.server.transport import ClientProtocol
 from leveret.store.memory import MemoryLog
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ class Node:
         """Who looks after the process and the machine."""
         return [MemoryWatch(self.driver, config.memory_high_watermark), ClockWatch(self.driver), LagWatch(self.driver)]
 
-    def make_protocol(self) -> AmqpProtocol:
+    def make_protocol(self) -> ClientProtocol:
         """What gets the socket of a new client."""
-        return AmqpProtocol(self.driver, self.authenticator)
+        return ClientProtocol(self.driver, self.authenticator, OPENINGS)
 
     async def start(self) -> list[str]:
         """Recover, listen. Returns: the address as a URL, and that for TLS if there is one. Raises: StartError."""

@@ -14,11 +14,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from leveret.core.broker import Broker
-from leveret.session.connection.connection import Connection
-from leveret.session.connection.life import RESET
+from leveret.core.client.conversation import RESET, Conversation
 
 if TYPE_CHECKING:
-    from leveret.server.transport import AmqpProtocol
+    from leveret.server.transport import ClientProtocol
 
 log = logging.getLogger("leveret.broker")
 
@@ -33,14 +32,14 @@ LOOKED_AT = 500  # clients in a turn
 class Driver:
     """The broker's link to one event loop.
 
-    protocols: the open sockets by connection number. skipped_ms: what the broker's time is ahead of the machine's,
-    since somebody has let it pass at once. is_frozen: nothing is done for now; see freeze().
+    protocols: the open sockets by the number of their client. skipped_ms: what the broker's time is ahead of the
+    machine's, since somebody has let it pass at once. is_frozen: nothing is done for now; see freeze().
     """
 
     def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
         self.broker = broker
         self.loop = loop
-        self.protocols: dict[int, AmqpProtocol] = {}
+        self.protocols: dict[int, ClientProtocol] = {}
         self.skipped_ms = 0
         self.is_frozen = False
         self._scheduled = False
@@ -48,7 +47,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
         self._rest: asyncio.TimerHandle | None = None  # of the log, that nobody waits for
-        self._put_off: deque[AmqpProtocol] = deque()  # with something to be looked at in a later turn
+        self._put_off: deque[ClientProtocol] = deque()  # with something to be looked at in a later turn
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._send_timeout_s = 0.0
         self._look: asyncio.TimerHandle | None = None
@@ -77,7 +76,7 @@ class Driver:
         """Whether there is time in this turn for a client that sends a lot, and nobody waits for it longer."""
         return not self._put_off and time.monotonic_ns() - self._began_ns < READ_NS
 
-    def put_off(self, protocol: AmqpProtocol) -> None:
+    def put_off(self, protocol: ClientProtocol) -> None:
         """Call catch_up() of a client when it is its turn."""
         self._put_off.append(protocol)
         self.turn()
@@ -154,8 +153,7 @@ class Driver:
             self._skip_to(due_ms)
             if are_clients_alive:
                 for protocol in self.protocols.values():
-                    protocol.connection.heartbeat.has_received = True
-                    protocol.connection.heartbeat.sent_ms = due_ms
+                    protocol.conversation.seems_alive(due_ms)
             self._do("do what is due", self._tick)
             while broker.is_busy():
                 self._do("do chores", broker.work)
@@ -220,7 +218,7 @@ class Driver:
         awake, broker.awake = broker.awake, []
         until_ns = time.monotonic_ns() + FLUSH_NS
         for at, sink in enumerate(awake):
-            assert isinstance(sink, Connection)
+            assert isinstance(sink, Conversation)
             protocol = self.protocols.get(sink.number)
             if protocol is None:
                 continue
@@ -267,16 +265,16 @@ class Driver:
             self._look.cancel()
         self._look = self.loop.call_later(timeout_s / LOOKS, self._look_at, []) if timeout_s else None
 
-    def _look_at(self, left: list[AmqpProtocol]) -> None:
+    def _look_at(self, left: list[ClientProtocol]) -> None:
         """Look at some clients, those that are left of a round or all; then at the next ones."""
         left = left or list(self.protocols.values())
         text = f"cut off: the client has taken nothing of what was sent to it for {self._send_timeout_s:g} s"
         for _ in range(min(LOOKED_AT, len(left))):
             protocol = left.pop()
             try:
-                if not protocol.connection.finished and protocol.look_at_progress():
+                if not protocol.conversation.finished and protocol.look_at_progress():
                     self.refresh_clock()
-                    protocol.connection.finish(text, RESET)
+                    protocol.conversation.finish(text, RESET)
                     self.turn()
             except Exception as error:
                 protocol.fail("see whether it takes what is sent", error)
@@ -285,7 +283,7 @@ class Driver:
     async def shut_down(self, reason: str, patience_s: float) -> None:
         """Close every connection with 320 and wait for the answers, for a while."""
         for protocol in list(self.protocols.values()):
-            protocol.connection.force_close(reason)
+            protocol.conversation.force_close(reason)
         self.turn()
         deadline = self.loop.time() + patience_s
         await asyncio.sleep(0)  # it is sent in this turn

@@ -23,7 +23,7 @@ from leveret.auth.addresses import site
 from leveret.session.connection.connection import HANDSHAKE_MS
 
 if TYPE_CHECKING:
-    from leveret.server.transport import AmqpProtocol
+    from leveret.server.transport import ClientProtocol
 
 PIECE: Final = 4096  # bytes that are read at once
 MOST_TLS: Final = 1000  # guests that agree on TLS at once; each takes some 60 KiB
@@ -99,7 +99,7 @@ class Guests:
     its clients; sockets: how many it has.
     """
 
-    def __init__(self, accept: Callable[[], AmqpProtocol], most: int, most_sockets: int) -> None:
+    def __init__(self, accept: Callable[[], ClientProtocol], most: int, most_sockets: int) -> None:
         self.accept = accept
         self.places = Places(most)
         self.tls_places = Places(MOST_TLS)
@@ -195,7 +195,7 @@ class Guest(asyncio.BufferedProtocol):
         self._raw = raw
         self._context = context
         self._task: asyncio.Task[None] | None = None
-        self._protocol: AmqpProtocol | None = None
+        self._protocol: ClientProtocol | None = None
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         if context is not None:  # without TLS a connection is made at once, and has its own

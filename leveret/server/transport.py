@@ -1,4 +1,4 @@
-"""AmqpProtocol: one socket and its connection. Bytes in, bytes out, pauses in both directions."""
+"""ClientProtocol: one socket and the conversation over it. Bytes in, bytes out, pauses in both directions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-from leveret import __version__
 from leveret.auth.authenticator import Authenticator, ClientGone, LoginRefused, TooBusy
 from leveret.core.access.user import User
+from leveret.core.client.conversation import CLOSE, LEAVE, RESET, Conversation, LoginRequest, Opening, chosen
 from leveret.server.driver import Driver
-from leveret.session.connection.connection import Connection
-from leveret.session.connection.life import CLOSE, LEAVE, RESET, LoginRequest
 from leveret.wire.content import Piece
 
 if TYPE_CHECKING:
@@ -70,15 +68,20 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-class AmqpProtocol(asyncio.Protocol):
-    """What the event loop calls for one client."""
+class ClientProtocol(asyncio.Protocol):
+    """What the event loop calls for one client.
+
+    conversation: with the client; the first one of `openings`, until its first bytes say otherwise.
+    """
 
     transport: asyncio.Transport
-    connection: Connection
+    conversation: Conversation
 
-    def __init__(self, driver: Driver, authenticator: Authenticator) -> None:
+    def __init__(self, driver: Driver, authenticator: Authenticator, openings: list[Opening]) -> None:
         self._driver = driver
         self._authenticator = authenticator
+        self._openings = openings
+        self._first: bytes | None = b"" if len(openings) > 1 else None  # what came before the protocol was certain
         self.guest: Guest | None = None  # who came to a port
         self.is_reading = True
         self._has_enough = False  # not to be read before the next flush
@@ -103,20 +106,41 @@ class AmqpProtocol(asyncio.Protocol):
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._driver.refresh_clock()
+        self._converse(self._openings[0])
         guest = self.guest
-        name, host = ("unknown", "") if guest is None else (guest.name, guest.host)
-        self.connection = Connection(self._driver.broker, name, host, __version__)
         if guest is not None and guest.age_ms >= NOTICED_MS:
-            self.connection.has_waited(guest.age_ms)
-        self._driver.protocols[self.connection.number] = self
+            self.conversation.has_waited(guest.age_ms)
         self.obey_pause()
         self._driver.turn()
 
+    def _converse(self, opening: Opening) -> None:
+        """Begin to speak a protocol."""
+        guest = self.guest
+        name, host = ("unknown", "") if guest is None else (guest.name, guest.host)
+        self.conversation = opening.begin(self._driver.broker, name, host)
+        self._driver.protocols[self.conversation.number] = self
+
+    def _choose(self, data: bytes) -> bytes:
+        """Find out what the client speaks. Returns: what it is time to look at."""
+        assert self._first is not None
+        self._first += data
+        opening = chosen(self._openings, self._first)
+        if opening is None:
+            return b""
+        data, self._first = self._first, None
+        if opening is not self._openings[0]:
+            del self._driver.protocols[self.conversation.number]
+            self.conversation.lost()
+            self._converse(opening)
+        return data
+
     def data_received(self, data: bytes) -> None:
         """The client has sent something."""
-        if self.connection.finished:
+        if self.conversation.finished:
             return  # it is read so that it is not reset in the middle of what it has to say
         self._driver.refresh_clock()
+        if self._first is not None:
+            data = self._choose(data)
         if self._put_by:
             self._put_by = self._put_by[self._at :] + data
             self._at = 0
@@ -126,19 +150,19 @@ class AmqpProtocol(asyncio.Protocol):
             self._receive(data, 0)
         if len(data) >= MUCH:
             self._bulk += len(data)
-            if self._bulk >= BULK or not self.connection.reader.run_due():
+            if self._bulk >= BULK or not self.conversation.due():
                 self._has_enough = True
-                self.connection.wake()  # to be flushed, and read again
+                self.conversation.wake()  # to be flushed, and read again
         self.obey_pause()  # now, not at the flush: the loop would read a ready socket many times before that
         self._driver.turn()
 
     def catch_up(self) -> None:
         """Look at what was put off, or at a part of it, unless it is not to be looked at now."""
         self._is_put_off = False
-        if self._put_by and not self.connection.is_paused:
+        if self._put_by and not self.conversation.is_paused:
             data, self._put_by = self._put_by, b""
             self._receive(data, self._at)
-            self.connection.wake()
+            self.conversation.wake()
 
     def _put_off(self, data: bytes, at: int) -> None:
         """Look at the rest of this later, and read nothing before."""
@@ -151,34 +175,34 @@ class AmqpProtocol(asyncio.Protocol):
 
     def _receive(self, data: bytes, at: int) -> None:
         """Look at some of what came in, and at the rest if there is time; otherwise later."""
-        reader = self.connection.reader
+        conversation = self.conversation
         while True:
-            end = at + max(SLICE, reader.run_due())
+            end = at + max(SLICE, conversation.due())
             self._take(data[at:end])  # without a copy if it is all of it
             if end >= len(data):
                 return
-            at = end - reader.take_back()
-            if self.connection.is_paused or not self._driver.may_read():
+            at = end - conversation.take_back()
+            if conversation.is_paused or not self._driver.may_read():
                 self._put_off(data, at)
                 return
 
     def _take(self, data: bytes) -> None:
         try:
-            self.connection.receive(data)
-            if self.connection.login_request is not None:
+            self.conversation.receive(data)
+            if self.conversation.login_request is not None:
                 self._log_in()
         except Exception as error:
-            self.connection.fail("handle what came in", error)
+            self.conversation.fail("handle what came in", error)
 
     def fail(self, doing: str, error: Exception) -> None:
         """Something that was done for this client has failed: it is closed, or cut off if that fails too."""
-        connection = self.connection
-        if connection.has_failed or connection.finished:
-            self._driver.broker.faults.tell(f"connection {connection.name}", doing, error)
+        conversation = self.conversation
+        if conversation.has_failed or conversation.finished:
+            self._driver.broker.faults.tell(f"connection {conversation.name}", doing, error)
             self.abort()
         else:
-            connection.not_flushed()
-            connection.fail(doing, error)
+            conversation.not_flushed()
+            conversation.fail(doing, error)
             self._driver.turn()
 
     def eof_received(self) -> bool:
@@ -191,7 +215,7 @@ class AmqpProtocol(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._driver.refresh_clock()
-        self._driver.protocols.pop(self.connection.number, None)
+        self._driver.protocols.pop(self.conversation.number, None)
         guest, self.guest = self.guest, None
         if guest is not None:
             guest.gone()
@@ -203,30 +227,30 @@ class AmqpProtocol(asyncio.Protocol):
             data += _unread(self.transport)
         if data:
             self._take(data)
-        self.connection.lost()
+        self.conversation.lost()
         self._driver.turn()
 
     def pause_writing(self) -> None:
         """The socket's buffer is full."""
         self._is_full = True
-        self.connection.pause_writing()
+        self.conversation.pause_writing()
 
     def resume_writing(self) -> None:
         """The socket's buffer has room again."""
         self._is_full = False
         if self._unsent:
-            self.connection.wake()
+            self.conversation.wake()
         else:
-            self.connection.resume_writing()
+            self.conversation.resume_writing()
         self._driver.turn()
 
     def flush(self) -> None:
         """Send what waits, and do what the connection asks for."""
-        connection = self.connection
-        if connection.finished and (self._linger is not None or connection.ending == RESET):
+        conversation = self.conversation
+        if conversation.finished and (self._linger is not None or conversation.ending == RESET):
             self._end()
             return
-        data = connection.data_to_send()
+        data = conversation.data_to_send()
         size = sum(map(len, data))
         if self._unsent or size > BURST:
             self._unsent += data
@@ -234,11 +258,11 @@ class AmqpProtocol(asyncio.Protocol):
         elif data:
             self._given += size
             self.transport.writelines(data)
-        if connection.finished:
+        if conversation.finished:
             self._end()
             return
-        connection.flushed()
-        if self._put_by and not connection.is_paused:
+        conversation.flushed()
+        if self._put_by and not conversation.is_paused:
             self._put_off(self._put_by, self._at)
         self._has_enough = bool(self._put_by)
         self._bulk = 0
@@ -246,8 +270,8 @@ class AmqpProtocol(asyncio.Protocol):
 
     def _send_some(self) -> None:
         """Send a part of a lot, and the rest in later turns; all of it if that is the end."""
-        connection = self.connection
-        left = sys.maxsize if connection.finished else 0 if self._is_full else BURST
+        conversation = self.conversation
+        left = sys.maxsize if conversation.finished else 0 if self._is_full else BURST
         burst: list[Piece] = []
         while left > 0 and self._unsent:
             piece = self._unsent.popleft()
@@ -261,11 +285,11 @@ class AmqpProtocol(asyncio.Protocol):
             self._given += sum(map(len, burst))
             self.transport.writelines(burst)
         if self._unsent:
-            connection.pause_writing()
+            conversation.pause_writing()
             if not self._is_full:
-                connection.wake()
+                conversation.wake()
         elif not self._is_full:
-            connection.resume_writing()
+            conversation.resume_writing()
 
     def _end(self) -> None:
         """Nothing more is said. A socket that is closed while something comes in is reset, with what is on its way to
@@ -273,7 +297,7 @@ class AmqpProtocol(asyncio.Protocol):
         """
         if self._linger is not None or self.transport.is_closing():
             return
-        ending = self.connection.ending
+        ending = self.conversation.ending
         if ending == RESET:
             reset(self.transport)
             return
@@ -295,7 +319,7 @@ class AmqpProtocol(asyncio.Protocol):
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        elif self.connection.ending != LEAVE:
+        elif self.conversation.ending != LEAVE:
             self.transport.close()
 
     def _stop_waiting(self) -> None:
@@ -328,7 +352,7 @@ class AmqpProtocol(asyncio.Protocol):
 
     def obey_pause(self) -> None:
         """Read the socket, or read it no more, as the connection and the driver want it."""
-        is_paused = self._has_enough or self.connection.is_paused or self._driver.is_frozen
+        is_paused = self._has_enough or self.conversation.is_paused or self._driver.is_frozen
         if is_paused == self.is_reading:
             self.is_reading = not is_paused
             if self.is_reading:
@@ -338,37 +362,37 @@ class AmqpProtocol(asyncio.Protocol):
 
     def _log_in(self) -> None:
         """Answer the login request, at once where that is possible."""
-        connection = self.connection
-        request = connection.login_request
+        conversation = self.conversation
+        request = conversation.login_request
         assert request is not None
-        connection.login_request = None
+        conversation.login_request = None
         try:
             user = self._authenticator.authenticate_now(request.user, request.password, request.peer)
         except LoginRefused as error:
-            connection.refuse(str(error))
+            conversation.refuse(str(error))
             return
         if user is None:
-            connection.set_paced(True)  # what it sends meanwhile waits in the kernel
+            conversation.set_paced(True)  # what it sends meanwhile waits in the kernel
             self._login = self._driver.loop.create_task(self._log_in_later(request))
         else:
             self._let_in(user)
 
     async def _log_in_later(self, request: LoginRequest) -> None:
         driver = self._driver
-        connection = self.connection
+        conversation = self.conversation
         try:
             user = await self._authenticator.authenticate(request.user, request.password, request.peer, self._is_gone)
         except LoginRefused as error:
             self._resume()
-            connection.refuse(str(error))
+            conversation.refuse(str(error))
         except (TooBusy, ClientGone) as error:
             level = logging.WARNING if isinstance(error, TooBusy) else logging.INFO
-            log.log(level, "connection %s: login not looked at: %s", connection.name, error)
+            log.log(level, "connection %s: login not looked at: %s", conversation.name, error)
             self.abort()
         except Exception:
-            log.exception("connection %s: login failed", connection.name)
+            log.exception("connection %s: login failed", conversation.name)
             self._resume()
-            connection.refuse("internal error")
+            conversation.refuse("internal error")
         else:
             self._resume()
             self._let_in(user)
@@ -378,7 +402,7 @@ class AmqpProtocol(asyncio.Protocol):
         """The client has logged in."""
         if self.guest is not None and not self.transport.is_closing():
             self.guest.let_in()
-        self.connection.login(user)
+        self.conversation.login(user)
 
     def _is_gone(self) -> bool:
         """Whether the client has closed its socket, which the event loop does not tell while it is not read."""
@@ -391,5 +415,5 @@ class AmqpProtocol(asyncio.Protocol):
 
     def _resume(self) -> None:
         self._driver.refresh_clock()
-        self.connection.set_paced(False)
+        self.conversation.set_paced(False)
         self.obey_pause()

@@ -11,9 +11,9 @@ from librt.strings import read_i64_be
 from mypy_extensions import i64
 
 from leveret.core.client.transaction import Transaction
-from leveret.core.errors.amqp import AmqpError
 from leveret.session import topology
 from leveret.session.base.carrier import Carrier
+from leveret.session.base.errors import AmqpError
 from leveret.session.base.lane import CLOSED, FAILED, FREED, LOST, OPEN, Lane
 from leveret.session.consume.consuming import Consuming
 from leveret.session.publish.publishing import IDLE, Publishing

@@ -10,13 +10,13 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.access import user as access
-from leveret.core.errors import amqp as errors
+from leveret.core.errors import refusals as errors
+from leveret.core.errors.refusals import FORBIDDEN, UNKNOWN, Refusal
 from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.exchange_types.kinds import TOPIC, TYPES
 from leveret.core.policy.arguments import check_server_named
 from leveret.core.queue.replies import REPLY_PREFIX, REPLY_TO
 from leveret.session.base.lane import Lane
-from leveret.wire.constants import ACCESS_REFUSED, NOT_FOUND
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.methods import (
     ExchangeBind,
@@ -100,7 +100,7 @@ def delete_exchange(channel: Lane, method: ExchangeDelete) -> None:
 
 
 def _exchange_binding(channel: Lane, destination: str, source: str, key: str, arguments: Table) -> Binding:
-    """The binding that is asked for, permissions checked. Raises: AmqpError 403, 404."""
+    """The binding that is asked for, permissions checked. Raises: Refusal FORBIDDEN, UNKNOWN."""
     connection = channel.connection
     vhost, user = connection.vhost, connection.user
     source, destination = clean(source), clean(destination)
@@ -126,8 +126,8 @@ def unbind_exchange(channel: Lane, method: ExchangeUnbind) -> None:
     try:
         binding = _exchange_binding(channel, method.destination, method.source, method.routing_key, method.arguments)
         channel.connection.vhost.unbind(binding)
-    except errors.AmqpError as error:
-        if error.code != NOT_FOUND:
+    except Refusal as refusal:
+        if refusal.kind != UNKNOWN:
             raise
     if not method.nowait:
         channel.send(ExchangeUnbindOk())
@@ -225,7 +225,7 @@ def _queue_binding(channel: Lane, name: str, source: str, key: str, arguments: T
     name, source = clean(name), clean(source)
     if name.startswith(REPLY_PREFIX):
         text = "cannot bind or unbind to a volatile (direct reply-to) queue"
-        raise errors.AmqpError(ACCESS_REFUSED, text)
+        raise Refusal(FORBIDDEN, text)
     user.check(access.WRITE, "queue", name, vhost.name)
     if not source:
         raise errors.default_exchange()
@@ -259,8 +259,8 @@ def unbind_queue(channel: Lane, method: QueueUnbind) -> None:
         if binding in binding.source.bindings:
             _check_owner(channel, binding)
         channel.connection.vhost.unbind(binding)
-    except errors.AmqpError as error:
-        if error.code != NOT_FOUND:
+    except Refusal as refusal:
+        if refusal.kind != UNKNOWN:
             raise
     channel.send(QueueUnbindOk())
 

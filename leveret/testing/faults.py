@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.errors.amqp import AmqpError
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message as CoreMessage
 from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY
 from leveret.core.turn.alarms import DISK, MEMORY
+from leveret.session.base.errors import AmqpError
 from leveret.session.channel import Channel
 from leveret.session.connection.connection import Connection
 from leveret.testing.ledger import Rule

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leveret.core.errors.amqp import AmqpError
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message as CoreMessage
 from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Witness
 from leveret.core.queue.entry import QueueEntry
+from leveret.session.base.errors import AmqpError
 from leveret.session.connection.connection import Connection
 from leveret.testing.messages import Published, details
 
@@ -118,7 +118,7 @@ class Ledger(Witness):
     # -- Witness
 
     def on_publish(self, client: Client, message: CoreMessage, queues: list[Destination], mandatory: bool) -> int:
-        """Remember it, and let it go wrong if a rule says so. Raises: AmqpError."""
+        """Remember it, and let it go wrong if a rule says so. Raises: Refusal."""
         assert isinstance(client, Connection)
         rule = self._rule(client, message, queues)
         verdict = PASS if rule is None else rule.verdict
@@ -133,7 +133,7 @@ class Ledger(Witness):
         reached = queues if outcome == "routed" else []
         self.note(client.label, client.vhost.name, message, reached, outcome, mandatory)
         if rule is not None and rule.error is not None:
-            raise AmqpError(rule.error.code, rule.error.explanation)  # a new one: it gets a traceback
+            raise AmqpError(rule.error.code, rule.error.text)  # a new one: it gets a traceback
         self._holding = rule
         return verdict
 

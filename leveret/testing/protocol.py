@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from leveret.server.transport import AmqpProtocol, reset
+from leveret.server.openings import OPENINGS
+from leveret.server.transport import ClientProtocol, reset
+from leveret.session.connection.connection import Connection
 from leveret.wire.writer import HEARTBEAT
 
 if TYPE_CHECKING:
@@ -148,15 +150,21 @@ class Narrow(asyncio.Transport):
         return self._raw.get_extra_info(name, default)
 
 
-class EmbeddedProtocol(AmqpProtocol):
+class EmbeddedProtocol(ClientProtocol):
     """What the event loop calls for one client of an embedded broker."""
 
     def __init__(self, node: EmbeddedNode) -> None:
-        super().__init__(node.driver, node.authenticator)
+        super().__init__(node.driver, node.authenticator, OPENINGS)
         self._node = node
         self._raw: asyncio.Transport
         self.switches: Counter[str] = Counter()  # how many want each of the faults that are on or off
         self._holds = 0
+
+    @property
+    def connection(self) -> Connection:
+        """The client, which speaks AMQP 0-9-1."""
+        assert isinstance(self.conversation, Connection)
+        return self.conversation
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""

@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.hints import Origin
+from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.message.destination import hand_out
 from leveret.core.message.message import Message as CoreMessage
 from leveret.core.message.message import address
 from leveret.core.vhost import VirtualHost as CoreVirtualHost
+from leveret.session.base.errors import as_reply
 from leveret.testing.answering import answer
 from leveret.testing.clock import Clock
 from leveret.testing.definitions import define, read_definitions
@@ -244,8 +245,8 @@ class Space:
     def _call(self, function: Callable[[CoreVirtualHost], T]) -> T:
         try:
             return self._server.call(lambda: function(self._server.vhost(self.name)))
-        except AmqpError as error:
-            raise ValueError(error.reply_text) from None
+        except Refusal as refusal:
+            raise ValueError(as_reply(refusal).reply_text) from None
 
     # -- waiting, on the event loop of the broker
 

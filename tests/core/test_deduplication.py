@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange_types.deduplication import Deduplication
 from leveret.core.exchange_types.seen import TRIM, SeenValues
@@ -352,9 +352,9 @@ def held(log: MemoryLog) -> Peer:
 )
 def test_wrong_arguments(arguments: Table, text: str) -> None:
     vhost = make_broker().vhosts["/"]
-    with pytest.raises(AmqpError) as caught:
+    with pytest.raises(Refusal) as caught:
         vhost.declare_exchange("x", TYPE, True, False, False, arguments)
-    assert (caught.value.code, caught.value.explanation) == (406, text)
+    assert (caught.value.kind, caught.value.text) == (UNFIT, text)
 
 
 @pytest.mark.parametrize("end", ["killed", "stopped"])

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import pytest
 
 from leveret.core.broker import Broker
-from leveret.core.errors.amqp import AmqpError, unknown_exchange_type
+from leveret.core.errors.refusals import UNFIT, Refusal, unknown_exchange_type
 from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.exchange_types.delayed import TRIES, Delay, DelayedMessages
 from leveret.core.message.log import MessageLog, Recovered
@@ -392,14 +392,14 @@ def test_a_consumer_gets_it() -> None:
             {"x-delayed-type": longstr("x-delayed-message")},
             "Invalid argument, 'x-delayed-type' must be an existing exchange type",
         ),
-        ({"x-delayed-type": longstr("x-what")}, unknown_exchange_type("x-what").explanation),
+        ({"x-delayed-type": longstr("x-what")}, unknown_exchange_type("x-what").text),
     ],
 )
 def test_wrong_arguments(arguments: Table, text: str) -> None:
     vhost = make_broker().vhosts["/"]
-    with pytest.raises(AmqpError) as caught:
+    with pytest.raises(Refusal) as caught:
         vhost.declare_exchange("x", "x-delayed-message", True, False, False, arguments)
-    assert (caught.value.code, caught.value.explanation) == (406, text)
+    assert (caught.value.kind, caught.value.text) == (UNFIT, text)
     assert "x" not in vhost.exchanges
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.vhost import VirtualHost
 from leveret.wire.fields import VOID, Field, Table, boolean, long, longstr, signedint
@@ -89,9 +89,9 @@ def test_headers(mode: str | None, wanted: Table, headers: Table, expected: bool
 @pytest.mark.parametrize("mode", [longstr("some"), long(1)])
 def test_headers_with_a_wrong_mode(mode: Field) -> None:
     vhost, exchange = make("headers")
-    with pytest.raises(AmqpError) as caught:
+    with pytest.raises(Refusal) as caught:
         bind(vhost, exchange, "q", "", {"x-match": mode})
-    assert caught.value.code == 406
+    assert caught.value.kind == UNFIT
 
 
 def test_exchanges_bound_in_a_circle() -> None:

@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from leveret.core.access.user import Credential, Permission, User
-from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.hints import Origin, nearest
+from leveret.core.errors.refusals import Refusal
 from leveret.core.policy.matching import Matcher
 from leveret.wire.fields import Table, long, longstr
 from leveret.wire.methods import (
@@ -122,10 +122,10 @@ def test_a_locked_queue_has_a_holder(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_missing_permission_has_a_pattern() -> None:
     user = User("u", Credential("", ""), ())
     user.permissions["/"] = Permission("", "^a", ".*", Matcher(print))
-    with pytest.raises(AmqpError) as refusal:
+    with pytest.raises(Refusal) as refusal:
         user.check("write", "queue", "b", "/")
     assert refusal.value.hint == "the user's write permission is '^a', in which the name is not found"
-    with pytest.raises(AmqpError) as refusal:
+    with pytest.raises(Refusal) as refusal:
         user.check("write", "queue", "a", "other")
     assert refusal.value.hint == "the user has no permission in this vhost"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.turn.work import HANDING_OUT, PIECE
 from leveret.wire.fields import Field, Table, boolean, long, longstr
@@ -113,10 +113,10 @@ def test_history_ends_with_the_exchange() -> None:
 def test_wrong_lengths(length: Field, term: str) -> None:
     vhost = make_broker().vhosts["/"]
     arguments = {"x-recent-history-length": length}
-    with pytest.raises(AmqpError) as caught:
+    with pytest.raises(Refusal) as caught:
         vhost.declare_exchange("x", "x-recent-history", False, False, False, arguments)
     text = f"Invalid argument {term}, 'x-recent-history-length' must be a positive integer"
-    assert (caught.value.code, caught.value.explanation) == (406, text)
+    assert (caught.value.kind, caught.value.text) == (UNFIT, text)
 
 
 def test_looking_up_a_route_is_no_message() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leveret.core.errors.administration import Promise
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import UNKNOWN, Refusal
 from leveret.core.message.log import NotHereYet
 from leveret.core.queue.queue import LOST, Queue
 from leveret.management.messages import export_messages
@@ -413,6 +413,8 @@ def test_letters_of_a_lost_queue_are_the_other_nodes() -> None:
 
 def test_check_says_why_to_the_operator(scene: Scene) -> None:
     scene.log.lose(scene.queue)
-    with pytest.raises(AmqpError, match="home node") as raised:
+    with pytest.raises(Refusal, match="home node") as raised:
         scene.queue.check_fault()
-    assert raised.value.log_text.endswith("(node b has taken it over)")
+    refusal = raised.value
+    assert (refusal.kind, refusal.subject) == (UNKNOWN, "queue 'q' in vhost '/'")
+    assert refusal.hint == "node b has taken it over"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.vhost import VirtualHost
 from leveret.wire.fields import Field, Table, long, longstr, signedint, table
@@ -148,9 +148,9 @@ def test_the_width_of_a_number_does_not_count() -> None:
     ],
 )
 def test_wrong_arguments(arguments: Table, text: str) -> None:
-    with pytest.raises(AmqpError) as caught:
+    with pytest.raises(Refusal) as caught:
         make("x-consistent-hash", arguments)
-    assert (caught.value.code, caught.value.explanation) == (406, text)
+    assert (caught.value.kind, caught.value.text) == (UNFIT, text)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ def test_wrong_arguments(arguments: Table, text: str) -> None:
 )
 def test_wrong_weights(key: str, text: str) -> None:
     vhost, exchange = make("x-consistent-hash")
-    with pytest.raises(AmqpError) as caught:
+    with pytest.raises(Refusal) as caught:
         bind(vhost, exchange, "q", key)
-    assert (caught.value.code, caught.value.explanation) == (406, text)
+    assert (caught.value.kind, caught.value.text) == (UNFIT, text)
     assert exchange.route(["k"]).queues == []
 
 
@@ -215,9 +215,9 @@ def test_what_x_local_random_does_not_take() -> None:
             "Queue type rabbit_quorum_queue not valid for this exchange type",
         ),
     ):
-        with pytest.raises(AmqpError) as caught:
+        with pytest.raises(Refusal) as caught:
             vhost.bind(binding)
-        assert (caught.value.code, caught.value.explanation) == (406, text)
+        assert (caught.value.kind, caught.value.text) == (UNFIT, text)
 
 
 def test_numbers_and_texts_differ() -> None:

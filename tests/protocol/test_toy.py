@@ -65,8 +65,8 @@ def test_the_toy_knows_nothing_of_amqp() -> None:
 
 
 def test_publish_and_confirm(broker: Broker, toy: Toy) -> None:
-    toy.receive("publish -/q: before")
-    toy.receive("confirm", "publish -/q: one", "publish -/q: two", "publish -/nowhere: three")
+    toy.tell("publish -/q: before")
+    toy.tell("confirm", "publish -/q: one", "publish -/q: two", "publish -/nowhere: three")
     assert toy.heard() == ["confirmed 1", "confirmed 2", "confirmed 3"]
     assert [len(broker.vhosts["/"].queues["q"].ready), toy.published] == [3, 4]
 
@@ -76,7 +76,7 @@ def test_a_durable_message_is_confirmed_when_it_is_durable() -> None:
     broker = make_broker(log)
     queue(broker, "kept", {"x-queue-type": longstr("quorum")}, durable=True)
     toy = Toy(broker, everybody())
-    toy.receive("confirm", "publish -/kept: one", "publish -/nowhere: two")
+    toy.tell("confirm", "publish -/kept: one", "publish -/nowhere: two")
     turn(broker)
     assert toy.heard() == ["confirmed 2"]
     log.release()
@@ -85,38 +85,38 @@ def test_a_durable_message_is_confirmed_when_it_is_durable() -> None:
 
 def test_a_full_queue_refuses(broker: Broker, toy: Toy) -> None:
     queue(broker, "full", {"x-max-length": long(1), "x-overflow": longstr("reject-publish")})
-    toy.receive("confirm", "publish -/full: one", "publish -/full: two")
+    toy.tell("confirm", "publish -/full: one", "publish -/full: two")
     assert toy.heard() == ["confirmed 1", "refused 2"]
 
 
 def test_a_mandatory_message_comes_back_before_its_confirm(toy: Toy) -> None:
-    toy.receive("publish -/nowhere!: one", "confirm", "publish -/nowhere!: two", "publish -/q!: three")
+    toy.tell("publish -/nowhere!: one", "confirm", "publish -/nowhere!: two", "publish -/q!: three")
     assert toy.heard() == ["returned -/nowhere: one", "returned -/nowhere: two", "confirmed 1", "confirmed 2"]
 
 
 def test_prefetch_and_ack(toy: Toy) -> None:
-    toy.receive("consume q c 2", *[f"publish -/q: {number}" for number in range(4)])
+    toy.tell("consume q c 2", *[f"publish -/q: {number}" for number in range(4)])
     assert toy.heard() == ["done c", "message c 1: 0", "message c 2: 1"]
-    toy.receive("ack 2")
+    toy.tell("ack 2")
     assert toy.heard() == ["message c 3: 2"]
-    toy.receive("ack 1", "ack 3", "ack 3")
-    assert toy.heard() == ["message c 4: 3", "error unknown delivery tag 3"]
+    toy.tell("ack 1", "ack 3", "ack 3")
+    assert toy.heard() == ["message c 4: 3", "error unfit: unknown delivery tag 3"]
 
 
 def test_requeue_and_reject(broker: Broker, toy: Toy) -> None:
     queue(broker, "dead")
     queue(broker, "work", {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")})
-    toy.receive("publish -/work: one", "consume work c 1")
-    toy.receive("requeue 1")
+    toy.tell("publish -/work: one", "consume work c 1")
+    toy.tell("requeue 1")
     assert toy.heard() == ["done c", "message c 1: one", "again c 2: one"]
-    toy.receive("reject 2")
+    toy.tell("reject 2")
     turn(broker)
-    toy.receive("get work", "get dead no-ack", "get dead")
+    toy.tell("get work", "get dead no-ack", "get dead")
     assert toy.heard() == ["nothing", "got 3: one", "nothing"]
 
 
 def test_what_is_not_acknowledged_goes_back_when_the_client_goes(broker: Broker, toy: Toy) -> None:
-    toy.receive("publish -/q: one", "publish -/q: two", "consume q c 1", "cancel c", "get q")
+    toy.tell("publish -/q: one", "publish -/q: two", "consume q c 1", "cancel c", "get q")
     assert toy.heard() == ["done c", "message c 1: one", "done c", "got 2: two"]
     toy.leave()
     assert (broker.connections, len(broker.vhosts["/"].queues["q"].ready)) == ({}, 2)
@@ -124,11 +124,11 @@ def test_what_is_not_acknowledged_goes_back_when_the_client_goes(broker: Broker,
 
 def test_a_client_without_room_gets_its_messages_later(toy: Toy) -> None:
     toy.has_room = False
-    toy.receive("consume q c 0", "publish -/q: one")
+    toy.tell("consume q c 0", "publish -/q: one")
     assert toy.heard() == ["done c"]
     toy.has_room = True
     toy.receiving.resume()
-    toy.receive("publish -/q: two")
+    toy.tell("publish -/q: two")
     assert toy.heard() == ["message c 1: one", "message c 2: two"]
 
 
@@ -137,42 +137,42 @@ def test_permissions(broker: Broker) -> None:
     toy = Toy(broker, somebody("few", "^(amq.default|amq.topic)$", "^q$"))
     topics = TopicPermission("^{username}$", "", Matcher(print))
     toy.user.topic_permissions["/"] = {"amq.topic": topics}
-    toy.receive("publish amq.fanout/k: no", "consume other c 1", "get other", "get q")
-    toy.receive("publish amq.topic/few: yes", "publish amq.topic/many: no", "publish amq.topic/few cc=many: no")
+    toy.tell("publish amq.fanout/k: no", "consume other c 1", "get other", "get q")
+    toy.tell("publish amq.topic/few: yes", "publish amq.topic/many: no", "publish amq.topic/few cc=many: no")
     fanout, other = (
         f"access to {what} in vhost '/' refused for user 'few'" for what in ("exchange 'amq.fanout'", "queue 'other'")
     )
     topic = "write access to topic 'many' in exchange 'amq.topic' in vhost '/' refused for user 'few'"
     assert toy.heard() == [
-        f"error write {fanout}",
-        f"error read {other}",
-        f"error read {other}",
+        f"error forbidden: write {fanout}",
+        f"error forbidden: read {other}",
+        f"error forbidden: read {other}",
         "nothing",
-        f"error {topic}",
-        f"error {topic}",
+        f"error forbidden: {topic}",
+        f"error forbidden: {topic}",
     ]
 
 
 def test_a_route_is_looked_up_once_until_something_changes(broker: Broker, toy: Toy) -> None:
-    toy.receive(*["publish -/q: one", "publish -/r: two"] * 3)
+    toy.tell(*["publish -/q: one", "publish -/r: two"] * 3)
     assert toy.publishing.resolved == 2
     queue(broker, "r")
-    toy.receive(*["publish -/r: three"] * 3, "get r", "publish amq.rabbitmq.trace/k: no", "publish unknown/k: no")
+    toy.tell(*["publish -/r: three"] * 3, "get r", "publish amq.rabbitmq.trace/k: no", "publish unknown/k: no")
     assert toy.publishing.resolved == 5
     assert toy.heard() == [
         "got 1: three",
-        "error cannot publish to internal exchange 'amq.rabbitmq.trace' in vhost '/'",
-        "error no exchange 'unknown' in vhost '/'",
+        "error forbidden: cannot publish to internal exchange 'amq.rabbitmq.trace' in vhost '/'",
+        "error unknown: no exchange 'unknown' in vhost '/'",
     ]
 
 
 def test_properties_that_concern_the_broker(broker: Broker, toy: Toy) -> None:
     queue(broker, "copy")
-    toy.receive("publish -/q user=guest: mine", "publish -/q user=root: not mine", "publish -/q ttl=soon: never")
-    toy.receive("publish -/q cc=copy ttl=50: twice", "get q", "get copy", "get q")
+    toy.tell("publish -/q user=guest: mine", "publish -/q user=root: not mine", "publish -/q ttl=soon: never")
+    toy.tell("publish -/q cc=copy ttl=50: twice", "get q", "get copy", "get q")
     assert toy.heard() == [
-        "error user_id property set to 'root' but authenticated user was 'guest'",
-        "error invalid expiration 'soon': no_integer",
+        "error unfit: user_id property set to 'root' but authenticated user was 'guest'",
+        "error unfit: invalid expiration 'soon': no_integer",
         "got 1: mine",
         "got 2: twice",
         "got 3: twice",
@@ -182,41 +182,41 @@ def test_properties_that_concern_the_broker(broker: Broker, toy: Toy) -> None:
 def test_a_body_may_be_too_large(broker: Broker) -> None:
     broker.max_message_size = 3
     toy = Toy(broker, everybody())
-    toy.receive("publish -/q: four", "publish -/q: two")
-    assert toy.heard() == ["error message size 4 is larger than configured max size 3"]
+    toy.tell("publish -/q: four", "publish -/q: two")
+    assert toy.heard() == ["error unfit: message size 4 is larger than configured max size 3"]
     assert len(broker.vhosts["/"].queues["q"].ready) == 1
 
 
 def test_exclusive_consumers_and_queues(broker: Broker, toy: Toy) -> None:
     other = Toy(broker, everybody())
     broker.vhosts["/"].declare_queue("mine", False, True, False, {}, toy.number)
-    toy.receive("consume q c 0 alone", "consume q c 0", "consume mine d 0")
-    other.receive("consume q c 0", "get mine")
-    assert toy.heard() == ["done c", "error attempt to reuse consumer tag 'c'", "done d"]
+    toy.tell("consume q c 0 alone", "consume q c 0", "consume mine d 0")
+    other.tell("consume q c 0", "get mine")
+    assert toy.heard() == ["done c", "error not allowed: attempt to reuse consumer tag 'c'", "done d"]
     heard = other.heard()
-    assert heard[0] == "error queue 'q' in vhost '/' in exclusive use"
-    assert heard[1].startswith("error cannot obtain exclusive access to locked queue 'mine' in vhost '/'")
+    assert heard[0] == "error forbidden: queue 'q' in vhost '/' in exclusive use"
+    assert heard[1].startswith("error locked: cannot obtain exclusive access to locked queue 'mine' in vhost '/'")
 
 
 def test_a_transaction(broker: Broker, toy: Toy) -> None:
-    toy.receive("publish -/q: one", "get q", "begin", "publish -/q: two", "publish -/nowhere!: three", "ack 1")
+    toy.tell("publish -/q: one", "get q", "begin", "publish -/q: two", "publish -/nowhere!: three", "ack 1")
     assert (toy.heard(), len(broker.vhosts["/"].queues["q"].ready)) == (["got 1: one"], 0)
-    toy.receive("commit", "get q", "begin", "ack 2", "rollback", "ack 2")
+    toy.tell("commit", "get q", "begin", "ack 2", "rollback", "ack 2")
     assert toy.heard() == ["returned -/nowhere: three", "committed", "got 2: two"]
 
 
 def test_direct_replies(broker: Broker, toy: Toy) -> None:
-    toy.receive("publish -/q reply=amq.rabbitmq.reply-to: too soon", "replies r")
-    toy.receive("publish -/q reply=amq.rabbitmq.reply-to: please")
-    assert toy.heard() == ["error fast reply consumer does not exist", "done r"]
+    toy.tell("publish -/q reply=amq.rabbitmq.reply-to: too soon", "replies r")
+    toy.tell("publish -/q reply=amq.rabbitmq.reply-to: please")
+    assert toy.heard() == ["error unfit: fast reply consumer does not exist", "done r"]
     stored = broker.vhosts["/"].queues["q"].get()
     assert stored is not None
-    Toy(broker, everybody()).receive(f"publish -/{stored.message.properties().reply_to}: here you are")
+    Toy(broker, everybody()).tell(f"publish -/{stored.message.properties().reply_to}: here you are")
     assert toy.heard() == ["message r 1: here you are"]
 
 
 def test_a_client_that_has_to_go_is_told(broker: Broker, toy: Toy) -> None:
-    toy.receive("consume q c 0")
+    toy.tell("consume q c 0")
     broker.vhosts["/"].delete_queue("q", False, False, 0)
     broker.close_connections(toy.user, None, "because")
     assert toy.heard() == ["done c", "cancelled c", "closed because"]
@@ -227,7 +227,7 @@ def test_the_firehose_sees_it(broker: Broker, toy: Toy) -> None:
     queue(broker, "trace")
     bind(broker, "amq.rabbitmq.trace", "trace", "#")
     broker.vhosts["/"].watch(True, None)
-    toy.receive("publish -/q: seen", "get q no-ack", "get trace no-ack", "get trace no-ack")
+    toy.tell("publish -/q: seen", "get q no-ack", "get trace no-ack", "get trace no-ack")
     assert toy.heard()[:3] == ["got 1: seen", "got 2: seen", "got 3: seen"]
 
 
@@ -235,7 +235,7 @@ def test_both_protocols_meet(broker: Broker, toy: Toy) -> None:
     peer = Peer(broker)
     peer.call(QueueDeclare("amqp"), QueueDeclareOk)
     peer.call(BasicConsume("amqp", "c", no_ack=True), BasicConsumeOk)
-    toy.receive("confirm", "consume q toy 2", "publish -/amqp: from the toy")
+    toy.tell("confirm", "consume q toy 2", "publish -/amqp: from the toy")
     delivered = peer.got()
     assert [(type(got.method), got.body) for got in delivered] == [(BasicDeliver, b"from the toy")]
     peer.send(BasicPublish("", "q"), b"from amqp")
@@ -243,10 +243,10 @@ def test_both_protocols_meet(broker: Broker, toy: Toy) -> None:
 
 
 def test_what_the_toy_does_is_counted(broker: Broker, toy: Toy) -> None:
-    toy.receive("publish -/q: before", "confirm", *["publish -/q: two"] * 2)
-    toy.receive("publish -/no: three", "publish -/no!: four")
-    toy.receive("consume q c 1", "requeue 1", "reject 2", "ack 3", "cancel c", "get q", "get q", "ack 4")
-    toy.receive("publish -/q: five", "get q no-ack")
+    toy.tell("publish -/q: before", "confirm", *["publish -/q: two"] * 2)
+    toy.tell("publish -/no: three", "publish -/no!: four")
+    toy.tell("consume q c 1", "requeue 1", "reject 2", "ack 3", "cancel c", "get q", "get q", "ack 4")
+    toy.tell("publish -/q: five", "get q no-ack")
     total = toy.total()
     assert (total.published, total.unroutable, total.returned, total.confirmed, total.nacked) == (6, 2, 1, 5, 0)
     assert (total.delivered, total.got, total.got_no_ack, total.get_empty, total.redelivered) == (4, 0, 1, 2, 1)
@@ -260,18 +260,18 @@ def test_what_the_toy_does_is_counted(broker: Broker, toy: Toy) -> None:
 
 
 def test_a_transaction_counts_when_it_is_committed(broker: Broker, toy: Toy) -> None:
-    toy.receive("publish -/q: one", "get q", "begin", "publish -/q: two", "publish -/nowhere!: three", "ack 1")
+    toy.tell("publish -/q: one", "get q", "begin", "publish -/q: two", "publish -/nowhere!: three", "ack 1")
     total = toy.total()
     assert (total.published, total.returned, total.acked) == (1, 0, 0)
     assert [each.delivery_tag for each in broker.vhosts["/"].queues["q"].unacknowledged()] == [1]
-    toy.receive("commit")
+    toy.tell("commit")
     total = toy.total()
     assert (total.published, total.returned, total.acked) == (3, 1, 1)
     assert broker.vhosts["/"].queues["q"].unacknowledged() == []
 
 
 def test_what_a_client_did_that_is_gone_stays_counted(broker: Broker, toy: Toy) -> None:
-    toy.receive("publish -/q: one", "publish -/q: two", "consume q c 1", "get q", "ack 1")
+    toy.tell("publish -/q: one", "publish -/q: two", "consume q c 1", "get q", "ack 1")
     before = sums.of_vhost(broker.vhosts["/"])
     held = broker.vhosts["/"].queues["q"].unacknowledged()
     assert [(each.connection, each.label, each.consumer_tag, each.delivery_tag) for each in held] == [

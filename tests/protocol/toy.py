@@ -2,6 +2,7 @@
 
 What a client says, and what it hears, one line each; - is an empty name, and nothing has a space in it but a body:
 
+    TOY USER                                       whoever comes over a socket begins with this
     publish EXCHANGE/KEY[!] [user=NAME] [ttl=MS] [cc=KEY] [reply=NAME]: BODY   with ! it comes back if no queue gets it
     confirm                                        from now on publishes are confirmed
     consume QUEUE TAG PREFETCH [no-ack] [alone]    a prefetch of 0 has no limit
@@ -25,34 +26,38 @@ from mypy_extensions import i64
 
 from leveret.core.access.user import User
 from leveret.core.broker import Broker
-from leveret.core.client.party import Party
+from leveret.core.client.conversation import CLOSE, Conversation, LoginRequest, Opening
 from leveret.core.client.publisher import Publisher
 from leveret.core.client.receiver import Receiver
 from leveret.core.client.settling import ACK, DISCARD, RETURN, settle
 from leveret.core.client.transaction import Transaction
 from leveret.core.counting.counters import ChannelCounters
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Route
 from leveret.core.message.message import Message, address
 from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer
 from leveret.core.queue.entry import EntryOwner, QueueEntry
-from leveret.wire.content import make_content
+from leveret.wire.content import Piece, make_content
 from leveret.wire.fields import array, longstr
 from leveret.wire.properties import BasicProperties
 
 HOW = {"ack": ACK, "requeue": RETURN, "reject": DISCARD}
 
 
-class Toy(Party):
-    """One client. said: what it has heard, taken by the test."""
+class Toy(Conversation):
+    """One client. said: what it has heard, taken by the test, or sent through its socket."""
 
-    def __init__(self, broker: Broker, user: User, vhost: str = "/") -> None:
-        super().__init__(broker, "a toy")
-        self.user = user
-        self.vhost = broker.vhosts[vhost]
+    def __init__(self, broker: Broker, user: User | None = None, vhost: str = "/", name: str = "a toy") -> None:
+        super().__init__(broker, name)
         self.said: list[str] = []
         self.has_room = True
+        self.is_over = False
+        self._line = b""  # of which more is to come
+        self._waiting: list[str] = []  # until it has logged in
+        if user is not None:
+            self.user = user
+            self.vhost = broker.vhosts[vhost]
         halves = ChannelCounters(0, self.counters)
         self.receiving = Receiving(self, halves)
         self.publishing = Publishing(self, halves)
@@ -62,21 +67,25 @@ class Toy(Party):
         """Let the client hear a line."""
         self.counters.bytes_out += len(line.encode()) + 1
         self.said.append(line)
+        self.wake()
 
     def heard(self) -> list[str]:
         """What the client has heard since the last time."""
         said, self.said = self.said, []
         return said
 
-    def receive(self, *lines: str) -> None:
+    def tell(self, *lines: str) -> None:
         """Take lines from the client, one after the other."""
         for line in lines:
+            if self.login_request is not None:
+                self._waiting.append(line)
+                continue
             self.counters.bytes_in += len(line.encode()) + 1
             self.broker.flow()
             try:
                 self._take(line)
-            except AmqpError as error:
-                self.say(f"error {error.explanation}")
+            except Refusal as refusal:
+                self.say(f"error {refusal.kind}: {refusal.text}")
         self.broker.settle()
 
     def _take(self, line: str) -> None:
@@ -85,7 +94,9 @@ class Toy(Party):
         name = words[0] if words and words[0] != "-" else ""
         no_ack = "no-ack" in words
         publishing, receiving = self.publishing, self.receiving
-        if verb == "publish":
+        if verb == "TOY":
+            self.login_request = LoginRequest(name, "", verb, "")
+        elif verb == "publish":
             publishing.publish(words[0].encode(), make_content(properties(words[1:]).encode(), body.encode()))
         elif verb == "confirm":
             publishing.wants_confirms = True
@@ -119,6 +130,7 @@ class Toy(Party):
 
     def leave(self) -> None:
         """The client goes: what it holds goes back."""
+        self.is_over = True
         receiving = self.receiving
         for tag in list(receiving.consumers):
             receiving.cancel(tag)
@@ -136,8 +148,7 @@ class Toy(Party):
 
     def force_close(self, reason: str) -> None:
         """The client has to go."""
-        self.say(f"closed {reason}")
-        self.leave()
+        self.finish(reason, CLOSE)
 
     def fail(self, doing: str, error: Exception) -> None:
         """The client is closed later."""
@@ -147,6 +158,84 @@ class Toy(Party):
     def close_failed(self) -> None:
         """Close it for a fault."""
         self.force_close("for a fault of the broker")
+
+    # -- its socket
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended."""
+        return self.is_over
+
+    @property
+    def is_paused(self) -> bool:
+        """It may always say more."""
+        return False
+
+    def receive(self, data: bytes) -> None:
+        """Take lines."""
+        *lines, self._line = (self._line + data).split(b"\n")
+        self.tell(*[line.decode() for line in lines])
+
+    def wake(self) -> None:
+        """There is something to send."""
+        if self not in self.broker.awake:
+            self.broker.awake.append(self)
+
+    def data_to_send(self) -> list[Piece]:
+        """Lines."""
+        return [line.encode() + b"\n" for line in self.heard()]
+
+    def flushed(self) -> None:
+        """That is fine."""
+
+    def not_flushed(self) -> None:
+        """That is not."""
+
+    def pause_writing(self) -> None:
+        """It hears nothing for now."""
+        self.has_room = False
+
+    def resume_writing(self) -> None:
+        """It hears again."""
+        self.has_room = True
+        self.receiving.resume()
+        self.broker.settle()
+
+    def has_waited(self, spent_ms: int) -> None:
+        """It may take its time."""
+
+    def login(self, user: User) -> None:
+        """It is known now."""
+        self.user = user
+        self.vhost = self.broker.vhosts["/"]
+        self.login_request = None
+        waiting, self._waiting = self._waiting, []
+        self.tell(*waiting)
+
+    def refuse(self, reason: str) -> None:
+        """It is not."""
+        self.force_close(reason)
+
+    def set_paced(self, paced: bool) -> None:
+        """What it says before its login waits in any case."""
+
+    def finish(self, why: str, ending: int) -> None:
+        """It has to go."""
+        if not self.is_over:
+            self.say(f"closed {why}")
+            self.ending = ending
+            self.leave()
+
+    def lost(self) -> None:
+        """It has gone."""
+        if not self.is_over:
+            self.leave()
+
+    def on_definitions_durable(self, revision: int) -> None:
+        """It declares nothing."""
+
+
+TOY = Opening(b"TOY ", lambda broker, name, host: Toy(broker, name=name))
 
 
 class Publishing(Publisher):

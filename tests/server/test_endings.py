@@ -20,7 +20,8 @@ import uvloop
 from leveret.core.turn.alarms import DISK
 from leveret.server import transport
 from leveret.server.driver import Driver
-from leveret.server.transport import AmqpProtocol
+from leveret.server.openings import OPENINGS
+from leveret.server.transport import ClientProtocol
 from leveret.wire.constants import PROTOCOL_HEADER
 from leveret.wire.methods import (
     BasicConsume,
@@ -69,7 +70,9 @@ class Running:
         return asyncio.run_coroutine_threadsafe(called(), self.loop).result(PATIENCE_S)
 
     def _listen(self, context: ssl.SSLContext | None) -> tuple[str, int]:
-        making = self.loop.create_server(lambda: AmqpProtocol(self.driver, Everybody()), "127.0.0.1", 0, ssl=context)
+        making = self.loop.create_server(
+            lambda: ClientProtocol(self.driver, Everybody(), OPENINGS), "127.0.0.1", 0, ssl=context
+        )
         server = asyncio.run_coroutine_threadsafe(making, self.loop).result(PATIENCE_S)
         self._servers.append(server)
         host, port = server.sockets[0].getsockname()
@@ -199,7 +202,7 @@ def test_a_blocked_publisher_can_answer_at_the_end(running: Running) -> None:
     running.call(lambda: running.driver.broker.alarms.set(DISK, True))
     client.sendall(MESSAGE)
     (protocol,) = running.driver.protocols.values()
-    eventually(lambda: protocol.connection.is_paused, PATIENCE_S)
+    eventually(lambda: protocol.conversation.is_paused, PATIENCE_S)
     client.sendall(MESSAGE)
     ending = asyncio.run_coroutine_threadsafe(running.driver.shut_down("the end", 2 * PATIENCE_S), running.loop)
     assert b"CONNECTION_FORCED - the end" in client.recv(1 << 16)

@@ -23,7 +23,9 @@ from leveret.server import guests, listener
 from leveret.server.driver import Driver
 from leveret.server.guests import Guests
 from leveret.server.listener import Listener
-from leveret.server.transport import AmqpProtocol
+from leveret.server.openings import OPENINGS
+from leveret.server.transport import ClientProtocol
+from leveret.session.connection.connection import Connection
 from leveret.wire.constants import PROTOCOL_HEADER
 from leveret.wire.methods import ChannelOpen, QueueDeclare
 from tests.clients.socketless import encode, everybody, handshake, make_broker
@@ -60,7 +62,7 @@ class House:
     def __init__(self, most: int, most_sockets: int, context: ssl.SSLContext | None) -> None:
         self.doorman = Doorman()
         self.driver = Driver(make_broker(), asyncio.get_running_loop())
-        self.guests = Guests(lambda: AmqpProtocol(self.driver, self.doorman), most, most_sockets)
+        self.guests = Guests(lambda: ClientProtocol(self.driver, self.doorman, OPENINGS), most, most_sockets)
         self.listener = Listener(self.guests, context)
         self.listener.listen("0.0.0.0", 0, 1000)
         self.port = self.listener.address[1]
@@ -226,7 +228,9 @@ def test_what_is_sent_before_the_login_waits_in_the_system(new_loop: Any) -> Non
             await asyncio.sleep(0.2)
             (protocol,) = home.driver.protocols.values()
             assert not protocol.is_reading
-            assert len(protocol._put_by) + len(protocol.connection.reader.data) < 3 * guests.PIECE
+            connection = protocol.conversation
+            assert isinstance(connection, Connection)
+            assert len(protocol._put_by) + len(connection.reader.data) < 3 * guests.PIECE
             assert home.queues() == set()
             home.doorman.is_open.set()
             await sent

@@ -27,7 +27,8 @@ from leveret.node.tls import make_context
 from leveret.server import guests
 from leveret.server.driver import Driver
 from leveret.server.listener import Listener
-from leveret.server.transport import AmqpProtocol
+from leveret.server.openings import OPENINGS
+from leveret.server.transport import ClientProtocol
 from tests.brokers.process import Server
 from tests.clients.codec import PROTOCOL_HEADER
 from tests.clients.command_line import process
@@ -368,10 +369,10 @@ def test_on_both_event_loops(
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         driver = Driver(make_broker(), loop)
-        made: list[AmqpProtocol] = []
+        made: list[ClientProtocol] = []
 
-        def accept() -> AmqpProtocol:
-            made.append(AmqpProtocol(driver, InternalAuthenticator(driver.broker.users, ())))
+        def accept() -> ClientProtocol:
+            made.append(ClientProtocol(driver, InternalAuthenticator(driver.broker.users, ()), OPENINGS))
             return made[-1]
 
         everybody = guests.Guests(accept, 10, 10)

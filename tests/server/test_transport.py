@@ -9,7 +9,8 @@ import pytest
 
 from leveret.core.turn.flow_control import CREDIT
 from leveret.server.driver import Driver
-from leveret.server.transport import BURST, MUCH, SLICE, AmqpProtocol
+from leveret.server.openings import OPENINGS
+from leveret.server.transport import BURST, MUCH, SLICE, ClientProtocol
 from leveret.wire.constants import FRAME_BODY, FRAME_HEADER
 from leveret.wire.methods import (
     BasicConsume,
@@ -56,7 +57,7 @@ def test_a_publisher_that_has_to_wait_is_heard_when_it_is_closed(loop: asyncio.A
     turn(loop)
     client.data_received(MESSAGE * COUNT + encode(0, ConnectionCloseOk()))  # which is put off too
     assert not wire.is_read
-    client.connection.force_close("enough")
+    client.conversation.force_close("enough")
     deadline = loop.time() + 30
     while wire.ended_after is None and loop.time() < deadline:
         turn(loop)
@@ -108,11 +109,11 @@ def test_all_is_sent_before_the_socket_is_closed(loop: asyncio.AbstractEventLoop
 SIZE = 3 * BURST + 1
 
 
-def connected(loop: asyncio.AbstractEventLoop) -> tuple[Driver, Wire, AmqpProtocol]:
+def connected(loop: asyncio.AbstractEventLoop) -> tuple[Driver, Wire, ClientProtocol]:
     """A client with a channel and a queue."""
     driver = Driver(make_broker(), loop)
     wire = Wire()
-    client = AmqpProtocol(driver, Everybody())
+    client = ClientProtocol(driver, Everybody(), OPENINGS)
     client.connection_made(wire)
     for piece in [*handshake(), encode(1, ChannelOpen()), encode(1, QueueDeclare("q"))]:
         client.data_received(piece)

@@ -75,6 +75,7 @@ RECEIVERS = {  # what the ports are called where they are called
         "letter",
         "departure",
         "connection",
+        "conversation",
     ),
 }
 LINE = {"has_head", "has_near_head", "pop", "push", "put_back", "first", "deadline_ms"}
@@ -213,7 +214,8 @@ from leveret.core.queue.client import Client, Witness  # noqa: E402
 from leveret.core.turn.alarms import DISK  # noqa: E402
 from leveret.core.turn.clock import Clock  # noqa: E402
 from leveret.server.driver import Driver  # noqa: E402
-from leveret.server.transport import AmqpProtocol  # noqa: E402
+from leveret.server.openings import OPENINGS  # noqa: E402
+from leveret.server.transport import ClientProtocol  # noqa: E402
 from leveret.session.connection import pacing  # noqa: E402
 from leveret.store.disk import DiskLog  # noqa: E402
 from leveret.wire import methods as amqp  # noqa: E402
@@ -261,7 +263,7 @@ class Remote:
     async def open(self, confirms: bool = True) -> Remote:
         """Connect, and open channel 1."""
         self.wire = Wire()
-        self.protocol = AmqpProtocol(self.world.driver, self.world.everybody)
+        self.protocol = ClientProtocol(self.world.driver, self.world.everybody, OPENINGS)
         self._parser = Parser()
         self.protocol.connection_made(self.wire)
         for piece in handshake(60, vhost=self.vhost):

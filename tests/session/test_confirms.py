@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from leveret.core.client.unacked import Unacked
 from leveret.core.counting.counters import ClientCounters
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.message.message import Message, address
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
@@ -175,9 +175,9 @@ def test_take_one() -> None:
     unacked, stored = filled(2)
     assert unacked.take(2) is stored[1]
     for tag in (0, 2, 3):
-        with pytest.raises(AmqpError, match=f"unknown delivery tag {tag}") as caught:
+        with pytest.raises(Refusal, match=f"unknown delivery tag {tag}") as caught:
             unacked.take(tag)
-        assert caught.value.code == 406
+        assert caught.value.kind == UNFIT
     assert len(unacked) == 1
 
 
@@ -185,7 +185,7 @@ def test_take_many() -> None:
     unacked, stored = filled(5)
     unacked.take(2)
     assert unacked.take_up_to(3) == [(1, stored[0]), (3, stored[2])]
-    with pytest.raises(AmqpError, match="unknown delivery tag 3"):
+    with pytest.raises(Refusal, match="unknown delivery tag 3"):
         unacked.take_up_to(3)
     assert unacked.take_up_to(0) == [(4, stored[3]), (5, stored[4])]
     assert unacked.take_up_to(0) == []

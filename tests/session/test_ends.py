@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from leveret.core.broker import Broker
+from leveret.core.client.conversation import CLOSE, HANG_UP, LEAVE, RESET
 from leveret.core.turn.alarms import DISK
 from leveret.core.turn.flow_control import CREDIT
 from leveret.core.turn.work import PIECE
 from leveret.session.base.carrier import STALL_LIMIT
 from leveret.session.connection.connection import INPUT_LIMIT, Connection
-from leveret.session.connection.life import CLOSE, HANG_UP, LEAVE, RESET
 from leveret.wire.methods import (
     BasicConsume,
     BasicGet,

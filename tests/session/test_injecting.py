@@ -34,7 +34,7 @@ NOT_REACHED = {  # points to which no client leads while the broker runs
     "recovery.py log.drop": "only at a start",
     "recovery.py log.damaged": "only at a start",
     "broker.py _definition_log.gather": "only for definitions files",
-    "driver.py connection.force_close": "only at the end",
+    "driver.py conversation.force_close": "only at the end",
     "news.py listener.on_behind": "takes 64 MiB",
     "in_log.py log.can_rest": "only when something could not be written",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import Refusal
 from leveret.core.message.message import Message, address
 from leveret.core.queue.queue import Queue
 from leveret.store.database import FILE_NAME
@@ -128,10 +128,10 @@ def test_one_that_cannot_be_read_now(backlog: Backlog) -> None:
     queue = queue_of(backlog)
     before = backlog.at_rest("q"), backlog.ready("q"), queue.ready.size, held_bytes(backlog.broker)
     backlog.log._reader.close()
-    with no_descriptors(), pytest.raises(AmqpError, match="messages cannot be read now"):
+    with no_descriptors(), pytest.raises(Refusal, match="messages cannot be read now"):
         queue.take_at(50)
     assert (backlog.at_rest("q"), backlog.ready("q"), queue.ready.size, held_bytes(backlog.broker)) == before
-    with pytest.raises(AmqpError, match="messages cannot be read now"):
+    with pytest.raises(Refusal, match="messages cannot be read now"):
         queue.take_at(1)
     backlog.pass_ms(1000)
     stored = queue.take_at(50)
@@ -147,7 +147,7 @@ def test_one_of_which_the_log_cannot_be_told_goes_back() -> None:
     for number in range(5):
         queue.publish(text(b"%d" % number), None)
     used = broker.budget.used
-    with pytest.raises(AmqpError, match="no space left"):
+    with pytest.raises(Refusal, match="no space left"):
         queue.take_at(3)
     assert [stored.position for stored in queue.ready.items()] == [1, 2, 3, 4, 5]
     assert (queue.unacked, broker.budget.used) == (0, used)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
-from leveret.core.errors.amqp import AmqpError
 from leveret.core.message.confirm import AGAIN, Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
 from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Witness
 from leveret.core.queue.entry import QueueEntry
+from leveret.session.base.errors import AmqpError
 from leveret.wire.methods import (
     BasicAck,
     BasicConsume,

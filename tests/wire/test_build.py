@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import leveret
-from leveret.core.errors.amqp import AmqpError
+from leveret.session.base.errors import AmqpError
 from leveret.wire import reader
 
 COMPILED_FLOORS = ("wire", "core", "session", "store")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from leveret.core.errors import amqp as errors
+from leveret.core.errors import refusals as errors
 from leveret.core.errors.administration import InvalidError
 from leveret.core.errors.bounds import LIMIT
 from leveret.core.policy.matching import Matcher, Patience
@@ -144,14 +144,14 @@ class User:
         return permission is not None and permission.allows(operation, _checked(kind, name), patience or Patience())
 
     def check(self, operation: str, kind: str, name: str, vhost: str) -> None:
-        """Refuse what is not allowed. Raises: AmqpError 403."""
+        """Refuse what is not allowed. Raises: Refusal FORBIDDEN."""
         if not self.may(operation, kind, name, vhost):
             permission = self.permissions.get(vhost)
             pattern = None if permission is None else permission.pattern(operation)
             raise errors.access_refused(operation, kind, _checked(kind, name), vhost, self.name, pattern)
 
     def check_any(self, kind: str, name: str, vhost: str) -> None:
-        """Refuse to somebody who may do nothing with it; a passive declare asks for no more. Raises: AmqpError 403."""
+        """Refuse to who may do nothing with it; a passive declare asks for no more. Raises: Refusal FORBIDDEN."""
         if not (self.may(READ, kind, name, vhost) or self.may(WRITE, kind, name, vhost)):
             self.check(CONFIGURE, kind, name, vhost)
 
@@ -165,7 +165,7 @@ class User:
         return permission is None or permission.allows(operation, key, variables, patience)
 
     def check_topics(self, operation: str, exchange: str, keys: list[str], vhost: str) -> None:
-        """Refuse routing keys of a topic exchange if one is not allowed. Raises: AmqpError 403."""
+        """Refuse routing keys of a topic exchange if one is not allowed. Raises: Refusal FORBIDDEN."""
         patience = Patience()
         for key in keys:
             if not self.may_topic(operation, exchange, key, vhost, patience):
@@ -177,7 +177,7 @@ def _checked(kind: str, name: str) -> str:
 
 
 def check_open(user: User, vhost: str, limits: dict[str, int], connections: int) -> None:
-    """Refuse a connection to a virtual host. limits, connections: of that. Raises: AmqpError 530.
+    """Refuse a connection to a virtual host. limits, connections: of that. Raises: Refusal NOT_ALLOWED.
 
     Source: rabbit_reader.erl handle_method0(connection.open).
     """
@@ -189,12 +189,12 @@ def check_open(user: User, vhost: str, limits: dict[str, int], connections: int)
 
 
 def check_vhost(user: User, vhost: str) -> None:
-    """Refuse a virtual host where the user has no permission at all. Raises: AmqpError 530."""
+    """Refuse a virtual host where the user has no permission at all. Raises: Refusal NOT_ALLOWED."""
     if vhost not in user.permissions:
         raise errors.vhost_access_refused(vhost, user.name)
 
 
 def check_channel(user: User) -> None:
-    """Refuse one more channel. Raises: AmqpError 530."""
+    """Refuse one more channel. Raises: Refusal NOT_ALLOWED."""
     if reached(user.limits, MAX_CHANNELS, user.channels):
         raise errors.user_channel_limit(user.name, user.limits[MAX_CHANNELS])

@@ -20,8 +20,8 @@ from leveret.core.client.party import Party
 from leveret.core.client.receiver import Receiver
 from leveret.core.client.transaction import PublishListener, Transaction
 from leveret.core.counting.counters import ChannelCounters, ExchangeCounters, Inflow
-from leveret.core.errors import amqp as errors
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors import refusals as errors
+from leveret.core.errors.refusals import UNFIT, UNREADABLE, Refusal
 from leveret.core.exchange.exchange import Route
 from leveret.core.exchange_types.kinds import TOPIC
 from leveret.core.message.confirm import AGAIN, Confirm
@@ -32,7 +32,6 @@ from leveret.core.policy.matching import Patience
 from leveret.core.queue.client import HOLD, REFUSE, STRAY
 from leveret.core.queue.replies import REPLY_TO
 from leveret.wire import content as frames
-from leveret.wire.constants import FRAME_ERROR, PRECONDITION_FAILED
 from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
 from leveret.wire.reader import octets
 
@@ -79,13 +78,13 @@ class Publisher(PublishListener):
 
     @abstractmethod
     def resolve(self, target: bytes) -> Route:
-        """Read a target that is not known, and find the route with route_to(). Raises: AmqpError."""
+        """Read a target that is not known, and find the route with route_to(). Raises: Refusal."""
 
     def publish(self, target: bytes, content: bytes) -> None:
         """Route one message, and do with it what its publisher wants.
 
-        Raises: AmqpError 404 and 403 of the exchange, 403 of a routing key, 406 for a property that is wrong or a body
-        that is too large, 501 for properties that cannot be read, and what a witness wants.
+        Raises: Refusal UNKNOWN and FORBIDDEN of the exchange, FORBIDDEN of a routing key, UNFIT for a property that is
+        wrong or a body that is too large, UNREADABLE for properties, and what a witness wants.
         """
         party = self.party
         route = self._last_route
@@ -104,7 +103,7 @@ class Publisher(PublishListener):
         try:
             persistent = frames.check_properties(content)
         except DecodeError:
-            raise AmqpError(FRAME_ERROR, f"cannot decode {octets(frames.properties(content))}") from None
+            raise Refusal(UNREADABLE, f"cannot decode {octets(frames.properties(content))}") from None
         queues = route.queues
         message = Message(route.address, content, persistent)
         is_inspected = route.varies or frames.property_flags(content) & INSPECTED != 0
@@ -128,7 +127,7 @@ class Publisher(PublishListener):
     def route_to(self, where: Address, mandatory: bool) -> Route:
         """Find out where publishes to this address go, and whether they are allowed.
 
-        mandatory: a message that no queue gets is returned. Raises: AmqpError 403, 404.
+        mandatory: a message that no queue gets is returned. Raises: Refusal FORBIDDEN, UNKNOWN.
         """
         party = self.party
         vhost, user = party.vhost, party.user
@@ -144,10 +143,10 @@ class Publisher(PublishListener):
             route.varies = True
         return route
 
-    def too_large(self, size: i64) -> AmqpError:
+    def too_large(self, size: i64) -> Refusal:
         """A body has more bytes than one may have."""
         limit = self.party.max_message_size
-        return AmqpError(PRECONDITION_FAILED, f"message size {size} is larger than configured max size {limit}")
+        return Refusal(UNFIT, f"message size {size} is larger than configured max size {limit}")
 
     def _find(self, target: bytes) -> Route:
         party = self.party
@@ -181,7 +180,7 @@ class Publisher(PublishListener):
                 self.confirmed(self.last_tag)
 
     def _publish_watched(self, message: Message, queues: list[Destination], route: Route) -> None:
-        """A message is published where there is a witness. Raises: AmqpError that the witness wants."""
+        """A message is published where there is a witness. Raises: Refusal that the witness wants."""
         verdict = witnessing.judge(self.party, message, queues, route.mandatory)
         if verdict == STRAY or verdict == REFUSE:
             give_up(message, queues)
@@ -217,7 +216,7 @@ class Publisher(PublishListener):
     # -- what concerns the broker
 
     def _check_topics(self, route: Route, keys: list[str]) -> None:
-        """All routing keys of a message to a topic exchange have to be allowed. Raises: AmqpError 403."""
+        """All routing keys of a message to a topic exchange have to be allowed. Raises: Refusal FORBIDDEN."""
         exchange = route.exchange
         if exchange.kind == TOPIC:
             party = self.party
@@ -240,19 +239,19 @@ class Publisher(PublishListener):
         try:
             properties = message.properties()
         except DecodeError:
-            raise AmqpError(FRAME_ERROR, f"cannot decode {octets(raw)}") from None
+            raise Refusal(UNREADABLE, f"cannot decode {octets(raw)}") from None
         headers = properties.headers if properties.headers is not None else {}
         changed = False
         if properties.reply_to == REPLY_TO:
             replies = self.receiver.replies if self.receiver is not None else None
             if replies is None:
-                raise AmqpError(PRECONDITION_FAILED, "fast reply consumer does not exist")
+                raise Refusal(UNFIT, "fast reply consumer does not exist")
             properties.reply_to = replies.name
             changed = True
         if properties.expiration is not None:
             reason = expiration_error(properties.expiration)
             if reason:
-                raise AmqpError(PRECONDITION_FAILED, f"invalid expiration '{properties.expiration}': {reason}")
+                raise Refusal(UNFIT, f"invalid expiration '{properties.expiration}': {reason}")
         where = route.address
         copies, hidden = _more_keys(headers, "CC"), _more_keys(headers, "BCC")
         if copies or hidden:
@@ -261,7 +260,7 @@ class Publisher(PublishListener):
         user = self.party.user
         if properties.user_id is not None and properties.user_id != user.name and "impersonator" not in user.tags:
             text = f"user_id property set to '{properties.user_id}' but authenticated user was '{user.name}'"
-            raise AmqpError(PRECONDITION_FAILED, text)
+            raise Refusal(UNFIT, text)
         if "BCC" in headers:
             del headers["BCC"]
             changed = True
@@ -278,12 +277,12 @@ class Publisher(PublishListener):
 
 
 def _more_keys(headers: Table, name: str) -> list[str]:
-    """Routing keys from a CC or BCC header. Raises: AmqpError 406 when it is no array."""
+    """Routing keys from a CC or BCC header. Raises: Refusal UNFIT when it is no array."""
     field = headers.get(name)
     if field is None:
         return []
     if field.kind != ARRAY:
         reason = f'{{unacceptable_type_in_header,"{name}",{field.type_name}}}'
-        raise AmqpError(PRECONDITION_FAILED, f"invalid message: {reason}")
+        raise Refusal(UNFIT, f"invalid message: {reason}")
     assert isinstance(field.value, list)
     return [item.text for item in field.value if item.kind == LONGSTR]

@@ -16,8 +16,8 @@ from leveret.core.client.party import Party
 from leveret.core.client.transaction import Transaction
 from leveret.core.client.unacked import Unacked
 from leveret.core.counting.counters import ChannelCounters
-from leveret.core.errors import amqp as errors
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors import refusals as errors
+from leveret.core.errors.refusals import NOT_ALLOWED, UNFIT, Refusal
 from leveret.core.policy.arguments import QUORUM, check_consumer_arguments
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.client import Held
@@ -25,7 +25,6 @@ from leveret.core.queue.consumers import Consumer, Prefetch, SharedPrefetch, Sub
 from leveret.core.queue.entry import EntryOwner, QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.replies import ReplyQueue
-from leveret.wire.constants import NOT_ALLOWED, PRECONDITION_FAILED
 from leveret.wire.fields import Table
 from leveret.wire.writer import DeliveryHead
 
@@ -105,7 +104,7 @@ class Receiver(Subscriber):
     def consume(self, name: str, tag: str, no_ack: bool, exclusive: bool, arguments: Table) -> Consumer:
         """Make a consumer, which gets nothing before it is started. tag: empty for one that nobody has.
 
-        Raises: AmqpError 530 for a tag that is in use, 403, 404, 405, 406.
+        Raises: Refusal NOT_ALLOWED for a tag that is in use, FORBIDDEN, UNKNOWN, LOCKED, UNFIT.
         """
         tag = self._new_tag(tag)
         party = self.party
@@ -125,13 +124,13 @@ class Receiver(Subscriber):
     def consume_replies(self, tag: str, no_ack: bool, arguments: Table) -> Consumer:
         """Make the consumer of direct reply-to, which gets replies from now on. tag: as for consume().
 
-        Raises: AmqpError 530 for a tag that is in use, 406 for a second one, and without no_ack.
+        Raises: Refusal NOT_ALLOWED for a tag that is in use, UNFIT for a second one, and without no_ack.
         """
         tag = self._new_tag(tag)
         if self.replies is not None:
-            raise AmqpError(PRECONDITION_FAILED, "reply consumer already set")
+            raise Refusal(UNFIT, "reply consumer already set")
         if not no_ack:
-            raise AmqpError(PRECONDITION_FAILED, "reply consumer cannot acknowledge")
+            raise Refusal(UNFIT, "reply consumer cannot acknowledge")
         replies = self.party.vhost.open_replies(self.party.number)
         replies.consumer = consumer = self._add(replies, tag, True, False, 0, arguments)
         self.replies = replies
@@ -178,7 +177,7 @@ class Receiver(Subscriber):
 
     def _new_tag(self, tag: str) -> str:
         if tag in self.consumers:
-            raise AmqpError(NOT_ALLOWED, f"attempt to reuse consumer tag '{tag}'")
+            raise Refusal(NOT_ALLOWED, f"attempt to reuse consumer tag '{tag}'")
         return tag or f"amq.ctag-{self.party.broker.random_name()}"
 
     def _add(
@@ -194,7 +193,7 @@ class Receiver(Subscriber):
     # -- get
 
     def queue_to_get(self, name: str) -> Queue:
-        """The queue, for somebody who wants its head. Raises: AmqpError 403, 404, 405."""
+        """The queue, for somebody who wants its head. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED."""
         party = self.party
         vhost = party.vhost
         party.user.check(access.READ, "queue", name, vhost.name)

@@ -14,14 +14,13 @@ from leveret.core.broker import Broker
 from leveret.core.client.settling import settle
 from leveret.core.client.unacked import Unacked
 from leveret.core.counting.counters import ChannelCounters
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Route
 from leveret.core.message.budget import COST
 from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import Destination, give_up, hand_out
 from leveret.core.message.message import Message
 from leveret.core.queue.entry import QueueEntry
-from leveret.wire.constants import PRECONDITION_FAILED
 
 
 class PublishListener(ConfirmListener):
@@ -61,12 +60,12 @@ class Transaction(ConfirmListener):
         self.committing = False
 
     def publish(self, message: Message, queues: list[Destination], route: Route) -> None:
-        """Keep a message that was routed. Raises: AmqpError 406 when the transaction has become too large."""
+        """Keep a message that was routed. Raises: Refusal UNFIT when the transaction has become too large."""
         budget = self._broker.budget
         size: i64 = COST + len(message.content)
         if self._publishes and self._size + size > budget.part():
             text = f"the messages of a transaction must not need more than {budget.part()} bytes of memory"
-            raise AmqpError(PRECONDITION_FAILED, text)
+            raise Refusal(UNFIT, text)
         self._size += size
         budget.hold(message)
         self._publishes.append((message, queues, route))

@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.errors.amqp import AmqpError, unknown_tag
+from leveret.core.errors.refusals import Refusal, unknown_tag
 from leveret.core.message.budget import Budget
 from leveret.core.queue.entry import QueueEntry
 
@@ -47,7 +47,7 @@ class Unacked:
         return self._items[self._head].stored if self._count else None
 
     def take(self, tag: i64) -> QueueEntry:
-        """Take one. Raises: AmqpError 406 when the tag is not outstanding."""
+        """Take one. Raises: Refusal UNFIT when the tag is not outstanding."""
         items = self._items
         at = self._head
         if at >= len(items) or items[at].tag != tag:
@@ -64,7 +64,7 @@ class Unacked:
     def take_up_to(self, tag: i64) -> list[tuple[int, QueueEntry]]:
         """Take all up to and including a tag, which must be outstanding; 0 takes all there are.
 
-        Raises: AmqpError 406 when the tag is not outstanding.
+        Raises: Refusal UNFIT when the tag is not outstanding.
         """
         if tag == 0:
             return self.take_all()
@@ -72,7 +72,7 @@ class Unacked:
         return self._sweep(tag)
 
     def check(self, tag: i64) -> None:
-        """Raises: AmqpError 406 when a tag is not outstanding; 0 always is."""
+        """Raises: Refusal UNFIT when a tag is not outstanding; 0 always is."""
         at = self._find(tag)
         if tag and (at >= len(self._items) or self._items[at].tag != tag or self._items[at].stored is None):
             raise self._unknown(tag)
@@ -138,7 +138,7 @@ class Unacked:
                 found.append((int(delivery.tag), delivery.stored))
         return found
 
-    def _unknown(self, tag: i64) -> AmqpError:
+    def _unknown(self, tag: i64) -> Refusal:
         return unknown_tag(int(tag) & 0xFFFFFFFFFFFFFFFF, [int(tag) for tag, _ in self.outstanding()])
 
     def _find(self, tag: i64) -> i64:

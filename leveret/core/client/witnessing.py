@@ -6,7 +6,7 @@ from typing import Final
 
 from leveret.core.client import tracing
 from leveret.core.client.party import Party
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import Refusal
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination, give_up
 from leveret.core.message.message import Message
@@ -19,13 +19,13 @@ WATCH: Final = "show a witness what passes"
 def judge(party: Party, message: Message, queues: list[Destination], mandatory: bool) -> int:
     """What a witness wants to become of a message that is published: one of the verdicts of core/queue/client.py.
 
-    Raises: AmqpError that it wants the client to get.
+    Raises: Refusal that it wants the client to get.
     """
     witness = party.vhost.witness
     assert witness is not None
     try:
         return witness.on_publish(party, message, queues, mandatory)
-    except AmqpError:
+    except Refusal:
         give_up(message, queues)
         raise
     except Exception as error:  # it has not seen this one, which goes its way

@@ -22,10 +22,10 @@ class Router:
         self.every_key = every_key
 
     def configure(self, arguments: Table, broker: Surroundings) -> None:
-        """Read what the exchange was declared with. Raises: AmqpError 406 when an argument is wrong."""
+        """Read what the exchange was declared with. Raises: Refusal UNFIT when an argument is wrong."""
 
     def check(self, binding: Binding) -> None:
-        """Refuse a binding that this type cannot have. Raises: AmqpError 406."""
+        """Refuse a binding that this type cannot have. Raises: Refusal UNFIT."""
 
     @abstractmethod
     def add(self, binding: Binding) -> None:

@@ -16,12 +16,11 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange.router import Router
 from leveret.core.message.hashing import fingerprint, identity, mix
 from leveret.core.queue.surroundings import Surroundings
-from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
 
@@ -30,16 +29,16 @@ MAX_WEIGHT: Final = 10_000
 
 
 def weight_of(key: str) -> int:
-    """The weight in a binding key. Raises: AmqpError 406 when there is none."""
+    """The weight in a binding key. Raises: Refusal UNFIT when there is none."""
     digits = key[1:] if key[:1] in ("+", "-") else key
     if not (digits.isascii() and digits.isdigit()):
         what = f'<<"{key}">>' if key else "<<>>"
-        raise AmqpError(PRECONDITION_FAILED, f"The binding key must be an integer: {what}")
+        raise Refusal(UNFIT, f"The binding key must be an integer: {what}")
     weight = int(key)
     if weight < 1:
-        raise AmqpError(PRECONDITION_FAILED, "The binding key must be greater than 0")
+        raise Refusal(UNFIT, "The binding key must be greater than 0")
     if weight > MAX_WEIGHT:
-        raise AmqpError(PRECONDITION_FAILED, f"The binding key must not exceed {MAX_WEIGHT}")
+        raise Refusal(UNFIT, f"The binding key must not exceed {MAX_WEIGHT}")
     return weight
 
 
@@ -64,17 +63,17 @@ class ConsistentHashRouter(Router):
         self._property: str | None = None
 
     def configure(self, arguments: Table, broker: Surroundings) -> None:
-        """Read what to hash. Raises: AmqpError 406."""
+        """Read what to hash. Raises: Refusal UNFIT."""
         self._header = _name(arguments.get("hash-header"))
         self._property = _name(arguments.get("hash-property"))
         self.varies = self._header is not None or self._property is not None
         if self._header is not None and self._property is not None:
-            raise AmqpError(PRECONDITION_FAILED, "hash-header and hash-property are mutually exclusive")
+            raise Refusal(UNFIT, "hash-header and hash-property are mutually exclusive")
         if self._property is not None and self._property not in PROPERTIES:
-            raise AmqpError(PRECONDITION_FAILED, f"Unsupported property: {self._property}")
+            raise Refusal(UNFIT, f"Unsupported property: {self._property}")
 
     def check(self, binding: Binding) -> None:
-        """Refuse a key that is no weight. Raises: AmqpError 406."""
+        """Refuse a key that is no weight. Raises: Refusal UNFIT."""
         weight_of(binding.key)
 
     def add(self, binding: Binding) -> None:
@@ -127,5 +126,5 @@ def _name(field: Field | None) -> str | None:
     if field is None:
         return None
     if field.kind != LONGSTR:
-        raise AmqpError(PRECONDITION_FAILED, f"hash-header and hash-property must be longstr, not {field.type_name}")
+        raise Refusal(UNFIT, f"hash-header and hash-property must be longstr, not {field.type_name}")
     return field.text

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.bounds import SEEN_MS, WINDOW, Range
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Exchange
 from leveret.core.exchange.interceptor import Interceptor
 from leveret.core.exchange_types.seen import SeenValues
@@ -20,7 +20,6 @@ from leveret.core.message.destination import Destination
 from leveret.core.message.hashing import identity, shortened
 from leveret.core.message.message import Message
 from leveret.core.queue.deduplicating import DEDUPLICATION, HEADER
-from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
 
@@ -28,17 +27,17 @@ DEFAULT_SIZE: Final = 100_000  # of a window whose size was not asked for
 
 
 def _number(arguments: Table, name: str, problem: str, counts: Range) -> int:
-    """An argument that is a number above 0, or its digits. Raises: AmqpError 406."""
+    """An argument that is a number above 0, or its digits. Raises: Refusal UNFIT."""
     number = counts.of(arguments[name], 0)
     if number < 1:
-        raise AmqpError(PRECONDITION_FAILED, f"{problem}, '{name}' must be an integer greater than 0")
+        raise Refusal(UNFIT, f"{problem}, '{name}' must be an integer greater than 0")
     return number
 
 
 def _persists(field: Field | None) -> bool:
     if field is not None and (field.kind != LONGSTR or field.text not in ("disk", "memory")):
         text = "Invalid argument, 'x-cache-persistence' must be either 'disk' or 'memory'"
-        raise AmqpError(PRECONDITION_FAILED, text)
+        raise Refusal(UNFIT, text)
     return field is None or field.text == "disk"
 
 
@@ -53,14 +52,14 @@ class Deduplication(Interceptor):
             size = _number(arguments, "x-cache-size", "Missing or invalid argument", WINDOW)
         elif exchange.kind == DEDUPLICATION:
             text = "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0"
-            raise AmqpError(PRECONDITION_FAILED, text)
+            raise Refusal(UNFIT, text)
         self._ttl_ms = 0
         if "x-cache-ttl" in arguments:
             self._ttl_ms = _number(arguments, "x-cache-ttl", "Invalid argument", SEEN_MS)
         is_durable = _persists(arguments.get("x-cache-persistence")) and exchange.durable
         header = arguments.get(HEADER)
         if header is not None and header.kind != LONGSTR:
-            raise AmqpError(PRECONDITION_FAILED, f"Invalid argument, '{HEADER}' must be the name of a header")
+            raise Refusal(UNFIT, f"Invalid argument, '{HEADER}' must be the name of a header")
         self._header = HEADER if header is None else header.text
         self._header_name = self._header.encode("utf-8", "surrogateescape")
         self._broker = broker

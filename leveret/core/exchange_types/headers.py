@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange.router import Router
 from leveret.core.policy.terms import term
-from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, VOID, Field, Table
 from leveret.wire.properties import BasicProperties
 
@@ -85,18 +84,18 @@ class HeadersRouter(Router):
         self._shelves: dict[str, Shelf] = {}  # by header
 
     def check(self, binding: Binding) -> None:
-        """Refuse an x-match that is none. Raises: AmqpError 406."""
+        """Refuse an x-match that is none. Raises: Refusal UNFIT."""
         mode = binding.arguments.get("x-match")
         if mode is None:
             return
         if mode.kind != LONGSTR:
-            raise AmqpError(
-                PRECONDITION_FAILED,
+            raise Refusal(
+                UNFIT,
                 f"Invalid x-match field type {mode.type_name} (value {term(mode.value)}); expected longstr",
             )
         if mode.text not in MODES:
-            raise AmqpError(
-                PRECONDITION_FAILED,
+            raise Refusal(
+                UNFIT,
                 f"Invalid x-match field value {term(mode.value)}; expected all, any, all-with-x, or any-with-x",
             )
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.bounds import HISTORY
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.exchange.interceptor import Interceptor
 from leveret.core.message.budget import COST, Holder
@@ -22,7 +22,6 @@ from leveret.core.message.destination import Destination, hand_out
 from leveret.core.message.message import Message
 from leveret.core.turn.background import Chore
 from leveret.core.turn.work import HANDING_OUT, LETTER, PIECE
-from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import BOOLEAN, LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
 
@@ -30,13 +29,13 @@ DEFAULT_LENGTH: Final = 20
 
 
 def history_length(arguments: Table) -> int:
-    """How many messages to keep. Raises: AmqpError 406."""
+    """How many messages to keep. Raises: Refusal UNFIT."""
     field = arguments.get("x-recent-history-length")
     if field is None:
         return DEFAULT_LENGTH
     if not field.is_integer or field.integer < 1:
         text = f"Invalid argument {_term(field)}, 'x-recent-history-length' must be a positive integer"
-        raise AmqpError(PRECONDITION_FAILED, text)
+        raise Refusal(UNFIT, text)
     return HISTORY.nearest(field.integer)
 
 

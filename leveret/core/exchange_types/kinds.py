@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from leveret.core.errors.amqp import AmqpError, unknown_exchange_type
 from leveret.core.errors.hints import Origin
+from leveret.core.errors.refusals import UNFIT, Refusal, unknown_exchange_type
 from leveret.core.exchange.exchange import Exchange, NameSpace
 from leveret.core.exchange.router import Router
 from leveret.core.exchange_types.consistent_hash import ConsistentHashRouter
@@ -20,7 +20,6 @@ from leveret.core.exchange_types.modulus_hash import ModulusHashRouter
 from leveret.core.exchange_types.random_choice import LocalRandomRouter, RandomRouter
 from leveret.core.exchange_types.topic import TopicRouter
 from leveret.core.queue.deduplicating import DEDUPLICATION, is_wanted
-from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import LONGSTR, Table
 
 TOPIC: Final = "topic"  # the one type that topic permissions are about
@@ -44,13 +43,13 @@ TYPES: Final = (*ROUTERS, DELAYED)
 def routing_type(kind: str, arguments: Table) -> str:
     """The type that routes for an exchange: its own, but what x-delayed-type says for a delayed one.
 
-    Raises: AmqpError 406 when there is no such type.
+    Raises: Refusal UNFIT when there is no such type.
     """
     if kind == DELAYED:
         inner = arguments.get("x-delayed-type")
         if inner is None or inner.kind != LONGSTR or inner.text == DELAYED:
             text = "Invalid argument, 'x-delayed-type' must be an existing exchange type"
-            raise AmqpError(PRECONDITION_FAILED, text)
+            raise Refusal(UNFIT, text)
         kind = inner.text
     if kind not in ROUTERS:
         raise unknown_exchange_type(kind)
@@ -68,7 +67,7 @@ def new_exchange(
     origin: Origin,
     log_id: int = 0,
 ) -> Exchange:
-    """An exchange of this type. Raises: AmqpError 406 when there is no such type, or an argument is wrong."""
+    """An exchange of this type. Raises: Refusal UNFIT when there is no such type, or an argument is wrong."""
     routes_as = routing_type(kind, arguments)
     router = ROUTERS[routes_as]()
     router.configure(arguments, vhost.broker)

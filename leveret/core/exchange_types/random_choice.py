@@ -6,11 +6,10 @@ of them are local. Source: rabbit_exchange_type_random.erl, rabbit_exchange_type
 
 from __future__ import annotations
 
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange.router import Router
 from leveret.core.queue.surroundings import Surroundings
-from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.fields import Table
 from leveret.wire.properties import BasicProperties
 
@@ -47,12 +46,12 @@ class LocalRandomRouter(RandomRouter):
     """All bindings, each of a classic queue."""
 
     def check(self, binding: Binding) -> None:
-        """Refuse a key, an exchange, a queue of another type. Raises: AmqpError 406."""
+        """Refuse a key, an exchange, a queue of another type. Raises: Refusal UNFIT."""
         if binding.key:
-            raise AmqpError(PRECONDITION_FAILED, f"Non empty binding '{binding.key}' key not permitted")
+            raise Refusal(UNFIT, f"Non empty binding '{binding.key}' key not permitted")
         if binding.queue is None:
-            raise AmqpError(PRECONDITION_FAILED, "Destination not found")
+            raise Refusal(UNFIT, "Destination not found")
         kind = binding.queue.arguments.get("x-queue-type")
         if kind is not None and kind.text != "classic":
             text = f"Queue type rabbit_{kind.text}_queue not valid for this exchange type"
-            raise AmqpError(PRECONDITION_FAILED, text)
+            raise Refusal(UNFIT, text)

@@ -12,10 +12,9 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange.router import Router
-from leveret.wire.constants import PRECONDITION_FAILED
 from leveret.wire.properties import BasicProperties
 
 MAX_ANY_WORDS: Final = 2  # `#` in one binding key
@@ -72,11 +71,11 @@ class TopicRouter(Router):
         self._step: i64 = 0  # of a match: one for every word, never used again
 
     def check(self, binding: Binding) -> None:
-        """Refuse a key with more than two `#`, as RabbitMQ does. Raises: AmqpError 406."""
+        """Refuse a key with more than two `#`, as RabbitMQ does. Raises: Refusal UNFIT."""
         count = split(binding.key).count("#")
         if count > MAX_ANY_WORDS:
             text = f"Topic binding key '{binding.key}' uses {count} '#' wildcards, at most {MAX_ANY_WORDS} are allowed"
-            raise AmqpError(PRECONDITION_FAILED, text)
+            raise Refusal(UNFIT, text)
 
     def add(self, binding: Binding) -> None:
         """A new binding."""

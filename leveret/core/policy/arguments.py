@@ -14,10 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from leveret.core.errors.amqp import AmqpError, argument_of_other_type, invalid_argument, invalid_property, server_named
 from leveret.core.errors.bounds import COUNT, MILLISECONDS, PRIORITY, SIGNED_COUNT, Range
+from leveret.core.errors.refusals import (
+    UNFIT,
+    UNSUPPORTED,
+    Refusal,
+    argument_of_other_type,
+    invalid_argument,
+    invalid_property,
+    server_named,
+)
 from leveret.core.policy import checks
-from leveret.wire.constants import NOT_IMPLEMENTED, PRECONDITION_FAILED
 from leveret.wire.fields import BINARY, LONGSTR, Field, Table
 
 Definition = dict[str, object]  # of a policy: values as JSON has them, by key
@@ -327,7 +334,7 @@ def check_arguments(arguments: Table, what: str) -> None:
     """Refuse values that an argument cannot have, and arguments of other types of queues.
 
     what: the queue as error texts name it.
-    Raises: AmqpError 406 with RabbitMQ's reason; 540 for streams, which do not exist here.
+    Raises: Refusal UNFIT with RabbitMQ's reason; UNSUPPORTED for streams, which do not exist here.
     """
     asked = arguments.get("x-queue-type")
     reason = None if asked is None else checks.queue_type(asked)
@@ -335,7 +342,7 @@ def check_arguments(arguments: Table, what: str) -> None:
         raise invalid_argument("x-queue-type", what, reason, BY_NAME["x-queue-type"].wants)
     kind = queue_type(arguments)
     if kind == STREAM:
-        raise AmqpError(NOT_IMPLEMENTED, f"cannot declare {what}: stream queues are not supported")
+        raise Refusal(UNSUPPORTED, f"cannot declare {what}: stream queues are not supported")
     for row in TABLE:
         field = arguments.get(row.name)
         if field is None or kind not in row.types or row.check is None:
@@ -354,7 +361,7 @@ def check_arguments(arguments: Table, what: str) -> None:
 def check_consumer_arguments(arguments: Table, kind: str, what: str) -> None:
     """Refuse arguments of basic.consume. kind: of the queue; what: the queue as error texts name it.
 
-    Raises: AmqpError 406 with RabbitMQ's reason.
+    Raises: Refusal UNFIT with RabbitMQ's reason.
     """
     for name, types, check in CONSUMER_TABLE:
         field = arguments.get(name)
@@ -370,7 +377,7 @@ def check_consumer_arguments(arguments: Table, kind: str, what: str) -> None:
 
 
 def check_properties(kind: str, durable: bool, exclusive: bool, auto_delete: bool, what: str) -> None:
-    """Refuse what a quorum queue cannot be. Raises: AmqpError 406. Source: rabbit_queue_type_util.erl."""
+    """Refuse what a quorum queue cannot be. Raises: Refusal UNFIT. Source: rabbit_queue_type_util.erl."""
     if kind != QUORUM:
         return
     for refused, name in ((auto_delete, "auto-delete"), (exclusive, "exclusive-owner"), (not durable, "non-durable")):
@@ -379,7 +386,7 @@ def check_properties(kind: str, durable: bool, exclusive: bool, auto_delete: boo
 
 
 def check_server_named(arguments: Table) -> None:
-    """Refuse to make up a name for a quorum queue or a stream. Raises: AmqpError 406."""
+    """Refuse to make up a name for a quorum queue or a stream. Raises: Refusal UNFIT."""
     field = arguments.get("x-queue-type")
     if field is None or field.kind not in (LONGSTR, BINARY):
         return
@@ -387,4 +394,4 @@ def check_server_named(arguments: Table) -> None:
     if kind in (QUORUM, STREAM):
         raise server_named(kind)
     if kind not in ("", CLASSIC):
-        raise AmqpError(PRECONDITION_FAILED, f"unknown queue type '{kind}'")
+        raise Refusal(UNFIT, f"unknown queue type '{kind}'")

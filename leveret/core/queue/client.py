@@ -90,7 +90,7 @@ class Witness:
 
     @abstractmethod
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
-        """A message goes to these queues. Returns: what becomes of it. Raises: AmqpError, which the client gets."""
+        """A message goes to these queues. Returns: what becomes of it. Raises: Refusal, which the client gets."""
 
     @abstractmethod
     def on_held(self, confirm: Confirm) -> None:

@@ -23,8 +23,8 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.core.errors import hints
-from leveret.core.errors.amqp import faulty_queue, locked_queue, lost_queue
 from leveret.core.errors.hints import Origin
+from leveret.core.errors.refusals import faulty_queue, locked_queue, lost_queue
 from leveret.core.message.confirm import AGAIN, DEAD, FULL, UNSAFE, Confirm
 from leveret.core.message.log import NotHereYet, Recovered, Resting, Unreadable
 from leveret.core.message.message import Message
@@ -127,7 +127,7 @@ class Queue(BaseQueue):
         self._expiry.watch_idle()
 
     def check_owner(self, owner: int) -> None:
-        """Raises: AmqpError 405 when the queue is exclusive to another connection."""
+        """Raises: Refusal LOCKED when the queue is exclusive to another connection."""
         if self.owner and self.owner != owner:
             raise locked_queue(self.name, self.vhost.name, hints.locked(self.origin, True))
 
@@ -336,7 +336,7 @@ class Queue(BaseQueue):
         self.flow()
 
     def check_fault(self) -> None:
-        """Raises: AmqpError 541 for the channel when the queue is faulty, 404 when it is lost."""
+        """Raises: Refusal FAULTY, or UNKNOWN when the queue is lost."""
         if self.state == LOST:
             raise lost_queue(self.name, self.vhost.name, self.fault)
         if self.fault:
@@ -507,7 +507,7 @@ class Queue(BaseQueue):
     def get(self, no_ack: bool = False) -> QueueEntry | None:
         """Take the head for basic.get, behind clear_head(); the caller settles it, with no_ack at once.
 
-        Raises: AmqpError 541 for the channel when the queue is faulty, or has just become so. NotHereYet.
+        Raises: Refusal FAULTY when the queue is faulty, or has just become so. NotHereYet.
         """
         stored = self._take(0, no_ack)
         if stored is None:

@@ -13,11 +13,11 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.core.broker import Broker
-from leveret.core.client.party import Party
+from leveret.core.client.conversation import Conversation
 from leveret.core.client.publisher import Publisher
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import Refusal
 from leveret.core.turn.background import Chore
-from leveret.core.turn.turn import Sink
+from leveret.session.base.errors import AmqpError
 from leveret.wire.arguments import Method
 from leveret.wire.constants import COMMAND_INVALID, FRAME_ERROR
 from leveret.wire.fields import LONGSTR, DecodeError, Table
@@ -39,7 +39,7 @@ class Confirming(Publisher):
         """Write the confirms that are to be sent."""
 
 
-class Carrier(Party, Sink):
+class Carrier(Conversation):
     """What a channel needs of its connection.
 
     name: both addresses, for the log. method_id: of the frame at hand, for error replies.
@@ -120,7 +120,7 @@ class Carrier(Party, Sink):
         """The channel has ended, and its number is free again."""
 
     @abstractmethod
-    def fail_channel(self, number: int, error: AmqpError) -> None:
+    def fail_channel(self, number: int, refusal: Refusal) -> None:
         """Close an open channel for a soft error that no method of it has caused."""
 
 

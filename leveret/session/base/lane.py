@@ -16,7 +16,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.core.counting.counters import ChannelCounters
-from leveret.core.errors import amqp as errors
+from leveret.core.errors import refusals as errors
 from leveret.core.message.message import Message
 from leveret.core.turn.states import StateTable
 from leveret.session.base.carrier import Carrier

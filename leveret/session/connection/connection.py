@@ -19,29 +19,27 @@ from mypy_extensions import i64
 
 from leveret.core.access.user import User, check_channel, check_vhost
 from leveret.core.broker import Broker
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.client.conversation import CLOSE, HANG_UP, LEAVE, RESET
+from leveret.core.errors.refusals import Refusal
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.client import Held
 from leveret.core.queue.entry import EntryOwner
 from leveret.session.base.carrier import FEW_ROUTE_BYTES, STALL_LIMIT
+from leveret.session.base.errors import AmqpError, as_reply
 from leveret.session.channel import BASIC_PUBLISH, Channel
 from leveret.session.connection.blocking import Blocking
 from leveret.session.connection.deadline import Deadline
 from leveret.session.connection.handshake import DONE, HEADER, LOGIN, OPEN, TUNE, Handshake
 from leveret.session.connection.heartbeat import Heartbeat
 from leveret.session.connection.life import (
-    CLOSE,
     CLOSE_CAME,
     CLOSE_SENT,
     CLOSING,
     DEAF,
     ENDED,
     GARBLED,
-    HANG_UP,
-    LEAVE,
     OPENED,
     OVER,
-    RESET,
     RUNNING,
     SHAKING,
     SILENT,
@@ -95,7 +93,6 @@ class Connection(Life):
         self.last_channel: Channel | None = None  # that a frame was for
         self.reader = FrameReader(INITIAL_FRAME_MAX)
         self._held_revision = 0  # nothing is sent before the definitions are durable up to here
-        self.has_failed = False  # a fault was told; no state, as it lasts through all that follow, and no other is told
         self.handshake = Handshake(self)
         self.blocking = Blocking(self)
         self.pacing = Pacing(self)
@@ -173,8 +170,8 @@ class Connection(Life):
                 self._channel_zero(reader)
             elif self.state < CLOSING:
                 self._open_channel(number, reader)
-        except AmqpError as error:
-            self._answer(error, number)
+        except Refusal as refusal:
+            self._answer(as_reply(refusal), number)
         except Exception as mistake:
             self.fail(f"handle a frame on channel {number}", mistake)
 
@@ -267,9 +264,9 @@ class Connection(Life):
         log.warning("connection %s, channel %d: %s", self.name, channel.number, error.log_text)
         channel.fail(error, method_id)
 
-    def fail_channel(self, number: int, error: AmqpError) -> None:
+    def fail_channel(self, number: int, refusal: Refusal) -> None:
         """Close an open channel for a soft error that no method of it has caused."""
-        self._close_channel(self.channels[number], error, 0)
+        self._close_channel(self.channels[number], as_reply(refusal), 0)
 
     def close(self, error: AmqpError) -> None:
         """Close it for a hard error, with connection.close, unless it is about to end anyway."""
@@ -311,6 +308,14 @@ class Connection(Life):
         except Exception as error:
             self.broker.faults.tell(f"connection {self.name}", "close it", error)
             self.finish("closed after an internal error", HANG_UP)
+
+    def due(self) -> int:
+        """How many bytes of a large body are still to come."""
+        return self.reader.run_due()
+
+    def take_back(self) -> int:
+        """Let go of a part of a frame at the end of what came last. Returns: how many bytes; they come again."""
+        return self.reader.take_back()
 
     # -- what can be let go
 
@@ -423,10 +428,6 @@ class Connection(Life):
             self.method_id = 0
             self.close(error)
 
-    def has_waited(self, spent_ms: int) -> None:
-        """The client has used up some of the time for its handshake, for TLS."""
-        self.deadline.set(max(HANDSHAKE_MS - spent_ms, 0), "handshake took too long", CLOSE)
-
     def lost(self) -> None:
         """The socket is gone; what came before its end still counts."""
         try:
@@ -451,6 +452,15 @@ class Connection(Life):
             self.broker.settle()
 
     # -- life
+
+    def has_waited(self, spent_ms: int) -> None:
+        """The client has used up some of the time for its handshake, for TLS."""
+        self.deadline.set(max(HANDSHAKE_MS - spent_ms, 0), "handshake took too long", CLOSE)
+
+    def seems_alive(self, now_ms: int) -> None:
+        """Take the client for one that has sent and got a heartbeat at this time."""
+        self.heartbeat.has_received = True
+        self.heartbeat.sent_ms = now_ms
 
     def tuned(self, channel_max: int, frame_max: int, heartbeat_s: int) -> None:
         """The client has answered connection.tune."""
@@ -478,7 +488,7 @@ class Connection(Life):
         channel.forget()
 
     def finish(self, why: str, ending: int) -> None:
-        """Nothing more is looked at, or written after what is already waiting. ending: one of those of life.py."""
+        """Nothing more is looked at, or written after what is already waiting. why: for the log."""
         log.log(logging.WARNING if ending == RESET else logging.INFO, "connection %s: %s", self.name, why)
         self.ending = ending
         self._end()

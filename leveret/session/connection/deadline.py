@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from leveret.core.client.conversation import CLOSE
 from leveret.core.turn.clock import Timed, Timer
-from leveret.session.connection.life import CLOSE, Life
+from leveret.session.connection.life import Life
 
 
 class Deadline(Timed):

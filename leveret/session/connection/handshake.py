@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from leveret.core.access.user import check_open
-from leveret.core.errors.amqp import AmqpError, node_connection_limit
+from leveret.core.client.conversation import HANG_UP, LoginRequest
+from leveret.core.errors.refusals import node_connection_limit
 from leveret.core.turn.states import StateTable
-from leveret.session.connection.life import HANG_UP, Life, LoginRequest
+from leveret.session.base.errors import AmqpError
+from leveret.session.connection.life import Life
 from leveret.wire.arguments import Method
 from leveret.wire.constants import (
     ACCESS_REFUSED,

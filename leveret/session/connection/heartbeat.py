@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from leveret.core.client.conversation import RESET
 from leveret.core.turn.clock import Timed, Timer
-from leveret.session.connection.life import RESET, Life
+from leveret.session.connection.life import Life
 from leveret.wire.writer import HEARTBEAT
 
 SEND: Final = 1  # timer tokens

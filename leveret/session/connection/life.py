@@ -5,7 +5,7 @@
     SILENT     what came makes no sense, and is read no further; nothing is said before the socket is closed
     CLOSING    one side has said connection.close; of what still comes only the client's close and close-ok count
     DEAF       as CLOSING, but what comes is read no further: only time ends this
-    ENDED      nothing more is read, and the socket ends as `ending` says
+    ENDED      nothing more is read, and the socket ends as `ending` says (core/client/conversation.py)
 
 From CLOSING on nothing of the client is in the core: whatever leads there takes its channels, exclusive queues and
 cached routes out first (Connection._leave).
@@ -49,30 +49,12 @@ STATES: Final = StateTable(
     },
 )
 
-# What becomes of the socket of a connection that has ended; the transport carries it out.
-HANG_UP: Final = 0  # the client has the last word of the broker in peace: what it still sends is read and thrown away
-LEAVE: Final = 1  # the same, but the client is the one to close the socket, which it is given a moment for
-CLOSE: Final = 2  # nobody waits for anything
-RESET: Final = 3  # the client has not answered: what it sends next has to fail, not to vanish
-
-
-class LoginRequest:
-    """What a client says about itself. peer: its address."""
-
-    __slots__ = ("mechanism", "password", "peer", "user")
-
-    def __init__(self, user: str, password: str, mechanism: str, peer: str) -> None:
-        self.user = user
-        self.password = password
-        self.mechanism = mechanism
-        self.peer = peer
-
 
 class Life(Carrier):
     """A connection, as the parts of its life know it: handshake, heartbeat, deadline, pacing, blocking.
 
-    peer: address of the client. version: of the broker, for connection.start. ending: of its socket, once it has
-    ended. urgent: frames of channel 0 that do not wait for the disk, as replies do.
+    peer: address of the client. version: of the broker, for connection.start. urgent: frames of channel 0 that do not
+    wait for the disk, as replies do.
     """
 
     def __init__(self, broker: Broker, name: str, peer: str, version: str) -> None:
@@ -80,9 +62,7 @@ class Life(Carrier):
         self.peer = peer
         self.version = version
         self.state: i64 = SHAKING
-        self.ending = HANG_UP
         self.heartbeat_s = 0
-        self.login_request: LoginRequest | None = None
         self.urgent = b""
         # No states: a client is held back for reasons of others, which come and go while it lives.
         self.is_paced = False  # by its queues, or until its login is checked
@@ -114,7 +94,3 @@ class Life(Carrier):
     @abstractmethod
     def opened(self) -> None:
         """The handshake is done."""
-
-    @abstractmethod
-    def finish(self, why: str, ending: int) -> None:
-        """Nothing more is looked at, or written after what is already waiting. why: for the log."""

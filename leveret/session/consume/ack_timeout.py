@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.client.unacked import Unacked
-from leveret.core.errors.amqp import AmqpError
 from leveret.core.errors.bounds import MAX_MS
 from leveret.core.turn.clock import Timed, Timer
+from leveret.session.base.errors import AmqpError
 from leveret.session.base.lane import Lane
 from leveret.wire.constants import PRECONDITION_FAILED
 

@@ -12,7 +12,7 @@ from mypy_extensions import i64
 from leveret.core.client.receiver import Receiver
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN, settle, settling
 from leveret.core.client.transaction import Transaction
-from leveret.core.errors.amqp import AmqpError
+from leveret.core.errors.refusals import Refusal
 from leveret.core.message.log import NotHereYet
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.consumers import Consumer, SharedPrefetch
@@ -22,6 +22,7 @@ from leveret.core.queue.replies import REPLY_TO
 from leveret.core.turn.clock import Timed, Timer
 from leveret.core.turn.work import METHOD, PIECE
 from leveret.session.base.carrier import Wait
+from leveret.session.base.errors import AmqpError
 from leveret.session.base.lane import OPEN, Lane
 from leveret.session.consume.ack_timeout import AckTimeout
 from leveret.session.consume.sweep import Sweep
@@ -177,7 +178,7 @@ class Consuming(Receiver):
         if not multiple and self.transaction is None:
             try:
                 stored = self.unacked.take(tag)
-            except AmqpError:
+            except Refusal:
                 self.connection.broker.flow()
                 stored = self.unacked.take(tag)
             settle(stored, ACK, self.counters)
@@ -265,8 +266,8 @@ class Getting(Wait):
             self.hold(self._connection)
             self._queue.wait_for_log(self)
             return True
-        except AmqpError as error:
-            self._connection.fail_channel(self._channel.number, error)
+        except Refusal as refusal:
+            self._connection.fail_channel(self._channel.number, refusal)
         self.end(self._connection)
         return True
 

@@ -13,10 +13,10 @@ from librt.strings import read_i16_be, read_i64_be
 from mypy_extensions import i64
 
 from leveret.core.client.receiver import Receiver
-from leveret.core.errors.amqp import AmqpError
 from leveret.core.exchange.exchange import Route
 from leveret.core.message.message import Address, Message
 from leveret.session.base.carrier import Confirming
+from leveret.session.base.errors import AmqpError
 from leveret.session.base.lane import OPEN, Lane
 from leveret.session.publish.confirms import Confirms
 from leveret.wire import content as frames
