@@ -284,3 +284,22 @@ def test_what_a_client_did_that_is_gone_stays_counted(broker: Broker, toy: Toy) 
         assert getattr(after.connections, name) == getattr(before.connections, name) > 0
     assert (after.exchanges.published, after.exchanges.routed) == (2, 2)
     assert (after.queues.published, after.queues.delivered, after.queues.got, after.queues.acked) == (2, 1, 1, 1)
+
+
+def test_queues_and_bindings(broker: Broker) -> None:
+    toy = Toy(broker, everybody())
+    toy.tell("declare one", "bind one amq.fanout/", "publish amq.fanout/: a", "get one", "delete one", "get one")
+    assert toy.heard() == [
+        "done one",
+        "done one",
+        "got 1: a",
+        "done one",
+        "error unknown: no queue 'one' in vhost '/'",
+    ]
+    toy.tell("declare -", "declare mine alone")
+    assert toy.heard()[0].startswith("done amq.gen-")
+    other = Toy(broker, somebody("guest", "", ""))
+    other.tell("declare mine", "declare new", "bind q amq.fanout/", "delete q")
+    assert [line.partition(":")[0] for line in other.heard()] == ["error forbidden"] * 4
+    toy.leave()
+    assert "mine" not in broker.vhosts["/"].queues

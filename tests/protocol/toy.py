@@ -9,6 +9,8 @@ What a client says, and what it hears, one line each; - is an empty name, and no
     replies TAG                                    consume the answers to requests with reply=amq.rabbitmq.reply-to
     cancel TAG
     get QUEUE [no-ack]
+    declare QUEUE [alone], delete QUEUE            alone: it is this client's, and ends with it
+    bind QUEUE EXCHANGE/KEY
     ack N, requeue N, reject N
     begin, commit, rollback
 
@@ -26,6 +28,7 @@ from mypy_extensions import i64
 
 from leveret.core.access.user import User
 from leveret.core.broker import Broker
+from leveret.core.client import topology
 from leveret.core.client.conversation import CLOSE, Conversation, LoginRequest, Opening
 from leveret.core.client.publisher import Publisher
 from leveret.core.client.receiver import Receiver
@@ -38,7 +41,7 @@ from leveret.core.message.message import Message, address
 from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer
 from leveret.core.queue.entry import EntryOwner, QueueEntry
-from leveret.wire.content import Piece, make_content
+from leveret.wire.content import Piece
 from leveret.wire.fields import array, longstr
 from leveret.wire.properties import BasicProperties
 
@@ -97,7 +100,7 @@ class Toy(Conversation):
         if verb == "TOY":
             self.login_request = LoginRequest(name, "", verb, "")
         elif verb == "publish":
-            publishing.publish(words[0].encode(), make_content(properties(words[1:]).encode(), body.encode()))
+            publishing.publish_parts(words[0].encode(), properties(words[1:]), body.encode())
         elif verb == "confirm":
             publishing.wants_confirms = True
         elif verb == "consume":
@@ -116,6 +119,15 @@ class Toy(Conversation):
                 pass
             if not receiving.take(queue, no_ack):
                 self.say("nothing")
+        elif verb == "declare":
+            self.say(f"done {topology.declare_queue(self, name, False, 'alone' in words, False, {}).name}")
+        elif verb == "delete":
+            topology.delete_queue(self, name, False, False)
+            self.say(f"done {name}")
+        elif verb == "bind":
+            exchange, _, key = words[1].partition("/")
+            topology.bind_queue(self, name, exchange, key, {})
+            self.say(f"done {name}")
         elif verb == "begin":
             publishing.transaction = Transaction(publishing, self.broker, receiving.unacked)
         elif verb in ("commit", "rollback") and publishing.transaction is not None:
@@ -136,6 +148,8 @@ class Toy(Conversation):
             receiving.cancel(tag)
         while (stored := receiving.unacked.take_oldest(receiving.last_tag)) is not None:
             settle(stored, RETURN, receiving.counters)
+        for queue in list(self.exclusive_queues):
+            queue.vhost.remove_queue(queue)
         self.forget_routes()
         receiving.counters.end()
         self.end_counters()

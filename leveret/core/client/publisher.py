@@ -33,6 +33,7 @@ from leveret.core.queue.client import HOLD, REFUSE, STRAY
 from leveret.core.queue.replies import REPLY_TO
 from leveret.wire import content as frames
 from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
+from leveret.wire.properties import BasicProperties
 from leveret.wire.reader import octets
 
 NOWHERE: Final = ExchangeCounters("")  # before the first publish
@@ -123,6 +124,13 @@ class Publisher(PublishListener):
             else:
                 route.exchange.count(queues, 1)
             self._send(message, queues, route)
+
+    def publish_parts(self, target: bytes, properties: BasicProperties, body: bytes) -> None:
+        """As publish(), for a protocol without frames: they are made once, and stay with the message.
+
+        Message.properties() and Message.body() give the parts again. Raises: as publish().
+        """
+        self.publish(target, frames.make_content(properties.encode(), body))
 
     def route_to(self, where: Address, mandatory: bool) -> Route:
         """Find out where publishes to this address go, and whether they are allowed.

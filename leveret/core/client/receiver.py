@@ -26,7 +26,6 @@ from leveret.core.queue.entry import EntryOwner, QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.replies import ReplyQueue
 from leveret.wire.fields import Table
-from leveret.wire.writer import DeliveryHead
 
 
 class Receiver(Subscriber):
@@ -59,6 +58,12 @@ class Receiver(Subscriber):
     @abstractmethod
     def answer_get(self, tag: i64, stored: QueueEntry, no_ack: bool) -> None:
         """Send a message that was asked for with take(). It is outstanding already, unless no_ack."""
+
+    def make_consumer(
+        self, queue: EntryOwner, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table
+    ) -> Consumer:
+        """A consumer, of a class of the protocol if it has to remember something for each."""
+        return Consumer(self, queue, tag, no_ack, exclusive, priority, arguments, Prefetch(self.prefetch), self.shared)
 
     # -- deliveries
 
@@ -183,9 +188,7 @@ class Receiver(Subscriber):
     def _add(
         self, queue: EntryOwner, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table
     ) -> Consumer:
-        head = DeliveryHead(self.number, tag)
-        window = Prefetch(self.prefetch)
-        consumer = Consumer(self, queue, tag, head, no_ack, exclusive, priority, arguments, window, self.shared)
+        consumer = self.make_consumer(queue, tag, no_ack, exclusive, priority, arguments)
         self.consumers[tag] = consumer
         self.counters.consumers[consumer.counts] = None
         return consumer

@@ -15,7 +15,6 @@ from leveret.core.counting.counters import ConsumerCounters
 from leveret.core.queue.entry import EntryOwner, QueueEntry
 from leveret.core.turn.turn import Sharer, Turn
 from leveret.wire.fields import Table
-from leveret.wire.writer import DeliveryHead
 
 
 class Prefetch:
@@ -121,7 +120,6 @@ class Consumer:
         "arguments",
         "counts",
         "exclusive",
-        "head",
         "no_ack",
         "parked",
         "priority",
@@ -137,7 +135,6 @@ class Consumer:
         subscriber: Subscriber,
         queue: EntryOwner,
         tag: str,
-        head: DeliveryHead,
         no_ack: bool,
         exclusive: bool,
         priority: i64,
@@ -148,7 +145,6 @@ class Consumer:
         self.subscriber = subscriber
         self.queue = queue
         self.tag = tag
-        self.head = head
         self.no_ack = no_ack
         self.exclusive = exclusive
         self.priority: i64 = priority

@@ -15,7 +15,6 @@ from leveret.core.queue.consumers import Consumer, Prefetch, SharedPrefetch, Sub
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.core.turn.turn import Turn
-from leveret.wire.writer import DeliveryHead
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -53,9 +52,8 @@ class Lent(Subscriber):
 
     def subscribe(self, queue: Queue, tag: str, prefetch: int, no_ack: bool = False, priority: int = 0) -> None:
         """Begin to lend what a queue has. prefetch: messages that may be lent at once; 0 for any number."""
-        head = DeliveryHead(0, tag)
         window = Prefetch(prefetch)
-        consumer = Consumer(self, queue, tag, head, no_ack, False, priority, {}, window, self._shared)
+        consumer = Consumer(self, queue, tag, no_ack, False, priority, {}, window, self._shared)
         self._consumers[consumer] = None
         queue.subscribe(consumer)
 
