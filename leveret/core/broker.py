@@ -2,7 +2,7 @@
 
 A call (bytes from a client, an event of the log, a tick) changes queues; those that may have something to deliver
 are on `dirty` and pumped by settle(), once, before the call returns. What died is on `worklist`, of which settle()
-works off a share; what else takes long is on `chores`, of which work() does a piece. While something is left on
+works off a share; what else takes long is on `background`, of which work() does a piece. While something is left on
 either, the driver has to call again. Connections that then have bytes to send are on `awake`; the driver takes that
 list and flushes each, once a turn.
 """
@@ -97,7 +97,7 @@ class Broker(Surroundings, Premises):
 
     def _go_on_clearing(self) -> None:
         for clearing in list(self.leaving.values()):
-            self.chores.begin(clearing)
+            self.background.begin(clearing)
 
     def make_defaults(self, user: str, credential: Credential) -> None:
         """Make what a new broker begins with: the virtual host /, and an administrator who may do everything there."""
@@ -208,19 +208,19 @@ class Broker(Surroundings, Premises):
 
     def is_busy(self) -> bool:
         """Whether there is more to do without anybody asking for it."""
-        return self.worklist.is_busy() or len(self.chores) > 0 or self.budget.is_over()
+        return self.worklist.is_busy() or len(self.background) > 0 or self.budget.is_over()
 
     def work(self) -> None:
         """Do a piece of what would keep everybody waiting if it were done at once."""
         self.share.begin()
-        if len(self.chores):
-            self.chores.work()
+        if len(self.background):
+            self.background.work()
             self.share.begin()
         self.settle()
 
     def finish(self) -> None:
-        """Do all chores: nobody waits, or the end has come."""
-        while len(self.chores):
+        """Do all jobs: nobody waits, or the end has come."""
+        while len(self.background):
             self.work()
 
     def look_at_clock(self, today_ms: int) -> None:
@@ -292,7 +292,7 @@ class Broker(Surroundings, Premises):
         default_queue_type = vhost.default_queue_type if default_queue_type is None else default_queue_type
         value = form.vhost_value(description, tags, default_queue_type, vhost.protected)
         if name in self.leaving:
-            self.chores.hurry(self.leaving[name])  # what is in it has the names that are free from now on
+            self.background.hurry(self.leaving[name])  # what is in it has the names that are free from now on
         vhost.description = description
         vhost.tags = tags
         vhost.default_queue_type = default_queue_type
@@ -346,7 +346,7 @@ class Broker(Surroundings, Premises):
         self.forget(form.VHOST, form.key(name))
         self.remember(form.LEAVING, form.key(name), b"")
         clearing = self.leaving[name] = Clearing(vhost)
-        self.chores.begin(clearing)
+        self.background.begin(clearing)
         return clearing
 
     def cleared(self, vhost: Home) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.turn.background import Chore
+from leveret.core.turn.background import BackgroundJob
 
 if TYPE_CHECKING:
     from leveret.core.vhost import VirtualHost
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 20  # queues
 
 
-class Clearing(Chore):
+class Clearing(BackgroundJob):
     """A virtual host that is deleted, while something is left in it. is_done: nothing is."""
 
     def __init__(self, vhost: VirtualHost, is_done: bool = False) -> None:

@@ -12,7 +12,7 @@ from leveret.core import definitions
 from leveret.core.definition import form
 from leveret.core.policy.arguments import QueueSettings
 from leveret.core.policy.policy import EXCHANGE, Policies, Policy, effective_definition
-from leveret.core.turn.background import Chore
+from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.work import PIECE
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _kind(policies: Policies) -> str:
     return form.OPERATOR_POLICY if policies.are_operator else form.POLICY
 
 
-class Governing(Chore):
+class Governing(BackgroundJob):
     """A pass over everything in a virtual host; what is declared meanwhile looks at the policies itself.
 
     There is one at a time for each virtual host: when policies change meanwhile, another pass follows this one.
@@ -117,7 +117,7 @@ def govern(vhost: VirtualHost) -> None:
     if vhost.governing is not None:
         vhost.governing.again()
     else:
-        vhost.broker.chores.begin(Governing(vhost))
+        vhost.broker.background.begin(Governing(vhost))
 
 
 def govern_queue(vhost: VirtualHost, queue: Queue) -> None:

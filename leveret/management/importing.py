@@ -83,7 +83,7 @@ def _dismantle(copy: Broker, broker: Broker) -> Iterator[bool]:
     for vhost in list(copy.vhosts.values()):
         vhost.protected = False
         copy.delete_vhost(vhost.name)
-    while len(copy.chores):
+    while len(copy.background):
         copy.work()
         yield True
     copy.give_way(broker)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import Promise
-from leveret.core.turn.background import Chore
+from leveret.core.turn.background import BackgroundJob
 
 
-class Job(Chore):
+class Job(BackgroundJob):
     """Steps of which each is short. answer: what it is about to answer; error: what it ended with."""
 
     def __init__(self, steps: Iterator[bool], answer: dict[str, object]) -> None:
@@ -53,7 +53,7 @@ class Answer(Promise):
 def begin(broker: Broker, steps: Iterator[bool], answer: dict[str, object]) -> Promise:
     """Do the first step; the rest follows. steps: yields where others may have their turn. answer: filled by it."""
     job = Job(steps, answer)
-    broker.chores.begin(job)
+    broker.background.begin(job)
     return Answer(job)
 
 

@@ -65,11 +65,11 @@ class Export(Promise):
         out = BytesWriter()
         now_ms = self._broker.clock.now_ms
         expired = 0
-        for stored in page.messages:
-            if stored.deadline_ms and stored.deadline_ms < now_ms:
+        for entry in page.messages:
+            if entry.deadline_ms and entry.deadline_ms < now_ms:
                 expired += 1
             else:
-                parcel.unframed(stored.message, stored.redelivered).write(out)
+                parcel.unframed(entry.message, entry.redelivered).write(out)
         return {
             "data": out.getvalue(),
             "queue_id": queue.queue_id,

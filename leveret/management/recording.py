@@ -100,22 +100,22 @@ class Recording(Witness):
         about = {"connection": connection, "queues": queues, "outcome": outcome, "message": self._count}
         self._write("publish", vhost, {**about, **line})
 
-    def delivered(self, connection: str, stored: QueueEntry, no_ack: bool) -> None:
+    def delivered(self, connection: str, entry: QueueEntry, no_ack: bool) -> None:
         """A message was sent to a client."""
-        queue = stored.queue
-        about: dict[str, object] = {"connection": connection, "queue": queue.name, **self._number(stored)}
-        if stored.redelivered:
+        queue = entry.queue
+        about: dict[str, object] = {"connection": connection, "queue": queue.name, **self._number(entry)}
+        if entry.redelivered:
             about["redelivered"] = True
         if no_ack:
             about["no_ack"] = True
         self._write("deliver", queue.vhost.name, about)
 
-    def settled(self, stored: QueueEntry, how: int) -> None:
+    def settled(self, entry: QueueEntry, how: int) -> None:
         """A delivery was settled."""
-        self._write(ENDS[how], stored.queue.vhost.name, {"queue": stored.queue.name, **self._number(stored)})
+        self._write(ENDS[how], entry.queue.vhost.name, {"queue": entry.queue.name, **self._number(entry)})
 
-    def _number(self, stored: QueueEntry) -> dict[str, object]:
-        known = self._numbers.get(id(stored.message))
+    def _number(self, entry: QueueEntry) -> dict[str, object]:
+        known = self._numbers.get(id(entry.message))
         return {"message": None if known is None else known[0]}
 
     def _write(self, event: str, vhost: str, about: dict[str, object]) -> None:
@@ -143,14 +143,14 @@ class Recording(Witness):
     def on_held(self, confirm: Confirm) -> None:
         """Nothing is held."""
 
-    def on_delivery(self, client: Client, stored: QueueEntry, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, entry: QueueEntry, no_ack: bool) -> None:
         """Write it down."""
         assert isinstance(client, Connection)
-        self.delivered(client.label, stored, no_ack)
+        self.delivered(client.label, entry, no_ack)
 
-    def on_settle(self, stored: QueueEntry, how: int) -> None:
+    def on_settle(self, entry: QueueEntry, how: int) -> None:
         """Write it down."""
-        self.settled(stored, how)
+        self.settled(entry, how)
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

@@ -156,7 +156,7 @@ class Driver:
                     protocol.conversation.seems_alive(due_ms)
             self._do("do what is due", self._tick)
             while broker.is_busy():
-                self._do("do chores", broker.work)
+                self._do("do background work", broker.work)
         self._skip_to(until_ms)
         self._timer_ms = None  # of a time that was another
         self.turn()
@@ -195,7 +195,7 @@ class Driver:
         if broker.is_busy():
             until_ns = time.monotonic_ns() + WORK_NS
             while broker.is_busy() and time.monotonic_ns() < until_ns:
-                self._do("do chores", broker.work)
+                self._do("do background work", broker.work)
         try:
             if broker.log.flush_urgent() and self._rest is None:
                 self._rest = self.loop.call_later(REST_S, self._flush_rest)

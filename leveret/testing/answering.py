@@ -28,16 +28,16 @@ async def answer(
     """
     while True:
         await server.until(queue.has_next)
-        stored = server.call(queue.take)
-        if stored is None:
+        entry = server.call(queue.take)
+        if entry is None:
             continue
-        request = Message(**details(stored.message, stored.redelivered))
+        request = Message(**details(entry.message, entry.redelivered))
         try:
             body = await function(request)
             if request.reply_to and body is not None:
                 publish(body, request.reply_to, correlation_id=request.correlation_id)
         except Exception:
             log.exception("what should answer %r in queue '%s' has failed", request, queue.name)
-            server.call(partial(stored.queue.discard, stored))
+            server.call(partial(entry.queue.discard, entry))
             continue
-        server.call(partial(stored.queue.settle, stored))
+        server.call(partial(entry.queue.settle, entry))

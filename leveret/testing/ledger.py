@@ -160,13 +160,13 @@ class Ledger(Witness):
         self._count(rule)
         rule.hold(confirm)
 
-    def on_delivery(self, client: Client, stored: QueueEntry, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, entry: QueueEntry, no_ack: bool) -> None:
         """Write it down."""
         assert isinstance(client, Connection)
         for recording in self.recordings:
-            recording.delivered(client.label, stored, no_ack)
+            recording.delivered(client.label, entry, no_ack)
 
-    def on_settle(self, stored: QueueEntry, how: int) -> None:
+    def on_settle(self, entry: QueueEntry, how: int) -> None:
         """Write it down."""
         for recording in self.recordings:
-            recording.settled(stored, how)
+            recording.settled(entry, how)

@@ -105,7 +105,7 @@ class Queue:
             page = Page(page.level, page.position, page.until, ALL, ALL)
             queue.browse(page)
             found += page.messages
-        return [Message(**details(stored.message, stored.redelivered)) for stored in found]
+        return [Message(**details(entry.message, entry.redelivered)) for entry in found]
 
 
 def _consumer(consumer: CoreConsumer) -> Consumer:
@@ -119,13 +119,13 @@ def deliveries(server: Server, vhost: str, queue: str | None) -> list[Delivery]:
     found = server.vhost(vhost)
     return [
         Delivery(
-            Message(**details(held.stored.message, held.stored.redelivered)),
-            held.stored.queue.name,
+            Message(**details(held.entry.message, held.entry.redelivered)),
+            held.entry.queue.name,
             held.label,
             held.channel,
             held.delivery_tag,
         )
         for client in found.broker.clients(found)
         for held in client.held(None)
-        if queue in (None, held.stored.queue.name)
+        if queue in (None, held.entry.queue.name)
     ]

@@ -553,10 +553,10 @@ def test_a_purge_of_a_queue_frees_its_values_at_once() -> None:
     peer.send(BasicGet("q"))
     assert kinds(peer) == ["BasicGetOk"]
     peer.send(QueuePurge("q"))
-    assert len(broker.chores) == 1
+    assert len(broker.background) == 1
     for number in range(count):
         publish(peer, "new", str(number), exchange="", key="q")
-    assert len(broker.chores) == 1
+    assert len(broker.background) == 1
     assert peer.expect(QueuePurgeOk).message_count == count - 1
     queue = broker.vhosts["/"].queues["q"]
     assert isinstance(queue, DeduplicatingQueue)
@@ -596,7 +596,7 @@ def test_a_large_window_goes_in_pieces_and_a_new_one_knows_nothing_of_it() -> No
     peer.send(ExchangeDeclare("x", TYPE, durable=True, arguments={"x-cache-size": long(10_000)}))
     peer.send(QueueBind("q", "x", ""))
     publish(peer, "1", "0")
-    assert len(broker.chores) == 1
+    assert len(broker.background) == 1
     broker.finish()
     assert kinds(peer) == ["ExchangeDeleteOk", "ExchangeDeclareOk", "QueueBindOk"]
     assert len(window(broker)) == 1

@@ -329,7 +329,7 @@ def test_very_many_at_once_go_out_in_shares() -> None:
         steps += 1
         before = delayed(peer.broker).waiting()
         now_ms = peer.broker.tick(now_ms) or now_ms
-        assert before - delayed(peer.broker).waiting() <= 2 * TURN // LETTER  # by the timer, and by a chore
+        assert before - delayed(peer.broker).waiting() <= 2 * TURN // LETTER  # by the timer, and by a job
     assert steps > 3
     assert bodies(peer) == [str(number) for number in range(count)]
 
@@ -599,7 +599,7 @@ def test_a_purge_throws_away_in_pieces() -> None:
     turn(broker)
     waiting = delayed(broker)
     assert waiting.purge() == 2 * PIECE
-    assert (waiting.waiting(), len(broker.chores)) == (0, 1)
+    assert (waiting.waiting(), len(broker.background)) == (0, 1)
     publish(peer, "new", 1000)
     broker.finish()
     broker.tick(1000)

@@ -67,7 +67,7 @@ def test_searches_that_take_long_are_done_in_pieces(vhost: VirtualHost) -> None:
     broker = broker_of(vhost)
     pieces, seen = 1, broker.matcher.long
     vhost.set_policy(policy(BAD))
-    while len(broker.chores):
+    while len(broker.background):
         assert broker.matcher.long - seen <= 1 + SEARCHES // LONG_COST
         seen = broker.matcher.long
         broker.work()
@@ -87,7 +87,7 @@ def test_changes_meanwhile_are_one_more_pass(vhost: VirtualHost) -> None:
     declare(vhost, *map(str, range(1000)))
     for length in range(100):
         vhost.set_policy(policy("", length))
-        assert len(vhost.broker.chores) == 1
+        assert len(vhost.broker.background) == 1
     declare(vhost, "late")
     before = vhost.broker.matcher.cost
     broker_of(vhost).finish()

@@ -141,7 +141,7 @@ def test_a_long_history_comes_in_pieces(way: str) -> None:
         peer.call(QueueBind("q", "amq.fanout", ""), QueueBindOk)
         peer.send(ExchangeBind("amq.fanout", "x", ""))
     before = 0
-    while len(broker.chores):
+    while len(broker.background):
         after = len(queue.ready)
         assert after - before <= PIECE // HANDING_OUT
         before = after

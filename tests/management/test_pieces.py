@@ -34,7 +34,7 @@ def counts(broker: Broker, promise: Promise) -> list[int]:
     while not promise.is_kept():
         broker.work()
         found.append(len(broker.queues()))
-    assert len(broker.chores) == 0
+    assert len(broker.background) == 0
     return found
 
 

@@ -123,7 +123,7 @@ def test_who_holds_a_message_and_since_when() -> None:
         (7, "c", 2, 2000),
     ]
     assert {each.connection for each in held} == {"test"}
-    assert [each.stored.message.body() for each in held] == [b"1", b"2", b"3"]
+    assert [each.entry.message.body() for each in held] == [b"1", b"2", b"3"]
     second.send(BasicAck(2, True), channel=7)
     assert [each.channel for each in queue.unacknowledged()] == [1]
     assert queue.total().acked == 2

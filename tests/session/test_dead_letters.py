@@ -361,7 +361,7 @@ def test_one_call_works_off_a_share(scene: Scene) -> None:
     calls = 1
     while scene.broker.tick(10) == 10:
         calls += 1
-        assert len(target.ready) <= calls * 3 * TURN // LETTER  # by a timer, by a chore, and those that are left
+        assert len(target.ready) <= calls * 3 * TURN // LETTER  # by a timer, by a job, and those that are left
     assert scene.ready(source, target) == [0, count]
     assert calls > 3
     assert [int(each.message.body()) for each in target.ready.items()] == list(range(count))

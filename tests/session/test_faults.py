@@ -8,7 +8,7 @@ from leveret.core.errors.administration import AdministrationError
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.message import Message
 from leveret.core.queue.client import Client, Witness
-from leveret.core.turn.background import Chore
+from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.clock import Timed
 from leveret.management.administration import Administration
 from leveret.wire.constants import INTERNAL_ERROR
@@ -221,7 +221,7 @@ def test_a_faulty_queue_can_be_deleted_and_made_anew(world: World) -> None:
     assert world.publish("q") is BasicAck
 
 
-# -- timers, chores, witnesses
+# -- timers, jobs, witnesses
 
 
 class Late(Timed):
@@ -247,8 +247,8 @@ def test_a_timer_that_fails_leaves_the_others_alone(world: World) -> None:
     assert late.heard == ["do what is due: token 1", "do what is due: token 2"]
 
 
-class Lazy(Chore):
-    """A chore that fails so many times."""
+class Lazy(BackgroundJob):
+    """A job that fails so many times."""
 
     def __init__(self, failures: int) -> None:
         self.left = failures
@@ -272,10 +272,10 @@ class Lazy(Chore):
 
 
 @pytest.mark.parametrize(("failures", "heard", "gives_up"), [(0, 0, False), (2, 2, False), (3, 3, True), (9, 3, True)])
-def test_a_chore_that_fails_is_tried_again_for_a_while(failures: int, heard: int, gives_up: bool, world: World) -> None:
+def test_a_job_that_fails_is_tried_again_for_a_while(failures: int, heard: int, gives_up: bool, world: World) -> None:
     lazy, next_one = Lazy(failures), Lazy(0)
-    world.broker.chores.begin(lazy)
-    world.broker.chores.add(next_one)
+    world.broker.background.begin(lazy)
+    world.broker.background.add(next_one)
     world.broker.finish()
     assert (lazy.heard, lazy.has_given_up) == (heard, gives_up)
     assert next_one.left == -1

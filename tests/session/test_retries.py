@@ -294,7 +294,7 @@ def test_a_purge_of_many_is_done_in_pieces(kind: str) -> None:
     scene.broker.finish()
     assert scene.waits() == (0, count, 0)
     assert scene.queue.purge() == count
-    assert len(scene.broker.chores) == 1
+    assert len(scene.broker.background) == 1
     scene.broker.finish()
     assert scene.waits() == (0, 0, 0)
 

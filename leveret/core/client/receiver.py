@@ -56,7 +56,7 @@ class Receiver(Subscriber):
     # -- what the protocol has to say
 
     @abstractmethod
-    def answer_get(self, tag: i64, stored: QueueEntry, no_ack: bool) -> None:
+    def answer_get(self, tag: i64, entry: QueueEntry, no_ack: bool) -> None:
         """Send a message that was asked for with take(). It is outstanding already, unless no_ack."""
 
     def make_consumer(
@@ -67,7 +67,7 @@ class Receiver(Subscriber):
 
     # -- deliveries
 
-    def hold(self, consumer: Consumer, stored: QueueEntry) -> i64:
+    def hold(self, consumer: Consumer, entry: QueueEntry) -> i64:
         """Count a message that deliver() sends next; it is outstanding from now on, unless its consumer is no-ack.
 
         Returns: its tag.
@@ -75,13 +75,13 @@ class Receiver(Subscriber):
         tag = self.last_tag + 1
         self.last_tag = tag
         if not consumer.no_ack:
-            stored.sent_ms = self.party.broker.clock.now_ms
-            self.unacked.add(tag, stored)  # first: whatever fails, the end of the receiver gives it back
+            entry.sent_ms = self.party.broker.clock.now_ms
+            self.unacked.add(tag, entry)  # first: whatever fails, the end of the receiver gives it back
         return tag
 
-    def show(self, stored: QueueEntry, no_ack: bool) -> None:
+    def show(self, entry: QueueEntry, no_ack: bool) -> None:
         """A message was sent, and somebody watches the virtual host."""
-        witnessing.delivered(self.party, self.number, stored, no_ack)
+        witnessing.delivered(self.party, self.number, entry, no_ack)
 
     def held(self, queue: EntryOwner | None, transaction: Transaction | None) -> list[Held]:
         """What the client has of a queue, or of all, and has not settled; what waits for a commit is not."""
@@ -90,9 +90,9 @@ class Receiver(Subscriber):
             found = sorted([*found, *transaction.settlements()], key=_tag)
         name, label = self.party.name, self.party.label
         return [
-            Held(name, label, self.number, stored.consumer.tag if stored.consumer is not None else "", tag, stored)
-            for tag, stored in found
-            if queue is None or stored.queue is queue
+            Held(name, label, self.number, entry.consumer.tag if entry.consumer is not None else "", tag, entry)
+            for tag, entry in found
+            if queue is None or entry.queue is queue
         ]
 
     def fail(self, doing: str, error: Exception) -> None:
@@ -211,34 +211,34 @@ class Receiver(Subscriber):
         Returns: whether there is one. Raises: NotHereYet; Queue.wait_for_log() tells when to ask again.
         """
         counters = self.counters
-        stored = queue.get(no_ack)
-        if stored is None:
+        entry = queue.get(no_ack)
+        if entry is None:
             counters.get_empty += 1
             return False
-        if stored.redelivered:
+        if entry.redelivered:
             counters.redelivered += 1
         tag = self.last_tag + 1
         self.last_tag = tag
         if no_ack:
             counters.got_no_ack += 1
             try:
-                self._answer(tag, stored, True)
+                self._answer(tag, entry, True)
             except Exception:
                 queue.counters.keep_got()
-                queue.requeue(stored, False)
+                queue.requeue(entry, False)
                 raise
-            queue.settle(stored)
+            queue.settle(entry)
         else:
             counters.got += 1
-            stored.sent_ms = self.party.broker.clock.now_ms
-            self.unacked.add(tag, stored)
-            self._answer(tag, stored, False)
+            entry.sent_ms = self.party.broker.clock.now_ms
+            self.unacked.add(tag, entry)
+            self._answer(tag, entry, False)
         return True
 
-    def _answer(self, tag: i64, stored: QueueEntry, no_ack: bool) -> None:
-        self.answer_get(tag, stored, no_ack)
+    def _answer(self, tag: i64, entry: QueueEntry, no_ack: bool) -> None:
+        self.answer_get(tag, entry, no_ack)
         if self.party.vhost.is_watched:
-            self.show(stored, no_ack)
+            self.show(entry, no_ack)
 
 
 def _tag(entry: tuple[int, QueueEntry]) -> int:

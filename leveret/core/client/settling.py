@@ -19,31 +19,31 @@ RETURN: Final = 2  # requeue, which counts for the delivery limit
 DISCARD: Final = 3
 
 
-def settling(stored: QueueEntry, how: int) -> i64:
+def settling(entry: QueueEntry, how: int) -> i64:
     """What settle() costs, in units of core/turn/work.py."""
-    queue = stored.queue
+    queue = entry.queue
     if how == DISCARD:
-        return queue.giving_up(stored.message)
-    return 1 if how == ACK else queue.returning(stored.message)
+        return queue.giving_up(entry.message)
+    return 1 if how == ACK else queue.returning(entry.message)
 
 
-def settle(stored: QueueEntry, how: int, counters: Deliveries) -> None:
+def settle(entry: QueueEntry, how: int, counters: Deliveries) -> None:
     """Ack, requeue, return or discard one delivery, which nobody holds any more: if that fails, its queue keeps it.
 
     counters: of the receiver that held it.
     """
-    queue = stored.queue
+    queue = entry.queue
     if queue.vhost.witness is not None:
-        witnessing.settled(stored, how)
+        witnessing.settled(entry, how)
     try:
         if how == ACK:
             counters.acked += 1
-            queue.settle(stored)
+            queue.settle(entry)
         elif how == REQUEUE or how == RETURN:
             counters.requeued += 1
-            queue.requeue(stored, how == RETURN)
+            queue.requeue(entry, how == RETURN)
         else:
             counters.rejected += 1
-            queue.discard(stored)
+            queue.discard(entry)
     except Exception as error:
-        queue.leave(stored, FORGET if how == ACK else REJECTED if how == DISCARD else PUT_BACK, error)
+        queue.leave(entry, FORGET if how == ACK else REJECTED if how == DISCARD else PUT_BACK, error)

@@ -41,10 +41,10 @@ def published(party: Party, channel: int, message: Message, queues: list[Destina
     _copy(party, channel, message, f"publish.{message.address.exchange}", "routed_queues", routed)
 
 
-def delivered(party: Party, channel: int, stored: QueueEntry) -> None:
+def delivered(party: Party, channel: int, entry: QueueEntry) -> None:
     """A client has got a message, as a consumer or with a get."""
-    redelivered = signedint(int(stored.redelivered))
-    _copy(party, channel, stored.message, f"deliver.{stored.queue.name}", "redelivered", redelivered)
+    redelivered = signedint(int(entry.redelivered))
+    _copy(party, channel, entry.message, f"deliver.{entry.queue.name}", "redelivered", redelivered)
 
 
 def _copy(party: Party, channel: int, message: Message, key: str, about: str, value: Field) -> None:

@@ -72,11 +72,11 @@ class Transaction(ConfirmListener):
 
     def settle(self, taken: list[tuple[int, QueueEntry]], how: int) -> None:
         """Keep acknowledgements."""
-        self._settlements += [(tag, stored, how) for tag, stored in taken]
+        self._settlements += [(tag, entry, how) for tag, entry in taken]
 
     def settlements(self) -> list[tuple[int, QueueEntry]]:
         """The deliveries, by tag, whose acknowledgements wait for the commit."""
-        return [(tag, stored) for tag, stored, _ in self._settlements]
+        return [(tag, entry) for tag, entry, _ in self._settlements]
 
     def commit(self) -> None:
         """Do it all; the listener hears committed() when every message is safe."""
@@ -97,15 +97,15 @@ class Transaction(ConfirmListener):
             else:
                 listener.stranded(message, route)
         self._broker.flow()  # what was published goes before what comes back
-        for _, stored, how in settlements:
-            settle(stored, how, counters)
+        for _, entry, how in settlements:
+            settle(entry, how, counters)
         self.confirmed(0)
 
     def rollback(self) -> None:
         """Drop the messages; the deliveries are outstanding again."""
         for message, queues, _ in self._take_publishes():
             give_up(message, queues)
-        self._unacked.give_back([(tag, stored) for tag, stored, _ in self._settlements])
+        self._unacked.give_back([(tag, entry) for tag, entry, _ in self._settlements])
         self._settlements = []
 
     def _take_publishes(self) -> list[tuple[Message, list[Destination], Route]]:

@@ -14,13 +14,13 @@ COMPACT_AT: Final = 1024  # settled ones that may stay in the list, beside as ma
 
 
 class Delivery:
-    """One delivery; stored is None once it is settled."""
+    """One delivery; entry is None once it is settled."""
 
-    __slots__ = ("stored", "tag")
+    __slots__ = ("entry", "tag")
 
-    def __init__(self, tag: i64, stored: QueueEntry) -> None:
+    def __init__(self, tag: i64, entry: QueueEntry) -> None:
         self.tag: i64 = tag
-        self.stored: QueueEntry | None = stored
+        self.entry: QueueEntry | None = entry
 
 
 class Unacked:
@@ -37,14 +37,14 @@ class Unacked:
     def __len__(self) -> int:
         return int(self._count)
 
-    def add(self, tag: i64, stored: QueueEntry) -> None:
+    def add(self, tag: i64, entry: QueueEntry) -> None:
         """A delivery that wants an ack. Its tag is higher than those before."""
-        self._items.append(Delivery(tag, stored))
+        self._items.append(Delivery(tag, entry))
         self._count += 1
 
     def oldest(self) -> QueueEntry | None:
         """The one that was sent first."""
-        return self._items[self._head].stored if self._count else None
+        return self._items[self._head].entry if self._count else None
 
     def take(self, tag: i64) -> QueueEntry:
         """Take one. Raises: Refusal UNFIT when the tag is not outstanding."""
@@ -53,13 +53,13 @@ class Unacked:
         if at >= len(items) or items[at].tag != tag:
             at = self._find(tag)
         delivery = items[at] if at < len(items) else None
-        stored = delivery.stored if delivery is not None and delivery.tag == tag else None
-        if delivery is None or stored is None:
+        entry = delivery.entry if delivery is not None and delivery.tag == tag else None
+        if delivery is None or entry is None:
             raise self._unknown(tag)
-        delivery.stored = None
+        delivery.entry = None
         self._count -= 1
         self._tidy()
-        return stored
+        return entry
 
     def take_up_to(self, tag: i64) -> list[tuple[int, QueueEntry]]:
         """Take all up to and including a tag, which must be outstanding; 0 takes all there are.
@@ -74,7 +74,7 @@ class Unacked:
     def check(self, tag: i64) -> None:
         """Raises: Refusal UNFIT when a tag is not outstanding; 0 always is."""
         at = self._find(tag)
-        if tag and (at >= len(self._items) or self._items[at].tag != tag or self._items[at].stored is None):
+        if tag and (at >= len(self._items) or self._items[at].tag != tag or self._items[at].entry is None):
             raise self._unknown(tag)
 
     def take_oldest(self, tag: i64) -> QueueEntry | None:
@@ -83,11 +83,11 @@ class Unacked:
         if self._head >= len(items) or items[self._head].tag > tag:
             return None
         delivery = items[self._head]
-        stored = delivery.stored
-        delivery.stored = None
+        entry = delivery.entry
+        delivery.entry = None
         self._count -= 1
         self._tidy()
-        return stored
+        return entry
 
     def take_all(self) -> list[tuple[int, QueueEntry]]:
         """Take everything."""
@@ -101,8 +101,8 @@ class Unacked:
     def give_back(self, taken: list[tuple[int, QueueEntry]]) -> None:
         """Deliveries whose acks were rolled back are outstanding again, under their old tags."""
         outstanding = sorted([*self.take_all(), *taken], key=_tag)
-        for tag, stored in outstanding:
-            self.add(tag, stored)
+        for tag, entry in outstanding:
+            self.add(tag, entry)
 
     def _sweep(self, tag: i64) -> list[tuple[int, QueueEntry]]:
         """Take those up to and including a tag."""
@@ -111,9 +111,9 @@ class Unacked:
         at = self._head
         while at < len(items) and items[at].tag <= tag:
             delivery = items[at]
-            if delivery.stored is not None:
-                taken.append((int(delivery.tag), delivery.stored))
-                delivery.stored = None
+            if delivery.entry is not None:
+                taken.append((int(delivery.tag), delivery.entry))
+                delivery.entry = None
             at += 1
         self._count -= len(taken)
         self._tidy()
@@ -124,8 +124,8 @@ class Unacked:
         items = self._items
         at = max(self._rested, self._head)
         while at < len(items) and budget.used > target:
-            stored = items[at].stored
-            if stored is not None and not stored.queue.leave_content(stored):
+            entry = items[at].entry
+            if entry is not None and not entry.queue.leave_content(entry):
                 break
             at += 1
         self._rested = at
@@ -134,8 +134,8 @@ class Unacked:
         """All of them with their tags, in order."""
         found: list[tuple[int, QueueEntry]] = []
         for delivery in self._items[self._head :]:
-            if delivery.stored is not None:
-                found.append((int(delivery.tag), delivery.stored))
+            if delivery.entry is not None:
+                found.append((int(delivery.tag), delivery.entry))
         return found
 
     def _unknown(self, tag: i64) -> Refusal:
@@ -157,10 +157,10 @@ class Unacked:
     def _tidy(self) -> None:
         """Step over what is settled, and forget it when there is much of it."""
         items = self._items
-        while self._head < len(items) and items[self._head].stored is None:
+        while self._head < len(items) and items[self._head].entry is None:
             self._head += 1
         if len(items) - self._count >= COMPACT_AT + self._count:
-            self._items = [delivery for delivery in items if delivery.stored is not None]
+            self._items = [delivery for delivery in items if delivery.entry is not None]
             self._head = 0
             self._rested = 0
 

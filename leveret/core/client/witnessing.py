@@ -44,23 +44,23 @@ def held(party: Party, confirm: Confirm) -> None:
         confirm.pay()
 
 
-def delivered(party: Party, channel: int, stored: QueueEntry, no_ack: bool) -> None:
+def delivered(party: Party, channel: int, entry: QueueEntry, no_ack: bool) -> None:
     """A client has got a message where somebody watches."""
     vhost = party.vhost
     if vhost.tracing:
-        tracing.delivered(party, channel, stored)
+        tracing.delivered(party, channel, entry)
     if vhost.witness is not None:
         try:
-            vhost.witness.on_delivery(party, stored, no_ack)
+            vhost.witness.on_delivery(party, entry, no_ack)
         except Exception as error:
             vhost.broker.faults.own(WATCH, error)
 
 
-def settled(stored: QueueEntry, how: int) -> None:
+def settled(entry: QueueEntry, how: int) -> None:
     """A delivery is settled where there is a witness."""
-    vhost = stored.queue.vhost
+    vhost = entry.queue.vhost
     if vhost.witness is not None:
         try:
-            vhost.witness.on_settle(stored, how)
+            vhost.witness.on_settle(entry, how)
         except Exception as error:
             vhost.turn.faults.own(WATCH, error)

@@ -28,7 +28,7 @@ from leveret.core.message.log import Logged, Recovered, Resting
 from leveret.core.message.message import Message
 from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.ready import STUB
-from leveret.core.turn.background import Chore
+from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.clock import Timed, Timer
 from leveret.core.turn.work import HANDING_OUT, PIECE
 from leveret.wire import patch
@@ -82,7 +82,7 @@ class DelayedMessages(Destination, Logged, Holder):
         self._refused: deque[Departure] = deque()
         self._round = 0  # those of them that are still to have their next chance
         self._tries = 0  # that may fail before a pause
-        self._is_going = False  # a chore sends what is due
+        self._is_going = False  # a job sends what is due
         self._content_bytes: i64 = 0  # in memory, of what is not due yet
         self._alarm = Alarm(self)
         self._alarm_ms: i64 = 0  # when it rings for what is due, 0 when it does not
@@ -216,7 +216,7 @@ class DelayedMessages(Destination, Logged, Holder):
     def _send_later(self) -> None:
         if not self._is_going:
             self._is_going = True
-            self.broker.chores.begin(Going(self))
+            self.broker.background.begin(Going(self))
 
     def go_on(self) -> bool:
         """Send some of what is due. Returns: whether that was all for now."""
@@ -321,7 +321,7 @@ class DelayedMessages(Destination, Logged, Holder):
         """Throw away what waits, in pieces. refused: what else."""
         waiting, self._agenda = self._agenda, Agenda()
         self._content_bytes = 0
-        self.broker.chores.begin(Discarding(self, waiting, refused))
+        self.broker.background.begin(Discarding(self, waiting, refused))
 
     def remove(self) -> int:
         """The exchange is deleted, and what waits with it. Returns: how many."""
@@ -376,7 +376,7 @@ class Alarm(Timed):
         self._delayed = None
 
 
-class Going(Chore):
+class Going(BackgroundJob):
     """Sends what is due."""
 
     def __init__(self, delayed: DelayedMessages) -> None:
@@ -395,7 +395,7 @@ class Going(Chore):
         self._delayed.put_off(RETRY_MS)
 
 
-class Discarding(Chore):
+class Discarding(BackgroundJob):
     """Messages of an exchange that nobody wants any more. refused: of them, those that a queue did not take."""
 
     def __init__(self, delayed: DelayedMessages, waiting: Agenda, refused: deque[Departure]) -> None:

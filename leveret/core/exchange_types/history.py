@@ -20,7 +20,7 @@ from leveret.core.message.budget import COST, Holder
 from leveret.core.message.cost import walking
 from leveret.core.message.destination import Destination, hand_out
 from leveret.core.message.message import Message
-from leveret.core.turn.background import Chore
+from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.work import HANDING_OUT, LETTER, PIECE
 from leveret.wire.fields import BOOLEAN, LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
@@ -89,7 +89,7 @@ class History(Interceptor, Holder):
     def bound(self, binding: Binding) -> None:
         """Give the history to a new destination; what comes in meanwhile may overtake the rest of a long one."""
         if self._messages:
-            binding.source.vhost.broker.chores.begin(Handing(list(self._messages), binding))
+            binding.source.vhost.broker.background.begin(Handing(list(self._messages), binding))
 
     def close(self) -> None:
         """Forget everything."""
@@ -98,7 +98,7 @@ class History(Interceptor, Holder):
             self._forget_oldest()
 
 
-class Handing(Chore):
+class Handing(BackgroundJob):
     """A history on its way to a new destination; an exchange routes each message as if it had just come."""
 
     def __init__(self, messages: list[Message], binding: Binding) -> None:

@@ -21,7 +21,7 @@ from leveret.core.errors.bounds import MILLISECONDS
 from leveret.core.message.confirm import AGAIN, Confirm
 from leveret.core.message.hashing import shortened
 from leveret.core.queue.surroundings import Surroundings
-from leveret.core.turn.background import Chore
+from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.work import PIECE
 from leveret.wire.arguments import ArgumentReader
 from leveret.wire.fields import write_longstr
@@ -206,7 +206,7 @@ class SeenValues(Journal):
             self._delete(batch)
         self._safe_end = 0
         self.lose()
-        self._broker.chores.begin(Forgetting(self._broker, seen, batches))
+        self._broker.background.begin(Forgetting(self._broker, seen, batches))
 
     def restore(self, first: int, value: bytes) -> None:
         """Take a batch from the log at start-up; they come in the order in which they were written."""
@@ -272,7 +272,7 @@ class SeenValues(Journal):
         return out.getvalue()
 
 
-class Forgetting(Chore):
+class Forgetting(BackgroundJob):
     """Values that nobody asks for any more."""
 
     def __init__(self, broker: Surroundings, seen: dict[bytes, tuple[int, int]], batches: deque[ValueBatch]) -> None:

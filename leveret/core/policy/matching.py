@@ -14,7 +14,7 @@ from typing import Final
 from leveret.core.policy.patterns import FOUND, UNDECIDED, Pattern, subject_of
 
 LONG: Final = 8  # searches of one operation that may take long
-COST: Final = 2  # of a search, in what a Chore's PIECE counts: a microsecond or two
+COST: Final = 2  # of a search, in what a BackgroundJob's PIECE counts: a microsecond or two
 LONG_COST: Final = 250  # of one that takes long
 REMEMBERED: Final = 5000  # answers, and patterns of which the operator was told
 SHOWN: Final = 100  # characters of a name or pattern in the log

@@ -103,7 +103,7 @@ class BaseQueue(EntryOwner, Logged, Pageable):
     # -- what the log has
 
     @abstractmethod
-    def load(self, stored: QueueEntry) -> bool:
+    def load(self, entry: QueueEntry) -> bool:
         """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
 
     # -- what flows
@@ -125,17 +125,17 @@ class BaseQueue(EntryOwner, Logged, Pageable):
         """
 
     @abstractmethod
-    def take_back(self, stored: QueueEntry) -> None:
+    def take_back(self, entry: QueueEntry) -> None:
         """A message that came back has waited long enough: it goes to its old place."""
 
     # -- what ends
 
     @abstractmethod
-    def die(self, stored: QueueEntry, reason: str) -> None:
+    def die(self, entry: QueueEntry, reason: str) -> None:
         """A message is given up. reason: one of those of dead_letter.py."""
 
     @abstractmethod
-    def forget(self, stored: QueueEntry) -> None:
+    def forget(self, entry: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
 
     @abstractmethod

@@ -54,11 +54,11 @@ class Page:
         """Whether no more is wanted."""
         return len(self.messages) >= self.limit or self.size >= self.size_limit
 
-    def add(self, stored: QueueEntry) -> None:
+    def add(self, entry: QueueEntry) -> None:
         """Show a message, the next in order."""
-        self.messages.append(stored)
-        self.size += stored.message.size
-        self.position = stored.position
+        self.messages.append(entry)
+        self.size += entry.message.size
+        self.position = entry.position
 
     def room_to_read(self, size: i64) -> i64:
         """How many messages may be read for this page from another run. size: bytes of its bodies, all together."""

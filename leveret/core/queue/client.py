@@ -21,25 +21,25 @@ class Held:
     """One delivery that waits for its ack.
 
     connection: its name. label: what its client calls it. channel: number of the channel. consumer_tag: empty for
-    basic.get. delivery_tag: on that channel. stored: its place in the queue.
+    basic.get. delivery_tag: on that channel. entry: its place in the queue.
     """
 
-    __slots__ = ("channel", "connection", "consumer_tag", "delivery_tag", "label", "stored")
+    __slots__ = ("channel", "connection", "consumer_tag", "delivery_tag", "entry", "label")
 
     def __init__(
-        self, connection: str, label: str, channel: int, consumer_tag: str, delivery_tag: int, stored: QueueEntry
+        self, connection: str, label: str, channel: int, consumer_tag: str, delivery_tag: int, entry: QueueEntry
     ) -> None:
         self.connection = connection
         self.label = label
         self.channel = channel
         self.consumer_tag = consumer_tag
         self.delivery_tag = delivery_tag
-        self.stored = stored
+        self.entry = entry
 
     @property
     def since_ms(self) -> i64:
         """When it was sent, on the core's clock."""
-        return self.stored.sent_ms
+        return self.entry.sent_ms
 
 
 @trait
@@ -97,9 +97,9 @@ class Witness:
         """This confirm is held for the last on_publish(), and has to be paid or refused once."""
 
     @abstractmethod
-    def on_delivery(self, client: Client, stored: QueueEntry, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, entry: QueueEntry, no_ack: bool) -> None:
         """A message was sent to a client, by basic.deliver or basic.get."""
 
     @abstractmethod
-    def on_settle(self, stored: QueueEntry, how: int) -> None:
+    def on_settle(self, entry: QueueEntry, how: int) -> None:
         """A delivery is settled: ACK, REQUEUE, RETURN or DISCARD of core/client/settling.py."""

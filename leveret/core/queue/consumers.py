@@ -91,7 +91,7 @@ class Subscriber:
     """Who takes deliveries: the consuming half of a client."""
 
     @abstractmethod
-    def deliver(self, consumer: Consumer, stored: QueueEntry) -> None:
+    def deliver(self, consumer: Consumer, entry: QueueEntry) -> None:
         """Send one message. The queue has counted it in the consumer's windows already."""
 
     @abstractmethod

@@ -60,21 +60,21 @@ class DeadLetter(ConfirmListener):
         "_open",
         "_safe",
         "_targets",
+        "entry",
         "queue",
         "reason",
-        "stored",
     )
 
-    def __init__(self, queue: BaseQueue, stored: QueueEntry, reason: str, died_s: int) -> None:
+    def __init__(self, queue: BaseQueue, entry: QueueEntry, reason: str, died_s: int) -> None:
         self.queue = queue
-        self.stored = stored
+        self.entry = entry
         self.reason = reason
         self._is_held = True
-        queue.broker.budget.hold(stored.message)
+        queue.broker.budget.hold(entry.message)
         self._counts = queue.settings.at_least_once  # for the limits of the queue
         if self._counts:
             queue.letters += 1
-            queue.letter_bytes += stored.message.size
+            queue.letter_bytes += entry.message.size
         self._died_s = died_s
         self._failures: i64 = 0
         self._targets: list[Destination] = []
@@ -88,10 +88,10 @@ class DeadLetter(ConfirmListener):
         """Publish it, as the settings of its queue are now."""
         queue = self.queue
         share = queue.broker.share
-        if self.stored.message.is_at_rest and (queue.deleted or not queue.load(self.stored)):
+        if self.entry.message.is_at_rest and (queue.deleted or not queue.load(self.entry)):
             self._done()  # it cannot be read any more
             return
-        share.left -= sending(self.stored.message)
+        share.left -= sending(self.entry.message)
         settings = queue.settings
         name = settings.dead_letter_exchange
         if name is None:
@@ -118,7 +118,7 @@ class DeadLetter(ConfirmListener):
                 key = message.address.routing_key
                 what = f"exchange '{name}' leads nowhere with routing key '{key}'; bind a queue to it"
                 self._stranded("no route", what)
-        elif self.stored.log_id or settings.at_least_once:
+        elif self.entry.log_id or settings.at_least_once:
             self._hand_over(message, targets)
         else:
             hand_out(message, targets, None)
@@ -126,7 +126,7 @@ class DeadLetter(ConfirmListener):
 
     def _copy(self, exchange: str, routing_key: str | None) -> Message:
         """The message as it is published."""
-        old = self.stored.message
+        old = self.entry.message
         queue = self.queue.name.encode("utf-8", "surrogateescape")
         try:
             headers = deaths.recorded(old, queue, self.reason.encode(), self._died_s)
@@ -178,7 +178,7 @@ class DeadLetter(ConfirmListener):
             queue.broker.worklist.retry(self)
             return
         if not queue.deleted:
-            queue.unfinished.append((self.stored, self.reason))
+            queue.unfinished.append((self.entry, self.reason))
         self.end()
 
     def _settled(self) -> None:
@@ -208,17 +208,17 @@ class DeadLetter(ConfirmListener):
         """It is not sent again, and its queue has room for another message."""
         if self._is_held:
             self._is_held = False
-            self.queue.broker.budget.let_go(self.stored.message)
+            self.queue.broker.budget.let_go(self.entry.message)
         if self._counts:
             self._counts = False
             queue = self.queue
             queue.letters -= 1
-            queue.letter_bytes -= self.stored.message.size
+            queue.letter_bytes -= self.entry.message.size
 
     def _done(self) -> None:
         self.end()
         if not self.queue.deleted:
-            self.queue.forget(self.stored)
+            self.queue.forget(self.entry)
 
 
 class Waiting:
@@ -257,9 +257,9 @@ class Worklist(Timed, Holder):
         """Whether there is something to send now."""
         return len(self._letters) > 0 or self._goes_on
 
-    def add(self, queue: BaseQueue, stored: QueueEntry, reason: str) -> None:
+    def add(self, queue: BaseQueue, entry: QueueEntry, reason: str) -> None:
         """A message died in a queue with a dead letter exchange."""
-        self._letters.append(DeadLetter(queue, stored, reason, self._broker.clock.today_ms // 1000))
+        self._letters.append(DeadLetter(queue, entry, reason, self._broker.clock.today_ms // 1000))
 
     def work_off(self) -> None:
         """Send those that are there now, and some of those that were refused, as long as this turn has room for it."""
@@ -286,7 +286,7 @@ class Worklist(Timed, Holder):
         queue = self._round[0]
         waiting = self._refused[queue]
         letter = waiting.letters.popleft()
-        self._content_bytes -= len(letter.stored.message.content)
+        self._content_bytes -= len(letter.entry.message.content)
         waiting.left -= 1
         if queue.deleted:
             self._broker.share.left -= 1
@@ -318,8 +318,8 @@ class Worklist(Timed, Holder):
             waiting = self._refused[queue] = Waiting()
         waiting.letters.append(letter)
         if self._broker.budget.used > self._broker.budget.limit:
-            queue.leave_content(letter.stored)
-        self._content_bytes += len(letter.stored.message.content)
+            queue.leave_content(letter.entry)
+        self._content_bytes += len(letter.entry.message.content)
         waiting.tries -= 1
         self._tries -= 1
 
@@ -338,9 +338,9 @@ class Worklist(Timed, Holder):
             for letter in waiting.letters:
                 if budget.used <= target:
                     return
-                size = len(letter.stored.message.content)
-                queue.leave_content(letter.stored)
-                self._content_bytes -= size - len(letter.stored.message.content)
+                size = len(letter.entry.message.content)
+                queue.leave_content(letter.entry)
+                self._content_bytes -= size - len(letter.entry.message.content)
 
     def fail(self, doing: str, error: Exception) -> None:
         """Those that were refused have their next chance later."""

@@ -88,20 +88,20 @@ class DeduplicatingQueue(Queue):
             self.restore(message)
         return len(messages)
 
-    def die(self, stored: QueueEntry, reason: str) -> None:
+    def die(self, entry: QueueEntry, reason: str) -> None:
         """A message is given up."""
-        self._let_go(int(stored.position))
-        super().die(stored, reason)
+        self._let_go(int(entry.position))
+        super().die(entry, reason)
 
-    def forget(self, stored: QueueEntry) -> None:
+    def forget(self, entry: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
-        self._let_go(int(stored.position))
-        super().forget(stored)
+        self._let_go(int(entry.position))
+        super().forget(entry)
 
     def purge(self) -> int:
         """Drop everything that is ready; it can be published again at once, whatever is still to be thrown away."""
-        for stored in self.retries.items():
-            self._let_go(int(stored.position))
+        for entry in self.retries.items():
+            self._let_go(int(entry.position))
         line = self.ready
         count = super().purge()
         if len(line):
@@ -111,7 +111,7 @@ class DeduplicatingQueue(Queue):
     def page_out(self, keep: i64, want: i64) -> None:
         """Nothing: what it holds has to be known."""
 
-    def leave_content(self, stored: QueueEntry) -> bool:
+    def leave_content(self, entry: QueueEntry) -> bool:
         """Nothing can rest."""
         return True
 

@@ -14,11 +14,11 @@ from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.ready import Ready
 from leveret.core.queue.run import Run
 from leveret.core.queue.surroundings import Surroundings
-from leveret.core.turn.background import Chore
+from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.work import PIECE
 
 
-class Discard(Chore):
+class Discard(BackgroundJob):
     """Messages that are not their queue's any more. queue: whose log has to forget them, if there is one.
 
     line: those that were ready. waiting: those that came back and had to wait.
@@ -51,15 +51,15 @@ class Discard(Chore):
                 self._at = 0
         line = self._line
         while left > 0 and len(line):  # whatever rests among them needs no content to be forgotten
-            stored = line.pop()
-            left -= freeing(stored.message)
+            entry = line.pop()
+            left -= freeing(entry.message)
             if queue is not None:
-                queue.forget(stored)
+                queue.forget(entry)
         while left > 0 and self._waiting:
-            stored = self._waiting.pop()
-            left -= freeing(stored.message)
+            entry = self._waiting.pop()
+            left -= freeing(entry.message)
             if queue is not None:
-                queue.forget(stored)
+                queue.forget(entry)
         self._broker.share.left -= PIECE - left
         return left > 0
 

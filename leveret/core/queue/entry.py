@@ -54,18 +54,18 @@ class EntryOwner(Destination):
         self.queue_id = queue_id
 
     @abstractmethod
-    def settle(self, stored: QueueEntry) -> None:
+    def settle(self, entry: QueueEntry) -> None:
         """An unacknowledged message is done with."""
 
     @abstractmethod
-    def requeue(self, stored: QueueEntry, failed: bool) -> None:
+    def requeue(self, entry: QueueEntry, failed: bool) -> None:
         """An unacknowledged message goes back to its old place, marked as redelivered, perhaps after a while.
 
         failed: whether this counts for the delivery limit, which may end the message.
         """
 
     @abstractmethod
-    def discard(self, stored: QueueEntry) -> None:
+    def discard(self, entry: QueueEntry) -> None:
         """An unacknowledged message was rejected."""
 
     def giving_up(self, message: Message) -> i64:
@@ -76,7 +76,7 @@ class EntryOwner(Destination):
         """What it costs to take a message back."""
         return 1
 
-    def leave(self, stored: QueueEntry, what: str, error: Exception) -> None:
+    def leave(self, entry: QueueEntry, what: str, error: Exception) -> None:
         """Something could not be done with a message that nobody holds any more. what: FORGET, RETURN or a reason."""
 
     def consumer_timeout_ms(self) -> int:
@@ -97,7 +97,7 @@ class EntryOwner(Destination):
         """A consumer ends."""
 
     @abstractmethod
-    def leave_content(self, stored: QueueEntry) -> bool:
+    def leave_content(self, entry: QueueEntry) -> bool:
         """Leave the content of an unacknowledged message to the log, if it rests there and nobody watches.
 
         Returns: whether that can be said now: what is on its way to the log can rest later.

@@ -86,10 +86,10 @@ class Expiry(Timed):
                 queue.trim_later()
                 return False
             if ready.has_head() and ready.first().deadline_ms == due:
-                stored = ready.pop()
-                share.left -= queue.giving_up(stored.message)
+                entry = ready.pop()
+                share.left -= queue.giving_up(entry.message)
                 queue.counters.expired += 1
-                queue.die(stored, EXPIRED)
+                queue.die(entry, EXPIRED)
         return True
 
     def repair_later(self) -> None:

@@ -24,15 +24,15 @@ class Fifo:
     def __len__(self) -> int:
         return len(self._items) - self._head
 
-    def push(self, stored: QueueEntry) -> None:
+    def push(self, entry: QueueEntry) -> None:
         """Add at the end."""
-        self._items.append(stored)
+        self._items.append(entry)
 
     def first(self) -> QueueEntry:
         """The oldest. Raises: IndexError when empty."""
-        stored = self._items[self._head]
-        assert stored is not None
-        return stored
+        entry = self._items[self._head]
+        assert entry is not None
+        return entry
 
     def last(self) -> QueueEntry:
         """The newest. Raises: IndexError when empty."""
@@ -42,8 +42,8 @@ class Fifo:
         """Take the oldest. Raises: IndexError when empty."""
         items = self._items
         head = self._head
-        stored = items[head]
-        assert stored is not None
+        entry = items[head]
+        assert entry is not None
         items[head] = None
         head += 1
         if head >= COMPACT_AT and head * 2 >= len(items):
@@ -53,27 +53,27 @@ class Fifo:
             items.clear()
             head = 0
         self._head = head
-        return stored
+        return entry
 
     def at(self, index: i64) -> QueueEntry:
         """One of them, 0 for the oldest. Raises: IndexError."""
-        stored = self._items[self._head + index]
-        assert stored is not None
-        return stored
+        entry = self._items[self._head + index]
+        assert entry is not None
+        return entry
 
     def take_at(self, index: i64) -> QueueEntry:
         """Take one of them, 0 for the oldest. Raises: IndexError.
 
         Cost: moves 8 bytes for each behind it, or near the front for each before it.
         """
-        stored = self.at(index)
+        entry = self.at(index)
         items = self._items
         at = self._head + index
         if index >= COMPACT_AT:
             del items[at]
-            return stored
+            return entry
         items[self._head + 1 : at + 1] = items[self._head : at]
-        items[self._head] = stored
+        items[self._head] = entry
         return self.pop()
 
     def split(self, keep: i64) -> Fifo:
@@ -89,7 +89,7 @@ class Fifo:
 
     def items(self) -> list[QueueEntry]:
         """All, oldest first. Cost: a copy."""
-        return [stored for stored in self._items[self._head :] if stored is not None]
+        return [entry for entry in self._items[self._head :] if entry is not None]
 
     def pick(self, positions: list[int], found: list[QueueEntry]) -> None:
         """Add to found those that have one of these positions. Cost: a search for each."""
@@ -125,11 +125,11 @@ class Fifo:
         count: i64 = len(self)
         low = self.behind(page.position)
         while low < count:
-            stored = self.at(low)
-            if stored.position > page.until:
+            entry = self.at(low)
+            if entry.position > page.until:
                 break
             if page.is_full():
                 return False
-            page.add(stored)
+            page.add(entry)
             low += 1
         return True

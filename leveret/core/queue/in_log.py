@@ -36,22 +36,22 @@ class InLog(Source):
         self.durable: i64 = 0
         self.resting: i64 = 0
 
-    def append(self, stored: QueueEntry) -> None:
+    def append(self, entry: QueueEntry) -> None:
         """Let the log have a message."""
         queue = self._queue
-        deadline_ms = int(stored.deadline_ms) + queue.broker.clock.offset_ms if stored.deadline_ms else 0
-        queue.log.append(int(stored.log_id), int(stored.position), stored.message, deadline_ms, int(stored.level))
+        deadline_ms = int(entry.deadline_ms) + queue.broker.clock.offset_ms if entry.deadline_ms else 0
+        queue.log.append(int(entry.log_id), int(entry.position), entry.message, deadline_ms, int(entry.level))
 
-    def spill(self, stored: QueueEntry) -> bool:
+    def spill(self, entry: QueueEntry) -> bool:
         """Let the log have a message that need not survive a restart, so that it can rest there. Returns: if it may.
 
         What is behind others that were there must not: the log has the messages of a queue in order.
         """
-        if self._queue.settings.max_priority >= 0 or stored.position <= self._spilled:
+        if self._queue.settings.max_priority >= 0 or entry.position <= self._spilled:
             return False
-        self._spilled = stored.position
-        stored.log_id = -self._queue.queue_id
-        self.append(stored)
+        self._spilled = entry.position
+        entry.log_id = -self._queue.queue_id
+        self.append(entry)
         return True
 
     def on_resting(self, position: int) -> None:
@@ -59,17 +59,17 @@ class InLog(Source):
         self.resting = max(self.resting, i64(position))
         self._queue.broker.budget.retry()
 
-    def extent(self, stored: QueueEntry) -> i64:
+    def extent(self, entry: QueueEntry) -> i64:
         """The last position that rests together with a message; 0 when it does not rest safely.
 
         One that turns out to be unknown to the log, which has refused it, is not in it from now on.
         """
-        if stored.position > (self.durable if stored.log_id > 0 else self.resting):
+        if entry.position > (self.durable if entry.log_id > 0 else self.resting):
             return 0
         log = self._queue.log
-        found: i64 = log.extent(int(stored.log_id), int(stored.position))
+        found: i64 = log.extent(int(entry.log_id), int(entry.position))
         if not found and log.can_rest():
-            stored.log_id = 0
+            entry.log_id = 0
         return found
 
     def fetch(self, run: Run, only_looks: bool = False) -> list[QueueEntry]:
@@ -83,46 +83,46 @@ class InLog(Source):
             queue.broker.explanations.append(f"{lost} messages of {where} cannot be read, and are left out")
         return messages
 
-    def load(self, stored: QueueEntry) -> bool:
+    def load(self, entry: QueueEntry) -> bool:
         """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
-        found = self.fetch(single(stored.log_id, stored.position, stored.message.size))
+        found = self.fetch(single(entry.log_id, entry.position, entry.message.size))
         if found:
             budget = self._queue.broker.budget
-            budget.let_go(stored.message)
-            self.revive(stored, found[0])
-            budget.hold(stored.message)
+            budget.let_go(entry.message)
+            self.revive(entry, found[0])
+            budget.hold(entry.message)
         return len(found) > 0
 
-    def revive(self, stored: QueueEntry, found: QueueEntry) -> None:
+    def revive(self, entry: QueueEntry, found: QueueEntry) -> None:
         """A message that came back without its content has it again; its headers show how often it was delivered."""
-        stored.message = found.message
-        if stored.counts:
-            self.show_counts(stored)
+        entry.message = found.message
+        if entry.counts:
+            self.show_counts(entry)
 
     def found(self, found: Recovered) -> QueueEntry:
         """A message as the log has it."""
-        stored = QueueEntry(found.message, self._queue, i64(found.position), i64(found.queue_id))
-        stored.redelivered = found.redelivered
-        stored.level = found.level
-        stored.deadline_ms = self._deadline_ms(found.deadline_ms)
+        entry = QueueEntry(found.message, self._queue, i64(found.position), i64(found.queue_id))
+        entry.redelivered = found.redelivered
+        entry.level = found.level
+        entry.deadline_ms = self._deadline_ms(found.deadline_ms)
         if found.counts:
-            stored.counts = found.counts
-            self.show_counts(stored)
-        return stored
+            entry.counts = found.counts
+            self.show_counts(entry)
+        return entry
 
-    def count(self, stored: QueueEntry, failed: bool) -> None:
+    def count(self, entry: QueueEntry, failed: bool) -> None:
         """A message came back: let the log have its counts, if they matter, and clients see them."""
-        if stored.acquired < MAX_ACQUIRED:
-            stored.counts += 1
-        if stored.log_id > 0 and (failed or self._queue.settings.queue_type == QUORUM):
-            self._queue.log.counted(int(stored.log_id), int(stored.position), int(stored.counts))
-        self.show_counts(stored)
+        if entry.acquired < MAX_ACQUIRED:
+            entry.counts += 1
+        if entry.log_id > 0 and (failed or self._queue.settings.queue_type == QUORUM):
+            self._queue.log.counted(int(entry.log_id), int(entry.position), int(entry.counts))
+        self.show_counts(entry)
 
-    def show_counts(self, stored: QueueEntry) -> None:
+    def show_counts(self, entry: QueueEntry) -> None:
         """Quorum queues have the counts of a message in its headers, once it has these."""
-        if self._queue.settings.queue_type == QUORUM and not stored.message.is_at_rest:
+        if self._queue.settings.queue_type == QUORUM and not entry.message.is_at_rest:
             try:
-                show_counts(stored)
+                show_counts(entry)
             except Exception as error:  # it goes without
                 self._queue.broker.faults.own("count the deliveries of a message", error)
 
@@ -155,17 +155,17 @@ class InLog(Source):
         return max(deadline_ms - self._queue.broker.clock.offset_ms, 1) if deadline_ms else 0
 
 
-def show_counts(stored: QueueEntry) -> None:
+def show_counts(entry: QueueEntry) -> None:
     """Put into the headers how often the message was given to somebody, and how often that failed."""
-    message = stored.message
-    changes = {ACQUIRED_COUNT: patch.long_value(int(stored.acquired))}
-    if stored.failures:
-        changes[DELIVERY_COUNT] = patch.long_value(int(stored.failures))
+    message = entry.message
+    changes = {ACQUIRED_COUNT: patch.long_value(int(entry.acquired))}
+    if entry.failures:
+        changes[DELIVERY_COUNT] = patch.long_value(int(entry.failures))
     try:
         start, end = patch.header_range(message.content)
         headers = patch.changed(message.content, start, end, changes)
     except (DecodeError, IndexError):  # it goes on without what cannot be read
         message = message.without_properties()
         headers = patch.changed(b"", 0, 0, changes)
-    stored.message = message.copy(patch.with_headers(message.content, headers, True))
-    stored.message.is_counted = True
+    entry.message = message.copy(patch.with_headers(message.content, headers, True))
+    entry.message.is_counted = True

@@ -57,13 +57,13 @@ class Lent(Subscriber):
         self._consumers[consumer] = None
         queue.subscribe(consumer)
 
-    def deliver(self, consumer: Consumer, stored: QueueEntry) -> None:
+    def deliver(self, consumer: Consumer, entry: QueueEntry) -> None:
         """Lend one message."""
-        token = (stored.queue.queue_id, int(stored.position))
+        token = (entry.queue.queue_id, int(entry.position))
         if not consumer.no_ack:
-            self._entries[token] = stored
+            self._entries[token] = entry
         try:
-            self._borrower.lend(consumer.tag, token[0], token[1], stored.message, stored.redelivered)
+            self._borrower.lend(consumer.tag, token[0], token[1], entry.message, entry.redelivered)
         except Exception:
             self._entries.pop(token, None)  # its queue takes it back
             raise
@@ -83,24 +83,24 @@ class Lent(Subscriber):
 
     def settle(self, queue_id: int, position: int) -> bool:
         """A message is done with. Returns: whether it was lent; if not, nothing happens."""
-        stored = self._entries.pop((queue_id, position), None)
-        if stored is not None and not stored.queue.deleted:
-            stored.queue.settle(stored)
-        return stored is not None
+        entry = self._entries.pop((queue_id, position), None)
+        if entry is not None and not entry.queue.deleted:
+            entry.queue.settle(entry)
+        return entry is not None
 
     def requeue(self, queue_id: int, position: int, failed: bool) -> bool:
         """A message goes back to its place. failed: it counts for the delivery limit. Returns: as settle()."""
-        stored = self._entries.pop((queue_id, position), None)
-        if stored is not None and not stored.queue.deleted:
-            stored.queue.requeue(stored, failed)
-        return stored is not None
+        entry = self._entries.pop((queue_id, position), None)
+        if entry is not None and not entry.queue.deleted:
+            entry.queue.requeue(entry, failed)
+        return entry is not None
 
     def discard(self, queue_id: int, position: int) -> bool:
         """A message is rejected. Returns: as settle()."""
-        stored = self._entries.pop((queue_id, position), None)
-        if stored is not None and not stored.queue.deleted:
-            stored.queue.discard(stored)
-        return stored is not None
+        entry = self._entries.pop((queue_id, position), None)
+        if entry is not None and not entry.queue.deleted:
+            entry.queue.discard(entry)
+        return entry is not None
 
     def wake(self) -> None:
         """There may be room on the way again."""
@@ -115,10 +115,10 @@ class Lent(Subscriber):
             if not consumer.queue.deleted:
                 consumer.queue.unsubscribe(consumer)
         entries, self._entries = self._entries, {}
-        for stored in entries.values():
-            stored.queue.pause()
-        for stored in entries.values():
-            if not stored.queue.deleted:
-                stored.queue.requeue(stored, True)
-        for stored in entries.values():
-            stored.queue.resume()
+        for entry in entries.values():
+            entry.queue.pause()
+        for entry in entries.values():
+            if not entry.queue.deleted:
+                entry.queue.requeue(entry, True)
+        for entry in entries.values():
+            entry.queue.resume()

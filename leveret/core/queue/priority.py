@@ -24,17 +24,17 @@ class PriorityReady(Ready):
     def __len__(self) -> int:
         return self._number
 
-    def push(self, stored: QueueEntry) -> None:
+    def push(self, entry: QueueEntry) -> None:
         """A new message, at the end of its priority."""
-        line = self._line(stored.level)
-        line.push(stored)
-        self._counted(stored)
+        line = self._line(entry.level)
+        line.push(entry)
+        self._counted(entry)
 
-    def put_back(self, stored: QueueEntry) -> None:
+    def put_back(self, entry: QueueEntry) -> None:
         """A message that was taken before, to its old place in its priority."""
-        line = self._line(stored.level)
-        line.put_back(stored)
-        self._counted(stored)
+        line = self._line(entry.level)
+        line.put_back(entry)
+        self._counted(entry)
 
     def has_head(self) -> bool:
         """Whether there is a next one; it is in memory then."""
@@ -66,11 +66,11 @@ class PriorityReady(Ready):
         line = self._highest()
         if line is None:
             raise IndexError("no message is ready")
-        stored = line.take()
+        entry = line.take()
         self._number -= 1
-        self.size -= stored.message.size
-        self.resident -= len(stored.message.content) + COST
-        return stored
+        self.size -= entry.message.size
+        self.resident -= len(entry.message.content) + COST
+        return entry
 
     def take_at(self, position: i64) -> QueueEntry | None:
         """Take the one with this position, whatever its priority, which the budget still counts; None if there is none.
@@ -80,21 +80,21 @@ class PriorityReady(Ready):
         for line in self._lines:
             if line is not None and len(line):
                 count, size, resident = len(line), line.size, line.resident
-                stored = line.take_at(position)
+                entry = line.take_at(position)
                 self._number += len(line) - count
                 self.size += line.size - size
                 self.resident += line.resident - resident
-                if stored is not None:
-                    return stored
+                if entry is not None:
+                    return entry
         return None
 
     def items(self) -> list[QueueEntry]:
         """All that are in memory, in the order in which they would go. Cost: a copy."""
-        return [stored for line in reversed(self._lines) if line is not None for stored in line.items()]
+        return [entry for line in reversed(self._lines) if line is not None for entry in line.items()]
 
     def pick(self, positions: list[int]) -> list[QueueEntry]:
         """Those in memory that have one of these positions, in no order."""
-        return [stored for line in self._lines if line is not None for stored in line.pick(positions)]
+        return [entry for line in self._lines if line is not None for entry in line.pick(positions)]
 
     def browse(self, page: Page) -> bool:
         """Show what is behind the place of a page, the highest priority first."""
@@ -146,10 +146,10 @@ class PriorityReady(Ready):
                 line.clear()
         self._source = None
 
-    def _counted(self, stored: QueueEntry) -> None:
+    def _counted(self, entry: QueueEntry) -> None:
         self._number += 1
-        self.size += stored.message.size
-        self.resident += len(stored.message.content) + COST
+        self.size += entry.message.size
+        self.resident += len(entry.message.content) + COST
 
     def _line(self, level: i64) -> Ready:
         line = self._lines[level]

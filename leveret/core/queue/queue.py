@@ -45,7 +45,7 @@ from leveret.core.queue.priority import PriorityReady
 from leveret.core.queue.ready import Ready, may_rest
 from leveret.core.queue.retries import Retries
 from leveret.core.queue.surroundings import Surroundings
-from leveret.core.turn.background import Chore
+from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.faults import Remedy, sentence
 from leveret.core.turn.states import StateTable
 from leveret.core.turn.work import PIECE
@@ -85,7 +85,7 @@ class Queue(BaseQueue):
     """One queue.
 
     policy, operator_policy: those that apply; what they say is in the settings.
-    is_fetching: a chore brings more into memory. holds: how many want nothing to be delivered for now; a number, since
+    is_fetching: a job brings more into memory. holds: how many want nothing to be delivered for now; a number, since
     they come and go in any state. retries: messages that came back and have to wait. in_log: what the log has of it.
     state: see LIFE; what routing and holders of messages have to know of it is in fault and deleted.
     """
@@ -121,7 +121,7 @@ class Queue(BaseQueue):
         self._pending = PendingConfirms()
         self._is_trimming = False
         self.is_fetching = False
-        self._waiting: list[Chore] | None = None  # for what the log fetches
+        self._waiting: list[BackgroundJob] | None = None  # for what the log fetches
         self.holds: i64 = 0
         self._expiry = Expiry(self)
         self._expiry.watch_idle()
@@ -167,16 +167,16 @@ class Queue(BaseQueue):
         position = self._position + 1
         self._position = position
         logged = self.durable and (message.persistent or self._keeps_all)
-        stored = QueueEntry(message, self, position, self.queue_id if logged else 0)
+        entry = QueueEntry(message, self, position, self.queue_id if logged else 0)
         expires_now = False
         looks_inside = self._looks_inside or property_flags(message.content) & EXPIRATION_FLAG != 0
         if looks_inside:
-            expires_now = self._read_properties(stored)
+            expires_now = self._read_properties(entry)
             if self._dirty and self.consumers.all:
                 self.flow()  # what came before goes before, whatever its priority
         if logged:
-            self.in_log.append(stored)
-        self.ready.push(stored)
+            self.in_log.append(entry)
+        self.ready.push(entry)
         counters = self.counters
         counters.published += 1
         counters.bytes_in += message.size
@@ -187,11 +187,11 @@ class Queue(BaseQueue):
                 confirm.pay()
         if not self._dirty:
             self.touch()
-        if looks_inside and stored.deadline_ms:
+        if looks_inside and entry.deadline_ms:
             if self.consumers.all:
                 self.flow()  # to one that waits: before it expires, and with a TTL of 0 now or never
             if expires_now:
-                stored.deadline_ms = OVER
+                entry.deadline_ms = OVER
         if self._is_limited:
             self._drop_excess()
 
@@ -231,23 +231,23 @@ class Queue(BaseQueue):
         refused = self.ready.pick(positions)
         if len(self.retries):
             wanted = set(positions)
-            refused += [stored for stored in self.retries.items() if stored.position in wanted]
-        for stored in refused:
-            stored.log_id = 0
-            if again and self.ready.take_at(stored.position) is stored:
-                self._unpublish(stored)
+            refused += [entry for entry in self.retries.items() if entry.position in wanted]
+        for entry in refused:
+            entry.log_id = 0
+            if again and self.ready.take_at(entry.position) is entry:
+                self._unpublish(entry)
         self._pending.refuse(positions, AGAIN if again else UNSAFE)
 
-    def _unpublish(self, stored: QueueEntry) -> None:
+    def _unpublish(self, entry: QueueEntry) -> None:
         """What was taken from among those that are ready was never published."""
-        size = stored.message.size
-        self.broker.budget.let_go(stored.message)
+        size = entry.message.size
+        self.broker.budget.let_go(entry.message)
         self.broker.refusals += 1
         counters = self.counters
         counters.published -= 1
         counters.bytes_in -= size
         counters.refused += 1
-        self.forget(stored)
+        self.forget(entry)
 
     def on_resting(self, position: int) -> None:
         """The log has everything that is there to rest up to this position."""
@@ -261,16 +261,16 @@ class Queue(BaseQueue):
         self.broker.worklist.hurry()
         self._end_waiting()
 
-    def wait_for_log(self, chore: Chore) -> None:
-        """Let a chore go on once the log has brought what is not here yet, or the queue has ended."""
+    def wait_for_log(self, job: BackgroundJob) -> None:
+        """Let a job go on once the log has brought what is not here yet, or the queue has ended."""
         if self._waiting is None:
             self._waiting = []
-        self._waiting.append(chore)
+        self._waiting.append(job)
 
     def _end_waiting(self) -> None:
         waiting, self._waiting = self._waiting, None
-        for chore in waiting or ():
-            self.broker.chores.add(chore)
+        for job in waiting or ():
+            self.broker.background.add(job)
 
     def on_lost(self, reason: str) -> None:
         """Another node has the queue from now on: here it gives and takes nothing, and ends but for its name.
@@ -284,9 +284,9 @@ class Queue(BaseQueue):
         self._end()
         self._pending.refuse_all()
 
-    def load(self, stored: QueueEntry) -> bool:
+    def load(self, entry: QueueEntry) -> bool:
         """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
-        return self.in_log.load(stored)
+        return self.in_log.load(entry)
 
     # -- faults
 
@@ -310,12 +310,12 @@ class Queue(BaseQueue):
         else:
             self.broker.faults.tell(str(self), doing, error)
 
-    def leave(self, stored: QueueEntry, what: str, error: Exception) -> None:
+    def leave(self, entry: QueueEntry, what: str, error: Exception) -> None:
         """Something could not be done with a message that nobody holds and that is not ready: it waits for repair().
 
         what: FORGET, RETURN, or the reason why it was to die.
         """
-        self.unfinished.append((stored, what))
+        self.unfinished.append((entry, what))
         self.fail("give back a message" if what == RETURN else "remove a message", error)
 
     def repair(self) -> None:
@@ -324,13 +324,13 @@ class Queue(BaseQueue):
             return
         self._go(REPAIRED, "")
         unfinished, self.unfinished = self.unfinished, []
-        for stored, what in unfinished:
+        for entry, what in unfinished:
             if what == RETURN:
-                self._put_back(stored)
+                self._put_back(entry)
             elif what == FORGET:
-                self.forget(stored)
+                self.forget(entry)
             else:
-                self.die(stored, what)
+                self.die(entry, what)
         self.retries.watch()
         self.touch()
         self.flow()
@@ -393,12 +393,12 @@ class Queue(BaseQueue):
             consumer = consumers.next()
             if consumer is None:
                 break
-            stored = ready.take()
-            if stored.deadline_ms and stored.deadline_ms < self.broker.clock.now_ms:
-                budget.let_go(stored.message)
-                share.left -= self.giving_up(stored.message)
+            entry = ready.take()
+            if entry.deadline_ms and entry.deadline_ms < self.broker.clock.now_ms:
+                budget.let_go(entry.message)
+                share.left -= self.giving_up(entry.message)
                 self.counters.expired += 1
-                self.die(stored, EXPIRED)
+                self.die(entry, EXPIRED)
                 if share.left <= 0:
                     self.trim_later()
                     is_put_off = True
@@ -407,24 +407,24 @@ class Queue(BaseQueue):
             left -= 1
             counts = consumer.counts
             counts.delivered += 1
-            counts.bytes_out += stored.message.size
-            if stored.redelivered:
+            counts.bytes_out += entry.message.size
+            if entry.redelivered:
                 counts.redelivered += 1
             try:
                 if consumer.no_ack:
-                    budget.let_go(stored.message)
-                    consumer.subscriber.deliver(consumer, stored)
-                    self.forget(stored)
+                    budget.let_go(entry.message)
+                    consumer.subscriber.deliver(consumer, entry)
+                    self.forget(entry)
                 else:
-                    if stored.log_id > 0 and stored.position > logged:
-                        logged = stored.position
+                    if entry.log_id > 0 and entry.position > logged:
+                        logged = entry.position
                     consumer.window.used += 1
                     consumer.shared.used += 1
-                    stored.consumer = consumer
+                    entry.consumer = consumer
                     self.unacked += 1
-                    consumer.subscriber.deliver(consumer, stored)
+                    consumer.subscriber.deliver(consumer, entry)
             except Exception as error:
-                self._undelivered(consumer, stored, error)
+                self._undelivered(consumer, entry, error)
         self.delivered += PORTION - left
         if logged:
             self.log.delivered(self.queue_id, int(logged))
@@ -452,14 +452,14 @@ class Queue(BaseQueue):
         except NotHereYet:
             return False
 
-    def _undelivered(self, consumer: Consumer, stored: QueueEntry, error: Exception) -> None:
+    def _undelivered(self, consumer: Consumer, entry: QueueEntry, error: Exception) -> None:
         """A consumer failed to take a message: it gets no more, and its client is closed."""
         consumer.fail("deliver a message", error)
         if consumer.no_ack:
-            consumer.counts.take_back(stored.message.size, stored.redelivered)
-            self._put_back(stored)
+            consumer.counts.take_back(entry.message.size, entry.redelivered)
+            self._put_back(entry)
         else:
-            self.broker.faults.set_right(Undelivered(consumer, stored))
+            self.broker.faults.set_right(Undelivered(consumer, entry))
 
     def trim(self) -> None:
         """Throw away more of what has expired or is too much."""
@@ -473,13 +473,13 @@ class Queue(BaseQueue):
         """One call was not enough for what has to go from the queue."""
         if not self._is_trimming:
             self._is_trimming = True
-            self.broker.chores.add(Trim(self))
+            self.broker.background.add(Trim(self))
 
     def _fetch_later(self) -> None:
         """Go on soon: many may want that at once, and it takes milliseconds."""
         if not self.is_fetching:
             self.is_fetching = True
-            self.broker.chores.add(Fetching(self))
+            self.broker.background.add(Fetching(self))
 
     def fetch(self) -> None:
         """Bring the head into memory, with what rests beside it in the log, and let it flow."""
@@ -509,10 +509,10 @@ class Queue(BaseQueue):
 
         Raises: Refusal FAULTY when the queue is faulty, or has just become so. NotHereYet.
         """
-        stored = self._take(0, no_ack)
-        if stored is None:
+        entry = self._take(0, no_ack)
+        if entry is None:
             self.counters.get_empty += 1
-        return stored
+        return entry
 
     def take_at(self, position: i64) -> QueueEntry | None:
         """Take the message with this position from among those that are ready; the caller settles it, as behind get().
@@ -527,86 +527,86 @@ class Queue(BaseQueue):
 
     def _take(self, position: i64, no_ack: bool) -> QueueEntry | None:
         """Take a message for somebody who settles it, with no_ack at once. position: 0 for the head."""
-        stored: QueueEntry | None = None
+        entry: QueueEntry | None = None
         try:
             if position:
-                stored = self._unexpired(self.ready.take_at(position))
+                entry = self._unexpired(self.ready.take_at(position))
             elif self.ready.has_head():
-                stored = self.ready.take()
+                entry = self.ready.take()
             self._expiry.look()
-            if stored is not None and stored.log_id > 0:
-                self.log.delivered(self.queue_id, int(stored.position))
+            if entry is not None and entry.log_id > 0:
+                self.log.delivered(self.queue_id, int(entry.position))
         except NotHereYet:
             raise
         except Exception as error:
-            if stored is not None:
-                self.broker.budget.let_go(stored.message)
-                self._put_back(stored)
+            if entry is not None:
+                self.broker.budget.let_go(entry.message)
+                self._put_back(entry)
             self.fail("fetch a message", error)
             self.check_fault()
-        if stored is not None:
+        if entry is not None:
             self.delivered += 1
             self.unacked += 1
             counters = self.counters
-            counters.bytes_out += stored.message.size
-            if stored.redelivered:
+            counters.bytes_out += entry.message.size
+            if entry.redelivered:
                 counters.redelivered += 1
             if no_ack:
                 counters.got_no_ack += 1
             else:
                 counters.got += 1
-        return stored
+        return entry
 
-    def _unexpired(self, stored: QueueEntry | None) -> QueueEntry | None:
+    def _unexpired(self, entry: QueueEntry | None) -> QueueEntry | None:
         """What was taken from the middle, unless it has expired there, and dies."""
-        if stored is None or not stored.deadline_ms or stored.deadline_ms > self.broker.clock.now_ms:
-            return stored
-        self.broker.budget.let_go(stored.message)
-        self.broker.share.left -= self.giving_up(stored.message)
+        if entry is None or not entry.deadline_ms or entry.deadline_ms > self.broker.clock.now_ms:
+            return entry
+        self.broker.budget.let_go(entry.message)
+        self.broker.share.left -= self.giving_up(entry.message)
         self.counters.expired += 1
-        self.die(stored, EXPIRED)
+        self.die(entry, EXPIRED)
         return None
 
-    def settle(self, stored: QueueEntry) -> None:
+    def settle(self, entry: QueueEntry) -> None:
         """An unacknowledged message is done with."""
-        self._release(stored)
+        self._release(entry)
         if not self.deleted:
-            self.forget(stored)
+            self.forget(entry)
 
-    def requeue(self, stored: QueueEntry, failed: bool) -> None:
+    def requeue(self, entry: QueueEntry, failed: bool) -> None:
         """An unacknowledged message goes back to its old place, marked as redelivered, perhaps after a while.
 
         failed: whether this counts for the delivery limit, which may end the message.
         """
         self.counters.requeued += 1
-        if stored.consumer is not None:
-            stored.consumer.counts.requeued += 1
-        self._release(stored)
+        if entry.consumer is not None:
+            entry.consumer.counts.requeued += 1
+        self._release(entry)
         if self.deleted:
             return
         try:
-            if failed and self._has_failed_too_often(stored):
+            if failed and self._has_failed_too_often(entry):
                 return
-            self.in_log.count(stored, failed)
+            self.in_log.count(entry, failed)
         except Exception as error:  # it goes back without
             self.broker.faults.own("count the deliveries of a message", error)
-        delay_ms = self._retry_delay_ms(stored, failed)
+        delay_ms = self._retry_delay_ms(entry, failed)
         if delay_ms:
-            self.retries.add(stored, delay_ms)
+            self.retries.add(entry, delay_ms)
         else:
-            self._put_back(stored)
+            self._put_back(entry)
         self._drop_excess()
 
-    def take_back(self, stored: QueueEntry) -> None:
+    def take_back(self, entry: QueueEntry) -> None:
         """A message that came back has waited long enough: it goes to its old place."""
-        self._put_back(stored)
+        self._put_back(entry)
 
-    def _put_back(self, stored: QueueEntry) -> None:
-        stored.redelivered = True
+    def _put_back(self, entry: QueueEntry) -> None:
+        entry.redelivered = True
         try:
-            self.ready.put_back(stored)
+            self.ready.put_back(entry)
         except Exception as error:
-            self.leave(stored, RETURN, error)
+            self.leave(entry, RETURN, error)
         self.touch()
 
     def pause(self) -> None:
@@ -620,30 +620,30 @@ class Queue(BaseQueue):
             self.touch()
             self._drop_excess()
 
-    def discard(self, stored: QueueEntry) -> None:
+    def discard(self, entry: QueueEntry) -> None:
         """An unacknowledged message was rejected."""
         self.counters.rejected += 1
-        if stored.consumer is not None:
-            stored.consumer.counts.rejected += 1
-        self._release(stored)
+        if entry.consumer is not None:
+            entry.consumer.counts.rejected += 1
+        self._release(entry)
         if not self.deleted:
-            self.die(stored, REJECTED)
+            self.die(entry, REJECTED)
 
-    def die(self, stored: QueueEntry, reason: str) -> None:
+    def die(self, entry: QueueEntry, reason: str) -> None:
         """A message is given up. reason: one of those of dead_letter.py."""
         if self.settings.dead_letter_exchange is None:
-            self.forget(stored)
+            self.forget(entry)
         else:
-            self.broker.worklist.add(self, stored, reason)
+            self.broker.worklist.add(self, entry, reason)
             self.counters.dead_lettered += 1
 
-    def forget(self, stored: QueueEntry) -> None:
+    def forget(self, entry: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
-        if stored.log_id:
+        if entry.log_id:
             try:
-                self.log.remove(int(stored.log_id), int(stored.position))
+                self.log.remove(int(entry.log_id), int(entry.position))
             except Exception as error:
-                self.leave(stored, FORGET, error)
+                self.leave(entry, FORGET, error)
 
     def purge(self) -> int:
         """Drop everything that is ready, or waits to be delivered again. Returns: how many."""
@@ -652,7 +652,7 @@ class Queue(BaseQueue):
         waiting = self.retries.take()
         count = len(line) + len(waiting)
         self.counters.removed += count
-        self.broker.chores.begin(Discard(self.broker, self, line, waiting))
+        self.broker.background.begin(Discard(self.broker, self, line, waiting))
         return count
 
     def browse(self, page: Page) -> None:
@@ -674,16 +674,16 @@ class Queue(BaseQueue):
         """
         self.ready.page_out(keep, want)
 
-    def leave_content(self, stored: QueueEntry) -> bool:
+    def leave_content(self, entry: QueueEntry) -> bool:
         """Leave the content of an unacknowledged message to the log, if it rests there and nobody watches.
 
         Returns: whether that can be said now: what is on its way to the log can rest later.
         """
-        if self.deleted or self.vhost.witness is not None or not may_rest(stored):
+        if self.deleted or self.vhost.witness is not None or not may_rest(entry):
             return True
-        if not self.in_log.extent(stored):
+        if not self.in_log.extent(entry):
             return False
-        stored.message = self.broker.budget.rest(stored.message)
+        entry.message = self.broker.budget.rest(entry.message)
         return True
 
     # -- consumers
@@ -762,7 +762,7 @@ class Queue(BaseQueue):
         consumers = self.consumers.all
         self.consumers = Consumers(False)
         self.stop()
-        self.broker.chores.begin(Discard(self.broker, self, line, waiting))
+        self.broker.background.begin(Discard(self.broker, self, line, waiting))
         self._end_waiting()
         for consumer in consumers:
             counters.end_consumer(consumer.counts)
@@ -796,13 +796,13 @@ class Queue(BaseQueue):
             return PriorityReady(max(self.settings.max_priority, 1), self.broker.budget, self.in_log)
         return Ready(self.broker.budget, self.in_log)
 
-    def _release(self, stored: QueueEntry) -> None:
+    def _release(self, entry: QueueEntry) -> None:
         """An unacknowledged message leaves its holder, who may have room for another now."""
         self.unacked -= 1
-        self.broker.budget.let_go(stored.message)
-        consumer = stored.consumer
+        self.broker.budget.let_go(entry.message)
+        consumer = entry.consumer
         if consumer is not None:
-            stored.consumer = None
+            entry.consumer = None
             consumer.window.used -= 1
             shared = consumer.shared
             shared.used -= 1
@@ -861,28 +861,28 @@ class Queue(BaseQueue):
                     if left <= 0:
                         self.trim_later()
                         return
-                    stored = self.ready.pop()
-                    left -= self.giving_up(stored.message)
+                    entry = self.ready.pop()
+                    left -= self.giving_up(entry.message)
                     self.counters.dropped += 1
-                    self.die(stored, MAXLEN)
+                    self.die(entry, MAXLEN)
         except Exception as error:
             self.fail("drop what is too much", error)
 
-    def _has_failed_too_often(self, stored: QueueEntry) -> bool:
+    def _has_failed_too_often(self, entry: QueueEntry) -> bool:
         """Count a delivery that failed. Returns: whether the message had its last chance, and is gone.
 
         Source: rabbit_fifo.erl (delivery limit).
         """
-        if stored.failures < MAX_FAILURES:
-            stored.counts += FAILURE
+        if entry.failures < MAX_FAILURES:
+            entry.counts += FAILURE
         limit = self.settings.delivery_limit
-        if limit < 0 or int(stored.failures) <= limit:
+        if limit < 0 or int(entry.failures) <= limit:
             return False
         self.counters.exhausted += 1
-        self.die(stored, DELIVERY_LIMIT)
+        self.die(entry, DELIVERY_LIMIT)
         return True
 
-    def _retry_delay_ms(self, stored: QueueEntry, failed: bool) -> int:
+    def _retry_delay_ms(self, entry: QueueEntry, failed: bool) -> int:
         """How long a message has to wait that came back; 0 for not at all. failed: it counts for the delivery limit.
 
         The more deliveries have failed, the longer. Source: rabbit_fifo.erl (should_delay, calculate_ready_at).
@@ -890,15 +890,15 @@ class Queue(BaseQueue):
         settings = self.settings
         if not (settings.delays_failed if failed else settings.delays_returned):
             return 0
-        return min(settings.retry_min_ms * max(int(stored.failures), 1), settings.retry_max_ms)
+        return min(settings.retry_min_ms * max(int(entry.failures), 1), settings.retry_max_ms)
 
-    def _read_properties(self, stored: QueueEntry) -> bool:
+    def _read_properties(self, entry: QueueEntry) -> bool:
         """Note when a message expires, and its priority. Returns: whether it does so unless a consumer waits for it.
 
         Source: rabbit_amqqueue_process.erl (attempt_delivery comes before drop_expired_msgs).
         """
         ttl_ms: i64 = self.settings.message_ttl_ms
-        content = stored.message.content
+        content = entry.message.content
         expiration = patch.expiration(content)
         if expiration is not None:
             text = expiration.decode("utf-8", "surrogateescape")
@@ -906,13 +906,13 @@ class Queue(BaseQueue):
                 own_ms: i64 = int(text)
                 ttl_ms = own_ms if ttl_ms < 0 else min(ttl_ms, own_ms)
         if ttl_ms >= 0:
-            stored.deadline_ms = max(self.broker.clock.now_ms + ttl_ms, 1)
+            entry.deadline_ms = max(self.broker.clock.now_ms + ttl_ms, 1)
         if self.settings.max_priority >= 0:
-            stored.level = min(patch.priority(content), max(self.settings.max_priority, 1))
+            entry.level = min(patch.priority(content), max(self.settings.max_priority, 1))
         return ttl_ms == 0
 
 
-class Trim(Chore):
+class Trim(BackgroundJob):
     """More of a queue has to go from its head than one call may throw away."""
 
     def __init__(self, queue: Queue) -> None:
@@ -929,7 +929,7 @@ class Trim(Chore):
         self._queue.fail(doing, error)
 
 
-class Fetching(Chore):
+class Fetching(BackgroundJob):
     """A queue whose consumers would take more: that goes to them a portion at a time, and so does what rests come."""
 
     def __init__(self, queue: Queue) -> None:
@@ -948,9 +948,9 @@ class Fetching(Chore):
 class Undelivered(Remedy):
     """A message that may not have reached its consumer, whose connection is about to be closed."""
 
-    def __init__(self, consumer: Consumer, stored: QueueEntry) -> None:
+    def __init__(self, consumer: Consumer, entry: QueueEntry) -> None:
         self._consumer = consumer
-        self._stored = stored
+        self._stored = entry
 
     def apply(self) -> None:
         """Give it back to its queue, unless the end of its channel has done so."""

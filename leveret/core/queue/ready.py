@@ -30,14 +30,14 @@ class Source:
     """Where messages come from that rest in the log."""
 
     @abstractmethod
-    def extent(self, stored: QueueEntry) -> i64:
+    def extent(self, entry: QueueEntry) -> i64:
         """The last position that rests together with a message; 0 when it does not rest safely.
 
         One that the log does not have at all has no log_id afterwards.
         """
 
     @abstractmethod
-    def spill(self, stored: QueueEntry) -> bool:
+    def spill(self, entry: QueueEntry) -> bool:
         """Let the log have a message that it has not yet, so that it can rest there. Returns: whether it may."""
 
     @abstractmethod
@@ -48,7 +48,7 @@ class Source:
         """
 
     @abstractmethod
-    def revive(self, stored: QueueEntry, found: QueueEntry) -> None:
+    def revive(self, entry: QueueEntry, found: QueueEntry) -> None:
         """A message that came back without its content has it again. found: as it was fetched."""
 
 
@@ -94,9 +94,9 @@ class Ready:
     def __len__(self) -> int:
         return len(self._fresh) + len(self._returned) + int(self._behind)
 
-    def push(self, stored: QueueEntry) -> None:
+    def push(self, entry: QueueEntry) -> None:
         """A new message, at the end."""
-        message = stored.message
+        message = entry.message
         size: i64 = len(message.content)
         self.size += message.size
         self.resident += size + COST
@@ -104,19 +104,19 @@ class Ready:
         message.holders = holders + 1
         self._budget.used += size + COST if holders == 0 else i64(COST)
         if self._tail is None:
-            self._fresh.push(stored)
+            self._fresh.push(entry)
         else:
-            self._tail.push(stored)
+            self._tail.push(entry)
             self._behind += 1
 
-    def put_back(self, stored: QueueEntry) -> None:
+    def put_back(self, entry: QueueEntry) -> None:
         """A message that was taken before, to its old place."""
-        self._count(stored)
-        self._returned_bytes += len(stored.message.content)
-        if stored.position <= self._apart and self._has_before(stored.position):
-            self._insert(stored)
+        self._count(entry)
+        self._returned_bytes += len(entry.message.content)
+        if entry.position <= self._apart and self._has_before(entry.position):
+            self._insert(entry)
         else:
-            heappush(self._returned, (int(stored.position), stored))
+            heappush(self._returned, (int(entry.position), entry))
 
     def has_head(self) -> bool:
         """Whether there is a next one; it is in memory then. To be asked before first() and pop()."""
@@ -159,25 +159,25 @@ class Ready:
 
     def pop(self) -> QueueEntry:
         """Take the next, which is held here no more. Raises: IndexError when there is none."""
-        stored = self.take()
-        self._budget.let_go(stored.message)
-        return stored
+        entry = self.take()
+        self._budget.let_go(entry.message)
+        return entry
 
     def take(self) -> QueueEntry:
         """Take the next, and hold it: the budget still counts it. Raises: IndexError when there is none."""
         if self._returned:
-            stored = heappop(self._returned)[1]
-            self._returned_bytes -= len(stored.message.content)
+            entry = heappop(self._returned)[1]
+            self._returned_bytes -= len(entry.message.content)
         else:
             if not len(self._fresh):
                 self._fill()
                 if self._returned:
                     return self.take()
-            stored = self._fresh.pop()
-        message = stored.message
+            entry = self._fresh.pop()
+        message = entry.message
         self.size -= message.size
         self.resident -= len(message.content) + COST
-        return stored
+        return entry
 
     def take_at(self, position: i64) -> QueueEntry | None:
         """Take the one with this position, wherever it is, and hold it as take() does. What rests beside it goes on so.
@@ -186,46 +186,46 @@ class Ready:
         Cost: a search; if it rests, it is read and the positions of its run are copied, else see Fifo.take_at(); for
         one that came back, a look at all that did.
         """
-        stored = _take(self._fresh, position)
-        if stored is None and self._behind:
-            stored = self._take_behind(position)
-        if stored is None:
+        entry = _take(self._fresh, position)
+        if entry is None and self._behind:
+            entry = self._take_behind(position)
+        if entry is None:
             self._returned.sort()  # which leaves it a heap
-            stored = self._take_returned(self._returned, position)
-        if stored is not None:
+            entry = self._take_returned(self._returned, position)
+        if entry is not None:
             self._apart = max(self._apart, position)
-            message = stored.message
+            message = entry.message
             self.size -= message.size
             self.resident -= len(message.content) + COST
-        return stored
+        return entry
 
     def _take_behind(self, position: i64) -> QueueEntry | None:
         """Take one from behind what is fresh."""
-        stored: QueueEntry | None = None
+        entry: QueueEntry | None = None
         at = self._segment_behind(position - 1)
         if at < len(self._segments):
             segment = self._segments[at]
             if isinstance(segment, Run):
-                stored = self._take_resting(segment, position)
+                entry = self._take_resting(segment, position)
                 if not segment.count:
                     del self._segments[at]
             else:
-                stored = _take(segment, position)
+                entry = _take(segment, position)
                 if not len(segment):
                     del self._segments[at]
         elif self._tail is not None:
             index = self._tail.find(position)
             if index >= 0:
-                stored = self._tail.take_at(index)
+                entry = self._tail.take_at(index)
                 if index < self._sent:
                     self._sent -= 1
-        if stored is not None:
+        if entry is not None:
             self._behind -= 1
-            return stored
+            return entry
         before = len(self._later)
-        stored = self._take_returned(self._later, position)
+        entry = self._take_returned(self._later, position)
         self._behind -= before - len(self._later)
-        return stored
+        return entry
 
     def _take_resting(self, run: Run, position: i64) -> QueueEntry | None:
         """Take one from a run that ends behind it."""
@@ -241,13 +241,13 @@ class Ready:
         at = bisect_left(found, int(position), key=_position)
         if at == len(found) or found[at].position != position:
             return None
-        stored = found[at]
+        entry = found[at]
         if read_i64_be(run.positions, 0) == position and at + 1 < len(found):
             run.deadline_ms = found[at + 1].deadline_ms
-        run.remove(position, stored.message.size)
-        self.size -= stored.message.size
-        self._count(stored)
-        return stored
+        run.remove(position, entry.message.size)
+        self.size -= entry.message.size
+        self._count(entry)
+        return entry
 
     def _sift(self, run: Run) -> list[QueueEntry]:
         """Fetch a run of which not all can be read any more: only what can stays in it. Returns: that."""
@@ -255,9 +255,9 @@ class Ready:
         found = self._source.fetch(run)
         positions = BytesWriter()
         size: i64 = 0
-        for stored in found:
-            write_i64_be(positions, stored.position)
-            size += stored.message.size
+        for entry in found:
+            write_i64_be(positions, entry.position)
+            size += entry.message.size
         self._behind -= run.count - len(found)
         self.size -= run.size - size
         run.clear()
@@ -271,26 +271,26 @@ class Ready:
         at = bisect_left(line, int(position), key=itemgetter(0))
         if at == len(line) or line[at][0] != position:
             return None
-        stored = line[at][1]
-        if stored.message.content:
-            self._returned_bytes -= len(stored.message.content)
+        entry = line[at][1]
+        if entry.message.content:
+            self._returned_bytes -= len(entry.message.content)
             del line[at]
-            return stored
+            return entry
         assert self._source is not None
-        found = self._source.fetch(single(stored.log_id, position, stored.message.size))
+        found = self._source.fetch(single(entry.log_id, position, entry.message.size))
         del line[at]
-        return stored if self._renew(stored, found[0] if found else None) else None
+        return entry if self._renew(entry, found[0] if found else None) else None
 
     def items(self) -> list[QueueEntry]:
         """All that are in memory, in order. Cost: a copy."""
-        found = [stored for _, stored in sorted(self._returned)] + self._fresh.items()
+        found = [entry for _, entry in sorted(self._returned)] + self._fresh.items()
         for segment in self._segments:
             if isinstance(segment, Fifo):
                 found += segment.items()
         if self._tail is not None:
             found += self._tail.items()
         if self._later:
-            found += [stored for _, stored in self._later]
+            found += [entry for _, entry in self._later]
             found.sort(key=_position)
         return found
 
@@ -308,7 +308,7 @@ class Ready:
             line.pick(positions, found)
         if (self._returned or self._later) and len(found) < len(positions):
             wanted = set(positions)
-            found += [stored for position, stored in self._returned + self._later if position in wanted]
+            found += [entry for position, entry in self._returned + self._later if position in wanted]
         return found
 
     def browse(self, page: Page) -> bool:
@@ -338,9 +338,9 @@ class Ready:
         while at < len(line) and line[at][0] <= page.until:
             if page.is_full():
                 return False
-            stored = line[at][1]
-            if stored.message.content:
-                page.add(stored)
+            entry = line[at][1]
+            if entry.message.content:
+                page.add(entry)
                 at += 1
                 continue
             run, end = _resting_from(line, at)
@@ -386,8 +386,8 @@ class Ready:
         part.extend(run.positions[start:last], 0)
         assert self._source is not None
         found = self._source.fetch(part, True)
-        for stored in found:
-            page.add(stored)
+        for entry in found:
+            page.add(entry)
         page.missing += part.count - len(found)
         page.position = read_i64_be(run.positions, last - 8)
         return last == end
@@ -425,28 +425,28 @@ class Ready:
         size: i64 = 0
         extent: i64 = 0
         while len(line) and self._budget.used > target:
-            stored = line.first()
-            if run is None or run.log_id != stored.log_id or stored.position > extent:
+            entry = line.first()
+            if run is None or run.log_id != entry.log_id or entry.position > extent:
                 self._seal(run, positions, size)
                 run = None
-                if not stored.log_id:
+                if not entry.log_id:
                     self._sent = 0
-                    if not source.spill(stored):
+                    if not source.spill(entry):
                         self._stay(line.pop())
                         continue
-                extent = source.extent(stored)
+                extent = source.extent(entry)
                 if not extent:
-                    if stored.log_id:
+                    if entry.log_id:
                         break
                     self._stay(line.pop())
                     continue
-                run = Run(stored.log_id, stored.deadline_ms)
+                run = Run(entry.log_id, entry.deadline_ms)
                 positions = BytesWriter()
                 size = 0
             line.pop()
             self._sent = max(self._sent - 1, 0)
-            write_i64_be(positions, stored.position)
-            message = stored.message
+            write_i64_be(positions, entry.position)
+            message = entry.message
             size += message.size
             self.resident -= len(message.content) + COST
             self._budget.let_go(message)
@@ -479,40 +479,40 @@ class Ready:
     def _rest_returned(self, source: Source, keep: i64, target: i64) -> None:
         """Leave the contents of messages that came back to the log, but of those that go next."""
         self._returned.sort()  # which leaves it a heap
-        for _, stored in self._returned + self._later:
+        for _, entry in self._returned + self._later:
             if self._budget.used <= target:
                 break
-            size: i64 = len(stored.message.content)
+            size: i64 = len(entry.message.content)
             keep -= size
-            if keep < 0 and may_rest(stored) and source.extent(stored):
+            if keep < 0 and may_rest(entry) and source.extent(entry):
                 self.resident -= size
                 self._returned_bytes -= size
-                stored.message = self._budget.rest(stored.message)
+                entry.message = self._budget.rest(entry.message)
 
     def _revive(self) -> None:
         """Fetch the contents of the next messages that came back. Those that cannot be read any more are gone."""
         self._returned.sort()  # which leaves it a heap
         run, end = _resting_from(self._returned, 0)
         assert self._source is not None
-        found = {stored.position: stored for stored in self._source.fetch(run)}
+        found = {entry.position: entry for entry in self._source.fetch(run)}
         waiting, self._returned = self._returned[:end], self._returned[end:]
         for place in waiting:
-            stored = place[1]
-            if self._renew(stored, found.get(stored.position)):
-                self._returned_bytes += len(stored.message.content)
+            entry = place[1]
+            if self._renew(entry, found.get(entry.position)):
+                self._returned_bytes += len(entry.message.content)
                 heappush(self._returned, place)
 
-    def _renew(self, stored: QueueEntry, found: QueueEntry | None) -> bool:
+    def _renew(self, entry: QueueEntry, found: QueueEntry | None) -> bool:
         """A message that came back has its content again. found: as it was fetched; without that, it is gone."""
-        message = stored.message
+        message = entry.message
         self.size -= message.size
         self.resident -= COST
         self._budget.let_go(message)
         if found is None:
             return False
         assert self._source is not None
-        self._source.revive(stored, found)
-        self._count(stored)
+        self._source.revive(entry, found)
+        self._count(entry)
         return True
 
     def _has_before(self, position: i64) -> bool:
@@ -521,13 +521,13 @@ class Ready:
             return self._fresh.first().position < position
         return 0 < self._first_behind() < position or (len(self._later) > 0 and self._later[0][0] < position)
 
-    def _insert(self, stored: QueueEntry) -> None:
+    def _insert(self, entry: QueueEntry) -> None:
         """A message that was taken from the middle goes back there."""
-        self._make_way(stored.position)
+        self._make_way(entry.position)
         if self._tail is None:
             self._tail = Fifo()
             self._sent = 0
-        insort(self._later, (int(stored.position), stored))
+        insort(self._later, (int(entry.position), entry))
         self._behind += 1
 
     def _make_way(self, position: i64) -> None:
@@ -595,8 +595,8 @@ class Ready:
         """The queue has ended: nobody is held on to."""
         self._source = None
 
-    def _count(self, stored: QueueEntry) -> None:
-        message = stored.message
+    def _count(self, entry: QueueEntry) -> None:
+        message = entry.message
         self.size += message.size
         self.resident += len(message.content) + COST
         self._budget.hold(message)
@@ -614,21 +614,21 @@ class Ready:
         else:
             self._segments.append(run)
 
-    def _stay(self, stored: QueueEntry) -> None:
+    def _stay(self, entry: QueueEntry) -> None:
         """A message that cannot rest keeps its place among those that do."""
         last = self._segments[-1] if self._segments else None
         if not isinstance(last, Fifo):
             last = Fifo()
             self._segments.append(last)
-        last.push(stored)
+        last.push(entry)
 
     def _spill(self, tail: Fifo, source: Source, want: i64) -> None:
         """Send so many bytes of messages to the log."""
         while want > 0 and self._sent < len(tail):
-            stored = tail.at(self._sent)
-            if not stored.log_id and not source.spill(stored):
+            entry = tail.at(self._sent)
+            if not entry.log_id and not source.spill(entry):
                 return
-            want -= len(stored.message.content) + COST
+            want -= len(entry.message.content) + COST
             self._sent += 1
 
     def _fill(self, fetches: bool = True) -> bool:
@@ -664,14 +664,14 @@ class Ready:
         found = self._source.fetch(run)  # first: what fails leaves all as it was
         self._behind -= run.count
         self.size -= run.size
-        for stored in found:
-            self._count(stored)
-            self._fresh.push(stored)
+        for entry in found:
+            self._count(entry)
+            self._fresh.push(entry)
 
 
-def may_rest(stored: QueueEntry) -> bool:
+def may_rest(entry: QueueEntry) -> bool:
     """Whether it is worth the while to leave the content of a single message to the log."""
-    return stored.log_id != 0 and len(stored.message.content) >= STUB
+    return entry.log_id != 0 and len(entry.message.content) >= STUB
 
 
 def _resting_from(line: list[tuple[int, QueueEntry]], at: i64) -> tuple[Run, i64]:
@@ -685,11 +685,11 @@ def _resting_from(line: list[tuple[int, QueueEntry]], at: i64) -> tuple[Run, i64
     size: i64 = 0
     count: i64 = 0
     while at < len(line) and count < RUN_MESSAGES and (size < RUN_BYTES or not count):
-        stored = line[at][1]
-        if stored.message.content or stored.log_id != run.log_id:
+        entry = line[at][1]
+        if entry.message.content or entry.log_id != run.log_id:
             break
-        write_i64_be(positions, stored.position)
-        size += stored.message.size
+        write_i64_be(positions, entry.position)
+        size += entry.message.size
         count += 1
         at += 1
     run.extend(positions.getvalue(), size)
@@ -702,8 +702,8 @@ def _take(line: Fifo, position: i64) -> QueueEntry | None:
     return line.take_at(index) if index >= 0 else None
 
 
-def _position(stored: QueueEntry) -> int:
-    return int(stored.position)
+def _position(entry: QueueEntry) -> int:
+    return int(entry.position)
 
 
 def _last(segment: Run | Fifo) -> i64:

@@ -40,7 +40,7 @@ class ReplyQueue(EntryOwner):
         """
         consumer = self.consumer
         if consumer is not None:
-            stored = QueueEntry(message, self, 0, 0)
+            entry = QueueEntry(message, self, 0, 0)
             past = self.vhost.past.queues
             if len(self._waiting) or not consumer.subscriber.can_take():
                 if self._waiting.resident > self._broker.budget.part():
@@ -48,9 +48,9 @@ class ReplyQueue(EntryOwner):
                     if confirm is not None:
                         confirm.refuse(FULL)
                     return
-                self._waiting.push(stored)
+                self._waiting.push(entry)
             else:
-                self._deliver_to(consumer, stored)
+                self._deliver_to(consumer, entry)
             past.published += 1
             past.bytes_in += message.size
         if confirm is not None:
@@ -74,16 +74,16 @@ class ReplyQueue(EntryOwner):
         for consumer in consumers:
             self.wake(consumer)
 
-    def settle(self, stored: QueueEntry) -> None:
+    def settle(self, entry: QueueEntry) -> None:
         """Nothing: replies are not acknowledged."""
 
-    def requeue(self, stored: QueueEntry, failed: bool) -> None:
+    def requeue(self, entry: QueueEntry, failed: bool) -> None:
         """Nothing: the same."""
 
-    def discard(self, stored: QueueEntry) -> None:
+    def discard(self, entry: QueueEntry) -> None:
         """Nothing: the same."""
 
-    def leave_content(self, stored: QueueEntry) -> bool:
+    def leave_content(self, entry: QueueEntry) -> bool:
         """Nothing can rest."""
         return True
 
@@ -92,16 +92,16 @@ class ReplyQueue(EntryOwner):
         self.consumer = None
         line, self._waiting = self._waiting, Ready(self._broker.budget)
         self.vhost.past.queues.removed += len(line)
-        self._broker.chores.begin(Discard(self._broker, None, line, []))
+        self._broker.background.begin(Discard(self._broker, None, line, []))
 
-    def _deliver_to(self, consumer: Consumer, stored: QueueEntry) -> None:
-        size = stored.message.size
+    def _deliver_to(self, consumer: Consumer, entry: QueueEntry) -> None:
+        size = entry.message.size
         consumer.counts.delivered += 1
         consumer.counts.bytes_out += size
         past = self.vhost.past.queues
         past.delivered_no_ack += 1
         past.bytes_out += size
         try:
-            consumer.subscriber.deliver(consumer, stored)
+            consumer.subscriber.deliver(consumer, entry)
         except Exception as error:
             consumer.fail("deliver a reply", error)

@@ -34,29 +34,29 @@ class Retries(Timed, Holder):
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, stored: QueueEntry, delay_ms: int) -> None:
+    def add(self, entry: QueueEntry, delay_ms: int) -> None:
         """A message has to wait."""
         queue = self._queue
         if queue is not None:
             broker = queue.broker
             if not self._waiting:
                 broker.holders[self] = None
-            self.size += stored.message.size
-            broker.budget.hold(stored.message)
-            heappush(self._waiting, (queue.broker.clock.now_ms + delay_ms, int(stored.position), stored))
+            self.size += entry.message.size
+            broker.budget.hold(entry.message)
+            heappush(self._waiting, (queue.broker.clock.now_ms + delay_ms, int(entry.position), entry))
             self.watch()
 
     def items(self) -> list[QueueEntry]:
         """All of them, in no order. Cost: a copy."""
-        return [stored for _, _, stored in self._waiting]
+        return [entry for _, _, entry in self._waiting]
 
     def take(self) -> list[QueueEntry]:
         """Take all of them, in no order. Cost: a copy."""
         taken = self.items()
         if self._queue is not None and taken:
             broker = self._queue.broker
-            for stored in taken:
-                broker.budget.let_go(stored.message)
+            for entry in taken:
+                broker.budget.let_go(entry.message)
             broker.holders.pop(self, None)
             broker.timers.cancel(self._timer)
             self._waiting = []
@@ -82,11 +82,11 @@ class Retries(Timed, Holder):
             return
         left: i64 = PIECE
         while left and self._waiting and self._waiting[0][0] <= queue.broker.clock.now_ms:
-            stored = self._waiting[0][2]
-            queue.take_back(stored)  # first: whatever fails, it is still here
+            entry = self._waiting[0][2]
+            queue.take_back(entry)  # first: whatever fails, it is still here
             heappop(self._waiting)
-            self.size -= stored.message.size
-            queue.broker.budget.let_go(stored.message)
+            self.size -= entry.message.size
+            queue.broker.budget.let_go(entry.message)
             left -= 1
         if not self._waiting:
             queue.broker.holders.pop(self, None)
@@ -99,10 +99,10 @@ class Retries(Timed, Holder):
             return
         budget = queue.broker.budget
         target = budget.used - want
-        for _, _, stored in self._waiting:
+        for _, _, entry in self._waiting:
             if budget.used <= target:
                 break
-            queue.leave_content(stored)
+            queue.leave_content(entry)
 
     def fail(self, doing: str, error: Exception) -> None:
         """The queue has failed; those that wait go on when it is repaired."""

@@ -1,8 +1,8 @@
-"""Chores: work that would keep everybody waiting if it were done at once, and is done in pieces instead.
+"""Background: work that would keep everybody waiting if it were done at once, and is done in pieces instead.
 
 Whoever has begun it has its effect at once, as far as anybody can see; what is left is to be tidied up. The driver does
 some pieces at the end of each turn of the event loop, as many as a few milliseconds allow, and looks at the sockets in
-between. Chores take turns, one piece each, of about PIECE units (core/turn/work.py).
+between. Jobs take turns, one piece each, of about PIECE units (core/turn/work.py).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from mypy_extensions import mypyc_attr
 
 from leveret.core.turn.work import Share
 
-TRIES: Final = 3  # of a chore that fails; the piece it failed at is done again
+TRIES: Final = 3  # of a job that fails; the piece it failed at is done again
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Chore:
+class BackgroundJob:
     """Something that is done in pieces."""
 
     @abstractmethod
@@ -37,53 +37,53 @@ class Chore:
         """It has failed too often: let go of what others wait for."""
 
 
-class Chores:
+class Background:
     """What is still to be done."""
 
     __slots__ = ("_failures", "_share", "_waiting")
 
     def __init__(self, share: Share) -> None:
         self._share = share
-        self._waiting: deque[Chore] = deque()
-        self._failures: dict[Chore, int] = {}  # of those that failed and wait
+        self._waiting: deque[BackgroundJob] = deque()
+        self._failures: dict[BackgroundJob, int] = {}  # of those that failed and wait
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def begin(self, chore: Chore) -> bool:
+    def begin(self, job: BackgroundJob) -> bool:
         """Do the first piece now, if this turn has room for it; the rest follows. Returns: whether there is no rest."""
-        is_done = self._share.left > 0 and self._do(chore)
+        is_done = self._share.left > 0 and self._do(job)
         if not is_done:
-            self._waiting.append(chore)
+            self._waiting.append(job)
         return is_done
 
-    def add(self, chore: Chore) -> None:
+    def add(self, job: BackgroundJob) -> None:
         """Do all of it later."""
-        self._waiting.append(chore)
+        self._waiting.append(job)
 
-    def hurry(self, chore: Chore) -> None:
-        """Do all of a chore that waits now."""
-        while not self._do(chore):
+    def hurry(self, job: BackgroundJob) -> None:
+        """Do all of a job that waits now."""
+        while not self._do(job):
             pass
 
     def work(self) -> None:
-        """Do one piece of the chore whose turn it is; there has to be one."""
-        chore = self._waiting.popleft()
-        if not self._do(chore):
-            self._waiting.append(chore)
+        """Do one piece of the job whose turn it is; there has to be one."""
+        job = self._waiting.popleft()
+        if not self._do(job):
+            self._waiting.append(job)
 
-    def _do(self, chore: Chore) -> bool:
+    def _do(self, job: BackgroundJob) -> bool:
         """Do a piece of it. Returns: whether nothing more is to be done."""
         try:
-            is_done = chore.work()
+            is_done = job.work()
         except Exception as error:
-            chore.fail("do a chore", error)
-            failures = self._failures.pop(chore, 0) + 1
+            job.fail("do background work", error)
+            failures = self._failures.pop(job, 0) + 1
             if failures < TRIES:
-                self._failures[chore] = failures
+                self._failures[job] = failures
                 return False
-            chore.give_up()
+            job.give_up()
             return True
         if self._failures:
-            self._failures.pop(chore, None)
+            self._failures.pop(job, None)
         return is_done

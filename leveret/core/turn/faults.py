@@ -1,6 +1,6 @@
 """Faults: what fails inside the broker stays where it is.
 
-Whoever calls on behalf of many (the loop that pumps queues, runs timers and chores, pays confirms, tells the news of
+Whoever calls on behalf of many (the loop that pumps queues, runs timers and jobs, pays confirms, tells the news of
 the log) catches what one of them raises, and gives it to that one's fail(). So the others go on, and the guilty one is
 set aside: a connection is closed with 541, a queue is faulty until somebody repairs it (core/queue/queue.py). What is
 nobody's is the broker's own. Every fault is told to the operator, by the driver, with its traceback.

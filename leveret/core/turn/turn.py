@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from mypy_extensions import trait
 
-from leveret.core.turn.background import Chores
+from leveret.core.turn.background import Background
 from leveret.core.turn.clock import Clock, Timers
 from leveret.core.turn.faults import Faults
 from leveret.core.turn.work import Share
@@ -38,7 +38,7 @@ class Turn:
     """Of one broker.
 
     share: what may still be done at once; the driver begins it anew in each turn of the event loop.
-    chores: what is done in pieces. faults: what has failed; see faults.py.
+    background: what is done in pieces. faults: what has failed; see faults.py.
     sharing: prefetch windows with room that some consumers have been woken for; others may be next.
     awake: who has bytes to send; the driver takes the list and flushes each, once a turn.
     explanations: what the operator should read in the log; the driver takes it.
@@ -48,7 +48,7 @@ class Turn:
         self.clock = clock
         self.timers = Timers()
         self.share = Share()
-        self.chores = Chores(self.share)
+        self.background = Background(self.share)
         self.faults = Faults()
         self.sharing: list[Sharer] = []
         self.awake: list[Sink] = []

@@ -13,7 +13,7 @@ from typing import Final
 from mypy_extensions import i64
 
 PIECE: Final = 500  # units that are done at once
-TURN: Final = 1000  # units in a turn of the event loop, or of a chore, for what nobody has asked for
+TURN: Final = 1000  # units in a turn of the event loop, or of a job, for what nobody has asked for
 LETTER: Final = 8  # to send a dead letter, or to route any other message anew
 HANDING_OUT: Final = 2  # to put a message into a queue
 TIMER: Final = 5  # to do what is due
@@ -30,5 +30,5 @@ class Share:
         self.left: i64 = TURN
 
     def begin(self) -> None:
-        """Another turn, or another piece of a chore."""
+        """Another turn, or another piece of a job."""
         self.left = TURN

@@ -16,7 +16,7 @@ from leveret.core.broker import Broker
 from leveret.core.client.conversation import Conversation
 from leveret.core.client.publisher import Publisher
 from leveret.core.errors.refusals import Refusal
-from leveret.core.turn.background import Chore
+from leveret.core.turn.background import BackgroundJob
 from leveret.session.base.errors import AmqpError
 from leveret.wire.arguments import Method
 from leveret.wire.constants import COMMAND_INVALID, FRAME_ERROR
@@ -124,12 +124,12 @@ class Carrier(Conversation):
         """Close an open channel for a soft error that no method of it has caused."""
 
 
-class Wait(Chore):
+class Wait(BackgroundJob):
     """A request that takes more than one piece, behind which what else its client has asked for waits."""
 
     def start(self, carrier: Carrier) -> None:
         """Do a piece of it now; if there is more, the connection waits for that."""
-        if self not in carrier.waits and not carrier.broker.chores.begin(self):
+        if self not in carrier.waits and not carrier.broker.background.begin(self):
             self.hold(carrier)
 
     def hold(self, carrier: Carrier) -> None:

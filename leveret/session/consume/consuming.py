@@ -81,25 +81,25 @@ class Consuming(Receiver):
         head, window = DeliveryHead(self.number, tag), Prefetch(self.prefetch)
         return HeadedConsumer(head, self, queue, tag, no_ack, exclusive, priority, arguments, window, self.shared)
 
-    def deliver(self, consumer: Consumer, stored: QueueEntry) -> None:
+    def deliver(self, consumer: Consumer, entry: QueueEntry) -> None:
         """Write a basic.deliver."""
-        tag = self.hold(consumer, stored)
-        message = stored.message
+        tag = self.hold(consumer, entry)
+        message = entry.message
         connection = self.connection
         assert isinstance(consumer, HeadedConsumer)
-        connection.writer.delivery(consumer.head, tag, stored.redelivered, message.address.encoded, message.content)
+        connection.writer.delivery(consumer.head, tag, entry.redelivered, message.address.encoded, message.content)
         if connection.vhost.is_watched:
-            self.show(stored, consumer.no_ack)
+            self.show(entry, consumer.no_ack)
         connection.wake()
 
-    def answer_get(self, tag: i64, stored: QueueEntry, no_ack: bool) -> None:
+    def answer_get(self, tag: i64, entry: QueueEntry, no_ack: bool) -> None:
         """Write a basic.get-ok."""
-        address = stored.message.address
-        left = stored.queue.waiting()
+        address = entry.message.address
+        left = entry.queue.waiting()
         if not no_ack:
-            self._timeout.watch(stored.queue)
-        self.channel.send(BasicGetOk(int(tag), stored.redelivered, address.exchange, address.routing_key, left))
-        self.connection.writer.content(self.channel.number, stored.message.content)
+            self._timeout.watch(entry.queue)
+        self.channel.send(BasicGetOk(int(tag), entry.redelivered, address.exchange, address.routing_key, left))
+        self.connection.writer.content(self.channel.number, entry.message.content)
         self.connection.check_output()  # now: many of these fit into one read
 
     def can_take(self) -> bool:
@@ -187,11 +187,11 @@ class Consuming(Receiver):
         """Deliveries are done with, also those that flow only now. Raises: AmqpError 406 for a tag that is none."""
         if not multiple and self.transaction is None:
             try:
-                stored = self.unacked.take(tag)
+                entry = self.unacked.take(tag)
             except Refusal:
                 self.connection.broker.flow()
-                stored = self.unacked.take(tag)
-            settle(stored, ACK, self.counters)
+                entry = self.unacked.take(tag)
+            settle(entry, ACK, self.counters)
         else:
             self.connection.broker.flow()
             self._settle(tag, multiple, ACK)
@@ -237,10 +237,10 @@ class Consuming(Receiver):
         if transaction is not None:
             transaction.settle(taken, how)
             return
-        for _, stored in taken:
+        for _, entry in taken:
             if how != ACK:
-                self.connection.count_method(settling(stored, how) // METHOD)
-            settle(stored, how, self.counters)
+                self.connection.count_method(settling(entry, how) // METHOD)
+            settle(entry, how, self.counters)
 
     def _sweeping(self) -> Sweep:
         if self._sweeper is None:

@@ -54,16 +54,16 @@ class Sweep(Wait):
         left: i64 = PIECE
         is_over = False
         while left > 0:
-            stored = self._unacked.take_oldest(up_to)
-            if stored is None:
+            entry = self._unacked.take_oldest(up_to)
+            if entry is None:
                 is_over = True
                 break
-            left -= settling(stored, how)
-            queue = stored.queue
+            left -= settling(entry, how)
+            queue = entry.queue
             if goes_back and queue not in self._held and not queue.deleted:
                 self._held[queue] = None
                 queue.pause()
-            settle(stored, how, counters)
+            settle(entry, how, counters)
         self._connection.broker.share.left -= PIECE - left
         if not is_over:
             return False

@@ -79,7 +79,7 @@ def numbers(found: list[Got]) -> list[int]:
 def pieces(broker: Broker) -> Iterator[int]:
     """Work until nothing is left; yields after each piece."""
     count = 0
-    while len(broker.chores):
+    while len(broker.background):
         broker.work()
         count += 1
         yield count
@@ -101,7 +101,7 @@ def test_a_purge_has_its_effect_at_once() -> None:
     peer = filled()
     peer.connection.receive(encode(1, QueuePurge("q")) + encode(1, QueueDeclare("q", passive=True)))
     broker = peer.broker
-    assert len(broker.chores) == 1
+    assert len(broker.background) == 1
     assert len(queue_of(broker).ready) == 0
     publish(peer, "q", 1, 77)
     peer.connection.receive(encode(1, BasicGet("q", no_ack=True)))
@@ -132,7 +132,7 @@ def expiring() -> Peer:
     peer.broker.clock.now_ms = 900
     publish(peer, "q", 3, COUNT)
     peer.broker.tick(1001)
-    assert len(peer.broker.chores) == 1
+    assert len(peer.broker.background) == 1
     return peer
 
 
@@ -290,7 +290,7 @@ def test_messages_of_many_queues_that_expire_at_the_same_time_go_in_pieces() -> 
     assert before == 20 * (PIECE // 2)
     while broker.tick(100) == 100:
         after = sum(len(queue.ready) for queue in queues)
-        assert before - after <= 3 * TURN  # by timers, a chore, and a look at the queue that it has trimmed
+        assert before - after <= 3 * TURN  # by timers, a job, and a look at the queue that it has trimmed
         before = after
     assert [len(queue.ready) for queue in queues] == [0] * len(queues)
 
