@@ -85,8 +85,8 @@ class Queue(BaseQueue):
     """One queue.
 
     policy, operator_policy: those that apply; what they say is in the settings.
-    is_fetching: a job brings more into memory. holds: how many want nothing to be delivered for now; a number, since
-    they come and go in any state. retries: messages that came back and have to wait. in_log: what the log has of it.
+    is_fetching: a job brings more into memory. holds: how many want nothing to be delivered for now.
+    retries: messages that came back and have to wait. in_log: what the log has of it.
     state: see LIFE; what routing and holders of messages have to know of it is in fault and deleted.
     """
 
@@ -112,17 +112,19 @@ class Queue(BaseQueue):
         self.ready = self._line()
         self.retries = Retries(self)
         self._position: i64 = 0
+        self._pending = PendingConfirms()
+        self._waiting: list[BackgroundJob] | None = None  # for what the log fetches
+        self.holds: i64 = 0
+        # No states: what is on its way for it, which may begin and end in any state.
+        self._dirty = False  # it is on the broker's list
+        self._is_trimming = False
+        self.is_fetching = False
+        # No states either: what the hot path has to know of settings and fault; see _read_settings().
         self._keeps_all = is_quorum  # transient messages too
         self._looks_inside = False
         self._is_limited = False
         self._may_refuse = False
         self._read_settings()
-        self._dirty = False
-        self._pending = PendingConfirms()
-        self._is_trimming = False
-        self.is_fetching = False
-        self._waiting: list[BackgroundJob] | None = None  # for what the log fetches
-        self.holds: i64 = 0
         self._expiry = Expiry(self)
         self._expiry.watch_idle()
 
