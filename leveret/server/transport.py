@@ -176,15 +176,13 @@ class ClientProtocol(asyncio.Protocol):
     def _receive(self, data: bytes, at: int) -> None:
         """Look at some of what came in, and at the rest if there is time; otherwise later."""
         conversation = self.conversation
-        while True:
-            end = at + max(SLICE, conversation.due())
-            self._take(data[at:end])  # without a copy if it is all of it
-            if end >= len(data):
-                return
+        while len(data) - at > SLICE and (end := at + max(SLICE, conversation.due())) < len(data):
+            self._take(data[at:end])
             at = end - conversation.take_back()
             if conversation.is_paused or not self._driver.may_read():
                 self._put_off(data, at)
                 return
+        self._take(data[at:])  # without a copy if it is all of it
 
     def _take(self, data: bytes) -> None:
         try:
