@@ -5,13 +5,15 @@ nearly everything new is a message that waits; a pass over 20 000 of them finds 
 What closes leaves no cycles (tests/session/test_leftovers.py), so it is enough to look when that is quick.
 
 Freed memory is kept for what comes next (node/allocator.py), but not for ever: after a quiet minute it goes back to the
-system.
+system. Whether it was quiet is seen by what the process has done, not by how long that took: others may keep the
+machine busy.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from typing import Final
 
 from leveret.core.broker import Broker
@@ -19,7 +21,7 @@ from leveret.core.message.budget import COST
 from leveret.node.allocator import give_back_memory
 
 LOOK_S: Final = 60.0
-QUIET_US: Final = 2_000  # the longest turn of a quiet minute
+QUIET: Final = 0.2  # of a core, that the process has needed in a quiet minute at most
 FEW: Final = 100_000  # objects for which a pass takes some milliseconds
 SURPLUS: Final = 2_000_000  # objects that nobody can account for: better a slow pass than no memory
 
@@ -31,12 +33,14 @@ class Collector:
         self._broker = broker
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
+        self._spent_s = 0.0  # CPU time of the process, at the last look
 
     def start(self) -> None:
         """Set aside what is there, as most of it stays, and look at what comes from time to time."""
         if self._objects() < FEW:
             gc.collect()
         gc.freeze()
+        self._spent_s = time.process_time()
         self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def stop(self) -> None:
@@ -48,7 +52,8 @@ class Collector:
         expected = self._objects()
         if expected < FEW or gc.get_count()[0] - expected > SURPLUS:
             gc.collect()
-        if self._broker.lag.recent(int(LOOK_S))[0] < QUIET_US:
+        spent_s, self._spent_s = self._spent_s, time.process_time()
+        if self._spent_s - spent_s < QUIET * LOOK_S:
             give_back_memory()
         self._timer = self._loop.call_later(LOOK_S, self._look)
 

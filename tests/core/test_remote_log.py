@@ -7,7 +7,8 @@ import pytest
 from leveret.core.errors.administration import Promise
 from leveret.core.errors.refusals import UNKNOWN, Refusal
 from leveret.core.message.log import NotHereYet
-from leveret.core.queue.queue import LOST, Queue
+from leveret.core.queue.life import LOST
+from leveret.core.queue.queue import Queue
 from leveret.management.messages import export_messages
 from leveret.wire.constants import NOT_FOUND
 from leveret.wire.fields import Field, Table, long, longstr

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from leveret.core.broker import Broker
-from leveret.core.queue import queue
+from leveret.core.queue import life as queue_life
 from leveret.core.queue.queue import Queue
 from leveret.core.turn.alarms import DISK
 from leveret.core.turn.clock import Timed
@@ -41,13 +41,13 @@ TABLES = {
     "connection": life.STATES,
     "handshake": shaking.STATES,
     "channel": lane.STATES,
-    "queue": queue.LIFE,
+    "queue": queue_life.LIFE,
 }
 ENDS = {
     "connection": {ENDED},
     "handshake": {shaking.REFUSED, shaking.DONE},
     "channel": {lane.GONE},
-    "queue": {queue.DELETED},
+    "queue": {queue_life.DELETED},
 }
 GARBAGE = HEARTBEAT[:-1] + b"\x00"
 CLOSE_OK = encode(0, ConnectionCloseOk())
@@ -277,39 +277,40 @@ def test_there_is_a_way_for_every_entry_of_channels() -> None:
     }
 
 
+QUEUE = queue_life.LIFE
 QUEUE_WAYS: dict[tuple[int, int], tuple[Callable[[Queue], object], int]] = {
-    (queue.RUNNING, queue.FAILED): (lambda each: each.fail("pass a test", OSError("no")), queue.FAULTY),
-    (queue.RUNNING, queue.REPAIRED): (Queue.repair, queue.RUNNING),
-    (queue.RUNNING, queue.TAKEN): (lambda each: each.on_lost("node b has it"), queue.LOST),
-    (queue.RUNNING, queue.REMOVED): (lambda each: each.vhost.remove_queue(each), queue.DELETED),
-    (queue.FAULTY, queue.REPAIRED): (Queue.repair, queue.RUNNING),
-    (queue.FAULTY, queue.TAKEN): (lambda each: each.on_lost("node b has it"), queue.LOST),
-    (queue.FAULTY, queue.REMOVED): (lambda each: each.vhost.remove_queue(each), queue.DELETED),
-    (queue.LOST, queue.REMOVED): (lambda each: each.vhost.remove_queue(each), queue.DELETED),
+    (queue_life.RUNNING, queue_life.FAILED): (lambda each: each.fail("pass a test", OSError("no")), queue_life.FAULTY),
+    (queue_life.RUNNING, queue_life.REPAIRED): (Queue.repair, queue_life.RUNNING),
+    (queue_life.RUNNING, queue_life.TAKEN): (lambda each: each.on_lost("node b has it"), queue_life.LOST),
+    (queue_life.RUNNING, queue_life.REMOVED): (lambda each: each.vhost.remove_queue(each), queue_life.DELETED),
+    (queue_life.FAULTY, queue_life.REPAIRED): (Queue.repair, queue_life.RUNNING),
+    (queue_life.FAULTY, queue_life.TAKEN): (lambda each: each.on_lost("node b has it"), queue_life.LOST),
+    (queue_life.FAULTY, queue_life.REMOVED): (lambda each: each.vhost.remove_queue(each), queue_life.DELETED),
+    (queue_life.LOST, queue_life.REMOVED): (lambda each: each.vhost.remove_queue(each), queue_life.DELETED),
 }
 
 
-@pytest.mark.parametrize("way", QUEUE_WAYS, ids=lambda way: f"{queue.LIFE.states[way[0]]}, {queue.LIFE.events[way[1]]}")
+@pytest.mark.parametrize("way", QUEUE_WAYS, ids=lambda way: f"{QUEUE.states[way[0]]}, {QUEUE.events[way[1]]}")
 def test_the_life_of_a_queue(way: tuple[int, int]) -> None:
     act, after = QUEUE_WAYS[way]
     peer = Peer()
     peer.call(QueueDeclare("q"), QueueDeclareOk)
     found = peer.broker.vhosts["/"].queues["q"]
-    if way[0] == queue.FAULTY:
+    if way[0] == queue_life.FAULTY:
         found.fail("pass a test", OSError("no"))
-    elif way[0] == queue.LOST:
+    elif way[0] == queue_life.LOST:
         found.on_lost("node b has it")
     assert found.state == way[0]
     act(found)
     assert found.state == after
-    assert (found.fault != "") == (after in (queue.FAULTY, queue.LOST))
-    assert found.deleted == (after in (queue.LOST, queue.DELETED))
+    assert (found.fault != "") == (after in (queue_life.FAULTY, queue_life.LOST))
+    assert found.deleted == (after in (queue_life.LOST, queue_life.DELETED))
     peer.send(BasicPublish("", "q"), b"x")
-    assert len(found.ready) == (after == queue.RUNNING)
+    assert len(found.ready) == (after == queue_life.RUNNING)
 
 
 def test_there_is_a_way_for_every_entry_of_queues() -> None:
-    assert set(QUEUE_WAYS) == {(state, event) for state, events in queue.LIFE.transitions.items() for event in events}
+    assert set(QUEUE_WAYS) == {(state, event) for state, events in QUEUE.transitions.items() for event in events}
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,14 @@ class BaseQueue(EntryOwner, Logged, Pageable):
         """
 
     @abstractmethod
+    def trim(self) -> None:
+        """Throw away more of what has expired or is too much."""
+
+    @abstractmethod
+    def fetch(self) -> None:
+        """Bring the head into memory, with what rests beside it in the log, and let it flow."""
+
+    @abstractmethod
     def take_back(self, entry: QueueEntry) -> None:
         """A message that came back has waited long enough: it goes to its old place."""
 

@@ -8,10 +8,6 @@ What a client sends later sees what came before, however its bytes arrive: whoev
 consumers lets flow() first what a consumer waits for. Publishes and acks only mark the queue, which is pumped at the
 end of the call, so that many of them share the cost.
 
-LIFE has the states of a queue. One whose own work fails is faulty: it takes and gives no message, and says why, until
-somebody has it repaired. What it could not finish with waits for that, and persistent messages are in the log in any
-case. One whose log is not its own any more is lost: another node has it, with its messages.
-
 Its log may take a while to bring a message that rests there. Until on_fetched() the head is not here yet: nothing is
 delivered or dropped, and whoever asks for the head has to wait (NotHereYet, wait_for_log()).
 """
@@ -40,14 +36,15 @@ from leveret.core.queue.discard import Discard
 from leveret.core.queue.entry import FAILURE, MAX_FAILURES, Home, QueueEntry
 from leveret.core.queue.expiry import OVER, Expiry
 from leveret.core.queue.in_log import InLog
+from leveret.core.queue.jobs import Fetching, Trim, Undelivered
+from leveret.core.queue.life import DELETED, FAILED, LIFE, LOST, REMOVED, REPAIRED, RUNNING, TAKEN
 from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.priority import PriorityReady
 from leveret.core.queue.ready import Ready, may_rest
 from leveret.core.queue.retries import Retries
 from leveret.core.queue.surroundings import Surroundings
 from leveret.core.turn.background import BackgroundJob
-from leveret.core.turn.faults import Remedy, sentence
-from leveret.core.turn.states import StateTable
+from leveret.core.turn.faults import sentence
 from leveret.core.turn.work import PIECE
 from leveret.wire import patch
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
@@ -58,28 +55,6 @@ PORTIONS: Final = 8  # that flow while somebody waits to look; a consumer that c
 FORGET: Final = "forget"  # what a queue could not do with a message, beside the reasons of dead_letter.py
 RETURN: Final = "return"
 
-RUNNING: Final = 0  # states
-FAULTY: Final = 1  # something that it did for itself has failed
-LOST: Final = 2  # its log is somebody else's
-DELETED: Final = 3
-
-FAILED: Final = 0  # events
-REPAIRED: Final = 1
-TAKEN: Final = 2  # by another node
-REMOVED: Final = 3
-
-LIFE: Final = StateTable(
-    "a queue",
-    ("running", "faulty", "lost", "deleted"),
-    ("a fault", "its repair", "the loss of its log", "its end"),
-    {
-        RUNNING: {FAILED: FAULTY, REPAIRED: RUNNING, TAKEN: LOST, REMOVED: DELETED},
-        FAULTY: {REPAIRED: RUNNING, TAKEN: LOST, REMOVED: DELETED},
-        LOST: {REMOVED: DELETED},
-        DELETED: {},
-    },
-)
-
 
 class Queue(BaseQueue):
     """One queue.
@@ -87,7 +62,7 @@ class Queue(BaseQueue):
     policy, operator_policy: those that apply; what they say is in the settings.
     is_fetching: a job brings more into memory. holds: how many want nothing to be delivered for now.
     retries: messages that came back and have to wait. in_log: what the log has of it.
-    state: see LIFE; what routing and holders of messages have to know of it is in fault and deleted.
+    state: see life.py; what routing and holders of messages have to know of it is in fault and deleted.
     """
 
     def __init__(
@@ -912,49 +887,3 @@ class Queue(BaseQueue):
         if self.settings.max_priority >= 0:
             entry.level = min(patch.priority(content), max(self.settings.max_priority, 1))
         return ttl_ms == 0
-
-
-class Trim(BackgroundJob):
-    """More of a queue has to go from its head than one call may throw away."""
-
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
-
-    def work(self) -> bool:
-        """Let it throw away some more; it begins another trim if that was not all."""
-        if not self._queue.deleted:
-            self._queue.trim()
-        return True
-
-    def fail(self, doing: str, error: Exception) -> None:
-        """The queue has failed."""
-        self._queue.fail(doing, error)
-
-
-class Fetching(BackgroundJob):
-    """A queue whose consumers would take more: that goes to them a portion at a time, and so does what rests come."""
-
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
-
-    def work(self) -> bool:
-        """Bring the next ones into memory."""
-        self._queue.fetch()
-        return True
-
-    def fail(self, doing: str, error: Exception) -> None:
-        """The queue has failed."""
-        self._queue.fail(doing, error)
-
-
-class Undelivered(Remedy):
-    """A message that may not have reached its consumer, whose connection is about to be closed."""
-
-    def __init__(self, consumer: Consumer, entry: QueueEntry) -> None:
-        self._consumer = consumer
-        self._stored = entry
-
-    def apply(self) -> None:
-        """Give it back to its queue, unless the end of its channel has done so."""
-        if self._stored.consumer is self._consumer:
-            self._stored.queue.requeue(self._stored, False)
