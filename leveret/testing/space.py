@@ -28,6 +28,7 @@ from leveret.testing.queues import Queue, deliveries
 from leveret.testing.report import report
 from leveret.testing.server import Server
 from leveret.wire.content import check_properties, make_content
+from leveret.wire.fields import MAX_SHORT
 
 T = TypeVar("T")
 
@@ -200,8 +201,13 @@ class Space:
     ) -> Published:
         """Publish a message. body: text is sent as UTF-8, a dict or a list as JSON. properties: as in Message.
 
-        Raises: ValueError when there is no such exchange.
+        Raises: ValueError when there is no such exchange, or a name has more than 255 bytes.
         """
+        for what, name in (("exchange", exchange), ("routing key", routing_key)):
+            if len(name.encode("utf-8", "surrogateescape")) > MAX_SHORT:
+                raise ValueError(
+                    f"the {what} has more than {MAX_SHORT} bytes, which AMQP has no room for: {name[:20]!r}..."
+                )
         if isinstance(body, dict | list):
             body = json.dumps(body)
             properties.setdefault("content_type", "application/json")

@@ -200,6 +200,21 @@ def test_at_least_once_gives_a_letter_once_to_those_who_took_it(scene: Scene) ->
     assert scene.ready(good, full) == [1, 0]
 
 
+@pytest.mark.parametrize("key", [{}, {"x_dead_letter_routing_key": longstr("k" * 300)}])
+def test_an_exchange_with_a_name_that_none_can_have(scene: Scene, key: dict[str, Field]) -> None:
+    name = longstr("\u00e9" * 200)
+    source = scene.queue("source", x_dead_letter_exchange=name, **key)
+    waiting = scene.queue("waiting", x_dead_letter_exchange=name, **AT_LEAST_ONCE)
+    scene.publish("source", b"a")
+    scene.publish("waiting", b"b")
+    for queue in ("source", "waiting"):
+        scene.reject(queue)
+    scene.commit()
+    assert scene.kept(source, waiting) == [[], [b"b"]]
+    assert ["does not exist" in text for text in scene.broker.explanations] == [True, True]
+    assert scene.broker.faults.told == []
+
+
 def test_at_least_once_waits_for_the_exchange_and_the_binding(scene: Scene) -> None:
     source, target = scene.queue("source", x_dead_letter_exchange=longstr("dlx"), **AT_LEAST_ONCE), scene.queue("t")
     scene.publish("source", b"a")

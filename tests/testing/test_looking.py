@@ -314,6 +314,13 @@ def test_publish_that_cannot_be(broker: leveret.Broker) -> None:
     assert broker.published() == []
 
 
+def test_publish_with_a_name_that_is_too_long(broker: leveret.Broker) -> None:
+    with pytest.raises(ValueError, match="the exchange has more than 255 bytes"):
+        broker.publish(b"x", exchange="x" * 256)
+    with pytest.raises(ValueError, match="the routing key has more than 255 bytes"):
+        broker.publish(b"x", "\u00e9" * 128)
+
+
 def test_publish_names_the_property_that_is_wrong(broker: leveret.Broker) -> None:
     wrong: dict[str, Any] = {"priority": "high", "expiration": 1000, "timestamp": 1.5, "message_id": 5}
     for name, value in wrong.items():

@@ -134,9 +134,9 @@ class DeadLetter(ConfirmListener):
             old = old.without_properties()
             headers = deaths.recorded(old, queue, self.reason.encode(), self._died_s)
         if routing_key is not None:
-            where = address(exchange, short(routing_key))
+            where = address(short(exchange), short(routing_key))  # no exchange has a longer name: it goes nowhere then
         else:
-            where = address(exchange, old.address.routing_key, old.address.copies, old.address.hidden)
+            where = address(short(exchange), old.address.routing_key, old.address.copies, old.address.hidden)
         return Message(where, patch.with_headers(old.content, headers, False), old.persistent, True)
 
     # -- hand-over
