@@ -49,8 +49,12 @@ class Export(Promise):
 
     def is_kept(self) -> bool:
         """Whether the page is there, or cannot be."""
+        queue = self._queue
+        if queue.deleted:
+            self._why = f"{queue} is not here any more: {queue.fault or 'it was deleted'}"
+            return True
         try:
-            self._queue.browse(self._page)
+            queue.browse(self._page)
         except NotHereYet:
             return False
         except Unreadable as error:

@@ -11,7 +11,7 @@ from leveret.management.vhosts import find_vhost
 
 def faulty_queues(broker: Broker) -> list[Queue]:
     """The queues whose own work has failed, by virtual host and name."""
-    found = [queue for queue in broker.queues() if queue.fault]
+    found = [queue for queue in broker.queues() if queue.fault and not queue.deleted]
     return sorted(found, key=lambda queue: (queue.vhost.name, queue.name))
 
 
@@ -21,6 +21,8 @@ def repair_queue(broker: Broker, name: str, vhost: str = "/") -> None:
     queue = queues.get(name)
     if queue is None:
         raise unknown("queue", name, queues)
+    if queue.deleted:
+        raise AdministrationError(f"{queue} is not here any more: {queue.fault}; nothing can be repaired here")
     queue.repair()
     if queue.fault:
         raise AdministrationError(f"{queue} is still faulty: {queue.fault}; the broker's log says more")

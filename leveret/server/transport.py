@@ -107,9 +107,6 @@ class ClientProtocol(asyncio.Protocol):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._driver.refresh_clock()
         self._converse(self._openings[0])
-        guest = self.guest
-        if guest is not None and guest.age_ms >= NOTICED_MS:
-            self.conversation.has_waited(guest.age_ms)
         self.obey_pause()
         self._driver.turn()
 
@@ -119,6 +116,8 @@ class ClientProtocol(asyncio.Protocol):
         name, host = ("unknown", "") if guest is None else (guest.name, guest.host)
         self.conversation = opening.begin(self._driver.broker, name, host)
         self._driver.protocols[self.conversation.number] = self
+        if guest is not None and guest.age_ms >= NOTICED_MS:
+            self.conversation.has_waited(guest.age_ms)
 
     def _choose(self, data: bytes) -> bytes:
         """Find out what the client speaks. Returns: what it is time to look at."""
@@ -129,9 +128,13 @@ class ClientProtocol(asyncio.Protocol):
             return b""
         data, self._first = self._first, None
         if opening is not self._openings[0]:
-            del self._driver.protocols[self.conversation.number]
-            self.conversation.lost()
+            before = self.conversation
+            del self._driver.protocols[before.number]
             self._converse(opening)
+            try:
+                before.lost()
+            except Exception as error:
+                before.fail("end", error)
         return data
 
     def data_received(self, data: bytes) -> None:

@@ -114,7 +114,7 @@ class RemoteLog(MessageLog):
                 self._told().on_durable(queue_id, last)
 
     def refuse(self, again: bool) -> list[int]:
-        """Nothing of what is on its way arrives. Returns: the positions that were not removed meanwhile."""
+        """Nothing of what is on its way arrives. Returns: positions of what was to survive, and was not removed."""
         refused: list[int] = []
         for queue_id, waiting in list(self.on_its_way.items()):
             positions = [position for position, found in waiting.items() if found is not None]
@@ -124,7 +124,7 @@ class RemoteLog(MessageLog):
                 self._told().on_refused(queue_id, positions, "there is no room", again)
             if last:
                 self._told().on_durable(queue_id, last)
-            refused += positions
+            refused += positions if queue_id > 0 else []
         return refused
 
     def bring(self) -> bool:

@@ -194,3 +194,19 @@ def test_what_cannot_be_sent_goes_back_once(broker: Broker, pipe: Pipe) -> None:
     broker.settle()
     assert [entry.message.body() for entry in queue.ready.items()] == [b"keep", b"break", b"behind"]
     assert (len(queue.ready), int(queue.unacked), len(queue.consumers)) == (3, 0, 0)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_was_lent_of_a_queue_that_is_gone_needs_no_memory(broker: Broker, pipe: Pipe, ends: bool) -> None:
+    queue = declare(broker, "q")
+    publish(queue, "1", "2", "3")
+    pipe.lent.subscribe(queue, "tag", 3)
+    broker.settle()
+    broker.vhosts["/"].remove_queue(queue)
+    if ends:
+        pipe.lent.end()
+    else:
+        for position, verb in enumerate((pipe.lent.settle, pipe.lent.discard), 1):
+            assert verb(queue.queue_id, position)
+        assert pipe.lent.requeue(queue.queue_id, 3, True)
+    assert (len(pipe.lent), int(broker.budget.used)) == (0, 0)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
-from leveret.core.errors.administration import Promise
+from leveret.core.errors.administration import AdministrationError, InvalidError, Promise
 from leveret.core.errors.refusals import UNKNOWN, Refusal
 from leveret.core.message.log import NotHereYet
 from leveret.core.queue.life import LOST
 from leveret.core.queue.queue import Queue
 from leveret.management.messages import export_messages
+from leveret.management.queues import faulty_queues, repair_queue
+from leveret.session.consume.consuming import PATIENCE_MS
 from leveret.wire.constants import NOT_FOUND
-from leveret.wire.fields import Field, Table, long, longstr
+from leveret.wire.fields import Field, Table, boolean, long, longstr
 from leveret.wire.methods import (
     BasicAck,
     BasicCancel,
@@ -49,6 +53,7 @@ from tests.clients.socketless import Got, Peer, held_bytes, make_broker
 
 SIZE = 700
 MANY = 40
+GONE = "NOT_FOUND - home node of durable queue 'q' in vhost '/' is down or inaccessible"
 LIMIT = 12_000  # bytes of memory: a third of MANY messages
 
 
@@ -145,6 +150,42 @@ def test_a_get_that_waits_ends_with_its_connection(scene: Scene) -> None:
     assert numbers(scene.drain(consumer(scene))) == list(range(MANY))
 
 
+def test_a_get_does_not_wait_for_ever(scene: Scene) -> None:
+    scene.fill()
+    other = Peer(scene.broker)
+    while not scene.log.asked:
+        other.send(BasicGet("q"))
+        other.got()
+    other.send(QueueDeclare("dead", passive=True))
+    scene.broker.tick(scene.broker.clock.now_ms + PATIENCE_MS - 1)
+    assert other.got() == []
+    scene.broker.tick(scene.broker.clock.now_ms + 1)
+    close = other.expect(ChannelClose)
+    assert (close.reply_code, close.reply_text.partition(" queue ")[0]) == (NOT_FOUND, GONE.partition(" queue ")[0])
+    other.send(ChannelCloseOk())
+    other.open(1)
+    other.call(QueueDeclare("dead", passive=True), QueueDeclareOk)
+    scene.log.bring()
+    assert other.got() == []
+    assert scene.queue.unacked == 0
+
+
+def test_who_waits_and_goes_leaves_nothing(scene: Scene) -> None:
+    scene.fill()
+    others = [Peer(scene.broker) for _ in range(3)]
+    for other in others:
+        while not scene.queue._waiting or len(scene.queue._waiting) <= others.index(other):
+            other.send(BasicGet("q", no_ack=True))
+            other.got()
+        other.connection.lost()
+    gone = [weakref.ref(other.connection) for other in others]
+    del other, others
+    scene.broker.tick(scene.broker.clock.now_ms + PATIENCE_MS)
+    assert not scene.queue._waiting
+    scene.broker.awake.clear()  # as the driver does
+    assert [each() for each in gone] == [None] * 3
+
+
 def consumer(scene: Scene, limit: int = 0, no_ack: bool = True) -> Peer:
     """A client that consumes from the queue."""
     peer = Peer(scene.broker)
@@ -173,6 +214,16 @@ def test_a_consumer_goes_before_a_get_that_waits(scene: Scene) -> None:
     scene.log.bring()
     assert [type(got.method) for got in other.got()] == [BasicGetEmpty]
     assert numbers(found + peer.got()) == list(range(MANY))
+
+
+def test_what_a_consumer_can_take_is_not_dropped() -> None:
+    scene = Scene(**{"x-max-length": long(MANY)})
+    scene.fill()
+    peer = consumer(scene)
+    found = peer.got()
+    scene.publish(*range(MANY, MANY + 6 + len(found)))
+    assert numbers(found + scene.drain(peer)) == list(range(MANY + 6 + len(found)))
+    assert scene.queue.total().dropped == 0
 
 
 def test_a_limit_drops_what_comes() -> None:
@@ -269,6 +320,33 @@ def test_an_administrator_looks(scene: Scene) -> None:
     assert len(answer["data"]) > MANY * SIZE
 
 
+def test_an_administrator_looks_at_what_is_lost_meanwhile(scene: Scene) -> None:
+    scene.fill()
+    promise = export_messages(scene.broker, "q")
+    assert not promise.is_kept()
+    scene.log.lose(scene.queue)
+    assert promise.is_kept()
+    with pytest.raises(InvalidError, match="is not here any more: node b has taken it over"):
+        promise.result()
+    with pytest.raises(AdministrationError, match="is not here any more: node b has taken it over"):
+        repair_queue(scene.broker, "q")
+    assert faulty_queues(scene.broker) == []
+
+
+def test_priorities_of_which_the_log_has_lost_some() -> None:
+    scene = Scene(**{"x-max-priority": long(2)})
+    scene.fill(3 * MANY)
+    stored = scene.log.stored[scene.queue.queue_id]
+    for position in list(stored):
+        if len(scene.queue.ready) - len(scene.queue.ready.items()) < MANY:
+            break
+        if position > MANY // 2:
+            del stored[position]
+    found = numbers(scene.drain(consumer(scene)))
+    assert found == sorted(found)
+    assert (len(scene.queue.ready), scene.queue.ready.size, scene.queue.ready.resident) == (0, 0, 0)
+
+
 # -- refusals
 
 
@@ -303,8 +381,41 @@ def test_a_refusal_for_now_takes_messages_away(scene: Scene) -> None:
     }
     assert numbers(scene.drain(consumer(scene))) == [0, 3]
     counters = scene.queue.total()
-    assert (counters.published, counters.refused, counters.bytes_in) == (2, 2, 2 * SIZE)
+    assert (counters.published, counters.removed, counters.bytes_in) == (4, 2, 4 * SIZE)
     assert held_bytes(scene.broker) == 0
+
+
+def test_what_is_only_there_to_rest_is_safe_without(scene: Scene) -> None:
+    confirmed(scene)
+    for number in range(MANY):
+        scene.peer.send(BasicPublish("", "q"), body(number))
+    assert [type(got.method) for got in scene.peer.got()] == [BasicAck]
+    scene.log.refuse(again=True)
+    assert numbers(scene.drain(consumer(scene))) == list(range(MANY))
+
+
+@pytest.mark.parametrize("how", ["commit", "again", "refuse", "lose"])
+def test_a_duplicate_is_as_safe_as_the_first(how: str) -> None:
+    scene = Scene(**{"x-message-deduplication": boolean(True)})
+    second = Peer(scene.broker)
+    properties = BasicProperties()
+    properties.delivery_mode = 2
+    properties.headers = {"x-deduplication-header": longstr("a")}
+    for peer in (scene.peer, second):
+        peer.call(ConfirmSelect(), ConfirmSelectOk)
+        peer.send(BasicPublish("", "q"), b"x", properties)
+        assert peer.got() == []
+    if how == "commit":
+        scene.log.commit()
+    elif how == "lose":
+        scene.log.lose(scene.queue)
+    else:
+        scene.log.refuse(how == "again")
+    answer = BasicAck if how == "commit" else BasicNack
+    assert [type(got.method) for got in scene.peer.got() + second.got()] == [answer, answer]
+    if how == "commit":
+        second.send(BasicPublish("", "q"), b"x", properties)
+        second.expect(BasicAck)
 
 
 def test_what_somebody_has_already_stays_theirs(scene: Scene) -> None:
@@ -371,7 +482,7 @@ def test_a_queue_that_is_lost(scene: Scene) -> None:
             continue
         close = scene.peer.expect(ChannelClose)
         assert close.reply_code == NOT_FOUND
-        assert close.reply_text == "NOT_FOUND - home node of durable queue 'q' in vhost '/' is down or inaccessible"
+        assert close.reply_text == GONE
         scene.peer.send(ChannelCloseOk())
         scene.peer.open(1)
     scene.queue.repair()

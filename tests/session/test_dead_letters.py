@@ -186,6 +186,22 @@ def test_at_least_once_waits_for_room(scene: Scene, persistent: bool) -> None:
     assert scene.ready(target) == [0]
 
 
+@pytest.mark.parametrize(
+    "end", [{}, {"x_dead_letter_exchange": longstr(""), "x_dead_letter_routing_key": longstr("end")}]
+)
+def test_at_least_once_waits_for_room_in_a_queue_that_makes_dead_letters(scene: Scene, end: dict[str, Field]) -> None:
+    source = scene.dying("source", "target", **AT_LEAST_ONCE)
+    scene.queue("end")
+    target = scene.queue("target", x_max_length=long(1), x_overflow=longstr("reject-publish-dlx"), **end)
+    scene.publish("source", b"a", b"b")
+    for _ in range(2):
+        scene.reject("source")
+    assert scene.ready(source, target) == [0, 1]
+    assert scene.get("target")[0] == b"a"
+    scene.broker.tick(dead_letter.RETRY_MS)
+    assert scene.get("target")[0] == b"b"
+
+
 def test_at_least_once_gives_a_letter_once_to_those_who_took_it(scene: Scene) -> None:
     scene.queue("source", x_dead_letter_exchange=longstr("amq.fanout"), **AT_LEAST_ONCE)
     good = scene.queue("good")

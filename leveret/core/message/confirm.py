@@ -8,9 +8,9 @@ from typing import Final
 from mypy_extensions import i64
 
 # How a message was refused. Of several queues, the greatest number counts.
-DEAD: Final = 1  # it has become a dead letter
+DEAD: Final = 1  # the queue has no room for it, and has done with it what it does with what is too much
 UNSAFE: Final = 2  # the queue has it, but only as long as the broker runs
-FULL: Final = 3  # the queue has no room for it
+FULL: Final = 3  # the queue has no room for it, or has failed to take it
 AGAIN: Final = 4  # the queue cannot take it now, and should be offered it again
 
 

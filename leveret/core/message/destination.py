@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from leveret.core.counting.counters import QueueCounters
-from leveret.core.message.confirm import AGAIN, Confirm
+from leveret.core.message.confirm import AGAIN, FULL, Confirm
 from leveret.core.message.message import Message
 
 
@@ -51,10 +51,10 @@ def hand_out(message: Message, destinations: list[Destination], confirm: Confirm
 
 
 def not_taken(destination: Destination, confirm: Confirm | None, error: Exception) -> None:
-    """A destination has failed to take a message."""
+    """A destination has failed to take a message: perhaps it will not before it is repaired, perhaps never."""
     destination.not_taken(error)
     if confirm is not None:
-        confirm.refuse(AGAIN)
+        confirm.refuse(AGAIN if destination.fault else FULL)
 
 
 def give_up(message: Message, destinations: list[Destination]) -> None:

@@ -15,7 +15,7 @@ from mypy_extensions import i64
 
 from leveret.core.message import deaths
 from leveret.core.message.budget import Holder
-from leveret.core.message.confirm import AGAIN, FULL, UNSAFE, Confirm, ConfirmListener
+from leveret.core.message.confirm import AGAIN, UNSAFE, Confirm, ConfirmListener
 from leveret.core.message.cost import sending
 from leveret.core.message.deaths import Deaths
 from leveret.core.message.destination import Destination, hand_out
@@ -85,9 +85,12 @@ class DeadLetter(ConfirmListener):
         self._is_lost = False  # a log did not take a copy, which is there until the broker ends
 
     def send(self) -> None:
-        """Publish it, as the settings of its queue are now."""
+        """Publish it, as the settings of its queue are now. Raises: NotHereYet."""
         queue = self.queue
         share = queue.broker.share
+        if queue.deleted and queue.fault:  # who has the queue now has it too
+            self.end()
+            return
         if self.entry.message.is_at_rest and (queue.deleted or not queue.load(self.entry)):
             self._done()  # it cannot be read any more
             return
@@ -158,14 +161,13 @@ class DeadLetter(ConfirmListener):
 
     def refused(self, tag: i64, how: int) -> None:
         """One queue did not take it."""
-        if how == FULL:
-            self._is_refused = True
+        if how == UNSAFE:
+            self._safe[self._targets[tag]] = None  # it must not get it again
+            self._is_lost = True
         elif how == AGAIN:
             self._has_to_wait = True
         else:
-            self._safe[self._targets[tag]] = None  # it must not get it again
-            if how == UNSAFE:
-                self._is_lost = True
+            self._is_refused = True
         self._settled()
 
     def fail(self, doing: str, error: Exception) -> None:
@@ -249,6 +251,7 @@ class Worklist(Timed, Holder):
         self._content_bytes: i64 = 0  # that those which were refused have in memory
         self._tries: i64 = 0  # of all, that may fail before a pause
         self._explained: set[tuple[int, str]] = set()
+        self._unfetched: dict[BaseQueue, list[DeadLetter]] = {}  # those of which the log has not brought all yet
 
     def __len__(self) -> int:
         return len(self._letters)
@@ -274,10 +277,13 @@ class Worklist(Timed, Holder):
                 self._send_again()
 
     def _send(self, letter: DeadLetter) -> None:
+        if letter.queue in self._unfetched:
+            self._unfetched[letter.queue].append(letter)  # behind those before it
+            return
         try:
             letter.send()
         except NotHereYet:
-            self.retry(letter)
+            self._unfetched[letter.queue] = [letter]
         except Exception as error:
             letter.fail("send a dead letter", error)
 
@@ -323,10 +329,11 @@ class Worklist(Timed, Holder):
         waiting.tries -= 1
         self._tries -= 1
 
-    def hurry(self) -> None:
-        """Those that were refused need not wait for the end of a pause."""
-        if self._refused and not self._goes_on:
-            self.on_timer(0)
+    def go_on(self, queue: BaseQueue) -> None:
+        """The log of a queue has brought something, or will bring nothing more: send what waited for that."""
+        letters = self._unfetched.pop(queue, None)
+        if letters is not None:
+            self._letters.extendleft(reversed(letters))
 
     def let_go(self, want: i64) -> None:
         """Leave the contents of those that were refused to the log. Cost: a look at all of them, if they have some."""

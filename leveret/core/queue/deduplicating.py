@@ -12,7 +12,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.core.errors.hints import Origin
-from leveret.core.message.confirm import Confirm
+from leveret.core.message.confirm import AGAIN, UNSAFE, Confirm
 from leveret.core.message.hashing import identity, shortened
 from leveret.core.message.log import Recovered, Resting
 from leveret.core.message.message import Message
@@ -52,6 +52,7 @@ class DeduplicatingQueue(Queue):
         self._held: dict[bytes, int] = {}  # position by value
         self._values: dict[int, bytes] = {}  # value by position
         self._purged: list[Ready] = []  # lines of which something is still to be thrown away
+        self._echoes: dict[int, list[Confirm]] = {}  # confirms of duplicates, by the position of what is not safe yet
         self.duplicates = 0
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
@@ -62,7 +63,7 @@ class DeduplicatingQueue(Queue):
         elif value in self._held and not self._is_purged(self._held[value]):
             self.duplicates += 1
             if confirm is not None:
-                confirm.pay()
+                self._confirm_duplicate(self._held[value], confirm)
         else:
             position = int(self._position) + 1
             self._hold(value, position)
@@ -73,6 +74,35 @@ class DeduplicatingQueue(Queue):
                 raise
             if self._position < position:  # it was refused
                 self._let_go(position)
+
+    def _confirm_duplicate(self, position: int, confirm: Confirm) -> None:
+        """A duplicate is as safe as the message with this position, which may be refused yet."""
+        if self._pending.has(position):
+            self._echoes.setdefault(position, []).append(confirm)
+        else:
+            confirm.pay()
+
+    def on_durable(self, position: int) -> None:
+        """The log has everything up to this position."""
+        super().on_durable(position)
+        for held in [each for each in self._echoes if each <= position]:
+            for confirm in self._echoes.pop(held):
+                confirm.pay()
+
+    def on_refused(self, positions: list[int], again: bool) -> None:
+        """The log could not take these; duplicates of them are no safer."""
+        super().on_refused(positions, again)
+        self._refuse_duplicates(positions, AGAIN if again else UNSAFE)
+
+    def on_lost(self, reason: str) -> None:
+        """Another node has the queue from now on."""
+        super().on_lost(reason)
+        self._refuse_duplicates(list(self._echoes), AGAIN)
+
+    def _refuse_duplicates(self, positions: list[int], how: int) -> None:
+        for position in positions:
+            for confirm in self._echoes.pop(position, []):
+                confirm.refuse(how)
 
     def restore(self, found: Recovered) -> None:
         """Take a message from the log at start-up."""

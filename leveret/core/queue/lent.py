@@ -84,21 +84,21 @@ class Lent(Subscriber):
     def settle(self, queue_id: int, position: int) -> bool:
         """A message is done with. Returns: whether it was lent; if not, nothing happens."""
         entry = self._entries.pop((queue_id, position), None)
-        if entry is not None and not entry.queue.deleted:
+        if entry is not None:
             entry.queue.settle(entry)
         return entry is not None
 
     def requeue(self, queue_id: int, position: int, failed: bool) -> bool:
         """A message goes back to its place. failed: it counts for the delivery limit. Returns: as settle()."""
         entry = self._entries.pop((queue_id, position), None)
-        if entry is not None and not entry.queue.deleted:
+        if entry is not None:
             entry.queue.requeue(entry, failed)
         return entry is not None
 
     def discard(self, queue_id: int, position: int) -> bool:
         """A message is rejected. Returns: as settle()."""
         entry = self._entries.pop((queue_id, position), None)
-        if entry is not None and not entry.queue.deleted:
+        if entry is not None:
             entry.queue.discard(entry)
         return entry is not None
 
@@ -118,7 +118,6 @@ class Lent(Subscriber):
         for entry in entries.values():
             entry.queue.pause()
         for entry in entries.values():
-            if not entry.queue.deleted:
-                entry.queue.requeue(entry, True)
+            entry.queue.requeue(entry, True)
         for entry in entries.values():
             entry.queue.resume()

@@ -45,6 +45,22 @@ class PendingConfirms:
         confirm.position = position
         self._items.append(confirm)
 
+    def has(self, position: i64) -> bool:
+        """Whether the message with this position is not safe yet. Cost: a search."""
+        low = self._head
+        high: i64 = len(self._items)
+        while low < high:
+            middle = (low + high) // 2
+            waiting = self._items[middle]
+            assert waiting is not None
+            if waiting.position < position:
+                low = middle + 1
+            elif waiting.position > position:
+                high = middle
+            else:
+                return True
+        return False
+
     def pay(self, position: i64) -> None:
         """Everything up to this position is durable."""
         items = self._items

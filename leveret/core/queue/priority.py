@@ -80,10 +80,12 @@ class PriorityReady(Ready):
         for line in self._lines:
             if line is not None and len(line):
                 count, size, resident = len(line), line.size, line.resident
-                entry = line.take_at(position)
-                self._number += len(line) - count
-                self.size += line.size - size
-                self.resident += line.resident - resident
+                try:
+                    entry = line.take_at(position)
+                finally:  # what cannot be read is not there any more, whatever comes of the rest
+                    self._number += len(line) - count
+                    self.size += line.size - size
+                    self.resident += line.resident - resident
                 if entry is not None:
                     return entry
         return None
@@ -162,10 +164,12 @@ class PriorityReady(Ready):
         for line in reversed(self._lines):
             if line is not None and len(line):
                 count, size, resident = len(line), line.size, line.resident
-                found = line.has_head()
-                self._number += len(line) - count
-                self.size += line.size - size
-                self.resident += line.resident - resident
+                try:
+                    found = line.has_head()
+                finally:
+                    self._number += len(line) - count
+                    self.size += line.size - size
+                    self.resident += line.resident - resident
                 if found:
                     return line
         return None

@@ -88,7 +88,7 @@ class Queue(BaseQueue):
         self.retries = Retries(self)
         self._position: i64 = 0
         self._pending = PendingConfirms()
-        self._waiting: list[BackgroundJob] | None = None  # for what the log fetches
+        self._waiting: dict[BackgroundJob, None] | None = None  # for what the log fetches
         self.holds: i64 = 0
         # No states: what is on its way for it, which may begin and end in any state.
         self._dirty = False  # it is on the broker's list
@@ -210,21 +210,14 @@ class Queue(BaseQueue):
             wanted = set(positions)
             refused += [entry for entry in self.retries.items() if entry.position in wanted]
         for entry in refused:
+            was_logged = entry.log_id > 0  # and was not there only to rest
             entry.log_id = 0
-            if again and self.ready.take_at(entry.position) is entry:
-                self._unpublish(entry)
+            if again and was_logged and self.ready.take_at(entry.position) is entry:
+                self.broker.budget.let_go(entry.message)
+                self.broker.refusals += 1
+                self.counters.removed += 1
+                self.forget(entry)
         self._pending.refuse(positions, AGAIN if again else UNSAFE)
-
-    def _unpublish(self, entry: QueueEntry) -> None:
-        """What was taken from among those that are ready was never published."""
-        size = entry.message.size
-        self.broker.budget.let_go(entry.message)
-        self.broker.refusals += 1
-        counters = self.counters
-        counters.published -= 1
-        counters.bytes_in -= size
-        counters.refused += 1
-        self.forget(entry)
 
     def on_resting(self, position: int) -> None:
         """The log has everything that is there to rest up to this position."""
@@ -234,15 +227,21 @@ class Queue(BaseQueue):
         """What was not here yet is here: go on with all that waited for it."""
         if self.deleted:
             return
+        self.touch()
         self.trim_later()
-        self.broker.worklist.hurry()
+        self.broker.worklist.go_on(self)
         self._end_waiting()
 
     def wait_for_log(self, job: BackgroundJob) -> None:
         """Let a job go on once the log has brought what is not here yet, or the queue has ended."""
         if self._waiting is None:
-            self._waiting = []
-        self._waiting.append(job)
+            self._waiting = {}
+        self._waiting[job] = None
+
+    def stop_waiting(self, job: BackgroundJob) -> None:
+        """It does not wait for the log any more."""
+        if self._waiting is not None:
+            self._waiting.pop(job, None)
 
     def _end_waiting(self) -> None:
         waiting, self._waiting = self._waiting, None
@@ -258,8 +257,8 @@ class Queue(BaseQueue):
         if self.deleted:
             return
         self._go(TAKEN, reason)
-        self._end()
         self._pending.refuse_all()
+        self._end()
 
     def load(self, entry: QueueEntry) -> bool:
         """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
@@ -739,7 +738,9 @@ class Queue(BaseQueue):
         consumers = self.consumers.all
         self.consumers = Consumers(False)
         self.stop()
+        self.unfinished.clear()
         self.broker.background.begin(Discard(self.broker, self, line, waiting))
+        self.broker.worklist.go_on(self)
         self._end_waiting()
         for consumer in consumers:
             counters.end_consumer(consumer.counts)

@@ -12,7 +12,7 @@ from mypy_extensions import i64
 from leveret.core.client.receiver import Receiver
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN, settle, settling
 from leveret.core.client.transaction import Transaction
-from leveret.core.errors.refusals import Refusal
+from leveret.core.errors.refusals import Refusal, lost_queue
 from leveret.core.message.log import NotHereYet
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.consumers import Consumer, Prefetch, SharedPrefetch, Subscriber
@@ -43,6 +43,7 @@ from leveret.wire.methods import (
 )
 from leveret.wire.writer import DeliveryHead
 
+PATIENCE_MS: Final = 5_000  # with a log that is asked for the head of a queue
 MOMENT_MS: Final = 5  # in which a client looks behind basic.qos-ok, and is to find nothing
 
 
@@ -273,7 +274,8 @@ class HeadedConsumer(Consumer):
 class Getting(Wait):
     """A basic.get from a queue whose head is not here yet, or at whose head more have expired than one turn may drop.
 
-    Throws these away in pieces, and takes what comes then.
+    Throws these away in pieces, and takes what comes then. A log that does not bring the head for a while is not there:
+    the client hears what it would of a queue whose node is down.
     """
 
     def __init__(self, consuming: Consuming, queue: Queue, no_ack: bool) -> None:
@@ -283,11 +285,12 @@ class Getting(Wait):
         self._queue = queue
         self._no_ack = no_ack
         self._is_over = False
+        self._timer: Timer | None = None  # since the log was first asked
 
     def work(self) -> bool:
         """Throw some away. Returns: whether the client has its answer, or does not want it any more."""
         if self._is_over or self._channel.state != OPEN:
-            self.end(self._connection)
+            self.finish()
             return True
         try:
             self._queue.check_fault()
@@ -297,15 +300,29 @@ class Getting(Wait):
         except NotHereYet:
             self.hold(self._connection)
             self._queue.wait_for_log(self)
+            if self._timer is None:
+                broker = self._connection.broker
+                self._timer = broker.timers.call_at(broker.clock.now_ms + PATIENCE_MS, TimeLimit(self))
             return True
         except Refusal as refusal:
             self._connection.fail_channel(self._channel.number, refusal)
-        self.end(self._connection)
+        self.finish()
         return True
 
+    def refuse(self) -> None:
+        """The log has had its time."""
+        if not self._is_over and self._channel.state == OPEN:
+            queue = self._queue
+            why = f"its log has not brought the head of the queue for {PATIENCE_MS} ms"
+            self._connection.fail_channel(self._channel.number, lost_queue(queue.name, queue.vhost.name, why))
+        self.finish()
+
     def finish(self) -> None:
-        """Take nothing: nobody would get it."""
+        """It is over; nobody would get what is taken from now on."""
         self._is_over = True
+        self._connection.broker.timers.cancel(self._timer)
+        self._timer = None
+        self._queue.stop_waiting(self)
         self.end(self._connection)
 
     def fail(self, doing: str, error: Exception) -> None:
@@ -315,6 +332,21 @@ class Getting(Wait):
     def give_up(self) -> None:
         """Whoever waits for it goes on."""
         self.finish()
+
+
+class TimeLimit(Timed):
+    """Ends a basic.get that waits for the log."""
+
+    def __init__(self, getting: Getting) -> None:
+        self._getting = getting
+
+    def on_timer(self, token: int) -> None:
+        """It has waited long enough."""
+        self._getting.refuse()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The connection has failed."""
+        self._getting.fail(doing, error)
 
 
 class Widening(Timed):
