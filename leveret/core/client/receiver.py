@@ -59,11 +59,9 @@ class Receiver(Subscriber):
     def answer_get(self, tag: i64, entry: QueueEntry, no_ack: bool) -> None:
         """Send a message that was asked for with take(). It is outstanding already, unless no_ack."""
 
-    def make_consumer(
-        self, queue: EntryOwner, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table
-    ) -> Consumer:
-        """A consumer, of a class of the protocol if it has to remember something for each."""
-        return Consumer(self, queue, tag, no_ack, exclusive, priority, arguments, Prefetch(self.prefetch), self.shared)
+    def make_head(self, tag: str) -> object:
+        """What the protocol keeps with a consumer (Consumer.head)."""
+        return None
 
     # -- deliveries
 
@@ -188,7 +186,9 @@ class Receiver(Subscriber):
     def _add(
         self, queue: EntryOwner, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table
     ) -> Consumer:
-        consumer = self.make_consumer(queue, tag, no_ack, exclusive, priority, arguments)
+        window = Prefetch(self.prefetch)
+        consumer = Consumer(self, queue, tag, no_ack, exclusive, priority, arguments, window, self.shared)
+        consumer.head = self.make_head(tag)
         self.consumers[tag] = consumer
         self.counters.consumers[consumer.counts] = None
         return consumer

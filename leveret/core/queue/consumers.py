@@ -112,7 +112,8 @@ class Consumer:
 
     window: its own prefetch; shared: the one of all consumers of its channel. Without acknowledgements it takes no room
     in either, but the shared one, when it is full, stops it too.
-    counts: without acks; see total().
+    counts: without acks; see total(). head: what its protocol keeps here, as the beginning of each delivery; the core
+    does not look at it.
     """
 
     __slots__ = (
@@ -120,6 +121,7 @@ class Consumer:
         "arguments",
         "counts",
         "exclusive",
+        "head",
         "no_ack",
         "parked",
         "priority",
@@ -152,6 +154,7 @@ class Consumer:
         self.window = window
         self.shared = shared
         self.counts = ConsumerCounters(no_ack)
+        self.head: object = None
         self.parked = False
         self.active = True  # until it is cancelled, or fails
 

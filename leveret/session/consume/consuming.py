@@ -5,7 +5,7 @@ Who may consume, and what a delivery is, is decided in core/client/receiver.py.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from mypy_extensions import i64
 
@@ -15,8 +15,8 @@ from leveret.core.client.transaction import Transaction
 from leveret.core.errors.refusals import Refusal, lost_queue
 from leveret.core.message.log import NotHereYet
 from leveret.core.policy.matching import Patience
-from leveret.core.queue.consumers import Consumer, Prefetch, SharedPrefetch, Subscriber
-from leveret.core.queue.entry import EntryOwner, QueueEntry
+from leveret.core.queue.consumers import Consumer, SharedPrefetch
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.replies import REPLY_TO
 from leveret.core.turn.clock import Timed, Timer
@@ -27,7 +27,6 @@ from leveret.session.base.lane import OPEN, Lane
 from leveret.session.consume.ack_timeout import AckTimeout
 from leveret.session.consume.sweep import Sweep
 from leveret.wire.constants import NOT_IMPLEMENTED
-from leveret.wire.fields import Table
 from leveret.wire.methods import (
     BasicCancel,
     BasicCancelOk,
@@ -75,20 +74,17 @@ class Consuming(Receiver):
 
     # -- what the core asks and tells
 
-    def make_consumer(
-        self, queue: EntryOwner, tag: str, no_ack: bool, exclusive: bool, priority: int, arguments: Table
-    ) -> Consumer:
-        """A consumer with its head."""
-        head, window = DeliveryHead(self.number, tag), Prefetch(self.prefetch)
-        return HeadedConsumer(head, self, queue, tag, no_ack, exclusive, priority, arguments, window, self.shared)
+    def make_head(self, tag: str) -> DeliveryHead:
+        """What every basic.deliver to a consumer begins with."""
+        return DeliveryHead(self.number, tag)
 
     def deliver(self, consumer: Consumer, entry: QueueEntry) -> None:
         """Write a basic.deliver."""
         tag = self.hold(consumer, entry)
         message = entry.message
         connection = self.connection
-        assert isinstance(consumer, HeadedConsumer)
-        connection.writer.delivery(consumer.head, tag, entry.redelivered, message.address.encoded, message.content)
+        head = cast(DeliveryHead, consumer.head)
+        connection.writer.delivery(head, tag, entry.redelivered, message.address.encoded, message.content)
         if connection.vhost.is_watched:
             self.show(entry, consumer.no_ack)
         connection.wake()
@@ -247,28 +243,6 @@ class Consuming(Receiver):
         if self._sweeper is None:
             self._sweeper = Sweep(self.channel, self.unacked)
         return self._sweeper
-
-
-class HeadedConsumer(Consumer):
-    """A consumer of AMQP 0-9-1. head: what every delivery to it begins with."""
-
-    __slots__ = ("head",)
-
-    def __init__(
-        self,
-        head: DeliveryHead,
-        subscriber: Subscriber,
-        queue: EntryOwner,
-        tag: str,
-        no_ack: bool,
-        exclusive: bool,
-        priority: i64,
-        arguments: Table,
-        window: Prefetch,
-        shared: SharedPrefetch,
-    ) -> None:
-        super().__init__(subscriber, queue, tag, no_ack, exclusive, priority, arguments, window, shared)
-        self.head = head
 
 
 class Getting(Wait):
