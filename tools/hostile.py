@@ -78,6 +78,8 @@ def attack(options: argparse.Namespace) -> int:
         ended = True
     except (OSError, RuntimeError, AssertionError, ValueError) as error:
         siege.tell("broken off", f"{type(error).__name__}: {error}")
+    except SystemExit:  # what was found until then is told
+        siege.tell("broken off", "it was told to end")
     finally:
         siege.close()
     kinds = Counter(finding.kind for finding in siege.findings)
