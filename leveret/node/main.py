@@ -10,11 +10,12 @@ import io
 import sys
 
 from leveret.node.loading import ConfigError, read_options
-from leveret.node.printable import complain
+from leveret.node.printable import complain, heard, open_streams
 
 
 def main() -> None:
     """Run the command with the arguments of the process."""
+    open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # whatever names are like, and whatever the terminal can show
             stream.reconfigure(errors="backslashreplace")
@@ -23,7 +24,8 @@ def main() -> None:
         _serve(arguments[1:])
     from leveret.node.cli import app
 
-    app(prog_name="leveret")
+    with heard():
+        app(prog_name="leveret")
 
 
 def _serve(arguments: list[str]) -> None:

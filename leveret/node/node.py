@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from leveret.auth.authenticator import Authenticator
 from leveret.auth.internal import InternalAuthenticator
+from leveret.auth.passwords import fits
 from leveret.core import broker as core
 from leveret.core.message.log import Unreadable
 from leveret.core.turn.clock import Clock
 from leveret.node import control
 from leveret.node.config import Config
-from leveret.node.defaults import drop_defaults, make_defaults
+from leveret.node.defaults import DEFAULT_USER, drop_defaults, make_defaults
 from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, Watch, give_up_reserve, total_memory
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
@@ -139,6 +140,12 @@ class Node:
             watch.start()
         self.driver.limit_sending(config.send_timeout_ms / 1000)
         return urls
+
+    @property
+    def has_default_user(self) -> bool:
+        """Whether everybody may log in as guest with the password guest, from this machine at least."""
+        user = self.broker.users.get(DEFAULT_USER)
+        return user is not None and fits(user.credential, DEFAULT_USER)
 
     def listen(self, port: int, tls_port: int) -> None:
         """Take clients at these ports, at the second one only if there is a certificate. Raises: StartError."""

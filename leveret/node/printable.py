@@ -1,8 +1,28 @@
-"""Text from strangers, made harmless for a terminal and a log."""
+"""Text for a terminal, a pipe or a log: made harmless where it comes from strangers, given up where nobody reads."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+
+def open_streams() -> None:
+    """Let there be a standard input, output and error.
+
+    Otherwise some file or socket gets their numbers: what is printed would go there, and libuv takes it for a mistake.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def printable(text: str) -> str:
@@ -11,8 +31,38 @@ def printable(text: str) -> str:
 
 
 def complain(about: str, text: str) -> None:
-    """Print one line on standard error."""
-    print(f"{about}: {printable(' '.join(text.split()))}", file=sys.stderr)
+    """Print one line on standard error, if anybody reads that."""
+    try:
+        print(f"{about}: {printable(' '.join(text.split()))}", file=sys.stderr, flush=True)
+    except OSError:
+        give_up(sys.stderr)
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[None]:
+    """What is printed in this block has to arrive: where it does not, the process ends with status 1 and a reason.
+
+    A reader who has seen enough, such as head, is no reason to complain.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        give_up(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            what = f"'{error.filename}'" if error.filename else "standard output"
+            complain("leveret", f"cannot {'use' if error.filename else 'write to'} {what}: {error.strerror}")
+        sys.exit(1)
+
+
+def give_up(stream: TextIO) -> None:
+    """Let nothing more that is printed on a stream arrive anywhere, and nothing of it fail."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _escaped(character: str) -> str:

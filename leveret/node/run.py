@@ -23,7 +23,6 @@ def run(options: dict[str, object]) -> int:
     Returns: the exit code, 2 when the broker could not start; the reason is on stderr.
     """
     gc.disable()  # its Collector does that
-    _open_input()
     for warning in unknown_variables():
         complain("leveret", warning)
     try:
@@ -38,14 +37,6 @@ def run(options: dict[str, object]) -> int:
         return _fail(str(error))
     except KeyboardInterrupt:
         return _fail("interrupted before it was ready")
-
-
-def _open_input() -> None:
-    """Let there be a standard input, so that no socket gets its number: libuv takes that for a mistake."""
-    try:
-        os.fstat(0)
-    except OSError:
-        os.open(os.devnull, os.O_RDONLY)
 
 
 def _fail(*problems: str) -> int:

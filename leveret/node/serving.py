@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import time
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from leveret.node.collector import Collector
 from leveret.node.config import Config
 from leveret.node.leash import Leash
 from leveret.node.node import Node, build_name
+from leveret.node.printable import give_up
 
 MAX_FILES: Final = 1 << 20  # open files that this process asks for
 LAST: Final = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGPWR", "SIGXCPU")  # after which the end is a clean one
@@ -30,6 +32,8 @@ STRAY: Final = (
     "SIGPROF",
     "SIGIO",
 )  # their default is a sudden end
+
+LOCAL: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 log = logging.getLogger("leveret.node")
 
@@ -67,7 +71,7 @@ async def serve(config: Config, started_at: float) -> int:
         loop.add_signal_handler(number, _on_stray, number)
     if leash is not None:
         leash.start()
-    _announce(config, urls, round((time.time() - started_at) * 1000))
+    _announce(config, urls, node.has_default_user, round((time.time() - started_at) * 1000))
     collector = Collector(node.broker, loop)
     collector.start()
     await stopping.wait()
@@ -87,23 +91,41 @@ def _on_stray(number: signal.Signals) -> None:
     log.warning("%s means nothing to a broker; SIGTERM ends it, SIGHUP reads the files for TLS anew", number.name)
 
 
-def _announce(config: Config, urls: list[str], spent_ms: int) -> None:
-    """Print the ready line. JSON has the addresses with the default user, for a client to use as they are."""
+def _announce(config: Config, urls: list[str], has_guest: bool, spent_ms: int) -> None:
+    """Print the ready line, with addresses that a client on this machine can use.
+
+    JSON has them with the default user, if there is one. has_guest: whether there is.
+    """
+    wide = [url for url in urls if urlsplit(url).hostname in LOCAL]
+    urls = [_local(url) for url in urls]
     if not config.json:
-        print(f"Leveret {__version__} ({build_name()}) ready on {' and '.join(urls)} in {spent_ms} ms", flush=True)
+        where = f"{' and '.join(urls)}{' (on all addresses)' if wide else ''}"
+        _say(f"Leveret {__version__} ({build_name()}) ready on {where} in {spent_ms} ms")
         return
-    where = urlsplit(urls[0])
-    found: dict[str, object] = {
-        "url": _with_guest(urls[0]),
-        "host": where.hostname,
-        "port": where.port,
-    }
+    users = [_with_guest(url) for url in urls] if has_guest else urls
+    first = urlsplit(urls[0])
+    found: dict[str, object] = {"url": users[0], "host": first.hostname, "port": first.port}
     if len(urls) > 1:
-        found["tls_url"] = _with_guest(urls[1])
+        found["tls_url"] = users[1]
         found["tls_port"] = urlsplit(urls[1]).port
     found |= {"pid": os.getpid(), "version": __version__, "build": build_name(), "start_ms": spent_ms}
-    with contextlib.suppress(BrokenPipeError):
-        print(json.dumps(found), flush=True)
+    _say(json.dumps(found))
+
+
+def _say(line: str) -> None:
+    """Print it; a broker serves whether anybody reads that or not."""
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        give_up(sys.stdout)
+        log.warning("cannot print that the broker is ready: %s; it serves all the same", error.strerror)
+
+
+def _local(url: str) -> str:
+    """An address of this machine in the place of all its addresses."""
+    where = urlsplit(url)
+    host = where.hostname or ""
+    return url.replace(where.netloc, f"{LOCAL[host]}:{where.port}") if host in LOCAL else url
 
 
 def _with_guest(url: str) -> str:

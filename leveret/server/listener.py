@@ -21,6 +21,15 @@ RETRY_S: Final = 0.5  # when the system has nothing left for another client
 log = logging.getLogger("leveret.connection")
 
 
+def _server(family: int, address: tuple[object, ...], backlog: int, is_only: bool) -> socket.socket:
+    """A socket that listens. is_only: on all addresses, and no other one does; so it takes clients of IPv4 too.
+
+    Source: gen_tcp, which RabbitMQ uses, listens on both with ::, as the system's default is.
+    """
+    both = is_only and socket.has_dualstack_ipv6()
+    return socket.create_server(address, family=family, backlog=backlog, dualstack_ipv6=both)
+
+
 class Listener:
     """The sockets of one port. context: for TLS with those who come next, None for none."""
 
@@ -36,7 +45,7 @@ class Listener:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, _, _, _, address in dict.fromkeys(found):
-                self._sockets.append(socket.create_server(address, family=family, backlog=backlog))
+                self._sockets.append(_server(family, address, backlog, is_only=host == "::"))
         except BaseException:
             self.close()
             raise

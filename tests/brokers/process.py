@@ -52,7 +52,7 @@ class Server:
             )
         assert process.stdout is not None
         line = process.stdout.readline()
-        found = re.search(r"amqp://([^:/]+):(\d+)", line)
+        found = re.search(r"amqp://(\[[^\]]+\]|[^:/]+):(\d+)", line)
         if found is None:
             process.kill()
             raise RuntimeError(f"leveret serve did not start: {line!r}")

@@ -320,6 +320,16 @@ def test_reading_what_is_not_there_makes_nothing(data: Path) -> None:
     assert not data.exists()
 
 
+@pytest.mark.parametrize("arguments", [("users", "add", "bob", "secret"), ("vhosts", "add", "v"), ("users", "list")])
+def test_no_data_is_made_where_nobody_has_named_a_place(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    text = refused(process(*arguments, prepare=lambda: os.chdir(tmp_path)))
+    assert text.startswith("there is no data and no broker in 'leveret-data' here; say where with --data-dir")
+    assert list(tmp_path.iterdir()) == []
+    if arguments[1] == "add":
+        good(process(*arguments, "--data-dir", "leveret-data", prepare=lambda: os.chdir(tmp_path)))
+        refused(process(*arguments, prepare=lambda: os.chdir(tmp_path)))  # it is there already
+
+
 def test_a_change_before_the_first_start_is_there_at_the_start(data: Path) -> None:
     good(leveret("users", "delete", "guest", "--data-dir", str(data)))
     good(leveret("users", "add", "alice", "secret", "--data-dir", str(data)))
@@ -428,6 +438,35 @@ def test_a_list_on_a_terminal_is_a_table(data: Path) -> None:
     assert "───" in text
     assert "alice" in text
     assert "\t" not in text
+
+
+def asked(data: Path, answer: bytes, *arguments: str) -> tuple[int, str]:
+    """A command at a terminal, at which somebody gives this answer. Returns: its status, and what it showed."""
+    reader, terminal = os.openpty()
+    command = [sys.executable, "-m", "leveret", *arguments, "--data-dir", str(data)]
+    os.write(reader, answer)
+    status = subprocess.run(
+        command, stdin=terminal, stdout=terminal, stderr=terminal, timeout=60, check=False, env=surroundings()
+    ).returncode
+    text = os.read(reader, 10000).decode()
+    os.close(reader)
+    os.close(terminal)
+    return status, text
+
+
+@pytest.mark.parametrize("noun", ["users", "vhosts"])
+def test_what_cannot_come_back_is_asked_for_at_a_terminal(data: Path, noun: str) -> None:
+    password = ("secret",) if noun == "users" else ()
+    good(leveret(noun, "add", "a", *password, "--data-dir", str(data)))
+    what = "user 'a'" if noun == "users" else "virtual host 'a' with everything in it"
+    status, text = asked(data, b"n\n", noun, "delete", "a")
+    assert (status, f"Delete {what}? [y/N]: " in text, "Aborted" in text) == (1, True, True)
+    assert "\ta\t" in f"\t{good(leveret(noun, 'list', '--data-dir', str(data)))}".replace("\n", "\n\t")
+    assert asked(data, b"y\n", noun, "delete", "a")[0] == 0
+    good(leveret(noun, "add", "a", *password, "--data-dir", str(data)))
+    assert "?" not in asked(data, b"", noun, "delete", "a", "--yes")[1]
+    good(leveret(noun, "add", "a", *password, "--data-dir", str(data)))
+    good(leveret(noun, "delete", "a", "--data-dir", str(data)))  # no terminal: nobody to ask
 
 
 # -- the control socket
@@ -648,6 +687,15 @@ def test_limits_of_any_size_on_a_running_and_on_a_stopped_broker(run: Run) -> No
         assert good(run("limits", "list")) == (
             f"of\tname\tlimit\tvalue\nvhost\t/\tmax-queues\t{kept}\nuser\tguest\tmax-channels\t{kept}\n"
         )
+
+
+@pytest.mark.parametrize("arguments", [("max-queues", "-1", "--vhost", "/"), ("--vhost", "/", "max-queues", "-1")])
+def test_a_limit_that_is_none(run: Run, arguments: tuple[str, ...]) -> None:
+    good(run("limits", "set", "max-queues", "5", "--vhost", "/"))
+    assert good(run("limits", "set", *arguments)) == "Set max-queues of vhost '/' to -1.\n"
+    assert good(run("limits", "list")) == "of\tname\tlimit\tvalue\nvhost\t/\tmax-queues\t-1\n"
+    assert "should be greater than or equal to -1" in run("limits", "set", "max-queues", "-2", "--vhost", "/").words()
+    assert "No such option: -x" in run("limits", "set", "max-queues", "-x", "--vhost", "/").words()
 
 
 def test_policies_of_any_size_and_a_damaged_permission_do_not_keep_the_broker_from_starting(data: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pika
@@ -16,7 +19,7 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from tests.brokers.process import Server
+from tests.brokers.process import Server, free_port
 from tests.clients.command_line import process
 from tests.clients.waiting import eventually
 
@@ -24,6 +27,42 @@ from tests.clients.waiting import eventually
 def test_ready_line_names_address_build_and_time(server: Server) -> None:
     pattern = r"Leveret \d+\.\d+\.\d+ \((compiled|interpreted)\) ready on amqp://127\.0\.0\.1:\d+ in \d+ ms\n"
     assert re.fullmatch(pattern, server.ready_line)
+
+
+@pytest.mark.parametrize(("host", "reached"), [("0.0.0.0", ["127.0.0.1"]), ("::", ["127.0.0.1", "::1"])])
+def test_all_addresses(host: str, reached: list[str], tmp_path: Path) -> None:
+    port = free_port()
+    server = Server.start("--memory", "--host", host, port=port)
+    try:
+        where = "127.0.0.1" if host == "0.0.0.0" else "[::1]"
+        assert f"ready on amqp://{where}:{port} (on all addresses) in" in server.ready_line
+        for address in reached:
+            socket.create_connection((address, port), 10).close()
+    finally:
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("users", "credentials"),
+    [
+        ([{"name": "admin", "password": "x", "tags": "administrator"}], ""),
+        ([{"name": "guest", "password": "x", "tags": "administrator"}], ""),
+        ([{"name": "guest", "password": "guest", "tags": "administrator"}], "guest:guest@"),
+        ([], "guest:guest@"),
+    ],
+)
+def test_the_line_for_programs_has_no_user_that_cannot_log_in(
+    users: list[dict[str, str]], credentials: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps({"users": users, "vhosts": [{"name": "/"}]}))
+    port = free_port()
+    command = ["serve", "--memory", "--host", "0.0.0.0", "--port", str(port), "--definitions", str(file), "--json"]
+    with subprocess.Popen([sys.executable, "-m", "leveret", *command], stdout=subprocess.PIPE, text=True) as broker:
+        assert broker.stdout is not None
+        told = json.loads(broker.stdout.readline())
+        broker.terminate()
+    assert (told["url"], told["host"]) == (f"amqp://{credentials}127.0.0.1:{port}", "127.0.0.1")
 
 
 def test_version_names_the_build() -> None:

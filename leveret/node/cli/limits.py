@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.target import Control, DataDir, perform
+
+
+class NumbersAreNoOptions(TyperCommand):
+    """A command whose last argument may be a negative number."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Let numbers come last, where nothing is taken for an option."""
+        numbers = [each for each in args if re.fullmatch(r"-\d+", each)]
+        if numbers and "--" not in args:
+            args = [*(each for each in args if each not in numbers), "--", *numbers]
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(help="Limits of virtual hosts and users.", no_args_is_help=True)
 
@@ -32,7 +46,7 @@ def list_limits(
     show(found, ["of", "name", "limit", "value"], as_json)
 
 
-@app.command("set")
+@app.command("set", cls=NumbersAreNoOptions)
 def set_limit(
     limit: Annotated[str, typer.Argument(help="Name of the limit.")],
     value: Annotated[int, typer.Argument(help="How many; 0 for none at all, -1 for no limit.", min=-1)],

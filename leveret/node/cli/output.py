@@ -12,6 +12,7 @@ import typer
 
 from leveret.node.printable import complain, printable
 
+Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, at a terminal.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -19,6 +20,12 @@ def refuse(text: str) -> NoReturn:
     """End the command with status 1."""
     complain("leveret", text)
     raise typer.Exit(1)
+
+
+def confirm(what: str, is_sure: bool) -> None:
+    """Ask somebody at a terminal before something goes that cannot come back; a script knows what it does."""
+    if not is_sure and sys.stdin.isatty() and sys.stderr.isatty():
+        typer.confirm(f"{what}?", abort=True, err=True)
 
 
 @contextlib.contextmanager

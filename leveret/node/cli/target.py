@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -13,10 +14,13 @@ import typer
 
 from leveret.node import control as control_socket
 from leveret.node.cli.output import refuse
+from leveret.node.config import Config
 from leveret.node.control import ControlError
 from leveret.node.loading import ConfigError, load
 
 T = TypeVar("T")
+
+DEFAULTS = Config()
 
 START_S = 3.0  # how long a broker may take from opening its data to its control socket
 
@@ -65,9 +69,21 @@ def reach(
             if client is None:
                 refuse(f"no broker listens on {place}; start one with `leveret serve --control {place}`")
             return online(client)
-        return _reach_directory(Path(config.data_dir), online, offline)
+        directory = Path(config.data_dir)
+        if config.data_dir == DEFAULTS.data_dir and not data_dir and "LEVERET_DATA_DIR" not in os.environ:
+            _check_there(directory)
+        return _reach_directory(directory, online, offline)
     except ControlError as error:
         refuse(str(error))
+
+
+def _check_there(directory: Path) -> None:
+    """Make no data in a place that nobody has named, and where there is none."""
+    if not directory.exists():
+        refuse(
+            f"there is no data and no broker in '{directory}' here; say where with --data-dir, or with --control; "
+            f"--data-dir {directory} makes a new data directory"
+        )
 
 
 def _reach_directory(directory: Path, online: Callable[[socket.socket], T], offline: Callable[[Path], T]) -> T:

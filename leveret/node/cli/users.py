@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from leveret.node.cli.output import AsJson, rows, show
+from leveret.node.cli.output import AsJson, Sure, confirm, rows, show
 from leveret.node.cli.password import FromInput, Hash, Hashing, Kept, Password, credential
 from leveret.node.cli.target import Control, DataDir, perform
 
@@ -67,8 +67,9 @@ def tags(
 
 
 @app.command()
-def delete(name: Name, data_dir: DataDir = None, control: Control = None) -> None:
+def delete(name: Name, yes: Sure = False, data_dir: DataDir = None, control: Control = None) -> None:
     """Delete a user with its permissions, and close its connections."""
+    confirm(f"Delete user '{name}'", yes)
     perform(data_dir, control, "delete_user", name=name)
     print(f"Deleted user '{name}'.")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from leveret.node.cli.output import AsJson, rows, show
+from leveret.node.cli.output import AsJson, Sure, confirm, rows, show
 from leveret.node.cli.target import Control, DataDir, perform
 
 app = typer.Typer(help="Virtual hosts: name spaces of queues and exchanges.", no_args_is_help=True)
@@ -79,7 +79,8 @@ def protect(
 
 
 @app.command()
-def delete(name: Name, data_dir: DataDir = None, control: Control = None) -> None:
+def delete(name: Name, yes: Sure = False, data_dir: DataDir = None, control: Control = None) -> None:
     """Delete a virtual host with its queues, exchanges and permissions, and close its connections."""
+    confirm(f"Delete virtual host '{name}' with everything in it", yes)
     perform(data_dir, control, "delete_vhost", name=name)
     print(f"Deleted virtual host '{name}'.")
