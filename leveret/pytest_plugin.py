@@ -128,16 +128,19 @@ def amqp_url(leveret: VirtualHost) -> str:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
     """Show with a test that has failed what is in its broker, and what passed through it."""
     outcome = yield
     report = outcome.get_result()
     if report.when == "teardown" or not report.failed:
         return
     for host in item.stash.get(_USED, []):
-        from leveret.testing import NotRunning
+        from leveret.testing import NotRunning, WaitTimeout
 
+        error = call.excinfo.value if call.excinfo is not None else None
+        if isinstance(error, WaitTimeout) and error.url == host.url:
+            continue  # its text says all that
         try:
             report.sections.append((f"Leveret ({host.url})", host.report()))
-        except (NotRunning, LookupError) as error:
-            report.sections.append(("Leveret", str(error)))
+        except (NotRunning, LookupError) as reason:
+            report.sections.append(("Leveret", str(reason)))

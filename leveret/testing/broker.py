@@ -25,6 +25,7 @@ from leveret.testing.running import LoopServer, ThreadServer
 from leveret.testing.server import Options, Server
 from leveret.testing.space import Space
 
+__tracebackhide__ = True  # from pytest, which shows the line of the test then
 TIMEOUT_S = 5.0
 
 AnyPath = str | os.PathLike[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.turn.clock import Timed
@@ -14,6 +15,7 @@ from leveret.testing.faults import Fault, Faults
 if TYPE_CHECKING:
     from leveret.testing.server import Server
 
+__tracebackhide__ = True  # from pytest, which shows the line of the test then
 QUIET_S: Final = 0.01  # without anything on its way, before auto() goes on
 KEPT_WAITING: Final = (AckTimeout, Deadline, Heartbeat)  # for what auto() does not let time pass
 
@@ -27,6 +29,14 @@ class Clock:
     def __init__(self, server: Server, faults: Faults) -> None:
         self._server = server
         self._faults = faults  # which end with the virtual host, as auto() does
+
+    def __repr__(self) -> str:
+        if not self._server.is_running:
+            return "<clock of a broker that does not run>"
+        try:
+            return f"<clock at {datetime.fromtimestamp(self.now(), UTC):%Y-%m-%d %H:%M:%S} UTC>"
+        except RuntimeError:  # asked for from outside of its event loop
+            return "<clock of a broker>"
 
     def now(self) -> float:
         """Seconds since 1970, as the broker sees it."""

@@ -27,6 +27,7 @@ from leveret.wire.methods import ConnectionBlocked, ConnectionUnblocked
 if TYPE_CHECKING:
     from leveret.testing.server import Server
 
+__tracebackhide__ = True  # from pytest, which shows the line of the test then
 TEXT: Final = "for a test"  # what clients are told as the reason
 ALARMS: Final = {"low on memory": MEMORY, "low on disk": DISK}
 
@@ -36,6 +37,9 @@ class Fault:
 
     def __init__(self, end: Callable[[], object]) -> None:
         self._end: Callable[[], object] | None = end
+
+    def __repr__(self) -> str:
+        return f"<fault that {'goes on' if self._end is not None else 'has ended'}>"
 
     def end(self) -> None:
         """Let it go right again; a second time is fine."""
@@ -56,6 +60,9 @@ class Faults:
     def __init__(self, server: Server, vhost: str) -> None:
         self._server = server
         self._vhost = vhost
+
+    def __repr__(self) -> str:
+        return f"<faults of virtual host '{self._vhost}'>"
 
     # -- connections
 

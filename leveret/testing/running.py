@@ -13,6 +13,8 @@ from leveret.testing.server import NotRunning, Options, Server
 T = TypeVar("T")
 
 STOPPED: Final = "this broker was stopped meanwhile"
+EXPECTED: Final = (NotRunning, TimeoutError, ValueError, TypeError, LookupError)  # what tests are told by
+__tracebackhide__ = True  # from pytest, which shows the line of the test then
 
 
 class ThreadServer(Server):
@@ -43,7 +45,10 @@ class ThreadServer(Server):
                 loop.call_soon(loop.call_soon, done.set_result, result)  # when all of it has been sent
 
         self._send(loop, begin)
-        return done.result()
+        try:
+            return done.result()
+        except EXPECTED as error:
+            raise error.with_traceback(None) from error.__cause__  # where it was raised helps nobody
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do this on the event loop, and wait for it. Raises: NotRunning."""
@@ -57,6 +62,8 @@ class ThreadServer(Server):
             return future.result()
         except concurrent.futures.CancelledError:
             raise NotRunning(STOPPED) from None
+        except EXPECTED as error:
+            raise error.with_traceback(None) from error.__cause__
         except BaseException:
             future.cancel()
             raise

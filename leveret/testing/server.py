@@ -27,6 +27,7 @@ from leveret.testing.faults import Fault
 from leveret.testing.ledger import Ledger
 from leveret.testing.node import EmbeddedNode
 
+__tracebackhide__ = True  # from pytest, which shows the line of the test then
 T = TypeVar("T")
 
 GUEST = "guest"  # and its password

@@ -30,6 +30,7 @@ from leveret.testing.server import Server
 from leveret.wire.content import check_properties, make_content
 from leveret.wire.fields import MAX_SHORT
 
+__tracebackhide__ = True  # from pytest, which shows the line of the test then
 T = TypeVar("T")
 
 MAX_NAME: Final = 255  # bytes
@@ -38,7 +39,9 @@ Body = str | bytes | dict[str, Any] | list[Any]
 
 
 class WaitTimeout(TimeoutError):
-    """What was waited for has not happened; the text says what was there instead."""
+    """What was waited for has not happened; the text says what was there instead. url: of the virtual host."""
+
+    url = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,10 @@ class Space:
         self.faults = Faults(server, name)
         self.clock = Clock(server, self.faults)
         self._server = server
+
+    def __repr__(self) -> str:
+        where = f"on {self.url}" if self._server.is_running else "that does not run"
+        return f"<{type(self).__name__} {where}>"
 
     # -- where it is
 
@@ -268,7 +275,9 @@ class Space:
 
     def _timed_out(self, what: str, timeout: float) -> WaitTimeout:
         self._server.check_running()
-        return WaitTimeout(f"{what} has not happened in {timeout:g} s\n\n{report(self._server, self.name)}")
+        error = WaitTimeout(f"{what} has not happened in {timeout:g} s\n\n{report(self._server, self.name)}")
+        error.url = self.url
+        return error
 
     async def _wait_for_published(
         self, count: int, exchange: str | None, routing_key: str | None, timeout: float

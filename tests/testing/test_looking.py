@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import gc
 import json
+import re
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -903,3 +905,35 @@ def test_report(broker: leveret.Broker, clients: Connect) -> None:
     assert "published: 16, the last of them:\n  Published('6', routing_key='q'" in text
     assert "nacked, refused, returned or unroutable:\n  Published('lost', routing_key='nowhere'" in text
     assert "not acknowledged:\n  q: Message('0', routing_key='q'), held by shop" in text
+
+
+def test_what_things_are_is_said(tmp_path: Path) -> None:
+    broker = leveret.Broker()
+    assert repr(broker) == "<Broker that does not run>"
+    assert repr(broker.clock) == "<clock of a broker that does not run>"
+    with broker:
+        assert repr(broker) == f"<Broker on {broker.url}>"
+        host = broker.virtual_host("v")
+        assert repr(host) == f"<VirtualHost on {host.url}>"
+        assert repr(host.faults) == "<faults of virtual host 'v'>"
+        assert re.fullmatch(r"<clock at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC>", repr(host.clock))
+        with host.faults.block() as fault:
+            assert repr(fault) == "<fault that goes on>"
+        assert repr(fault) == "<fault that has ended>"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda broker: broker.wait_for("q", timeout=0),
+        lambda broker: broker.publish("x", exchange="nope"),
+        lambda broker: broker.queue("nope").ready,
+        lambda broker: broker.wait_for_published(timeout=0),
+    ],
+)
+def test_a_traceback_has_little_of_the_broker(broker: leveret.Broker, act: Callable[[leveret.Broker], object]) -> None:
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        act(broker)
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert len([frame for frame in frames if frame.filename != __file__]) <= 3
+    assert all("leveret" in frame.filename or frame.filename == __file__ for frame in frames)
