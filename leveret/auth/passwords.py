@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 ARGON2: Final = "argon2"
 SHA256: Final = "rabbit_password_hashing_sha256"
+MD5: Final = "rabbit_password_hashing_md5"
 SALTED: Final = {
     SHA256: "sha256",
     "rabbit_password_hashing_sha512": "sha512",
-    "rabbit_password_hashing_md5": "md5",
+    MD5: "md5",
 }
 SALT_SIZE: Final = 4  # bytes in front of RabbitMQ's hashes
 TIME_COST: Final = 2  # passes; with the memory these are what OWASP recommends for Argon2id

@@ -6,8 +6,6 @@ from typing import Any
 
 import msgspec
 
-from leveret.auth.passwords import SHA256
-
 # An empty map may have become an empty list on its way through Erlang.
 Map = dict[str, Any] | list[Any]
 
@@ -24,7 +22,7 @@ class UserEntry(msgspec.Struct, kw_only=True):
 
     name: str
     password_hash: str | None = None
-    hashing_algorithm: str = SHA256
+    hashing_algorithm: str | None = None
     password: str | None = None
     leveret_credential: OwnCredential | None = None
     tags: list[str] | str = ""
@@ -44,8 +42,8 @@ class VhostEntry(VhostMetadata, kw_only=True):
     """One of `vhosts`. What metadata says counts unless it stands beside it as well."""
 
     name: str
-    metadata: VhostMetadata = msgspec.field(default_factory=VhostMetadata)
-    limits: dict[str, int] | list[Any] = {}
+    metadata: VhostMetadata | None = None
+    limits: dict[str, int] | list[Any] | None = None
 
 
 class PermissionEntry(msgspec.Struct, kw_only=True):
@@ -69,14 +67,14 @@ class TopicPermissionEntry(msgspec.Struct, kw_only=True):
 
 
 class ExchangeEntry(msgspec.Struct, kw_only=True):
-    """One of `exchanges`."""
+    """One of `exchanges`. What does not say whether it is durable is, as with RabbitMQ."""
 
     vhost: str | None = None
     name: str
     type: str
-    durable: bool = False
+    durable: bool = True
     auto_delete: bool = False
-    internal: bool = False
+    internal: bool | None = False
     arguments: Map = {}
 
 
@@ -85,7 +83,7 @@ class QueueEntry(msgspec.Struct, kw_only=True):
 
     vhost: str | None = None
     name: str
-    durable: bool = False
+    durable: bool = True
     auto_delete: bool = False
     arguments: Map = {}
 
@@ -102,11 +100,11 @@ class BindingEntry(msgspec.Struct, kw_only=True):
 
 
 class PolicyBody(msgspec.Struct, kw_only=True):
-    """What a policy says; the value of an operator policy among `parameters`."""
+    """What a policy says; the value of an operator policy among `parameters`. priority: a whole number, as 1 or 1.0."""
 
     pattern: str
     definition: dict[str, Any]
-    priority: int = 0
+    priority: int | float = 0
     apply_to: str = msgspec.field(name="apply-to", default="all")
 
 

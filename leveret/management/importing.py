@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 
-from leveret.auth.passwords import ARGON2, SHA256
+from leveret.auth.passwords import ARGON2, MD5, SHA256
 from leveret.core.access.user import USER_LIMITS, VHOST_LIMITS, checked_limits
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import AdministrationError, InvalidError, Promise
 from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.policy.documents import read_json
+from leveret.core.policy.policy import WITHOUT_EFFECT
 from leveret.core.rehearsal import rehearsal
 from leveret.core.vhost import VirtualHost
 from leveret.management import entries, jobs, parameters
@@ -34,6 +35,8 @@ from leveret.management.vhosts import find_vhost, put_vhost, read_tags
 from leveret.wire.fields import Table
 
 AT_ONCE = 20  # entries
+MD5_VERSIONS = re.compile(r"3\.[0-5]\.")  # of RabbitMQ, which did not say how it hashes
+MODULE = re.compile(r"rabbit_(\w+)_queue")  # what a type of queues is called inside of RabbitMQ
 
 
 def import_definitions(
@@ -117,6 +120,7 @@ class Import:
         self.applied: dict[str, int] = {}
         self.notes: list[dict[str, str]] = []
         self.errors: list[dict[str, str]] = []
+        self._path = ""  # of the entry at hand
 
     def run(self) -> Iterator[bool]:
         """Apply everything that can be; yields where others may have their turn."""
@@ -150,7 +154,7 @@ class Import:
             if at % AT_ONCE == AT_ONCE - 1 or matcher.long > long:
                 long = matcher.long
                 yield True
-            path = f"{key}[{at}]"
+            path = self._path = f"{key}[{at}]"
             try:
                 apply(_entry(_read(raw), shape))
                 count += 1
@@ -181,23 +185,30 @@ class Import:
         if own is not None:
             credential = read_credential(None, own.hash, own.algorithm)
         elif entry.password is not None and not entry.password_hash:
-            algorithm = SHA256 if entry.hashing_algorithm == ARGON2 else entry.hashing_algorithm
-            credential = read_credential(entry.password, None, algorithm)
+            algorithm = SHA256 if entry.hashing_algorithm in (None, ARGON2) else entry.hashing_algorithm
+            credential = read_credential(entry.password or None, None, algorithm)
         else:
-            credential = read_credential(None, entry.password_hash, entry.hashing_algorithm)
+            credential = read_credential(None, entry.password_hash, entry.hashing_algorithm or self._old_algorithm())
         limits = checked_limits(_map(entry.limits, "limits"), USER_LIMITS)
         self._broker.users.put(entry.name, credential, read_tags(entry.tags))
         if limits:
             self._broker.users.set_limits(entry.name, limits)
 
+    def _old_algorithm(self) -> str:
+        """Of hashes for which the file does not say it. Source: rabbit_auth_backend_internal.erl hashing_algorithm."""
+        version = self._content.get("rabbitmq_version", self._content.get("rabbit_version"))
+        return MD5 if isinstance(version, str) and MD5_VERSIONS.match(version) else SHA256
+
     def _virtual_host(self, entry: entries.VhostEntry) -> None:
-        said = entry.metadata
+        said = entry.metadata or entries.VhostMetadata()
         description = entry.description if entry.description is not None else said.description
         tags = entry.tags if entry.tags is not None else said.tags
         kind = entry.default_queue_type if entry.default_queue_type is not None else said.default_queue_type
         if kind == "undefined":  # as RabbitMQ writes one that was never set
             kind = None
-        limits = checked_limits(_map(entry.limits, "limits"), VHOST_LIMITS)
+        elif kind is not None and (named := MODULE.fullmatch(kind)) is not None:
+            kind = named[1]
+        limits = checked_limits(_map(entry.limits or {}, "limits"), VHOST_LIMITS)
         put_vhost(self._broker, entry.name, description, tags, kind)
         if limits:
             self._broker.set_vhost_limits(entry.name, limits)
@@ -235,6 +246,10 @@ class Import:
 
     def _policy(self, entry: entries.PolicyEntry) -> None:
         put_policy(self._in_vhost(entry.vhost), entry.name, entry)
+        idle = sorted(WITHOUT_EFFECT.intersection(entry.definition))
+        if idle:
+            reason = f"{' and '.join(idle)} of policy '{entry.name}' is kept, and has no effect here"
+            self.notes.append({"path": self._path, "reason": reason})
 
     # -- exchanges, queues, bindings
 
@@ -245,7 +260,8 @@ class Import:
             raise Note(f"exchange '{entry.name}' belongs to the broker itself; left out")
         arguments = _arguments(entry.arguments)
         try:
-            vhost.declare_exchange(entry.name, entry.type, entry.durable, entry.auto_delete, entry.internal, arguments)
+            internal = entry.internal is True
+            vhost.declare_exchange(entry.name, entry.type, entry.durable, entry.auto_delete, internal, arguments)
         except Refusal as error:
             _keep(error, entry.name in vhost.exchanges)
 

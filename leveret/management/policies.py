@@ -88,7 +88,9 @@ def _checked(policies: Policies, name: str, body: PolicyBody) -> Policy:
     if not name:
         raise InvalidError("a policy needs a name")
     try:
-        policy = Policy(name, body.pattern, body.definition, body.priority, body.apply_to)
+        if body.priority != int(body.priority):
+            raise BadPolicy(".priority", f"{body.priority} is no whole number")
+        policy = Policy(name, body.pattern, body.definition, int(body.priority), body.apply_to)
     except PolicyError as error:
         raise BadPolicy(".pattern", _reason(error)) from None
     try:

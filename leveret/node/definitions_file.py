@@ -21,7 +21,9 @@ def read(path: Path) -> dict[str, object]:
 
 
 def parse(text: bytes, name: str) -> dict[str, object]:
-    """The content of a definitions file. name: for error texts. Raises: FileError."""
+    """The content of a definitions file; an empty one defines nothing. name: for error texts. Raises: FileError."""
+    if not text.strip():
+        return {}
     try:
         content = read_json(text)
     except ValueError as error:

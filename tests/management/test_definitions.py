@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gc
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -161,7 +163,7 @@ LIMITS = {"vhost": "/", "component": "vhost-limits", "name": "limits"}
         ("policies", {**P, "definition": {"a": 1, "max-length": 1}}, ".definition.a", "not recognised policy settings"),
         ("policies", {**P, "definition": {"max-length": "x"}}, ".definition.max-length", "not a valid maximum length"),
         ("policies", {**P, "apply-to": "bags"}, ".apply-to", "apply-to 'bags' unrecognised"),
-        ("policies", {**P, "priority": "high"}, ".priority", "expected int, got str"),
+        ("policies", {**P, "priority": "high"}, ".priority", "expected int | float, got str"),
         ("parameters", {**OPERATOR, "value": {"pattern": 5}}, "", "value.pattern: expected str, got int"),
         (
             "parameters",
@@ -466,3 +468,100 @@ def test_what_goes_out_comes_in_again(content: dict[str, Any]) -> None:
     answer = load(second, out, atomic=True)
     assert answer["errors"] == answer["notes"] == []
     assert save(second) == out
+
+
+# -- what files of other versions, and those that people write, look like
+
+
+def test_what_does_not_say_whether_it_is_durable_is() -> None:
+    broker = make_broker()
+    answer = load(
+        broker,
+        {
+            "queues": [{"vhost": "/", "name": "q"}, {"vhost": "/", "name": "t", "durable": False}],
+            "exchanges": [
+                {"vhost": "/", "name": "e", "type": "fanout"},
+                {"vhost": "/", "name": "i", "type": "fanout", "internal": None},
+            ],
+        },
+    )
+    assert answer["errors"] == []
+    queues, exchanges = broker.vhosts["/"].queues, broker.vhosts["/"].exchanges
+    assert (queues["q"].durable, queues["t"].durable, exchanges["e"].durable) == (True, False, True)
+    assert exchanges["i"].internal is False
+
+
+HASH = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"  # of test12, with SHA-256
+
+
+def md5(password: str) -> str:
+    """As RabbitMQ before 3.6 kept a password."""
+    return base64.b64encode(b"salt" + hashlib.md5(b"salt" + password.encode()).digest()).decode()
+
+
+@pytest.mark.parametrize("key", ["rabbit_version", "rabbitmq_version"])
+@pytest.mark.parametrize(
+    ("version", "hash_", "password"),
+    [
+        ("3.5.8", md5("old"), "old"),
+        ("3.0.0", md5("old"), "old"),
+        ("3.6.0", HASH, "test12"),
+        ("3.13.7", HASH, "test12"),
+        ("4.3.6", HASH, "test12"),
+        (None, HASH, "test12"),
+        (5, HASH, "test12"),
+    ],
+)
+def test_hashes_of_which_nobody_says_how_they_were_made(key: str, version: object, hash_: str, password: str) -> None:
+    broker = make_broker()
+    content = {"users": [{"name": "u", "password_hash": hash_, "tags": ""}]}
+    assert load(broker, content if version is None else {key: version, **content})["errors"] == []
+    assert fits(broker.users.user("u").credential, password)
+
+
+def test_an_empty_password_is_none() -> None:
+    broker = make_broker()
+    assert load(broker, {"users": [{"name": "u", "password": "", "tags": "administrator"}]})["errors"] == []
+    assert not fits(broker.users.user("u").credential, "")
+
+
+def test_virtual_hosts_of_which_little_is_said() -> None:
+    broker = make_broker()
+    vhosts: list[dict[str, object]] = [
+        {"name": "a", "metadata": None, "limits": None},
+        {"name": "b", "default_queue_type": "rabbit_quorum_queue"},
+        {"name": "c", "metadata": {"default_queue_type": "rabbit_classic_queue", "protected_from_deletion": True}},
+    ]
+    assert load(broker, {"vhosts": vhosts})["errors"] == []
+    kinds = [broker.vhosts[name].default_queue_type for name in "abc"]
+    assert kinds == [broker.vhosts["/"].default_queue_type, "quorum", "classic"]
+    assert [broker.vhosts[name].protected for name in "abc"] == [False, False, True]
+    assert wrong("vhosts", {"name": "d", "default_queue_type": "rabbit_some_queue"}) != []
+
+
+def test_policies_as_others_write_them() -> None:
+    broker = make_broker()
+    federated = {**P, "name": "f", "definition": {"federation-upstream-set": "all", "max-length": 7}}
+    answer = load(broker, {"policies": [{**P, "priority": 1.0}, federated], "queues": [Q]})
+    assert answer["errors"] == []
+    assert answer["applied"]["policies"] == 2
+    assert answer["notes"] == [
+        {
+            "path": "policies[1]",
+            "reason": "federation-upstream-set of policy 'f' is kept, and has no effect here",
+        }
+    ]
+    policies = broker.vhosts["/"].policies.all
+    assert policies["p"].priority == 1
+    assert policies["f"].definition == federated["definition"]
+    assert [entry["definition"] for entry in save(broker)["policies"] if entry["name"] == "f"] == [
+        federated["definition"]
+    ]
+    assert wrong("policies", {**P, "priority": 1.5}) == [("policies[0].priority", "1.5 is no whole number")]
+    own = {
+        "vhost": "/",
+        "component": "operator_policy",
+        "name": "o",
+        "value": {**P, "definition": {"federation-upstream": "x"}},
+    }
+    assert "not recognised" in wrong("parameters", own)[0][1]

@@ -151,11 +151,13 @@ def test_what_is_nested_too_deep_or_no_json_is_refused(run: Run, tmp_path: Path)
         b'{"users": [{"name": "\xe4"}]}': "is not valid JSON: it is not UTF-8",
         b'{"global_parameters": [{"name": "n", "value": NaN}]}': "is not valid JSON: NaN is no number in JSON",
         b"[]": "has to be a JSON object, as RabbitMQ exports it",
-        b"": "is not valid JSON: Expecting value",
+        b"{": "is not valid JSON: Expecting property name",
     }
     for content, words in contents.items():
         file.write_bytes(content)
         assert words in refused(run("definitions", "import", str(file)))
+    file.write_bytes(b"\n")
+    assert good(run("definitions", "import", str(file))) == "Imported nothing.\n"
     entry = '{"vhost": "/", "component": "c", "name": "m", "value": ' + deep(980) + "}"
     file.write_text(f'{{"parameters": [{entry}]}}')
     assert "nested" in run("definitions", "import", str(file)).stderr

@@ -30,6 +30,8 @@ APPLY_TO: Final = {
     "streams": (STREAM,),
     "exchanges": (EXCHANGE,),
 }
+# Of RabbitMQ's federation: kept, exported, and without effect here. Source: rabbit_federation_parameters.erl.
+WITHOUT_EFFECT: Final = frozenset(("federation-upstream", "federation-upstream-set"))
 
 
 @mypyc_attr(native_class=False)
@@ -100,6 +102,8 @@ class Policies:
         strangers: list[str] = []
         for key in sorted(definition):
             row = BY_KEY.get(key)
+            if key in WITHOUT_EFFECT and not self.are_operator:
+                continue
             if row is None or not self._knows(row):
                 strangers.append(f"{{{term(key)},{term(definition[key])}}}")
             elif not row.test(definition[key]):
