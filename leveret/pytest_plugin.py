@@ -9,6 +9,7 @@ before a test asks for it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
@@ -30,12 +31,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("leveret_users", "Users of the broker, name:password, a line each.", "linelist", [])
     parser.addini("leveret_seed", "For all that the broker leaves to chance.", "string", "0")
+    parser.addini("leveret_port", "Port of the broker of the session; a free one by default.", "string", "0")
+    parser.addini("leveret_max_message_size", "Bytes that the body of a message may have.", "string", "")
     parser.addini("leveret_tls", "Let the broker speak TLS too.", "bool", False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Complain of settings before anything is run."""
     _options(config)
+    _number(config, "leveret_port")
 
 
 def _options(config: pytest.Config) -> dict[str, Any]:
@@ -45,13 +49,27 @@ def _options(config: pytest.Config) -> dict[str, Any]:
         if not colon:
             raise pytest.UsageError(f"leveret_users: '{line}' is not name:password")
         users[name.strip()] = password.strip()
+    return {
+        "users": users,
+        "seed": _number(config, "leveret_seed") or 0,
+        "max_message_size": _number(config, "leveret_max_message_size"),
+        "tls": config.getini("leveret_tls"),
+    }
+
+
+def _port(config: pytest.Config) -> int:
+    """The port of the broker of the session; that of each further worker of pytest-xdist is one higher."""
+    port = _number(config, "leveret_port") or 0
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return port + int(worker) if port and worker.isdigit() else port
+
+
+def _number(config: pytest.Config, name: str) -> int | None:
+    said = config.getini(name)
     try:
-        seed = int(config.getini("leveret_seed"))
+        return int(said) if said else None
     except ValueError:
-        raise pytest.UsageError(
-            f"leveret_seed: has to be a number, and not {config.getini('leveret_seed')!r}"
-        ) from None
-    return {"users": users, "seed": seed, "tls": config.getini("leveret_tls")}
+        raise pytest.UsageError(f"{name}: has to be a number, and not {said!r}") from None
 
 
 def _definitions(config: pytest.Config) -> Path | None:
@@ -89,7 +107,7 @@ def leveret_server(pytestconfig: pytest.Config) -> Iterator[Broker]:
     """The broker of the whole session: for fixtures of a wider scope than a test. Tests share what is in it."""
     from leveret.testing import Broker
 
-    with Broker(**_options(pytestconfig)) as broker:
+    with Broker(port=_port(pytestconfig), **_options(pytestconfig)) as broker:
         yield broker
 
 

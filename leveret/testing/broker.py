@@ -164,6 +164,7 @@ class _Whole(Space):
         tls: bool = False,
         seed: int = 0,
         record: AnyPath | None = None,
+        max_message_size: int | None = None,
     ) -> None:
         options = Options(
             host,
@@ -174,6 +175,7 @@ class _Whole(Space):
             tls,
             seed,
             None if record is None else Path(record),
+            max_message_size,
         )
         super().__init__(self._kind(options), "/")
 
@@ -188,8 +190,8 @@ class Broker(_Whole, VirtualHost):
     host, port: where to listen, 0 for a free port. users: names with passwords, all of whom may do everything; guest
     with the password guest by default. definitions: a file or its content, to be declared at the start. data_dir: where
     to keep what is durable, instead of in memory. tls: listen for TLS too, with a certificate of its own. seed: for all
-    that is left to chance. record: file to which everything is written that passes. Raises when started: StartError,
-    StoreError.
+    that is left to chance. record: file to which everything is written that passes. max_message_size: bytes that the
+    body of a message may have, as `leveret serve` has it by default. Raises when started: StartError, StoreError.
     """
 
     _kind = ThreadServer

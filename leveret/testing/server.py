@@ -52,6 +52,7 @@ class Options:
     tls: bool = False
     seed: int = 0
     record: Path | None = None
+    max_message_size: int | None = None
 
 
 class _Later(Timed):
@@ -144,6 +145,8 @@ class Server(ABC):
         options = self.options
         try:
             check_setting("port", options.port)
+            if options.max_message_size is not None:
+                check_setting("max-message-size", options.max_message_size)
         except ConfigError as error:
             raise StartError(str(error)) from None
         tls: dict[str, Any] = {}
@@ -153,6 +156,7 @@ class Server(ABC):
             host=options.host,
             port=self.port,
             memory=options.data_dir is None,
+            max_message_size=options.max_message_size or Config().max_message_size,
             data_dir=str(options.data_dir or ""),
             loopback_users=(),
             memory_high_watermark=0,

@@ -740,3 +740,16 @@ def test_the_names_are_there() -> None:
     assert "leveret.store.disk" not in found  # which only a data directory needs
     with pytest.raises(AttributeError, match="no attribute 'Borker'"):
         _ = leveret.Borker  # type: ignore[attr-defined]
+
+
+def test_the_size_of_messages() -> None:
+    with leveret.Broker(max_message_size=3) as broker:
+        channel = connect(broker.url).channel()
+        channel.queue_declare("q")
+        channel.basic_publish("", "q", b"123")
+        broker.wait_for("q")
+        channel.basic_publish("", "q", b"1234")
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="larger than configured max size 3"):
+            channel.queue_declare("q", passive=True)
+    with pytest.raises(StartError, match="max-message-size"):
+        leveret.Broker(max_message_size=0).start()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.brokers.process import free_port
+
 DEADLINE_S = 100.0
 
 
@@ -375,6 +377,8 @@ def test_wrong_definitions(tmp_path: Path, setting: str, said: str) -> None:
     [
         ("leveret_users = nopassword", "leveret_users: 'nopassword' is not name:password"),
         ("leveret_seed = seven", "leveret_seed: has to be a number, and not 'seven'"),
+        ("leveret_port = any", "leveret_port: has to be a number, and not 'any'"),
+        ("leveret_max_message_size = much", "leveret_max_message_size: has to be a number, and not 'much'"),
     ],
 )
 def test_wrong_settings(tmp_path: Path, setting: str, said: str) -> None:
@@ -489,3 +493,26 @@ def test_fixtures_are_explained(tmp_path: Path) -> None:
             rf"^{name}(?: \[session scope\])? -- \S*pytest_plugin\.py:\d+\n    \S.+$", output, re.MULTILINE
         )
         assert found, output
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_a_port_and_the_size_of_messages(tmp_path: Path, options: tuple[str, ...]) -> None:
+    port = free_port()
+    settings = f"[pytest]\npythonpath = .\nleveret_port = {port}\nleveret_max_message_size = 5\n"
+    checks = f"""
+import pytest
+from connect import connect
+
+@pytest.mark.parametrize("number", range(4))
+def test_it(leveret, number):
+    port = int(leveret.url.rpartition(":")[2].partition("/")[0])
+    assert port in ({port}, {port} + 1)
+    channel = connect(leveret.url).channel()
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", b"12345")
+    with pytest.raises(Exception, match="message size 6 is larger than configured max size 5"):
+        channel.basic_publish("", "q", b"123456")
+        channel.queue_declare("q", passive=True)
+"""
+    code, output = session(tmp_path, {"connect.py": CONNECT, "pytest.ini": settings, "test_it.py": checks}, *options)
+    assert (code, "4 passed" in output) == (0, True), output
