@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 SCRIPT = Path(__file__).with_name("injecting.py")
 NOT_REACHED = {  # points to which no client leads while the broker runs
     "faults.py client.close_failed": "only when something has failed already",
-    "queue.py queue.requeue": "only when something has failed already",
+    "jobs.py queue.requeue": "only when something has failed already",
     "queue.py client.held": "only when somebody looks",
     "receiver.py queue.requeue": "only when something has failed already",
     "queue.py retries.watch": "only when something has failed already",
