@@ -43,7 +43,9 @@ def test_every_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: s
     found = re.search(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     Path("wrong.json").write_text(found[1])
-    server = Server.start() if state == "running" else None
+    server = Server.start()
+    if state == "stopped":
+        server.stop()
     try:
         for command, lines in examples():
             program, *arguments = shlex.split(command)
@@ -51,8 +53,7 @@ def test_every_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: s
             result = leveret(*arguments)
             assert words([*result.stdout.splitlines(), *result.stderr.splitlines()]) == words(lines), command
     finally:
-        if server is not None:
-            server.stop()
+        server.stop()
 
 
 def test_every_command_is_on_the_page() -> None:
