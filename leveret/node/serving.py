@@ -71,7 +71,7 @@ async def serve(config: Config, started_at: float) -> int:
         loop.add_signal_handler(number, _on_stray, number)
     if leash is not None:
         leash.start()
-    _announce(config, urls, node.has_default_user, round((time.time() - started_at) * 1000))
+    _announce(node, config, urls, round((time.time() - started_at) * 1000))
     collector = Collector(node.broker, loop)
     collector.start()
     await stopping.wait()
@@ -91,10 +91,10 @@ def _on_stray(number: signal.Signals) -> None:
     log.warning("%s means nothing to a broker; SIGTERM ends it, SIGHUP reads the files for TLS anew", number.name)
 
 
-def _announce(config: Config, urls: list[str], has_guest: bool, spent_ms: int) -> None:
+def _announce(node: Node, config: Config, urls: list[str], spent_ms: int) -> None:
     """Print the ready line, with addresses that a client on this machine can use.
 
-    JSON has them with the default user, if there is one. has_guest: whether there is.
+    JSON has them with the default user, if there is one; to check a password takes longer than all else here.
     """
     wide = [url for url in urls if urlsplit(url).hostname in LOCAL]
     urls = [_local(url) for url in urls]
@@ -102,7 +102,7 @@ def _announce(config: Config, urls: list[str], has_guest: bool, spent_ms: int) -
         where = f"{' and '.join(urls)}{' (on all addresses)' if wide else ''}"
         _say(f"Leveret {__version__} ({build_name()}) ready on {where} in {spent_ms} ms")
         return
-    users = [_with_guest(url) for url in urls] if has_guest else urls
+    users = [_with_guest(url) for url in urls] if node.has_default_user else urls
     first = urlsplit(urls[0])
     found: dict[str, object] = {"url": users[0], "host": first.hostname, "port": first.port}
     if len(urls) > 1:

@@ -13,7 +13,7 @@ from leveret.testing.server import NotRunning, Options, Server
 T = TypeVar("T")
 
 STOPPED: Final = "this broker was stopped meanwhile"
-EXPECTED: Final = (NotRunning, TimeoutError, ValueError, TypeError, LookupError)  # what tests are told by
+EXPECTED: Final = (NotRunning, TimeoutError, ValueError, LookupError)  # what tests are told by
 __tracebackhide__ = True  # from pytest, which shows the line of the test then
 
 
