@@ -81,8 +81,8 @@ def _check_there(directory: Path) -> None:
     """Make no data in a place that nobody has named, and where there is none."""
     if not directory.exists():
         refuse(
-            f"there is no data and no broker in '{directory}' here; say where with --data-dir, or with --control; "
-            f"--data-dir {directory} makes a new data directory"
+            f"there is no data and no broker in '{directory}' here; say where with --data-dir, or with --control. "
+            "What changes something makes a data directory that is named"
         )
 
 
