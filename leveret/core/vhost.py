@@ -211,6 +211,7 @@ class VirtualHost(NameSpace):
         Raises: Refusal LOCKED when exclusiveness differs, UNFIT when something else does, FORBIDDEN for a reserved
         name, UNKNOWN when it is lost, FAULTY.
         """
+        self.broker.churn.queues_declared += 1
         existing = self.queues.get(name)
         kept = durable and not exclusive
         if existing is not None:
@@ -258,6 +259,7 @@ class VirtualHost(NameSpace):
             queue.stop()
             raise
         self.queues[queue.name] = queue
+        self.broker.churn.queues_created += 1
         self.broker.logged[queue.queue_id] = queue
         self.generation += 1
         if remembers:
@@ -293,6 +295,7 @@ class VirtualHost(NameSpace):
 
     def _remove_queue(self, queue: Queue) -> int:
         del self.queues[queue.name]
+        self.broker.churn.queues_deleted += 1
         del self.broker.logged[queue.queue_id]
         self.generation += 1
         owner = self.broker.connections.get(queue.owner)

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 
 from leveret.core.errors.bounds import MAX_MS
-from leveret.node.kinds import MAX_NUMBER, Choice, Kind, Names, Share, Size, Switch, Text, Whole
+from leveret.node.kinds import MAX_NUMBER, Choice, Kind, Names, PortOrOff, Share, Size, Switch, Text, Whole
 from leveret.wire.constants import MAX_CONTENT_SIZE, MAX_MESSAGE_SIZE
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -19,12 +19,13 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 ENV_PREFIX: Final = "LEVERET_"
 
 ADDRESSES: Final = "Addresses"
+MANAGEMENT: Final = "HTTP API"
 TLS: Final = "TLS"
 DATA: Final = "Data"
 CLIENTS: Final = "Clients and messages"
 MEMORY: Final = "Memory and disk"
 RUNNING: Final = "The process"
-GROUPS: Final = (ADDRESSES, TLS, DATA, CLIENTS, MEMORY, RUNNING)
+GROUPS: Final = (ADDRESSES, MANAGEMENT, TLS, DATA, CLIENTS, MEMORY, RUNNING)
 
 SWITCH: Final = Switch()
 PORT: Final = Whole(1, 65_535, zero="a free port")
@@ -70,6 +71,52 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "administration.md",
         ),
     ] = ""
+
+    management_port: Annotated[
+        int | None,
+        Setting(
+            MANAGEMENT,
+            PortOrOff(1, 65_535, zero="a free port"),
+            "Port of the HTTP API; 0 takes a free one. One that is asked for and cannot be had keeps the broker from "
+            "starting.",
+            "15672 if it is free, off with --ephemeral",
+            "api.md",
+        ),
+    ] = None
+    management_host: Annotated[
+        str,
+        Setting(
+            MANAGEMENT,
+            Text("an address or a name of this machine", "ADDRESS", "that of --host"),
+            "Address of the HTTP API.",
+            "that of --host",
+            "api.md",
+        ),
+    ] = ""
+    management_tls: Annotated[
+        bool,
+        Setting(MANAGEMENT, SWITCH, "Speak HTTPS, with the certificate of --tls-certificate.", see="api.md"),
+    ] = False
+    management_prefix: Annotated[
+        str,
+        Setting(
+            MANAGEMENT,
+            Text("the beginning of a path like /leveret", "PATH", "none"),
+            "What comes before all paths of the HTTP API, behind a proxy that leaves it there.",
+            "none",
+            "api.md",
+        ),
+    ] = ""
+    metrics_port: Annotated[
+        int | None,
+        Setting(
+            MANAGEMENT,
+            PortOrOff(1, 65_535, zero="a free port"),
+            "Another port for metrics alone, without a login; 0 takes a free one. RabbitMQ has them on 15692.",
+            "off; /metrics is on the port of the HTTP API",
+            "metrics.md",
+        ),
+    ] = None
 
     tls_port: Annotated[
         int | None,

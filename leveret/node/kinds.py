@@ -23,6 +23,8 @@ UNITS: Final = {
 }
 MAX_BYTES: Final = 1 << 60
 MAX_NUMBER: Final = 1_000_000_000  # of things that are counted
+OFF_WORD: Final = "off"
+OFF_PORT: Final = -1
 
 
 class Kind:
@@ -106,6 +108,25 @@ class Whole(Kind):
     def show_toml(self, value: object) -> str:
         """See Kind."""
         return str(value)
+
+
+class PortOrOff(Whole):
+    """A port, or the word off, which becomes OFF_PORT. zero: what 0 means."""
+
+    metavar = "PORT|off"
+
+    def parse(self, text: str) -> object:
+        """See Kind."""
+        return OFF_PORT if text.lower() == OFF_WORD else super().parse(text)
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        return OFF_PORT if value == OFF_WORD else super().check(value)
+
+    def allowed(self, in_file: bool) -> str:
+        """See Kind."""
+        word = f'"{OFF_WORD}"' if in_file else OFF_WORD
+        return f"{super().allowed(in_file)}, or {word}"
 
 
 class Size(Whole):

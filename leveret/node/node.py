@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import time
@@ -18,6 +17,7 @@ from leveret.core import broker as core
 from leveret.core.message.log import Unreadable
 from leveret.core.turn.clock import Clock
 from leveret.node import control
+from leveret.node.api import Api, PortError, listen_error
 from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER, drop_defaults, make_defaults
 from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, Watch, give_up_reserve, total_memory
@@ -26,6 +26,7 @@ from leveret.server.driver import Driver
 from leveret.server.guests import Guests
 from leveret.server.listener import Listener
 from leveret.server.openings import OPENINGS
+from leveret.server.performer import Performer
 from leveret.server.transport import ClientProtocol
 from leveret.store.memory import MemoryLog
 
@@ -88,7 +89,9 @@ class Node:
             self._disk_watch = DiskWatch(self.driver, self._disk, Path(config.data_dir), config.disk_free_limit)
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
         self._watches = self.make_watches(config)
-        self._control = ControlSocket(self.driver, self._perform, _load_management)
+        self._performer = Performer(self.driver, self._perform, _load_management)
+        self._control = ControlSocket(self.driver, self._performer)
+        self._api = Api(config, self.broker, self.driver, self._performer, self.authenticator, self._context, files)
         self._control_path: Path | None = None
         self._recording: Recording | None = None
 
@@ -131,6 +134,7 @@ class Node:
             urls = [_url("amqp", *self._listener.address)]
             if self._context is not None:
                 urls.append(_url("amqps", *self._tls_listener.address))
+            self._listen_for_http()
             await self._open_control()
         except StartError:
             self._let_go()
@@ -139,7 +143,23 @@ class Node:
         for watch in self._watches:
             watch.start()
         self.driver.limit_sending(config.send_timeout_ms / 1000)
+        self._api.begin()
         return urls
+
+    @property
+    def api_url(self) -> str:
+        """Where the HTTP API is, empty without one."""
+        return self._api.url
+
+    def _listen_for_http(self) -> None:
+        """Open the ports of the HTTP API. Raises: StartError."""
+        for listener, protocol in ((self._listener, "amqp"), (self._tls_listener, "amqp/ssl")):
+            if listener.is_open:
+                self._api.add_port(protocol, *listener.address)
+        try:
+            self._api.listen()
+        except PortError as error:
+            raise StartError(str(error)) from None
 
     @property
     def has_default_user(self) -> bool:
@@ -156,7 +176,7 @@ class Node:
             try:
                 listener.listen(self._config.host, wanted, BACKLOG)
             except (OSError, UnicodeError) as error:
-                raise StartError(_listen_error(self._config.host, wanted, option, error)) from None
+                raise StartError(listen_error(self._config.host, wanted, option, error)) from None
 
     def reload(self) -> None:
         """Read the files for TLS anew, if there are any."""
@@ -185,6 +205,7 @@ class Node:
     def _let_go(self) -> None:
         self.listen_no_more()
         self._control.close()
+        self._api.close()
         if self._disk_watch is not None:
             self._disk_watch.stop()
         for watch in self._watches:
@@ -309,13 +330,3 @@ def _make_context(config: Config) -> ssl.SSLContext | None:
 
 def _url(scheme: str, host: str, port: int) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-def _listen_error(host: str, port: int, option: str, error: OSError | UnicodeError) -> str:
-    if isinstance(error, UnicodeError):
-        return f"'{host}' is no address to listen on; check --host"
-    if error.errno == errno.EADDRINUSE or "address already in use" in str(error).lower():
-        return f"port {port} on {host} is in use; stop what uses it or choose another with --{option}"
-    if error.errno == errno.EACCES:
-        return f"not allowed to listen on {host}:{port}; choose a port above 1023 with --{option}"
-    return f"cannot listen on {host}:{port}: {error.strerror or error}; check --host and --{option}"

@@ -13,21 +13,18 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
 
-from leveret.core.errors.administration import AdministrationError, Promise
+from leveret.core.errors.administration import AdministrationError
 from leveret.server import requests
 from leveret.server.driver import Driver
+from leveret.server.performer import Performer
 
 MAX_REQUEST = 256 << 20  # bytes: a definitions file is one request
 MORE_DATA = 4 << 20  # bytes that data may have beyond the largest message
-DURABLE_S = 10.0  # how long an answer waits for the disk
 HEAR_OUT_S = 2.0  # how long a client may go on after the last answer, so that it comes to read that
 PIECE = 64 * 1024  # bytes
 
 log = logging.getLogger("leveret.control")
-
-Perform = Callable[[str, dict[str, object]], object]
 
 
 class Unfollowable(Exception):
@@ -35,20 +32,12 @@ class Unfollowable(Exception):
 
 
 class ControlSocket:
-    """Listens on a bound socket. perform: does a verb, or raises AdministrationError.
+    """Listens on a bound socket. max_request: bytes that a line may have."""
 
-    prepare: called in another thread before the first verb, for what takes time and has to be done once.
-    max_request: bytes that a line may have.
-    """
-
-    def __init__(
-        self, driver: Driver, perform: Perform, prepare: Callable[[], None], max_request: int = MAX_REQUEST
-    ) -> None:
+    def __init__(self, driver: Driver, performer: Performer, max_request: int = MAX_REQUEST) -> None:
         self._driver = driver
-        self._perform = perform
-        self._prepare = prepare
+        self._performer = performer
         self._max_request = max_request
-        self._is_prepared = False
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
 
@@ -66,9 +55,7 @@ class ControlSocket:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
         try:
-            if not self._is_prepared:
-                await asyncio.to_thread(self._prepare)
-                self._is_prepared = True
+            await self._performer.prepare()
             while line := await self._line(reader):
                 answer, data = await self._answer(line, reader)
                 await _send(writer, answer, data)
@@ -105,7 +92,7 @@ class ControlSocket:
                 raise Unfollowable(f"a request has at most {most} bytes of data, not {request.size}")
             arguments["data"] = await reader.readexactly(request.size)
         try:
-            result = await self._do(verb, arguments)
+            result = await self._performer.perform(verb, arguments)
         except AdministrationError as error:
             return {"error": str(error)}, b""
         except Exception:
@@ -113,25 +100,6 @@ class ControlSocket:
             return {"error": f"{verb} failed inside the broker; its log says why"}, b""
         data = result.pop("data", b"") if isinstance(result, dict) else b""
         return {"result": result}, data
-
-    async def _do(self, verb: str, arguments: dict[str, object]) -> object:
-        """Do a verb, and wait until what it did is safe. Raises: AdministrationError."""
-        self._driver.refresh_clock()
-        try:
-            result = self._perform(verb, arguments)
-        finally:
-            self._driver.broker.settle()
-            self._driver.turn()
-        if isinstance(result, Promise):
-            await self._driver.until(result.is_kept)
-            result = result.result()
-        try:
-            async with asyncio.timeout(DURABLE_S):
-                await self._driver.durable()
-        except TimeoutError:
-            text = f"{verb} is done, but cannot be written to the data directory; the broker's log says why"
-            raise AdministrationError(text) from None
-        return result
 
 
 async def _send(writer: asyncio.StreamWriter, answer: dict[str, object], data: bytes) -> None:

@@ -54,6 +54,11 @@ class Listener:
         self._go_on()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it listens."""
+        return bool(self._sockets)
+
+    @property
     def address(self) -> tuple[str, int]:
         """Where it listens, or the first of these places."""
         host, port = self._sockets[0].getsockname()[:2]

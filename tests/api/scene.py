@@ -51,7 +51,11 @@ def furnish(http: Http) -> None:
     put(path("topic-permissions", VHOST, "man"), exchange="events", write="^order", read=".*")
     put(path("exchanges", VHOST, "inner"), type="fanout", durable=True, internal=True, auto_delete=False)
     put(path("exchanges", VHOST, "byhead"), type="headers", durable=True, arguments={"alternate-exchange": "inner"})
-    put(path("queues", VHOST, "orders"), durable=True, arguments={"x-max-length": 1000, "x-dead-letter-exchange": "inner"})
+    put(
+        path("queues", VHOST, "orders"),
+        durable=True,
+        arguments={"x-max-length": 1000, "x-dead-letter-exchange": "inner"},
+    )
     put(path("queues", VHOST, "ledger"), durable=True, arguments={"x-queue-type": "quorum"})
     put(path("queues", VHOST, "urgent"), durable=True, arguments={"x-max-priority": 5})
     put(path("queues", VHOST, "with/slash and ü"), durable=True, auto_delete=True, arguments={})
@@ -66,7 +70,12 @@ def furnish(http: Http) -> None:
         http.ask("POST", where, {"routing_key": key, "arguments": arguments}).expect(201)
     where = f"{path('bindings', VHOST, 'e', 'byhead')}/q/urgent"
     http.ask("POST", where, {"routing_key": "", "arguments": {"x-match": "all", "kind": 1}}).expect(201)
-    put(path("policies", VHOST, "ceiling"), pattern="^orders$", definition={"max-length-bytes": 100000}, apply_to="queues")
+    put(
+        path("policies", VHOST, "ceiling"),
+        pattern="^orders$",
+        definition={"max-length-bytes": 100000},
+        apply_to="queues",
+    )
     put(path("operator-policies", VHOST, "floor"), pattern="^idle$", definition={"expires": 3600000}, apply_to="queues")
     put(path("vhost-limits", VHOST, "max-queues"), value=100)
     put(path("user-limits", "man", "max-channels"), value=50)

@@ -14,6 +14,7 @@ import pytest
 from leveret.management.administration import Administration
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
+from leveret.server.performer import Performer
 from tests.clients.socketless import make_broker
 
 MAX_REQUEST = 100_000
@@ -29,7 +30,7 @@ def talk(directory: Path, talk_to: Talk) -> None:
     async def run() -> None:
         broker = make_broker()
         driver = Driver(broker, asyncio.get_running_loop())
-        control = ControlSocket(driver, Administration(broker).perform, lambda: None, MAX_REQUEST)
+        control = ControlSocket(driver, Performer(driver, Administration(broker).perform, lambda: None), MAX_REQUEST)
         path = str(directory / "socket")
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)

@@ -38,7 +38,8 @@ class LoginRequest:
 class Conversation(Party, Sink):
     """One client that is connected.
 
-    ending: of its socket, once it has finished. login_request: a login that is to be answered with login() or refuse().
+    connected_ms: since when, in milliseconds since 1970. ending: of its socket, once it has finished.
+    login_request: a login that is to be answered with login() or refuse(). mechanism: of the last one.
     has_failed: a fault was told of it; no state, as it lasts through all that follow, and no other is told.
     """
 
@@ -46,6 +47,8 @@ class Conversation(Party, Sink):
         super().__init__(broker, name)
         self.ending = HANG_UP
         self.login_request: LoginRequest | None = None
+        self.mechanism = ""
+        self.connected_ms = broker.clock.today_ms
         self.has_failed = False
 
     @property

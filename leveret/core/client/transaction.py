@@ -78,6 +78,16 @@ class Transaction(ConfirmListener):
         """The deliveries, by tag, whose acknowledgements wait for the commit."""
         return [(tag, entry) for tag, entry, _ in self._settlements]
 
+    @property
+    def messages(self) -> int:
+        """How many messages wait for the commit."""
+        return len(self._publishes)
+
+    @property
+    def acks(self) -> int:
+        """How many acknowledgements wait for it."""
+        return len(self._settlements)
+
     def commit(self) -> None:
         """Do it all; the listener hears committed() when every message is safe."""
         publishes = self._take_publishes()

@@ -369,6 +369,8 @@ class ChannelCounters(ClientCounters):
 class ConnectionCounters(ClientCounters):
     """Of one connection. bytes_in, bytes_out: all that came from its socket, and went there; without TLS.
 
+    reads, writes: in so many pieces.
+
     The inherited numbers are those of channels that are gone; total() has those of all. channels: those that are there.
     """
 
@@ -377,6 +379,8 @@ class ConnectionCounters(ClientCounters):
         self.name = name
         self.bytes_in: i64 = 0
         self.bytes_out: i64 = 0
+        self.reads: i64 = 0
+        self.writes: i64 = 0
         self.channels: dict[ChannelCounters, None] = {}
 
     def total(self) -> ConnectionCounters:
@@ -392,6 +396,8 @@ class ConnectionCounters(ClientCounters):
         self.add(other)
         self.bytes_in += other.bytes_in
         self.bytes_out += other.bytes_out
+        self.reads += other.reads
+        self.writes += other.writes
 
 
 class VirtualHostCounters:

@@ -25,7 +25,7 @@ class BaseQueue(EntryOwner, Logged, Pageable):
     """What there is of one queue.
 
     owner: the connection's number if exclusive, else 0. log: where its messages rest.
-    unacked: messages that subscribers hold. delivered: messages ever sent or fetched.
+    unacked: messages that subscribers hold; unacked_bytes: of their bodies. delivered: messages ever sent or fetched.
     letters: dead ones that must arrive elsewhere, and have not; letter_bytes: of their bodies.
     unfinished: messages of which something failed, and what.
     counters: without those of consumers that are there, and without acks; see total().
@@ -57,6 +57,7 @@ class BaseQueue(EntryOwner, Logged, Pageable):
         self.pace = Pace()
         self.counters = QueueCounters(name)
         self.unacked: i64 = 0
+        self.unacked_bytes: i64 = 0
         self.letters: i64 = 0
         self.letter_bytes: i64 = 0
         self.delivered: i64 = 0

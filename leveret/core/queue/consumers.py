@@ -213,6 +213,11 @@ class Consumers:
         """Whether one of them has the queue for itself."""
         return len(self.all) == 1 and next(iter(self.all)).exclusive
 
+    @property
+    def chosen(self) -> Consumer | None:
+        """The single active one, if only one gets messages."""
+        return self._chosen
+
     def add(self, consumer: Consumer) -> None:
         """A new consumer takes its place behind those of its priority."""
         if self.single_active:

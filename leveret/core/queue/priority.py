@@ -47,6 +47,11 @@ class PriorityReady(Ready):
                 return line.has_near_head()
         return False
 
+    def at_rest(self) -> tuple[int, int]:
+        """How many rest in the log together, and bytes of their bodies."""
+        found = [line.at_rest() for line in self._lines if line is not None]
+        return sum([count for count, _ in found]), sum([size for _, size in found])
+
     def deadline_ms(self) -> i64:
         """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
         for line in reversed(self._lines):

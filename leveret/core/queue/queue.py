@@ -398,6 +398,7 @@ class Queue(BaseQueue):
                     consumer.shared.used += 1
                     entry.consumer = consumer
                     self.unacked += 1
+                    self.unacked_bytes += entry.message.size
                     consumer.subscriber.deliver(consumer, entry)
             except Exception as error:
                 self._undelivered(consumer, entry, error)
@@ -524,6 +525,7 @@ class Queue(BaseQueue):
             self.delivered += 1
             self.unacked += 1
             counters = self.counters
+            self.unacked_bytes += entry.message.size
             counters.bytes_out += entry.message.size
             if entry.redelivered:
                 counters.redelivered += 1
@@ -726,6 +728,7 @@ class Queue(BaseQueue):
         self.counters.removed += self.unacked
         self.counters.end(self.total(), self.vhost.past.queues)
         self.unacked = 0
+        self.unacked_bytes = 0
         self.on_durable(int(self._position))
         return count
 
@@ -777,6 +780,7 @@ class Queue(BaseQueue):
     def _release(self, entry: QueueEntry) -> None:
         """An unacknowledged message leaves its holder, who may have room for another now."""
         self.unacked -= 1
+        self.unacked_bytes -= entry.message.size
         self.broker.budget.let_go(entry.message)
         consumer = entry.consumer
         if consumer is not None:

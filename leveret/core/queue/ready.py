@@ -151,6 +151,11 @@ class Ready:
             return self._tail.first().deadline_ms
         return 0
 
+    def at_rest(self) -> tuple[int, int]:
+        """How many rest in the log together, and bytes of their bodies; without those that rest one by one."""
+        runs = [segment for segment in self._segments if isinstance(segment, Run)]
+        return sum([int(run.count) for run in runs]), sum([int(run.size) for run in runs])
+
     def first(self) -> QueueEntry:
         """The next to go. Raises: IndexError when there is none."""
         if not self._returned and not len(self._fresh):

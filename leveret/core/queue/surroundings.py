@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
+from leveret.core.counting.churn import Churn
 from leveret.core.definition.aside import Aside
 from leveret.core.definition.log import DefinitionKeeper, Journal
 from leveret.core.message.budget import Budget, Holder
@@ -24,7 +25,7 @@ class Surroundings(Turn, DefinitionKeeper):
     """Of one broker.
 
     log: where messages rest. budget: for messages that wait in memory. holders: of messages, beside queues and clients.
-    refusals: how often a queue did not take a message that was put into it.
+    refusals: how often a queue did not take a message that was put into it. churn: what has begun and ended.
     logged: what has messages in the log, by its id there. dirty: queues that may have something to deliver.
     worklist: dead letters.
     connections: those whose socket is open, by number.
@@ -37,6 +38,7 @@ class Surroundings(Turn, DefinitionKeeper):
         self.log = log
         self.budget = Budget()
         self.refusals = 0
+        self.churn = Churn()
         self.witness: Witness | None = None
         self.holders: dict[Holder, None] = {}
         self.logged: dict[int, Logged] = {}

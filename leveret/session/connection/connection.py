@@ -108,7 +108,9 @@ class Connection(Life):
         if self.state >= SILENT and self.state != CLOSING:
             return
         self.heartbeat.has_received = True
-        self.counters.bytes_in += len(data)
+        if data:
+            self.counters.bytes_in += len(data)
+            self.counters.reads += 1
         reader = self.reader
         if self.is_stalled and self.state != CLOSING:
             reader.put_by(data)
@@ -241,6 +243,7 @@ class Connection(Life):
         check_channel(self.user)
         self.channels[number] = Channel(self, number)
         self.user.channels += 1
+        self.broker.churn.channels_opened += 1
         self.writer.method(number, ChannelOpenOk())
         self.wake()
 
@@ -361,6 +364,7 @@ class Connection(Life):
         if not self._held_revision or self.state == ENDED:
             data += self.writer.take_pieces()
         if data:
+            self.counters.writes += 1
             for piece in data:
                 self.counters.bytes_out += len(piece)
             self.heartbeat.sent_ms = self.broker.clock.now_ms
@@ -474,6 +478,7 @@ class Connection(Life):
         """The handshake is done."""
         self.go(OPENED)
         self.broker.open_connections += 1
+        self.broker.churn.connections_opened += 1
         self.user.connections += 1
         self.vhost.connections += 1
         self.deadline.lift()
@@ -485,6 +490,7 @@ class Connection(Life):
         self.last_channel = None
         channel = self.channels.pop(number)
         self.user.channels -= 1
+        self.broker.churn.channels_closed += 1
         channel.forget()
 
     def finish(self, why: str, ending: int) -> None:
@@ -530,10 +536,12 @@ class Connection(Life):
                 faults.tell(f"connection {self.name}", f"end channel {channel.number}", error)
             channel.forget()
         self.user.channels -= len(self.channels)
+        self.broker.churn.channels_closed += len(self.channels)
         self.channels.clear()
         self.last_channel = None
         if self.handshake.state == DONE:
             self.broker.open_connections -= 1
+            self.broker.churn.connections_closed += 1
             self.user.connections -= 1
             self.vhost.connections -= 1
         for queue in list(self.exclusive_queues):

@@ -196,6 +196,7 @@ class Handshake:
         else:
             raise AmqpError(COMMAND_INVALID, f"unknown authentication mechanism '{method.mechanism}'")
         self.go(ASKED)
+        connection.mechanism = method.mechanism
         connection.login_request = LoginRequest(user, password, method.mechanism, connection.peer)
 
     def _tune_ok(self, method: ConnectionTuneOk) -> None:

@@ -1,0 +1,64 @@
+"""Access: who may ask what, by the tags of users. Source: rabbit_mgmt_util.erl is_authorized_*.
+
+management      what is in the virtual hosts where the user has permissions, and their own connections
+policymaker     the same, and policies and parameters there
+monitoring      everything there is to see of clients and nodes, and all virtual hosts
+administrator   everything
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from leveret.api.errors import not_authorised
+from leveret.core.access.user import User
+from leveret.core.vhost import VirtualHost
+
+ADMINISTRATOR = "administrator"
+MONITORING = "monitoring"
+POLICYMAKER = "policymaker"
+MANAGEMENT = "management"
+
+
+class Access(Enum):
+    """Who may use an operation. The value: what the others are told."""
+
+    ANYBODY = ""  # without a login
+    MANAGEMENT = "Not management user"
+    POLICYMAKER = "User not authorised to access object"
+    MONITORING = "Not monitor user"
+    ADMINISTRATOR = "Not administrator user"
+
+
+TAGS = {
+    Access.MANAGEMENT: {MANAGEMENT, POLICYMAKER, MONITORING, ADMINISTRATOR},
+    Access.POLICYMAKER: {POLICYMAKER, ADMINISTRATOR},
+    Access.MONITORING: {MONITORING, ADMINISTRATOR},
+    Access.ADMINISTRATOR: {ADMINISTRATOR},
+}
+
+
+class Caller:
+    """A user who asks. host: the address they ask from."""
+
+    def __init__(self, user: User, host: str) -> None:
+        self.user = user
+        self.host = host
+
+    def has(self, access: Access) -> bool:
+        """Whether the tags are enough."""
+        return access is Access.ANYBODY or not TAGS[access].isdisjoint(self.user.tags)
+
+    def check(self, access: Access) -> None:
+        """Refuse whose tags are not enough. Raises: ApiError 401."""
+        for needed in (Access.MANAGEMENT, access):
+            if not self.has(needed):
+                raise not_authorised(needed.value)
+
+    def may_enter(self, vhost: VirtualHost) -> bool:
+        """Whether there is a permission in this virtual host."""
+        return vhost.name in self.user.permissions
+
+    def may_see(self, vhost: VirtualHost) -> bool:
+        """Whether lists have this virtual host and what is in it."""
+        return self.has(Access.MONITORING) or self.may_enter(vhost)

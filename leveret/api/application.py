@@ -1,0 +1,240 @@
+"""The application: from a request to its operation and back, as an ASGI application.
+
+A request is logged in first, by HTTP Basic; whoever has no tags for an operation is refused before anything of it is
+looked at. Whatever an operation raises that is no ApiError is a mistake of ours: a 500 without details, and a line
+with them in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from leveret.api.access import Access, Caller
+from leveret.api.errors import ApiError, bad_request
+from leveret.api.listing import Listing, chunks
+from leveret.api.operation import Operation
+from leveret.api.operations import OPERATIONS
+from leveret.api.query import Query
+from leveret.api.request import Answer, Request
+from leveret.api.services import Services
+from leveret.auth.authenticator import ClientGone, LoginRefused, TooBusy
+
+BODY_S = 30.0  # how long a client may take to send a body
+MAX_BODY = 256 << 20  # bytes: a definitions file is one request
+REALM = 'Basic realm="Leveret"'
+SECURITY = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'self'; object-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+log = logging.getLogger("leveret.api")
+
+
+class Name(Convertor[str]):
+    """A name in a path, which may have a slash in it as %2F."""
+
+    regex = "[^/]+"
+
+    def convert(self, value: str) -> str:
+        """The name as it is. Raises: ValueError for what is no UTF-8."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Not used: nothing makes paths."""
+        return value
+
+
+register_url_convertor("name", Name())
+
+
+class RawPath:
+    """Lets routes see paths as they were sent, so that %2F is no slash; and below a prefix, if there is one."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass it on."""
+        if scope["type"] == "http":
+            path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
+            if self._prefix and path.startswith(f"{self._prefix}/"):
+                path = path[len(self._prefix) :]
+            scope = {**scope, "path": path, "root_path": ""}
+
+            async def send_safely(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    headers = MutableHeaders(scope=message)
+                    for name, value in SECURITY.items():
+                        headers.setdefault(name, value)
+                await send(message)
+
+            await self._app(scope, receive, send_safely)
+
+
+class Endpoint:
+    """All operations on one path."""
+
+    def __init__(self, services: Services, operations: dict[str, Operation]) -> None:
+        self._services = services
+        self._operations = operations
+        self._allowed = ", ".join(["HEAD"] * ("GET" in operations) + [*operations, "OPTIONS"])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        http = HttpRequest(scope, receive)
+        try:
+            response = await self._respond(http)
+        except ApiError as error:
+            response = _error(error)
+        except ClientDisconnect:
+            return
+        except Exception:
+            log.exception("%s %s failed", http.method, scope["path"])
+            response = _error(ApiError(500, "internal_error", "this failed inside the broker; its log says why"))
+        await response(scope, receive, send)
+
+    async def _respond(self, http: HttpRequest) -> Response:
+        if http.method == "OPTIONS":
+            return Response(headers={"Allow": self._allowed})
+        operation = self._operations.get("GET" if http.method == "HEAD" else http.method)
+        if operation is None:
+            return Response(status_code=405, headers={"Allow": self._allowed})
+        caller = None
+        if operation.access is not Access.ANYBODY:
+            caller = await log_in(self._services, http)
+            caller.check(operation.access)
+        request = Request(
+            self._services,
+            http.method,
+            {name: _unquoted(value) for name, value in http.path_params.items()},
+            Query(http.query_params),
+            dict(http.headers),
+            await _body(http),
+            caller,
+        )
+        found = await operation.handler(request)
+        if isinstance(found, Listing):
+            return await self._stream(found, request)
+        return _response(found)
+
+    async def _stream(self, listing: Listing, request: Request) -> Response:
+        pieces = chunks(listing, request.query, request.broker.matcher, self._services.turns)
+        first = await anext(pieces)  # which raises what is to be said before the answer begins
+
+        async def all_of_it() -> AsyncIterator[bytes]:
+            yield first
+            async for piece in pieces:
+                yield piece
+
+        return StreamingResponse(all_of_it(), media_type="application/json")
+
+
+def _unquoted(value: str) -> str:
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        raise bad_request("a name in the path is no UTF-8") from None
+
+
+async def _body(http: HttpRequest) -> bytes:
+    """The body, within its bounds. Raises: ApiError 400, 408, 413."""
+    length = http.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > MAX_BODY:
+        raise ApiError(413, "too_large", f"a body has at most {MAX_BODY} bytes")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for piece in http.stream():
+                body += piece
+                if len(body) > MAX_BODY:
+                    raise ApiError(413, "too_large", f"a body has at most {MAX_BODY} bytes")
+    except TimeoutError:
+        raise ApiError(408, "timeout", f"the body did not come within {BODY_S:g} seconds") from None
+    return bytes(body)
+
+
+def _response(found: Any) -> Response:
+    answer = found if isinstance(found, Answer) else Answer(content=found)
+    if answer.status == 204 or answer.content is None:
+        return Response(status_code=answer.status, headers=answer.headers)
+    content = answer.content if isinstance(answer.content, bytes) else msgspec.json.encode(answer.content)
+    return Response(content, answer.status, answer.headers, answer.media_type)
+
+
+def _error(error: ApiError) -> Response:
+    if not error.error:
+        return Response(status_code=error.status, headers=error.headers)
+    content = msgspec.json.encode({"error": error.error, "reason": error.reason})
+    return Response(content, error.status, error.headers, "application/json")
+
+
+async def log_in(services: Services, http: HttpRequest) -> Caller:
+    """Who asks, by the credentials in the request. Raises: ApiError 401, 503."""
+    host = http.client.host if http.client is not None else ""
+    name, password = _credentials(http)
+    authenticator = services.authenticator
+    try:
+        user = authenticator.authenticate_now(name, password, host)
+        if user is None:
+            user = await authenticator.authenticate(name, password, host, lambda: False)
+    except LoginRefused as error:
+        log.warning("HTTP login from %s refused: %s", host, error)
+        raise ApiError(401, "not_authorized", "Not_Authorized") from None
+    except (TooBusy, ClientGone):
+        text = "too many passwords wait to be checked; try again"
+        raise ApiError(503, "busy", text, {"Retry-After": "1"}) from None
+    return Caller(user, host)
+
+
+def _credentials(http: HttpRequest) -> tuple[str, str]:
+    scheme, _, value = http.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        raise ApiError(401, headers={"WWW-Authenticate": REALM})
+    try:
+        name, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        colon = ""
+    if not colon:
+        raise ApiError(401, "not_authorized", "Not_Authorized", {"WWW-Authenticate": REALM})
+    return name, password
+
+
+Handler = Callable[[HttpRequest], Awaitable[Response]]
+
+
+async def _nothing_there(http: HttpRequest, error: Exception) -> Response:
+    return _error(ApiError(404, "Object Not Found", "Not Found"))
+
+
+def make_application(services: Services, prefix: str = "") -> ASGIApp:
+    """The whole of it. prefix: of all paths, as /leveret behind a proxy; without it they are found as well."""
+    by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
+    for operation in OPERATIONS:
+        by_path[operation.path][operation.method] = operation
+    routes = []
+    for path in sorted(by_path, key=lambda path: [part.startswith("{") for part in path.split("/")]):
+        template = path.replace("}", ":name}")
+        routes.append(Route(f"/api{template}", Endpoint(services, by_path[path])))
+    app = Starlette(routes=routes, exception_handlers={404: _nothing_there})
+    return RawPath(app, prefix)

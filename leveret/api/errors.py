@@ -1,0 +1,63 @@
+"""How the API says no. Clients of RabbitMQ look at the status, a few at `error`; `reason` is for people.
+
+Source: rabbit_mgmt_util.erl bad_request, not_found, not_authorised.
+"""
+
+from __future__ import annotations
+
+from leveret.core.errors import refusals
+from leveret.core.errors.administration import (
+    AdministrationError,
+    ProtectedError,
+    UnknownError,
+)
+from leveret.core.errors.refusals import Refusal
+
+
+class ApiError(Exception):
+    """An answer that is no success. error: a short word; reason: a sentence. Without either there is no body."""
+
+    def __init__(self, status: int, error: str = "", reason: str = "", headers: dict[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.error = error
+        self.reason = reason
+        self.headers = headers or {}
+
+
+def bad_request(reason: str) -> ApiError:
+    """The request makes no sense."""
+    return ApiError(400, "bad_request", reason)
+
+
+def not_there() -> ApiError:
+    """The path names something that does not exist."""
+    return ApiError(404, "Object Not Found", "Not Found")
+
+
+def not_found(reason: str) -> ApiError:
+    """What the request needs does not exist."""
+    return ApiError(404, "not_found", reason)
+
+
+def not_authorised(reason: str) -> ApiError:
+    """Whoever asks is known, and may not. RabbitMQ answers 401 and not 403, which clients expect."""
+    return ApiError(401, "not_authorised", reason)
+
+
+def of_refusal(refusal: Refusal) -> ApiError:
+    """What the core refuses to a declaration, a deletion or a binding."""
+    if refusal.kind == refusals.FORBIDDEN:
+        return not_authorised(refusal.text)
+    if refusal.kind == refusals.UNKNOWN:
+        return not_found(refusal.text)
+    return bad_request(refusal.text)
+
+
+def of_administration(error: AdministrationError) -> ApiError:
+    """What a verb refuses."""
+    if isinstance(error, UnknownError):
+        return not_found(str(error))
+    if isinstance(error, ProtectedError):
+        return ApiError(412, "precondition_failed", str(error))
+    return bad_request(str(error))

@@ -1,0 +1,169 @@
+"""History: numbers as they were, so that there are rates of what the broker counts, and curves of what it holds.
+
+A Sampler copies numbers every few seconds; nothing that counts knows of it. What does not change costs a comparison,
+and no memory. Source of what is kept how long: rabbit_mgmt_agent_config.erl, sample_retention_policies.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from leveret.api.query import Span
+
+INTERVAL_S = 5
+DETAILED = ((605, 5),)  # seconds that are kept, and seconds between two samples
+BASIC = (*DETAILED, (3_660, 60))
+GLOBAL = (*BASIC, (29_400, 600), (86_400, 1_800))
+MOST = 100_000  # samples of all series together; those that have many keep less then
+FEW = 12  # that each keeps in any case
+
+Values = tuple[int, ...]
+
+
+class Store:
+    """Counts the samples of all series. count: how many there are."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Line:
+    """Samples at one distance, oldest first; each holds until the next one."""
+
+    __slots__ = ("kept_ms", "samples", "step_ms")
+
+    def __init__(self, kept_s: int, step_s: int) -> None:
+        self.kept_ms = kept_s * 1000
+        self.step_ms = step_s * 1000
+        self.samples: deque[tuple[int, bytes]] = deque()
+
+    def is_due(self, at_ms: int) -> bool:
+        """Whether it is time for another sample."""
+        return not self.samples or at_ms - self.samples[-1][0] >= self.step_ms
+
+
+class Series:
+    """The numbers of one thing. names: what they are called. seen: the round in which it was looked at last.
+
+    changed_ms: when one of them was another than before, for the first time then.
+    """
+
+    __slots__ = ("_at_ms", "_before", "_before_ms", "_format", "_lines", "_store", "changed_ms", "names", "now", "seen")
+
+    def __init__(self, names: dict[str, int], retention: tuple[tuple[int, int], ...], store: Store) -> None:
+        self.names = names
+        self.now: Values = ()
+        self.seen = 0
+        self.changed_ms = 0
+        self._before: Values = ()
+        self._at_ms = 0
+        self._before_ms = 0
+        self._format = struct.Struct(f"<{len(names)}q")
+        self._lines = [Line(kept_s, step_s) for kept_s, step_s in retention]
+        self._store = store
+
+    def add(self, at_ms: int, values: Values) -> None:
+        """The numbers at a time, in milliseconds since 1970."""
+        is_new = values != self.now
+        if is_new:
+            self.changed_ms = at_ms
+        else:
+            values = self.now
+        self._before, self._before_ms = self.now or values, self._at_ms
+        self.now, self._at_ms = values, at_ms
+        for at, line in enumerate(self._lines):
+            if is_new if at == 0 else line.is_due(at_ms):
+                self._keep(line, at_ms, self._format.pack(*values))
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it has changed between the last two samples."""
+        return self.changed_ms == self._at_ms
+
+    def rate(self, name: str) -> float:
+        """How much a number has grown in a second, between the last two samples."""
+        spent_ms = self._at_ms - self._before_ms
+        at = self.names[name]
+        if not self._before_ms or spent_ms <= 0:
+            return 0.0
+        return round((self.now[at] - self._before[at]) * 1000 / spent_ms, 3)
+
+    def samples(self, name: str, span: Span) -> list[tuple[int, int]]:
+        """A number at each step back from the last sample, the latest first: milliseconds since 1970, and its value."""
+        if not self._at_ms:
+            return []
+        at = self.names[name]
+        step_ms = span.step_s * 1000
+        until_ms = self._at_ms - self._at_ms % step_ms
+        line = next((each for each in self._lines if each.kept_ms >= span.age_s * 1000), self._lines[-1])
+        kept = list(line.samples)
+        found: list[tuple[int, int]] = []
+        for back in range(span.age_s // span.step_s + 1):
+            wanted_ms = until_ms - back * step_ms
+            while kept and kept[-1][0] > wanted_ms:
+                kept.pop()
+            if kept:
+                found.append((wanted_ms, self._format.unpack(kept[-1][1])[at]))
+            elif not line.samples or line.samples[0][0] > wanted_ms:
+                break
+        return found
+
+    def end(self) -> None:
+        """The thing is gone."""
+        self._store.count -= sum(len(line.samples) for line in self._lines)
+        self._lines = []
+
+    def _keep(self, line: Line, at_ms: int, packed: bytes) -> None:
+        samples, store = line.samples, self._store
+        if samples and samples[-1][1] == packed:
+            return
+        samples.append((at_ms, packed))
+        store.count += 1
+        while len(samples) > FEW and (samples[1][0] < at_ms - line.kept_ms or store.count > MOST):
+            samples.popleft()
+            store.count -= 1
+
+
+class History:
+    """The series of all things, by the thing itself."""
+
+    def __init__(self) -> None:
+        self._series: dict[Any, Series] = {}
+        self._store = Store()
+        self._round = 0
+
+    def begin(self) -> None:
+        """A round begins: each thing is noted once, those that are gone are not."""
+        self._round += 1
+
+    def note(self, thing: object, names: dict[str, int], retention: tuple[tuple[int, int], ...]) -> Series:
+        """The series of a thing, which is there."""
+        series = self._series.get(thing)
+        if series is None:
+            series = self._series[thing] = Series(names, retention, self._store)
+        series.seen = self._round
+        return series
+
+    def find(self, thing: object) -> Series | None:
+        """The series of a thing, None before it was looked at for the first time."""
+        return self._series.get(thing)
+
+    def gone(self) -> Iterator[object]:
+        """The things that were not noted in this round. To be forgotten while this goes on."""
+        for thing, series in list(self._series.items()):
+            if series.seen != self._round:
+                yield thing
+
+    def forget(self, thing: object) -> None:
+        """A thing is gone."""
+        series = self._series.pop(thing, None)
+        if series is not None:
+            series.end()
+
+
+def numbers(*names: str) -> dict[str, int]:
+    """The places of numbers in Values, by their names."""
+    return {name: at for at, name in enumerate(names)}

@@ -1,0 +1,176 @@
+"""Listing: what a request for many things is answered with: filtered, sorted, paged, and only the columns asked for.
+
+Source: rabbit_mgmt_util.erl reply_list_or_paginate, augment_resources.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from leveret.api.errors import ApiError
+from leveret.api.query import Query
+from leveret.api.statistics import plain
+from leveret.api.turns import Turns
+from leveret.core.errors.administration import InvalidError
+from leveret.core.policy.matching import Matcher, Patience
+from leveret.core.policy.patterns import compile_pattern
+
+RUN = 500  # items that are sorted at once
+CHUNK = 64 << 10  # bytes of an answer that are sent at once
+Key = tuple[int, Any]
+
+
+@dataclass
+class Listing:
+    """Things of one kind. items: in their natural order. view: what is told of one, None when it is gone by now.
+
+    name: of one, for filters.
+    """
+
+    items: Sequence[Any]
+    view: Callable[[Any], Any]
+    name: Callable[[Any], str]
+
+
+class Page(msgspec.Struct):
+    """One page of a list."""
+
+    filtered_count: int
+    item_count: int
+    items: list[msgspec.Raw]
+    page: int
+    page_count: int
+    page_size: int
+    total_count: int
+
+
+def pick(item: Any, columns: list[list[str]]) -> Any:
+    """Of an item, only what is in these columns. Source: rabbit_mgmt_util.erl columns."""
+    if not columns:
+        return item
+    whole = item if isinstance(item, dict) else plain(item)
+    found: dict[str, Any] = {}
+    deeper: dict[str, list[list[str]]] = {}
+    for first, *rest in columns:
+        if first not in whole:
+            continue
+        if rest and isinstance(whole[first], dict):
+            deeper.setdefault(first, []).append(rest)
+        else:
+            found[first] = whole[first]
+    for name, rests in deeper.items():
+        if name not in found:
+            found[name] = pick(whole[name], rests)
+    return found
+
+
+def sort_key(item: Any, path: list[str]) -> Key:
+    """Where an item belongs: what has no such value first, then numbers, texts, and all else by how it is written."""
+    value: Any = plain(item)
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is None:
+        return (0, 0)
+    if isinstance(value, int | float):
+        return (1, value)
+    return (2, value) if isinstance(value, str) else (3, str(value))
+
+
+async def _sorted(keyed: list[tuple[Key, int]], is_reversed: bool, turns: Turns) -> list[int]:
+    """The places of items in the order of their keys, in pieces."""
+    runs = []
+    for at in range(0, len(keyed), RUN):
+        runs.append(sorted(keyed[at : at + RUN], reverse=is_reversed, key=lambda pair: pair[0]))
+        await turns.rest()
+    merged: Iterable[tuple[Key, int]] = heapq.merge(*runs, key=lambda pair: pair[0], reverse=is_reversed)
+    found: list[int] = []
+    for _, place in merged:
+        found.append(place)
+        if not len(found) % RUN:
+            await turns.rest()
+    return found
+
+
+async def _filtered(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> list[Any]:
+    """The items whose names have what is asked for; none where that is no pattern, as with RabbitMQ."""
+    wanted = query.text("name")
+    if not wanted:
+        return list(listing.items)
+    if query.flag("use_regex"):
+        try:
+            pattern = compile_pattern(wanted)
+        except InvalidError:
+            return []
+        patience = Patience()
+    else:
+        pattern = None
+    found = []
+    for item in listing.items:
+        name = listing.name(item)
+        if pattern is None:
+            is_wanted = wanted.lower() in name.lower()
+        else:
+            is_wanted = matcher.is_in(pattern, name, "a filter", patience)
+        if is_wanted:
+            found.append(item)
+        await turns.rest()
+    return found
+
+
+async def chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncIterator[bytes]:
+    """The answer, piece by piece. Raises: ApiError 400 before the first one."""
+    page, columns, sort = query.page, query.columns, query.text("sort")
+    async with turns:
+        items = list(listing.items) if page is None else await _filtered(listing, query, matcher, turns)
+        if sort:
+            keyed = []
+            for at, item in enumerate(items):
+                told = listing.view(item)
+                if told is not None:
+                    keyed.append((sort_key(told, sort.split(".")), at))
+                await turns.rest()
+            places = await _sorted(keyed, query.flag("sort_reverse"), turns)
+            items = [items[at] for at in places]
+        elif query.flag("sort_reverse"):
+            items.reverse()
+    if page is not None:
+        yield await _page(listing, items, page, query.page_size, columns, turns)
+        return
+    out = bytearray(b"[")
+    separator = b""
+    at = 0
+    while at < len(items):
+        async with turns:
+            while at < len(items) and len(out) < CHUNK:
+                told = listing.view(items[at])
+                at += 1
+                if told is not None:
+                    out += separator + msgspec.json.encode(pick(told, columns))
+                    separator = b","
+                await turns.rest()
+        yield bytes(out)
+        out.clear()
+    yield bytes(out) + b"]"
+
+
+async def _page(
+    listing: Listing, items: list[Any], page: int, size: int, columns: list[list[str]], turns: Turns
+) -> bytes:
+    """One page. Raises: ApiError 400 for one that is behind the last."""
+    count = max((len(items) + size - 1) // size, 1)
+    if page > count:
+        text = f"Page out of range, page: {page} page size: {size}, len: {len(items)}"
+        raise ApiError(400, "page_out_of_range", text)
+    told: list[msgspec.Raw] = []
+    async with turns:
+        for item in items[(page - 1) * size : page * size]:
+            view = listing.view(item)
+            if view is not None:
+                told.append(msgspec.Raw(msgspec.json.encode(pick(view, columns))))
+            await turns.rest()
+    return msgspec.json.encode(Page(len(items), len(told), told, page, count, size, len(listing.items)))

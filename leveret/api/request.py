@@ -1,0 +1,114 @@
+"""Request: what an operation is given, and what it may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from leveret.api.access import Caller
+from leveret.api.errors import ApiError, bad_request, not_found, not_there, of_administration, of_refusal
+from leveret.api.query import Query
+from leveret.api.services import Services
+from leveret.core.client.errand import Errand
+from leveret.core.errors.administration import AdministrationError
+from leveret.core.errors.refusals import Refusal
+from leveret.core.vhost import VirtualHost
+from leveret.management.errors import explain
+
+T = TypeVar("T")
+
+
+@dataclass
+class Answer:
+    """An answer that is more than a 200 with JSON. content: what becomes JSON, or bytes of media_type."""
+
+    status: int = 200
+    content: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
+
+
+CREATED = Answer(201)
+DONE = Answer(204)
+
+
+class Request:
+    """One request. method: GET, PUT and so on. path: the names in the path, by what the operation calls them.
+
+    headers: by their names in lower case. caller: who asks; only Access.ANYBODY goes without one.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        method: str,
+        path: dict[str, str],
+        query: Query,
+        headers: dict[str, str],
+        body: bytes,
+        caller: Caller | None,
+    ) -> None:
+        self.services = services
+        self.broker = services.broker
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self._caller = caller
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        assert self._caller is not None  # the operation has let in nobody else
+        return self._caller
+
+    def read(self, shape: type[T]) -> T:
+        """The body, as JSON of this shape; an empty one is an empty object. Raises: ApiError 400."""
+        try:
+            return msgspec.json.decode(self.body or b"{}", type=shape)
+        except msgspec.ValidationError as error:
+            path, reason = explain(error)
+            raise bad_request(f"{path.lstrip('.')}: {reason}" if path else reason) from None
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise bad_request("not_json") from None
+
+    def vhost(self) -> VirtualHost:
+        """The virtual host that the path names. Raises: ApiError 404, also where the caller has no permission in it."""
+        vhost = self.broker.vhosts.get(self.path["vhost"])
+        if vhost is None:
+            raise not_there() if self.method in ("GET", "HEAD", "DELETE") else not_found("vhost_not_found")
+        if not self.caller.may_enter(vhost):
+            raise not_found("Not Found")
+        return vhost
+
+    def vhosts(self) -> list[VirtualHost]:
+        """Those that the caller may see, in order; only the one that the path names, if it names one."""
+        if "vhost" in self.path:
+            return [self.vhost()]
+        found = [vhost for vhost in self.broker.vhosts.values() if self.caller.may_see(vhost)]
+        return sorted(found, key=lambda vhost: vhost.name)
+
+    async def perform(self, verb: str, **arguments: object) -> Any:
+        """Do a verb of administration. Raises: ApiError."""
+        try:
+            return await self.services.performer.perform(verb, arguments)
+        except AdministrationError as error:
+            raise of_administration(error) from None
+
+    async def act(self, vhost: VirtualHost, step: Callable[[Errand], T]) -> T:
+        """Do something as the caller, in a virtual host, as an AMQP client would. Raises: ApiError."""
+        errand = Errand(self.broker, f"HTTP API, {self.caller.host}", self.caller.user, vhost)
+        found: list[T] = []
+        try:
+            await self.services.performer.do("this", lambda: found.append(step(errand)))
+        except Refusal as refusal:
+            raise of_refusal(refusal) from None
+        except AdministrationError as error:
+            raise ApiError(503, "not_durable", str(error)) from None
+        finally:
+            errand.end()
+        return found[0]

@@ -1,0 +1,257 @@
+"""Sampler: looks at everything that counts, every few seconds, and keeps what it sees in a History.
+
+It works in slices, and takes at most one fiftieth of the time: where there is so much that one round takes long, there
+are fewer of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import Final
+
+from leveret.api.history import BASIC, DETAILED, GLOBAL, INTERVAL_S, History, Values, numbers
+from leveret.api.turns import Turns
+from leveret.core.broker import Broker
+from leveret.core.counting.counters import ClientCounters, Deliveries
+from leveret.core.exchange.exchange import Exchange
+from leveret.core.queue.queue import Queue
+from leveret.core.vhost import VirtualHost
+from leveret.session.connection.connection import Connection
+
+SHARE: Final = 50  # of the time, one part in so many is for rounds
+
+PUBLISHES: Final = ("publish", "confirm", "return_unroutable", "drop_unroutable")
+DELIVERIES: Final = (
+    "deliver",
+    "deliver_no_ack",
+    "get",
+    "get_no_ack",
+    "get_empty",
+    "redeliver",
+    "ack",
+    "deliver_get",
+)
+LENGTHS: Final = ("messages", "messages_ready", "messages_unacknowledged")
+BYTES: Final = ("recv_oct", "send_oct")
+CHURN: Final = (
+    "connection_created",
+    "connection_closed",
+    "channel_created",
+    "channel_closed",
+    "queue_declared",
+    "queue_created",
+    "queue_deleted",
+)
+QUEUE: Final = numbers("publish", *DELIVERIES, *LENGTHS)
+EXCHANGE: Final = numbers("publish_in", "publish_out")
+CHANNEL: Final = numbers(*PUBLISHES, *DELIVERIES)
+CONNECTION: Final = numbers(*BYTES)
+VHOST: Final = numbers(*PUBLISHES, *DELIVERIES, *BYTES, *LENGTHS)
+BROKER: Final = numbers(*PUBLISHES, *DELIVERIES, *BYTES, *LENGTHS, *CHURN)
+NODE: Final = numbers("mem_used", "fd_used", "sockets_used", "proc_used", "disk_free")
+
+log = logging.getLogger("leveret.api")
+
+
+def deliveries(counters: Deliveries) -> Values:
+    """Under the names in DELIVERIES."""
+    sent = counters.delivered + counters.delivered_no_ack + counters.got + counters.got_no_ack
+    return (
+        counters.delivered,
+        counters.delivered_no_ack,
+        counters.got,
+        counters.got_no_ack,
+        counters.get_empty,
+        counters.redelivered,
+        counters.acked,
+        sent,
+    )
+
+
+def publishes(counters: ClientCounters) -> Values:
+    """Under the names in PUBLISHES."""
+    lost = counters.unroutable - counters.returned
+    return (counters.published, counters.confirmed, counters.returned, lost)
+
+
+def of_queue(queue: Queue) -> Values:
+    """Under the names in QUEUE."""
+    total = queue.total()
+    ready, unacked = len(queue.ready) + len(queue.retries), int(queue.unacked)
+    return (total.published, *deliveries(total), ready + unacked, ready, unacked)
+
+
+def of_exchange(exchange: Exchange) -> Values:
+    """Under the names in EXCHANGE."""
+    total = exchange.counters.total()
+    return (total.published, total.routed)
+
+
+def of_channel(counters: ClientCounters) -> Values:
+    """Under the names in CHANNEL."""
+    return (*publishes(counters), *deliveries(counters))
+
+
+def of_churn(broker: Broker) -> Values:
+    """Under the names in CHURN."""
+    churn = broker.churn
+    return (
+        churn.connections_opened,
+        churn.connections_closed,
+        churn.channels_opened,
+        churn.channels_closed,
+        churn.queues_declared,
+        churn.queues_created,
+        churn.queues_deleted,
+    )
+
+
+def plus(one: Values, other: Values) -> Values:
+    """Both together."""
+    return tuple(map(int.__add__, one, other))
+
+
+class Totals:
+    """What clients and queues of one virtual host have come to, while a round goes on."""
+
+    def __init__(self, vhost: VirtualHost) -> None:
+        past = vhost.past.connections
+        self.clients = of_channel(past)
+        self.bytes: Values = (past.bytes_in, past.bytes_out)
+        self.lengths: Values = (0, 0, 0)
+
+    @property
+    def values(self) -> Values:
+        """Under the names in VHOST."""
+        return (*self.clients, *self.bytes, *self.lengths)
+
+
+class Sampler:
+    """Of one broker. history: what it has seen. It runs from start() to stop()."""
+
+    def __init__(self, broker: Broker, turns: Turns, machine: Machine) -> None:
+        self.history = History()
+        self._broker = broker
+        self._turns = turns
+        self._machine = machine
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look now, and then every few seconds."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            began_s = time.perf_counter()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("cannot sample statistics; trying again")
+            spent_s = time.perf_counter() - began_s
+            await asyncio.sleep(max(INTERVAL_S - spent_s, spent_s * SHARE if spent_s > INTERVAL_S / SHARE else 0))
+
+    async def look(self) -> None:
+        """One round."""
+        history = self.history
+        history.begin()
+        async with self._turns:
+            totals = {vhost: Totals(vhost) for vhost in self._broker.vhosts.values()}
+            await self._look_at_clients(totals)
+            for vhost, total in totals.items():
+                await self._look_at_vhost(vhost, total)
+            now_ms = self._now_ms()
+            values: Values = (0,) * len(VHOST)
+            for vhost, total in totals.items():
+                history.note(vhost, VHOST, BASIC).add(now_ms, total.values)
+                values = plus(values, total.values)
+            history.note(self._broker, BROKER, GLOBAL).add(now_ms, (*values, *of_churn(self._broker)))
+            history.note(self._machine, NODE, BASIC).add(now_ms, self._machine.values())
+            for thing in history.gone():
+                history.forget(thing)
+                await self._turns.rest()
+
+    async def _look_at_clients(self, totals: dict[VirtualHost, Totals]) -> None:
+        history = self.history
+        for client in list(self._broker.connections.values()):
+            if not isinstance(client, Connection):
+                continue
+            client.count_routes()
+            now_ms = self._now_ms()
+            for channel in client.channels.values():
+                history.note(channel, CHANNEL, DETAILED).add(now_ms, of_channel(channel.counters.total()))
+            total = client.total()
+            sizes: Values = (total.bytes_in, total.bytes_out)
+            history.note(client, CONNECTION, DETAILED).add(now_ms, sizes)
+            found = totals.get(client.vhost)
+            if found is not None:
+                found.clients = plus(found.clients, of_channel(total))
+                found.bytes = plus(found.bytes, sizes)
+            await self._turns.rest()
+
+    async def _look_at_vhost(self, vhost: VirtualHost, total: Totals) -> None:
+        history = self.history
+        for exchange in list(vhost.exchanges.values()):
+            history.note(exchange, EXCHANGE, DETAILED).add(self._now_ms(), of_exchange(exchange))
+            await self._turns.rest()
+        for queue in list(vhost.queues.values()):
+            values = of_queue(queue)
+            history.note(queue, QUEUE, DETAILED).add(self._now_ms(), values)
+            total.lengths = plus(total.lengths, values[-len(LENGTHS) :])
+            await self._turns.rest()
+
+    def _now_ms(self) -> int:
+        return self._broker.clock.today_ms
+
+
+class Machine:
+    """What the process and its machine have to say of themselves."""
+
+    def __init__(self, broker: Broker, directory: str) -> None:
+        self._broker = broker
+        self._directory = directory
+
+    def values(self) -> Values:
+        """Under the names in NODE."""
+        sockets = len(self._broker.connections)
+        return (resident_bytes(), open_files(), sockets, threads(), self.free_bytes())
+
+    def free_bytes(self) -> int:
+        """What may still be written to the disk of the data directory."""
+        try:
+            found = os.statvfs(self._directory or "/")
+        except OSError:
+            return 0
+        return found.f_bavail * found.f_frsize
+
+
+def resident_bytes() -> int:
+    """Memory of this process; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def open_files() -> int:
+    """Files and sockets that this process has open; 0 where the system does not tell."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 0
+
+
+def threads() -> int:
+    """Threads of this process; 1 where the system does not tell."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 1

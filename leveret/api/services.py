@@ -1,0 +1,78 @@
+"""Services: what the answers of the API are made from."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+
+from leveret.api.sampler import Machine, Sampler
+from leveret.api.turns import Turns
+from leveret.auth.authenticator import Authenticator
+from leveret.core.broker import Broker
+from leveret.server.driver import Driver
+from leveret.server.performer import Performer
+
+API_VERSION = "4.3.6"
+"""What the API says that it is, since its clients look for what a version of RabbitMQ has. It has what that one has.
+
+The AMQP handshake announces another one (session/connection/handshake.py): AMQP clients choose by it as well, and some
+of them turn to what Leveret does not have when they see a 4.
+"""
+
+
+@dataclass(frozen=True)
+class Port:
+    """One that the broker listens on. protocol: amqp, http or http/prometheus; with TLS amqp/ssl, https."""
+
+    protocol: str
+    host: str
+    number: int
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether a certificate is used."""
+        return self.protocol in ("amqp/ssl", "https")
+
+
+@dataclass
+class Facts:
+    """What the node knows of itself and the broker does not. ports: those it listens on, as they are opened."""
+
+    data_directory: str
+    memory_limit: int
+    disk_free_limit: int
+    max_files: int
+    ports: list[Port] = field(default_factory=list)
+    certificate: str = ""
+
+
+class Services:
+    """Of one API."""
+
+    def __init__(
+        self, broker: Broker, driver: Driver, performer: Performer, authenticator: Authenticator, facts: Facts
+    ) -> None:
+        self.broker = broker
+        self.driver = driver
+        self.performer = performer
+        self.authenticator = authenticator
+        self.facts = facts
+        self.turns = Turns()
+        self.machine = Machine(broker, facts.data_directory)
+        self.sampler = Sampler(broker, self.turns, self.machine)
+        self.history = self.sampler.history
+
+    @property
+    def node(self) -> str:
+        """The name of the node."""
+        return self.broker.node
+
+    @property
+    def cluster_name(self) -> str:
+        """What an administrator has called it; the name of the node, until then."""
+        name = self.broker.parameters.globals.get("cluster_name")
+        return name if isinstance(name, str) else self.node
+
+    def is_node(self, name: str) -> bool:
+        """Whether somebody means this node, perhaps by the name that RabbitMQ would give it."""
+        return name in (self.node, f"rabbit@{socket.gethostname()}", "rabbit@localhost")

@@ -1,0 +1,40 @@
+"""Turns: whoever asks the API for much gets it in pieces, and clients of the broker are served in between.
+
+However many ask, one of them works at a time, and no longer than SLICE_S in a turn of the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+
+SLICE_S = 0.001
+
+
+class Turns:
+    """Of one API. Use: async with turns: ... await turns.rest() after each small piece of work."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._until_s = 0.0
+
+    async def __aenter__(self) -> Turns:
+        await self._lock.acquire()
+        self._until_s = time.perf_counter() + SLICE_S
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    async def rest(self) -> None:
+        """Let others have their turn, if this one has been long enough. What is looked at may change meanwhile."""
+        if time.perf_counter() >= self._until_s:
+            self._lock.release()
+            try:
+                await asyncio.sleep(0)
+            finally:
+                await self._lock.acquire()
+            self._until_s = time.perf_counter() + SLICE_S

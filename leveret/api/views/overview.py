@@ -1,0 +1,184 @@
+"""Overview: the broker in one answer. Source: rabbit_mgmt_wm_overview.erl."""
+
+from __future__ import annotations
+
+import platform
+import ssl
+from typing import Any
+
+import msgspec
+
+from leveret.api.access import Access
+from leveret.api.history import GLOBAL
+from leveret.api.listing import pick
+from leveret.api.operation import COLUMNS, SAMPLES, Operation
+from leveret.api.request import Request
+from leveret.api.sampler import BROKER, CHURN, DELIVERIES, LENGTHS, PUBLISHES, of_churn
+from leveret.api.services import API_VERSION, Port, Services
+from leveret.api.statistics import Statistics, spans, with_details
+from leveret.core.exchange_types.kinds import TYPES
+from leveret.session.connection.connection import Connection
+
+DESCRIPTIONS = {
+    "direct": "to the queues whose binding has the routing key of the message",
+    "fanout": "to all bound queues",
+    "topic": "to the queues whose binding is a pattern that the routing key matches",
+    "headers": "to the queues whose binding asks for headers that the message has",
+}
+
+
+class ExchangeType(msgspec.Struct):
+    """A type of exchange that there is."""
+
+    name: str
+    description: str
+    enabled: bool = True
+
+
+class ObjectTotals(msgspec.Struct):
+    """How many there are that the caller may see."""
+
+    channels: int
+    connections: int
+    consumers: int
+    exchanges: int
+    queues: int
+
+
+class ListenerItem(msgspec.Struct):
+    """A port that the broker listens on."""
+
+    node: str
+    protocol: str
+    ip_address: str
+    port: int
+    tls: bool
+    socket_opts: dict[str, Any]
+
+
+class Context(msgspec.Struct):
+    """A port that speaks HTTP."""
+
+    node: str
+    description: str
+    path: str
+    ip: str
+    port: str
+    ssl_opts: list[Any] = []
+    cowboy_opts: str = "[]"
+    protocol: str = "http"
+
+
+class Overview(msgspec.Struct, kw_only=True):
+    """The broker. Versions are those of RabbitMQ whose answers these are; product_* say what it really is."""
+
+    management_version: str
+    rates_mode: str = "basic"
+    sample_retention_policies: dict[str, list[int]]
+    exchange_types: list[ExchangeType]
+    product_name: str
+    product_version: str
+    rabbitmq_version: str
+    cluster_name: str
+    cluster_tags: dict[str, Any]
+    node_tags: dict[str, Any]
+    erlang_version: str
+    erlang_full_version: str
+    crypto_lib_version: str
+    disable_stats: bool = False
+    default_queue_type: str = "classic"
+    is_op_policy_updating_enabled: bool = True
+    enable_queue_totals: bool = False
+    require_definition_json_extension: bool = False
+    message_stats: Statistics
+    churn_rates: Statistics
+    queue_totals: Statistics
+    object_totals: ObjectTotals
+    statistics_db_event_queue: int = 0
+    node: str
+    listeners: list[ListenerItem]
+    contexts: list[Context]
+
+
+def exchange_types() -> list[ExchangeType]:
+    """All there are."""
+    return [ExchangeType(name, DESCRIPTIONS.get(name, "an extension of Leveret")) for name in sorted(TYPES)]
+
+
+def listener_item(services: Services, port: Port) -> ListenerItem:
+    """A port."""
+    return ListenerItem(services.node, port.protocol, port.host, port.number, port.is_tls, {})
+
+
+def contexts(services: Services) -> list[Context]:
+    """The ports that speak HTTP."""
+    return [
+        Context(services.node, "Leveret HTTP API", "/", port.host, str(port.number), protocol=port.protocol)
+        for port in services.facts.ports
+        if port.protocol.startswith("http")
+    ]
+
+
+def totals(request: Request) -> ObjectTotals:
+    """What the caller may see of all there is."""
+    broker = request.broker
+    vhosts = request.vhosts()
+    sees_all = request.caller.has(Access.MONITORING)
+    found = [
+        each
+        for each in broker.connections.values()
+        if isinstance(each, Connection) and (sees_all or each.user is request.caller.user)
+    ]
+    return ObjectTotals(
+        channels=sum(len(each.channels) for each in found),
+        connections=len(found),
+        consumers=sum(len(queue.consumers) for vhost in vhosts for queue in vhost.queues.values()),
+        exchanges=sum(len(vhost.exchanges) for vhost in vhosts),
+        queues=sum(len(vhost.queues) for vhost in vhosts),
+    )
+
+
+async def show(request: Request) -> Any:
+    """The broker; numbers of messages as they were at the last sample, at most a few seconds ago."""
+    from leveret import __version__
+
+    services = request.services
+    series = services.history.find(services.broker)
+    values = series.now if series is not None else (0,) * len(BROKER)
+    wanted = spans(request.query)
+    churn = (*values[: -len(CHURN)], *of_churn(services.broker))
+    found = Overview(
+        management_version=API_VERSION,
+        sample_retention_policies={"global": [kept for kept, _ in GLOBAL], "basic": [605, 3660], "detailed": [605]},
+        exchange_types=exchange_types(),
+        product_name="Leveret",
+        product_version=__version__,
+        rabbitmq_version=API_VERSION,
+        cluster_name=services.cluster_name,
+        cluster_tags={},
+        node_tags={},
+        erlang_version="",
+        erlang_full_version=f"{platform.python_implementation()} {platform.python_version()}",
+        crypto_lib_version=ssl.OPENSSL_VERSION,
+        message_stats=with_details((*PUBLISHES, *DELIVERIES), BROKER, values, series, wanted["msg_rates"]),
+        churn_rates=with_details(CHURN, BROKER, churn, series, None),
+        queue_totals=with_details(LENGTHS, BROKER, values, series, wanted["lengths"]),
+        object_totals=totals(request),
+        node=services.node,
+        listeners=[listener_item(services, port) for port in services.facts.ports],
+        contexts=contexts(services),
+    )
+    return pick(found, request.query.columns)
+
+
+OPERATIONS = [
+    Operation(
+        "GET",
+        "/overview",
+        show,
+        Access.MANAGEMENT,
+        "The broker in one answer: versions, rates, totals, listeners.",
+        answers=Overview,
+        query=(*COLUMNS, *SAMPLES),
+    ),
+]

@@ -1,0 +1,423 @@
+"""Queues: to list them, to look at one, to declare, delete and purge. Source: rabbit_mgmt_wm_queue*.erl."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from leveret.api.access import Access
+from leveret.api.errors import bad_request, not_authorised, not_there
+from leveret.api.history import Series
+from leveret.api.listing import Listing, pick
+from leveret.api.operation import COLUMNS, LISTING, SAMPLES, Operation
+from leveret.api.query import Span
+from leveret.api.request import CREATED, DONE, Answer, Request
+from leveret.api.sampler import DELIVERIES, QUEUE, of_queue
+from leveret.api.services import Services
+from leveret.api.statistics import Details, Statistics, details, idle_since, spans, with_details
+from leveret.api.views.clients import ConsumerItem, consumer_item
+from leveret.api.views.erlang import GARBAGE_COLLECTION, GarbageCollection
+from leveret.core.client import topology
+from leveret.core.message.budget import COST
+from leveret.core.policy.arguments import CLASSIC, QUORUM
+from leveret.core.policy.policy import effective_definition
+from leveret.core.queue.queue import Queue
+from leveret.core.vhost import VirtualHost
+from leveret.management.arguments import BadArgument, from_json, to_json
+from leveret.wire.fields import longstr
+
+OBJECT = 2_400  # bytes of memory that an empty queue needs, about
+MESSAGE_STATS = ("publish", *DELIVERIES)
+MINUTE = Span(60, 5)
+MAX_NAME = 255  # bytes
+
+
+class QueueBase(msgspec.Struct, kw_only=True):
+    """What a queue is."""
+
+    name: str
+    vhost: str
+    type: str
+    durable: bool
+    auto_delete: bool
+    exclusive: bool
+    internal: bool = False
+    internal_owner: bool = False
+    arguments: dict[str, Any]
+    node: str
+    state: str
+    policy: str | None
+    operator_policy: str | None
+    effective_policy_definition: dict[str, Any]
+
+
+class QueueTotals(QueueBase, kw_only=True):
+    """What a queue is, and how many messages are in it."""
+
+    messages: int
+    messages_ready: int
+    messages_unacknowledged: int
+    online: list[str] | None = None
+
+
+class OwnerDetails(msgspec.Struct):
+    """The connection that has a queue for itself."""
+
+    name: str
+    peer_host: str
+    peer_port: int
+
+
+class QueueItem(QueueBase, kw_only=True):
+    """What a queue is and does. Bytes are those of bodies, but for `memory`.
+
+    consumer_utilisation: of the last minute's samples, the part in which no message waited for a consumer.
+    """
+
+    messages: int
+    messages_details: Details
+    messages_ready: int
+    messages_ready_details: Details
+    messages_unacknowledged: int
+    messages_unacknowledged_details: Details
+    messages_ram: int
+    messages_ready_ram: int
+    messages_unacknowledged_ram: int
+    messages_persistent: int
+    message_bytes: int
+    message_bytes_ready: int
+    message_bytes_unacknowledged: int
+    message_bytes_ram: int
+    message_bytes_persistent: int
+    message_stats: Statistics
+    consumers: int
+    consumer_utilisation: float
+    consumer_capacity: float
+    memory: int
+    reductions: int = 0
+    reductions_details: Details
+    storage_version: int = 2
+    idle_since: str | UnsetType = UNSET
+    leader: str | UnsetType = UNSET
+    members: list[str] | UnsetType = UNSET
+    online: list[str] | UnsetType = UNSET
+    delivery_limit: int | UnsetType = UNSET
+
+
+class QueueDetailed(QueueItem, kw_only=True):
+    """More of it, which takes longer to find out."""
+
+    garbage_collection: GarbageCollection
+    head_message_timestamp: int | None
+    exclusive_consumer_tag: str | None
+    single_active_consumer_tag: str | None
+    owner_pid_details: OwnerDetails | UnsetType = UNSET
+
+
+class QueueAlone(QueueDetailed, kw_only=True):
+    """All that there is to say of it. deliveries, incoming: empty, as in RabbitMQ with its usual rates_mode."""
+
+    consumer_details: list[ConsumerItem]
+    deliveries: list[Any] = []
+    incoming: list[Any] = []
+
+
+class QueueDeclaration(msgspec.Struct, kw_only=True):
+    """What a queue is to be. node: this one, if any."""
+
+    durable: bool = True
+    auto_delete: bool = False
+    exclusive: bool = False
+    arguments: dict[str, Any] | list[Any] = {}
+    node: str | None = None
+
+
+class Action(msgspec.Struct):
+    """What is to be done to a queue."""
+
+    action: str
+
+
+def base(services: Services, queue: Queue) -> dict[str, Any]:
+    """The fields of QueueBase."""
+    policy, operator_policy = queue.policy, queue.operator_policy
+    kind = queue.settings.queue_type
+    return {
+        "name": queue.name,
+        "vhost": queue.vhost.name,
+        "type": kind,
+        "durable": queue.durable,
+        "auto_delete": queue.auto_delete,
+        "exclusive": queue.owner != 0,
+        "arguments": {"x-queue-type": kind, **to_json(queue.arguments)},
+        "node": services.node,
+        "state": "crashed" if queue.fault else "running",
+        "policy": None if policy is None else policy.name,
+        "operator_policy": None if operator_policy is None else operator_policy.name,
+        "effective_policy_definition": effective_definition(policy, operator_policy),
+    }
+
+
+def utilisation(queue: Queue, series: Series | None) -> float:
+    """Of the samples of the last minute, the part in which nothing waited for a consumer."""
+    if not len(queue.consumers) or series is None:
+        return 0.0
+    waiting = [value for _, value in series.samples("messages_ready", MINUTE)]
+    return round(waiting.count(0) / len(waiting), 3) if waiting else 1.0
+
+
+def figures(services: Services, queue: Queue, lengths: Span | None, rates: Span | None) -> dict[str, Any]:
+    """The fields of QueueItem, beyond those of QueueBase."""
+    series = services.history.find(queue)
+    values = of_queue(queue)
+    ready, unacked = values[QUEUE["messages_ready"]], values[QUEUE["messages_unacknowledged"]]
+    ready_bytes, unacked_bytes = int(queue.ready.size), int(queue.unacked_bytes)
+    resting, resting_bytes = queue.ready.at_rest()
+    kept = queue.durable
+    used = utilisation(queue, series)
+    is_quorum = queue.settings.queue_type == QUORUM
+    members = [services.node] if is_quorum else UNSET
+    return {
+        **with_details(("messages", "messages_ready", "messages_unacknowledged"), QUEUE, values, series, lengths),
+        "messages_ram": ready + unacked - resting,
+        "messages_ready_ram": ready - resting,
+        "messages_unacknowledged_ram": unacked,
+        "messages_persistent": ready + unacked if kept else 0,
+        "message_bytes": ready_bytes + unacked_bytes,
+        "message_bytes_ready": ready_bytes,
+        "message_bytes_unacknowledged": unacked_bytes,
+        "message_bytes_ram": ready_bytes - resting_bytes + unacked_bytes,
+        "message_bytes_persistent": ready_bytes + unacked_bytes if kept else 0,
+        "message_stats": with_details(MESSAGE_STATS, QUEUE, values, series, rates),
+        "consumers": len(queue.consumers),
+        "consumer_utilisation": used,
+        "consumer_capacity": used,
+        "memory": OBJECT + int(queue.resident()) + unacked_bytes + unacked * COST,
+        "reductions_details": details(None, "", lengths),
+        "idle_since": idle_since(series),
+        "leader": services.node if is_quorum else UNSET,
+        "members": members,
+        "online": members,
+        "delivery_limit": int(queue.settings.delivery_limit) if is_quorum else UNSET,
+    }
+
+
+def head_timestamp(queue: Queue) -> int | None:
+    """What the next message says of its time, in seconds since 1970; None where it rests in the log."""
+    if not queue.ready.has_near_head():
+        return None
+    return queue.ready.first().message.readable_properties().timestamp
+
+
+def more(services: Services, queue: Queue) -> dict[str, Any]:
+    """The fields of QueueDetailed, beyond those of QueueItem."""
+    consumers = queue.consumers
+    chosen = consumers.chosen
+    owner = services.broker.connections.get(queue.owner)
+    found: dict[str, Any] = {
+        "garbage_collection": GARBAGE_COLLECTION,
+        "head_message_timestamp": head_timestamp(queue),
+        "exclusive_consumer_tag": next(iter(consumers.all)).tag if consumers.exclusive else None,
+        "single_active_consumer_tag": None if chosen is None or not consumers.single_active else chosen.tag,
+    }
+    if owner is not None:
+        from leveret.api.views.clients import ends
+
+        where = ends(owner)
+        found["owner_pid_details"] = OwnerDetails(where.name, where.peer_host, where.peer_port)
+    return found
+
+
+def view(request: Request, is_detailed: bool) -> Any:
+    """What lists tell of a queue."""
+    services = request.services
+    spans_ = spans(request.query)
+    lengths, rates = spans_["lengths"], spans_["msg_rates"]
+    has_stats = not request.query.flag("disable_stats")
+    has_totals = request.query.flag("enable_queue_totals")
+
+    def tell(queue: Queue) -> Any:
+        if queue.deleted and not queue.fault:
+            return None
+        if not has_stats:
+            if not has_totals:
+                return QueueBase(**base(services, queue))
+            values = of_queue(queue)[-3:]
+            return QueueTotals(
+                **base(services, queue),
+                messages=values[0],
+                messages_ready=values[1],
+                messages_unacknowledged=values[2],
+            )
+        found = base(services, queue) | figures(services, queue, lengths, rates)
+        return QueueDetailed(**found, **more(services, queue)) if is_detailed else QueueItem(**found)
+
+    return tell
+
+
+def _list(request: Request, is_detailed: bool) -> Listing:
+    queues = [queue for vhost in request.vhosts() for queue in _in_order(vhost)]
+    return Listing(queues, view(request, is_detailed), lambda queue: queue.name)
+
+
+def _in_order(vhost: VirtualHost) -> list[Queue]:
+    return [vhost.queues[name] for name in sorted(vhost.queues)]
+
+
+async def list_queues(request: Request) -> Listing:
+    """Those that the caller may see."""
+    return _list(request, False)
+
+
+async def list_detailed(request: Request) -> Listing:
+    """The same, with all fields."""
+    return _list(request, True)
+
+
+def find(request: Request) -> Queue:
+    """The queue that the path names. Raises: ApiError 404."""
+    queue = request.vhost().queues.get(request.path["queue"])
+    if queue is None:
+        raise not_there()
+    return queue
+
+
+async def show(request: Request) -> Any:
+    """One queue."""
+    services, queue = request.services, find(request)
+    wanted = spans(request.query)
+    consumers = [consumer_item(services, consumer) for consumer in queue.consumers.all]
+    found = QueueAlone(
+        **base(services, queue),
+        **figures(services, queue, wanted["lengths"], wanted["msg_rates"]),
+        **more(services, queue),
+        consumer_details=[each for each in consumers if each is not None],
+    )
+    return pick(found, request.query.columns)
+
+
+async def declare(request: Request) -> Answer:
+    """Make a queue, or find one that is the same."""
+    vhost = request.vhost()
+    name = request.path["queue"]
+    wanted = request.read(QueueDeclaration)
+    size = len(name.encode())
+    if size > MAX_NAME:
+        raise bad_request(f"the name of a queue has at most {MAX_NAME} bytes, not {size}")
+    if wanted.node and not request.services.is_node(wanted.node):
+        raise bad_request(f"Node {wanted.node} is not a cluster member")
+    if name.startswith("amq."):
+        raise not_authorised("Access refused.")
+    try:
+        arguments = from_json(wanted.arguments if isinstance(wanted.arguments, dict) else {})
+    except BadArgument as error:
+        raise bad_request(f"arguments{error.path}: {error.reason}") from None
+    if arguments.get("x-queue-type") == longstr(CLASSIC) and (name in vhost.queues or not vhost.default_queue_type):
+        existing = vhost.queues.get(name)
+        if existing is None or "x-queue-type" not in existing.arguments:
+            del arguments["x-queue-type"]  # which answers of this API add, and clients send back
+    is_new = name not in vhost.queues
+    await request.act(
+        vhost,
+        lambda errand: topology.declare_queue(errand, name, wanted.durable, False, wanted.auto_delete, arguments),
+    )
+    return CREATED if is_new else DONE
+
+
+async def delete(request: Request) -> Answer:
+    """Delete a queue, with conditions if the query has some."""
+    find(request)
+    if_unused, if_empty = request.query.flag("if-unused"), request.query.flag("if-empty")
+    name = request.path["queue"]
+    await request.act(request.vhost(), lambda errand: topology.delete_queue(errand, name, if_unused, if_empty))
+    return DONE
+
+
+async def purge(request: Request) -> Answer:
+    """Throw away what is ready."""
+    find(request)
+    await request.act(request.vhost(), lambda errand: topology.purge_queue(errand, request.path["queue"]))
+    return DONE
+
+
+async def act(request: Request) -> Answer:
+    """Nothing can be done in this way any more: queues were mirrored by it."""
+    find(request)
+    raise bad_request(f"unknown action '{request.read(Action).action[:40]}'")
+
+
+OPERATIONS = [
+    Operation(
+        "GET",
+        "/queues",
+        list_queues,
+        Access.MANAGEMENT,
+        "All queues in the virtual hosts that the user may see.",
+        answers=list[QueueItem],
+        query=(*LISTING, *SAMPLES, "disable_stats", "enable_queue_totals"),
+    ),
+    Operation(
+        "GET",
+        "/queues/detailed",
+        list_detailed,
+        Access.MANAGEMENT,
+        "All queues, with fields that take longer to find out.",
+        answers=list[QueueDetailed],
+        query=(*LISTING, *SAMPLES, "disable_stats", "enable_queue_totals"),
+    ),
+    Operation(
+        "GET",
+        "/queues/{vhost}",
+        list_queues,
+        Access.MANAGEMENT,
+        "The queues in a virtual host.",
+        answers=list[QueueItem],
+        query=(*LISTING, *SAMPLES, "disable_stats", "enable_queue_totals"),
+    ),
+    Operation(
+        "GET",
+        "/queues/{vhost}/{queue}",
+        show,
+        Access.MANAGEMENT,
+        "One queue.",
+        answers=QueueAlone,
+        query=(*COLUMNS, *SAMPLES),
+    ),
+    Operation(
+        "PUT",
+        "/queues/{vhost}/{queue}",
+        declare,
+        Access.MANAGEMENT,
+        "Declare a queue.",
+        takes=QueueDeclaration,
+        statuses=(201, 204),
+    ),
+    Operation(
+        "DELETE",
+        "/queues/{vhost}/{queue}",
+        delete,
+        Access.MANAGEMENT,
+        "Delete a queue.",
+        query=("if-unused", "if-empty"),
+        statuses=(204,),
+    ),
+    Operation(
+        "DELETE",
+        "/queues/{vhost}/{queue}/contents",
+        purge,
+        Access.MANAGEMENT,
+        "Purge a queue: throw away the messages that are ready.",
+        statuses=(204,),
+    ),
+    Operation(
+        "POST",
+        "/queues/{vhost}/{queue}/actions",
+        act,
+        Access.MANAGEMENT,
+        "Act on a queue. There is no action any more.",
+        takes=Action,
+        statuses=(204,),
+    ),
+]
