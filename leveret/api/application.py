@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import MutableHeaders
@@ -27,7 +26,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leveret.api.access import Access, Caller
-from leveret.api.errors import ApiError, bad_request
+from leveret.api.encoding import encode
+from leveret.api.errors import ApiError
 from leveret.api.listing import Listing, chunks
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
@@ -127,7 +127,7 @@ class Endpoint:
         request = Request(
             self._services,
             http.method,
-            {name: _unquoted(value) for name, value in http.path_params.items()},
+            {name: unquote(value, errors="surrogateescape") for name, value in http.path_params.items()},
             Query(http.query_params),
             dict(http.headers),
             await _body(http),
@@ -148,13 +148,6 @@ class Endpoint:
                 yield piece
 
         return StreamingResponse(all_of_it(), media_type="application/json")
-
-
-def _unquoted(value: str) -> str:
-    try:
-        return unquote(value, errors="strict")
-    except UnicodeDecodeError:
-        raise bad_request("a name in the path is no UTF-8") from None
 
 
 async def _body(http: HttpRequest) -> bytes:
@@ -178,14 +171,14 @@ def _response(found: Any) -> Response:
     answer = found if isinstance(found, Answer) else Answer(content=found)
     if answer.status == 204 or answer.content is None:
         return Response(status_code=answer.status, headers=answer.headers)
-    content = answer.content if isinstance(answer.content, bytes) else msgspec.json.encode(answer.content)
+    content = answer.content if isinstance(answer.content, bytes) else encode(answer.content)
     return Response(content, answer.status, answer.headers, answer.media_type)
 
 
 def _error(error: ApiError) -> Response:
     if not error.error:
         return Response(status_code=error.status, headers=error.headers)
-    content = msgspec.json.encode({"error": error.error, "reason": error.reason})
+    content = encode({"error": error.error, "reason": error.reason})
     return Response(content, error.status, error.headers, "application/json")
 
 

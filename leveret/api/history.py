@@ -157,6 +157,11 @@ class History:
             if series.seen != self._round:
                 yield thing
 
+    def clear(self) -> None:
+        """Forget all there is so far."""
+        for thing in list(self._series):
+            self.forget(thing)
+
     def forget(self, thing: object) -> None:
         """A thing is gone."""
         series = self._series.pop(thing, None)

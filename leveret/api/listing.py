@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
+from leveret.api.encoding import encode, plain
 from leveret.api.errors import ApiError
 from leveret.api.query import Query
-from leveret.api.statistics import plain
 from leveret.api.turns import Turns
 from leveret.core.errors.administration import InvalidError
 from leveret.core.policy.matching import Matcher, Patience
@@ -150,7 +150,7 @@ async def chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns)
                 told = listing.view(items[at])
                 at += 1
                 if told is not None:
-                    out += separator + msgspec.json.encode(pick(told, columns))
+                    out += separator + encode(pick(told, columns))
                     separator = b","
                 await turns.rest()
         yield bytes(out)
@@ -171,6 +171,6 @@ async def _page(
         for item in items[(page - 1) * size : page * size]:
             view = listing.view(item)
             if view is not None:
-                told.append(msgspec.Raw(msgspec.json.encode(pick(view, columns))))
+                told.append(msgspec.Raw(encode(pick(view, columns))))
             await turns.rest()
-    return msgspec.json.encode(Page(len(items), len(told), told, page, count, size, len(listing.items)))
+    return encode(Page(len(items), len(told), told, page, count, size, len(listing.items)))

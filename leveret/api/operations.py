@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 from leveret.api.operation import Operation
-from leveret.api.views import clients, overview, queues
+from leveret.api.views import (
+    bindings,
+    clients,
+    definitions,
+    exchanges,
+    features,
+    health,
+    messages,
+    nodes,
+    overview,
+    parameters,
+    policies,
+    queues,
+    users,
+    vhosts,
+)
 
 OPERATIONS: list[Operation] = [
     *overview.OPERATIONS,
+    *nodes.OPERATIONS,
     *clients.OPERATIONS,
+    *exchanges.OPERATIONS,
     *queues.OPERATIONS,
+    *bindings.OPERATIONS,
+    *messages.OPERATIONS,
+    *vhosts.OPERATIONS,
+    *users.OPERATIONS,
+    *policies.OPERATIONS,
+    *parameters.OPERATIONS,
+    *definitions.OPERATIONS,
+    *health.OPERATIONS,
+    *features.OPERATIONS,
 ]

@@ -99,6 +99,15 @@ class Request:
         except AdministrationError as error:
             raise of_administration(error) from None
 
+    async def change(self, name: str, step: Callable[[], object]) -> None:
+        """Change something of the broker for an administrator. name: what an error calls it. Raises: ApiError."""
+        try:
+            await self.services.performer.do(name, step)
+        except Refusal as refusal:
+            raise of_refusal(refusal) from None
+        except AdministrationError as error:
+            raise of_administration(error) from None
+
     async def act(self, vhost: VirtualHost, step: Callable[[Errand], T]) -> T:
         """Do something as the caller, in a virtual host, as an AMQP client would. Raises: ApiError."""
         errand = Errand(self.broker, f"HTTP API, {self.caller.host}", self.caller.user, vhost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from dataclasses import dataclass, field
 
@@ -44,6 +45,7 @@ class Facts:
     max_files: int
     ports: list[Port] = field(default_factory=list)
     certificate: str = ""
+    settings: dict[str, object] = field(default_factory=dict)
 
 
 class Services:
@@ -70,7 +72,8 @@ class Services:
     @property
     def cluster_name(self) -> str:
         """What an administrator has called it; the name of the node, until then."""
-        name = self.broker.parameters.globals.get("cluster_name")
+        text = self.broker.parameters.globals.get("cluster_name")
+        name = None if text is None else json.loads(text)
         return name if isinstance(name, str) else self.node
 
     def is_node(self, name: str) -> bool:

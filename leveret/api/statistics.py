@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -76,8 +75,3 @@ def stamp(at_ms: int) -> str:
 def spans(query: Query) -> dict[str, Span | None]:
     """What is asked for, by kind."""
     return {kind: query.span(kind) for kind in ("lengths", "msg_rates", "data_rates", "node_stats")}
-
-
-def plain(value: Any) -> Any:
-    """What is to be sent, in the values that JSON has."""
-    return msgspec.to_builtins(value)

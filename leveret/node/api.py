@@ -10,6 +10,8 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from leveret.auth.authenticator import Authenticator
 from leveret.core.broker import Broker
 from leveret.node.config import Config
@@ -123,6 +125,7 @@ class Api:
             max_files=self._max_files,
             ports=[Port(*port) for port in self._ports],
             certificate=config.tls_certificate,
+            settings=msgspec.to_builtins(config),
         )
         services = Services(self._broker, self._driver, self._performer, self._authenticator, facts)
         self._services = services

@@ -41,6 +41,21 @@ async def read(line: bytes) -> Request:
     return Request(verb, arguments or {}, size)
 
 
+async def read_content(text: bytes) -> dict[str, Any]:
+    """A definitions file; of a large one, the entries of large arrays are left as they are, as in read().
+
+    Raises: ValueError.
+    """
+    if len(text) < LARGE:
+        return _object(read_json(text))
+    import msgspec
+
+    try:
+        return await _object_of(text)
+    except (msgspec.DecodeError, RecursionError):
+        return _object(read_json(text))
+
+
 async def _read_large(line: bytes) -> dict[str, Any]:
     import msgspec
 

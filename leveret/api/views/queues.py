@@ -11,6 +11,7 @@ from leveret.api.access import Access
 from leveret.api.errors import bad_request, not_authorised, not_there
 from leveret.api.history import Series
 from leveret.api.listing import Listing, pick
+from leveret.api.names import arguments_of, check_name
 from leveret.api.operation import COLUMNS, LISTING, SAMPLES, Operation
 from leveret.api.query import Span
 from leveret.api.request import CREATED, DONE, Answer, Request
@@ -25,13 +26,12 @@ from leveret.core.policy.arguments import CLASSIC, QUORUM
 from leveret.core.policy.policy import effective_definition
 from leveret.core.queue.queue import Queue
 from leveret.core.vhost import VirtualHost
-from leveret.management.arguments import BadArgument, from_json, to_json
+from leveret.management.arguments import to_json
 from leveret.wire.fields import longstr
 
 OBJECT = 2_400  # bytes of memory that an empty queue needs, about
 MESSAGE_STATS = ("publish", *DELIVERIES)
 MINUTE = Span(60, 5)
-MAX_NAME = 255  # bytes
 
 
 class QueueBase(msgspec.Struct, kw_only=True):
@@ -303,17 +303,12 @@ async def declare(request: Request) -> Answer:
     vhost = request.vhost()
     name = request.path["queue"]
     wanted = request.read(QueueDeclaration)
-    size = len(name.encode())
-    if size > MAX_NAME:
-        raise bad_request(f"the name of a queue has at most {MAX_NAME} bytes, not {size}")
+    check_name("queue", name)
     if wanted.node and not request.services.is_node(wanted.node):
         raise bad_request(f"Node {wanted.node} is not a cluster member")
     if name.startswith("amq."):
         raise not_authorised("Access refused.")
-    try:
-        arguments = from_json(wanted.arguments if isinstance(wanted.arguments, dict) else {})
-    except BadArgument as error:
-        raise bad_request(f"arguments{error.path}: {error.reason}") from None
+    arguments = arguments_of(wanted.arguments)
     if arguments.get("x-queue-type") == longstr(CLASSIC) and (name in vhost.queues or not vhost.default_queue_type):
         existing = vhost.queues.get(name)
         if existing is None or "x-queue-type" not in existing.arguments:

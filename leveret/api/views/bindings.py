@@ -1,0 +1,278 @@
+"""Bindings: to list them, to look at one, to bind and unbind. Source: rabbit_mgmt_wm_binding*.erl."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote_plus
+
+import msgspec
+
+from leveret.api.access import Access
+from leveret.api.errors import bad_request, not_authorised, not_there
+from leveret.api.listing import Listing
+from leveret.api.names import arguments_of
+from leveret.api.operation import LISTING, Operation
+from leveret.api.request import DONE, Answer, Request
+from leveret.api.views.exchanges import DEFAULT
+from leveret.core.client import topology
+from leveret.core.exchange.exchange import Binding
+from leveret.core.vhost import VirtualHost
+from leveret.management.arguments import to_json
+
+HASH_BYTES = 6  # of arguments, in what stands for a binding in paths
+
+
+class BindingItem(msgspec.Struct, kw_only=True):
+    """A binding. properties_key: what stands for its routing key and arguments in paths."""
+
+    source: str
+    vhost: str
+    destination: str
+    destination_type: str
+    routing_key: str
+    arguments: dict[str, Any]
+    properties_key: str
+
+
+class BindingDeclaration(msgspec.Struct, kw_only=True):
+    """What a binding is to be."""
+
+    routing_key: str = ""
+    arguments: dict[str, Any] | list[Any] = {}
+
+
+def properties_key(binding: Binding) -> str:
+    """What stands for a binding in paths. Source: rabbit_mgmt_format.erl pack_binding_props."""
+    key = quote_plus(binding.key.encode("utf-8", "surrogateescape")).replace("~", "%7E")
+    if not binding.arguments:
+        return key or "~"
+    digest = hashlib.blake2b(binding.encoded, digest_size=HASH_BYTES).digest()
+    return f"{key}~{base64.urlsafe_b64encode(digest).decode()}"
+
+
+def item(binding: Binding) -> BindingItem:
+    """A binding that somebody has made."""
+    return BindingItem(
+        source=binding.source.name,
+        vhost=binding.source.vhost.name,
+        destination=binding.destination,
+        destination_type=binding.kind,
+        routing_key=binding.key,
+        arguments=to_json(binding.arguments),
+        properties_key=properties_key(binding),
+    )
+
+
+def implicit(vhost: str, queue: str) -> BindingItem:
+    """That of a queue to the default exchange."""
+    return BindingItem(
+        source="",
+        vhost=vhost,
+        destination=queue,
+        destination_type="queue",
+        routing_key=queue,
+        arguments={},
+        properties_key=quote_plus(queue.encode("utf-8", "surrogateescape")).replace("~", "%7E"),
+    )
+
+
+def _listing(found: Iterable[Binding | BindingItem]) -> Listing:
+    return Listing(
+        list(found),
+        lambda each: each if isinstance(each, BindingItem) else item(each),
+        lambda each: each.source if isinstance(each, BindingItem) else each.source.name,
+    )
+
+
+def _all(vhost: VirtualHost) -> Iterable[Binding | BindingItem]:
+    for name in sorted(vhost.queues):
+        yield implicit(vhost.name, name)
+    for name in sorted(vhost.exchanges):
+        yield from vhost.exchanges[name].bindings
+
+
+async def list_bindings(request: Request) -> Listing:
+    """Those in the virtual hosts that the caller may see."""
+    return _listing(each for vhost in request.vhosts() for each in _all(vhost))
+
+
+async def list_of_source(request: Request) -> Listing:
+    """What an exchange is the source of."""
+    vhost, name = request.vhost(), request.path["exchange"]
+    if name == DEFAULT:
+        return _listing(implicit(vhost.name, queue) for queue in sorted(vhost.queues))
+    exchange = vhost.exchanges.get(name)
+    return _listing([] if exchange is None else exchange.bindings)
+
+
+async def list_of_destination(request: Request) -> Listing:
+    """What an exchange is the destination of."""
+    exchange = request.vhost().exchanges.get(request.path["exchange"])
+    return _listing([] if exchange is None else exchange.incoming)
+
+
+async def list_of_queue(request: Request) -> Listing:
+    """What a queue is the destination of."""
+    vhost, name = request.vhost(), request.path["queue"]
+    queue = vhost.queues.get(name)
+    if queue is None:
+        raise not_there()
+    return _listing([implicit(vhost.name, name), *vhost.bindings_to(queue)])
+
+
+def between(request: Request) -> list[Binding]:
+    """The bindings between the two ends in the path."""
+    vhost = request.vhost()
+    kind = _kind(request)
+    source = vhost.exchanges.get(_source(request))
+    if source is None:
+        return []
+    name = request.path["destination"]
+    return [each for each in source.bindings if each.kind == kind and each.destination == name]
+
+
+def _kind(request: Request) -> str:
+    kinds = {"q": "queue", "e": "exchange"}
+    if request.path["dtype"] not in kinds:
+        raise bad_request("the kind of a destination is q for a queue or e for an exchange")
+    return kinds[request.path["dtype"]]
+
+
+def _source(request: Request) -> str:
+    name = request.path["source"]
+    return "" if name == DEFAULT else name
+
+
+async def list_between(request: Request) -> Listing:
+    """The bindings between two ends."""
+    found = between(request)
+    name = request.path["destination"]
+    if not _source(request) and _kind(request) == "queue" and name in request.vhost().queues:
+        return _listing([implicit(request.vhost().name, name)])
+    return _listing(found)
+
+
+def find(request: Request) -> Binding:
+    """The binding that the path stands for. Raises: ApiError 404."""
+    wanted = request.path["props"]
+    for binding in between(request):
+        if properties_key(binding) == wanted or (not binding.arguments and binding.key == unquote_plus(wanted)):
+            return binding
+    raise not_there()
+
+
+async def show(request: Request) -> BindingItem:
+    """One binding."""
+    return item(find(request))
+
+
+async def bind(request: Request) -> Answer:
+    """Bind a queue or an exchange to an exchange."""
+    vhost, kind = request.vhost(), _kind(request)
+    source, destination = _source(request), request.path["destination"]
+    wanted = request.read(BindingDeclaration)
+    arguments = arguments_of(wanted.arguments)
+    key = wanted.routing_key
+    if not source or (kind == "exchange" and destination == DEFAULT):
+        raise not_authorised("Access refused.")
+    step = topology.bind_queue if kind == "queue" else topology.bind_exchange
+    await request.act(vhost, lambda errand: step(errand, destination, source, key, arguments))
+    made = next(each for each in between(request) if each.key == key and to_json(each.arguments) == to_json(arguments))
+    where = f"{quote(destination, safe='')}/{quote(properties_key(made), safe='')}"
+    return Answer(201, headers={"Location": where})
+
+
+async def unbind(request: Request) -> Answer:
+    """Undo a binding."""
+    binding = find(request)
+    step = topology.unbind_queue if binding.queue is not None else topology.unbind_exchange
+    source, destination, key, arguments = binding.source.name, binding.destination, binding.key, binding.arguments
+    await request.act(request.vhost(), lambda errand: step(errand, destination, source, key, arguments))
+    return DONE
+
+
+BETWEEN = "/bindings/{vhost}/e/{source}/{dtype}/{destination}"
+OPERATIONS = [
+    Operation(
+        "GET",
+        "/bindings",
+        list_bindings,
+        Access.MANAGEMENT,
+        "All bindings in the virtual hosts that the user may see.",
+        answers=list[BindingItem],
+        query=LISTING,
+    ),
+    Operation(
+        "GET",
+        "/bindings/{vhost}",
+        list_bindings,
+        Access.MANAGEMENT,
+        "The bindings in a virtual host.",
+        answers=list[BindingItem],
+        query=LISTING,
+    ),
+    Operation(
+        "GET",
+        "/exchanges/{vhost}/{exchange}/bindings/source",
+        list_of_source,
+        Access.MANAGEMENT,
+        "The bindings that an exchange is the source of.",
+        answers=list[BindingItem],
+        query=LISTING,
+    ),
+    Operation(
+        "GET",
+        "/exchanges/{vhost}/{exchange}/bindings/destination",
+        list_of_destination,
+        Access.MANAGEMENT,
+        "The bindings that an exchange is the destination of.",
+        answers=list[BindingItem],
+        query=LISTING,
+    ),
+    Operation(
+        "GET",
+        "/queues/{vhost}/{queue}/bindings",
+        list_of_queue,
+        Access.MANAGEMENT,
+        "The bindings that a queue is the destination of.",
+        answers=list[BindingItem],
+        query=LISTING,
+    ),
+    Operation(
+        "GET",
+        BETWEEN,
+        list_between,
+        Access.MANAGEMENT,
+        "The bindings between an exchange and a queue (q) or exchange (e).",
+        answers=list[BindingItem],
+        query=LISTING,
+    ),
+    Operation(
+        "POST",
+        BETWEEN,
+        bind,
+        Access.MANAGEMENT,
+        "Bind a queue (q) or exchange (e) to an exchange. Location tells where the binding is.",
+        takes=BindingDeclaration,
+        statuses=(201,),
+    ),
+    Operation(
+        "GET",
+        BETWEEN + "/{props}",
+        show,
+        Access.MANAGEMENT,
+        "One binding, by its properties_key.",
+        answers=BindingItem,
+    ),
+    Operation(
+        "DELETE",
+        BETWEEN + "/{props}",
+        unbind,
+        Access.MANAGEMENT,
+        "Undo a binding, by its properties_key.",
+        statuses=(204,),
+    ),
+]
