@@ -220,8 +220,8 @@ async def _nothing_there(http: HttpRequest, error: Exception) -> Response:
     return _error(ApiError(404, "Object Not Found", "Not Found"))
 
 
-def make_application(services: Services, prefix: str = "") -> ASGIApp:
-    """The whole of it. prefix: of all paths, as /leveret behind a proxy; without it they are found as well."""
+def make_application(services: Services) -> ASGIApp:
+    """The whole of it. With a prefix, paths without it are found as well."""
     by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
     for operation in OPERATIONS:
         by_path[operation.path][operation.method] = operation
@@ -230,4 +230,4 @@ def make_application(services: Services, prefix: str = "") -> ASGIApp:
         template = path.replace("}", ":name}")
         routes.append(Route(f"/api{template}", Endpoint(services, by_path[path])))
     app = Starlette(routes=routes, exception_handlers={404: _nothing_there})
-    return RawPath(app, prefix)
+    return RawPath(app, services.prefix)

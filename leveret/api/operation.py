@@ -26,7 +26,7 @@ class Operation:
     """method, path: with names in braces, below /api. summary: one sentence for people.
 
     answers: the shape of the answer, None for none. takes: that of the body. query: names of parameters it looks at.
-    statuses: those of success.
+    statuses: those of success. media_type: of the answer.
     """
 
     method: str
@@ -38,8 +38,23 @@ class Operation:
     takes: Any = None
     query: tuple[str, ...] = ()
     statuses: tuple[int, ...] = (200,)
+    media_type: str = "application/json"
 
     @property
     def parameters(self) -> list[str]:
         """The names in the path."""
         return PARAMETER.findall(self.path)
+
+    @property
+    def refusals(self) -> list[int]:
+        """The statuses of what it may refuse."""
+        found = [400, 405]
+        if self.access is not Access.ANYBODY:
+            found.append(401)
+        if self.parameters:
+            found.append(404)
+        if self.method == "DELETE":
+            found.append(412)
+        if self.method != "GET":
+            found += [408, 413]
+        return sorted([*found, 503])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from leveret.api import openapi
+from leveret.api.access import Access
 from leveret.api.operation import Operation
+from leveret.api.request import Request
 from leveret.api.views import (
     bindings,
     clients,
@@ -20,7 +25,16 @@ from leveret.api.views import (
     vhosts,
 )
 
+
+async def describe(request: Request) -> Any:
+    """The description of all operations."""
+    return openapi.describe(OPERATIONS, f"{request.services.prefix}/api")
+
+
 OPERATIONS: list[Operation] = [
+    Operation(
+        "GET", "/openapi.json", describe, Access.ANYBODY, "This description, in OpenAPI.", answers=dict[str, Any]
+    ),
     *overview.OPERATIONS,
     *nodes.OPERATIONS,
     *clients.OPERATIONS,

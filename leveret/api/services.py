@@ -37,7 +37,9 @@ class Port:
 
 @dataclass
 class Facts:
-    """What the node knows of itself and the broker does not. ports: those it listens on, as they are opened."""
+    """What the node knows of itself and the broker does not. ports: those it listens on, as they are opened.
+
+    prefix: of all paths, behind a proxy."""
 
     data_directory: str
     memory_limit: int
@@ -46,6 +48,7 @@ class Facts:
     ports: list[Port] = field(default_factory=list)
     certificate: str = ""
     settings: dict[str, object] = field(default_factory=dict)
+    prefix: str = ""
 
 
 class Services:
@@ -68,6 +71,11 @@ class Services:
     def node(self) -> str:
         """The name of the node."""
         return self.broker.node
+
+    @property
+    def prefix(self) -> str:
+        """What comes before all paths, behind a proxy."""
+        return self.facts.prefix
 
     @property
     def cluster_name(self) -> str:

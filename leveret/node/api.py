@@ -126,14 +126,14 @@ class Api:
             ports=[Port(*port) for port in self._ports],
             certificate=config.tls_certificate,
             settings=msgspec.to_builtins(config),
+            prefix=config.management_prefix.rstrip("/"),
         )
         services = Services(self._broker, self._driver, self._performer, self._authenticator, facts)
         self._services = services
         context = self._context if config.management_tls else None
-        prefix = config.management_prefix.rstrip("/")
         sockets, self._sockets = self._sockets, []
         for made, is_metrics in sockets:
-            server = HttpServer(make_application(services, prefix))
+            server = HttpServer(make_application(services))
             await server.serve(made, None if is_metrics else context)
             self._servers.append(server)
         services.sampler.start()

@@ -185,5 +185,13 @@ OPERATIONS = [
     Operation("POST", "/rebalance/queues", rebalance, ADMIN, "Rebalance queues. There is one node.", statuses=(204,)),
     Operation("DELETE", "/reset", reset, ADMIN, "Forget the statistics so far.", statuses=(204,)),
     Operation("DELETE", "/reset/{node}", reset, ADMIN, "Forget the statistics of a node.", statuses=(204,)),
-    Operation("GET", "/config/effective", effective, ADMIN, "The settings of the broker.", answers=str),
+    Operation(
+        "GET",
+        "/config/effective",
+        effective,
+        ADMIN,
+        "The settings of the broker.",
+        answers=str,
+        media_type="text/plain",
+    ),
 ]

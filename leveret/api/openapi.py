@@ -1,0 +1,146 @@
+"""The description of the API in OpenAPI 3.1, made from the table of operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from leveret import __version__
+from leveret.api.access import Access
+from leveret.api.operation import COLUMNS, LISTING, Operation
+from leveret.api.query import MAX_PAGE_SIZE
+
+REF = "#/components/schemas/{name}"
+INTEGER = {"type": "integer"}
+BOOLEAN = {"type": "boolean"}
+TEXT = {"type": "string"}
+QUERY: dict[str, tuple[dict[str, Any], str]] = {
+    "page": ({**INTEGER, "minimum": 1}, "Which page; the answer is then an object with `items`, and not a list."),
+    "page_size": ({**INTEGER, "minimum": 1, "maximum": MAX_PAGE_SIZE}, "How many items a page has; 100 if not given."),
+    "name": (TEXT, "On pages: only items with this in their names."),
+    "use_regex": (BOOLEAN, "Take `name` for a regular expression."),
+    "sort": (TEXT, "The column by which items are sorted, as `message_stats.publish_details.rate`."),
+    "sort_reverse": (BOOLEAN, "The other way round."),
+    "columns": (TEXT, "Only these fields, with commas between them, as `name,arguments.x-max-length`."),
+    "pagination": (BOOLEAN, "Sent by some clients; without an effect."),
+    "disable_stats": (BOOLEAN, "Without statistics, which is quicker."),
+    "enable_queue_totals": (BOOLEAN, "With `disable_stats`: how many messages there are all the same."),
+    "if-unused": (BOOLEAN, "Only if nothing uses it."),
+    "if-empty": (BOOLEAN, "Only if there is nothing in it."),
+    "memory": (BOOLEAN, "With where the memory goes."),
+}
+KINDS = {
+    "lengths": "numbers of messages",
+    "msg_rates": "rates of messages",
+    "data_rates": "rates of bytes",
+    "node_stats": "numbers of the node",
+}
+SUCCESS = {200: "Done.", 201: "It is made.", 204: "Done; there was such a thing before, or is none any more."}
+
+
+def _query(name: str) -> dict[str, Any]:
+    known = QUERY.get(name)
+    if known is None:
+        kind, _, what = name.rpartition("_")
+        if what == "age":
+            known = ({**INTEGER, "minimum": 1}, f"Samples of {KINDS[kind]} go so many seconds back.")
+        else:
+            known = ({**INTEGER, "minimum": 1}, f"Samples of {KINDS[kind]} are so many seconds apart.")
+    schema, text = known
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
+
+
+def _is_list(operation: Operation) -> bool:
+    return operation.query[: len(LISTING)] == LISTING
+
+
+def _answer(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
+    if operation.answers is None:
+        return {}
+    schema = schemas[operation.answers]
+    if _is_list(operation):
+        page = {"type": "object", "required": ["items", "page", "page_count", "total_count"]}
+        schema = {"anyOf": [{"type": "array"}, page], "description": "A list, or with `page` one page of it."}
+    elif operation.query[: len(COLUMNS)] == COLUMNS:
+        schema = {"anyOf": [schema, {"type": "object"}]}
+    return {"content": {operation.media_type: {"schema": schema}}}
+
+
+def _operation(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": TEXT, "description": "Percent-encoded, / as %2F."}
+        for name in operation.parameters
+    ]
+    parameters += [_query(name) for name in operation.query]
+    responses: dict[str, Any] = {
+        str(status): {"description": SUCCESS[status], **(_answer(operation, schemas) if status != 204 else {})}
+        for status in operation.statuses
+    }
+    for status in operation.refusals:
+        responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
+    found: dict[str, Any] = {
+        "operationId": _identifier(operation),
+        "summary": operation.summary,
+        "tags": [operation.path.split("/")[1]],
+        "parameters": parameters,
+        "responses": responses,
+    }
+    if operation.access is Access.ANYBODY:
+        found["security"] = []
+    if operation.takes is not None:
+        found["requestBody"] = {"content": {"application/json": {"schema": schemas[operation.takes]}}}
+    return found
+
+
+def _identifier(operation: Operation) -> str:
+    words = [part.strip("{}").replace("-", "_").replace(".", "_") for part in operation.path.split("/") if part]
+    return "_".join([operation.method.lower(), *words])
+
+
+REFUSALS = {
+    400: "The request makes no sense; `reason` says why.",
+    401: "Nobody has logged in, or whoever has may not do this.",
+    404: "There is no such thing.",
+    405: "The path has no such method.",
+    408: "The body did not come in time.",
+    412: "Something protects it.",
+    413: "The body is too large.",
+    503: "It cannot be done now; `reason` says why.",
+}
+
+
+def describe(operations: list[Operation], url: str) -> dict[str, Any]:
+    """The whole description. url: of the API, as clients see it."""
+    shapes = list(dict.fromkeys(each for op in operations for each in (op.answers, op.takes) if each is not None))
+    found, components = msgspec.json.schema_components(shapes, ref_template=REF)
+    schemas = dict(zip(shapes, found, strict=True))
+    paths: dict[str, Any] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
+    error = {
+        "type": "object",
+        "required": ["error", "reason"],
+        "properties": {"error": TEXT, "reason": {"type": "string", "description": "A sentence for people."}},
+    }
+    refusal = {"application/json": {"schema": {"$ref": REF.format(name="Error")}}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Leveret",
+            "version": __version__,
+            "description": "The HTTP API of RabbitMQ 4.3's management plugin, as Leveret answers it.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": url}],
+        "security": [{"basic": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
+            "schemas": {**components, "Error": error},
+            "responses": {
+                str(status): {"description": text, **({} if status in (401, 405) else {"content": refusal})}
+                for status, text in REFUSALS.items()
+            },
+        },
+    }
