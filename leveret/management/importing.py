@@ -1,8 +1,9 @@
-"""Import of a definitions file: one entry after the other, in RabbitMQ's order; what is wrong is said with its path.
+"""Import of a definitions file: one entry after the other; what is wrong is said with its path.
 
 An import only adds. Users, virtual hosts, permissions, policies and parameters that exist are changed to what the file
-says; exchanges and queues that exist stay as they are, and where they differ a note says so.
-Source: rabbit_definitions.erl apply_defs.
+says; exchanges and queues that exist stay as they are, and where they differ a note says so. A limit of a virtual host
+that the file lowers counts from the end of the import on, so that a file brings back all that was exported.
+Source: rabbit_definitions.erl apply_defs, where parameters, and the limits among them, come behind exchanges.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ class Import:
         self.notes: list[dict[str, str]] = []
         self.errors: list[dict[str, str]] = []
         self._path = ""  # of the entry at hand
+        self._lower: dict[str, dict[str, int]] = {}  # limits for the end, by virtual host
 
     def run(self) -> Iterator[bool]:
         """Apply everything that can be; yields where others may have their turn."""
@@ -129,13 +131,14 @@ class Import:
             yield True  # a name is free when nothing is left of the virtual host that had it
         yield from self._section("vhosts", entries.VhostEntry, self._virtual_host)
         yield from self._section("permissions", entries.PermissionEntry, self._permission)
+        yield from self._section("parameters", entries.ParameterEntry, self._parameter)
         yield from self._section("exchanges", entries.ExchangeEntry, self._exchange)
         yield from self._section("topic_permissions", entries.TopicPermissionEntry, self._topic_permission)
         yield from self._section("global_parameters", entries.GlobalParameterEntry, self._global_parameter)
-        yield from self._section("parameters", entries.ParameterEntry, self._parameter)
         yield from self._section("policies", entries.PolicyEntry, self._policy)
         yield from self._section("queues", entries.QueueEntry, self._queue)
         yield from self._section("bindings", entries.BindingEntry, self._binding)
+        self._set_lower_limits()
         for key in self._content:
             if key not in HEADER_KEYS:
                 self.notes.append({"path": key, "reason": "no section of a definitions file; ignored"})
@@ -210,10 +213,25 @@ class Import:
             kind = named[1]
         limits = checked_limits(_map(entry.limits or {}, "limits"), VHOST_LIMITS)
         put_vhost(self._broker, entry.name, description, tags, kind)
-        if limits:
-            self._broker.set_vhost_limits(entry.name, limits)
+        self._limit(self._broker.vhost(entry.name), limits)
         if said.protected_from_deletion is not None:
             self._broker.protect_vhost(entry.name, said.protected_from_deletion)
+
+    def _limit(self, vhost: VirtualHost, limits: dict[str, int]) -> None:
+        """Set limits of a virtual host, those that are lower than before at the end."""
+        lower = self._lower.setdefault(vhost.name, {})
+        for name, value in limits.items():
+            before = vhost.limits.get(name, -1)
+            if value >= 0 and (before < 0 or value < before):
+                lower[name] = value
+            else:
+                lower.pop(name, None)
+                self._broker.set_vhost_limits(vhost.name, {name: value})
+
+    def _set_lower_limits(self) -> None:
+        for name, limits in self._lower.items():
+            if limits and name in self._broker.vhosts:  # others may have deleted it meanwhile
+                self._broker.set_vhost_limits(name, limits)
 
     def _permission(self, entry: entries.PermissionEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
@@ -233,8 +251,9 @@ class Import:
     def _parameter(self, entry: entries.ParameterEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
         if entry.component == parameters.VHOST_LIMITS:
-            limits = _inside(entry.value, dict[str, int])
-            self._broker.set_vhost_limits(vhost.name, limits)
+            limits = checked_limits(_inside(entry.value, dict[str, int]), VHOST_LIMITS)
+            self._lower.pop(vhost.name, None)
+            self._limit(vhost, limits)
             for name in set(vhost.limits) - set(limits):
                 self._broker.clear_vhost_limits(vhost.name, name)
         elif entry.component == parameters.OPERATOR_POLICY:

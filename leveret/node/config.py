@@ -160,6 +160,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "Connections that may be open at once; one more is refused with 530. 0 allows any number.",
         ),
     ] = 0
+    max_channels: Annotated[
+        int,
+        Setting(
+            CLIENTS,
+            Whole(1, MAX_NUMBER, zero="any number"),
+            "Channels that may be open at once, of all connections; one more closes its connection with 530. 0 allows "
+            "any number.",
+        ),
+    ] = 0
     max_unauthenticated_connections: Annotated[
         int,
         Setting(

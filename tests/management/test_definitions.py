@@ -6,6 +6,7 @@ import base64
 import gc
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,41 @@ def test_atomic_with_more_than_a_limit_allows() -> None:
     ]
     assert path == "queues[0]"
     assert "queue limit in vhost '/' (1) is reached" in reason
+
+
+BEYOND = {"max-queues": 1, "max-exchanges": 0, "max-bindings": 1}
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_file_brings_back_what_is_beyond_the_limits_in_it(atomic: bool) -> None:
+    broker, again = make_broker(), make_broker()
+    bindings = [{**B, "source": "e"}, {**B, "source": "e", "destination": "r"}]
+    load(broker, {"queues": [Q, {**Q, "name": "r"}], "exchanges": [E], "bindings": bindings})
+    load(broker, {"parameters": [{**LIMITS, "value": BEYOND}]})
+    file = save(broker)
+    assert load(again, file, atomic=atomic)["errors"] == []
+    assert save(again) == file
+    assert again.vhosts["/"].limits == BEYOND
+    new = {
+        "queues": [{**Q, "name": "new"}],
+        "exchanges": [{**E, "name": "new"}],
+        "bindings": [{**B, "source": "e", "routing_key": "new"}],
+    }
+    errors = load(again, new, atomic=atomic)["errors"]
+    assert [error["path"] for error in errors] == ["exchanges[0]", "queues[0]", "bindings[0]"]
+    assert all(re.search(r"limit in vhost '/' \(\d\) is reached", error["reason"]) for error in errors)
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_limit_that_a_file_lifts_counts_for_what_is_in_it(atomic: bool) -> None:
+    broker = make_broker()
+    load(broker, {"vhosts": [{"name": "/", "limits": {"max-queues": 0, "max-exchanges": 0}}]})
+    content = {"queues": [Q], "exchanges": [E], "parameters": [{**LIMITS, "value": {"max-queues": 1}}]}
+    assert load(broker, content, atomic=atomic)["errors"] == []
+    assert broker.vhosts["/"].limits == {"max-queues": 1}
+    content = {"queues": [{**Q, "name": "r"}], "vhosts": [{"name": "/", "limits": {"max-queues": 2}}]}
+    assert load(broker, content, atomic=atomic)["errors"] == []
+    assert broker.vhosts["/"].limits == {"max-queues": 2}
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,25 @@ def test_max_connections() -> None:
         server.stop()
 
 
+def test_max_channels() -> None:
+    server = Server.start("--memory", "--max-channels", "3")
+    try:
+        first, second = (pika.BlockingConnection(pika.URLParameters(server.url)) for _ in range(2))
+        one, _, _ = first.channel(), first.channel(), second.channel()
+        said = "number of channels opened on node 'leveret@.*' has reached the maximum allowed limit of 3"
+        with pytest.raises(ConnectionClosedByBroker, match=f"NOT_ALLOWED - {said}") as refused:
+            second.channel()
+        assert refused.value.reply_code == 530
+        again = pika.BlockingConnection(pika.URLParameters(server.url))
+        again.channel()  # the place of the one that went with its connection
+        one.close()
+        again.channel()
+        first.close()
+        again.close()
+    finally:
+        server.stop()
+
+
 def test_max_message_size() -> None:
     server = Server.start("--memory", "--max-message-size", "100")
     try:

@@ -122,6 +122,7 @@ class Receiver(Subscriber):
         exclusive = exclusive and queue.settings.queue_type != QUORUM  # which take it for nothing
         if others.exclusive or (exclusive and (len(others) or others.single_active)):
             raise errors.queue_in_exclusive_use(name, vhost.name)
+        vhost.check_consumers(name)
         return self._add(queue, tag, no_ack, exclusive, 0 if priority is None else priority.integer, arguments)
 
     def consume_replies(self, tag: str, no_ack: bool, arguments: Table) -> Consumer:

@@ -1,9 +1,9 @@
-"""leveret limits: how many connections, channels and queues there may be."""
+"""leveret limits: how much there may be of what clients make."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand
@@ -25,7 +25,9 @@ class NumbersAreNoOptions(TyperCommand):
 
 app = typer.Typer(help="Limits of virtual hosts and users.", no_args_is_help=True)
 
-OfVhost = Annotated[str | None, typer.Option("--vhost", help="Of this virtual host: max-connections, max-queues.")]
+OF_VHOST: Final = "max-connections, max-queues, max-exchanges, max-bindings, max-consumers"
+
+OfVhost = Annotated[str | None, typer.Option("--vhost", help=f"Of this virtual host: {OF_VHOST}.")]
 OfUser = Annotated[str | None, typer.Option("--user", help="Of this user: max-connections, max-channels.")]
 
 
