@@ -112,7 +112,8 @@ class VirtualHost(NameSpace):
         if alternate is not None and alternate.kind != LONGSTR:
             raise errors.invalid_type(alternate.type_name, "alternate-exchange", what)
         count = len(self.exchanges) - len(PREDECLARED)
-        self._check_limit(MAX_EXCHANGES, count, "exchange", f"declare exchange '{name}'")
+        if reached(self.limits, MAX_EXCHANGES, count):
+            raise self._too_many(MAX_EXCHANGES, "exchange", f"declare exchange '{name}'")
         exchange = new_exchange(self, name, kind, durable, auto_delete, internal, arguments, origin)
         self._add_exchange(exchange, durable)
         return exchange
@@ -241,7 +242,8 @@ class VirtualHost(NameSpace):
         arguments = self._with_type(arguments, durable, auto_delete)
         check_arguments(arguments, what)
         check_properties(queue_type(arguments), durable, owner != 0, auto_delete, what)
-        self._check_limit(MAX_QUEUES, len(self.queues), "queue", f"declare queue '{name}'")
+        if reached(self.limits, MAX_QUEUES, len(self.queues)):
+            raise self._too_many(MAX_QUEUES, "queue", f"declare queue '{name}'")
         queue = new_queue(self, self.broker, name, self.broker.new_id(), durable, owner, auto_delete, arguments, origin)
         self._add_queue(queue, durable)
         return queue
@@ -343,8 +345,9 @@ class VirtualHost(NameSpace):
         binding.source.router.check(binding)
         if binding in binding.source.bindings:
             return
-        wish = f"bind {binding.kind} '{binding.destination}' to exchange '{binding.source.name}'"
-        self._check_limit(MAX_BINDINGS, self.bindings, "binding", wish)
+        if reached(self.limits, MAX_BINDINGS, self.bindings):
+            wish = f"bind {binding.kind} '{binding.destination}' to exchange '{binding.source.name}'"
+            raise self._too_many(MAX_BINDINGS, "binding", wish)
         key = definitions.binding_key(binding) if binding.durable else ""
         self._attach(binding)
         if binding.durable:
@@ -392,11 +395,11 @@ class VirtualHost(NameSpace):
 
     def check_consumers(self, queue: str) -> None:
         """Refuse one more consumer if there are too many. queue: its name. Raises: Refusal UNFIT."""
-        self._check_limit(MAX_CONSUMERS, self.consumers, "consumer", f"consume from queue '{queue}'")
+        if reached(self.limits, MAX_CONSUMERS, self.consumers):
+            raise self._too_many(MAX_CONSUMERS, "consumer", f"consume from queue '{queue}'")
 
-    def _check_limit(self, limit: str, count: int, kind: str, wish: str) -> None:
-        if reached(self.limits, limit, count):
-            raise errors.vhost_limit(wish, kind, self.name, self.limits[limit])
+    def _too_many(self, limit: str, kind: str, wish: str) -> errors.Refusal:
+        return errors.vhost_limit(wish, kind, self.name, self.limits[limit])
 
     def watch(self, tracing: bool, witness: Witness | None) -> None:
         """Say who sees all messages from now on: amq.rabbitmq.trace, which gets copies of them, and a witness."""
