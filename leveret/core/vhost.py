@@ -391,6 +391,13 @@ class VirtualHost(NameSpace):
         if binding.durable:
             self.broker.forget(form.BINDING, definitions.binding_key(binding))
 
+    def watch(self, tracing: bool, witness: Witness | None) -> None:
+        """Say who sees all messages from now on: amq.rabbitmq.trace, which gets copies of them, and a witness."""
+        self.tracing = tracing
+        self.witness = witness
+        self.is_watched = tracing or witness is not None
+        self.generation += 1  # cached routes know whether messages are looked into
+
     # -- limits
 
     def check_consumers(self, queue: str) -> None:
@@ -400,13 +407,6 @@ class VirtualHost(NameSpace):
 
     def _too_many(self, limit: str, kind: str, wish: str) -> errors.Refusal:
         return errors.vhost_limit(wish, kind, self.name, self.limits[limit])
-
-    def watch(self, tracing: bool, witness: Witness | None) -> None:
-        """Say who sees all messages from now on: amq.rabbitmq.trace, which gets copies of them, and a witness."""
-        self.tracing = tracing
-        self.witness = witness
-        self.is_watched = tracing or witness is not None
-        self.generation += 1  # cached routes know whether messages are looked into
 
     # -- policies: whatever they match changes at once
 

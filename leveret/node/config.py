@@ -169,6 +169,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "any number.",
         ),
     ] = 0
+    max_consumers_per_channel: Annotated[
+        int,
+        Setting(
+            CLIENTS,
+            Whole(1, MAX_NUMBER, zero="any number"),
+            "Consumers that a channel may have; one more closes its connection with 530. 0 allows any number.",
+        ),
+    ] = 0
     max_unauthenticated_connections: Annotated[
         int,
         Setting(

@@ -75,6 +75,7 @@ class Node:
         self.broker.consumer_timeout_ms = config.consumer_timeout_ms
         self.broker.max_connections = config.max_connections
         self.broker.max_channels = config.max_channels
+        self.broker.max_consumers_per_channel = config.max_consumers_per_channel
         self._log.listener = self.broker.news
         self.driver = Driver(self.broker, self._loop)
         self.authenticator: Authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)

@@ -210,6 +210,25 @@ def test_max_channels() -> None:
         server.stop()
 
 
+def test_max_consumers_per_channel() -> None:
+    server = Server.start("--memory", "--max-consumers-per-channel", "2")
+    try:
+        connection = pika.BlockingConnection(pika.URLParameters(server.url))
+        channel, other = connection.channel(), connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        first, _ = (channel.basic_consume(queue, print) for _ in range(2))
+        other.basic_consume(queue, print)
+        channel.basic_cancel(first)
+        channel.basic_consume(queue, print)
+        with pytest.raises(
+            ConnectionClosedByBroker, match=r"NOT_ALLOWED - reached maximum \(2\) of consumers per"
+        ) as told:
+            channel.basic_consume(queue, print)
+        assert told.value.reply_code == 530
+    finally:
+        server.stop()
+
+
 def test_max_message_size() -> None:
     server = Server.start("--memory", "--max-message-size", "100")
     try:
