@@ -297,6 +297,15 @@ def test_what_was_rehearsed_leaves_nothing_for_the_garbage_collector(content: di
         gc.enable()
 
 
+def test_what_federation_has_declared_comes_back() -> None:
+    broker, again = make_broker(), make_broker()
+    arguments = {"x-max-hops": fields.long(1), "x-downstream-name": fields.longstr("down")}
+    kind = "x-federation-upstream"
+    broker.vhosts["/"].declare_exchange("federation: e", kind, True, True, True, arguments)
+    assert load(again, save(broker))["errors"] == []
+    assert again.vhosts["/"].exchanges["federation: e"].arguments == arguments
+
+
 def test_what_exists_and_differs_is_kept_and_noted() -> None:
     broker = make_broker()
     load(broker, {"queues": [Q], "exchanges": [E]})
