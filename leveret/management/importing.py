@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -37,6 +37,9 @@ from leveret.wire.fields import Table
 AT_ONCE = 20  # entries
 MD5_VERSIONS = re.compile(r"3\.[0-5]\.")  # of RabbitMQ, which did not say how it hashes
 MODULE = re.compile(r"rabbit_(\w+)_queue")  # what a type of queues is called inside of RabbitMQ
+# Types that RabbitMQ and its plugins have and this broker does not: what is of one is left out, and all else comes in.
+QUEUE_TYPES_ELSEWHERE = frozenset(("stream",))
+EXCHANGE_TYPES_ELSEWHERE = frozenset(("x-jms-topic",))
 
 
 def import_definitions(
@@ -121,6 +124,7 @@ class Import:
         self.notes: list[dict[str, str]] = []
         self.errors: list[dict[str, str]] = []
         self._path = ""  # of the entry at hand
+        self._left_out: set[tuple[str, str, str]] = set()  # kind, virtual host and name
 
     def run(self) -> Iterator[bool]:
         """Apply everything that can be; yields where others may have their turn."""
@@ -221,8 +225,8 @@ class Import:
 
     def _topic_permission(self, entry: entries.TopicPermissionEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
-        if entry.exchange and entry.exchange not in vhost.exchanges:
-            raise InvalidError(f"no exchange '{entry.exchange}' in vhost '{vhost.name}'")
+        if entry.exchange not in vhost.exchanges:
+            self._missing("exchange", entry.exchange, vhost)
         self._broker.users.set_topic_permission(entry.user, vhost.name, entry.exchange, entry.write, entry.read)
 
     # -- parameters and policies
@@ -233,12 +237,14 @@ class Import:
     def _parameter(self, entry: entries.ParameterEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
         if entry.component == parameters.VHOST_LIMITS:
-            limits = _inside(entry.value, dict[str, int])
+            limits = _inside(entry.value or {}, dict[str, int])  # none may have become an empty list
             self._broker.set_vhost_limits(vhost.name, limits)
             for name in set(vhost.limits) - set(limits):
                 self._broker.clear_vhost_limits(vhost.name, name)
         elif entry.component == parameters.OPERATOR_POLICY:
-            put_operator_policy(vhost, entry.name, _inside(entry.value, entries.PolicyBody))
+            body = _inside(entry.value, entries.PolicyBody)
+            put_operator_policy(vhost, entry.name, body)
+            self._tell_idle(f"operator policy '{entry.name}'", body)
         elif entry.component == parameters.POLICY:
             put_policy(vhost, entry.name, _inside(entry.value, entries.PolicyBody))
         else:
@@ -246,10 +252,16 @@ class Import:
 
     def _policy(self, entry: entries.PolicyEntry) -> None:
         put_policy(self._in_vhost(entry.vhost), entry.name, entry)
-        idle = sorted(WITHOUT_EFFECT.intersection(entry.definition))
+        self._tell_idle(f"policy '{entry.name}'", entry)
+
+    def _tell_idle(self, what: str, body: entries.PolicyBody) -> None:
+        """Say which keys of a policy are only kept."""
+        idle = sorted(WITHOUT_EFFECT.intersection(body.definition))
         if idle:
-            reason = f"{' and '.join(idle)} of policy '{entry.name}' is kept, and has no effect here"
-            self.notes.append({"path": self._path, "reason": reason})
+            text = f"{' and '.join(idle)} of {what} {'is' if len(idle) == 1 else 'are'} kept"
+            self.notes.append(
+                {"path": self._path, "reason": f"{text}, and {'has' if len(idle) == 1 else 'have'} no effect here"}
+            )
 
     # -- exchanges, queues, bindings
 
@@ -258,6 +270,8 @@ class Import:
         check_name(entry.name)
         if not entry.name or entry.name.startswith("amq."):
             raise Note(f"exchange '{entry.name}' belongs to the broker itself; left out")
+        if entry.type in EXCHANGE_TYPES_ELSEWHERE and entry.name not in vhost.exchanges:
+            self._leave_out("exchange", entry.name, vhost, f"type {entry.type}")
         arguments = _arguments(entry.arguments)
         try:
             internal = entry.internal is True
@@ -272,6 +286,9 @@ class Import:
             raise InvalidError("a queue needs a name")
         if entry.name.startswith("amq."):
             raise Note(f"queue '{entry.name}' has a name that the broker makes up itself; left out")
+        kind = entry.arguments.get("x-queue-type") if isinstance(entry.arguments, dict) else None
+        if isinstance(kind, str) and kind in QUEUE_TYPES_ELSEWHERE and entry.name not in vhost.queues:
+            self._leave_out("queue", entry.name, vhost, f"type {kind}")
         arguments = _arguments(entry.arguments)
         try:
             vhost.declare_queue(entry.name, entry.durable, False, entry.auto_delete, arguments, 0)
@@ -285,15 +302,27 @@ class Import:
             raise InvalidError(f"destination_type is '{entry.destination_type}'; it has to be queue or exchange")
         to_queue = entry.destination_type == "queue"
         if entry.source not in vhost.exchanges:
-            _missing("exchange", entry.source, vhost)
+            self._missing("exchange", entry.source, vhost)
         if entry.destination not in (vhost.queues if to_queue else vhost.exchanges):
-            _missing(entry.destination_type, entry.destination, vhost)
+            self._missing(entry.destination_type, entry.destination, vhost)
         if not entry.source:
             return  # every queue is bound to the default exchange anyway
         queue = vhost.queues[entry.destination] if to_queue else None
         exchange = None if to_queue else vhost.exchanges[entry.destination]
         arguments = _arguments(entry.arguments)
         vhost.bind(Binding(vhost.exchanges[entry.source], queue, exchange, entry.routing_key, arguments))
+
+    def _leave_out(self, kind: str, name: str, vhost: VirtualHost, why: str) -> NoReturn:
+        """Do without something that this broker cannot have. Raises: Note."""
+        self._left_out.add((kind, vhost.name, name))
+        raise Note(f"{kind} '{name}' in vhost '{vhost.name}' is of {why}, which does not exist here; left out")
+
+    def _missing(self, kind: str, name: str, vhost: VirtualHost) -> NoReturn:
+        """An entry needs something that is not there. Raises: Note if it cannot be there, InvalidError."""
+        text = f"no {kind} '{name}' in vhost '{vhost.name}'"
+        if name.startswith("amq.") or (kind, vhost.name, name) in self._left_out:
+            raise Note(f"{text}; left out with it")
+        raise InvalidError(text)
 
     def _in_vhost(self, name: str | None) -> VirtualHost:
         if name is None:
@@ -349,13 +378,6 @@ def _keep(error: Refusal, exists: bool) -> None:
     if not exists:
         raise error
     raise Note(f"it exists and is kept as it is: {error.text}") from None
-
-
-def _missing(kind: str, name: str, vhost: VirtualHost) -> None:
-    text = f"no {kind} '{name}' in vhost '{vhost.name}'"
-    if name.startswith("amq."):
-        raise Note(f"{text}; left out with it")
-    raise InvalidError(text)
 
 
 def _blamed(text: str) -> str:

@@ -24,12 +24,23 @@ Vhost = Annotated[str | None, typer.Option(help="Only of this virtual host, for 
 def export(
     file: Annotated[str, typer.Argument(help="File to write, - for standard output.")] = "-",
     vhost: Vhost = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--for", help="Broker that is to take the file as it is: rabbitmq-4.3. Notes say what it lacks."),
+    ] = None,
+    plugins: Annotated[
+        list[str] | None, typer.Option("--plugin", help="Plugin that is enabled in that broker. Repeatable.")
+    ] = None,
     data_dir: DataDir = None,
     control: Control = None,
 ) -> None:
     """Write all definitions to a file that Leveret and RabbitMQ can import."""
-    answer = perform(data_dir, control, "export_definitions", vhost=vhost)
+    if plugins and target is None:
+        raise typer.BadParameter("it is of the broker that --for names", param_hint="--plugin")
+    fitted: dict[str, object] = {} if target is None else {"target": target, "plugins": plugins or []}
+    answer = perform(data_dir, control, "export_definitions", vhost=vhost, **fitted)
     assert isinstance(answer, dict)
+    notes = answer.pop("notes", [])
     text = json.dumps(answer, indent=2) + "\n"
     if file == "-":
         sys.stdout.write(text)
@@ -39,6 +50,13 @@ def export(
         except OSError as error:
             refuse(f"cannot write {file}: {error.strerror}")
         print(f"Exported {_counts({key: len(value) for key, value in answer.items() if isinstance(value, list)})}.")
+    for note in notes:
+        complain("note", f"{note['subject']}: {note['reason']}")
+    if target is not None:
+        count = len(notes) or "no"
+        complain(
+            "leveret", f"{count} {'difference' if len(notes) == 1 else 'differences'} between the file and what is here"
+        )
     for user in answer.get("users", []):
         if "leveret_credential" in user:
             text = "its password is kept as Argon2, which RabbitMQ cannot read; there it will have none"
