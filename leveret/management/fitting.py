@@ -199,19 +199,29 @@ class Fitting:
 
     def _fit_policy(self, body: Entry, are_operator: bool) -> None:
         definition = body["definition"] = dict(body["definition"])  # the broker acts by the one that was there
+        lost: dict[str, str] = {}
         for key in sorted(definition):
             reason = self._target.why_not(self._target.policy_keys, key)
             if are_operator and not reason and key not in self._target.operator_keys:
                 reason = f"{self._target.title} does not have it in operator policies"
             if reason:
-                del definition[key]
-                self._note(f"{key} is left out: {reason}")
-        if not definition:
-            raise LeftOut("nothing is left that it says")
+                lost[key] = reason
+        if len(lost) == len(definition):
+            raise LeftOut("; ".join(f"{key}: {reason}" for key, reason in lost.items()))
+        for key, reason in lost.items():
+            del definition[key]
+            self._note(f"{key} is left out: {reason}")
+        if body["apply-to"] in FOR_CLASSIC:
+            self._tell_of_classic(definition)
+
+    def _tell_of_classic(self, definition: Entry) -> None:
+        """Say what a policy does not do for classic queues."""
         strict = sorted(self._target.not_for_classic.intersection(definition))
-        if strict and body["apply-to"] in FOR_CLASSIC:
-            text = f"a policy with {strict[0]} does not apply to classic queues in {self._target.title}"
+        if strict:
+            text = f"a policy with {' and '.join(strict)} does not apply to classic queues in {self._target.title}"
             self._note(f"{text}, with all that it says; split it if they are to have the rest")
+        for key in sorted(self._target.idle_for_classic.intersection(definition)):
+            self._note(f"{key} has no effect on classic queues in {self._target.title}")
 
     def _global(self, entry: Entry) -> None:
         if not entry["name"]:

@@ -200,8 +200,13 @@ class Import:
 
     def _old_algorithm(self) -> str:
         """Of hashes for which the file does not say it. Source: rabbit_auth_backend_internal.erl hashing_algorithm."""
+        version = self._version()
+        return MD5 if version is not None and MD5_VERSIONS.match(version) else SHA256
+
+    def _version(self) -> str | None:
+        """Of the RabbitMQ that has written the file; None for one that somebody else wrote."""
         version = self._content.get("rabbitmq_version", self._content.get("rabbit_version"))
-        return MD5 if isinstance(version, str) and MD5_VERSIONS.match(version) else SHA256
+        return version if isinstance(version, str) else None
 
     def _virtual_host(self, entry: entries.VhostEntry) -> None:
         said = entry.metadata or entries.VhostMetadata()
@@ -322,6 +327,9 @@ class Import:
         text = f"no {kind} '{name}' in vhost '{vhost.name}'"
         if name.startswith("amq.") or (kind, vhost.name, name) in self._left_out:
             raise Note(f"{text}; left out with it")
+        if self._path.startswith("bindings") and self._version() is not None:
+            why = "RabbitMQ exports bindings of exclusive queues and internal exchanges, and not what they are of"
+            raise Note(f"{text}; left out: {why}")
         raise InvalidError(text)
 
     def _in_vhost(self, name: str | None) -> VirtualHost:

@@ -29,8 +29,9 @@ class Target:
     the plugin that each needs, or BUILT_IN. idle_arguments: taken by all, and of no effect without it. arguments: of
     queues, by name, the types of queues that take it; all take one that is neither there nor known to Leveret.
     argument_values: those that are taken of an argument that takes few. operator_keys: of operator policies.
-    not_for_classic: a policy with such a key is for no classic queue, with all that it says. hashes: algorithms of
-    passwords. internal: how names of global parameters begin that are its own.
+    not_for_classic: a policy with such a key is for no classic queue there, with all that it says. idle_for_classic:
+    keys that have no effect on one. hashes: algorithms of passwords. internal: how names of global parameters begin
+    that are its own.
     """
 
     title = "RabbitMQ 4.3"
@@ -77,15 +78,8 @@ class Target:
         **dict.fromkeys(SHARDING, "rabbitmq_sharding"),
     }
     operator_keys = frozenset(key for key, row in BY_KEY.items() if row.against_operator != NEVER)
-    not_for_classic = frozenset(
-        (
-            "delivery-limit",
-            "dead-letter-strategy",
-            "delayed-retry-type",
-            "delayed-retry-min",
-            "delayed-retry-max",
-        )
-    )
+    not_for_classic = frozenset(("delivery-limit", "dead-letter-strategy"))
+    idle_for_classic = frozenset(("delayed-retry-type", "delayed-retry-min", "delayed-retry-max"))
     components: Mapping[str, str] = {
         OPERATOR_POLICY: BUILT_IN,
         VHOST_LIMITS: BUILT_IN,
