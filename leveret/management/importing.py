@@ -16,7 +16,7 @@ import msgspec
 from leveret.auth.passwords import ARGON2, MD5, SHA256
 from leveret.core.access.user import USER_LIMITS, VHOST_LIMITS, checked_limits
 from leveret.core.broker import Broker
-from leveret.core.errors.administration import AdministrationError, InvalidError, Promise
+from leveret.core.errors.administration import AdministrationError, InvalidError, Promise, shortened
 from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.policy.documents import read_json
@@ -35,6 +35,8 @@ from leveret.management.vhosts import find_vhost, put_vhost, read_tags
 from leveret.wire.fields import Table
 
 AT_ONCE = 20  # entries
+MAX_ENTRIES = 1_000_000  # of one file
+MAX_TOLD = 10_000  # errors of one file, and as many notes
 MD5_VERSIONS = re.compile(r"3\.[0-5]\.")  # of RabbitMQ, which did not say how it hashes
 MODULE = re.compile(r"rabbit_(\w+)_queue")  # what a type of queues is called inside of RabbitMQ
 # Types that RabbitMQ and its plugins have and this broker does not: what is of one is left out, and all else comes in.
@@ -53,6 +55,10 @@ def import_definitions(
     """
     if vhost is not None:
         find_vhost(broker, vhost)
+    count = sum(len(found) for found in content.values() if isinstance(found, list))
+    if count > MAX_ENTRIES:
+        text = f"there are {count} entries, and at most {MAX_ENTRIES} are applied at once"
+        raise InvalidError(f"{text}; split them, and apply one part after the other")
     answer: dict[str, object] = {}
     return jobs.begin(broker, _import(broker, content, vhost, atomic, answer), answer)
 
@@ -142,14 +148,14 @@ class Import:
         yield from self._section("bindings", entries.BindingEntry, self._binding)
         for key in self._content:
             if key not in HEADER_KEYS:
-                self.notes.append({"path": key, "reason": "no section of a definitions file; ignored"})
+                self._tell(key, "no section of a definitions file; ignored")
 
     def _section(self, key: str, shape: type[Any], apply: Callable[[Any], None]) -> Iterator[bool]:
         if key not in self._content:
             return
         content = self._content[key]
         if not isinstance(content, list):
-            self.errors.append({"path": key, "reason": "expected array"})
+            self._wrong(key, "expected array")
             return
         count = 0
         matcher = self._broker.matcher
@@ -163,23 +169,29 @@ class Import:
                 apply(_entry(_read(raw), shape))
                 count += 1
             except Note as note:
-                self.notes.append({"path": path, "reason": str(note)})
+                self._tell(path, str(note))
             except msgspec.ValidationError as error:
                 below, reason = explain(error)
-                self.errors.append({"path": path + below, "reason": reason})
+                self._wrong(path + below, reason)
             except BadText as error:
-                self.errors.append({"path": path + error.path, "reason": NO_TEXT})
+                self._wrong(path + error.path, NO_TEXT)
             except BadArgument as error:
-                self.errors.append({"path": f"{path}.arguments{error.path}", "reason": error.reason})
+                self._wrong(f"{path}.arguments{error.path}", error.reason)
             except BadPolicy as error:
                 inside = ".value" if key == "parameters" else ""
-                self.errors.append({"path": path + inside + error.path, "reason": str(error)})
+                self._wrong(path + inside + error.path, str(error))
             except Refusal as error:
-                self.errors.append({"path": path + _blamed(error.text), "reason": error.text})
+                self._wrong(path + _blamed(error.text), error.text)
             except AdministrationError as error:
-                self.errors.append({"path": path, "reason": str(error)})
+                self._wrong(path, str(error))
         if count:
             self.applied[key] = count
+
+    def _wrong(self, path: str, reason: str) -> None:
+        _add(self.errors, path, reason)
+
+    def _tell(self, path: str, reason: str) -> None:
+        _add(self.notes, path, reason)
 
     # -- who may do what
 
@@ -264,9 +276,7 @@ class Import:
         idle = sorted(WITHOUT_EFFECT.intersection(body.definition))
         if idle:
             text = f"{' and '.join(idle)} of {what} {'is' if len(idle) == 1 else 'are'} kept"
-            self.notes.append(
-                {"path": self._path, "reason": f"{text}, and {'has' if len(idle) == 1 else 'have'} no effect here"}
-            )
+            self._tell(self._path, f"{text}, and {'has' if len(idle) == 1 else 'have'} no effect here")
 
     # -- exchanges, queues, bindings
 
@@ -338,6 +348,15 @@ class Import:
         if name is None:
             raise InvalidError("the entry names no virtual host; say which with --vhost if the file is of one")
         return find_vhost(self._broker, name)
+
+
+def _add(told: list[dict[str, str]], path: str, reason: str) -> None:
+    """Tell of one more entry, as long as there are not more than anybody reads."""
+    if len(told) < MAX_TOLD:
+        told.append({"path": shortened(path), "reason": shortened(reason)})
+    elif len(told) == MAX_TOLD:
+        reason = "this one too; from here on they are not told one by one"
+        told.append({"path": shortened(path), "reason": reason})
 
 
 def _read(raw: object) -> object:

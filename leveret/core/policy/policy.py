@@ -14,7 +14,7 @@ from mypy_extensions import mypyc_attr
 
 from leveret.core.errors.administration import InvalidError
 from leveret.core.policy.arguments import BY_KEY, CLASSIC, QUORUM, STREAM, Argument, Definition, winner
-from leveret.core.policy.checks import term
+from leveret.core.policy.checks import brief
 from leveret.core.policy.documents import TOO_DEEP, is_too_deep
 from leveret.core.policy.matching import Matcher, Patience
 from leveret.core.policy.patterns import PatternError, compile_pattern
@@ -119,9 +119,9 @@ class Policies:
             if key in (MIRRORING if self.are_operator else WITHOUT_EFFECT):
                 continue
             if row is None or not self._knows(row):
-                strangers.append(f"{{{term(key)},{term(definition[key])}}}")
+                strangers.append(f"{{{brief(key)},{brief(definition[key])}}}")
             elif not row.test(definition[key]):
-                raise PolicyError(f"{term(definition[key])} is not a valid {row.called}")
+                raise PolicyError(f"{brief(definition[key])} is not a valid {row.called}")
         _check_retries(definition)
         if strangers:
             raise PolicyError(f"[{','.join(strangers)}] are not recognised policy settings")
