@@ -63,6 +63,16 @@ def import_definitions(
     return jobs.begin(broker, _import(broker, content, vhost, atomic, answer), answer)
 
 
+def tell_of_transient(content: dict[str, Any], notes: list[dict[str, str]]) -> None:
+    """Add a note for each queue and exchange that is gone as soon as no broker runs."""
+    for section in ("exchanges", "queues"):
+        entries_there = content.get(section)
+        for at, entry in enumerate(entries_there if isinstance(entries_there, list) else ()):
+            if isinstance(entry, dict) and entry.get("durable") is False:
+                reason = "it is not durable, so it is not kept while no broker runs; import it when one does"
+                _add(notes, f"{section}[{at}]", reason)
+
+
 def _import(
     broker: Broker, content: dict[str, Any], vhost: str | None, atomic: bool, answer: dict[str, object]
 ) -> Iterator[bool]:

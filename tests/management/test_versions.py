@@ -97,6 +97,8 @@ def meaning(section: str, entry: dict[str, Any]) -> dict[str, Any]:
         metadata = {"description": "", "tags": [], "default_queue_type": "classic", **entry.get("metadata", {})}
         if metadata["default_queue_type"] == "undefined":
             metadata["default_queue_type"] = "classic"
+        if entry["name"] == "/" and not metadata["description"]:
+            metadata["description"] = "Default virtual host"  # what a new broker says
         found = {"name": entry["name"], "metadata": metadata, "limits": entry.get("limits") or {}}
     elif section == "queues":
         found["arguments"] = {"x-queue-type": "classic", **entry["arguments"]}
