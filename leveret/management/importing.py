@@ -276,6 +276,8 @@ class Import:
             put_policy(vhost, entry.name, _inside(entry.value, entries.PolicyBody))
         else:
             parameters.put_parameter(self._broker, vhost.name, entry.component, entry.name, entry.value)
+            what = f"parameter '{entry.name}' of {entry.component}"
+            self._tell(self._path, f"{what} is kept and exported again, and has no effect here")
 
     def _policy(self, entry: entries.PolicyEntry) -> None:
         put_policy(self._in_vhost(entry.vhost), entry.name, entry)
@@ -285,8 +287,9 @@ class Import:
         """Say which keys of a policy are only kept."""
         idle = sorted(WITHOUT_EFFECT.intersection(body.definition))
         if idle:
-            text = f"{' and '.join(idle)} of {what} {'is' if len(idle) == 1 else 'are'} kept"
-            self._tell(self._path, f"{text}, and {'has' if len(idle) == 1 else 'have'} no effect here")
+            verb = "has" if len(idle) == 1 else "have"
+            text = f"{' and '.join(idle)} of {what} {'is' if len(idle) == 1 else 'are'} kept and exported again"
+            self._tell(self._path, f"{text}, and {verb} no effect here")
 
     # -- exchanges, queues, bindings
 

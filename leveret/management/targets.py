@@ -84,7 +84,6 @@ class Target:
         OPERATOR_POLICY: BUILT_IN,
         VHOST_LIMITS: BUILT_IN,
         "shovel": "rabbitmq_shovel",
-        "federation": "rabbitmq_federation",
         "federation-upstream": "rabbitmq_federation",
         "federation-upstream-set": "rabbitmq_federation",
     }
