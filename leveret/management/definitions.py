@@ -214,7 +214,7 @@ def _queue(queue: Queue) -> dict[str, object]:
     arguments = {"x-queue-type": "classic", **to_json(queue.arguments)}  # whatever the default is where it goes
     return {
         "name": queue.name,
-        "type": arguments["x-queue-type"],
+        "type": arguments["x-queue-type"] or "classic",
         "durable": queue.durable,
         "auto_delete": queue.auto_delete,
         "arguments": arguments,

@@ -143,6 +143,9 @@ class Fitting:
             raise
         arguments = entry["arguments"]
         kind = entry["type"]
+        if not arguments["x-queue-type"]:
+            arguments["x-queue-type"] = kind
+            self._note(f"x-queue-type is {kind}: an empty one is what the virtual host makes of it there")
         for name in list(arguments):
             types = self._target.arguments.get(name)
             values = self._target.argument_values.get(name)

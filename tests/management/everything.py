@@ -97,6 +97,7 @@ def _add_queues(broker: Broker) -> None:
     vhost.declare_queue("bytes", True, False, False, {**classic, "x-bytes": Field(LONGSTR, b"\xff")}, 0)
     seen = from_json({"x-message-deduplication": True, "x-cache-size": 10})
     vhost.declare_queue("deduplicating", True, False, False, {**classic, **seen}, 0)
+    vhost.declare_queue("empty type", True, False, False, {"x-queue-type": longstr("")}, 0)
     vhost.declare_queue("transient", False, False, False, classic, 0)
     for name in (*ODD, NO_TEXT):
         queue = vhost.declare_queue(name, True, False, False, {}, 0)

@@ -169,6 +169,13 @@ def test_arguments_of_classic_queues() -> None:
     assert notes_of(out, "queue 'quorum x-consumer-timeout'") == []
 
 
+def test_an_empty_type_of_a_queue_is_the_classic_one() -> None:
+    out = save(everything(), target=FOR)
+    (queue,) = (queue for queue in out["queues"] if queue["name"] == "empty type")
+    assert (queue["type"], queue["arguments"]) == ("classic", {"x-queue-type": "classic"})
+    assert len(notes_of(out, "queue 'empty type'")) == 1
+
+
 def test_a_limit_that_would_lose_queues() -> None:
     out = save(everything(), target=FOR)
     (vhost,) = (vhost for vhost in out["vhosts"] if vhost["name"] == FULL)
