@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from leveret.auth.authenticator import Authenticator
 from leveret.auth.internal import InternalAuthenticator
-from leveret.auth.passwords import fits
+from leveret.auth.passwords import ARGON2, fits, is_too_dear
 from leveret.core import broker as core
 from leveret.core.message.log import Unreadable
 from leveret.core.turn.clock import Clock
@@ -116,6 +116,7 @@ class Node:
             self.broker.recover()
         except Unreadable as error:
             raise StartError(f"cannot start: {error}; nothing is lost, try again") from None
+        self._tell_of_dear_passwords()
         is_new = make_defaults(self.broker)
         self.driver.turn()  # what expired meanwhile
         if self._disk_watch is not None:
@@ -148,6 +149,12 @@ class Node:
         """Whether everybody may log in as guest with the password guest, from this machine at least."""
         user = self.broker.users.get(DEFAULT_USER)
         return user is not None and fits(user.credential, DEFAULT_USER)
+
+    def _tell_of_dear_passwords(self) -> None:
+        for user in self.broker.users:
+            if user.credential.algorithm == ARGON2 and is_too_dear(user.credential.hash):
+                text = "the hash of its password takes too much time or memory to check, so that nobody can log in"
+                log.warning("user '%s': %s; give it another one with `leveret users password`", user.name, text)
 
     def listen(self, port: int, tls_port: int) -> None:
         """Take clients at these ports, at the second one only if there is a certificate. Raises: StartError."""

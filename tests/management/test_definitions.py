@@ -184,6 +184,19 @@ def test_what_is_wrong_is_named_with_its_path(section: str, entry: object, path:
     assert reason in text
 
 
+@pytest.mark.parametrize("key", ["rabbit_version", "rabbitmq_version"])
+def test_bindings_in_the_air_are_left_out_of_what_rabbitmq_has_exported(key: str) -> None:
+    content = {key: "4.3.6", "queues": [Q], "bindings": [{**B, "source": "e"}, {**B, "destination": "x"}, B]}
+    broker = make_broker()
+    answer = load(broker, content, atomic=True)
+    assert (answer["errors"], answer["applied"]) == ([], {"queues": 1, "bindings": 1})
+    why = "RabbitMQ exports bindings of exclusive queues and internal exchanges, and not what they are of"
+    assert answer["notes"] == [
+        {"path": "bindings[0]", "reason": f"no exchange 'e' in vhost '/'; left out: {why}"},
+        {"path": "bindings[1]", "reason": f"no queue 'x' in vhost '/'; left out: {why}"},
+    ]
+
+
 def test_an_argument_that_is_wrong_is_named_and_the_text_is_rabbitmqs() -> None:
     assert wrong("queues", Q, {**Q, "name": "r", "arguments": {"x-message-ttl": "5"}}) == [
         (
@@ -511,7 +524,13 @@ def test_what_goes_out_comes_in_again(content: dict[str, Any]) -> None:
         assert len(out[section]) == len(content[section]), section
     second = make_broker()
     answer = load(second, out, atomic=True)
-    assert answer["errors"] == answer["notes"] == []
+    assert answer["errors"] == []
+    assert answer["notes"] == [
+        {
+            "path": "parameters[0]",
+            "reason": "parameter 's' of shovel is kept and exported again, and has no effect here",
+        }
+    ]
     assert save(second) == out
 
 
@@ -593,7 +612,7 @@ def test_policies_as_others_write_them() -> None:
     assert answer["notes"] == [
         {
             "path": "policies[1]",
-            "reason": "federation-upstream-set of policy 'f' is kept, and has no effect here",
+            "reason": "federation-upstream-set of policy 'f' is kept and exported again, and has no effect here",
         }
     ]
     policies = broker.vhosts["/"].policies.all

@@ -10,7 +10,7 @@ import typer
 from leveret.node.cli.output import progress, refuse
 from leveret.node.cli.target import DataDir
 from leveret.node.loading import ConfigError, load
-from leveret.node.printable import complain
+from leveret.node.printable import complain, say
 from leveret.store.database import StoreError
 from leveret.store.rescue.care import backup as copy_directory
 from leveret.store.rescue.care import check as check_directory
@@ -26,7 +26,7 @@ def backup(target: Target, data_dir: DataDir = None) -> None:
             size = copy_directory(directory, target, tell)
     except StoreError as error:
         refuse(str(error))
-    print(f"Copied '{directory}' to '{target}': {size} bytes.")
+    say(f"Copied '{directory}' to '{target}': {size} bytes.")
 
 
 def check(data_dir: DataDir = None) -> None:
@@ -39,7 +39,7 @@ def check(data_dir: DataDir = None) -> None:
         refuse(str(error))
     for problem in report.problems:
         complain(str(directory), problem)
-    print(
+    say(
         f"{report.definitions} definitions, {report.messages} messages in {report.chunks} chunks, "
         f"{report.places} places in queues, {report.content_bytes} bytes of bodies."
     )
@@ -47,7 +47,7 @@ def check(data_dir: DataDir = None) -> None:
         refuse("the file is damaged; the next start makes a new one of what can be read, and keeps this one beside it")
     if report.problems:
         refuse("there is damage; the broker leaves out what cannot be read and serves the rest")
-    print(f"No damage in '{directory}'.")
+    say(f"No damage in '{directory}'.")
 
 
 def _directory(data_dir: str | None) -> Path:

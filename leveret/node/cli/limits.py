@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.printable import say
 
 
 class NumbersAreNoOptions(TyperCommand):
@@ -60,7 +61,7 @@ def set_limit(
     """Set a limit of a virtual host or of a user."""
     kind, name = _owner(vhost, user)
     perform(data_dir, control, f"set_{kind}_limits", **{kind: name}, limits={limit: value})
-    print(f"Set {limit} of {kind} '{name}' to {value}.")
+    say(f"Set {limit} of {kind} '{name}' to {value}.")
 
 
 @app.command()
@@ -74,7 +75,7 @@ def clear(
     """Lift a limit of a virtual host or of a user."""
     kind, name = _owner(vhost, user)
     perform(data_dir, control, f"clear_{kind}_limits", **{kind: name}, limit=limit)
-    print(f"Cleared {limit or 'all limits'} of {kind} '{name}'.")
+    say(f"Cleared {limit or 'all limits'} of {kind} '{name}'.")
 
 
 def _owner(vhost: str | None, user: str | None) -> tuple[str, str]:

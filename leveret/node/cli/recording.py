@@ -12,7 +12,7 @@ import typer
 from leveret.management.recording import VOLATILE, RecordingError, read, shown
 from leveret.management.recording import compare as compare_files
 from leveret.node.cli.output import refuse
-from leveret.node.printable import complain, printable
+from leveret.node.printable import complain, say
 
 app = typer.Typer(help="Show and compare what brokers wrote down.", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ File = Annotated[Path, typer.Argument(help="What `leveret serve --record` has wr
 def show(file: File) -> None:
     """Print the events, a line each."""
     for event in _events(file):
-        print(printable(_line(event)))
+        say(_line(event))
 
 
 @app.command()
@@ -42,7 +42,7 @@ def compare(
         complain("leveret", _reason(error))
         raise typer.Exit(2) from None
     for line in found:
-        print(printable(line))
+        say(line)
     sys.exit(1 if found else 0)
 
 

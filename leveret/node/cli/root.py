@@ -23,6 +23,7 @@ from leveret.node.cli import (
     users,
     vhosts,
 )
+from leveret.node.printable import say
 
 app = typer.Typer(
     help="Leveret: a message broker that every RabbitMQ client uses unchanged.",
@@ -54,7 +55,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from leveret.node.node import build_name
 
-        print(f"leveret {__version__} ({build_name()})")
+        say(f"leveret {__version__} ({build_name()})")
         raise typer.Exit
 
 

@@ -21,7 +21,7 @@ import typer
 
 from leveret.node.cli.output import progress, refuse
 from leveret.node.cli.target import BrokerError, Control, DataDir, Link, reach
-from leveret.node.printable import complain
+from leveret.node.printable import complain, say
 from leveret.store.directory import private
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _say_exported(queue: str, counts: Counts) -> None:
         if count
     ]
     text = f"Exported {_messages(counts.exported)} of queue '{queue}'."
-    print(f"{text[:-1]}; left out: {', '.join(left_out)}." if left_out else text, file=sys.stderr)
+    say(f"{text[:-1]}; left out: {', '.join(left_out)}." if left_out else text, aside=True)
 
 
 def _write_all(file: str, pages: Iterable[list[bytes]], counts: Counts, stop: Stop) -> None:
@@ -244,7 +244,7 @@ def import_messages(
         refuse(f"no broker runs on '{directory}', and only a running one can import messages; start it first")
 
     count = reach(data_dir, control, online, offline)
-    print(f"Imported {_messages(count)} into queue '{queue}'.")
+    say(f"Imported {_messages(count)} into queue '{queue}'.")
 
 
 class _Importer:
