@@ -21,7 +21,8 @@ from typing import IO, Final
 from mypy_extensions import mypyc_attr
 
 from leveret.store.chunk import MAX_CHUNK, Counts, DamagedChunk, Head, Place, pack, parse, trim
-from leveret.store.directory import make_directory, make_private, private, tighten
+from leveret.store.directory import make_directory
+from leveret.store.files import make_private, private, tighten
 from leveret.store.group import Group
 from leveret.store.rows import pack_counts, pack_places, pack_value, unpack_counts, unpack_places
 from leveret.store.schema import (

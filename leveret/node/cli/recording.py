@@ -32,7 +32,7 @@ def compare(
     other: File,
     unordered: Annotated[bool, typer.Option("--unordered", help="The order does not count.")] = False,
     ignore: Annotated[
-        list[str] | None, typer.Option(help=f"A property that does not count. [{', '.join(VOLATILE)}]")
+        list[str] | None, typer.Option(help=f"A property that does not count. Default: {', '.join(VOLATILE)}.")
     ] = None,
 ) -> None:
     """Print what was published in only one of two recordings; status 1 if there is anything, 2 for no recording."""
