@@ -127,13 +127,16 @@ class Database:
         try:
             make_directory(directory)
             self._lock = lock_directory(directory)
-            tighten(directory, FILE_NAME)
-            make_private(path)
-            self._sql = connect(path, 0)
             try:
-                self._open(path)
+                tighten(directory, FILE_NAME)
+                make_private(path)
+                self._sql = connect(path, 0)
+                try:
+                    self._open(path)
+                except BaseException:
+                    self._sql.close()
+                    raise
             except BaseException:
-                self._sql.close()
                 self._lock.close()
                 raise
         except sqlite3.DatabaseError as error:

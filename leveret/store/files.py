@@ -33,7 +33,7 @@ def private(path: str | os.PathLike[str], flags: int = os.O_RDWR | os.O_CREAT) -
         descriptor = os.open(path, flags | UNTOUCHED, PRIVATE)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, "it is a symbolic link", os.fspath(path)) from None
+            raise OSError(errno.ELOOP, f"{Path(path).name} is a symbolic link", os.fspath(path)) from None
         raise
     try:
         _close_to_others(descriptor)

@@ -14,7 +14,7 @@ from leveret.store.database import StoreError
 from leveret.store.rescue.care import backup as copy_directory
 from leveret.store.rescue.care import check as check_directory
 
-Target = Annotated[Path, typer.Argument(help="Directory for the copy; there must be no data in it.")]
+Target = Annotated[Path, typer.Argument(readable=False, help="Directory for the copy; there must be no data in it.")]
 
 
 def backup(target: Target, data_dir: DataDir = None) -> None:

@@ -16,7 +16,7 @@ from leveret.node.printable import complain, printable
 
 app = typer.Typer(help="Show and compare what brokers wrote down.", no_args_is_help=True)
 
-File = Annotated[Path, typer.Argument(help="What `leveret serve --record` has written.")]
+File = Annotated[Path, typer.Argument(help="What `leveret serve --record` has written.", readable=False)]
 
 
 @app.command()
