@@ -124,6 +124,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             see="durability.md",
         ),
     ] = "leveret-data"
+    trust_data_dir: Annotated[
+        bool,
+        Setting(
+            DATA,
+            SWITCH,
+            "Use the data directory even if it belongs to another user, or everybody may write to it.",
+            see="configuration.md#whose-data-directory",
+        ),
+    ] = False
     memory: Annotated[
         bool, Setting(DATA, SWITCH, "Keep everything in memory, without a data directory: a restart loses it.")
     ] = False

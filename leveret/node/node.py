@@ -20,6 +20,7 @@ from leveret.core.turn.clock import Clock
 from leveret.node import control
 from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER, drop_defaults, make_defaults
+from leveret.node.trust import Untrusted, claim
 from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, Watch, give_up_reserve, total_memory
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
@@ -68,6 +69,8 @@ class Node:
         self._loop = asyncio.get_running_loop()
         self._context = _make_context(config)
         self._directory = None if config.memory else Path(config.data_dir)
+        if self._directory is not None and not config.trust_data_dir:
+            _claim(self._directory)
         self._log = self.make_log(config)
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
         self.broker = core.Broker(self._log, self._log, clock, self.make_seed(), f"leveret@{socket.gethostname()}")
@@ -274,6 +277,15 @@ class Node:
         if self._disk_watch is not None:
             self._disk_watch.committed()
         self.driver.turn()
+
+
+def _claim(directory: Path) -> None:
+    """Make sure that nobody else can have put anything into the data directory. Raises: StartError."""
+    try:
+        claim(directory)
+    except Untrusted as error:
+        advice = "start the broker as that user" if error.is_foreign else "change that with chmod"
+        raise StartError(f"{error}; {advice}, choose another directory, or say --trust-data-dir") from None
 
 
 def _open_log(directory: Path, wake: Callable[[], None]) -> DiskLog:

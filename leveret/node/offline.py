@@ -14,8 +14,9 @@ from leveret.management.administration import VERBS, Administration
 from leveret.management.importing import import_definitions, tell_of_transient
 from leveret.management.jobs import at_once
 from leveret.node.defaults import make_defaults
-from leveret.store.database import FILE_NAME
+from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import DiskLog
+from leveret.store.owner import as_owner
 
 WRITE_S = 30.0  # how long the disk may take
 
@@ -26,6 +27,15 @@ def perform(directory: Path, verb: str, arguments: dict[str, object]) -> object:
     Its messages are not touched, nor is the mark that says whether the last broker ended cleanly.
     Raises: AdministrationError, StoreError.
     """
+    try:
+        with as_owner(directory):
+            return _perform(directory, verb, arguments)
+    except OSError as error:
+        raise StoreError(f"cannot use data directory {directory}: {error.strerror}") from None
+
+
+def _perform(directory: Path, verb: str, arguments: dict[str, object]) -> object:
+    """Raises: AdministrationError, StoreError, OSError."""
     found = VERBS.get(verb)
     if (found is None or not found.changes) and not (directory / FILE_NAME).exists():
         raise UnknownError(f"there is no data in '{directory}' and no broker there; say where with --data-dir")

@@ -8,19 +8,19 @@ from typing import Annotated
 import typer
 
 from leveret.node.cli.output import progress, refuse
-from leveret.node.cli.target import DataDir
-from leveret.node.loading import ConfigError, load
+from leveret.node.cli.target import DataDir, check_target, find_directory
 from leveret.node.printable import complain, say
 from leveret.store.database import StoreError
 from leveret.store.rescue.care import backup as copy_directory
 from leveret.store.rescue.care import check as check_directory
 
-Target = Annotated[Path, typer.Argument(help="Directory for the copy; there must be no data in it.")]
+Target = Annotated[Path, typer.Argument(readable=False, help="Directory for the copy; there must be no data in it.")]
 
 
 def backup(target: Target, data_dir: DataDir = None) -> None:
     """Copy the data of a running or stopped broker, as it is at one moment, to another directory."""
-    directory = _directory(data_dir)
+    directory = find_directory(data_dir)
+    check_target(target)
     try:
         with progress("Copying") as tell:
             size = copy_directory(directory, target, tell)
@@ -31,7 +31,7 @@ def backup(target: Target, data_dir: DataDir = None) -> None:
 
 def check(data_dir: DataDir = None) -> None:
     """Read all data of a running or stopped broker, and say what is damaged; status 1 if anything is."""
-    directory = _directory(data_dir)
+    directory = find_directory(data_dir)
     try:
         with progress("Reading") as tell:
             report = check_directory(directory, tell)
@@ -48,10 +48,3 @@ def check(data_dir: DataDir = None) -> None:
     if report.problems:
         refuse("there is damage; the broker leaves out what cannot be read and serves the rest")
     say(f"No damage in '{directory}'.")
-
-
-def _directory(data_dir: str | None) -> Path:
-    try:
-        return Path(load({"data-dir": data_dir}, serving=False).data_dir)
-    except ConfigError as error:
-        refuse(str(error))

@@ -13,7 +13,7 @@ from leveret.node.cli.output import AsJson, refuse
 from leveret.node.cli.target import Control, DataDir, perform
 from leveret.node.definitions_file import FileError, parse, read
 from leveret.node.printable import complain, say, say_json
-from leveret.store.directory import private
+from leveret.store.files import replacing
 
 app = typer.Typer(help="Definitions files, as RabbitMQ has them.", no_args_is_help=True)
 
@@ -45,7 +45,8 @@ def export(
         say_json(answer)
     else:
         try:
-            _write(Path(file), json.dumps(answer, indent=2) + "\n")
+            with replacing(Path(file)) as out:
+                out.write(f"{json.dumps(answer, indent=2)}\n".encode())
         except OSError as error:
             refuse(f"cannot write {file}: {error.strerror}")
         say(f"Exported {_counts({key: len(value) for key, value in answer.items() if isinstance(value, list)})}.")
@@ -102,15 +103,3 @@ def _counts(counts: dict[str, int]) -> str:
         if count:
             named.append(f"{count} {single if count == 1 else words}")
     return ", ".join(named) or "nothing"
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file as a whole; it holds password hashes, so only its owner may read it."""
-    if path.exists() and not path.is_file():  # a pipe or a device
-        path.write_text(text, encoding="utf-8")
-        return
-    path = path.resolve()
-    part = path.with_name(f".{path.name}.part")
-    with open(part, "w", encoding="utf-8", opener=private) as file:
-        file.write(text)
-    part.replace(path)

@@ -16,7 +16,7 @@ from leveret.node.printable import complain, say
 
 app = typer.Typer(help="Show and compare what brokers wrote down.", no_args_is_help=True)
 
-File = Annotated[Path, typer.Argument(help="What `leveret serve --record` has written.")]
+File = Annotated[Path, typer.Argument(help="What `leveret serve --record` has written.", readable=False)]
 
 
 @app.command()
@@ -32,7 +32,7 @@ def compare(
     other: File,
     unordered: Annotated[bool, typer.Option("--unordered", help="The order does not count.")] = False,
     ignore: Annotated[
-        list[str] | None, typer.Option(help=f"A property that does not count. [{', '.join(VOLATILE)}]")
+        list[str] | None, typer.Option(help=f"A property that does not count. Default: {', '.join(VOLATILE)}.")
     ] = None,
 ) -> None:
     """Print what was published in only one of two recordings; status 1 if there is anything, 2 for no recording."""

@@ -22,7 +22,7 @@ import typer
 from leveret.node.cli.output import progress, refuse
 from leveret.node.cli.target import BrokerError, Control, DataDir, Link, reach
 from leveret.node.printable import complain, say
-from leveret.store.directory import private
+from leveret.store.files import find_place, replacing
 
 if TYPE_CHECKING:
     from leveret.core.message.log import Recovered
@@ -130,7 +130,7 @@ def _write_all(file: str, pages: Iterable[list[bytes]], counts: Counts, stop: St
     pages = iter(pages)
     first = next(pages, None)  # before the file is touched: the queue may not exist
     try:
-        with _open_output(file) as out:
+        with _open_output(file, counts) as out:
             while first is not None:
                 _write(out, b"".join(first))
                 counts.exported += len(first)
@@ -155,13 +155,19 @@ def _write(out: IO[bytes], data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _open_output(file: str) -> Iterator[IO[bytes]]:
-    """Messages may be secret, so only the owner may read the file."""
+def _open_output(file: str, counts: Counts) -> Iterator[IO[bytes]]:
+    """Messages may be secret, so only the owner may read the file; what fails leaves the old one as it was."""
     if file == "-":
         yield sys.stdout.buffer
         return
-    with open(file, "wb", opener=private) as out:
-        yield out
+    is_new = find_place(Path(file))[1]
+    try:
+        with replacing(Path(file)) as out:
+            yield out
+    except BaseException:
+        if is_new:
+            counts.exported = 0
+        raise
 
 
 def _online(link: Link, queue: str, vhost: str, counts: Counts, tell: Tell) -> Iterator[list[bytes]]:
