@@ -111,13 +111,16 @@ class Fitting:
     def _vhost(self, entry: Entry) -> None:
         self._limit(entry["name"], entry["limits"])
 
-    def _limit(self, vhost: object, limits: object) -> bool:
-        """Take away a limit that would keep queues out, some of them without a word. Returns: whether there was one."""
+    def _limit(self, vhost: object, limits: object) -> list[str]:
+        """Take away limits that are unknown there, or would keep queues out. Returns: what there is to say of them."""
         assert isinstance(limits, dict)
-        is_over: bool = 0 <= limits.get(MAX_QUEUES, -1) < self._queues[vhost]
-        if is_over:
-            del limits[MAX_QUEUES]
-        return is_over
+        there = self._target.title
+        lost = {name: f"{there} does not have it" for name in limits if name not in self._target.limits}
+        if 0 <= limits.get(MAX_QUEUES, -1) < self._queues[vhost]:
+            lost[MAX_QUEUES] = f"there are more queues, and {there} would lose some of them"
+        for name in lost:
+            del limits[name]
+        return [f"{name} is left out: {reason}" for name, reason in sorted(lost.items())]
 
     def _exchange(self, entry: Entry) -> None:
         try:
@@ -192,10 +195,9 @@ class Fitting:
             raise LeftOut(reason)
         if component == OPERATOR_POLICY:
             self._fit_policy(entry["value"], are_operator=True)
-        elif component == VHOST_LIMITS and self._limit(entry.get("vhost", self._own), entry["value"]):
-            self._note(
-                f"{MAX_QUEUES} is left out: there are more queues, and {self._target.title} would lose some of them"
-            )
+        elif component == VHOST_LIMITS:
+            for text in self._limit(entry.get("vhost", self._own), entry["value"]):
+                self._note(text)
 
     def _policy(self, entry: Entry) -> None:
         self._fit_policy(entry, are_operator=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from leveret.auth.passwords import SALTED
+from leveret.core.access.user import MAX_CONNECTIONS, MAX_QUEUES
 from leveret.core.errors.administration import InvalidError
 from leveret.core.policy.arguments import BY_KEY, BY_NAME, CLASSIC, NEVER, QUORUM
 from leveret.core.policy.policy import FEDERATION, SHARDING
@@ -29,9 +30,9 @@ class Target:
     the plugin that each needs, or BUILT_IN. idle_arguments: taken by all, and of no effect without it. arguments: of
     queues, by name, the types of queues that take it; all take one that is neither there nor known to Leveret.
     argument_values: those that are taken of an argument that takes few. operator_keys: of operator policies.
-    not_for_classic: a policy with such a key is for no classic queue there, with all that it says. idle_for_classic:
-    keys that have no effect on one. hashes: algorithms of passwords. internal: how names of global parameters begin
-    that are its own.
+    limits: of virtual hosts. not_for_classic: a policy with such a key is for no classic queue there, with all that it
+    says. idle_for_classic: keys that have no effect on one. hashes: algorithms of passwords. internal: how names of
+    global parameters begin that are its own.
     """
 
     title = "RabbitMQ 4.3"
@@ -43,7 +44,9 @@ class Target:
         "x-recent-history": "rabbitmq_recent_history_exchange",
         "x-delayed-message": "rabbitmq_delayed_message_exchange",
         "x-message-deduplication": "rabbitmq_message_deduplication",
+        "x-federation-upstream": "rabbitmq_exchange_federation",
     }
+    limits = frozenset((MAX_CONNECTIONS, MAX_QUEUES))
     arguments: Mapping[str, frozenset[str]] = {
         **dict.fromkeys(BY_NAME, frozenset[str]()),
         "x-queue-type": _BOTH,

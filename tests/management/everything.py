@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leveret.core.access.user import VHOST_LIMITS
 from leveret.core.broker import Broker
 from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange_types.kinds import DELAYED, TYPES
@@ -52,7 +53,7 @@ def everything() -> Broker:
     for name in ("note", "empty", "list"):
         do("set_global_parameter", name=f"{PREFIX}{name}", value={"note": {"a": [1, None]}, "empty": {}}.get(name, [1]))
     do("set_global_parameter", name="internal_leveret-test", value=1)
-    do("set_vhost_limits", vhost=VHOST, limits={"max-connections": 50, "max-queues": 1 << 40})
+    do("set_vhost_limits", vhost=VHOST, limits={**dict.fromkeys(VHOST_LIMITS, 1 << 40), "max-connections": 50})
     do("set_vhost_limits", vhost=FULL, limits={"max-connections": 50, "max-queues": 1})
     return broker
 
@@ -62,6 +63,7 @@ def _add_exchanges(broker: Broker) -> None:
     plain = {kind: Table() for kind in TYPES} | {
         DELAYED: {"x-delayed-type": longstr("topic")},
         "x-message-deduplication": from_json({"x-cache-size": 5}),
+        "x-federation-upstream": from_json({"x-max-hops": 1}),
     }
     for kind, arguments in plain.items():
         vhost.declare_exchange(kind, kind, True, False, False, arguments)

@@ -49,9 +49,9 @@ NOTES = {
         f"routing-key and shards-per-node of policy 'shards' {MANY}",
     ],
     "3.12.14": [
+        f"ha-mode and ha-params and ha-sync-mode of operator policy 'mirror-all' {MANY}",
         "exchange 'jms.durable.queues' in vhost '/' is of type x-jms-topic, which does not exist here; left out",
         "no exchange 'jms.durable.queues' in vhost '/'; left out with it",
-        f"ha-mode and ha-params and ha-sync-mode of operator policy 'mirror-all' {MANY}",
         "ha-mode of policy 'mirror' is kept and exported again, and has no effect here",
         "queue 'log' in vhost '/' is of type stream, which does not exist here; left out",
         "no queue 'log' in vhost '/'; left out with it",
