@@ -49,6 +49,7 @@ class Broker(Surroundings, Premises):
     nowhere: a virtual host for who is in none.
     is_new: recover() found nothing, so nobody has been made yet who could log in.
     max_connections: open ones at once, 0 for any number; open_connections: how many there are.
+    max_channels, open_channels: the same of channels. max_consumers_per_channel: 0 for any number.
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
     max_message_size: bytes that the body of a message may have.
     started_ms: on the core's clock. lag: of the event loop, noted by the driver.
@@ -75,6 +76,9 @@ class Broker(Surroundings, Premises):
         self.max_message_size = MAX_MESSAGE_SIZE
         self.max_connections = 0
         self.open_connections = 0
+        self.max_channels = 0
+        self.max_consumers_per_channel = 0
+        self.open_channels = 0
         self.durable_revision = 0
         self.revision = 0
         self._definition_log = definition_log

@@ -85,7 +85,7 @@ def check_same_exchange(
     equivalence.flag("durable", durable, existing.durable)
     equivalence.flag("auto_delete", auto_delete, existing.auto_delete)
     equivalence.flag("internal", internal, existing.internal)
-    equivalence.arguments(arguments, existing.arguments, ["alternate-exchange"])
+    equivalence.arguments(arguments, existing.arguments, [*existing.router.compared, "alternate-exchange"])
     equivalence.check()
 
 

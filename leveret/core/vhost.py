@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from leveret.core import definitions, governing
-from leveret.core.access.user import MAX_QUEUES, reached
+from leveret.core.access.user import MAX_BINDINGS, MAX_CONSUMERS, MAX_EXCHANGES, MAX_QUEUES, reached
 from leveret.core.definition import form
 from leveret.core.equivalence import check_same_exchange, check_same_queue
 from leveret.core.errors import hints
@@ -50,7 +50,8 @@ class VirtualHost(NameSpace):
     default_queue_type: of queues that are declared without one; empty for classic. protected: from deletion.
     tracing: whether copies of all messages go to amq.rabbitmq.trace; off after a restart, as in RabbitMQ.
     is_watched: somebody sees all messages, tracing or witness.
-    limits: by name; negative for none. connections: how many are open now.
+    limits: by name; negative for none. What is there stays, however low a limit is, and so does what comes back at a
+    start. connections: how many are open now. bindings: how many there are.
     policies, operator_policies: changed by the verbs below only.
     """
 
@@ -64,6 +65,7 @@ class VirtualHost(NameSpace):
         self.is_watched = self.witness is not None
         self.limits: dict[str, int] = {}
         self.connections = 0
+        self.bindings = 0
         self.generation = 1
         self.queues: dict[str, Queue] = {}
         self._bound: dict[Queue, dict[Binding, None]] = {}  # what leads to each
@@ -96,7 +98,8 @@ class VirtualHost(NameSpace):
     ) -> Exchange:
         """Find the exchange, or make it. origin: who asks.
 
-        Raises: Refusal UNFIT when one exists that differs, or an argument is wrong; FORBIDDEN for a reserved name.
+        Raises: Refusal UNFIT when one exists that differs, an argument is wrong, or there are too many exchanges;
+        FORBIDDEN for a reserved name.
         """
         existing = self.exchanges.get(name)
         if existing is not None:
@@ -108,6 +111,9 @@ class VirtualHost(NameSpace):
         alternate = arguments.get("alternate-exchange")
         if alternate is not None and alternate.kind != LONGSTR:
             raise errors.invalid_type(alternate.type_name, "alternate-exchange", what)
+        count = len(self.exchanges) - len(PREDECLARED)
+        if reached(self.limits, MAX_EXCHANGES, count):
+            raise self._too_many(MAX_EXCHANGES, "exchange", f"declare exchange '{name}'")
         exchange = new_exchange(self, name, kind, durable, auto_delete, internal, arguments, origin)
         self._add_exchange(exchange, durable)
         return exchange
@@ -238,7 +244,7 @@ class VirtualHost(NameSpace):
         check_arguments(arguments, what)
         check_properties(queue_type(arguments), durable, owner != 0, auto_delete, what)
         if reached(self.limits, MAX_QUEUES, len(self.queues)):
-            raise errors.vhost_queue_limit(name, self.name, self.limits[MAX_QUEUES])
+            raise self._too_many(MAX_QUEUES, "queue", f"declare queue '{name}'")
         queue = new_queue(self, self.broker, name, self.broker.new_id(), durable, owner, auto_delete, arguments, origin)
         self._add_queue(queue, durable)
         return queue
@@ -335,10 +341,16 @@ class VirtualHost(NameSpace):
     # -- bindings
 
     def bind(self, binding: Binding) -> None:
-        """Add a binding; one that exists is fine. Raises: Refusal UNFIT when its exchange cannot have it."""
+        """Add a binding; one that exists is fine.
+
+        Raises: Refusal UNFIT when its exchange cannot have it, or there are too many bindings.
+        """
         binding.source.router.check(binding)
         if binding in binding.source.bindings:
             return
+        if reached(self.limits, MAX_BINDINGS, self.bindings):
+            wish = f"bind {binding.kind} '{binding.destination}' to exchange '{binding.source.name}'"
+            raise self._too_many(MAX_BINDINGS, "binding", wish)
         key = definitions.binding_key(binding) if binding.durable else ""
         self._attach(binding)
         if binding.durable:
@@ -363,6 +375,7 @@ class VirtualHost(NameSpace):
     def _attach(self, binding: Binding) -> None:
         binding.source.router.add(binding)
         binding.source.bindings[binding] = None
+        self.bindings += 1
         if binding.queue is not None:
             self._bound.setdefault(binding.queue, {})[binding] = None
         elif binding.exchange is not None:
@@ -371,6 +384,7 @@ class VirtualHost(NameSpace):
 
     def _detach(self, binding: Binding) -> None:
         del binding.source.bindings[binding]
+        self.bindings -= 1
         binding.source.router.remove(binding)
         if binding.queue is not None:
             del self._bound[binding.queue][binding]
@@ -386,6 +400,16 @@ class VirtualHost(NameSpace):
         self.witness = witness
         self.is_watched = tracing or witness is not None
         self.generation += 1  # cached routes know whether messages are looked into
+
+    # -- limits
+
+    def check_consumers(self, queue: str) -> None:
+        """Refuse one more consumer if there are too many. queue: its name. Raises: Refusal UNFIT."""
+        if reached(self.limits, MAX_CONSUMERS, self.consumers):
+            raise self._too_many(MAX_CONSUMERS, "consumer", f"consume from queue '{queue}'")
+
+    def _too_many(self, limit: str, kind: str, wish: str) -> errors.Refusal:
+        return errors.vhost_limit(wish, kind, self.name, self.limits[limit])
 
     # -- policies: whatever they match changes at once
 

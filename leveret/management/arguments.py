@@ -5,7 +5,7 @@ Source: rabbit_misc.erl to_amqp_table and amqp_table.
 
 from __future__ import annotations
 
-from leveret.core.policy.documents import TOO_DEEP, is_too_deep
+from leveret.core.policy.documents import TOO_DEEP, has_more_values, is_too_deep
 from leveret.management.errors import MAX_NAME
 from leveret.management.texts import NO_TEXT, is_text
 from leveret.wire.fields import (
@@ -23,6 +23,7 @@ from leveret.wire.fields import (
 )
 
 MAX_LONG = (1 << 63) - 1
+MAX_VALUES = 100_000  # more than fit into the frame with which a client could declare the same
 MAX_TIMESTAMP = (1 << 64) - 1
 
 
@@ -37,6 +38,8 @@ class BadArgument(Exception):
 
 def from_json(content: dict[str, object]) -> Table:
     """Arguments of JSON values: whole numbers become long, others double, null void. Raises: BadArgument."""
+    if has_more_values(content, MAX_VALUES):
+        raise BadArgument("", f"more than {MAX_VALUES} values; no client could declare the same")
     for name, value in content.items():
         if is_too_deep(value):
             raise BadArgument(f".{name}", TOO_DEEP)

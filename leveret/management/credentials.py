@@ -5,9 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 
-from leveret.auth.passwords import ARGON2, NOBODY, SALT_SIZE, SALTED, SHA256, argon2, is_too_dear, salted
+from leveret.auth.passwords import (
+    ARGON2,
+    MOST_CHARACTERS,
+    NOBODY,
+    SALT_SIZE,
+    SALTED,
+    SHA256,
+    argon2,
+    is_too_dear,
+    salted,
+)
 from leveret.core.access.user import Credential
 from leveret.core.errors.administration import InvalidError
+
+MAX_PASSWORD = 65535  # characters
 
 
 def read_credential(password: str | None, password_hash: str | None, algorithm: str | None) -> Credential:
@@ -22,6 +34,8 @@ def read_credential(password: str | None, password_hash: str | None, algorithm: 
         return NOBODY
     if not password:
         raise InvalidError("the password must not be empty: nobody can log in with an empty one")
+    if len(password) > MAX_PASSWORD:
+        raise InvalidError(f"the password has {len(password)} characters; at most {MAX_PASSWORD} are allowed")
     if algorithm in (None, ARGON2):
         return argon2(password)
     _check_algorithm(algorithm)
@@ -43,6 +57,8 @@ def _read_hash(text: str, algorithm: str) -> Credential:
         if is_too_dear(text):
             raise InvalidError("the Argon2 hash takes too long to check; make one that takes less than a second")
         return Credential(algorithm, text)
+    if len(text) > MOST_CHARACTERS:
+        raise InvalidError(f"the password hash has {len(text)} characters; no hash has more than {MOST_CHARACTERS}")
     try:
         size = len(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):

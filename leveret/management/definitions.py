@@ -11,18 +11,21 @@ from leveret import __version__
 from leveret.auth.passwords import ARGON2, SHA256
 from leveret.core.access.user import User
 from leveret.core.broker import Broker
-from leveret.core.errors.administration import Promise
+from leveret.core.errors.administration import InvalidError, Promise
 from leveret.core.exchange.exchange import Exchange
 from leveret.core.queue.queue import Queue
 from leveret.core.vhost import VirtualHost
 from leveret.management import jobs, parameters
 from leveret.management.arguments import to_json
+from leveret.management.fitting import Fitting
 from leveret.management.permissions import list_permissions, list_topic_permissions
 from leveret.management.policies import list_operator_policies, list_policies
+from leveret.management.targets import Target, find_target
 from leveret.management.vhosts import find_vhost
 
 RABBITMQ_VERSION = "3.13.7"  # whose format this is; RabbitMQ chooses by it how to read old password hashes
 AT_ONCE = 100  # entries
+NOTES = "notes"  # beside the sections, of what is not in the file as it is here
 SECTIONS = (
     "users",
     "vhosts",
@@ -55,15 +58,30 @@ HEADER_KEYS = frozenset(
 )
 
 
-def export_definitions(broker: Broker, vhost: str | None = None) -> Promise:
+def export_definitions(
+    broker: Broker, vhost: str | None = None, target: str | None = None, plugins: tuple[str, ...] = ()
+) -> Promise:
     """All definitions, or those of one virtual host without its name, which can be imported into another one.
 
+    target: the broker that is to take them without an error, one of TARGETS; plugins: that are enabled there. What it
+    does not take is left out, and the answer has `notes` beside the file: a subject and a reason each.
     What belongs to one connection is left out, as are the exchanges that every virtual host has. Done in pieces: what
     clients change meanwhile may be in it or not.
     """
+    if plugins and target is None:
+        raise InvalidError("plugins are of a broker; say of which")
+    taker = None if target is None else find_target(target, plugins)
     answer: dict[str, object] = {}
     steps = export_steps(broker, answer) if vhost is None else _of_one(broker, find_vhost(broker, vhost), answer)
-    return jobs.begin(broker, steps, answer)
+    return jobs.begin(broker, steps if taker is None else _fitted(steps, answer, taker), answer)
+
+
+def _fitted(steps: Iterator[bool], answer: dict[str, object], target: Target) -> Iterator[bool]:
+    """Export, and make it what another broker takes."""
+    yield from steps
+    fitting = Fitting(answer, target)
+    yield from fitting.run()
+    answer[NOTES] = fitting.notes
 
 
 def export_steps(broker: Broker, answer: dict[str, object]) -> Iterator[bool]:
@@ -196,7 +214,7 @@ def _queue(queue: Queue) -> dict[str, object]:
     arguments = {"x-queue-type": "classic", **to_json(queue.arguments)}  # whatever the default is where it goes
     return {
         "name": queue.name,
-        "type": arguments["x-queue-type"],
+        "type": arguments["x-queue-type"] or "classic",
         "durable": queue.durable,
         "auto_delete": queue.auto_delete,
         "arguments": arguments,

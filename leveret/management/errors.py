@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterable
-from itertools import islice
 
 import msgspec
 
-from leveret.core.errors.administration import InvalidError, UnknownError
+from leveret.core.errors.administration import InvalidError, UnknownError, shortened
+from leveret.core.errors.hints import nearest
 
 MAX_NAME = 255  # bytes that the protocol allows
-MAX_NAMES = 1000  # that are looked at
 SHOWN = 40  # characters of a longer one
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownError:
     """Nothing has this name. known: names that exist, to suggest one that is close."""
-    if len(name) > MAX_NAME:  # to look for something close would take long
+    if len(name) > MAX_NAME:
         return UnknownError(f"{kind} '{name[:SHOWN]}...' does not exist")
-    close = difflib.get_close_matches(name, islice(known, MAX_NAMES), 1)
-    suggestion = f"; did you mean '{close[0]}'?" if close else ""
+    close = nearest(name, known)
+    suggestion = f"; did you mean '{close}'?" if close else ""
     return UnknownError(f"{kind} '{name}' does not exist{suggestion}")
 
 
@@ -34,7 +31,7 @@ def check_name(name: str) -> None:
 
 def explain(error: msgspec.ValidationError) -> tuple[str, str]:
     """Path and reason of a value of the wrong shape: ('.arguments', 'expected object, got str')."""
-    found = re.fullmatch(r"(.*?)(?: - at `(?:key in )?\$(.*)`)?", str(error), re.DOTALL)
-    assert found is not None
-    reason = found[1].replace("`", "")
-    return found[2] or "", reason[:1].lower() + reason[1:]
+    reason, _, place = str(error).partition(" - at `")  # neither of which says how long a name in it may be
+    path = place.removesuffix("`").removeprefix("key in ").removeprefix("$")
+    reason = shortened(reason).replace("`", "")
+    return shortened(path), reason[:1].lower() + reason[1:]

@@ -1,22 +1,23 @@
-"""Import of a definitions file: one entry after the other, in RabbitMQ's order; what is wrong is said with its path.
+"""Import of a definitions file: one entry after the other; what is wrong is said with its path.
 
 An import only adds. Users, virtual hosts, permissions, policies and parameters that exist are changed to what the file
-says; exchanges and queues that exist stay as they are, and where they differ a note says so.
-Source: rabbit_definitions.erl apply_defs.
+says; exchanges and queues that exist stay as they are, and where they differ a note says so. A limit of a virtual host
+that the file lowers counts from the end of the import on, so that a file brings back all that was exported.
+Source: rabbit_definitions.erl apply_defs, where parameters, and the limits among them, come behind exchanges.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
 from leveret.auth.passwords import ARGON2, MD5, SHA256
 from leveret.core.access.user import USER_LIMITS, VHOST_LIMITS, checked_limits
 from leveret.core.broker import Broker
-from leveret.core.errors.administration import AdministrationError, InvalidError, Promise
+from leveret.core.errors.administration import AdministrationError, InvalidError, Promise, shortened
 from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.policy.documents import read_json
@@ -35,8 +36,13 @@ from leveret.management.vhosts import find_vhost, put_vhost, read_tags
 from leveret.wire.fields import Table
 
 AT_ONCE = 20  # entries
+MAX_ENTRIES = 1_000_000  # of one file
+MAX_TOLD = 10_000  # errors of one file, and as many notes
 MD5_VERSIONS = re.compile(r"3\.[0-5]\.")  # of RabbitMQ, which did not say how it hashes
 MODULE = re.compile(r"rabbit_(\w+)_queue")  # what a type of queues is called inside of RabbitMQ
+# Types that RabbitMQ and its plugins have and this broker does not: what is of one is left out, and all else comes in.
+QUEUE_TYPES_ELSEWHERE = frozenset(("stream",))
+EXCHANGE_TYPES_ELSEWHERE = frozenset(("x-jms-topic",))
 
 
 def import_definitions(
@@ -50,8 +56,22 @@ def import_definitions(
     """
     if vhost is not None:
         find_vhost(broker, vhost)
+    count = sum(len(found) for found in content.values() if isinstance(found, list))
+    if count > MAX_ENTRIES:
+        text = f"there are {count} entries, and at most {MAX_ENTRIES} are applied at once"
+        raise InvalidError(f"{text}; split them, and apply one part after the other")
     answer: dict[str, object] = {}
     return jobs.begin(broker, _import(broker, content, vhost, atomic, answer), answer)
+
+
+def tell_of_transient(content: dict[str, Any], notes: list[dict[str, str]]) -> None:
+    """Add a note for each queue and exchange that is gone as soon as no broker runs."""
+    for section in ("exchanges", "queues"):
+        entries_there = content.get(section)
+        for at, entry in enumerate(entries_there if isinstance(entries_there, list) else ()):
+            if isinstance(entry, dict) and entry.get("durable") is False:
+                reason = "it is not durable, so it is not kept while no broker runs; import it when one does"
+                _add(notes, f"{section}[{at}]", reason)
 
 
 def _import(
@@ -121,6 +141,8 @@ class Import:
         self.notes: list[dict[str, str]] = []
         self.errors: list[dict[str, str]] = []
         self._path = ""  # of the entry at hand
+        self._lower: dict[str, dict[str, int]] = {}  # limits for the end, by virtual host
+        self._left_out: set[tuple[str, str, str]] = set()  # kind, virtual host and name
 
     def run(self) -> Iterator[bool]:
         """Apply everything that can be; yields where others may have their turn."""
@@ -129,23 +151,24 @@ class Import:
             yield True  # a name is free when nothing is left of the virtual host that had it
         yield from self._section("vhosts", entries.VhostEntry, self._virtual_host)
         yield from self._section("permissions", entries.PermissionEntry, self._permission)
+        yield from self._section("parameters", entries.ParameterEntry, self._parameter)
         yield from self._section("exchanges", entries.ExchangeEntry, self._exchange)
         yield from self._section("topic_permissions", entries.TopicPermissionEntry, self._topic_permission)
         yield from self._section("global_parameters", entries.GlobalParameterEntry, self._global_parameter)
-        yield from self._section("parameters", entries.ParameterEntry, self._parameter)
         yield from self._section("policies", entries.PolicyEntry, self._policy)
         yield from self._section("queues", entries.QueueEntry, self._queue)
         yield from self._section("bindings", entries.BindingEntry, self._binding)
+        self._set_lower_limits()
         for key in self._content:
             if key not in HEADER_KEYS:
-                self.notes.append({"path": key, "reason": "no section of a definitions file; ignored"})
+                self._tell(key, "no section of a definitions file; ignored")
 
     def _section(self, key: str, shape: type[Any], apply: Callable[[Any], None]) -> Iterator[bool]:
         if key not in self._content:
             return
         content = self._content[key]
         if not isinstance(content, list):
-            self.errors.append({"path": key, "reason": "expected array"})
+            self._wrong(key, "expected array")
             return
         count = 0
         matcher = self._broker.matcher
@@ -159,23 +182,29 @@ class Import:
                 apply(_entry(_read(raw), shape))
                 count += 1
             except Note as note:
-                self.notes.append({"path": path, "reason": str(note)})
+                self._tell(path, str(note))
             except msgspec.ValidationError as error:
                 below, reason = explain(error)
-                self.errors.append({"path": path + below, "reason": reason})
+                self._wrong(path + below, reason)
             except BadText as error:
-                self.errors.append({"path": path + error.path, "reason": NO_TEXT})
+                self._wrong(path + error.path, NO_TEXT)
             except BadArgument as error:
-                self.errors.append({"path": f"{path}.arguments{error.path}", "reason": error.reason})
+                self._wrong(f"{path}.arguments{error.path}", error.reason)
             except BadPolicy as error:
                 inside = ".value" if key == "parameters" else ""
-                self.errors.append({"path": path + inside + error.path, "reason": str(error)})
+                self._wrong(path + inside + error.path, str(error))
             except Refusal as error:
-                self.errors.append({"path": path + _blamed(error.text), "reason": error.text})
+                self._wrong(path + _blamed(error.text), error.text)
             except AdministrationError as error:
-                self.errors.append({"path": path, "reason": str(error)})
+                self._wrong(path, str(error))
         if count:
             self.applied[key] = count
+
+    def _wrong(self, path: str, reason: str) -> None:
+        _add(self.errors, path, reason)
+
+    def _tell(self, path: str, reason: str) -> None:
+        _add(self.notes, path, reason)
 
     # -- who may do what
 
@@ -196,8 +225,13 @@ class Import:
 
     def _old_algorithm(self) -> str:
         """Of hashes for which the file does not say it. Source: rabbit_auth_backend_internal.erl hashing_algorithm."""
+        version = self._version()
+        return MD5 if version is not None and MD5_VERSIONS.match(version) else SHA256
+
+    def _version(self) -> str | None:
+        """Of the RabbitMQ that has written the file; None for one that somebody else wrote."""
         version = self._content.get("rabbitmq_version", self._content.get("rabbit_version"))
-        return MD5 if isinstance(version, str) and MD5_VERSIONS.match(version) else SHA256
+        return version if isinstance(version, str) else None
 
     def _virtual_host(self, entry: entries.VhostEntry) -> None:
         said = entry.metadata or entries.VhostMetadata()
@@ -210,10 +244,25 @@ class Import:
             kind = named[1]
         limits = checked_limits(_map(entry.limits or {}, "limits"), VHOST_LIMITS)
         put_vhost(self._broker, entry.name, description, tags, kind)
-        if limits:
-            self._broker.set_vhost_limits(entry.name, limits)
+        self._limit(self._broker.vhost(entry.name), limits)
         if said.protected_from_deletion is not None:
             self._broker.protect_vhost(entry.name, said.protected_from_deletion)
+
+    def _limit(self, vhost: VirtualHost, limits: dict[str, int]) -> None:
+        """Set limits of a virtual host, those that are lower than before at the end."""
+        lower = self._lower.setdefault(vhost.name, {})
+        for name, value in limits.items():
+            before = vhost.limits.get(name, -1)
+            if value >= 0 and (before < 0 or value < before):
+                lower[name] = value
+            else:
+                lower.pop(name, None)
+                self._broker.set_vhost_limits(vhost.name, {name: value})
+
+    def _set_lower_limits(self) -> None:
+        for name, limits in self._lower.items():
+            if limits and name in self._broker.vhosts:  # others may have deleted it meanwhile
+                self._broker.set_vhost_limits(name, limits)
 
     def _permission(self, entry: entries.PermissionEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
@@ -221,8 +270,8 @@ class Import:
 
     def _topic_permission(self, entry: entries.TopicPermissionEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
-        if entry.exchange and entry.exchange not in vhost.exchanges:
-            raise InvalidError(f"no exchange '{entry.exchange}' in vhost '{vhost.name}'")
+        if entry.exchange not in vhost.exchanges:
+            self._missing("exchange", entry.exchange, vhost)
         self._broker.users.set_topic_permission(entry.user, vhost.name, entry.exchange, entry.write, entry.read)
 
     # -- parameters and policies
@@ -233,23 +282,34 @@ class Import:
     def _parameter(self, entry: entries.ParameterEntry) -> None:
         vhost = self._in_vhost(entry.vhost)
         if entry.component == parameters.VHOST_LIMITS:
-            limits = _inside(entry.value, dict[str, int])
-            self._broker.set_vhost_limits(vhost.name, limits)
+            given = _inside(entry.value or {}, dict[str, int])  # none may have become an empty list
+            limits = checked_limits(given, VHOST_LIMITS)
+            self._lower.pop(vhost.name, None)
+            self._limit(vhost, limits)
             for name in set(vhost.limits) - set(limits):
                 self._broker.clear_vhost_limits(vhost.name, name)
         elif entry.component == parameters.OPERATOR_POLICY:
-            put_operator_policy(vhost, entry.name, _inside(entry.value, entries.PolicyBody))
+            body = _inside(entry.value, entries.PolicyBody)
+            put_operator_policy(vhost, entry.name, body)
+            self._tell_idle(f"operator policy '{entry.name}'", body)
         elif entry.component == parameters.POLICY:
             put_policy(vhost, entry.name, _inside(entry.value, entries.PolicyBody))
         else:
             parameters.put_parameter(self._broker, vhost.name, entry.component, entry.name, entry.value)
+            what = f"parameter '{entry.name}' of {entry.component}"
+            self._tell(self._path, f"{what} is kept and exported again, and has no effect here")
 
     def _policy(self, entry: entries.PolicyEntry) -> None:
         put_policy(self._in_vhost(entry.vhost), entry.name, entry)
-        idle = sorted(WITHOUT_EFFECT.intersection(entry.definition))
+        self._tell_idle(f"policy '{entry.name}'", entry)
+
+    def _tell_idle(self, what: str, body: entries.PolicyBody) -> None:
+        """Say which keys of a policy are only kept."""
+        idle = sorted(WITHOUT_EFFECT.intersection(body.definition))
         if idle:
-            reason = f"{' and '.join(idle)} of policy '{entry.name}' is kept, and has no effect here"
-            self.notes.append({"path": self._path, "reason": reason})
+            verb = "has" if len(idle) == 1 else "have"
+            text = f"{' and '.join(idle)} of {what} {'is' if len(idle) == 1 else 'are'} kept and exported again"
+            self._tell(self._path, f"{text}, and {verb} no effect here")
 
     # -- exchanges, queues, bindings
 
@@ -258,6 +318,8 @@ class Import:
         check_name(entry.name)
         if not entry.name or entry.name.startswith("amq."):
             raise Note(f"exchange '{entry.name}' belongs to the broker itself; left out")
+        if entry.type in EXCHANGE_TYPES_ELSEWHERE and entry.name not in vhost.exchanges:
+            self._leave_out("exchange", entry.name, vhost, f"type {entry.type}")
         arguments = _arguments(entry.arguments)
         try:
             internal = entry.internal is True
@@ -272,6 +334,9 @@ class Import:
             raise InvalidError("a queue needs a name")
         if entry.name.startswith("amq."):
             raise Note(f"queue '{entry.name}' has a name that the broker makes up itself; left out")
+        kind = entry.arguments.get("x-queue-type") if isinstance(entry.arguments, dict) else None
+        if isinstance(kind, str) and kind in QUEUE_TYPES_ELSEWHERE and entry.name not in vhost.queues:
+            self._leave_out("queue", entry.name, vhost, f"type {kind}")
         arguments = _arguments(entry.arguments)
         try:
             vhost.declare_queue(entry.name, entry.durable, False, entry.auto_delete, arguments, 0)
@@ -285,9 +350,9 @@ class Import:
             raise InvalidError(f"destination_type is '{entry.destination_type}'; it has to be queue or exchange")
         to_queue = entry.destination_type == "queue"
         if entry.source not in vhost.exchanges:
-            _missing("exchange", entry.source, vhost)
+            self._missing("exchange", entry.source, vhost)
         if entry.destination not in (vhost.queues if to_queue else vhost.exchanges):
-            _missing(entry.destination_type, entry.destination, vhost)
+            self._missing(entry.destination_type, entry.destination, vhost)
         if not entry.source:
             return  # every queue is bound to the default exchange anyway
         queue = vhost.queues[entry.destination] if to_queue else None
@@ -295,12 +360,36 @@ class Import:
         arguments = _arguments(entry.arguments)
         vhost.bind(Binding(vhost.exchanges[entry.source], queue, exchange, entry.routing_key, arguments))
 
+    def _leave_out(self, kind: str, name: str, vhost: VirtualHost, why: str) -> NoReturn:
+        """Do without something that this broker cannot have. Raises: Note."""
+        self._left_out.add((kind, vhost.name, name))
+        raise Note(f"{kind} '{name}' in vhost '{vhost.name}' is of {why}, which does not exist here; left out")
+
+    def _missing(self, kind: str, name: str, vhost: VirtualHost) -> NoReturn:
+        """An entry needs something that is not there. Raises: Note if it cannot be there, InvalidError."""
+        text = f"no {kind} '{name}' in vhost '{vhost.name}'"
+        if name.startswith("amq.") or (kind, vhost.name, name) in self._left_out:
+            raise Note(f"{text}; left out with it")
+        if self._path.startswith("bindings") and self._version() is not None:
+            why = "RabbitMQ exports bindings of exclusive queues and internal exchanges, and not what they are of"
+            raise Note(f"{text}; left out: {why}")
+        raise InvalidError(text)
+
     def _in_vhost(self, name: str | None) -> VirtualHost:
         if name is None:
             name = self._vhost
         if name is None:
             raise InvalidError("the entry names no virtual host; say which with --vhost if the file is of one")
         return find_vhost(self._broker, name)
+
+
+def _add(told: list[dict[str, str]], path: str, reason: str) -> None:
+    """Tell of one more entry, as long as there are not more than anybody reads."""
+    if len(told) < MAX_TOLD:
+        told.append({"path": shortened(path), "reason": shortened(reason)})
+    elif len(told) == MAX_TOLD:
+        reason = "this one too; from here on they are not told one by one"
+        told.append({"path": shortened(path), "reason": reason})
 
 
 def _read(raw: object) -> object:
@@ -349,13 +438,6 @@ def _keep(error: Refusal, exists: bool) -> None:
     if not exists:
         raise error
     raise Note(f"it exists and is kept as it is: {error.text}") from None
-
-
-def _missing(kind: str, name: str, vhost: VirtualHost) -> None:
-    text = f"no {kind} '{name}' in vhost '{vhost.name}'"
-    if name.startswith("amq."):
-        raise Note(f"{text}; left out with it")
-    raise InvalidError(text)
 
 
 def _blamed(text: str) -> str:

@@ -32,7 +32,7 @@ from leveret.core.queue.entry import QueueEntry
 from leveret.management import lines
 from leveret.management.lines import LineError
 from leveret.session.connection.connection import Connection
-from leveret.store.directory import private
+from leveret.store.files import make_anew
 
 KNOWN: Final = 10_000  # messages whose number is known: the last ones
 KNOWN_SIZE: Final = 64 << 20  # bytes that the bodies of these may have
@@ -59,7 +59,7 @@ class Recording(Witness):
         self._path = path
         self._vhost = vhost
         self._file: TextIO = os.fdopen(
-            private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+            make_anew(path),
             "w",
             encoding="utf-8",
             errors="backslashreplace",

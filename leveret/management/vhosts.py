@@ -22,7 +22,7 @@ def find_vhost(broker: Broker, name: str) -> VirtualHost:
 
 
 def list_vhosts(broker: Broker) -> list[dict[str, object]]:
-    """All virtual hosts: name, description, tags, default queue type, limits, and how many queues and exchanges."""
+    """All virtual hosts: name, description, tags, default queue type, limits, how much there is of what they limit."""
     return [
         {
             "name": vhost.name,
@@ -32,8 +32,11 @@ def list_vhosts(broker: Broker) -> list[dict[str, object]]:
             "protected_from_deletion": vhost.protected,
             "limits": dict(vhost.limits),
             "tracing": vhost.tracing,
+            "connections": vhost.connections,
             "queues": len(vhost.queues),
             "exchanges": len(vhost.exchanges),
+            "bindings": vhost.bindings,
+            "consumers": vhost.consumers,
         }
         for vhost in sorted(broker.vhosts.values(), key=lambda vhost: vhost.name)
     ]

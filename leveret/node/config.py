@@ -171,6 +171,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             see="durability.md",
         ),
     ] = "leveret-data"
+    trust_data_dir: Annotated[
+        bool,
+        Setting(
+            DATA,
+            SWITCH,
+            "Use the data directory even if it belongs to another user, or everybody may write to it.",
+            see="configuration.md#whose-data-directory",
+        ),
+    ] = False
     memory: Annotated[
         bool, Setting(DATA, SWITCH, "Keep everything in memory, without a data directory: a restart loses it.")
     ] = False
@@ -205,6 +214,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             CLIENTS,
             Whole(1, MAX_NUMBER, zero="any number"),
             "Connections that may be open at once; one more is refused with 530. 0 allows any number.",
+        ),
+    ] = 0
+    max_channels: Annotated[
+        int,
+        Setting(
+            CLIENTS,
+            Whole(1, MAX_NUMBER, zero="any number"),
+            "Channels that may be open at once, of all connections; one more closes its connection with 530. 0 allows "
+            "any number.",
+        ),
+    ] = 0
+    max_consumers_per_channel: Annotated[
+        int,
+        Setting(
+            CLIENTS,
+            Whole(1, MAX_NUMBER, zero="any number"),
+            "Consumers that a channel may have; one more closes its connection with 530. 0 allows any number.",
         ),
     ] = 0
     max_unauthenticated_connections: Annotated[

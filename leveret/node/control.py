@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import struct
 from pathlib import Path
 
-from leveret.store.directory import private
+from leveret.node.trust import may_answer
+from leveret.store.files import replacing
+from leveret.store.owner import user_name
 
 SOCKET_NAME = "control.sock"
 POINTER_NAME = "control.path"
+MAX_POINTER = 4096  # bytes
 MAX_PATH = 100  # bytes; the kernel allows 107 and some systems 103
 
 
@@ -24,7 +28,8 @@ class ControlError(Exception):
 def find(directory: Path) -> Path:
     """Where the socket of a data directory is, if there is one."""
     try:
-        return Path((directory / POINTER_NAME).read_text(encoding="utf-8").strip())
+        with open(directory / POINTER_NAME, "rb", opener=_only_a_file) as file:
+            return Path(os.fsdecode(file.read(MAX_POINTER).strip()))
     except OSError:
         return directory / SOCKET_NAME
 
@@ -60,8 +65,12 @@ def unbind(place: Path, directory: Path | None) -> None:
         (directory / POINTER_NAME).unlink(missing_ok=True)
 
 
-def connect(place: Path) -> socket.socket | None:
-    """A connection to the broker whose socket this is, None when nobody is there. Raises: ControlError."""
+def connect(place: Path, source: Path | None) -> socket.socket | None:
+    """A connection to the broker whose socket this is, None when nobody is there.
+
+    source: the directory that has the socket or says where it is; only its owner, root and this user are believed. None
+    believes anybody. Raises: ControlError.
+    """
     if len(os.fsencode(place)) > MAX_PATH:
         return None  # no socket can be there
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -74,6 +83,10 @@ def connect(place: Path) -> socket.socket | None:
         client.close()
         text = f"cannot connect to {place}: {error.strerror or error}; the user who started the broker can"
         raise ControlError(text) from None
+    if source is not None and not may_answer(_peer(client), source):
+        stranger = user_name(_peer(client))
+        client.close()
+        raise ControlError(f"{stranger} listens on {place}, to whom '{source}' does not belong; nothing was sent there")
     return client
 
 
@@ -111,7 +124,7 @@ def _remove_stale(place: Path) -> None:
         return
     if not stat.S_ISSOCK(found.st_mode):
         raise ControlError(f"{place} exists and is no socket; choose another path with --control")
-    client = connect(place)
+    client = connect(place, None)
     if client is not None:
         client.close()
         raise ControlError(f"another broker listens on {place}; choose another path with --control")
@@ -123,5 +136,16 @@ def _point(directory: Path, place: Path) -> None:
     if place == directory.absolute() / SOCKET_NAME:
         pointer.unlink(missing_ok=True)
     else:
-        with open(pointer, "w", encoding="utf-8", opener=private) as file:
-            file.write(f"{place.absolute()}\n")
+        with replacing(pointer) as file:
+            file.write(os.fsencode(f"{place.absolute()}\n"))
+
+
+def _only_a_file(path: str, flags: int) -> int:
+    """Opens a file, and neither follows a link nor waits for a pipe. Raises: OSError."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _peer(client: socket.socket) -> int:
+    """The user who listens at the other end."""
+    _, uid, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(uid)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 from leveret.core.policy.documents import read_json
+
+MAX_SIZE = 256 << 20  # bytes, as a request of the control socket
 
 
 class FileError(Exception):
@@ -14,14 +17,21 @@ class FileError(Exception):
 def read(path: Path) -> dict[str, object]:
     """The content of a definitions file. Raises: FileError."""
     try:
-        text = path.read_bytes()
+        with open(path, "rb") as file:
+            return parse(file, str(path))
     except OSError as error:
         raise FileError(f"cannot read definitions file {path}: {error.strerror}") from None
-    return parse(text, str(path))
 
 
-def parse(text: bytes, name: str) -> dict[str, object]:
-    """The content of a definitions file; an empty one defines nothing. name: for error texts. Raises: FileError."""
+def parse(file: BinaryIO, name: str) -> dict[str, object]:
+    """The content of a definitions file; an empty one defines nothing. name: for error texts.
+
+    Raises: FileError; OSError when it cannot be read.
+    """
+    text = file.read(MAX_SIZE + 1)
+    if len(text) > MAX_SIZE:
+        many = f"has more than {MAX_SIZE >> 20} MiB; split it, and apply one part after the other"
+        raise FileError(f"definitions file {name} {many}")
     if not text.strip():
         return {}
     try:

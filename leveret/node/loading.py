@@ -24,6 +24,7 @@ MAX_SHOWN = 60  # characters of a value
 UNQUOTED = ("Invalid value", "Expected newline")  # how tomllib begins what it says of text without quotes
 MAX_LINES = 500  # of one value, beyond which nobody looks for its end
 MAX_NAME = 100  # characters of a name for which one that is close is looked for
+MAX_PROBLEMS = 20  # that are told of a file, or of options
 
 
 class ConfigError(Exception):
@@ -89,7 +90,8 @@ def read_options(arguments: list[str]) -> dict[str, object] | None:
         if argument == HELP:
             return None
         elif declared is None:
-            problems.append(_no_option(option))
+            if len(problems) < MAX_PROBLEMS:
+                problems.append(_no_option(option))
             if option.startswith("-") and not equals and left and not left[-1].startswith("-"):
                 left.pop()  # its value
         elif isinstance(declared.setting.kind, Switch):
@@ -163,6 +165,9 @@ class _Found:
             return
         source = _File(path, text)
         for name, given in content.items():
+            if len(self.problems) == MAX_PROBLEMS:
+                self.problems.append(f"there may be more in {path} that is wrong")
+                return
             declared = SETTINGS.get(name)
             if declared is None:
                 self.problems.append(_no_key(name, given, source))

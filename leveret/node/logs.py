@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import Final
+from typing import Any, Final
 
 from leveret.node.printable import printable
 
@@ -29,6 +29,10 @@ class OneLine(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Escape what is no printable character."""
         return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The same of each line of a traceback, which may quote what strangers have sent."""
+        return "\n".join(map(printable, super().formatException(ei).split("\n")))
 
 
 class Limit(logging.Filter):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from leveret.auth.authenticator import Authenticator
 from leveret.auth.internal import InternalAuthenticator
-from leveret.auth.passwords import fits
+from leveret.auth.passwords import ARGON2, fits, is_too_dear
 from leveret.core import broker as core
 from leveret.core.message.log import Unreadable
 from leveret.core.turn.clock import Clock
@@ -20,6 +20,7 @@ from leveret.node import control
 from leveret.node.api import Api, PortError, listen_error
 from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER, drop_defaults, make_defaults
+from leveret.node.trust import Untrusted, claim
 from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, Watch, give_up_reserve, total_memory
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
@@ -69,12 +70,16 @@ class Node:
         self._loop = asyncio.get_running_loop()
         self._context = _make_context(config)
         self._directory = None if config.memory else Path(config.data_dir)
+        if self._directory is not None and not config.trust_data_dir:
+            _claim(self._directory)
         self._log = self.make_log(config)
         clock = Clock(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
         self.broker = core.Broker(self._log, self._log, clock, self.make_seed(), f"leveret@{socket.gethostname()}")
         self.broker.max_message_size = config.max_message_size
         self.broker.consumer_timeout_ms = config.consumer_timeout_ms
         self.broker.max_connections = config.max_connections
+        self.broker.max_channels = config.max_channels
+        self.broker.max_consumers_per_channel = config.max_consumers_per_channel
         self._log.listener = self.broker.news
         self.driver = Driver(self.broker, self._loop)
         self.authenticator: Authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
@@ -117,6 +122,7 @@ class Node:
             self.broker.recover()
         except Unreadable as error:
             raise StartError(f"cannot start: {error}; nothing is lost, try again") from None
+        self._tell_of_dear_passwords()
         is_new = make_defaults(self.broker)
         self.driver.turn()  # what expired meanwhile
         if self._disk_watch is not None:
@@ -166,6 +172,12 @@ class Node:
         """Whether everybody may log in as guest with the password guest, from this machine at least."""
         user = self.broker.users.get(DEFAULT_USER)
         return user is not None and fits(user.credential, DEFAULT_USER)
+
+    def _tell_of_dear_passwords(self) -> None:
+        for user in self.broker.users:
+            if user.credential.algorithm == ARGON2 and is_too_dear(user.credential.hash):
+                text = "the hash of its password takes too much time or memory to check, so that nobody can log in"
+                log.warning("user '%s': %s; give it another one with `leveret users password`", user.name, text)
 
     def listen(self, port: int, tls_port: int) -> None:
         """Take clients at these ports, at the second one only if there is a certificate. Raises: StartError."""
@@ -286,6 +298,15 @@ class Node:
         if self._disk_watch is not None:
             self._disk_watch.committed()
         self.driver.turn()
+
+
+def _claim(directory: Path) -> None:
+    """Make sure that nobody else can have put anything into the data directory. Raises: StartError."""
+    try:
+        claim(directory)
+    except Untrusted as error:
+        advice = "start the broker as that user" if error.is_foreign else "change that with chmod"
+        raise StartError(f"{error}; {advice}, choose another directory, or say --trust-data-dir") from None
 
 
 def _open_log(directory: Path, wake: Callable[[], None]) -> DiskLog:

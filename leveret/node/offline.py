@@ -11,10 +11,12 @@ from leveret.core.broker import Broker
 from leveret.core.errors.administration import AdministrationError, InvalidError, UnknownError
 from leveret.core.turn.clock import Clock
 from leveret.management.administration import VERBS, Administration
+from leveret.management.importing import import_definitions, tell_of_transient
 from leveret.management.jobs import at_once
 from leveret.node.defaults import make_defaults
-from leveret.store.database import FILE_NAME
+from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import DiskLog
+from leveret.store.owner import as_owner
 
 WRITE_S = 30.0  # how long the disk may take
 
@@ -25,6 +27,15 @@ def perform(directory: Path, verb: str, arguments: dict[str, object]) -> object:
     Its messages are not touched, nor is the mark that says whether the last broker ended cleanly.
     Raises: AdministrationError, StoreError.
     """
+    try:
+        with as_owner(directory):
+            return _perform(directory, verb, arguments)
+    except OSError as error:
+        raise StoreError(f"cannot use data directory {directory}: {error.strerror}") from None
+
+
+def _perform(directory: Path, verb: str, arguments: dict[str, object]) -> object:
+    """Raises: AdministrationError, StoreError, OSError."""
     found = VERBS.get(verb)
     if (found is None or not found.changes) and not (directory / FILE_NAME).exists():
         raise UnknownError(f"there is no data in '{directory}' and no broker there; say where with --data-dir")
@@ -40,21 +51,24 @@ def perform(directory: Path, verb: str, arguments: dict[str, object]) -> object:
         if found is not None and found.changes:
             make_defaults(broker)
         try:
-            return at_once(broker, Administration(broker).perform(verb, arguments))
+            result = at_once(broker, Administration(broker).perform(verb, arguments))
         finally:
             _write(broker, log, written)
     finally:
         log.close()
+    if verb == import_definitions.__name__ and isinstance(result, dict) and result["applied"]:
+        tell_of_transient(arguments["content"], result["notes"])  # type: ignore[arg-type]
+    return result
 
 
 def _write(broker: Broker, log: DiskLog, written: threading.Event) -> None:
     """Wait until everything is on the disk. Raises: AdministrationError."""
     deadline = time.monotonic() + WRITE_S
-    log.flush()
     while broker.durable_revision < broker.revision:
+        log.flush()
         if not written.wait(max(deadline - time.monotonic(), 0)):
             raise AdministrationError("cannot write to the data directory")
         written.clear()
         log.on_committed()
-        if broker.durable_revision < broker.revision:
+        if log.failed_bytes:
             raise InvalidError("cannot write to the data directory; nothing was changed")

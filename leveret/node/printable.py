@@ -1,11 +1,16 @@
-"""Text for a terminal, a pipe or a log: made harmless where it comes from strangers, given up where nobody reads."""
+"""Text for a terminal, a pipe or a log: made harmless where it comes from strangers, given up where nobody reads.
+
+Every line for people passes say(), say_row() or complain(), and every entry of the log OneLine in leveret/node/logs.py;
+what programs read passes say_json(). Nothing else in leveret/node prints.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 
@@ -19,6 +24,8 @@ def open_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
@@ -30,10 +37,25 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
+def say(line: str, aside: bool = False) -> None:
+    """Print one line on standard output, or on standard error where something else is written to that."""
+    print(printable(line), file=sys.stderr if aside else sys.stdout)
+
+
+def say_row(cells: Iterable[str]) -> None:
+    """Print one line on standard output, with a tab between cells."""
+    print("\t".join(map(printable, cells)))
+
+
+def say_json(value: object) -> None:
+    """Print a value as JSON on standard output, in ASCII."""
+    print(json.dumps(value, indent=2))
+
+
 def complain(about: str, text: str) -> None:
     """Print one line on standard error, if anybody reads that."""
     try:
-        print(f"{about}: {printable(' '.join(text.split()))}", file=sys.stderr, flush=True)
+        print(printable(f"{about}: {text}"), file=sys.stderr, flush=True)
     except OSError:
         give_up(sys.stderr)
 

@@ -20,7 +20,7 @@ from leveret.node.collector import Collector
 from leveret.node.config import Config
 from leveret.node.leash import Leash
 from leveret.node.node import Node, build_name
-from leveret.node.printable import give_up
+from leveret.node.printable import give_up, say
 
 MAX_FILES: Final = 1 << 20  # open files that this process asks for
 LAST: Final = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGPWR", "SIGXCPU")  # after which the end is a clean one
@@ -115,7 +115,8 @@ def _announce(node: Node, config: Config, urls: list[str], spent_ms: int) -> Non
 def _say(line: str) -> None:
     """Print it; a broker serves whether anybody reads that or not."""
     try:
-        print(line, flush=True)
+        say(line)
+        sys.stdout.flush()
     except OSError as error:
         give_up(sys.stdout)
         log.warning("cannot print that the broker is ready: %s; it serves all the same", error.strerror)

@@ -23,7 +23,7 @@ from leveret.core.turn.alarms import DISK, MEMORY
 from leveret.core.turn.lag import STALL_US
 from leveret.node.allocator import give_back_memory
 from leveret.server.driver import Driver
-from leveret.store.directory import private
+from leveret.store.files import make_nameless, private
 
 if TYPE_CHECKING:
     from leveret.store.disk import DiskLog
@@ -35,7 +35,6 @@ FILL_RATE: Final = 125_000_000  # bytes a second that a disk may be filled with
 RESERVE_NAME: Final = "space-reserve"
 RESERVE_BYTES: Final = 24 << 20
 RESERVE_SHARE: Final = 4  # of a small disk, one byte in so many
-PROBE_NAME: Final = "space-probe"
 PROBE_MIN: Final = 1 << 20  # bytes
 PROBE_MAX: Final = 128 << 20
 MEMORY_S: Final = 1.0
@@ -90,18 +89,15 @@ def give_up_reserve(directory: Path) -> bool:
 
 
 def can_write(directory: Path, size: int) -> bool:
-    """Whether a file of this size can be written there and synced; it is removed at once. Blocks."""
-    path = directory / PROBE_NAME
+    """Whether a file of this size, which has no name, can be written there and synced. Blocks."""
     try:
-        with open(path, "wb", buffering=0, opener=private) as file:
+        with open(make_nameless(directory), "wb", buffering=0) as file:
             left = size
             while left > 0:
                 left -= file.write(bytes(min(left, PROBE_MIN)))
             os.fsync(file.fileno())
     except OSError:
         return False
-    finally:
-        _remove(path)
     return True
 
 
@@ -129,7 +125,6 @@ class DiskWatch:
 
     def start(self) -> None:
         """Look at once, and from then on now and then."""
-        _remove(self._directory / PROBE_NAME)  # of a process that was killed
         self._reserve = keep_reserve(self._directory)
         if not self._reserve:
             log.warning("there is no room for a reserve in %s: publishers wait until there is", self._directory)

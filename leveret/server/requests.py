@@ -7,10 +7,11 @@ import json
 import logging
 from typing import Any
 
-from leveret.core.policy.documents import read_json
+from leveret.core.policy.documents import MAX_VALUES, TOO_MANY, read_json, values_in
 
 LARGE = 256 * 1024  # bytes
 MANY = 500  # entries
+PIECE = 4 * 1024 * 1024  # bytes
 CONTENT = "content"  # the argument that is a definitions file
 
 log = logging.getLogger("leveret.control")
@@ -59,6 +60,12 @@ async def read_content(text: bytes) -> dict[str, Any]:
 async def _read_large(line: bytes) -> dict[str, Any]:
     import msgspec
 
+    count = 0
+    for start in range(0, len(line), PIECE):
+        count += values_in(line, start, start + PIECE)
+        if count > MAX_VALUES:
+            raise ValueError(TOO_MANY)
+        await asyncio.sleep(0)
     try:
         request = {key: _value(raw) for key, raw in _split(line).items() if key != "arguments"}
         await asyncio.sleep(0)

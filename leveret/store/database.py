@@ -21,7 +21,8 @@ from typing import IO, Final
 from mypy_extensions import mypyc_attr
 
 from leveret.store.chunk import MAX_CHUNK, Counts, DamagedChunk, Head, Place, pack, parse, trim
-from leveret.store.directory import make_directory, make_private, private, tighten
+from leveret.store.directory import make_directory
+from leveret.store.files import make_private, private, tighten
 from leveret.store.group import Group
 from leveret.store.rows import pack_counts, pack_places, pack_value, unpack_counts, unpack_places
 from leveret.store.schema import (
@@ -126,13 +127,16 @@ class Database:
         try:
             make_directory(directory)
             self._lock = lock_directory(directory)
-            tighten(directory, FILE_NAME)
-            make_private(path)
-            self._sql = connect(path, 0)
             try:
-                self._open(path)
+                tighten(directory, FILE_NAME)
+                make_private(path)
+                self._sql = connect(path, 0)
+                try:
+                    self._open(path)
+                except BaseException:
+                    self._sql.close()
+                    raise
             except BaseException:
-                self._sql.close()
                 self._lock.close()
                 raise
         except sqlite3.DatabaseError as error:

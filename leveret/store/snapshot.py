@@ -11,6 +11,7 @@ from leveret.core.definition.log import DefinitionLog
 from leveret.core.message.log import Recovered
 from leveret.store.chunk import DamagedChunk, Head, Label
 from leveret.store.database import LOCK_NAME, DirectoryInUse, StoreError
+from leveret.store.owner import as_owner
 from leveret.store.reader import read_head, read_messages
 from leveret.store.rescue.care import open_data
 from leveret.store.schema import unset_bound
@@ -143,9 +144,12 @@ class Snapshot(DefinitionLog):
 def check_unused(directory: Path) -> None:
     """See whether a broker uses a directory. Raises: DirectoryInUse."""
     try:
-        file = (directory / LOCK_NAME).open("rb")
+        with as_owner(directory):
+            file = (directory / LOCK_NAME).open("rb")
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise StoreError(f"cannot read {directory / LOCK_NAME}: {error.strerror}") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 
 class Certificate:
     """For 127.0.0.1, ::1 and localhost. file: with its key. ca_file: of the CA that clients have to trust.
 
-    scratch: what takes the files away in the end. Raises: ImportError that says what to install.
+    Both are in memory and have names under /proc, for processes of the same user: nothing of them is left behind,
+    however this one ends. scratch: what takes them away in the end. Raises: ImportError that says what to install.
     """
 
     def __init__(self, scratch: contextlib.ExitStack) -> None:
@@ -19,10 +19,14 @@ class Certificate:
             import trustme
         except ImportError:
             raise ImportError("TLS in tests needs trustme: pip install 'leveret[testing]'") from None
-        directory = Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix="leveret-tls-")))
-        self.file, self.ca_file = directory / "broker.pem", directory / "ca.pem"
         ca = trustme.CA()
         certificate = ca.issue_cert("localhost", "127.0.0.1", "::1")
-        self.file.touch(0o600)
-        certificate.private_key_and_cert_chain_pem.write_to_path(os.fspath(self.file))
-        ca.cert_pem.write_to_path(os.fspath(self.ca_file))
+        self.file = _in_memory("broker.pem", certificate.private_key_and_cert_chain_pem.bytes(), scratch)
+        self.ca_file = _in_memory("ca.pem", ca.cert_pem.bytes(), scratch)
+
+
+def _in_memory(name: str, content: bytes, scratch: contextlib.ExitStack) -> Path:
+    descriptor = os.memfd_create(f"leveret-{name}")
+    scratch.callback(os.close, descriptor)
+    os.write(descriptor, content)
+    return Path(f"/proc/{os.getpid()}/fd/{descriptor}")

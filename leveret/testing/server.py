@@ -158,6 +158,7 @@ class Server(ABC):
             memory=options.data_dir is None,
             max_message_size=options.max_message_size or Config().max_message_size,
             data_dir=str(options.data_dir or ""),
+            trust_data_dir=True,  # a test says where its data are, in whatever directory it is checked out
             loopback_users=(),
             memory_high_watermark=0,
             disk_free_limit=0,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.methods import AccessRequest, AccessRequestOk, QueueDelete, QueueDeleteOk
+from tests.clients.methods import AccessRequest, AccessRequestOk, QueueDeclare, QueueDelete, QueueDeleteOk
 from tests.clients.methods_basic import (
     BasicAck,
     BasicCancel,
@@ -180,7 +180,7 @@ def test_cancel_leaves_deliveries_unacknowledged(channel: Channel, queue: str) -
 
 @pytest.mark.parametrize(
     "cancel_ok",
-    [False, pytest.param(True, marks=differs_from_rabbitmq("RabbitMQ 4.3 ends the connection with 541"))],
+    [False, pytest.param(True, marks=differs_from_rabbitmq("RabbitMQ up to 4.3.6 ends the connection with 541"))],
 )
 def test_consumers_are_told_when_their_queue_is_deleted(
     peer: Peer, channel: Channel, queue: str, cancel_ok: bool
@@ -201,11 +201,34 @@ def test_cancels_may_cross(peer: Peer, channel: Channel, queue: str) -> None:
     assert channel.expect(BasicCancelOk) == BasicCancelOk(consumer_tag="tag")
 
 
-def test_consumer_may_delete_its_own_queue(channel: Channel, queue: str) -> None:
+@differs_from_rabbitmq("RabbitMQ up to 4.3.6 ends the connection with 541")
+def test_a_cancel_ok_that_answers_nothing_ends_no_consumer(channel: Channel, queue: str) -> None:
     channel.consume(queue, "tag")
+    channel.send(BasicCancelOk(consumer_tag="tag"), BasicCancelOk(consumer_tag="none"))
+    channel.publish(queue, b"comes")
+    assert channel.expect(BasicDeliver).consumer_tag == "tag"
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_consumer_may_delete_its_own_queue(channel: Channel, names: Names, exclusive: bool) -> None:
+    queue = names.queue()
+    channel.call(QueueDeclare(queue=queue, exclusive=exclusive))
+    for tag in ("one", "two"):
+        channel.consume(queue, tag)
     channel.send(QueueDelete(queue=queue), AccessRequest())
     channel.expect(QueueDeleteOk)
-    assert {type(channel.next()) for _ in range(2)} == {BasicCancel, AccessRequestOk}
+    rest = [channel.next() for _ in range(3)]
+    assert sum(isinstance(method, AccessRequestOk) for method in rest) == 1
+    assert {method.consumer_tag for method in rest if isinstance(method, BasicCancel)} == {"one", "two"}
+
+
+def test_consumers_of_both_channels_are_told(peer: Peer, channel: Channel, queue: str) -> None:
+    other = peer.channel(2)
+    channel.consume(queue, "here")
+    other.consume(queue, "there")
+    channel.call(QueueDelete(queue=queue))
+    assert channel.expect(BasicCancel) == BasicCancel(consumer_tag="here", nowait=True)
+    assert other.expect(BasicCancel) == BasicCancel(consumer_tag="there", nowait=True)
 
 
 @pytest.mark.parametrize("claimed", [{}, {"consumer_cancel_notify": False}], ids=str)

@@ -1,7 +1,8 @@
 """Exchange types that RabbitMQ has as plugins: what they accept, and where messages go.
 
 Where a broker does not have a type, its tests are skipped. For RabbitMQ:
-`rabbitmq-plugins enable rabbitmq_consistent_hash_exchange rabbitmq_random_exchange rabbitmq_recent_history_exchange`.
+`rabbitmq-plugins enable rabbitmq_consistent_hash_exchange rabbitmq_random_exchange rabbitmq_recent_history_exchange
+rabbitmq_exchange_federation`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .conftest import Names
 Make = Callable[..., str]
 
 HASH = "x-consistent-hash"
+FEDERATION = "x-federation-upstream"
 MESSAGES = 600
 BODIES = [str(number).encode() for number in range(MESSAGES)]
 
@@ -342,3 +344,67 @@ def test_a_deduplicating_queue(channel: Channel, names: Names, make: Make) -> No
     assert channel.bodies(queue) == [b"1", b"3"]
     channel.confirmed(queue, b"4", headers={"x-deduplication-header": "a"})
     assert channel.bodies(queue) == [b"4"]
+
+
+# -- x-federation-upstream
+
+HERE = {"cluster-name": "down", "vhost": "v"}
+
+
+def test_an_upstream_of_federation_routes_what_may_go_on(channel: Channel, queue: str, make: Make) -> None:
+    exchange = make(FEDERATION, x_max_hops=Typed("l", 2), x_downstream_name="down", x_downstream_vhost="v")
+    channel.bind(queue, exchange, "any key")
+    passes: list[dict[str, Any]] = [
+        {},
+        {"x-received-from": []},
+        {"x-received-from": [{"cluster-name": "other", "vhost": "v"}]},
+        {"x-received-from": [{"cluster-name": "down", "vhost": "w"}]},
+        {"x-received-from": [1]},
+        {"x-received-from": "text"},
+    ]
+    stays: list[dict[str, Any]] = [
+        {"x-received-from": [HERE]},
+        {"x-received-from": [{"vhost": "w"}, {"vhost": "u"}]},
+        {"x-received-from": [1, 2, 3]},
+    ]
+    for number, headers in enumerate(passes):
+        channel.publish("", f"passes {number}".encode(), exchange=exchange, headers=headers)
+    for headers in stays:
+        channel.publish("", b"stays", exchange=exchange, headers=headers, mandatory=True)
+        channel.expect(BasicReturn)
+    channel.expect_ready(queue, len(passes))
+    assert channel.bodies(queue) == [f"passes {number}".encode() for number in range(len(passes))]
+
+
+def test_an_upstream_of_federation_that_does_not_know_who_is_downstream(
+    channel: Channel, queue: str, make: Make
+) -> None:
+    exchange = make(FEDERATION, x_max_hops=Typed("l", 2))
+    channel.bind(queue, exchange, "")
+    channel.publish("", b"passes", exchange=exchange, headers={"x-received-from": [HERE]})
+    channel.expect_ready(queue, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "Argument x-max-hops missing"),
+        ({"x-max-hops": Typed("I", 1)}, "Argument x-max-hops must be of type long"),
+        ({"x-max-hops": "1"}, "Argument x-max-hops must be of type long"),
+    ],
+    ids=str,
+)
+def test_an_upstream_of_federation_has_a_number_of_hops(
+    channel: Channel, make: Make, names: Names, arguments: dict[str, Any], text: str
+) -> None:
+    make(FEDERATION, x_max_hops=Typed("l", 2))  # the broker has the type
+    channel.expect_refused(ExchangeDeclare(exchange=names.plain(), type=FEDERATION, arguments=arguments), 406, text)
+
+
+def test_only_the_hops_of_an_upstream_of_federation_are_compared(channel: Channel, make: Make) -> None:
+    exchange = make(FEDERATION, x_max_hops=Typed("l", 2), x_downstream_name="down")
+    other = {"x-max-hops": 2, "x-downstream-name": "other"}
+    channel.call(ExchangeDeclare(exchange=exchange, type=FEDERATION, arguments=other))
+    text = f"inequivalent arg 'x-max-hops' for exchange '{exchange}' in vhost '/': received '3' but current is '2'"
+    declare = ExchangeDeclare(exchange=exchange, type=FEDERATION, arguments={"x-max-hops": 3})
+    channel.expect_refused(declare, 406, text)

@@ -100,6 +100,11 @@ def test_server_capabilities(dial: Callable[[], Peer], capability: str) -> None:
     assert dial().start().server_properties["capabilities"][capability] is True
 
 
+@differs_from_rabbitmq("it came with RabbitMQ 4.3.7")
+def test_the_capability_that_clients_may_answer_a_cancel(dial: Callable[[], Peer]) -> None:
+    assert dial().start().server_properties["capabilities"]["accept_consumer_cancel_ok"] is True
+
+
 def test_tune_and_open(dial: Callable[[], Peer]) -> None:
     peer = dial()
     peer.start(start_ok())

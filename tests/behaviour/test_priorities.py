@@ -11,6 +11,7 @@ import pytest
 from tests.clients.methods import QueueDeclare
 from tests.clients.methods_basic import BasicAck, BasicCancel, BasicConsume, BasicDeliver, BasicNack
 from tests.clients.peer import Channel, Peer
+from tests.marks import differs_from_rabbitmq
 
 from .conftest import Names
 
@@ -60,6 +61,26 @@ def test_expired_messages_wait_behind_more_urgent_ones(channel: Channel, names: 
     assert channel.ready(queue) == 2
     assert channel.bodies(queue) == [b"lives"]
     assert channel.ready(queue) == 0
+
+
+def test_what_is_next_expires_down_to_the_lowest_priority(channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.plain(), x_max_priority=10)
+    channel.confirm()
+    channel.confirmed(queue, b"high", priority=9, expiration="20")
+    channel.confirmed(queue, b"low", priority=1, expiration="20")
+    channel.confirmed(queue, b"lives", priority=1)
+    channel.expect_ready(queue, 1)
+    assert channel.bodies(queue) == [b"lives"]
+
+
+@differs_from_rabbitmq("it has a timer for the head that was there before")
+def test_what_comes_in_front_of_others_expires(channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.plain(), x_max_priority=10)
+    channel.confirm()
+    channel.confirmed(queue, b"lives", priority=1)
+    channel.confirmed(queue, b"expires", priority=9, expiration="20")
+    time.sleep(0.06)
+    assert channel.bodies(queue) == [b"lives"]
 
 
 def test_priorities_are_kept_by_requeue(channel: Channel, names: Names) -> None:

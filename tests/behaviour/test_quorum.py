@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -207,6 +208,18 @@ def test_no_priorities(channel: Channel, names: Names) -> None:
         channel.publish(name, str(priority).encode(), priority=priority)
     channel.expect_ready(name, 4)
     assert channel.bodies(name) == [b"0", b"9", b"None", b"31"]
+
+
+@differs_from_rabbitmq("quorum queues of RabbitMQ 4.3 look at the first message of each priority")
+def test_one_head_expires_whatever_the_priority(channel: Channel, names: Names) -> None:
+    name = names.queue()
+    channel.call(declare(name))
+    channel.confirm()
+    channel.confirmed(name, b"lives", priority=9)
+    channel.confirmed(name, b"expires", priority=1, expiration="20")
+    time.sleep(1.5)  # in which RabbitMQ looks
+    assert channel.ready(name) == 2
+    assert channel.bodies(name) == [b"lives"]
 
 
 def test_get(channel: Channel, names: Names) -> None:

@@ -1,4 +1,4 @@
-"""Limits of users and virtual hosts: connections, channels, queues."""
+"""Limits of users and virtual hosts: connections, channels, queues, exchanges, bindings, consumers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,28 @@ import pytest
 
 from tests.clients.administration import PASSWORD, Administration
 from tests.clients.link import Line
-from tests.clients.methods import ChannelClose, ChannelOpen, ConnectionOpen, ConnectionOpenOk, QueueDeclare
-from tests.clients.methods_basic import BasicGet
+from tests.clients.methods import (
+    ChannelClose,
+    ChannelOpen,
+    ConnectionOpen,
+    ConnectionOpenOk,
+    ExchangeBind,
+    ExchangeDeclare,
+    ExchangeDelete,
+    QueueBind,
+    QueueDeclare,
+    QueueDelete,
+)
+from tests.clients.methods_basic import BasicCancel, BasicConsume, BasicGet
 from tests.clients.peer import Peer, plain, start_ok
 from tests.clients.waiting import eventually
+from tests.marks import differs_from_rabbitmq
 
 VHOST = f"behaviour-limits-{os.getpid():x}"
 USER = f"behaviour-limited-{os.getpid():x}"
 OTHER = f"behaviour-other-{os.getpid():x}"
+
+OUR_OWN = differs_from_rabbitmq("it has no such limit")
 
 Open = Callable[..., Peer]
 
@@ -34,7 +48,10 @@ def made(administration: Administration) -> None:
 def unlimited(administration: Administration) -> Iterator[None]:
     """No limit is left over from one test to the next."""
     yield
-    for limit in ("max-connections", "max-queues"):
+    of_vhost = ["max-connections", "max-queues"]
+    if os.environ.get("LEVERET_TEST_PEER") != "rabbitmq":
+        of_vhost += ["max-exchanges", "max-bindings", "max-consumers"]
+    for limit in of_vhost:
         administration.limit_vhost(VHOST, limit, -1)
     for limit in ("max-connections", "max-channels"):
         administration.limit_user(USER, limit, -1)
@@ -128,6 +145,66 @@ def test_queues_of_a_virtual_host(ask: Open, administration: Administration) -> 
         406,
         f"cannot declare queue 'two': queue limit in vhost '{VHOST}' (0) is reached",
     )
+
+
+@OUR_OWN
+def test_exchanges_of_a_virtual_host(ask: Open, administration: Administration) -> None:
+    peer = ask()
+    peer.expect(ConnectionOpenOk)
+    channel = peer.channel()
+    administration.limit_vhost(VHOST, "max-exchanges", 1)
+    for _ in range(2):
+        channel.call(ExchangeDeclare(exchange="one", type="direct"))
+    declare = ExchangeDeclare(exchange="two", type="direct")
+    text = f"cannot declare exchange 'two': exchange limit in vhost '{VHOST}' (1) is reached"
+    channel.expect_refused(declare, 406, text)
+    wrong = ExchangeDeclare(exchange="two", type="none")
+    channel.expect_refused(wrong, 406, "invalid exchange type 'none'")
+    channel.call(ExchangeDelete(exchange="one"))
+    channel.call(declare)
+    channel.call(ExchangeDelete(exchange="two"))
+    administration.limit_vhost(VHOST, "max-exchanges", 0)
+    text = f"cannot declare exchange 'two': exchange limit in vhost '{VHOST}' (0) is reached"
+    channel.expect_refused(declare, 406, text)
+
+
+@OUR_OWN
+def test_bindings_of_a_virtual_host(ask: Open, administration: Administration) -> None:
+    peer = ask()
+    peer.expect(ConnectionOpenOk)
+    channel = peer.channel()
+    queue = channel.queue()
+    channel.call(QueueBind(queue=queue, exchange="amq.fanout"))
+    administration.limit_vhost(VHOST, "max-bindings", 1)
+    channel.call(QueueBind(queue=queue, exchange="amq.fanout"))
+    text = "cannot bind {} to exchange 'amq.topic': binding limit in vhost '" + VHOST + "' (1) is reached"
+    bind = QueueBind(queue=queue, exchange="amq.topic", routing_key="#")
+    channel.expect_refused(bind, 406, text.format(f"queue '{queue}'"))
+    bind_exchange = ExchangeBind(source="amq.topic", destination="amq.direct")
+    channel.expect_refused(bind_exchange, 406, text.format("exchange 'amq.direct'"))
+    channel.call(QueueDelete(queue=queue))  # and its binding
+    other = channel.queue()
+    channel.call(QueueBind(queue=other, exchange="amq.topic", routing_key="#"))
+
+
+@OUR_OWN
+def test_consumers_of_a_virtual_host(ask: Open, administration: Administration) -> None:
+    peer = ask()
+    peer.expect(ConnectionOpenOk)
+    channel, other = peer.channel(1), peer.channel(2)
+    queue, second = channel.queue(), channel.queue()
+    channel.consume(queue, "one")
+    administration.limit_vhost(VHOST, "max-consumers", 1)
+    text = f"cannot consume from queue '{second}': consumer limit in vhost '{VHOST}' (1) is reached"
+    other.expect_refused(BasicConsume(queue=second), 406, text)
+    channel.call(BasicCancel(consumer_tag="one"))
+    other.consume(second, "two")
+    channel.expect_refused(BasicConsume(queue=second), 406, text)
+    other.call(QueueDelete(queue=second))  # and its consumer
+    other.expect(BasicCancel)
+    channel.consume(queue, "three")
+    channel.close()
+    other.consume(queue, "four")
 
 
 def test_zero_allows_none(ask: Open, administration: Administration) -> None:

@@ -184,7 +184,19 @@ class ManagementApi(Administration):
         """DELETE /policies, /operator-policies."""
         self._call("DELETE", ["operator-policies" if operator else "policies", vhost, name])
 
-    def _call(self, verb: str, path: list[str], body: dict[str, Any] | None = None) -> None:
+    def set_parameter(self, vhost: str, component: str, name: str, value: dict[str, Any]) -> None:
+        """PUT /parameters: of plugins."""
+        self._call("PUT", ["parameters", component, vhost, name], {"value": value})
+
+    def clear_parameter(self, vhost: str, component: str, name: str) -> None:
+        """DELETE /parameters."""
+        self._call("DELETE", ["parameters", component, vhost, name])
+
+    def get(self, *path: str) -> Any:
+        """GET of anything."""
+        return json.loads(self._call("GET", list(path)))
+
+    def _call(self, verb: str, path: list[str], body: dict[str, Any] | None = None) -> bytes:
         request = urllib.request.Request(
             f"{self._url}/api/{'/'.join(quote(part, '') for part in path)}",
             None if body is None else json.dumps(body).encode(),
@@ -192,8 +204,9 @@ class ManagementApi(Administration):
             method=verb,
         )
         try:
-            with urllib.request.urlopen(request, timeout=10):
-                pass
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                content: bytes = answer.read()
+                return content
         except urllib.error.HTTPError as error:
             if error.code != 400:
                 raise

@@ -16,7 +16,8 @@ from leveret.store.disk import DiskLog
 
 NAMES = st.sampled_from(["a", "b", "ü/['"])
 PATTERNS = st.sampled_from(["", ".*", "^ä$", "("])
-LIMITS = st.dictionaries(st.sampled_from(["max-connections", "max-channels", "max-queues"]), st.integers(-1, 2**40))
+LIMITED = st.sampled_from(["max-connections", "max-channels", "max-queues", "max-bindings"])
+LIMITS = st.dictionaries(LIMITED, st.integers(-1, 2**40))
 TAGS = st.lists(st.sampled_from(["administrator", "tag"]), unique=True).map(tuple)
 
 VERBS = st.one_of(

@@ -16,7 +16,17 @@ from typing import Any, Final, TypeAlias
 
 from leveret.core.policy import arguments
 from leveret.wire.constants import MAX_MESSAGE_SIZE
-from tests.clients.codec import BODY, FRAME_END, HEADER, HEARTBEAT, METHOD, encode_table, encode_value, short_string
+from tests.clients.codec import (
+    BODY,
+    FRAME_END,
+    HEADER,
+    HEARTBEAT,
+    METHOD,
+    Typed,
+    encode_table,
+    encode_value,
+    short_string,
+)
 from tests.hostile import edges
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
@@ -34,6 +44,7 @@ TYPES: Final[dict[str, dict[str, Any]]] = {
     "x-modulus-hash": {},
     "x-random": {},
     "x-local-random": {},
+    "x-federation-upstream": {"x-max-hops": Typed("l", 1)},
 }
 """Types of exchanges, each with the arguments that it needs."""
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from leveret.core.access.user import USER_LIMITS, VHOST_LIMITS
 from leveret.core.policy import arguments
 from leveret.management.administration import FUNCTIONS
 from leveret.management.definitions import SECTIONS
@@ -30,7 +31,7 @@ USERS: Final = ("h.u1", "h.u2")
 LIVING: Final = {"delete_vhost", "add_vhost", "set_vhost", "set_vhost_limits", "clear_vhost_limits", "protect_vhost"}
 PATTERN: Final = "^h[.]"
 FAILED: Final = "failed inside the broker"
-LIMITS: Final = ("max-connections", "max-queues", "max-channels", "unknown")
+LIMITS: Final = (*VHOST_LIMITS, *USER_LIMITS, "unknown")
 
 
 def likely(verb: str, name: str, chance: random.Random) -> Any:

@@ -206,14 +206,16 @@ def test_limits(perform: Perform, kind: str, name: str, limit: str) -> None:
 
 def test_parameters(perform: Perform) -> None:
     value = {"src-uri": "amqp://", "n": [1, None, 2.5]}
-    perform("set_parameter", vhost="/", component="shovel", name="s", value=value)
+    perform("set_parameter", vhost="/", component="shovel", name="move", value=value)
     perform("set_global_parameter", name="g", value=5)
-    assert perform("list_parameters", vhost="/") == [{"vhost": "/", "component": "shovel", "name": "s", "value": value}]
+    assert perform("list_parameters", vhost="/") == [
+        {"vhost": "/", "component": "shovel", "name": "move", "value": value}
+    ]
     assert perform("list_global_parameters") == [{"name": "g", "value": 5}]
     own = refusal(perform, "set_parameter", vhost="/", component="operator_policy", name="p", value={})
     assert "leveret policies set --operator" in own
-    assert "did you mean 's'" in refusal(perform, "clear_parameter", vhost="/", component="shovel", name="ss")
-    perform("clear_parameter", vhost="/", component="shovel", name="s")
+    assert "did you mean 'move'" in refusal(perform, "clear_parameter", vhost="/", component="shovel", name="moves")
+    perform("clear_parameter", vhost="/", component="shovel", name="move")
     perform("clear_global_parameter", name="g")
     assert perform("list_parameters") == perform("list_global_parameters") == []
 
@@ -232,7 +234,7 @@ def test_policies(perform: Perform, broker: Broker, kind: str) -> None:
     plural = kind.replace("policy", "policies")
     vhost = broker.vhosts["/"]
     queue = vhost.declare_queue("orders", True, False, False, {}, 0)
-    given = {"name": "p", "pattern": "^orders", "definition": {"max-length": 5}, "priority": 3, "apply_to": "queues"}
+    given = {"name": "few", "pattern": "^orders", "definition": {"max-length": 5}, "priority": 3, "apply_to": "queues"}
     perform(f"set_{kind}", vhost="/", **given)
     assert queue.settings.max_length == 5
     row = {**given, "vhost": "/", "apply-to": "queues"}
@@ -241,7 +243,7 @@ def test_policies(perform: Perform, broker: Broker, kind: str) -> None:
     unknown = {**given, "definition": {"maxlength": 5}}
     assert "not recognised policy settings" in refusal(perform, f"set_{kind}", vhost="/", **unknown)
     assert "regular expression" in refusal(perform, f"set_{kind}", vhost="/", **{**given, "pattern": "("})
-    assert "did you mean 'p'" in refusal(perform, f"clear_{kind}", vhost="/", name="pp")
-    perform(f"clear_{kind}", vhost="/", name="p")
+    assert "did you mean 'few'" in refusal(perform, f"clear_{kind}", vhost="/", name="fwe")
+    perform(f"clear_{kind}", vhost="/", name="few")
     assert queue.settings.max_length == -1
     assert perform(f"list_{plural}") == []

@@ -6,6 +6,7 @@ import base64
 import gc
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,19 @@ def test_what_is_wrong_is_named_with_its_path(section: str, entry: object, path:
     assert reason in text
 
 
+@pytest.mark.parametrize("key", ["rabbit_version", "rabbitmq_version"])
+def test_bindings_in_the_air_are_left_out_of_what_rabbitmq_has_exported(key: str) -> None:
+    content = {key: "4.3.6", "queues": [Q], "bindings": [{**B, "source": "e"}, {**B, "destination": "x"}, B]}
+    broker = make_broker()
+    answer = load(broker, content, atomic=True)
+    assert (answer["errors"], answer["applied"]) == ([], {"queues": 1, "bindings": 1})
+    why = "RabbitMQ exports bindings of exclusive queues and internal exchanges, and not what they are of"
+    assert answer["notes"] == [
+        {"path": "bindings[0]", "reason": f"no exchange 'e' in vhost '/'; left out: {why}"},
+        {"path": "bindings[1]", "reason": f"no queue 'x' in vhost '/'; left out: {why}"},
+    ]
+
+
 def test_an_argument_that_is_wrong_is_named_and_the_text_is_rabbitmqs() -> None:
     assert wrong("queues", Q, {**Q, "name": "r", "arguments": {"x-message-ttl": "5"}}) == [
         (
@@ -235,6 +249,41 @@ def test_atomic_with_more_than_a_limit_allows() -> None:
     assert "queue limit in vhost '/' (1) is reached" in reason
 
 
+BEYOND = {"max-queues": 1, "max-exchanges": 0, "max-bindings": 1}
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_file_brings_back_what_is_beyond_the_limits_in_it(atomic: bool) -> None:
+    broker, again = make_broker(), make_broker()
+    bindings = [{**B, "source": "e"}, {**B, "source": "e", "destination": "r"}]
+    load(broker, {"queues": [Q, {**Q, "name": "r"}], "exchanges": [E], "bindings": bindings})
+    load(broker, {"parameters": [{**LIMITS, "value": BEYOND}]})
+    file = save(broker)
+    assert load(again, file, atomic=atomic)["errors"] == []
+    assert save(again) == file
+    assert again.vhosts["/"].limits == BEYOND
+    new = {
+        "queues": [{**Q, "name": "new"}],
+        "exchanges": [{**E, "name": "new"}],
+        "bindings": [{**B, "source": "e", "routing_key": "new"}],
+    }
+    errors = load(again, new, atomic=atomic)["errors"]
+    assert [error["path"] for error in errors] == ["exchanges[0]", "queues[0]", "bindings[0]"]
+    assert all(re.search(r"limit in vhost '/' \(\d\) is reached", error["reason"]) for error in errors)
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_limit_that_a_file_lifts_counts_for_what_is_in_it(atomic: bool) -> None:
+    broker = make_broker()
+    load(broker, {"vhosts": [{"name": "/", "limits": {"max-queues": 0, "max-exchanges": 0}}]})
+    content = {"queues": [Q], "exchanges": [E], "parameters": [{**LIMITS, "value": {"max-queues": 1}}]}
+    assert load(broker, content, atomic=atomic)["errors"] == []
+    assert broker.vhosts["/"].limits == {"max-queues": 1}
+    content = {"queues": [{**Q, "name": "r"}], "vhosts": [{"name": "/", "limits": {"max-queues": 2}}]}
+    assert load(broker, content, atomic=atomic)["errors"] == []
+    assert broker.vhosts["/"].limits == {"max-queues": 2}
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -259,6 +308,15 @@ def test_what_was_rehearsed_leaves_nothing_for_the_garbage_collector(content: di
         assert found == [sum(type(each) is kind for each in gc.get_objects()) for kind in kinds]
     finally:
         gc.enable()
+
+
+def test_what_federation_has_declared_comes_back() -> None:
+    broker, again = make_broker(), make_broker()
+    arguments = {"x-max-hops": fields.long(1), "x-downstream-name": fields.longstr("down")}
+    kind = "x-federation-upstream"
+    broker.vhosts["/"].declare_exchange("federation: e", kind, True, True, True, arguments)
+    assert load(again, save(broker))["errors"] == []
+    assert again.vhosts["/"].exchanges["federation: e"].arguments == arguments
 
 
 def test_what_exists_and_differs_is_kept_and_noted() -> None:
@@ -466,7 +524,13 @@ def test_what_goes_out_comes_in_again(content: dict[str, Any]) -> None:
         assert len(out[section]) == len(content[section]), section
     second = make_broker()
     answer = load(second, out, atomic=True)
-    assert answer["errors"] == answer["notes"] == []
+    assert answer["errors"] == []
+    assert answer["notes"] == [
+        {
+            "path": "parameters[0]",
+            "reason": "parameter 's' of shovel is kept and exported again, and has no effect here",
+        }
+    ]
     assert save(second) == out
 
 
@@ -548,7 +612,7 @@ def test_policies_as_others_write_them() -> None:
     assert answer["notes"] == [
         {
             "path": "policies[1]",
-            "reason": "federation-upstream-set of policy 'f' is kept, and has no effect here",
+            "reason": "federation-upstream-set of policy 'f' is kept and exported again, and has no effect here",
         }
     ]
     policies = broker.vhosts["/"].policies.all

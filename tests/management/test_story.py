@@ -54,6 +54,7 @@ NAMES = st.sampled_from(["a", "b.c", "\u00e9"])
 KEYS = st.sampled_from(["", "k", "#"])
 PATTERNS = st.sampled_from(["", ".*", "^a"])
 LIMITS = st.integers(-1, 9)
+LIMITED = st.sampled_from(["max-queues", "max-exchanges", "max-bindings"])
 QUEUE_TYPES = st.sampled_from(["", "classic", "quorum"])
 EXCHANGES = st.sampled_from(["a", "b.c", "\u00e9", "amq.topic"])
 TYPES = st.sampled_from(["direct", "topic", "headers", "x-delayed-message", "x-message-deduplication"])
@@ -213,7 +214,7 @@ def verbs_of_vhosts() -> st.SearchStrategy[Change]:
         verb("set_vhost", name=VHOSTS, description=KEYS, tags=WORDS),
         verb("protect_vhost", name=VHOSTS, on=RARELY),
         verb("delete_vhost", name=VHOSTS),
-        verb("set_vhost_limits", vhost=VHOSTS, limits=st.fixed_dictionaries({"max-queues": LIMITS})),
+        verb("set_vhost_limits", vhost=VHOSTS, limits=st.dictionaries(LIMITED, LIMITS, min_size=1)),
         verb("clear_vhost_limits", vhost=VHOSTS),
     )
 

@@ -201,7 +201,7 @@ def test_wrong_usage_has_status_2(arguments: list[str], words: str, data: Path) 
 
 def test_definitions_of_rabbitmq_come_in_and_go_out(run: Run, data: Path, tmp_path: Path) -> None:
     assert good(run("definitions", "import", str(FIXTURE))) == (
-        "Imported 3 users, 2 vhosts, 2 permissions, 3 exchanges, 1 topic permission, 1 global parameter, 2 parameters, "
+        "Imported 3 users, 2 vhosts, 2 permissions, 2 parameters, 3 exchanges, 1 topic permission, 1 global parameter, "
         "2 policies, 4 queues, 5 bindings.\n"
     )
     file = tmp_path / "out.json"

@@ -191,6 +191,43 @@ def test_max_connections() -> None:
         server.stop()
 
 
+def test_max_channels() -> None:
+    server = Server.start("--memory", "--max-channels", "3")
+    try:
+        first, second = (pika.BlockingConnection(pika.URLParameters(server.url)) for _ in range(2))
+        one, _, _ = first.channel(), first.channel(), second.channel()
+        said = "number of channels opened on node 'leveret@.*' has reached the maximum allowed limit of 3"
+        with pytest.raises(ConnectionClosedByBroker, match=f"NOT_ALLOWED - {said}") as refused:
+            second.channel()
+        assert refused.value.reply_code == 530
+        again = pika.BlockingConnection(pika.URLParameters(server.url))
+        again.channel()  # the place of the one that went with its connection
+        one.close()
+        again.channel()
+        first.close()
+        again.close()
+    finally:
+        server.stop()
+
+
+def test_max_consumers_per_channel() -> None:
+    server = Server.start("--memory", "--max-consumers-per-channel", "2")
+    try:
+        connection = pika.BlockingConnection(pika.URLParameters(server.url))
+        channel, other = connection.channel(), connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        first, _ = (channel.basic_consume(queue, print) for _ in range(2))
+        other.basic_consume(queue, print)
+        channel.basic_cancel(first)
+        channel.basic_consume(queue, print)
+        said = r"NOT_ALLOWED - reached maximum \(2\) of consumers per channel"
+        with pytest.raises(ConnectionClosedByBroker, match=said) as told:
+            channel.basic_consume(queue, print)
+        assert told.value.reply_code == 530
+    finally:
+        server.stop()
+
+
 def test_max_message_size() -> None:
     server = Server.start("--memory", "--max-message-size", "100")
     try:

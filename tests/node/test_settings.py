@@ -488,7 +488,7 @@ def test_a_broker_starts_with_variables_that_mean_nothing(tmp_path: Path) -> Non
     assert server.stop() == 0
     assert log.read_text().splitlines() == [
         "leveret: the variable LEVERET_PROT is no setting and is left aside; did you mean LEVERET_PORT?",
-        "leveret: the variable LEVERET_XYZZY \\x1b is no setting and is left aside",
+        "leveret: the variable LEVERET_XYZZY\\n\\x1b is no setting and is left aside",
     ]
 
 

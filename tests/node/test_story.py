@@ -71,9 +71,11 @@ ROUNDS: list[tuple[list[list[str]], list[Declare]]] = [
 
 
 def told(data: str) -> list[object]:
-    """All that the commands tell."""
+    """All that the commands tell, but for what clients have open."""
     exported = json.loads(leveret("definitions", "export", "-", "--data-dir", data).stdout)
     vhosts = json.loads(good(leveret("vhosts", "list", "--json", "--data-dir", data)))
+    for vhost in vhosts:
+        del vhost["connections"], vhost["consumers"]
     return [exported, vhosts]
 
 

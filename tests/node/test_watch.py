@@ -9,7 +9,6 @@ import pytest
 
 from leveret.node.config import Config
 from leveret.node.watch import (
-    PROBE_NAME,
     RESERVE_NAME,
     can_write,
     free_bytes,
@@ -42,7 +41,6 @@ def test_the_less_is_left_the_more_often_it_looks(free: int, is_low: bool, expec
 
 
 def test_a_trial_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / PROBE_NAME).write_bytes(b"from before")
     assert can_write(tmp_path, 3_000_000)
     assert list(tmp_path.iterdir()) == []
     assert not can_write(tmp_path / "nowhere", 1)

@@ -333,6 +333,7 @@ def test_headers_and_properties_of_any_value(data: st.DataObject) -> None:
         more: Table = {
             "x-cache-size": long(3),
             "x-delayed-type": longstr("fanout"),
+            "x-max-hops": long(2),
             "x-message-deduplication": Field(fields.BOOLEAN, kind != "topic"),
             **({"hash-property": longstr("timestamp")} if kind == "x-consistent-hash" else {}),
         }

@@ -665,6 +665,9 @@ class World:
 
     def check_vhost(self) -> None:
         """Of the virtual host: all of these together, and those that are gone."""
+        vhost = self.broker.vhosts["/"]
+        assert vhost.bindings == sum(len(exchange.bindings) for exchange in vhost.exchanges.values())
+        assert vhost.consumers == sum(len(queue.consumers) for queue in vhost.queues.values())
         found = sums.of_vhost(self.vhost)
         clients = [*self.clients, self.admin, self.undertaker]
         queues = Tally(self.past_queues, self.grave, *self.queues.values())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.store.database import FILE_NAME
 from leveret.wire.fields import Table, array, longstr
@@ -74,6 +75,29 @@ def test_what_expired_meanwhile_becomes_a_dead_letter_at_the_start(tmp_path: Pat
     assert got.properties.headers is not None
     (death,) = deaths(got)
     assert (death["reason"].text, death["time"].integer) == ("expired", (START_MS + 5000) // 1000)
+    run.end()
+
+
+def test_what_is_beyond_the_limits_of_a_virtual_host_comes_back(tmp_path: Path) -> None:
+    run = Run(tmp_path, 5_000, START_MS)
+    vhost = run.broker.vhosts["/"]
+    for name in ("one", "two"):
+        run.queue(name)
+        vhost.declare_exchange(name, "direct", True, False, False, {})
+        vhost.bind(Binding(vhost.exchanges[name], vhost.queues[name], None, "", {}))
+    limits = dict.fromkeys(("max-queues", "max-exchanges", "max-bindings"), 1)
+    run.broker.set_vhost_limits("/", limits)
+    run.end()
+    run = Run(tmp_path, 5_000, START_MS)
+    vhost = run.broker.vhosts["/"]
+    assert (set(vhost.queues), vhost.bindings, vhost.limits) == ({"one", "two"}, 2, limits)
+    assert {"one", "two"} <= set(vhost.exchanges)
+    with pytest.raises(Refusal, match="queue limit in vhost '/' \\(1\\) is reached"):
+        run.queue("three")
+    with pytest.raises(Refusal, match="exchange limit in vhost '/' \\(1\\) is reached"):
+        vhost.declare_exchange("three", "direct", True, False, False, {})
+    with pytest.raises(Refusal, match="cannot bind queue 'one' to exchange 'two': binding limit in vhost '/'"):
+        vhost.bind(Binding(vhost.exchanges["two"], vhost.queues["one"], None, "", {}))
     run.end()
 
 

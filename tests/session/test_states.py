@@ -620,6 +620,7 @@ class LifeModel(RuleBasedStateMachine):
         assert self.broker.open_connections == 1 + is_there
         assert self.user.connections == is_there
         assert self.user.channels == len(connection.channels) <= is_there
+        assert self.broker.open_channels == sum(len(each.channels) for each in (connection, self.bystander.connection))
         assert ("own" in self.broker.vhosts["/"].queues) == is_there
         assert connection.is_paused == self.is_blocked == self.broker.alarms.blocked()
 

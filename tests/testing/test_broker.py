@@ -503,8 +503,8 @@ def test_tls() -> None:
             send_and_get(broker.url)
             broker.restart()
             send_and_get(broker.tls_url, ssl_options=pika.SSLOptions(context, "localhost"))
-            folder = broker.ca_file.parent
-        assert not folder.exists()
+            file = broker.ca_file
+        assert not file.exists()
 
 
 def test_tls_with_aio_pika(make_loop: MakeLoop) -> None:

@@ -22,8 +22,11 @@ READ: Final = "read"
 MAX_CONNECTIONS: Final = "max-connections"
 MAX_CHANNELS: Final = "max-channels"
 MAX_QUEUES: Final = "max-queues"
+MAX_EXCHANGES: Final = "max-exchanges"
+MAX_BINDINGS: Final = "max-bindings"
+MAX_CONSUMERS: Final = "max-consumers"
 USER_LIMITS: Final = (MAX_CONNECTIONS, MAX_CHANNELS)
-VHOST_LIMITS: Final = (MAX_CONNECTIONS, MAX_QUEUES)
+VHOST_LIMITS: Final = (MAX_CONNECTIONS, MAX_QUEUES, MAX_EXCHANGES, MAX_BINDINGS, MAX_CONSUMERS)
 
 NOTHING: Final = "^$"  # what the empty pattern stands for
 
@@ -33,7 +36,8 @@ def checked_limits(limits: dict[str, int], known: tuple[str, ...]) -> dict[str, 
     checked: dict[str, int] = {}
     for name, value in limits.items():
         if name not in known:
-            raise InvalidError(f"'{name}' is not a limit; there are {' and '.join(known)}")
+            there_are = f"{', '.join(known[:-1])} and {known[-1]}"
+            raise InvalidError(f"'{name}' is not a limit; there are {there_are}")
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidError(f"limit '{name}' has to be an integer")
         checked[name] = LIMIT.nearest(value)

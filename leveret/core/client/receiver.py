@@ -107,10 +107,13 @@ class Receiver(Subscriber):
     def consume(self, name: str, tag: str, no_ack: bool, exclusive: bool, arguments: Table) -> Consumer:
         """Make a consumer, which gets nothing before it is started. tag: empty for one that nobody has.
 
-        Raises: Refusal NOT_ALLOWED for a tag that is in use, FORBIDDEN, UNKNOWN, LOCKED, UNFIT.
+        Raises: Refusal NOT_ALLOWED for a tag that is in use or too many consumers, FORBIDDEN, UNKNOWN, LOCKED, UNFIT.
         """
         tag = self._new_tag(tag)
         party = self.party
+        most = party.broker.max_consumers_per_channel
+        if 0 < most <= len(self.consumers):
+            raise Refusal(NOT_ALLOWED, f"reached maximum ({most}) of consumers per channel")
         vhost = party.vhost
         party.user.check(access.READ, "queue", name, vhost.name)
         queue = vhost.queue(name, party.number)
@@ -122,6 +125,7 @@ class Receiver(Subscriber):
         exclusive = exclusive and queue.settings.queue_type != QUORUM  # which take it for nothing
         if others.exclusive or (exclusive and (len(others) or others.single_active)):
             raise errors.queue_in_exclusive_use(name, vhost.name)
+        vhost.check_consumers(name)
         return self._add(queue, tag, no_ack, exclusive, 0 if priority is None else priority.integer, arguments)
 
     def consume_replies(self, tag: str, no_ack: bool, arguments: Table) -> Consumer:

@@ -3,12 +3,27 @@
 The texts are for people; no client of AMQP sees them.
 """
 
+from typing import Final
+
 from mypy_extensions import mypyc_attr
+
+HEAD: Final = 1500  # characters of a text that is too long: its beginning says what is wrong, its end what to do
+TAIL: Final = 500
+
+
+def shortened(text: str) -> str:
+    """A text that may quote what somebody has sent, without its middle if it is too long for a person."""
+    if len(text) <= HEAD + TAIL:
+        return text
+    return f"{text[:HEAD]} [{len(text) - HEAD - TAIL} characters] {text[-TAIL:]}"
 
 
 @mypyc_attr(native_class=False)
 class AdministrationError(Exception):
-    """A verb cannot be done; the text says why."""
+    """A verb cannot be done; the text says why, at a length that a person reads."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(shortened(text))
 
 
 @mypyc_attr(native_class=False)

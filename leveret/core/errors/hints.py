@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final
 
 MAX_NAMES: Final = 1000  # that are looked at for a similar one
+MAX_NAME: Final = 255  # characters of a name that somebody may have meant otherwise
 MAX_DIFFERENCE: Final = 2  # characters that a similar name may have otherwise
 
 
@@ -72,7 +73,12 @@ def wants(argument: str, what: str) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """A name that differs in letter case or in a few characters in one place; None when there is none."""
+    """A name that differs in letter case or in a few characters in one place; None when there is none.
+
+    Takes time for each name and each of its characters, but no more: all clients wait meanwhile.
+    """
+    if len(name) > MAX_NAME:
+        return None
     for other in islice(names, MAX_NAMES):
         if other and (_is_similar(name, other) or name.casefold() == other.casefold()):
             return other

@@ -166,10 +166,15 @@ def user_channel_limit(user: str, limit: int) -> Refusal:
     return Refusal(NOT_ALLOWED, f"number of channels opened for user '{user}' {text}")
 
 
-def vhost_queue_limit(name: str, vhost: str, limit: int) -> Refusal:
-    """A virtual host has as many queues as it may have."""
-    text = f"cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached"
-    return Refusal(UNFIT, text)
+def node_channel_limit(node: str, limit: int) -> Refusal:
+    """The broker has as many channels as it may have."""
+    text = f"has reached the maximum allowed limit of {limit}"
+    return Refusal(NOT_ALLOWED, f"number of channels opened on node '{node}' {text}")
+
+
+def vhost_limit(wish: str, kind: str, vhost: str, limit: int) -> Refusal:
+    """A virtual host has as many of a kind as it may have. wish: what cannot be done, like declare queue 'q'."""
+    return Refusal(UNFIT, f"cannot {wish}: {kind} limit in vhost '{vhost}' ({limit}) is reached")
 
 
 def unknown_exchange_type(kind: str) -> Refusal:

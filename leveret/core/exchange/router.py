@@ -15,11 +15,13 @@ class Router:
 
     varies: whether the result depends on more than the routing key, so that it cannot be remembered.
     every_key: whether a message is looked up with the keys in CC and BCC too, not with its routing key alone.
+    compared: arguments that have to be the same when the exchange is declared again.
     """
 
     def __init__(self, varies: bool = False, every_key: bool = False) -> None:
         self.varies = varies
         self.every_key = every_key
+        self.compared: tuple[str, ...] = ()
 
     def configure(self, arguments: Table, broker: Surroundings) -> None:
         """Read what the exchange was declared with. Raises: Refusal UNFIT when an argument is wrong."""

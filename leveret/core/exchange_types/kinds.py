@@ -14,6 +14,7 @@ from leveret.core.exchange_types.deduplication import Deduplication
 from leveret.core.exchange_types.delayed import Delay
 from leveret.core.exchange_types.direct import DirectRouter
 from leveret.core.exchange_types.fanout import FanoutRouter
+from leveret.core.exchange_types.federation import FederationUpstreamRouter
 from leveret.core.exchange_types.headers import HeadersRouter
 from leveret.core.exchange_types.history import History
 from leveret.core.exchange_types.modulus_hash import ModulusHashRouter
@@ -34,6 +35,7 @@ ROUTERS: Final[dict[str, Callable[[], Router]]] = {
     "x-modulus-hash": ModulusHashRouter,
     "x-random": RandomRouter,
     "x-local-random": LocalRandomRouter,
+    "x-federation-upstream": FederationUpstreamRouter,
     HISTORY: FanoutRouter,
     DEDUPLICATION: FanoutRouter,
 }

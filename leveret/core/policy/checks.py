@@ -19,6 +19,7 @@ OVERFLOWS: Final = ("drop-head", "reject-publish", "reject-publish-dlx")
 STRATEGIES: Final = ("at-most-once", "at-least-once")
 LOCATORS: Final = ("client-local", "balanced", "random", "least-leaders")
 AGE_UNITS: Final = "YMDhms"
+MAX_SHOWN: Final = 1000  # characters, and values in values, of a value that is shown
 
 
 # -- arguments
@@ -185,6 +186,23 @@ def is_retry_type(value: object) -> bool:
 def is_age(value: object) -> bool:
     """Whether it is digits and a unit of time."""
     return isinstance(value, str) and value[-1:] in AGE_UNITS and value[:-1].isdecimal() and value.isascii()
+
+
+def brief(value: object) -> str:
+    """A value of JSON as Erlang prints it, unless it is so large that nobody would read that."""
+    pending = [value]
+    left = MAX_SHOWN
+    while pending:
+        each = pending.pop()
+        left -= len(each) if isinstance(each, str | list | dict) else 1
+        if left < 0:
+            return "a value that is too large to be shown"
+        if isinstance(each, list):
+            pending += each
+        elif isinstance(each, dict):
+            pending += each.keys()
+            pending += each.values()
+    return term(value)
 
 
 def term(value: object) -> str:

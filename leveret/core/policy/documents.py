@@ -9,10 +9,14 @@ from typing import Final
 from leveret.wire.fields import MAX_DEPTH
 
 TOO_DEEP: Final = f"lists and objects are nested more than {MAX_DEPTH} deep"
+MAX_VALUES: Final = 10_000_000  # of one document: more take gigabytes
+TOO_MANY: Final = f"it has more than {MAX_VALUES} values; split it, and apply one part after the other"
 
 
 def read_json(text: str | bytes) -> object:
     """The value of a text. Raises: ValueError with what is wrong, for the person who wrote it."""
+    if len(text) > MAX_VALUES and values_in(text) > MAX_VALUES:
+        raise ValueError(TOO_MANY)
     try:
         return json.loads(text, parse_constant=_no_number, parse_float=_number)
     except RecursionError:
@@ -25,6 +29,26 @@ def read_json(text: str | bytes) -> object:
         if "digits" in str(error):  # as Python protects itself, with advice for programmers
             raise ValueError("a number in it has too many digits") from None
         raise
+
+
+def values_in(text: str | bytes, start: int = 0, end: int | None = None) -> int:
+    """At least as many as the values in a piece of a document; quick, since nothing is read."""
+    if isinstance(text, bytes):
+        return text.count(b",", start, end) + text.count(b"[", start, end) + text.count(b"{", start, end)
+    return text.count(",", start, end) + text.count("[", start, end) + text.count("{", start, end)
+
+
+def has_more_values(value: object, most: int) -> bool:
+    """Whether a value of JSON has more than so many others in it."""
+    pending = [value]
+    count = 0
+    while pending:
+        inner = _inside(pending.pop())
+        count += len(inner)
+        if count > most:
+            return True
+        pending += inner
+    return False
 
 
 def is_too_deep(value: object) -> bool:

@@ -14,7 +14,7 @@ from mypy_extensions import mypyc_attr
 
 from leveret.core.errors.administration import InvalidError
 from leveret.core.policy.arguments import BY_KEY, CLASSIC, QUORUM, STREAM, Argument, Definition, winner
-from leveret.core.policy.checks import term
+from leveret.core.policy.checks import brief
 from leveret.core.policy.documents import TOO_DEEP, is_too_deep
 from leveret.core.policy.matching import Matcher, Patience
 from leveret.core.policy.patterns import PatternError, compile_pattern
@@ -30,8 +30,22 @@ APPLY_TO: Final = {
     "streams": (STREAM,),
     "exchanges": (EXCHANGE,),
 }
-# Of RabbitMQ's federation: kept, exported, and without effect here. Source: rabbit_federation_parameters.erl.
-WITHOUT_EFFECT: Final = frozenset(("federation-upstream", "federation-upstream-set"))
+# Keys of other brokers and of plugins: kept, exported, and without effect here.
+MIRRORING: Final = frozenset(  # of RabbitMQ up to 3.13, operator policies too. Source: rabbit_mirror_queue_misc.erl
+    (
+        "ha-mode",
+        "ha-params",
+        "ha-sync-mode",
+        "ha-sync-batch-size",
+        "ha-promote-on-shutdown",
+        "ha-promote-on-failure",
+    )
+)
+FEDERATION: Final = frozenset(  # Source: rabbit_federation_parameters.erl
+    ("federation-upstream", "federation-upstream-set", "federation-upstream-pattern")
+)
+SHARDING: Final = frozenset(("shards-per-node", "routing-key"))  # Source: rabbit_sharding_policy_validator.erl
+WITHOUT_EFFECT: Final = MIRRORING | FEDERATION | SHARDING
 
 
 @mypyc_attr(native_class=False)
@@ -102,12 +116,12 @@ class Policies:
         strangers: list[str] = []
         for key in sorted(definition):
             row = BY_KEY.get(key)
-            if key in WITHOUT_EFFECT and not self.are_operator:
+            if key in (MIRRORING if self.are_operator else WITHOUT_EFFECT):
                 continue
             if row is None or not self._knows(row):
-                strangers.append(f"{{{term(key)},{term(definition[key])}}}")
+                strangers.append(f"{{{brief(key)},{brief(definition[key])}}}")
             elif not row.test(definition[key]):
-                raise PolicyError(f"{term(definition[key])} is not a valid {row.called}")
+                raise PolicyError(f"{brief(definition[key])} is not a valid {row.called}")
         _check_retries(definition)
         if strangers:
             raise PolicyError(f"[{','.join(strangers)}] are not recognised policy settings")
@@ -158,7 +172,7 @@ def effective_definition(policy: Policy | None, operator_policy: Policy | None) 
         return operator_policy.definition
     merged = {**policy.definition, **operator_policy.definition}
     for key in policy.definition:
-        if key in operator_policy.definition:
+        if key in operator_policy.definition and key in BY_KEY:
             rule = BY_KEY[key].against_operator
             merged[key] = winner(rule, policy.definition[key], operator_policy.definition[key])
     return merged

@@ -25,6 +25,7 @@ class Home:
     """The virtual host, as its queues see it.
 
     witness: who sees all messages, for tests. past: what exchanges, queues and connections have done that are gone.
+    consumers: how many there are, of all queues.
     """
 
     def __init__(self, turn: Turn, name: str, witness: Witness | None) -> None:
@@ -32,6 +33,7 @@ class Home:
         self.name = name
         self.witness = witness
         self.past = VirtualHostCounters()
+        self.consumers = 0
 
     @abstractmethod
     def remove_queue(self, queue: EntryOwner) -> int:

@@ -671,12 +671,14 @@ class Queue(BaseQueue):
         self.flow()
         self._expiry.used()
         self.consumers.add(consumer)
+        self.vhost.consumers += 1
         self.touch()
 
     def unsubscribe(self, consumer: Consumer) -> None:
         """A consumer ends; the last one takes an auto-delete queue with it."""
         self.flow()
         self.consumers.remove(consumer)
+        self.vhost.consumers -= 1
         self.counters.end_consumer(consumer.counts)
         self._expiry.used()
         self._expiry.watch_idle()
@@ -740,6 +742,7 @@ class Queue(BaseQueue):
         counters.removed += len(line) + len(waiting)
         consumers = self.consumers.all
         self.consumers = Consumers(False)
+        self.vhost.consumers -= len(consumers)
         self.stop()
         self.unfinished.clear()
         self.broker.background.begin(Discard(self.broker, self, line, waiting))

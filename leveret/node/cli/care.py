@@ -8,30 +8,30 @@ from typing import Annotated
 import typer
 
 from leveret.node.cli.output import progress, refuse
-from leveret.node.cli.target import DataDir
-from leveret.node.loading import ConfigError, load
-from leveret.node.printable import complain
+from leveret.node.cli.target import DataDir, check_target, find_directory
+from leveret.node.printable import complain, say
 from leveret.store.database import StoreError
 from leveret.store.rescue.care import backup as copy_directory
 from leveret.store.rescue.care import check as check_directory
 
-Target = Annotated[Path, typer.Argument(help="Directory for the copy; there must be no data in it.")]
+Target = Annotated[Path, typer.Argument(readable=False, help="Directory for the copy; there must be no data in it.")]
 
 
 def backup(target: Target, data_dir: DataDir = None) -> None:
     """Copy the data of a running or stopped broker, as it is at one moment, to another directory."""
-    directory = _directory(data_dir)
+    directory = find_directory(data_dir)
+    check_target(target)
     try:
         with progress("Copying") as tell:
             size = copy_directory(directory, target, tell)
     except StoreError as error:
         refuse(str(error))
-    print(f"Copied '{directory}' to '{target}': {size} bytes.")
+    say(f"Copied '{directory}' to '{target}': {size} bytes.")
 
 
 def check(data_dir: DataDir = None) -> None:
     """Read all data of a running or stopped broker, and say what is damaged; status 1 if anything is."""
-    directory = _directory(data_dir)
+    directory = find_directory(data_dir)
     try:
         with progress("Reading") as tell:
             report = check_directory(directory, tell)
@@ -39,7 +39,7 @@ def check(data_dir: DataDir = None) -> None:
         refuse(str(error))
     for problem in report.problems:
         complain(str(directory), problem)
-    print(
+    say(
         f"{report.definitions} definitions, {report.messages} messages in {report.chunks} chunks, "
         f"{report.places} places in queues, {report.content_bytes} bytes of bodies."
     )
@@ -47,11 +47,4 @@ def check(data_dir: DataDir = None) -> None:
         refuse("the file is damaged; the next start makes a new one of what can be read, and keeps this one beside it")
     if report.problems:
         refuse("there is damage; the broker leaves out what cannot be read and serves the rest")
-    print(f"No damage in '{directory}'.")
-
-
-def _directory(data_dir: str | None) -> Path:
-    try:
-        return Path(load({"data-dir": data_dir}, serving=False).data_dir)
-    except ConfigError as error:
-        refuse(str(error))
+    say(f"No damage in '{directory}'.")

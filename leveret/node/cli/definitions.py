@@ -12,8 +12,8 @@ import typer
 from leveret.node.cli.output import AsJson, refuse
 from leveret.node.cli.target import Control, DataDir, perform
 from leveret.node.definitions_file import FileError, parse, read
-from leveret.node.printable import complain
-from leveret.store.directory import private
+from leveret.node.printable import complain, say, say_json
+from leveret.store.files import replacing
 
 app = typer.Typer(help="Definitions files, as RabbitMQ has them.", no_args_is_help=True)
 
@@ -24,21 +24,39 @@ Vhost = Annotated[str | None, typer.Option(help="Only of this virtual host, for 
 def export(
     file: Annotated[str, typer.Argument(help="File to write, - for standard output.")] = "-",
     vhost: Vhost = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--for", help="Broker that is to take the file as it is: rabbitmq-4.3. Notes say what it lacks."),
+    ] = None,
+    plugins: Annotated[
+        list[str] | None, typer.Option("--plugin", help="Plugin that is enabled in that broker. Repeatable.")
+    ] = None,
     data_dir: DataDir = None,
     control: Control = None,
 ) -> None:
     """Write all definitions to a file that Leveret and RabbitMQ can import."""
-    answer = perform(data_dir, control, "export_definitions", vhost=vhost)
+    if plugins and target is None:
+        raise typer.BadParameter("it is of the broker that --for names", param_hint="--plugin")
+    fitted: dict[str, object] = {} if target is None else {"target": target, "plugins": plugins or []}
+    answer = perform(data_dir, control, "export_definitions", vhost=vhost, **fitted)
     assert isinstance(answer, dict)
-    text = json.dumps(answer, indent=2) + "\n"
+    notes = answer.pop("notes", [])
     if file == "-":
-        sys.stdout.write(text)
+        say_json(answer)
     else:
         try:
-            _write(Path(file), text)
+            with replacing(Path(file)) as out:
+                out.write(f"{json.dumps(answer, indent=2)}\n".encode())
         except OSError as error:
             refuse(f"cannot write {file}: {error.strerror}")
-        print(f"Exported {_counts({key: len(value) for key, value in answer.items() if isinstance(value, list)})}.")
+        say(f"Exported {_counts({key: len(value) for key, value in answer.items() if isinstance(value, list)})}.")
+    for note in notes:
+        complain("note", f"{note['subject']}: {note['reason']}")
+    if target is not None:
+        count = len(notes) or "no"
+        complain(
+            "leveret", f"{count} {'difference' if len(notes) == 1 else 'differences'} between the file and what is here"
+        )
     for user in answer.get("users", []):
         if "leveret_credential" in user:
             text = "its password is kept as Argon2, which RabbitMQ cannot read; there it will have none"
@@ -56,20 +74,20 @@ def import_definitions(
 ) -> None:
     """Apply a definitions file of Leveret or RabbitMQ; what exists and is not in it stays."""
     try:
-        content = parse(sys.stdin.buffer.read(), "-") if file == "-" else read(Path(file))
+        content = parse(sys.stdin.buffer, "-") if file == "-" else read(Path(file))
     except FileError as error:
         refuse(str(error))
     given = {"content": content, "vhost": vhost, "atomic": atomic}
     result = perform(data_dir, control, "import_definitions", **given)
     assert isinstance(result, dict)
     if as_json:
-        print(json.dumps(result, indent=2))
+        say_json(result)
     else:
         for note in result["notes"]:
             complain("note", f"{note['path']}: {note['reason']}")
         for wrong in result["errors"]:
             complain("error", f"{wrong['path']}: {wrong['reason']}")
-        print(f"Imported {_counts(result['applied'])}.")
+        say(f"Imported {_counts(result['applied'])}.")
     if result["errors"]:
         count = len(result["errors"])
         entries = "1 entry is wrong" if count == 1 else f"{count} entries are wrong"
@@ -85,15 +103,3 @@ def _counts(counts: dict[str, int]) -> str:
         if count:
             named.append(f"{count} {single if count == 1 else words}")
     return ", ".join(named) or "nothing"
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file as a whole; it holds password hashes, so only its owner may read it."""
-    if path.exists() and not path.is_file():  # a pipe or a device
-        path.write_text(text, encoding="utf-8")
-        return
-    path = path.resolve()
-    part = path.with_name(f".{path.name}.part")
-    with open(part, "w", encoding="utf-8", opener=private) as file:
-        file.write(text)
-    part.replace(path)

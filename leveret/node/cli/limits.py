@@ -1,15 +1,16 @@
-"""leveret limits: how many connections, channels and queues there may be."""
+"""leveret limits: how much there may be of what clients make."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand
 
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.printable import say
 
 
 class NumbersAreNoOptions(TyperCommand):
@@ -25,7 +26,9 @@ class NumbersAreNoOptions(TyperCommand):
 
 app = typer.Typer(help="Limits of virtual hosts and users.", no_args_is_help=True)
 
-OfVhost = Annotated[str | None, typer.Option("--vhost", help="Of this virtual host: max-connections, max-queues.")]
+OF_VHOST: Final = "max-connections, max-queues, max-exchanges, max-bindings, max-consumers"
+
+OfVhost = Annotated[str | None, typer.Option("--vhost", help=f"Of this virtual host: {OF_VHOST}.")]
 OfUser = Annotated[str | None, typer.Option("--user", help="Of this user: max-connections, max-channels.")]
 
 
@@ -58,7 +61,7 @@ def set_limit(
     """Set a limit of a virtual host or of a user."""
     kind, name = _owner(vhost, user)
     perform(data_dir, control, f"set_{kind}_limits", **{kind: name}, limits={limit: value})
-    print(f"Set {limit} of {kind} '{name}' to {value}.")
+    say(f"Set {limit} of {kind} '{name}' to {value}.")
 
 
 @app.command()
@@ -72,7 +75,7 @@ def clear(
     """Lift a limit of a virtual host or of a user."""
     kind, name = _owner(vhost, user)
     perform(data_dir, control, f"clear_{kind}_limits", **{kind: name}, limit=limit)
-    print(f"Cleared {limit or 'all limits'} of {kind} '{name}'.")
+    say(f"Cleared {limit or 'all limits'} of {kind} '{name}'.")
 
 
 def _owner(vhost: str | None, user: str | None) -> tuple[str, str]:

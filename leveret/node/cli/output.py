@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from leveret.node.printable import complain, printable
+from leveret.node.printable import complain, printable, say_json, say_row
 
 Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, at a terminal.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -25,7 +25,7 @@ def refuse(text: str) -> NoReturn:
 def confirm(what: str, is_sure: bool) -> None:
     """Ask somebody at a terminal before something goes that cannot come back; a script knows what it does."""
     if not is_sure and sys.stdin.isatty() and sys.stderr.isatty():
-        typer.confirm(f"{what}?", abort=True, err=True)
+        typer.confirm(printable(f"{what}?"), abort=True, err=True)
 
 
 @contextlib.contextmanager
@@ -51,13 +51,13 @@ def rows(answer: object) -> list[dict[str, object]]:
 def show(found: list[dict[str, object]], columns: list[str], as_json: bool) -> None:
     """Print a list. columns: keys of the rows, in the order of a table; JSON has them all."""
     if as_json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
     elif sys.stdout.isatty():
         _table(found, columns)
     else:
-        print("\t".join(columns))
+        say_row(columns)
         for row in found:
-            print("\t".join(_cell(row.get(column)) for column in columns))
+            say_row(_cell(row.get(column)) for column in columns)
 
 
 def _table(found: list[dict[str, object]], columns: list[str]) -> None:

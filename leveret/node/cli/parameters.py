@@ -10,6 +10,7 @@ from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.permissions import OnlyVhost, Vhost
 from leveret.node.cli.policies import read_json
 from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.printable import say
 
 app = typer.Typer(help="Parameters that are kept and exported, as of shovels and federation.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ def set_parameter(
     """Set a parameter."""
     given = {"vhost": vhost, "component": component, "name": name, "value": read_json(value)}
     perform(data_dir, control, "set_parameter", **given)
-    print(f"Set parameter '{name}' of {component} in virtual host '{vhost}'.")
+    say(f"Set parameter '{name}' of {component} in virtual host '{vhost}'.")
 
 
 @app.command()
@@ -47,4 +48,4 @@ def clear(
 ) -> None:
     """Delete a parameter."""
     perform(data_dir, control, "clear_parameter", vhost=vhost, component=component, name=name)
-    print(f"Cleared parameter '{name}' of {component} in virtual host '{vhost}'.")
+    say(f"Cleared parameter '{name}' of {component} in virtual host '{vhost}'.")

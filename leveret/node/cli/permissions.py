@@ -8,6 +8,7 @@ import typer
 
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.printable import say
 
 app = typer.Typer(help="Permissions: what users may do in virtual hosts.", no_args_is_help=True)
 
@@ -42,11 +43,11 @@ def set_permissions(
 ) -> None:
     """Set what a user may do in a virtual host: three patterns, searched in names of queues and exchanges."""
     perform(data_dir, control, "set_permissions", user=user, vhost=vhost, configure=configure, write=write, read=read)
-    print(f"Set the permissions of user '{user}' in virtual host '{vhost}'.")
+    say(f"Set the permissions of user '{user}' in virtual host '{vhost}'.")
 
 
 @app.command()
 def clear(user: User, vhost: Vhost = "/", data_dir: DataDir = None, control: Control = None) -> None:
     """Take away what a user may do in a virtual host."""
     perform(data_dir, control, "clear_permissions", user=user, vhost=vhost)
-    print(f"Cleared the permissions of user '{user}' in virtual host '{vhost}'.")
+    say(f"Cleared the permissions of user '{user}' in virtual host '{vhost}'.")

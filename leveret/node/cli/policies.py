@@ -9,6 +9,7 @@ import typer
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.permissions import OnlyVhost, Vhost
 from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.printable import complain, say
 
 app = typer.Typer(help="Policies: settings for queues and exchanges by their names.", no_args_is_help=True)
 
@@ -56,7 +57,12 @@ def set_policy(
         "apply_to": apply_to,
     }
     perform(data_dir, control, "set_operator_policy" if operator else "set_policy", **given)
-    print(f"Set {_kind(operator)} '{name}' in virtual host '{vhost}'.")
+    from leveret.core.policy.policy import WITHOUT_EFFECT
+
+    settings = given["definition"]
+    for key in sorted(WITHOUT_EFFECT.intersection(settings if isinstance(settings, dict) else ())):
+        complain("note", f"{key} is kept and exported again, and has no effect here")
+    say(f"Set {_kind(operator)} '{name}' in virtual host '{vhost}'.")
 
 
 @app.command()
@@ -66,7 +72,7 @@ def clear(
     """Delete a policy."""
     verb = "clear_operator_policy" if operator else "clear_policy"
     perform(data_dir, control, verb, vhost=vhost, name=name)
-    print(f"Cleared {_kind(operator)} '{name}' in virtual host '{vhost}'.")
+    say(f"Cleared {_kind(operator)} '{name}' in virtual host '{vhost}'.")
 
 
 def read_json(text: str) -> object:

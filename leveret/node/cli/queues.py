@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.printable import say
 
 app = typer.Typer(help="Queues of a running broker.", no_args_is_help=True)
 
@@ -25,4 +26,4 @@ def repair(
 ) -> None:
     """Let a faulty queue try again what has failed, and go on. `leveret status` names faulty queues."""
     perform(data_dir, control, "repair_queue", name=name, vhost=vhost)
-    print(f"Queue '{name}' works.")
+    say(f"Queue '{name}' works.")

@@ -12,18 +12,18 @@ import typer
 from leveret.management.recording import VOLATILE, RecordingError, read, shown
 from leveret.management.recording import compare as compare_files
 from leveret.node.cli.output import refuse
-from leveret.node.printable import complain, printable
+from leveret.node.printable import complain, say
 
 app = typer.Typer(help="Show and compare what brokers wrote down.", no_args_is_help=True)
 
-File = Annotated[Path, typer.Argument(help="What `leveret serve --record` has written.")]
+File = Annotated[Path, typer.Argument(help="What `leveret serve --record` has written.", readable=False)]
 
 
 @app.command()
 def show(file: File) -> None:
     """Print the events, a line each."""
     for event in _events(file):
-        print(printable(_line(event)))
+        say(_line(event))
 
 
 @app.command()
@@ -32,7 +32,7 @@ def compare(
     other: File,
     unordered: Annotated[bool, typer.Option("--unordered", help="The order does not count.")] = False,
     ignore: Annotated[
-        list[str] | None, typer.Option(help=f"A property that does not count. [{', '.join(VOLATILE)}]")
+        list[str] | None, typer.Option(help=f"A property that does not count. Default: {', '.join(VOLATILE)}.")
     ] = None,
 ) -> None:
     """Print what was published in only one of two recordings; status 1 if there is anything, 2 for no recording."""
@@ -42,7 +42,7 @@ def compare(
         complain("leveret", _reason(error))
         raise typer.Exit(2) from None
     for line in found:
-        print(printable(line))
+        say(line)
     sys.exit(1 if found else 0)
 
 

@@ -23,6 +23,7 @@ from leveret.node.cli import (
     users,
     vhosts,
 )
+from leveret.node.printable import say
 
 app = typer.Typer(
     help="Leveret: a message broker that every RabbitMQ client uses unchanged.",
@@ -42,7 +43,7 @@ app.add_typer(limits.app, name="limits")
 app.add_typer(parameters.app, name="parameters")
 app.add_typer(definitions.app, name="definitions")
 app.add_typer(recording.app, name="recording")
-app.command()(serve.serve)
+app.command(cls=serve.LongOptions)(serve.serve)
 app.command()(status.status)
 app.command()(care.backup)
 app.command()(care.check)
@@ -54,7 +55,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from leveret.node.node import build_name
 
-        print(f"leveret {__version__} ({build_name()})")
+        say(f"leveret {__version__} ({build_name()})")
         raise typer.Exit
 
 

@@ -6,9 +6,29 @@ import inspect
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from leveret.node.config import OPTIONS, Declared
 from leveret.node.kinds import Switch
+
+
+class LongOptions(TyperCommand):
+    """A command whose help has room for the longest option, at 80 columns too."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the help. typer makes the columns of options and texts equally wide, and cuts what does not fit."""
+        from rich.table import Column, Table
+        from typer import rich_utils
+
+        def with_whole_options(**style: Any) -> Table:
+            return Table(Column(no_wrap=True), **style)
+
+        names = vars(rich_utils)
+        names["Table"] = with_whole_options
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            names["Table"] = Table
 
 
 def serve(**options: object) -> None:

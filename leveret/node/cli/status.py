@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from leveret.node.cli.output import AsJson, show
 from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.printable import say_json
 
 Seconds = Annotated[int, typer.Option(help="How far back `recent` goes, at most 60.")]
 
@@ -18,6 +18,6 @@ def status(seconds: Seconds = 60, as_json: AsJson = False, data_dir: DataDir = N
     found = perform(data_dir, control, "show_status", seconds=seconds)
     assert isinstance(found, dict)
     if as_json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
     else:
         show([{"what": key, "value": value} for key, value in found.items()], ["what", "value"], False)

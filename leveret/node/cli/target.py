@@ -17,6 +17,7 @@ from leveret.node.cli.output import refuse
 from leveret.node.config import Config
 from leveret.node.control import ControlError
 from leveret.node.loading import ConfigError, load
+from leveret.node.trust import Untrusted, check
 
 T = TypeVar("T")
 
@@ -58,38 +59,75 @@ def reach(
 
     What offline raises ends the command with its reason and status 1: AdministrationError, StoreError.
     """
-    try:
-        config = load({"data-dir": data_dir, "control": control}, serving=False)
-    except ConfigError as error:
-        refuse(str(error))
+    config = _load(data_dir, control)
     try:
         if config.control and not data_dir:
             place = Path(config.control)
-            client = control_socket.connect(place)
+            client = control_socket.connect(place, _source(place.parent, config))
             if client is None:
                 refuse(f"no broker listens on {place}; start one with `leveret serve --control {place}`")
             return online(client)
-        directory = Path(config.data_dir)
-        if config.data_dir == DEFAULTS.data_dir and not data_dir and "LEVERET_DATA_DIR" not in os.environ:
-            _check_there(directory)
-        return _reach_directory(directory, online, offline)
+        return _reach_directory(_directory(data_dir, config), config, online, offline)
     except ControlError as error:
         refuse(str(error))
 
 
-def _check_there(directory: Path) -> None:
-    """Make no data in a place that nobody has named, and where there is none."""
-    if not directory.exists():
+def find_directory(data_dir: str | None) -> Path:
+    """The data directory that was meant. One that may not be trusted ends the command with the reason and status 1."""
+    return _directory(data_dir, _load(data_dir, None))
+
+
+def check_target(directory: Path) -> None:
+    """Whether a directory may be trusted with a copy. Else the command ends with the reason and status 1."""
+    if _load(None, None).trust_data_dir:
+        return
+    try:
+        check(directory, False)
+    except Untrusted as error:
+        refuse(f"{error}; choose another directory for the copy, it is made if it is not there")
+
+
+def _load(data_dir: str | None, control: str | None) -> Config:
+    try:
+        return load({"data-dir": data_dir, "control": control}, serving=False)
+    except ConfigError as error:
+        refuse(str(error))
+
+
+def _directory(data_dir: str | None, config: Config) -> Path:
+    directory = Path(config.data_dir)
+    is_named = config.data_dir != DEFAULTS.data_dir or bool(data_dir) or "LEVERET_DATA_DIR" in os.environ
+    if not is_named and not os.path.exists(directory):  # no data is made in a place that nobody has named
         refuse(
             f"there is no data and no broker in '{directory}' here; say where with --data-dir, or with --control. "
             "What changes something makes a data directory that is named"
         )
+    _check_trust(directory, is_named, config)
+    return directory
 
 
-def _reach_directory(directory: Path, online: Callable[[socket.socket], T], offline: Callable[[Path], T]) -> T:
+def _check_trust(directory: Path, is_named: bool, config: Config) -> None:
+    """See to it that nothing is sent where a stranger may wait for it."""
+    if config.trust_data_dir:
+        return
+    try:
+        check(directory, is_named)
+    except Untrusted as error:
+        if error.is_foreign:
+            refuse(f"{error}, and was only found here; if it is meant, say so with --data-dir {directory}")
+        refuse(f"{error}; change that with chmod, or set LEVERET_TRUST_DATA_DIR=true to trust it all the same")
+
+
+def _source(directory: Path, config: Config) -> Path | None:
+    return None if config.trust_data_dir else directory
+
+
+def _reach_directory(
+    directory: Path, config: Config, online: Callable[[socket.socket], T], offline: Callable[[Path], T]
+) -> T:
     deadline = time.monotonic() + START_S
     while True:
-        client = control_socket.connect(control_socket.find(directory))
+        client = control_socket.connect(control_socket.find(directory), _source(directory, config))
         if client is not None:
             return online(client)
         from leveret.core.errors.administration import AdministrationError

@@ -9,6 +9,7 @@ import typer
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.permissions import OnlyUser, OnlyVhost, User, Vhost
 from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.printable import say
 
 app = typer.Typer(
     help="Topic permissions: which routing keys users may use with topic exchanges.", no_args_is_help=True
@@ -41,7 +42,7 @@ def set_topic_permissions(
     """Restrict the routing keys of a user. {username} and {vhost} in a pattern are replaced."""
     given = {"user": user, "vhost": vhost, "exchange": exchange, "write": write, "read": read}
     perform(data_dir, control, "set_topic_permissions", **given)
-    print(f"Set the topic permissions of user '{user}' for exchange '{exchange}' in virtual host '{vhost}'.")
+    say(f"Set the topic permissions of user '{user}' for exchange '{exchange}' in virtual host '{vhost}'.")
 
 
 @app.command()
@@ -54,4 +55,4 @@ def clear(
 ) -> None:
     """Lift the restrictions of a user in a virtual host."""
     perform(data_dir, control, "clear_topic_permissions", user=user, vhost=vhost, exchange=exchange)
-    print(f"Cleared topic permissions of user '{user}' in virtual host '{vhost}'.")
+    say(f"Cleared topic permissions of user '{user}' in virtual host '{vhost}'.")

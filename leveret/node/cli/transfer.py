@@ -21,8 +21,8 @@ import typer
 
 from leveret.node.cli.output import progress, refuse
 from leveret.node.cli.target import BrokerError, Control, DataDir, Link, reach
-from leveret.node.printable import complain
-from leveret.store.directory import private
+from leveret.node.printable import complain, say
+from leveret.store.files import find_place, replacing
 
 if TYPE_CHECKING:
     from leveret.core.message.log import Recovered
@@ -122,7 +122,7 @@ def _say_exported(queue: str, counts: Counts) -> None:
         if count
     ]
     text = f"Exported {_messages(counts.exported)} of queue '{queue}'."
-    print(f"{text[:-1]}; left out: {', '.join(left_out)}." if left_out else text, file=sys.stderr)
+    say(f"{text[:-1]}; left out: {', '.join(left_out)}." if left_out else text, aside=True)
 
 
 def _write_all(file: str, pages: Iterable[list[bytes]], counts: Counts, stop: Stop) -> None:
@@ -130,7 +130,7 @@ def _write_all(file: str, pages: Iterable[list[bytes]], counts: Counts, stop: St
     pages = iter(pages)
     first = next(pages, None)  # before the file is touched: the queue may not exist
     try:
-        with _open_output(file) as out:
+        with _open_output(file, counts) as out:
             while first is not None:
                 _write(out, b"".join(first))
                 counts.exported += len(first)
@@ -155,13 +155,19 @@ def _write(out: IO[bytes], data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _open_output(file: str) -> Iterator[IO[bytes]]:
-    """Messages may be secret, so only the owner may read the file."""
+def _open_output(file: str, counts: Counts) -> Iterator[IO[bytes]]:
+    """Messages may be secret, so only the owner may read the file; what fails leaves the old one as it was."""
     if file == "-":
         yield sys.stdout.buffer
         return
-    with open(file, "wb", opener=private) as out:
-        yield out
+    is_new = find_place(Path(file))[1]
+    try:
+        with replacing(Path(file)) as out:
+            yield out
+    except BaseException:
+        if is_new:
+            counts.exported = 0
+        raise
 
 
 def _online(link: Link, queue: str, vhost: str, counts: Counts, tell: Tell) -> Iterator[list[bytes]]:
@@ -244,7 +250,7 @@ def import_messages(
         refuse(f"no broker runs on '{directory}', and only a running one can import messages; start it first")
 
     count = reach(data_dir, control, online, offline)
-    print(f"Imported {_messages(count)} into queue '{queue}'.")
+    say(f"Imported {_messages(count)} into queue '{queue}'.")
 
 
 class _Importer:

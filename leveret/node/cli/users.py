@@ -9,6 +9,7 @@ import typer
 from leveret.node.cli.output import AsJson, Sure, confirm, rows, show
 from leveret.node.cli.password import FromInput, Hash, Hashing, Kept, Password, credential
 from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.printable import say
 
 app = typer.Typer(help="Users: who may log in.", no_args_is_help=True)
 
@@ -35,7 +36,7 @@ def add(
     """Add a user. It may do nothing until it has permissions."""
     given = credential(password, password_stdin, password_hash, hashing)
     perform(data_dir, control, "add_user", name=name, tags=tag or [], **given)
-    print(f"Added user '{name}'.")
+    say(f"Added user '{name}'.")
 
 
 @app.command("password")
@@ -51,7 +52,7 @@ def change_password(
     """Change the password of a user."""
     given = credential(password, password_stdin, password_hash, hashing)
     perform(data_dir, control, "change_password", name=name, **given)
-    print(f"Changed the password of user '{name}'.")
+    say(f"Changed the password of user '{name}'.")
 
 
 @app.command()
@@ -63,7 +64,7 @@ def tags(
 ) -> None:
     """Set the tags of a user."""
     perform(data_dir, control, "set_user_tags", name=name, tags=tag or [])
-    print(f"User '{name}' has {'the tags ' + ', '.join(tag) if tag else 'no tags'}.")
+    say(f"User '{name}' has {'the tags ' + ', '.join(tag) if tag else 'no tags'}.")
 
 
 @app.command()
@@ -71,7 +72,7 @@ def delete(name: Name, yes: Sure = False, data_dir: DataDir = None, control: Con
     """Delete a user with its permissions, and close its connections."""
     confirm(f"Delete user '{name}'", yes)
     perform(data_dir, control, "delete_user", name=name)
-    print(f"Deleted user '{name}'.")
+    say(f"Deleted user '{name}'.")
 
 
 @app.command()

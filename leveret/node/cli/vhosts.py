@@ -8,6 +8,7 @@ import typer
 
 from leveret.node.cli.output import AsJson, Sure, confirm, rows, show
 from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.printable import say
 
 app = typer.Typer(help="Virtual hosts: name spaces of queues and exchanges.", no_args_is_help=True)
 
@@ -36,7 +37,7 @@ def add(
     """Add a virtual host. Nobody may use it until permissions are set."""
     given = {"description": description or "", "tags": tag or [], "default_queue_type": default_queue_type or ""}
     perform(data_dir, control, "add_vhost", name=name, **given)
-    print(f"Added virtual host '{name}'.")
+    say(f"Added virtual host '{name}'.")
 
 
 @app.command("set")
@@ -51,7 +52,7 @@ def set_vhost(
     """Change what is said about a virtual host; what is not given stays."""
     given = {"description": description, "tags": tag, "default_queue_type": default_queue_type}
     perform(data_dir, control, "set_vhost", name=name, **given)
-    print(f"Changed virtual host '{name}'.")
+    say(f"Changed virtual host '{name}'.")
 
 
 @app.command()
@@ -63,7 +64,7 @@ def trace(
 ) -> None:
     """Copy every message that is published or delivered to the exchange amq.rabbitmq.trace, until the broker stops."""
     perform(data_dir, control, "trace_vhost", name=name, on=not off)
-    print(f"Virtual host '{name}' is {'no longer ' if off else ''}traced.")
+    say(f"Virtual host '{name}' is {'no longer ' if off else ''}traced.")
 
 
 @app.command()
@@ -75,7 +76,7 @@ def protect(
 ) -> None:
     """Let nobody delete a virtual host."""
     perform(data_dir, control, "protect_vhost", name=name, on=not off)
-    print(f"Virtual host '{name}' is {'no longer ' if off else ''}protected from deletion.")
+    say(f"Virtual host '{name}' is {'no longer ' if off else ''}protected from deletion.")
 
 
 @app.command()
@@ -83,4 +84,4 @@ def delete(name: Name, yes: Sure = False, data_dir: DataDir = None, control: Con
     """Delete a virtual host with its queues, exchanges and permissions, and close its connections."""
     confirm(f"Delete virtual host '{name}' with everything in it", yes)
     perform(data_dir, control, "delete_vhost", name=name)
-    print(f"Deleted virtual host '{name}'.")
+    say(f"Deleted virtual host '{name}'.")

@@ -20,7 +20,7 @@ from mypy_extensions import i64
 from leveret.core.access.user import User, check_channel, check_vhost
 from leveret.core.broker import Broker
 from leveret.core.client.conversation import CLOSE, HANG_UP, LEAVE, RESET
-from leveret.core.errors.refusals import Refusal
+from leveret.core.errors.refusals import Refusal, node_channel_limit
 from leveret.core.policy.matching import Patience
 from leveret.core.queue.client import Held
 from leveret.core.queue.entry import EntryOwner
@@ -241,9 +241,13 @@ class Connection(Life):
             text = f"number of channels opened ({len(self.channels)}) has reached the negotiated channel_max"
             raise AmqpError(NOT_ALLOWED, f"{text} ({self.channel_max})")
         check_channel(self.user)
+        broker = self.broker
+        if 0 < broker.max_channels <= broker.open_channels:
+            raise node_channel_limit(broker.node, broker.max_channels)
         self.channels[number] = Channel(self, number)
         self.user.channels += 1
-        self.broker.churn.channels_opened += 1
+        broker.open_channels += 1
+        broker.churn.channels_opened += 1
         self.writer.method(number, ChannelOpenOk())
         self.wake()
 
@@ -489,9 +493,13 @@ class Connection(Life):
         """The channel has ended, and its number is free again."""
         self.last_channel = None
         channel = self.channels.pop(number)
-        self.user.channels -= 1
-        self.broker.churn.channels_closed += 1
+        self._count_closed(1)
         channel.forget()
+
+    def _count_closed(self, channels: int) -> None:
+        self.user.channels -= channels
+        self.broker.open_channels -= channels
+        self.broker.churn.channels_closed += channels
 
     def finish(self, why: str, ending: int) -> None:
         """Nothing more is looked at, or written after what is already waiting. why: for the log."""
@@ -535,8 +543,7 @@ class Connection(Life):
             except Exception as error:
                 faults.tell(f"connection {self.name}", f"end channel {channel.number}", error)
             channel.forget()
-        self.user.channels -= len(self.channels)
-        self.broker.churn.channels_closed += len(self.channels)
+        self._count_closed(len(self.channels))
         self.channels.clear()
         self.last_channel = None
         if self.handshake.state == DONE:

@@ -93,6 +93,7 @@ CAPABILITIES: Final = (
     "authentication_failure_close",
     "per_consumer_qos",
     "direct_reply_to",
+    "accept_consumer_cancel_ok",
 )
 
 

@@ -5,6 +5,7 @@ SQLite lets others read what is committed while the broker writes. Nothing is ch
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,9 @@ from leveret.store.database import (
     is_damage,
     lock_directory,
 )
-from leveret.store.directory import make_directory, make_private
+from leveret.store.directory import make_directory, sync_directory
+from leveret.store.files import make_new
+from leveret.store.owner import as_owner
 from leveret.store.reader import read_head, read_messages
 from leveret.store.rescue.survey import inspect
 from leveret.store.schema import complete, connect, set_bound, unset_bound
@@ -61,26 +64,32 @@ def open_data(directory: Path) -> sqlite3.Connection:
     Raises: StoreError, of which DamagedDatabase.
     """
     path = directory / FILE_NAME
-    if not path.exists():
-        raise StoreError(f"there is no data in '{directory}'; say where with --data-dir")
     try:
-        _look(path)
-        sql = connect(path, WAIT_S)
-        try:
-            set_bound(sql, path)
-            check_schema(sql, path)
-            complete(sql)
-            sql.execute("PRAGMA query_only=ON")
-        except BaseException:
-            sql.close()
-            raise
-        return sql
+        with as_owner(directory):  # all files are open in the end, and nobody needs these rights again
+            return _open(path)
     except sqlite3.Error as error:
         if is_damage(error):
             raise DamagedDatabase(path, str(error)) from None
         raise StoreError(f"cannot read {path}: {error}") from None
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Raises: StoreError, OSError, sqlite3.Error."""
+    if not path.exists():
+        raise StoreError(f"there is no data in '{path.parent}'; say where with --data-dir")
+    _look(path)
+    sql = connect(path, WAIT_S)
+    try:
+        set_bound(sql, path)
+        check_schema(sql, path)
+        complete(sql)
+        sql.execute("PRAGMA query_only=ON")
+    except BaseException:
+        sql.close()
+        raise
+    return sql
 
 
 def _look(path: Path) -> None:
@@ -111,31 +120,42 @@ def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> i
     Returns: bytes of the copy. Raises: StoreError.
     """
     copy = target / FILE_NAME
-    if copy.exists():
-        raise StoreError(f"there is data in '{target}' already; choose another directory")
     source = open_data(directory)
     unset_bound(source)
     try:
+        if copy.exists():
+            raise StoreError(f"there is data in '{target}' already; choose another directory")
         make_directory(target)
-        part = copy.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        make_private(part)
-        sql = sqlite3.connect(part, isolation_level=None)
+        descriptor, part = make_new(target)
+        os.close(descriptor)
         try:
-            source.execute("BEGIN")  # one moment, however long it takes
-            source.execute("SELECT count(*) FROM meta").fetchone()
-            source.backup(sql, pages=STEP_PAGES, progress=lambda _, left, total: tell(total - left, total))
-            source.execute("COMMIT")
-            sql.execute("PRAGMA synchronous=FULL")
-            sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        finally:
-            sql.close()
-        part.replace(copy)
+            _copy(source, part, tell)
+            part.rename(copy)
+        except BaseException:
+            for path in target.glob(f"{part.name}*"):  # with the journal of SQLite
+                path.unlink(missing_ok=True)
+            raise
+        sync_directory(target)
         return copy.stat().st_size
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
+        raise StoreError(f"cannot write the copy to '{target}': {error.strerror}") from None
+    except sqlite3.Error as error:
         raise StoreError(f"cannot write the copy to '{target}': {error}") from None
     finally:
         source.close()
+
+
+def _copy(source: sqlite3.Connection, target: Path, tell: Callable[[int, int], None]) -> None:
+    sql = sqlite3.connect(target, isolation_level=None)
+    try:
+        source.execute("BEGIN")  # one moment, however long it takes
+        source.execute("SELECT count(*) FROM meta").fetchone()
+        source.backup(sql, pages=STEP_PAGES, progress=lambda _, left, total: tell(total - left, total))
+        source.execute("COMMIT")
+        sql.execute("PRAGMA synchronous=FULL")
+        sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        sql.close()
 
 
 def check(directory: Path, tell: Callable[[int, int], None]) -> Report:

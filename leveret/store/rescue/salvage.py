@@ -19,7 +19,8 @@ from typing import Final
 
 from leveret.store.chunk import ANYWHERE, MAX_CHUNK, DamagedChunk, parse
 from leveret.store.database import FILE_NAME, DamagedDatabase, Database, StoreError, lock_directory
-from leveret.store.directory import make_private, sync_directory
+from leveret.store.directory import sync_directory
+from leveret.store.files import private
 from leveret.store.rescue.pages import LEAF_TABLE, ROOT, TREE, BadPage, PageFile, Row, TreePage
 from leveret.store.rescue.survey import LEAF, SEEN, Survey, inspect, other_page_size
 from leveret.store.rows import unpack_counts, unpack_places, unpack_value
@@ -165,7 +166,7 @@ def read_damaged(path: Path, target: Path) -> Salvage:
     found = Salvage()
     file = PageFile(path)
     try:
-        make_private(target)
+        os.close(private(target, os.O_RDWR | os.O_CREAT | os.O_EXCL))
         sql = sqlite3.connect(target, isolation_level=None)
         try:
             _Copy(file, sql, found)

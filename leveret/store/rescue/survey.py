@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from leveret.store.directory import make_private
+from leveret.store.files import make_private
 from leveret.store.rescue.pages import (
     FREE,
     LEAF_TABLE,

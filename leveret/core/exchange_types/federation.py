@@ -1,0 +1,67 @@
+"""x-federation-upstream: what exchange federation of RabbitMQ declares on an upstream, before its queue there.
+
+It routes as fanout does, but keeps back messages that were forwarded often enough, or have been at the downstream
+already. The header x-received-from has a table for each broker that forwarded a message.
+Source: rabbit_federation_upstream_exchange.erl.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from leveret.core.errors.refusals import UNFIT, Refusal
+from leveret.core.exchange.exchange import Binding
+from leveret.core.exchange_types.fanout import FanoutRouter
+from leveret.core.queue.surroundings import Surroundings
+from leveret.wire.fields import ARRAY, INT64, LONGSTR, TABLE, Field, Table
+from leveret.wire.properties import BasicProperties
+
+MAX_HOPS: Final = "x-max-hops"
+DOWNSTREAM_NAME: Final = "x-downstream-name"
+DOWNSTREAM_VHOST: Final = "x-downstream-vhost"
+RECEIVED_FROM: Final = "x-received-from"
+
+
+class FederationUpstreamRouter(FanoutRouter):
+    """All bindings, for messages that may go on to the downstream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.varies = True
+        self.compared = (MAX_HOPS,)
+        self._max_hops = 0
+        self._name: str | None = None  # of the downstream's cluster
+        self._vhost: str | None = None
+
+    def configure(self, arguments: Table, broker: Surroundings) -> None:
+        """Read who the downstream is, and how often a message may be forwarded. Raises: Refusal UNFIT."""
+        hops = arguments.get(MAX_HOPS)
+        if hops is None:
+            raise Refusal(UNFIT, f"Argument {MAX_HOPS} missing")
+        if hops.kind != INT64:
+            raise Refusal(UNFIT, f"Argument {MAX_HOPS} must be of type long")
+        self._max_hops = hops.integer
+        self._name = _text(arguments.get(DOWNSTREAM_NAME))
+        self._vhost = _text(arguments.get(DOWNSTREAM_VHOST))
+
+    def match(self, key: str, properties: BasicProperties) -> list[Binding]:
+        """All of them, or none."""
+        passed = properties.headers.get(RECEIVED_FROM) if properties.headers is not None else None
+        if passed is not None and passed.kind == ARRAY and not self._may_go_on(passed.value):
+            return []
+        return super().match(key, properties)
+
+    def _may_go_on(self, passed: object) -> bool:
+        assert isinstance(passed, list)
+        return len(passed) < self._max_hops and not any(self._is_downstream(each) for each in passed)
+
+    def _is_downstream(self, broker: Field) -> bool:
+        if broker.kind != TABLE or self._name is None or self._vhost is None:
+            return False
+        table = broker.value
+        assert isinstance(table, dict)
+        return _text(table.get("cluster-name")) == self._name and _text(table.get("vhost")) == self._vhost
+
+
+def _text(field: Field | None) -> str | None:
+    return field.text if field is not None and field.kind == LONGSTR else None

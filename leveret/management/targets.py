@@ -1,0 +1,121 @@
+"""THE table of other brokers: what each takes in a definitions file, as it comes, without a plugin or with one.
+
+Everything that a row does not have is refused there, or lost without a word: leveret/management/fitting.py leaves it
+out, with a note. tests/management/rabbitmq-4.3.6-takes.json is what a real one has answered, entry by entry.
+Source: rabbit_definitions.erl, the capabilities of the rabbit_*_queue.erl, rabbit_policies.erl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from leveret.auth.passwords import SALTED
+from leveret.core.access.user import MAX_CONNECTIONS, MAX_QUEUES
+from leveret.core.errors.administration import InvalidError
+from leveret.core.policy.arguments import BY_KEY, BY_NAME, CLASSIC, NEVER, QUORUM
+from leveret.core.policy.policy import FEDERATION, SHARDING
+from leveret.management.parameters import OPERATOR_POLICY, VHOST_LIMITS
+
+_BOTH = frozenset((CLASSIC, QUORUM))
+_CLASSIC = frozenset((CLASSIC,))
+_QUORUM = frozenset((QUORUM,))
+
+BUILT_IN = ""  # in the place of the plugin that something needs
+
+
+class Target:
+    """A broker that definitions are exported for.
+
+    title: for people. version: written into the file. exchange_types, policy_keys, components, idle_arguments: by name,
+    the plugin that each needs, or BUILT_IN. idle_arguments: taken by all, and of no effect without it. arguments: of
+    queues, by name, the types of queues that take it; all take one that is neither there nor known to Leveret.
+    argument_values: those that are taken of an argument that takes few. operator_keys: of operator policies.
+    limits: of virtual hosts. not_for_classic: a policy with such a key is for no classic queue there, with all that it
+    says. idle_for_classic: keys that have no effect on one. hashes: algorithms of passwords. internal: how names of
+    global parameters begin that are its own.
+    """
+
+    title = "RabbitMQ 4.3"
+    version = "4.3.0"
+    exchange_types: Mapping[str, str] = {
+        **dict.fromkeys(("direct", "fanout", "topic", "headers", "x-local-random", "x-modulus-hash"), BUILT_IN),
+        "x-consistent-hash": "rabbitmq_consistent_hash_exchange",
+        "x-random": "rabbitmq_random_exchange",
+        "x-recent-history": "rabbitmq_recent_history_exchange",
+        "x-delayed-message": "rabbitmq_delayed_message_exchange",
+        "x-message-deduplication": "rabbitmq_message_deduplication",
+        "x-federation-upstream": "rabbitmq_exchange_federation",
+    }
+    limits = frozenset((MAX_CONNECTIONS, MAX_QUEUES))
+    arguments: Mapping[str, frozenset[str]] = {
+        **dict.fromkeys(BY_NAME, frozenset[str]()),
+        "x-queue-type": _BOTH,
+        "x-expires": _BOTH,
+        "x-message-ttl": _BOTH,
+        "x-dead-letter-exchange": _BOTH,
+        "x-dead-letter-routing-key": _BOTH,
+        "x-max-length": _BOTH,
+        "x-max-length-bytes": _BOTH,
+        "x-overflow": _BOTH,
+        "x-single-active-consumer": _BOTH,
+        "x-queue-leader-locator": _BOTH,
+        "x-max-priority": _CLASSIC,
+        "x-queue-mode": _CLASSIC,
+        "x-queue-version": _CLASSIC,
+        "x-dead-letter-strategy": _QUORUM,
+        "x-max-in-memory-length": _QUORUM,
+        "x-max-in-memory-bytes": _QUORUM,
+        "x-quorum-initial-group-size": _QUORUM,
+        "x-delivery-limit": _QUORUM,
+        "x-consumer-timeout": _QUORUM,
+        "x-consumer-disconnected-timeout": _QUORUM,
+        "x-delayed-retry-type": _QUORUM,
+        "x-delayed-retry-min": _QUORUM,
+        "x-delayed-retry-max": _QUORUM,
+    }
+    argument_values: Mapping[str, tuple[object, ...]] = {"x-queue-version": (2,)}
+    idle_arguments: Mapping[str, str] = {"x-message-deduplication": "rabbitmq_message_deduplication"}
+    policy_keys: Mapping[str, str] = {
+        **{key: BUILT_IN for key in BY_KEY if key != "queue-master-locator"},
+        **dict.fromkeys(FEDERATION, "rabbitmq_federation"),
+        **dict.fromkeys(SHARDING, "rabbitmq_sharding"),
+    }
+    operator_keys = frozenset(key for key, row in BY_KEY.items() if row.against_operator != NEVER)
+    not_for_classic = frozenset(("delivery-limit", "dead-letter-strategy"))
+    idle_for_classic = frozenset(("delayed-retry-type", "delayed-retry-min", "delayed-retry-max"))
+    components: Mapping[str, str] = {
+        OPERATOR_POLICY: BUILT_IN,
+        VHOST_LIMITS: BUILT_IN,
+        "shovel": "rabbitmq_shovel",
+        "federation-upstream": "rabbitmq_federation",
+        "federation-upstream-set": "rabbitmq_federation",
+    }
+    hashes = frozenset(SALTED)
+    internal = "internal"
+
+    def __init__(self, plugins: Iterable[str] = ()) -> None:
+        """plugins: that are enabled there. Raises: InvalidError for one that makes no difference."""
+        known = {*self.exchange_types.values(), *self.idle_arguments.values()}
+        known |= {*self.policy_keys.values(), *self.components.values()}
+        self._plugins = frozenset((BUILT_IN, *plugins))
+        strangers = sorted(self._plugins - known)
+        if strangers:
+            names = ", ".join(sorted(known - {BUILT_IN}))
+            raise InvalidError(f"the plugin {strangers[0][:60]!r} makes no difference; there are {names}")
+
+    def why_not(self, table: Mapping[str, str], name: str) -> str:
+        """Why something is not taken, which a table has by its name; empty if it is."""
+        plugin = table.get(name)
+        if plugin is None:
+            return f"{self.title} does not have it"
+        return "" if plugin in self._plugins else f"{self.title} has it with the plugin {plugin} only"
+
+
+TARGETS: Mapping[str, type[Target]] = {"rabbitmq-4.3": Target}
+
+
+def find_target(name: str, plugins: Iterable[str]) -> Target:
+    """The broker of this name. Raises: InvalidError."""
+    if name not in TARGETS:
+        raise InvalidError(f"nothing is known of {name[:60]!r}; there are {', '.join(TARGETS)}")
+    return TARGETS[name](plugins)

@@ -1,0 +1,164 @@
+"""Files that only their owner may read: messages and the hashes of passwords are in them.
+
+Whoever makes a file does so with a function of this module. So it does not matter what the umask is, who may enter the
+directory, and what somebody else has put there: a file that takes the place of another one is always a new one under a
+name that nobody can guess, and gets its own name when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from leveret.store.directory import sync_directory
+
+PRIVATE: Final = 0o600
+OTHERS: Final = 0o077
+MAX_LINKS: Final = 40  # as Linux has it
+UNTOUCHED: Final = os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def private(path: str | os.PathLike[str], flags: int = os.O_RDWR | os.O_CREAT) -> int:
+    """Open a file that only its owner may read and write; one that was made otherwise becomes so.
+
+    For files of a data directory that stay when they are there. Can be the opener of open().
+    Raises: OSError, also for a symbolic link.
+    """
+    try:
+        descriptor = os.open(path, flags | UNTOUCHED, PRIVATE)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, f"{Path(path).name} is a symbolic link", os.fspath(path)) from None
+        raise
+    try:
+        _close_to_others(descriptor)
+    except PermissionError:
+        pass  # the file is somebody else's, who lets us write to it
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that only its owner may read, unless it is there; SQLite gives its logs the same rights.
+
+    Raises: OSError.
+    """
+    os.close(private(path))
+
+
+def tighten(directory: Path, name: str) -> None:
+    """Let nobody but the owner read the files whose names begin so, whoever made them.
+
+    Others may lie in the same directory, and are not ours to change.
+    """
+    for path in directory.glob(f"{name}*"):
+        with contextlib.suppress(OSError):  # it has just gone, or is somebody else's
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | UNTOUCHED)
+            try:
+                _close_to_others(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def make_new(directory: Path) -> tuple[int, Path]:
+    """Make a private file under a name that nobody can guess.
+
+    Returns: it, open to read and write, and where it is. Raises: OSError.
+    """
+    path = directory / f".leveret-{os.urandom(8).hex()}.part"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | UNTOUCHED, PRIVATE), path
+
+
+def make_nameless(directory: Path) -> int:
+    """Make a private file that is gone when it is closed. Raises: OSError."""
+    descriptor, path = make_new(directory)
+    path.unlink()
+    return descriptor
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A new private file, which takes the place of what is at a path, complete and synced, when the block ends.
+
+    If the block fails, the old file stays as it was. See find_place() for what is no file. Raises: OSError.
+    """
+    place, is_new = find_place(path)
+    if not is_new:
+        with os.fdopen(_open_as_it_is(place), "wb") as file:
+            yield file
+        return
+    descriptor, part = make_new(place.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(place)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_directory(place.parent)
+
+
+def make_anew(path: Path) -> int:
+    """Put an empty private file in the place of what is at a path, to be written there.
+
+    See find_place() for what is no file. Returns: it, open. Raises: OSError.
+    """
+    place, is_new = find_place(path)
+    if not is_new:
+        return _open_as_it_is(place)
+    descriptor, part = make_new(place.parent)
+    try:
+        part.replace(place)
+    except BaseException:
+        os.close(descriptor)
+        part.unlink(missing_ok=True)
+        raise
+    return descriptor
+
+
+def find_place(path: Path) -> tuple[Path, bool]:
+    """Where that is what somebody wants to write to, and whether a new file takes its place.
+
+    Otherwise it is a device, a pipe, or an open file such as /dev/stdout, to which one writes as it is. A symbolic link
+    is followed, and stays. Links and pipes of other users, root apart, may be traps and are refused.
+    Raises: OSError.
+    """
+    for _ in range(MAX_LINKS):
+        if path.parent.resolve().is_relative_to("/proc"):
+            return path, False
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return path, True
+        mode = found.st_mode
+        if stat.S_ISREG(mode):
+            return path, True
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        if found.st_uid not in (os.geteuid(), 0):
+            raise PermissionError(errno.EACCES, "it is a link or a pipe of another user", os.fspath(path))
+        if not stat.S_ISLNK(mode):
+            return path, False
+        path = path.parent / os.readlink(path)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+
+
+def _open_as_it_is(path: Path) -> int:
+    """Open a device, a pipe or an open file."""
+    is_handle = path.parent.resolve().is_relative_to("/proc")
+    return os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | (0 if is_handle else os.O_NOFOLLOW))
+
+
+def _close_to_others(descriptor: int) -> None:
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) and mode & OTHERS:
+        os.fchmod(descriptor, mode & PRIVATE)
