@@ -1,66 +1,44 @@
-"""Asks a broker the questions of tests/api, and keeps what it answers; or compares that with what another one has.
+"""Asks a broker the questions of tests/api, and keeps what it answers; or says where that is not what RabbitMQ answers.
 
-Usage: python tools/api_record.py HOST:PORT API [--write FILE | --compare FILE]
+Usage: python tools/api_record.py HOST:PORT API [--write FILE] [--compare FILE]
+
+With --compare, a difference that tests/api/stated.py does not state, or a stated one that there is not, ends the
+program with exit code 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.api.questions import http_of, names, put_in, questions
-from tests.api.scene import Place, play
-from tests.api.shape import differences, shape
-
-
-def record(place: Place) -> dict[str, Any]:
-    """What a broker answers to each question."""
-    found: dict[str, Any] = {}
-    with play(place):
-        known = names(http_of(place.api, "guest"))
-        for question in questions():
-            reply = http_of(place.api, question.user).ask(
-                question.method, put_in(question.path, known), put_body(question.body)
-            )
-            key = str(question)
-            while key in found:
-                key += " again"
-            found[key] = shape(reply)
-    return found
-
-
-def put_body(body: Any) -> Any:
-    """A body as it is sent."""
-    return body
+from tests.api.recording import judge, read, record, write
+from tests.api.scene import SHOWS_AFTER_S, Place
 
 
 def main() -> int:
-    """Returns: 1 when something differs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("amqp")
-    parser.add_argument("api")
-    parser.add_argument("--write", type=Path)
-    parser.add_argument("--compare", type=Path)
+    """Returns: 1 when something differs that should not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("amqp", metavar="HOST:PORT", help="where the broker listens; guest may log in from here")
+    parser.add_argument("api", metavar="API", help="its HTTP API, as http://127.0.0.1:15672")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="keep the answers in this file")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="compare them with the answers in this file")
+    parser.add_argument("--wait", type=float, default=SHOWS_AFTER_S, metavar="S", help="until statistics show")
     options = parser.parse_args()
     host, _, port = options.amqp.rpartition(":")
-    found = record(Place(host, int(port), options.api))
+    found = record(Place(host, int(port), options.api), options.wait)
     if options.write:
-        options.write.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write(options.write, found)
     if not options.compare:
         return 0
-    theirs = json.loads(options.compare.read_text(encoding="utf-8"))
-    count = 0
-    for question, answer in theirs.items():
-        for text in differences(answer, found.get(question)):
-            count += 1
-            print(f"{question}: {text}")
-    print(f"{len(theirs)} questions, {count} differences")
-    return 1 if count else 0
+    judgement = judge(read(options.compare), found)
+    print("\n".join(judgement.unstated))
+    for stated in judgement.idle:
+        print(f"stated, but not so: {stated}")
+    print(f"{len(found)} questions, {len(judgement.unstated)} differences, {judgement.counts.total()} stated ones")
+    return 1 if judgement.unstated or judgement.idle else 0
 
 
 if __name__ == "__main__":

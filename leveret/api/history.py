@@ -13,7 +13,6 @@ from typing import Any
 
 from leveret.api.query import Span
 
-INTERVAL_S = 5
 DETAILED = ((605, 5),)  # seconds that are kept, and seconds between two samples
 BASIC = (*DETAILED, (3_660, 60))
 GLOBAL = (*BASIC, (29_400, 600), (86_400, 1_800))

@@ -38,7 +38,8 @@ DONE = Answer(204)
 class Request:
     """One request. method: GET, PUT and so on. path: the names in the path, by what the operation calls them.
 
-    headers: by their names in lower case. caller: who asks; only Access.ANYBODY goes without one.
+    headers: by their names in lower case. caller: who asks; only Access.ANYBODY goes without one. host: the address
+    of whoever asks.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Request:
         headers: dict[str, str],
         body: bytes,
         caller: Caller | None,
+        host: str,
     ) -> None:
         self.services = services
         self.broker = services.broker
@@ -58,6 +60,7 @@ class Request:
         self.query = query
         self.headers = headers
         self.body = body
+        self.host = host
         self._caller = caller
 
     @property
@@ -86,10 +89,10 @@ class Request:
         return vhost
 
     def vhosts(self) -> list[VirtualHost]:
-        """Those that the caller may see, in order; only the one that the path names, if it names one."""
+        """Those that the caller may enter, in order; only the one that the path names, if it names one."""
         if "vhost" in self.path:
             return [self.vhost()]
-        found = [vhost for vhost in self.broker.vhosts.values() if self.caller.may_see(vhost)]
+        found = [vhost for vhost in self.broker.vhosts.values() if self.caller.may_enter(vhost)]
         return sorted(found, key=lambda vhost: vhost.name)
 
     async def perform(self, verb: str, **arguments: object) -> Any:

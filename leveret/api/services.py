@@ -6,8 +6,9 @@ import json
 import socket
 from dataclasses import dataclass, field
 
-from leveret.api.sampler import Machine, Sampler
+from leveret.api.sampler import INTERVAL_S, Machine, Sampler
 from leveret.api.turns import Turns
+from leveret.auth.attempts import Attempts
 from leveret.auth.authenticator import Authenticator
 from leveret.core.broker import Broker
 from leveret.server.driver import Driver
@@ -37,7 +38,10 @@ class Port:
 
 @dataclass
 class Facts:
-    """What the node knows of itself and the broker does not. ports: those it listens on, as they are opened."""
+    """What the node knows of itself and the broker does not. ports: those it listens on, as they are opened.
+
+    interval_s: how long it is from one look at what is counted to the next.
+    """
 
     data_directory: str
     memory_limit: int
@@ -46,22 +50,30 @@ class Facts:
     ports: list[Port] = field(default_factory=list)
     certificate: str = ""
     settings: dict[str, object] = field(default_factory=dict)
+    interval_s: float = INTERVAL_S
 
 
 class Services:
-    """Of one API."""
+    """Of one API. attempts: to log in, by protocol."""
 
     def __init__(
-        self, broker: Broker, driver: Driver, performer: Performer, authenticator: Authenticator, facts: Facts
+        self,
+        broker: Broker,
+        driver: Driver,
+        performer: Performer,
+        authenticator: Authenticator,
+        attempts: dict[str, Attempts],
+        facts: Facts,
     ) -> None:
         self.broker = broker
         self.driver = driver
         self.performer = performer
         self.authenticator = authenticator
+        self.attempts = attempts
         self.facts = facts
         self.turns = Turns()
         self.machine = Machine(broker, facts.data_directory)
-        self.sampler = Sampler(broker, self.turns, self.machine)
+        self.sampler = Sampler(broker, self.turns, self.machine, facts.interval_s)
         self.history = self.sampler.history
 
     @property

@@ -80,9 +80,9 @@ def furnish(http: Http) -> None:
     put(path("vhost-limits", VHOST, "max-queues"), value=100)
     put(path("user-limits", "man", "max-channels"), value=50)
     put(path("global-parameters", "motto"), value={"text": "post box, post office, postman"})
-    props = {"headers": {"a": 1}, "delivery_mode": 2, "content_type": "text/plain"}
-    for text in ("one", "two"):
-        body = {"properties": props, "routing_key": "urgent", "payload": text, "payload_encoding": "string"}
+    props = {"headers": {"a": 1}, "delivery_mode": 2, "content_type": "text/plain", "timestamp": 1_700_000_000}
+    for queue, text in (("urgent", "one"), ("urgent", "two"), ("orders", "three")):
+        body = {"properties": props, "routing_key": queue, "payload": text, "payload_encoding": "string"}
         http.ask("POST", path("exchanges", VHOST, "amq.default", "publish"), body).expect(200)
 
 
@@ -90,7 +90,8 @@ def clear(http: Http) -> None:
     """Take away what furnish() has made; nothing where it has made nothing."""
     for where in (path("vhosts", VHOST), path("vhosts", "closed"), *(path("users", name) for name in TAGS)):
         http.ask("DELETE", where).expect(204, 404)
-    http.ask("DELETE", path("global-parameters", "motto")).expect(204, 404)
+    for name in ("motto", "cluster_name"):
+        http.ask("DELETE", path("global-parameters", name)).expect(204, 404)
 
 
 class Traffic(threading.Thread):

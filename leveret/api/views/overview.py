@@ -7,9 +7,10 @@ import ssl
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from leveret.api.access import Access
-from leveret.api.history import GLOBAL
+from leveret.api.history import GLOBAL, numbers
 from leveret.api.listing import pick
 from leveret.api.operation import COLUMNS, SAMPLES, Operation
 from leveret.api.request import Request
@@ -19,6 +20,9 @@ from leveret.api.statistics import Statistics, spans, with_details
 from leveret.core.exchange_types.kinds import TYPES
 from leveret.session.connection.connection import Connection
 
+DISK = ("disk_reads", "disk_writes")
+"""Messages that RabbitMQ's queues have read and written; 0, since the log here writes many at once and counts none."""
+NOWHERE = numbers(*DISK)
 DESCRIPTIONS = {
     "direct": "to the queues whose binding has the routing key of the message",
     "fanout": "to all bound queues",
@@ -53,11 +57,11 @@ class ListenerItem(msgspec.Struct):
     ip_address: str
     port: int
     tls: bool
-    socket_opts: dict[str, Any]
+    socket_opts: dict[str, Any] = {}
 
 
 class Context(msgspec.Struct):
-    """A port that speaks HTTP."""
+    """A port that speaks HTTP. protocol: where that is not all of the API."""
 
     node: str
     description: str
@@ -66,7 +70,7 @@ class Context(msgspec.Struct):
     port: str
     ssl_opts: list[Any] = []
     cowboy_opts: str = "[]"
-    protocol: str = "http"
+    protocol: str | UnsetType = UNSET
 
 
 class Overview(msgspec.Struct, kw_only=True):
@@ -107,13 +111,20 @@ def exchange_types() -> list[ExchangeType]:
 
 def listener_item(services: Services, port: Port) -> ListenerItem:
     """A port."""
-    return ListenerItem(services.node, port.protocol, port.host, port.number, port.is_tls, {})
+    return ListenerItem(services.node, port.protocol, port.host, port.number, port.is_tls)
 
 
 def contexts(services: Services) -> list[Context]:
     """The ports that speak HTTP."""
     return [
-        Context(services.node, "Leveret HTTP API", "/", port.host, str(port.number), protocol=port.protocol)
+        Context(
+            services.node,
+            "Leveret HTTP API",
+            "/",
+            port.host,
+            str(port.number),
+            protocol=f"'{port.protocol}'" if "/" in port.protocol else UNSET,
+        )
         for port in services.facts.ports
         if port.protocol.startswith("http")
     ]
@@ -160,8 +171,9 @@ async def show(request: Request) -> Any:
         erlang_version="",
         erlang_full_version=f"{platform.python_implementation()} {platform.python_version()}",
         crypto_lib_version=ssl.OPENSSL_VERSION,
-        message_stats=with_details((*PUBLISHES, *DELIVERIES), BROKER, values, series, wanted["msg_rates"]),
-        churn_rates=with_details(CHURN, BROKER, churn, series, None),
+        message_stats=with_details((*PUBLISHES, *DELIVERIES), BROKER, values, series, wanted["msg_rates"])
+        | with_details(DISK, NOWHERE, (0, 0), None, wanted["msg_rates"]),
+        churn_rates=with_details(CHURN, BROKER, churn, series, wanted["lengths"]),
         queue_totals=with_details(LENGTHS, BROKER, values, series, wanted["lengths"]),
         object_totals=totals(request),
         node=services.node,
