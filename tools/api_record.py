@@ -14,8 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tests.api.place import Place
 from tests.api.recording import judge, read, record, write
-from tests.api.scene import SHOWS_AFTER_S, Place
+from tests.api.scene import SHOWS_AFTER_S
 
 
 def main() -> int:

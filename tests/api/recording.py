@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.api.place import Place
 from tests.api.questions import http_of, names, put_in, questions
-from tests.api.scene import Place, play
+from tests.api.scene import play
 from tests.api.shape import compare, shape
 from tests.api.stated import STATED, Stated
 

@@ -6,28 +6,17 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import quote
 
 import pika
-from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.api.http import Http
+from tests.api.place import Place
 
 VHOST = "scene"
 PASSWORD = "secret"
 TAGS = {"mon": "monitoring", "man": "management", "pol": "policymaker", "imp": "impersonator", "nob": ""}
 SHOWS_AFTER_S = 11.0  # RabbitMQ samples every five seconds, and a rate needs two samples
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a broker is."""
-
-    host: str
-    port: int
-    api: str
-    """As in http://127.0.0.1:15672."""
 
 
 def path(*parts: str) -> str:
@@ -104,7 +93,8 @@ class Traffic(threading.Thread):
 
     def run(self) -> None:
         """Go on until stop()."""
-        with connection(self._place, "postman") as (_, channel):
+        with self._place.connect(VHOST, "postman") as made:
+            channel = made.channel()
             channel.confirm_delivery()
             while not self._stopping.wait(0.1):
                 properties = pika.BasicProperties(delivery_mode=2, timestamp=int(time.time()))
@@ -123,30 +113,13 @@ class Traffic(threading.Thread):
 
 
 @contextlib.contextmanager
-def connection(place: Place, name: str) -> Iterator[tuple[pika.BlockingConnection, BlockingChannel]]:
-    """A connection in the virtual host of the scene, with a channel."""
-    parameters = pika.ConnectionParameters(
-        place.host,
-        place.port,
-        VHOST,
-        pika.PlainCredentials("guest", "guest"),
-        client_properties={"connection_name": name},
-    )
-    made = pika.BlockingConnection(parameters)
-    try:
-        yield made, made.channel()
-    finally:
-        with contextlib.suppress(pika.exceptions.AMQPError):
-            made.close()
-
-
-@contextlib.contextmanager
 def play(place: Place, shows_after_s: float = SHOWS_AFTER_S) -> Iterator[None]:
     """Furnish the broker, and let clients be there while the block runs."""
     http = Http(place.api)
     clear(http)
     furnish(http)
-    with connection(place, "shop") as (made, channel):
+    with place.connect(VHOST, "shop") as made:
+        channel = made.channel()
         channel.queue_declare("mine", exclusive=True)
         channel.basic_qos(prefetch_count=2)
         channel.basic_consume("urgent", lambda *_: None, consumer_tag="clerk", arguments={"x-priority": 3})

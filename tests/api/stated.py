@@ -23,6 +23,29 @@ class Stated:
 READING = r"GET .*"
 CHANGING = r"(PUT|POST|DELETE) .*"
 NODE = r"GET (nodes|overview).*"
+FLAGS = (
+    "khepri_db",
+    "message_containers_deaths_v2",
+    "rabbit_exchange_type_local_random",
+    r"rabbitmq_4\.\d\.0",
+    "stream_filtering",
+    "stream_sac_coordinator_unblock_group",
+    "stream_single_active_consumer",
+    "stream_update_config_command",
+    "tie_binding_to_dest_with_keep_while_cond",
+    r"topic_binding_projection_v\d",
+    "track_qq_members_uids",
+    "tracking_records_in_ets",
+)
+BREAKS = (  # RabbitMQ, with a 500
+    "POST bindings/scene/e/made/z/idle",
+    r"POST exchanges/scene/amq\.default/publish {'properties': \[\]",
+    "PUT users/made {'password': 5",
+    "PUT users/made {'password': 'x', 'tags': 5",
+    "POST users/bulk-delete {'users': 'made'",
+    "POST definitions {'queues': 5",
+    "DELETE connections/{connection} as man",
+)
 
 STATED = (
     # what there is
@@ -51,7 +74,8 @@ STATED = (
     Stated(r"GET extensions.*", r"body\[\d\] is missing", "No plugin adds to the web UI."),
     Stated(
         r"GET feature-flags.*",
-        r"body\[\w+(\.\d)*\] is missing|body\[(stream_queue|restart_streams)\]\.state is 'disabled', not 'enabled'",
+        rf"body\[({'|'.join(FLAGS)})\] is missing"
+        r"|body\[(stream_queue|restart_streams)\]\.state is 'disabled', not 'enabled'",
         "Feature flags are those that mean something here; there are no streams.",
     ),
     Stated(
@@ -144,7 +168,7 @@ STATED = (
     ),
     # how it is refused
     Stated(
-        CHANGING,
+        rf"({'|'.join(BREAKS)}).*",
         r"(status is (200|40[01]), not 500|body is .*, not None)",
         "A request that RabbitMQ breaks at with a 500 is refused, or done if there is nothing wrong with it.",
     ),
