@@ -134,6 +134,11 @@ class History:
         self._store = Store()
         self._round = 0
 
+    @property
+    def count(self) -> int:
+        """How many samples are kept, of all series together."""
+        return self._store.count
+
     def begin(self) -> None:
         """A round begins: each thing is noted once, those that are gone are not."""
         self._round += 1
