@@ -34,6 +34,7 @@ class Http:
     """Somebody who asks. api: as in http://127.0.0.1:15672. user: empty for nobody. source: the address to ask from."""
 
     def __init__(self, api: str, user: str = "guest", password: str = "guest", source: str = "") -> None:
+        self.api = api
         self._where = urlsplit(api)
         self._user = user
         self._password = password

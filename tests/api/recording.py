@@ -48,10 +48,11 @@ def write(file: Path, answers: Answers) -> None:
 
 @dataclass
 class Judgement:
-    """unstated: differences that nothing explains. counts: how often each stated one occurs."""
+    """unstated: differences that nothing explains. counts: how often each stated one occurs. same: answers without."""
 
     unstated: list[str]
     counts: Counter[Stated]
+    same: int
 
     @property
     def idle(self) -> list[Stated]:
@@ -63,10 +64,12 @@ def judge(theirs: Answers, ours: Answers) -> Judgement:
     """Which differences are stated, and which are not."""
     unstated: list[str] = []
     counts: Counter[Stated] = Counter()
+    different: set[str] = set()
     for question, text in compare(theirs, ours):
+        different.add(question)
         stated = next((each for each in STATED if each.explains(question, text)), None)
         if stated is None:
             unstated.append(f"{question}: {text}")
         else:
             counts[stated] += 1
-    return Judgement(unstated, counts)
+    return Judgement(unstated, counts, len(theirs) - len(different))

@@ -55,7 +55,7 @@ class Server:
             )
         assert process.stdout is not None
         line = process.stdout.readline()
-        found = re.search(r"amqp://(\[[^\]]+\]|[^:/]+):(\d+)", line)
+        found = re.search(r"amqp://(?:[^@\s]+@)?(\[[^\]]+\]|[^:/@]+):(\d+)", line)
         if found is None:
             process.kill()
             raise RuntimeError(f"leveret serve did not start: {line!r}")

@@ -78,8 +78,8 @@ class QueueItem(QueueBase, kw_only=True):
     """What a queue is and does. Bytes are those of bodies, but for `memory`.
 
     messages_persistent, message_bytes_persistent: all messages of a durable queue, though some in it may be transient,
-    and none of another; nothing counts these apart. delayed_retry, messages_delayed, messages_dlx, message_bytes_dlx: of
-    quorum queues.
+    and none of another; nothing counts these apart. delayed_retry, messages_delayed, messages_dlx and message_bytes_dlx
+    are of quorum queues.
     consumer_utilisation: of the last minute's samples, the part in which no message waited for a consumer.
     """
 
