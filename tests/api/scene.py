@@ -6,12 +6,14 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pika
 
 from tests.api.http import Http
 from tests.api.place import Place
+from tests.clients.waiting import PATIENCE
 
 VHOST = "scene"
 PASSWORD = "secret"
@@ -112,6 +114,14 @@ class Traffic(threading.Thread):
         self.join()
 
 
+def _shows(http: Http) -> bool:
+    """Whether there are samples of all channels, which are looked at no later than anything else."""
+    channels: Any = http.ask("GET", f"vhosts/{VHOST}/channels?msg_rates_age=60&msg_rates_incr=1").json
+    numbers = [each.get("message_stats", {}) for each in channels]
+    shown = [any(isinstance(each, dict) and each.get("samples") for each in stats.values()) for stats in numbers]
+    return len(shown) == 2 and all(shown)
+
+
 @contextlib.contextmanager
 def play(place: Place, shows_after_s: float = SHOWS_AFTER_S) -> Iterator[None]:
     """Furnish the broker, and let clients be there while the block runs."""
@@ -127,9 +137,10 @@ def play(place: Place, shows_after_s: float = SHOWS_AFTER_S) -> Iterator[None]:
         made.process_data_events(0.2)
         traffic = Traffic(place)
         traffic.start()
-        until = time.monotonic() + shows_after_s
-        while time.monotonic() < until:
+        began = time.monotonic()
+        while time.monotonic() < began + shows_after_s or not _shows(http):
             made.process_data_events(0.2)
+            assert time.monotonic() < began + shows_after_s + PATIENCE, "the statistics do not show"
         try:
             yield
         finally:

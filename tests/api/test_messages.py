@@ -31,6 +31,12 @@ FULL: dict[str, Any] = {
 }
 
 
+@pytest.fixture
+def http(started: Started) -> Http:
+    """The administrator of the shared broker."""
+    return Http(started.place.api)
+
+
 class Box:
     """A queue, and what is done with it through the API."""
 
