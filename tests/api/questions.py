@@ -254,6 +254,40 @@ BY_ANYBODY = (
 WHO = ("mon", "man", "pol", "nob", STRANGER, NOBODY)
 
 
+def _elsewhere() -> Iterator[Question]:
+    """In a virtual host where whoever asks has no permission."""
+    yield Question("PUT", "queues/closed/own", {"durable": True})
+    message = {"properties": {}, "routing_key": "own", "payload": "hello", "payload_encoding": "string"}
+    get = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    for user in ("adm", "mon", "man", "pol"):
+        for method, where, body in (
+            ("GET", "queues?columns=name,vhost", None),
+            ("GET", "queues/closed/own?columns=name", None),
+            ("GET", "queues/closed/own/bindings", None),
+            ("GET", "exchanges/closed?columns=name", None),
+            ("GET", "bindings/closed", None),
+            ("GET", "consumers/closed", None),
+            ("GET", "vhosts/closed/connections", None),
+            ("GET", "vhosts/closed/channels", None),
+            ("GET", "policies/closed", None),
+            ("GET", "operator-policies/closed", None),
+            ("GET", "vhost-limits/closed", None),
+            ("GET", "parameters/shovel/closed", None),
+            ("GET", "definitions/closed", None),
+            ("GET", "aliveness-test/closed", None),
+            ("GET", "health/checks/quorum-queues-without-elected-leaders/vhost/closed/", None),
+            ("PUT", "queues/closed/new", {"durable": True}),
+            ("PUT", "exchanges/closed/new", {"type": "direct"}),
+            ("POST", "bindings/closed/e/amq.topic/q/own", {}),
+            ("POST", "exchanges/closed/amq.default/publish", message),
+            ("POST", "queues/closed/own/get", get),
+            ("DELETE", "queues/closed/own/contents", None),
+            ("DELETE", "queues/closed/own", None),
+            ("DELETE", "exchanges/closed/amq.topic", None),
+        ):
+            yield Question(method, where, body, user)
+
+
 def _changes() -> Iterator[Question]:
     def q(method: str, where: str, body: Any = None, user: str = "guest") -> Question:
         return Question(method, where, body, user)
@@ -497,7 +531,7 @@ def questions() -> list[Question]:
     """All of them."""
     asked = [Question("GET", each) for each in LOOKED_AT]
     asked += [Question("GET", each, None, user) for user in WHO for each in BY_ANYBODY]
-    return [*asked, *_changes()]
+    return [*asked, *_elsewhere(), *_changes()]
 
 
 def names(http: Http) -> dict[str, str]:

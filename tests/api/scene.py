@@ -17,7 +17,14 @@ from tests.clients.waiting import PATIENCE
 
 VHOST = "scene"
 PASSWORD = "secret"
-TAGS = {"mon": "monitoring", "man": "management", "pol": "policymaker", "imp": "impersonator", "nob": ""}
+TAGS = {
+    "adm": "administrator",
+    "mon": "monitoring",
+    "man": "management",
+    "pol": "policymaker",
+    "imp": "impersonator",
+    "nob": "",
+}
 SHOWS_AFTER_S = 11.0  # RabbitMQ samples every five seconds, and a rate needs two samples
 
 

@@ -12,6 +12,7 @@ from leveret.api.operation import PARAMETER, Operation
 from leveret.api.operations import OPERATIONS
 from tests.api.http import Http
 from tests.api.place import Place, Started
+from tests.clients.waiting import eventually
 
 PASSWORD = "secret"
 VHOST = "matrix"
@@ -265,3 +266,61 @@ def test_attempts_to_log_in_are_counted_by_protocol(place: Place) -> None:
     assert told() == {"http": (3, 2, 1), "amqp091": (2, 1, 1)}
     assert http.ask("GET", f"{path}/source").json == []
     http.ask("GET", "auth/attempts/nowhere").expect(404)
+
+
+def test_totals_are_those_of_what_may_be_seen(place: Place) -> None:
+    http = Http(place.api)
+    http.ask("PUT", "vhosts/counted").expect(201)
+    http.ask("PUT", "users/a-counter", {"password": PASSWORD, "tags": "management"}).expect(201)
+    body = {"configure": ".*", "write": ".*", "read": ".*"}
+    http.ask("PUT", "permissions/counted/a-counter", body).expect(201)
+    for vhost, count in (("counted", 3), (VHOST, 4)):
+        http.ask("PUT", f"queues/{vhost}/totals", {"durable": True}).expect(201)
+        for _ in range(count):
+            message = {"properties": {}, "routing_key": "totals", "payload": "x", "payload_encoding": "string"}
+            http.ask("POST", f"exchanges/{vhost}/amq.default/publish", message).expect(200)
+
+    def told(user: Http) -> tuple[int, int, int]:
+        found: Any = user.ask("GET", "overview").expect(200).json
+        return found["object_totals"]["queues"], found["queue_totals"]["messages"], found["message_stats"]["publish"]
+
+    eventually(lambda: told(Http(place.api, "a-counter", PASSWORD)) == (1, 3, 3))
+    for tag in ("administrator", "monitoring"):
+        queues, messages, published = told(someone(place, tag))
+        assert queues > 1
+        assert messages >= 7
+        assert published >= 7
+    http.ask("DELETE", f"queues/{VHOST}/totals").expect(204)
+    http.ask("DELETE", "vhosts/counted").expect(204)
+
+
+def test_a_virtual_host_that_an_administrator_may_only_look_at(place: Place) -> None:
+    http = Http(place.api)
+    http.ask("PUT", "vhosts/looked-at").expect(201)
+    http.ask("PUT", "queues/looked-at/q", {"durable": True}).expect(201)
+    user = someone(place, "administrator")
+    assert user.ask("GET", "queues/looked-at/q").expect(200)
+    get = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    for method, path, body in (
+        ("PUT", "queues/looked-at/new", {}),
+        ("POST", "queues/looked-at/q/get", get),
+        ("DELETE", "queues/looked-at/q", None),
+        ("GET", "aliveness-test/looked-at", None),
+    ):
+        assert "access to vhost 'looked-at' refused" in str(user.ask(method, path, body).expect(401).json)
+    http.ask("DELETE", "vhosts/looked-at").expect(204)
+
+
+def test_reading_that_is_refused(place: Place) -> None:
+    http = Http(place.api)
+    http.ask("PUT", "users/a-writer", {"password": PASSWORD, "tags": "management"}).expect(201)
+    body = {"configure": "", "write": "^$", "read": "^$"}
+    http.ask("PUT", f"permissions/{VHOST}/a-writer", body).expect(201)
+    http.ask("PUT", f"queues/{VHOST}/shut", {"durable": True}).expect(201)
+    user = Http(place.api, "a-writer", PASSWORD)
+    get = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    assert "read access to queue 'shut'" in str(user.ask("POST", f"queues/{VHOST}/shut/get", get).expect(401).json)
+    message = {"properties": {}, "routing_key": "shut", "payload": "x", "payload_encoding": "string"}
+    reply = user.ask("POST", f"exchanges/{VHOST}/amq.default/publish", message).expect(400)
+    assert "403 ACCESS_REFUSED - write access to exchange 'amq.default'" in str(reply.json)
+    http.ask("DELETE", f"queues/{VHOST}/shut").expect(204)

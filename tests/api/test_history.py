@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.api import history as history_module
-from leveret.api.history import BASIC, DETAILED, FEW, GLOBAL, History, numbers
+from leveret.api.history import BASIC, DETAILED, FEW, GLOBAL, History, Sum, numbers
 from leveret.api.query import Query, Span
 from leveret.api.sampler import BROKER, CONNECTION, EXCHANGE, QUEUE, VHOST, Machine, Sampler
 from leveret.api.statistics import Details, Sample, details, idle_since
@@ -226,3 +226,18 @@ def test_samples_are_what_was_last_seen_at_each_time(seen: list[tuple[int, int]]
         if before:
             expected.append((wanted_ms, before[-1]))
     assert series.samples("n", Span(steps * 5, 5)) == expected
+
+
+def test_several_series_are_one_sum() -> None:
+    history = History()
+    early, late = history.note("early", ONE, DETAILED), history.note("late", ONE, DETAILED)
+    for at_s in (0, 5, 10):
+        early.add(START_MS + at_s * 1_000, (at_s,))
+    for at_s, value in ((5, 100), (10, 120)):
+        late.add(START_MS + at_s * 1_000, (value,))
+    total = Sum(ONE, [early, None, late, history.note("never seen", ONE, DETAILED)])
+    assert total.now == (130,)
+    assert total.rate("n") == 5.0
+    found = [(at_ms - START_MS, value) for at_ms, value in total.samples("n", Span(10, 5))]
+    assert found == [(10_000, 130), (5_000, 105), (0, 0)]
+    assert Sum(ONE, []).now == (0,)

@@ -445,7 +445,7 @@ async def list_consumers(request: Request) -> Listing:
     sees_all = caller.has(Access.MONITORING)
     found = [
         consumer
-        for vhost in request.vhosts()
+        for vhost in request.vhosts(for_monitors=True)
         for name in sorted(vhost.queues)
         for consumer in vhost.queues[name].consumers.all
         if sees_all or _user_of(consumer) is caller.user

@@ -10,11 +10,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from leveret.api.access import Access
-from leveret.api.history import GLOBAL, numbers
+from leveret.api.history import GLOBAL, Numbers, Sum, numbers
 from leveret.api.listing import pick
 from leveret.api.operation import COLUMNS, SAMPLES, Operation
 from leveret.api.request import Request
-from leveret.api.sampler import BROKER, CHURN, DELIVERIES, LENGTHS, PUBLISHES, of_churn
+from leveret.api.sampler import BROKER, CHURN, DELIVERIES, LENGTHS, PUBLISHES, VHOST, of_churn
 from leveret.api.services import API_VERSION, Port, Services
 from leveret.api.statistics import Statistics, spans, with_details
 from leveret.core.exchange_types.kinds import TYPES
@@ -23,6 +23,7 @@ from leveret.session.connection.connection import Connection
 DISK = ("disk_reads", "disk_writes")
 """Messages that RabbitMQ's queues have read and written; 0, since the log here writes many at once and counts none."""
 NOWHERE = numbers(*DISK)
+CHURNED = numbers(*CHURN)
 DESCRIPTIONS = {
     "direct": "to the queues whose binding has the routing key of the message",
     "fanout": "to all bound queues",
@@ -133,7 +134,7 @@ def contexts(services: Services) -> list[Context]:
 def totals(request: Request) -> ObjectTotals:
     """What the caller may see of all there is."""
     broker = request.broker
-    vhosts = request.vhosts()
+    vhosts = request.vhosts(for_monitors=True)
     sees_all = request.caller.has(Access.MONITORING)
     found = [
         each
@@ -150,14 +151,18 @@ def totals(request: Request) -> ObjectTotals:
 
 
 async def show(request: Request) -> Any:
-    """The broker; numbers of messages as they were at the last sample, at most a few seconds ago."""
+    """The broker; numbers of messages as they were at the last sample, at most a few seconds ago, and for who may not
+    monitor only those of their virtual hosts.
+    """
     from leveret import __version__
 
     services = request.services
-    series = services.history.find(services.broker)
+    whole = services.history.find(services.broker)
+    series: Numbers | None = whole
+    if not request.caller.has(Access.MONITORING):
+        series = Sum(VHOST, [services.history.find(vhost) for vhost in request.vhosts()])
     values = series.now if series is not None else (0,) * len(BROKER)
     wanted = spans(request.query)
-    churn = (*values[: -len(CHURN)], *of_churn(services.broker))
     found = Overview(
         management_version=API_VERSION,
         sample_retention_policies={"global": [kept for kept, _ in GLOBAL], "basic": [605, 3660], "detailed": [605]},
@@ -173,7 +178,7 @@ async def show(request: Request) -> Any:
         crypto_lib_version=ssl.OPENSSL_VERSION,
         message_stats=with_details((*PUBLISHES, *DELIVERIES), BROKER, values, series, wanted["msg_rates"])
         | with_details(DISK, NOWHERE, (0, 0), None, wanted["msg_rates"]),
-        churn_rates=with_details(CHURN, BROKER, churn, series, wanted["lengths"]),
+        churn_rates=with_details(CHURN, CHURNED, of_churn(services.broker), whole, wanted["lengths"]),
         queue_totals=with_details(LENGTHS, BROKER, values, series, wanted["lengths"]),
         object_totals=totals(request),
         node=services.node,
