@@ -39,11 +39,10 @@ TAGS = {
 
 
 class Caller:
-    """A user who asks. host: the address they ask from."""
+    """A user who asks."""
 
-    def __init__(self, user: User, host: str) -> None:
+    def __init__(self, user: User) -> None:
         self.user = user
-        self.host = host
 
     def has(self, access: Access) -> bool:
         """Whether the tags are enough."""

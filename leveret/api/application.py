@@ -121,7 +121,7 @@ class Endpoint:
         host = http.client.host if http.client is not None else ""
         if operation.access is not Access.ANYBODY:
             name, password = credentials(http.headers.get("authorization", ""))
-            caller = Caller(await log_in(self._services, name, password, host), host)
+            caller = Caller(await log_in(self._services, name, password, host))
             caller.check(operation.access)
         request = Request(
             self._services,

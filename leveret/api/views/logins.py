@@ -81,7 +81,7 @@ async def enter(request: Request) -> LoggedIn:
     if not name or not password:
         raise ApiError(401, "not_authorized", "Not_Authorized")
     user = await log_in(request.services, name, password, request.host)
-    Caller(user, request.host).check(Access.MANAGEMENT)
+    Caller(user).check(Access.MANAGEMENT)
     token = base64.b64encode(f"{name}:{password}".encode()).decode()
     return LoggedIn(Whoami(user.name, list(user.tags)), Token(token))
 

@@ -88,8 +88,9 @@ def item(services: Services, vhost: VirtualHost, wanted: dict[str, Span | None])
 async def list_vhosts(request: Request) -> Listing:
     """Those that the caller may see."""
     wanted = spans(request.query)
-    found = sorted(filter(request.caller.may_see, request.broker.vhosts.values()), key=lambda vhost: vhost.name)
-    return Listing(found, lambda vhost: item(request.services, vhost, wanted), lambda vhost: vhost.name)
+    return Listing(
+        request.vhosts(for_monitors=True), lambda vhost: item(request.services, vhost, wanted), lambda vhost: vhost.name
+    )
 
 
 def find(request: Request) -> VirtualHost:
@@ -97,7 +98,7 @@ def find(request: Request) -> VirtualHost:
     vhost = request.broker.vhosts.get(request.path["vhost"])
     if vhost is None:
         raise not_there()
-    if not request.caller.has(Access.ADMINISTRATOR) and not request.caller.may_enter(vhost):
+    if not request.caller.may_enter(vhost):
         raise not_authorised(Access.ADMINISTRATOR.value)
     return vhost
 
