@@ -42,8 +42,9 @@ def read(file: Path = RABBITMQ) -> Answers:
 
 
 def write(file: Path, answers: Answers) -> None:
-    """Keep it."""
-    file.write_text(json.dumps(answers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Keep it, an answer on each line."""
+    lines = [f"{json.dumps(each)}: {json.dumps(answer, ensure_ascii=False)}" for each, answer in answers.items()]
+    file.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 @dataclass
