@@ -46,8 +46,9 @@ overload: $(VENV)/installed  ## ask too much of a broker, and time a quiet clien
 memory: $(VENV)/installed  ## let a broker hold more than its budget, and see what it needs; ARGS="--case unacked"
 	$(BIN)/python tools/memory.py $(ARGS)
 
-differential: $(VENV)/installed  ## the behaviour tests against Leveret and a RabbitMQ at PEER, compared
+differential: $(VENV)/installed  ## the behaviour tests against Leveret and a RabbitMQ at PEER, and the HTTP API against its recorded answers
 	$(BIN)/python tools/differential.py $(PEER) --page docs/differential.md $(ARGS)
+	$(BIN)/python tools/api_record.py compare --page docs/differential.md
 
 graph:  ## who imports whom, by folder, and circles of files
 	$(PYTHON) tools/graph.py $(ARGS)

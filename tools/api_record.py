@@ -1,66 +1,92 @@
-"""Asks a broker the questions of tests/api, and keeps what it answers; or compares that with what another one has.
+"""What brokers answer to the questions of tests/api: records those of a RabbitMQ, and compares Leveret's with them.
 
-Usage: python tools/api_record.py HOST:PORT API [--write FILE | --compare FILE]
+Usage: python tools/api_record.py record HOST:PORT API FILE
+       python tools/api_record.py compare [--page FILE]
+
+`record` needs a RabbitMQ with its management plugin and nothing in it, and writes a file like
+tests/api/rabbitmq-4.3.6.json. `compare` starts Leveret and compares its answers with that file: a difference that
+tests/api/stated.py does not state, or a stated one that there is not, ends the program with exit code 1. `--page`
+writes the result into the section of a page of the documentation.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import datetime
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.api.questions import http_of, names, put_in, questions
-from tests.api.scene import Place, play
-from tests.api.shape import differences, shape
+import leveret
+from tests.api.place import Place, Started
+from tests.api.recording import RABBITMQ, Judgement, judge, read, record, write
+from tests.api.scene import SHOWS_AFTER_S
+from tests.api.stated import STATED
+from tools.differential import API_HEADING
+
+LEVERET_SHOWS_AFTER_S = 2.0
 
 
-def record(place: Place) -> dict[str, Any]:
-    """What a broker answers to each question."""
-    found: dict[str, Any] = {}
-    with play(place):
-        known = names(http_of(place.api, "guest"))
-        for question in questions():
-            reply = http_of(place.api, question.user).ask(
-                question.method, put_in(question.path, known), put_body(question.body)
-            )
-            key = str(question)
-            while key in found:
-                key += " again"
-            found[key] = shape(reply)
-    return found
+def compare() -> tuple[int, Judgement]:
+    """How many questions there are, and what Leveret answers in another way."""
+    theirs = read()
+    with Started.start("--metrics-port", "0") as started:
+        return len(theirs), judge(theirs, record(started.place, LEVERET_SHOWS_AFTER_S))
 
 
-def put_body(body: Any) -> Any:
-    """A body as it is sent."""
-    return body
+def summary(count: int, judgement: Judgement) -> Iterator[str]:
+    """The result in a few lines."""
+    yield f"* {count} questions; {judgement.same} answers are the same."
+    yield f"* {judgement.counts.total()} values differ where they are meant to (below)."
+    yield f"* {len(judgement.unstated)} differ and nothing says why{':' if judgement.unstated else '.'}"
+    yield from (f"    * {text}" for text in judgement.unstated)
+    if judgement.idle:
+        yield f"* {len(judgement.idle)} stated differences are none:"
+        yield from (f"    * {stated.reason} ({stated.difference})" for stated in judgement.idle)
+
+
+def section(count: int, judgement: Judgement) -> Iterator[str]:
+    """The section of the page, line by line."""
+    yield API_HEADING
+    yield ""
+    yield "    .venv/bin/python tools/api_record.py compare --page docs/differential.md"
+    yield ""
+    yield "makes the same users, queues, clients and messages in Leveret as there were in RabbitMQ when its answers"
+    yield f"were recorded, asks the same questions, and compares the answers with `tests/api/{RABBITMQ.name}`. A field"
+    yield "that only Leveret has is no difference."
+    yield f"Its last result: {datetime.date.today().isoformat()}, Leveret {leveret.__version__}."
+    yield ""
+    yield from summary(count, judgement)
+    yield ""
+    yield "| what is meant to differ | values |"
+    yield "|---|---|"
+    yield from (f"| {stated.reason} | {judgement.counts[stated]} |" for stated in STATED)
 
 
 def main() -> int:
-    """Returns: 1 when something differs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("amqp")
-    parser.add_argument("api")
-    parser.add_argument("--write", type=Path)
-    parser.add_argument("--compare", type=Path)
+    """Returns: 1 when something differs that should not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    recording = commands.add_parser("record", help="keep what a RabbitMQ answers")
+    recording.add_argument("amqp", metavar="HOST:PORT", help="where it listens; guest may log in from here")
+    recording.add_argument("api", metavar="API", help="its HTTP API, as http://127.0.0.1:15672")
+    recording.add_argument("file", type=Path, metavar="FILE", help="where to write it")
+    comparing = commands.add_parser("compare", help="compare what Leveret answers with it")
+    comparing.add_argument("--page", type=Path, metavar="FILE", help="write the result to this page")
     options = parser.parse_args()
-    host, _, port = options.amqp.rpartition(":")
-    found = record(Place(host, int(port), options.api))
-    if options.write:
-        options.write.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if not options.compare:
+    if options.command == "record":
+        host, _, port = options.amqp.rpartition(":")
+        write(options.file, record(Place(host, int(port), options.api), SHOWS_AFTER_S))
         return 0
-    theirs = json.loads(options.compare.read_text(encoding="utf-8"))
-    count = 0
-    for question, answer in theirs.items():
-        for text in differences(answer, found.get(question)):
-            count += 1
-            print(f"{question}: {text}")
-    print(f"{len(theirs)} questions, {count} differences")
-    return 1 if count else 0
+    count, judgement = compare()
+    print("\n".join(summary(count, judgement)))
+    if options.page:
+        before, _, _ = options.page.read_text(encoding="utf-8").partition(API_HEADING)
+        text = "\n".join(section(count, judgement))
+        options.page.write_text(f"{before.rstrip()}\n\n{text}\n", encoding="utf-8")
+    return 1 if judgement.unstated or judgement.idle else 0
 
 
 if __name__ == "__main__":

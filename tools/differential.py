@@ -26,6 +26,8 @@ import leveret
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = "tests/behaviour"
+API_HEADING = "## The HTTP API"
+"""Where the part of the page begins that api_record.py writes."""
 PASSED, FAILED, EXPECTED, SKIPPED = "passed", "failed", "failed as stated", "skipped"
 
 
@@ -165,7 +167,9 @@ def main() -> None:
     comparison = Comparison(ours, run_tests(theirs))
     print("\n".join(comparison.summary()))
     if options.page:
-        options.page.write_text("\n".join(page(comparison, version)) + "\n")
+        old = options.page.read_text() if options.page.exists() else ""
+        _, heading, api = old.partition(API_HEADING)
+        options.page.write_text("\n".join(page(comparison, version)) + "\n" + (heading and f"\n{heading}{api}"))
     sys.exit(1 if comparison.unstated or comparison.broken else 0)
 
 

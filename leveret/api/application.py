@@ -8,8 +8,6 @@ with them in the log.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,16 +27,15 @@ from leveret.api.access import Access, Caller
 from leveret.api.encoding import encode
 from leveret.api.errors import ApiError
 from leveret.api.listing import Listing, chunks
+from leveret.api.login import credentials, log_in
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
 from leveret.api.request import Answer, Request
 from leveret.api.services import Services
-from leveret.auth.authenticator import ClientGone, LoginRefused, TooBusy
 
 BODY_S = 30.0  # how long a client may take to send a body
 MAX_BODY = 256 << 20  # bytes: a definitions file is one request
-REALM = 'Basic realm="Leveret"'
 SECURITY = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; frame-ancestors 'none'",
@@ -121,8 +118,10 @@ class Endpoint:
         if operation is None:
             return Response(status_code=405, headers={"Allow": self._allowed})
         caller = None
+        host = http.client.host if http.client is not None else ""
         if operation.access is not Access.ANYBODY:
-            caller = await log_in(self._services, http)
+            name, password = credentials(http.headers.get("authorization", ""))
+            caller = Caller(await log_in(self._services, name, password, host))
             caller.check(operation.access)
         request = Request(
             self._services,
@@ -132,6 +131,7 @@ class Endpoint:
             dict(http.headers),
             await _body(http),
             caller,
+            host,
         )
         found = await operation.handler(request)
         if isinstance(found, Listing):
@@ -180,37 +180,6 @@ def _error(error: ApiError) -> Response:
         return Response(status_code=error.status, headers=error.headers)
     content = encode({"error": error.error, "reason": error.reason})
     return Response(content, error.status, error.headers, "application/json")
-
-
-async def log_in(services: Services, http: HttpRequest) -> Caller:
-    """Who asks, by the credentials in the request. Raises: ApiError 401, 503."""
-    host = http.client.host if http.client is not None else ""
-    name, password = _credentials(http)
-    authenticator = services.authenticator
-    try:
-        user = authenticator.authenticate_now(name, password, host)
-        if user is None:
-            user = await authenticator.authenticate(name, password, host, lambda: False)
-    except LoginRefused as error:
-        log.warning("HTTP login from %s refused: %s", host, error)
-        raise ApiError(401, "not_authorized", "Not_Authorized") from None
-    except (TooBusy, ClientGone):
-        text = "too many passwords wait to be checked; try again"
-        raise ApiError(503, "busy", text, {"Retry-After": "1"}) from None
-    return Caller(user, host)
-
-
-def _credentials(http: HttpRequest) -> tuple[str, str]:
-    scheme, _, value = http.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        raise ApiError(401, headers={"WWW-Authenticate": REALM})
-    try:
-        name, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        colon = ""
-    if not colon:
-        raise ApiError(401, "not_authorized", "Not_Authorized", {"WWW-Authenticate": REALM})
-    return name, password
 
 
 Handler = Callable[[HttpRequest], Awaitable[Response]]

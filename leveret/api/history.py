@@ -13,7 +13,6 @@ from typing import Any
 
 from leveret.api.query import Span
 
-INTERVAL_S = 5
 DETAILED = ((605, 5),)  # seconds that are kept, and seconds between two samples
 BASIC = (*DETAILED, (3_660, 60))
 GLOBAL = (*BASIC, (29_400, 600), (86_400, 1_800))
@@ -127,6 +126,34 @@ class Series:
             store.count -= 1
 
 
+class Sum:
+    """Several series as one, by the numbers that all of them have. Those that are None do not count."""
+
+    def __init__(self, names: dict[str, int], parts: list[Series | None]) -> None:
+        self._names = names
+        self._parts = [part for part in parts if part is not None and part.now]
+
+    @property
+    def now(self) -> Values:
+        """All together, in their places."""
+        return tuple(sum(part.now[at] for part in self._parts) for at in self._names.values())
+
+    def rate(self, name: str) -> float:
+        """As that of a series."""
+        return round(sum(part.rate(name) for part in self._parts), 3)
+
+    def samples(self, name: str, span: Span) -> list[tuple[int, int]]:
+        """As those of a series; what was not there yet counts for 0."""
+        found: dict[int, int] = {}
+        for part in self._parts:
+            for at_ms, value in part.samples(name, span):
+                found[at_ms] = found.get(at_ms, 0) + value
+        return sorted(found.items(), reverse=True)
+
+
+Numbers = Series | Sum
+
+
 class History:
     """The series of all things, by the thing itself."""
 
@@ -134,6 +161,11 @@ class History:
         self._series: dict[Any, Series] = {}
         self._store = Store()
         self._round = 0
+
+    @property
+    def count(self) -> int:
+        """How many samples are kept, of all series together."""
+        return self._store.count
 
     def begin(self) -> None:
         """A round begins: each thing is noted once, those that are gone are not."""

@@ -9,7 +9,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from leveret.api.access import Caller
-from leveret.api.errors import ApiError, bad_request, not_found, not_there, of_administration, of_refusal
+from leveret.api.errors import (
+    ApiError,
+    bad_request,
+    not_authorised,
+    not_found,
+    not_there,
+    of_administration,
+    of_refusal,
+)
 from leveret.api.query import Query
 from leveret.api.services import Services
 from leveret.core.client.errand import Errand
@@ -38,7 +46,8 @@ DONE = Answer(204)
 class Request:
     """One request. method: GET, PUT and so on. path: the names in the path, by what the operation calls them.
 
-    headers: by their names in lower case. caller: who asks; only Access.ANYBODY goes without one.
+    headers: by their names in lower case. caller: who asks; only Access.ANYBODY goes without one. host: the address
+    of whoever asks.
     """
 
     def __init__(
@@ -50,6 +59,7 @@ class Request:
         headers: dict[str, str],
         body: bytes,
         caller: Caller | None,
+        host: str,
     ) -> None:
         self.services = services
         self.broker = services.broker
@@ -58,6 +68,7 @@ class Request:
         self.query = query
         self.headers = headers
         self.body = body
+        self.host = host
         self._caller = caller
 
     @property
@@ -76,21 +87,36 @@ class Request:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise bad_request("not_json") from None
 
-    def vhost(self) -> VirtualHost:
-        """The virtual host that the path names. Raises: ApiError 404, also where the caller has no permission in it."""
+    def vhost(self, for_monitors: bool = False) -> VirtualHost:
+        """The virtual host that the path names. for_monitors: whether they need no permission in it.
+
+        Raises: ApiError 404, also where the caller has no permission in it.
+        """
         vhost = self.broker.vhosts.get(self.path["vhost"])
         if vhost is None:
             raise not_there() if self.method in ("GET", "HEAD", "DELETE") else not_found("vhost_not_found")
-        if not self.caller.may_enter(vhost):
+        if not (self.caller.may_see(vhost) if for_monitors else self.caller.may_enter(vhost)):
             raise not_found("Not Found")
         return vhost
 
-    def vhosts(self) -> list[VirtualHost]:
-        """Those that the caller may see, in order; only the one that the path names, if it names one."""
+    def vhosts(self, for_monitors: bool = False) -> list[VirtualHost]:
+        """Those that the caller may enter, in order; only the one that the path names, if it names one.
+
+        for_monitors: whether they need no permissions. Raises: ApiError 404 as vhost().
+        """
         if "vhost" in self.path:
-            return [self.vhost()]
-        found = [vhost for vhost in self.broker.vhosts.values() if self.caller.may_see(vhost)]
-        return sorted(found, key=lambda vhost: vhost.name)
+            return [self.vhost(for_monitors)]
+        may = self.caller.may_see if for_monitors else self.caller.may_enter
+        return sorted(filter(may, self.broker.vhosts.values()), key=lambda vhost: vhost.name)
+
+    def errand(self, vhost: VirtualHost) -> Errand:
+        """What acts as the caller in a virtual host. Raises: ApiError 401 where the caller has no permission in it, as
+        an administrator may look into all.
+        """
+        user = self.caller.user
+        if vhost.name not in user.permissions:
+            raise not_authorised(f"access to vhost '{vhost.name}' refused for user '{user.name}'")
+        return Errand(self.broker, f"HTTP API, {self.host}", user, vhost)
 
     async def perform(self, verb: str, **arguments: object) -> Any:
         """Do a verb of administration. Raises: ApiError."""
@@ -110,7 +136,7 @@ class Request:
 
     async def act(self, vhost: VirtualHost, step: Callable[[Errand], T]) -> T:
         """Do something as the caller, in a virtual host, as an AMQP client would. Raises: ApiError."""
-        errand = Errand(self.broker, f"HTTP API, {self.caller.host}", self.caller.user, vhost)
+        errand = self.errand(vhost)
         found: list[T] = []
         try:
             await self.services.performer.do("this", lambda: found.append(step(errand)))

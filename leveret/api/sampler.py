@@ -12,7 +12,7 @@ import os
 import time
 from typing import Final
 
-from leveret.api.history import BASIC, DETAILED, GLOBAL, INTERVAL_S, History, Values, numbers
+from leveret.api.history import BASIC, DETAILED, GLOBAL, History, Values, numbers
 from leveret.api.turns import Turns
 from leveret.core.broker import Broker
 from leveret.core.counting.counters import ClientCounters, Deliveries
@@ -21,6 +21,7 @@ from leveret.core.queue.queue import Queue
 from leveret.core.vhost import VirtualHost
 from leveret.session.connection.connection import Connection
 
+INTERVAL_S: Final = 5.0
 SHARE: Final = 50  # of the time, one part in so many is for rounds
 
 PUBLISHES: Final = ("publish", "confirm", "return_unroutable", "drop_unroutable")
@@ -130,13 +131,16 @@ class Totals:
 
 
 class Sampler:
-    """Of one broker. history: what it has seen. It runs from start() to stop()."""
+    """Of one broker. history: what it has seen. interval_s: from one round to the next, where rounds are short. It runs
+    from start() to stop().
+    """
 
-    def __init__(self, broker: Broker, turns: Turns, machine: Machine) -> None:
+    def __init__(self, broker: Broker, turns: Turns, machine: Machine, interval_s: float = INTERVAL_S) -> None:
         self.history = History()
         self._broker = broker
         self._turns = turns
         self._machine = machine
+        self._interval_s = interval_s
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -156,7 +160,7 @@ class Sampler:
             except Exception:
                 log.exception("cannot sample statistics; trying again")
             spent_s = time.perf_counter() - began_s
-            await asyncio.sleep(max(INTERVAL_S - spent_s, spent_s * SHARE if spent_s > INTERVAL_S / SHARE else 0))
+            await asyncio.sleep(max(self._interval_s - spent_s, spent_s * SHARE))
 
     async def look(self) -> None:
         """One round."""

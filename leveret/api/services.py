@@ -6,8 +6,9 @@ import json
 import socket
 from dataclasses import dataclass, field
 
-from leveret.api.sampler import Machine, Sampler
+from leveret.api.sampler import INTERVAL_S, Machine, Sampler
 from leveret.api.turns import Turns
+from leveret.auth.attempts import Attempts
 from leveret.auth.authenticator import Authenticator
 from leveret.core.broker import Broker
 from leveret.server.driver import Driver
@@ -39,7 +40,8 @@ class Port:
 class Facts:
     """What the node knows of itself and the broker does not. ports: those it listens on, as they are opened.
 
-    prefix: of all paths, behind a proxy."""
+    prefix: of all paths, behind a proxy. interval_s: how long it is from one look at what is counted to the next.
+    """
 
     data_directory: str
     memory_limit: int
@@ -49,22 +51,30 @@ class Facts:
     certificate: str = ""
     settings: dict[str, object] = field(default_factory=dict)
     prefix: str = ""
+    interval_s: float = INTERVAL_S
 
 
 class Services:
-    """Of one API."""
+    """Of one API. attempts: to log in, by protocol."""
 
     def __init__(
-        self, broker: Broker, driver: Driver, performer: Performer, authenticator: Authenticator, facts: Facts
+        self,
+        broker: Broker,
+        driver: Driver,
+        performer: Performer,
+        authenticator: Authenticator,
+        attempts: dict[str, Attempts],
+        facts: Facts,
     ) -> None:
         self.broker = broker
         self.driver = driver
         self.performer = performer
         self.authenticator = authenticator
+        self.attempts = attempts
         self.facts = facts
         self.turns = Turns()
         self.machine = Machine(broker, facts.data_directory)
-        self.sampler = Sampler(broker, self.turns, self.machine)
+        self.sampler = Sampler(broker, self.turns, self.machine, facts.interval_s)
         self.history = self.sampler.history
 
     @property

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from leveret.api.history import Series, Values
+from leveret.api.history import Numbers, Series, Values
 from leveret.api.query import Query, Span
 
 
@@ -33,7 +33,7 @@ Statistics = dict[str, int | Details]
 NO_DETAILS = Details(0.0)
 
 
-def details(series: Series | None, name: str, span: Span | None) -> Details:
+def details(series: Numbers | None, name: str, span: Span | None) -> Details:
     """What a number does. Source: rabbit_mgmt_stats.erl."""
     if series is None:
         return NO_DETAILS if span is None else Details(0.0, [], 0.0, 0.0)
@@ -50,7 +50,7 @@ def details(series: Series | None, name: str, span: Span | None) -> Details:
 
 
 def with_details(
-    names: Iterable[str], places: dict[str, int], values: Values, series: Series | None, span: Span | None
+    names: Iterable[str], places: dict[str, int], values: Values, series: Numbers | None, span: Span | None
 ) -> Statistics:
     """NAME and NAME_details for each of these names. places: of all that are in values."""
     found: Statistics = {}

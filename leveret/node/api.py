@@ -7,11 +7,13 @@ import errno
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from leveret.auth.attempts import HTTP, Attempts
 from leveret.auth.authenticator import Authenticator
 from leveret.core.broker import Broker
 from leveret.node.config import Config
@@ -35,7 +37,10 @@ class PortError(Exception):
 
 
 class Api:
-    """Of one node. url: where it is, empty without it."""
+    """Of one node. url: where it is, empty without it.
+
+    logins: makes the authenticator for a protocol, which counts in attempts.
+    """
 
     def __init__(
         self,
@@ -43,7 +48,8 @@ class Api:
         broker: Broker,
         driver: Driver,
         performer: Performer,
-        authenticator: Authenticator,
+        logins: Callable[[str], Authenticator],
+        attempts: dict[str, Attempts],
         context: ssl.SSLContext | None,
         max_files: int,
     ) -> None:
@@ -53,7 +59,8 @@ class Api:
         self._broker = broker
         self._driver = driver
         self._performer = performer
-        self._authenticator = authenticator
+        self._logins = logins
+        self._attempts = attempts
         self._context = context
         self._sockets: list[tuple[socket.socket, bool]] = []  # whether for metrics alone
         self._ports: list[tuple[str, str, int]] = []
@@ -127,8 +134,9 @@ class Api:
             certificate=config.tls_certificate,
             settings=msgspec.to_builtins(config),
             prefix=config.management_prefix.rstrip("/"),
+            interval_s=config.statistics_interval_ms / 1000,
         )
-        services = Services(self._broker, self._driver, self._performer, self._authenticator, facts)
+        services = Services(self._broker, self._driver, self._performer, self._logins(HTTP), self._attempts, facts)
         self._services = services
         context = self._context if config.management_tls else None
         sockets, self._sockets = self._sockets, []

@@ -118,6 +118,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
+    statistics_interval_ms: Annotated[
+        int,
+        Setting(
+            MANAGEMENT,
+            Whole(50, 3_600_000, "milliseconds"),
+            "How long it is from one look at what is counted to the next, for the rates and curves of the HTTP API.",
+            see="api.md",
+        ),
+    ] = 5_000
+
     tls_port: Annotated[
         int | None,
         Setting(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leveret.auth.attempts import AMQP, HTTP, Attempts, CountingAuthenticator
 from leveret.auth.authenticator import Authenticator
 from leveret.auth.internal import InternalAuthenticator
 from leveret.auth.passwords import ARGON2, fits, is_too_dear
@@ -83,6 +84,7 @@ class Node:
         self._log.listener = self.broker.news
         self.driver = Driver(self.broker, self._loop)
         self.authenticator: Authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
+        self.attempts = {HTTP: Attempts(), AMQP: Attempts()}
         most = config.max_unauthenticated_connections
         files = open_files()
         self._guests = Guests(self.make_protocol, most, max(files - OWN_FILES, files // 2))
@@ -96,7 +98,9 @@ class Node:
         self._watches = self.make_watches(config)
         self._performer = Performer(self.driver, self._perform, _load_management)
         self._control = ControlSocket(self.driver, self._performer)
-        self._api = Api(config, self.broker, self.driver, self._performer, self.authenticator, self._context, files)
+        self._api = Api(
+            config, self.broker, self.driver, self._performer, self.logins, self.attempts, self._context, files
+        )
         self._control_path: Path | None = None
         self._recording: Recording | None = None
 
@@ -114,7 +118,11 @@ class Node:
 
     def make_protocol(self) -> ClientProtocol:
         """What gets the socket of a new client."""
-        return ClientProtocol(self.driver, self.authenticator, OPENINGS)
+        return ClientProtocol(self.driver, self.logins(AMQP), OPENINGS)
+
+    def logins(self, protocol: str) -> Authenticator:
+        """The authenticator, for whoever speaks this protocol: attempts are counted."""
+        return CountingAuthenticator(self.authenticator, self.attempts[protocol])
 
     async def start(self) -> list[str]:
         """Recover, listen. Returns: the address as a URL, and that for TLS if there is one. Raises: StartError."""

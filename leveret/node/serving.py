@@ -100,7 +100,8 @@ def _announce(node: Node, config: Config, urls: list[str], spent_ms: int) -> Non
     urls = [_local(url) for url in urls]
     if not config.json:
         where = f"{' and '.join(urls)}{' (on all addresses)' if wide else ''}"
-        _say(f"Leveret {__version__} ({build_name()}) ready on {where} in {spent_ms} ms")
+        api = f"; HTTP API on {_local(node.api_url)}" if node.api_url else ""
+        _say(f"Leveret {__version__} ({build_name()}) ready on {where} in {spent_ms} ms{api}")
         return
     users = [_with_guest(url) for url in urls] if node.has_default_user else urls
     first = urlsplit(urls[0])
@@ -108,6 +109,8 @@ def _announce(node: Node, config: Config, urls: list[str], spent_ms: int) -> Non
     if len(urls) > 1:
         found["tls_url"] = users[1]
         found["tls_port"] = urlsplit(urls[1]).port
+    if node.api_url:
+        found["management_url"] = _local(node.api_url)
     found |= {"pid": os.getpid(), "version": __version__, "build": build_name(), "start_ms": spent_ms}
     _say(json.dumps(found))
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from leveret.auth.attempts import AMQP
 from leveret.server.openings import OPENINGS
 from leveret.server.transport import ClientProtocol, reset
 from leveret.session.connection.connection import Connection
@@ -154,7 +155,7 @@ class EmbeddedProtocol(ClientProtocol):
     """What the event loop calls for one client of an embedded broker."""
 
     def __init__(self, node: EmbeddedNode) -> None:
-        super().__init__(node.driver, node.authenticator, OPENINGS)
+        super().__init__(node.driver, node.logins(AMQP), OPENINGS)
         self._node = node
         self._raw: asyncio.Transport
         self.switches: Counter[str] = Counter()  # how many want each of the faults that are on or off

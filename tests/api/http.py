@@ -31,12 +31,14 @@ class Reply:
 
 
 class Http:
-    """Somebody who asks. api: as in http://127.0.0.1:15672. user: empty for nobody."""
+    """Somebody who asks. api: as in http://127.0.0.1:15672. user: empty for nobody. source: the address to ask from."""
 
-    def __init__(self, api: str, user: str = "guest", password: str = "guest") -> None:
+    def __init__(self, api: str, user: str = "guest", password: str = "guest", source: str = "") -> None:
+        self.api = api
         self._where = urlsplit(api)
         self._user = user
         self._password = password
+        self._source = (source, 0) if source else None
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
         """Ask for a path below /api, or one that begins with a slash. body: bytes as they are, or what becomes JSON.
@@ -51,7 +53,7 @@ class Http:
         if data is not None:
             given.setdefault("Content-Type", "application/json")
         assert self._where.hostname is not None
-        connection = http.client.HTTPConnection(self._where.hostname, self._where.port, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection(self._where.hostname, self._where.port, TIMEOUT_S, self._source)
         try:
             where = path if path.startswith("/") else f"{self._where.path}/api/{path}"
             connection.request(method, where, data, given)

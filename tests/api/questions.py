@@ -29,17 +29,21 @@ class Question:
         return f"{self.method} {self.path}{body}{who}"
 
 
-def http_of(api: str, user: str) -> Http:
-    """Who asks. NOBODY has no credentials, and STRANGER wrong ones."""
+def http_of(api: str, user: str, number: int = 0) -> Http:
+    """Who asks. NOBODY has no credentials. STRANGER has wrong ones, and an address for each question, by its number:
+    whoever fails again and again from one address has to wait.
+    """
     if user == NOBODY:
         return Http(api, "")
-    return Http(api, user, {"guest": "guest", STRANGER: "wrong"}.get(user, PASSWORD))
+    if user == STRANGER:
+        return Http(api, user, "wrong", f"127.0.{1 + number // 250}.{1 + number % 250}")
+    return Http(api, user, "guest" if user == "guest" else PASSWORD)
 
 
 LOOKED_AT = (
     "overview",
     "overview?columns=object_totals.queues,queue_totals",
-    "overview?lengths_age=60&lengths_incr=5&msg_rates_age=60&msg_rates_incr=5&data_rates_age=60&data_rates_incr=5",
+    "overview?lengths_age=60&lengths_incr=1&msg_rates_age=60&msg_rates_incr=1&data_rates_age=60&data_rates_incr=1",
     "cluster-name",
     "nodes",
     "nodes/{node}",
@@ -49,9 +53,9 @@ LOOKED_AT = (
     "nodes/nowhere@nowhere",
     "extensions",
     "connections",
-    "connections?page=1&page_size=1&name=&use_regex=false&sort=channels&sort_reverse=true",
+    "connections?page=1&page_size=1&name=&use_regex=false&sort=user_provided_name&sort_reverse=true",
     "connections/{connection}",
-    "connections/{connection}?data_rates_age=60&data_rates_incr=5",
+    "connections/{connection}?data_rates_age=60&data_rates_incr=1",
     "connections/{connection}/channels",
     "connections/nothing",
     "connections/username/guest",
@@ -61,7 +65,7 @@ LOOKED_AT = (
     "channels",
     "channels?page=1&page_size=100&sort=number",
     "channels/{channel}",
-    "channels/{channel}?msg_rates_age=60&msg_rates_incr=5",
+    "channels/{channel}?msg_rates_age=60&msg_rates_incr=1",
     "channels/nothing",
     "consumers",
     f"consumers/{V}",
@@ -70,7 +74,7 @@ LOOKED_AT = (
     f"exchanges/{V}",
     f"exchanges/{V}?page=1&page_size=3&sort=type&name=e&use_regex=false",
     f"exchanges/{V}/events",
-    f"exchanges/{V}/events?msg_rates_age=60&msg_rates_incr=5",
+    f"exchanges/{V}/events?msg_rates_age=60&msg_rates_incr=1",
     f"exchanges/{V}/amq.default",
     f"exchanges/{V}/nothing",
     "exchanges/nowhere",
@@ -96,7 +100,7 @@ LOOKED_AT = (
     f"queues/{V}?name=ord&columns=name",
     "queues/nowhere",
     f"queues/{V}/orders",
-    f"queues/{V}/orders?lengths_age=60&lengths_incr=5&msg_rates_age=60&msg_rates_incr=5",
+    f"queues/{V}/orders?lengths_age=60&lengths_incr=1&msg_rates_age=60&msg_rates_incr=1",
     f"queues/{V}/orders?columns=name",
     f"queues/{V}/mine",
     f"queues/{V}/ledger",
@@ -117,7 +121,7 @@ LOOKED_AT = (
     f"bindings/{V}/e/byhead/q/urgent",
     "vhosts",
     f"vhosts/{V}",
-    f"vhosts/{V}?lengths_age=60&lengths_incr=5&msg_rates_age=60&msg_rates_incr=5&data_rates_age=60&data_rates_incr=5",
+    f"vhosts/{V}?lengths_age=60&lengths_incr=1&msg_rates_age=60&msg_rates_incr=1&data_rates_age=60&data_rates_incr=1",
     "vhosts/nowhere",
     f"vhosts/{V}/permissions",
     f"vhosts/{V}/topic-permissions",
@@ -188,6 +192,21 @@ LOOKED_AT = (
     "auth/hash_password/secret",
     "version",
     "login",
+    "auth",
+    "auth/attempts/nothing",
+    "nodes/{node}/memory/ets",
+    "nodes/nowhere/memory/ets",
+    "connections/{connection}/sessions",
+    "connections/nothing/sessions",
+    "users/guest/queues",
+    "users/nothing/queues",
+    f"queues/quorum/{V}/ledger/status",
+    f"queues/quorum/{V}/orders/status",
+    f"queues/quorum/{V}/nothing/status",
+    "federation-links",
+    f"federation-links/{V}",
+    "shovels",
+    f"shovels/{V}",
     "nothing",
 )
 
@@ -225,10 +244,48 @@ BY_ANYBODY = (
     "health/checks/is-in-service",
     "auth/attempts/{node}",
     "auth/hash_password/secret",
+    "users/guest/queues",
+    f"queues/quorum/{V}/ledger/status",
+    "federation-links",
+    "shovels",
     "cluster-name",
     "version",
 )
 WHO = ("mon", "man", "pol", "nob", STRANGER, NOBODY)
+
+
+def _elsewhere() -> Iterator[Question]:
+    """In a virtual host where whoever asks has no permission."""
+    yield Question("PUT", "queues/closed/own", {"durable": True})
+    message = {"properties": {}, "routing_key": "own", "payload": "hello", "payload_encoding": "string"}
+    get = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    for user in ("adm", "mon", "man", "pol"):
+        for method, where, body in (
+            ("GET", "queues?columns=name,vhost", None),
+            ("GET", "queues/closed/own?columns=name", None),
+            ("GET", "queues/closed/own/bindings", None),
+            ("GET", "exchanges/closed?columns=name", None),
+            ("GET", "bindings/closed", None),
+            ("GET", "consumers/closed", None),
+            ("GET", "vhosts/closed/connections", None),
+            ("GET", "vhosts/closed/channels", None),
+            ("GET", "policies/closed", None),
+            ("GET", "operator-policies/closed", None),
+            ("GET", "vhost-limits/closed", None),
+            ("GET", "parameters/shovel/closed", None),
+            ("GET", "definitions/closed", None),
+            ("GET", "aliveness-test/closed", None),
+            ("GET", "health/checks/quorum-queues-without-elected-leaders/vhost/closed/", None),
+            ("PUT", "queues/closed/new", {"durable": True}),
+            ("PUT", "exchanges/closed/new", {"type": "direct"}),
+            ("POST", "bindings/closed/e/amq.topic/q/own", {}),
+            ("POST", "exchanges/closed/amq.default/publish", message),
+            ("POST", "queues/closed/own/get", get),
+            ("DELETE", "queues/closed/own/contents", None),
+            ("DELETE", "queues/closed/own", None),
+            ("DELETE", "exchanges/closed/amq.topic", None),
+        ):
+            yield Question(method, where, body, user)
 
 
 def _changes() -> Iterator[Question]:
@@ -286,7 +343,7 @@ def _changes() -> Iterator[Question]:
         "type": "t",
         "user_id": "guest",
         "app_id": "a",
-        "headers": {"s": "x", "n": 1, "f": 1.5, "b": True, "l": [1, "2"], "o": {"p": None}},
+        "headers": {"s": "x", "n": 1, "f": 1.5, "b": True, "l": [1, "2"], "o": {"p": 1}},
     }
     yield q("POST", publish, message)
     yield q("POST", publish, message | {"properties": full, "payload": "AP8=", "payload_encoding": "base64"})
@@ -297,7 +354,8 @@ def _changes() -> Iterator[Question]:
     yield q("POST", publish, message | {"properties": {"unknown": 1}})
     yield q("POST", publish, message | {"properties": {"user_id": "somebody"}})
     yield q("POST", publish, message | {"properties": {"expiration": "soon"}})
-    yield q("POST", publish, message | {"properties": []})
+    yield q("POST", publish, message | {"properties": {"headers": {"p": None}}, "routing_key": "nobody there"})
+    yield q("POST", publish, message | {"properties": [], "routing_key": "nobody there"})
     yield q("POST", publish, {"routing_key": "new"})
     yield q("POST", publish, message, "man")
     yield q("POST", f"exchanges/{V}/nothing/publish", message)
@@ -355,7 +413,7 @@ def _changes() -> Iterator[Question]:
     # virtual hosts
     yield q("PUT", "vhosts/made", {"description": "d", "tags": "one,two"})
     yield q("PUT", "vhosts/made", {"description": "e"})
-    yield q("GET", "vhosts/made?columns=name,description,tags,default_queue_type,tracing,metadata")
+    yield q("GET", "vhosts/made?columns=name,description,tags,default_queue_type,metadata")
     yield q("PUT", "vhosts/made", {"default_queue_type": "nonsense"})
     yield q("PUT", "vhosts/made", {"default_queue_type": "quorum"})
     yield q("PUT", "vhosts/made", {"tracing": True})
@@ -461,6 +519,7 @@ def _changes() -> Iterator[Question]:
     yield q("DELETE", "reset")
     yield q("PUT", "feature-flags/quorum_queue/enable", {"name": "quorum_queue"})
     yield q("PUT", "feature-flags/nonsense/enable", {"name": "nonsense"})
+    yield q("DELETE", "login")
     yield q("DELETE", "connections/username/man")
     yield q("DELETE", "connections/nothing")
     yield q("DELETE", "connections/{connection}", None, "man")
@@ -472,7 +531,7 @@ def questions() -> list[Question]:
     """All of them."""
     asked = [Question("GET", each) for each in LOOKED_AT]
     asked += [Question("GET", each, None, user) for user in WHO for each in BY_ANYBODY]
-    return [*asked, *_changes()]
+    return [*asked, *_elsewhere(), *_changes()]
 
 
 def names(http: Http) -> dict[str, str]:

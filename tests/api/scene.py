@@ -6,28 +6,26 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 import pika
-from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.api.http import Http
+from tests.api.place import Place
+from tests.clients.waiting import PATIENCE
 
 VHOST = "scene"
 PASSWORD = "secret"
-TAGS = {"mon": "monitoring", "man": "management", "pol": "policymaker", "imp": "impersonator", "nob": ""}
+TAGS = {
+    "adm": "administrator",
+    "mon": "monitoring",
+    "man": "management",
+    "pol": "policymaker",
+    "imp": "impersonator",
+    "nob": "",
+}
 SHOWS_AFTER_S = 11.0  # RabbitMQ samples every five seconds, and a rate needs two samples
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a broker is."""
-
-    host: str
-    port: int
-    api: str
-    """As in http://127.0.0.1:15672."""
 
 
 def path(*parts: str) -> str:
@@ -80,9 +78,9 @@ def furnish(http: Http) -> None:
     put(path("vhost-limits", VHOST, "max-queues"), value=100)
     put(path("user-limits", "man", "max-channels"), value=50)
     put(path("global-parameters", "motto"), value={"text": "post box, post office, postman"})
-    props = {"headers": {"a": 1}, "delivery_mode": 2, "content_type": "text/plain"}
-    for text in ("one", "two"):
-        body = {"properties": props, "routing_key": "urgent", "payload": text, "payload_encoding": "string"}
+    props = {"headers": {"a": 1}, "delivery_mode": 2, "content_type": "text/plain", "timestamp": 1_700_000_000}
+    for queue, text in (("urgent", "one"), ("urgent", "two"), ("orders", "three")):
+        body = {"properties": props, "routing_key": queue, "payload": text, "payload_encoding": "string"}
         http.ask("POST", path("exchanges", VHOST, "amq.default", "publish"), body).expect(200)
 
 
@@ -90,7 +88,8 @@ def clear(http: Http) -> None:
     """Take away what furnish() has made; nothing where it has made nothing."""
     for where in (path("vhosts", VHOST), path("vhosts", "closed"), *(path("users", name) for name in TAGS)):
         http.ask("DELETE", where).expect(204, 404)
-    http.ask("DELETE", path("global-parameters", "motto")).expect(204, 404)
+    for name in ("motto", "cluster_name"):
+        http.ask("DELETE", path("global-parameters", name)).expect(204, 404)
 
 
 class Traffic(threading.Thread):
@@ -103,7 +102,8 @@ class Traffic(threading.Thread):
 
     def run(self) -> None:
         """Go on until stop()."""
-        with connection(self._place, "postman") as (_, channel):
+        with self._place.connect(VHOST, "postman") as made:
+            channel = made.channel()
             channel.confirm_delivery()
             while not self._stopping.wait(0.1):
                 properties = pika.BasicProperties(delivery_mode=2, timestamp=int(time.time()))
@@ -121,22 +121,12 @@ class Traffic(threading.Thread):
         self.join()
 
 
-@contextlib.contextmanager
-def connection(place: Place, name: str) -> Iterator[tuple[pika.BlockingConnection, BlockingChannel]]:
-    """A connection in the virtual host of the scene, with a channel."""
-    parameters = pika.ConnectionParameters(
-        place.host,
-        place.port,
-        VHOST,
-        pika.PlainCredentials("guest", "guest"),
-        client_properties={"connection_name": name},
-    )
-    made = pika.BlockingConnection(parameters)
-    try:
-        yield made, made.channel()
-    finally:
-        with contextlib.suppress(pika.exceptions.AMQPError):
-            made.close()
+def _shows(http: Http) -> bool:
+    """Whether there are samples of all channels, which are looked at no later than anything else."""
+    channels: Any = http.ask("GET", f"vhosts/{VHOST}/channels?msg_rates_age=60&msg_rates_incr=1").json
+    numbers = [each.get("message_stats", {}) for each in channels]
+    shown = [any(isinstance(each, dict) and each.get("samples") for each in stats.values()) for stats in numbers]
+    return len(shown) == 2 and all(shown)
 
 
 @contextlib.contextmanager
@@ -145,7 +135,8 @@ def play(place: Place, shows_after_s: float = SHOWS_AFTER_S) -> Iterator[None]:
     http = Http(place.api)
     clear(http)
     furnish(http)
-    with connection(place, "shop") as (made, channel):
+    with place.connect(VHOST, "shop") as made:
+        channel = made.channel()
         channel.queue_declare("mine", exclusive=True)
         channel.basic_qos(prefetch_count=2)
         channel.basic_consume("urgent", lambda *_: None, consumer_tag="clerk", arguments={"x-priority": 3})
@@ -153,9 +144,10 @@ def play(place: Place, shows_after_s: float = SHOWS_AFTER_S) -> Iterator[None]:
         made.process_data_events(0.2)
         traffic = Traffic(place)
         traffic.start()
-        until = time.monotonic() + shows_after_s
-        while time.monotonic() < until:
+        began = time.monotonic()
+        while time.monotonic() < began + shows_after_s or not _shows(http):
             made.process_data_events(0.2)
+            assert time.monotonic() < began + shows_after_s + PATIENCE, "the statistics do not show"
         try:
             yield
         finally:

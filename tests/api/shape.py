@@ -1,11 +1,13 @@
 """Answers without what differs from one run to the next, and what differs between two of them.
 
 A value that depends on time or machine becomes the name of its type, as in "<number>". What is left has to be the same.
+Things in a list are found by their names, whatever their order.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +32,7 @@ VOLATILE = {
     "ip_address",
     "management_version",
     "node",
+    "ok",  # the hash of a password, with salt
     "original_cluster_name",
     "os_pid",
     "owner_pid_details",
@@ -43,6 +46,7 @@ VOLATILE = {
     "rabbitmq_version",
     "version",
 }
+HASH = re.compile(r"~[\w-]+$")  # of the arguments of a binding
 NAME = re.compile(r"127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+|[\w.-]+@[\w.-]+")
 
 
@@ -67,8 +71,7 @@ def still(value: Any, key: str = "", is_exact: bool = False) -> Any:
     if isinstance(value, list):
         if key == "samples":
             return [still(value[0], key)] if value else []
-        found = [still(each, key, is_exact) for each in value]
-        return sorted(found, key=str) if all(isinstance(each, dict) for each in found) else found
+        return [still(each, key, is_exact) for each in value]
     if key in VOLATILE and not is_exact:
         return kind_of(value)
     if isinstance(value, str):
@@ -81,6 +84,8 @@ def still(value: Any, key: str = "", is_exact: bool = False) -> Any:
 def shape(reply: Reply) -> dict[str, Any]:
     """What there is to compare of an answer."""
     headers = {name: NAME.sub("<name>", reply.headers[name]) for name in HEADERS if name in reply.headers}
+    if "location" in headers:
+        headers["location"] = HASH.sub("~<hash>", headers["location"])
     try:
         body = still(reply.json)
     except ValueError:
@@ -88,18 +93,85 @@ def shape(reply: Reply) -> dict[str, Any]:
     return {"status": reply.status, "headers": headers, "body": body}
 
 
-def differences(theirs: Any, ours: Any, where: str = "") -> Iterator[str]:
-    """Where ours is not what theirs is. More keys than there are no difference: no client minds them."""
+IDENTITY = (
+    "name",
+    "user_provided_name",
+    "vhost",
+    "user",
+    "component",
+    "source",
+    "destination",
+    "destination_type",
+    "routing_key",
+    "arguments",
+    "consumer_tag",
+    "protocol",
+)
+"""What tells things of one list apart, where they have it."""
+ORDERED = re.compile(r"[?&]sort=")
+
+
+def _keys(things: list[Any]) -> set[str]:
+    return {key for thing in things if isinstance(thing, dict) for key in IDENTITY if key in thing}
+
+
+def _identities(things: list[Any], keys: set[str]) -> list[str]:
+    """What each is called in the list, by which its twin is found in another: its place where it has no name."""
+    seen: Counter[str] = Counter()
+    found = []
+    for at, thing in enumerate(things):
+        if not isinstance(thing, dict):
+            name = str(thing) if isinstance(thing, str) else str(at)
+        elif "routing_key" in thing and "source" not in thing:
+            name = str(at)  # a message
+        else:
+            known = keys if "source" in thing else keys - {"arguments"}
+            name = " ".join(str(thing[key]) for key in IDENTITY if key in known and thing.get(key))
+            name = name if known else str(at)
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return found
+
+
+def _in_lists(theirs: list[Any], ours: list[Any], where: str, is_ordered: bool) -> Iterator[str]:
+    keys = _keys(theirs) & _keys(ours) if theirs and ours else _keys(theirs + ours)
+    names, our_names = _identities(theirs, keys), _identities(ours, keys)
+    twins = dict(zip(our_names, ours, strict=True))
+    for name, thing in zip(names, theirs, strict=True):
+        if name in twins:
+            yield from differences(thing, twins[name], f"{where}[{name}]", is_ordered)
+        else:
+            yield f"{where}[{name}] is missing"
+    for name in our_names:
+        if name not in names:
+            yield f"{where}[{name}] is more than there is"
+    if is_ordered and sorted(names) == sorted(our_names) and names != our_names:
+        yield f"{where} is in the order {our_names}, not {names}"
+
+
+def differences(theirs: Any, ours: Any, where: str = "", is_ordered: bool = False) -> Iterator[str]:
+    """Where ours is not what theirs is, as in "body.items[orders].messages is missing".
+
+    More keys than there are no difference: no client minds them. is_ordered: whether the order of lists matters.
+    """
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key, value in theirs.items():
+            place = f"{where}.{key}" if where else key
             if key in ours:
-                yield from differences(value, ours[key], f"{where}.{key}")
+                yield from differences(value, ours[key], place, is_ordered)
             else:
-                yield f"{where}.{key} is missing"
+                yield f"{place} is missing"
     elif isinstance(theirs, list) and isinstance(ours, list):
-        if len(theirs) != len(ours):
-            yield f"{where} has {len(ours)} items, not {len(theirs)}"
-        for at, (one, other) in enumerate(zip(theirs, ours, strict=False)):
-            yield from differences(one, other, f"{where}[{at}]")
+        yield from _in_lists(theirs, ours, where, is_ordered)
     elif theirs != ours and not (theirs == "<float>" and ours == "<int>"):
         yield f"{where} is {ours!r}, not {theirs!r}"
+
+
+def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each question that is answered in another way, and what differs. Of both: answers by questions."""
+    for question, answer in theirs.items():
+        if question not in ours:
+            yield question, "was not asked"
+            continue
+        for text in differences(answer, ours[question], "", ORDERED.search(question) is not None):
+            yield question, text

@@ -28,16 +28,19 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 @dataclass
 class Server:
-    """One `leveret serve` process."""
+    """One `leveret serve` process. api: where its HTTP API is, empty without one."""
 
     process: subprocess.Popen[str]
     host: str
     port: int
     ready_line: str
     url: str = field(init=False)
+    api: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.url = f"amqp://guest:guest@{self.host}:{self.port}/"
+        found = re.search(r"HTTP API on (\S+)", self.ready_line)
+        self.api = "" if found is None else found[1]
 
     @classmethod
     def start(cls, *options: str, port: int = 0, env: dict[str, str] | None = None, log: Path | None = None) -> Server:
@@ -52,7 +55,7 @@ class Server:
             )
         assert process.stdout is not None
         line = process.stdout.readline()
-        found = re.search(r"amqp://(\[[^\]]+\]|[^:/]+):(\d+)", line)
+        found = re.search(r"amqp://(?:[^@\s]+@)?(\[[^\]]+\]|[^:/@]+):(\d+)", line)
         if found is None:
             process.kill()
             raise RuntimeError(f"leveret serve did not start: {line!r}")

@@ -249,7 +249,7 @@ def test_the_line_of_the_page() -> None:
     assert list(told) == list(shown)
     assert {key: type(value) for key, value in told.items()} == {key: type(value) for key, value in shown.items()}
     table = text[: text.index("\n## ")]
-    assert all(f"`{key}`" in table for key in (*told, "tls_url", "tls_port"))
+    assert all(f"`{key}`" in table for key in (*told, "tls_url", "tls_port", "management_url"))
 
 
 def test_the_options_of_the_pages() -> None:

@@ -6,19 +6,20 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from leveret.api.access import Access
-from leveret.api.errors import not_authorised, not_there
+from leveret.api.errors import bad_request, not_authorised, not_there
 from leveret.api.listing import Listing, pick
 from leveret.api.operation import COLUMNS, LISTING, SAMPLES, Operation
 from leveret.api.query import Span
 from leveret.api.request import DONE, Answer, Request
 from leveret.api.sampler import CHANNEL, DELIVERIES, PUBLISHES, of_channel
 from leveret.api.services import Services
-from leveret.api.statistics import NO_DETAILS, Details, Statistics, details, idle_since, spans, with_details
+from leveret.api.statistics import Details, Statistics, details, idle_since, spans, with_details
 from leveret.api.views.erlang import GARBAGE_COLLECTION, GarbageCollection
-from leveret.api.views.tls import TlsDetails, tls_details
+from leveret.api.views.tls import WITHOUT_TLS, TlsDetails, tls_details
+from leveret.core.access.user import User
 from leveret.core.client.receiver import Receiver
 from leveret.core.queue.consumers import Consumer
 from leveret.core.queue.queue import Queue
@@ -74,7 +75,7 @@ class ConnectionItem(TlsDetails, kw_only=True):
     send_pend: int
     garbage_collection: GarbageCollection = GARBAGE_COLLECTION
     reductions: int = 0
-    reductions_details: Details = NO_DETAILS
+    reductions_details: Details
 
 
 class ChannelDetails(msgspec.Struct):
@@ -137,7 +138,7 @@ class ChannelItem(msgspec.Struct, kw_only=True):
     pending_raft_commands: int = 0
     garbage_collection: GarbageCollection = GARBAGE_COLLECTION
     reductions: int = 0
-    reductions_details: Details = NO_DETAILS
+    reductions_details: Details
 
 
 class ChannelAlone(ChannelItem, kw_only=True):
@@ -228,6 +229,7 @@ def connection_item(services: Services, connection: Connection, span: Span | Non
         recv_oct_details=details(series, "recv_oct", span),
         send_oct=int(total.bytes_out),
         send_oct_details=details(series, "send_oct", span),
+        reductions_details=details(None, "", span),
     )
 
 
@@ -266,6 +268,11 @@ def consumer_item(services: Services, consumer: Consumer) -> ConsumerItem | None
     )
 
 
+def _user_of(consumer: Consumer) -> User | None:
+    receiver = consumer.subscriber
+    return receiver.party.user if isinstance(receiver, Receiver) else None
+
+
 def _channel_fields(services: Services, channel: Channel, span: Span | None) -> dict[str, Any]:
     connection = channel.connection
     publishing, consuming = channel.publishing, channel.consuming
@@ -294,6 +301,7 @@ def _channel_fields(services: Services, channel: Channel, span: Span | None) -> 
             (*PUBLISHES, *DELIVERIES), CHANNEL, of_channel(channel.counters.total()), series, span
         ),
         "idle_since": idle_since(series),
+        "reductions_details": details(None, "", span),
     }
 
 
@@ -360,7 +368,15 @@ async def show_connection(request: Request) -> Any:
     """One connection."""
     connection = find_connection(request)
     found = connection_item(request.services, connection, spans(request.query)["data_rates"])
+    if found is not None and not found.ssl:
+        found = structs.replace(found, **WITHOUT_TLS)
     return pick(found, request.query.columns)
+
+
+async def list_sessions(request: Request) -> list[Any]:
+    """Nothing: sessions are AMQP 1.0's, where the version before it has channels."""
+    find_connection(request)
+    raise bad_request("connection does not use AMQP 1.0")
 
 
 async def close_connection(request: Request) -> Answer:
@@ -424,12 +440,15 @@ async def show_channel(request: Request) -> Any:
 
 
 async def list_consumers(request: Request) -> Listing:
-    """Those of all queues that the caller may see."""
+    """Those of all queues that the caller may see: all for who may monitor, else those of their own connections."""
+    caller = request.caller
+    sees_all = caller.has(Access.MONITORING)
     found = [
         consumer
-        for vhost in request.vhosts()
+        for vhost in request.vhosts(for_monitors=True)
         for name in sorted(vhost.queues)
         for consumer in vhost.queues[name].consumers.all
+        if sees_all or _user_of(consumer) is caller.user
     ]
     return Listing(found, lambda each: consumer_item(request.services, each), lambda each: each.tag)
 
@@ -486,6 +505,14 @@ OPERATIONS = [
         "The channels of one connection.",
         answers=list[ChannelItem],
         query=(*LISTING, *SAMPLES),
+    ),
+    Operation(
+        "GET",
+        "/connections/{connection}/sessions",
+        list_sessions,
+        Access.MANAGEMENT,
+        "The sessions of an AMQP 1.0 connection, which none is.",
+        answers=list[Any],
     ),
     Operation(
         "GET",

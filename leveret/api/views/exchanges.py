@@ -21,6 +21,7 @@ from leveret.core.client import topology
 from leveret.core.exchange.exchange import Exchange
 from leveret.management.arguments import to_json
 
+INTERNAL = "rmq-internal"  # who has made what no user has
 DEFAULT = "amq.default"  # what the default exchange is called in paths
 
 
@@ -50,7 +51,7 @@ class ExchangeDeclaration(msgspec.Struct, kw_only=True):
     """What an exchange is to be."""
 
     type: str = "direct"
-    durable: bool = True
+    durable: bool = False
     auto_delete: bool = False
     internal: bool = False
     arguments: dict[str, Any] | list[Any] = {}
@@ -69,7 +70,7 @@ def fields(services: Services, exchange: Exchange, span: Span | None) -> dict[st
         "internal": exchange.internal,
         "arguments": to_json(exchange.arguments),
         "policy": UNSET if policy is None else policy.name,
-        "user_who_performed_action": exchange.origin.user,
+        "user_who_performed_action": exchange.origin.user or INTERNAL,
         "message_stats": with_details(EXCHANGE, EXCHANGE, of_exchange(exchange), series, span),
     }
 

@@ -13,6 +13,7 @@ from leveret.api.operation import Operation
 from leveret.api.request import DONE, Answer, Request
 from leveret.api.services import API_VERSION
 
+AGENT = "rabbitmq_management_agent"
 FLAGS = (
     "classic_mirrored_queue_version",
     "classic_queue_type_delivery_support",
@@ -34,6 +35,12 @@ FLAGS = (
 )
 """Those of RabbitMQ that clients ask for; all of them are enabled. Streams are an exception: Leveret has none."""
 WITHOUT = ("stream_queue", "restart_streams")
+SOFT = ("detailed_queues_endpoint", "quorum_queue_non_voters")
+PROVIDERS = {
+    "detailed_queues_endpoint": "rabbitmq_management",
+    "drop_unroutable_metric": AGENT,
+    "empty_basic_get_metric": AGENT,
+}
 
 
 class FeatureFlag(msgspec.Struct, kw_only=True):
@@ -81,7 +88,7 @@ DEPRECATED = (
         name="management_metrics_collection",
         state="permitted",
         deprecation_phase="permitted_by_default",
-        provided_by="rabbitmq_management_agent",
+        provided_by=AGENT,
     ),
 )
 
@@ -93,7 +100,15 @@ async def version(request: Request) -> str:
 
 async def flags(request: Request) -> list[FeatureFlag]:
     """What a client may look for."""
-    return [FeatureFlag(name=name, state="disabled" if name in WITHOUT else "enabled") for name in FLAGS]
+    return [
+        FeatureFlag(
+            name=name,
+            state="disabled" if name in WITHOUT else "enabled",
+            require_level="soft" if name in SOFT else "hard",
+            provided_by=PROVIDERS.get(name, "rabbit"),
+        )
+        for name in FLAGS
+    ]
 
 
 async def enable(request: Request) -> Answer:

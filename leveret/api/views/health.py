@@ -7,7 +7,7 @@ import ssl
 from typing import Any
 
 from leveret.api.access import Access
-from leveret.api.errors import bad_request, not_there
+from leveret.api.errors import bad_request
 from leveret.api.operation import Operation
 from leveret.api.request import Answer, Request
 from leveret.core.turn.alarms import DISK, FULL, MEMORY
@@ -105,10 +105,14 @@ async def ready(request: Request) -> Any:
 
 
 async def in_vhost(request: Request) -> Any:
-    """A virtual host is there, and its queues work."""
-    vhost = request.broker.vhosts.get(request.path["vhost"])
-    if vhost is None or not request.caller.may_see(vhost):
-        raise not_there()
+    """The queues of a virtual host have leaders."""
+    request.vhost(for_monitors=True)
+    return OK
+
+
+async def alive(request: Request) -> Any:
+    """A virtual host is there, and the caller may enter it as a client."""
+    request.errand(request.vhost()).end()
     return OK
 
 
@@ -151,7 +155,7 @@ OPERATIONS = [
     Operation(
         "GET",
         "/aliveness-test/{vhost}",
-        in_vhost,
+        alive,
         Access.MANAGEMENT,
         "An old check of a virtual host.",
         answers=dict[str, Any],

@@ -9,15 +9,15 @@ from typing import Any, Literal
 import msgspec
 
 from leveret.api.access import Access
-from leveret.api.errors import ApiError, bad_request, not_found
+from leveret.api.errors import ApiError, bad_request, not_found, of_refusal
 from leveret.api.names import arguments_of
 from leveret.api.operation import Operation
 from leveret.api.request import Request
 from leveret.api.views.exchanges import name_in
-from leveret.core.client.errand import Collection, Errand, Posting, Taken
+from leveret.core.client.errand import Collection, Posting, Taken
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.core.errors.administration import AdministrationError
-from leveret.core.errors.refusals import UNKNOWN, Refusal
+from leveret.core.errors.refusals import FORBIDDEN, UNKNOWN, Refusal
 from leveret.management.arguments import to_json
 from leveret.session.base.errors import as_reply
 from leveret.wire.properties import BasicProperties
@@ -153,7 +153,7 @@ async def publish(request: Request) -> Routed:
     reason = broker.alarms.reason()
     if reason:
         raise ApiError(503, "blocked", f"publishers have to wait: the broker is {reason}")
-    errand = Errand(broker, f"HTTP API, {request.caller.host}", request.caller.user, vhost)
+    errand = request.errand(vhost)
     posting = Posting(errand)
     try:
         await request.services.performer.do(
@@ -205,7 +205,7 @@ async def get(request: Request) -> list[MessageItem]:
         raise bad_request(f"count is at most {MAX_COUNT}")
     count = wanted.count if wanted.count >= 0 else MAX_COUNT
     broker, services = request.broker, request.services
-    errand = Errand(broker, f"HTTP API, {request.caller.host}", request.caller.user, vhost)
+    errand = request.errand(vhost)
     found: list[Collection] = []
     try:
 
@@ -220,6 +220,8 @@ async def get(request: Request) -> list[MessageItem]:
         if collection.refusal is not None:
             raise collection.refusal
     except Refusal as refusal:
+        if refusal.kind == FORBIDDEN:
+            raise of_refusal(refusal) from None
         raise _as_amqp(refusal, "queue_not_found") from None
     except AdministrationError as error:
         raise ApiError(503, "not_durable", str(error)) from None

@@ -17,7 +17,7 @@ from leveret.api.listing import pick
 from leveret.api.operation import COLUMNS, SAMPLES, Operation
 from leveret.api.query import Span
 from leveret.api.request import Request
-from leveret.api.sampler import BROKER, CHURN, NODE, of_churn
+from leveret.api.sampler import CHURN, NODE, of_churn
 from leveret.api.services import API_VERSION, Services
 from leveret.api.statistics import Details, details, spans
 from leveret.api.views.overview import Context, ExchangeType, contexts, exchange_types
@@ -47,6 +47,22 @@ IO = (
     "context_switches",
 )
 """Numbers that RabbitMQ has of its Erlang and its stores; context_switches alone is not 0 here."""
+
+
+METRICS_GC = dict.fromkeys(
+    (
+        "channel_closed",
+        "channel_consumer_deleted",
+        "connection_closed",
+        "consumer_deleted",
+        "exchange_deleted",
+        "node_node_deleted",
+        "queue_deleted",
+        "vhost_deleted",
+    ),
+    0,
+)
+RAFT_FILES = dict.fromkeys(("ra_log_segment_writer", "ra_log_wal"), 0)
 
 
 class Mechanism(msgspec.Struct):
@@ -191,8 +207,8 @@ def item(services: Services, span: Span | None, with_memory: bool) -> dict[str, 
         applications=[_application()],
         contexts=contexts(services),
         db_dir=facts.data_directory or "in memory",
-        metrics_gc_queue_length={},
-        ra_open_file_metrics={},
+        metrics_gc_queue_length=METRICS_GC,
+        ra_open_file_metrics=RAFT_FILES,
         memory=memory(services) if with_memory else UNSET,
         **measured,
     )
@@ -200,12 +216,12 @@ def item(services: Services, span: Span | None, with_memory: bool) -> dict[str, 
     usage = resource.getrusage(resource.RUSAGE_SELF)
     for name in IO:
         whole[name] = usage.ru_nvcsw + usage.ru_nivcsw if name == "context_switches" else 0
-        whole[f"{name}_details"] = {"rate": 0.0}
+        whole[f"{name}_details"] = details(None, name, span)
     churn = dict(zip(CHURN, of_churn(broker), strict=True))
     overall = services.history.find(broker)
     for name, value in churn.items():
         whole[name] = value
-        whole[f"{name}_details"] = details(overall, name, None) if name in BROKER else {"rate": 0.0}
+        whole[f"{name}_details"] = details(overall, name, span)
     return whole
 
 
@@ -245,7 +261,13 @@ async def show_relative(request: Request) -> Any:
     found = memory(request.services)
     total = found["total"]["rss"] or 1
     parts = {name: value * 100 // total for name, value in found.items() if isinstance(value, int)}
-    return {"memory": {**parts, "strategy": "rss", "total": {"allocated": 100, "erlang": 100, "rss": 100}}}
+    return {"memory": {**parts, "total": 100}}
+
+
+async def show_tables(request: Request) -> Any:
+    """The tables of Erlang: none."""
+    _check(request)
+    return {"ets_tables_memory": {"total": 0}}
 
 
 OPERATIONS = [
@@ -282,5 +304,16 @@ OPERATIONS = [
         Access.MONITORING,
         "Where the memory of a node goes, in percent.",
         answers=dict[str, Any],
+    ),
+    *(
+        Operation(
+            "GET",
+            f"/nodes/{{node}}/memory/ets{rest}",
+            show_tables,
+            Access.MONITORING,
+            "The memory of Erlang's tables: there are none.",
+            answers=dict[str, Any],
+        )
+        for rest in ("", "/relative", "/{filter}", "/{filter}/relative")
     ),
 ]

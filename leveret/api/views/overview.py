@@ -7,18 +7,23 @@ import ssl
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from leveret.api.access import Access
-from leveret.api.history import GLOBAL
+from leveret.api.history import GLOBAL, Numbers, Sum, numbers
 from leveret.api.listing import pick
 from leveret.api.operation import COLUMNS, SAMPLES, Operation
 from leveret.api.request import Request
-from leveret.api.sampler import BROKER, CHURN, DELIVERIES, LENGTHS, PUBLISHES, of_churn
+from leveret.api.sampler import BROKER, CHURN, DELIVERIES, LENGTHS, PUBLISHES, VHOST, of_churn
 from leveret.api.services import API_VERSION, Port, Services
 from leveret.api.statistics import Statistics, spans, with_details
 from leveret.core.exchange_types.kinds import TYPES
 from leveret.session.connection.connection import Connection
 
+DISK = ("disk_reads", "disk_writes")
+"""Messages that RabbitMQ's queues have read and written; 0, since the log here writes many at once and counts none."""
+NOWHERE = numbers(*DISK)
+CHURNED = numbers(*CHURN)
 DESCRIPTIONS = {
     "direct": "to the queues whose binding has the routing key of the message",
     "fanout": "to all bound queues",
@@ -53,11 +58,11 @@ class ListenerItem(msgspec.Struct):
     ip_address: str
     port: int
     tls: bool
-    socket_opts: dict[str, Any]
+    socket_opts: dict[str, Any] = {}
 
 
 class Context(msgspec.Struct):
-    """A port that speaks HTTP."""
+    """A port that speaks HTTP. protocol: where that is not all of the API."""
 
     node: str
     description: str
@@ -66,7 +71,7 @@ class Context(msgspec.Struct):
     port: str
     ssl_opts: list[Any] = []
     cowboy_opts: str = "[]"
-    protocol: str = "http"
+    protocol: str | UnsetType = UNSET
 
 
 class Overview(msgspec.Struct, kw_only=True):
@@ -107,13 +112,20 @@ def exchange_types() -> list[ExchangeType]:
 
 def listener_item(services: Services, port: Port) -> ListenerItem:
     """A port."""
-    return ListenerItem(services.node, port.protocol, port.host, port.number, port.is_tls, {})
+    return ListenerItem(services.node, port.protocol, port.host, port.number, port.is_tls)
 
 
 def contexts(services: Services) -> list[Context]:
     """The ports that speak HTTP."""
     return [
-        Context(services.node, "Leveret HTTP API", "/", port.host, str(port.number), protocol=port.protocol)
+        Context(
+            services.node,
+            "Leveret HTTP API",
+            "/",
+            port.host,
+            str(port.number),
+            protocol=f"'{port.protocol}'" if "/" in port.protocol else UNSET,
+        )
         for port in services.facts.ports
         if port.protocol.startswith("http")
     ]
@@ -122,7 +134,7 @@ def contexts(services: Services) -> list[Context]:
 def totals(request: Request) -> ObjectTotals:
     """What the caller may see of all there is."""
     broker = request.broker
-    vhosts = request.vhosts()
+    vhosts = request.vhosts(for_monitors=True)
     sees_all = request.caller.has(Access.MONITORING)
     found = [
         each
@@ -139,14 +151,18 @@ def totals(request: Request) -> ObjectTotals:
 
 
 async def show(request: Request) -> Any:
-    """The broker; numbers of messages as they were at the last sample, at most a few seconds ago."""
+    """The broker; numbers of messages as they were at the last sample, at most a few seconds ago, and for who may not
+    monitor only those of their virtual hosts.
+    """
     from leveret import __version__
 
     services = request.services
-    series = services.history.find(services.broker)
+    whole = services.history.find(services.broker)
+    series: Numbers | None = whole
+    if not request.caller.has(Access.MONITORING):
+        series = Sum(VHOST, [services.history.find(vhost) for vhost in request.vhosts()])
     values = series.now if series is not None else (0,) * len(BROKER)
     wanted = spans(request.query)
-    churn = (*values[: -len(CHURN)], *of_churn(services.broker))
     found = Overview(
         management_version=API_VERSION,
         sample_retention_policies={"global": [kept for kept, _ in GLOBAL], "basic": [605, 3660], "detailed": [605]},
@@ -160,8 +176,9 @@ async def show(request: Request) -> Any:
         erlang_version="",
         erlang_full_version=f"{platform.python_implementation()} {platform.python_version()}",
         crypto_lib_version=ssl.OPENSSL_VERSION,
-        message_stats=with_details((*PUBLISHES, *DELIVERIES), BROKER, values, series, wanted["msg_rates"]),
-        churn_rates=with_details(CHURN, BROKER, churn, series, None),
+        message_stats=with_details((*PUBLISHES, *DELIVERIES), BROKER, values, series, wanted["msg_rates"])
+        | with_details(DISK, NOWHERE, (0, 0), None, wanted["msg_rates"]),
+        churn_rates=with_details(CHURN, CHURNED, of_churn(services.broker), whole, wanted["lengths"]),
         queue_totals=with_details(LENGTHS, BROKER, values, series, wanted["lengths"]),
         object_totals=totals(request),
         node=services.node,

@@ -159,7 +159,7 @@ async def delete_global(request: Request) -> Answer:
 
 async def list_vhost_limits(request: Request) -> list[VhostLimits]:
     """Virtual hosts with limits."""
-    return [VhostLimits(vhost.name, dict(vhost.limits)) for vhost in request.vhosts() if vhost.limits]
+    return [VhostLimits(vhost.name, dict(vhost.limits)) for vhost in request.vhosts(for_monitors=True) if vhost.limits]
 
 
 async def put_vhost_limit(request: Request) -> Answer:

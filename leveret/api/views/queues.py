@@ -32,10 +32,11 @@ from leveret.wire.fields import longstr
 OBJECT = 2_400  # bytes of memory that an empty queue needs, about
 MESSAGE_STATS = ("publish", *DELIVERIES)
 MINUTE = Span(60, 5)
+RETRIES = {(False, False): "disabled", (True, False): "failed", (False, True): "returned", (True, True): "all"}
 
 
 class QueueBase(msgspec.Struct, kw_only=True):
-    """What a queue is."""
+    """What a queue is. leader, members, online, delivery_limit: of quorum queues."""
 
     name: str
     vhost: str
@@ -51,6 +52,10 @@ class QueueBase(msgspec.Struct, kw_only=True):
     policy: str | None
     operator_policy: str | None
     effective_policy_definition: dict[str, Any]
+    leader: str | UnsetType = UNSET
+    members: list[str] | UnsetType = UNSET
+    online: list[str] | UnsetType | None = UNSET
+    delivery_limit: int | UnsetType = UNSET
 
 
 class QueueTotals(QueueBase, kw_only=True):
@@ -59,7 +64,6 @@ class QueueTotals(QueueBase, kw_only=True):
     messages: int
     messages_ready: int
     messages_unacknowledged: int
-    online: list[str] | None = None
 
 
 class OwnerDetails(msgspec.Struct):
@@ -73,6 +77,9 @@ class OwnerDetails(msgspec.Struct):
 class QueueItem(QueueBase, kw_only=True):
     """What a queue is and does. Bytes are those of bodies, but for `memory`.
 
+    messages_persistent, message_bytes_persistent: all messages of a durable queue, though some in it may be transient,
+    and none of another; nothing counts these apart. delayed_retry, messages_delayed, messages_dlx and message_bytes_dlx
+    are of quorum queues.
     consumer_utilisation: of the last minute's samples, the part in which no message waited for a consumer.
     """
 
@@ -93,26 +100,26 @@ class QueueItem(QueueBase, kw_only=True):
     message_bytes_persistent: int
     message_stats: Statistics
     consumers: int
-    consumer_utilisation: float
-    consumer_capacity: float
+    consumer_utilisation: float | int
+    consumer_capacity: float | int
     memory: int
     reductions: int = 0
     reductions_details: Details
     storage_version: int = 2
     idle_since: str | UnsetType = UNSET
-    leader: str | UnsetType = UNSET
-    members: list[str] | UnsetType = UNSET
-    online: list[str] | UnsetType = UNSET
-    delivery_limit: int | UnsetType = UNSET
+    exclusive_consumer_tag: str | None
+    single_active_consumer_tag: str | None
+    head_message_timestamp: int | None
+    delayed_retry: str | UnsetType = UNSET
+    messages_delayed: int | UnsetType = UNSET
+    messages_dlx: int | UnsetType = UNSET
+    message_bytes_dlx: int | UnsetType = UNSET
 
 
 class QueueDetailed(QueueItem, kw_only=True):
     """More of it, which takes longer to find out."""
 
     garbage_collection: GarbageCollection
-    head_message_timestamp: int | None
-    exclusive_consumer_tag: str | None
-    single_active_consumer_tag: str | None
     owner_pid_details: OwnerDetails | UnsetType = UNSET
 
 
@@ -127,7 +134,7 @@ class QueueAlone(QueueDetailed, kw_only=True):
 class QueueDeclaration(msgspec.Struct, kw_only=True):
     """What a queue is to be. node: this one, if any."""
 
-    durable: bool = True
+    durable: bool = False
     auto_delete: bool = False
     exclusive: bool = False
     arguments: dict[str, Any] | list[Any] = {}
@@ -144,7 +151,7 @@ def base(services: Services, queue: Queue) -> dict[str, Any]:
     """The fields of QueueBase."""
     policy, operator_policy = queue.policy, queue.operator_policy
     kind = queue.settings.queue_type
-    return {
+    found: dict[str, Any] = {
         "name": queue.name,
         "vhost": queue.vhost.name,
         "type": kind,
@@ -158,12 +165,17 @@ def base(services: Services, queue: Queue) -> dict[str, Any]:
         "operator_policy": None if operator_policy is None else operator_policy.name,
         "effective_policy_definition": effective_definition(policy, operator_policy),
     }
+    if kind == QUORUM:
+        members = [services.node]
+        found |= {"leader": services.node, "members": members, "online": members}
+        found["delivery_limit"] = int(queue.settings.delivery_limit)
+    return found
 
 
-def utilisation(queue: Queue, series: Series | None) -> float:
-    """Of the samples of the last minute, the part in which nothing waited for a consumer."""
+def utilisation(queue: Queue, series: Series | None) -> float | int:
+    """Of the samples of the last minute, the part in which nothing waited for a consumer; 0 without consumers."""
     if not len(queue.consumers) or series is None:
-        return 0.0
+        return 0
     waiting = [value for _, value in series.samples("messages_ready", MINUTE)]
     return round(waiting.count(0) / len(waiting), 3) if waiting else 1.0
 
@@ -177,9 +189,9 @@ def figures(services: Services, queue: Queue, lengths: Span | None, rates: Span 
     resting, resting_bytes = queue.ready.at_rest()
     kept = queue.durable
     used = utilisation(queue, series)
-    is_quorum = queue.settings.queue_type == QUORUM
-    members = [services.node] if is_quorum else UNSET
-    return {
+    consumers = queue.consumers
+    chosen = consumers.chosen
+    found = {
         **with_details(("messages", "messages_ready", "messages_unacknowledged"), QUEUE, values, series, lengths),
         "messages_ram": ready + unacked - resting,
         "messages_ready_ram": ready - resting,
@@ -197,11 +209,15 @@ def figures(services: Services, queue: Queue, lengths: Span | None, rates: Span 
         "memory": OBJECT + int(queue.resident()) + unacked_bytes + unacked * COST,
         "reductions_details": details(None, "", lengths),
         "idle_since": idle_since(series),
-        "leader": services.node if is_quorum else UNSET,
-        "members": members,
-        "online": members,
-        "delivery_limit": int(queue.settings.delivery_limit) if is_quorum else UNSET,
+        "exclusive_consumer_tag": next(iter(consumers.all)).tag if consumers.exclusive else None,
+        "single_active_consumer_tag": None if chosen is None or not consumers.single_active else chosen.tag,
+        "head_message_timestamp": head_timestamp(queue),
     }
+    if queue.settings.queue_type == QUORUM:
+        found["delayed_retry"] = RETRIES[queue.settings.delays_failed, queue.settings.delays_returned]
+        found["messages_delayed"] = len(queue.retries)
+        found["messages_dlx"] = found["message_bytes_dlx"] = 0  # none waits here to be dead-lettered
+    return found
 
 
 def head_timestamp(queue: Queue) -> int | None:
@@ -213,14 +229,9 @@ def head_timestamp(queue: Queue) -> int | None:
 
 def more(services: Services, queue: Queue) -> dict[str, Any]:
     """The fields of QueueDetailed, beyond those of QueueItem."""
-    consumers = queue.consumers
-    chosen = consumers.chosen
     owner = services.broker.connections.get(queue.owner)
     found: dict[str, Any] = {
         "garbage_collection": GARBAGE_COLLECTION,
-        "head_message_timestamp": head_timestamp(queue),
-        "exclusive_consumer_tag": next(iter(consumers.all)).tag if consumers.exclusive else None,
-        "single_active_consumer_tag": None if chosen is None or not consumers.single_active else chosen.tag,
     }
     if owner is not None:
         from leveret.api.views.clients import ends
@@ -246,7 +257,7 @@ def view(request: Request, is_detailed: bool) -> Any:
                 return QueueBase(**base(services, queue))
             values = of_queue(queue)[-3:]
             return QueueTotals(
-                **base(services, queue),
+                **{"online": None} | base(services, queue),
                 messages=values[0],
                 messages_ready=values[1],
                 messages_unacknowledged=values[2],
@@ -337,6 +348,20 @@ async def purge(request: Request) -> Answer:
     return DONE
 
 
+async def list_of_user(request: Request) -> Listing:
+    """Those that a user has declared and the caller may see."""
+    name = request.path["user"]
+    found = [queue for vhost in request.vhosts() for queue in _in_order(vhost) if queue.origin.user == name]
+    return Listing(found, view(request, False), lambda queue: queue.name)
+
+
+async def quorum_status(request: Request) -> list[dict[str, Any]] | Answer:
+    """Who leads a quorum queue: this node, which is alone."""
+    if find(request).settings.queue_type != QUORUM:
+        return Answer(503, {"status": "failed", "reason": "classic_queue_not_supported"})
+    return [{"Node Name": request.services.node, "Raft State": "leader", "Membership": "voter"}]
+
+
 async def act(request: Request) -> Answer:
     """Nothing can be done in this way any more: queues were mirrored by it."""
     find(request)
@@ -361,6 +386,23 @@ OPERATIONS = [
         "All queues, with fields that take longer to find out.",
         answers=list[QueueDetailed],
         query=(*LISTING, *SAMPLES, "disable_stats", "enable_queue_totals"),
+    ),
+    Operation(
+        "GET",
+        "/users/{user}/queues",
+        list_of_user,
+        Access.MANAGEMENT,
+        "The queues that a user has declared.",
+        answers=list[QueueItem],
+        query=(*LISTING, *SAMPLES, "disable_stats", "enable_queue_totals"),
+    ),
+    Operation(
+        "GET",
+        "/queues/quorum/{vhost}/{queue}/status",
+        quorum_status,
+        Access.MANAGEMENT,
+        "The replicas of a quorum queue: one.",
+        answers=list[dict[str, Any]],
     ),
     Operation(
         "GET",

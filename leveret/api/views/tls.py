@@ -23,6 +23,10 @@ class TlsDetails(msgspec.Struct, kw_only=True):
     peer_cert_serial_number: str | None
 
 
+WITHOUT_TLS = dict.fromkeys(set(TlsDetails.__struct_fields__) - {"ssl"}, "")
+"""What is told of a connection without TLS that somebody asks for alone; in lists it is none. As RabbitMQ does it."""
+
+
 def tls_details(transport: asyncio.BaseTransport | None) -> dict[str, Any]:
     """The fields of TlsDetails."""
     tls: ssl.SSLObject | None = None if transport is None else transport.get_extra_info("ssl_object")

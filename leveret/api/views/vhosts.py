@@ -52,7 +52,7 @@ class VhostItem(msgspec.Struct, kw_only=True):
 
 
 class VhostDeclaration(msgspec.Struct, kw_only=True):
-    """What a virtual host is to be; what is not there stays. tags: a list, or text with commas."""
+    """What a virtual host is to be. tags: a list, or text with commas. Without tracing and protection, these stay."""
 
     description: str | None = None
     tags: list[str] | str | None = None
@@ -88,7 +88,9 @@ def item(services: Services, vhost: VirtualHost, wanted: dict[str, Span | None])
 async def list_vhosts(request: Request) -> Listing:
     """Those that the caller may see."""
     wanted = spans(request.query)
-    return Listing(request.vhosts(), lambda vhost: item(request.services, vhost, wanted), lambda vhost: vhost.name)
+    return Listing(
+        request.vhosts(for_monitors=True), lambda vhost: item(request.services, vhost, wanted), lambda vhost: vhost.name
+    )
 
 
 def find(request: Request) -> VirtualHost:
@@ -96,7 +98,7 @@ def find(request: Request) -> VirtualHost:
     vhost = request.broker.vhosts.get(request.path["vhost"])
     if vhost is None:
         raise not_there()
-    if not request.caller.has(Access.ADMINISTRATOR) and not request.caller.may_enter(vhost):
+    if not request.caller.may_enter(vhost):
         raise not_authorised(Access.ADMINISTRATOR.value)
     return vhost
 
@@ -111,13 +113,14 @@ async def put(request: Request) -> Answer:
     name = request.path["vhost"]
     check_name("vhost", name)
     wanted = request.read(VhostDeclaration)
-    given: dict[str, object] = {"description": wanted.description, "tags": wanted.tags}
-    given["default_queue_type"] = wanted.default_queue_type
+    given = {
+        "description": wanted.description or "",
+        "tags": wanted.tags or [],
+        "default_queue_type": wanted.default_queue_type or "",
+    }
     is_new = name not in request.broker.vhosts
     if is_new:
-        await request.perform(
-            "add_vhost", name=name, **{key: value for key, value in given.items() if value is not None}
-        )
+        await request.perform("add_vhost", name=name, **given)
         user = request.caller.user.name
         await request.perform("set_permissions", user=user, vhost=name, configure=".*", write=".*", read=".*")
     else:
