@@ -102,6 +102,7 @@ def test_what_needs_no_login() -> None:
     checks = ("is-in-service", "below-node-connection-limit", "ready-to-serve-clients")
     assert open_to_all == {
         ("GET", "/version"),
+        ("GET", "/openapi.json"),
         ("POST", "/login"),
         ("DELETE", "/login"),
         *(("GET", f"/health/checks/{name}") for name in checks),

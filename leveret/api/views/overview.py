@@ -24,20 +24,23 @@ DISK = ("disk_reads", "disk_writes")
 """Messages that RabbitMQ's queues have read and written; 0, since the log here writes many at once and counts none."""
 NOWHERE = numbers(*DISK)
 CHURNED = numbers(*CHURN)
+FEDERATION = "x-federation-upstream"
 DESCRIPTIONS = {
     "direct": "to the queues whose binding has the routing key of the message",
     "fanout": "to all bound queues",
     "topic": "to the queues whose binding is a pattern that the routing key matches",
     "headers": "to the queues whose binding asks for headers that the message has",
+    FEDERATION: "to a RabbitMQ that federates exchanges, and declares this one for it",
 }
 
 
 class ExchangeType(msgspec.Struct):
-    """A type of exchange that there is."""
+    """A type of exchange that there is. internal_purpose: of one that people do not declare."""
 
     name: str
     description: str
     enabled: bool = True
+    internal_purpose: str | UnsetType = UNSET
 
 
 class ObjectTotals(msgspec.Struct):
@@ -107,7 +110,14 @@ class Overview(msgspec.Struct, kw_only=True):
 
 def exchange_types() -> list[ExchangeType]:
     """All there are."""
-    return [ExchangeType(name, DESCRIPTIONS.get(name, "an extension of Leveret")) for name in sorted(TYPES)]
+    return [
+        ExchangeType(
+            name,
+            DESCRIPTIONS.get(name, "an extension of Leveret"),
+            internal_purpose="federation" if name == FEDERATION else UNSET,
+        )
+        for name in sorted(TYPES)
+    ]
 
 
 def listener_item(services: Services, port: Port) -> ListenerItem:
