@@ -5,11 +5,12 @@ WORKERS ?= 4
 PAGE ?=
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
 .PHONY: run test check interpreted bench perf-check crash hostile soak overload memory differential graph methods settings clean
 
-run: $(VENV)/installed  ## start the broker on port 5672, with its data in ./leveret-data
+run: $(VENV)/broker  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
 
 test: $(VENV)/installed check interpreted  ## lint, types, and all tests on the compiled build
@@ -63,9 +64,15 @@ clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name '*.so' -not -path './.venv/*' -delete
 
-$(VENV)/installed: pyproject.toml $(SOURCES)
+$(VENV)/broker: pyproject.toml $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	find leveret -name '*.so' -delete  # of modules that are gone
-	@echo "Installing into $(VENV) and compiling. This takes some minutes, and only happens when the code has changed."
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed -e '.[dev]'
+	@echo "Installing into $(VENV) and compiling. This takes a minute or two, and only happens when the code has changed."
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/installed: $(VENV)/broker tools/requirements.py
+	@echo "Installing what the tests need."
+	$(BIN)/python tools/requirements.py dev > $(VENV)/requirements.txt
+	$(PIP) -r $(VENV)/requirements.txt
 	touch $@
