@@ -122,14 +122,12 @@ class Traffic(threading.Thread):
 
 
 @contextlib.contextmanager
-def connection(
-    place: Place, name: str, vhost: str = VHOST
-) -> Iterator[tuple[pika.BlockingConnection, BlockingChannel]]:
-    """A connection, in the virtual host of the scene or another one, with a channel."""
+def connection(place: Place, name: str) -> Iterator[tuple[pika.BlockingConnection, BlockingChannel]]:
+    """A connection in the virtual host of the scene, with a channel."""
     parameters = pika.ConnectionParameters(
         place.host,
         place.port,
-        vhost,
+        VHOST,
         pika.PlainCredentials("guest", "guest"),
         client_properties={"connection_name": name},
     )

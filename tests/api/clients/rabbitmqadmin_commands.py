@@ -236,7 +236,7 @@ LOOKING = [
     the("health_check local_alarms"),
     the("health_check cluster_wide_alarms"),
     the("health_check node_is_quorum_critical"),
-    the("health_check deprecated_features_in_use"),
+    the("health_check deprecated_features_in_use", code=1),  # which 2.29 offers, and does not know
     the("health_check port_listener --port {port}"),
     the("health_check port_listener --port 9", code=1),
     the("health_check protocol_listener --protocol amqp"),

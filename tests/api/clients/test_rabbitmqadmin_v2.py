@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import pika
 import pytest
 
 from tests.api.clients import installed
 from tests.api.clients import rabbitmqadmin_commands as commands
 from tests.api.clients.rabbitmqadmin_commands import CLIENT, VHOST, Command
 from tests.api.http import Http
-from tests.api.scene import Place, connection
+from tests.api.scene import Place
 from tests.clients.waiting import eventually
 
 OF_ITSELF = {"config_file", "shell", "tanzu"}
@@ -87,10 +88,11 @@ def test_every_command_does_what_it_says(client: Client, place: Place, http: Htt
     node = cast(dict[str, Any], http.ask("GET", "overview").json)["node"]
     session = Session(client, place.api, {"node": node, "port": place.port, "folder": tmp_path})
     session.run(commands.MAKING, commands.MESSAGES)
-    with connection(place, CLIENT, VHOST) as (_, channel):
-        channel.basic_consume("classic", lambda *_: None, consumer_tag="of-clients-v2")
-        eventually(lambda: name_of_client(http))
-        session.run(commands.CLIENTS, connection=name_of_client(http))
+    parameters = pika.ConnectionParameters(place.host, place.port, VHOST, client_properties={"connection_name": CLIENT})
+    connection = pika.BlockingConnection(parameters)  # which the client will close
+    connection.channel().basic_consume("classic", lambda *_: None, consumer_tag="of-clients-v2")
+    eventually(lambda: name_of_client(http))
+    session.run(commands.CLIENTS, connection=name_of_client(http))
     session.run(commands.POLICIES, commands.PARAMETERS, commands.SHOVELS)
     session.run(commands.LOOKING, commands.DEFINITIONS, commands.DELETING)
     assert session.faults == []
