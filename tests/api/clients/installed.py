@@ -60,8 +60,11 @@ def virtual_environment(name: str, *packages: str) -> Path:
     return kept(name, make) / "bin"
 
 
-def debian(name: str, *packages: str, suite: str = "") -> Path:
-    """The files of these packages of Debian, as below /. suite: one that is not this machine's, as sid."""
+def debian(name: str, *packages: str, suite: str = "", with_needs: bool = False) -> Path:
+    """The files of these packages of Debian, as below /. suite: one that is not this machine's, as sid.
+
+    with_needs: those of packages that they depend on and this machine has not, as well.
+    """
 
     def make(folder: Path) -> None:
         apt_get = shutil.which("apt-get")
@@ -71,8 +74,14 @@ def debian(name: str, *packages: str, suite: str = "") -> Path:
         lists = fetch("apt-cache", *options, "policy", packages[0])
         if "Candidate" not in lists:
             fetch(apt_get, "-qq", *options, "update")
-        fetch(apt_get, "-qq", *options, "download", *packages, folder=folder)
-        for file in sorted(folder.glob("*.deb")):
+        if with_needs:
+            (folder / "archives" / "partial").mkdir(parents=True)
+            options += _options({"Dir::Cache": folder, "Debug::NoLocking": "1", "APT::Sandbox::User": "root"})
+            options += ["-y", "--no-install-recommends", "--download-only"]
+            fetch(apt_get, "-qq", *options, "install", *packages)
+        else:
+            fetch(apt_get, "-qq", *options, "download", *packages, folder=folder)
+        for file in sorted(folder.rglob("*.deb")):
             fetch("dpkg-deb", "-x", file, folder)
             file.unlink()
 
@@ -89,11 +98,16 @@ def _suite(folder: Path, suite: str) -> list[str]:
     if not mirrors:
         pytest.skip("apt knows no mirror of Debian")
     (state / "sources.list").write_text(f"deb [trusted=yes] {mirrors[0]} {suite} main\n")
-    settings = {
-        "Dir::Etc::SourceList": state / "sources.list",
-        "Dir::Etc::SourceParts": "/dev/null",
-        "Dir::State::Lists": state / "lists",
-        "Dir::Cache": state / "cache",
-        "APT::Sandbox::User": "root",
-    }
+    return _options(
+        {
+            "Dir::Etc::SourceList": state / "sources.list",
+            "Dir::Etc::SourceParts": "/dev/null",
+            "Dir::State::Lists": state / "lists",
+            "Dir::Cache": state / "cache",
+            "APT::Sandbox::User": "root",
+        }
+    )
+
+
+def _options(settings: dict[str, object]) -> list[str]:
     return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
