@@ -38,7 +38,7 @@ from leveret.auth.authenticator import ClientGone, LoginRefused, TooBusy
 
 BODY_S = 30.0  # how long a client may take to send a body
 MAX_BODY = 256 << 20  # bytes: a definitions file is one request
-REALM = 'Basic realm="Leveret"'
+REALM = 'Basic realm="RabbitMQ Management"'  # clients keep credentials for it
 SECURITY = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; frame-ancestors 'none'",
