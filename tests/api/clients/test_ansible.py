@@ -1,4 +1,4 @@
-"""Ansible's collection community.rabbitmq: the modules that use the HTTP API. The others run rabbitmqctl on the machine."""
+"""Ansible's community.rabbitmq: its modules that use the HTTP API. The others run rabbitmqctl on the machine."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def test_queues_exchanges_and_bindings(ansible: Ansible, http: Http) -> None:
     assert ansible.run("queue", **queue) is SAME
     made = cast(dict[str, Any], http.ask("GET", f"queues/{VHOST}/q%2F1").json)
     assert {**made["arguments"], "x-queue-type": ""} == {
-        "x-max-length": 10, "x-message-ttl": 60000, "x-max-priority": 3,
+        "x-max-length": 10,
+        "x-message-ttl": 60000,
+        "x-max-priority": 3,
         "x-queue-type": "",
     }
     for exchange in ({"name": "x", "type": "topic"}, {"name": "inner", "type": "fanout", "internal": True}):
