@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check crash hostile soak overload memory differential graph methods settings clean
+.PHONY: run test check interpreted bench perf-check clients crash hostile soak overload memory differential graph methods settings clean
 
 run: $(VENV)/broker  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -31,6 +31,9 @@ bench: $(VENV)/installed  ## measure; ARGS="--peer rabbitmq=127.0.0.1:5673" comp
 
 perf-check: $(VENV)/installed  ## instructions for a message against bench/budget.toml; needs valgrind; ARGS="--update"
 	$(BIN)/python tools/perf_check.py $(ARGS)
+
+clients: $(VENV)/installed  ## real clients of RabbitMQ's HTTP API, fetched into build/clients (1 GB)
+	LEVERET_TEST_CLIENTS=$(CURDIR)/build/clients $(BIN)/python -m pytest tests/api/clients $(ARGS)
 
 crash: $(VENV)/installed  ## kill brokers under load, cut their power, audit them; ARGS="--kills 50 --workloads tx plain"
 	$(BIN)/python tools/crash.py $(ARGS)

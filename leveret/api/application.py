@@ -48,9 +48,9 @@ log = logging.getLogger("leveret.api")
 
 
 class Name(Convertor[str]):
-    """A name in a path, which may have a slash in it as %2F."""
+    """A name in a path, which may have a slash in it as %2F, and be empty, as that of the default exchange is."""
 
-    regex = "[^/]+"
+    regex = "[^/]*"
 
     def convert(self, value: str) -> str:
         """The name as it is. Raises: ValueError for what is no UTF-8."""
@@ -65,7 +65,10 @@ register_url_convertor("name", Name())
 
 
 class RawPath:
-    """Lets routes see paths as they were sent, so that %2F is no slash; and below a prefix, if there is one."""
+    """Lets routes see paths as they were sent, so that %2F is no slash; and below a prefix, if there is one.
+
+    A slash at the end says nothing, as with RabbitMQ.
+    """
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self._app = app
@@ -77,6 +80,7 @@ class RawPath:
             path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
             if self._prefix and path.startswith(f"{self._prefix}/"):
                 path = path[len(self._prefix) :]
+            path = path.removesuffix("/")
             scope = {**scope, "path": path, "root_path": ""}
 
             async def send_safely(message: Message) -> None:

@@ -11,7 +11,7 @@ from leveret.api.services import Services
 from leveret.auth.authenticator import ClientGone, LoginRefused, TooBusy
 from leveret.core.access.user import User
 
-REALM = 'Basic realm="Leveret"'
+REALM = 'Basic realm="RabbitMQ Management"'  # clients keep credentials for it
 
 log = logging.getLogger("leveret.api")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import time
 from typing import Final
 
@@ -259,3 +260,17 @@ def threads() -> int:
         return len(os.listdir("/proc/self/task"))
     except OSError:
         return 1
+
+
+def most_threads() -> int:
+    """How many threads this process may have, about: what its user and the machine may have. 2**20 if nobody says."""
+    limits = [1 << 20]
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    if soft != resource.RLIM_INFINITY:
+        limits.append(soft)
+    try:
+        with open("/proc/sys/kernel/threads-max", encoding="ascii") as file:
+            limits.append(int(file.read()))
+    except (OSError, ValueError):
+        pass
+    return min(limits)

@@ -134,7 +134,6 @@ STATED = (
         r"body(\[.*\])?\.hashing_algorithm is 'argon2', not .*",
         "Passwords are hashed with Argon2.",
     ),
-    Stated(READING, r"headers\.www-authenticate is .*", "The realm has the name of the broker."),
     # what is asked
     Stated(
         r"GET .*columns=.*\..*",

@@ -17,6 +17,7 @@ from leveret.api.request import CREATED, DONE, Answer, Request
 from leveret.api.sampler import EXCHANGE, of_exchange
 from leveret.api.services import Services
 from leveret.api.statistics import Statistics, spans, with_details
+from leveret.api.values import Truth, is_true
 from leveret.core.client import topology
 from leveret.core.exchange.exchange import Exchange
 from leveret.management.arguments import to_json
@@ -51,9 +52,9 @@ class ExchangeDeclaration(msgspec.Struct, kw_only=True):
     """What an exchange is to be."""
 
     type: str = "direct"
-    durable: bool = False
-    auto_delete: bool = False
-    internal: bool = False
+    durable: Truth = False
+    auto_delete: Truth = False
+    internal: Truth = False
     arguments: dict[str, Any] | list[Any] = {}
 
 
@@ -111,11 +112,10 @@ async def declare(request: Request) -> Answer:
     if not name or (is_new and name.startswith("amq.")):
         raise not_authorised("Access refused.")
     arguments = arguments_of(wanted.arguments)
+    durable, auto_delete, internal = is_true(wanted.durable), is_true(wanted.auto_delete), is_true(wanted.internal)
     await request.act(
         vhost,
-        lambda errand: topology.declare_exchange(
-            errand, name, wanted.type, wanted.durable, wanted.auto_delete, wanted.internal, arguments
-        ),
+        lambda errand: topology.declare_exchange(errand, name, wanted.type, durable, auto_delete, internal, arguments),
     )
     return CREATED if is_new else DONE
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import msgspec
 
@@ -68,6 +67,12 @@ class DeprecatedFeature(msgspec.Struct, kw_only=True):
     provided_by: str = "rabbit"
 
 
+class Extension(msgspec.Struct):
+    """A script that RabbitMQ's web UI loads from its js folder."""
+
+    javascript: str
+
+
 class ClusterName(msgspec.Struct):
     """What the broker is called."""
 
@@ -129,9 +134,9 @@ async def deprecated_used(request: Request) -> list[DeprecatedFeature]:
     return []
 
 
-async def extensions(request: Request) -> list[Any]:
-    """What RabbitMQ's web UI has to load beside itself: nothing."""
-    return []
+async def extensions(request: Request) -> list[Extension]:
+    """What RabbitMQ's web UI loads after a login: its own pages, and none of other plugins."""
+    return [Extension("dispatcher.js")]
 
 
 async def cluster_name(request: Request) -> ClusterName:
@@ -194,7 +199,9 @@ OPERATIONS = [
         "Features in use that will go: none.",
         answers=list[DeprecatedFeature],
     ),
-    Operation("GET", "/extensions", extensions, MANAGEMENT, "Extensions of RabbitMQ's web UI.", answers=list[Any]),
+    Operation(
+        "GET", "/extensions", extensions, MANAGEMENT, "Extensions of RabbitMQ's web UI.", answers=list[Extension]
+    ),
     Operation("GET", "/cluster-name", cluster_name, MANAGEMENT, "What the broker is called.", answers=ClusterName),
     Operation("PUT", "/cluster-name", rename, ADMIN, "Name the broker.", takes=ClusterName, statuses=(204,)),
     Operation("POST", "/rebalance/queues", rebalance, ADMIN, "Rebalance queues. There is one node.", statuses=(204,)),

@@ -13,6 +13,7 @@ from leveret.api.errors import ApiError, bad_request, not_found, of_refusal
 from leveret.api.names import arguments_of
 from leveret.api.operation import Operation
 from leveret.api.request import Request
+from leveret.api.values import Whole, whole
 from leveret.api.views.exchanges import name_in
 from leveret.core.client.errand import Collection, Posting, Taken
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
@@ -73,10 +74,10 @@ class Get(msgspec.Struct, kw_only=True):
     are shown at most.
     """
 
-    count: int
+    count: Whole
     ackmode: str
     encoding: Literal["auto", "base64"] | str
-    truncate: int | None = None
+    truncate: Whole | None = None
 
 
 class MessageItem(msgspec.Struct, kw_only=True):
@@ -201,9 +202,12 @@ async def get(request: Request) -> list[MessageItem]:
         raise bad_request("Unsupported encoding. Please use auto or base64.")
     if wanted.ackmode not in HOW:
         raise bad_request(f"Invalid ackmode value: {wanted.ackmode[:40]}. Valid values are: {', '.join(HOW)}")
-    if wanted.count > MAX_COUNT:
+    count = whole("count", wanted.count)
+    if count > MAX_COUNT:
         raise bad_request(f"count is at most {MAX_COUNT}")
-    count = wanted.count if wanted.count >= 0 else MAX_COUNT
+    if count < 0:
+        count = MAX_COUNT
+    truncate = None if wanted.truncate is None else whole("truncate", wanted.truncate)
     broker, services = request.broker, request.services
     errand = request.errand(vhost)
     found: list[Collection] = []
@@ -231,7 +235,7 @@ async def get(request: Request) -> list[MessageItem]:
     items = []
     async with services.turns:
         for taken in collection.taken:
-            items.append(_item(taken, wanted.encoding, wanted.truncate))
+            items.append(_item(taken, wanted.encoding, truncate))
             await services.turns.rest()
     return items
 

@@ -17,7 +17,7 @@ from leveret.api.listing import pick
 from leveret.api.operation import COLUMNS, SAMPLES, Operation
 from leveret.api.query import Span
 from leveret.api.request import Request
-from leveret.api.sampler import CHURN, NODE, of_churn
+from leveret.api.sampler import CHURN, NODE, most_threads, of_churn
 from leveret.api.services import API_VERSION, Services
 from leveret.api.statistics import Details, details, spans
 from leveret.api.views.overview import Context, ExchangeType, contexts, exchange_types
@@ -82,7 +82,7 @@ class Application(msgspec.Struct):
 
 
 class NodeItem(msgspec.Struct, kw_only=True):
-    """A node. Sizes are bytes, uptime is in milliseconds. proc_used: threads."""
+    """A node. Sizes are bytes, uptime is in milliseconds. proc_used: threads; proc_total: how many there may be."""
 
     name: str
     type: str = "disc"
@@ -201,7 +201,7 @@ def item(services: Services, span: Span | None, with_memory: bool) -> dict[str, 
         disk_free_alarm=raised & DISK != 0,
         fd_total=facts.max_files,
         sockets_total=facts.max_files,
-        proc_total=max(values[NODE["proc_used"]], os.cpu_count() or 1),
+        proc_total=most_threads(),
         exchange_types=exchange_types(),
         auth_mechanisms=[Mechanism(name, f"SASL {name} authentication mechanism") for name in MECHANISMS],
         applications=[_application()],

@@ -18,6 +18,7 @@ from leveret.api.request import CREATED, DONE, Answer, Request
 from leveret.api.sampler import DELIVERIES, QUEUE, of_queue
 from leveret.api.services import Services
 from leveret.api.statistics import Details, Statistics, details, idle_since, spans, with_details
+from leveret.api.values import Truth, is_true
 from leveret.api.views.clients import ConsumerItem, consumer_item
 from leveret.api.views.erlang import GARBAGE_COLLECTION, GarbageCollection
 from leveret.core.client import topology
@@ -134,9 +135,9 @@ class QueueAlone(QueueDetailed, kw_only=True):
 class QueueDeclaration(msgspec.Struct, kw_only=True):
     """What a queue is to be. node: this one, if any."""
 
-    durable: bool = False
-    auto_delete: bool = False
-    exclusive: bool = False
+    durable: Truth = False
+    auto_delete: Truth = False
+    exclusive: Truth = False
     arguments: dict[str, Any] | list[Any] = {}
     node: str | None = None
 
@@ -325,9 +326,9 @@ async def declare(request: Request) -> Answer:
         if existing is None or "x-queue-type" not in existing.arguments:
             del arguments["x-queue-type"]  # which answers of this API add, and clients send back
     is_new = name not in vhost.queues
+    durable, auto_delete = is_true(wanted.durable), is_true(wanted.auto_delete)
     await request.act(
-        vhost,
-        lambda errand: topology.declare_queue(errand, name, wanted.durable, False, wanted.auto_delete, arguments),
+        vhost, lambda errand: topology.declare_queue(errand, name, durable, False, auto_delete, arguments)
     )
     return CREATED if is_new else DONE
 

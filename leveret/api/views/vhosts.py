@@ -16,6 +16,7 @@ from leveret.api.request import CREATED, DONE, Answer, Request
 from leveret.api.sampler import BYTES, DELIVERIES, LENGTHS, PUBLISHES, VHOST
 from leveret.api.services import Services
 from leveret.api.statistics import Details, Statistics, details, spans, with_details
+from leveret.api.values import Truth, is_true
 from leveret.core.vhost import VirtualHost
 
 
@@ -57,8 +58,8 @@ class VhostDeclaration(msgspec.Struct, kw_only=True):
     description: str | None = None
     tags: list[str] | str | None = None
     default_queue_type: str | None = None
-    tracing: bool | None = None
-    protected_from_deletion: bool | None = None
+    tracing: Truth | None = None
+    protected_from_deletion: Truth | None = None
 
 
 def item(services: Services, vhost: VirtualHost, wanted: dict[str, Span | None]) -> VhostItem:
@@ -126,9 +127,9 @@ async def put(request: Request) -> Answer:
     else:
         await request.perform("set_vhost", name=name, **given)
     if wanted.tracing is not None:
-        await request.perform("trace_vhost", name=name, on=wanted.tracing)
+        await request.perform("trace_vhost", name=name, on=is_true(wanted.tracing))
     if wanted.protected_from_deletion is not None:
-        await request.perform("protect_vhost", name=name, on=wanted.protected_from_deletion)
+        await request.perform("protect_vhost", name=name, on=is_true(wanted.protected_from_deletion))
     return CREATED if is_new else DONE
 
 

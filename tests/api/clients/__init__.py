@@ -1,0 +1,1 @@
+"""Real clients of RabbitMQ's management API, against a Leveret process."""
