@@ -15,8 +15,9 @@ FLOORS = {
     "auth": 2,
     "server": 3,
     "management": 3,
-    "node": 4,
-    "testing": 5,
+    "api": 4,
+    "node": 5,
+    "testing": 6,
 }
 FORBIDDEN = {
     "wire": {"asyncio", "time", "random", "threading", "os", "logging"},

@@ -17,7 +17,7 @@ from leveret.core import broker as core
 from leveret.core.message.log import Unreadable
 from leveret.core.turn.clock import Clock
 from leveret.node import control
-from leveret.node.api import Api, PortError, listen_error
+from leveret.node.api import Api, PortError, listen_error, places_for
 from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER, drop_defaults, make_defaults
 from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, Watch, give_up_reserve, total_memory
@@ -77,10 +77,11 @@ class Node:
         self.broker.max_connections = config.max_connections
         self._log.listener = self.broker.news
         self.driver = Driver(self.broker, self._loop)
-        self.authenticator: Authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
+        self.authenticator = self.make_authenticator(config)
         most = config.max_unauthenticated_connections
         files = open_files()
-        self._guests = Guests(self.make_protocol, most, max(files - OWN_FILES, files // 2))
+        places = places_for(files)  # which a client of AMQP never has, so that neither kind is in the way of the other
+        self._guests = Guests(self.make_protocol, most, max(files - OWN_FILES - places, files // 2))
         self._listener = Listener(self._guests)
         self._tls_listener = Listener(self._guests, self._context)
         self._disk_watch: DiskWatch | None = None
@@ -91,7 +92,9 @@ class Node:
         self._watches = self.make_watches(config)
         self._performer = Performer(self.driver, self._perform, _load_management)
         self._control = ControlSocket(self.driver, self._performer)
-        self._api = Api(config, self.broker, self.driver, self._performer, self.authenticator, self._context, files)
+        self._api = Api(
+            config, self.broker, self.driver, self._performer, self.authenticator, self._context, files, places
+        )
         self._control_path: Path | None = None
         self._recording: Recording | None = None
 
@@ -102,6 +105,10 @@ class Node:
     def make_seed(self) -> int | None:
         """For the names that the broker makes up; None for names that nobody can guess."""
         return None
+
+    def make_authenticator(self, config: Config) -> Authenticator:
+        """Who says who clients are."""
+        return InternalAuthenticator(self.broker.users, config.loopback_users)
 
     def make_watches(self, config: Config) -> list[Watch]:
         """Who looks after the process and the machine."""
@@ -151,6 +158,11 @@ class Node:
         """Where the HTTP API is, empty without one."""
         return self._api.url
 
+    @property
+    def api_port(self) -> int | None:
+        """Where it listens, None without one."""
+        return self._api.port
+
     def _listen_for_http(self) -> None:
         """Open the ports of the HTTP API. Raises: StartError."""
         for listener, protocol in ((self._listener, "amqp"), (self._tls_listener, "amqp/ssl")):
@@ -185,7 +197,7 @@ class Node:
             return
         from leveret.node.tls import reload
 
-        reload(self._tls_listener, self._config)
+        reload([self._tls_listener, *self._api.listeners], self._config)
 
     async def stop(self, patience_s: float = SHUTDOWN_S) -> None:
         """Close connections with 320, commit what is pending, let go of everything.
