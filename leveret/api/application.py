@@ -1,15 +1,12 @@
 """The application: from a request to its operation and back, as an ASGI application.
 
-A request is logged in first, by HTTP Basic; whoever has no tags for an operation is refused before anything of it is
+A request is logged in first; whoever has no tags for an operation is refused before anything of it is
 looked at. Whatever an operation raises that is no ApiError is a mistake of ours: a 500 without details, and a line
 with them in the log.
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import binascii
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,20 +22,17 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from leveret.api.access import Access, Caller
+from leveret.api.access import Access
 from leveret.api.encoding import encode
 from leveret.api.errors import ApiError
 from leveret.api.listing import Listing, chunks
+from leveret.api.login import check_site, client_of, log_in
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
-from leveret.api.request import Answer, Request
+from leveret.api.request import Answer, Events, Request
 from leveret.api.services import Services
-from leveret.auth.authenticator import ClientGone, LoginRefused, TooBusy
 
-BODY_S = 30.0  # how long a client may take to send a body
-MAX_BODY = 256 << 20  # bytes: a definitions file is one request
-REALM = 'Basic realm="Leveret"'
 SECURITY = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; frame-ancestors 'none'",
@@ -120,51 +114,45 @@ class Endpoint:
         operation = self._operations.get("GET" if http.method == "HEAD" else http.method)
         if operation is None:
             return Response(status_code=405, headers={"Allow": self._allowed})
+        check_site(http)
         caller = None
         if operation.access is not Access.ANYBODY:
             caller = await log_in(self._services, http)
             caller.check(operation.access)
-        request = Request(
-            self._services,
-            http.method,
-            {name: unquote(value, errors="surrogateescape") for name, value in http.path_params.items()},
-            Query(http.query_params),
-            dict(http.headers),
-            await _body(http),
-            caller,
-        )
-        found = await operation.handler(request)
+        services = self._services
+        with services.bodies.begin() as body:
+            request = Request(
+                services,
+                http.method,
+                {name: unquote(value, errors="surrogateescape") for name, value in http.path_params.items()},
+                Query(http.query_params),
+                dict(http.headers),
+                await body.read(http, operation.most_for(services.broker.max_message_size)),
+                client_of(http),
+                caller,
+            )
+            found = await operation.handler(request)
+        if isinstance(found, Events):
+            return StreamingResponse(await _begun(found.pieces), media_type="text/event-stream")
         if isinstance(found, Listing):
             return await self._stream(found, request)
         return _response(found)
 
     async def _stream(self, listing: Listing, request: Request) -> Response:
         pieces = chunks(listing, request.query, request.broker.matcher, self._services.turns)
-        first = await anext(pieces)  # which raises what is to be said before the answer begins
-
-        async def all_of_it() -> AsyncIterator[bytes]:
-            yield first
-            async for piece in pieces:
-                yield piece
-
-        return StreamingResponse(all_of_it(), media_type="application/json")
+        return StreamingResponse(await _begun(pieces), media_type="application/json")
 
 
-async def _body(http: HttpRequest) -> bytes:
-    """The body, within its bounds. Raises: ApiError 400, 408, 413."""
-    length = http.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > MAX_BODY:
-        raise ApiError(413, "too_large", f"a body has at most {MAX_BODY} bytes")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for piece in http.stream():
-                body += piece
-                if len(body) > MAX_BODY:
-                    raise ApiError(413, "too_large", f"a body has at most {MAX_BODY} bytes")
-    except TimeoutError:
-        raise ApiError(408, "timeout", f"the body did not come within {BODY_S:g} seconds") from None
-    return bytes(body)
+async def _begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, of which the first is there. Raises: ApiError, what is to be said before the answer begins."""
+    first = await anext(pieces)
+
+    async def all_of_it() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return all_of_it()
 
 
 def _response(found: Any) -> Response:
@@ -180,37 +168,6 @@ def _error(error: ApiError) -> Response:
         return Response(status_code=error.status, headers=error.headers)
     content = encode({"error": error.error, "reason": error.reason})
     return Response(content, error.status, error.headers, "application/json")
-
-
-async def log_in(services: Services, http: HttpRequest) -> Caller:
-    """Who asks, by the credentials in the request. Raises: ApiError 401, 503."""
-    host = http.client.host if http.client is not None else ""
-    name, password = _credentials(http)
-    authenticator = services.authenticator
-    try:
-        user = authenticator.authenticate_now(name, password, host)
-        if user is None:
-            user = await authenticator.authenticate(name, password, host, lambda: False)
-    except LoginRefused as error:
-        log.warning("HTTP login from %s refused: %s", host, error)
-        raise ApiError(401, "not_authorized", "Not_Authorized") from None
-    except (TooBusy, ClientGone):
-        text = "too many passwords wait to be checked; try again"
-        raise ApiError(503, "busy", text, {"Retry-After": "1"}) from None
-    return Caller(user, host)
-
-
-def _credentials(http: HttpRequest) -> tuple[str, str]:
-    scheme, _, value = http.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        raise ApiError(401, headers={"WWW-Authenticate": REALM})
-    try:
-        name, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        colon = ""
-    if not colon:
-        raise ApiError(401, "not_authorized", "Not_Authorized", {"WWW-Authenticate": REALM})
-    return name, password
 
 
 Handler = Callable[[HttpRequest], Awaitable[Response]]

@@ -28,6 +28,7 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
     "enable_queue_totals": (BOOLEAN, "With `disable_stats`: how many messages there are all the same."),
     "if-unused": (BOOLEAN, "Only if nothing uses it."),
     "if-empty": (BOOLEAN, "Only if there is nothing in it."),
+    "topics": (TEXT, "What is wanted, with commas between: overview, queues, queues:VHOST; all of it if not given."),
     "memory": (BOOLEAN, "With where the memory goes."),
 }
 KINDS = {
@@ -101,6 +102,7 @@ def _identifier(operation: Operation) -> str:
 REFUSALS = {
     400: "The request makes no sense; `reason` says why.",
     401: "Nobody has logged in, or whoever has may not do this.",
+    403: "A browser has sent it for another site, or without the token of its session.",
     404: "There is no such thing.",
     405: "The path has no such method.",
     408: "The body did not come in time.",

@@ -12,6 +12,7 @@ from leveret.api.views import (
     bindings,
     clients,
     definitions,
+    events,
     exchanges,
     features,
     health,
@@ -20,7 +21,9 @@ from leveret.api.views import (
     overview,
     parameters,
     policies,
+    probes,
     queues,
+    sessions,
     users,
     vhosts,
 )
@@ -49,4 +52,7 @@ OPERATIONS: list[Operation] = [
     *definitions.OPERATIONS,
     *health.OPERATIONS,
     *features.OPERATIONS,
+    *events.OPERATIONS,
+    *probes.OPERATIONS,
+    *sessions.OPERATIONS,
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -31,6 +31,27 @@ class Answer:
     media_type: str = "application/json"
 
 
+@dataclass(frozen=True)
+class Client:
+    """Where a request comes from. host: its address; port: to which it came; is_secure: over HTTPS."""
+
+    host: str
+    port: int
+    is_secure: bool
+
+    @property
+    def cookie(self) -> str:
+        """The name of the cookie of a session. Browsers do not tell the ports of one machine apart, so it does."""
+        return f"leveret-{self.port}"
+
+
+@dataclass
+class Events:
+    """An answer that goes on: an event stream, as browsers read it. It ends when the client is gone."""
+
+    pieces: AsyncIterator[bytes]
+
+
 CREATED = Answer(201)
 DONE = Answer(204)
 
@@ -38,7 +59,8 @@ DONE = Answer(204)
 class Request:
     """One request. method: GET, PUT and so on. path: the names in the path, by what the operation calls them.
 
-    headers: by their names in lower case. caller: who asks; only Access.ANYBODY goes without one.
+    headers: by their names in lower case. client: where it comes from. caller: who asks; only Access.ANYBODY goes
+    without one.
     """
 
     def __init__(
@@ -49,6 +71,7 @@ class Request:
         query: Query,
         headers: dict[str, str],
         body: bytes,
+        client: Client,
         caller: Caller | None,
     ) -> None:
         self.services = services
@@ -58,6 +81,7 @@ class Request:
         self.query = query
         self.headers = headers
         self.body = body
+        self.client = client
         self._caller = caller
 
     @property

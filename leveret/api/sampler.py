@@ -130,7 +130,10 @@ class Totals:
 
 
 class Sampler:
-    """Of one broker. history: what it has seen. It runs from start() to stop()."""
+    """Of one broker. history: what it has seen. looked: done at the end of each round, another one then.
+
+    It runs from start() to stop().
+    """
 
     def __init__(self, broker: Broker, turns: Turns, machine: Machine) -> None:
         self.history = History()
@@ -138,6 +141,7 @@ class Sampler:
         self._turns = turns
         self._machine = machine
         self._task: asyncio.Task[None] | None = None
+        self.looked = asyncio.Event()
 
     def start(self) -> None:
         """Look now, and then every few seconds."""
@@ -160,6 +164,11 @@ class Sampler:
 
     async def look(self) -> None:
         """One round."""
+        await self._look()
+        looked, self.looked = self.looked, asyncio.Event()
+        looked.set()
+
+    async def _look(self) -> None:
         history = self.history
         history.begin()
         async with self._turns:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import ssl
 import time
@@ -24,6 +25,8 @@ from leveret.server.guests import TLS_S, reason
 from leveret.server.places import Places
 
 MAX_HEADERS = 16 << 10  # bytes of a request before its body, and of what is looked at in one piece
+MOST_LINES = 100  # of that
+HEAD_END = re.compile(rb"\n\r?\n")
 KEEP_ALIVE_S = 75.0  # how long a client may ask for nothing
 REQUEST_S = 20.0  # how long a client may take to the end of the headers of a request
 LINGER_S = 5.0  # how long it may go on with a body that nobody reads
@@ -31,6 +34,12 @@ SEND_S = 30.0  # how long it may take nothing of an answer
 SHARE = 2  # of all places, one address may have one part in so many
 
 log = logging.getLogger("leveret.api")
+
+
+def _is_much(data: bytes) -> bool:
+    """Whether the request that this begins with has so many headers that it would take long to read them."""
+    end = HEAD_END.search(data)
+    return data.count(b"\n", 0, len(data) if end is None else end.start()) > MOST_LINES
 
 
 class Stage(Enum):
@@ -122,6 +131,10 @@ class Visitor(H11Protocol):
                 break
             piece = self._held[at : at + MAX_HEADERS]
             at += len(piece)
+            if self.conn.their_state is h11.IDLE and _is_much(self.conn.trailing_data[0] + piece):
+                self.logger.warning(f"more than {MOST_LINES} headers")
+                self.send_400_response("Too many headers")
+                break
             super().data_received(piece)
         self._held = b"" if self.transport.is_closing() else self._held[at:]
         self._watch()
@@ -136,6 +149,9 @@ class Visitor(H11Protocol):
         else:
             self.transport.abort()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """It may go on without another protocol; nobody has to be told."""
+
     @property
     def _is_answered(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -144,6 +160,9 @@ class Visitor(H11Protocol):
 
     def on_response_complete(self) -> None:
         """It has its answer, or what is left of it waits to be sent."""
+        if _is_much(self.conn.trailing_data[0]):
+            self.cut()
+            return
         super().on_response_complete()
         self._look()
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+from collections import Counter
 from dataclasses import dataclass, field
 
+from leveret.api.bodies import Bodies
 from leveret.api.sampler import Machine, Sampler
+from leveret.api.sessions import Sessions
 from leveret.api.turns import Turns
 from leveret.auth.authenticator import Authenticator
 from leveret.core.broker import Broker
@@ -63,6 +66,9 @@ class Services:
         self.authenticator = authenticator
         self.facts = facts
         self.turns = Turns()
+        self.bodies = Bodies()
+        self.sessions = Sessions(broker.users)
+        self.streams: Counter[str] = Counter()  # of events, by the names of users
         self.machine = Machine(broker, facts.data_directory)
         self.sampler = Sampler(broker, self.turns, self.machine)
         self.history = self.sampler.history
