@@ -112,6 +112,14 @@ REFUSALS = {
 }
 
 
+def _content(status: int) -> dict[str, Any]:
+    """What a refusal says. A health check that fails says so in its own way."""
+    if status in (401, 405):
+        return {}
+    schema = {"type": "object", "required": ["reason"]} if status == 503 else {"$ref": REF.format(name="Error")}
+    return {"content": {"application/json": {"schema": schema}}}
+
+
 def describe(operations: list[Operation], url: str) -> dict[str, Any]:
     """The whole description. url: of the API, as clients see it."""
     shapes = list(dict.fromkeys(each for op in operations for each in (op.answers, op.takes) if each is not None))
@@ -125,7 +133,6 @@ def describe(operations: list[Operation], url: str) -> dict[str, Any]:
         "required": ["error", "reason"],
         "properties": {"error": TEXT, "reason": {"type": "string", "description": "A sentence for people."}},
     }
-    refusal = {"application/json": {"schema": {"$ref": REF.format(name="Error")}}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -135,14 +142,20 @@ def describe(operations: list[Operation], url: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": url}],
-        "security": [{"basic": []}],
+        "security": [{"basic": []}, {"session": []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
-            "schemas": {**components, "Error": error},
-            "responses": {
-                str(status): {"description": text, **({} if status in (401, 405) else {"content": refusal})}
-                for status, text in REFUSALS.items()
+            "securitySchemes": {
+                "basic": {"type": "http", "scheme": "basic"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "leveret-15672",
+                    "description": "As POST /leveret/session sets it; its name has the port. Whatever changes something"
+                    " needs the header X-CSRF-Token too.",
+                },
             },
+            "schemas": {**components, "Error": error},
+            "responses": {str(status): {"description": text, **_content(status)} for status, text in REFUSALS.items()},
         },
     }

@@ -43,12 +43,16 @@ def _is_much(data: bytes) -> bool:
 
 
 class Stage(Enum):
-    """What is going on with a client. The value: how many seconds until it is cut off, 0 for any time."""
+    """What is going on with a client."""
 
-    HEAD = REQUEST_S  # it has begun with a request, or has just come
-    ANSWER = 0.0  # it is answered; the application reads the body
-    BODY = LINGER_S  # it is answered, and still sends its body
-    IDLE = KEEP_ALIVE_S
+    HEAD = "it has begun with a request, or has just come"
+    ANSWER = "the application reads its body, or answers"
+    BODY = "it has its answer, and still sends its body"
+    IDLE = "it may ask for something else"
+
+
+TIMES = {Stage.HEAD: REQUEST_S, Stage.BODY: LINGER_S, Stage.IDLE: KEEP_ALIVE_S}
+"""Seconds after which a client is cut off."""
 
 
 class Said:
@@ -200,15 +204,15 @@ class Visitor(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if stage.value:
-            self._timer = self.loop.call_later(stage.value, self._lose_patience)
+        if stage in TIMES:
+            self._timer = self.loop.call_later(TIMES[stage], self._lose_patience)
 
     def _find_stage(self) -> Stage:
         if self._is_answered:
             return Stage.ANSWER
-        if self.cycle is None or self.conn.trailing_data[0]:
-            return Stage.HEAD
-        return Stage.BODY if self.conn.their_state is h11.SEND_BODY else Stage.IDLE
+        if self.conn.their_state is h11.SEND_BODY:
+            return Stage.BODY
+        return Stage.HEAD if self.cycle is None or self.conn.trailing_data[0] else Stage.IDLE
 
     def _lose_patience(self) -> None:
         if self._stall is not None:  # there is more time to take an answer

@@ -168,6 +168,7 @@ class Hours:
     now_s = 1000.0
 
     def __call__(self) -> float:
+        """The time."""
         return self.now_s
 
 

@@ -255,7 +255,7 @@ OPERATIONS = [
         BETWEEN,
         bind,
         Access.MANAGEMENT,
-        "Bind a queue (q) or exchange (e) to an exchange. Location tells where the binding is.",
+        "Bind a queue (q) or exchange (e) to an exchange; Location tells where the binding is.",
         takes=BindingDeclaration,
         statuses=(201,),
     ),

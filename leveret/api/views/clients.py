@@ -458,7 +458,7 @@ OPERATIONS = [
         "/connections/{connection}",
         close_connection,
         Access.MANAGEMENT,
-        "Close a connection. The header X-Reason is told to its client.",
+        "Close a connection; the header X-Reason is told to its client.",
         statuses=(204,),
     ),
     Operation(

@@ -411,7 +411,7 @@ OPERATIONS = [
         "/queues/{vhost}/{queue}/actions",
         act,
         Access.MANAGEMENT,
-        "Act on a queue. There is no action any more.",
+        "Act on a queue, for which there is no action any more.",
         takes=Action,
         statuses=(204,),
     ),
