@@ -25,8 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from leveret.api.access import Access
 from leveret.api.encoding import encode
 from leveret.api.errors import ApiError
+from leveret.api.gate import admit, check_site, client_of
 from leveret.api.listing import Listing, chunks
-from leveret.api.login import check_site, client_of, log_in
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
@@ -117,7 +117,7 @@ class Endpoint:
         check_site(http)
         caller = None
         if operation.access is not Access.ANYBODY:
-            caller = await log_in(self._services, http)
+            caller = await admit(self._services, http)
             caller.check(operation.access)
         services = self._services
         with services.bodies.begin() as body:

@@ -1,81 +1,37 @@
-"""Login: who asks, by HTTP Basic or by the cookie of a session, and whether it is really them and not another site."""
+"""Login: who asks, by the credentials that a request has."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import logging
-from urllib.parse import urlsplit
 
-from starlette.requests import Request as HttpRequest
-
-from leveret.api.access import Caller
 from leveret.api.errors import ApiError
-from leveret.api.request import Client
 from leveret.api.services import Services
 from leveret.auth.authenticator import ClientGone, LoginRefused, TooBusy
 from leveret.core.access.user import User
 
 REALM = 'Basic realm="Leveret"'
-SAFE = ("GET", "HEAD", "OPTIONS")
-OWN_SITE = ("same-origin", "none")  # what browsers say of requests of their own, and of our pages
-FOREIGN = "this comes from a page of another site, which may change nothing"
-NO_TOKEN = "send the header X-CSRF-Token with the token that the login has returned"
 
 log = logging.getLogger("leveret.api")
 
 
-def client_of(http: HttpRequest) -> Client:
-    """Where a request comes from. What proxies say of that is not believed."""
-    host = http.client.host if http.client is not None else ""
-    server = http.scope.get("server")
-    return Client(host, server[1] if server else 0, http.scope["scheme"] == "https")
-
-
-def check_site(http: HttpRequest) -> None:
-    """Refuse a change that another site has a browser send. Raises: ApiError 403.
-
-    Whoever is no browser sends none of these headers. X-Forwarded-Host is as good as Host here: a page of another
-    site can make a browser send neither.
-    """
-    if http.method in SAFE:
-        return
-    site = http.headers.get("sec-fetch-site")
-    if site is not None:
-        if site not in OWN_SITE:
-            raise ApiError(403, "forbidden", FOREIGN)
-        return
-    origin = http.headers.get("origin")
-    if origin is None:
-        return
-    try:
-        host = urlsplit(origin).netloc
-    except ValueError:
-        host = ""
-    if not host or host not in (http.headers.get("host"), http.headers.get("x-forwarded-host")):
-        raise ApiError(403, "forbidden", FOREIGN)
-
-
-async def log_in(services: Services, http: HttpRequest) -> Caller:
-    """Who asks. Raises: ApiError 401, 403, 503."""
-    client = client_of(http)
-    if "authorization" in http.headers:
-        user = await check_password(services, *_credentials(http), client.host)
-        return Caller(user, client.host)
-    token = http.cookies.get(client.cookie)
-    if token is None:
+def credentials(header: str) -> tuple[str, str]:
+    """Name and password in the header Authorization. Raises: ApiError 401."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() != "basic":
         raise ApiError(401, headers={"WWW-Authenticate": REALM})
-    session = services.sessions.find(token, client.host)
-    if session is None:  # without the header that makes a browser ask for a password: the page does that
-        raise ApiError(401, "not_authorized", "the session is over; log in again")
-    if http.method not in SAFE:
-        if not services.sessions.is_csrf_token(token, http.headers.get("x-csrf-token", "")):
-            raise ApiError(403, "forbidden", NO_TOKEN)
-    return Caller(session.user, client.host, session, token)
+    try:
+        name, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        colon = ""
+    if not colon:
+        raise ApiError(401, "not_authorized", "Not_Authorized", {"WWW-Authenticate": REALM})
+    return name, password
 
 
-async def check_password(services: Services, name: str, password: str, host: str) -> User:
-    """The user of a name and a password. Raises: ApiError 401, 503."""
+async def log_in(services: Services, name: str, password: str, host: str) -> User:
+    """The user of these credentials. host: the address they come from. Raises: ApiError 401, 503."""
     authenticator = services.authenticator
     try:
         user = authenticator.authenticate_now(name, password, host)
@@ -88,16 +44,3 @@ async def check_password(services: Services, name: str, password: str, host: str
         text = "too many passwords wait to be checked; try again"
         raise ApiError(503, "busy", text, {"Retry-After": "1"}) from None
     return user
-
-
-def _credentials(http: HttpRequest) -> tuple[str, str]:
-    scheme, _, value = http.headers["authorization"].partition(" ")
-    if scheme.lower() != "basic":
-        raise ApiError(401, headers={"WWW-Authenticate": REALM})
-    try:
-        name, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        colon = ""
-    if not colon:
-        raise ApiError(401, "not_authorized", "Not_Authorized", {"WWW-Authenticate": REALM})
-    return name, password

@@ -85,6 +85,11 @@ class Request:
         self._caller = caller
 
     @property
+    def host(self) -> str:
+        """The address of whoever asks."""
+        return self.client.host
+
+    @property
     def caller(self) -> Caller:
         """Who asks."""
         assert self._caller is not None  # the operation has let in nobody else

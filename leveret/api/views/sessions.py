@@ -9,7 +9,7 @@ import msgspec
 
 from leveret.api.access import Access, Caller
 from leveret.api.errors import bad_request
-from leveret.api.login import check_password
+from leveret.api.login import log_in
 from leveret.api.operation import Operation
 from leveret.api.request import Answer, Request
 from leveret.api.sessions import LIFETIME_S
@@ -61,7 +61,7 @@ def _item(request: Request, caller: Caller, token: str) -> SessionItem:
 async def begin(request: Request) -> Any:
     """Check a password, and give the browser a cookie."""
     wanted, host = _wanted(request), request.client.host
-    caller = Caller(await check_password(request.services, wanted.username, wanted.password, host), host)
+    caller = Caller(await log_in(request.services, wanted.username, wanted.password, host), host)
     caller.check(Access.MANAGEMENT)
     token = request.services.sessions.begin(caller.user, host)
     return Answer(content=_item(request, caller, token), headers=_cookie(request, token, round(LIFETIME_S)))
