@@ -22,6 +22,7 @@ from leveret.core.policy.patterns import compile_pattern
 
 RUN = 500  # items that are sorted at once
 CHUNK = 64 << 10  # bytes of an answer that are sent at once
+MOST_LISTS = 64  # that are being sent at once: each remembers what it has to send
 Key = tuple[int, Any]
 
 
@@ -123,9 +124,20 @@ async def _filtered(listing: Listing, query: Query, matcher: Matcher, turns: Tur
 
 
 async def chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncIterator[bytes]:
-    """The answer, piece by piece. Raises: ApiError 400 before the first one."""
+    """The answer, piece by piece. Raises: ApiError 400, 503 before the first one."""
+    if turns.lists >= MOST_LISTS:
+        raise ApiError(503, "busy", "too many lists are being sent; try again", {"Retry-After": "1"})
+    turns.lists += 1
+    try:
+        async for piece in _chunks(listing, query, matcher, turns):
+            yield piece
+    finally:
+        turns.lists -= 1
+
+
+async def _chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncIterator[bytes]:
     page, columns, sort = query.page, query.columns, query.text("sort")
-    async with turns:
+    async with turns.few, turns:
         items = list(listing.items) if page is None else await _filtered(listing, query, matcher, turns)
         if sort:
             keyed = []

@@ -10,12 +10,18 @@ import time
 from types import TracebackType
 
 SLICE_S = 0.001
+FEW = 4
 
 
 class Turns:
-    """Of one API. Use: async with turns: ... await turns.rest() after each small piece of work."""
+    """Of one API. Use: async with turns: ... await turns.rest() after each small piece of work.
+
+    few: to be held in front of a turn that keeps much in memory. lists: how many lists are being sent.
+    """
 
     def __init__(self) -> None:
+        self.few = asyncio.Semaphore(FEW)
+        self.lists = 0
         self._lock = asyncio.Lock()
         self._worker: asyncio.Task[object] | None = None  # whose turn it is
         self._until_s = 0.0

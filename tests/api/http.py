@@ -31,9 +31,10 @@ class Reply:
 
 
 class Http:
-    """Somebody who asks. api: as in http://127.0.0.1:15672. user: empty for nobody."""
+    """Somebody who asks. api: as in http://127.0.0.1:15672. user: empty for nobody. timeout_s: for each step."""
 
-    def __init__(self, api: str, user: str = "guest", password: str = "guest") -> None:
+    def __init__(self, api: str, user: str = "guest", password: str = "guest", timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         self._where = urlsplit(api)
         self._user = user
         self._password = password
@@ -51,7 +52,7 @@ class Http:
         if data is not None:
             given.setdefault("Content-Type", "application/json")
         assert self._where.hostname is not None
-        connection = http.client.HTTPConnection(self._where.hostname, self._where.port, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection(self._where.hostname, self._where.port, timeout=self._timeout_s)
         try:
             where = path if path.startswith("/") else f"{self._where.path}/api/{path}"
             connection.request(method, where, data, given)
