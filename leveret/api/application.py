@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,7 +18,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,6 +32,7 @@ from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
 from leveret.api.request import Answer, Events, Request
 from leveret.api.services import Services
+from leveret.api.streaming import Stream, begun
 
 SECURITY = {
     "Cache-Control": "no-cache",
@@ -133,26 +134,14 @@ class Endpoint:
             )
             found = await operation.handler(request)
         if isinstance(found, Events):
-            return StreamingResponse(await _begun(found.pieces), media_type="text/event-stream")
+            return Stream(await begun(found.pieces), "text/event-stream")
         if isinstance(found, Listing):
             return await self._stream(found, request)
         return _response(found)
 
     async def _stream(self, listing: Listing, request: Request) -> Response:
         pieces = chunks(listing, request.query, request.broker.matcher, self._services.turns)
-        return StreamingResponse(await _begun(pieces), media_type="application/json")
-
-
-async def _begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same pieces, of which the first is there. Raises: ApiError, what is to be said before the answer begins."""
-    first = await anext(pieces)
-
-    async def all_of_it() -> AsyncIterator[bytes]:
-        yield first
-        async for piece in pieces:
-            yield piece
-
-    return all_of_it()
+        return Stream(await begun(pieces), "application/json")
 
 
 def _response(found: Any) -> Response:

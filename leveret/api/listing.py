@@ -5,8 +5,9 @@ Source: rabbit_mgmt_util.erl reply_list_or_paginate, augment_resources.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,19 +124,20 @@ async def _filtered(listing: Listing, query: Query, matcher: Matcher, turns: Tur
     return found
 
 
-async def chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncIterator[bytes]:
+async def chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncGenerator[bytes]:
     """The answer, piece by piece. Raises: ApiError 400, 503 before the first one."""
     if turns.lists >= MOST_LISTS:
         raise ApiError(503, "busy", "too many lists are being sent; try again", {"Retry-After": "1"})
     turns.lists += 1
     try:
-        async for piece in _chunks(listing, query, matcher, turns):
-            yield piece
+        async with contextlib.aclosing(_chunks(listing, query, matcher, turns)) as pieces:
+            async for piece in pieces:
+                yield piece
     finally:
         turns.lists -= 1
 
 
-async def _chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncIterator[bytes]:
+async def _chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncGenerator[bytes]:
     page, columns, sort = query.page, query.columns, query.text("sort")
     async with turns.few, turns:
         items = list(listing.items) if page is None else await _filtered(listing, query, matcher, turns)

@@ -11,6 +11,7 @@ import logging
 import re
 import socket
 import ssl
+import sys
 import time
 from enum import Enum
 
@@ -20,6 +21,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from leveret.api.streaming import PRESENCE, Presence
 from leveret.auth.addresses import site
 from leveret.server.guests import TLS_S, reason
 from leveret.server.places import Places
@@ -76,7 +78,8 @@ class Visitor(H11Protocol):
     """One client. site: what its address counts as. since_s: when it came. is_over: whether its socket is closed."""
 
     def __init__(self, config: Config, state: ServerState, places: Places[Visitor], host: str, name: str) -> None:
-        super().__init__(config, state, {})
+        self._presence = Presence()
+        super().__init__(config, state, {PRESENCE: self._presence})
         self.logger = Said(name)  # type: ignore[assignment]
         self.site = site(host)
         self.since_s = time.monotonic()
@@ -104,6 +107,7 @@ class Visitor(H11Protocol):
             if timer is not None:
                 timer.cancel()
         self._held = b""
+        self._presence.is_gone = True
         self.gone()
 
     def gone(self) -> None:
@@ -145,6 +149,9 @@ class Visitor(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """What it has sent is no HTTP; that can be answered unless something else is being answered."""
+        error = sys.exception()
+        if error is not None:
+            error.__traceback__ = None  # through which it would keep itself, and all of this, until the next collection
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
             if self.cycle is not None:

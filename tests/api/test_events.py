@@ -210,6 +210,7 @@ def test_streams_are_bounded_and_places_come_back(
     quiet: leveret.Broker, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "MOST_OF_USER", 2)
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.1)
     streams = [Stream(quiet, "queues") for _ in range(2)]
     for stream in streams:
         stream.begin()

@@ -7,7 +7,7 @@ of those that are new and of those that are gone. A thing that comes and goes be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -162,7 +162,7 @@ async def _changes(request: Request, topics: list[Topic]) -> AsyncIterator[tuple
             yield kind, changes
 
 
-async def _pieces(request: Request, is_overview: bool, topics: list[Topic]) -> AsyncIterator[bytes]:
+async def _pieces(request: Request, is_overview: bool, topics: list[Topic]) -> AsyncGenerator[bytes]:
     """The stream. Raises: ApiError 503 before the first piece."""
     services, name, credential = request.services, request.caller.user.name, request.caller.user.credential
     streams = services.streams
