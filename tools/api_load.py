@@ -173,7 +173,9 @@ def measure_poll(queues: int, clients: int, seconds: float, rounds: int) -> None
     broker = Broker()
     broker.declare(queues)
     idle = [broker.connect() for _ in range(clients - 1)]
-    busy, queue = consumed(broker.connect())
+    busy = broker.connect().channel()
+    queue = busy.queue()
+    busy.consume(queue, no_ack=True)
     ratios, memories = [], []
     for _ in range(rounds):
         cost = []
@@ -184,7 +186,7 @@ def measure_poll(queues: int, clients: int, seconds: float, rounds: int) -> None
                 while time.monotonic() < until:
                     for _ in range(50):
                         busy.publish(queue, b"x" * 100)
-                    for _ in range(100):
+                    for _ in range(50):
                         busy.next(60)
                     count += 50
                 cost.append((broker.cpu_s - cpu_s) / count * 1e6)
@@ -221,7 +223,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="of each run (20)")
     parser.add_argument("--rounds", type=int, default=3, help="pairs of runs (3)")
     options = parser.parse_args()
-    print(f"{build_name()}, load {os.getloadavg()[0]:.1f}", flush=True)
+    print(f"{build_name()}, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     if options.case in (None, "idle"):
         measure_idle()
     if options.case in (None, "list"):

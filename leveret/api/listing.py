@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,14 +29,15 @@ Key = tuple[int, Any]
 
 @dataclass
 class Listing:
-    """Things of one kind. items: in their natural order. view: what is told of one, None when it is gone by now.
-
-    name: of one, for filters.
+    """Things of one kind. items: gone through in pieces, so that a long walk has to be a generator, over copies of
+    what may change meanwhile. view: what is told of one, None when it is gone by now. name: of one, for filters.
+    order: by what items are sorted; None leaves them as they come.
     """
 
-    items: Sequence[Any]
+    items: Iterable[Any]
     view: Callable[[Any], Any]
     name: Callable[[Any], str]
+    order: Callable[[Any], Any] | None = None
 
 
 class Page(msgspec.Struct):
@@ -83,13 +84,28 @@ def sort_key(item: Any, path: list[str]) -> Key:
     return (2, value) if isinstance(value, str) else (3, str(value))
 
 
-async def _sorted(keyed: list[tuple[Key, int]], is_reversed: bool, turns: Turns) -> list[int]:
+async def _gathered(listing: Listing, turns: Turns) -> list[Any]:
+    """The items in their order, in pieces."""
+    items = []
+    for item in listing.items:
+        items.append(item)
+        await turns.rest()
+    if listing.order is None:
+        return items
+    keyed = []
+    for at, item in enumerate(items):
+        keyed.append((listing.order(item), at))
+        await turns.rest()
+    return [items[at] for at in await _sorted(keyed, False, turns)]
+
+
+async def _sorted(keyed: list[tuple[Any, int]], is_reversed: bool, turns: Turns) -> list[int]:
     """The places of items in the order of their keys, in pieces."""
     runs = []
     for at in range(0, len(keyed), RUN):
         runs.append(sorted(keyed[at : at + RUN], reverse=is_reversed, key=lambda pair: pair[0]))
         await turns.rest()
-    merged: Iterable[tuple[Key, int]] = heapq.merge(*runs, key=lambda pair: pair[0], reverse=is_reversed)
+    merged: Iterable[tuple[Any, int]] = heapq.merge(*runs, key=lambda pair: pair[0], reverse=is_reversed)
     found: list[int] = []
     for _, place in merged:
         found.append(place)
@@ -98,11 +114,11 @@ async def _sorted(keyed: list[tuple[Key, int]], is_reversed: bool, turns: Turns)
     return found
 
 
-async def _filtered(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> list[Any]:
+async def _filtered(listing: Listing, items: list[Any], query: Query, matcher: Matcher, turns: Turns) -> list[Any]:
     """The items whose names have what is asked for; none where that is no pattern, as with RabbitMQ."""
     wanted = query.text("name")
     if not wanted:
-        return list(listing.items)
+        return items
     if query.flag("use_regex"):
         try:
             pattern = compile_pattern(wanted)
@@ -112,7 +128,7 @@ async def _filtered(listing: Listing, query: Query, matcher: Matcher, turns: Tur
     else:
         pattern = None
     found = []
-    for item in listing.items:
+    for item in items:
         name = listing.name(item)
         if pattern is None:
             is_wanted = wanted.lower() in name.lower()
@@ -140,7 +156,8 @@ async def chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns)
 async def _chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncGenerator[bytes]:
     page, columns, sort = query.page, query.columns, query.text("sort")
     async with turns.few, turns:
-        items = list(listing.items) if page is None else await _filtered(listing, query, matcher, turns)
+        everything = await _gathered(listing, turns)
+        items = everything if page is None else await _filtered(listing, everything, query, matcher, turns)
         if sort:
             keyed = []
             for at, item in enumerate(items):
@@ -153,7 +170,7 @@ async def _chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns
         elif query.flag("sort_reverse"):
             items.reverse()
     if page is not None:
-        yield await _page(listing, items, page, query.page_size, columns, turns)
+        yield await _page(listing, len(everything), items, page, query.page_size, columns, turns)
         return
     out = bytearray(b"[")
     separator = b""
@@ -173,7 +190,7 @@ async def _chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns
 
 
 async def _page(
-    listing: Listing, items: list[Any], page: int, size: int, columns: list[list[str]], turns: Turns
+    listing: Listing, total: int, items: list[Any], page: int, size: int, columns: list[list[str]], turns: Turns
 ) -> bytes:
     """One page. Raises: ApiError 400 for one that is behind the last."""
     count = max((len(items) + size - 1) // size, 1)
@@ -187,4 +204,4 @@ async def _page(
             if view is not None:
                 told.append(msgspec.Raw(encode(pick(view, columns))))
             await turns.rest()
-    return encode(Page(len(items), len(told), told, page, count, size, len(listing.items)))
+    return encode(Page(len(items), len(told), told, page, count, size, total))

@@ -312,19 +312,21 @@ def _channels(connection: Any) -> dict[int, Channel]:
 def _connection_list(request: Request, found: Iterable[Connection]) -> Listing:
     span = spans(request.query)["data_rates"]
     return Listing(
-        sorted(found, key=lambda each: each.name),
+        found,
         lambda each: connection_item(request.services, each, span),
+        lambda each: each.name,
         lambda each: each.name,
     )
 
 
 def _channel_list(request: Request, found: Iterable[Connection]) -> Listing:
     span = spans(request.query)["msg_rates"]
-    channels = [channel for each in sorted(found, key=lambda each: each.name) for channel in each.channels.values()]
+    channels = (channel for each in found for channel in list(each.channels.values()))
     return Listing(
         channels,
         lambda each: channel_item(request.services, each, span),
         lambda each: f"{each.connection.name} ({each.number})",
+        lambda each: each.connection.name,
     )
 
 
@@ -425,13 +427,18 @@ async def show_channel(request: Request) -> Any:
 
 async def list_consumers(request: Request) -> Listing:
     """Those of all queues that the caller may see."""
-    found = [
+    found = (
         consumer
         for vhost in request.vhosts()
-        for name in sorted(vhost.queues)
-        for consumer in vhost.queues[name].consumers.all
-    ]
-    return Listing(found, lambda each: consumer_item(request.services, each), lambda each: each.tag)
+        for queue in list(vhost.queues.values())
+        for consumer in list(queue.consumers.all)
+    )
+    return Listing(
+        found,
+        lambda each: consumer_item(request.services, each),
+        lambda each: each.tag,
+        lambda each: (each.queue.vhost.name, each.queue.name),
+    )
 
 
 OPERATIONS = [

@@ -25,7 +25,6 @@ from leveret.core.message.budget import COST
 from leveret.core.policy.arguments import CLASSIC, QUORUM
 from leveret.core.policy.policy import effective_definition
 from leveret.core.queue.queue import Queue
-from leveret.core.vhost import VirtualHost
 from leveret.management.arguments import to_json
 from leveret.wire.fields import longstr
 
@@ -258,12 +257,10 @@ def view(request: Request, is_detailed: bool) -> Any:
 
 
 def _list(request: Request, is_detailed: bool) -> Listing:
-    queues = [queue for vhost in request.vhosts() for queue in _in_order(vhost)]
-    return Listing(queues, view(request, is_detailed), lambda queue: queue.name)
-
-
-def _in_order(vhost: VirtualHost) -> list[Queue]:
-    return [vhost.queues[name] for name in sorted(vhost.queues)]
+    queues = (queue for vhost in request.vhosts() for queue in list(vhost.queues.values()))
+    return Listing(
+        queues, view(request, is_detailed), lambda queue: queue.name, lambda each: (each.vhost.name, each.name)
+    )
 
 
 async def list_queues(request: Request) -> Listing:
