@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,32 +86,44 @@ def sort_key(item: Any, path: list[str]) -> Key:
 
 async def _gathered(listing: Listing, turns: Turns) -> list[Any]:
     """The items in their order, in pieces."""
+    order = listing.order
+    if order is not None:
+        return await _sorted(listing.items, order, False, turns)
     items = []
     for item in listing.items:
         items.append(item)
         await turns.rest()
-    if listing.order is None:
-        return items
-    keyed = []
-    for at, item in enumerate(items):
-        keyed.append((listing.order(item), at))
-        await turns.rest()
-    return [items[at] for at in await _sorted(keyed, False, turns)]
+    return items
 
 
-async def _sorted(keyed: list[tuple[Any, int]], is_reversed: bool, turns: Turns) -> list[int]:
-    """The places of items in the order of their keys, in pieces."""
-    runs = []
-    for at in range(0, len(keyed), RUN):
-        runs.append(sorted(keyed[at : at + RUN], reverse=is_reversed, key=lambda pair: pair[0]))
+async def _sorted(items: Iterable[Any], order: Callable[[Any], Any], is_reversed: bool, turns: Turns) -> list[Any]:
+    """The items by their keys, in pieces; those whose key is None are left out."""
+    runs: list[list[tuple[Any, Any]]] = [[]]
+    for item in items:
+        key = order(item)
+        if key is not None:
+            runs[-1].append((key, item))
+            if len(runs[-1]) >= RUN:
+                runs[-1].sort(key=_key, reverse=is_reversed)
+                runs.append([])
         await turns.rest()
-    merged: Iterable[tuple[Any, int]] = heapq.merge(*runs, key=lambda pair: pair[0], reverse=is_reversed)
-    found: list[int] = []
-    for _, place in merged:
-        found.append(place)
-        if not len(found) % RUN:
-            await turns.rest()
+    runs[-1].sort(key=_key, reverse=is_reversed)
+    found: list[Any] = []
+    for _, item in heapq.merge(*map(_taken, runs), key=_key, reverse=is_reversed):
+        found.append(item)
+        await turns.rest()
     return found
+
+
+def _key(pair: tuple[Any, Any]) -> Any:
+    return pair[0]
+
+
+def _taken(run: list[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """One by one, each of which is forgotten then: to forget all of them at once takes long."""
+    run.reverse()
+    while run:
+        yield run.pop()
 
 
 async def _filtered(listing: Listing, items: list[Any], query: Query, matcher: Matcher, turns: Turns) -> list[Any]:
@@ -159,14 +171,13 @@ async def _chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns
         everything = await _gathered(listing, turns)
         items = everything if page is None else await _filtered(listing, everything, query, matcher, turns)
         if sort:
-            keyed = []
-            for at, item in enumerate(items):
+            path = sort.split(".")
+
+            def order(item: Any) -> Key | None:
                 told = listing.view(item)
-                if told is not None:
-                    keyed.append((sort_key(told, sort.split(".")), at))
-                await turns.rest()
-            places = await _sorted(keyed, query.flag("sort_reverse"), turns)
-            items = [items[at] for at in places]
+                return None if told is None else sort_key(told, path)
+
+            items = await _sorted(items, order, query.flag("sort_reverse"), turns)
         elif query.flag("sort_reverse"):
             items.reverse()
     if page is not None:

@@ -64,7 +64,8 @@ def _answer(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
         page = {"type": "object", "required": ["items", "page", "page_count", "total_count"]}
         schema = {"anyOf": [{"type": "array"}, page], "description": "A list, or with `page` one page of it."}
     elif operation.query[: len(COLUMNS)] == COLUMNS:
-        schema = {"anyOf": [schema, {"type": "object"}]}
+        some = {"type": "object", "description": "With `columns`: only those."}
+        schema = {"anyOf": [schema, some, {"type": "array", "items": some}]}
     return {"content": {operation.media_type: {"schema": schema}}}
 
 
