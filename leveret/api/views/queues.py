@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -254,6 +255,17 @@ def view(request: Request, is_detailed: bool) -> Any:
         return QueueDetailed(**found, **more(services, queue)) if is_detailed else QueueItem(**found)
 
     return tell
+
+
+QUICK: dict[str, Callable[[Queue], object]] = {
+    "name": lambda queue: queue.name,
+    "vhost": lambda queue: queue.vhost.name,
+    "messages": lambda queue: len(queue.ready) + len(queue.retries) + int(queue.unacked),
+    "messages_ready": lambda queue: len(queue.ready) + len(queue.retries),
+    "messages_unacknowledged": lambda queue: int(queue.unacked),
+    "consumers": lambda queue: len(queue.consumers),
+}
+"""By what lists of queues are sorted most often."""
 
 
 def _list(request: Request, is_detailed: bool) -> Listing:
