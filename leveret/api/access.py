@@ -11,6 +11,7 @@ from __future__ import annotations
 from enum import Enum
 
 from leveret.api.errors import not_authorised
+from leveret.api.sessions import Session
 from leveret.core.access.user import User
 from leveret.core.vhost import VirtualHost
 
@@ -39,10 +40,12 @@ TAGS = {
 
 
 class Caller:
-    """A user who asks."""
+    """A user who asks. session, token: of the browser, None without one."""
 
-    def __init__(self, user: User) -> None:
+    def __init__(self, user: User, session: Session | None = None, token: str = "") -> None:
         self.user = user
+        self.session = session
+        self.token = token
 
     def has(self, access: Access) -> bool:
         """Whether the tags are enough."""

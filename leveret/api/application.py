@@ -1,16 +1,15 @@
 """The application: from a request to its operation and back, as an ASGI application.
 
-A request is logged in first, by HTTP Basic; whoever has no tags for an operation is refused before anything of it is
+A request is logged in first; whoever has no tags for an operation is refused before anything of it is
 looked at. Whatever an operation raises that is no ApiError is a mistake of ours: a 500 without details, and a line
 with them in the log.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,23 +18,22 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from leveret.api.access import Access, Caller
+from leveret.api.access import Access
 from leveret.api.encoding import encode
 from leveret.api.errors import ApiError
+from leveret.api.gate import admit, check_site, client_of
 from leveret.api.listing import Listing, chunks
-from leveret.api.login import credentials, log_in
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
-from leveret.api.request import Answer, Request
+from leveret.api.request import Answer, Events, Request
 from leveret.api.services import Services
+from leveret.api.streaming import Stream, begun
 
-BODY_S = 30.0  # how long a client may take to send a body
-MAX_BODY = 256 << 20  # bytes: a definitions file is one request
 SECURITY = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; frame-ancestors 'none'",
@@ -121,54 +119,33 @@ class Endpoint:
         operation = self._operations.get("GET" if http.method == "HEAD" else http.method)
         if operation is None:
             return Response(status_code=405, headers={"Allow": self._allowed})
+        check_site(http)
         caller = None
-        host = http.client.host if http.client is not None else ""
         if operation.access is not Access.ANYBODY:
-            name, password = credentials(http.headers.get("authorization", ""))
-            caller = Caller(await log_in(self._services, name, password, host))
+            caller = await admit(self._services, http)
             caller.check(operation.access)
-        request = Request(
-            self._services,
-            http.method,
-            {name: unquote(value, errors="surrogateescape") for name, value in http.path_params.items()},
-            Query(http.query_params),
-            dict(http.headers),
-            await _body(http),
-            caller,
-            host,
-        )
-        found = await operation.handler(request)
+        services = self._services
+        with services.bodies.begin() as body:
+            request = Request(
+                services,
+                http.method,
+                {name: unquote(value, errors="surrogateescape") for name, value in http.path_params.items()},
+                Query(http.query_params),
+                dict(http.headers),
+                await body.read(http, operation.most_for(services.broker.max_message_size)),
+                client_of(http),
+                caller,
+            )
+            found = await operation.handler(request)
+        if isinstance(found, Events):
+            return Stream(await begun(found.pieces), "text/event-stream")
         if isinstance(found, Listing):
             return await self._stream(found, request)
         return _response(found)
 
     async def _stream(self, listing: Listing, request: Request) -> Response:
         pieces = chunks(listing, request.query, request.broker.matcher, self._services.turns)
-        first = await anext(pieces)  # which raises what is to be said before the answer begins
-
-        async def all_of_it() -> AsyncIterator[bytes]:
-            yield first
-            async for piece in pieces:
-                yield piece
-
-        return StreamingResponse(all_of_it(), media_type="application/json")
-
-
-async def _body(http: HttpRequest) -> bytes:
-    """The body, within its bounds. Raises: ApiError 400, 408, 413."""
-    length = http.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > MAX_BODY:
-        raise ApiError(413, "too_large", f"a body has at most {MAX_BODY} bytes")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for piece in http.stream():
-                body += piece
-                if len(body) > MAX_BODY:
-                    raise ApiError(413, "too_large", f"a body has at most {MAX_BODY} bytes")
-    except TimeoutError:
-        raise ApiError(408, "timeout", f"the body did not come within {BODY_S:g} seconds") from None
-    return bytes(body)
+        return Stream(await begun(pieces), "application/json")
 
 
 def _response(found: Any) -> Response:

@@ -155,9 +155,17 @@ Numbers = Series | Sum
 
 
 class History:
-    """The series of all things, by the thing itself."""
+    """The series of all things, by the thing itself.
+
+    born, died: the things that the last round has seen first, and those that it has not seen any more. All that is
+    there when the history begins was there before.
+    """
 
     def __init__(self) -> None:
+        self.born: list[Any] = []
+        self.died: list[Any] = []
+        self._begins = True  # with the next round
+        self._has_begun = False  # with this one
         self._series: dict[Any, Series] = {}
         self._store = Store()
         self._round = 0
@@ -170,12 +178,16 @@ class History:
     def begin(self) -> None:
         """A round begins: each thing is noted once, those that are gone are not."""
         self._round += 1
+        self.born, self.died = [], []
+        self._has_begun, self._begins = self._begins, False
 
     def note(self, thing: object, names: dict[str, int], retention: tuple[tuple[int, int], ...]) -> Series:
         """The series of a thing, which is there."""
         series = self._series.get(thing)
         if series is None:
             series = self._series[thing] = Series(names, retention, self._store)
+            if not self._has_begun:
+                self.born.append(thing)
         series.seen = self._round
         return series
 
@@ -187,10 +199,12 @@ class History:
         """The things that were not noted in this round. To be forgotten while this goes on."""
         for thing, series in list(self._series.items()):
             if series.seen != self._round:
+                self.died.append(thing)
                 yield thing
 
     def clear(self) -> None:
         """Forget all there is so far."""
+        self._begins = True
         for thing in list(self._series):
             self.forget(thing)
 

@@ -5,9 +5,10 @@ Source: rabbit_mgmt_util.erl reply_list_or_paginate, augment_resources.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -22,19 +23,23 @@ from leveret.core.policy.patterns import compile_pattern
 
 RUN = 500  # items that are sorted at once
 CHUNK = 64 << 10  # bytes of an answer that are sent at once
+MOST_LISTS = 64  # that are being sent at once: each remembers what it has to send
 Key = tuple[int, Any]
 
 
 @dataclass
 class Listing:
-    """Things of one kind. items: in their natural order. view: what is told of one, None when it is gone by now.
-
-    name: of one, for filters.
+    """Things of one kind. items: gone through in pieces, so that a long walk has to be a generator, over copies of
+    what may change meanwhile. view: what is told of one, None when it is gone by now. name: of one, for filters.
+    order: by what items are sorted; None leaves them as they come. quick: columns that are known without all the
+    others, for lists that are sorted by them.
     """
 
-    items: Sequence[Any]
+    items: Iterable[Any]
     view: Callable[[Any], Any]
     name: Callable[[Any], str]
+    order: Callable[[Any], Any] | None = None
+    quick: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
 
 class Page(msgspec.Struct):
@@ -71,7 +76,7 @@ def pick(item: Any, columns: list[list[str]]) -> Any:
 
 def sort_key(item: Any, path: list[str]) -> Key:
     """Where an item belongs: what has no such value first, then numbers, texts, and all else by how it is written."""
-    value: Any = plain(item)
+    value: Any = item if isinstance(item, dict) else plain(item)
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     if value is None:
@@ -81,26 +86,53 @@ def sort_key(item: Any, path: list[str]) -> Key:
     return (2, value) if isinstance(value, str) else (3, str(value))
 
 
-async def _sorted(keyed: list[tuple[Key, int]], is_reversed: bool, turns: Turns) -> list[int]:
-    """The places of items in the order of their keys, in pieces."""
-    runs = []
-    for at in range(0, len(keyed), RUN):
-        runs.append(sorted(keyed[at : at + RUN], reverse=is_reversed, key=lambda pair: pair[0]))
+async def _gathered(listing: Listing, turns: Turns) -> list[Any]:
+    """The items in their order, in pieces."""
+    order = listing.order
+    if order is not None:
+        return await _sorted(listing.items, order, False, turns)
+    items = []
+    for item in listing.items:
+        items.append(item)
         await turns.rest()
-    merged: Iterable[tuple[Key, int]] = heapq.merge(*runs, key=lambda pair: pair[0], reverse=is_reversed)
-    found: list[int] = []
-    for _, place in merged:
-        found.append(place)
-        if not len(found) % RUN:
-            await turns.rest()
+    return items
+
+
+async def _sorted(items: Iterable[Any], order: Callable[[Any], Any], is_reversed: bool, turns: Turns) -> list[Any]:
+    """The items by their keys, in pieces; those whose key is None are left out."""
+    runs: list[list[tuple[Any, Any]]] = [[]]
+    for item in items:
+        key = order(item)
+        if key is not None:
+            runs[-1].append((key, item))
+            if len(runs[-1]) >= RUN:
+                runs[-1].sort(key=_key, reverse=is_reversed)
+                runs.append([])
+        await turns.rest()
+    runs[-1].sort(key=_key, reverse=is_reversed)
+    found: list[Any] = []
+    for _, item in heapq.merge(*map(_taken, runs), key=_key, reverse=is_reversed):
+        found.append(item)
+        await turns.rest()
     return found
 
 
-async def _filtered(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> list[Any]:
+def _key(pair: tuple[Any, Any]) -> Any:
+    return pair[0]
+
+
+def _taken(run: list[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """One by one, each of which is forgotten then: to forget all of them at once takes long."""
+    run.reverse()
+    while run:
+        yield run.pop()
+
+
+async def _filtered(listing: Listing, items: list[Any], query: Query, matcher: Matcher, turns: Turns) -> list[Any]:
     """The items whose names have what is asked for; none where that is no pattern, as with RabbitMQ."""
     wanted = query.text("name")
     if not wanted:
-        return list(listing.items)
+        return items
     if query.flag("use_regex"):
         try:
             pattern = compile_pattern(wanted)
@@ -110,7 +142,7 @@ async def _filtered(listing: Listing, query: Query, matcher: Matcher, turns: Tur
     else:
         pattern = None
     found = []
-    for item in listing.items:
+    for item in items:
         name = listing.name(item)
         if pattern is None:
             is_wanted = wanted.lower() in name.lower()
@@ -122,24 +154,36 @@ async def _filtered(listing: Listing, query: Query, matcher: Matcher, turns: Tur
     return found
 
 
-async def chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncIterator[bytes]:
-    """The answer, piece by piece. Raises: ApiError 400 before the first one."""
+async def chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncGenerator[bytes]:
+    """The answer, piece by piece. Raises: ApiError 400, 503 before the first one."""
+    if turns.lists >= MOST_LISTS:
+        raise ApiError(503, "busy", "too many lists are being sent; try again", {"Retry-After": "1"})
+    turns.lists += 1
+    try:
+        async with contextlib.aclosing(_chunks(listing, query, matcher, turns)) as pieces:
+            async for piece in pieces:
+                yield piece
+    finally:
+        turns.lists -= 1
+
+
+async def _chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncGenerator[bytes]:
     page, columns, sort = query.page, query.columns, query.text("sort")
-    async with turns:
-        items = list(listing.items) if page is None else await _filtered(listing, query, matcher, turns)
+    async with turns.few, turns:
+        everything = await _gathered(listing, turns)
+        items = everything if page is None else await _filtered(listing, everything, query, matcher, turns)
         if sort:
-            keyed = []
-            for at, item in enumerate(items):
-                told = listing.view(item)
-                if told is not None:
-                    keyed.append((sort_key(told, sort.split(".")), at))
-                await turns.rest()
-            places = await _sorted(keyed, query.flag("sort_reverse"), turns)
-            items = [items[at] for at in places]
+            path, quick = sort.split("."), listing.quick.get(sort)
+
+            def order(item: Any) -> Key | None:
+                told = listing.view(item) if quick is None else {sort: quick(item)}
+                return None if told is None else sort_key(told, path)
+
+            items = await _sorted(items, order, query.flag("sort_reverse"), turns)
         elif query.flag("sort_reverse"):
             items.reverse()
     if page is not None:
-        yield await _page(listing, items, page, query.page_size, columns, turns)
+        yield await _page(listing, len(everything), items, page, query.page_size, columns, turns)
         return
     out = bytearray(b"[")
     separator = b""
@@ -159,7 +203,7 @@ async def chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns)
 
 
 async def _page(
-    listing: Listing, items: list[Any], page: int, size: int, columns: list[list[str]], turns: Turns
+    listing: Listing, total: int, items: list[Any], page: int, size: int, columns: list[list[str]], turns: Turns
 ) -> bytes:
     """One page. Raises: ApiError 400 for one that is behind the last."""
     count = max((len(items) + size - 1) // size, 1)
@@ -173,4 +217,4 @@ async def _page(
             if view is not None:
                 told.append(msgspec.Raw(encode(pick(view, columns))))
             await turns.rest()
-    return encode(Page(len(items), len(told), told, page, count, size, len(listing.items)))
+    return encode(Page(len(items), len(told), told, page, count, size, total))

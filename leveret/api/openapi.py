@@ -28,6 +28,7 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
     "enable_queue_totals": (BOOLEAN, "With `disable_stats`: how many messages there are all the same."),
     "if-unused": (BOOLEAN, "Only if nothing uses it."),
     "if-empty": (BOOLEAN, "Only if there is nothing in it."),
+    "topics": (TEXT, "What is wanted, with commas between: overview, queues, queues:VHOST; all of it if not given."),
     "memory": (BOOLEAN, "With where the memory goes."),
 }
 KINDS = {
@@ -63,7 +64,8 @@ def _answer(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
         page = {"type": "object", "required": ["items", "page", "page_count", "total_count"]}
         schema = {"anyOf": [{"type": "array"}, page], "description": "A list, or with `page` one page of it."}
     elif operation.query[: len(COLUMNS)] == COLUMNS:
-        schema = {"anyOf": [schema, {"type": "object"}]}
+        some = {"type": "object", "description": "With `columns`: only those."}
+        schema = {"anyOf": [schema, some, {"type": "array", "items": some}]}
     return {"content": {operation.media_type: {"schema": schema}}}
 
 
@@ -101,6 +103,7 @@ def _identifier(operation: Operation) -> str:
 REFUSALS = {
     400: "The request makes no sense; `reason` says why.",
     401: "Nobody has logged in, or whoever has may not do this.",
+    403: "A browser has sent it for another site, or without the token of its session.",
     404: "There is no such thing.",
     405: "The path has no such method.",
     408: "The body did not come in time.",
@@ -108,6 +111,14 @@ REFUSALS = {
     413: "The body is too large.",
     503: "It cannot be done now; `reason` says why.",
 }
+
+
+def _content(status: int) -> dict[str, Any]:
+    """What a refusal says. A health check that fails says so in its own way."""
+    if status in (401, 405):
+        return {}
+    schema = {"type": "object", "required": ["reason"]} if status == 503 else {"$ref": REF.format(name="Error")}
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 def describe(operations: list[Operation], url: str) -> dict[str, Any]:
@@ -123,7 +134,6 @@ def describe(operations: list[Operation], url: str) -> dict[str, Any]:
         "required": ["error", "reason"],
         "properties": {"error": TEXT, "reason": {"type": "string", "description": "A sentence for people."}},
     }
-    refusal = {"application/json": {"schema": {"$ref": REF.format(name="Error")}}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -133,14 +143,20 @@ def describe(operations: list[Operation], url: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": url}],
-        "security": [{"basic": []}],
+        "security": [{"basic": []}, {"session": []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
-            "schemas": {**components, "Error": error},
-            "responses": {
-                str(status): {"description": text, **({} if status in (401, 405) else {"content": refusal})}
-                for status, text in REFUSALS.items()
+            "securitySchemes": {
+                "basic": {"type": "http", "scheme": "basic"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "leveret-15672",
+                    "description": "As POST /leveret/session sets it; its name has the port. Whatever changes something"
+                    " needs the header X-CSRF-Token too.",
+                },
             },
+            "schemas": {**components, "Error": error},
+            "responses": {str(status): {"description": text, **_content(status)} for status, text in REFUSALS.items()},
         },
     }

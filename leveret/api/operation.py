@@ -14,6 +14,7 @@ Handler = Callable[[Request], Awaitable[Any]]
 """What it returns becomes JSON with a 200, unless it is an Answer or a Listing. Raises: ApiError."""
 
 PARAMETER = re.compile(r"\{(\w+)\}")
+MOST = 1 << 20  # bytes of a body, unless an operation says otherwise
 LISTING = ("page", "page_size", "name", "use_regex", "sort", "sort_reverse", "columns", "pagination")
 COLUMNS = ("columns",)
 SAMPLES = tuple(
@@ -26,7 +27,8 @@ class Operation:
     """method, path: with names in braces, below /api. summary: one sentence for people.
 
     answers: the shape of the answer, None for none. takes: that of the body. query: names of parameters it looks at.
-    statuses: those of success. media_type: of the answer.
+    statuses: those of success. media_type: of the answer. most: bytes that the body may have, None for the largest
+    message that the broker takes.
     """
 
     method: str
@@ -39,6 +41,11 @@ class Operation:
     query: tuple[str, ...] = ()
     statuses: tuple[int, ...] = (200,)
     media_type: str = "application/json"
+    most: int | None = MOST
+
+    def most_for(self, max_message_size: int) -> int:
+        """Bytes that the body may have, where messages have at most so many."""
+        return MOST + max_message_size * 4 // 3 if self.most is None else self.most  # in base64
 
     @property
     def parameters(self) -> list[str]:
@@ -49,12 +56,12 @@ class Operation:
     def refusals(self) -> list[int]:
         """The statuses of what it may refuse."""
         found = [400, 405]
-        if self.access is not Access.ANYBODY:
+        if self.access is not Access.ANYBODY or self.method != "GET":
             found.append(401)
         if self.parameters:
             found.append(404)
         if self.method == "DELETE":
             found.append(412)
         if self.method != "GET":
-            found += [408, 413]
+            found += [403, 408, 413]
         return sorted([*found, 503])

@@ -12,6 +12,7 @@ from leveret.api.views import (
     bindings,
     clients,
     definitions,
+    events,
     exchanges,
     features,
     health,
@@ -22,7 +23,9 @@ from leveret.api.views import (
     parameters,
     plugins,
     policies,
+    probes,
     queues,
+    sessions,
     users,
     vhosts,
 )
@@ -53,4 +56,7 @@ OPERATIONS: list[Operation] = [
     *features.OPERATIONS,
     *logins.OPERATIONS,
     *plugins.OPERATIONS,
+    *events.OPERATIONS,
+    *probes.OPERATIONS,
+    *sessions.OPERATIONS,
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -39,6 +39,27 @@ class Answer:
     media_type: str = "application/json"
 
 
+@dataclass(frozen=True)
+class Client:
+    """Where a request comes from. host: its address; port: to which it came; is_secure: over HTTPS."""
+
+    host: str
+    port: int
+    is_secure: bool
+
+    @property
+    def cookie(self) -> str:
+        """The name of the cookie of a session. Browsers do not tell the ports of one machine apart, so it does."""
+        return f"leveret-{self.port}"
+
+
+@dataclass
+class Events:
+    """An answer that goes on: an event stream, as browsers read it. It ends when the client is gone."""
+
+    pieces: AsyncGenerator[bytes]
+
+
 CREATED = Answer(201)
 DONE = Answer(204)
 
@@ -46,8 +67,8 @@ DONE = Answer(204)
 class Request:
     """One request. method: GET, PUT and so on. path: the names in the path, by what the operation calls them.
 
-    headers: by their names in lower case. caller: who asks; only Access.ANYBODY goes without one. host: the address
-    of whoever asks.
+    headers: by their names in lower case. client: where it comes from. caller: who asks; only Access.ANYBODY goes
+    without one.
     """
 
     def __init__(
@@ -58,8 +79,8 @@ class Request:
         query: Query,
         headers: dict[str, str],
         body: bytes,
+        client: Client,
         caller: Caller | None,
-        host: str,
     ) -> None:
         self.services = services
         self.broker = services.broker
@@ -68,8 +89,13 @@ class Request:
         self.query = query
         self.headers = headers
         self.body = body
-        self.host = host
+        self.client = client
         self._caller = caller
+
+    @property
+    def host(self) -> str:
+        """The address of whoever asks."""
+        return self.client.host
 
     @property
     def caller(self) -> Caller:

@@ -132,8 +132,10 @@ class Totals:
 
 
 class Sampler:
-    """Of one broker. history: what it has seen. interval_s: from one round to the next, where rounds are short. It runs
-    from start() to stop().
+    """Of one broker. history: what it has seen. interval_s: from one round to the next, where rounds are short.
+    looked: done at the end of each round, another one then.
+
+    It runs from start() to stop().
     """
 
     def __init__(self, broker: Broker, turns: Turns, machine: Machine, interval_s: float = INTERVAL_S) -> None:
@@ -143,6 +145,7 @@ class Sampler:
         self._machine = machine
         self._interval_s = interval_s
         self._task: asyncio.Task[None] | None = None
+        self.looked = asyncio.Event()
 
     def start(self) -> None:
         """Look now, and then every few seconds."""
@@ -165,6 +168,11 @@ class Sampler:
 
     async def look(self) -> None:
         """One round."""
+        await self._look()
+        looked, self.looked = self.looked, asyncio.Event()
+        looked.set()
+
+    async def _look(self) -> None:
         history = self.history
         history.begin()
         async with self._turns:

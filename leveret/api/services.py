@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+from collections import Counter
 from dataclasses import dataclass, field
 
+from leveret.api.bodies import Bodies
 from leveret.api.sampler import INTERVAL_S, Machine, Sampler
+from leveret.api.sessions import Sessions
 from leveret.api.turns import Turns
 from leveret.auth.attempts import Attempts
 from leveret.auth.authenticator import Authenticator
@@ -73,6 +76,9 @@ class Services:
         self.attempts = attempts
         self.facts = facts
         self.turns = Turns()
+        self.bodies = Bodies()
+        self.sessions = Sessions(broker.users)
+        self.streams: Counter[str] = Counter()  # of events, by the names of users
         self.machine = Machine(broker, facts.data_directory)
         self.sampler = Sampler(broker, self.turns, self.machine, facts.interval_s)
         self.history = self.sampler.history

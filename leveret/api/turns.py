@@ -10,31 +10,44 @@ import time
 from types import TracebackType
 
 SLICE_S = 0.001
+FEW = 4
 
 
 class Turns:
-    """Of one API. Use: async with turns: ... await turns.rest() after each small piece of work."""
+    """Of one API. Use: async with turns: ... await turns.rest() after each small piece of work.
+
+    few: to be held in front of a turn that keeps much in memory. lists: how many lists are being sent.
+    """
 
     def __init__(self) -> None:
+        self.few = asyncio.Semaphore(FEW)
+        self.lists = 0
         self._lock = asyncio.Lock()
+        self._worker: asyncio.Task[object] | None = None  # whose turn it is
         self._until_s = 0.0
 
     async def __aenter__(self) -> Turns:
-        await self._lock.acquire()
-        self._until_s = time.perf_counter() + SLICE_S
+        await self._begin()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._lock.release()
+        if self._worker is asyncio.current_task():  # not so for one that was cancelled while it waited for its turn
+            self._end()
 
     async def rest(self) -> None:
         """Let others have their turn, if this one has been long enough. What is looked at may change meanwhile."""
         if time.perf_counter() >= self._until_s:
-            self._lock.release()
-            try:
-                await asyncio.sleep(0)
-            finally:
-                await self._lock.acquire()
-            self._until_s = time.perf_counter() + SLICE_S
+            self._end()
+            await asyncio.sleep(0)
+            await self._begin()
+
+    async def _begin(self) -> None:
+        await self._lock.acquire()
+        self._worker = asyncio.current_task()
+        self._until_s = time.perf_counter() + SLICE_S
+
+    def _end(self) -> None:
+        self._worker = None
+        self._lock.release()

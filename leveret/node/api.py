@@ -20,14 +20,18 @@ from leveret.node.config import Config
 from leveret.node.kinds import OFF_PORT
 from leveret.node.watch import total_memory
 from leveret.server.driver import Driver
+from leveret.server.listener import Listener
 from leveret.server.performer import Performer
+from leveret.server.places import Places
 
 if TYPE_CHECKING:
-    from leveret.api.server import HttpServer
+    from leveret.api.server import HttpServer, Visitor
     from leveret.api.services import Services
 
 API_PORT: Final = 15672
 BACKLOG: Final = 256
+MOST_CLIENTS: Final = 1000  # of HTTP, at once
+FILES_SHARE: Final = 8  # of all files that the process may have open, clients of HTTP may have one part in so many
 
 log = logging.getLogger("leveret.node")
 
@@ -36,8 +40,27 @@ class PortError(Exception):
     """A port that was asked for cannot be had; the text says why, and what to do."""
 
 
+def places_for(files: int) -> int:
+    """How many clients of HTTP there may be, of so many files; those of AMQP have the others."""
+    return min(MOST_CLIENTS, files // FILES_SHARE)
+
+
+class Port:
+    """A port for HTTP. Whoever comes before begin() waits in the system. server: set before that."""
+
+    def __init__(self, context: ssl.SSLContext | None, is_metrics: bool) -> None:
+        self.listener = Listener(self, context)
+        self.is_metrics = is_metrics
+        self.server: HttpServer | None = None
+
+    def welcome(self, raw: socket.socket, host: str, name: str, context: ssl.SSLContext | None) -> None:
+        """Serve a client."""
+        assert self.server is not None
+        self.server.welcome(raw, host, name, context)
+
+
 class Api:
-    """Of one node. url: where it is, empty without it.
+    """Of one node. url: where it is, empty without it. places: how many clients it may have at once.
 
     logins: makes the authenticator for a protocol, which counts in attempts.
     """
@@ -52,6 +75,7 @@ class Api:
         attempts: dict[str, Attempts],
         context: ssl.SSLContext | None,
         max_files: int,
+        places: int,
     ) -> None:
         self.url = ""
         self._max_files = max_files
@@ -62,11 +86,21 @@ class Api:
         self._logins = logins
         self._attempts = attempts
         self._context = context
-        self._sockets: list[tuple[socket.socket, bool]] = []  # whether for metrics alone
-        self._ports: list[tuple[str, str, int]] = []
+        self._places = places
+        self._open_ports: list[Port] = []
+        self._ports: list[tuple[str, str, int]] = []  # those of AMQP too
         self._task: asyncio.Task[None] | None = None
-        self._servers: list[HttpServer] = []
         self._services: Services | None = None
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Those that speak TLS."""
+        return [port.listener for port in self._open_ports if port.listener.context is not None]
+
+    @property
+    def port(self) -> int | None:
+        """Of the API, once it is open; None without it."""
+        return next((port.listener.address[1] for port in self._open_ports if not port.is_metrics), None)
 
     def add_port(self, protocol: str, host: str, port: int) -> None:
         """One that the broker listens on."""
@@ -92,22 +126,20 @@ class Api:
         if config.metrics_port is not None and config.metrics_port != OFF_PORT:
             self.add_port("http/prometheus", *self._open(config.metrics_port, "metrics-port", is_metrics=True))
 
-    def _open(self, port: int, option: str, is_metrics: bool) -> tuple[str, int]:
+    def _open(self, number: int, option: str, is_metrics: bool) -> tuple[str, int]:
         host = self._config.management_host or self._config.host
+        port = Port(self._context if self._config.management_tls and not is_metrics else None, is_metrics)
         try:
-            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            both = host == "::" and socket.has_dualstack_ipv6()
-            made = socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
+            port.listener.open(host, number, BACKLOG)
         except (OSError, UnicodeError) as error:
-            raise PortError(listen_error(host, port, option, error)) from None
-        made.setblocking(False)
-        self._sockets.append((made, is_metrics))
-        name = made.getsockname()
-        return str(name[0]), int(name[1])
+            host_option = "management-host" if self._config.management_host else "host"
+            raise PortError(listen_error(host, number, option, error, host_option)) from None
+        self._open_ports.append(port)
+        return port.listener.address
 
     def begin(self) -> None:
         """Load what is needed, and serve whoever has come."""
-        if self._sockets:
+        if self._open_ports:
             self._task = asyncio.get_running_loop().create_task(self._serve())
 
     async def _serve(self) -> None:
@@ -116,12 +148,13 @@ class Api:
             await self._start()
         except Exception:
             log.exception("the HTTP API cannot be started; the broker serves without it")
-            self._close_sockets()
+            self._close_ports()
 
     async def _start(self) -> None:
         from leveret.api.application import make_application
         from leveret.api.server import HttpServer
-        from leveret.api.services import Facts, Port, Services
+        from leveret.api.services import Facts, Services
+        from leveret.api.services import Port as PortFact
 
         config = self._config
         directory = "" if config.memory else str(Path(config.data_dir).absolute())
@@ -130,7 +163,7 @@ class Api:
             memory_limit=int(total_memory() * (config.memory_high_watermark or 1)),
             disk_free_limit=config.disk_free_limit,
             max_files=self._max_files,
-            ports=[Port(*port) for port in self._ports],
+            ports=[PortFact(*port) for port in self._ports],
             certificate=config.tls_certificate,
             settings=msgspec.to_builtins(config),
             prefix=config.management_prefix.rstrip("/"),
@@ -138,12 +171,10 @@ class Api:
         )
         services = Services(self._broker, self._driver, self._performer, self._logins(HTTP), self._attempts, facts)
         self._services = services
-        context = self._context if config.management_tls else None
-        sockets, self._sockets = self._sockets, []
-        for made, is_metrics in sockets:
-            server = HttpServer(make_application(services))
-            await server.serve(made, None if is_metrics else context)
-            self._servers.append(server)
+        places: Places[Visitor] = Places(self._places)
+        for port in self._open_ports:
+            port.server = HttpServer(make_application(services), places)
+            port.listener.begin()
         services.sampler.start()
 
     def close(self) -> None:
@@ -152,14 +183,15 @@ class Api:
             self._task.cancel()
         if self._services is not None:
             self._services.sampler.stop()
-        for server in self._servers:
-            server.stop()
-        self._close_sockets()
+        for port in self._open_ports:
+            if port.server is not None:
+                port.server.stop()
+        self._close_ports()
 
-    def _close_sockets(self) -> None:
-        for made, _ in self._sockets:
-            made.close()
-        self._sockets.clear()
+    def _close_ports(self) -> None:
+        for port in self._open_ports:
+            port.listener.close()
+        self._open_ports.clear()
 
 
 def _load() -> None:
@@ -168,12 +200,12 @@ def _load() -> None:
     import leveret.api.server  # noqa: F401
 
 
-def listen_error(host: str, port: int, option: str, error: OSError | UnicodeError) -> str:
-    """Why nobody can listen there, and what to do."""
+def listen_error(host: str, port: int, option: str, error: OSError | UnicodeError, host_option: str = "host") -> str:
+    """Why nobody can listen there, and what to do. option, host_option: with which both were given."""
     if isinstance(error, UnicodeError):
-        return f"'{host}' is no address to listen on; check --host"
+        return f"'{host}' is no address to listen on; check --{host_option}"
     if error.errno == errno.EADDRINUSE or "address already in use" in str(error).lower():
         return f"port {port} on {host} is in use; stop what uses it or choose another with --{option}"
     if error.errno == errno.EACCES:
         return f"not allowed to listen on {host}:{port}; choose a port above 1023 with --{option}"
-    return f"cannot listen on {host}:{port}: {error.strerror or error}; check --host and --{option}"
+    return f"cannot listen on {host}:{port}: {error.strerror or error}; check --{host_option} and --{option}"

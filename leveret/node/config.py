@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 
 from leveret.core.errors.bounds import MAX_MS
-from leveret.node.kinds import MAX_NUMBER, Choice, Kind, Names, PortOrOff, Share, Size, Switch, Text, Whole
+from leveret.node.kinds import MAX_NUMBER, Choice, Kind, Names, PortOrOff, Prefix, Share, Size, Switch, Text, Whole
 from leveret.wire.constants import MAX_CONTENT_SIZE, MAX_MESSAGE_SIZE
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -101,7 +101,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Setting(
             MANAGEMENT,
-            Text("the beginning of a path like /leveret", "PATH", "none"),
+            Prefix("the beginning of a path like /leveret", "PATH", "none"),
             "What comes before all paths of the HTTP API, behind a proxy that leaves it there.",
             "none",
             "api.md",

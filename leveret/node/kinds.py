@@ -6,6 +6,7 @@ into what the configuration holds, within the bounds that the kind declares, and
 
 from __future__ import annotations
 
+import re
 from string import ascii_letters
 from typing import Final
 
@@ -72,6 +73,15 @@ class Text(Kind):
         """See Kind."""
         what, nothing = (f"{self._what}, in quotes", "empty quotes") if in_file else (self._what, "nothing")
         return f"{what}, or {nothing} for {self._empty}" if self._empty else what
+
+
+class Prefix(Text):
+    """The beginning of a path of HTTP, which may end with a slash."""
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        is_path = isinstance(value, str) and re.fullmatch(r"((/[\w.~-]+)*/?)", value, re.ASCII)
+        return value if is_path else None
 
 
 class Whole(Kind):

@@ -212,7 +212,7 @@ def _check_together(found: _Found) -> None:
         place = found.place("tls-require-client-certificate")
         problems.append(f"{place} needs to know whose certificates are good: give the CAs with tls-ca")
     if not found.is_on("tls-certificate"):
-        for name in ("tls-port", "tls-key", "tls-ca"):
+        for name in ("tls-port", "tls-key", "tls-ca", "management-tls"):
             if found.is_on(name) or (name == "tls-port" and name in found.values):
                 problems.append(f"{found.place(name)} needs a certificate to show: give it with tls-certificate")
     if problems:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from leveret.node.printable import printable
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-OUTSIDE: Final = ("leveret.connection", "asyncio")  # loggers whose entries are caused from outside
+OUTSIDE: Final = ("leveret.connection", "leveret.api", "asyncio")  # loggers whose entries are caused from outside
 PERIOD_S: Final = 10.0
 MOST: Final = 100  # entries of one kind in a period
 MOST_DETAILS: Final = 1000  # the same, of those that only who wants to know everything gets to see

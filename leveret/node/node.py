@@ -18,7 +18,7 @@ from leveret.core import broker as core
 from leveret.core.message.log import Unreadable
 from leveret.core.turn.clock import Clock
 from leveret.node import control
-from leveret.node.api import Api, PortError, listen_error
+from leveret.node.api import Api, PortError, listen_error, places_for
 from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER, drop_defaults, make_defaults
 from leveret.node.trust import Untrusted, claim
@@ -83,11 +83,12 @@ class Node:
         self.broker.max_consumers_per_channel = config.max_consumers_per_channel
         self._log.listener = self.broker.news
         self.driver = Driver(self.broker, self._loop)
-        self.authenticator: Authenticator = InternalAuthenticator(self.broker.users, config.loopback_users)
+        self.authenticator = self.make_authenticator(config)
         self.attempts = {HTTP: Attempts(), AMQP: Attempts()}
         most = config.max_unauthenticated_connections
         files = open_files()
-        self._guests = Guests(self.make_protocol, most, max(files - OWN_FILES, files // 2))
+        places = places_for(files)  # which a client of AMQP never has, so that neither kind is in the way of the other
+        self._guests = Guests(self.make_protocol, most, max(files - OWN_FILES - places, files // 2))
         self._listener = Listener(self._guests)
         self._tls_listener = Listener(self._guests, self._context)
         self._disk_watch: DiskWatch | None = None
@@ -99,7 +100,7 @@ class Node:
         self._performer = Performer(self.driver, self._perform, _load_management)
         self._control = ControlSocket(self.driver, self._performer)
         self._api = Api(
-            config, self.broker, self.driver, self._performer, self.logins, self.attempts, self._context, files
+            config, self.broker, self.driver, self._performer, self.logins, self.attempts, self._context, files, places
         )
         self._control_path: Path | None = None
         self._recording: Recording | None = None
@@ -111,6 +112,10 @@ class Node:
     def make_seed(self) -> int | None:
         """For the names that the broker makes up; None for names that nobody can guess."""
         return None
+
+    def make_authenticator(self, config: Config) -> Authenticator:
+        """Who says who clients are."""
+        return InternalAuthenticator(self.broker.users, config.loopback_users)
 
     def make_watches(self, config: Config) -> list[Watch]:
         """Who looks after the process and the machine."""
@@ -165,6 +170,11 @@ class Node:
         """Where the HTTP API is, empty without one."""
         return self._api.url
 
+    @property
+    def api_port(self) -> int | None:
+        """Where it listens, None without one."""
+        return self._api.port
+
     def _listen_for_http(self) -> None:
         """Open the ports of the HTTP API. Raises: StartError."""
         for listener, protocol in ((self._listener, "amqp"), (self._tls_listener, "amqp/ssl")):
@@ -205,7 +215,7 @@ class Node:
             return
         from leveret.node.tls import reload
 
-        reload(self._tls_listener, self._config)
+        reload([self._tls_listener, *self._api.listeners], self._config)
 
     async def stop(self, patience_s: float = SHUTDOWN_S) -> None:
         """Close connections with 320, commit what is pending, let go of everything.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
 
 from leveret.node.config import Config
@@ -17,13 +18,15 @@ class TlsError(Exception):
     """A file cannot be used; the text names it and says what to do."""
 
 
-def reload(listener: Listener, config: Config) -> None:
+def reload(listeners: Iterable[Listener], config: Config) -> None:
     """Read the files anew, for the clients that come next; if they cannot be used, the old ones go on."""
     try:
-        listener.context = make_context(config)
+        context = make_context(config)
     except TlsError as error:
         log.error("%s; the certificate stays the one read before", error)
     else:
+        for listener in listeners:
+            listener.context = context
         log.info("read the certificate %s anew", config.tls_certificate)
 
 

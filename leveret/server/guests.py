@@ -16,10 +16,11 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from leveret.auth.addresses import site
+from leveret.server.places import Places
 from leveret.session.connection.connection import HANDSHAKE_MS
 
 if TYPE_CHECKING:
@@ -28,68 +29,10 @@ if TYPE_CHECKING:
 PIECE: Final = 4096  # bytes that are read at once
 MOST_TLS: Final = 1000  # guests that agree on TLS at once; each takes some 60 KiB
 TLS_S: Final = 5.0  # for that, as in RabbitMQ
-PATIENCE_S: Final = 1.0  # after which a guest makes room even for another one from the same address
 NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")  # what OpenSSL says of clients that speak something else
 REFUSED: Final = ("CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE")
 
 log = logging.getLogger("leveret.connection")
-
-
-class Places:
-    """Places that are shared out fairly between addresses. most: how many there are; taken: how many are in use."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.taken = 0
-        self._guests: dict[str, dict[Guest, None]] = {}  # by site, the oldest first
-        self._sites: dict[int, dict[str, None]] = {}  # by how many places they have
-        self._highest = 0  # of these numbers
-
-    def __iter__(self) -> Iterator[Guest]:
-        return iter([guest for guests in self._guests.values() for guest in guests])
-
-    def count(self, at: str) -> int:
-        """How many a site has."""
-        return len(self._guests.get(at, ()))
-
-    def add(self, guest: Guest) -> None:
-        """Take a place, whether there is one or not."""
-        guests = self._guests.setdefault(guest.site, {})
-        guests[guest] = None
-        self.taken += 1
-        self._move(guest.site, len(guests) - 1, len(guests))
-
-    def remove(self, guest: Guest) -> None:
-        """Give up a place, if the guest has one."""
-        guests = self._guests.get(guest.site, {})
-        if guest not in guests:
-            return
-        del guests[guest]
-        self.taken -= 1
-        self._move(guest.site, len(guests) + 1, len(guests))
-        if not guests:
-            del self._guests[guest.site]
-
-    def find_room(self, at: str) -> Guest | None:
-        """Who has to go for a newcomer from this site; None if that would not be fair."""
-        if not self._highest:
-            return None
-        own = self.count(at)
-        other = at if own == self._highest else next(iter(self._sites[self._highest]))
-        oldest = next(iter(self._guests[other]))
-        is_old = time.monotonic() - oldest.since_s > PATIENCE_S
-        return oldest if is_old or self._highest > own + 1 else None
-
-    def _move(self, at: str, before: int, after: int) -> None:
-        """A site has one place more or less."""
-        if after:
-            self._sites.setdefault(after, {})[at] = None
-        if before:
-            del self._sites[before][at]
-            if not self._sites[before]:
-                del self._sites[before]
-        if after > self._highest or self._highest not in self._sites:
-            self._highest = after
 
 
 class Guests:
@@ -101,8 +44,8 @@ class Guests:
 
     def __init__(self, accept: Callable[[], ClientProtocol], most: int, most_sockets: int) -> None:
         self.accept = accept
-        self.places = Places(most)
-        self.tls_places = Places(MOST_TLS)
+        self.places: Places[Guest] = Places(most)
+        self.tls_places: Places[Guest] = Places(MOST_TLS)
         self.most_sockets = most_sockets
         self.sockets = 0
         self.buffer = bytearray(PIECE)  # for what is read next

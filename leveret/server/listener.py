@@ -11,9 +11,7 @@ import logging
 import os
 import socket
 import ssl
-from typing import Final
-
-from leveret.server.guests import Guests
+from typing import Final, Protocol
 
 AT_ONCE: Final = 64  # clients, before others have their turn
 RETRY_S: Final = 0.5  # when the system has nothing left for another client
@@ -30,10 +28,17 @@ def _server(family: int, address: tuple[object, ...], backlog: int, is_only: boo
     return socket.create_server(address, family=family, backlog=backlog, dualstack_ipv6=both)
 
 
+class Host(Protocol):
+    """Who serves clients."""
+
+    def welcome(self, raw: socket.socket, host: str, name: str, context: ssl.SSLContext | None) -> None:
+        """Take a client that has just come, or close its socket. host: its address. name: for the log."""
+
+
 class Listener:
     """The sockets of one port. context: for TLS with those who come next, None for none."""
 
-    def __init__(self, guests: Guests, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, guests: Host, context: ssl.SSLContext | None = None) -> None:
         self.context = context
         self._guests = guests
         self._loop = asyncio.get_running_loop()
@@ -42,6 +47,11 @@ class Listener:
 
     def listen(self, host: str, port: int, backlog: int) -> None:
         """Take clients at all addresses of a host. Raises: OSError."""
+        self.open(host, port, backlog)
+        self.begin()
+
+    def open(self, host: str, port: int, backlog: int) -> None:
+        """Let the system take clients, who wait until begin(). Raises: OSError."""
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, _, _, _, address in dict.fromkeys(found):
@@ -51,7 +61,6 @@ class Listener:
             raise
         for each in self._sockets:
             each.setblocking(False)
-        self._go_on()
 
     @property
     def is_open(self) -> bool:
@@ -74,7 +83,8 @@ class Listener:
             each.close()
         self._sockets.clear()
 
-    def _go_on(self) -> None:
+    def begin(self) -> None:
+        """Serve those who have come, and those who come."""
         self._pause = None
         for each in self._sockets:
             self._loop.add_reader(each, self._accept, each)
@@ -92,7 +102,7 @@ class Listener:
                 log.error("cannot take new clients: %s; they wait", os.strerror(error.errno or 0))
                 for each in self._sockets:
                     self._loop.remove_reader(each)
-                self._pause = self._loop.call_later(RETRY_S, self._go_on)
+                self._pause = self._loop.call_later(RETRY_S, self.begin)
                 return
             self._welcome(raw, address)
 

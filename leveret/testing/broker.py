@@ -165,6 +165,7 @@ class _Whole(Space):
         seed: int = 0,
         record: AnyPath | None = None,
         max_message_size: int | None = None,
+        management: bool = False,
     ) -> None:
         options = Options(
             host,
@@ -176,8 +177,17 @@ class _Whole(Space):
             seed,
             None if record is None else Path(record),
             max_message_size,
+            management,
         )
         super().__init__(self._kind(options), "/")
+
+    @property
+    def management_url(self) -> str:
+        """Where the HTTP API is, as http://127.0.0.1:PORT. Raises: NotRunning, ValueError without `management=True`."""
+        self._server.check_running()
+        if not self._server.node.api_url:
+            raise ValueError("this broker has no HTTP API; make it with Broker(management=True)")
+        return self._server.node.api_url
 
     def delete_virtual_host(self, name: str) -> None:
         """Delete a virtual host with all that is in it; its connections are dropped."""
@@ -191,7 +201,8 @@ class Broker(_Whole, VirtualHost):
     with the password guest by default. definitions: a file or its content, to be declared at the start. data_dir: where
     to keep what is durable, instead of in memory. tls: listen for TLS too, with a certificate of its own. seed: for all
     that is left to chance. record: file to which everything is written that passes. max_message_size: bytes that the
-    body of a message may have, as `leveret serve` has it by default. Raises when started: StartError, StoreError.
+    body of a message may have, as `leveret serve` has it by default. management: answer the HTTP API too, at
+    management_url. Raises when started: StartError, StoreError.
     """
 
     _kind = ThreadServer

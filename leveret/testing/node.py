@@ -61,8 +61,6 @@ class EmbeddedNode(Node):
         self._definitions = definitions
         super().__init__(config)
         self.bytes_read = 0
-        self.doorkeeper = Doorkeeper(self.authenticator)
-        self.authenticator = self.doorkeeper
         self.driver.skipped_ms = skipped_ms
         self.driver.refresh_clock()
 
@@ -73,6 +71,11 @@ class EmbeddedNode(Node):
     def make_seed(self) -> int | None:
         """The one that was given."""
         return self._seed
+
+    def make_authenticator(self, config: Config) -> Authenticator:
+        """One that refuses everybody while that is wanted."""
+        self.doorkeeper = Doorkeeper(super().make_authenticator(config))
+        return self.doorkeeper
 
     def make_watches(self, config: Config) -> list[Watch]:
         """None: the process belongs to somebody else."""

@@ -20,6 +20,7 @@ from leveret.core.errors.administration import AdministrationError
 from leveret.core.turn.clock import Timed
 from leveret.core.vhost import VirtualHost as CoreVirtualHost
 from leveret.node.config import Config
+from leveret.node.kinds import OFF_PORT
 from leveret.node.loading import ConfigError, check_setting
 from leveret.node.node import StartError
 from leveret.store.memory import Kept
@@ -53,6 +54,7 @@ class Options:
     seed: int = 0
     record: Path | None = None
     max_message_size: int | None = None
+    management: bool = False
 
 
 class _Later(Timed):
@@ -81,6 +83,7 @@ class Server(ABC):
         self.options = options
         self.port = options.port
         self.tls_port: int | None = None
+        self.management_port: int | None = None
         self.ca_file: Path | None = None
         self.ledger = Ledger()
         self.faults: dict[str, list[Fault]] = {}
@@ -159,6 +162,7 @@ class Server(ABC):
             max_message_size=options.max_message_size or Config().max_message_size,
             data_dir=str(options.data_dir or ""),
             trust_data_dir=True,  # a test says where its data are, in whatever directory it is checked out
+            management_port=(self.management_port or 0) if options.management else OFF_PORT,
             loopback_users=(),
             memory_high_watermark=0,
             disk_free_limit=0,
@@ -173,6 +177,7 @@ class Server(ABC):
         self.port = urlsplit(urls[0]).port or 0
         if len(urls) > 1:
             self.tls_port = urlsplit(urls[1]).port
+        self.management_port = self.node.api_port
         self.switches = Counter()
         if "/" not in self.broker.vhosts:  # there are only those of the definitions
             self.broker.add_vhost("/")

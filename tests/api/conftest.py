@@ -1,4 +1,4 @@
-"""A broker with an HTTP API, for the tests of this folder."""
+"""A broker with an HTTP API, for the tests of this folder; most of them share it and leave it as it was."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+import leveret
+from tests.api.http import Http
 from tests.api.place import Started
 
 
@@ -14,3 +16,16 @@ def started() -> Iterator[Started]:
     """One that tests share and leave as it was, and that samples what it counts five times a second."""
     with Started.start() as started:
         yield started
+
+
+@pytest.fixture
+def managed() -> Iterator[leveret.Broker]:
+    """A broker of the test's own."""
+    with leveret.Broker(management=True) as broker:
+        yield broker
+
+
+@pytest.fixture
+def http(managed: leveret.Broker) -> Http:
+    """Its guest."""
+    return Http(managed.management_url)

@@ -31,10 +31,21 @@ class Reply:
 
 
 class Http:
-    """Somebody who asks. api: as in http://127.0.0.1:15672. user: empty for nobody. source: the address to ask from."""
+    """Somebody who asks. api: as in http://127.0.0.1:15672. user: empty for nobody. source: the address to ask from.
 
-    def __init__(self, api: str, user: str = "guest", password: str = "guest", source: str = "") -> None:
+    timeout_s: for each step.
+    """
+
+    def __init__(
+        self,
+        api: str,
+        user: str = "guest",
+        password: str = "guest",
+        source: str = "",
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
         self.api = api
+        self._timeout_s = timeout_s
         self._where = urlsplit(api)
         self._user = user
         self._password = password
@@ -53,7 +64,7 @@ class Http:
         if data is not None:
             given.setdefault("Content-Type", "application/json")
         assert self._where.hostname is not None
-        connection = http.client.HTTPConnection(self._where.hostname, self._where.port, TIMEOUT_S, self._source)
+        connection = http.client.HTTPConnection(self._where.hostname, self._where.port, self._timeout_s, self._source)
         try:
             where = path if path.startswith("/") else f"{self._where.path}/api/{path}"
             connection.request(method, where, data, given)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers.process import Server
+from tests.brokers.process import Server, free_port
 from tests.clients.administration import ControlSocket
 from tests.clients.peer import Peer
 
@@ -31,10 +31,12 @@ SETTLE_S = 30.0
 
 
 class Target:
-    """The broker under attack. administration: of it."""
+    """The broker under attack. administration: of it. api: where its HTTP API is. log: the file."""
 
-    def __init__(self, server: Server, control: str = "") -> None:
+    def __init__(self, server: Server, control: str = "", api: str = "", log: str = "") -> None:
         self.server = server
+        self.api = api
+        self.log = log
         self.administration = ControlSocket(control)
         self.address = (server.host, server.port)
 
@@ -81,8 +83,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """The broker that all attacks share, with the data directory of a usual one."""
     data = str(tmp_path_factory.mktemp("hostile") / "data")
     control = str(tmp_path_factory.mktemp("control") / "sock")
-    server = Server.start("--data-dir", data, "--control", control, "--log-level", "error", env=GIVES_BACK)
-    yield Target(server, control)
+    log = tmp_path_factory.mktemp("log") / "log"
+    port = free_port()
+    http = ("--management-port", str(port))
+    options = ("--data-dir", data, "--control", control, "--log-level", "error", *http)
+    server = Server.start(*options, env=GIVES_BACK, log=log)
+    yield Target(server, control, f"http://127.0.0.1:{port}", str(log))
     assert server.stop() == 0
 
 

@@ -19,7 +19,7 @@ import uvloop
 
 from leveret.auth.authenticator import LoginRefused
 from leveret.core.access.user import User
-from leveret.server import guests, listener
+from leveret.server import guests, listener, places
 from leveret.server.driver import Driver
 from leveret.server.guests import Guests
 from leveret.server.listener import Listener
@@ -191,7 +191,7 @@ def test_places_are_for_who_has_not_logged_in(new_loop: Any) -> None:
 
 @LOOPS
 def test_who_has_logged_in_makes_no_room(new_loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guests, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(places, "PATIENCE_S", 0.0)
 
     async def scenario() -> None:
         async with house(most_sockets=3) as home:
@@ -411,7 +411,7 @@ def test_a_port_outlives_a_shortage(
             short.setblocking(False)
             short.shortages = 3
             home.listener._sockets.append(short)
-            home.listener._go_on()
+            home.listener.begin()
             home.port = home.listener.address[1]
             client = home.knock("127.0.0.2", opening("q"))
             await home.until(lambda: "q" in home.queues())

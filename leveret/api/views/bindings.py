@@ -81,17 +81,25 @@ def implicit(vhost: str, queue: str) -> BindingItem:
 
 def _listing(found: Iterable[Binding | BindingItem]) -> Listing:
     return Listing(
-        list(found),
+        found,
         lambda each: each if isinstance(each, BindingItem) else item(each),
         lambda each: each.source if isinstance(each, BindingItem) else each.source.name,
+        _order,
     )
 
 
+def _order(each: Binding | BindingItem) -> tuple[str, bool, str]:
+    """Where a binding stands in a list: those to the default exchange first, by their queues."""
+    if isinstance(each, BindingItem):
+        return (each.vhost, False, each.destination)
+    return (each.source.vhost.name, True, each.source.name)
+
+
 def _all(vhost: VirtualHost) -> Iterable[Binding | BindingItem]:
-    for name in sorted(vhost.queues):
+    for name in list(vhost.queues):
         yield implicit(vhost.name, name)
-    for name in sorted(vhost.exchanges):
-        yield from vhost.exchanges[name].bindings
+    for exchange in list(vhost.exchanges.values()):
+        yield from list(exchange.bindings)
 
 
 async def list_bindings(request: Request) -> Listing:
@@ -103,7 +111,7 @@ async def list_of_source(request: Request) -> Listing:
     """What an exchange is the source of."""
     vhost, name = request.vhost(), request.path["exchange"]
     if name == DEFAULT:
-        return _listing(implicit(vhost.name, queue) for queue in sorted(vhost.queues))
+        return _listing(implicit(vhost.name, queue) for queue in list(vhost.queues))
     exchange = vhost.exchanges.get(name)
     return _listing([] if exchange is None else exchange.bindings)
 
@@ -255,7 +263,7 @@ OPERATIONS = [
         BETWEEN,
         bind,
         Access.MANAGEMENT,
-        "Bind a queue (q) or exchange (e) to an exchange. Location tells where the binding is.",
+        "Bind a queue (q) or exchange (e) to an exchange; Location tells where the binding is.",
         takes=BindingDeclaration,
         statuses=(201,),
     ),

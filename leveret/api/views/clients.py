@@ -320,19 +320,21 @@ def _channels(connection: Any) -> dict[int, Channel]:
 def _connection_list(request: Request, found: Iterable[Connection]) -> Listing:
     span = spans(request.query)["data_rates"]
     return Listing(
-        sorted(found, key=lambda each: each.name),
+        found,
         lambda each: connection_item(request.services, each, span),
+        lambda each: each.name,
         lambda each: each.name,
     )
 
 
 def _channel_list(request: Request, found: Iterable[Connection]) -> Listing:
     span = spans(request.query)["msg_rates"]
-    channels = [channel for each in sorted(found, key=lambda each: each.name) for channel in each.channels.values()]
+    channels = (channel for each in found for channel in list(each.channels.values()))
     return Listing(
         channels,
         lambda each: channel_item(request.services, each, span),
         lambda each: f"{each.connection.name} ({each.number})",
+        lambda each: each.connection.name,
     )
 
 
@@ -443,14 +445,19 @@ async def list_consumers(request: Request) -> Listing:
     """Those of all queues that the caller may see: all for who may monitor, else those of their own connections."""
     caller = request.caller
     sees_all = caller.has(Access.MONITORING)
-    found = [
+    found = (
         consumer
         for vhost in request.vhosts(for_monitors=True)
-        for name in sorted(vhost.queues)
-        for consumer in vhost.queues[name].consumers.all
+        for queue in list(vhost.queues.values())
+        for consumer in list(queue.consumers.all)
         if sees_all or _user_of(consumer) is caller.user
-    ]
-    return Listing(found, lambda each: consumer_item(request.services, each), lambda each: each.tag)
+    )
+    return Listing(
+        found,
+        lambda each: consumer_item(request.services, each),
+        lambda each: each.tag,
+        lambda each: (each.queue.vhost.name, each.queue.name),
+    )
 
 
 OPERATIONS = [
@@ -477,7 +484,7 @@ OPERATIONS = [
         "/connections/{connection}",
         close_connection,
         Access.MANAGEMENT,
-        "Close a connection. The header X-Reason is told to its client.",
+        "Close a connection; the header X-Reason is told to its client.",
         statuses=(204,),
     ),
     Operation(

@@ -12,6 +12,7 @@ from leveret.api.request import DONE, Answer, Request
 from leveret.server.requests import read_content
 
 PARTS = 10  # of a form
+MOST = 256 << 20  # bytes of a file, as the control socket takes
 
 
 async def export(request: Request) -> Any:
@@ -65,6 +66,8 @@ OPERATIONS = [
     for path in ("/definitions", "/all-configuration", "/definitions/{vhost}")
     for operation in (
         Operation("GET", path, export, ADMIN, "Everything that is declared, as a file.", answers=dict[str, Any]),
-        Operation("POST", path, bring_in, ADMIN, "Import definitions.", takes=dict[str, Any], statuses=(204,)),
+        Operation(
+            "POST", path, bring_in, ADMIN, "Import definitions.", takes=dict[str, Any], statuses=(204,), most=MOST
+        ),
     )
 ]

@@ -79,8 +79,13 @@ def fields(services: Services, exchange: Exchange, span: Span | None) -> dict[st
 async def list_exchanges(request: Request) -> Listing:
     """Those that the caller may see."""
     span = spans(request.query)["msg_rates"]
-    found = [vhost.exchanges[name] for vhost in request.vhosts() for name in sorted(vhost.exchanges)]
-    return Listing(found, lambda each: ExchangeItem(**fields(request.services, each, span)), lambda each: each.name)
+    found = (exchange for vhost in request.vhosts() for exchange in list(vhost.exchanges.values()))
+    return Listing(
+        found,
+        lambda each: ExchangeItem(**fields(request.services, each, span)),
+        lambda each: each.name,
+        lambda each: (each.vhost.name, each.name),
+    )
 
 
 def find(request: Request) -> Exchange:

@@ -180,7 +180,7 @@ OPERATIONS = [
         "/feature-flags/{name}/enable",
         enable,
         ADMIN,
-        "Enable a feature flag. All are enabled.",
+        "Enable a feature flag, all of which are enabled.",
         statuses=(204,),
     ),
     Operation(
@@ -204,7 +204,9 @@ OPERATIONS = [
     ),
     Operation("GET", "/cluster-name", cluster_name, MANAGEMENT, "What the broker is called.", answers=ClusterName),
     Operation("PUT", "/cluster-name", rename, ADMIN, "Name the broker.", takes=ClusterName, statuses=(204,)),
-    Operation("POST", "/rebalance/queues", rebalance, ADMIN, "Rebalance queues. There is one node.", statuses=(204,)),
+    Operation(
+        "POST", "/rebalance/queues", rebalance, ADMIN, "Rebalance queues, of which one node has all.", statuses=(204,)
+    ),
     Operation("DELETE", "/reset", reset, ADMIN, "Forget the statistics so far.", statuses=(204,)),
     Operation("DELETE", "/reset/{node}", reset, ADMIN, "Forget the statistics of a node.", statuses=(204,)),
     Operation(

@@ -137,9 +137,9 @@ CHECKS = (
     ("reached-target-cluster-size", fine, "All nodes are there."),
 )
 OPEN_CHECKS = (
-    ("is-in-service", fine, "The node is in service. Needs no login."),
-    ("below-node-connection-limit", connections, "There is room for more connections. Needs no login."),
-    ("ready-to-serve-clients", ready, "The node is ready to serve clients. Needs no login."),
+    ("is-in-service", fine, "The node is in service; needs no login."),
+    ("below-node-connection-limit", connections, "There is room for more connections; needs no login."),
+    ("ready-to-serve-clients", ready, "The node is ready to serve clients; needs no login."),
 )
 OPERATIONS = [
     *(

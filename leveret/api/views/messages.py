@@ -249,6 +249,7 @@ OPERATIONS = [
         "Publish a message, and hear whether a queue has it.",
         takes=Publish,
         answers=Routed,
+        most=None,
     ),
     Operation(
         "POST",

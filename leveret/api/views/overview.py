@@ -141,7 +141,7 @@ def contexts(services: Services) -> list[Context]:
     ]
 
 
-def totals(request: Request) -> ObjectTotals:
+async def totals(request: Request) -> ObjectTotals:
     """What the caller may see of all there is."""
     broker = request.broker
     vhosts = request.vhosts(for_monitors=True)
@@ -151,10 +151,16 @@ def totals(request: Request) -> ObjectTotals:
         for each in broker.connections.values()
         if isinstance(each, Connection) and (sees_all or each.user is request.caller.user)
     ]
+    consumers = 0
+    async with request.services.turns as turns:
+        for vhost in vhosts:
+            for queue in list(vhost.queues.values()):
+                consumers += len(queue.consumers)
+                await turns.rest()
     return ObjectTotals(
         channels=sum(len(each.channels) for each in found),
         connections=len(found),
-        consumers=sum(len(queue.consumers) for vhost in vhosts for queue in vhost.queues.values()),
+        consumers=consumers,
         exchanges=sum(len(vhost.exchanges) for vhost in vhosts),
         queues=sum(len(vhost.queues) for vhost in vhosts),
     )
@@ -190,7 +196,7 @@ async def show(request: Request) -> Any:
         | with_details(DISK, NOWHERE, (0, 0), None, wanted["msg_rates"]),
         churn_rates=with_details(CHURN, CHURNED, of_churn(services.broker), whole, wanted["lengths"]),
         queue_totals=with_details(LENGTHS, BROKER, values, series, wanted["lengths"]),
-        object_totals=totals(request),
+        object_totals=await totals(request),
         node=services.node,
         listeners=[listener_item(services, port) for port in services.facts.ports],
         contexts=contexts(services),

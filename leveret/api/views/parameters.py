@@ -237,7 +237,7 @@ OPERATIONS = [
         PARAMETER,
         put_parameter,
         POLICYMAKER,
-        "Keep a runtime parameter. The broker does nothing with it.",
+        "Keep a runtime parameter, with which the broker does nothing.",
         takes=Value,
         statuses=(201, 204),
     ),

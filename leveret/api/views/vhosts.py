@@ -206,7 +206,7 @@ OPERATIONS = [
         "/vhosts/{vhost}/start/{node}",
         start,
         ADMIN,
-        "Start a virtual host. Here it always runs.",
+        "Start a virtual host, which always runs here.",
         statuses=(204,),
     ),
 ]

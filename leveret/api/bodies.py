@@ -1,0 +1,66 @@
+"""Bodies: what clients send, each within the bound of its operation, and all of them together within another one."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Final
+
+from starlette.requests import Request as HttpRequest
+
+from leveret.api.errors import ApiError
+
+BODY_S: Final = 30.0  # how long a client may take to send a body
+MOST: Final = 512 << 20  # bytes of all bodies that are in memory
+
+
+class Bodies:
+    """Of one API. taken: bytes that are in memory."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def begin(self) -> Body:
+        """For one request. Use: with bodies.begin() as body: await body.read(...)"""
+        return Body(self)
+
+
+class Body:
+    """The body of one request, which counts until the request is answered."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self._size = 0
+
+    def __enter__(self) -> Body:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bodies.taken -= self._size
+
+    async def read(self, http: HttpRequest, most: int) -> bytes:
+        """All of it. most: bytes that it may have. Raises: ApiError 408, 413, 503."""
+        length = http.headers.get("content-length", "0")
+        if length.isdigit() and int(length[:20]) > most:
+            raise _too_large(most)
+        found = bytearray()
+        try:
+            async with asyncio.timeout(BODY_S):
+                async for piece in http.stream():
+                    found += piece
+                    if len(found) > most:
+                        raise _too_large(most)
+                    self._size += len(piece)
+                    self._bodies.taken += len(piece)
+                    if self._bodies.taken > MOST:
+                        text = "too much is being sent at once; try again"
+                        raise ApiError(503, "busy", text, {"Retry-After": "1"})
+        except TimeoutError:
+            raise ApiError(408, "timeout", f"the body did not come within {BODY_S:g} seconds") from None
+        return bytes(found)
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(413, "too_large", f"the body of such a request has at most {most} bytes")

@@ -1,0 +1,52 @@
+"""Streaming: answers that are made while they are sent, until there is no more or nobody is there any more."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+PRESENCE = "presence"  # of the client, in the state of a scope
+
+
+class Presence:
+    """is_gone: whether the client has gone."""
+
+    __slots__ = ("is_gone",)
+
+    def __init__(self) -> None:
+        self.is_gone = False
+
+
+class Stream(Response):
+    """An answer in pieces, which leaves no circle of references behind: those stay in memory for a while."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes], media_type: str) -> None:
+        super().__init__(media_type=media_type)
+        del self.headers["content-length"]
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        presence: Presence = scope["state"][PRESENCE]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with contextlib.aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                if presence.is_gone:
+                    return
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def begun(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """The same pieces, of which the first is there. Raises: what is to be said before the answer begins."""
+    return _behind(await anext(pieces), pieces)
+
+
+async def _behind(first: bytes, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with contextlib.aclosing(pieces):
+        yield first
+        async for piece in pieces:
+            yield piece

@@ -1,0 +1,214 @@
+"""Events: what changes, as a stream that browsers read by themselves, so that a page need not ask again and again.
+
+Each round of the sampler makes an event `overview` with rates and totals, and one for each kind of thing with the names
+of those that are new and of those that are gone. A thing that comes and goes between two rounds is in none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+
+from leveret.api.access import Access, Caller
+from leveret.api.encoding import encode
+from leveret.api.errors import ApiError, bad_request
+from leveret.api.operation import Operation
+from leveret.api.request import Events, Request
+from leveret.api.sampler import BROKER, DELIVERIES, LENGTHS, PUBLISHES, VHOST
+from leveret.core.exchange.exchange import Exchange
+from leveret.core.queue.queue import Queue
+from leveret.core.vhost import VirtualHost
+from leveret.session.connection.connection import Connection
+
+MOST_STREAMS: Final = 100
+MOST_OF_USER: Final = 10
+MOST_TOPICS: Final = 20
+MOST_NAMES: Final = 1_000  # of new things, and of those that are gone, in one event
+HEARTBEAT_S: Final = 15.0
+RETRY_MS: Final = 5_000  # after which a browser asks again when the stream has ended
+OVERVIEW: Final = "overview"
+KINDS: Final[dict[str, type]] = {
+    "queues": Queue,
+    "exchanges": Exchange,
+    "connections": Connection,
+    "vhosts": VirtualHost,
+}
+
+
+class Named(msgspec.Struct, omit_defaults=True):
+    """A thing. vhost: where it is; a virtual host is nowhere."""
+
+    name: str
+    vhost: str = ""
+
+
+class Changes(msgspec.Struct):
+    """What has come and gone. is_complete: whether all names are there; if not, the list has to be read again."""
+
+    created: list[Named]
+    deleted: list[Named]
+    is_complete: bool = True
+
+
+class Number(msgspec.Struct):
+    """A number, and by how much it grows in a second."""
+
+    value: int
+    rate: float
+
+
+class Totals(msgspec.Struct):
+    """Numbers of all that the caller may see. timestamp: in milliseconds since 1970."""
+
+    timestamp: int
+    connections: int
+    queues: int
+    message_stats: dict[str, Number]
+    queue_totals: dict[str, Number]
+
+
+class Topic:
+    """A kind of things. vhost: where; None for everywhere."""
+
+    def __init__(self, kind: str, vhost: str | None) -> None:
+        self.kind = kind
+        self.vhost = vhost
+
+    def has(self, thing: Any, caller: Caller) -> bool:
+        """Whether this is one of them, and the caller may know of it."""
+        if not isinstance(thing, Queue | Exchange | Connection | VirtualHost) or type(thing) is not KINDS[self.kind]:
+            return False
+        where = thing if isinstance(thing, VirtualHost) else thing.vhost
+        if self.vhost is not None and where.name != self.vhost:
+            return False
+        if caller.has(Access.MONITORING):
+            return True
+        return thing.user is caller.user if isinstance(thing, Connection) else where.name in caller.user.permissions
+
+
+def _topics(request: Request) -> tuple[bool, list[Topic]]:
+    """Whether the overview is wanted, and what else. Raises: ApiError 400."""
+    found: list[Topic] = []
+    words = [word for word in request.query.text("topics").split(",") if word] or [OVERVIEW, *KINDS]
+    if len(words) > MOST_TOPICS:
+        raise bad_request(f"there are at most {MOST_TOPICS} topics")
+    for word in words:
+        kind, colon, vhost = word.partition(":")
+        if kind == OVERVIEW and not colon:
+            continue
+        if kind not in KINDS or (colon and kind == "vhosts"):
+            raise bad_request(f"topics: there are {OVERVIEW}, {', '.join(KINDS)}; not {kind[:40]!r}")
+        found.append(Topic(kind, unquote(vhost, errors="surrogateescape") if colon else None))
+    return OVERVIEW in words, found
+
+
+def _is_good(request: Request) -> bool:
+    """Whether the caller may still ask."""
+    caller = request.caller
+    if caller.session is not None and not request.services.sessions.is_good(caller.session):
+        return False
+    return request.broker.users.get(caller.user.name) is caller.user and caller.has(Access.MANAGEMENT)
+
+
+def _event(kind: str, content: object) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (kind.encode(), encode(content))
+
+
+def _totals(request: Request) -> Totals:
+    broker, history, caller = request.broker, request.services.history, request.caller
+    sees_all = caller.has(Access.MONITORING)
+    vhosts = request.vhosts()
+    things: Iterable[object] = [broker] if sees_all else vhosts
+    places = BROKER if sees_all else VHOST
+    found = [series for series in map(history.find, things) if series is not None and series.now]
+
+    clients = [each for each in broker.connections.values() if isinstance(each, Connection)]
+
+    def numbers(names: Iterable[str]) -> dict[str, Number]:
+        return {
+            name: Number(sum(each.now[places[name]] for each in found), sum(each.rate(name) for each in found))
+            for name in names
+        }
+
+    return Totals(
+        broker.clock.today_ms,
+        len(clients) if sees_all else sum(each.user is caller.user for each in clients),
+        sum(len(vhost.queues) for vhost in vhosts),
+        numbers((*PUBLISHES, *DELIVERIES)),
+        numbers(LENGTHS),
+    )
+
+
+async def _changes(request: Request, topics: list[Topic]) -> AsyncIterator[tuple[str, Changes]]:
+    history, turns = request.services.history, request.services.turns
+    found = {topic.kind: Changes([], []) for topic in topics}
+    for things, is_new in ((history.born, True), (history.died, False)):
+        for thing in things:
+            topic = next((topic for topic in topics if topic.has(thing, request.caller)), None)
+            if topic is not None:
+                changes = found[topic.kind]
+                names = changes.created if is_new else changes.deleted
+                if len(names) < MOST_NAMES:
+                    names.append(Named(thing.name, "" if isinstance(thing, VirtualHost) else thing.vhost.name))
+                else:
+                    changes.is_complete = False
+            await turns.rest()
+    for kind, changes in found.items():
+        if changes.created or changes.deleted:
+            yield kind, changes
+
+
+async def _pieces(request: Request, is_overview: bool, topics: list[Topic]) -> AsyncGenerator[bytes]:
+    """The stream. Raises: ApiError 503 before the first piece."""
+    services, name, credential = request.services, request.caller.user.name, request.caller.user.credential
+    streams = services.streams
+    if streams[name] >= MOST_OF_USER or streams.total() >= MOST_STREAMS:
+        raise ApiError(503, "busy", "there are too many streams of events already", {"Retry-After": "10"})
+    streams[name] += 1
+    try:
+        yield b"retry: %d\n\n" % RETRY_MS
+        if is_overview:
+            yield _event(OVERVIEW, _totals(request))
+        while _is_good(request) and request.caller.user.credential is credential:
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await services.sampler.looked.wait()
+            except TimeoutError:
+                yield b":\n\n"
+                continue
+            if not _is_good(request):
+                return
+            told = bytearray()
+            async with services.turns:
+                if is_overview:
+                    told += _event(OVERVIEW, _totals(request))
+                async for kind, changes in _changes(request, topics):
+                    told += _event(kind, changes)
+            yield bytes(told) or b":\n\n"
+    finally:
+        streams[name] -= 1
+        if not streams[name]:
+            del streams[name]
+
+
+async def watch(request: Request) -> Events:
+    """Follow what changes."""
+    return Events(_pieces(request, *_topics(request)))
+
+
+OPERATIONS = [
+    Operation(
+        "GET",
+        "/leveret/events",
+        watch,
+        Access.MANAGEMENT,
+        "What changes, as a stream of events for browsers.",
+        answers=str,
+        media_type="text/event-stream",
+        query=("topics",),
+    ),
+]

@@ -1,0 +1,241 @@
+"""What the HTTP API costs clients of AMQP: latency while all queues are listed, CPU while pages are polled, memory.
+
+    python tools/api_load.py                              # everything, some minutes
+    python tools/api_load.py --case list --queues 20000
+    python tools/api_load.py --case poll --seconds 60 --rounds 5
+
+Runs with and without requests alternate, since a machine is not as fast in one minute as in the next. See
+docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from leveret.node.node import build_name
+from tests.brokers.process import Server, free_port
+from tests.clients.codec import METHOD, frame
+from tests.clients.methods import QueueDeclare
+from tests.clients.methods_basic import BasicAck, BasicDeliver
+from tests.clients.peer import Channel, Peer
+from tests.hostile.bystander import starved_s
+
+TICKS = os.sysconf("SC_CLK_TCK")
+LOGIN = {"Authorization": f"Basic {base64.b64encode(b'guest:guest').decode()}"}
+POLLED = ("overview", "queues?page=1&page_size=100&sort=messages&sort_reverse=true", "connections?page=1&page_size=100")
+POLL_S = 5.0
+IDLE_S = 12.0
+
+
+def fetch(api: str, path: str) -> int:
+    """Ask the API. Returns: how many bytes came."""
+    request = urllib.request.Request(f"{api}/api/{path}", headers=LOGIN)
+    size = 0
+    with urllib.request.urlopen(request, timeout=300) as answer:
+        while piece := answer.read(1 << 16):
+            size += len(piece)
+    return size
+
+
+def list_again_and_again(api: str) -> None:
+    """List all queues, until this process is ended."""
+    while True:
+        fetch(api, "queues")
+
+
+def poll(api: str) -> None:
+    """Ask what a page asks, every few seconds, until this process is ended."""
+    while True:
+        for path in POLLED:
+            fetch(api, path)
+        time.sleep(POLL_S)
+
+
+@contextlib.contextmanager
+def working(count: int, work: Any, *arguments: Any) -> Iterator[None]:
+    """Processes that do something while the block runs."""
+    made = [multiprocessing.Process(target=work, args=arguments, daemon=True) for _ in range(count)]
+    for each in made:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in made:
+            each.terminate()
+            each.join()
+
+
+class Broker:
+    """A broker with an API."""
+
+    def __init__(self, is_managed: bool = True) -> None:
+        port = free_port()
+        options = ["--management-port", str(port) if is_managed else "off"]
+        began_s = time.perf_counter()
+        self.server = Server.start("--memory", *options)
+        self.ready_s = time.perf_counter() - began_s
+        self.api = f"http://127.0.0.1:{port}"
+        self.pid = self.server.process.pid
+
+    def connect(self) -> Peer:
+        """An AMQP client."""
+        return Peer((self.server.host, self.server.port)).login()
+
+    def declare(self, count: int) -> None:
+        """Make so many queues."""
+        peer = self.connect()
+        channel = peer.channel()
+        for at in range(0, count, 1000):
+            names = [f"queue {number:06d}" for number in range(at, min(at + 1000, count))]
+            peer.link.send_bytes(
+                b"".join(frame(METHOD, 1, QueueDeclare(queue=name, nowait=True).payload()) for name in names)
+            )
+        channel.queue()
+        peer.link.close()
+
+    @property
+    def memory(self) -> float:
+        """MB that are resident."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * 4096 / 1e6
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU up to now."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def round_trip(channel: Channel, queue: str, pid: int) -> float:
+    """Publish to a queue that is consumed. Returns: seconds until the message and its confirm are there.
+
+    Not counted is how long the broker, of this PID, could have run and the machine ran others.
+    """
+    starved = starved_s(str(pid))
+    began_s = time.perf_counter()
+    channel.publish(queue, b"x" * 100)
+    kinds = {type(channel.next(60)), type(channel.next(60))}
+    assert kinds == {BasicAck, BasicDeliver}
+    return max(time.perf_counter() - began_s - (starved_s(str(pid)) - starved), 0.0)
+
+
+def consumed(peer: Peer) -> tuple[Channel, str]:
+    """A channel with confirms, and a queue that it consumes."""
+    channel = peer.channel()
+    queue = channel.queue()
+    channel.confirm()
+    channel.consume(queue, no_ack=True)
+    return channel, queue
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which so many are."""
+    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
+
+
+def measure_list(queues: int, seconds: float, rounds: int) -> None:
+    """Latency while one client lists all queues again and again."""
+    broker = Broker()
+    broker.declare(queues)
+    began_s = time.perf_counter()
+    size = fetch(broker.api, "queues")
+    print(f"{queues} queues are {size / 1e6:.1f} MB, in {time.perf_counter() - began_s:.1f} s", flush=True)
+    channel, queue = consumed(broker.connect())
+    memory = broker.memory
+    differences = []
+    for _ in range(rounds):
+        p99 = []
+        for is_listed in (False, True):
+            found = []
+            with working(int(is_listed), list_again_and_again, broker.api):
+                until = time.monotonic() + seconds
+                while time.monotonic() < until:
+                    found.append(round_trip(channel, queue, broker.pid) * 1000)
+                    time.sleep(0.002)
+            p99.append(percentile(found, 0.99))
+            text = f"{statistics.median(found):6.2f} ms, p99 {p99[-1]:6.2f} ms, worst {max(found):7.2f} ms"
+            print(f"  {'listed' if is_listed else 'alone ':7} median {text}, {len(found)} round trips", flush=True)
+        differences.append(p99[1] - p99[0])
+    print(f"p99 is {statistics.median(differences):+.2f} ms while all queues are listed (at most +10)")
+    print(f"memory {memory:.0f} MB before, {broker.memory:.0f} MB after\n", flush=True)
+    broker.server.stop()
+
+
+def measure_poll(queues: int, clients: int, seconds: float, rounds: int) -> None:
+    """CPU for a message while two pages are open."""
+    broker = Broker()
+    broker.declare(queues)
+    idle = [broker.connect() for _ in range(clients - 1)]
+    busy = broker.connect().channel()
+    queue = busy.queue()
+    busy.consume(queue, no_ack=True)
+    ratios, memories = [], []
+    for _ in range(rounds):
+        cost = []
+        for is_polled in (False, True):
+            with working(2 * is_polled, poll, broker.api):
+                time.sleep(0.5)
+                cpu_s, count, until = broker.cpu_s, 0, time.monotonic() + seconds
+                while time.monotonic() < until:
+                    for _ in range(50):
+                        busy.publish(queue, b"x" * 100)
+                    for _ in range(50):
+                        busy.next(60)
+                    count += 50
+                cost.append((broker.cpu_s - cpu_s) / count * 1e6)
+            text = f"{cost[-1]:7.1f} us of CPU for a message, {count / seconds:6.0f} messages/s"
+            print(f"  {'polled' if is_polled else 'alone ':7} {text}, {broker.memory:.0f} MB", flush=True)
+        ratios.append(cost[1] / cost[0] - 1)
+        memories.append(broker.memory)
+    print(f"{statistics.median(ratios):+.1%} CPU for a message while two pages are open (at most +5 %)")
+    print(f"memory after each round: {', '.join(f'{each:.0f}' for each in memories)} MB\n", flush=True)
+    del idle
+    broker.server.stop()
+
+
+def measure_idle() -> None:
+    """The memory of a broker that nobody uses, and its start."""
+    for is_managed in (False, True, False, True):
+        broker = Broker(is_managed)
+        time.sleep(IDLE_S)
+        what = "with an API   " if is_managed else "without an API"
+        print(f"  {what} {broker.memory:5.1f} MB, ready line after {broker.ready_s:.2f} s", flush=True)
+        if is_managed:
+            for path in POLLED:
+                fetch(broker.api, path)
+            print(f"  and when it was asked {broker.memory:5.1f} MB", flush=True)
+        broker.server.stop()
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", choices=["list", "poll", "idle"], help="only this one")
+    parser.add_argument("--queues", type=int, default=100_000, help="for list (100000); poll has 5000")
+    parser.add_argument("--connections", type=int, default=200, help="for poll (200)")
+    parser.add_argument("--seconds", type=float, default=20, help="of each run (20)")
+    parser.add_argument("--rounds", type=int, default=3, help="pairs of runs (3)")
+    options = parser.parse_args()
+    print(f"{build_name()}, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
+    if options.case in (None, "idle"):
+        measure_idle()
+    if options.case in (None, "list"):
+        measure_list(options.queues, options.seconds, options.rounds)
+    if options.case in (None, "poll"):
+        measure_poll(min(options.queues, 5_000), options.connections, options.seconds, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
