@@ -29,6 +29,7 @@ from leveret.api.access import Access, Caller
 from leveret.api.encoding import encode
 from leveret.api.errors import ApiError
 from leveret.api.listing import Listing, chunks
+from leveret.api.metrics.endpoint import Metrics, anybody
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
@@ -220,8 +221,29 @@ async def _nothing_there(http: HttpRequest, error: Exception) -> Response:
     return _error(ApiError(404, "Object Not Found", "Not Found"))
 
 
-def make_application(services: Services, prefix: str = "") -> ASGIApp:
-    """The whole of it. prefix: of all paths, as /leveret behind a proxy; without it they are found as well."""
+def _monitors(services: Services) -> Callable[[HttpRequest], Awaitable[Response | None]]:
+    """Lets those look at the metrics who may monitor."""
+
+    async def check(http: HttpRequest) -> Response | None:
+        try:
+            (await log_in(services, http)).check(Access.MONITORING)
+        except ApiError as error:
+            return _error(error)
+        return None
+
+    return check
+
+
+def make_metrics_application(metrics: Metrics, prefix: str = "") -> ASGIApp:
+    """The metrics alone, for anybody."""
+    return RawPath(Starlette(routes=metrics.routes(anybody), exception_handlers={404: _nothing_there}), prefix)
+
+
+def make_application(services: Services, metrics: Metrics, prefix: str = "", open_metrics: bool = False) -> ASGIApp:
+    """The whole of it. prefix: of all paths, as /leveret behind a proxy; without it they are found as well.
+
+    open_metrics: whether anybody may look at the metrics.
+    """
     by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
     for operation in OPERATIONS:
         by_path[operation.path][operation.method] = operation
@@ -229,5 +251,6 @@ def make_application(services: Services, prefix: str = "") -> ASGIApp:
     for path in sorted(by_path, key=lambda path: [part.startswith("{") for part in path.split("/")]):
         template = path.replace("}", ":name}")
         routes.append(Route(f"/api{template}", Endpoint(services, by_path[path])))
+    routes += metrics.routes(anybody if open_metrics else _monitors(services))
     app = Starlette(routes=routes, exception_handlers={404: _nothing_there})
     return RawPath(app, prefix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from leveret.api.sampler import Machine, Sampler
 from leveret.api.turns import Turns
 from leveret.auth.authenticator import Authenticator
 from leveret.core.broker import Broker
+from leveret.core.counting.disk import DiskCounters
 from leveret.server.driver import Driver
 from leveret.server.performer import Performer
 
@@ -37,7 +39,10 @@ class Port:
 
 @dataclass
 class Facts:
-    """What the node knows of itself and the broker does not. ports: those it listens on, as they are opened."""
+    """What the node knows of itself and the broker does not.
+
+    ports: those it listens on, as they are opened. disk: what its log does; None in memory.
+    """
 
     data_directory: str
     memory_limit: int
@@ -45,6 +50,7 @@ class Facts:
     max_files: int
     ports: list[Port] = field(default_factory=list)
     certificate: str = ""
+    disk: DiskCounters | None = None
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -75,6 +81,11 @@ class Services:
         text = self.broker.parameters.globals.get("cluster_name")
         name = None if text is None else json.loads(text)
         return name if isinstance(name, str) else self.node
+
+    @property
+    def cluster_id(self) -> str:
+        """What stays the same when an administrator renames the cluster."""
+        return f"rabbitmq-cluster-id-{hashlib.sha256(self.node.encode()).hexdigest()[:22]}"
 
     def is_node(self, name: str) -> bool:
         """Whether somebody means this node, perhaps by the name that RabbitMQ would give it."""

@@ -14,6 +14,7 @@ import msgspec
 
 from leveret.auth.authenticator import Authenticator
 from leveret.core.broker import Broker
+from leveret.core.counting.disk import DiskCounters
 from leveret.node.config import Config
 from leveret.node.kinds import OFF_PORT
 from leveret.node.watch import total_memory
@@ -46,9 +47,11 @@ class Api:
         authenticator: Authenticator,
         context: ssl.SSLContext | None,
         max_files: int,
+        disk: DiskCounters | None,
     ) -> None:
         self.url = ""
         self._max_files = max_files
+        self._disk = disk
         self._config = config
         self._broker = broker
         self._driver = driver
@@ -112,7 +115,8 @@ class Api:
             self._close_sockets()
 
     async def _start(self) -> None:
-        from leveret.api.application import make_application
+        from leveret.api.application import make_application, make_metrics_application
+        from leveret.api.metrics.endpoint import Metrics
         from leveret.api.server import HttpServer
         from leveret.api.services import Facts, Port, Services
 
@@ -125,6 +129,7 @@ class Api:
             max_files=self._max_files,
             ports=[Port(*port) for port in self._ports],
             certificate=config.tls_certificate,
+            disk=self._disk,
             settings=msgspec.to_builtins(config),
         )
         services = Services(self._broker, self._driver, self._performer, self._authenticator, facts)
@@ -132,9 +137,14 @@ class Api:
         context = self._context if config.management_tls else None
         prefix = config.management_prefix.rstrip("/")
         sockets, self._sockets = self._sockets, []
+        metrics = Metrics(services)
         for made, is_metrics in sockets:
-            server = HttpServer(make_application(services, prefix))
-            await server.serve(made, None if is_metrics else context)
+            if is_metrics:
+                server = HttpServer(make_metrics_application(metrics, prefix))
+                await server.serve(made)
+            else:
+                server = HttpServer(make_application(services, metrics, prefix, config.open_metrics))
+                await server.serve(made, context)
             self._servers.append(server)
         services.sampler.start()
 

@@ -118,6 +118,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
+    open_metrics: Annotated[
+        bool,
+        Setting(
+            MANAGEMENT,
+            SWITCH,
+            "Show the metrics on the port of the HTTP API to anybody; otherwise they need the login of a user with the "
+            "tag monitoring or administrator.",
+            see="metrics.md",
+        ),
+    ] = False
+
     tls_port: Annotated[
         int | None,
         Setting(

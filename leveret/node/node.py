@@ -91,7 +91,16 @@ class Node:
         self._watches = self.make_watches(config)
         self._performer = Performer(self.driver, self._perform, _load_management)
         self._control = ControlSocket(self.driver, self._performer)
-        self._api = Api(config, self.broker, self.driver, self._performer, self.authenticator, self._context, files)
+        self._api = Api(
+            config,
+            self.broker,
+            self.driver,
+            self._performer,
+            self.authenticator,
+            self._context,
+            files,
+            None if self._disk is None else self._disk.counters,
+        )
         self._control_path: Path | None = None
         self._recording: Recording | None = None
 

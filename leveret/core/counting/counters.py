@@ -202,8 +202,8 @@ class QueueCounters(Deliveries):
     refused: it did not take, being full or faulty. bytes_out: of the bodies of what was delivered or got.
     expired: ended by their time to live. dropped: ended since there were too many before them.
     exhausted: ended since they had come back too often. dead_lettered: those that ended in whatever way, and went on
-    to a dead letter exchange; letters: how many of these for each reason. removed: thrown away by a purge, or with the
-    queue.
+    to a dead letter exchange. letters: how many of these for each reason, and whether they must arrive. removed: thrown
+    away by a purge, or with the queue.
     The numbers are those of consumers that are gone, and of what has none, without acked; total() has those of all.
     inflows: from exchanges that are there.
 
@@ -225,15 +225,15 @@ class QueueCounters(Deliveries):
         self.dropped: i64 = 0
         self.exhausted: i64 = 0
         self.dead_lettered: i64 = 0
-        self.letters: dict[str, int] = {}
+        self.letters: dict[tuple[str, bool], int] = {}
         self.removed: i64 = 0
         self.inflows: dict[ExchangeCounters, Outflow] = {}
         self.is_gone = False
 
-    def count_letter(self, reason: str) -> None:
+    def count_letter(self, reason: str, must_arrive: bool) -> None:
         """A message goes on to a dead letter exchange."""
         self.dead_lettered += 1
-        self.letters[reason] = self.letters.get(reason, 0) + 1
+        self.letters[reason, must_arrive] = self.letters.get((reason, must_arrive), 0) + 1
 
     def keep_got(self) -> None:
         """What was got last, without an ack, could not be sent: it comes back, as if it had wanted one."""
@@ -267,8 +267,8 @@ class QueueCounters(Deliveries):
         self.exhausted += other.exhausted
         self.dead_lettered += other.dead_lettered
         self.removed += other.removed
-        for reason, count in other.letters.items():
-            self.letters[reason] = self.letters.get(reason, 0) + count
+        for kind, count in other.letters.items():
+            self.letters[kind] = self.letters.get(kind, 0) + count
 
     def end(self, total: QueueCounters, heir: QueueCounters) -> None:
         """The queue is gone. total: all that it has done."""

@@ -613,7 +613,7 @@ class Queue(BaseQueue):
             self.forget(entry)
         else:
             self.broker.worklist.add(self, entry, reason)
-            self.counters.count_letter(reason)
+            self.counters.count_letter(reason, self.settings.at_least_once)
 
     def forget(self, entry: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
