@@ -100,7 +100,7 @@ CHANNEL = _of_channels(
         "channel_prefetch",
         GAUGE,
         "Deprecated and will be removed in a future version",
-        lambda view: int(view.channel.consuming.shared.limit),
+        lambda view: int(view.channel.consuming.shared.limit) or None,
     ),
 )
 
