@@ -11,6 +11,7 @@ from leveret.node.cli import (
     care,
     definitions,
     limits,
+    logs,
     parameters,
     permissions,
     policies,
@@ -42,6 +43,7 @@ app.add_typer(limits.app, name="limits")
 app.add_typer(parameters.app, name="parameters")
 app.add_typer(definitions.app, name="definitions")
 app.add_typer(recording.app, name="recording")
+app.add_typer(logs.app, name="logs")
 app.command()(serve.serve)
 app.command()(status.status)
 app.command()(care.backup)
