@@ -18,6 +18,7 @@ from leveret.api.metrics.family import (
 from leveret.api.metrics.node import the_node
 from leveret.api.metrics.scrape import Scrape
 from leveret.api.metrics.text import CONTENT_TYPE, labels
+from leveret.api.metrics.totals import published_of
 from leveret.api.services import Services
 from leveret.core.counting.disk import DiskCounters
 from leveret.core.message.budget import NO_LIMIT
@@ -42,6 +43,11 @@ def _longest_s(services: Services) -> float:
 def _limit(services: Services) -> int | None:
     limit = int(services.broker.budget.limit)
     return None if limit == NO_LIMIT else limit
+
+
+def _hits(services: Services) -> int:
+    published, _ = published_of(services.broker)
+    return max(published - int(services.broker.intake.misses), 0)
 
 
 def _of_disk(read: Callable[[DiskCounters], Number]) -> Callable[[Services], Number | None]:
@@ -84,7 +90,7 @@ NODE = Group(
             "route_cache_hits_total",
             COUNTER,
             "Publishes whose exchange and routing key were known to the connection",
-            lambda services: max(int(services.broker.intake.published - services.broker.intake.misses), 0),
+            _hits,
         ),
         Family(
             "route_cache_misses_total",

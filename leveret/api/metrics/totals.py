@@ -13,6 +13,8 @@ from leveret.api.metrics.family import COUNTER, DROPPED, GAUGE, HISTOGRAM, RETUR
 from leveret.api.metrics.queues import count_routes
 from leveret.api.metrics.scrape import Scrape
 from leveret.api.metrics.text import labels
+from leveret.core.broker import Broker
+from leveret.core.client.party import Party
 from leveret.core.counting.counters import QueueCounters, VirtualHostCounters
 from leveret.core.counting.intake import BOUNDS
 from leveret.core.policy.arguments import CLASSIC, QUORUM
@@ -369,18 +371,28 @@ def bound(size: int) -> str:
     return f"{float(size):g}" if size >= 1_000_000 else f"{size}.0"
 
 
+def published_of(broker: Broker) -> tuple[int, int]:
+    """Messages that clients have published since the start, and bytes of their bodies. Cost: a look at each client."""
+    published, size = int(broker.intake.published), int(broker.intake.bytes)
+    for client in broker.connections.values():
+        if isinstance(client, Party):
+            published += client.published
+            size += client.published_bytes
+    return published, size
+
+
 async def _sizes(scrape: Scrape) -> list[Sample]:
-    intake = scrape.broker.intake
+    published, size = published_of(scrape.broker)
     found = [
-        Sample("_bucket" + labels(protocol=AMQP, le=bound(size)), count)
-        for size, count in zip(BOUNDS, intake.up_to(), strict=True)
+        Sample("_bucket" + labels(protocol=AMQP, le=bound(most)), published - larger)
+        for most, larger in zip(BOUNDS, scrape.broker.intake.over(), strict=True)
     ]
     tail = labels(protocol=AMQP)
     return [
         *found,
-        Sample("_bucket" + labels(protocol=AMQP, le="+Inf"), int(intake.published)),
-        Sample("_count" + tail, int(intake.published)),
-        Sample("_sum" + tail, int(intake.bytes)),
+        Sample("_bucket" + labels(protocol=AMQP, le="+Inf"), published),
+        Sample("_count" + tail, published),
+        Sample("_sum" + tail, size),
     ]
 
 

@@ -20,7 +20,7 @@ from leveret.core.client.party import Party
 from leveret.core.client.receiver import Receiver
 from leveret.core.client.transaction import PublishListener, Transaction
 from leveret.core.counting.counters import ChannelCounters, ExchangeCounters, Inflow
-from leveret.core.counting.intake import LARGE, MIDDLE, SMALL
+from leveret.core.counting.intake import SMALL
 from leveret.core.errors import refusals as errors
 from leveret.core.errors.refusals import UNFIT, UNREADABLE, Refusal
 from leveret.core.exchange.exchange import Route
@@ -56,7 +56,6 @@ class Publisher(PublishListener):
 
     __slots__ = (
         "_inflow",
-        "_intake",
         "_last_route",
         "_last_target",
         "last_tag",
@@ -78,7 +77,6 @@ class Publisher(PublishListener):
         self._last_target = b""
         self._last_route: Route | None = None  # to that target
         self._inflow = Inflow(counters, NOWHERE)  # to its exchange
-        self._intake = party.broker.intake
 
     @abstractmethod
     def resolve(self, target: bytes) -> Route:
@@ -102,15 +100,6 @@ class Publisher(PublishListener):
             if self._inflow.exchange is not route.exchange.counters:
                 self._inflow = self.counters.inflow(route.exchange.counters)
         size = frames.body_size(content)
-        intake = self._intake
-        intake.published += 1
-        intake.bytes += size
-        if size > SMALL:
-            intake.over_small += 1
-            if size > MIDDLE:
-                intake.over_middle += 1
-                if size > LARGE:
-                    intake.note_large(size)
         if size > party.max_message_size:
             raise self.too_large(size)
         try:
@@ -123,6 +112,9 @@ class Publisher(PublishListener):
         if is_inspected:
             message, queues = self._inspect(route, message)
         party.published += 1
+        party.published_bytes += size
+        if size > SMALL:
+            party.broker.intake.note_larger(size)
         if route.varies and party.vhost.witness is not None:
             self._publish_watched(message, queues, route)
         elif self.transaction is not None:
@@ -174,7 +166,7 @@ class Publisher(PublishListener):
         try:
             route = self.resolve(target)
             party.keep_route(target, route)
-            self._intake.misses += 1
+            party.broker.intake.misses += 1
         finally:
             party.count_searches(long)
         return route
