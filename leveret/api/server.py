@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -42,8 +43,13 @@ class HttpServer:
     """Serves an application at sockets that are bound already."""
 
     def __init__(self, app: ASGIApp) -> None:
+
+        async def serve_until_stopped(scope: Scope, receive: Receive, send: Send) -> None:
+            with contextlib.suppress(asyncio.CancelledError):  # by stop(); nobody has to be told of that
+                await app(scope, receive, send)
+
         self._config = Config(
-            app,
+            serve_until_stopped,
             http=Protocol,
             ws="none",
             lifespan="off",

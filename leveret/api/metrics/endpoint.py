@@ -66,13 +66,13 @@ class Metrics:
         self._running += 1
         try:
             async with asyncio.timeout(SCRAPE_S):
-                await self._send(scrape, http.method == "HEAD", send)
+                await self._send(scrape, http.method == "HEAD", receive, send)
         except TimeoutError:
             log.info("a scrape of the metrics has taken longer than %d s and is cut off", SCRAPE_S)
         finally:
             self._running -= 1
 
-    async def _send(self, scrape: Scrape, is_head: bool, send: Send) -> None:
+    async def _send(self, scrape: Scrape, is_head: bool, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", CONTENT_TYPE.encode())]
         start = {"type": "http.response.start", "status": 200, "headers": headers}
         if is_head:
@@ -80,8 +80,11 @@ class Metrics:
             await send({"type": "http.response.body", "body": b""})
             return
         has_begun = False
+        gone = asyncio.create_task(_until_gone(receive))
         try:
             async for piece in pieces(scrape):
+                if gone.done():
+                    return
                 if not has_begun:
                     has_begun = True
                     await send(start)
@@ -92,7 +95,15 @@ class Metrics:
                 await send({**start, "status": 500})
                 await send({"type": "http.response.body", "body": b"this failed inside the broker; its log says why\n"})
             return
+        finally:
+            gone.cancel()
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Wait for the client to go away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class _Endpoint:
