@@ -9,8 +9,8 @@ from __future__ import annotations
 from string import ascii_letters
 from typing import Final
 
+from leveret.core.errors.areas import ALL, AREAS, LEVELS
 from leveret.core.errors.bounds import from_digits
-from leveret.management.logs import ALL, AREAS, LEVELS
 
 ON: Final = ("true", "yes", "on", "1")
 OFF: Final = ("false", "no", "off", "0")

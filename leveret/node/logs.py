@@ -13,7 +13,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from leveret.management.logs import ALL, logger_of
+from leveret.core.errors.areas import ALL, logger_name
 from leveret.node.printable import printable
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -115,7 +115,7 @@ def begin(levels: str, shape: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for part in levels.split(","):
         area, _, level = part.rpartition("=")
-        logger_of(area or ALL).setLevel(level.upper())
+        logging.getLogger(logger_name(area or ALL)).setLevel(level.upper())
 
 
 def limit(loop: asyncio.AbstractEventLoop) -> None:

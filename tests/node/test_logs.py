@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from leveret.management.logs import AREAS
+from leveret.core.errors.areas import AREAS
 from leveret.node.kinds import Levels
 from tests.brokers.process import Server
 
