@@ -100,8 +100,10 @@ class Publisher(PublishListener):
             if self._inflow.exchange is not route.exchange.counters:
                 self._inflow = self.counters.inflow(route.exchange.counters)
         size = frames.body_size(content)
-        if size > party.max_message_size:
-            raise self.too_large(size)
+        if size > party.small:
+            self._note_larger(size)
+        party.published += 1
+        party.published_bytes += size
         try:
             persistent = frames.check_properties(content)
         except DecodeError:
@@ -111,10 +113,6 @@ class Publisher(PublishListener):
         is_inspected = route.varies or frames.property_flags(content) & INSPECTED != 0
         if is_inspected:
             message, queues = self._inspect(route, message)
-        party.published += 1
-        party.published_bytes += size
-        if size > SMALL:
-            party.broker.intake.note_larger(size)
         if route.varies and party.vhost.witness is not None:
             self._publish_watched(message, queues, route)
         elif self.transaction is not None:
@@ -154,6 +152,14 @@ class Publisher(PublishListener):
         if vhost.is_watched:
             route.varies = True
         return route
+
+    def _note_larger(self, size: i64) -> None:
+        """A body is not small. Raises: Refusal UNFIT."""
+        party = self.party
+        if size > party.max_message_size:
+            raise self.too_large(size)
+        if size > SMALL:
+            party.broker.intake.note_larger(size)
 
     def too_large(self, size: i64) -> Refusal:
         """A body has more bytes than one may have."""
