@@ -27,6 +27,7 @@ from leveret.api.encoding import encode
 from leveret.api.errors import ApiError
 from leveret.api.gate import admit, check_site, client_of
 from leveret.api.listing import Listing, chunks
+from leveret.api.metrics.endpoint import Metrics, anybody
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
@@ -170,8 +171,30 @@ async def _nothing_there(http: HttpRequest, error: Exception) -> Response:
     return _error(ApiError(404, "Object Not Found", "Not Found"))
 
 
-def make_application(services: Services) -> ASGIApp:
-    """The whole of it. With a prefix, paths without it are found as well."""
+def _monitors(services: Services) -> Callable[[HttpRequest], Awaitable[Response | None]]:
+    """Lets those look at the metrics who may monitor."""
+
+    async def check(http: HttpRequest) -> Response | None:
+        try:
+            (await admit(services, http)).check(Access.MONITORING)
+        except ApiError as error:
+            return _error(error)
+        return None
+
+    return check
+
+
+def make_metrics_application(services: Services, metrics: Metrics) -> ASGIApp:
+    """The metrics alone, for anybody."""
+    routes = metrics.routes(anybody)
+    return RawPath(Starlette(routes=routes, exception_handlers={404: _nothing_there}), services.prefix)
+
+
+def make_application(services: Services, metrics: Metrics, open_metrics: bool = False) -> ASGIApp:
+    """The whole of it. With a prefix, paths without it are found as well.
+
+    open_metrics: whether anybody may look at the metrics.
+    """
     by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
     for operation in OPERATIONS:
         by_path[operation.path][operation.method] = operation
@@ -179,5 +202,6 @@ def make_application(services: Services) -> ASGIApp:
     for path in sorted(by_path, key=lambda path: [part.startswith("{") for part in path.split("/")]):
         template = path.replace("}", ":name}")
         routes.append(Route(f"/api{template}", Endpoint(services, by_path[path])))
+    routes += metrics.routes(anybody if open_metrics else _monitors(services))
     app = Starlette(routes=routes, exception_handlers={404: _nothing_there})
     return RawPath(app, services.prefix)

@@ -16,7 +16,7 @@ import time
 from enum import Enum
 
 import h11
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -234,8 +234,12 @@ class HttpServer:
     """Serves an application to whoever is welcomed. places: for its clients, which several servers may share."""
 
     def __init__(self, app: ASGIApp, places: Places[Visitor]) -> None:
+        async def serve_until_stopped(scope: Scope, receive: Receive, send: Send) -> None:
+            with contextlib.suppress(asyncio.CancelledError):  # by stop(); nobody has to be told of that
+                await app(scope, receive, send)
+
         self._config = Config(
-            app,
+            serve_until_stopped,
             http=Visitor,
             ws="none",
             lifespan="off",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from collections import Counter
@@ -14,6 +15,7 @@ from leveret.api.turns import Turns
 from leveret.auth.attempts import Attempts
 from leveret.auth.authenticator import Authenticator
 from leveret.core.broker import Broker
+from leveret.core.counting.disk import DiskCounters
 from leveret.server.driver import Driver
 from leveret.server.performer import Performer
 
@@ -44,6 +46,7 @@ class Facts:
     """What the node knows of itself and the broker does not. ports: those it listens on, as they are opened.
 
     prefix: of all paths, behind a proxy. interval_s: how long it is from one look at what is counted to the next.
+    disk: what its log does; None in memory.
     """
 
     data_directory: str
@@ -52,6 +55,7 @@ class Facts:
     max_files: int
     ports: list[Port] = field(default_factory=list)
     certificate: str = ""
+    disk: DiskCounters | None = None
     settings: dict[str, object] = field(default_factory=dict)
     prefix: str = ""
     interval_s: float = INTERVAL_S
@@ -99,6 +103,11 @@ class Services:
         text = self.broker.parameters.globals.get("cluster_name")
         name = None if text is None else json.loads(text)
         return name if isinstance(name, str) else self.node
+
+    @property
+    def cluster_id(self) -> str:
+        """What stays the same when an administrator renames the cluster."""
+        return f"rabbitmq-cluster-id-{hashlib.sha256(self.node.encode()).hexdigest()[:22]}"
 
     def is_node(self, name: str) -> bool:
         """Whether somebody means this node, perhaps by the name that RabbitMQ would give it."""

@@ -17,6 +17,8 @@ from leveret.core.access import user as access
 from leveret.core.access.user import Credential, User
 from leveret.core.access.users import Premises, Users
 from leveret.core.clearing import Clearing
+from leveret.core.counting.counters import VirtualHostCounters
+from leveret.core.counting.intake import Intake
 from leveret.core.definition import form
 from leveret.core.definition.log import DefinitionLog
 from leveret.core.errors.administration import InvalidError, ProtectedError, unknown_vhost
@@ -53,7 +55,8 @@ class Broker(Surroundings, Premises):
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
     max_message_size: bytes that the body of a message may have.
     started_ms: on the core's clock. lag: of the event loop, noted by the driver.
-    leaving: virtual hosts that are deleted and still have something in them, by name.
+    leaving: virtual hosts that are deleted and still have something in them, by name. past: what those have done of
+    which nothing is left.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class Broker(Surroundings, Premises):
         self.node = node
         self.started_ms = clock.now_ms
         self.lag = Lag()
+        self.intake = Intake()
+        self.past = VirtualHostCounters()
         self.alarms = Alarms()
         self._shortage = Shortage(self, self.budget, self.alarms)
         self.nowhere = VirtualHost(self, "")
@@ -356,6 +361,8 @@ class Broker(Surroundings, Premises):
     def cleared(self, vhost: Home) -> None:
         """Nothing is left of a virtual host that was deleted, or nothing that can be deleted in this run."""
         left = self.leaving.pop(vhost.name).vhost
+        self.past.add(left.past)
+        left.past = self.past  # for clients that still close
         if left.queues or left.exchanges:
             self._unclean.add(vhost.name)
         else:

@@ -20,6 +20,7 @@ from leveret.management import (
     definitions,
     importing,
     limits,
+    logs,
     messages,
     parameters,
     permissions,
@@ -74,9 +75,16 @@ FUNCTIONS: tuple[Callable[..., object], ...] = (
     messages.export_messages,
     messages.import_messages,
     status.show_status,
+    logs.show_log_levels,
+    logs.set_log_level,
 )
 CHECKS_ITSELF = frozenset(("import_definitions",))  # what it is given, entry by entry
-LIVE = frozenset(("trace_vhost", "repair_queue", "export_messages", "import_messages", "show_status"))
+LIVE = frozenset(
+    (
+        *("trace_vhost", "repair_queue", "export_messages", "import_messages", "show_status"),
+        *("show_log_levels", "set_log_level"),
+    )
+)
 
 
 class Verb:

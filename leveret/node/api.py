@@ -16,16 +16,16 @@ import msgspec
 from leveret.auth.attempts import HTTP, Attempts
 from leveret.auth.authenticator import Authenticator
 from leveret.core.broker import Broker
+from leveret.core.counting.disk import DiskCounters
 from leveret.node.config import Config
 from leveret.node.kinds import OFF_PORT
 from leveret.node.watch import total_memory
 from leveret.server.driver import Driver
 from leveret.server.listener import Listener
 from leveret.server.performer import Performer
-from leveret.server.places import Places
 
 if TYPE_CHECKING:
-    from leveret.api.server import HttpServer, Visitor
+    from leveret.api.server import HttpServer
     from leveret.api.services import Services
 
 API_PORT: Final = 15672
@@ -76,9 +76,11 @@ class Api:
         context: ssl.SSLContext | None,
         max_files: int,
         places: int,
+        disk: DiskCounters | None,
     ) -> None:
         self.url = ""
         self._max_files = max_files
+        self._disk = disk
         self._config = config
         self._broker = broker
         self._driver = driver
@@ -151,8 +153,6 @@ class Api:
             self._close_ports()
 
     async def _start(self) -> None:
-        from leveret.api.application import make_application
-        from leveret.api.server import HttpServer
         from leveret.api.services import Facts, Services
         from leveret.api.services import Port as PortFact
 
@@ -165,15 +165,19 @@ class Api:
             max_files=self._max_files,
             ports=[PortFact(*port) for port in self._ports],
             certificate=config.tls_certificate,
+            disk=self._disk,
             settings=msgspec.to_builtins(config),
             prefix=config.management_prefix.rstrip("/"),
             interval_s=config.statistics_interval_ms / 1000,
         )
         services = Services(self._broker, self._driver, self._performer, self._logins(HTTP), self._attempts, facts)
         self._services = services
+        metrics = Metrics(services)
+        everything = make_application(services, metrics, config.open_metrics)
+        metrics_alone = make_metrics_application(services, metrics)
         places: Places[Visitor] = Places(self._places)
         for port in self._open_ports:
-            port.server = HttpServer(make_application(services), places)
+            port.server = HttpServer(metrics_alone if port.is_metrics else everything, places)
             port.listener.begin()
         services.sampler.start()
 

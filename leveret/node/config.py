@@ -11,10 +11,23 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 
 from leveret.core.errors.bounds import MAX_MS
-from leveret.node.kinds import MAX_NUMBER, Choice, Kind, Names, PortOrOff, Prefix, Share, Size, Switch, Text, Whole
+from leveret.node.kinds import (
+    MAX_NUMBER,
+    Choice,
+    Kind,
+    Levels,
+    Names,
+    PortOrOff,
+    Prefix,
+    Share,
+    Size,
+    Switch,
+    Text,
+    Whole,
+)
 from leveret.wire.constants import MAX_CONTENT_SIZE, MAX_MESSAGE_SIZE
 
-LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 
 ENV_PREFIX: Final = "LEVERET_"
 
@@ -127,6 +140,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             see="api.md",
         ),
     ] = 5_000
+    open_metrics: Annotated[
+        bool,
+        Setting(
+            MANAGEMENT,
+            SWITCH,
+            "Show the metrics on the port of the HTTP API to anybody; otherwise they need the login of a user with the "
+            "tag monitoring or administrator.",
+            see="metrics.md",
+        ),
+    ] = False
 
     tls_port: Annotated[
         int | None,
@@ -312,8 +335,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 50_000_000
 
     log_level: Annotated[
-        LogLevel, Setting(RUNNING, Choice(get_args(LogLevel)), "The least that is logged, on standard error.")
+        str,
+        Setting(
+            RUNNING,
+            Levels(),
+            "The least that is logged, on standard error, of all and of single areas; `leveret logs level` changes it.",
+            see="configuration.md#log",
+        ),
     ] = "warning"
+    log_format: Annotated[
+        LogFormat,
+        Setting(
+            RUNNING,
+            Choice(get_args(LogFormat)),
+            "Whether an entry of the log is a line of text or an object of JSON.",
+            see="configuration.md#log",
+        ),
+    ] = "text"
     ephemeral: Annotated[
         bool,
         Setting(

@@ -10,6 +10,7 @@ import re
 from string import ascii_letters
 from typing import Final
 
+from leveret.core.errors.areas import ALL, AREAS, LEVELS
 from leveret.core.errors.bounds import from_digits
 
 ON: Final = ("true", "yes", "on", "1")
@@ -253,6 +254,40 @@ class Choice(Kind):
         """See Kind."""
         words = [f'"{choice}"' for choice in self.choices] if in_file else self.choices
         return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+class Levels(Choice):
+    """A level for all, and others for areas: info,connection=debug, or a table in the file. Kept as in an option."""
+
+    def __init__(self) -> None:
+        super().__init__(LEVELS)
+        self.metavar = "LEVELS"
+
+    def parse(self, text: str) -> object:
+        """See Kind."""
+        pairs = [part.strip(" ").rpartition("=") for part in text.split(",")]
+        if any(equals and not area for area, equals, _ in pairs):
+            return None
+        return self._put_together([(area or ALL, level) for area, _, level in pairs])
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        if isinstance(value, dict):
+            return self._put_together(list(value.items()))
+        return self.parse(value) if isinstance(value, str) else None
+
+    def _put_together(self, pairs: list[tuple[str, object]]) -> object:
+        known = all((area == ALL or area in AREAS) and level in LEVELS for area, level in pairs)
+        if not pairs or not known or len(dict(pairs)) < len(pairs):
+            return None
+        return ",".join(f"{level}" if area == ALL else f"{area}={level}" for area, level in pairs)
+
+    def allowed(self, in_file: bool) -> str:
+        """See Kind."""
+        areas = ", ".join(AREAS)
+        if in_file:
+            return f"{super().allowed(True)}, or a table of these for {ALL} and for the areas {areas}"
+        return f"{super().allowed(False)}, and levels of areas like info,connection=debug (areas are {areas})"
 
 
 class Names(Kind):

@@ -7,10 +7,13 @@ short, and only so many of a kind are written in a while; what was left out is c
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from leveret.core.errors.areas import ALL, logger_name
 from leveret.node.printable import printable
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -33,6 +36,23 @@ class OneLine(logging.Formatter):
     def formatException(self, ei: Any) -> str:
         """The same of each line of a traceback, which may quote what strangers have sent."""
         return "\n".join(map(printable, super().formatException(ei).split("\n")))
+
+
+class AsJson(logging.Formatter):
+    """Makes an object of an entry, on one line: time, level, area, logger, message; error, if there is a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; what is not ASCII is escaped."""
+        found = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "area": record.name.removeprefix("leveret."),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            found["error"] = self.formatException(record.exc_info)
+        return json.dumps(found)
 
 
 class Limit(logging.Filter):
@@ -89,11 +109,17 @@ def shortened(text: str) -> str:
     return text
 
 
-def begin(level: str) -> None:
-    """Write entries from this level on to standard error."""
+def begin(levels: str, shape: str) -> None:
+    """Write entries to standard error. levels: the least of all, and of areas, as the setting has them.
+
+    shape: text or json.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(OneLine(FORMAT))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
+    handler.setFormatter(AsJson() if shape == "json" else OneLine(FORMAT))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for part in levels.split(","):
+        area, _, level = part.rpartition("=")
+        logging.getLogger(logger_name(area or ALL)).setLevel(level.upper())
 
 
 def limit(loop: asyncio.AbstractEventLoop) -> None:

@@ -100,7 +100,16 @@ class Node:
         self._performer = Performer(self.driver, self._perform, _load_management)
         self._control = ControlSocket(self.driver, self._performer)
         self._api = Api(
-            config, self.broker, self.driver, self._performer, self.logins, self.attempts, self._context, files, places
+            config,
+            self.broker,
+            self.driver,
+            self._performer,
+            self.logins,
+            self.attempts,
+            self._context,
+            files,
+            places,
+            None if self._disk is None else self._disk.counters,
         )
         self._control_path: Path | None = None
         self._recording: Recording | None = None

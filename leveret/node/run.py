@@ -29,7 +29,7 @@ def run(options: dict[str, object]) -> int:
         config = load(options)
     except ConfigError as error:
         return _fail(*error.problems)
-    logs.begin(config.log_level)
+    logs.begin(config.log_level, config.log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(serve(config, _process_start()))

@@ -145,7 +145,7 @@ class Channel(Lane):
         if self.publishing.transaction is not None:
             self.publishing.transaction.rollback()
         self.consuming.shut()
-        self.counters.end()
+        self.counters.end(self.publishing.last_tag)
 
     def _while_shut(self, method_id: i64) -> None:
         if method_id == CHANNEL_CLOSE:

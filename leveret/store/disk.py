@@ -17,6 +17,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from leveret.core.counting.disk import DiskCounters
 from leveret.core.definition.log import DefinitionLog
 from leveret.core.message.log import LogListener, MessageLog, Recovered, Resting, Unreadable
 from leveret.core.message.message import Message
@@ -42,7 +43,7 @@ class DiskLog(MessageLog, DefinitionLog):
 
     notify: called in another thread when on_committed() should be called in the core's.
     load_bytes: of contents that recover() brings into memory, about; the rest is left where it is.
-    failed_bytes: of the group that could not be written, at least 1; 0 while writing works.
+    failed_bytes: of the group that could not be written, at least 1; 0 while writing works. counters: of what it does.
     Raises: StoreError when the directory cannot be used.
     """
 
@@ -69,6 +70,8 @@ class DiskLog(MessageLog, DefinitionLog):
         self._writing_bytes: i64 = 0
         self._is_behind = False
         self.failed_bytes = 0
+        self.counters = DiskCounters()
+        self._handed_s = 0.0  # when the group was that is written
 
     @property
     def listener(self) -> LogListener | None:
@@ -152,6 +155,7 @@ class DiskLog(MessageLog, DefinitionLog):
         self._is_writing = True
         self._writing_bytes = group.size
         group.seal(self._index)
+        self._handed_s = time.perf_counter()
         self._committer.commit(group)
 
     def _has_work(self) -> bool:
@@ -336,6 +340,8 @@ class DiskLog(MessageLog, DefinitionLog):
             end = max(bisect_right(wanted, self._index.extent(queue_id, wanted[at])), at + 1)
             found += self._fetch(queue_id, wanted[at:end], only_looks)
             at = end
+        self.counters.reads += 1
+        self.counters.read += len(found)
         return found
 
     def _fetch(self, queue_id: int, wanted: list[int], only_looks: bool) -> list[Recovered]:
@@ -400,6 +406,7 @@ class DiskLog(MessageLog, DefinitionLog):
         if self._committer is None:
             return
         for group, error in self._committer.results():
+            self._count(error)
             self._is_writing = False
             self._writing_bytes = 0
             if error:
@@ -407,6 +414,15 @@ class DiskLog(MessageLog, DefinitionLog):
             else:
                 self._succeeded(group)
             self._news.tell()
+
+    def _count(self, error: str) -> None:
+        counters = self.counters
+        counters.commits += 1
+        counters.commit_s += time.perf_counter() - self._handed_s
+        if error:
+            counters.failed += 1
+        else:
+            counters.written += self._writing_bytes
 
     def _succeeded(self, group: Group) -> None:
         if self.failed_bytes:

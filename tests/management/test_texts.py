@@ -68,6 +68,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "set_parameter": {"vhost": "v", "component": "x", "name": "x", "value": {"x": ["x"]}},
     "set_global_parameter": {"name": "x", "value": ["x", {"x": "x"}]},
     "import_messages": {"queue": "q", "vhost": "v"},
+    "set_log_level": {"area": "broker", "level": "default"},
 }
 
 

@@ -15,6 +15,7 @@ from mypy_extensions import i64
 from leveret.core.access.user import Credential, User
 from leveret.core.broker import Broker
 from leveret.core.counting.counters import ConnectionCounters
+from leveret.core.counting.intake import SMALL
 from leveret.core.errors.hints import Origin
 from leveret.core.exchange.exchange import Route
 from leveret.core.queue.client import Client
@@ -29,7 +30,8 @@ class Party(Client):
     """One client. Before its login it is nobody's, and before it has chosen a virtual host it is nowhere.
 
     name: what the log and traces call it. number: never 0, unique in this process. exclusive_queues: that it owns.
-    max_message_size: bytes that the body of a message may have. published: messages, ever.
+    max_message_size: bytes that the body of a message may have. small: those of one that is taken and counted without a
+    second look. published: messages, ever; published_bytes: of bodies.
     routes: where its publishes go, by target; routes_bytes: of memory that they need, about. used_routes: those with
     publishes not counted yet. counters: without those of publishers and receivers that are there; see total().
     Bytes are counted there by whoever sends and receives them.
@@ -42,8 +44,10 @@ class Party(Client):
         self.user = User("", Credential("", ""), ())
         self.vhost = broker.nowhere
         self.max_message_size: i64 = broker.max_message_size
+        self.small: i64 = min(SMALL, broker.max_message_size)
         self.exclusive_queues: dict[EntryOwner, None] = {}
         self.published: i64 = 0
+        self.published_bytes: i64 = 0
         self.routes: dict[bytes, Route] = {}
         self.routes_bytes: i64 = 0
         self.used_routes: list[Route] = []
@@ -96,6 +100,7 @@ class Party(Client):
         past = self.vhost.past.connections
         past.add_connection(self.counters.total())
         self.counters = past
+        self.broker.intake.take_over(self.published, self.published_bytes)
 
     # -- what it takes
 

@@ -20,6 +20,7 @@ from leveret.core.client.party import Party
 from leveret.core.client.receiver import Receiver
 from leveret.core.client.transaction import PublishListener, Transaction
 from leveret.core.counting.counters import ChannelCounters, ExchangeCounters, Inflow
+from leveret.core.counting.intake import SMALL
 from leveret.core.errors import refusals as errors
 from leveret.core.errors.refusals import UNFIT, UNREADABLE, Refusal
 from leveret.core.exchange.exchange import Route
@@ -99,8 +100,10 @@ class Publisher(PublishListener):
             if self._inflow.exchange is not route.exchange.counters:
                 self._inflow = self.counters.inflow(route.exchange.counters)
         size = frames.body_size(content)
-        if size > party.max_message_size:
-            raise self.too_large(size)
+        if size > party.small:
+            self._note_larger(size)
+        party.published += 1
+        party.published_bytes += size
         try:
             persistent = frames.check_properties(content)
         except DecodeError:
@@ -110,7 +113,6 @@ class Publisher(PublishListener):
         is_inspected = route.varies or frames.property_flags(content) & INSPECTED != 0
         if is_inspected:
             message, queues = self._inspect(route, message)
-        party.published += 1
         if route.varies and party.vhost.witness is not None:
             self._publish_watched(message, queues, route)
         elif self.transaction is not None:
@@ -151,6 +153,14 @@ class Publisher(PublishListener):
             route.varies = True
         return route
 
+    def _note_larger(self, size: i64) -> None:
+        """A body is not small. Raises: Refusal UNFIT."""
+        party = self.party
+        if size > party.max_message_size:
+            raise self.too_large(size)
+        if size > SMALL:
+            party.broker.intake.note_larger(size)
+
     def too_large(self, size: i64) -> Refusal:
         """A body has more bytes than one may have."""
         limit = self.party.max_message_size
@@ -162,6 +172,7 @@ class Publisher(PublishListener):
         try:
             route = self.resolve(target)
             party.keep_route(target, route)
+            party.broker.intake.misses += 1
         finally:
             party.count_searches(long)
         return route

@@ -202,7 +202,8 @@ class QueueCounters(Deliveries):
     refused: it did not take, being full or faulty. bytes_out: of the bodies of what was delivered or got.
     expired: ended by their time to live. dropped: ended since there were too many before them.
     exhausted: ended since they had come back too often. dead_lettered: those that ended in whatever way, and went on
-    to a dead letter exchange. removed: thrown away by a purge, or with the queue.
+    to a dead letter exchange. letters: how many of these for each reason, and whether they must arrive. removed: thrown
+    away by a purge, or with the queue.
     The numbers are those of consumers that are gone, and of what has none, without acked; total() has those of all.
     inflows: from exchanges that are there.
 
@@ -224,9 +225,15 @@ class QueueCounters(Deliveries):
         self.dropped: i64 = 0
         self.exhausted: i64 = 0
         self.dead_lettered: i64 = 0
+        self.letters: dict[tuple[str, bool], int] = {}
         self.removed: i64 = 0
         self.inflows: dict[ExchangeCounters, Outflow] = {}
         self.is_gone = False
+
+    def count_letter(self, reason: str, must_arrive: bool) -> None:
+        """A message goes on to a dead letter exchange."""
+        self.dead_lettered += 1
+        self.letters[reason, must_arrive] = self.letters.get((reason, must_arrive), 0) + 1
 
     def keep_got(self) -> None:
         """What was got last, without an ack, could not be sent: it comes back, as if it had wanted one."""
@@ -260,6 +267,8 @@ class QueueCounters(Deliveries):
         self.exhausted += other.exhausted
         self.dead_lettered += other.dead_lettered
         self.removed += other.removed
+        for kind, count in other.letters.items():
+            self.letters[kind] = self.letters.get(kind, 0) + count
 
     def end(self, total: QueueCounters, heir: QueueCounters) -> None:
         """The queue is gone. total: all that it has done."""
@@ -276,7 +285,7 @@ class ClientCounters(Deliveries):
     """What channels and connections both count.
 
     published, unroutable, returned: as in Publishes. confirmed: publishes that the broker has acked. nacked: those that
-    it could not take.
+    it could not take. to_confirm: publishes that were to be confirmed, on channels that are gone.
     """
 
     def __init__(self) -> None:
@@ -286,6 +295,7 @@ class ClientCounters(Deliveries):
         self.returned: i64 = 0
         self.confirmed: i64 = 0
         self.nacked: i64 = 0
+        self.to_confirm: i64 = 0
 
     def add(self, other: ClientCounters) -> None:
         """Count what another one has too."""
@@ -295,6 +305,7 @@ class ClientCounters(Deliveries):
         self.returned += other.returned
         self.confirmed += other.confirmed
         self.nacked += other.nacked
+        self.to_confirm += other.to_confirm
 
     def add_inflow(self, inflow: Publishes) -> None:
         """Count what was published to an exchange too."""
@@ -350,12 +361,13 @@ class ChannelCounters(ClientCounters):
             found.add_consumer(consumer)
         return found
 
-    def end(self) -> None:
-        """The channel is gone; perhaps said twice."""
+    def end(self, to_confirm: i64 = 0) -> None:
+        """The channel is gone; perhaps said twice. to_confirm: how many publishes it was to confirm."""
         connection = self.connection
         if connection is None:
             return
         self.connection = None
+        self.to_confirm += to_confirm
         del connection.channels[self]
         connection.add(self.total())
         for inflow in self.inflows.values():
@@ -405,9 +417,26 @@ class VirtualHostCounters:
 
     What clients publish is under exchanges, what they get under queues, and confirms and bytes under connections.
     A queue that is deleted counts what was outstanding of it as removed, and acks of that no more; connections do.
+    types: of queues, those of each type by themselves; what is in none of them was sent by direct reply-to.
     """
 
     def __init__(self) -> None:
         self.exchanges = ExchangeCounters("")
         self.queues = QueueCounters("")
+        self.types: dict[str, QueueCounters] = {}
         self.connections = ConnectionCounters("")
+
+    def of_type(self, queue_type: str) -> QueueCounters:
+        """Those of one type of queue."""
+        found = self.types.get(queue_type)
+        if found is None:
+            found = self.types[queue_type] = QueueCounters(queue_type)
+        return found
+
+    def add(self, other: VirtualHostCounters) -> None:
+        """Count what another one has too. It counts nothing more."""
+        self.exchanges.add(other.exchanges.total())
+        self.queues.add(other.queues)
+        self.connections.add_connection(other.connections)
+        for queue_type, counters in other.types.items():
+            self.of_type(queue_type).add(counters)

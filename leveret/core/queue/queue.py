@@ -613,7 +613,7 @@ class Queue(BaseQueue):
             self.forget(entry)
         else:
             self.broker.worklist.add(self, entry, reason)
-            self.counters.dead_lettered += 1
+            self.counters.count_letter(reason, self.settings.at_least_once)
 
     def forget(self, entry: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
@@ -728,7 +728,9 @@ class Queue(BaseQueue):
         self._go(REMOVED, "")
         self._end()
         self.counters.removed += self.unacked
-        self.counters.end(self.total(), self.vhost.past.queues)
+        total, past = self.total(), self.vhost.past
+        past.of_type(self.settings.queue_type).add(total)
+        self.counters.end(total, past.queues)
         self.unacked = 0
         self.unacked_bytes = 0
         self.on_durable(int(self._position))

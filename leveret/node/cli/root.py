@@ -11,6 +11,7 @@ from leveret.node.cli import (
     care,
     definitions,
     limits,
+    logs,
     parameters,
     permissions,
     policies,
@@ -44,6 +45,7 @@ app.add_typer(parameters.app, name="parameters")
 app.add_typer(definitions.app, name="definitions")
 app.add_typer(recording.app, name="recording")
 app.command(cls=serve.LongOptions)(serve.serve)
+app.add_typer(logs.app, name="logs")
 app.command()(status.status)
 app.command()(care.backup)
 app.command()(care.check)

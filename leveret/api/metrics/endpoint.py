@@ -1,0 +1,124 @@
+"""The addresses of the metrics. On the port of the HTTP API they need a login, on a port of their own they do not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from leveret.api.metrics.pages import PAGES, pieces
+from leveret.api.metrics.scrape import AGGREGATED, Scrape, Scrapes
+from leveret.api.metrics.text import CONTENT_TYPE
+from leveret.api.services import Services
+
+SCRAPE_S = 120.0  # how long one may take, with a client that reads slowly
+MOST = 10  # at once: each remembers a place among all objects
+ALLOWED = "HEAD, GET, OPTIONS"
+
+Check = Callable[[HttpRequest], Awaitable[Response | None]]
+"""Who may look. Returns: what is answered to who may not, None to who may."""
+
+log = logging.getLogger("leveret.api")
+
+
+async def anybody(http: HttpRequest) -> Response | None:
+    """Everybody may look."""
+    return None
+
+
+class Metrics:
+    """The metrics of one API, at as many ports as there are."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._scrapes = Scrapes()
+        self._running = 0
+
+    def routes(self, check: Check) -> list[Route]:
+        """Where they are."""
+
+        async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+            http = HttpRequest(scope, receive)
+            refusal = _refusal(http) or await check(http)
+            if refusal is not None:
+                await refusal(scope, receive, send)
+            else:
+                await self._answer(http, scope, receive, send)
+
+        return [Route(path, _Endpoint(endpoint)) for path in ("/metrics", "/metrics/{page}")]
+
+    async def _answer(self, http: HttpRequest, scope: Scope, receive: Receive, send: Send) -> None:
+        page = http.path_params.get("page", AGGREGATED)
+        if page not in PAGES or (page == AGGREGATED and "page" in http.path_params):
+            await PlainTextResponse("Unknown Registry", 404)(scope, receive, send)
+            return
+        if self._running >= MOST:
+            busy = PlainTextResponse("too many scrapes at once; try again\n", 503, {"Retry-After": "5"})
+            await busy(scope, receive, send)
+            return
+        families, vhosts = (frozenset(http.query_params.getlist(name)) for name in ("family", "vhost"))
+        scrape = Scrape(self._services, self._scrapes, page, families, vhosts)
+        self._running += 1
+        try:
+            async with asyncio.timeout(SCRAPE_S):
+                await self._send(scrape, http.method == "HEAD", receive, send)
+        except TimeoutError:
+            log.info("a scrape of the metrics has taken longer than %d s and is cut off", SCRAPE_S)
+        finally:
+            self._running -= 1
+
+    async def _send(self, scrape: Scrape, is_head: bool, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", CONTENT_TYPE.encode())]
+        start = {"type": "http.response.start", "status": 200, "headers": headers}
+        if is_head:
+            await send(start)
+            await send({"type": "http.response.body", "body": b""})
+            return
+        has_begun = False
+        gone = asyncio.create_task(_until_gone(receive))
+        try:
+            async for piece in pieces(scrape):
+                if gone.done():
+                    return
+                if not has_begun:
+                    has_begun = True
+                    await send(start)
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except Exception:
+            log.exception("cannot show the metrics")
+            if not has_begun:
+                await send({**start, "status": 500})
+                await send({"type": "http.response.body", "body": b"this failed inside the broker; its log says why\n"})
+            return
+        finally:
+            gone.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Wait for the client to go away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Endpoint:
+    """What starlette takes for an application, so that it leaves the methods to us."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _refusal(http: HttpRequest) -> Response | None:
+    if http.method == "OPTIONS":
+        return Response(headers={"Allow": ALLOWED})
+    if http.method not in ("GET", "HEAD"):
+        return Response(status_code=405, headers={"Allow": ALLOWED})
+    return None

@@ -1,0 +1,188 @@
+"""Metrics that RabbitMQ does not have: of the event loop, the disk, the memory of messages, and routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from leveret.api.metrics.family import (
+    COUNTER,
+    GAUGE,
+    LEVERET,
+    SUMMARY,
+    Family,
+    Group,
+    Number,
+    Sample,
+    samples_of,
+)
+from leveret.api.metrics.node import the_node
+from leveret.api.metrics.scrape import Scrape
+from leveret.api.metrics.text import CONTENT_TYPE, labels
+from leveret.api.metrics.totals import published_of
+from leveret.api.services import Services
+from leveret.core.counting.disk import DiskCounters
+from leveret.core.message.budget import NO_LIMIT
+from leveret.core.turn.alarms import BEHIND, DISK, FULL, HELD, LETTERS, MEMORY
+from leveret.core.turn.lag import MINUTE
+
+ALARMS = {
+    "memory": MEMORY,
+    "disk": DISK,
+    "disk_behind": BEHIND,
+    "dead_letters": LETTERS,
+    "messages_held": HELD,
+    "messages_full": FULL,
+}
+
+
+def _longest_s(services: Services) -> float:
+    longest_us, _ = services.broker.lag.recent(MINUTE)
+    return longest_us / 1_000_000
+
+
+def _limit(services: Services) -> int | None:
+    limit = int(services.broker.budget.limit)
+    return None if limit == NO_LIMIT else limit
+
+
+def _hits(services: Services) -> int:
+    published, _ = published_of(services.broker)
+    return max(published - int(services.broker.intake.misses), 0)
+
+
+def _of_disk(read: Callable[[DiskCounters], Number]) -> Callable[[Services], Number | None]:
+    def value(services: Services) -> Number | None:
+        disk = services.facts.disk
+        return None if disk is None else read(disk)
+
+    return value
+
+
+NODE = Group(
+    "leveret_node_metrics",
+    the_node,
+    (
+        Family(
+            "event_loop_longest_seconds",
+            GAUGE,
+            "Longest time in the last minute during which the event loop looked at no socket",
+            _longest_s,
+        ),
+        Family(
+            "event_loop_stalls_total",
+            COUNTER,
+            "Times that the event loop looked at no socket for more than 20 ms",
+            lambda services: int(services.broker.lag.stalls),
+        ),
+        Family(
+            "message_memory_bytes",
+            GAUGE,
+            "Memory that messages need, whoever holds them, about",
+            lambda services: int(services.broker.budget.used),
+        ),
+        Family(
+            "message_memory_limit_bytes",
+            GAUGE,
+            "Memory that messages may need before they are left to the disk",
+            _limit,
+        ),
+        Family(
+            "route_cache_hits_total",
+            COUNTER,
+            "Publishes whose exchange and routing key were known to the connection",
+            _hits,
+        ),
+        Family(
+            "route_cache_misses_total",
+            COUNTER,
+            "Publishes for which it had to be found out where they go",
+            lambda services: int(services.broker.intake.misses),
+        ),
+        Family(
+            "publishers_held",
+            GAUGE,
+            "Connections of publishers that are not read now, because of an alarm",
+            lambda services: services.broker.alarms.blocked(),
+        ),
+        Family(
+            "dead_letters_waiting",
+            GAUGE,
+            "Dead letters that wait to be published",
+            lambda services: len(services.broker.worklist),
+        ),
+        Family(
+            "commits_failed_total",
+            COUNTER,
+            "Commits to the data directory that failed",
+            _of_disk(lambda disk: disk.failed),
+        ),
+        Family(
+            "committed_bytes_total",
+            COUNTER,
+            "Size in bytes of what was committed to the data directory",
+            _of_disk(lambda disk: disk.written),
+        ),
+        Family(
+            "disk_fetches_total",
+            COUNTER,
+            "Times that messages at rest were read from the data directory",
+            _of_disk(lambda disk: disk.reads),
+        ),
+        Family(
+            "disk_fetched_messages_total",
+            COUNTER,
+            "Messages at rest that were read from the data directory",
+            _of_disk(lambda disk: disk.read),
+        ),
+    ),
+    prefix=LEVERET,
+)
+
+
+async def _alarms(scrape: Scrape) -> list[Sample]:
+    raised = int(scrape.broker.alarms.raised)
+    return [Sample(labels(alarm=name), int(raised & bit != 0)) for name, bit in ALARMS.items()]
+
+
+ALARM = samples_of("leveret_node_metrics", "alarm", GAUGE, "Whether publishers wait for this reason", _alarms, LEVERET)
+
+
+async def _commits(scrape: Scrape) -> list[Sample]:
+    disk = scrape.services.facts.disk
+    if disk is None:
+        return []
+    return [Sample("_count", int(disk.commits)), Sample("_sum", round(disk.commit_s, 6))]
+
+
+COMMITS = samples_of(
+    "leveret_node_metrics",
+    "commit_duration_seconds",
+    SUMMARY,
+    "Time from handing messages to the disk until they are safe",
+    _commits,
+    LEVERET,
+)
+
+
+# -- what the metrics themselves cost
+
+
+def _telemetry(metric: str, text: str, value: Callable[[Scrape, str], Number]) -> Group:
+    async def find(scrape: Scrape) -> list[Sample]:
+        found = []
+        for page, count in scrape.scrapes.counts.items():
+            tail = labels(registry=page, content_type=CONTENT_TYPE)
+            found += [Sample(f"_count{tail}", count), Sample(f"_sum{tail}", value(scrape, page))]
+        return found
+
+    return samples_of("telemetry", metric, SUMMARY, text, find, "telemetry_")
+
+
+TELEMETRY = (
+    _telemetry(
+        "scrape_duration_seconds",
+        "Scrape duration",
+        lambda scrape, page: round(scrape.scrapes.seconds[page], 6),
+    ),
+    _telemetry("scrape_size_bytes", "Scrape size, not encoded", lambda scrape, page: scrape.scrapes.bytes[page]),
+)

@@ -1,0 +1,37 @@
+"""leveret logs: what a running broker writes to its log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from leveret.node.cli.output import AsJson, rows, show
+from leveret.node.cli.target import Control, DataDir, perform
+
+app = typer.Typer(help="The log of a running broker.", no_args_is_help=True)
+
+
+@app.callback()
+def logs() -> None:
+    """The log of a running broker."""
+
+
+@app.command()
+def level(
+    area: Annotated[str | None, typer.Argument(help="An area, or all.")] = None,
+    wanted: Annotated[
+        str | None,
+        typer.Argument(metavar="LEVEL", help="debug, info, warning or error; default lets an area follow all."),
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    control: Control = None,
+) -> None:
+    """Show the least that is logged of each area, or set it until the broker ends."""
+    if area is not None and wanted is not None:
+        perform(data_dir, control, "set_log_level", area=area, level=wanted)
+        print(f"The level of {area} is {wanted} now.")
+        return
+    found = rows(perform(data_dir, control, "show_log_levels"))
+    show([row for row in found if area in (None, row["area"])], ["area", "level", "about"], as_json)
