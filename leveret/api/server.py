@@ -7,6 +7,7 @@ to do next, which does not begin anew with each byte. What a client sends is loo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket

@@ -153,8 +153,12 @@ class Api:
             self._close_ports()
 
     async def _start(self) -> None:
+        from leveret.api.application import make_application, make_metrics_application
+        from leveret.api.metrics.endpoint import Metrics
+        from leveret.api.server import HttpServer, Visitor
         from leveret.api.services import Facts, Services
         from leveret.api.services import Port as PortFact
+        from leveret.server.places import Places
 
         config = self._config
         directory = "" if config.memory else str(Path(config.data_dir).absolute())

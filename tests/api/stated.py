@@ -71,7 +71,6 @@ STATED = (
         "What RabbitMQ tells of its sockets are options of Erlang and of its HTTP server.",
     ),
     Stated(r"GET nodes/{node}/memory/ets", r"body\.ets_tables_memory\..* is missing", "Erlang's tables are not here."),
-    Stated(r"GET extensions.*", r"body\[\d\] is missing", "No plugin adds to the web UI."),
     Stated(
         r"GET feature-flags.*",
         rf"body\[({'|'.join(FLAGS)})\] is missing"
