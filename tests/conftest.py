@@ -30,6 +30,9 @@ MEMORY = Path("/dev/shm")
 if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 << 30:
     tempfile.tempdir = str(MEMORY)  # not TMPDIR: processes that are killed would leave theirs there
 
+# Brokers of tests run beside each other, and few of them are asked over HTTP: those say so with an option.
+os.environ.setdefault("LEVERET_MANAGEMENT_PORT", "off")
+
 # `make test &` in a shell has interrupts ignored, here and in all that is started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

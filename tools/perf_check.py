@@ -12,6 +12,7 @@ differ between compilers and versions of Python, so the budget says for which it
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import re
 import shutil
@@ -27,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import brokers, generator
 from bench.scenarios import SCENARIOS, Scenario
+
+os.environ["LEVERET_MANAGEMENT_PORT"] = "off"  # what the HTTP API needs to begin is no message's
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUDGET = REPOSITORY / "bench" / "budget.toml"

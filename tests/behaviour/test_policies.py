@@ -432,7 +432,6 @@ def test_keys(policies: Policies, definition: dict[str, Any]) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"ha-mode": "all"}, '[{<<"ha-mode">>,<<"all">>}] are not recognised policy settings'),
     ({"max-priority": 5}, '[{<<"max-priority">>,5}] are not recognised policy settings'),
     (
         {"single-active-consumer": True},

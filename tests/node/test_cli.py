@@ -30,6 +30,7 @@ from tests.clients.command_line import Result, good, leveret, login, process, re
 from tests.clients.waiting import eventually
 
 FIXTURE = Path(__file__).parent.parent / "management" / "rabbitmq-4.3.6.json"
+TRANSIENT = "note: exchanges[0]: it is not durable, so it is not kept while no broker runs; import it when one does\n"
 
 Run = Callable[..., Result]
 
@@ -200,7 +201,10 @@ def test_wrong_usage_has_status_2(arguments: list[str], words: str, data: Path) 
 
 
 def test_definitions_of_rabbitmq_come_in_and_go_out(run: Run, data: Path, tmp_path: Path) -> None:
-    assert good(run("definitions", "import", str(FIXTURE))) == (
+    result = run("definitions", "import", str(FIXTURE))
+    assert result.returncode == 0
+    assert result.stderr in ("", TRANSIENT)
+    assert result.stdout == (
         "Imported 3 users, 2 vhosts, 2 permissions, 2 parameters, 3 exchanges, 1 topic permission, 1 global parameter, "
         "2 policies, 4 queues, 5 bindings.\n"
     )
@@ -215,7 +219,8 @@ def test_definitions_of_rabbitmq_come_in_and_go_out(run: Run, data: Path, tmp_pa
 
 def test_everything_survives_a_restart(tmp_path: Path) -> None:
     data = str(tmp_path / "data")
-    good(leveret("definitions", "import", str(FIXTURE), "--data-dir", data))
+    result = leveret("definitions", "import", str(FIXTURE), "--data-dir", data)
+    assert (result.returncode, result.stderr) == (0, TRANSIENT)
     stopped = json.loads(good(leveret("definitions", "export", "--data-dir", data)))
     for number in (signal.SIGTERM, signal.SIGKILL):
         server = Server.start("--data-dir", data)

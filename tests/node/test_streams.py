@@ -120,4 +120,4 @@ def test_a_broker_whose_ready_line_cannot_be_printed_serves(is_full: bool, tmp_p
         broker.terminate()
         assert broker.wait(PATIENCE_S) == 0
     lines = (tmp_path / "log").read_text().splitlines()
-    assert ["cannot print that the broker is ready" in line for line in lines] == [True]
+    assert sum("cannot print that the broker is ready" in line for line in lines) == 1
