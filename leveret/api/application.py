@@ -200,8 +200,9 @@ def make_application(services: Services, metrics: Metrics, open_metrics: bool = 
         by_path[operation.path][operation.method] = operation
     routes = []
     for path in sorted(by_path, key=lambda path: [part.startswith("{") for part in path.split("/")]):
-        template = path.replace("}", ":name}")
+        template = path.rstrip("/").replace("}", ":name}")
         routes.append(Route(f"/api{template}", Endpoint(services, by_path[path])))
     routes += metrics.routes(anybody if open_metrics else _monitors(services))
     app = Starlette(routes=routes, exception_handlers={404: _nothing_there})
+    app.router.redirect_slashes = False
     return RawPath(app, services.prefix)

@@ -70,6 +70,7 @@ STATED = (
         r".*\.(socket_opts\.\w+ is missing|socket_opts is .*, not .*|cowboy_opts is .*, not .*)",
         "What RabbitMQ tells of its sockets are options of Erlang and of its HTTP server.",
     ),
+    Stated(r"GET extensions.*", r"body\[[123]\] is missing", "No plugin adds pages to the web UI."),
     Stated(r"GET nodes/{node}/memory/ets", r"body\.ets_tables_memory\..* is missing", "Erlang's tables are not here."),
     Stated(
         r"GET feature-flags.*",

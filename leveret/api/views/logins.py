@@ -124,9 +124,9 @@ OPERATIONS = [
         "/login",
         enter,
         Access.ANYBODY,
-        "Check a user name and a password in a form. Needs no login.",
+        "Check a user name and a password in a form, without a login.",
         takes=dict[str, Any],
         answers=LoggedIn,
     ),
-    Operation("DELETE", "/login", leave, Access.ANYBODY, "Log out. Needs no login.", statuses=(204,)),
+    Operation("DELETE", "/login", leave, Access.ANYBODY, "Log out, which nobody has to.", statuses=(204,)),
 ]

@@ -8,6 +8,7 @@ import typer
 
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.printable import say
 
 app = typer.Typer(help="The log of a running broker.", no_args_is_help=True)
 
@@ -31,7 +32,7 @@ def level(
     """Show the least that is logged of each area, or set it until the broker ends."""
     if area is not None and wanted is not None:
         perform(data_dir, control, "set_log_level", area=area, level=wanted)
-        print(f"The level of {area} is {wanted} now.")
+        say(f"The level of {area} is {wanted} now.")
         return
     found = rows(perform(data_dir, control, "show_log_levels"))
     show([row for row in found if area in (None, row["area"])], ["area", "level", "about"], as_json)
