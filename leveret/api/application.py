@@ -12,8 +12,7 @@ import base64
 import binascii
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
@@ -26,9 +25,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leveret.api.access import Access, Caller
-from leveret.api.encoding import encode
 from leveret.api.errors import ApiError
-from leveret.api.listing import Listing, chunks
+from leveret.api.local import FAILED, ask, content_of, reason_of
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
@@ -111,7 +109,7 @@ class Endpoint:
             return
         except Exception:
             log.exception("%s %s failed", http.method, scope["path"])
-            response = _error(ApiError(500, "internal_error", "this failed inside the broker; its log says why"))
+            response = _error(FAILED)
         await response(scope, receive, send)
 
     async def _respond(self, http: HttpRequest) -> Response:
@@ -133,21 +131,10 @@ class Endpoint:
             await _body(http),
             caller,
         )
-        found = await operation.handler(request)
-        if isinstance(found, Listing):
-            return await self._stream(found, request)
-        return _response(found)
-
-    async def _stream(self, listing: Listing, request: Request) -> Response:
-        pieces = chunks(listing, request.query, request.broker.matcher, self._services.turns)
-        first = await anext(pieces)  # which raises what is to be said before the answer begins
-
-        async def all_of_it() -> AsyncIterator[bytes]:
-            yield first
-            async for piece in pieces:
-                yield piece
-
-        return StreamingResponse(all_of_it(), media_type="application/json")
+        found = await ask(operation, request)
+        if isinstance(found, Answer):
+            return Response(content_of(found) or None, found.status, found.headers, _media_type(found))
+        return StreamingResponse(found, media_type="application/json")
 
 
 async def _body(http: HttpRequest) -> bytes:
@@ -167,19 +154,13 @@ async def _body(http: HttpRequest) -> bytes:
     return bytes(body)
 
 
-def _response(found: Any) -> Response:
-    answer = found if isinstance(found, Answer) else Answer(content=found)
-    if answer.status == 204 or answer.content is None:
-        return Response(status_code=answer.status, headers=answer.headers)
-    content = answer.content if isinstance(answer.content, bytes) else encode(answer.content)
-    return Response(content, answer.status, answer.headers, answer.media_type)
+def _media_type(answer: Answer) -> str | None:
+    return None if answer.status == 204 or answer.content is None else answer.media_type
 
 
 def _error(error: ApiError) -> Response:
-    if not error.error:
-        return Response(status_code=error.status, headers=error.headers)
-    content = encode({"error": error.error, "reason": error.reason})
-    return Response(content, error.status, error.headers, "application/json")
+    content = reason_of(error)
+    return Response(content or None, error.status, error.headers, "application/json" if content else None)
 
 
 async def log_in(services: Services, http: HttpRequest) -> Caller:

@@ -22,6 +22,7 @@ from leveret.api.views import (
     policies,
     queues,
     users,
+    verbs,
     vhosts,
 )
 
@@ -49,4 +50,5 @@ OPERATIONS: list[Operation] = [
     *definitions.OPERATIONS,
     *health.OPERATIONS,
     *features.OPERATIONS,
+    *verbs.OPERATIONS,
 ]

@@ -1,4 +1,7 @@
-"""Api: the HTTP API of a node. Its ports are open before the node is ready, its code is loaded afterwards."""
+"""Api: the HTTP API of a node. Its ports are open before the node is ready, its code is loaded afterwards.
+
+Programs of this machine ask it through the control socket; without ports its code is loaded when the first one does.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import errno
 import logging
 import socket
 import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from leveret.auth.authenticator import Authenticator
+from leveret.auth.operator import Operator
 from leveret.core.broker import Broker
 from leveret.node.config import Config
 from leveret.node.kinds import OFF_PORT
@@ -21,6 +26,7 @@ from leveret.server.driver import Driver
 from leveret.server.performer import Performer
 
 if TYPE_CHECKING:
+    from leveret.api.local import LocalApi
     from leveret.api.server import HttpServer
     from leveret.api.services import Services
 
@@ -44,6 +50,7 @@ class Api:
         driver: Driver,
         performer: Performer,
         authenticator: Authenticator,
+        operator: Operator,
         context: ssl.SSLContext | None,
         max_files: int,
     ) -> None:
@@ -60,6 +67,9 @@ class Api:
         self._task: asyncio.Task[None] | None = None
         self._servers: list[HttpServer] = []
         self._services: Services | None = None
+        self._loading = asyncio.Lock()
+        self._operator = operator
+        self._local: LocalApi | None = None
 
     def add_port(self, protocol: str, host: str, port: int) -> None:
         """One that the broker listens on."""
@@ -105,15 +115,22 @@ class Api:
 
     async def _serve(self) -> None:
         try:
-            await asyncio.to_thread(_load)
-            await self._start()
+            await self._start(await self._load())
         except Exception:
             log.exception("the HTTP API cannot be started; the broker serves without it")
             self._close_sockets()
 
-    async def _start(self) -> None:
-        from leveret.api.application import make_application
-        from leveret.api.server import HttpServer
+    async def _load(self) -> Services:
+        """What answers are made from; its samples begin when it is wanted first."""
+        async with self._loading:
+            if self._services is None:
+                await asyncio.to_thread(_load)
+                self._services = self._make_services()
+                await self._services.sampler.look()
+                self._services.sampler.start()
+            return self._services
+
+    def _make_services(self) -> Services:
         from leveret.api.services import Facts, Port, Services
 
         config = self._config
@@ -128,15 +145,29 @@ class Api:
             settings=msgspec.to_builtins(config),
             prefix=config.management_prefix.rstrip("/"),
         )
-        services = Services(self._broker, self._driver, self._performer, self._authenticator, facts)
-        self._services = services
-        context = self._context if config.management_tls else None
+        return Services(self._broker, self._driver, self._performer, self._authenticator, facts)
+
+    async def _start(self, services: Services) -> None:
+        from leveret.api.application import make_application
+        from leveret.api.server import HttpServer
+
+        context = self._context if self._config.management_tls else None
         sockets, self._sockets = self._sockets, []
         for made, is_metrics in sockets:
             server = HttpServer(make_application(services))
             await server.serve(made, None if is_metrics else context)
             self._servers.append(server)
-        services.sampler.start()
+
+    async def ask(self, arguments: dict[str, object]) -> AsyncIterator[tuple[dict[str, object], bytes]]:
+        """What the control socket asks: LocalApi.ask()."""
+        if self._local is None:
+            services = await self._load()
+            from leveret.api.local import LocalApi
+            from leveret.api.operations import OPERATIONS
+
+            self._local = LocalApi(services, OPERATIONS, self._operator)
+        async for head, body in self._local.ask(arguments):
+            yield head, body
 
     def close(self) -> None:
         """Serve nobody any more."""
@@ -157,6 +188,7 @@ class Api:
 def _load() -> None:
     """Bring the code of the API into memory, in another thread: it takes a moment."""
     import leveret.api.application
+    import leveret.api.operations
     import leveret.api.server  # noqa: F401
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from leveret.auth.authenticator import Authenticator
 from leveret.auth.internal import InternalAuthenticator
+from leveret.auth.operator import Operator
 from leveret.auth.passwords import ARGON2, fits, is_too_dear
 from leveret.core import broker as core
 from leveret.core.message.log import Unreadable
@@ -95,8 +96,18 @@ class Node:
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
         self._watches = self.make_watches(config)
         self._performer = Performer(self.driver, self._perform, _load_management)
-        self._control = ControlSocket(self.driver, self._performer)
-        self._api = Api(config, self.broker, self.driver, self._performer, self.authenticator, self._context, files)
+        self._operator = Operator(self.broker)
+        self._api = Api(
+            config,
+            self.broker,
+            self.driver,
+            self._performer,
+            self.authenticator,
+            self._operator,
+            self._context,
+            files,
+        )
+        self._control = ControlSocket(self.driver, self._performer, self._api.ask, self._make_local)
         self._control_path: Path | None = None
         self._recording: Recording | None = None
 
@@ -115,6 +126,10 @@ class Node:
     def make_protocol(self) -> ClientProtocol:
         """What gets the socket of a new client."""
         return ClientProtocol(self.driver, self.authenticator, OPENINGS)
+
+    def _make_local(self) -> ClientProtocol:
+        """What gets a client of the control socket that speaks AMQP."""
+        return ClientProtocol(self.driver, self._operator, OPENINGS)
 
     async def start(self) -> list[str]:
         """Recover, listen. Returns: the address as a URL, and that for TLS if there is one. Raises: StartError."""

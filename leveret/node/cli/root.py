@@ -29,6 +29,7 @@ app = typer.Typer(
     help="Leveret: a message broker that every RabbitMQ client uses unchanged.",
     no_args_is_help=True,
     add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
