@@ -63,8 +63,9 @@ class Place:
 
     @property
     def url(self) -> str:
-        """As it is given to --url, without the password."""
-        return self.shown.replace("://", f"://{quote(self.user, safe='')}@", 1)
+        """As it is given to --url, with the password if there is one."""
+        secret = "" if self.password is None else f":{quote(self.password, safe='')}"
+        return self.shown.replace("://", f"://{quote(self.user, safe='')}{secret}@", 1)
 
 
 def read_url(text: str) -> Place:
