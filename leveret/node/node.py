@@ -97,6 +97,7 @@ class Node:
         self._watches = self.make_watches(config)
         self._performer = Performer(self.driver, self._perform, _load_management)
         self._operator = Operator(self.broker)
+        self._operators = 0  # that have come so far
         self._api = Api(
             config,
             self.broker,
@@ -129,7 +130,8 @@ class Node:
 
     def _make_local(self) -> ClientProtocol:
         """What gets a client of the control socket that speaks AMQP."""
-        return ClientProtocol(self.driver, self._operator, OPENINGS)
+        self._operators += 1
+        return ClientProtocol(self.driver, self._operator, OPENINGS, f"control socket {self._operators}")
 
     async def start(self) -> list[str]:
         """Recover, listen. Returns: the address as a URL, and that for TLS if there is one. Raises: StartError."""

@@ -22,6 +22,7 @@ from leveret.node.cli.target import URL_VARIABLE, BrokerError, Link, Target, rea
 
 PAGE = 500
 LOGIN_FAILED = "not_authorized"
+NOT_THERE = ("", "Not Found", "vhost_not_found", "queue_not_found", "exchange_not_found")
 
 
 def path(*parts: str) -> str:
@@ -145,7 +146,7 @@ class Broker:
         """End the command with the reason why something was not done."""
         reason = self._reason(reply)
         if reply.status == 404:
-            refuse(missing if missing and reason in ("", "Not Found") else reason or "there is no such thing")
+            refuse(missing if missing and reason in NOT_THERE else reason or "there is no such thing")
         if reply.status == 401:
             user = "this user" if self.place is None else f"user '{self.place.user}'"
             refuse(f"{user} may not do this: {reason}")

@@ -15,6 +15,7 @@ from leveret.node.cli import (
     exchanges,
     health,
     limits,
+    messages,
     parameters,
     permissions,
     policies,
@@ -54,6 +55,7 @@ app.add_typer(profiles.app, name="profiles", rich_help_panel=BROKER)
 app.add_typer(queues.app, name="queues", rich_help_panel=OBJECTS)
 app.add_typer(exchanges.app, name="exchanges", rich_help_panel=OBJECTS)
 app.add_typer(bindings.app, name="bindings", rich_help_panel=OBJECTS)
+app.add_typer(messages.app, name="messages", rich_help_panel=OBJECTS)
 app.add_typer(clients.connections, name="connections", rich_help_panel=OBJECTS)
 app.add_typer(clients.channels, name="channels", rich_help_panel=OBJECTS)
 app.add_typer(clients.consumers, name="consumers", rich_help_panel=OBJECTS)
