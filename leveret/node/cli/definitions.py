@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, refuse
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
@@ -21,7 +22,7 @@ app = typer.Typer(help="Definitions files, as RabbitMQ has them.", no_args_is_he
 Vhost = Annotated[str | None, typer.Option(help="Only of this virtual host, for a file of one.")]
 
 
-@app.command()
+@app.command(epilog=examples("definitions export definitions.json", "definitions export --for rabbitmq-4.3 other.json"))
 @at_broker
 def export(
     target: Target,
@@ -64,7 +65,7 @@ def export(
             complain("note", f"user '{user['name']}': {text}")
 
 
-@app.command("import")
+@app.command("import", epilog=examples("definitions import definitions.json --atomic"))
 @at_broker
 def import_definitions(
     target: Target,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
@@ -33,7 +34,7 @@ OfVhost = Annotated[str | None, typer.Option("--vhost", help=f"Of this virtual h
 OfUser = Annotated[str | None, typer.Option("--user", help="Of this user: max-connections, max-channels.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("limits list --vhost shop"))
 @at_broker
 def list_limits(
     target: Target,
@@ -50,7 +51,11 @@ def list_limits(
     show(found, ["of", "name", "limit", "value"], as_json)
 
 
-@app.command("set", cls=NumbersAreNoOptions)
+@app.command(
+    "set",
+    cls=NumbersAreNoOptions,
+    epilog=examples("limits set max-queues 100 --vhost shop", "limits set max-connections 10 --user alice"),
+)
 @at_broker
 def set_limit(
     target: Target,
@@ -65,7 +70,7 @@ def set_limit(
     say(f"Set {limit} of {kind} '{name}' to {value}.")
 
 
-@app.command()
+@app.command(epilog=examples("limits clear max-queues --vhost shop"))
 @at_broker
 def clear(
     target: Target,

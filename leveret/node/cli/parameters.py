@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.permissions import OnlyVhost, Vhost
 from leveret.node.cli.policies import read_json
@@ -19,7 +20,7 @@ Component = Annotated[str, typer.Argument(help="Whose parameter, as shovel.")]
 Name = Annotated[str, typer.Argument(help="Name of the parameter.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("parameters list --vhost shop"))
 @at_broker
 def list_parameters(
     target: Target,
@@ -31,7 +32,7 @@ def list_parameters(
     show(found, ["vhost", "component", "name", "value"], as_json)
 
 
-@app.command("set")
+@app.command("set", epilog=examples('parameters set shovel move \'{"src-queue": "a"}\''))
 @at_broker
 def set_parameter(
     target: Target,
@@ -46,7 +47,7 @@ def set_parameter(
     say(f"Set parameter '{name}' of {component} in virtual host '{vhost}'.")
 
 
-@app.command()
+@app.command(epilog=examples("parameters clear shovel move"))
 @at_broker
 def clear(
     target: Target,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
@@ -19,7 +20,7 @@ OnlyUser = Annotated[str | None, typer.Option("--user", help="Only of this user.
 OnlyVhost = Annotated[str | None, typer.Option("--vhost", help="Only in this virtual host.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("permissions list --vhost shop"))
 @at_broker
 def list_permissions(
     target: Target,
@@ -32,7 +33,7 @@ def list_permissions(
     show(found, ["user", "vhost", "configure", "write", "read"], as_json)
 
 
-@app.command("set")
+@app.command("set", epilog=examples("permissions set alice '^shop' '.*' '^shop' --vhost shop"))
 @at_broker
 def set_permissions(
     target: Target,
@@ -47,7 +48,7 @@ def set_permissions(
     say(f"Set the permissions of user '{user}' in virtual host '{vhost}'.")
 
 
-@app.command()
+@app.command(epilog=examples("permissions clear alice --vhost shop"))
 @at_broker
 def clear(
     target: Target,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.permissions import OnlyVhost, Vhost
 from leveret.node.cli.target import Target, at_broker
@@ -20,7 +21,7 @@ Name = Annotated[str, typer.Argument(help="Name of the policy.")]
 Operator = Annotated[bool, typer.Option("--operator", help="Operator policies, which limit what policies may ask.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("policies list --vhost shop", "policies list --operator"))
 @at_broker
 def list_policies(
     target: Target,
@@ -34,7 +35,7 @@ def list_policies(
     show(found, ["vhost", "name", "pattern", "apply-to", "definition", "priority"], as_json)
 
 
-@app.command("set")
+@app.command("set", epilog=examples("policies set short '^mail' '{\"max-length\": 100}'"))
 @at_broker
 def set_policy(
     target: Target,
@@ -66,7 +67,7 @@ def set_policy(
     say(f"Set {_kind(operator)} '{name}' in virtual host '{vhost}'.")
 
 
-@app.command()
+@app.command(epilog=examples("policies clear short --vhost shop"))
 @at_broker
 def clear(
     target: Target,

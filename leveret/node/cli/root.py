@@ -8,10 +8,12 @@ import typer
 
 from leveret import __version__
 from leveret.node.cli import (
+    bench,
     bindings,
     care,
     clients,
     definitions,
+    doctor,
     exchanges,
     health,
     limits,
@@ -24,6 +26,7 @@ from leveret.node.cli import (
     recording,
     serve,
     status,
+    top,
     topic_permissions,
     transfer,
     users,
@@ -51,6 +54,9 @@ app.command(rich_help_panel=BROKER, epilog=examples("status", "status --seconds 
 app.command(rich_help_panel=BROKER, epilog=examples("ping", "ping --url http://ops:secret@10.0.0.1:15672"))(health.ping)
 app.command(rich_help_panel=BROKER, epilog=examples("health", "health port-listener/5672"))(health.health)
 app.command(rich_help_panel=BROKER, epilog=examples("version", "version --json"))(health.version)
+app.command(rich_help_panel=BROKER, epilog=examples("top", "top --sort in --interval 1", "top --once"))(top.top)
+app.command(rich_help_panel=BROKER, epilog=examples("bench", "bench --messages 50000 --durable"))(bench.bench)
+app.command(rich_help_panel=BROKER, epilog=examples("doctor", "doctor --config /etc/leveret.toml"))(doctor.doctor)
 app.add_typer(profiles.app, name="profiles", rich_help_panel=BROKER)
 app.add_typer(queues.app, name="queues", rich_help_panel=OBJECTS)
 app.add_typer(exchanges.app, name="exchanges", rich_help_panel=OBJECTS)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.permissions import OnlyUser, OnlyVhost, User, Vhost
 from leveret.node.cli.target import Target, at_broker
@@ -17,7 +18,7 @@ app = typer.Typer(
 )
 
 
-@app.command("list")
+@app.command("list", epilog=examples("topic-permissions list --user alice"))
 @at_broker
 def list_topic_permissions(
     target: Target,
@@ -30,7 +31,7 @@ def list_topic_permissions(
     show(found, ["user", "vhost", "exchange", "write", "read"], as_json)
 
 
-@app.command("set")
+@app.command("set", epilog=examples("topic-permissions set alice amq.topic '^eu\\.' '.*'"))
 @at_broker
 def set_topic_permissions(
     target: Target,
@@ -46,7 +47,7 @@ def set_topic_permissions(
     say(f"Set the topic permissions of user '{user}' for exchange '{exchange}' in virtual host '{vhost}'.")
 
 
-@app.command()
+@app.command(epilog=examples("topic-permissions clear alice amq.topic"))
 @at_broker
 def clear(
     target: Target,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, Sure, confirm, rows, show
 from leveret.node.cli.password import FromInput, Hash, Hashing, Kept, Password, credential
 from leveret.node.cli.target import Target, at_broker
@@ -17,7 +18,7 @@ app = typer.Typer(help="Users: who may log in.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the user.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("users list --json"))
 @at_broker
 def list_users(
     target: Target,
@@ -27,7 +28,7 @@ def list_users(
     show(rows(perform(target, "list_users")), ["name", "tags", "limits"], as_json)
 
 
-@app.command()
+@app.command(epilog=examples("users add alice --tag monitoring", "users add bob --password-stdin < secret.txt"))
 @at_broker
 def add(
     target: Target,
@@ -44,7 +45,7 @@ def add(
     say(f"Added user '{name}'.")
 
 
-@app.command("password")
+@app.command("password", epilog=examples("users password alice"))
 @at_broker
 def change_password(
     target: Target,
@@ -60,7 +61,7 @@ def change_password(
     say(f"Changed the password of user '{name}'.")
 
 
-@app.command()
+@app.command(epilog=examples("users tags alice management monitoring"))
 @at_broker
 def tags(
     target: Target,
@@ -72,7 +73,7 @@ def tags(
     say(f"User '{name}' has {'the tags ' + ', '.join(tag) if tag else 'no tags'}.")
 
 
-@app.command()
+@app.command(epilog=examples("users delete alice --yes"))
 @at_broker
 def delete(
     target: Target,
@@ -85,7 +86,7 @@ def delete(
     say(f"Deleted user '{name}'.")
 
 
-@app.command()
+@app.command(epilog=examples("users permissions alice"))
 @at_broker
 def permissions(
     target: Target,

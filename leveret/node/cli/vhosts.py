@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, Sure, confirm, rows, show
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
@@ -19,7 +20,7 @@ Tag = Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")]
 QueueType = Annotated[str | None, typer.Option(help="Type of queues that are declared without one.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("vhosts list --json"))
 @at_broker
 def list_vhosts(
     target: Target,
@@ -30,7 +31,7 @@ def list_vhosts(
     show(rows(perform(target, "list_vhosts")), columns, as_json)
 
 
-@app.command()
+@app.command(epilog=examples("vhosts add shop --default-queue-type quorum"))
 @at_broker
 def add(
     target: Target,
@@ -45,7 +46,7 @@ def add(
     say(f"Added virtual host '{name}'.")
 
 
-@app.command("set")
+@app.command("set", epilog=examples("vhosts set shop --tag production"))
 @at_broker
 def set_vhost(
     target: Target,
@@ -60,7 +61,7 @@ def set_vhost(
     say(f"Changed virtual host '{name}'.")
 
 
-@app.command()
+@app.command(epilog=examples("vhosts trace shop", "vhosts trace shop --off"))
 @at_broker
 def trace(
     target: Target,
@@ -72,7 +73,7 @@ def trace(
     say(f"Virtual host '{name}' is {'no longer ' if off else ''}traced.")
 
 
-@app.command()
+@app.command(epilog=examples("vhosts protect shop", "vhosts protect shop --off"))
 @at_broker
 def protect(
     target: Target,
@@ -84,7 +85,7 @@ def protect(
     say(f"Virtual host '{name}' is {'no longer ' if off else ''}protected from deletion.")
 
 
-@app.command()
+@app.command(epilog=examples("vhosts delete shop --yes"))
 @at_broker
 def delete(
     target: Target,
