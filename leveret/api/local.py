@@ -115,7 +115,8 @@ class LocalApi:
         arguments: method; path below /api; query and headers: texts by name; data: the body. Raises: InvalidError.
         """
         method, path = arguments.get("method", "GET"), arguments.get("path")
-        query, headers, body = _texts(arguments, "query"), _texts(arguments, "headers"), arguments.get("data", b"")
+        query, body = _texts(arguments, "query"), arguments.get("data", b"")
+        headers = {name.lower(): value for name, value in _texts(arguments, "headers").items()}
         if not isinstance(method, str) or not isinstance(path, str) or not isinstance(body, bytes):
             raise InvalidError("method and path are texts")
         try:

@@ -127,16 +127,16 @@ class Broker:
         reply = self.ask("GET", path, query)
         return None if reply.status == 404 else self.read(self._expect(reply, ""))
 
-    def pages(self, path: str, query: Mapping[str, str], limit: int | None) -> list[dict[str, Any]]:
+    def pages(self, path: str, query: Mapping[str, str], limit: int | None, missing: str = "") -> list[dict[str, Any]]:
         """The items of a list, at most so many. query: may filter them, which the API does only page by page."""
         if limit is None and "name" not in query:
-            found: list[dict[str, Any]] = self.get(path, query)
+            found: list[dict[str, Any]] = self.get(path, query, missing)
             return found
         found = []
         number = 1
         while True:
             size = PAGE if limit is None else min(PAGE, limit)
-            page = self.get(path, {**query, "page": str(number), "page_size": str(size)})
+            page = self.get(path, {**query, "page": str(number), "page_size": str(size)}, missing)
             found += page["items"]
             if number >= page["page_count"] or (limit is not None and len(found) >= limit):
                 return found[:limit]
@@ -207,10 +207,8 @@ def local_link(target: Target) -> Link:
         from leveret.store.snapshot import check_unused
 
         check_unused(directory)
-        start = f"start it with `leveret serve --data-dir {directory}`"
-        refuse(
-            f"no broker runs on '{directory}', and only a running one can do this; {start}, or name another with --url"
-        )
+        start = "start one there with `leveret serve`, or name one elsewhere with --url"
+        refuse(f"no broker runs on '{directory}', and only a running one can do this; {start}")
 
     def online(client: socket.socket) -> Link:
         return Link(client)

@@ -145,7 +145,7 @@ def listed(
     if name is not None or regex is not None:
         query["name"] = name if name is not None else str(regex)
         query["use_regex"] = "false" if regex is None else "true"
-    items = broker.pages(path, query, limit)
+    items = broker.pages(path, query, limit, missing)
     if as_json:
         say_json(items)
     else:

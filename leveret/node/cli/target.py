@@ -177,7 +177,8 @@ def _directory(data_dir: str | None, config: Config) -> Path:
     is_named = config.data_dir != DEFAULTS.data_dir or bool(data_dir) or "LEVERET_DATA_DIR" in os.environ
     if not is_named and not os.path.exists(directory):  # no data is made in a place that nobody has named
         refuse(
-            f"there is no data and no broker in '{directory}' here; say where with --data-dir, or with --control. "
+            f"there is no data and no broker in '{directory}' here; say where with --data-dir, --control or --url, or "
+            "start one with `leveret serve`. "
             "What changes something makes a data directory that is named"
         )
     _check_trust(directory, is_named, config)
