@@ -176,7 +176,7 @@ def test_verbs_go_over_http(run: Forked, place: Place) -> None:
     good(at("policies", "set", "short", "^s", '{"max-length": 1}'))
     assert rows(good(at("policies", "list")))[0]["name"] == "short"
     good(at("policies", "clear", "short"))
-    assert {"queues", "users"} <= json.loads(good(at("definitions", "export"))).keys()
+    assert {"queues", "users"} <= json.loads(at("definitions", "export").out).keys()
     good(at("users", "delete", "far"))
     assert "on the machine of the broker only" in refused(at("messages", "export", "q"))
 

@@ -37,7 +37,7 @@ PROPERTIES: Final = (
     *NUMBERS,
 )
 MOST: Final = 1_000  # messages that are asked for at once
-POLL_S: Final = 0.5
+POLL_S: Final = 0.2  # between two looks at whether the user wants to go on
 AHEAD: Final = 20  # messages that a consumer gets before it has acknowledged some
 
 AsLines = Annotated[bool, typer.Option("--json", help="Print each message as a line of JSON.")]
@@ -220,22 +220,21 @@ def consume(
     try:
         client.call(BasicQos(0, AHEAD if count is None else min(AHEAD, count)), BasicQosOk)
         client.call(BasicConsume(queue), BasicConsumeOk)
-        while count is None or shown < count:
-            got = client.next(POLL_S)
-            if got is None:
-                continue
-            if isinstance(got.method, BasicCancel):
-                refuse(f"queue '{queue}' was deleted")
-            if not isinstance(got.method, BasicDeliver):
-                continue
-            shown += 1
-            show_message(_as_item(got), shown, as_json)
-            sys.stdout.flush()
-            client.send(BasicAck(got.method.delivery_tag))
+        with transfer.Stop() as stop:
+            while not stop.is_wanted and (count is None or shown < count):
+                got = client.next(POLL_S)
+                if got is None:
+                    continue
+                if isinstance(got.method, BasicCancel):
+                    refuse(f"queue '{queue}' was deleted")
+                if not isinstance(got.method, BasicDeliver):
+                    continue
+                shown += 1
+                show_message(_as_item(got), shown, as_json)
+                sys.stdout.flush()
+                client.send(BasicAck(got.method.delivery_tag))
     except AmqpError as error:
         refuse(str(error))
-    except KeyboardInterrupt:
-        pass
     finally:
         client.close()
     say(f"Took {shown} message{'s' * (shown != 1)} of queue '{queue}'.", aside=True)
