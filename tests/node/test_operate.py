@@ -495,3 +495,30 @@ def port_of(data: str) -> int:
     found: int = broker.get("/overview", {"columns": "listeners"})["listeners"][0]["port"]
     broker.close()
     return found
+
+
+# -- completion
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("leveret queues show q050", [f"q050{digit}" for digit in range(10)]),
+        ("leveret users delete gu", ["guest"]),
+        ("leveret exchanges list --vhost ", ["/"]),
+        ("leveret health al", ["alarms"]),
+        ("leveret exch", ["exchanges"]),
+        ("leveret queues show --data-dir /nowhere q", []),
+    ],
+)
+def test_completion(line: str, expected: list[str], run: Forked, crowded: str) -> None:
+    words = line.split(" ")
+    env = {
+        "_LEVERET_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+        "LEVERET_DATA_DIR": crowded,
+    }
+    outcome = run(stdout="file", **env)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out.split() == expected

@@ -11,7 +11,7 @@ from leveret.node.cli.arguments import examples
 from leveret.node.cli.asking import broker_at, path
 from leveret.node.cli.columns import Column, count, listed, print_one, rate, size
 from leveret.node.cli.names import of_users
-from leveret.node.cli.output import AsJson, Sure, confirm, refuse
+from leveret.node.cli.output import AsJson, Sure, confirm, progress, refuse
 from leveret.node.cli.queues import OnlyVhost, no_vhost
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.printable import say
@@ -150,11 +150,13 @@ def close(
         if found:
             confirm(f"Close {text}", yes)
         closed = 0
-        for each in found:
-            reply = broker.ask("DELETE", path("connections", each), headers=headers)
-            if not reply.is_good and reply.status != 404:
-                broker.refuse(reply)
-            closed += reply.is_good
+        with progress("Closing") as tell:
+            for done, each in enumerate(found, 1):
+                reply = broker.ask("DELETE", path("connections", each), headers=headers)
+                if not reply.is_good and reply.status != 404:
+                    broker.refuse(reply)
+                closed += reply.is_good
+                tell(done, len(found))
     if closed < len(found):
         refuse(f"closed {closed} of {text}; the others had gone")
     say(f"Closed {text}.")

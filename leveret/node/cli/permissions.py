@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from leveret.node.cli.arguments import examples
+from leveret.node.cli.names import of_users, of_vhosts
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
@@ -14,10 +15,10 @@ from leveret.node.printable import say
 
 app = typer.Typer(help="Permissions: what users may do in virtual hosts.", no_args_is_help=True)
 
-User = Annotated[str, typer.Argument(help="Name of the user.")]
-Vhost = Annotated[str, typer.Option(help="The virtual host.")]
-OnlyUser = Annotated[str | None, typer.Option("--user", help="Only of this user.")]
-OnlyVhost = Annotated[str | None, typer.Option("--vhost", help="Only in this virtual host.")]
+User = Annotated[str, typer.Argument(help="Name of the user.", autocompletion=of_users)]
+Vhost = Annotated[str, typer.Option(help="The virtual host.", autocompletion=of_vhosts)]
+OnlyUser = Annotated[str | None, typer.Option("--user", help="Only of this user.", autocompletion=of_users)]
+OnlyVhost = Annotated[str | None, typer.Option("--vhost", help="Only in this virtual host.", autocompletion=of_vhosts)]
 
 
 @app.command("list", epilog=examples("permissions list --vhost shop"))

@@ -104,11 +104,12 @@ class RemoteBroker:
         """Ask an operation. path: below /api. Raises: Unreachable."""
         place = self.place
         pair = f"{place.user}:{place.password or ''}".encode("utf-8", "surrogateescape")
-        given = {"Authorization": f"Basic {base64.b64encode(pair).decode()}", **(headers or {})}
+        given = {name: " ".join(value.split()).encode() for name, value in (headers or {}).items()}
+        given["Authorization"] = b"Basic " + base64.b64encode(pair)
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
-            given["Content-Type"] = "application/json"
-        where = f"{place.path}/api{path}" + (f"?{urlencode(query)}" if query else "")
+            given["Content-Type"] = b"application/json"
+        where = f"{place.path}/api{path}" + (f"?{urlencode(query, errors='surrogateescape')}" if query else "")
         try:
             return self._try(method, where, data, given)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
@@ -117,13 +118,13 @@ class RemoteBroker:
             self.close()
             return self._last_try(where, given)
 
-    def _last_try(self, where: str, headers: dict[str, str]) -> Reply:
+    def _last_try(self, where: str, headers: dict[str, bytes]) -> Reply:
         try:
             return self._try("GET", where, None, headers)
         except (http.client.HTTPException, OSError):
             raise Unreachable(f"{self.place.shown} closes the connection before it answers") from None
 
-    def _try(self, method: str, where: str, data: bytes | None, headers: dict[str, str]) -> Reply:
+    def _try(self, method: str, where: str, data: bytes | None, headers: dict[str, bytes]) -> Reply:
         place = self.place
         try:
             client = self._connected()

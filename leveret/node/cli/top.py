@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import sys
@@ -60,7 +61,12 @@ def top(
                     return
                 sys.stdout.flush()
                 time.sleep(interval)
-        _live(broker, sort, interval)
+        said = io.StringIO()  # what nobody would see before the screen is as it was
+        try:
+            with contextlib.redirect_stderr(said):
+                _live(broker, sort, interval)
+        finally:
+            sys.stderr.write(said.getvalue())
 
 
 def _snapshot(broker: Broker, order: str) -> None:

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
+from leveret.node.cli.names import of_queues, of_vhosts
 from leveret.node.cli.output import progress, refuse
 from leveret.node.cli.target import BrokerError, Link, Target, at_broker, here, reach
 from leveret.node.printable import complain, say
@@ -32,8 +33,8 @@ BATCH_MESSAGES = 500
 BLOCKED_S = 0.2  # until a broker that takes nothing is asked again
 ENDED = (signal.SIGINT, signal.SIGTERM)
 
-Queue = Annotated[str, typer.Argument(help="Name of the queue.")]
-Vhost = Annotated[str, typer.Option(help="Virtual host of the queue.")]
+Queue = Annotated[str, typer.Argument(help="Name of the queue.", autocompletion=of_queues)]
+Vhost = Annotated[str, typer.Option(help="Virtual host of the queue.", autocompletion=of_vhosts)]
 Tell = Callable[[int, int], None]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from leveret.node.cli.arguments import examples
+from leveret.node.cli.names import of_users
 from leveret.node.cli.output import AsJson, Sure, confirm, rows, show
 from leveret.node.cli.password import FromInput, Hash, Hashing, Kept, Password, credential
 from leveret.node.cli.target import Target, at_broker
@@ -15,7 +16,7 @@ from leveret.node.printable import say
 
 app = typer.Typer(help="Users: who may log in.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Name of the user.")]
+Name = Annotated[str, typer.Argument(help="Name of the user.", autocompletion=of_users)]
 
 
 @app.command("list", epilog=examples("users list --json"))

@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from leveret.node.cli.arguments import examples
-from leveret.node.cli.output import AsJson, Sure, confirm, rows, show
+from leveret.node.cli.names import of_vhosts
+from leveret.node.cli.output import AsJson, Sure, asks, confirm, rows, show
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
 app = typer.Typer(help="Virtual hosts: name spaces of queues and exchanges.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Name of the virtual host.")]
+Name = Annotated[str, typer.Argument(help="Name of the virtual host.", autocompletion=of_vhosts)]
 Description = Annotated[str | None, typer.Option(help="What it is for.")]
 Tag = Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")]
 QueueType = Annotated[str | None, typer.Option(help="Type of queues that are declared without one.")]
@@ -93,6 +94,9 @@ def delete(
     yes: Sure = False,
 ) -> None:
     """Delete a virtual host with its queues, exchanges and permissions, and close its connections."""
-    confirm(f"Delete virtual host '{name}' with everything in it", yes)
+    if asks(yes):
+        found = [row for row in rows(perform(target, "list_vhosts")) if row["name"] == name]
+        has = f"{found[0].get('queues')} queues and their messages" if found else "everything in it"
+        confirm(f"Delete virtual host '{name}' with {has}", yes)
     perform(target, "delete_vhost", name=name)
     say(f"Deleted virtual host '{name}'.")
