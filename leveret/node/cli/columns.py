@@ -14,7 +14,9 @@ from leveret.node.cli.asking import Broker
 from leveret.node.printable import printable, say_json, say_row
 
 GAP: Final = 2  # cells between two columns
-LEAST: Final = 8  # cells that a text keeps, however little room there is
+NAME: Final = 32  # cells of the first text, before other columns are left out for it
+SHORT: Final = 16  # of the other ones
+LEAST: Final = 8  # that a text keeps, if that is possible at all
 STEPS: Final = (("", 1), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000))
 
 Columns = Annotated[
@@ -174,7 +176,7 @@ def table_lines(items: Sequence[Any], columns: Sequence[Column], width: int) -> 
     cells = [[printable(column.shown(column.value(item))) for column in columns] for item in items]
     titles = [column.name.replace("_", " ") for column in columns]
     natural = [max(map(cell_len, [title, *own])) for title, own in zip(titles, _turned(cells, columns), strict=True)]
-    widths = fitted(natural, [cell_len(title) for title in titles], columns, width)
+    widths = fitted(natural, columns, width)
 
     def line(texts: Sequence[str], style: str) -> Text:
         found = Text()
@@ -200,30 +202,29 @@ def _turned(cells: list[list[str]], columns: Sequence[Column]) -> list[list[str]
     return [[row[place] for row in cells] for place in range(len(columns))]
 
 
-def fitted(natural: list[int], titles: list[int], columns: Sequence[Column], width: int) -> list[int]:
+def fitted(natural: list[int], columns: Sequence[Column], width: int) -> list[int]:
     """How wide each column is; 0 for those that there is no room for. natural: what each would like to have."""
     widths = list(natural)
+    while _total(_least(widths, columns)) > width:
+        ranked = [at for at, column in enumerate(columns) if widths[at] and column.rank]
+        if not ranked:
+            break
+        widths[max(ranked, key=lambda at: (columns[at].rank, at))] = 0
     while _total(widths) > width:
-        texts = [
-            at for at, column in enumerate(columns) if widths[at] > max(LEAST, titles[at]) and not column.is_number
-        ]
-        ranks = [at for at, column in enumerate(columns) if widths[at] and column.rank]
-        if ranks and (
-            not texts or _total([_least(*each) for each in zip(widths, titles, columns, strict=True)]) > width
-        ):
-            widths[max(ranks, key=lambda at: (columns[at].rank, at))] = 0
-        elif texts:
-            widths[max(texts, key=lambda at: widths[at])] -= 1
-        else:
-            widest = max(range(len(widths)), key=lambda at: widths[at])
-            widths[widest] -= 1
-            if widths[widest] < 2:
-                widths[max(at for at, wide in enumerate(widths) if wide)] = 0
+        texts = [at for at, column in enumerate(columns) if widths[at] > LEAST and not column.is_number]
+        widest = max(texts or range(len(widths)), key=lambda at: widths[at])
+        widths[widest] -= 1
+        if widths[widest] < 2:
+            widths[max(at for at, wide in enumerate(widths) if wide)] = 0
     return widths
 
 
-def _least(wide: int, title: int, column: Column) -> int:
-    return wide if column.is_number else min(wide, max(LEAST * 2, title))
+def _least(widths: list[int], columns: Sequence[Column]) -> list[int]:
+    """What columns need before others are left out for them: numbers all they have, and the first one, a name, much."""
+    return [
+        wide if column.is_number else min(wide, NAME if at == 0 else SHORT)
+        for at, (wide, column) in enumerate(zip(widths, columns, strict=True))
+    ]
 
 
 def _total(widths: list[int]) -> int:

@@ -187,10 +187,10 @@ def _objects(overview: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _node(node: dict[str, Any], lag: dict[str, Any]) -> list[tuple[str, str]]:
     found = [
-        (f"of {size(node.get('mem_limit'))} memory", size(node.get("mem_used"))),
-        ("disk free", size(node.get("disk_free"))),
-        (f"of {count(node.get('fd_total'))} files", count(node.get("fd_used"))),
+        ("memory", size(node.get("mem_used"))),
+        ("free on disk", size(node.get("disk_free"))),
+        ("files", count(node.get("fd_used"))),
     ]
     if "loop_longest_ms_recent" in lag:
-        found.append(("ms longest in loop", f"{lag['loop_longest_ms_recent']}"))
+        found.append(("ms longest turn", f"{lag['loop_longest_ms_recent']}"))
     return found
