@@ -127,7 +127,7 @@ class Endpoint:
             http.method,
             {name: unquote(value, errors="surrogateescape") for name, value in http.path_params.items()},
             Query(http.query_params),
-            dict(http.headers),
+            {name: _text(value) for name, value in http.headers.items()},
             await _body(http),
             caller,
         )
@@ -135,6 +135,14 @@ class Endpoint:
         if isinstance(found, Answer):
             return Response(content_of(found) or None, found.status, found.headers, _media_type(found))
         return StreamingResponse(found, media_type="application/json")
+
+
+def _text(value: str) -> str:
+    """The value of a header, which is UTF-8 if it can be, and not what HTTP says."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value
 
 
 async def _body(http: HttpRequest) -> bytes:

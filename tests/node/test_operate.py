@@ -208,9 +208,10 @@ def consumer(place: Place, queue: str, *more: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("far", [False, True])
 def test_clients_are_listed_and_closed(far: bool, run: Forked, place: Place) -> None:
+    where = ("--url", place.url) if far else ("--data-dir", str(place.data))
     here = ("--data-dir", str(place.data))
     good(run("queues", "declare", "work", *here))
-    consuming = consumer(place, "work", "--json", *(("--url", place.url) if far else here))
+    consuming = consumer(place, "work", "--json", *where)
     try:
         found = rows(wait_for("work", run, "consumers", "list", *here))[0]
         assert (found["queue"], found["acks"], found["prefetch"]) == ("work", "yes", "20")
@@ -220,11 +221,14 @@ def test_clients_are_listed_and_closed(far: bool, run: Forked, place: Place) -> 
         assert f"name\t{name} (1)\n" in good(run("channels", "show", f"{name} (1)", *here))
         assert "there is no channel 'x'" in refused(run("channels", "show", "x", *here))
         assert good(run("connections", "close", "--user", "none", *here)) == "Closed 0 connections of user 'none'.\n"
-        assert good(run("connections", "close", "--all", "--reason", "enough", *here)) == "Closed 1 connection.\n"
+        assert (
+            good(run("connections", "close", "--all", "--reason", "genug für heute", *where))
+            == "Closed 1 connection.\n"
+        )
         assert "there is no connection" in refused(run("connections", "close", name, *here))
         out, err = consuming.communicate(timeout=20)
         assert (consuming.returncode, out) == (1, "")
-        assert err == "leveret: 320 CONNECTION_FORCED - enough\n"
+        assert err == "leveret: 320 CONNECTION_FORCED - genug für heute\n"
     finally:
         consuming.kill()
         good(run("queues", "delete", "work", *here))
@@ -278,6 +282,7 @@ def test_why_a_broker_elsewhere_cannot_be_asked(run: Forked, place: Place) -> No
     for words in (("users", "list"), ("queues", "repair", "q")):
         denied = at(bare.replace("//", "//watcher:x@"), *words)
         assert denied == "user 'watcher' may not do this: Not administrator user"
+    good(run("status", "--url", bare.replace("//", "//watcher:x@")))
     assert "there is no password for user 'watcher'" in at(bare.replace("//", "//watcher@"))
     closed = free_port()
     text = f"cannot connect to http://127.0.0.1:{closed}: Connection refused"
@@ -436,12 +441,13 @@ def test_long_lists(run: Forked, crowded: str) -> None:
     assert (cut.status, cut.err) == (1, "")
 
 
-def test_top_ends_with_a_key(crowded: str) -> None:
+def answered(question: bytes, keys: bytes, *words: str) -> tuple[int, str]:
+    """A command at a terminal, where somebody presses keys when it shows something: its status, and what it showed."""
     child, terminal = pty.fork()
     if child == 0:
         os.execve(
             sys.executable,
-            [sys.executable, "-m", "leveret", "top", "--interval", "0.2", "--data-dir", crowded],
+            [sys.executable, "-m", "leveret", *words],
             {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
         )
     shown = b""
@@ -452,13 +458,39 @@ def test_top_ends_with_a_key(crowded: str) -> None:
             shown += os.read(terminal, 65536)
         except OSError:  # which is how a terminal ends
             break
-        if b"q quits" in shown and not is_asked:
+        if question in shown and not is_asked:
             is_asked = True
-            os.write(terminal, b"q")
-    assert is_asked
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            os.write(terminal, keys)
+    assert is_asked, shown
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.close(terminal)
-    assert b"q0500" in shown
+    return status, shown.decode()
+
+
+def test_top_ends_with_a_key(crowded: str) -> None:
+    status, shown = answered(b"q quits", b"q", "top", "--interval", "0.2", "--data-dir", crowded)
+    assert status == 0
+    assert "q0500" in shown
+
+
+def test_what_cannot_come_back_is_asked_before(run: Forked, crowded: str) -> None:
+    here = ("--data-dir", crowded)
+    question = b"Throw away 1 message of queue 'q0500'? [y/N]: "
+    for keys, expected in ((b"n\n", 1), (b"y\n", 0)):
+        status, _ = answered(question, keys, "queues", "purge", "q0500", *here)
+        assert status == expected
+        assert rows(good(run("queues", "list", "--name", "q0500", *here)))[0]["ready"] == str(expected)
+    question = b"Delete queue 'q0501' with 0 messages? [y/N]: "
+    assert answered(question, b"y\n", "queues", "delete", "q0501", *here)[0] == 0
+    assert "there is no queue 'q0501'" in refused(run("queues", "show", "q0501", *here))
+    good(run("queues", "declare", "q0501", *here))
+    good(run("messages", "publish", "q0500", "--body", "x", *here))
+
+
+def test_a_password_is_asked_for(place: Place) -> None:
+    url = place.url.replace("guest:guest@", "guest@")
+    status, shown = answered(b"Password of user 'guest'", b"guest\n", "ping", "--url", url)
+    assert (status, "answers in" in shown, "guest\n" in shown) == (0, True, False)
 
 
 # -- doctor
