@@ -96,7 +96,7 @@ def delete(
     """Delete a virtual host with its queues, exchanges and permissions, and close its connections."""
     if asks(yes):
         found = [row for row in rows(perform(target, "list_vhosts")) if row["name"] == name]
-        has = f"{found[0].get('queues')} queues and their messages" if found else "everything in it"
+        has = f"{found[0]['queues']} queues and all else in it" if found else "everything in it"
         confirm(f"Delete virtual host '{name}' with {has}", yes)
     perform(target, "delete_vhost", name=name)
     say(f"Deleted virtual host '{name}'.")
