@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from typing import Any
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
@@ -23,17 +22,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leveret.api.access import Access
-from leveret.api.encoding import encode
 from leveret.api.errors import ApiError
 from leveret.api.gate import admit, check_site, client_of
-from leveret.api.listing import Listing, chunks
+from leveret.api.local import FAILED, ask, begun, content_of, reason_of
 from leveret.api.metrics.endpoint import Metrics, anybody
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
 from leveret.api.request import Answer, Events, Request
 from leveret.api.services import Services
-from leveret.api.streaming import Stream, begun
+from leveret.api.streaming import Stream
 
 SECURITY = {
     "Cache-Control": "no-cache",
@@ -111,7 +109,7 @@ class Endpoint:
             return
         except Exception:
             log.exception("%s %s failed", http.method, scope["path"])
-            response = _error(ApiError(500, "internal_error", "this failed inside the broker; its log says why"))
+            response = _error(FAILED)
         await response(scope, receive, send)
 
     async def _respond(self, http: HttpRequest) -> Response:
@@ -132,36 +130,34 @@ class Endpoint:
                 http.method,
                 {name: unquote(value, errors="surrogateescape") for name, value in http.path_params.items()},
                 Query(http.query_params),
-                dict(http.headers),
+                {name: _text(value) for name, value in http.headers.items()},
                 await body.read(http, operation.most_for(services.broker.max_message_size)),
                 client_of(http),
                 caller,
             )
-            found = await operation.handler(request)
+            found = await ask(operation, request)
+        if isinstance(found, Answer):
+            return Response(content_of(found) or None, found.status, found.headers, _media_type(found))
         if isinstance(found, Events):
             return Stream(await begun(found.pieces), "text/event-stream")
-        if isinstance(found, Listing):
-            return await self._stream(found, request)
-        return _response(found)
-
-    async def _stream(self, listing: Listing, request: Request) -> Response:
-        pieces = chunks(listing, request.query, request.broker.matcher, self._services.turns)
-        return Stream(await begun(pieces), "application/json")
+        return Stream(found, "application/json")
 
 
-def _response(found: Any) -> Response:
-    answer = found if isinstance(found, Answer) else Answer(content=found)
-    if answer.status == 204 or answer.content is None:
-        return Response(status_code=answer.status, headers=answer.headers)
-    content = answer.content if isinstance(answer.content, bytes) else encode(answer.content)
-    return Response(content, answer.status, answer.headers, answer.media_type)
+def _text(value: str) -> str:
+    """The value of a header, which is UTF-8 if it can be, and not what HTTP says."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _media_type(answer: Answer) -> str | None:
+    return None if answer.status == 204 or answer.content is None else answer.media_type
 
 
 def _error(error: ApiError) -> Response:
-    if not error.error:
-        return Response(status_code=error.status, headers=error.headers)
-    content = encode({"error": error.error, "reason": error.reason})
-    return Response(content, error.status, error.headers, "application/json")
+    content = reason_of(error)
+    return Response(content or None, error.status, error.headers, "application/json" if content else None)
 
 
 Handler = Callable[[HttpRequest], Awaitable[Response]]

@@ -27,6 +27,7 @@ from leveret.api.views import (
     queues,
     sessions,
     users,
+    verbs,
     vhosts,
 )
 
@@ -59,4 +60,5 @@ OPERATIONS: list[Operation] = [
     *events.OPERATIONS,
     *probes.OPERATIONS,
     *sessions.OPERATIONS,
+    *verbs.OPERATIONS,
 ]

@@ -38,15 +38,3 @@ class Stream(Response):
                     return
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def begun(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    """The same pieces, of which the first is there. Raises: what is to be said before the answer begins."""
-    return _behind(await anext(pieces), pieces)
-
-
-async def _behind(first: bytes, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    async with contextlib.aclosing(pieces):
-        yield first
-        async for piece in pieces:
-            yield piece

@@ -1,4 +1,7 @@
-"""Api: the HTTP API of a node. Its ports are open before the node is ready, its code is loaded afterwards."""
+"""Api: the HTTP API of a node. Its ports are open before the node is ready, its code is loaded afterwards.
+
+Programs of this machine ask it through the control socket; without ports its code is loaded when the first one does.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +18,7 @@ import msgspec
 
 from leveret.auth.attempts import HTTP, Attempts
 from leveret.auth.authenticator import Authenticator
+from leveret.auth.operator import Operator
 from leveret.core.broker import Broker
 from leveret.core.counting.disk import DiskCounters
 from leveret.node.config import Config
@@ -25,6 +29,7 @@ from leveret.server.listener import Listener
 from leveret.server.performer import Performer
 
 if TYPE_CHECKING:
+    from leveret.api.local import LocalApi
     from leveret.api.server import HttpServer
     from leveret.api.services import Services
 
@@ -73,6 +78,7 @@ class Api:
         performer: Performer,
         logins: Callable[[str], Authenticator],
         attempts: dict[str, Attempts],
+        operator: Operator,
         context: ssl.SSLContext | None,
         max_files: int,
         places: int,
@@ -93,6 +99,9 @@ class Api:
         self._ports: list[tuple[str, str, int]] = []  # those of AMQP too
         self._task: asyncio.Task[None] | None = None
         self._services: Services | None = None
+        self._loading = asyncio.Lock()
+        self._operator = operator
+        self._local: LocalApi | None = None
 
     @property
     def listeners(self) -> list[Listener]:
@@ -146,19 +155,24 @@ class Api:
 
     async def _serve(self) -> None:
         try:
-            await asyncio.to_thread(_load)
-            await self._start()
+            await self._start(await self._load())
         except Exception:
             log.exception("the HTTP API cannot be started; the broker serves without it")
             self._close_ports()
 
-    async def _start(self) -> None:
-        from leveret.api.application import make_application, make_metrics_application
-        from leveret.api.metrics.endpoint import Metrics
-        from leveret.api.server import HttpServer, Visitor
+    async def _load(self) -> Services:
+        """What answers are made from; its samples begin when it is wanted first."""
+        async with self._loading:
+            if self._services is None:
+                await asyncio.to_thread(_load)
+                self._services = self._make_services()
+                await self._services.sampler.look()
+                self._services.sampler.start()
+            return self._services
+
+    def _make_services(self) -> Services:
         from leveret.api.services import Facts, Services
         from leveret.api.services import Port as PortFact
-        from leveret.server.places import Places
 
         config = self._config
         directory = "" if config.memory else str(Path(config.data_dir).absolute())
@@ -174,16 +188,32 @@ class Api:
             prefix=config.management_prefix.rstrip("/"),
             interval_s=config.statistics_interval_ms / 1000,
         )
-        services = Services(self._broker, self._driver, self._performer, self._logins(HTTP), self._attempts, facts)
-        self._services = services
+        return Services(self._broker, self._driver, self._performer, self._logins(HTTP), self._attempts, facts)
+
+    async def _start(self, services: Services) -> None:
+        from leveret.api.application import make_application, make_metrics_application
+        from leveret.api.metrics.endpoint import Metrics
+        from leveret.api.server import HttpServer, Visitor
+        from leveret.server.places import Places
+
         metrics = Metrics(services)
-        everything = make_application(services, metrics, config.open_metrics)
+        everything = make_application(services, metrics, self._config.open_metrics)
         metrics_alone = make_metrics_application(services, metrics)
         places: Places[Visitor] = Places(self._places)
         for port in self._open_ports:
             port.server = HttpServer(metrics_alone if port.is_metrics else everything, places)
             port.listener.begin()
-        services.sampler.start()
+
+    async def ask(self, arguments: dict[str, object]) -> AsyncIterator[tuple[dict[str, object], bytes]]:
+        """What the control socket asks: LocalApi.ask()."""
+        if self._local is None:
+            services = await self._load()
+            from leveret.api.local import LocalApi
+            from leveret.api.operations import OPERATIONS
+
+            self._local = LocalApi(services, OPERATIONS, self._operator)
+        async for head, body in self._local.ask(arguments):
+            yield head, body
 
     def close(self) -> None:
         """Serve nobody any more."""
@@ -205,6 +235,7 @@ class Api:
 def _load() -> None:
     """Bring the code of the API into memory, in another thread: it takes a moment."""
     import leveret.api.application
+    import leveret.api.operations
     import leveret.api.server  # noqa: F401
 
 

@@ -17,8 +17,8 @@ import msgspec
 from leveret.node.config import CONFIG_FILE, ENV_PREFIX, OPTIONS, SETTINGS, Config, Declared
 from leveret.node.kinds import Switch
 
-HELP = "--help"
-FOREIGN = ("LEVERET_PURE", "LEVERET_EXPECT_BUILD")  # variables for builds and tests of Leveret itself
+HELP = ("--help", "-h")
+FOREIGN = ("LEVERET_PURE", "LEVERET_EXPECT_BUILD", "LEVERET_URL")  # variables for builds, tests and other commands
 FOREIGN_PREFIX = "LEVERET_TEST_"
 MAX_SHOWN = 60  # characters of a value
 UNQUOTED = ("Invalid value", "Expected newline")  # how tomllib begins what it says of text without quotes
@@ -87,7 +87,7 @@ def read_options(arguments: list[str]) -> dict[str, object] | None:
         argument = left.pop()
         option, equals, value = argument.partition("=")
         declared = OPTIONS.get(option.removeprefix("--")) if option.startswith("--") else None
-        if argument == HELP:
+        if argument in HELP:
             return None
         elif declared is None:
             if len(problems) < MAX_PROBLEMS:

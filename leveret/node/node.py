@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from leveret.auth.attempts import AMQP, HTTP, Attempts, CountingAuthenticator
 from leveret.auth.authenticator import Authenticator
 from leveret.auth.internal import InternalAuthenticator
+from leveret.auth.operator import Operator
 from leveret.auth.passwords import ARGON2, fits, is_too_dear
 from leveret.core import broker as core
 from leveret.core.message.log import Unreadable
@@ -98,7 +99,8 @@ class Node:
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
         self._watches = self.make_watches(config)
         self._performer = Performer(self.driver, self._perform, _load_management)
-        self._control = ControlSocket(self.driver, self._performer)
+        self._operator = Operator(self.broker)
+        self._operators = 0  # that have come so far
         self._api = Api(
             config,
             self.broker,
@@ -106,11 +108,13 @@ class Node:
             self._performer,
             self.logins,
             self.attempts,
+            self._operator,
             self._context,
             files,
             places,
             None if self._disk is None else self._disk.counters,
         )
+        self._control = ControlSocket(self.driver, self._performer, self._api.ask, self._make_local)
         self._control_path: Path | None = None
         self._recording: Recording | None = None
 
@@ -137,6 +141,11 @@ class Node:
     def logins(self, protocol: str) -> Authenticator:
         """The authenticator, for whoever speaks this protocol: attempts are counted."""
         return CountingAuthenticator(self.authenticator, self.attempts[protocol])
+
+    def _make_local(self) -> ClientProtocol:
+        """What gets a client of the control socket that speaks AMQP."""
+        self._operators += 1
+        return ClientProtocol(self.driver, self._operator, OPENINGS, f"control socket {self._operators}")
 
     async def start(self) -> list[str]:
         """Recover, listen. Returns: the address as a URL, and that for TLS if there is one. Raises: StartError."""

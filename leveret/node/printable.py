@@ -47,9 +47,9 @@ def say_row(cells: Iterable[str]) -> None:
     print("\t".join(map(printable, cells)))
 
 
-def say_json(value: object) -> None:
-    """Print a value as JSON on standard output, in ASCII."""
-    print(json.dumps(value, indent=2))
+def say_json(value: object, is_line: bool = False) -> None:
+    """Print a value as JSON on standard output, in ASCII. is_line: all of it in one line."""
+    print(json.dumps(value, indent=None if is_line else 2))
 
 
 def complain(about: str, text: str) -> None:

@@ -3,6 +3,11 @@
 One request and one answer a line, in JSON: {"verb": "add_vhost", "arguments": {"name": "orders"}} is answered with
 {"result": null}, or with {"error": "..."} when it is refused. An answer leaves when what was changed is on the disk.
 
+The verb "ask" is an operation of the HTTP API: {"method": "GET", "path": "/queues", "query": {"sort": "messages"}} is
+answered with {"result": {"status": 200, "headers": {}, "more": false}, "bytes": N} and the body behind it. While there
+is `more`, another such line with its bytes follows. The verb "amqp" is answered, and from then on the socket is that of
+an AMQP client, who may log in by any name and is an administrator.
+
 Messages are too large for JSON. A request may have "bytes": N beside its verb; N bytes then follow its line, which are
 the argument `data`. An answer with "bytes": N is followed by N bytes in the same way, `data` of its result.
 """
@@ -13,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import AsyncIterator, Callable
 
 from leveret.core.errors.administration import AdministrationError
 from leveret.server import requests
@@ -24,6 +30,12 @@ MORE_DATA = 4 << 20  # bytes that data may have beyond the largest message
 HEAR_OUT_S = 2.0  # how long a client may go on after the last answer, so that it comes to read that
 PIECE = 64 * 1024  # bytes
 
+ASK = "ask"
+AMQP = "amqp"
+
+Ask = Callable[[dict[str, object]], AsyncIterator[tuple[dict[str, object], bytes]]]
+"""Answers to what is asked of the HTTP API, each with the bytes that follow it. Raises: AdministrationError."""
+
 log = logging.getLogger("leveret.control")
 
 
@@ -32,11 +44,23 @@ class Unfollowable(Exception):
 
 
 class ControlSocket:
-    """Listens on a bound socket. max_request: bytes that a line may have."""
+    """Listens on a bound socket. max_request: bytes that a line may have.
 
-    def __init__(self, driver: Driver, performer: Performer, max_request: int = MAX_REQUEST) -> None:
+    ask: asks the HTTP API. amqp: makes the protocol for a client who speaks AMQP.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        performer: Performer,
+        ask: Ask,
+        amqp: Callable[[], asyncio.Protocol],
+        max_request: int = MAX_REQUEST,
+    ) -> None:
         self._driver = driver
         self._performer = performer
+        self._ask = ask
+        self._amqp = amqp
         self._max_request = max_request
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
@@ -54,11 +78,18 @@ class ControlSocket:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
+        is_handed_over = False
         try:
             await self._performer.prepare()
             while line := await self._line(reader):
-                answer, data = await self._answer(line, reader)
-                await _send(writer, answer, data)
+                async for answer, data in self._answers(line, reader):
+                    await _send(writer, answer, data)
+                    is_handed_over = answer.get("result") == AMQP
+                if is_handed_over:
+                    protocol = self._amqp()
+                    writer.transport.set_protocol(protocol)
+                    protocol.connection_made(writer.transport)
+                    return
         except Unfollowable as error:
             log.warning("control socket: %s", error)
             with contextlib.suppress(OSError):
@@ -69,7 +100,8 @@ class ControlSocket:
             log.warning("control socket: %s", error)
         finally:
             self._clients.discard(writer)
-            writer.close()
+            if not is_handed_over:
+                writer.close()
 
     async def _line(self, reader: asyncio.StreamReader) -> bytes:
         """The line of a request; empty at the end. Raises: Unfollowable."""
@@ -78,13 +110,16 @@ class ControlSocket:
         except ValueError:
             raise Unfollowable(f"a request has at most {self._max_request} bytes in its line") from None
 
-    async def _answer(self, line: bytes, reader: asyncio.StreamReader) -> tuple[dict[str, object], bytes]:
-        """The answer to a request, and the bytes that follow it. Raises: Unfollowable, EOFError."""
+    async def _answers(
+        self, line: bytes, reader: asyncio.StreamReader
+    ) -> AsyncIterator[tuple[dict[str, object], bytes]]:
+        """The answers to a request, each with the bytes that follow it. Raises: Unfollowable, EOFError."""
         try:
             request = await requests.read(line)
         except ValueError as error:
             text = 'a request is one line of JSON: {"verb": ..., "arguments": {...}}'
-            return {"error": f"{text}; {error}"}, b""
+            yield {"error": f"{text}; {error}"}, b""
+            return
         verb, arguments = request.verb, request.arguments
         if request.size:
             most = self._driver.broker.max_message_size + MORE_DATA
@@ -92,14 +127,20 @@ class ControlSocket:
                 raise Unfollowable(f"a request has at most {most} bytes of data, not {request.size}")
             arguments["data"] = await reader.readexactly(request.size)
         try:
-            result = await self._performer.perform(verb, arguments)
+            if verb == ASK:
+                async for head, body in self._ask(arguments):
+                    yield {"result": head}, body
+                return
+            result = AMQP if verb == AMQP else await self._performer.perform(verb, arguments)
         except AdministrationError as error:
-            return {"error": str(error)}, b""
+            yield {"error": str(error)}, b""
+            return
         except Exception:
             log.exception("control socket: %s failed", verb)
-            return {"error": f"{verb} failed inside the broker; its log says why"}, b""
+            yield {"error": f"{verb} failed inside the broker; its log says why"}, b""
+            return
         data = result.pop("data", b"") if isinstance(result, dict) else b""
-        return {"result": result}, data
+        yield {"result": result}, data
 
 
 async def _send(writer: asyncio.StreamWriter, answer: dict[str, object], data: bytes) -> None:

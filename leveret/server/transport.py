@@ -72,12 +72,16 @@ class ClientProtocol(asyncio.Protocol):
     """What the event loop calls for one client.
 
     conversation: with the client; the first one of `openings`, until its first bytes say otherwise.
+    name: of one who came to no port.
     """
 
     transport: asyncio.Transport
     conversation: Conversation
 
-    def __init__(self, driver: Driver, authenticator: Authenticator, openings: list[Opening]) -> None:
+    def __init__(
+        self, driver: Driver, authenticator: Authenticator, openings: list[Opening], name: str = "unknown"
+    ) -> None:
+        self._name = name
         self._driver = driver
         self._authenticator = authenticator
         self._openings = openings
@@ -113,7 +117,7 @@ class ClientProtocol(asyncio.Protocol):
     def _converse(self, opening: Opening) -> None:
         """Begin to speak a protocol."""
         guest = self.guest
-        name, host = ("unknown", "") if guest is None else (guest.name, guest.host)
+        name, host = (self._name, "") if guest is None else (guest.name, guest.host)
         self.conversation = opening.begin(self._driver.broker, name, host)
         self._driver.protocols[self.conversation.number] = self
         if guest is not None and guest.age_ms >= NOTICED_MS:

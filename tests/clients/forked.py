@@ -26,7 +26,14 @@ from typing import NoReturn
 from tests.clients.command_line import WIDTH
 
 PATIENCE_S = 20
-PLAIN = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LEVERET_DATA_DIR")  # variables that a job has only if it says so
+PLAIN = (
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "COLUMNS",
+    "LEVERET_DATA_DIR",
+    "LEVERET_URL",
+)  # variables that a job has only if it says so
+NO_PROFILES = "/proc/nothing"  # nobody can make that
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -70,7 +77,7 @@ class Forked:
         """Run a command."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        job = Job(words, stdout, {"TERM": "xterm-256color", **env}, str(cwd))
+        job = Job(words, stdout, {"TERM": "xterm-256color", "XDG_CONFIG_HOME": NO_PROFILES, **env}, str(cwd))
         self._process.stdin.write(json.dumps(dataclasses.asdict(job)) + "\n")
         self._process.stdin.flush()
         return Outcome(**json.loads(self._process.stdout.readline()))

@@ -14,6 +14,7 @@ from tests.brokers.process import Server
 from tests.clients.command_line import leveret
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "administration.md"
+TABLE = PAGE.parent / "cli.md"
 
 
 def examples() -> Iterator[tuple[str, list[str]]]:
@@ -56,11 +57,15 @@ def test_every_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: s
         server.stop()
 
 
-def test_every_command_is_on_the_page() -> None:
-    text = PAGE.read_text(encoding="utf-8")
+def test_every_command_is_on_a_page() -> None:
+    text = PAGE.read_text(encoding="utf-8") + TABLE.read_text(encoding="utf-8")
     for group in app.registered_groups:
         assert group.typer_instance is not None
         for command in group.typer_instance.registered_commands:
             assert command.callback is not None
             name = f"leveret {group.name} {command.name or command.callback.__name__}"
             assert name in text, name
+    for command in app.registered_commands:
+        assert command.callback is not None
+        name = f"`leveret {command.name or command.callback.__name__}"
+        assert command.hidden or name in TABLE.read_text(encoding="utf-8"), name

@@ -465,7 +465,7 @@ def asked(data: Path, answer: bytes, *arguments: str) -> tuple[int, str]:
 def test_what_cannot_come_back_is_asked_for_at_a_terminal(data: Path, noun: str) -> None:
     password = ("secret",) if noun == "users" else ()
     good(leveret(noun, "add", "a", *password, "--data-dir", str(data)))
-    what = "user 'a'" if noun == "users" else "virtual host 'a' with everything in it"
+    what = "user 'a'" if noun == "users" else "virtual host 'a' with 0 queues and all else in it"
     status, text = asked(data, b"n\n", noun, "delete", "a")
     assert (status, f"Delete {what}? [y/N]: " in text, "Aborted" in text) == (1, True, True)
     assert "\ta\t" in f"\t{good(leveret(noun, 'list', '--data-dir', str(data)))}".replace("\n", "\n\t")

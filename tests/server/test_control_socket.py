@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,19 @@ GOOD = b'{"verb": "list_vhosts"}\n'
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+async def no_api(arguments: dict[str, object]) -> AsyncIterator[tuple[dict[str, object], bytes]]:
+    """Answers nothing."""
+    yield {"more": False}, b""
+
+
 def talk(directory: Path, talk_to: Talk) -> None:
     """Let somebody talk to the socket of a broker, and see that others are served afterwards."""
 
     async def run() -> None:
         broker = make_broker()
         driver = Driver(broker, asyncio.get_running_loop())
-        control = ControlSocket(driver, Performer(driver, Administration(broker).perform, lambda: None), MAX_REQUEST)
+        performer = Performer(driver, Administration(broker).perform, lambda: None)
+        control = ControlSocket(driver, performer, no_api, asyncio.Protocol, MAX_REQUEST)
         path = str(directory / "socket")
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)

@@ -122,8 +122,9 @@ async def put(request: Request) -> Answer:
     is_new = name not in request.broker.vhosts
     if is_new:
         await request.perform("add_vhost", name=name, **given)
-        user = request.caller.user.name
-        await request.perform("set_permissions", user=user, vhost=name, configure=".*", write=".*", read=".*")
+        user = request.caller.user
+        if request.broker.users.get(user.name) is user:  # and not the control socket, which may do everything
+            await request.perform("set_permissions", user=user.name, vhost=name, configure=".*", write=".*", read=".*")
     else:
         await request.perform("set_vhost", name=name, **given)
     if wanted.tracing is not None:

@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, refuse
-from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.cli.target import Target, at_broker
+from leveret.node.cli.verbs import perform
 from leveret.node.definitions_file import FileError, parse, read
 from leveret.node.printable import complain, say, say_json
 from leveret.store.files import replacing
@@ -20,25 +22,25 @@ app = typer.Typer(help="Definitions files, as RabbitMQ has them.", no_args_is_he
 Vhost = Annotated[str | None, typer.Option(help="Only of this virtual host, for a file of one.")]
 
 
-@app.command()
+@app.command(epilog=examples("definitions export definitions.json", "definitions export --for rabbitmq-4.3 other.json"))
+@at_broker
 def export(
+    target: Target,
     file: Annotated[str, typer.Argument(help="File to write, - for standard output.")] = "-",
     vhost: Vhost = None,
-    target: Annotated[
+    recipient: Annotated[
         str | None,
         typer.Option("--for", help="Broker that is to take the file as it is: rabbitmq-4.3. Notes say what it lacks."),
     ] = None,
     plugins: Annotated[
         list[str] | None, typer.Option("--plugin", help="Plugin that is enabled in that broker. Repeatable.")
     ] = None,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Write all definitions to a file that Leveret and RabbitMQ can import."""
-    if plugins and target is None:
+    if plugins and recipient is None:
         raise typer.BadParameter("it is of the broker that --for names", param_hint="--plugin")
-    fitted: dict[str, object] = {} if target is None else {"target": target, "plugins": plugins or []}
-    answer = perform(data_dir, control, "export_definitions", vhost=vhost, **fitted)
+    fitted: dict[str, object] = {} if recipient is None else {"target": recipient, "plugins": plugins or []}
+    answer = perform(target, "export_definitions", vhost=vhost, **fitted)
     assert isinstance(answer, dict)
     notes = answer.pop("notes", [])
     if file == "-":
@@ -52,7 +54,7 @@ def export(
         say(f"Exported {_counts({key: len(value) for key, value in answer.items() if isinstance(value, list)})}.")
     for note in notes:
         complain("note", f"{note['subject']}: {note['reason']}")
-    if target is not None:
+    if recipient is not None:
         count = len(notes) or "no"
         complain(
             "leveret", f"{count} {'difference' if len(notes) == 1 else 'differences'} between the file and what is here"
@@ -63,14 +65,14 @@ def export(
             complain("note", f"user '{user['name']}': {text}")
 
 
-@app.command("import")
+@app.command("import", epilog=examples("definitions import definitions.json --atomic"))
+@at_broker
 def import_definitions(
+    target: Target,
     file: Annotated[str, typer.Argument(help="File to read, - for standard input.")],
     atomic: Annotated[bool, typer.Option("--atomic", help="Apply nothing if anything is wrong.")] = False,
     vhost: Vhost = None,
     as_json: AsJson = False,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Apply a definitions file of Leveret or RabbitMQ; what exists and is not in it stays."""
     try:
@@ -78,7 +80,7 @@ def import_definitions(
     except FileError as error:
         refuse(str(error))
     given = {"content": content, "vhost": vhost, "atomic": atomic}
-    result = perform(data_dir, control, "import_definitions", **given)
+    result = perform(target, "import_definitions", **given)
     assert isinstance(result, dict)
     if as_json:
         say_json(result)

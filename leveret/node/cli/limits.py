@@ -8,8 +8,10 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, rows, show
-from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.cli.target import Target, at_broker
+from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
 
@@ -32,49 +34,53 @@ OfVhost = Annotated[str | None, typer.Option("--vhost", help=f"Of this virtual h
 OfUser = Annotated[str | None, typer.Option("--user", help="Of this user: max-connections, max-channels.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("limits list --vhost shop"))
+@at_broker
 def list_limits(
+    target: Target,
     vhost: OfVhost = None,
     user: OfUser = None,
     as_json: AsJson = False,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """List limits."""
     found: list[dict[str, object]] = []
     if user is None:
-        found += _flat("vhost", rows(perform(data_dir, control, "list_vhost_limits", vhost=vhost)))
+        found += _flat("vhost", rows(perform(target, "list_vhost_limits", vhost=vhost)))
     if vhost is None:
-        found += _flat("user", rows(perform(data_dir, control, "list_user_limits", user=user)))
+        found += _flat("user", rows(perform(target, "list_user_limits", user=user)))
     show(found, ["of", "name", "limit", "value"], as_json)
 
 
-@app.command("set", cls=NumbersAreNoOptions)
+@app.command(
+    "set",
+    cls=NumbersAreNoOptions,
+    epilog=examples("limits set max-queues 100 --vhost shop", "limits set max-connections 10 --user alice"),
+)
+@at_broker
 def set_limit(
+    target: Target,
     limit: Annotated[str, typer.Argument(help="Name of the limit.")],
     value: Annotated[int, typer.Argument(help="How many; 0 for none at all, -1 for no limit.", min=-1)],
     vhost: OfVhost = None,
     user: OfUser = None,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Set a limit of a virtual host or of a user."""
     kind, name = _owner(vhost, user)
-    perform(data_dir, control, f"set_{kind}_limits", **{kind: name}, limits={limit: value})
+    perform(target, f"set_{kind}_limits", **{kind: name}, limits={limit: value})
     say(f"Set {limit} of {kind} '{name}' to {value}.")
 
 
-@app.command()
+@app.command(epilog=examples("limits clear max-queues --vhost shop"))
+@at_broker
 def clear(
+    target: Target,
     limit: Annotated[str | None, typer.Argument(help="Name of the limit; without it, all of them.")] = None,
     vhost: OfVhost = None,
     user: OfUser = None,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Lift a limit of a virtual host or of a user."""
     kind, name = _owner(vhost, user)
-    perform(data_dir, control, f"clear_{kind}_limits", **{kind: name}, limit=limit)
+    perform(target, f"clear_{kind}_limits", **{kind: name}, limit=limit)
     say(f"Cleared {limit or 'all limits'} of {kind} '{name}'.")
 
 

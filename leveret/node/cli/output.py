@@ -22,9 +22,14 @@ def refuse(text: str) -> NoReturn:
     raise typer.Exit(1)
 
 
+def asks(is_sure: bool) -> bool:
+    """Whether confirm() asks."""
+    return not is_sure and sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def confirm(what: str, is_sure: bool) -> None:
     """Ask somebody at a terminal before something goes that cannot come back; a script knows what it does."""
-    if not is_sure and sys.stdin.isatty() and sys.stderr.isatty():
+    if asks(is_sure):
         typer.confirm(printable(f"{what}?"), abort=True, err=True)
 
 

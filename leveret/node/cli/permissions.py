@@ -6,48 +6,56 @@ from typing import Annotated
 
 import typer
 
+from leveret.node.cli.arguments import examples
+from leveret.node.cli.names import of_users, of_vhosts
 from leveret.node.cli.output import AsJson, rows, show
-from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.cli.target import Target, at_broker
+from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
 app = typer.Typer(help="Permissions: what users may do in virtual hosts.", no_args_is_help=True)
 
-User = Annotated[str, typer.Argument(help="Name of the user.")]
-Vhost = Annotated[str, typer.Option(help="The virtual host.")]
-OnlyUser = Annotated[str | None, typer.Option("--user", help="Only of this user.")]
-OnlyVhost = Annotated[str | None, typer.Option("--vhost", help="Only in this virtual host.")]
+User = Annotated[str, typer.Argument(help="Name of the user.", autocompletion=of_users)]
+Vhost = Annotated[str, typer.Option(help="The virtual host.", autocompletion=of_vhosts)]
+OnlyUser = Annotated[str | None, typer.Option("--user", help="Only of this user.", autocompletion=of_users)]
+OnlyVhost = Annotated[str | None, typer.Option("--vhost", help="Only in this virtual host.", autocompletion=of_vhosts)]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("permissions list --vhost shop"))
+@at_broker
 def list_permissions(
+    target: Target,
     user: OnlyUser = None,
     vhost: OnlyVhost = None,
     as_json: AsJson = False,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """List permissions."""
-    found = rows(perform(data_dir, control, "list_permissions", user=user, vhost=vhost))
+    found = rows(perform(target, "list_permissions", user=user, vhost=vhost))
     show(found, ["user", "vhost", "configure", "write", "read"], as_json)
 
 
-@app.command("set")
+@app.command("set", epilog=examples("permissions set alice '^shop' '.*' '^shop' --vhost shop"))
+@at_broker
 def set_permissions(
+    target: Target,
     user: User,
     configure: Annotated[str, typer.Argument(help="Pattern of names it may declare and delete; '' for none.")],
     write: Annotated[str, typer.Argument(help="Pattern of names it may publish and bind to.")],
     read: Annotated[str, typer.Argument(help="Pattern of names it may consume and bind from.")],
     vhost: Vhost = "/",
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Set what a user may do in a virtual host: three patterns, searched in names of queues and exchanges."""
-    perform(data_dir, control, "set_permissions", user=user, vhost=vhost, configure=configure, write=write, read=read)
+    perform(target, "set_permissions", user=user, vhost=vhost, configure=configure, write=write, read=read)
     say(f"Set the permissions of user '{user}' in virtual host '{vhost}'.")
 
 
-@app.command()
-def clear(user: User, vhost: Vhost = "/", data_dir: DataDir = None, control: Control = None) -> None:
+@app.command(epilog=examples("permissions clear alice --vhost shop"))
+@at_broker
+def clear(
+    target: Target,
+    user: User,
+    vhost: Vhost = "/",
+) -> None:
     """Take away what a user may do in a virtual host."""
-    perform(data_dir, control, "clear_permissions", user=user, vhost=vhost)
+    perform(target, "clear_permissions", user=user, vhost=vhost)
     say(f"Cleared the permissions of user '{user}' in virtual host '{vhost}'.")

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import AsJson, rows, show
 from leveret.node.cli.permissions import OnlyVhost, Vhost
-from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.cli.target import Target, at_broker
+from leveret.node.cli.verbs import perform
 from leveret.node.printable import complain, say
 
 app = typer.Typer(help="Policies: settings for queues and exchanges by their names.", no_args_is_help=True)
@@ -19,22 +21,24 @@ Name = Annotated[str, typer.Argument(help="Name of the policy.")]
 Operator = Annotated[bool, typer.Option("--operator", help="Operator policies, which limit what policies may ask.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("policies list --vhost shop", "policies list --operator"))
+@at_broker
 def list_policies(
+    target: Target,
     vhost: OnlyVhost = None,
     operator: Operator = False,
     as_json: AsJson = False,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """List policies."""
     verb = "list_operator_policies" if operator else "list_policies"
-    found = rows(perform(data_dir, control, verb, vhost=vhost))
+    found = rows(perform(target, verb, vhost=vhost))
     show(found, ["vhost", "name", "pattern", "apply-to", "definition", "priority"], as_json)
 
 
-@app.command("set")
+@app.command("set", epilog=examples("policies set short '^mail' '{\"max-length\": 100}'"))
+@at_broker
 def set_policy(
+    target: Target,
     name: Name,
     pattern: Annotated[str, typer.Argument(help="Pattern, searched in names.")],
     definition: Annotated[str, typer.Argument(help="""The settings in JSON: '{"max-length": 1000}'.""")],
@@ -44,8 +48,6 @@ def set_policy(
     ] = "all",
     vhost: Vhost = "/",
     operator: Operator = False,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Set a policy; queues and exchanges that it matches follow it at once."""
     given = {
@@ -56,7 +58,7 @@ def set_policy(
         "priority": priority,
         "apply_to": apply_to,
     }
-    perform(data_dir, control, "set_operator_policy" if operator else "set_policy", **given)
+    perform(target, "set_operator_policy" if operator else "set_policy", **given)
     from leveret.core.policy.policy import WITHOUT_EFFECT
 
     settings = given["definition"]
@@ -65,13 +67,17 @@ def set_policy(
     say(f"Set {_kind(operator)} '{name}' in virtual host '{vhost}'.")
 
 
-@app.command()
+@app.command(epilog=examples("policies clear short --vhost shop"))
+@at_broker
 def clear(
-    name: Name, vhost: Vhost = "/", operator: Operator = False, data_dir: DataDir = None, control: Control = None
+    target: Target,
+    name: Name,
+    vhost: Vhost = "/",
+    operator: Operator = False,
 ) -> None:
     """Delete a policy."""
     verb = "clear_operator_policy" if operator else "clear_policy"
-    perform(data_dir, control, verb, vhost=vhost, name=name)
+    perform(target, verb, vhost=vhost, name=name)
     say(f"Cleared {_kind(operator)} '{name}' in virtual host '{vhost}'.")
 
 

@@ -2,14 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.cli import columns as shapes
+from leveret.node.cli.arguments import Argument, arguments_of, examples
+from leveret.node.cli.asking import Broker, broker_at, path
+from leveret.node.cli.columns import Column, count, listed, print_one, rate, size
+from leveret.node.cli.names import of_queues, of_vhosts
+from leveret.node.cli.output import AsJson, Sure, confirm
+from leveret.node.cli.target import Target, at_broker
+from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
 app = typer.Typer(help="Queues of a running broker.", no_args_is_help=True)
+
+QueueName = Annotated[str, typer.Argument(help="Name of the queue.", autocompletion=of_queues)]
+Vhost = Annotated[str, typer.Option(help="Its virtual host.", autocompletion=of_vhosts)]
+OnlyVhost = Annotated[str | None, typer.Option("--vhost", help="Only in this virtual host.", autocompletion=of_vhosts)]
+
+COLUMNS: Final = (
+    Column("name", "name"),
+    Column("vhost", "vhost", rank=4),
+    Column("type", "type", rank=6),
+    Column("state", "state", rank=7),
+    Column("ready", "messages_ready", count),
+    Column("unacked", "messages_unacknowledged", count, 1),
+    Column("in/s", "message_stats.publish_details.rate", rate, 2),
+    Column("out/s", "message_stats.deliver_get_details.rate", rate, 3),
+    Column("ack/s", "message_stats.ack_details.rate", rate, 5),
+    Column("consumers", "consumers", count, 8),
+    Column("size", "message_bytes", size, 9),
+)
+DETAILS: Final = (
+    *COLUMNS[:4],
+    Column("durable", "durable"),
+    Column("auto_delete", "auto_delete"),
+    Column("exclusive", "exclusive"),
+    Column("arguments", "arguments"),
+    Column("policy", "policy"),
+    Column("operator_policy", "operator_policy"),
+    Column("effective_policy", "effective_policy_definition"),
+    Column("messages", "messages", count),
+    *COLUMNS[4:],
+    Column("redelivered/s", "message_stats.redeliver_details.rate", rate),
+    Column("memory", "memory", size),
+    Column("consumer_utilisation", "consumer_utilisation"),
+    Column("delivery_limit", "delivery_limit", count),
+    Column("idle_since", "idle_since"),
+)
+BINDINGS: Final = (
+    Column("source", "source"),
+    Column("routing_key", "routing_key"),
+    Column("destination", "destination"),
+    Column("kind", "destination_type", rank=3),
+    Column("vhost", "vhost", rank=2),
+    Column("arguments", "arguments", rank=1),
+)
 
 
 @app.callback()
@@ -17,13 +67,130 @@ def queues() -> None:
     """Queues of a running broker."""
 
 
-@app.command()
+def missing(name: str, vhost: str) -> str:
+    """What is said if there is no such queue."""
+    return f"there is no queue '{name}' in virtual host '{vhost}'; `leveret queues list` shows those that there are"
+
+
+def find(broker: Broker, name: str, vhost: str) -> dict[str, int]:
+    """What there is in a queue."""
+    query = {"columns": "name,messages,messages_ready,consumers"}
+    found: dict[str, int] = broker.get(path("queues", vhost, name), query, missing(name, vhost))
+    return found
+
+
+def messages(number: int) -> str:
+    """How many messages, in words."""
+    return "1 message" if number == 1 else f"{number:,} messages"
+
+
+@app.command(
+    "list",
+    epilog=examples("queues list --sort ready --reverse --limit 10", "queues list --columns name,consumers,memory"),
+)
+@at_broker
+def list_queues(
+    target: Target,
+    vhost: OnlyVhost = None,
+    columns: shapes.Columns = None,
+    sort: shapes.Sort = None,
+    reverse: shapes.Reverse = False,
+    name: shapes.Name = None,
+    regex: shapes.Regex = None,
+    limit: shapes.Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """List queues with what is in them, and their rates."""
+    with broker_at(target) as broker:
+        where = path("queues") if vhost is None else path("queues", vhost)
+        listed(broker, where, COLUMNS, columns, sort, reverse, name, regex, limit, as_json, no_vhost(vhost))
+
+
+def no_vhost(vhost: str | None) -> str:
+    """What is said if there is no such virtual host."""
+    return f"there is no virtual host '{vhost}'; `leveret vhosts list` shows those that there are"
+
+
+@app.command(epilog=examples("queues show orders", "queues show orders --vhost shop --json"))
+@at_broker
+def show(target: Target, name: QueueName, vhost: Vhost = "/", as_json: AsJson = False) -> None:
+    """Show all that there is to say of one queue."""
+    with broker_at(target) as broker:
+        print_one(broker.get(path("queues", vhost, name), missing=missing(name, vhost)), DETAILS, as_json)
+
+
+@app.command(epilog=examples("queues declare orders --type quorum", "queues declare short --argument x-max-length=100"))
+@at_broker
+def declare(
+    target: Target,
+    name: QueueName,
+    vhost: Vhost = "/",
+    kind: Annotated[
+        str | None, typer.Option("--type", help="classic or quorum; else that of its virtual host.")
+    ] = None,
+    argument: Argument = None,
+    transient: Annotated[bool, typer.Option("--transient", help="It goes when the broker stops.")] = False,
+    auto_delete: Annotated[bool, typer.Option("--auto-delete", help="It goes with its last consumer.")] = False,
+) -> None:
+    """Declare a queue. One that is there has to be the same."""
+    arguments = arguments_of(argument)
+    if kind is not None:
+        arguments["x-queue-type"] = kind
+    body = {"durable": not transient, "auto_delete": auto_delete, "arguments": arguments}
+    with broker_at(target) as broker:
+        reply = broker.do("PUT", path("queues", vhost, name), body, missing=no_vhost(vhost))
+    text = f"Declared queue '{name}'." if reply.status == 201 else f"Queue '{name}' is there, and is the same."
+    say(text)
+
+
+@app.command(epilog=examples("queues delete orders", "queues delete orders --if-empty --yes"))
+@at_broker
+def delete(
+    target: Target,
+    name: QueueName,
+    vhost: Vhost = "/",
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Only if there is no message in it.")] = False,
+    if_unused: Annotated[bool, typer.Option("--if-unused", help="Only if it has no consumer.")] = False,
+    yes: Sure = False,
+) -> None:
+    """Delete a queue with the messages in it."""
+    with broker_at(target) as broker:
+        found = find(broker, name, vhost)
+        has = messages(found["messages"])
+        consumers = f" and {found['consumers']} consumers" if found["consumers"] else ""
+        confirm(f"Delete queue '{name}' with {has}{consumers}", yes)
+        query = {"if-empty": str(if_empty).lower(), "if-unused": str(if_unused).lower()}
+        broker.do("DELETE", path("queues", vhost, name), query=query, missing=missing(name, vhost))
+    say(f"Deleted queue '{name}', which had {has}.")
+
+
+@app.command(epilog=examples("queues purge orders", "queues purge orders --vhost shop --yes"))
+@at_broker
+def purge(target: Target, name: QueueName, vhost: Vhost = "/", yes: Sure = False) -> None:
+    """Throw away the messages that are ready in a queue. Those that consumers have stay."""
+    with broker_at(target) as broker:
+        has = messages(find(broker, name, vhost)["messages_ready"])
+        confirm(f"Throw away {has} of queue '{name}'", yes)
+        broker.do("DELETE", path("queues", vhost, name, "contents"), missing=missing(name, vhost))
+    say(f"Purged queue '{name}', which had {has} ready.")
+
+
+@app.command(epilog=examples("queues bindings orders", "queues bindings orders --json"))
+@at_broker
+def bindings(target: Target, name: QueueName, vhost: Vhost = "/", as_json: AsJson = False) -> None:
+    """List the bindings of a queue."""
+    with broker_at(target) as broker:
+        where = path("queues", vhost, name, "bindings")
+        listed(broker, where, BINDINGS, as_json=as_json, missing=missing(name, vhost))
+
+
+@app.command(epilog=examples("queues repair orders", "queues repair orders --vhost shop"))
+@at_broker
 def repair(
-    name: Annotated[str, typer.Argument(help="Name of the queue.")],
-    vhost: Annotated[str, typer.Option(help="Its virtual host.")] = "/",
-    data_dir: DataDir = None,
-    control: Control = None,
+    target: Target,
+    name: QueueName,
+    vhost: Vhost = "/",
 ) -> None:
     """Let a faulty queue try again what has failed, and go on. `leveret status` names faulty queues."""
-    perform(data_dir, control, "repair_queue", name=name, vhost=vhost)
+    perform(target, "repair_queue", name=name, vhost=vhost)
     say(f"Queue '{name}' works.")

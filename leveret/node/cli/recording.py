@@ -11,6 +11,7 @@ import typer
 
 from leveret.management.recording import VOLATILE, RecordingError, read, shown
 from leveret.management.recording import compare as compare_files
+from leveret.node.cli.arguments import examples
 from leveret.node.cli.output import refuse
 from leveret.node.printable import complain, say
 
@@ -19,14 +20,14 @@ app = typer.Typer(help="Show and compare what brokers wrote down.", no_args_is_h
 File = Annotated[Path, typer.Argument(help="What `leveret serve --record` has written.", readable=False)]
 
 
-@app.command()
+@app.command(epilog=examples("recording show run.jsonl"))
 def show(file: File) -> None:
     """Print the events, a line each."""
     for event in _events(file):
         say(_line(event))
 
 
-@app.command()
+@app.command(epilog=examples("recording compare before.jsonl after.jsonl --unordered"))
 def compare(
     one: File,
     other: File,

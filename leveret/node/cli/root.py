@@ -8,49 +8,78 @@ import typer
 
 from leveret import __version__
 from leveret.node.cli import (
+    bench,
+    bindings,
     care,
+    clients,
     definitions,
+    doctor,
+    exchanges,
+    health,
     limits,
     logs,
+    messages,
     parameters,
     permissions,
     policies,
+    profiles,
     queues,
     recording,
     serve,
     status,
+    top,
     topic_permissions,
     transfer,
     users,
     vhosts,
 )
+from leveret.node.cli.arguments import examples
 from leveret.node.printable import say
 
 app = typer.Typer(
     help="Leveret: a message broker that every RabbitMQ client uses unchanged.",
     no_args_is_help=True,
     add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
 
-app.add_typer(users.app, name="users")
-app.add_typer(permissions.app, name="permissions")
-app.add_typer(topic_permissions.app, name="topic-permissions")
-app.add_typer(vhosts.app, name="vhosts")
-app.add_typer(policies.app, name="policies")
-app.add_typer(queues.app, name="queues")
-app.add_typer(limits.app, name="limits")
-app.add_typer(parameters.app, name="parameters")
-app.add_typer(definitions.app, name="definitions")
-app.add_typer(recording.app, name="recording")
-app.command(cls=serve.LongOptions)(serve.serve)
-app.add_typer(logs.app, name="logs")
-app.command()(status.status)
-app.command()(care.backup)
-app.command()(care.check)
-app.command()(transfer.export)
-app.command("import")(transfer.import_messages)
+BROKER = "Broker"
+OBJECTS = "What is in it"
+RIGHTS = "Who may do what"
+DATA = "Data and definitions"
+
+app.command(cls=serve.LongOptions, rich_help_panel=BROKER)(serve.serve)
+app.command(rich_help_panel=BROKER, epilog=examples("status", "status --seconds 10 --json"))(status.status)
+app.command(rich_help_panel=BROKER, epilog=examples("ping", "ping --url http://ops:secret@10.0.0.1:15672"))(health.ping)
+app.command(rich_help_panel=BROKER, epilog=examples("health", "health port-listener/5672"))(health.health)
+app.command(rich_help_panel=BROKER, epilog=examples("version", "version --json"))(health.version)
+app.command(rich_help_panel=BROKER, epilog=examples("top", "top --sort in --interval 1", "top --once"))(top.top)
+app.command(rich_help_panel=BROKER, epilog=examples("bench", "bench --messages 50000 --durable"))(bench.bench)
+app.command(rich_help_panel=BROKER, epilog=examples("doctor", "doctor --config /etc/leveret.toml"))(doctor.doctor)
+app.add_typer(profiles.app, name="profiles", rich_help_panel=BROKER)
+app.add_typer(queues.app, name="queues", rich_help_panel=OBJECTS)
+app.add_typer(exchanges.app, name="exchanges", rich_help_panel=OBJECTS)
+app.add_typer(bindings.app, name="bindings", rich_help_panel=OBJECTS)
+app.add_typer(messages.app, name="messages", rich_help_panel=OBJECTS)
+app.add_typer(clients.connections, name="connections", rich_help_panel=OBJECTS)
+app.add_typer(clients.channels, name="channels", rich_help_panel=OBJECTS)
+app.add_typer(clients.consumers, name="consumers", rich_help_panel=OBJECTS)
+app.add_typer(users.app, name="users", rich_help_panel=RIGHTS)
+app.add_typer(permissions.app, name="permissions", rich_help_panel=RIGHTS)
+app.add_typer(topic_permissions.app, name="topic-permissions", rich_help_panel=RIGHTS)
+app.add_typer(vhosts.app, name="vhosts", rich_help_panel=RIGHTS)
+app.add_typer(policies.app, name="policies", rich_help_panel=RIGHTS)
+app.add_typer(limits.app, name="limits", rich_help_panel=RIGHTS)
+app.add_typer(parameters.app, name="parameters", rich_help_panel=RIGHTS)
+app.add_typer(definitions.app, name="definitions", rich_help_panel=DATA)
+app.command(rich_help_panel=DATA, epilog=examples("backup /var/backups/leveret-monday"))(care.backup)
+app.command(rich_help_panel=DATA, epilog=examples("check", "check --data-dir /var/backups/leveret-monday"))(care.check)
+app.add_typer(recording.app, name="recording", rich_help_panel=DATA)
+app.command(hidden=True)(transfer.export)
+app.command("import", hidden=True)(transfer.import_messages)
+app.add_typer(logs.app, name="logs", rich_help_panel=BROKER)
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import inspect
 import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 import typer
 
@@ -20,45 +24,113 @@ from leveret.node.loading import ConfigError, load
 from leveret.node.trust import Untrusted, check
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 DEFAULTS = Config()
 
 START_S = 3.0  # how long a broker may take from opening its data to its control socket
 
+PANEL = "Which broker"
+URL_VARIABLE = "LEVERET_URL"
+
 DataDir = Annotated[
     str | None,
-    typer.Option("--data-dir", help="Data directory of the broker, LEVERET_DATA_DIR or leveret-data by default."),
+    typer.Option(
+        "--data-dir",
+        help="Data directory of the broker, LEVERET_DATA_DIR or leveret-data by default.",
+        rich_help_panel=PANEL,
+    ),
 ]
-Control = Annotated[
-    str | None, typer.Option("--control", help="Control socket of the broker, if it is not in its data directory.")
-]
+OPTIONS: dict[str, Any] = {
+    "data_dir": DataDir,
+    "control": Annotated[
+        str | None,
+        typer.Option(
+            help="Control socket of the broker, if it is not in its data directory.",
+            rich_help_panel=PANEL,
+        ),
+    ],
+    "url": Annotated[
+        str | None,
+        typer.Option(
+            help="A broker somewhere: http://USER:PASSWORD@HOST:15672. LEVERET_URL says it too.", rich_help_panel=PANEL
+        ),
+    ],
+    "profile": Annotated[
+        str | None, typer.Option(help="A URL that `leveret profiles add` has kept.", rich_help_panel=PANEL)
+    ],
+    "ca_file": Annotated[str | None, typer.Option(help="CAs that are believed, for https://.", rich_help_panel=PANEL)],
+}
 
 
-def perform(data_dir: str | None, control: str | None, verb: str, **arguments: object) -> object:
-    """Do a verb and return what it answers; a refusal ends the command with its reason and status 1."""
+@dataclass(frozen=True)
+class Target:
+    """The broker that is meant: by its data directory or control socket on this machine, or by a URL or profile."""
 
-    def ask(client: socket.socket) -> object:
-        with Link(client) as link:
-            try:
-                return link.ask(verb, arguments)
-            except BrokerError as error:
-                refuse(f"{error}, then see with a list what was done" if error.is_gone else str(error))
+    data_dir: str | None = None
+    control: str | None = None
+    url: str | None = None
+    profile: str | None = None
+    ca_file: str | None = None
 
-    def do_offline(directory: Path) -> object:
-        from leveret.node import offline
+    @property
+    def is_remote(self) -> bool:
+        """Whether the HTTP API is to be asked. LEVERET_URL counts where nothing is given."""
+        if self.data_dir or self.control:
+            return False
+        return bool(self.url or self.profile or url_in_environment())
 
-        return offline.perform(directory, verb, arguments)
+    def check(self) -> None:
+        """Refuse what means two brokers. Raises: typer.BadParameter."""
+        given = [
+            option
+            for option, value in (
+                ("--data-dir", self.data_dir),
+                ("--control", self.control),
+                ("--url", self.url),
+                ("--profile", self.profile),
+            )
+            if value
+        ]
+        if len(given) > 1 and given != ["--data-dir", "--control"]:
+            raise typer.BadParameter(f"{given[0]} and {given[1]} mean different brokers: leave out one of them")
+        if self.ca_file and (self.data_dir or self.control):
+            raise typer.BadParameter("--ca-file is for a broker that is named with --url")
 
-    return reach(data_dir, control, ask, do_offline)
+
+def url_in_environment() -> str:
+    """The broker that is meant where nothing else is said; empty for the one on this machine."""
+    return os.environ.get(URL_VARIABLE, "")
 
 
-def reach(
-    data_dir: str | None, control: str | None, online: Callable[[socket.socket], T], offline: Callable[[Path], T]
-) -> T:
-    """Do something with the broker that was meant, or with the data directory where there is none.
+def at_broker(function: Callable[Concatenate[Target, P], None]) -> Callable[..., None]:
+    """A command with the options that say which broker is meant; the function gets them as its first argument."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **given: Any) -> None:
+        target = Target(**{name: given.pop(name) for name in OPTIONS})
+        target.check()
+        function(target, *args, **given)
+
+    own = list(inspect.signature(function).parameters.values())[1:]
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in OPTIONS.items()
+    ]
+    hints = get_type_hints(function, include_extras=True)
+    parameters = [each.replace(annotation=hints[each.name]) for each in own]
+    command.__dict__["__signature__"] = inspect.Signature([*parameters, *options])
+    command.__annotations__ = {each.name: each.annotation for each in (*parameters, *options)}
+    del command.__dict__["__wrapped__"]
+    return command
+
+
+def reach(target: Target, online: Callable[[socket.socket], T], offline: Callable[[Path], T]) -> T:
+    """Do something with the broker of this machine that was meant, or with the data directory where there is none.
 
     What offline raises ends the command with its reason and status 1: AdministrationError, StoreError.
     """
+    data_dir, control = target.data_dir, target.control
     config = _load(data_dir, control)
     try:
         if config.control and not data_dir:
@@ -70,6 +142,12 @@ def reach(
         return _reach_directory(_directory(data_dir, config), config, online, offline)
     except ControlError as error:
         refuse(str(error))
+
+
+def here(target: Target) -> None:
+    """End a command that works only on the machine of the broker, if another one is meant."""
+    if target.is_remote:
+        refuse("this works on the machine of the broker only; name its data directory with --data-dir")
 
 
 def find_directory(data_dir: str | None) -> Path:
@@ -99,7 +177,8 @@ def _directory(data_dir: str | None, config: Config) -> Path:
     is_named = config.data_dir != DEFAULTS.data_dir or bool(data_dir) or "LEVERET_DATA_DIR" in os.environ
     if not is_named and not os.path.exists(directory):  # no data is made in a place that nobody has named
         refuse(
-            f"there is no data and no broker in '{directory}' here; say where with --data-dir, or with --control. "
+            f"there is no data and no broker in '{directory}' here; say where with --data-dir, --control or --url, or "
+            "start one with `leveret serve`. "
             "What changes something makes a data directory that is named"
         )
     _check_trust(directory, is_named, config)
@@ -164,6 +243,20 @@ class Link:
 
     def ask(self, verb: str, arguments: dict[str, object], data: bytes = b"") -> object:
         """Do a verb and return what it answers. Raises: BrokerError."""
+        self._send(verb, arguments, data)
+        return self._receive()
+
+    def stream(self, verb: str, arguments: dict[str, object], data: bytes = b"") -> Iterator[dict[str, Any]]:
+        """Do a verb, and yield each of its answers; `data` is what came with that one. Raises: BrokerError."""
+        self._send(verb, arguments, data)
+        more = True
+        while more:
+            answer = self._receive()
+            assert isinstance(answer, dict)
+            more = answer["more"]
+            yield answer
+
+    def _send(self, verb: str, arguments: dict[str, object], data: bytes) -> None:
         request: dict[str, object] = {"verb": verb, "arguments": arguments}
         if data:
             request["bytes"] = len(data)
@@ -171,8 +264,11 @@ class Link:
             line = json.dumps(request).encode()
         except RecursionError:
             raise BrokerError("lists and objects are nested too deep in what is asked") from None
-        try:
+        with contextlib.suppress(OSError):  # then there is no answer either
             self._client.sendall(line + b"\n" + data)
+
+    def _receive(self) -> object:
+        try:
             line = self._answers.readline()
             answer: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {"bytes": 1}
             size = answer.get("bytes", 0)
@@ -184,6 +280,11 @@ class Link:
         if "error" in answer:
             raise BrokerError(answer["error"])
         return answer["result"]
+
+    def detach(self) -> socket.socket:
+        """The socket, which is somebody else's from now on."""
+        self._answers.close()
+        return self._client
 
     def __enter__(self) -> Link:
         return self

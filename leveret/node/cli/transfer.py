@@ -19,8 +19,9 @@ from typing import IO, TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
+from leveret.node.cli.names import of_queues, of_vhosts
 from leveret.node.cli.output import progress, refuse
-from leveret.node.cli.target import BrokerError, Control, DataDir, Link, reach
+from leveret.node.cli.target import BrokerError, Link, Target, at_broker, here, reach
 from leveret.node.printable import complain, say
 from leveret.store.files import find_place, replacing
 
@@ -32,8 +33,8 @@ BATCH_MESSAGES = 500
 BLOCKED_S = 0.2  # until a broker that takes nothing is asked again
 ENDED = (signal.SIGINT, signal.SIGTERM)
 
-Queue = Annotated[str, typer.Argument(help="Name of the queue.")]
-Vhost = Annotated[str, typer.Option(help="Virtual host of the queue.")]
+Queue = Annotated[str, typer.Argument(help="Name of the queue.", autocompletion=of_queues)]
+Vhost = Annotated[str, typer.Option(help="Virtual host of the queue.", autocompletion=of_vhosts)]
 Tell = Callable[[int, int], None]
 
 
@@ -78,14 +79,15 @@ class Counts:
     is_complete: bool = False
 
 
+@at_broker
 def export(
+    target: Target,
     queue: Queue,
     file: Annotated[str, typer.Argument(help="File to write, - for standard output.")] = "-",
     vhost: Vhost = "/",
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Write the messages that are ready in a queue as lines of JSON. The queue does not change."""
+    here(target)
     counts = Counts()
     damage: list[tuple[str, str]] = []
     with Stop() as stop, progress("Exporting") as tell:
@@ -98,7 +100,7 @@ def export(
             _write_all(file, _offline(directory, queue, vhost, counts, tell, damage), counts, stop)
 
         try:
-            reach(data_dir, control, online, offline)
+            reach(target, online, offline)
         except BrokerError as error:
             refuse(f"{error}{_so_far(counts.exported, 'exported') if counts.exported else ''}")
     for where, text in damage:
@@ -230,14 +232,15 @@ def _line(found: Recovered) -> bytes:
 # -- import
 
 
+@at_broker
 def import_messages(
+    target: Target,
     queue: Queue,
     file: Annotated[str, typer.Argument(help="File to read, - for standard input.")] = "-",
     vhost: Vhost = "/",
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Publish the messages of an export to a queue that exists, and wait until they are safe."""
+    here(target)
 
     def online(client: socket.socket) -> int:
         with Link(client) as link, Stop() as stop, progress("Importing") as tell:
@@ -249,7 +252,7 @@ def import_messages(
         check_unused(directory)
         refuse(f"no broker runs on '{directory}', and only a running one can import messages; start it first")
 
-    count = reach(data_dir, control, online, offline)
+    count = reach(target, online, offline)
     say(f"Imported {_messages(count)} into queue '{queue}'.")
 
 

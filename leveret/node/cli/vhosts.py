@@ -6,82 +6,97 @@ from typing import Annotated
 
 import typer
 
-from leveret.node.cli.output import AsJson, Sure, confirm, rows, show
-from leveret.node.cli.target import Control, DataDir, perform
+from leveret.node.cli.arguments import examples
+from leveret.node.cli.names import of_vhosts
+from leveret.node.cli.output import AsJson, Sure, asks, confirm, rows, show
+from leveret.node.cli.target import Target, at_broker
+from leveret.node.cli.verbs import perform
 from leveret.node.printable import say
 
 app = typer.Typer(help="Virtual hosts: name spaces of queues and exchanges.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Name of the virtual host.")]
+Name = Annotated[str, typer.Argument(help="Name of the virtual host.", autocompletion=of_vhosts)]
 Description = Annotated[str | None, typer.Option(help="What it is for.")]
 Tag = Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")]
 QueueType = Annotated[str | None, typer.Option(help="Type of queues that are declared without one.")]
 
 
-@app.command("list")
-def list_vhosts(as_json: AsJson = False, data_dir: DataDir = None, control: Control = None) -> None:
+@app.command("list", epilog=examples("vhosts list --json"))
+@at_broker
+def list_vhosts(
+    target: Target,
+    as_json: AsJson = False,
+) -> None:
     """List virtual hosts."""
     columns = ["name", "description", "tags", "default_queue_type", "limits", "tracing", "queues", "exchanges"]
-    show(rows(perform(data_dir, control, "list_vhosts")), columns, as_json)
+    show(rows(perform(target, "list_vhosts")), columns, as_json)
 
 
-@app.command()
+@app.command(epilog=examples("vhosts add shop --default-queue-type quorum"))
+@at_broker
 def add(
+    target: Target,
     name: Name,
     description: Description = None,
     tag: Tag = None,
     default_queue_type: QueueType = None,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Add a virtual host. Nobody may use it until permissions are set."""
     given = {"description": description or "", "tags": tag or [], "default_queue_type": default_queue_type or ""}
-    perform(data_dir, control, "add_vhost", name=name, **given)
+    perform(target, "add_vhost", name=name, **given)
     say(f"Added virtual host '{name}'.")
 
 
-@app.command("set")
+@app.command("set", epilog=examples("vhosts set shop --tag production"))
+@at_broker
 def set_vhost(
+    target: Target,
     name: Name,
     description: Description = None,
     tag: Tag = None,
     default_queue_type: QueueType = None,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Change what is said about a virtual host; what is not given stays."""
     given = {"description": description, "tags": tag, "default_queue_type": default_queue_type}
-    perform(data_dir, control, "set_vhost", name=name, **given)
+    perform(target, "set_vhost", name=name, **given)
     say(f"Changed virtual host '{name}'.")
 
 
-@app.command()
+@app.command(epilog=examples("vhosts trace shop", "vhosts trace shop --off"))
+@at_broker
 def trace(
+    target: Target,
     name: Name,
     off: Annotated[bool, typer.Option("--off", help="Stop it.")] = False,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Copy every message that is published or delivered to the exchange amq.rabbitmq.trace, until the broker stops."""
-    perform(data_dir, control, "trace_vhost", name=name, on=not off)
+    perform(target, "trace_vhost", name=name, on=not off)
     say(f"Virtual host '{name}' is {'no longer ' if off else ''}traced.")
 
 
-@app.command()
+@app.command(epilog=examples("vhosts protect shop", "vhosts protect shop --off"))
+@at_broker
 def protect(
+    target: Target,
     name: Name,
     off: Annotated[bool, typer.Option("--off", help="Let it be deleted again.")] = False,
-    data_dir: DataDir = None,
-    control: Control = None,
 ) -> None:
     """Let nobody delete a virtual host."""
-    perform(data_dir, control, "protect_vhost", name=name, on=not off)
+    perform(target, "protect_vhost", name=name, on=not off)
     say(f"Virtual host '{name}' is {'no longer ' if off else ''}protected from deletion.")
 
 
-@app.command()
-def delete(name: Name, yes: Sure = False, data_dir: DataDir = None, control: Control = None) -> None:
+@app.command(epilog=examples("vhosts delete shop --yes"))
+@at_broker
+def delete(
+    target: Target,
+    name: Name,
+    yes: Sure = False,
+) -> None:
     """Delete a virtual host with its queues, exchanges and permissions, and close its connections."""
-    confirm(f"Delete virtual host '{name}' with everything in it", yes)
-    perform(data_dir, control, "delete_vhost", name=name)
+    if asks(yes):
+        found = [row for row in rows(perform(target, "list_vhosts")) if row["name"] == name]
+        has = f"{found[0]['queues']} queues and all else in it" if found else "everything in it"
+        confirm(f"Delete virtual host '{name}' with {has}", yes)
+    perform(target, "delete_vhost", name=name)
     say(f"Deleted virtual host '{name}'.")

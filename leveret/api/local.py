@@ -1,0 +1,157 @@
+"""What an operation answers, whoever asks: the HTTP API, or programs of this machine through the control socket.
+
+The latter have no HTTP. They may do what an administrator may who has all permissions in all virtual hosts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from leveret.api.access import Caller
+from leveret.api.encoding import encode
+from leveret.api.errors import ApiError, bad_request
+from leveret.api.listing import Listing, chunks
+from leveret.api.operation import Operation
+from leveret.api.query import Query
+from leveret.api.request import Answer, Client, Events, Request
+from leveret.api.services import Services
+from leveret.auth.operator import Operator
+from leveret.core.errors.administration import InvalidError
+
+FAILED = ApiError(500, "internal_error", "this failed inside the broker; its log says why")
+SOURCE = Client("the control socket", 0, is_secure=False)
+
+log = logging.getLogger("leveret.api")
+
+
+async def ask(operation: Operation, request: Request) -> Answer | Events | AsyncGenerator[bytes]:
+    """What an operation answers: at once, as events, or JSON piece by piece where it is long.
+
+    Raises: ApiError, also for a mistake of ours, of which there is a line in the log.
+    """
+    try:
+        found = await operation.handler(request)
+        if isinstance(found, Listing):
+            pieces = chunks(found, request.query, request.broker.matcher, request.services.turns)
+            return await begun(pieces)
+    except ApiError:
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, operation.path)
+        raise FAILED from None
+    return found if isinstance(found, Answer | Events) else Answer(content=found)
+
+
+async def begun(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """The same pieces, of which the first is there. Raises: what is to be said before the answer begins."""
+    return _behind(await anext(pieces), pieces)
+
+
+async def _behind(first: bytes, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with contextlib.aclosing(pieces):
+        yield first
+        async for piece in pieces:
+            yield piece
+
+
+def content_of(answer: Answer) -> bytes:
+    """The body of an answer; empty for none."""
+    if answer.status == 204 or answer.content is None:
+        return b""
+    return answer.content if isinstance(answer.content, bytes) else encode(answer.content)
+
+
+def reason_of(error: ApiError) -> bytes:
+    """The body of an answer that is no success; empty for none."""
+    return encode({"error": error.error, "reason": error.reason}) if error.error else b""
+
+
+class Routes:
+    """Operations by their methods and paths. Paths with words come before those that name something in their place."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._by_length: dict[int, list[tuple[list[str], Operation]]] = defaultdict(list)
+        for operation in operations:
+            parts = operation.path.split("/")
+            self._by_length[len(parts)].append((parts, operation))
+        for found in self._by_length.values():
+            found.sort(key=lambda pair: [part.startswith("{") for part in pair[0]])
+
+    def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]]:
+        """The operation, and the names in the path, which has those in percent encoding. Raises: ApiError 404, 405."""
+        parts = path.split("/")
+        status = 404
+        for template, operation in self._by_length.get(len(parts), ()):
+            names = dict(_names(template, parts))
+            if len(names) < len(template):
+                continue
+            if operation.method == method:
+                return operation, {name[1:-1]: value for name, value in names.items() if name.startswith("{")}
+            status = 405
+        if status == 405:
+            raise ApiError(405, "method_not_allowed", f"{path} does not know {method}")
+        raise ApiError(404, "Object Not Found", "Not Found")
+
+
+def _names(template: list[str], parts: list[str]) -> Iterator[tuple[str, str]]:
+    """What stands in the place of each part of a template; less for a path that it does not fit."""
+    for place, (wanted, part) in enumerate(zip(template, parts, strict=True)):
+        if wanted.startswith("{") and part:
+            yield wanted, unquote(part, errors="surrogateescape")
+        elif wanted == part:
+            yield f"{place}", part
+        else:
+            return
+
+
+class LocalApi:
+    """The operations for programs of this machine. operator: with whose rights they are done."""
+
+    def __init__(self, services: Services, operations: Iterable[Operation], operator: Operator) -> None:
+        self._services = services
+        self._routes = Routes(operations)
+        self._operator = operator
+
+    async def ask(self, arguments: dict[str, object]) -> AsyncIterator[tuple[dict[str, object], bytes]]:
+        """Answers to a request, each with bytes of the body; all but the last one say that there is `more`.
+
+        arguments: method; path below /api; query and headers: texts by name; data: the body. Raises: InvalidError.
+        """
+        method, path = arguments.get("method", "GET"), arguments.get("path")
+        query, body = _texts(arguments, "query"), arguments.get("data", b"")
+        headers = {name.lower(): value for name, value in _texts(arguments, "headers").items()}
+        if not isinstance(method, str) or not isinstance(path, str) or not isinstance(body, bytes):
+            raise InvalidError("method and path are texts")
+        try:
+            operation, names = self._routes.find(method, path)
+            caller = Caller(self._operator.user())
+            request = Request(self._services, method, names, Query(query), headers, body, SOURCE, caller)
+            found = await ask(operation, request)
+            if isinstance(found, Events):
+                raise bad_request("events go over HTTP only")
+        except ApiError as error:
+            yield _head(error.status, error.headers), reason_of(error)
+            return
+        if isinstance(found, Answer):
+            yield _head(found.status, found.headers), content_of(found)
+            return
+        async for piece in found:
+            if piece:
+                yield _head(200, {}) | {"more": True}, piece
+        yield _head(200, {}), b""
+
+
+def _head(status: int, headers: dict[str, str]) -> dict[str, Any]:
+    return {"status": status, "headers": headers, "more": False}
+
+
+def _texts(arguments: dict[str, object], name: str) -> dict[str, str]:
+    found = arguments.get(name) or {}
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise InvalidError(f"{name} is an object of texts")
+    return found

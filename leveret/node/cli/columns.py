@@ -1,0 +1,255 @@
+"""Columns: what lists of a broker's things show of each, with units for people, within the width of a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+
+from leveret.node.cli.asking import Broker
+from leveret.node.printable import printable, say_json, say_row
+
+GAP: Final = 2  # cells between two columns
+NAME: Final = 32  # cells of the first text, before other columns are left out for it
+SHORT: Final = 16  # of the other ones
+LEAST: Final = 8  # that a text keeps, if that is possible at all
+STEPS: Final = (("", 1), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000))
+
+Columns = Annotated[
+    str | None, typer.Option(help="What to show, with commas between: names of columns, or of the HTTP API's keys.")
+]
+Sort = Annotated[str | None, typer.Option(help="Column, or key of the HTTP API, to sort by.")]
+Reverse = Annotated[bool, typer.Option("--reverse", help="The other way round, as the largest number first.")]
+Name = Annotated[str | None, typer.Option("--name", help="Only those with this text in their name.")]
+Regex = Annotated[str | None, typer.Option("--regex", help="Only those whose name has this pattern in it.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many.")]
+
+
+def plain(value: Any) -> str:
+    """A value in one cell, as a program wants it."""
+    if value is None or value == {} or value == []:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if isinstance(value, list):
+        return ", ".join(map(plain, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def count(value: Any) -> str:
+    """A number, with commas between thousands."""
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else plain(value)
+
+
+def size(value: Any) -> str:
+    """Bytes, in the unit that needs few digits."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return plain(value)
+    number, units = float(value), iter(("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
+    unit = next(units)
+    while number >= 1024 and unit != "PiB":
+        number /= 1024
+        unit = next(units)
+    return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+
+
+def rate(value: Any) -> str:
+    """A rate in a second, short."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return plain(value)
+    for unit, step in STEPS:
+        number = value / step
+        if number < 999.5 or unit == "G":
+            return "0" if not value else f"{number:.1f}{unit}" if number < 99.95 else f"{number:.0f}{unit}"
+    raise AssertionError
+
+
+def duration(value: Any) -> str:
+    """Milliseconds, in the two largest units."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return plain(value)
+    left = int(value) // 1000
+    parts: list[str] = []
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        if left >= length or (unit == "s" and not parts):
+            parts.append(f"{left // length}{unit}")
+            left %= length
+    return " ".join(parts[:2])
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. path: of the key in the API's answer, with points. shown: the value for people.
+
+    rank: where there is no room for all columns, those with the highest go first.
+    """
+
+    name: str
+    path: str
+    shown: Callable[[Any], str] = plain
+    rank: int = 0
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is aligned to the right."""
+        return self.shown is not plain
+
+    def value(self, item: Any) -> Any:
+        """What it shows of an item; None if there is nothing."""
+        for key in self.path.split("."):
+            item = item.get(key) if isinstance(item, dict) else None
+        return item
+
+
+def chosen(columns: Sequence[Column], wanted: str | None) -> list[Column]:
+    """The columns that somebody wants: those of these names, and keys of the API."""
+    if wanted is None:
+        return list(columns)
+    known = {column.name: column for column in columns}
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    if not names:
+        raise typer.BadParameter(f"there are {', '.join(known)}, and the keys of the HTTP API", param_hint="--columns")
+    return [known.get(name) or Column(name, name) for name in names]
+
+
+def listed(
+    broker: Broker,
+    path: str,
+    columns: Sequence[Column],
+    wanted: str | None = None,
+    sort: str | None = None,
+    reverse: bool = False,
+    name: str | None = None,
+    regex: str | None = None,
+    limit: int | None = None,
+    as_json: bool = False,
+    missing: str = "",
+) -> None:
+    """Print a list of the API. as_json: all keys, or those that are wanted."""
+    if name is not None and regex is not None:
+        raise typer.BadParameter("give a text or a pattern, not both", param_hint="--regex")
+    found = chosen(columns, wanted)
+    query: dict[str, str] = {}
+    if wanted is not None or not as_json:
+        query["columns"] = ",".join(column.path for column in found)
+    if sort is not None:
+        query["sort"] = chosen(columns, sort)[0].path
+    if reverse:
+        query["sort_reverse"] = "true"
+    if name is not None or regex is not None:
+        query["name"] = name if name is not None else str(regex)
+        query["use_regex"] = "false" if regex is None else "true"
+    items = broker.pages(path, query, limit, missing)
+    if as_json:
+        say_json(items)
+    else:
+        print_table(items, found)
+
+
+def print_table(items: Sequence[Any], columns: Sequence[Column]) -> None:
+    """A table on a terminal; elsewhere columns with tabs between, and numbers as they are."""
+    if not sys.stdout.isatty():
+        say_row(column.name for column in columns)
+        for item in items:
+            say_row(plain(column.value(item)) for column in columns)
+        return
+    from rich.console import Console
+
+    console = Console()
+    for line in table_lines(items, columns, console.width):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def table_lines(items: Sequence[Any], columns: Sequence[Column], width: int) -> Iterable[Any]:
+    """The lines of a table that is at most so wide, as texts of rich."""
+    from rich.cells import cell_len, set_cell_size
+    from rich.text import Text
+
+    cells = [[printable(column.shown(column.value(item))) for column in columns] for item in items]
+    titles = [column.name.replace("_", " ") for column in columns]
+    natural = [max(map(cell_len, [title, *own])) for title, own in zip(titles, _turned(cells, columns), strict=True)]
+    widths = fitted(natural, columns, width)
+
+    def line(texts: Sequence[str], style: str) -> Text:
+        found = Text()
+        for text, column, wide in zip(texts, columns, widths, strict=True):
+            if not wide:
+                continue
+            if found:
+                found.append(" " * GAP)
+            if cell_len(text) > wide:
+                text = f"{set_cell_size(text, wide - 1)}…"
+            space = " " * (wide - cell_len(text))
+            kind = style or ("dim" if column.is_number and text == "0" else "")
+            found.append(f"{space}{text}" if column.is_number else f"{text}{space}", kind)
+        found.rstrip()
+        return found
+
+    yield line(titles, "bold cyan")
+    for each in cells:
+        yield line(each, "")
+
+
+def _turned(cells: list[list[str]], columns: Sequence[Column]) -> list[list[str]]:
+    return [[row[place] for row in cells] for place in range(len(columns))]
+
+
+def fitted(natural: list[int], columns: Sequence[Column], width: int) -> list[int]:
+    """How wide each column is; 0 for those that there is no room for. natural: what each would like to have."""
+    widths = list(natural)
+    while _total(_least(widths, columns)) > width:
+        ranked = [at for at, column in enumerate(columns) if widths[at] and column.rank]
+        if not ranked:
+            break
+        widths[max(ranked, key=lambda at: (columns[at].rank, at))] = 0
+    while _total(widths) > width:
+        texts = [at for at, column in enumerate(columns) if widths[at] > LEAST and not column.is_number]
+        widest = max(texts or range(len(widths)), key=lambda at: widths[at])
+        widths[widest] -= 1
+        if widths[widest] < 2:
+            widths[max(at for at, wide in enumerate(widths) if wide)] = 0
+    return widths
+
+
+def _least(widths: list[int], columns: Sequence[Column]) -> list[int]:
+    """What columns need before others are left out for them: numbers all they have, and the first one, a name, much."""
+    return [
+        wide if column.is_number else min(wide, NAME if at == 0 else SHORT)
+        for at, (wide, column) in enumerate(zip(widths, columns, strict=True))
+    ]
+
+
+def _total(widths: list[int]) -> int:
+    there = [wide for wide in widths if wide]
+    return sum(there) + GAP * (len(there) - 1)
+
+
+def print_one(item: Any, columns: Sequence[Column], as_json: bool) -> None:
+    """All there is to say of one thing: a line for each column that has something. as_json: all keys of the API."""
+    if as_json:
+        say_json(item)
+        return
+    found = [(column, column.value(item)) for column in columns]
+    pairs = [(column, value) for column, value in found if value is not None and value != {} and value != []]
+    if not sys.stdout.isatty():
+        for column, value in pairs:
+            say_row((column.name, plain(value)))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, GAP))
+    table.add_column(style="bold cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for column, value in pairs:
+        table.add_row(column.name.replace("_", " "), Text(printable(column.shown(value))))
+    Console().print(table)

@@ -1,0 +1,135 @@
+"""leveret doctor: what is in the way of a broker on this machine, and what to change."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from leveret.core.errors.administration import AdministrationError
+from leveret.node import control as control_socket
+from leveret.node import offline
+from leveret.node.cli.asking import Broker, LocalBroker
+from leveret.node.cli.output import AsJson, refuse
+from leveret.node.cli.target import DataDir, Link
+from leveret.node.config import Config
+from leveret.node.control import ControlError
+from leveret.node.defaults import DEFAULT_USER
+from leveret.node.doctor import PROBLEM, Finding, Running, look
+from leveret.node.loading import ConfigError, load
+from leveret.node.printable import printable, say, say_json
+from leveret.store.database import StoreError
+
+COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+
+
+def doctor(
+    data_dir: DataDir = None,
+    config_file: Annotated[
+        str | None, typer.Option("--config", help="TOML file of the broker, LEVERET_CONFIG by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at ports, limits, disk, clock, rights and build of this machine; status 1 if there is a problem.
+
+    It works before a broker is started, and while one runs.
+    """
+    try:
+        config = load({"data-dir": data_dir, "config": config_file})
+    except ConfigError as error:
+        refuse(str(error))
+    broker = _running(config)
+    running: Running | None = None
+    if broker is None:
+        has_guest = _guest_offline(Path(config.data_dir))
+    else:
+        config = _settings_of(broker) or config
+        running = _about(broker)
+        has_guest = running.has_guest
+        broker.close()
+    found = list(look(config, running, has_guest))
+    if as_json:
+        say_json([msgspec.to_builtins(each) for each in found])
+    else:
+        _print(found)
+    if any(each.status == PROBLEM for each in found):
+        raise typer.Exit(1)
+
+
+def _print(found: list[Finding]) -> None:
+    if not sys.stdout.isatty():
+        for each in found:
+            say(f"{each.status:8} {each.check}: {each.text}{f'; {each.advice}' if each.advice else ''}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for each in found:
+        text = Text(printable(each.text))
+        if each.advice:
+            text.append(f"\n→ {printable(each.advice)}", "bold")
+        table.add_row(Text(each.status, COLOURS[each.status]), Text(each.check), text)
+    Console().print(table)
+
+
+def _running(config: Config) -> Broker | None:
+    """The broker of this data directory, if one runs that this user may ask."""
+    directory = Path(config.data_dir)
+    place = Path(config.control) if config.control else control_socket.find(directory)
+    try:
+        client = control_socket.connect(place, None if config.trust_data_dir else place.parent)
+    except ControlError:
+        return None
+    return None if client is None else Broker(LocalBroker(Link(client)), None)
+
+
+def _settings_of(broker: Broker) -> Config | None:
+    """What the broker runs with."""
+    reply = broker.ask("GET", "/config/effective")
+    try:
+        return msgspec.convert(json.loads(reply.body), Config) if reply.is_good else None
+    except (ValueError, msgspec.ValidationError):
+        return None
+
+
+def _about(broker: Broker) -> Running:
+    overview = broker.get("/overview", {"columns": "node,listeners"})
+    node = broker.get("/nodes", {"columns": "os_pid"})[0]
+    return Running(int(node["os_pid"]), overview["listeners"], _fits(broker.find(f"/users/{DEFAULT_USER}")))
+
+
+def _guest_offline(directory: Path) -> bool | None:
+    """Whether guest has the usual password in a data directory; None where nobody can tell."""
+    if not directory.exists():
+        return True  # the first start makes it
+    if not os.access(directory, os.W_OK):
+        return None
+    with contextlib.suppress(AdministrationError, StoreError):
+        found = offline.perform(directory, "export_definitions", {})
+        assert isinstance(found, dict)
+        return _fits(next((user for user in found["users"] if user["name"] == DEFAULT_USER), None))
+    return None
+
+
+def _fits(user: dict[str, Any] | None) -> bool:
+    """Whether a user may log in with the name as the password."""
+    if user is None:
+        return False
+    from leveret.auth.passwords import fits
+    from leveret.core.access.user import Credential
+
+    own = user.get("leveret_credential")
+    if own is not None:
+        return fits(Credential(own["algorithm"], own["hash"]), DEFAULT_USER)
+    return fits(Credential(user["hashing_algorithm"], user["password_hash"]), DEFAULT_USER)

@@ -1,0 +1,269 @@
+"""leveret messages: what is published to a running broker, and what waits in its queues."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import typer
+
+from leveret.node.cli import transfer
+from leveret.node.cli.arguments import arguments_of, examples, pair
+from leveret.node.cli.asking import Broker, broker_at, path
+from leveret.node.cli.columns import size
+from leveret.node.cli.exchanges import DEFAULT
+from leveret.node.cli.names import of_exchanges, of_queues
+from leveret.node.cli.output import refuse
+from leveret.node.cli.queues import QueueName, Vhost, missing, no_vhost
+from leveret.node.cli.target import Target, at_broker
+from leveret.node.printable import say, say_json
+
+app = typer.Typer(help="Messages: to publish, look at, take, export and import.", no_args_is_help=True)
+
+NUMBERS: Final = ("delivery_mode", "priority", "timestamp")
+PROPERTIES: Final = (
+    "content_type",
+    "content_encoding",
+    "correlation_id",
+    "reply_to",
+    "expiration",
+    "message_id",
+    "type",
+    "user_id",
+    "app_id",
+    *NUMBERS,
+)
+MOST: Final = 1_000  # messages that are asked for at once
+POLL_S: Final = 0.2  # between two looks at whether the user wants to go on
+AHEAD: Final = 20  # messages that a consumer gets before it has acknowledged some
+
+AsLines = Annotated[bool, typer.Option("--json", help="Print each message as a line of JSON.")]
+
+
+class Way(StrEnum):
+    """What becomes of messages that were shown."""
+
+    ACK = "ack_requeue_false"
+    REQUEUE = "ack_requeue_true"
+
+
+@app.callback()
+def messages() -> None:
+    """Messages: to publish, look at, take, export and import."""
+
+
+@app.command(
+    epilog=examples(
+        "messages publish orders --body hello",
+        "messages publish --exchange events --key order.new --file order.json",
+        "messages publish orders --file - --property content_type=text/plain --header n=1",
+    )
+)
+@at_broker
+def publish(
+    target: Target,
+    to: Annotated[
+        str | None, typer.Argument(help="Name of the queue, without --exchange.", autocompletion=of_queues)
+    ] = None,
+    exchange: Annotated[str | None, typer.Option(help="Exchange to publish to.", autocompletion=of_exchanges)] = None,
+    key: Annotated[str | None, typer.Option(help="Routing key, with --exchange.")] = None,
+    body: Annotated[str | None, typer.Option(help="The body, as a text.")] = None,
+    file: Annotated[str | None, typer.Option(help="File with the body, - for standard input.")] = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--property", help="NAME=VALUE, as content_type=text/plain. Repeatable.")
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE; the value is JSON, else a text. Repeatable.")
+    ] = None,
+    vhost: Vhost = "/",
+) -> None:
+    """Publish a message, wait until it is safe, and tell whether a queue got it; status 1 if none did.
+
+    It is persistent, unless --property delivery_mode=1 says that it is not.
+    """
+    if (to is None) == (exchange is None):
+        raise typer.BadParameter("say where to: either the name of a queue, or --exchange with its --key")
+    if to is not None and key is not None:
+        raise typer.BadParameter("the name of a queue is the key; --key goes with --exchange", param_hint="--key")
+    if body is not None and file is not None:
+        raise typer.BadParameter("give the body once, with --body or with --file", param_hint="--file")
+    content = {
+        "routing_key": to if to is not None else key or "",
+        "payload": base64.b64encode(_body(body, file)).decode(),
+        "payload_encoding": "base64",
+        "properties": _properties(given, header),
+    }
+    where = path("exchanges", vhost, exchange or DEFAULT, "publish")
+    what = no_vhost(vhost) if exchange is None else f"there is no exchange '{exchange}' in virtual host '{vhost}'"
+    with broker_at(target) as broker:
+        reply = broker.ask("POST", where, body=content)
+        if reply.status == 404:
+            refuse(what)
+        if not reply.is_good:
+            broker.refuse(reply)
+        is_routed = broker.read(reply)["routed"]
+    if not is_routed and to is not None:
+        refuse(f"no queue got the message: {missing(to, vhost)}")
+    if not is_routed:
+        refuse(f"no queue got the message: nothing is bound to exchange '{exchange}' for the key '{key or ''}'")
+    say(f"Published to queue '{to}'." if to is not None else f"Published to exchange '{exchange}'.")
+
+
+def _body(text: str | None, file: str | None) -> bytes:
+    if text is not None:
+        return text.encode("utf-8", "surrogateescape")
+    if file is None and sys.stdin.isatty():
+        raise typer.BadParameter("there is no body: give it with --body, --file or on standard input")
+    try:
+        if file is None or file == "-":
+            return sys.stdin.buffer.read()
+        with open(file, "rb") as source:
+            return source.read()
+    except OSError as error:
+        refuse(f"cannot read {file}: {error.strerror}")
+
+
+def _properties(given: list[str] | None, header: list[str] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"delivery_mode": 2}
+    for name, value in map(pair, given or []):
+        if name not in PROPERTIES:
+            there_are = f"there are {', '.join(PROPERTIES)}; headers go with --header"
+            raise typer.BadParameter(f"'{name}' is no property: {there_are}", param_hint="--property")
+        if name in NUMBERS and not value.isdecimal():
+            raise typer.BadParameter(f"{name} is a whole number, not '{value}'", param_hint="--property")
+        found[name] = int(value) if name in NUMBERS else value
+    if header:
+        found["headers"] = arguments_of(header)
+    return found
+
+
+@app.command(
+    epilog=examples("messages get orders", "messages get orders --count 10 --ack", "messages get orders --json")
+)
+@at_broker
+def get(
+    target: Target,
+    queue: QueueName,
+    count: Annotated[int, typer.Option(min=1, help="At most so many messages.")] = 1,
+    ack: Annotated[bool, typer.Option("--ack", help="Take them out of the queue.")] = False,
+    requeue: Annotated[bool, typer.Option("--requeue", help="Put them back, as it is done without --ack.")] = False,
+    as_json: AsLines = False,
+    vhost: Vhost = "/",
+) -> None:
+    """Show messages from the head of a queue. They are put back, flagged as redelivered, unless --ack takes them."""
+    if ack and requeue:
+        raise typer.BadParameter("messages are either taken or put back", param_hint="--ack")
+    shown = 0
+    with broker_at(target) as broker:
+        while shown < count:
+            wanted = min(count - shown, MOST) if ack else count
+            found = _fetch(broker, queue, vhost, wanted, Way.ACK if ack else Way.REQUEUE)
+            for each in found:
+                shown += 1
+                show_message(each, shown, as_json)
+            if not found or not ack:
+                break
+    if not shown and not as_json:
+        say(f"Queue '{queue}' has no message that is ready.", aside=True)
+
+
+def _fetch(broker: Broker, queue: str, vhost: str, count: int, way: Way) -> list[dict[str, Any]]:
+    body = {"count": count, "ackmode": way.value, "encoding": "auto"}
+    reply = broker.do("POST", path("queues", vhost, queue, "get"), body, missing=missing(queue, vhost))
+    found: list[dict[str, Any]] = broker.read(reply)
+    return found
+
+
+def show_message(message: dict[str, Any], number: int, as_json: bool) -> None:
+    """Print one message, in the shape of the API."""
+    if as_json:
+        say_json(message, is_line=True)
+        return
+    origin = f"exchange '{message['exchange']}'" if message["exchange"] else "the default exchange"
+    again = ", redelivered" if message["redelivered"] else ""
+    say(f"{number}. {origin}, key '{message['routing_key']}', {size(message['payload_bytes'])}{again}")
+    for name, value in message["properties"].items():
+        say(f"   {name}: {value if isinstance(value, str) else json.dumps(value)}")
+    kind = " (base64)" if message["payload_encoding"] == "base64" else ""
+    lines = message["payload"].split("\n")
+    say(f"   body{kind}: {lines[0]}")
+    for line in lines[1:]:
+        say(f"         {line}")
+
+
+@app.command(epilog=examples("messages consume orders", "messages consume orders --count 100 --json"))
+@at_broker
+def consume(
+    target: Target,
+    queue: QueueName,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    as_json: AsLines = False,
+    vhost: Vhost = "/",
+) -> None:
+    """Take messages out of a queue and print them as they come, until Ctrl-C. What was not printed stays there."""
+    from leveret.node.cli.amqp import AmqpError, connect_amqp
+    from leveret.wire.methods import (
+        BasicAck,
+        BasicCancel,
+        BasicConsume,
+        BasicConsumeOk,
+        BasicDeliver,
+        BasicQos,
+        BasicQosOk,
+    )
+
+    client = connect_amqp(target, vhost)
+    shown = 0
+    try:
+        client.call(BasicQos(0, AHEAD if count is None else min(AHEAD, count)), BasicQosOk)
+        client.call(BasicConsume(queue), BasicConsumeOk)
+        with transfer.Stop() as stop:
+            while not stop.is_wanted and (count is None or shown < count):
+                got = client.next(POLL_S)
+                if got is None:
+                    continue
+                if isinstance(got.method, BasicCancel):
+                    refuse(f"queue '{queue}' was deleted")
+                if not isinstance(got.method, BasicDeliver):
+                    continue
+                shown += 1
+                show_message(_as_item(got), shown, as_json)
+                sys.stdout.flush()
+                client.send(BasicAck(got.method.delivery_tag))
+    except AmqpError as error:
+        refuse(str(error))
+    finally:
+        client.close()
+    say(f"Took {shown} message{'s' * (shown != 1)} of queue '{queue}'.", aside=True)
+
+
+def _as_item(got: Any) -> dict[str, Any]:
+    """A delivery in the shape of the API."""
+    import msgspec
+
+    from leveret.api.views.messages import write_properties
+
+    try:
+        payload, encoding = got.body.decode(), "string"
+    except UnicodeDecodeError:
+        payload, encoding = base64.b64encode(got.body).decode(), "base64"
+    return {
+        "payload_bytes": len(got.body),
+        "redelivered": got.method.redelivered,
+        "exchange": got.method.exchange,
+        "routing_key": got.method.routing_key,
+        "properties": msgspec.to_builtins(write_properties(got.properties)),
+        "payload": payload,
+        "payload_encoding": encoding,
+    }
+
+
+app.command(epilog=examples("messages export orders orders.jsonl", "messages export orders | gzip > orders.gz"))(
+    transfer.export
+)
+app.command("import", epilog=examples("messages import orders orders.jsonl", "messages import orders < orders.jsonl"))(
+    transfer.import_messages
+)

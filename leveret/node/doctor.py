@@ -1,0 +1,298 @@
+"""Doctor: looks for what is in the way of a broker on this machine, before it starts or while it runs.
+
+Each check says how it is, and what to change where it is not well. Nothing is changed by looking.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import shutil
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from leveret.node.api import API_PORT, listen_error
+from leveret.node.config import Config
+from leveret.node.defaults import DEFAULT_USER
+from leveret.node.kinds import OFF_PORT
+from leveret.node.node import build_name, is_compiled
+from leveret.node.trust import Untrusted, check
+from leveret.node.watch import total_memory
+from leveret.store.database import FILE_NAME
+from leveret.store.owner import user_name
+
+OK: Final = "ok"
+WARNING: Final = "warning"
+PROBLEM: Final = "problem"
+
+FEW_FILES: Final = 4_096
+LITTLE_MEMORY: Final = 256 << 20  # bytes
+MIB: Final = 1 << 20
+TLS_PORT: Final = 5671
+EVERYWHERE: Final = ("0.0.0.0", "::", "*", "")
+LOCAL: Final = ("127.0.0.1", "::1", "localhost")
+REMOTE_FILES: Final = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "fuse.glusterfs", "ceph", "vboxsf")
+FLEETING_FILES: Final = ("tmpfs", "ramfs", "overlay", "aufs")
+LONG_AGO_S: Final = 1_735_689_600  # 2025, before this was written
+NOT_SYNCHRONIZED: Final = 5  # what adjtimex(2) answers
+SKEW_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How something is. status: OK, WARNING or PROBLEM. advice: what to change, empty if nothing."""
+
+    check: str
+    status: str
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A broker that runs on the data directory. listeners: as the HTTP API has them. has_guest: as look() takes it."""
+
+    pid: int
+    listeners: list[dict[str, Any]]
+    has_guest: bool
+
+
+def look(config: Config, running: Running | None, has_guest: bool | None) -> Iterator[Finding]:
+    """All checks, in order. has_guest: whether guest may log in with the password guest; None if nobody can tell."""
+    directory = Path(config.data_dir)
+    yield python()
+    yield build()
+    if not config.memory:
+        yield data_directory(directory)
+        yield file_system(directory)
+        yield disk_space(directory, config.disk_free_limit)
+    yield open_files(running)
+    yield memory()
+    yield clock(directory)
+    yield from ports(config, running)
+    yield guest(config, has_guest)
+
+
+def python() -> Finding:
+    """The version of Python."""
+    text = f"{platform.python_implementation()} {platform.python_version()}"
+    if platform.python_implementation() != "CPython":
+        return Finding("python", WARNING, f"{text}: nothing is compiled for it", "CPython is several times faster")
+    return Finding("python", OK, text)
+
+
+def build() -> Finding:
+    """Whether the hot parts are compiled."""
+    if is_compiled():
+        return Finding("build", OK, build_name())
+    return Finding("build", WARNING, f"{build_name()}: several times slower", "install a wheel for this platform")
+
+
+def existing(directory: Path) -> Path:
+    """The directory, or the one in which it would be made."""
+    place = directory.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place
+
+
+def data_directory(directory: Path) -> Finding:
+    """Whose it is, and who may use it."""
+    name = "data directory"
+    if not directory.exists():
+        parent = existing(directory)
+        if not os.access(parent, os.W_OK | os.X_OK):
+            return Finding(
+                name, PROBLEM, f"'{directory}' cannot be made in '{parent}'", "choose another with --data-dir"
+            )
+        return Finding(name, OK, f"'{directory}' is not there; the first start makes it")
+    try:
+        check(directory, may_be_foreign=False)
+    except Untrusted as error:
+        if not error.is_foreign or os.geteuid() != 0:
+            advice = "start the broker as that user" if error.is_foreign else "change that with chmod"
+            return Finding(name, PROBLEM, str(error), advice)
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        owner = user_name(directory.stat().st_uid)
+        return Finding(name, PROBLEM, f"'{directory}' may not be used by this user", f"it belongs to {owner}")
+    return _mode(name, directory)
+
+
+def _mode(name: str, directory: Path) -> Finding:
+    found = directory.stat()
+    owner = user_name(found.st_uid)
+    database = directory / FILE_NAME
+    with contextlib.suppress(OSError):
+        inner = database.stat()
+        if inner.st_uid != found.st_uid:
+            text = f"'{database}' belongs to {user_name(inner.st_uid)}, and its directory to {owner}"
+            return Finding(name, PROBLEM, text, "give both to the user who runs the broker, with chown")
+        if stat.S_IMODE(inner.st_mode) & 0o077:
+            return Finding(name, WARNING, f"others may read '{database}'", "the next start takes that right away")
+    return Finding(name, OK, f"'{directory}' belongs to {owner}")
+
+
+def kind_of(directory: Path, mounts: str = "/proc/mounts") -> str:
+    """The kind of the file system that a directory is on; empty where the system does not tell."""
+    place = os.path.realpath(existing(directory))
+    best, kind = "", ""
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
+            for line in file:
+                _, where, found, *_ = line.split(" ")
+                where = where.replace("\\040", " ")
+                inside = place == where or place.startswith(f"{where.rstrip('/')}/")
+                if inside and len(where) >= len(best):
+                    best, kind = where, found
+    except (OSError, ValueError):
+        return ""
+    return kind
+
+
+def file_system(directory: Path) -> Finding:
+    """What kind of file system the data is on."""
+    kind = kind_of(directory)
+    if kind in REMOTE_FILES:
+        text = f"{kind}, over the network: locks and syncs may not hold there"
+        return Finding("file system", PROBLEM, text, "choose a directory on a disk of this machine with --data-dir")
+    if kind in FLEETING_FILES:
+        text = f"{kind}: what is there may be gone after a restart of the machine or container"
+        return Finding("file system", WARNING, text, "choose a directory on a disk or volume with --data-dir")
+    return Finding("file system", OK, kind or "not known")
+
+
+def disk_space(directory: Path, limit: int) -> Finding:
+    """Whether there is room."""
+    try:
+        usage = shutil.disk_usage(existing(directory))
+    except OSError as error:
+        return Finding("disk space", WARNING, f"cannot be found out: {error.strerror}")
+    text = f"{usage.free // MIB:,} MiB of {usage.total // MIB:,} MiB are free"
+    if usage.free < limit:
+        less = f"{text}, less than disk-free-limit, {limit // MIB:,} MiB: publishers have to wait"
+        return Finding("disk space", PROBLEM, less, "make room")
+    if usage.free < 4 * limit:
+        return Finding("disk space", WARNING, text, f"below {limit // MIB:,} MiB publishers have to wait: make room")
+    return Finding("disk space", OK, text)
+
+
+def open_files(running: Running | None) -> Finding:
+    """How many files and sockets the broker may have open."""
+    name = "open files"
+    whose, limit = "this user", 0
+    with contextlib.suppress(ImportError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        limit = sys.maxsize if limit == resource.RLIM_INFINITY else limit
+    if running is not None:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            for line in Path(f"/proc/{running.pid}/limits").read_text().splitlines():
+                if line.startswith("Max open files"):
+                    found = line.split()[3]
+                    whose, limit = "the broker", sys.maxsize if found == "unlimited" else int(found)
+    text = f"{whose} may have {'any number of' if limit == sys.maxsize else f'{limit:,}'} files and sockets open"
+    if limit and limit < FEW_FILES:
+        advice = f"raise it with `ulimit -n {FEW_FILES * 16}` or LimitNOFILE= before the start: each client is one"
+        return Finding(name, WARNING, text, advice)
+    return Finding(name, OK, text)
+
+
+def memory() -> Finding:
+    """How much memory there is, with the limit of a container."""
+    found = total_memory()
+    if not found:
+        return Finding("memory", WARNING, "the system does not tell how much there is", "set memory-budget")
+    text = f"{found // MIB:,} MiB may be used"
+    if found < LITTLE_MEMORY:
+        return Finding("memory", WARNING, text, f"give the machine or container {LITTLE_MEMORY // MIB} MiB at least")
+    return Finding("memory", OK, text)
+
+
+def clock(directory: Path) -> Finding:
+    """Whether the time of day can be right."""
+    now_s = time.time()
+    if now_s < LONG_AGO_S:
+        return Finding("clock", PROBLEM, f"it says that it is {time.ctime(now_s)}", "set the clock")
+    with contextlib.suppress(OSError):
+        written_s = (directory / FILE_NAME).stat().st_mtime
+        if written_s > now_s + SKEW_S:
+            text = f"it is {written_s - now_s:.0f} s behind the last change of the data"
+            return Finding("clock", PROBLEM, text, "set the clock: messages would live longer than they should")
+    if _is_synchronized() is False:
+        return Finding("clock", WARNING, "nothing keeps it right", "run chrony or systemd-timesyncd")
+    return Finding("clock", OK, time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now_s)))
+
+
+def _is_synchronized() -> bool | None:
+    """Whether the system keeps the clock right, by adjtimex(2); None where it does not tell."""
+    try:
+        answer = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512))
+    except (OSError, AttributeError):
+        return None
+    return None if answer < 0 else bool(answer != NOT_SYNCHRONIZED)
+
+
+def ports(config: Config, running: Running | None) -> Iterator[Finding]:
+    """Whether the ports are free, or a broker answers at them."""
+    if running is not None:
+        for each in running.listeners:
+            yield _answering(each["protocol"], each["ip_address"], each["port"])
+        return
+    wanted = [("port", config.host, config.port)]
+    if config.tls_certificate:
+        wanted.append(("tls-port", config.host, TLS_PORT if config.tls_port is None else config.tls_port))
+    host = config.management_host or config.host
+    if config.management_port != OFF_PORT:
+        wanted.append(("management-port", host, API_PORT if config.management_port is None else config.management_port))
+    if config.metrics_port is not None and config.metrics_port != OFF_PORT:
+        wanted.append(("metrics-port", host, config.metrics_port))
+    for option, host, port in wanted:
+        yield _free(option, host, port)
+
+
+def _answering(protocol: str, host: str, port: int) -> Finding:
+    name = f"port {port}"
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    try:
+        socket.create_connection((local, port), 2.0).close()
+    except OSError as error:
+        text = f"nobody answers there for {protocol}: {error.strerror or error}"
+        return Finding(name, PROBLEM, text, "look at the broker's log, and at the firewall")
+    return Finding(name, OK, f"the broker answers there for {protocol}")
+
+
+def _free(option: str, host: str, port: int) -> Finding:
+    name = f"port {port}" if port else option
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.create_server(address, family=family):
+            pass
+    except (OSError, UnicodeError) as error:
+        text, _, advice = listen_error(host, port, option, error).partition("; ")
+        return Finding(name, PROBLEM, text, advice)
+    return Finding(name, OK, f"it is free for {option} on {host}")
+
+
+def guest(config: Config, has_guest: bool | None) -> Finding:
+    """Whether strangers may log in as guest."""
+    name = "guest"
+    if has_guest is None:
+        return Finding(name, OK, "not known: there is no data, or it may not be read")
+    if not has_guest:
+        return Finding(name, OK, "nobody may log in as guest with the password guest")
+    if DEFAULT_USER in config.loopback_users:
+        return Finding(name, OK, "guest may log in with the password guest, from this machine only")
+    is_open = config.host not in LOCAL
+    text = f"guest may log in with the password guest, from {'everywhere' if is_open else 'this machine'}"
+    if not is_open:
+        return Finding(name, WARNING, text, "give guest another password before the broker listens elsewhere")
+    return Finding(name, PROBLEM, text, "`leveret users password guest`, or put guest into loopback-users")
