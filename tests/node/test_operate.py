@@ -453,7 +453,11 @@ def answered(question: bytes, keys: bytes, *words: str) -> tuple[int, str]:
     shown = b""
     is_asked = False
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and select.select([terminal], [], [], 10)[0]:
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 1)[0]:
+            if is_asked:  # keys that come before echo is off are thrown away with it
+                os.write(terminal, keys)
+            continue
         try:
             shown += os.read(terminal, 65536)
         except OSError:  # which is how a terminal ends
@@ -461,6 +465,8 @@ def answered(question: bytes, keys: bytes, *words: str) -> tuple[int, str]:
         if question in shown and not is_asked:
             is_asked = True
             os.write(terminal, keys)
+    else:
+        os.kill(child, signal.SIGKILL)
     assert is_asked, shown
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.close(terminal)
