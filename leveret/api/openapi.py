@@ -29,6 +29,10 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
     "if-unused": (BOOLEAN, "Only if nothing uses it."),
     "if-empty": (BOOLEAN, "Only if there is nothing in it."),
     "topics": (TEXT, "What is wanted, with commas between: overview, queues, queues:VHOST; all of it if not given."),
+    "seconds": (
+        {**INTEGER, "minimum": 1, "maximum": 60},
+        "Of how many last seconds the lag of the event loop is told.",
+    ),
     "memory": (BOOLEAN, "With where the memory goes."),
 }
 KINDS = {

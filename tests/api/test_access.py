@@ -294,10 +294,7 @@ def test_totals_are_those_of_what_may_be_seen(place: Place) -> None:
 
     eventually(lambda: told(Http(place.api, "a-counter", PASSWORD)) == (1, 3, 3))
     for tag in ("administrator", "monitoring"):
-        queues, messages, published = told(someone(place, tag))
-        assert queues > 1
-        assert messages >= 7
-        assert published >= 7
+        eventually(lambda: all(map(int.__ge__, told(someone(place, tag)), (2, 7, 7))))
     http.ask("DELETE", f"queues/{VHOST}/totals").expect(204)
     http.ask("DELETE", "vhosts/counted").expect(204)
 
