@@ -31,7 +31,7 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
     "topics": (TEXT, "What is wanted, with commas between: overview, queues, queues:VHOST; all of it if not given."),
     "seconds": (
         {**INTEGER, "minimum": 1, "maximum": 60},
-        "Of how many last seconds the lag of the event loop is told.",
+        "The lag of the event loop is told of so many seconds.",
     ),
     "memory": (BOOLEAN, "With where the memory goes."),
 }

@@ -294,7 +294,8 @@ def test_totals_are_those_of_what_may_be_seen(place: Place) -> None:
 
     eventually(lambda: told(Http(place.api, "a-counter", PASSWORD)) == (1, 3, 3))
     for tag in ("administrator", "monitoring"):
-        eventually(lambda: all(map(int.__ge__, told(someone(place, tag)), (2, 7, 7))))
+        user = someone(place, tag)
+        eventually(lambda user=user: all(map(int.__ge__, told(user), (2, 7, 7))))  # type: ignore[misc]
     http.ask("DELETE", f"queues/{VHOST}/totals").expect(204)
     http.ask("DELETE", "vhosts/counted").expect(204)
 
