@@ -51,8 +51,22 @@ async def read_content(text: bytes) -> dict[str, Any]:
         return _object(read_json(text))
     import msgspec
 
+    await _check_values(text)
     try:
         return await _object_of(text)
+    except (msgspec.DecodeError, RecursionError):
+        return _object(read_json(text))
+
+
+async def read_arguments(text: bytes) -> dict[str, Any]:
+    """The arguments of a verb alone, as read() has them. Raises: ValueError."""
+    if len(text) < LARGE:
+        return _object(read_json(text))
+    import msgspec
+
+    await _check_values(text)
+    try:
+        return await _arguments_of(text)
     except (msgspec.DecodeError, RecursionError):
         return _object(read_json(text))
 
@@ -60,25 +74,32 @@ async def read_content(text: bytes) -> dict[str, Any]:
 async def _read_large(line: bytes) -> dict[str, Any]:
     import msgspec
 
-    count = 0
-    for start in range(0, len(line), PIECE):
-        count += values_in(line, start, start + PIECE)
-        if count > MAX_VALUES:
-            raise ValueError(TOO_MANY)
-        await asyncio.sleep(0)
+    await _check_values(line)
     try:
         request = {key: _value(raw) for key, raw in _split(line).items() if key != "arguments"}
         await asyncio.sleep(0)
-        arguments: dict[str, Any] = {}
-        for key, raw in _split(_split(line).get("arguments", msgspec.Raw(b"{}"))).items():
-            await asyncio.sleep(0)
-            if key == CONTENT and _is_large(raw, b"{"):
-                arguments[key] = await _object_of(raw)
-            else:
-                arguments[key] = _value(raw)
+        arguments = await _arguments_of(_split(line).get("arguments", msgspec.Raw(b"{}")))
     except (msgspec.DecodeError, RecursionError):
         return _object(read_json(line))  # it knows better what is wrong, if anything is
     return {**request, "arguments": arguments}
+
+
+async def _check_values(text: bytes) -> None:
+    """Raises: ValueError when there are too many."""
+    count = 0
+    for start in range(0, len(text), PIECE):
+        count += values_in(text, start, start + PIECE)
+        if count > MAX_VALUES:
+            raise ValueError(TOO_MANY)
+        await asyncio.sleep(0)
+
+
+async def _arguments_of(raw: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for key, value in _split(raw).items():
+        await asyncio.sleep(0)
+        arguments[key] = await _object_of(value) if key == CONTENT and _is_large(value, b"{") else _value(value)
+    return arguments
 
 
 async def write(answer: dict[str, Any]) -> bytes:

@@ -20,10 +20,10 @@ async def perform(request: Request) -> Answer:
     if verb in WITH_BYTES:
         raise bad_request(f"{verb} goes through the control socket only")
     try:
-        found = await requests.read(b'{"verb": "", "arguments": %s}' % (request.body or b"{}"))
+        arguments = await requests.read_arguments(request.body or b"{}")
     except ValueError as error:
         raise bad_request(f"the body is an object with the arguments of the verb; {error}") from None
-    return await _answer(request, verb, found.arguments)
+    return await _answer(request, verb, arguments)
 
 
 async def status(request: Request) -> Answer:
@@ -46,7 +46,7 @@ OPERATIONS = [
         "/leveret/status",
         status,
         Access.MONITORING,
-        "How the broker is: what it holds, and how long its event loop was busy at a time. Not in RabbitMQ.",
+        "How the broker is: what it holds, and how long its event loop was busy at a time.",
         answers=dict[str, Any],
         query=("seconds",),
     ),
@@ -55,7 +55,7 @@ OPERATIONS = [
         "/leveret/verbs/{verb}",
         perform,
         Access.ADMINISTRATOR,
-        "Do a verb of administration, as the control socket has them; its arguments are the body. Not in RabbitMQ.",
+        "Do a verb of administration, as the control socket has them; its arguments are the body.",
         answers=dict[str, Any],
         takes=dict[str, Any],
     ),
