@@ -8,6 +8,7 @@ import pika
 import pytest
 
 import leveret
+from leveret.api.views import queues
 from leveret.api.views.queues import QUICK
 from tests.api.http import Http
 
@@ -31,6 +32,25 @@ def test_a_quick_column_sorts_by_what_is_shown(managed: leveret.Broker, http: Ht
             assert len({queue["name"] for queue in shown}) == 12
         paged: Any = http.ask("GET", f"queues?sort={column}&page=2&page_size=5").json
         assert [queue[column] for queue in paged["items"]] == sorted(values)[5:10]
+
+
+def test_a_quick_column_needs_no_view_of_all(
+    managed: leveret.Broker, http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pika.BlockingConnection(pika.URLParameters(managed.url)) as connection:
+        channel = connection.channel()
+        for number in range(30):
+            channel.queue_declare(f"q{number}")
+        looked_at: list[object] = []
+        figures = queues.figures
+
+        def noted(services: Any, queue: Any, *spans: Any) -> Any:
+            looked_at.append(queue)
+            return figures(services, queue, *spans)
+
+        monkeypatch.setattr(queues, "figures", noted)
+        http.ask("GET", "queues?page=1&page_size=3&sort=messages").expect(200)
+        assert len(looked_at) == 3
 
 
 def test_lists_are_in_the_order_of_names(managed: leveret.Broker, http: Http) -> None:
