@@ -32,7 +32,8 @@ def session(
         path.write_text(content)
     if "pytest.ini" not in files and "pyproject.toml" not in files:
         (folder / "pytest.ini").write_text("[pytest]\n")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    # With CI, pytest shows each failure twice: whole, and whole again in its summary.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_") and key != "CI"}
     if not installed:
         environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         options = (*QUICK, *options)
