@@ -253,3 +253,13 @@ def test_a_connection_is_told_why_it_is_closed(started: Started, http: Http) -> 
         http.ask("DELETE", "connections/username/guest").expect(204)
         with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="Closed via management plugin"):
             made.process_data_events(5)
+
+
+@pytest.mark.parametrize(("size", "published", "bound"), [(255, 200, 201), (256, 400, 400)])
+def test_a_routing_key_has_at_most_255_bytes(http: Http, size: int, published: int, bound: int) -> None:
+    http.ask("PUT", "queues/%2F/q", {}).expect(201, 204)
+    message = {"properties": {}, "routing_key": "k" * size, "payload": "x", "payload_encoding": "string"}
+    http.ask("POST", "exchanges/%2F/amq.default/publish", message).expect(published)
+    http.ask("POST", "bindings/%2F/e/amq.direct/q/q", {"routing_key": "k" * size}).expect(bound)
+    far = http.ask("POST", f"exchanges/%2F/{'x' * size}/publish", message)
+    assert far.status == (404 if size == 255 else 400)

@@ -13,7 +13,7 @@ import msgspec
 from leveret.api.access import Access
 from leveret.api.errors import bad_request, not_authorised, not_there
 from leveret.api.listing import Listing
-from leveret.api.names import arguments_of
+from leveret.api.names import arguments_of, check_name
 from leveret.api.operation import LISTING, Operation
 from leveret.api.request import DONE, Answer, Request
 from leveret.api.views.exchanges import DEFAULT
@@ -184,6 +184,7 @@ async def bind(request: Request) -> Answer:
     wanted = request.read(BindingDeclaration)
     arguments = arguments_of(wanted.arguments)
     key = wanted.routing_key
+    check_name("routing_key", key)
     if not source or (kind == "exchange" and destination == DEFAULT):
         raise not_authorised("Access refused.")
     step = topology.bind_queue if kind == "queue" else topology.bind_exchange

@@ -10,7 +10,7 @@ import msgspec
 
 from leveret.api.access import Access
 from leveret.api.errors import ApiError, bad_request, not_found, of_refusal
-from leveret.api.names import arguments_of
+from leveret.api.names import arguments_of, check_name
 from leveret.api.operation import Operation
 from leveret.api.request import Request
 from leveret.api.values import Whole, whole
@@ -148,6 +148,8 @@ async def publish(request: Request) -> Routed:
     """Publish a message, and wait until it is safe."""
     vhost, name = request.vhost(), name_in(request)
     wanted = request.read(Publish)
+    check_name("exchange", name)
+    check_name("routing_key", wanted.routing_key)
     given = wanted.properties if isinstance(wanted.properties, Properties) else Properties()
     properties, body = read_properties(given), _payload(wanted)
     broker, driver = request.broker, request.services.driver

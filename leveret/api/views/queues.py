@@ -382,6 +382,7 @@ async def act(request: Request) -> Answer:
     raise bad_request(f"unknown action '{request.read(Action).action[:40]}'")
 
 
+LISTED = (*LISTING, *SAMPLES, "disable_stats", "enable_queue_totals")
 OPERATIONS = [
     Operation(
         "GET",
@@ -390,7 +391,7 @@ OPERATIONS = [
         Access.MANAGEMENT,
         "All queues in the virtual hosts that the user may see.",
         answers=list[QueueItem],
-        query=(*LISTING, *SAMPLES, "disable_stats", "enable_queue_totals"),
+        query=LISTED,
     ),
     Operation(
         "GET",
@@ -399,7 +400,7 @@ OPERATIONS = [
         Access.MANAGEMENT,
         "All queues, with fields that take longer to find out.",
         answers=list[QueueDetailed],
-        query=(*LISTING, *SAMPLES, "disable_stats", "enable_queue_totals"),
+        query=LISTED,
     ),
     Operation(
         "GET",
@@ -408,7 +409,7 @@ OPERATIONS = [
         Access.MANAGEMENT,
         "The queues that a user has declared.",
         answers=list[QueueItem],
-        query=(*LISTING, *SAMPLES, "disable_stats", "enable_queue_totals"),
+        query=LISTED,
     ),
     Operation(
         "GET",
@@ -425,7 +426,7 @@ OPERATIONS = [
         Access.MANAGEMENT,
         "The queues in a virtual host.",
         answers=list[QueueItem],
-        query=(*LISTING, *SAMPLES, "disable_stats", "enable_queue_totals"),
+        query=LISTED,
     ),
     Operation(
         "GET",
