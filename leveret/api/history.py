@@ -45,17 +45,16 @@ class Line:
 
 
 class Series:
-    """The numbers of one thing. names: what they are called. seen: the round in which it was looked at last.
+    """The numbers of one thing. names: what they are called.
 
     changed_ms: when one of them was another than before, for the first time then.
     """
 
-    __slots__ = ("_at_ms", "_before", "_before_ms", "_format", "_lines", "_store", "changed_ms", "names", "now", "seen")
+    __slots__ = ("_at_ms", "_before", "_before_ms", "_format", "_lines", "_store", "changed_ms", "names", "now")
 
     def __init__(self, names: dict[str, int], retention: tuple[tuple[int, int], ...], store: Store) -> None:
         self.names = names
         self.now: Values = ()
-        self.seen = 0
         self.changed_ms = 0
         self._before: Values = ()
         self._at_ms = 0
@@ -166,9 +165,9 @@ class History:
         self.died: list[Any] = []
         self._begins = True  # with the next round
         self._has_begun = False  # with this one
-        self._series: dict[Any, Series] = {}
+        self._series: dict[Any, Series] = {}  # of what was noted in this round
+        self._waiting: dict[Any, Series] = {}  # of what was noted in the round before, and not yet in this one
         self._store = Store()
-        self._round = 0
 
     @property
     def count(self) -> int:
@@ -177,42 +176,40 @@ class History:
 
     def begin(self) -> None:
         """A round begins: each thing is noted once, those that are gone are not."""
-        self._round += 1
+        self._series.update(self._waiting)  # which holds nothing unless the last round has failed
+        self._series, self._waiting = {}, self._series
         self.born, self.died = [], []
         self._has_begun, self._begins = self._begins, False
 
     def note(self, thing: object, names: dict[str, int], retention: tuple[tuple[int, int], ...]) -> Series:
         """The series of a thing, which is there."""
-        series = self._series.get(thing)
+        series = self._waiting.pop(thing, None) or self._series.get(thing)
         if series is None:
-            series = self._series[thing] = Series(names, retention, self._store)
+            series = Series(names, retention, self._store)
             if not self._has_begun:
                 self.born.append(thing)
-        series.seen = self._round
+        self._series[thing] = series
         return series
 
     def find(self, thing: object) -> Series | None:
         """The series of a thing, None before it was looked at for the first time."""
-        return self._series.get(thing)
+        return self._series.get(thing) or self._waiting.get(thing)
 
-    def gone(self) -> Iterator[object]:
-        """The things that were not noted in this round. To be forgotten while this goes on."""
-        for thing, series in list(self._series.items()):
-            if series.seen != self._round:
-                self.died.append(thing)
-                yield thing
-
-    def clear(self) -> None:
-        """Forget all there is so far."""
-        self._begins = True
-        for thing in list(self._series):
-            self.forget(thing)
-
-    def forget(self, thing: object) -> None:
-        """A thing is gone."""
-        series = self._series.pop(thing, None)
-        if series is not None:
+    def end(self) -> Iterator[None]:
+        """The round ends: forget the things that it has not noted, one at each step."""
+        while self._waiting:
+            thing, series = self._waiting.popitem()
+            self.died.append(thing)
             series.end()
+            yield
+
+    def clear(self) -> Iterator[None]:
+        """Forget all there is so far, one thing at each step."""
+        self._begins = self._has_begun = True
+        for held in (self._waiting, self._series):
+            while held:
+                held.popitem()[1].end()
+                yield
 
 
 def numbers(*names: str) -> dict[str, int]:

@@ -187,8 +187,7 @@ class Sampler:
                 values = plus(values, total.values)
             history.note(self._broker, BROKER, GLOBAL).add(now_ms, (*values, *of_churn(self._broker)))
             history.note(self._machine, NODE, BASIC).add(now_ms, self._machine.values())
-            for thing in history.gone():
-                history.forget(thing)
+            for _ in history.end():
                 await self._turns.rest()
 
     async def _look_at_clients(self, totals: dict[VirtualHost, Totals]) -> None:

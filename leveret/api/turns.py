@@ -1,6 +1,7 @@
 """Turns: whoever asks the API for much gets it in pieces, and clients of the broker are served in between.
 
-However many ask, one of them works at a time, and no longer than SLICE_S in a turn of the event loop.
+However many ask, one of them works at a time, and all of them together about SLICE_S in a turn of the event
+loop.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ class Turns:
         self.lists = 0
         self._lock = asyncio.Lock()
         self._worker: asyncio.Task[object] | None = None  # whose turn it is
-        self._until_s = 0.0
+        self._until_s = 0.0  # when this turn of the event loop has had enough of it
+        self._is_counting = False  # whether somebody has worked in this turn of the event loop
 
     async def __aenter__(self) -> Turns:
         await self._begin()
+        await self.rest()
         return self
 
     async def __aexit__(
@@ -46,7 +49,13 @@ class Turns:
     async def _begin(self) -> None:
         await self._lock.acquire()
         self._worker = asyncio.current_task()
-        self._until_s = time.perf_counter() + SLICE_S
+        if not self._is_counting:
+            self._is_counting = True
+            self._until_s = time.perf_counter() + SLICE_S
+            asyncio.get_running_loop().call_soon(self._count_anew)
+
+    def _count_anew(self) -> None:
+        self._is_counting = False
 
     def _end(self) -> None:
         self._worker = None

@@ -162,7 +162,10 @@ async def reset(request: Request) -> Answer:
     """Forget the statistics so far."""
     if "node" in request.path and not request.services.is_node(request.path["node"]):
         raise not_there()
-    request.services.history.clear()
+    services = request.services
+    async with services.turns:
+        for _ in services.history.clear():
+            await services.turns.rest()
     return DONE
 
 
