@@ -19,13 +19,6 @@ from leveret.core.counting.disk import DiskCounters
 from leveret.server.driver import Driver
 from leveret.server.performer import Performer
 
-API_VERSION = "4.3.6"
-"""What the API says that it is, since its clients look for what a version of RabbitMQ has. It has what that one has.
-
-The AMQP handshake announces another one (session/connection/handshake.py): AMQP clients choose by it as well, and some
-of them turn to what Leveret does not have when they see a 4.
-"""
-
 
 @dataclass(frozen=True)
 class Port:

@@ -22,8 +22,8 @@ from leveret.management.permissions import list_permissions, list_topic_permissi
 from leveret.management.policies import list_operator_policies, list_policies
 from leveret.management.targets import Target, find_target
 from leveret.management.vhosts import find_vhost
+from leveret.wire.versions import DEFINITIONS_VERSION
 
-RABBITMQ_VERSION = "3.13.7"  # whose format this is; RabbitMQ chooses by it how to read old password hashes
 AT_ONCE = 100  # entries
 NOTES = "notes"  # beside the sections, of what is not in the file as it is here
 SECTIONS = (
@@ -144,8 +144,8 @@ def _has_exchange(broker: Broker, permission: dict[str, object]) -> bool:
 
 def _header() -> dict[str, object]:
     return {
-        "rabbit_version": RABBITMQ_VERSION,
-        "rabbitmq_version": RABBITMQ_VERSION,
+        "rabbit_version": DEFINITIONS_VERSION,
+        "rabbitmq_version": DEFINITIONS_VERSION,
         "product_name": "Leveret",
         "product_version": __version__,
     }

@@ -12,9 +12,10 @@ from leveret.api.metrics.family import COUNTER, GAUGE, PROCESS, UNTYPED, Family,
 from leveret.api.metrics.scrape import Scrape
 from leveret.api.metrics.text import labels
 from leveret.api.sampler import CHURN, NODE, of_churn
-from leveret.api.services import API_VERSION, Services
+from leveret.api.services import Services
 from leveret.api.views.nodes import memory
 from leveret.core.turn.alarms import DISK, FULL, MEMORY
+from leveret.wire.versions import API_VERSION
 
 
 async def the_node(scrape: Scrape) -> list[Services]:

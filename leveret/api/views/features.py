@@ -10,7 +10,7 @@ from leveret.api.access import Access
 from leveret.api.errors import bad_request, not_there
 from leveret.api.operation import Operation
 from leveret.api.request import DONE, Answer, Request
-from leveret.api.services import API_VERSION
+from leveret.wire.versions import API_VERSION
 
 AGENT = "rabbitmq_management_agent"
 FLAGS = (

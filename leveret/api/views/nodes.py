@@ -18,10 +18,11 @@ from leveret.api.operation import COLUMNS, SAMPLES, Operation
 from leveret.api.query import Span
 from leveret.api.request import Request
 from leveret.api.sampler import CHURN, NODE, most_threads, of_churn
-from leveret.api.services import API_VERSION, Services
+from leveret.api.services import Services
 from leveret.api.statistics import Details, details, spans
 from leveret.api.views.overview import Context, ExchangeType, contexts, exchange_types
 from leveret.core.turn.alarms import DISK, FULL, MEMORY
+from leveret.wire.versions import API_VERSION
 
 MECHANISMS = ("PLAIN", "AMQPLAIN")
 IO = (

@@ -15,10 +15,11 @@ from leveret.api.listing import pick
 from leveret.api.operation import COLUMNS, SAMPLES, Operation
 from leveret.api.request import Request
 from leveret.api.sampler import BROKER, CHURN, DELIVERIES, LENGTHS, PUBLISHES, VHOST, of_churn
-from leveret.api.services import API_VERSION, Port, Services
+from leveret.api.services import Port, Services
 from leveret.api.statistics import Statistics, spans, with_details
 from leveret.core.exchange_types.kinds import TYPES
 from leveret.session.connection.connection import Connection
+from leveret.wire.versions import API_VERSION
 
 DISK = ("disk_reads", "disk_writes")
 """Messages that RabbitMQ's queues have read and written; 0, since the log here writes many at once and counts none."""

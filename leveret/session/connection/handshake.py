@@ -48,6 +48,7 @@ from leveret.wire.methods import (
     ConnectionTuneOk,
 )
 from leveret.wire.reader import FrameReader
+from leveret.wire.versions import AMQP_VERSION
 
 if TYPE_CHECKING:
     from leveret.core.access.user import User
@@ -98,11 +99,7 @@ CAPABILITIES: Final = (
 
 
 def server_properties(node: str, product_version: str) -> Table:
-    """What connection.start says about us.
-
-    Clients look at product and version to learn what works: kombu resizes its prefetch window at run time only for
-    RabbitMQ from 3.3 and below 4.0, which is how the shared window behaves here.
-    """
+    """What connection.start says about us. Clients look at product and version to learn what works."""
     return {
         "capabilities": table({name: boolean(True) for name in CAPABILITIES}),
         "cluster_name": longstr(node),
@@ -110,7 +107,7 @@ def server_properties(node: str, product_version: str) -> Table:
         "information": longstr("Licensed under the Apache License 2.0"),
         "platform": longstr(f"Leveret {product_version}"),
         "product": longstr("RabbitMQ"),
-        "version": longstr("3.13.7"),
+        "version": longstr(AMQP_VERSION),
     }
 
 
