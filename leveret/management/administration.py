@@ -88,7 +88,10 @@ LIVE = frozenset(
 
 
 class Verb:
-    """One verb. changes: whether it may change the broker; is_live: whether only a running one can do it."""
+    """One verb. changes: whether it may change the broker; is_live: whether only a running one can do it.
+
+    function: what does it.
+    """
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.name = function.__name__
@@ -96,7 +99,7 @@ class Verb:
         self.is_live = self.name in LIVE
         removes = self.name.startswith(("delete_", "clear_"))  # what is there already, under whatever name
         self._checks = self.changes and not removes and self.name not in CHECKS_ITSELF
-        self._function = function
+        self.function = function
         hints = get_type_hints(function, include_extras=True)
         fields: list[Any] = []
         for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
@@ -118,7 +121,7 @@ class Verb:
         except UnicodeEncodeError:
             raise InvalidError(f"the name of an argument: {texts.NO_TEXT}") from None
         try:
-            return self._function(broker, **msgspec.structs.asdict(given))
+            return self.function(broker, **msgspec.structs.asdict(given))
         except Refusal as error:
             raise InvalidError(error.text) from None
 

@@ -267,6 +267,25 @@ def test_the_measurement_leaves_nothing_behind(run: Forked, where: tuple[str, ..
 # -- sentences
 
 
+def test_a_policymaker_elsewhere(run: Forked, place: Place) -> None:
+    here = ("--data-dir", str(place.data))
+    good(run("users", "add", "maker", "x", "--tag", "policymaker", *here))
+    good(run("vhosts", "add", "hers", *here))
+    good(run("permissions", "set", "maker", ".*", ".*", ".*", "--vhost", "hers", *here))
+    elsewhere = ("--url", place.url.replace("guest:guest@", "maker:x@"))
+    policy = ("policies", "set", "short", "^mail", '{"max-length": 5}')
+    good(run(*policy, "--vhost", "hers", *elsewhere))
+    assert rows(good(run("policies", "list", *elsewhere)))[0]["vhost"] == "hers"
+    denied = refused(run(*policy, *elsewhere))
+    assert denied == "virtual host '/' does not exist, or user 'maker' may not enter it"
+    denied = refused(run(*policy, "--operator", "--vhost", "hers", *elsewhere))
+    assert denied == "user 'maker' may not do this: Not administrator user"
+    good(run("parameters", "set", "shovel", "move", '{"src-queue": "a"}', "--vhost", "hers", *elsewhere))
+    good(run("policies", "clear", "short", "--vhost", "hers", *elsewhere))
+    good(run("vhosts", "delete", "hers", "--yes", *here))
+    good(run("users", "delete", "maker", *here))
+
+
 def test_why_a_broker_elsewhere_cannot_be_asked(run: Forked, place: Place) -> None:
     here = ("--data-dir", str(place.data))
     good(run("users", "add", "nobody", "x", *here))

@@ -1,29 +1,120 @@
-"""Verbs of administration, as the control socket has them: what the command `leveret` asks a broker elsewhere for."""
+"""Verbs of administration, as the control socket has them: what the command `leveret` asks a broker elsewhere for.
+
+Whoever may use an operation of RabbitMQ's API may do the verb that does the same, in the same virtual hosts. What has
+no such twin is for administrators.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 from leveret.api.access import Access
-from leveret.api.errors import bad_request, of_administration
-from leveret.api.operation import Operation
+from leveret.api.errors import bad_request, not_found, of_administration
+from leveret.api.operation import MOST, Operation
 from leveret.api.request import Answer, Request
+from leveret.api.views import definitions, parameters, policies, users, vhosts
 from leveret.core.errors.administration import AdministrationError
+from leveret.management.administration import VERBS, Verb
+from leveret.management.errors import SHOWN
 from leveret.server import requests
 
-WITH_BYTES = ("export_messages", "import_messages")  # which are no JSON
+WITH_BYTES: Final = ("export_messages", "import_messages")  # which are no JSON
+TWINS: Final = {
+    "list_users": ("GET", "/users"),
+    "add_user": ("PUT", "/users/{user}"),
+    "change_password": ("PUT", "/users/{user}"),
+    "set_user_tags": ("PUT", "/users/{user}"),
+    "delete_user": ("DELETE", "/users/{user}"),
+    "list_vhosts": ("GET", "/vhosts"),
+    "add_vhost": ("PUT", "/vhosts/{vhost}"),
+    "set_vhost": ("PUT", "/vhosts/{vhost}"),
+    "trace_vhost": ("PUT", "/vhosts/{vhost}"),
+    "protect_vhost": ("POST", "/vhosts/{vhost}/deletion/protection"),
+    "delete_vhost": ("DELETE", "/vhosts/{vhost}"),
+    "list_permissions": ("GET", "/permissions"),
+    "set_permissions": ("PUT", "/permissions/{vhost}/{user}"),
+    "clear_permissions": ("DELETE", "/permissions/{vhost}/{user}"),
+    "list_topic_permissions": ("GET", "/topic-permissions"),
+    "set_topic_permissions": ("PUT", "/topic-permissions/{vhost}/{user}"),
+    "clear_topic_permissions": ("DELETE", "/topic-permissions/{vhost}/{user}"),
+    "list_policies": ("GET", "/policies"),
+    "set_policy": ("PUT", "/policies/{vhost}/{name}"),
+    "clear_policy": ("DELETE", "/policies/{vhost}/{name}"),
+    "list_operator_policies": ("GET", "/operator-policies"),
+    "set_operator_policy": ("PUT", "/operator-policies/{vhost}/{name}"),
+    "clear_operator_policy": ("DELETE", "/operator-policies/{vhost}/{name}"),
+    "list_vhost_limits": ("GET", "/vhost-limits"),
+    "set_vhost_limits": ("PUT", "/vhost-limits/{vhost}/{name}"),
+    "clear_vhost_limits": ("DELETE", "/vhost-limits/{vhost}/{name}"),
+    "list_user_limits": ("GET", "/user-limits"),
+    "set_user_limits": ("PUT", "/user-limits/{user}/{name}"),
+    "clear_user_limits": ("DELETE", "/user-limits/{user}/{name}"),
+    "list_parameters": ("GET", "/parameters"),
+    "set_parameter": ("PUT", "/parameters/{component}/{vhost}/{name}"),
+    "clear_parameter": ("DELETE", "/parameters/{component}/{vhost}/{name}"),
+    "list_global_parameters": ("GET", "/global-parameters"),
+    "set_global_parameter": ("PUT", "/global-parameters/{name}"),
+    "clear_global_parameter": ("DELETE", "/global-parameters/{name}"),
+    "export_definitions": ("GET", "/definitions"),
+    "import_definitions": ("POST", "/definitions"),
+    "show_status": ("GET", "/leveret/status"),
+}
+"""The operation that does what a verb does, or all of it and more."""
+FOR_MONITORS: Final = ("list_vhosts", "list_vhost_limits")  # who need no permission in a virtual host for these
+SENTENCE: Final = re.compile(r"\.(?: |$)")
+VHOST: Final = {"list_vhosts": "name"}  # where an answer does not name its virtual hosts as the others do
 
 
-async def perform(request: Request) -> Answer:
-    """Do a verb; the body has its arguments."""
+async def _read(request: Request) -> dict[str, Any]:
+    """The arguments. Raises: ApiError 400."""
+    try:
+        return await requests.read_arguments(request.body or b"{}")
+    except ValueError as error:
+        raise bad_request(f"the body is an object with the arguments of the verb; {error}") from None
+
+
+def _check_vhost(request: Request, verb: str, arguments: dict[str, Any]) -> None:
+    """Refuse a virtual host that the caller may not enter as one that is not there. Raises: ApiError 404.
+
+    An administrator hears from the verb which name is close to one that is not there.
+    """
+    name, caller = arguments.get("vhost"), request.caller
+    if not isinstance(name, str) or caller.has(Access.ADMINISTRATOR):
+        return
+    vhost = request.broker.vhosts.get(name)
+    may = caller.may_see if verb in FOR_MONITORS else caller.may_enter
+    if vhost is None or not may(vhost):
+        shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
+        raise not_found(f"virtual host '{shown}' does not exist, or user '{caller.user.name}' may not enter it")
+
+
+def _visible(request: Request, verb: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a list that are of virtual hosts that the caller may look into, or of none."""
+    key, caller = VHOST.get(verb, "vhost"), request.caller
+    may = caller.may_see if verb in FOR_MONITORS else caller.may_enter
+    names = {name for name, vhost in request.broker.vhosts.items() if may(vhost)}
+    return [row for row in rows if key not in row or row[key] in names]
+
+
+def _doing(verb: str) -> Callable[[Request], Awaitable[Answer]]:
+    """What does a verb."""
+
+    async def perform(request: Request) -> Answer:
+        arguments = await _read(request)
+        _check_vhost(request, verb, arguments)
+        return await _answer(request, verb, arguments)
+
+    return perform
+
+
+async def unknown(request: Request) -> Answer:
+    """There is no such verb, or it is none of these."""
     verb = request.path["verb"]
     if verb in WITH_BYTES:
         raise bad_request(f"{verb} goes through the control socket only")
-    try:
-        arguments = await requests.read_arguments(request.body or b"{}")
-    except ValueError as error:
-        raise bad_request(f"the body is an object with the arguments of the verb; {error}") from None
-    return await _answer(request, verb, arguments)
+    return await _answer(request, verb, {})
 
 
 async def status(request: Request) -> Answer:
@@ -32,30 +123,64 @@ async def status(request: Request) -> Answer:
     return await _answer(request, "show_status", {} if seconds is None else {"seconds": seconds})
 
 
-async def _answer(request: Request, verb: str, arguments: dict[str, object]) -> Answer:
+async def _answer(request: Request, verb: str, arguments: dict[str, Any]) -> Answer:
     try:
         result = await request.services.performer.perform(verb, arguments)
     except AdministrationError as error:
         raise of_administration(error) from None
+    if isinstance(result, list):
+        result = _visible(request, verb, result)
     return Answer(content=await requests.write({"result": result}))
 
 
+def _summary(verb: Verb) -> str:
+    """The first sentence of what is said about a verb."""
+    said = " ".join((verb.function.__doc__ or "").split())
+    return f"{SENTENCE.split(said)[0]}."
+
+
+STATUS = Operation(
+    "GET",
+    "/leveret/status",
+    status,
+    Access.MONITORING,
+    "How the broker is: what it holds, and how long its event loop was busy at a time.",
+    answers=dict[str, Any],
+    query=("seconds",),
+)
+ACCESS: Final = {
+    (each.method, each.path): each.access
+    for each in (
+        STATUS,
+        *users.OPERATIONS,
+        *vhosts.OPERATIONS,
+        *policies.OPERATIONS,
+        *parameters.OPERATIONS,
+        *definitions.OPERATIONS,
+    )
+}
 OPERATIONS = [
-    Operation(
-        "GET",
-        "/leveret/status",
-        status,
-        Access.MONITORING,
-        "How the broker is: what it holds, and how long its event loop was busy at a time.",
-        answers=dict[str, Any],
-        query=("seconds",),
+    STATUS,
+    *(
+        Operation(
+            "POST",
+            f"/leveret/verbs/{name}",
+            _doing(name),
+            ACCESS[TWINS[name]] if name in TWINS else Access.ADMINISTRATOR,
+            _summary(verb),
+            answers=dict[str, Any],
+            takes=dict[str, Any],
+            most=definitions.MOST if name == "import_definitions" else MOST,
+        )
+        for name, verb in VERBS.items()
+        if name not in WITH_BYTES
     ),
     Operation(
         "POST",
         "/leveret/verbs/{verb}",
-        perform,
+        unknown,
         Access.ADMINISTRATOR,
-        "Do a verb of administration, as the control socket has them; its arguments are the body.",
+        "Refuse what is no verb of administration; the others have paths of their own.",
         answers=dict[str, Any],
         takes=dict[str, Any],
     ),
