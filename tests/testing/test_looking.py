@@ -20,7 +20,9 @@ import pika.exceptions
 import pytest
 
 import leveret
+from leveret.management.recording import read
 from leveret.testing import Connection, Consumer, Delivery, Message, Queue, WaitTimeout
+from tests.api.http import Http
 from tests.clients.waiting import eventually
 
 from .conftest import Connect
@@ -937,3 +939,21 @@ def test_a_traceback_has_little_of_the_broker(broker: leveret.Broker, act: Calla
     frames = traceback.extract_tb(caught.value.__traceback__)
     assert len([frame for frame in frames if frame.filename != __file__]) <= 3
     assert all("leveret" in frame.filename or frame.filename == __file__ for frame in frames)
+
+
+def test_what_goes_through_the_http_api_is_seen_as_well(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    message = {"properties": {}, "routing_key": "q", "payload": "x", "payload_encoding": "string"}
+    wanted = {"count": 5, "ackmode": "ack_requeue_false", "encoding": "auto"}
+    with leveret.Broker(management=True) as broker:
+        http = Http(broker.management_url)
+        http.ask("PUT", "queues/%2F/q", {}).expect(201)
+        with broker.record(tmp_path / "recording"):
+            http.ask("POST", "exchanges/%2F/amq.default/publish", message).expect(200)
+            assert len(http.ask("POST", "queues/%2F/q/get", wanted).expect(200).json) == 1  # type: ignore[arg-type]
+        assert [(each.text, each.outcome, each.connection) for each in broker.published()] == [
+            ("x", "routed", "HTTP API, 127.0.0.1")
+        ]
+        broker.faults.nack(1)
+        assert b"rejected" in http.ask("POST", "exchanges/%2F/amq.default/publish", message).expect(400).body
+    assert [event["event"] for event in read(tmp_path / "recording")] == ["publish", "deliver", "ack"]
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
