@@ -140,7 +140,7 @@ class Endpoint:
             return Response(content_of(found) or None, found.status, found.headers, _media_type(found))
         if isinstance(found, Events):
             return Stream(await begun(found.pieces), "text/event-stream")
-        return Stream(found, "application/json")
+        return Stream(found.pieces, found.media_type)
 
 
 def _text(value: str) -> str:

@@ -13,7 +13,7 @@ def encode(value: Any) -> bytes:
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return json.dumps(plain(value), default=_raw).encode()
+        return json.dumps(plain(value), default=_raw, separators=(",", ":")).encode()
 
 
 def plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from leveret.api.errors import ApiError, bad_request
 from leveret.api.listing import Listing, chunks
 from leveret.api.operation import Operation
 from leveret.api.query import Query
-from leveret.api.request import Answer, Client, Events, Request
+from leveret.api.request import Answer, Client, Events, Pieces, Request
 from leveret.api.services import Services
 from leveret.auth.operator import Operator
 from leveret.core.errors.administration import InvalidError
@@ -29,16 +29,17 @@ SOURCE = Client("the control socket", 0, is_secure=False)
 log = logging.getLogger("leveret.api")
 
 
-async def ask(operation: Operation, request: Request) -> Answer | Events | AsyncGenerator[bytes]:
-    """What an operation answers: at once, as events, or JSON piece by piece where it is long.
+async def ask(operation: Operation, request: Request) -> Answer | Events | Pieces:
+    """What an operation answers: at once, as events, or piece by piece where it is long.
 
     Raises: ApiError, also for a mistake of ours, of which there is a line in the log.
     """
     try:
         found = await operation.handler(request)
         if isinstance(found, Listing):
-            pieces = chunks(found, request.query, request.broker.matcher, request.services.turns)
-            return await begun(pieces)
+            found = Pieces(chunks(found, request.query, request.broker.matcher, request.services.turns))
+        if isinstance(found, Pieces):
+            return Pieces(await begun(found.pieces), found.media_type)
     except ApiError:
         raise
     except Exception:
@@ -140,7 +141,7 @@ class LocalApi:
         if isinstance(found, Answer):
             yield _head(found.status, found.headers), content_of(found)
             return
-        async for piece in found:
+        async for piece in found.pieces:
             if piece:
                 yield _head(200, {}) | {"more": True}, piece
         yield _head(200, {}), b""

@@ -11,7 +11,7 @@ from leveret.api.access import Access
 from leveret.api.request import Request
 
 Handler = Callable[[Request], Awaitable[Any]]
-"""What it returns becomes JSON with a 200, unless it is an Answer or a Listing. Raises: ApiError."""
+"""What it returns becomes JSON with a 200, unless it is an Answer, a Listing, Pieces or Events. Raises: ApiError."""
 
 PARAMETER = re.compile(r"\{(\w+)\}")
 MOST = 1 << 20  # bytes of a body, unless an operation says otherwise

@@ -60,6 +60,14 @@ class Events:
     pieces: AsyncGenerator[bytes]
 
 
+@dataclass
+class Pieces:
+    """An answer that is made while it is sent. Raises: ApiError before the first piece."""
+
+    pieces: AsyncGenerator[bytes]
+    media_type: str = "application/json"
+
+
 CREATED = Answer(201)
 DONE = Answer(204)
 

@@ -8,6 +8,7 @@ import socket
 from collections import Counter
 from dataclasses import dataclass, field
 
+from leveret.api.answers import Answers
 from leveret.api.bodies import Bodies
 from leveret.api.sampler import INTERVAL_S, Machine, Sampler
 from leveret.api.sessions import Sessions
@@ -74,6 +75,7 @@ class Services:
         self.facts = facts
         self.turns = Turns()
         self.bodies = Bodies()
+        self.answers = Answers()
         self.sessions = Sessions(broker.users)
         self.streams: Counter[str] = Counter()  # of events, by the names of users
         self.machine = Machine(broker, facts.data_directory)

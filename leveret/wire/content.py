@@ -81,6 +81,12 @@ def body(content: bytes) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def payload_at(content: bytes, pos: i64) -> tuple[i64, i64]:
+    """Where the payload of the body frame at pos begins and ends; the next frame is one byte behind that."""
+    start = pos + 7
+    return start, start + (i64(read_i32_be(content, pos + 3)) & 0xFFFFFFFF)
+
+
 def check_properties(content: bytes) -> bool:
     """Walk over the properties: they must fill the header frame to the byte. Tables are not looked into.
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Literal
 
 import msgspec
 
 from leveret.api.access import Access
+from leveret.api.answers import in_turns
+from leveret.api.encoding import encode
 from leveret.api.errors import ApiError, bad_request, not_found, of_refusal
 from leveret.api.names import arguments_of, check_name
 from leveret.api.operation import Operation
-from leveret.api.request import Request
+from leveret.api.payloads import Payload
+from leveret.api.request import Pieces, Request
 from leveret.api.values import Whole, whole
 from leveret.api.views.exchanges import name_in
 from leveret.core.client.errand import Collection, Posting, Taken
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.core.errors.administration import AdministrationError
 from leveret.core.errors.refusals import FORBIDDEN, UNKNOWN, Refusal
+from leveret.core.vhost import VirtualHost
 from leveret.management.arguments import to_json
 from leveret.session.base.errors import as_reply
 from leveret.wire.properties import BasicProperties
@@ -31,6 +36,7 @@ HOW = {
     "reject_requeue_false": DISCARD,
 }
 SHORT = 255  # bytes of a text
+PAYLOAD = b'"payload":"'  # in front of the last text but one
 
 
 class Properties(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -174,29 +180,41 @@ async def publish(request: Request) -> Routed:
     return Routed(posting.is_routed)
 
 
-def _item(taken: Taken, encoding: str, truncate: int | None) -> MessageItem:
+def _written(taken: Taken, encoding: str, truncate: int | None) -> Iterator[bytes]:
+    """A message in JSON, in pieces, some of which are empty."""
     message = taken.message
-    body = message.body()
-    shown = body if truncate is None else body[: max(truncate, 0)]
-    try:
-        if encoding == "base64":
-            raise UnicodeError
-        payload, kind = shown.decode(), "string"
-    except UnicodeError:
-        payload, kind = base64.b64encode(shown).decode(), "base64"
-    return MessageItem(
-        payload_bytes=len(body),
+    size = int(message.size)
+    payload = Payload(message.content, size if truncate is None else max(truncate, 0))
+    if encoding != "base64":
+        yield from payload.look()
+    found = MessageItem(
+        payload_bytes=size,
         redelivered=taken.redelivered,
         exchange=message.address.exchange,
         routing_key=message.address.routing_key,
         message_count=taken.left,
         properties=write_properties(message.readable_properties()),
-        payload=payload,
-        payload_encoding=kind,
+        payload="",
+        payload_encoding="string" if payload.is_text else "base64",
     )
+    head, payload_key, end = encode(found).rpartition(PAYLOAD)
+    yield head + payload_key
+    yield from payload.as_text() if payload.is_text else payload.as_base64()
+    yield end
 
 
-async def get(request: Request) -> list[MessageItem]:
+def _list(taken: list[Taken], encoding: str, truncate: int | None) -> Iterator[bytes]:
+    """All of them; each is forgotten when it is written."""
+    taken.reverse()
+    separator = b"["
+    while taken:
+        yield separator
+        yield from _written(taken.pop(), encoding, truncate)
+        separator = b","
+    yield b"[]" if separator == b"[" else b"]"
+
+
+async def get(request: Request) -> Pieces:
     """Take messages from the head of a queue, and put them back, acknowledge them, or reject them."""
     vhost = request.vhost()
     wanted = request.read(Get)
@@ -210,13 +228,31 @@ async def get(request: Request) -> list[MessageItem]:
     if count < 0:
         count = MAX_COUNT
     truncate = None if wanted.truncate is None else whole("truncate", wanted.truncate)
+    return Pieces(_got(request, vhost, count, HOW[wanted.ackmode], wanted.encoding, truncate))
+
+
+async def _got(
+    request: Request, vhost: VirtualHost, count: int, how: int, encoding: str, truncate: int | None
+) -> AsyncGenerator[bytes]:
+    """The answer to get()."""
+    services = request.services
+    with services.answers.begin(request.caller.user.name) as holding:
+        async with services.answers.few:
+            collection = await _collect(request, vhost, count, how)
+            holding.add(int(collection.size))
+        async for piece in in_turns(_list(collection.taken, encoding, truncate), services.turns):
+            yield piece
+
+
+async def _collect(request: Request, vhost: VirtualHost, count: int, how: int) -> Collection:
+    """Messages that were taken and are settled. Raises: ApiError."""
     broker, services = request.broker, request.services
     errand = request.errand(vhost)
     found: list[Collection] = []
     try:
 
         def collect() -> None:
-            collection = Collection(errand, request.path["queue"], count, HOW[wanted.ackmode])
+            collection = Collection(errand, request.path["queue"], count, how)
             found.append(collection)
             broker.background.begin(collection)
 
@@ -234,12 +270,7 @@ async def get(request: Request) -> list[MessageItem]:
     finally:
         if not found or found[0].is_done:
             errand.end()
-    items = []
-    async with services.turns:
-        for taken in collection.taken:
-            items.append(_item(taken, wanted.encoding, truncate))
-            await services.turns.rest()
-    return items
+    return collection
 
 
 OPERATIONS = [

@@ -19,6 +19,7 @@ from leveret.core.client.settling import REQUEUE, settle
 from leveret.core.counting.counters import ChannelCounters
 from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Route
+from leveret.core.message.budget import COST
 from leveret.core.message.log import NotHereYet
 from leveret.core.message.message import Message, address
 from leveret.core.queue.client import Held
@@ -30,7 +31,7 @@ from leveret.core.vhost import VirtualHost
 from leveret.wire.properties import BasicProperties
 
 PIECE: Final = 50  # messages that are fetched at a time
-MAX_BYTES: Final = 16 << 20  # of all bodies of one request, but for the last one
+MAX_BYTES: Final = 16 << 20  # of all messages of one request, with their properties, but for the last one
 PATIENCE_MS: Final = 5_000  # for a log that does not bring a message
 
 
@@ -145,11 +146,12 @@ class Taker(Receiver):
 class Collection(BackgroundJob):
     """Messages that are taken from the head of a queue for an errand, and settled when all of them are there.
 
-    taken: so far. is_done: all is over. refusal: why no more came. count: how many are wanted.
-    how: one of those of settling.py.
+    taken: so far. size: what these need of memory, about. is_done: all is over. refusal: why no more came.
+    count: how many are wanted. how: one of those of settling.py.
     """
 
     def __init__(self, errand: Errand, queue: str, count: int, how: int) -> None:
+        self.size: i64 = 0
         self.is_done = False
         self.refusal: Refusal | None = None
         self._errand = errand
@@ -157,7 +159,6 @@ class Collection(BackgroundJob):
         self._queue: Queue = self._taker.queue_to_get(queue)
         self._count = count
         self._how = how
-        self._size: i64 = 0
         self._has_all = False
         self._until_ms: i64 = errand.broker.clock.now_ms + PATIENCE_MS
 
@@ -186,13 +187,13 @@ class Collection(BackgroundJob):
         """Returns: whether no more is wanted, or there. Raises: NotHereYet, Refusal."""
         queue = self._queue
         for _ in range(PIECE):
-            if len(self.taken) >= self._count or self._size >= MAX_BYTES or queue.deleted:
+            if len(self.taken) >= self._count or self.size >= MAX_BYTES or queue.deleted:
                 return True
             if not queue.clear_head():
                 return False
             if not self._taker.take(queue, False):
                 return True
-            self._size += self.taken[-1].message.size
+            self.size += len(self.taken[-1].message.content) + COST
         return False
 
     def _settle_some(self) -> bool:

@@ -1,0 +1,63 @@
+"""Payloads: bodies of messages in pieces, as texts of JSON or as they are, without a second copy of the whole."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+from collections.abc import Iterator
+from typing import Final
+
+from leveret.api.encoding import encode
+from leveret.wire.content import body_size, body_start, payload_at
+
+PIECE: Final = 48 << 10  # bytes; those of base64 can be put behind each other, since three divide it
+
+
+def parts(content: bytes, most: int) -> Iterator[bytes]:
+    """The body of a message, of which at most so many bytes are wanted. All parts but the last one have PIECE bytes."""
+    left = min(int(body_size(content)), most)
+    at = int(body_start(content))
+    pending = b""
+    while left > 0:
+        start, end = payload_at(content, at)
+        at = end + 1
+        end = min(end, start + left)
+        left -= end - start
+        for begin in range(start, end, PIECE):
+            pending += content[begin : min(begin + PIECE, end)]
+            if len(pending) >= PIECE:
+                yield pending[:PIECE]
+                pending = pending[PIECE:]
+    if pending:
+        yield pending
+
+
+class Payload:
+    """The first bytes of a body, or all of it, for JSON. is_text: whether it is UTF-8, once look() is through."""
+
+    def __init__(self, content: bytes, most: int) -> None:
+        self.is_text = False
+        self._content = content
+        self._most = most
+
+    def look(self) -> Iterator[bytes]:
+        """See whether it is UTF-8, in pieces, which are empty."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            for part in parts(self._content, self._most):
+                decoder.decode(part)
+                yield b""
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return
+        self.is_text = True
+
+    def as_text(self) -> Iterator[bytes]:
+        """What stands between the quotes, of UTF-8."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for part in parts(self._content, self._most):
+            yield encode(decoder.decode(part))[1:-1]
+
+    def as_base64(self) -> Iterator[bytes]:
+        """What stands between the quotes, whatever it is."""
+        return map(base64.b64encode, parts(self._content, self._most))
