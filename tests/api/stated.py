@@ -106,8 +106,8 @@ STATED = (
     Stated(
         READING,
         r"body(\.items)?(\[ledger.*\])?\."
-        r"(messages_active_priorities|messages_by_priority|messages_ready_returned|open_files|publishers) is missing",
-        "A quorum queue is no state machine of Raft here, with numbers of its own.",
+        r"(open_files|publishers) is missing",
+        "A quorum queue is no state machine of Raft here, with files and publishers of its own.",
     ),
     Stated(
         r"GET queues/quorum/.*/status.*",

@@ -136,6 +136,35 @@ def test_queues_of_whoever_has_declared_them(http: Http) -> None:
     http.ask("DELETE", "users/maker").expect(204)
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"), [("quorum", [(0, 0, {}), (0, 1, {"4": 3}), (2, 1, {"4": 3})]), ("classic", [])]
+)
+def test_what_came_back_is_told(http: Http, kind: str, told: list[object]) -> None:
+    http.ask("PUT", f"queues/{V}/back", {"durable": True, "arguments": {"x-queue-type": kind}}).expect(201)
+
+    def figures() -> object:
+        queue = found(http, f"queues/{V}/back")
+        names = ("messages_ready_returned", "messages_active_priorities", "messages_by_priority")
+        return tuple(queue[name] for name in names) if kind == "quorum" else [name for name in names if name in queue]
+
+    seen = [figures()]
+    for number in range(3):
+        message = {
+            "routing_key": "back",
+            "payload": "x",
+            "payload_encoding": "string",
+            "properties": {"priority": number},
+        }
+        http.ask("POST", f"exchanges/{V}/amq.default/publish", message).expect(200)
+    seen.append(figures())
+    for _ in range(2):
+        get = {"count": 2, "ackmode": "ack_requeue_true", "encoding": "auto"}
+        http.ask("POST", f"queues/{V}/back/get", get).expect(200)
+    seen.append(figures())
+    assert seen == (told or [[]] * 3)
+    http.ask("DELETE", f"queues/{V}/back").expect(204)
+
+
 def test_delayed_retries_are_told(http: Http) -> None:
     arguments = {"x-queue-type": "quorum", "x-delayed-retry-type": "all", "x-delayed-retry-min": 60_000}
     http.ask("PUT", f"queues/{V}/later", {"durable": True, "arguments": arguments}).expect(201)

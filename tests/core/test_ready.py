@@ -137,6 +137,7 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
     model: list[QueueEntry] = []
     lost: set[int] = set()
     taken: list[QueueEntry] = []
+    back: set[int] = set()
     position = 0
     for step in steps:
         if step == "push":
@@ -148,6 +149,7 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
             stored = taken.pop(data.draw(st.integers(0, len(taken) - 1)))
             ready.put_back(stored)
             model.append(stored)
+            back.add(int(stored.position))
         elif step == "pop" and ready.has_head():
             first = ready.first()
             while model[0].position in lost and place(model[0]) != place(first):
@@ -155,6 +157,7 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
             assert place(first) == place(model.pop(0))
             taken.append(ready.pop())
             assert taken[-1] is first
+            back.discard(int(first.position))
         elif step == "middle":
             wanted = data.draw(st.integers(0, position + 1))
             found = ready.take_at(wanted)
@@ -167,6 +170,7 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
                 assert found.message.content == CONTENT
                 budget.let_go(found.message)
                 taken.append(found)
+                back.discard(int(found.position))
         elif step == "rest":
             level = data.draw(st.integers(0, levels - 1))
             run = Run(shelf.queue.queue_id, 0)
@@ -192,14 +196,15 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
             check_look(ready, model, lost, data.draw(st.integers(1, 9)), data.draw(st.integers(0, position)))
         if not lost:
             assert len(ready) == len(model)
+            assert ready.came_back() == len(back)
         assert len(model) - len(lost) <= len(ready) <= len(model)
         assert ready.size == len(ready)
         assert ready.deadline_ms() == 0
         contents = sum(len(stored.message.content) for stored in ready.items())
         assert ready.resident == budget.used == len(ready.items()) * COST + contents
         for line in ready._lines if isinstance(ready, PriorityReady) else [ready]:
-            back = line._returned + line._later if line is not None else []
-            assert line is None or line._returned_bytes == sum(len(stored.message.content) for _, stored in back)
+            given = line._returned + line._later if line is not None else []
+            assert line is None or line._returned_bytes == sum(len(stored.message.content) for _, stored in given)
     while ready.has_head():
         stored = ready.pop()
         while place(model[0]) != place(stored):

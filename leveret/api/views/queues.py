@@ -33,6 +33,7 @@ from leveret.wire.fields import longstr
 OBJECT = 2_400  # bytes of memory that an empty queue needs, about
 MESSAGE_STATS = ("publish", *DELIVERIES)
 MINUTE = Span(60, 5)
+USUAL_PRIORITY = "4"  # of messages in quorum queues; as rabbit_fifo.erl
 RETRIES = {(False, False): "disabled", (True, False): "failed", (False, True): "returned", (True, True): "all"}
 
 
@@ -80,7 +81,8 @@ class QueueItem(QueueBase, kw_only=True):
 
     messages_persistent, message_bytes_persistent: all messages of a durable queue, though some in it may be transient,
     and none of another; nothing counts these apart. delayed_retry, messages_delayed, messages_dlx and message_bytes_dlx
-    are of quorum queues.
+    are of quorum queues, and so are messages_ready_returned, those that consumers gave back, and messages_by_priority:
+    such a queue takes all messages for equal, and has them under the priority that is the usual one in RabbitMQ.
     consumer_utilisation: of the last minute's samples, the part in which no message waited for a consumer.
     """
 
@@ -114,6 +116,9 @@ class QueueItem(QueueBase, kw_only=True):
     delayed_retry: str | UnsetType = UNSET
     messages_delayed: int | UnsetType = UNSET
     messages_dlx: int | UnsetType = UNSET
+    messages_ready_returned: int | UnsetType = UNSET
+    messages_active_priorities: int | UnsetType = UNSET
+    messages_by_priority: dict[str, int] | UnsetType = UNSET
     message_bytes_dlx: int | UnsetType = UNSET
 
 
@@ -217,6 +222,10 @@ def figures(services: Services, queue: Queue, lengths: Span | None, rates: Span 
     if queue.settings.queue_type == QUORUM:
         found["delayed_retry"] = RETRIES[queue.settings.delays_failed, queue.settings.delays_returned]
         found["messages_delayed"] = len(queue.retries)
+        found["messages_ready_returned"] = queue.ready.came_back()
+        in_line = len(queue.ready)
+        found["messages_active_priorities"] = 1 if in_line else 0
+        found["messages_by_priority"] = {USUAL_PRIORITY: in_line} if in_line else {}
         found["messages_dlx"] = found["message_bytes_dlx"] = 0  # none waits here to be dead-lettered
     return found
 

@@ -52,6 +52,10 @@ class PriorityReady(Ready):
         found = [line.at_rest() for line in self._lines if line is not None]
         return sum([count for count, _ in found]), sum([size for _, size in found])
 
+    def came_back(self) -> int:
+        """How many were taken before, and wait to be taken again."""
+        return sum([line.came_back() for line in self._lines if line is not None])
+
     def deadline_ms(self) -> i64:
         """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
         for line in reversed(self._lines):

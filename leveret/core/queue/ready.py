@@ -156,6 +156,10 @@ class Ready:
         runs = [segment for segment in self._segments if isinstance(segment, Run)]
         return sum([int(run.count) for run in runs]), sum([int(run.size) for run in runs])
 
+    def came_back(self) -> int:
+        """How many were taken before, and wait to be taken again."""
+        return len(self._returned) + len(self._later)
+
     def first(self) -> QueueEntry:
         """The next to go. Raises: IndexError when there is none."""
         if not self._returned and not len(self._fresh):
