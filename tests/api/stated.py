@@ -24,15 +24,15 @@ READING = r"GET .*"
 CHANGING = r"(PUT|POST|DELETE) .*"
 NODE = r"GET (nodes|overview).*"
 FLAGS = (
+    "classic_mirrored_queue_version",
+    "classic_queue_type_delivery_support",
     "khepri_db",
-    "message_containers_deaths_v2",
-    "rabbit_exchange_type_local_random",
-    r"rabbitmq_4\.\d\.0",
-    "stream_filtering",
-    "stream_sac_coordinator_unblock_group",
-    "stream_single_active_consumer",
-    "stream_update_config_command",
-    "tie_binding_to_dest_with_keep_while_cond",
+    "listener_records_in_ets",
+    "maintenance_mode_status",
+    "message_containers",
+    "quorum_queue_non_voters",
+    "restart_streams",
+    r"stream_\w+",
     r"topic_binding_projection_v\d",
     "track_qq_members_uids",
     "tracking_records_in_ets",
@@ -74,9 +74,13 @@ STATED = (
     Stated(r"GET nodes/{node}/memory/ets", r"body\.ets_tables_memory\..* is missing", "Erlang's tables are not here."),
     Stated(
         r"GET feature-flags.*",
-        rf"body\[({'|'.join(FLAGS)})\] is missing"
-        r"|body\[(stream_queue|restart_streams)\]\.state is 'disabled', not 'enabled'",
-        "Feature flags are those that mean something here; there are no streams.",
+        rf"body\[({'|'.join(FLAGS)})\] is missing",
+        "Feature flags are those whose effect is here, without streams and what a cluster needs.",
+    ),
+    Stated(
+        r"GET feature-flags.*",
+        r"body\[(rabbitmq_4\.2\.0|tie_binding\w+)\]\.callbacks\[enable\] is missing",
+        "There is nothing to migrate when a feature flag is enabled, as all are.",
     ),
     Stated(
         r"GET deprecated-features( .*)?",

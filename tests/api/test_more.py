@@ -160,6 +160,23 @@ def test_what_came_back_to_a_quorum_queue_is_told(http: Http) -> None:
         http.ask("DELETE", f"queues/{V}/{kind}").expect(204)
 
 
+def test_feature_flags_are_all_enabled(http: Http) -> None:
+    told = http.ask("GET", "feature-flags").expect(200).json
+    assert isinstance(told, list)
+    assert [each["name"] for each in told] == sorted(each["name"] for each in told)
+    assert {each["state"] for each in told} == {"enabled"}
+    assert all(each["desc"] for each in told)
+    stable = [each["name"] for each in told if each["stability"] == "stable"]  # which RabbitMQ's UI shows
+    assert "rabbitmq_4.3.0" in stable
+    for each in told:
+        http.ask("PUT", f"feature-flags/{each['name']}/enable").expect(204)
+    for name in ("khepri_db", "stream_queue", "nonsense"):
+        assert http.ask("PUT", f"feature-flags/{name}/enable").expect(400).json == {
+            "error": "bad_request",
+            "reason": "unsupported",
+        }
+
+
 def test_delayed_retries_are_told(http: Http) -> None:
     arguments = {"x-queue-type": "quorum", "x-delayed-retry-type": "all", "x-delayed-retry-min": 60_000}
     http.ask("PUT", f"queues/{V}/later", {"durable": True, "arguments": arguments}).expect(201)

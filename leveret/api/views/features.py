@@ -13,41 +13,14 @@ from leveret.api.request import DONE, Answer, Request
 from leveret.wire.versions import API_VERSION
 
 AGENT = "rabbitmq_management_agent"
-FLAGS = (
-    "classic_mirrored_queue_version",
-    "classic_queue_type_delivery_support",
-    "detailed_queues_endpoint",
-    "direct_exchange_routing_v2",
-    "drop_unroutable_metric",
-    "empty_basic_get_metric",
-    "feature_flags_v2",
-    "implicit_default_bindings",
-    "listener_records_in_ets",
-    "maintenance_mode_status",
-    "message_containers",
-    "quorum_queue",
-    "quorum_queue_non_voters",
-    "restart_streams",
-    "stream_queue",
-    "user_limits",
-    "virtual_host_metadata",
-)
-"""Those of RabbitMQ that clients ask for; all of them are enabled. Streams are an exception: Leveret has none."""
-WITHOUT = ("stream_queue", "restart_streams")
-SOFT = ("detailed_queues_endpoint", "quorum_queue_non_voters")
-PROVIDERS = {
-    "detailed_queues_endpoint": "rabbitmq_management",
-    "drop_unroutable_metric": AGENT,
-    "empty_basic_get_metric": AGENT,
-}
 
 
 class FeatureFlag(msgspec.Struct, kw_only=True):
-    """A feature that a client may look for."""
+    """A feature that a client may look for. stability: required for what cannot be switched off, or stable."""
 
     name: str
-    state: str
-    desc: str = ""
+    state: str = "enabled"
+    desc: str
     doc_url: str = ""
     stability: str = "required"
     require_level: str = "hard"
@@ -85,6 +58,58 @@ class Flag(msgspec.Struct):
     name: str
 
 
+FLAGS = (
+    FeatureFlag(
+        name="detailed_queues_endpoint",
+        desc="The list of queues without what takes long to find out, which /queues/detailed has",
+        require_level="soft",
+        provided_by="rabbitmq_management",
+    ),
+    FeatureFlag(name="direct_exchange_routing_v2", desc="Direct exchanges look up the routing key in an index"),
+    FeatureFlag(name="drop_unroutable_metric", desc="Publishes that no queue gets are counted", provided_by=AGENT),
+    FeatureFlag(name="empty_basic_get_metric", desc="basic.get on empty queues is counted", provided_by=AGENT),
+    FeatureFlag(name="feature_flags_v2", desc="Feature flags are listed with their stability"),
+    FeatureFlag(name="implicit_default_bindings", desc="Bindings to the default exchange are implied and not kept"),
+    FeatureFlag(
+        name="message_containers_deaths_v2",
+        desc="Cycles of dead letters are found by queue and reason",
+        doc_url="https://github.com/rabbitmq/rabbitmq-server/issues/11159",
+        require_level="soft",
+    ),
+    FeatureFlag(
+        name="quorum_queue",
+        desc="Queues of the type quorum, with their rules, on one node",
+        doc_url="https://www.rabbitmq.com/docs/quorum-queues",
+    ),
+    FeatureFlag(
+        name="rabbit_exchange_type_local_random", desc="Exchanges of the type x-local-random", require_level="soft"
+    ),
+    *(
+        FeatureFlag(
+            name=f"rabbitmq_{version}.0",
+            desc=f"The HTTP API has what that of RabbitMQ {version} has",
+            require_level="soft",
+        )
+        for version in ("4.0", "4.1", "4.2")
+    ),
+    FeatureFlag(
+        name="rabbitmq_4.3.0",
+        desc="The HTTP API has what that of RabbitMQ 4.3 has",
+        stability="stable",
+        require_level="none",
+    ),
+    FeatureFlag(
+        name="tie_binding_to_dest_with_keep_while_cond",
+        desc="A binding ends with the queue or the exchange that it leads to",
+        stability="stable",
+        require_level="none",
+    ),
+    FeatureFlag(name="user_limits", desc="Users have limits of connections and channels"),
+    FeatureFlag(name="virtual_host_metadata", desc="Virtual hosts have a description, tags and a default queue type"),
+)
+"""Those of RabbitMQ whose effect is here, for whoever looks for it. What only a cluster or another way to keep things
+has is left out, and so is what streams need.
+"""
 DEPRECATED = (
     DeprecatedFeature(name="global_qos", state="permitted", deprecation_phase="permitted_by_default"),
     DeprecatedFeature(name="transient_nonexcl_queues", state="permitted", deprecation_phase="permitted_by_default"),
@@ -105,21 +130,12 @@ async def version(request: Request) -> str:
 
 async def flags(request: Request) -> list[FeatureFlag]:
     """What a client may look for."""
-    return [
-        FeatureFlag(
-            name=name,
-            state="disabled" if name in WITHOUT else "enabled",
-            require_level="soft" if name in SOFT else "hard",
-            provided_by=PROVIDERS.get(name, "rabbit"),
-        )
-        for name in FLAGS
-    ]
+    return list(FLAGS)
 
 
 async def enable(request: Request) -> Answer:
     """Nothing has to be done: what there is, is enabled."""
-    name = request.path["name"]
-    if name not in FLAGS or name in WITHOUT:
+    if request.path["name"] not in [flag.name for flag in FLAGS]:
         raise bad_request("unsupported")
     return DONE
 

@@ -238,6 +238,7 @@ class Tour:
     def features(self) -> None:
         """Flags, and what is deprecated."""
         self.go("#/feature-flags", "Feature Flags")
+        self.sees("rabbitmq_4.3.0")
         self.go("#/deprecated-features", "Deprecated Features")
         self.sees("global_qos")
 
