@@ -23,6 +23,7 @@ from leveret.core.client.errand import Collection, Posting, Taken
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.core.errors.administration import AdministrationError
 from leveret.core.errors.refusals import FORBIDDEN, UNKNOWN, Refusal
+from leveret.core.message.parcel import MAX_PROPERTIES
 from leveret.core.vhost import VirtualHost
 from leveret.management.arguments import to_json
 from leveret.session.base.errors import as_reply
@@ -103,9 +104,13 @@ NAMES = {"type": "message_type"}
 NUMBERS = {"delivery_mode": 255, "priority": 255, "timestamp": (1 << 64) - 1}
 
 
-def read_properties(given: Properties) -> BasicProperties:
-    """Properties as a message has them. Raises: ApiError 400."""
+def read_properties(given: Properties | list[Any]) -> BasicProperties:
+    """Properties as a message has them; an empty list is what some clients write for none. Raises: ApiError 400."""
     found = BasicProperties()
+    if isinstance(given, list):
+        if given:
+            raise bad_request("properties: an object is expected, not a list")
+        return found
     for name in Properties.__struct_fields__:
         value = getattr(given, name)
         if value is None:
@@ -118,6 +123,8 @@ def read_properties(given: Properties) -> BasicProperties:
         if isinstance(value, int) and not 0 <= value <= NUMBERS[name]:
             raise bad_request(f"properties.{name} is a number from 0 to {NUMBERS[name]}")
         setattr(found, NAMES.get(name, name), value)
+    if found.headers is not None and (size := len(found.encode())) > MAX_PROPERTIES:
+        raise bad_request(f"properties: they have {size} bytes; {MAX_PROPERTIES} fit into a frame")
     return found
 
 
@@ -156,8 +163,7 @@ async def publish(request: Request) -> Routed:
     wanted = request.read(Publish)
     check_name("exchange", name)
     check_name("routing_key", wanted.routing_key)
-    given = wanted.properties if isinstance(wanted.properties, Properties) else Properties()
-    properties, body = read_properties(given), _payload(wanted)
+    properties, body = read_properties(wanted.properties), _payload(wanted)
     broker, driver = request.broker, request.services.driver
     reason = broker.alarms.reason()
     if reason:
