@@ -34,6 +34,7 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
         "The lag of the event loop is told of so many seconds.",
     ),
     "memory": (BOOLEAN, "With where the memory goes."),
+    "after": (TEXT, "The place behind which a page begins: `next` of the one before; the first page without it."),
 }
 KINDS = {
     "lengths": "numbers of messages",
@@ -95,7 +96,7 @@ def _operation(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
     if operation.access is Access.ANYBODY:
         found["security"] = []
     if operation.takes is not None:
-        found["requestBody"] = {"content": {"application/json": {"schema": schemas[operation.takes]}}}
+        found["requestBody"] = {"content": {operation.takes_type: {"schema": schemas[operation.takes]}}}
     return found
 
 

@@ -27,8 +27,8 @@ class Operation:
     """method, path: with names in braces, below /api. summary: one sentence for people.
 
     answers: the shape of the answer, None for none. takes: that of the body. query: names of parameters it looks at.
-    statuses: those of success. media_type: of the answer. most: bytes that the body may have, None for the largest
-    message that the broker takes.
+    statuses: those of success. media_type: of the answer; takes_type: of the body. most: bytes that the body may have,
+    None for the largest message that the broker takes.
     """
 
     method: str
@@ -41,6 +41,7 @@ class Operation:
     query: tuple[str, ...] = ()
     statuses: tuple[int, ...] = (200,)
     media_type: str = "application/json"
+    takes_type: str = "application/json"
     most: int | None = MOST
 
     def most_for(self, max_message_size: int) -> int:

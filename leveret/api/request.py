@@ -24,7 +24,7 @@ from leveret.core.client.errand import Errand
 from leveret.core.errors.administration import AdministrationError
 from leveret.core.errors.refusals import Refusal
 from leveret.core.vhost import VirtualHost
-from leveret.management.errors import explain
+from leveret.management.errors import SHOWN, explain
 
 T = TypeVar("T")
 
@@ -133,6 +133,11 @@ class Request:
             raise not_found("Not Found")
         return vhost
 
+    def no_vhost(self, name: str) -> ApiError:
+        """What is said of a virtual host that is not there, and in the same words of one that may not be entered."""
+        shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
+        return not_found(f"virtual host '{shown}' does not exist, or user '{self.caller.user.name}' may not enter it")
+
     def vhosts(self, for_monitors: bool = False) -> list[VirtualHost]:
         """Those that the caller may enter, in order; only the one that the path names, if it names one.
 
@@ -147,10 +152,16 @@ class Request:
         """What acts as the caller in a virtual host. Raises: ApiError 401 where the caller has no permission in it, as
         an administrator may look into all.
         """
+        self.check_entry(vhost)
+        return Errand(self.broker, f"HTTP API, {self.host}", self.caller.user, vhost)
+
+    def check_entry(self, vhost: VirtualHost) -> None:
+        """Refuse who has no permission in a virtual host, also administrators, who may look into it. Raises: ApiError
+        401.
+        """
         user = self.caller.user
         if vhost.name not in user.permissions:
             raise not_authorised(f"access to vhost '{vhost.name}' refused for user '{user.name}'")
-        return Errand(self.broker, f"HTTP API, {self.host}", user, vhost)
 
     async def perform(self, verb: str, **arguments: object) -> Any:
         """Do a verb of administration. Raises: ApiError."""

@@ -14,6 +14,7 @@ from leveret.core.message.loading import Loading
 from leveret.core.message.log import NotHereYet, Unreadable
 from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.deduplicating import DeduplicatingQueue
+from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.core.turn.alarms import BEHIND
 from leveret.management.errors import unknown
@@ -61,21 +62,25 @@ class Export(Promise):
             self._why = f"{error}; try again"
         return True
 
-    def result(self) -> object:
-        """What export_messages() answers. Raises: InvalidError."""
+    def entries(self) -> list[QueueEntry]:
+        """The messages of the page, without those that have expired. Raises: InvalidError."""
         if self._why:
             raise InvalidError(self._why)
-        queue, page = self._queue, self._page
-        out = BytesWriter()
         now_ms = self._broker.clock.now_ms
-        expired = 0
-        for entry in page.messages:
-            if entry.deadline_ms and entry.deadline_ms < now_ms:
-                expired += 1
-            else:
-                parcel.unframed(entry.message, entry.redelivered).write(out)
+        return [each for each in self._page.messages if not each.deadline_ms or each.deadline_ms >= now_ms]
+
+    def result(self) -> object:
+        """What export_messages() answers. Raises: InvalidError."""
+        entries = self.entries()
+        out = BytesWriter()
+        for entry in entries:
+            parcel.unframed(entry.message, entry.redelivered).write(out)
+        return {"data": out.getvalue(), **self.told(len(entries))}
+
+    def told(self, count: int) -> dict[str, object]:
+        """What export_messages() answers beside the messages. count: of entries()."""
+        queue, page = self._queue, self._page
         return {
-            "data": out.getvalue(),
             "queue_id": queue.queue_id,
             "level": int(page.level),
             "position": int(page.position),
@@ -84,7 +89,7 @@ class Export(Promise):
             "ready": len(queue.ready),
             "unacked": int(queue.unacked),
             "waiting": len(queue.retries),
-            "expired": expired,
+            "expired": len(page.messages) - count,
             "missing": int(page.missing),
         }
 
@@ -97,7 +102,7 @@ def export_messages(
     level: Number = TOP,
     position: Number = 0,
     until: Number = -1,
-) -> Promise:
+) -> Export:
     """The ready messages of a queue behind a place, as a parcel in `data`; the queue does not change.
 
     Begin without queue_id, level, position and until; go on with those of the answer until is_last. ready, unacked,
@@ -150,16 +155,20 @@ def import_messages(broker: Broker, queue: str, vhost: str = "/", data: bytes = 
     for message in messages:
         if message.size > limit:
             raise InvalidError(f"message size {message.size} is larger than configured max size {limit}")
-    raised = broker.alarms.raised
-    reason = broker.alarms.reason() or ("the disk is slow" if raised & BEHIND else "")
+    reason = why_blocked(broker)
     if reason or not messages:
         return {"stored": 0, "unsafe": 0, "is_full": False, "blocked": reason, "max_message_size": limit}
     loading = Loading(found)
-    before = _duplicates(found)
+    before = duplicates(found)
     is_full = any(not loading.publish(message) for message in messages)  # ends with the first
-    return Import(loading, is_full, _duplicates(found) - before)
+    return Import(loading, is_full, duplicates(found) - before)
 
 
-def _duplicates(queue: Queue) -> int:
+def why_blocked(broker: Broker) -> str:
+    """Why publishers have to wait; empty if they need not."""
+    return broker.alarms.reason() or ("the disk is slow" if broker.alarms.raised & BEHIND else "")
+
+
+def duplicates(queue: Queue) -> int:
     """How many messages the queue had already when they came."""
     return queue.duplicates if isinstance(queue, DeduplicatingQueue) else 0

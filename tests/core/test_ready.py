@@ -108,7 +108,7 @@ def browse(ready: Ready, limit: int, until: int, size_limit: int = 1 << 30) -> t
         page = Page(level, position, until, limit, size_limit)
         is_last = ready.browse(page)
         assert len(page.messages) <= limit
-        assert page.size == len(page.messages)
+        assert page.size == sum(len(each.message.content) for each in page.messages)
         found += page.messages
         missing += int(page.missing)
         if is_last:
@@ -475,7 +475,7 @@ def test_looking_reads_little_at_a_time() -> None:
     budget, shelf = Budget(), Shelf()
     ready = Ready(budget, shelf.queue.in_log)
     at_rest(ready, shelf, 1, 9)
-    page = Page(TOP, 0, 1 << 40, 10_000, 3 * RUN_MESSAGES - 1)
+    page = Page(TOP, 0, 1 << 40, 10_000, 2 * RUN_MESSAGES * len(CONTENT) + RUN_MESSAGES - 1)
     assert not ready.browse(page)
     assert [stored.position for stored in page.messages] == list(range(1, 2 * RUN_MESSAGES + 1))
     assert shelf.fetched == 2 * RUN_MESSAGES

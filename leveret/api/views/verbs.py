@@ -11,13 +11,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from leveret.api.access import Access
-from leveret.api.errors import bad_request, not_found, of_administration
+from leveret.api.errors import bad_request, of_administration
 from leveret.api.operation import MOST, Operation
 from leveret.api.request import Answer, Request
 from leveret.api.views import definitions, parameters, policies, users, vhosts
 from leveret.core.errors.administration import AdministrationError
 from leveret.management.administration import VERBS, Verb
-from leveret.management.errors import SHOWN
 from leveret.server import requests
 
 WITH_BYTES: Final = ("export_messages", "import_messages")  # which are no JSON
@@ -86,8 +85,7 @@ def _check_vhost(request: Request, verb: str, arguments: dict[str, Any]) -> None
     vhost = request.broker.vhosts.get(name)
     may = caller.may_see if verb in FOR_MONITORS else caller.may_enter
     if vhost is None or not may(vhost):
-        shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
-        raise not_found(f"virtual host '{shown}' does not exist, or user '{caller.user.name}' may not enter it")
+        raise request.no_vhost(name)
 
 
 def _visible(request: Request, verb: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from leveret.core.message.message import Message, Provenance, address
 from leveret.wire import content as frames
 from leveret.wire.arguments import ArgumentReader
 from leveret.wire.constants import FRAME_MAX, FRAME_OVERHEAD
-from leveret.wire.fields import DecodeError, write_longstr, write_shortstr, write_u16
+from leveret.wire.fields import DecodeError, write_longstr, write_shortstr, write_u16, write_u32
 
 DEAD: Final = 1  # flags
 REDELIVERED: Final = 2
@@ -84,6 +84,15 @@ class Item:
 
     def write(self, out: BytesWriter) -> None:
         """Put it into a parcel. Raises: ValueError when a name or a key is too long."""
+        self.write_head(out, len(self.body))
+        out.write(self.body)
+        self.write_end(out)
+
+    def write_head(self, out: BytesWriter, size: int) -> None:
+        """Put what comes before the body into a parcel. size: bytes of the body, which is not looked at.
+
+        Raises: ValueError when a name or a key is too long.
+        """
         flags = (DEAD if self.has_died else 0) | (REDELIVERED if self.redelivered else 0)
         flags |= (ARRIVED if self.arrived_ms else 0) | (CAME_FROM if self.provenance is not None else 0)
         out.append(flags)
@@ -95,7 +104,10 @@ class Item:
             for key in keys:
                 write_longstr(out, key.encode("utf-8", "surrogateescape"))
         write_longstr(out, self.properties)
-        write_longstr(out, self.body)
+        write_u32(out, size)
+
+    def write_end(self, out: BytesWriter) -> None:
+        """Put what comes behind the body into a parcel. Raises: ValueError when a name is too long."""
         if self.arrived_ms:
             write_i64_be(out, self.arrived_ms)
         if self.provenance is not None:
@@ -105,8 +117,15 @@ class Item:
 
 def unframed(message: Message, redelivered: bool) -> Item:
     """A message as it comes out of a parcel."""
+    found = bodiless(message, redelivered)
+    found.body = message.body()
+    return found
+
+
+def bodiless(message: Message, redelivered: bool) -> Item:
+    """The same, but with an empty body."""
     where = message.address
-    found = Item(where.exchange, where.routing_key, frames.properties(message.content), message.body())
+    found = Item(where.exchange, where.routing_key, frames.properties(message.content), b"")
     found.copies, found.hidden = where.copies, where.hidden
     found.has_died = message.has_died
     found.redelivered = redelivered
@@ -122,22 +141,40 @@ def pack(found: Item) -> bytes:
     return out.getvalue()
 
 
+class Unpacking:
+    """A parcel that is read message by message. most_keys: that a message may have beside its routing key."""
+
+    __slots__ = ("_most_keys", "_reader")
+
+    def __init__(self, data: bytes, most_keys: int = 2 * MAX_KEYS) -> None:
+        self._reader = ArgumentReader(data, 0)
+        self._most_keys = most_keys
+
+    def next(self) -> Item | None:
+        """The next message; None behind the last one. Raises: DecodeError."""
+        if self._reader.is_at_end():
+            return None
+        try:
+            return _item(self._reader, self._most_keys)
+        except IndexError:
+            raise DecodeError("a parcel is cut short") from None
+
+
 def read(data: bytes) -> list[Item]:
     """The messages of a parcel. Raises: DecodeError."""
-    reader = ArgumentReader(data, 0)
+    unpacking = Unpacking(data)
     items: list[Item] = []
-    try:
-        while not reader.is_at_end():
-            items.append(_item(reader))
-    except IndexError:
-        raise DecodeError("a parcel is cut short") from None
+    while (item := unpacking.next()) is not None:
+        items.append(item)
     return items
 
 
-def _item(reader: ArgumentReader) -> Item:
+def _item(reader: ArgumentReader, most_keys: int) -> Item:
     flags = reader.u8()
     exchange, routing_key = reader.shortbytes(), reader.shortbytes()
     copies, hidden = reader.u16(), reader.u16()
+    if copies + hidden > most_keys:
+        raise DecodeError(f"{copies + hidden} further routing keys; there may be {most_keys}")
     keys: list[str] = []
     while len(keys) < copies + hidden:
         keys.append(reader.longstr().decode("utf-8", "surrogateescape"))

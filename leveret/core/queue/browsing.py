@@ -21,7 +21,7 @@ class Page:
 
     level, position: the place behind which it begins; afterwards that behind which the next one does.
     until: the last position of interest; negative for the last one that there is.
-    limit: messages that it may have. size_limit: bytes of bodies, about, with which it is full.
+    limit: messages that it may have. size_limit: bytes with which it is full, headers included.
     is_last: there is nothing behind. missing: messages that cannot be read from the log any more.
     """
 
@@ -57,7 +57,7 @@ class Page:
     def add(self, entry: QueueEntry) -> None:
         """Show a message, the next in order."""
         self.messages.append(entry)
-        self.size += entry.message.size
+        self.size += len(entry.message.content)
         self.position = entry.position
 
     def room_to_read(self, size: i64) -> i64:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -21,6 +22,9 @@ from leveret.node.cli.remote import Place, RemoteBroker, Reply, Unreachable, rea
 from leveret.node.cli.target import URL_VARIABLE, BrokerError, Link, Target, reach, url_in_environment
 
 PAGE = 500
+BUSY = "busy"  # the error of an answer to somebody who may try again in a moment
+BUSY_S = 0.5
+TRIES = 20
 LOGIN_FAILED = "not_authorized"
 NOT_THERE = ("", "Not Found", "vhost_not_found", "queue_not_found", "exchange_not_found")
 
@@ -63,7 +67,7 @@ class LocalBroker:
     ) -> Reply:
         """Ask an operation. path: below /api. Raises: Unreachable."""
         arguments: dict[str, object] = {"method": method, "path": path, "query": query or {}, "headers": headers or {}}
-        data = b"" if body is None else json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         pieces: list[bytes] = []
         heads: list[dict[str, Any]] = []
         try:
@@ -71,7 +75,7 @@ class LocalBroker:
                 heads.append(head)
                 pieces.append(self._link.data)
         except BrokerError as error:
-            raise Unreachable(str(error)) from None
+            raise Unreachable(str(error), error.is_gone) from None
         return Reply(heads[-1]["status"], heads[-1]["headers"], b"".join(pieces))
 
     def close(self) -> None:
@@ -99,12 +103,51 @@ class Broker:
             reply = self._asker.ask(method, path, query, body, headers)
         except Unreachable as error:
             refuse(str(error))
-        if reply.status == 401 and (not reply.body or self._error(reply) == LOGIN_FAILED):
-            place = self.place
-            assert place is not None
-            text = f"{place.shown} does not let user '{place.user}' in: the name or the password is wrong"
-            refuse(f"{text}, or the user may log in from that machine only")
+        refused = self._not_let_in(reply)
+        if refused:
+            refuse(refused)
         return reply
+
+    def _not_let_in(self, reply: Reply) -> str:
+        """What is said to who may not log in; empty for all others."""
+        if reply.status != 401 or (reply.body and self._error(reply) != LOGIN_FAILED):
+            return ""
+        place = self.place
+        assert place is not None
+        text = f"{place.shown} does not let user '{place.user}' in: the name or the password is wrong"
+        return f"{text}, or the user may log in from that machine only"
+
+    def attempt(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        missing: str = "",
+    ) -> Reply:
+        """Do something, for who has something to say when it fails.
+
+        Raises: BrokerError, whose is_gone means that nobody knows whether it was done.
+        """
+        for _ in range(TRIES):
+            try:
+                reply = self._asker.ask(method, path, query, body)
+            except Unreachable as error:
+                raise BrokerError(str(error), error.is_sent) from None
+            try:
+                told = reply.content
+            except Unreachable:  # a page of a proxy, perhaps
+                told = None
+            if reply.is_good:
+                return reply
+            if not isinstance(told, dict):
+                where = "the broker" if self.place is None else self.place.shown
+                text = f"{where} answers with status {reply.status} and without a reason"
+                raise BrokerError(text, reply.status >= 500)
+            if told.get("error") != BUSY:
+                raise BrokerError(self._not_let_in(reply) or self._why(reply, missing), reply.status == 500)
+            time.sleep(BUSY_S)
+        raise BrokerError(self._why(reply, missing))
 
     def get(self, path: str, query: Mapping[str, str] | None = None, missing: str = "") -> Any:
         """What there is at a path. missing: what is said if there is nothing."""
@@ -144,15 +187,19 @@ class Broker:
 
     def refuse(self, reply: Reply, missing: str = "") -> NoReturn:
         """End the command with the reason why something was not done."""
+        refuse(self._why(reply, missing))
+
+    def _why(self, reply: Reply, missing: str) -> str:
+        """Why something was not done."""
         reason = self._reason(reply)
         if reply.status == 404:
-            refuse(missing if missing and reason in NOT_THERE else reason or "there is no such thing")
+            return missing if missing and reason in NOT_THERE else reason or "there is no such thing"
         if reply.status == 401:
             user = "this user" if self.place is None else f"user '{self.place.user}'"
-            refuse(f"{user} may not do this: {reason}")
+            return f"{user} may not do this: {reason}"
         if reply.status == 503:
-            refuse(f"the broker cannot do this now: {reason}")
-        refuse(reason or f"the broker answers with status {reply.status}; its log may say why")
+            return f"the broker cannot do this now: {reason}"
+        return reason or f"the broker answers with status {reply.status}; its log may say why"
 
     def close(self) -> None:
         """Ask no more."""

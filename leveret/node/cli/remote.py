@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,12 +15,20 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 CONNECT_S = 10.0
 ANSWER_S = 60.0
+IDLE_S = 3.0  # after which a connection is not used again: brokers and proxies close those that are idle
 PORT = 15672
 GUEST = "guest"
 
 
 class Unreachable(Exception):
-    """No broker answers there, or not as one; the text says why, and what to do."""
+    """No broker answers there, or not as one; the text says why, and what to do.
+
+    is_sent: whether the broker may have done what it was asked for.
+    """
+
+    def __init__(self, text: str, is_sent: bool = False) -> None:
+        super().__init__(text)
+        self.is_sent = is_sent
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,10 @@ def read_url(text: str) -> Place:
     return Place(parts.scheme, parts.hostname, PORT if port is None else port, user, password, path)
 
 
+BROKEN = (http.client.RemoteDisconnected, http.client.IncompleteRead, BrokenPipeError, ConnectionResetError)
+"""A connection has ended in the middle."""
+
+
 class RemoteBroker:
     """Asks an HTTP API. ca_file: of CAs that are believed beside, for https; empty for those of the system."""
 
@@ -92,6 +105,7 @@ class RemoteBroker:
         self.place = place
         self._context = make_context(ca_file) if place.scheme == "https" else None
         self._client: http.client.HTTPConnection | None = None
+        self._used_s = 0.0
 
     def ask(
         self,
@@ -101,33 +115,51 @@ class RemoteBroker:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Ask an operation. path: below /api. Raises: Unreachable."""
+        """Ask an operation. path: below /api. body: bytes as they are, or what becomes JSON. Raises: Unreachable.
+
+        What only looks is asked once more over another connection when this one breaks.
+        """
         place = self.place
         pair = f"{place.user}:{place.password or ''}".encode("utf-8", "surrogateescape")
         given = {name: " ".join(value.split()).encode() for name, value in (headers or {}).items()}
         given["Authorization"] = b"Basic " + base64.b64encode(pair)
-        data = None if body is None else json.dumps(body).encode()
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if data is not None:
-            given["Content-Type"] = b"application/json"
+            given["Content-Type"] = b"application/octet-stream" if data is body else b"application/json"
         where = f"{place.path}/api{path}" + (f"?{urlencode(query, errors='surrogateescape')}" if query else "")
+        if time.monotonic() - self._used_s > IDLE_S:
+            self.close()
         try:
             return self._try(method, where, data, given)
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
-            if self._client is None or method != "GET":
-                raise Unreachable(f"{place.shown} closed the connection before it answered: {error}") from None
+        except BROKEN as error:
+            is_sent = self._client is not None
             self.close()
+            if not is_sent or method != "GET":
+                text = f"{place.shown} closed the connection before it answered: {error}"
+                if isinstance(error, http.client.IncompleteRead):
+                    text = f"{place.shown} closed the connection before it has answered"
+                raise Unreachable(text, is_sent) from None
             return self._last_try(where, given)
+        except Unreachable:
+            self.close()
+            raise
+        finally:
+            self._used_s = time.monotonic()
 
     def _last_try(self, where: str, headers: dict[str, bytes]) -> Reply:
         try:
             return self._try("GET", where, None, headers)
-        except (http.client.HTTPException, OSError):
-            raise Unreachable(f"{self.place.shown} closes the connection before it answers") from None
+        except BROKEN:
+            raise Unreachable(f"{self.place.shown} closes the connection before it answers", True) from None
+        finally:
+            self._used_s = time.monotonic()
 
     def _try(self, method: str, where: str, data: bytes | None, headers: dict[str, bytes]) -> Reply:
         place = self.place
+        is_sent = False
         try:
             client = self._connected()
+            is_sent = True
             client.request(method, where, data, headers)
             answer = client.getresponse()
             return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
@@ -139,13 +171,15 @@ class RemoteBroker:
             raise Unreachable(f"{place.shown} does not speak TLS: {reason}; is it http:// or another port?") from None
         except socket.gaierror as error:
             raise Unreachable(f"the host '{place.host}' is not known: {error.strerror}; check the URL") from None
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+        except BROKEN:
             raise
         except TimeoutError:
-            raise Unreachable(f"{place.shown} does not answer; check the URL, and whether the broker runs") from None
+            text = f"{place.shown} does not answer; check the URL, and whether the broker runs"
+            raise Unreachable(text, is_sent) from None
         except OSError as error:
             text = f"cannot connect to {place.shown}: {error.strerror or error}"
-            raise Unreachable(f"{text}; check the URL, and whether the broker runs with --management-port") from None
+            text = f"{text}; check the URL, and whether the broker runs with --management-port"
+            raise Unreachable(text, is_sent) from None
         except http.client.HTTPException:
             raise Unreachable(f"{place.shown} does not speak HTTP; the API is at port {PORT}, not 5672") from None
 

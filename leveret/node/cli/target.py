@@ -144,12 +144,6 @@ def reach(target: Target, online: Callable[[socket.socket], T], offline: Callabl
         refuse(str(error))
 
 
-def here(target: Target) -> None:
-    """End a command that works only on the machine of the broker, if another one is meant."""
-    if target.is_remote:
-        refuse("this works on the machine of the broker only; name its data directory with --data-dir")
-
-
 def find_directory(data_dir: str | None) -> Path:
     """The data directory that was meant. One that may not be trusted ends the command with the reason and status 1."""
     return _directory(data_dir, _load(data_dir, None))

@@ -15,18 +15,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, NoReturn, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from leveret.node.cli.names import of_queues, of_vhosts
 from leveret.node.cli.output import progress, refuse
-from leveret.node.cli.target import BrokerError, Link, Target, at_broker, here, reach
+from leveret.node.cli.pieces import CUT, LocalPieces, Pieces, RemotePieces
+from leveret.node.cli.target import BrokerError, Link, Target, at_broker, reach
 from leveret.node.printable import complain, say
 from leveret.store.files import find_place, replacing
 
 if TYPE_CHECKING:
     from leveret.core.message.log import Recovered
+    from leveret.node.cli.asking import Broker
 
 BATCH_BYTES = 1 << 20  # of a parcel, from which on it is sent
 BATCH_MESSAGES = 500
@@ -87,20 +89,24 @@ def export(
     vhost: Vhost = "/",
 ) -> None:
     """Write the messages that are ready in a queue as lines of JSON. The queue does not change."""
-    here(target)
     counts = Counts()
     damage: list[tuple[str, str]] = []
+    elsewhere = connect_elsewhere(target)
     with Stop() as stop, progress("Exporting") as tell:
 
         def online(client: socket.socket) -> None:
             with Link(client) as link:
-                _write_all(file, _online(link, queue, vhost, counts, tell), counts, stop)
+                _write_all(file, _pages(LocalPieces(link, queue, vhost), counts, tell), counts, stop)
 
         def offline(directory: Path) -> None:
             _write_all(file, _offline(directory, queue, vhost, counts, tell, damage), counts, stop)
 
         try:
-            reach(target, online, offline)
+            if elsewhere is None:
+                reach(target, online, offline)
+            else:
+                with contextlib.closing(elsewhere) as broker:
+                    _write_all(file, _pages(RemotePieces(broker, queue, vhost), counts, tell), counts, stop)
         except BrokerError as error:
             refuse(f"{error}{_so_far(counts.exported, 'exported') if counts.exported else ''}")
     for where, text in damage:
@@ -172,25 +178,30 @@ def _open_output(file: str, counts: Counts) -> Iterator[IO[bytes]]:
         raise
 
 
-def _online(link: Link, queue: str, vhost: str, counts: Counts, tell: Tell) -> Iterator[list[bytes]]:
+def _pages(pieces: Pieces, counts: Counts, tell: Tell) -> Iterator[list[bytes]]:
     """Pages of lines from a broker. Raises: BrokerError."""
     from leveret.core.message import parcel
     from leveret.management import lines
+    from leveret.wire.fields import DecodeError
 
-    arguments: dict[str, object] = {"queue": queue, "vhost": vhost}
     total = 0
     while True:
-        answer = cast(dict[str, int], link.ask("export_messages", arguments))
-        total = max(total, answer["ready"])
-        counts.unacked = answer["unacked"]
-        counts.waiting = answer["waiting"]
-        counts.expired += answer["expired"]
-        counts.missing += answer["missing"]
-        yield [lines.write(item) for item in parcel.read(link.data)]
+        page = pieces.page()
+        total = max(total, page.told["ready"])
+        counts.unacked = page.told["unacked"]
+        counts.waiting = page.told["waiting"]
+        counts.expired += page.told["expired"]
+        counts.missing += page.told["missing"]
+        try:
+            items = parcel.read(page.data)
+        except DecodeError:
+            raise BrokerError(CUT, True) from None
+        if page.count not in (None, len(items)):
+            raise BrokerError(CUT, True)
+        yield [lines.write(item) for item in items]
         tell(counts.exported, total)
-        if answer["is_last"]:
+        if page.is_last:
             return
-        arguments |= {name: answer[name] for name in ("queue_id", "level", "position", "until")}
 
 
 def _offline(
@@ -240,11 +251,14 @@ def import_messages(
     vhost: Vhost = "/",
 ) -> None:
     """Publish the messages of an export to a queue that exists, and wait until they are safe."""
-    here(target)
+
+    def bring_in(pieces: Pieces) -> int:
+        with Stop() as stop, progress("Importing") as tell:
+            return _Importer(pieces, queue, file, stop, tell).run()
 
     def online(client: socket.socket) -> int:
-        with Link(client) as link, Stop() as stop, progress("Importing") as tell:
-            return _Importer(link, queue, vhost, file, stop, tell).run()
+        with Link(client) as link:
+            return bring_in(LocalPieces(link, queue, vhost))
 
     def offline(directory: Path) -> NoReturn:
         from leveret.store.snapshot import check_unused
@@ -252,21 +266,25 @@ def import_messages(
         check_unused(directory)
         refuse(f"no broker runs on '{directory}', and only a running one can import messages; start it first")
 
-    count = reach(target, online, offline)
+    elsewhere = connect_elsewhere(target)
+    if elsewhere is None:
+        count = reach(target, online, offline)
+    else:
+        with contextlib.closing(elsewhere) as broker:
+            count = bring_in(RemotePieces(broker, queue, vhost))
     say(f"Imported {_messages(count)} into queue '{queue}'.")
 
 
 class _Importer:
     """One import."""
 
-    def __init__(self, link: Link, queue: str, vhost: str, file: str, stop: Stop, tell: Tell) -> None:
+    def __init__(self, pieces: Pieces, queue: str, file: str, stop: Stop, tell: Tell) -> None:
         from leveret.core.message import parcel
         from leveret.management import lines
 
         self._lines = lines
         self._parcel = parcel
-        self._link = link
-        self._arguments: dict[str, object] = {"queue": queue, "vhost": vhost}
+        self._pieces = pieces
         self._queue = queue
         self._file = file
         self._stop = stop
@@ -350,6 +368,8 @@ class _Importer:
                 self._fail("interrupted")
             time.sleep(BLOCKED_S)
             answer = self._ask(data)
+        if answer.get("refused") is not None:
+            self._fail(f"line {self._numbers[answer['refused']]}: {answer['reason']}")
         stored: int = answer["stored"]
         self._stored += stored
         if answer["unsafe"]:
@@ -360,9 +380,9 @@ class _Importer:
         self._duplicates += answer["duplicates"]
         self._batch, self._numbers, self._size = [], [], 0
 
-    def _ask(self, data: bytes) -> dict[str, int]:
+    def _ask(self, data: bytes) -> dict[str, Any]:
         try:
-            return cast(dict[str, int], self._link.ask("import_messages", self._arguments, data))
+            return self._pieces.put(data)
         except BrokerError as error:
             text = str(error)
             if not self._batch:
@@ -373,6 +393,15 @@ class _Importer:
 
     def _fail(self, text: str) -> NoReturn:
         refuse(f"{text}{_so_far(self._stored, 'imported')}")
+
+
+def connect_elsewhere(target: Target) -> Broker | None:
+    """The broker that is meant if it is asked over HTTP; None for that of this machine."""
+    if not target.is_remote:
+        return None
+    from leveret.node.cli.asking import connect
+
+    return connect(target)
 
 
 def _size_of(source: IO[bytes]) -> int:
