@@ -117,8 +117,11 @@ class Visitor(H11Protocol):
         self._places.remove(self)
 
     def cut(self) -> None:
-        """Close its socket at once."""
+        """Close its socket at once. Whoever still answers it has nobody to answer to."""
         self._places.remove(self)
+        self._presence.is_gone = True
+        if self._is_answered:
+            self.cycle.disconnected = True
         if self.transport is not None:
             self.transport.abort()
         elif self.task is not None:
