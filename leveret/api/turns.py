@@ -1,30 +1,32 @@
 """Turns: whoever asks the API for much gets it in pieces, and clients of the broker are served in between.
 
-However many ask, one of them works at a time, and all of them together about SLICE_S in a turn of the event loop. They
-take turns in the order in which they have come: who has rested waits behind those that wait already.
+However many ask, one of them works at a time, and all of them together about SLICE_S in a turn of the event loop. Who
+has rested waits behind the others; sharing.py says who counts as one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from types import TracebackType
+
+from leveret.api.sharing import Few, Line, Parts
 
 SLICE_S = 0.001
 FEW = 4
+MOST_LISTS = 64  # that are being sent at once: each remembers what it has to send
 
 
 class Turns:
     """Of one API. Use: async with turns: ... await turns.rest() after each small piece of work.
 
-    few: to be held in front of a turn that keeps much in memory. lists: how many lists are being sent.
+    few: to be held in front of a turn that keeps much in memory. lists: places for those that are being sent.
     """
 
     def __init__(self) -> None:
-        self.few = asyncio.Semaphore(FEW)
-        self.lists = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()  # the first is the next one
+        self.few = Few(FEW)
+        self.lists = Parts(MOST_LISTS)
+        self._line = Line()
         self._is_taken = False  # somebody works, or will when the event loop comes to it
         self._worker: asyncio.Task[object] | None = None  # who works
         self._until_s = 0.0  # when this turn of the event loop has had enough of it
@@ -47,8 +49,9 @@ class Turns:
             await self._begin()
 
     async def _begin(self) -> None:
-        if self._is_taken or self._waiting or (self._is_counting and time.perf_counter() >= self._until_s):
-            await self._wait()
+        if self._is_taken or self._line or (self._is_counting and time.perf_counter() >= self._until_s):
+            asyncio.get_running_loop().call_soon(self._hand_on)
+            await self._line.wait(self._end)
         self._is_taken = True
         self._worker = asyncio.current_task()
         if not self._is_counting:
@@ -56,25 +59,10 @@ class Turns:
             self._until_s = time.perf_counter() + SLICE_S
             asyncio.get_running_loop().call_soon(self._count_anew)
 
-    async def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        turn = loop.create_future()
-        self._waiting.append(turn)
-        loop.call_soon(self._hand_on)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was its turn
-                self._end()
-            raise
-
     def _hand_on(self) -> None:
         """Let the next one work, from the next turn of the event loop on, unless somebody does already."""
-        while self._waiting and not self._is_taken:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self._is_taken = True
-                turn.set_result(None)
+        if not self._is_taken:
+            self._is_taken = self._line.call()
 
     def _end(self) -> None:
         self._worker = None

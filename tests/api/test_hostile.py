@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import ssl
 import threading
 import time
@@ -17,6 +18,8 @@ import leveret
 from leveret.api import bodies, server
 from leveret.api.operations import OPERATIONS
 from leveret.api.server import Stage
+from leveret.api.sharing import PART
+from leveret.api.turns import FEW, MOST_LISTS
 from leveret.node import api as node_api
 from leveret.server import places
 from tests.api.http import Http
@@ -270,6 +273,72 @@ def test_places_of_http_are_none_of_those_of_amqp() -> None:
     with leveret.Broker(management=True) as broker:
         node = broker._server.node
         assert node._guests.most_sockets + node._api._places <= node._api._max_files
+
+
+@pytest.fixture
+def long_lists(managed: leveret.Broker) -> leveret.Broker:
+    """A broker with so many queues that a list of them does not fit into what a socket takes unread."""
+    with pika.BlockingConnection(pika.URLParameters(managed.url)) as connection:
+        channel = connection.channel()
+        for number in range(3000):
+            channel.queue_declare(f"q{number:0200d}", durable=True)
+    return managed
+
+
+def turns_of(broker: leveret.Broker) -> Any:
+    """The turns of its API."""
+    return broker._server.node._api._services.turns  # type: ignore[union-attr]
+
+
+def test_who_asks_for_many_lists_leaves_some_to_others(long_lists: leveret.Broker) -> None:
+    api = long_lists.management_url
+    most = MOST_LISTS // PART
+    greedy = [Wire(api, "127.0.0.2") for _ in range(most)]
+    for client in greedy:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.ask("GET", "/api/queues")
+    eventually(lambda: turns_of(long_lists).lists._taken.total() == most)
+    with wire(api, "127.0.0.2") as one_more, wire(api, "127.0.0.3") as other:
+        one_more.ask("GET", "/api/queues?page=1")
+        status, _, body = one_more.answer()
+        assert status == 503
+        assert b"too many lists" in body
+        other.ask("GET", "/api/queues?page=1")
+        assert other.answer()[0] == 200
+    for client in greedy:
+        client.close()
+
+
+def test_what_is_asked_by_who_has_gone_is_given_up(long_lists: leveret.Broker) -> None:
+    turns, call = turns_of(long_lists), long_lists._server.call
+    api = long_lists.management_url
+
+    def fill() -> None:
+        turns.few._free -= FEW
+
+    def empty() -> None:
+        for _ in range(FEW):
+            turns.few._give()
+
+    call(fill)  # so that all others wait
+    clients = [Wire(api) for _ in range(10)]
+    for number, client in enumerate(clients):
+        client.ask("GET", "/api/queues?sort=memory" if number % 2 else "/api/connections")
+    eventually(lambda: turns.lists._taken.total() == 10)
+    for client in clients:
+        client.close()
+    eventually(lambda: turns.lists._taken.total() == 0)
+    call(empty)
+    assert Http(api).ask("GET", "queues?page=1").status == 200
+    assert turns.few._free == FEW
+
+
+def test_who_has_gone_has_still_changed_what_it_wanted(long_lists: leveret.Broker) -> None:
+    api = long_lists.management_url
+    body = b'{"pattern":"^q","definition":{"max-length":7},"apply-to":"queues"}'
+    with wire(api) as hasty:
+        hasty.ask("PUT", "/api/policies/%2F/hasty", body=body)
+    eventually(lambda: Http(api).ask("GET", "policies/%2F/hasty").status == 200)
 
 
 # -- strange ones
