@@ -31,6 +31,7 @@ from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
 from leveret.api.request import Answer, Events, Request
 from leveret.api.services import Services
+from leveret.api.sharing import begin_for
 from leveret.api.streaming import Stream
 
 SECURITY = {
@@ -78,6 +79,7 @@ class RawPath:
             if self._prefix and path.startswith(f"{self._prefix}/"):
                 path = path[len(self._prefix) :]
             path = path.removesuffix("/")
+            begin_for(scope["client"][0] if scope.get("client") else "")
             scope = {**scope, "path": path, "root_path": ""}
 
             async def send_safely(message: Message) -> None:

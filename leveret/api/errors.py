@@ -12,6 +12,7 @@ from leveret.core.errors.administration import (
     UnknownError,
 )
 from leveret.core.errors.refusals import Refusal
+from leveret.server.performer import NotDurable
 
 
 class ApiError(Exception):
@@ -45,6 +46,11 @@ def not_authorised(reason: str) -> ApiError:
     return ApiError(401, "not_authorised", reason)
 
 
+def not_durable(reason: str) -> ApiError:
+    """The disk does not take it for now."""
+    return ApiError(503, "not_durable", reason)
+
+
 def of_refusal(refusal: Refusal) -> ApiError:
     """What the core refuses to a declaration, a deletion or a binding."""
     if refusal.kind == refusals.FORBIDDEN:
@@ -60,4 +66,6 @@ def of_administration(error: AdministrationError) -> ApiError:
         return not_found(str(error))
     if isinstance(error, ProtectedError):
         return ApiError(412, "precondition_failed", str(error))
+    if isinstance(error, NotDurable):
+        return not_durable(str(error))
     return bad_request(str(error))

@@ -11,6 +11,7 @@ from leveret.api.errors import ApiError
 from leveret.api.login import REALM, credentials, log_in
 from leveret.api.request import Client
 from leveret.api.services import Services
+from leveret.api.sharing import begin_for
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 OWN_SITE = ("same-origin", "none")  # what browsers say of requests of their own, and of our pages
@@ -54,6 +55,7 @@ async def admit(services: Services, http: HttpRequest) -> Caller:
     client = client_of(http)
     if "authorization" in http.headers:
         user = await log_in(services, *credentials(http.headers["authorization"]), client.host)
+        begin_for(client.host, user.name)
         return Caller(user)
     token = http.cookies.get(client.cookie)
     if token is None:
@@ -64,4 +66,5 @@ async def admit(services: Services, http: HttpRequest) -> Caller:
     if http.method not in SAFE:
         if not services.sessions.is_csrf_token(token, http.headers.get("x-csrf-token", "")):
             raise ApiError(403, "forbidden", NO_TOKEN)
+    begin_for(client.host, session.user.name)
     return Caller(session.user, session, token)

@@ -23,7 +23,6 @@ from leveret.core.policy.patterns import compile_pattern
 
 RUN = 500  # items that are sorted at once
 CHUNK = 64 << 10  # bytes of an answer that are sent at once
-MOST_LISTS = 64  # that are being sent at once: each remembers what it has to send
 Key = tuple[int, Any]
 
 
@@ -156,15 +155,15 @@ async def _filtered(listing: Listing, items: list[Any], query: Query, matcher: M
 
 async def chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncGenerator[bytes]:
     """The answer, piece by piece. Raises: ApiError 400, 503 before the first one."""
-    if turns.lists >= MOST_LISTS:
+    place = turns.lists.take()
+    if place is None:
         raise ApiError(503, "busy", "too many lists are being sent; try again", {"Retry-After": "1"})
-    turns.lists += 1
     try:
         async with contextlib.aclosing(_chunks(listing, query, matcher, turns)) as pieces:
             async for piece in pieces:
                 yield piece
     finally:
-        turns.lists -= 1
+        turns.lists.give(place)
 
 
 async def _chunks(listing: Listing, query: Query, matcher: Matcher, turns: Turns) -> AsyncGenerator[bytes]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from leveret.api import openapi
 from leveret.api.access import Access
+from leveret.api.encoding import encode
 from leveret.api.operation import Operation
-from leveret.api.request import Request
+from leveret.api.request import Answer, Request
 from leveret.api.views import (
     bindings,
     clients,
@@ -33,9 +35,15 @@ from leveret.api.views import (
 )
 
 
-async def describe(request: Request) -> Any:
+async def describe(request: Request) -> Answer:
     """The description of all operations."""
-    return openapi.describe(OPERATIONS, f"{request.services.prefix}/api")
+    return Answer(content=_description(f"{request.services.prefix}/api"))
+
+
+@functools.lru_cache(maxsize=1)
+def _description(url: str) -> bytes:
+    """The same for each who asks, of whom nobody knows anything: it takes a while, and leaves garbage behind."""
+    return encode(openapi.describe(OPERATIONS, url))
 
 
 OPERATIONS: list[Operation] = [

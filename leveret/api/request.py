@@ -10,7 +10,6 @@ import msgspec
 
 from leveret.api.access import Caller
 from leveret.api.errors import (
-    ApiError,
     bad_request,
     not_authorised,
     not_found,
@@ -170,6 +169,13 @@ class Request:
         except AdministrationError as error:
             raise of_administration(error) from None
 
+    async def perform_all(self, *verbs: tuple[str, dict[str, object]]) -> None:
+        """Do verbs of administration that belong together. Raises: ApiError."""
+        try:
+            await self.services.performer.perform_all(verbs)
+        except AdministrationError as error:
+            raise of_administration(error) from None
+
     async def change(self, name: str, step: Callable[[], object]) -> None:
         """Change something of the broker for an administrator. name: what an error calls it. Raises: ApiError."""
         try:
@@ -179,16 +185,20 @@ class Request:
         except AdministrationError as error:
             raise of_administration(error) from None
 
-    async def act(self, vhost: VirtualHost, step: Callable[[Errand], T]) -> T:
-        """Do something as the caller, in a virtual host, as an AMQP client would. Raises: ApiError."""
+    async def act(self, vhost: VirtualHost, step: Callable[[Errand], T], is_kept: bool = True) -> T:
+        """Do something as the caller, in a virtual host, as an AMQP client would.
+
+        is_kept: whether it is about what the data directory keeps, so that the answer waits for the disk.
+        Raises: ApiError.
+        """
         errand = self.errand(vhost)
         found: list[T] = []
         try:
-            await self.services.performer.do("this", lambda: found.append(step(errand)))
+            await self.services.performer.do("this", lambda: found.append(step(errand)), is_kept)
         except Refusal as refusal:
             raise of_refusal(refusal) from None
         except AdministrationError as error:
-            raise ApiError(503, "not_durable", str(error)) from None
+            raise of_administration(error) from None
         finally:
             errand.end()
         return found[0]

@@ -34,6 +34,7 @@ KEEP_ALIVE_S = 75.0  # how long a client may ask for nothing
 REQUEST_S = 20.0  # how long a client may take to the end of the headers of a request
 LINGER_S = 5.0  # how long it may go on with a body that nobody reads
 SEND_S = 30.0  # how long it may take nothing of an answer
+SAFE = ("GET", "HEAD")  # what nobody needs to be through with whose client has gone
 SHARE = 2  # of all places, one address may have one part in so many
 
 log = logging.getLogger("leveret.api")
@@ -79,7 +80,7 @@ class Visitor(H11Protocol):
     """One client. site: what its address counts as. since_s: when it came. is_over: whether its socket is closed."""
 
     def __init__(self, config: Config, state: ServerState, places: Places[Visitor], host: str, name: str) -> None:
-        self._presence = Presence()
+        self._presence = Presence(self.cut)
         super().__init__(config, state, {PRESENCE: self._presence})
         self.logger = Said(name)  # type: ignore[assignment]
         self.site = site(host)
@@ -108,17 +109,20 @@ class Visitor(H11Protocol):
             if timer is not None:
                 timer.cancel()
         self._held = b""
-        self._presence.is_gone = True
         self.gone()
 
     def gone(self) -> None:
         """Its socket is closed."""
         self.is_over = True
+        self._presence.end()
         self._places.remove(self)
 
     def cut(self) -> None:
-        """Close its socket at once."""
+        """Close its socket at once. Whoever still answers it has nobody to answer to."""
         self._places.remove(self)
+        self._presence.is_gone = True
+        if self._is_answered:
+            self.cycle.disconnected = True
         if self.transport is not None:
             self.transport.abort()
         elif self.task is not None:
@@ -236,8 +240,12 @@ class HttpServer:
 
     def __init__(self, app: ASGIApp, places: Places[Visitor]) -> None:
         async def serve_until_stopped(scope: Scope, receive: Receive, send: Send) -> None:
-            with contextlib.suppress(asyncio.CancelledError):  # by stop(); nobody has to be told of that
+            presence: Presence = scope["state"][PRESENCE]
+            if scope["method"] in SAFE:
+                presence.task = asyncio.current_task()
+            with contextlib.suppress(asyncio.CancelledError):  # by stop(), or since it has gone: nobody has to be told
                 await app(scope, receive, send)
+            presence.task = None
 
         self._config = Config(
             serve_until_stopped,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -12,12 +13,29 @@ PRESENCE = "presence"  # of the client, in the state of a scope
 
 
 class Presence:
-    """is_gone: whether the client has gone."""
+    """is_gone: whether the client has gone. cut: closes its connection at once.
 
-    __slots__ = ("is_gone",)
+    task: what is of no use when it has gone, None for nothing.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("cut", "is_gone", "task")
+
+    def __init__(self, cut: Callable[[], None]) -> None:
         self.is_gone = False
+        self.cut = cut
+        self.task: asyncio.Task[object] | None = None
+
+    def end(self) -> None:
+        """It has gone, and nothing is left that would keep it in memory."""
+        self.is_gone = True
+        self.cut = _nothing
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+
+
+def _nothing() -> None:
+    """For a client that has gone already."""
 
 
 class Stream(Response):

@@ -1,7 +1,7 @@
 """Turns: whoever asks the API for much gets it in pieces, and clients of the broker are served in between.
 
-However many ask, one of them works at a time, and all of them together about SLICE_S in a turn of the event
-loop.
+However many ask, one of them works at a time, and all of them together about SLICE_S in a turn of the event loop. Who
+has rested waits behind the others; sharing.py says who counts as one.
 """
 
 from __future__ import annotations
@@ -10,27 +10,30 @@ import asyncio
 import time
 from types import TracebackType
 
+from leveret.api.sharing import Few, Line, Parts
+
 SLICE_S = 0.001
 FEW = 4
+MOST_LISTS = 64  # that are being sent at once: each remembers what it has to send
 
 
 class Turns:
     """Of one API. Use: async with turns: ... await turns.rest() after each small piece of work.
 
-    few: to be held in front of a turn that keeps much in memory. lists: how many lists are being sent.
+    few: to be held in front of a turn that keeps much in memory. lists: places for those that are being sent.
     """
 
     def __init__(self) -> None:
-        self.few = asyncio.Semaphore(FEW)
-        self.lists = 0
-        self._lock = asyncio.Lock()
-        self._worker: asyncio.Task[object] | None = None  # whose turn it is
+        self.few = Few(FEW)
+        self.lists = Parts(MOST_LISTS)
+        self._line = Line()
+        self._is_taken = False  # somebody works, or will when the event loop comes to it
+        self._worker: asyncio.Task[object] | None = None  # who works
         self._until_s = 0.0  # when this turn of the event loop has had enough of it
         self._is_counting = False  # whether somebody has worked in this turn of the event loop
 
     async def __aenter__(self) -> Turns:
         await self._begin()
-        await self.rest()
         return self
 
     async def __aexit__(
@@ -43,20 +46,28 @@ class Turns:
         """Let others have their turn, if this one has been long enough. What is looked at may change meanwhile."""
         if time.perf_counter() >= self._until_s:
             self._end()
-            await asyncio.sleep(0)
             await self._begin()
 
     async def _begin(self) -> None:
-        await self._lock.acquire()
+        if self._is_taken or self._line or (self._is_counting and time.perf_counter() >= self._until_s):
+            asyncio.get_running_loop().call_soon(self._hand_on)
+            await self._line.wait(self._end)
+        self._is_taken = True
         self._worker = asyncio.current_task()
         if not self._is_counting:
             self._is_counting = True
             self._until_s = time.perf_counter() + SLICE_S
             asyncio.get_running_loop().call_soon(self._count_anew)
 
-    def _count_anew(self) -> None:
-        self._is_counting = False
+    def _hand_on(self) -> None:
+        """Let the next one work, from the next turn of the event loop on, unless somebody does already."""
+        if not self._is_taken:
+            self._is_taken = self._line.call()
 
     def _end(self) -> None:
         self._worker = None
-        self._lock.release()
+        self._is_taken = False
+        self._hand_on()
+
+    def _count_anew(self) -> None:
+        self._is_counting = False

@@ -98,7 +98,7 @@ class Node:
             self._disk_watch = DiskWatch(self.driver, self._disk, Path(config.data_dir), config.disk_free_limit)
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
         self._watches = self.make_watches(config)
-        self._performer = Performer(self.driver, self._perform, _load_management)
+        self._performer = Performer(self.driver, self._perform, _is_kept, _load_management)
         self._operator = Operator(self.broker)
         self._operators = 0  # that have come so far
         self._api = Api(
@@ -356,6 +356,13 @@ def _open_log(directory: Path, wake: Callable[[], None]) -> DiskLog:
         if "full" not in str(error) or not give_up_reserve(directory):
             raise
         return DiskLog(directory, wake)
+
+
+def _is_kept(verb: str) -> bool:
+    """Whether the data directory keeps what a verb does."""
+    from leveret.management.administration import is_kept
+
+    return is_kept(verb)
 
 
 def _load_management() -> None:

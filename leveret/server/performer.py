@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from leveret.core.errors.administration import AdministrationError, Promise
 from leveret.server.driver import Driver
@@ -11,17 +11,23 @@ from leveret.server.driver import Driver
 DURABLE_S = 10.0  # how long an answer waits for the disk
 
 Perform = Callable[[str, dict[str, object]], object]
+IsKept = Callable[[str], bool]
+
+
+class NotDurable(AdministrationError):
+    """Something is done, and the disk does not take it for now."""
 
 
 class Performer:
-    """perform: does a verb, or raises AdministrationError.
+    """perform: does a verb, or raises AdministrationError. is_kept: whether the data directory keeps what a verb does.
 
     prepare: called in another thread before the first verb, for what takes time and has to be done once.
     """
 
-    def __init__(self, driver: Driver, perform: Perform, prepare: Callable[[], None]) -> None:
+    def __init__(self, driver: Driver, perform: Perform, is_kept: IsKept, prepare: Callable[[], None]) -> None:
         self._driver = driver
         self._perform = perform
+        self._is_kept = is_kept
         self._prepare = prepare
         self._is_prepared = False
 
@@ -34,10 +40,21 @@ class Performer:
     async def perform(self, verb: str, arguments: dict[str, object]) -> object:
         """Do a verb, and wait until what it did is safe. Raises: AdministrationError."""
         await self.prepare()
-        return await self.do(verb, lambda: self._perform(verb, arguments))
+        return await self.do(verb, lambda: self._perform(verb, arguments), self._is_kept(verb))
 
-    async def do(self, name: str, step: Callable[[], object]) -> object:
-        """Do something to the broker, and wait until it is safe. name: what an error calls it.
+    async def perform_all(self, verbs: Sequence[tuple[str, dict[str, object]]]) -> None:
+        """Do verbs that belong together one after the other, and wait once until all of it is safe.
+
+        Raises: AdministrationError. What comes behind a verb that is refused is not done, what is before it is.
+        """
+        await self.prepare()
+        for verb, arguments in verbs:
+            await self.do(verb, lambda verb=verb, arguments=arguments: self._perform(verb, arguments), waits=False)  # type: ignore[misc]
+        if any(self._is_kept(verb) for verb, _ in verbs):
+            await self.safe("this")
+
+    async def do(self, name: str, step: Callable[[], object], waits: bool = True) -> object:
+        """Do something to the broker. name: what an error calls it. waits: until all definitions are safe.
 
         Raises: AdministrationError, and what the step raises.
         """
@@ -51,10 +68,15 @@ class Performer:
         if isinstance(result, Promise):
             await driver.until(result.is_kept)
             result = result.result()
+        if waits:
+            await self.safe(name)
+        return result
+
+    async def safe(self, name: str) -> None:
+        """Wait until all definitions of now are safe. name: of what was done. Raises: NotDurable."""
         try:
             async with asyncio.timeout(DURABLE_S):
-                await driver.durable()
+                await self._driver.durable()
         except TimeoutError:
-            text = f"{name} is done, but cannot be written to the data directory; the broker's log says why"
-            raise AdministrationError(text) from None
-        return result
+            text = "it is undone if the broker ends before that works; the broker's log says why"
+            raise NotDurable(f"{name} is done, but cannot be written to the data directory: {text}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import ssl
 import threading
 import time
@@ -17,10 +18,13 @@ import leveret
 from leveret.api import bodies, server
 from leveret.api.operations import OPERATIONS
 from leveret.api.server import Stage
+from leveret.api.sharing import PART
+from leveret.api.turns import FEW, MOST_LISTS
 from leveret.node import api as node_api
 from leveret.server import places
 from tests.api.http import Http
 from tests.api.raw import LOGIN, Wire, wire
+from tests.api.strange import STRANGE, deep
 from tests.clients.waiting import eventually
 
 VERSION = "GET /api/version HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -200,18 +204,6 @@ def test_bodies_are_bounded_together(api: str, monkeypatch: pytest.MonkeyPatch) 
     http.ask("DELETE", "queues/%2F/q").expect(204)
 
 
-def deep(depth: int) -> Iterator[bytes]:
-    """Values in values."""
-    yield b"[" * depth + b"]" * depth
-    yield b'{"a":' * depth + b"1" + b"}" * depth
-    for field in (b"arguments", b"definition", b"value", b"properties", b"headers", b"queues", b"users", b"tags"):
-        inner = b"[" * depth + b"]" * depth
-        yield b'{"pattern":"x","priority":1,"apply-to":"all","%s":%s}' % (field, inner)
-        inner = b'{"a":' * depth + b"1" + b"}" * depth
-        yield b'{"pattern":"x","priority":1,"apply-to":"all","%s":%s}' % (field, inner)
-    yield b'{"properties":{"headers":%s},"routing_key":"","payload":"","payload_encoding":"string"}' % inner
-
-
 @pytest.mark.parametrize("depth", [60, 250, 900, 20_000])
 def test_values_in_values_in_values(managed: leveret.Broker, http: Http, depth: int) -> None:
     for operation in OPERATIONS:
@@ -283,46 +275,73 @@ def test_places_of_http_are_none_of_those_of_amqp() -> None:
         assert node._guests.most_sockets + node._api._places <= node._api._max_files
 
 
-# -- strange ones
+@pytest.fixture
+def long_lists(managed: leveret.Broker) -> leveret.Broker:
+    """A broker with so many queues that a list of them does not fit into what a socket takes unread."""
+    with pika.BlockingConnection(pika.URLParameters(managed.url)) as connection:
+        channel = connection.channel()
+        for number in range(3000):
+            channel.queue_declare(f"q{number:0200d}", durable=True)
+    return managed
 
-STRANGE = [
-    "GET / HTTP/1.1",
-    "GET /api HTTP/1.1",
-    "GET /api/../../../etc/passwd HTTP/1.1",
-    "GET /api/queues/..%2F..%2Fetc%2Fpasswd HTTP/1.1",
-    "GET /api/%2e%2e/%2e%2e HTTP/1.1",
-    "GET /api/queues/%2F/%00 HTTP/1.1",
-    "GET /api/queues/%00/%00 HTTP/1.1",
-    "PUT /api/queues/%2F/%0d%0aX-Evil:%20yes HTTP/1.1",
-    "GET /api/queues/%2F/%ff%fe HTTP/1.1",
-    "PUT /api/vhosts/%ff HTTP/1.1",
-    "PUT /api/users/%ff HTTP/1.1",
-    "DELETE /api/users/%ff HTTP/1.1",
-    "GET /api/queues/%zz/% HTTP/1.1",
-    "GET /api/queues/%2F/%25%32%46 HTTP/1.1",
-    "GET /api/queues?page=%ff&page_size=%00&name=%ff&sort=%ff.%00&columns=%ff,,.,.. HTTP/1.1",
-    "GET /api/queues?page=1&name=%5B&use_regex=true HTTP/1.1",
-    "GET /api/queues?page=1&page=2&&&=&=x&%3d HTTP/1.1",
-    "GET /api/queues?sort=__class__&columns=__class__.__mro__ HTTP/1.1",
-    "GET /api/queues?" + "a=b&" * 3000 + " HTTP/1.1",
-    "GET //api//queues HTTP/1.1",
-    "GET http://elsewhere.example/api/queues HTTP/1.1",
-    "GET *  HTTP/1.1",
-    "OPTIONS * HTTP/1.1",
-    "CONNECT x:80 HTTP/1.1",
-    "TRACE /api/queues HTTP/1.1",
-    "PATCH /api/queues HTTP/1.1",
-    "BREW /api/queues HTTP/1.1",
-    "GET /api/queues HTTP/0.9",
-    "GET /api/queues HTTP/2.0",
-    "GET /api/queues",
-    "PRI * HTTP/2.0",
-    "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    "AMQP\x00\x00\x09\x01",
-    "\x00" * 100,
-    "\xff\xfe",
-    "GET /api/\xff HTTP/1.1",
-]
+
+def turns_of(broker: leveret.Broker) -> Any:
+    """The turns of its API."""
+    return broker._server.node._api._services.turns  # type: ignore[union-attr]
+
+
+def test_who_asks_for_many_lists_leaves_some_to_others(long_lists: leveret.Broker) -> None:
+    api = long_lists.management_url
+    most = MOST_LISTS // PART
+    greedy = [Wire(api, "127.0.0.2") for _ in range(most)]
+    for client in greedy:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.ask("GET", "/api/queues")
+    eventually(lambda: turns_of(long_lists).lists._taken.total() == most)
+    with wire(api, "127.0.0.2") as one_more, wire(api, "127.0.0.3") as other:
+        one_more.ask("GET", "/api/queues?page=1")
+        status, _, body = one_more.answer()
+        assert status == 503
+        assert b"too many lists" in body
+        other.ask("GET", "/api/queues?page=1")
+        assert other.answer()[0] == 200
+    for client in greedy:
+        client.close()
+
+
+def test_what_is_asked_by_who_has_gone_is_given_up(long_lists: leveret.Broker) -> None:
+    turns, call = turns_of(long_lists), long_lists._server.call
+    api = long_lists.management_url
+
+    def fill() -> None:
+        turns.few._free -= FEW
+
+    def empty() -> None:
+        for _ in range(FEW):
+            turns.few._give()
+
+    call(fill)  # so that all others wait
+    clients = [Wire(api) for _ in range(10)]
+    for number, client in enumerate(clients):
+        client.ask("GET", "/api/queues?sort=memory" if number % 2 else "/api/connections")
+    eventually(lambda: turns.lists._taken.total() == 10)
+    for client in clients:
+        client.close()
+    eventually(lambda: turns.lists._taken.total() == 0)
+    call(empty)
+    assert Http(api).ask("GET", "queues?page=1").status == 200
+    assert turns.few._free == FEW
+
+
+def test_who_has_gone_has_still_changed_what_it_wanted(long_lists: leveret.Broker) -> None:
+    api = long_lists.management_url
+    body = b'{"pattern":"^q","definition":{"max-length":7},"apply-to":"queues"}'
+    with wire(api) as hasty:
+        hasty.ask("PUT", "/api/policies/%2F/hasty", body=body)
+    eventually(lambda: Http(api).ask("GET", "policies/%2F/hasty").status == 200)
+
+
+# -- strange ones
 
 
 @pytest.mark.parametrize("line", STRANGE)

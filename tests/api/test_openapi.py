@@ -9,6 +9,7 @@ import pytest
 from openapi_spec_validator import validate
 
 import leveret
+from leveret.api import operations
 from leveret.api.operations import OPERATIONS
 from tests.api.http import Http
 
@@ -59,3 +60,12 @@ def test_both_ways_to_log_in_are_told() -> None:
     with leveret.Broker(management=True) as broker:
         found: Any = Http(broker.management_url, "").ask("GET", "openapi.json").json
         assert found["security"] == [{"basic": []}, {"session": []}]
+
+
+def test_it_is_made_once() -> None:
+    with leveret.Broker(management=True) as broker:
+        nobody = Http(broker.management_url, "")
+        first = nobody.ask("GET", "openapi.json").expect(200).body
+        made = operations._description.cache_info().misses
+        assert [nobody.ask("GET", "openapi.json").body for _ in range(3)] == [first] * 3
+        assert operations._description.cache_info().misses == made

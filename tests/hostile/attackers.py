@@ -9,8 +9,8 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from tests.clients.codec import FRAME_END, METHOD, PROTOCOL_HEADER, frame
 from tests.clients.methods import (
@@ -89,8 +89,34 @@ class Answers:
                 self._tell("internal error", f"channel {channel}: {code} {text}")
 
 
-class Attacker:
-    """Sends hits. done: of how many it is known what came of them.
+class Sent(Protocol):
+    """What is sent. what: for people. hangs: nobody can know where the next one begins."""
+
+    @property
+    def what(self) -> str:
+        """For people."""
+
+    @property
+    def hangs(self) -> bool:
+        """Whether nobody can know where the next one begins."""
+
+
+class Replies(Protocol):
+    """What comes back. opened: of how much that was sent something is known. closed: why there will be no more."""
+
+    opened: int
+    closed: str
+
+    def feed(self, data: bytes) -> None:
+        """More of it."""
+
+
+Shot = TypeVar("Shot", bound=Sent)
+Item = TypeVar("Item")
+
+
+class Sender(Generic[Shot]):
+    """Sends one thing after the other. done: of how many it is known what came of them.
 
     patience_s: for an answer that has to come; None when the broker may have reasons not to answer for now.
     """
@@ -107,9 +133,9 @@ class Attacker:
         self._patience_s = patience_s
         self._what: Sequence[str] = ()
 
-    def attack(self, vhost: str, hits: Iterator[Hit], until: float = float("inf"), at_once: int = AT_ONCE) -> None:
+    def attack(self, vhost: str, hits: Iterator[Shot], until: float = float("inf"), at_once: int = AT_ONCE) -> None:
         """Send all of them, or until it is time. The broker may go away meanwhile."""
-        waiting: list[Hit] = []
+        waiting: list[Shot] = []
         while time.monotonic() < until:
             while len(waiting) < at_once and (one := next(hits, None)) is not None:
                 waiting.append(one)
@@ -125,6 +151,70 @@ class Attacker:
                 return  # the broker is gone
             self.done += reached
             waiting = waiting[max(reached, 1) :]
+
+    def _send(self, vhost: str, batch: list[Shot]) -> int:
+        """Send some on a connection of their own. Returns: how many were looked at; the last may have ended it."""
+        raise NotImplementedError
+
+    def _say_goodbye(self, link: socket.socket) -> None:
+        """The other side has ended it."""
+
+    def _exchange(self, link: socket.socket, answers: Replies, data: bytes, wanted: int, may_hang: bool) -> None:
+        """Send bytes in pieces and read until there are as many channels as wanted, or the connection is closed."""
+        pieces = self._cut(data)
+        link.setblocking(False)
+        piece = b""
+        heard = time.monotonic()
+        is_cut = False
+        poll = select.poll()  # there may be more files open than select() knows numbers for
+        poll.register(link)
+        while answers.opened < wanted:
+            if not piece and not is_cut:
+                piece = next(pieces, b"")
+                is_cut = not piece
+            poll.modify(link, select.POLLIN | select.POLLOUT if piece else select.POLLIN)
+            events = dict(poll.poll(50)).get(link.fileno(), 0)
+            if events & select.POLLOUT:
+                try:
+                    piece = piece[link.send(piece) :]
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    piece, is_cut = b"", True
+                heard = time.monotonic()
+            if events & ~select.POLLOUT:
+                try:
+                    received = link.recv(1 << 16)
+                except OSError:
+                    return
+                if not received:
+                    return
+                answers.feed(received)
+                heard = time.monotonic()
+                if answers.closed:
+                    self._say_goodbye(link)
+                    return
+            silent_s = time.monotonic() - heard
+            if silent_s > (HUNG_S if may_hang else self._patience_s or GIVEN_UP_S):
+                if not may_hang and self._patience_s is not None:
+                    self._tell("silence", f"no answer for {silent_s:.0f} s to one of {'; '.join(self._what)[-600:]}")
+                return
+
+    def _cut(self, data: bytes) -> Iterator[bytes]:
+        """All at once, or in pieces of any size."""
+        chance = self._chance
+        largest = chance.choice((len(data), len(data), 4096, 4096, 700, 60))
+        at = 0
+        if largest * 2000 < len(data):
+            largest = len(data) // 2000
+        while at < len(data):
+            end = at + chance.randint(1, max(largest, 1)) if largest < len(data) else len(data)
+            yield data[at:end]
+            at = end
+
+
+class Attacker(Sender[Hit]):
+    """Sends hits."""
 
     def _send(self, vhost: str, batch: list[Hit]) -> int:
         """Send hits on a connection of their own. Returns: how many were looked at; the last one may have ended it."""
@@ -145,44 +235,6 @@ class Attacker:
         what = self._what[number - 1] if 0 < number <= len(self._what) else "one of " + "; ".join(self._what[-3:])
         self._tell(kind, f"{text}; for {what[:300]}")
 
-    def _exchange(self, link: socket.socket, answers: Answers, data: bytes, wanted: int, may_hang: bool) -> None:
-        """Send bytes in pieces and read until there are as many channels as wanted, or the connection is closed."""
-        pieces = self._cut(data)
-        link.setblocking(False)
-        piece = b""
-        heard = time.monotonic()
-        is_cut = False
-        while answers.opened < wanted:
-            if not piece and not is_cut:
-                piece = next(pieces, b"")
-                is_cut = not piece
-            readable, writable, _ = select.select([link], [link] if piece else [], [], 0.05)
-            if writable:
-                try:
-                    piece = piece[link.send(piece) :]
-                except BlockingIOError:
-                    pass
-                except OSError:
-                    piece, is_cut = b"", True
-                heard = time.monotonic()
-            if readable:
-                try:
-                    received = link.recv(1 << 16)
-                except OSError:
-                    return
-                if not received:
-                    return
-                answers.feed(received)
-                heard = time.monotonic()
-                if answers.closed:
-                    self._say_goodbye(link)
-                    return
-            silent_s = time.monotonic() - heard
-            if silent_s > (HUNG_S if may_hang else self._patience_s or GIVEN_UP_S):
-                if not may_hang and self._patience_s is not None:
-                    self._tell("silence", f"no answer for {silent_s:.0f} s to one of {'; '.join(self._what)[-600:]}")
-                return
-
     def _say_goodbye(self, link: socket.socket) -> None:
         try:
             link.setblocking(True)
@@ -191,28 +243,16 @@ class Attacker:
         except OSError:
             pass
 
-    def _cut(self, data: bytes) -> Iterator[bytes]:
-        """All at once, or in pieces of any size."""
-        chance = self._chance
-        largest = chance.choice((len(data), len(data), 4096, 4096, 700, 60))
-        at = 0
-        if largest * 2000 < len(data):
-            largest = len(data) // 2000
-        while at < len(data):
-            end = at + chance.randint(1, max(largest, 1)) if largest < len(data) else len(data)
-            yield data[at:end]
-            at = end
-
 
 class Attack:
     """Attackers in threads of their own. Each takes its own hits."""
 
     def __init__(self) -> None:
-        self.attackers: list[Attacker] = []
+        self.attackers: list[Sender[Any]] = []
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
 
-    def add(self, attacker: Attacker, work: Callable[[], None]) -> None:
+    def add(self, attacker: Sender[Any], work: Callable[[], None]) -> None:
         """Begin."""
         self.attackers.append(attacker)
         thread = threading.Thread(target=self._run, args=(work,), daemon=True)
@@ -242,3 +282,13 @@ class Attack:
         hits = sum(attacker.done for attacker in self.attackers)
         connections = sum(attacker.connections for attacker in self.attackers)
         return f"{hits} hits on {connections} connections"
+
+
+def sample(groups: Iterable[Iterable[Item]], share: float, chance: random.Random) -> Iterator[Item]:
+    """Of each group one, and a share of the others."""
+    for group in groups:
+        items = list(group)
+        always = chance.randrange(len(items))
+        for number, item in enumerate(items):
+            if number == always or chance.random() < share:
+                yield item

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -20,6 +21,15 @@ from tests.hostile.attackers import INTERNAL_ERROR, Tell
 from tests.hostile.canaries import starved_s
 from tests.hostile.conftest import GIVES_BACK
 
+RSS_SLACK: Final = 64 << 20
+"""Bytes that a broker may hold beyond what it held before, when all attackers have gone: caches, and what is free."""
+
+FILES_SLACK: Final = 8
+"""Files and sockets that it may have open beyond those of before: the database is opened once more to read."""
+
+MEMORY_S: Final = 135.0  # until memory is back: the collector looks every minute, and one has to be quiet
+"""Seconds in which memory has to come back: the broker looks for cycles of garbage once a minute."""
+
 START_S: Final = 20.0
 """Seconds in which a broker has to be up, without what the machine gives to others."""
 
@@ -32,6 +42,9 @@ TRACES: Final = (
     "Exception ignored in",
     "Fatal Python error",
 )
+MISTAKE: Final = re.compile(r" ERROR leveret\.api:| ERROR asyncio:|internal error| failed\b")
+"""In a line of the log that says that the broker itself has made a mistake, whatever a client has sent."""
+
 PATIENCE_S: Final = 20.0
 
 
@@ -42,14 +55,21 @@ class RefusedError(Exception):
 class Process:
     """A broker on a data directory. tell: takes findings. beside: where its log and its control socket are.
 
-    port: the same after each start.
+    port: the same after each start; api_port: that of the HTTP API, 0 without it.
     """
 
     def __init__(
-        self, directory: Path, beside: Path, tell: Tell, *options: str, env: dict[str, str] | None = None
+        self,
+        directory: Path,
+        beside: Path,
+        tell: Tell,
+        *options: str,
+        env: dict[str, str] | None = None,
+        has_api: bool = False,
     ) -> None:
         self.directory = directory
         self.port = free_port()
+        self.api_port = free_port() if has_api else 0
         self.log = beside / f"{directory.name}.log"
         self.control = beside / f"{directory.name}.sock"
         self.server: Server | None = None
@@ -63,7 +83,8 @@ class Process:
     def start(self, *options: str) -> Process:
         """Start it, which has to work in time."""
         began = time.monotonic()
-        fixed = ("--data-dir", str(self.directory), "--control", str(self.control), "--log-level", "error")
+        places = ("--data-dir", str(self.directory), "--control", str(self.control))
+        fixed = (*places, "--management-port", str(self.api_port or "off"), "--log-level", "error")
         env = {**GIVES_BACK, **self._environment}
         before = os.umask(0o022)  # as most have it, so that files are only private if that is asked for
         try:
@@ -84,6 +105,12 @@ class Process:
     def address(self) -> tuple[str, int]:
         """Where it listens."""
         return "127.0.0.1", self.port
+
+    @property
+    def api(self) -> tuple[str, int]:
+        """Where its HTTP API is."""
+        assert self.api_port
+        return "127.0.0.1", self.api_port
 
     @property
     def pid(self) -> int:
@@ -144,6 +171,9 @@ class Process:
                 body = text[at:].splitlines()
                 end = next((line for line in body[1:] if line and not line.startswith((" ", "+", "|"))), "")
                 self._tell("traceback", f"{before[-1] if before else ''} ... {end}"[:600])
+        for line in text.splitlines():
+            if MISTAKE.search(line):
+                self._tell("log", line[:600])
         os.truncate(self.log, 0)
 
     def look_at_files(self) -> None:
@@ -210,6 +240,31 @@ class Process:
     def channel(self, vhost: str = "/") -> Channel:
         """A channel on a connection of its own."""
         return self.peer(vhost).channel()
+
+
+class Size:
+    """What a broker holds at a moment. tell: takes findings."""
+
+    def __init__(self, process: Process, tell: Tell) -> None:
+        self._process = process
+        self._tell = tell
+        self._memory = process.memory()
+        self._files = process.files()
+
+    def look(self) -> str:
+        """Wait until it is near that again, which has to come. Returns: how near, for people."""
+        deadline = time.monotonic() + MEMORY_S
+        while True:
+            memory = self._process.memory() - self._memory
+            files = self._process.files() - self._files
+            if (memory <= RSS_SLACK and files <= FILES_SLACK) or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        if memory > RSS_SLACK:
+            self._tell("memory", f"{memory >> 20} MiB more than before, with all attackers gone")
+        if files > FILES_SLACK:
+            self._tell("files", f"{files} more are open than before, with all attackers gone")
+        return f"{memory / 1e6:+.0f} MB, {files:+d} files"
 
 
 def _concerned(section: str, entry: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -13,24 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from tests.clients.methods import QueueDelete
-from tests.hostile import disks, stream, verbs
-from tests.hostile.attackers import PATIENCE_S, Attack, Attacker
+from tests.hostile import disks, http_scenarios, stream, verbs
+from tests.hostile.attackers import PATIENCE_S, Attack, Attacker, sample
 from tests.hostile.disks import Disk
-from tests.hostile.process import Process, blamed
+from tests.hostile.http_attackers import Visitor
+from tests.hostile.process import Process, Size, blamed
 from tests.hostile.scenarios import SCENARIOS, Ring
 from tests.hostile.verbs import VHOST, Administrator
-
-RSS_SLACK: Final = 64 << 20
-"""Bytes that a broker may hold beyond what it held before, when all attackers have gone: caches, and what is free."""
-
-FILES_SLACK: Final = 8
-"""Files and sockets that it may have open beyond those of before: the database is opened once more to read."""
-
-MEMORY_S: Final = 135.0  # until memory is back: the collector looks every minute, and one has to be quiet
-"""Seconds in which memory has to come back: the broker looks for cycles of garbage once a minute."""
 
 SETTLE_S: Final = 20.0
 OPTIONS: Final = ("--disk-free-limit", "0", "--memory-budget", str(64 << 20))
@@ -39,8 +31,6 @@ SHORT_FLOOD_S: Final = 60.0  # which is never reached
 CHUNK: Final = 40  # consecutive requests of which one is sent in any case
 SHORT_CHUNK: Final = 160
 WITNESSED: Final = 8  # findings of one kind and phase that are kept
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -88,16 +78,6 @@ class Canaries:
             pipe.close()
 
 
-def sample(groups: Iterable[Iterable[Item]], share: float, chance: random.Random) -> Iterator[Item]:
-    """Of each group one, and a share of the others."""
-    for group in groups:
-        items = list(group)
-        always = chance.randrange(len(items))
-        for number, item in enumerate(items):
-            if number == always or chance.random() < share:
-                yield item
-
-
 def _by_subject(hits: Iterable[stream.Hit]) -> Iterator[list[stream.Hit]]:
     for _, group in itertools.groupby(hits, lambda one: one.what.rpartition(" ")[0]):
         yield list(group)
@@ -137,10 +117,12 @@ class Siege:
         self._seed = 0
         self._phase = "start"
         self._disk = Disk(directory / "disk")
-        self._process = Process(self._disk.place / "data", directory, self.tell, *OPTIONS, env=self._disk.environment)
+        environment = self._disk.environment
+        place = self._disk.place / "data"
+        self._process = Process(place, directory, self.tell, *OPTIONS, env=environment, has_api=True)
         self._canaries = Canaries(self._process.address)
-        self._memory = 0
-        self._files = 0
+        self._api_user = Visitor(self._process.api, "127.0.0.1", self.tell)
+        self._size: Size | None = None
         self._told: Counter[tuple[str, str]] = Counter()
 
     # -- findings
@@ -181,7 +163,7 @@ class Siege:
         for vhost in ("canary", VHOST):
             self._add_vhost(vhost)
         self._canaries.ask("begin", pid=self._process.pid)
-        self._note_size()
+        self._size = self._measure()
 
     def run(self, seed: int) -> None:
         """Attack with one seed."""
@@ -222,7 +204,8 @@ class Siege:
             self._look_at_status()
         with self._in_phase("flood is over") as said:
             self._clean_up()
-            said.append(self._look_at_size())
+            assert self._size is not None
+            said.append(self._size.look())
 
     def _attack(self, name: str, share: float, duration_s: float, patience_s: float | None = PATIENCE_S) -> Attack:
         """Let attackers begin. patience_s: as that of an Attacker."""
@@ -245,6 +228,7 @@ class Siege:
         teller = Attacker(self._process.address, chance, self.tell, patience_s)
         told = itertools.islice(stream.stories(chance), max(int(4000 * share), 25))
         attack.add(teller, lambda: teller.attack(VHOST, told, until, 5))
+        http_scenarios.add_to(attack, self._process.api, name, share, until, self.tell, patience_s)
         attack.call(lambda: self._administrate(name, share, until, patience_s))
         return attack
 
@@ -273,7 +257,7 @@ class Siege:
             work = self._directory / f"{seed}-{list(SCENARIOS).index(name)}"  # short: a socket is in it
             work.mkdir()
             ring = Ring(self._process, work, random.Random(f"{name} {seed}"), self.tell, self._is_short)
-            with self._in_phase(name):
+            with self._in_phase(name), http_scenarios.beside(self._process.api, name, seed, self.tell):
                 parts = scenario.function(ring)
                 if parts is not None and next(parts, StopIteration) is None:
                     going_on.append((name, parts))
@@ -282,7 +266,7 @@ class Siege:
             self._restart("restart", seed)
             left, going_on = going_on, []
             for name, parts in left:
-                with self._in_phase(name):
+                with self._in_phase(name), http_scenarios.beside(self._process.api, name, seed, self.tell):
                     if next(parts, StopIteration) is None:
                         going_on.append((name, parts))
 
@@ -325,7 +309,7 @@ class Siege:
         self._process.start()
         self.counts["restarts"] += 1
         self._canaries.ask("begin", pid=self._process.pid)
-        self._note_size()
+        self._size = self._measure()
 
     def _fill_disk(self, seed: int) -> None:
         """No space, then space again; and a kill while there is none."""
@@ -340,7 +324,7 @@ class Siege:
                 if is_killed:
                     self._process.start()
                     self._canaries.ask("begin", pid=self._process.pid)
-                    self._note_size()
+                    self._size = self._measure()
                 self._wait_for_disk()
         with self._in_phase("disk has space"):
             time.sleep(0.2)
@@ -407,23 +391,11 @@ class Siege:
         for text in status["set_aside"]:
             self.tell("set aside", text)
 
-    def _note_size(self) -> None:
-        self._memory, self._files = self._process.memory(), self._process.files()
-
-    def _look_at_size(self) -> str:
-        """Whether memory and files are near what they were."""
-        deadline = time.monotonic() + MEMORY_S
-        while True:
-            memory = self._process.memory() - self._memory
-            files = self._process.files() - self._files
-            if (memory <= RSS_SLACK and files <= FILES_SLACK) or time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
-        if memory > RSS_SLACK:
-            self.tell("memory", f"{memory >> 20} MiB more than before, with all attackers gone")
-        if files > FILES_SLACK:
-            self.tell("files", f"{files} more are open than before, with all attackers gone")
-        return f"{memory / 1e6:+.0f} MB, {files:+d} files"
+    def _measure(self) -> Size:
+        """What it holds, once the code of its API is loaded."""
+        for _ in Visitor.PATHS:
+            self._api_user.ask()
+        return Size(self._process, self.tell)
 
     def _add_vhost(self, name: str) -> None:
         self._process.verb("add_vhost", name=name)

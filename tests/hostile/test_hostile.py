@@ -11,9 +11,10 @@ import pytest
 from leveret.core.policy import arguments
 from leveret.management.administration import VERBS
 from tests.hostile import edges, stream, verbs
+from tests.hostile.attackers import sample
 from tests.hostile.planting import FAULTS, copy_tree, find
 from tests.hostile.scenarios import SCENARIOS
-from tests.hostile.siege import Siege, sample
+from tests.hostile.siege import Siege
 
 SOME_FAULTS = ("order", "deletion", "secrets")
 

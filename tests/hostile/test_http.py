@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.api.http import Http
 from tests.api.raw import LOGIN, Wire
-from tests.api.test_hostile import STRANGE, deep
+from tests.api.strange import STRANGE, deep
 from tests.clients.codec import METHOD, frame
 from tests.clients.methods import QueueDeclare
 

@@ -164,7 +164,7 @@ ENTRIES: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def every_definition(chance: random.Random) -> Iterator[bytes]:
+def definitions_files() -> Iterator[str]:
     """Definitions files: every field of every kind of entry with each kind of value."""
     values = edges.json_values()
     for section, entry in ENTRIES.items():
@@ -172,21 +172,25 @@ def every_definition(chance: random.Random) -> Iterator[bytes]:
             for value in values:
                 texts = {**{each: json.dumps(said) for each, said in entry.items()}, name: value}
                 body = ",".join(f"{json.dumps(each)}:{text}" for each, text in texts.items())
-                content = f'{{"{section}":[{{{body}}}]}}'
-                yield line("import_definitions", {"content": content, "atomic": chance.choice(("true", "false"))})
+                yield f'{{"{section}":[{{{body}}}]}}'
         for value in values:
-            yield line("import_definitions", {"content": f'{{"{section}":{value}}}'})
+            yield f'{{"{section}":{value}}}'
     for name in arguments.BY_NAME:
         for value in values:
             said = f'"durable":true,"auto_delete":false,"arguments":{{"{name}":{value}}}'
-            queue = f'{{"name":"h.field1","vhost":"{VHOST}",{said}}}'
-            yield line("import_definitions", {"content": f'{{"queues":[{queue}]}}'})
+            yield f'{{"queues":[{{"name":"h.field1","vhost":"{VHOST}",{said}}}]}}'
     for type_ in TYPES:
         for name in ("x-delayed-type", "x-cache-size", "hash-header", "alternate-exchange"):
             for value in values:
                 exchange = f'{{"name":"h.field2","vhost":"{VHOST}","type":"{type_}","arguments":{{"{name}":{value}}}}}'
-                yield line("import_definitions", {"content": f'{{"exchanges":[{exchange}]}}'})
+                yield f'{{"exchanges":[{exchange}]}}'
     assert set(ENTRIES) == set(SECTIONS)
+
+
+def every_definition(chance: random.Random) -> Iterator[bytes]:
+    """Imports of all of them."""
+    for content in definitions_files():
+        yield line("import_definitions", {"content": content, "atomic": chance.choice(("true", "false", "false"))})
 
 
 def every_nonsense(chance: random.Random) -> Iterator[bytes]:

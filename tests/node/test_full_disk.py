@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import signal
@@ -19,25 +18,10 @@ from tests.clients.methods import ConnectionBlocked, ConnectionUnblocked, QueueD
 from tests.clients.methods_basic import BasicAck, BasicDeliver, BasicNack
 from tests.clients.peer import Channel, Peer
 from tests.clients.waiting import PATIENCE, eventually
+from tests.node.conftest import DISK_MB
 
-DISK_MB = 24
 BODY = b"x" * 100_000
 STARTED: list[Server] = []
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty file system of DISK_MB."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root can mount a small file system")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(disk)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"cannot mount: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,8 @@ from leveret.api.metrics.pages import PAGES, pieces
 from leveret.api.metrics.scrape import AGGREGATED, Scrape, Scrapes
 from leveret.api.metrics.text import CONTENT_TYPE
 from leveret.api.services import Services
+from leveret.api.sharing import Parts
+from leveret.api.streaming import PRESENCE, Presence
 
 SCRAPE_S = 120.0  # how long one may take, with a client that reads slowly
 MOST = 10  # at once: each remembers a place among all objects
@@ -37,7 +39,7 @@ class Metrics:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._scrapes = Scrapes()
-        self._running = 0
+        self._running = Parts(MOST)
 
     def routes(self, check: Check) -> list[Route]:
         """Where they are."""
@@ -57,20 +59,22 @@ class Metrics:
         if page not in PAGES or (page == AGGREGATED and "page" in http.path_params):
             await PlainTextResponse("Unknown Registry", 404)(scope, receive, send)
             return
-        if self._running >= MOST:
+        place = self._running.take()
+        if place is None:
             busy = PlainTextResponse("too many scrapes at once; try again\n", 503, {"Retry-After": "5"})
             await busy(scope, receive, send)
             return
         families, vhosts = (frozenset(http.query_params.getlist(name)) for name in ("family", "vhost"))
         scrape = Scrape(self._services, self._scrapes, page, families, vhosts)
-        self._running += 1
         try:
             async with asyncio.timeout(SCRAPE_S):
                 await self._send(scrape, http.method == "HEAD", receive, send)
         except TimeoutError:
             log.info("a scrape of the metrics has taken longer than %d s and is cut off", SCRAPE_S)
+            presence: Presence = scope["state"][PRESENCE]
+            presence.cut()
         finally:
-            self._running -= 1
+            self._running.give(place)
 
     async def _send(self, scrape: Scrape, is_head: bool, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", CONTENT_TYPE.encode())]

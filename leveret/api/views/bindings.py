@@ -18,6 +18,7 @@ from leveret.api.operation import LISTING, Operation
 from leveret.api.request import DONE, Answer, Request
 from leveret.api.views.exchanges import DEFAULT
 from leveret.core.client import topology
+from leveret.core.client.errand import Errand
 from leveret.core.exchange.exchange import Binding
 from leveret.core.vhost import VirtualHost
 from leveret.management.arguments import to_json
@@ -188,10 +189,22 @@ async def bind(request: Request) -> Answer:
     if not source or (kind == "exchange" and destination == DEFAULT):
         raise not_authorised("Access refused.")
     step = topology.bind_queue if kind == "queue" else topology.bind_exchange
-    await request.act(vhost, lambda errand: step(errand, destination, source, key, arguments))
-    made = next(each for each in between(request) if each.key == key and to_json(each.arguments) == to_json(arguments))
-    where = f"{quote(destination, safe='')}/{quote(properties_key(made), safe='')}"
-    return Answer(201, headers={"Location": where})
+
+    def make(errand: Errand) -> str:
+        step(errand, destination, source, key, arguments)
+        made = (each for each in between(request) if each.key == key and to_json(each.arguments) == to_json(arguments))
+        return properties_key(next(made))
+
+    props = await request.act(vhost, make, _is_kept(request))
+    return Answer(201, headers={"Location": f"{quote(destination, safe='')}/{quote(props, safe='')}"})
+
+
+def _is_kept(request: Request) -> bool:
+    """Whether the data directory keeps bindings between the two ends in the path."""
+    vhost, name = request.vhost(), request.path["destination"]
+    destination = vhost.queues.get(name) if _kind(request) == "queue" else vhost.exchanges.get(name)
+    source = vhost.exchanges.get(_source(request))
+    return all(end is None or end.durable for end in (source, destination))
 
 
 async def unbind(request: Request) -> Answer:
@@ -199,7 +212,9 @@ async def unbind(request: Request) -> Answer:
     binding = find(request)
     step = topology.unbind_queue if binding.queue is not None else topology.unbind_exchange
     source, destination, key, arguments = binding.source.name, binding.destination, binding.key, binding.arguments
-    await request.act(request.vhost(), lambda errand: step(errand, destination, source, key, arguments))
+    await request.act(
+        request.vhost(), lambda errand: step(errand, destination, source, key, arguments), _is_kept(request)
+    )
     return DONE
 
 

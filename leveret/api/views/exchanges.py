@@ -121,6 +121,7 @@ async def declare(request: Request) -> Answer:
     await request.act(
         vhost,
         lambda errand: topology.declare_exchange(errand, name, wanted.type, durable, auto_delete, internal, arguments),
+        durable,
     )
     return CREATED if is_new else DONE
 
@@ -131,7 +132,9 @@ async def delete(request: Request) -> Answer:
     if not exchange.name or exchange.name.startswith("amq."):
         raise not_authorised("Access refused.")
     if_unused = request.query.flag("if-unused")
-    await request.act(request.vhost(), lambda errand: topology.delete_exchange(errand, exchange.name, if_unused))
+    await request.act(
+        request.vhost(), lambda errand: topology.delete_exchange(errand, exchange.name, if_unused), exchange.durable
+    )
     return DONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import AsyncGenerator, Iterator
@@ -12,7 +13,7 @@ import msgspec
 from leveret.api.access import Access
 from leveret.api.answers import in_turns
 from leveret.api.encoding import encode
-from leveret.api.errors import ApiError, bad_request, not_found, of_refusal
+from leveret.api.errors import ApiError, bad_request, not_durable, not_found, of_refusal
 from leveret.api.names import arguments_of, check_name
 from leveret.api.operation import Operation
 from leveret.api.payloads import Payload
@@ -21,11 +22,12 @@ from leveret.api.values import Whole, whole
 from leveret.api.views.exchanges import name_in
 from leveret.core.client.errand import Collection, Posting, Taken
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
-from leveret.core.errors.administration import AdministrationError
 from leveret.core.errors.refusals import FORBIDDEN, UNKNOWN, Refusal
+from leveret.core.message.confirm import AGAIN, UNSAFE
 from leveret.core.message.parcel import MAX_PROPERTIES
 from leveret.core.vhost import VirtualHost
 from leveret.management.arguments import to_json
+from leveret.server.performer import DURABLE_S
 from leveret.session.base.errors import as_reply
 from leveret.wire.properties import BasicProperties
 
@@ -172,16 +174,22 @@ async def publish(request: Request) -> Routed:
     posting = Posting(errand)
     try:
         await request.services.performer.do(
-            "the publish", lambda: posting.post(name, wanted.routing_key, properties, body)
+            "this", lambda: posting.post(name, wanted.routing_key, properties, body), waits=False
         )
-        await driver.until(lambda: posting.is_settled)
+        async with asyncio.timeout(DURABLE_S):
+            await driver.until(lambda: posting.is_settled)
     except Refusal as refusal:
         raise _as_amqp(refusal, "exchange_not_found") from None
-    except AdministrationError as error:
-        raise ApiError(503, "not_durable", str(error)) from None
+    except TimeoutError:
+        raise not_durable("the message waits to be written to the data directory, and may yet be stored") from None
     finally:
         errand.end()
-    if posting.is_refused:
+    if posting.refusal == UNSAFE:
+        text = "the message cannot be written to the data directory: its queues have it only as long as the broker runs"
+        raise not_durable(text)
+    if posting.refusal == AGAIN:
+        raise ApiError(503, "not_taken", "a queue cannot take the message now; try again")
+    if posting.refusal:
         raise bad_request("rejected: Unable to publish message. Check queue limits.")
     return Routed(posting.is_routed)
 
@@ -262,7 +270,7 @@ async def _collect(request: Request, vhost: VirtualHost, count: int, how: int) -
             found.append(collection)
             broker.background.begin(collection)
 
-        await services.performer.do("this", collect)
+        await services.performer.do("this", collect, waits=False)
         collection = found[0]
         await services.driver.until(lambda: collection.is_done)
         if collection.refusal is not None:
@@ -271,8 +279,6 @@ async def _collect(request: Request, vhost: VirtualHost, count: int, how: int) -
         if refusal.kind == FORBIDDEN:
             raise of_refusal(refusal) from None
         raise _as_amqp(refusal, "queue_not_found") from None
-    except AdministrationError as error:
-        raise ApiError(503, "not_durable", str(error)) from None
     finally:
         if not found or found[0].is_done:
             errand.end()

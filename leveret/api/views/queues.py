@@ -352,24 +352,25 @@ async def declare(request: Request) -> Answer:
     is_new = name not in vhost.queues
     durable, auto_delete = is_true(wanted.durable), is_true(wanted.auto_delete)
     await request.act(
-        vhost, lambda errand: topology.declare_queue(errand, name, durable, False, auto_delete, arguments)
+        vhost, lambda errand: topology.declare_queue(errand, name, durable, False, auto_delete, arguments), durable
     )
     return CREATED if is_new else DONE
 
 
 async def delete(request: Request) -> Answer:
     """Delete a queue, with conditions if the query has some."""
-    find(request)
+    queue = find(request)
     if_unused, if_empty = request.query.flag("if-unused"), request.query.flag("if-empty")
-    name = request.path["queue"]
-    await request.act(request.vhost(), lambda errand: topology.delete_queue(errand, name, if_unused, if_empty))
+    await request.act(
+        request.vhost(), lambda errand: topology.delete_queue(errand, queue.name, if_unused, if_empty), queue.durable
+    )
     return DONE
 
 
 async def purge(request: Request) -> Answer:
     """Throw away what is ready."""
-    find(request)
-    await request.act(request.vhost(), lambda errand: topology.purge_queue(errand, request.path["queue"]))
+    queue = find(request)
+    await request.act(request.vhost(), lambda errand: topology.purge_queue(errand, queue.name), is_kept=False)
     return DONE
 
 

@@ -149,7 +149,7 @@ async def put(request: Request) -> Answer:
         raise bad_request(str(error)) from None
     users = request.broker.users
     is_new = users.get(name) is None
-    await request.change("the user", lambda: users.put(name, credential, tags))
+    await request.change("this", lambda: users.put(name, credential, tags))
     return CREATED if is_new else DONE
 
 
@@ -164,9 +164,9 @@ async def delete_many(request: Request) -> Answer:
     names = request.read(UserNames).users
     if len(names) > MAX_USERS:
         raise bad_request(f"there are at most {MAX_USERS} names in one request")
-    for name in names:
-        if request.broker.users.get(name) is not None:
-            await request.perform("delete_user", name=name)
+    there = [name for name in dict.fromkeys(names) if request.broker.users.get(name) is not None]
+    verbs: list[tuple[str, dict[str, object]]] = [("delete_user", {"name": name}) for name in there]
+    await request.perform_all(*verbs)
     return DONE
 
 

@@ -120,17 +120,16 @@ async def put(request: Request) -> Answer:
         "default_queue_type": wanted.default_queue_type or "",
     }
     is_new = name not in request.broker.vhosts
-    if is_new:
-        await request.perform("add_vhost", name=name, **given)
-        user = request.caller.user
-        if request.broker.users.get(user.name) is user:  # and not the control socket, which may do everything
-            await request.perform("set_permissions", user=user.name, vhost=name, configure=".*", write=".*", read=".*")
-    else:
-        await request.perform("set_vhost", name=name, **given)
+    verbs: list[tuple[str, dict[str, object]]] = [("add_vhost" if is_new else "set_vhost", {"name": name, **given})]
+    user = request.caller.user
+    if is_new and request.broker.users.get(user.name) is user:  # and not the control socket, which may do everything
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        verbs.append(("set_permissions", {"user": user.name, "vhost": name, **everything}))
     if wanted.tracing is not None:
-        await request.perform("trace_vhost", name=name, on=is_true(wanted.tracing))
+        verbs.append(("trace_vhost", {"name": name, "on": is_true(wanted.tracing)}))
     if wanted.protected_from_deletion is not None:
-        await request.perform("protect_vhost", name=name, on=is_true(wanted.protected_from_deletion))
+        verbs.append(("protect_vhost", {"name": name, "on": is_true(wanted.protected_from_deletion)}))
+    await request.perform_all(*verbs)
     return CREATED if is_new else DONE
 
 

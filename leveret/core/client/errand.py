@@ -65,17 +65,17 @@ class Errand(Party):
 
 class Posting(Publisher):
     """One message that is published for an errand. is_routed: whether a queue gets it; is_settled: whether it is known
-    what became of it; is_refused: a queue did not take it.
+    what became of it; refusal: how a queue did not take it, as a Confirm says it, 0 if all have it.
     """
 
-    __slots__ = ("_exchange", "_key", "is_refused", "is_routed", "is_settled")
+    __slots__ = ("_exchange", "_key", "is_routed", "is_settled", "refusal")
 
     def __init__(self, errand: Errand) -> None:
         super().__init__(errand, ChannelCounters(0, errand.counters), None)
         self.wants_confirms = True
         self.is_routed = True
         self.is_settled = False
-        self.is_refused = False
+        self.refusal: i64 = 0
         self._exchange = ""
         self._key = ""
 
@@ -104,7 +104,7 @@ class Posting(Publisher):
     def refused(self, tag: i64, how: int) -> None:
         """A queue did not take it."""
         self.is_settled = True
-        self.is_refused = True
+        self.refusal = how
 
 
 class Taken:
