@@ -244,7 +244,7 @@ class Witnessing(Witness):
         """Remember it."""
         self.held.append(confirm)
 
-    def on_delivery(self, client: Client, stored: Any, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, stored: Any, tag: int, no_ack: bool, is_get: bool) -> None:
         """Nothing."""
 
     def on_settle(self, stored: Any, how: int) -> None:

@@ -54,7 +54,7 @@ class Notes(Witness):
         """Keep it."""
         self.held.append(confirm)
 
-    def on_delivery(self, client: Client, stored: QueueEntry, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, stored: QueueEntry, tag: int, no_ack: bool, is_get: bool) -> None:
         """Note it."""
         self.seen.append(("deliver", stored.message.body(), stored.queue.name, no_ack))
 

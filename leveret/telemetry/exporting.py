@@ -1,0 +1,99 @@
+"""Exporting: the thread that sends spans to a collector, and what the log says of it.
+
+The thread is the SDK's BatchSpanProcessor: its queue has a bound, beyond which the oldest spans are lost, and whoever
+fills it never waits. Where spans go, with what headers, certificates and time limits, the standard variables of
+OpenTelemetry say, which the SDK reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+LAST_S: Final = 1.0  # for the last spans, at the end of the broker
+PATH: Final = "/v1/traces"
+
+log = logging.getLogger("leveret.telemetry")
+
+
+class Overheard(logging.Handler):
+    """Says in the broker's log what the SDK says in its own: each of its loggers once, until forget()."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._told: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it if that is the first."""
+        if record.name not in self._told:
+            self._told.add(record.name)
+            log.warning("OpenTelemetry: %s; more of this is not told until spans arrive", record.getMessage())
+
+    def forget(self) -> None:
+        """What comes now is news."""
+        self._told.clear()
+
+    def mute(self) -> None:
+        """Say nothing more."""
+        self.setLevel(logging.CRITICAL + 1)
+
+
+class Telling(SpanExporter):
+    """An exporter around another one. has_failed: whether the last batch could not be delivered."""
+
+    def __init__(self, inner: SpanExporter, overheard: Overheard) -> None:
+        self.has_failed = False
+        self._inner = inner
+        self._overheard = overheard
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send a batch. Called in the thread."""
+        result = self._inner.export(spans)
+        has_failed = result is not SpanExportResult.SUCCESS
+        if self.has_failed and not has_failed:
+            self._overheard.forget()
+            log.warning("spans arrive at the collector again")
+        self.has_failed = has_failed
+        return result
+
+    def shutdown(self) -> None:
+        """Send nothing more; what waits to be tried again is given up."""
+        self._inner.shutdown()
+
+
+class Export:
+    """The way of the spans of one broker. processor: takes them.
+
+    endpoint: a URL, to which PATH is added if it does not end so; empty for what the variables say.
+    Raises: Exception of any kind for what is wrong in the variables.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._overheard = Overheard()
+        logger = logging.getLogger("opentelemetry")
+        logger.addHandler(self._overheard)
+        logger.propagate = False
+        self._exporter = Telling(OTLPSpanExporter(endpoint=_full(endpoint) if endpoint else None), self._overheard)
+        self.processor = BatchSpanProcessor(self._exporter)
+
+    def close(self) -> None:
+        """Send what there is, for LAST_S at most; nothing that takes longer, and nothing where nobody takes it."""
+        ending = threading.Thread(target=self.processor.shutdown, daemon=True)
+        ending.start()
+        if not self._exporter.has_failed:
+            ending.join(LAST_S)
+        self._overheard.mute()
+        if ending.is_alive():
+            self._exporter.shutdown()
+
+
+def _full(endpoint: str) -> str:
+    """Where traces go, at an endpoint for everything."""
+    endpoint = endpoint.rstrip("/")
+    return endpoint if endpoint.endswith(PATH) else endpoint + PATH
