@@ -33,7 +33,8 @@ class Overheard(logging.Handler):
         """Say it if that is the first."""
         if record.name not in self._told:
             self._told.add(record.name)
-            log.warning("OpenTelemetry: %s; more of this is not told until spans arrive", record.getMessage())
+            said = record.getMessage().rstrip(".")
+            log.warning("OpenTelemetry: %s; more of this is not told until spans arrive", said)
 
     def forget(self) -> None:
         """What comes now is news."""

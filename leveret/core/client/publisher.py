@@ -30,7 +30,7 @@ from leveret.core.message.destination import Destination, give_up, hand_out, not
 from leveret.core.message.message import Address, Followed, Message, address
 from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.matching import Patience
-from leveret.core.queue.client import FOLLOW, HOLD, REFUSE, STRAY
+from leveret.core.queue.client import FOLLOW, HOLD, REFUSE, STRAY, Follower
 from leveret.core.queue.replies import REPLY_TO
 from leveret.wire import content as frames
 from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
@@ -202,25 +202,19 @@ class Publisher(PublishListener):
     def _publish_watched(self, message: Message, queues: list[Destination], route: Route) -> None:
         """A message is published where there is a witness. Raises: Refusal that the witness wants."""
         verdict = witnessing.judge(self.party, message, queues, route.mandatory)
-        follower = witnessing.follower(self.party) if verdict == FOLLOW else None
-        if follower is not None:
-            message = Followed(message, follower)
+        if verdict == FOLLOW:
+            follower = witnessing.follower(self.party)
+            if follower is not None:
+                self._publish_followed(message, queues, route, follower)
+                return
         if verdict == STRAY or verdict == REFUSE:
             give_up(message, queues)
             queues = []
         if self.transaction is not None:
             if verdict != REFUSE:
                 self.transaction.publish(message, queues, route)
-            if follower is not None:
-                witnessing.published(self.party, follower, False, 0)
             return
-        self._inflow.published += 1
-        if queues is not route.queues:
-            route.exchange.count(queues, 1)
-        else:
-            if not route.published:
-                self.party.used_routes.append(route)
-            route.published += 1
+        self._count(queues, route)
         if verdict == REFUSE:
             if self.wants_confirms:
                 self.last_tag += 1
@@ -231,16 +225,36 @@ class Publisher(PublishListener):
                 self.stranded(message, route)
             hand_out(message, queues, confirm)
             witnessing.held(self.party, confirm)
-        elif follower is not None and queues and self.wants_confirms:
-            self.last_tag += 1
-            listener = witnessing.Following(self, self.party, follower)
-            hand_out(message, queues, Confirm(listener, self.last_tag, len(queues)))
-            if len(queues) >= COPIES:
-                self.party.count_method(len(queues) // COPIES)
         else:
             self._send(message, queues, route)
-            if follower is not None:
-                witnessing.published(self.party, follower, False, 0)
+
+    def _publish_followed(self, message: Message, queues: list[Destination], route: Route, follower: Follower) -> None:
+        """A message is published that a witness follows. Raises: Refusal of the transaction."""
+        followed = Followed(message, follower)
+        if self.transaction is None and queues and self.wants_confirms:
+            self._count(queues, route)
+            self.last_tag += 1
+            listener = witnessing.Following(self, self.party, follower)
+            hand_out(followed, queues, Confirm(listener, self.last_tag, len(queues)))
+            if len(queues) >= COPIES:
+                self.party.count_method(len(queues) // COPIES)
+            return
+        if self.transaction is not None:
+            self.transaction.publish(followed, queues, route)
+        else:
+            self._count(queues, route)
+            self._send(followed, queues, route)
+        witnessing.published(self.party, follower, False, 0)
+
+    def _count(self, queues: list[Destination], route: Route) -> None:
+        """Count a publish where there is a witness, as publish() does elsewhere."""
+        self._inflow.published += 1
+        if queues is not route.queues:
+            route.exchange.count(queues, 1)
+            return
+        if not route.published:
+            self.party.used_routes.append(route)
+        route.published += 1
 
     def _confirm(self, owed: i64) -> Confirm:
         """What the next publish waits for."""
