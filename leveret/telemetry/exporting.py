@@ -18,31 +18,38 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 LAST_S: Final = 1.0  # for the last spans, at the end of the broker
 PATH: Final = "/v1/traces"
+OFF: Final = logging.CRITICAL + 1
 
 log = logging.getLogger("leveret.telemetry")
 
 
 class Overheard(logging.Handler):
-    """Says in the broker's log what the SDK says in its own: each of its loggers once, until forget()."""
+    """Says in the broker's log what the SDK says in its own: each of its loggers once, until forget().
+
+    A logger that has said something is turned off: it would take longer to say what nobody hears, for each span that finds
+    no room, than the span takes.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._told: set[str] = set()
+        self._turned_off: list[logging.Logger] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it if that is the first."""
-        if record.name not in self._told:
-            self._told.add(record.name)
-            said = record.getMessage().rstrip(".")
-            log.warning("OpenTelemetry: %s; more of this is not told until spans arrive", said)
+        """Say it."""
+        logger = logging.getLogger(record.name)
+        logger.setLevel(OFF)
+        self._turned_off.append(logger)
+        said = record.getMessage().rstrip(".")
+        log.warning("OpenTelemetry: %s; more of this is not told until spans arrive", said)
 
     def forget(self) -> None:
         """What comes now is news."""
-        self._told.clear()
+        while self._turned_off:
+            self._turned_off.pop().setLevel(logging.NOTSET)
 
     def mute(self) -> None:
         """Say nothing more."""
-        self.setLevel(logging.CRITICAL + 1)
+        self.setLevel(OFF)
 
 
 class Telling(SpanExporter):
