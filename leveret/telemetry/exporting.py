@@ -1,13 +1,15 @@
 """Exporting: the thread that sends spans to a collector, and what the log says of it.
 
 The thread is the SDK's BatchSpanProcessor: its queue has a bound, beyond which the oldest spans are lost, and whoever
-fills it never waits. Where spans go, with what headers, certificates and time limits, the standard variables of
-OpenTelemetry say, which the SDK reads.
+fills it never waits. To make bytes of spans keeps it busy; so that the event loop has its turn in between, threads
+change more often than Python lets them. Where spans go, with what headers, certificates and time limits, the standard
+variables of OpenTelemetry say, which the SDK reads.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Final
@@ -16,6 +18,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+TURN_S: Final = 0.0005  # for which a thread of this process goes on when another one wants to
 LAST_S: Final = 1.0  # for the last spans, at the end of the broker
 PATH: Final = "/v1/traces"
 OFF: Final = logging.CRITICAL + 1
@@ -89,6 +92,8 @@ class Export:
         logger.propagate = False
         self._exporter = Telling(OTLPSpanExporter(endpoint=_full(endpoint) if endpoint else None), self._overheard)
         self.processor = BatchSpanProcessor(self._exporter)
+        self._turn_s = sys.getswitchinterval()
+        sys.setswitchinterval(TURN_S)
 
     def close(self) -> None:
         """Send what there is, for LAST_S at most; nothing that takes longer, and nothing where nobody takes it."""
@@ -99,6 +104,7 @@ class Export:
         self._overheard.mute()
         if ending.is_alive():
             self._exporter.shutdown()
+        sys.setswitchinterval(self._turn_s)
 
 
 def _full(endpoint: str) -> str:

@@ -11,6 +11,7 @@ import pika
 import pytest
 
 from leveret import __version__
+from leveret.telemetry.exporting import TURN_S, Export
 from tests.brokers.process import Server, free_port
 from tests.telemetry.collector import Collector
 
@@ -179,6 +180,14 @@ def test_what_is_no_endpoint(url: str) -> None:
     said = refusal("--otlp-endpoint", url)
     assert said.startswith("leveret: --otlp-endpoint cannot be ")
     assert "it takes a URL like http://localhost:4318, or env for what the variables of OpenTelemetry say" in said
+
+
+def test_the_event_loop_has_its_turn_while_spans_are_sent() -> None:
+    before = sys.getswitchinterval()
+    export = Export("http://127.0.0.1:9")
+    assert sys.getswitchinterval() == pytest.approx(TURN_S)
+    export.close()
+    assert sys.getswitchinterval() == pytest.approx(before)
 
 
 def test_nothing_is_loaded_that_is_not_asked_for() -> None:

@@ -8,7 +8,6 @@ dead letter) is known by its header traceparent alone.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import OrderedDict
 from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
@@ -122,7 +121,7 @@ class Sampling(Witness):
         self._publishes = Allowance(per_second)
         self._deliveries = Allowance(per_second)
         self._follower: Follower | None = None
-        self._open: OrderedDict[QueueEntry, object] = OrderedDict()
+        self._open: dict[QueueEntry, object] = {}  # the oldest first
         self._tell_ms: i64 = 0  # not before
         self._told: i64 = 0
 
@@ -161,11 +160,11 @@ class Sampling(Witness):
             return
         self._open[entry] = delivery
         if len(self._open) > MOST_OPEN:
-            self._tracer.settled(self._open.popitem(last=False)[1], OPEN)
+            self._tracer.settled(self._open.pop(next(iter(self._open))), OPEN)
 
     def on_settle(self, entry: QueueEntry, how: int) -> None:
         """Tell the tracer if it has seen the delivery."""
-        if entry in self._open:
+        if self._open and entry in self._open:
             self._tracer.settled(self._open.pop(entry), how)
 
     def close(self) -> None:
