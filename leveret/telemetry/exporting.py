@@ -12,6 +12,7 @@ import logging
 import sys
 import threading
 from collections.abc import Sequence
+from time import monotonic
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -20,6 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 TURN_S: Final = 0.0005  # for which a thread of this process goes on when another one wants to
 LAST_S: Final = 1.0  # for the last spans, at the end of the broker
+QUIET_S: Final = 60.0  # between two words of the SDK about the same
 PATH: Final = "/v1/traces"
 OFF: Final = logging.CRITICAL + 1
 
@@ -27,28 +29,32 @@ log = logging.getLogger("leveret.telemetry")
 
 
 class Overheard(logging.Handler):
-    """Says in the broker's log what the SDK says in its own: each of its loggers once, until forget().
+    """Says in the broker's log what the SDK says in its own: each of its loggers once, until listen().
 
-    A logger that has said something is turned off: it would take longer to say what nobody hears, for each span that finds
-    no room, than the span takes.
+    A logger that has said something is turned off: for each span that finds no room, it would take longer to say what
+    nobody hears than the span takes.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._turned_off: list[logging.Logger] = []
+        self._told_s = 0.0  # when
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say it."""
         logger = logging.getLogger(record.name)
         logger.setLevel(OFF)
         self._turned_off.append(logger)
-        said = record.getMessage().rstrip(".")
-        log.warning("OpenTelemetry: %s; more of this is not told until spans arrive", said)
+        self._told_s = monotonic()
+        reason = record.exc_info[1] if record.exc_info else None
+        said = record.getMessage().rstrip(".") + (f": {reason}" if reason is not None else "")
+        log.warning("OpenTelemetry: %s; there may be more of this than is told", said)
 
-    def forget(self) -> None:
-        """What comes now is news."""
-        while self._turned_off:
-            self._turned_off.pop().setLevel(logging.NOTSET)
+    def listen(self, at_once: bool) -> None:
+        """What comes now is news; unless at_once, only when nothing was told for a while."""
+        if at_once or monotonic() - self._told_s > QUIET_S:
+            while self._turned_off:
+                self._turned_off.pop().setLevel(logging.NOTSET)
 
     def mute(self) -> None:
         """Say nothing more."""
@@ -65,12 +71,17 @@ class Telling(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send a batch. Called in the thread."""
-        result = self._inner.export(spans)
-        has_failed = result is not SpanExportResult.SUCCESS
-        if self.has_failed and not has_failed:
-            self._overheard.forget()
-            log.warning("spans arrive at the collector again")
-        self.has_failed = has_failed
+        had_failed = self.has_failed
+        try:
+            result = self._inner.export(spans)
+        except Exception:
+            self.has_failed = True
+            raise
+        self.has_failed = result is not SpanExportResult.SUCCESS
+        if not self.has_failed:
+            self._overheard.listen(had_failed)
+            if had_failed:
+                log.warning("spans arrive at the collector again")
         return result
 
     def shutdown(self) -> None:
