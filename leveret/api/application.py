@@ -188,10 +188,15 @@ def make_metrics_application(services: Services, metrics: Metrics) -> ASGIApp:
     return RawPath(Starlette(routes=routes, exception_handlers={404: _nothing_there}), services.prefix)
 
 
-def make_application(services: Services, metrics: Metrics, open_metrics: bool = False) -> ASGIApp:
+def make_application(
+    services: Services,
+    metrics: Metrics,
+    open_metrics: bool = False,
+    around: Callable[[ASGIApp], ASGIApp] | None = None,
+) -> ASGIApp:
     """The whole of it. With a prefix, paths without it are found as well.
 
-    open_metrics: whether anybody may look at the metrics.
+    open_metrics: whether anybody may look at the metrics. around: puts something around all of it.
     """
     by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
     for operation in OPERATIONS:
@@ -203,4 +208,4 @@ def make_application(services: Services, metrics: Metrics, open_metrics: bool = 
     routes += metrics.routes(anybody if open_metrics else _monitors(services))
     app = Starlette(routes=routes, exception_handlers={404: _nothing_there})
     app.router.redirect_slashes = False
-    return RawPath(app, services.prefix)
+    return RawPath(app if around is None else around(app), services.prefix)

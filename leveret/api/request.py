@@ -10,6 +10,7 @@ import msgspec
 
 from leveret.api.access import Caller
 from leveret.api.errors import (
+    ApiError,
     bad_request,
     not_authorised,
     not_found,

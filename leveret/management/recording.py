@@ -143,7 +143,7 @@ class Recording(Witness):
     def on_held(self, confirm: Confirm) -> None:
         """Nothing is held."""
 
-    def on_delivery(self, client: Client, entry: QueueEntry, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, entry: QueueEntry, tag: int, no_ack: bool, is_get: bool) -> None:
         """Write it down."""
         assert isinstance(client, Party)
         self.delivered(client.label, entry, no_ack)

@@ -29,6 +29,8 @@ from leveret.server.listener import Listener
 from leveret.server.performer import Performer
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from leveret.api.local import LocalApi
     from leveret.api.server import HttpServer
     from leveret.api.services import Services
@@ -67,7 +69,8 @@ class Port:
 class Api:
     """Of one node. url: where it is, empty without it. places: how many clients it may have at once.
 
-    logins: makes the authenticator for a protocol, which counts in attempts.
+    logins: makes the authenticator for a protocol, which counts in attempts. around: puts something around the
+    application that is below its paths; set before begin().
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Api:
         disk: DiskCounters | None,
     ) -> None:
         self.url = ""
+        self.around: Callable[[ASGIApp], ASGIApp] | None = None
         self._max_files = max_files
         self._disk = disk
         self._config = config
@@ -197,7 +201,7 @@ class Api:
         from leveret.server.places import Places
 
         metrics = Metrics(services)
-        everything = make_application(services, metrics, self._config.open_metrics)
+        everything = make_application(services, metrics, self._config.open_metrics, self.around)
         metrics_alone = make_metrics_application(services, metrics)
         places: Places[Visitor] = Places(self._places)
         for port in self._open_ports:

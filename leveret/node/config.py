@@ -23,6 +23,7 @@ from leveret.node.kinds import (
     Size,
     Switch,
     Text,
+    Url,
     Whole,
 )
 from leveret.wire.constants import MAX_CONTENT_SIZE, MAX_MESSAGE_SIZE
@@ -33,15 +34,17 @@ ENV_PREFIX: Final = "LEVERET_"
 
 ADDRESSES: Final = "Addresses"
 MANAGEMENT: Final = "HTTP API"
+TELEMETRY: Final = "OpenTelemetry"
 TLS: Final = "TLS"
 DATA: Final = "Data"
 CLIENTS: Final = "Clients and messages"
 MEMORY: Final = "Memory and disk"
 RUNNING: Final = "The process"
-GROUPS: Final = (ADDRESSES, MANAGEMENT, TLS, DATA, CLIENTS, MEMORY, RUNNING)
+GROUPS: Final = (ADDRESSES, MANAGEMENT, TELEMETRY, TLS, DATA, CLIENTS, MEMORY, RUNNING)
 
 SWITCH: Final = Switch()
 PORT: Final = Whole(1, 65_535, zero="a free port")
+STANDARD: Final = "env"  # in the place of an endpoint
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -150,6 +153,37 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             see="metrics.md",
         ),
     ] = False
+
+    otlp_endpoint: Annotated[
+        str,
+        Setting(
+            TELEMETRY,
+            Url(STANDARD, "what the variables of OpenTelemetry say"),
+            "Send a span for each publish, delivery and request of the HTTP API to this OpenTelemetry collector. This "
+            "needs the extra opentelemetry.",
+            "none: no spans",
+            "telemetry.md",
+        ),
+    ] = ""
+    otlp_ratio: Annotated[
+        float | None,
+        Setting(
+            TELEMETRY,
+            Share("those that clients trace"),
+            "Share of the messages and requests that get spans, of those that come without a trace of their client.",
+            "what OTEL_TRACES_SAMPLER says, otherwise 1",
+            "telemetry.md#which-messages",
+        ),
+    ] = None
+    otlp_limit: Annotated[
+        int,
+        Setting(
+            TELEMETRY,
+            Whole(1, 100_000),
+            "Publishes, deliveries and requests a second that get spans, of each kind at most; the others get none.",
+            see="telemetry.md#which-messages",
+        ),
+    ] = 1_000
 
     tls_port: Annotated[
         int | None,

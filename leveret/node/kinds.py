@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from string import ascii_letters
 from typing import Final
+from urllib.parse import urlsplit
 
 from leveret.core.errors.areas import ALL, AREAS, LEVELS
 from leveret.core.errors.bounds import from_digits
@@ -83,6 +84,34 @@ class Prefix(Text):
         """See Kind."""
         is_path = isinstance(value, str) and re.fullmatch(r"((/[\w.~-]+)*/?)", value, re.ASCII)
         return value if is_path else None
+
+
+class Url(Text):
+    """Where something listens for HTTP. A password in it would be shown with the settings, so there is none."""
+
+    metavar = "URL"
+
+    def __init__(self, word: str, meaning: str) -> None:
+        """word: what may stand in its place. meaning: of that word."""
+        super().__init__(f"a URL like http://localhost:4318, or {word} for {meaning}", f"URL|{word}", "none")
+        self._word = word
+
+    def check(self, value: object) -> object:
+        """See Kind."""
+        if not isinstance(value, str) or value in ("", self._word):
+            return super().check(value)
+        return value if is_http(value) else None
+
+
+def is_http(url: str) -> bool:
+    """Whether this is a URL of HTTP with a host, and nothing in front of it or behind its path."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    plain = url.isascii() and url.isprintable() and " " not in url and not (parts.query or parts.fragment)
+    return parts.scheme in ("http", "https") and bool(host) and "@" not in parts.netloc and plain
 
 
 class Whole(Kind):

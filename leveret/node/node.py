@@ -22,8 +22,11 @@ from leveret.node import control
 from leveret.node.api import Api, PortError, listen_error, places_for
 from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER, drop_defaults, make_defaults
+from leveret.node.errors import StartError
+from leveret.node.tracing import trace
 from leveret.node.trust import Untrusted, claim
 from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, Watch, give_up_reserve, total_memory
+from leveret.node.witnesses import Both
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.guests import Guests
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     from leveret.management.recording import Recording
     from leveret.store.disk import DiskLog
+    from leveret.telemetry.telemetry import Telemetry
 
 BUDGET_SHARE = 0.25  # of all memory, for messages that wait
 DEFAULT_BUDGET = 256 << 20  # bytes, where the system does not tell how much memory there is
@@ -48,10 +52,6 @@ MANY_FILES = 1 << 20
 SHUTDOWN_S = 2.0
 
 log = logging.getLogger("leveret.node")
-
-
-class StartError(Exception):
-    """The node cannot start; the text names what is in the way and says what to do."""
 
 
 def is_compiled() -> bool:
@@ -117,6 +117,7 @@ class Node:
         self._control = ControlSocket(self.driver, self._performer, self._api.ask, self._make_local)
         self._control_path: Path | None = None
         self._recording: Recording | None = None
+        self._telemetry: Telemetry | None = None
 
     def make_log(self, config: Config) -> MemoryLog | DiskLog:
         """What keeps messages and definitions. Raises: StoreError."""
@@ -160,8 +161,7 @@ class Node:
             self._disk_watch.start()
         config = self._config
         try:
-            if config.record:
-                self._record(Path(config.record))
+            self._watch(config)
             content = self.read_definitions(config)
             if content is not None:
                 self._define(content, config.definitions or "given")
@@ -264,6 +264,8 @@ class Node:
         self._log.close()
         if self._recording is not None:
             self._recording.close()
+        if self._telemetry is not None:
+            self._telemetry.close()
 
     async def _open_control(self) -> None:
         """Listen for administration. Raises: StartError when that was asked for and cannot be."""
@@ -298,15 +300,17 @@ class Node:
         """The virtual host of entries that name none; None if they have to."""
         return None
 
-    def _record(self, path: Path) -> None:
-        """Write down all that passes. Raises: StartError."""
-        from leveret.management.recording import Recording
-
-        try:
-            self._recording = Recording(path, self.broker)
-        except OSError as error:
-            raise StartError(f"cannot write {path}: {error.strerror}; check --record") from None
-        self.broker.let_watch(self._recording)
+    def _watch(self, config: Config) -> None:
+        """Let those see all that passes who are to write it down or to trace it. Raises: StartError."""
+        if config.record:
+            self._recording = _record(Path(config.record), self.broker)
+            self.broker.let_watch(self._recording)
+        if config.otlp_endpoint:
+            self._telemetry = trace(config, self.broker)
+        if self._telemetry is not None:
+            witness = self._telemetry.witness
+            self.broker.let_watch(witness if self._recording is None else Both(self._recording, witness))
+            self._api.around = self._telemetry.around
 
     def _define(self, content: dict[str, object], name: str) -> None:
         """Import definitions, all of them or nothing. name: of their file. Raises: StartError."""
@@ -363,6 +367,16 @@ def _is_kept(verb: str) -> bool:
     from leveret.management.administration import is_kept
 
     return is_kept(verb)
+
+
+def _record(path: Path, broker: core.Broker) -> Recording:
+    """What writes down all that passes. Raises: StartError."""
+    from leveret.management.recording import Recording
+
+    try:
+        return Recording(path, broker)
+    except OSError as error:
+        raise StartError(f"cannot write {path}: {error.strerror}; check --record") from None
 
 
 def _load_management() -> None:

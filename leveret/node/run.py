@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 
 from leveret.node import logs
+from leveret.node.errors import StartError
 from leveret.node.loading import ConfigError, load, unknown_variables
-from leveret.node.node import StartError
 from leveret.node.printable import complain
 from leveret.node.serving import serve
 from leveret.store.database import StoreError

@@ -3,7 +3,7 @@
 import logging
 
 from leveret.management.recording import compare as compare_recordings
-from leveret.node.node import StartError
+from leveret.node.errors import StartError
 from leveret.testing.broker import AsyncBroker, AsyncVirtualHost, Broker, VirtualHost
 from leveret.testing.clock import Clock
 from leveret.testing.faults import Fault, Faults

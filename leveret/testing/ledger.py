@@ -160,7 +160,7 @@ class Ledger(Witness):
         self._count(rule)
         rule.hold(confirm)
 
-    def on_delivery(self, client: Client, entry: QueueEntry, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, entry: QueueEntry, tag: int, no_ack: bool, is_get: bool) -> None:
         """Write it down."""
         assert isinstance(client, Party)
         for recording in self.recordings:

@@ -20,9 +20,9 @@ from leveret.core.errors.administration import AdministrationError
 from leveret.core.turn.clock import Timed
 from leveret.core.vhost import VirtualHost as CoreVirtualHost
 from leveret.node.config import Config
+from leveret.node.errors import StartError
 from leveret.node.kinds import OFF_PORT
 from leveret.node.loading import ConfigError, check_setting
-from leveret.node.node import StartError
 from leveret.store.memory import Kept
 from leveret.testing.faults import Fault
 from leveret.testing.ledger import Ledger

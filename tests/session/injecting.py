@@ -39,7 +39,7 @@ PORTS = {
     "core/message/confirm.py": {"ConfirmListener"},
     "core/message/destination.py": {"Destination"},
     "core/definition/log.py": {"DefinitionLog", "Journal"},
-    "core/queue/client.py": {"Client", "Witness"},
+    "core/queue/client.py": {"Client", "Follower", "Witness"},
     "core/queue/consumers.py": {"Subscriber"},
     "core/turn/turn.py": {"Sink"},
     "core/turn/faults.py": {"Closable"},
@@ -68,6 +68,8 @@ RECEIVERS = {  # what the ports are called where they are called
         "journal",
         "subscriber",
         "witness",
+        "follower",
+        "_publisher",
         "sink",
         "client",
         "blocked",
@@ -210,7 +212,7 @@ from leveret.core.broker import Broker  # noqa: E402
 from leveret.core.message.confirm import Confirm  # noqa: E402
 from leveret.core.message.message import Message  # noqa: E402
 from leveret.core.policy.policy import Policy  # noqa: E402
-from leveret.core.queue.client import Client, Witness  # noqa: E402
+from leveret.core.queue.client import Client, Follower, Witness  # noqa: E402
 from leveret.core.turn.alarms import DISK  # noqa: E402
 from leveret.core.turn.clock import Clock  # noqa: E402
 from leveret.server.driver import Driver  # noqa: E402
@@ -230,21 +232,32 @@ vars(pacing)["PATIENCE_MS"] = 10_000  # on a busy machine too, a publisher that 
 PATIENCE_S = 60.0  # for a broker that should become quiet
 
 
+class Silent(Follower):
+    """Hears how a publish ends."""
+
+    def on_published(self, is_confirmed: bool, how: int) -> None:
+        """Nothing."""
+
+
 class Witnessing(Witness):
-    """Holds the confirm of every other publish in one virtual host, for a moment."""
+    """Holds the confirms of publishes in one virtual host for a moment, and follows those of some bodies."""
 
     def __init__(self) -> None:
         self.held: list[Confirm] = []
 
     def on_publish(self, client: Client, message: Message, queues: Any, mandatory: bool) -> int:
-        """Hold its confirm."""
-        return 3
+        """Hold its confirm, or follow it."""
+        return 4 if message.body().startswith(b"followed") else 3
+
+    def follower(self) -> Follower:
+        """Somebody."""
+        return Silent()
 
     def on_held(self, confirm: Confirm) -> None:
         """Remember it."""
         self.held.append(confirm)
 
-    def on_delivery(self, client: Client, stored: Any, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, stored: Any, tag: int, no_ack: bool, is_get: bool) -> None:
         """Nothing."""
 
     def on_settle(self, stored: Any, how: int) -> None:
@@ -751,11 +764,16 @@ async def disk(world: World) -> None:
 
 @op
 async def watched(world: World) -> None:
-    """A witness in the victim's virtual host holds confirms."""
+    """A witness in the victim's virtual host holds confirms, and follows messages."""
     await declare(world, "v.seen")
+    await declare(world, "v.none", x_max_length=long(0), x_overflow=longstr("reject-publish"))
     witness = Witnessing()
     world.broker.vhosts["/"].watch(True, witness)
     world.victim.publish("v.seen", b"seen")
+    world.victim.publish("v.seen", b"followed, confirmed later")
+    world.victim.publish("v.seen", b"followed, confirmed at once", persistent=False)
+    world.victim.publish("v.none", b"followed, refused")
+    world.victim.publish("v.nobody", b"followed, nothing to confirm")
     await world.victim.call(amqp.BasicGet("v.seen"))
     await world.victim.call(amqp.BasicAck(1))
     for confirm in witness.held:

@@ -7,7 +7,7 @@ import pytest
 from leveret.core.errors.administration import AdministrationError
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.message import Message
-from leveret.core.queue.client import Client, Witness
+from leveret.core.queue.client import FOLLOW, Client, Follower, Witness
 from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.clock import Timed
 from leveret.management.administration import Administration
@@ -292,13 +292,56 @@ class Blind(Witness):
         """Fail."""
         raise ValueError("blind")
 
-    def on_delivery(self, client: Client, stored: object, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, stored: object, tag: int, no_ack: bool, is_get: bool) -> None:
         """Fail."""
         raise ValueError("blind")
 
     def on_settle(self, stored: object, how: int) -> None:
         """Fail."""
         raise ValueError("blind")
+
+
+class Lame(Witness):
+    """A witness that follows every message, or says so, and fails to hear of it."""
+
+    def __init__(self) -> None:
+        self.has_follower = False
+
+    def on_publish(self, client: Client, message: Message, queues: list, mandatory: bool) -> int:  # type: ignore[type-arg]
+        """Follow it."""
+        return FOLLOW
+
+    def follower(self) -> Follower:
+        """One that fails, or none."""
+        if self.has_follower:
+            return Losing()
+        raise ValueError("lame")
+
+    def on_held(self, confirm: Confirm) -> None:
+        """Nothing."""
+
+    def on_delivery(self, client: Client, stored: object, tag: int, no_ack: bool, is_get: bool) -> None:
+        """Nothing."""
+
+    def on_settle(self, stored: object, how: int) -> None:
+        """Nothing."""
+
+
+class Losing(Follower):
+    """Fails to hear of its message."""
+
+    def on_published(self, is_confirmed: bool, how: int) -> None:
+        """Fail."""
+        raise ValueError("lost")
+
+
+def test_a_follower_that_fails_is_not_felt(world: World) -> None:
+    witness = Lame()
+    world.broker.let_watch(witness)
+    for has_follower in (False, True):
+        witness.has_follower = has_follower
+        assert world.publish("q", b"second") is BasicAck
+    world.expect_others_go_on()
 
 
 def test_a_witness_that_fails_is_not_felt(world: World) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
-from leveret.core.message.confirm import AGAIN, Confirm
+from leveret.core.message.confirm import AGAIN, FULL, Confirm
 from leveret.core.message.destination import Destination
-from leveret.core.message.message import Message
-from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Witness
+from leveret.core.message.message import Followed, Message
+from leveret.core.queue.client import FOLLOW, HOLD, PASS, REFUSE, STRAY, Client, Follower, Witness
 from leveret.core.queue.entry import QueueEntry
 from leveret.session.base.errors import AmqpError
+from leveret.store.memory import MemoryLog
+from leveret.wire.fields import long, longstr
 from leveret.wire.methods import (
     BasicAck,
     BasicConsume,
@@ -24,6 +26,8 @@ from leveret.wire.methods import (
     ChannelClose,
     ConfirmSelect,
     ConfirmSelectOk,
+    QueueBind,
+    QueueBindOk,
     QueueDeclare,
     QueueDeclareOk,
     TxCommit,
@@ -31,13 +35,26 @@ from leveret.wire.methods import (
     TxSelect,
     TxSelectOk,
 )
-from tests.clients.socketless import Got, Peer
+from leveret.wire.properties import BasicProperties
+from tests.clients.socketless import Got, Peer, make_broker, turn
+
+
+class Following(Follower):
+    """Takes notes of what it hears of one message."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[bool, int]] = []
+
+    def on_published(self, is_confirmed: bool, how: int) -> None:
+        """Note it."""
+        self.heard.append((is_confirmed, how))
 
 
 class Notes(Witness):
-    """Takes notes. verdicts: of the next publishes; error: raised instead."""
+    """Takes notes. verdicts: of the next publishes; error: raised instead. following: all followers so far."""
 
     def __init__(self) -> None:
+        self.following: list[Following] = []
         self.seen: list[tuple[object, ...]] = []
         self.verdicts: list[int] = []
         self.error: AmqpError | None = None
@@ -50,11 +67,16 @@ class Notes(Witness):
             raise self.error
         return self.verdicts.pop(0) if self.verdicts else PASS
 
+    def follower(self) -> Follower:
+        """A new one."""
+        self.following.append(Following())
+        return self.following[-1]
+
     def on_held(self, confirm: Confirm) -> None:
         """Keep it."""
         self.held.append(confirm)
 
-    def on_delivery(self, client: Client, stored: QueueEntry, no_ack: bool) -> None:
+    def on_delivery(self, client: Client, stored: QueueEntry, tag: int, no_ack: bool, is_get: bool) -> None:
         """Note it."""
         self.seen.append(("deliver", stored.message.body(), stored.queue.name, no_ack))
 
@@ -164,6 +186,63 @@ def test_without_confirms_nothing_is_held(peer: Peer, notes: Notes) -> None:
     peer.send(BasicPublish("", "q"), b"refused")
     assert (notes.held, peer.got()) == ([], [])
     assert len(peer.broker.vhosts["/"].queues["q"].ready) == 2
+
+
+def test_a_follower_hears_of_the_confirm(notes: Notes) -> None:
+    log = MemoryLog(hold=True)
+    peer = Peer(make_broker(log))
+    peer.broker.let_watch(notes)
+    peer.send(QueueDeclare("q", durable=True))
+    log.release()
+    peer.expect(QueueDeclareOk)
+    full = {"x-max-length": long(0), "x-overflow": longstr("reject-publish")}
+    peer.call(QueueDeclare("none", arguments=full), QueueDeclareOk)
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    notes.verdicts = [FOLLOW] * 3
+    persistent = BasicProperties()
+    persistent.delivery_mode = 2
+    peer.send(BasicPublish("", "q"), b"1", persistent)
+    peer.send(BasicPublish("", "none"), b"2")
+    peer.send(BasicPublish("", "nobody"), b"3")
+    turn(peer.broker)
+    assert [each.heard for each in notes.following] == [[], [(False, FULL)], [(False, 0)]]
+    log.release()
+    assert [each.heard for each in notes.following] == [[(True, 0)], [(False, FULL)], [(False, 0)]]
+    assert sorted(methods(peer.got())) == [("BasicAck", 1), ("BasicAck", 3), ("BasicNack", 2)]
+
+
+def test_without_confirms_a_follower_hears_at_once(peer: Peer, notes: Notes) -> None:
+    notes.verdicts = [FOLLOW, FOLLOW]
+    peer.send(BasicPublish("", "q"), b"now")
+    peer.call(TxSelect(), TxSelectOk)
+    peer.send(BasicPublish("", "q"), b"later")
+    assert [each.heard for each in notes.following] == [[(False, 0)]] * 2
+    peer.call(TxCommit(), TxCommitOk)
+    found = [stored.message for stored in peer.broker.vhosts["/"].queues["q"].ready.items()]
+    assert [message.body() for message in found] == [b"before", b"now", b"later"]
+    assert [message.follower for message in found if isinstance(message, Followed)] == notes.following
+
+
+def test_publishes_are_counted_whether_somebody_watches_or_not(peer: Peer, notes: Notes) -> None:
+    peer.call(QueueDeclare("r"), QueueDeclareOk)
+    for name in ("q", "r"):
+        peer.call(QueueBind(name, "amq.fanout"), QueueBindOk)
+        peer.call(QueueBind(name, "amq.headers"), QueueBindOk)
+    for verdict in (PASS, FOLLOW):
+        notes.verdicts = [verdict] * 3
+        peer.send(BasicPublish("", "q"), b"1")
+        peer.send(BasicPublish("amq.fanout", ""), b"2")
+        peer.send(BasicPublish("amq.headers", ""), b"3")
+    peer.broker.let_watch(None)
+    peer.send(BasicPublish("", "q"), b"4")
+    peer.connection.count_routes()
+    exchanges = peer.broker.vhosts["/"].exchanges
+    totals = {name: exchanges[name].counters.total() for name in ("", "amq.fanout", "amq.headers")}
+    assert {name: (total.published, total.routed) for name, total in totals.items()} == {
+        "": (4, 4),
+        "amq.fanout": (2, 4),
+        "amq.headers": (2, 4),
+    }
 
 
 def test_an_error_closes_the_channel(peer: Peer, notes: Notes) -> None:

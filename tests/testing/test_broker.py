@@ -21,7 +21,7 @@ import pika.exceptions
 import pytest
 
 import leveret
-from leveret.node.node import StartError
+from leveret.node.errors import StartError
 from leveret.store.database import StoreError
 from leveret.testing import NotRunning
 from tests.brokers.process import free_port

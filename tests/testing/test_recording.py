@@ -27,6 +27,7 @@ from leveret.testing import VirtualHost
 from leveret.wire import fields
 from leveret.wire.fields import Field, Table
 from leveret.wire.properties import BasicProperties
+from tests.api.http import Http
 from tests.brokers.process import Server
 from tests.clients.codec import BODY, HEADER, METHOD, content_header, frame
 from tests.clients.command_line import leveret as command
@@ -416,6 +417,17 @@ def test_virtual_hosts(path: Path, clients: Connect) -> None:
         for number, name in enumerate(("/", "a/b", "c"), 1)
         for event in ("publish", "deliver", "ack")
     ]
+
+
+def test_messages_over_http(path: Path) -> None:
+    with leveret.Broker(record=path, management=True) as broker:
+        broker.declare_queue("orders")
+        message = {"routing_key": "orders", "payload": "first", "payload_encoding": "string", "properties": {}}
+        Http(broker.management_url).ask("POST", "exchanges/%2F/amq.default/publish", message).expect(200)
+        wish = {"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"}
+        Http(broker.management_url).ask("POST", "queues/%2F/orders/get", wish).expect(200)
+        assert [found.text for found in broker.published()] == ["first"]
+    assert [event["event"] for event in events(path)] == ["publish", "deliver", "ack"]
 
 
 # -- over the life of a broker

@@ -27,10 +27,10 @@ from leveret.core.exchange.exchange import Route
 from leveret.core.exchange_types.kinds import TOPIC
 from leveret.core.message.confirm import AGAIN, Confirm
 from leveret.core.message.destination import Destination, give_up, hand_out, not_taken
-from leveret.core.message.message import Address, Message, address
+from leveret.core.message.message import Address, Followed, Message, address
 from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.matching import Patience
-from leveret.core.queue.client import HOLD, REFUSE, STRAY
+from leveret.core.queue.client import FOLLOW, HOLD, REFUSE, STRAY, Follower
 from leveret.core.queue.replies import REPLY_TO
 from leveret.wire import content as frames
 from leveret.wire.fields import ARRAY, LONGSTR, DecodeError, Table
@@ -113,7 +113,7 @@ class Publisher(PublishListener):
         is_inspected = route.varies or frames.property_flags(content) & INSPECTED != 0
         if is_inspected:
             message, queues = self._inspect(route, message)
-        if route.varies and party.vhost.witness is not None:
+        if route.watched:
             self._publish_watched(message, queues, route)
         elif self.transaction is not None:
             self.transaction.publish(message, queues, route)
@@ -149,8 +149,9 @@ class Publisher(PublishListener):
         route = Route(exchange, where, exchange.route([key]), vhost.generation, mandatory)
         if exchange.kind == TOPIC and not user.may_topic(access.WRITE, name, key, vhost.name, Patience()):
             route.varies = True  # refused when its properties are known to be right
-        if vhost.is_watched:
+        if vhost.tracing:
             route.varies = True
+        route.watched = vhost.witness is not None
         return route
 
     def _note_larger(self, size: i64) -> None:
@@ -201,6 +202,11 @@ class Publisher(PublishListener):
     def _publish_watched(self, message: Message, queues: list[Destination], route: Route) -> None:
         """A message is published where there is a witness. Raises: Refusal that the witness wants."""
         verdict = witnessing.judge(self.party, message, queues, route.mandatory)
+        if verdict == FOLLOW:
+            follower = witnessing.follower(self.party)
+            if follower is not None:
+                self._publish_followed(message, queues, route, follower)
+                return
         if verdict == STRAY or verdict == REFUSE:
             give_up(message, queues)
             queues = []
@@ -208,8 +214,7 @@ class Publisher(PublishListener):
             if verdict != REFUSE:
                 self.transaction.publish(message, queues, route)
             return
-        self.counters.inflow(route.exchange.counters).published += 1
-        route.exchange.count(queues, 1)
+        self._count(queues, route)
         if verdict == REFUSE:
             if self.wants_confirms:
                 self.last_tag += 1
@@ -222,6 +227,34 @@ class Publisher(PublishListener):
             witnessing.held(self.party, confirm)
         else:
             self._send(message, queues, route)
+
+    def _publish_followed(self, message: Message, queues: list[Destination], route: Route, follower: Follower) -> None:
+        """A message is published that a witness follows. Raises: Refusal of the transaction."""
+        followed = Followed(message, follower)
+        if self.transaction is None and queues and self.wants_confirms:
+            self._count(queues, route)
+            self.last_tag += 1
+            listener = witnessing.Following(self, self.party, follower)
+            hand_out(followed, queues, Confirm(listener, self.last_tag, len(queues)))
+            if len(queues) >= COPIES:
+                self.party.count_method(len(queues) // COPIES)
+            return
+        if self.transaction is not None:
+            self.transaction.publish(followed, queues, route)
+        else:
+            self._count(queues, route)
+            self._send(followed, queues, route)
+        witnessing.published(self.party, follower, False, 0)
+
+    def _count(self, queues: list[Destination], route: Route) -> None:
+        """Count a publish where there is a witness, as publish() does elsewhere."""
+        self._inflow.published += 1
+        if queues is not route.queues:
+            route.exchange.count(queues, 1)
+            return
+        if not route.published:
+            self.party.used_routes.append(route)
+        route.published += 1
 
     def _confirm(self, owed: i64) -> Confirm:
         """What the next publish waits for."""

@@ -78,8 +78,8 @@ class Receiver(Subscriber):
         return tag
 
     def show(self, entry: QueueEntry, no_ack: bool) -> None:
-        """A message was sent, and somebody watches the virtual host."""
-        witnessing.delivered(self.party, self.number, entry, no_ack)
+        """A message was sent to a consumer under the last tag, and somebody watches the virtual host."""
+        witnessing.delivered(self.party, self.number, entry, self.last_tag, no_ack, False)
 
     def held(self, queue: EntryOwner | None, transaction: Transaction | None) -> list[Held]:
         """What the client has of a queue, or of all, and has not settled; what waits for a commit is not."""
@@ -242,7 +242,7 @@ class Receiver(Subscriber):
     def _answer(self, tag: i64, entry: QueueEntry, no_ack: bool) -> None:
         self.answer_get(tag, entry, no_ack)
         if self.party.vhost.is_watched:
-            self.show(entry, no_ack)
+            witnessing.delivered(self.party, self.number, entry, tag, no_ack, True)
 
 
 def _tag(entry: tuple[int, QueueEntry]) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import i64
+
 from leveret.core.client import tracing
 from leveret.core.client.party import Party
 from leveret.core.errors.refusals import Refusal
-from leveret.core.message.confirm import Confirm
+from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import Destination, give_up
 from leveret.core.message.message import Message
-from leveret.core.queue.client import PASS
+from leveret.core.queue.client import PASS, Follower
 from leveret.core.queue.entry import QueueEntry
 
 WATCH: Final = "show a witness what passes"
@@ -44,14 +46,56 @@ def held(party: Party, confirm: Confirm) -> None:
         confirm.pay()
 
 
-def delivered(party: Party, channel: int, entry: QueueEntry, no_ack: bool) -> None:
-    """A client has got a message where somebody watches."""
+def follower(party: Party) -> Follower | None:
+    """Who follows the message that was just published, if the witness can say so."""
+    witness = party.vhost.witness
+    assert witness is not None
+    try:
+        return witness.follower()
+    except Exception as error:
+        party.broker.faults.own(WATCH, error)
+        return None
+
+
+def published(party: Party, follower: Follower, is_confirmed: bool, how: int) -> None:
+    """The publish of a message that is followed is over. is_confirmed, how: see Follower."""
+    try:
+        follower.on_published(is_confirmed, how)
+    except Exception as error:
+        party.broker.faults.own(WATCH, error)
+
+
+class Following(ConfirmListener):
+    """Hears of the confirm of a message that is followed, and tells its publisher and its follower."""
+
+    def __init__(self, publisher: ConfirmListener, party: Party, follower: Follower) -> None:
+        self._publisher = publisher
+        self._party = party
+        self._follower = follower
+
+    def confirmed(self, tag: i64) -> None:
+        """The message is safe."""
+        published(self._party, self._follower, True, 0)
+        self._publisher.confirmed(tag)
+
+    def refused(self, tag: i64, how: int) -> None:
+        """At least one queue did not take it."""
+        published(self._party, self._follower, False, how)
+        self._publisher.refused(tag, how)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The publisher could not be told."""
+        self._publisher.fail(doing, error)
+
+
+def delivered(party: Party, channel: int, entry: QueueEntry, tag: i64, no_ack: bool, is_get: bool) -> None:
+    """A client has got a message where somebody watches. tag, is_get: see Witness."""
     vhost = party.vhost
     if vhost.tracing:
         tracing.delivered(party, channel, entry)
     if vhost.witness is not None:
         try:
-            vhost.witness.on_delivery(party, entry, no_ack)
+            vhost.witness.on_delivery(party, entry, tag, no_ack, is_get)
         except Exception as error:
             vhost.broker.faults.own(WATCH, error)
 

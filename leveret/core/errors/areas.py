@@ -16,6 +16,7 @@ AREAS: Final = {
     "node": "start, end, ports, TLS",
     "recording": "recordings",
     "store": "the data directory",
+    "telemetry": "spans for OpenTelemetry",
     "testing": "a broker in a test process",
 }
 """Each with what it is about."""

@@ -253,11 +253,11 @@ class Route:
     """Where publishes with the same arguments go, as long as the virtual host's generation stays the same.
 
     queues: unless it varies. varies: whether each message has to be looked into: to route it, to trace it, or
-    because its routing key is not allowed. mandatory: as in the publish.
+    because its routing key is not allowed. watched: whether a witness sees each message. mandatory: as in the publish.
     published: to all of queues, and not counted with the exchange yet.
     """
 
-    __slots__ = ("address", "exchange", "generation", "mandatory", "published", "queues", "varies")
+    __slots__ = ("address", "exchange", "generation", "mandatory", "published", "queues", "varies", "watched")
 
     def __init__(
         self, exchange: Exchange, address: Address, routing: Routing, generation: int, mandatory: bool
@@ -266,6 +266,7 @@ class Route:
         self.address = address
         self.queues = routing.queues
         self.varies = routing.varies
+        self.watched = False
         self.generation = generation
         self.mandatory = mandatory
         self.published: i64 = 0

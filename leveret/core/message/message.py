@@ -142,6 +142,16 @@ class Message:
         return not self.content
 
 
+class Followed(Message):
+    """A message that a witness follows. follower: who does. Copies are ordinary messages, as are those from the log."""
+
+    __slots__ = ("follower",)
+
+    def __init__(self, message: Message, follower: object) -> None:
+        super().__init__(message.address, message.content, message.persistent)
+        self.follower = follower
+
+
 def at_rest(message: Message) -> Message:
     """What stays of a message in memory while its content is left to the log."""
     found = message.copy(message.content)

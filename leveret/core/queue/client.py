@@ -82,11 +82,29 @@ PASS: Final = 0  # what becomes of a publish
 REFUSE: Final = 1  # it goes nowhere, and is nacked if its publisher waits for confirms
 STRAY: Final = 2  # it goes nowhere, as one that no binding matches
 HOLD: Final = 3  # it goes its way, but its confirm has to wait
+FOLLOW: Final = 4  # it goes its way, and a Follower hears how that ends
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Follower:
+    """Who follows a message that is published, which is a Followed from then on, as long as it is in memory."""
+
+    @abstractmethod
+    def on_published(self, is_confirmed: bool, how: int) -> None:
+        """The publish is over, confirmed or refused; at once where nobody waits for that, or it waits for a commit.
+
+        how: one of those of core/message/confirm.py with which it was refused, 0 if it was not.
+        """
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Witness:
-    """Who sees what clients do with messages in a virtual host. Called in the middle of it: it may only take notes."""
+    """Who sees what clients do with messages in a virtual host. Called in the middle of it: it may only take notes.
+
+    needs_contents: whether the content of a delivery is to stay in memory until it is settled.
+    """
+
+    needs_contents = True
 
     @abstractmethod
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
@@ -96,9 +114,13 @@ class Witness:
     def on_held(self, confirm: Confirm) -> None:
         """This confirm is held for the last on_publish(), and has to be paid or refused once."""
 
+    def follower(self) -> Follower | None:
+        """Who follows the message of the last on_publish(), which has said FOLLOW."""
+        return None
+
     @abstractmethod
-    def on_delivery(self, client: Client, entry: QueueEntry, no_ack: bool) -> None:
-        """A message was sent to a client, by basic.deliver or basic.get."""
+    def on_delivery(self, client: Client, entry: QueueEntry, tag: i64, no_ack: bool, is_get: bool) -> None:
+        """A message was sent to a client. tag: its delivery tag. is_get: the client has asked for it with basic.get."""
 
     @abstractmethod
     def on_settle(self, entry: QueueEntry, how: int) -> None:

@@ -653,11 +653,12 @@ class Queue(BaseQueue):
         self.ready.page_out(keep, want)
 
     def leave_content(self, entry: QueueEntry) -> bool:
-        """Leave the content of an unacknowledged message to the log, if it rests there and nobody watches.
+        """Leave the content of an unacknowledged message to the log, if it rests there and no witness needs it.
 
         Returns: whether that can be said now: what is on its way to the log can rest later.
         """
-        if self.deleted or self.vhost.witness is not None or not may_rest(entry):
+        witness = self.vhost.witness
+        if self.deleted or (witness is not None and witness.needs_contents) or not may_rest(entry):
             return True
         if not self.in_log.extent(entry):
             return False

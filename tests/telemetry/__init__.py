@@ -1,0 +1,1 @@
+"""Tests of spans, with a collector that gets them."""
