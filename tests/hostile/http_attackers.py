@@ -64,14 +64,15 @@ class HttpAnswers:
         if b"x-evil" in headers:
             self._tell("framing", f"answer {self.opened + 1}: a name has made a header of its own")
         method = self._methods[self.opened] if self.opened < len(self._methods) else ""
-        if method == "HEAD" or status in (204, 304):
+        is_last = b"close" in headers.get(b"connection", b"")
+        if status in (204, 304) or (method == "HEAD" and not is_last):  # the last may be to what is no HTTP, not to HEAD
             return self._whole()
         if headers.get(b"transfer-encoding") == b"chunked":
             self._step = self._size
         elif headers.get(b"content-length", b"").isdigit():
             self._left = int(headers[b"content-length"])
             self._step = self._piece
-        elif b"close" in headers.get(b"connection", b""):
+        elif is_last:
             self.closed = "it ends with the connection"
             self.opened += 1
         else:

@@ -392,7 +392,7 @@ class Siege:
             self.tell("set aside", text)
 
     def _measure(self) -> Size:
-        """What it holds, once the code of its API is loaded and a password was checked, which takes memory of its own."""
+        """What it holds, once the code of its API is loaded, and a password was checked, which takes memory."""
         for _ in Visitor.PATHS:
             self._api_user.ask()
         self._api_user.fail_to_log_in()
