@@ -12,9 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from leveret.core.message.budget import COST
 from leveret.core.message.message import Message, address
-from leveret.core.queue.browsing import TOP, Page
+from leveret.core.queue.browsing import BOTTOM, END, TOP, Page
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
+from leveret.core.queue.run import UNKNOWN
 from leveret.wire.constants import FRAME_MAX
 from leveret.wire.content import make_content
 from leveret.wire.properties import BasicProperties
@@ -257,6 +258,48 @@ class Middle(RuleBasedStateMachine):
         assert page.missing == 0
         self.place = (-TOP, 0) if page.is_last else (-int(page.level), int(page.position))
 
+    @rule(limit=st.integers(1, 30), until=AT)
+    def browse_back(self, limit: int, until: int) -> None:
+        """Somebody looks at all pages, the newest message first."""
+        until %= int(self.queue._position) + 2
+        level, position = BOTTOM, END
+        shown: list[tuple[int, int]] = []
+        while True:
+            page = Page(level, position, until, limit, 1_500)
+            self.queue.browse(page, True)
+            shown += [(int(stored.position), number(stored)) for stored in page.messages]
+            assert len(page.messages) <= 3 * limit
+            assert page.is_last or page.messages
+            if page.is_last:
+                break
+            level, position = int(page.level), int(page.position)
+        wanted = [(item.position, item.number) for item in reversed(self.ready) if item.position <= until]
+        assert shown == wanted
+
+    @rule(at=AT, count=st.integers(1, 30), step=st.integers(1, 3), deletes=st.booleans())
+    def take_out(self, at: int, count: int, step: int, deletes: bool) -> None:
+        """Messages that somebody was shown are deleted, or are where they were after all."""
+        page = Page(TOP, 0, -1, 1 << 20, 1 << 20)
+        self.queue.browse(page)
+        while self.ready and not page.is_last:
+            self.queue.browse(page)
+        for shown in page.messages[at % (len(page.messages) + 1) :][:count:step]:
+            item = next(item for item in self.ready if item.position == shown.position)
+            entry = self.queue.take_out(shown)
+            if 0 < item.deadline_ms <= self.now_ms:
+                assert entry is None
+            else:
+                assert entry is not None
+                assert number(entry) == item.number
+                assert (entry.position, entry.level, entry.deadline_ms) == (item.position, item.level, item.deadline_ms)
+                if not deletes:
+                    self.queue.return_unused(entry)
+                    continue
+                self.queue.forget(entry)
+            self.ready.remove(item)
+            self.gone.append(item.position)
+        self.turns()
+
     @precondition(lambda self: self.steps > 20)
     @rule()
     def restart(self) -> None:
@@ -290,7 +333,7 @@ class Middle(RuleBasedStateMachine):
         ready = self.queue.ready
         assert len(ready) == len(self.ready)
         assert ready.size == sum(item.size for item in self.ready)
-        assert ready.deadline_ms() == (self.ready[0].deadline_ms if self.ready else 0)
+        assert ready.deadline_ms() in (UNKNOWN, self.ready[0].deadline_ms if self.ready else 0)
         assert self.queue.unacked == len(self.held)
         in_memory = ready.items()
         places = [(-stored.level, stored.position) for stored in in_memory]

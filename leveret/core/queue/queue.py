@@ -633,11 +633,43 @@ class Queue(BaseQueue):
         self.broker.background.begin(Discard(self.broker, self, line, waiting))
         return count
 
-    def browse(self, page: Page) -> None:
-        """Show what is ready behind the place of a page, in the order in which it would go. Nothing changes."""
+    def browse(self, page: Page, is_backwards: bool = False) -> None:
+        """Show what is ready behind the place of a page, in the order in which it would go. Nothing changes.
+
+        is_backwards: in front of it, in the reverse order. Raises: Unreadable, NotHereYet.
+        """
         if page.until < 0:
             page.until = self._position
-        page.is_last = self.ready.browse(page)
+        if is_backwards:
+            page.position = min(page.position, page.until + 1)
+            page.is_last = self.ready.browse_back(page)
+        else:
+            page.is_last = self.ready.browse(page)
+
+    def take_out(self, shown: QueueEntry) -> QueueEntry | None:
+        """Take a message out of the ready ones that browse() has shown; in the same call, forget() or return_unused()
+        follow. Returns: None when it is not ready any more, or has just expired. Raises: Refusal FAULTY.
+
+        Cost: as that of Ready.take_at().
+        """
+        self.flow()
+        self.check_fault()
+        entry = self.ready.take_at(shown.position, shown)
+        if entry is None:
+            return None
+        self.broker.budget.let_go(entry.message)
+        self.touch()  # there may be another head, which expires at another time
+        if entry.deadline_ms and entry.deadline_ms <= self.broker.clock.now_ms:
+            self.broker.share.left -= self.giving_up(entry.message)
+            self.counters.expired += 1
+            self.die(entry, EXPIRED)
+            return None
+        return entry
+
+    def return_unused(self, entry: QueueEntry) -> None:
+        """A message that take_out() has taken goes to its old place, as it was."""
+        self.ready.put_back(entry)
+        self.touch()
 
     def unacknowledged(self) -> list[Held]:
         """Who holds messages of it that wait for an ack. Cost: a look at all that wait in its virtual host."""
