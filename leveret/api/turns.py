@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from types import TracebackType
 
 SLICE_S = 0.001
@@ -44,6 +45,14 @@ class Turns:
         if time.perf_counter() >= self._until_s:
             self._end()
             await asyncio.sleep(0)
+            await self._begin()
+
+    async def away(self, waiting: Awaitable[object]) -> None:
+        """Wait for something, while others have their turns."""
+        self._end()
+        try:
+            await waiting
+        finally:
             await self._begin()
 
     async def _begin(self) -> None:

@@ -42,12 +42,7 @@ class Performer:
         Raises: AdministrationError, and what the step raises.
         """
         driver = self._driver
-        driver.refresh_clock()
-        try:
-            result = step()
-        finally:
-            driver.broker.settle()
-            driver.turn()
+        result = self.step(step)
         if isinstance(result, Promise):
             await driver.until(result.is_kept)
             result = result.result()
@@ -58,3 +53,13 @@ class Performer:
             text = f"{name} is done, but cannot be written to the data directory; the broker's log says why"
             raise AdministrationError(text) from None
         return result
+
+    def step(self, step: Callable[[], object]) -> object:
+        """Do something to the broker now, and let follow what follows. Returns, raises: what the step does."""
+        driver = self._driver
+        driver.refresh_clock()
+        try:
+            return step()
+        finally:
+            driver.broker.settle()
+            driver.turn()

@@ -103,8 +103,8 @@ class Group:
     """Built by the core's thread, sealed, then handed to the committer, who alone uses it from then on.
 
     entries: what is to be written, and what need not be any more; moved: those of them that are not refused when this
-    cannot be written, but go into the next group with all that is removed. strips: by queue id; the highest of one is the last
-    position that is durable once the group is, removed ones included.
+    cannot be written, but go into the next group with all that is removed. strips: by queue id; the highest of one is
+    the last position that is durable once the group is, removed ones included.
     revision: of the definitions in it. size: bytes of the contents in it, with what it takes to remember them.
     Once sealed, written: new chunks; gone: places to cross out, by chunk, packed; counts: what was counted in chunks;
     emptied: chunks to delete; sparse: chunks to write anew. aside: damaged chunks to be kept as they are, and what is

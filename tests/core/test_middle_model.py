@@ -279,11 +279,15 @@ class Middle(RuleBasedStateMachine):
     @rule(at=AT, count=st.integers(1, 30), step=st.integers(1, 3), deletes=st.booleans())
     def take_out(self, at: int, count: int, step: int, deletes: bool) -> None:
         """Messages that somebody was shown are deleted, or are where they were after all."""
+        messages: list[QueueEntry] = []
         page = Page(TOP, 0, -1, 1 << 20, 1 << 20)
-        self.queue.browse(page)
-        while self.ready and not page.is_last:
+        while True:
             self.queue.browse(page)
-        for shown in page.messages[at % (len(page.messages) + 1) :][:count:step]:
+            messages += page.messages
+            if page.is_last:
+                break
+            page = Page(page.level, page.position, -1, 1 << 20, 1 << 20)
+        for shown in messages[at % (len(messages) + 1) :][:count:step]:
             item = next(item for item in self.ready if item.position == shown.position)
             entry = self.queue.take_out(shown)
             if 0 < item.deadline_ms <= self.now_ms:

@@ -10,18 +10,17 @@ import msgspec
 
 from leveret.api.access import Access
 from leveret.api.errors import ApiError, bad_request, not_found, of_refusal
-from leveret.api.names import arguments_of, check_name
+from leveret.api.names import check_name
 from leveret.api.operation import Operation
 from leveret.api.request import Request
 from leveret.api.values import Whole, whole
 from leveret.api.views.exchanges import name_in
+from leveret.api.views.properties import Properties, read_properties, write_properties
 from leveret.core.client.errand import Collection, Posting, Taken
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.core.errors.administration import AdministrationError
 from leveret.core.errors.refusals import FORBIDDEN, UNKNOWN, Refusal
-from leveret.management.arguments import to_json
 from leveret.session.base.errors import as_reply
-from leveret.wire.properties import BasicProperties
 
 MAX_COUNT = 10_000  # messages that one request gets
 HOW = {
@@ -30,26 +29,6 @@ HOW = {
     "ack_requeue_false": ACK,
     "reject_requeue_false": DISCARD,
 }
-SHORT = 255  # bytes of a text
-
-
-class Properties(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The properties of a message. timestamp: seconds since 1970; expiration: milliseconds, as a text."""
-
-    content_type: str | None = None
-    content_encoding: str | None = None
-    headers: dict[str, Any] | None = None
-    delivery_mode: int | None = None
-    priority: int | None = None
-    correlation_id: str | None = None
-    reply_to: str | None = None
-    expiration: str | None = None
-    message_id: str | None = None
-    timestamp: int | None = None
-    type: str | None = None
-    user_id: str | None = None
-    app_id: str | None = None
-    cluster_id: str | None = None
 
 
 class Publish(msgspec.Struct, kw_only=True):
@@ -91,38 +70,6 @@ class MessageItem(msgspec.Struct, kw_only=True):
     properties: Properties
     payload: str
     payload_encoding: str
-
-
-NAMES = {"type": "message_type"}
-NUMBERS = {"delivery_mode": 255, "priority": 255, "timestamp": (1 << 64) - 1}
-
-
-def read_properties(given: Properties) -> BasicProperties:
-    """Properties as a message has them. Raises: ApiError 400."""
-    found = BasicProperties()
-    for name in Properties.__struct_fields__:
-        value = getattr(given, name)
-        if value is None:
-            continue
-        if name == "headers":
-            found.headers = arguments_of(value)
-            continue
-        if isinstance(value, str) and len(value.encode("utf-8", "surrogateescape")) > SHORT:
-            raise bad_request(f"properties.{name} has at most {SHORT} bytes")
-        if isinstance(value, int) and not 0 <= value <= NUMBERS[name]:
-            raise bad_request(f"properties.{name} is a number from 0 to {NUMBERS[name]}")
-        setattr(found, NAMES.get(name, name), value)
-    return found
-
-
-def write_properties(properties: BasicProperties) -> Properties:
-    """Properties as answers have them."""
-    found = Properties()
-    for name in Properties.__struct_fields__:
-        value = getattr(properties, NAMES.get(name, name))
-        if value is not None:
-            setattr(found, name, to_json(value) if name == "headers" else value)
-    return found
 
 
 def _payload(wanted: Publish) -> bytes:

@@ -1,8 +1,8 @@
 """Redrive: what has to be known of a dead letter to send it back to the queue in which it died.
 
-Its latest death in x-death says where that was, and under which exchange and routing keys it had come there. The story of
-its deaths stays with it under another name, since a broker that finds x-death would take the letter for one that goes
-round in circles, and drop it (core/message/deaths.py).
+Its latest death in x-death says where that was, and under which exchange and routing keys it had come there. The story
+of its deaths stays with it under another name: with x-death, it could be taken for a letter that goes round in circles,
+and dropped (core/message/deaths.py).
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ def origin_of(message: Message) -> Origin | None:
 
 
 def sent_back(message: Message, origin: Origin) -> Message:
-    """The message as its queue gets it again: under its old exchange and keys, marked, and with the story of its deaths.
+    """The message as its queue gets it again: under its old exchange and keys, and marked.
 
     Raises: DecodeError when its headers cannot be read.
     """
     content = message.content
     start, end = patch.header_range(content)
     at = patch.find(content, start, end, X_DEATH)
-    changes: dict[bytes, bytes] = {name: b"" for name in GONE}
+    changes: dict[bytes, bytes] = dict.fromkeys(GONE, b"")
     if message.is_counted:
         for name in COUNTED:
             changes[name] = b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mypy_extensions import i64
 
 from leveret.core.message.budget import COST, Budget
-from leveret.core.queue.browsing import END, Page
+from leveret.core.queue.browsing import Page
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.ready import Ready, Source
 from leveret.core.queue.run import Run
@@ -123,7 +123,7 @@ class PriorityReady(Ready):
             if line is not None and not line.browse_back(page):
                 return False
             page.level += 1
-            page.position = END
+            page.position = page.until + 1
         return True
 
     def page_out(self, keep: i64, want: i64) -> None:

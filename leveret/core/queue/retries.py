@@ -50,6 +50,10 @@ class Retries(Timed, Holder):
         """All of them, in no order. Cost: a copy."""
         return [entry for _, _, entry in self._waiting]
 
+    def waiting(self) -> list[tuple[int, QueueEntry]]:
+        """All of them, with when each is due on the core's clock, in no order. Cost: a copy."""
+        return [(due_ms, entry) for due_ms, _, entry in self._waiting]
+
     def take(self) -> list[QueueEntry]:
         """Take all of them, in no order. Cost: a copy."""
         taken = self.items()

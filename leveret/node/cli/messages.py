@@ -244,7 +244,7 @@ def _as_item(got: Any) -> dict[str, Any]:
     """A delivery in the shape of the API."""
     import msgspec
 
-    from leveret.api.views.messages import write_properties
+    from leveret.api.views.properties import write_properties
 
     try:
         payload, encoding = got.body.decode(), "string"
