@@ -20,7 +20,7 @@ from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.wire.content import make_content
-from leveret.wire.fields import longstr
+from leveret.wire.fields import boolean, longstr
 from leveret.wire.properties import BasicProperties
 from tests.brokers.run import START_MS
 from tests.session.test_paging import Backlog
@@ -52,7 +52,8 @@ class Transfers(RuleBasedStateMachine):
         self.start()
         self.life.queue("plain")
         self.life.queue("priority", x_max_priority=3)
-        self.life.queue("unique", x_message_deduplication="true")
+        arguments = {"x-message-deduplication": boolean(True)}
+        self.life.broker.vhosts["/"].make_queue("unique", True, 0, False, arguments)
         self.life.queue("quorum", x_queue_type="quorum")
         self.life.queue("full", x_max_length=FULL, x_overflow="reject-publish")
         self.life.safe()
@@ -88,7 +89,9 @@ class Transfers(RuleBasedStateMachine):
 
     # -- what happens
 
-    @rule(name=NAME, count=st.integers(1, 30), persistent=st.sampled_from([True, True, False]), size=st.integers(0, 700))
+    @rule(
+        name=NAME, count=st.integers(1, 30), persistent=st.sampled_from([True, True, False]), size=st.integers(0, 700)
+    )
     def publish(self, name: str, count: int, persistent: bool, size: int) -> None:
         """Some messages, each with a value that no other one has."""
         for _ in range(count):
