@@ -339,3 +339,22 @@ def test_actions_that_make_no_sense_are_refused(http: Http, channel: Any, body: 
     reply = http.ask("POST", "leveret/queues/%2F/q/messages/act", body).expect(400, 404)
     assert reason in str(reply.json)
     assert len(numbers(http, "q", limit=None)) == COUNT
+
+
+def test_ages_of_what_is_ready_and_of_what_somebody_has(managed: leveret.Broker, http: Http, channel: Any) -> None:
+    channel.queue_declare("empty")
+    channel.queue_declare("levels", arguments={"x-max-priority": 3})
+    channel.basic_publish("", "levels", b"", pika.BasicProperties(priority=1))
+    managed.clock.advance(100)
+    channel.basic_publish("", "levels", b"", pika.BasicProperties(priority=3))
+    channel.basic_get("q")
+    managed.clock.advance(50)
+    channel.basic_get("q")
+    found = {age["name"]: age for age in http.ask("GET", "leveret/ages/%2F").expect(200).json}  # type: ignore[attr-defined]
+    seconds = {
+        name: tuple(None if age[what] is None else int(age[what]) for what in ("oldest_ready_s", "oldest_unacked_s"))
+        for name, age in found.items()
+    }
+    assert seconds == {"q": (150, 50), "empty": (None, None), "levels": (150, None)}
+    (alone,) = http.ask("GET", "leveret/ages?page=1&name=lev").expect(200).json["items"]  # type: ignore[index]
+    assert alone["name"] == "levels"
