@@ -33,7 +33,7 @@ class Chosen(msgspec.Struct, kw_only=True):
 
 class Search(Chosen, kw_only=True):
     """What is looked for. truncate: bytes of a payload that are shown at most. encoding: auto for payloads as they are
-    where they are UTF-8, or base64 for all. whole: messages as `leveret messages import` reads them, which lose nothing.
+    where they are UTF-8, or base64 for all. whole: messages as `leveret messages import` reads them, with nothing lost.
     """
 
     limit: Limit | None = 50

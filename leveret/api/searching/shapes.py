@@ -64,7 +64,7 @@ class FoundMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Progress(msgspec.Struct, kw_only=True):
     """How far it is. looked: at so many messages, of total, about. found: so many are as asked for.
 
-    place: where to go on; null when there is no more. begin: where it began: whoever goes on from there looks at the same
+    place: where to go on; null when there is no more. begin: where it began: whoever begins there looks at the same
     messages, and at none that came later. missing: messages that cannot be read from the disk any more.
     undecided: messages in which a pattern took too many steps, and counts as not found.
     """

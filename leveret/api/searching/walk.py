@@ -55,8 +55,8 @@ def read_place(text: str) -> Place:
 class Walk:
     """Through one queue. states: of the messages that are wanted. is_backwards: the newest first.
 
-    begin: where it began. place: behind what was looked at; None at the end. looked: messages up to now. total: how many there were when it
-    began, about. missing: those that cannot be read from the disk any more.
+    begin: where it began. place: behind what was looked at; None at the end. looked: messages up to now. total: how
+    many there were when it began, about. missing: those that cannot be read from the disk any more.
 
     Raises: ApiError 400 for a place in another queue.
     """
