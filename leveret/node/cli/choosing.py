@@ -35,8 +35,8 @@ WHERE: Final[dict[str, tuple[Any, Any]]] = {
             _option(
                 "--where",
                 text="FIELD OP VALUE, or FIELD exists, FIELD missing. OP: = != < <= > >= ~ (matches a pattern) *= "
-                "(contains). FIELD: headers.NAME, json:PATH, body, routing_key, exchange, size, age, message_id and other "
-                "properties, death.queue. Repeatable; all have to hold.",
+                "(contains). FIELD: headers.NAME, json:PATH, body, routing_key, exchange, size, age, message_id or "
+                "another property, death.queue. Repeatable; all have to hold.",
             ),
         ],
         None,

@@ -11,11 +11,9 @@ from typing import Any, Final
 from leveret.node.cli.columns import duration, plain, size
 from leveret.node.printable import printable, say, say_json, say_row
 
-COLUMNS: Final = ("id", "age_s", "bytes", "routing_key", "body")
-ID: Final = 12  # cells
-AGE: Final = 8
-SIZE: Final = 9
-KEY: Final = 24
+COLUMNS: Final = ("id", "age_s", "bytes", "state", "routing_key", "body")
+NUMBERS: Final = (1, 2)  # columns that are aligned to the right
+KEY: Final = 24  # cells of a routing key, beside which there is room for a body
 MOST_DEATHS: Final = 5  # that are told of one message
 TOLD: Final = frozenset(
     ["x-death", *(f"x-{which}-death-{what}" for which in ("first", "last") for what in ("exchange", "queue", "reason"))]
@@ -35,6 +33,7 @@ class Lines:
         self._as_json = as_json
         self._with_state = with_state
         self._is_begun = False
+        self._widths: list[int] = []  # of the columns in front of the body, which grow with what comes
 
     def show(self, messages: Sequence[Message]) -> None:
         """Print them."""
@@ -44,61 +43,58 @@ class Lines:
         elif sys.stdout.isatty():
             self._show_at_terminal(messages)
         else:
-            self._begin()
+            if not self._is_begun:
+                say_row(self._row(*COLUMNS))
             for message in messages:
-                age_s = message["age_s"]
-                cells = [message["id"], "" if age_s is None else f"{age_s:.0f}", str(message["payload_bytes"])]
-                say_row([*cells, *self._state(message), message["routing_key"], _start(message)])
+                age = "" if message["age_s"] is None else f"{message['age_s']:.0f}"
+                say_row(self._cells(message, age, str(message["payload_bytes"])))
+        self._is_begun = True
 
-    def _begin(self) -> None:
-        if not self._is_begun:
-            self._is_begun = True
-            say_row([*COLUMNS[:3], *(["state"] if self._with_state else []), *COLUMNS[3:]])
+    def _row(self, name: str, age: str, weight: str, state: str, key: str, body: str) -> list[str]:
+        return [name, age, weight, *([state] if self._with_state else []), key, body]
 
-    def _state(self, message: Message) -> list[str]:
-        return [message["state"]] if self._with_state else []
+    def _cells(self, message: Message, age: str, weight: str) -> list[str]:
+        more = "…" if message.get("is_truncated") else ""
+        kind = "base64 " if message["payload_encoding"] == "base64" else ""
+        body = f"{kind}{message['payload']}{more}"
+        return self._row(message["id"], age, weight, message["state"], message["routing_key"], body)
 
     def _show_at_terminal(self, messages: Sequence[Message]) -> None:
         from rich.console import Console
         from rich.text import Text
 
         console = Console()
-        rows: list[tuple[list[str], str]] = []
-        if not self._is_begun:
-            self._is_begun = True
-            rows.append((["id", "age", "size", *(["state"] if self._with_state else []), "key", "body"], "bold cyan"))
+        rows = [] if self._is_begun else [self._row("id", "age", "size", "state", "key", "body")]
         for message in messages:
             age = "" if message["age_s"] is None else duration(message["age_s"] * 1000)
-            cells = [message["id"], age, size(message["payload_bytes"])]
-            rows.append(([*cells, *self._state(message), message["routing_key"], _start(message)], ""))
-        for cells, style in rows:
-            console.print(Text(self._fitted(cells, console.width), style=style), soft_wrap=True, highlight=False)
+            rows.append([printable(cell) for cell in self._cells(message, age, size(message["payload_bytes"]))])
+        self._widen(rows)
+        for number, row in enumerate(rows):
+            style = "" if number or self._is_begun else "bold cyan"
+            console.print(Text(self._fitted(row, console.width), style=style), soft_wrap=True, highlight=False)
 
-    def _fitted(self, cells: list[str], width: int) -> str:
-        from rich.cells import cell_len, set_cell_size
+    def _widen(self, rows: Sequence[list[str]]) -> None:
+        from rich.cells import cell_len
 
-        first, age, weight, *texts = map(printable, cells)
-        wide = max(ID, cell_len(first))
-        found = f"{set_cell_size(first, wide)} {age:>{AGE}} {weight:>{SIZE}}  "
-        if self._with_state:
-            found += f"{texts.pop(0):7}  "
-        key, body = texts
-        found += f"{_cut(key, KEY)}  {body}"
-        return _cut(found, width).rstrip()
+        natural = [max(map(cell_len, column)) for column in zip(*rows, strict=True)][:-1]
+        natural[-1] = min(natural[-1], KEY)
+        self._widths = list(map(max, natural, self._widths or natural))
+
+    def _fitted(self, row: list[str], width: int) -> str:
+        cells = [
+            _cut(text, wide, at in NUMBERS) for at, (text, wide) in enumerate(zip(row, self._widths, strict=False))
+        ]
+        return _cut("  ".join([*cells, row[-1]]), width).rstrip()
 
 
-def _cut(text: str, wide: int) -> str:
+def _cut(text: str, wide: int, to_the_right: bool = False) -> str:
     """A text that has exactly so many cells."""
     from rich.cells import cell_len, set_cell_size
 
-    return f"{set_cell_size(text, wide - 1)}…" if cell_len(text) > wide else set_cell_size(text, wide)
-
-
-def _start(message: Message) -> str:
-    """The start of a body, in a line."""
-    more = "…" if message.get("is_truncated") else ""
-    kind = "base64 " if message["payload_encoding"] == "base64" else ""
-    return f"{kind}{message['payload']}{more}"
+    missing = wide - cell_len(text)
+    if missing < 0:
+        return f"{set_cell_size(text, wide - 1)}…"
+    return " " * missing + text if to_the_right else text + " " * missing
 
 
 def tell(message: Message, number: int) -> None:

@@ -68,8 +68,8 @@ class Search:
         looked, found, lost, undecided = self.looked, self.found, self.missing, self.undecided
         batch: Batch = []
         lines = self._broker.lines(self._where, {**self._body, "limit": left, "place": self.place}, self._missing)
-        while True:
-            line = _next(lines, stop)
+        is_over = False
+        while (line := next_line(lines, stop)) is not None:
             if "error" in line:
                 refuse(line["error"])
             told = line.get("end") or line.get("progress")
@@ -81,24 +81,22 @@ class Search:
             self.total = max(self.total or told["total"], self.looked)
             self.place = told["place"]
             bar(self.looked, self.total)
-            yield batch, "end" in line
+            is_over = "end" in line
+            yield batch, is_over
             batch = []
-            if "end" in line:
-                return
+        if not is_over:
+            raise Unreachable(CUT_SHORT)
 
 
-def _next(lines: Iterator[dict[str, Any]], stop: Stop) -> dict[str, Any]:
-    """The next line. Raises: Unreachable, KeyboardInterrupt."""
+def next_line(lines: Iterator[dict[str, Any]], stop: Stop) -> dict[str, Any] | None:
+    """The next line, None behind the last one. Raises: Unreachable, KeyboardInterrupt."""
     if stop.is_wanted:
         raise KeyboardInterrupt
     stop.may_raise = True
     try:
-        line = next(lines, None)
+        return next(lines, None)
     finally:
         stop.may_raise = False
-    if line is None:
-        raise Unreachable(CUT_SHORT)
-    return line
 
 
 def say_lost(missing: int, undecided: int, queue: str) -> None:

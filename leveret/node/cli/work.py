@@ -12,7 +12,7 @@ from leveret.node.cli.choosing import Choice
 from leveret.node.cli.output import Bar
 from leveret.node.cli.queues import missing
 from leveret.node.cli.remote import Unreachable
-from leveret.node.cli.searching import CUT_SHORT
+from leveret.node.cli.searching import CUT_SHORT, next_line
 from leveret.node.cli.transfer import Stop
 
 COUNTS: Final = ("done", "gone", "refused", "unsafe", "looked", "found", "missing", "undecided")
@@ -92,16 +92,16 @@ class Work:
         """Ask for something, and add what was done to an account. may_raise: whether Ctrl-C ends it at once."""
         told: dict[str, Any] = {}
         looked, total = account.looked, account.total
+        is_over = False
         try:
             for line in self._lines(asked, stop, may_raise):
                 if "error" in line:
                     account.error = line["error"]
-                    break
+                    continue
                 told = line.get("end") or line["progress"]
+                is_over = "end" in line
                 bar(looked + told["looked"], total or told["total"])
-                if "end" in line:
-                    break
-            else:
+            if not is_over and not account.error:
                 raise Unreachable(CUT_SHORT)
         except Refused as error:
             account.error = str(error)
@@ -115,14 +115,5 @@ class Work:
 
     def _lines(self, asked: dict[str, Any], stop: Stop, may_raise: bool) -> Iterator[dict[str, Any]]:
         lines = self._broker.lines(self._where, {**self._body, **asked}, self._missing)
-        while True:
-            if may_raise and stop.is_wanted:
-                raise KeyboardInterrupt
-            stop.may_raise = may_raise
-            try:
-                line = next(lines, None)
-            finally:
-                stop.may_raise = False
-            if line is None:
-                return
+        while (line := next_line(lines, stop) if may_raise else next(lines, None)) is not None:
             yield line
