@@ -9,6 +9,7 @@ from leveret.api.access import Access
 from leveret.api.operation import Operation
 from leveret.api.request import Request
 from leveret.api.views import (
+    ages,
     bindings,
     clients,
     definitions,
@@ -50,6 +51,7 @@ OPERATIONS: list[Operation] = [
     *bindings.OPERATIONS,
     *messages.OPERATIONS,
     *search.OPERATIONS,
+    *ages.OPERATIONS,
     *vhosts.OPERATIONS,
     *users.OPERATIONS,
     *policies.OPERATIONS,

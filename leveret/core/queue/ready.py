@@ -385,7 +385,8 @@ class Ready:
 
         Pages are shown as they are, and not filled up to the last message or byte.
         """
-        count: i64 = max(page.limit - len(page.messages), 1)
+        average = self.size // max(len(self), 1) + 1
+        count: i64 = max(min(page.limit - len(page.messages), page.size_limit // (average + average // 4 + 1)), 1)
         while not page.is_full():
             place = self.place_before(page.position, count)
             part = Page(page.level, place, page.position - 1, MANY if count == 1 else page.limit, page.size_limit)
