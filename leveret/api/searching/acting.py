@@ -51,9 +51,13 @@ class Tally:
 
 
 class Action:
-    """What is done with each message. tally: of all. words: for the log, as in `moved {count} to ...`."""
+    """What is done with each message. tally: of all. words: for the log, as in `moved {count} to ...`.
+
+    publishes: whether a queue gets messages, for which there is no room while publishers have to wait.
+    """
 
     words = ""
+    publishes = True
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
@@ -69,6 +73,7 @@ class Delete(Action):
     """They are gone; none becomes a dead letter."""
 
     words = "deleted"
+    publishes = False
 
     def do(self, candidate: Candidate, is_dry: bool) -> None:
         """Delete it."""

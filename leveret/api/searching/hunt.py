@@ -70,6 +70,7 @@ class Hunt:
             "found": self.found,
             "total": max(walk.total, walk.looked),
             "place": self.place,
+            "begin": str(walk.begin),
             "missing": walk.missing,
             "undecided": self.criteria.undecided,
         }

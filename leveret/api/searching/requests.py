@@ -11,6 +11,7 @@ from leveret.api.searching.criteria import Condition
 
 MOST_SHOWN: Final = 16 << 20  # bytes of one payload
 MOST_PER_SECOND: Final = 1_000_000.0
+MOST_SECONDS: Final = 3_600.0
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
 
@@ -32,12 +33,13 @@ class Chosen(msgspec.Struct, kw_only=True):
 
 class Search(Chosen, kw_only=True):
     """What is looked for. truncate: bytes of a payload that are shown at most. encoding: auto for payloads as they are
-    where they are UTF-8, or base64 for all.
+    where they are UTF-8, or base64 for all. whole: messages as `leveret messages import` reads them, with nothing lost.
     """
 
     limit: Limit | None = 50
     truncate: Annotated[int, msgspec.Meta(ge=0, le=MOST_SHOWN)] = 2_000
     encoding: Literal["auto", "base64"] = "auto"
+    whole: bool = False
 
 
 class Edit(msgspec.Struct, kw_only=True):
@@ -56,7 +58,8 @@ class ActRequest(Chosen, kw_only=True):
     letters to the queues in which they died; republish, with an edit, to where it says or to the end of the queue.
     to_queue, to_exchange, routing_key: where they go; without a key, each keeps its own. all: that all messages are
     meant, where neither conditions nor ids say which. rate: so many in a second at most. max_redrives: letters that
-    were sent back so often are left alone. dry_run: only count.
+    were sent back so often are left alone. seconds: for so long, about; then the answer ends, and says where to go on.
+    dry_run: only count.
     """
 
     action: Literal["delete", "move", "copy", "requeue", "redrive", "republish"]
@@ -67,4 +70,5 @@ class ActRequest(Chosen, kw_only=True):
     rate: Annotated[float, msgspec.Meta(gt=0, le=MOST_PER_SECOND)] | None = None
     max_redrives: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 3
     edit: Edit | None = None
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=MOST_SECONDS)] | None = None
     dry_run: bool = False

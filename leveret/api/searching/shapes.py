@@ -64,7 +64,8 @@ class FoundMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Progress(msgspec.Struct, kw_only=True):
     """How far it is. looked: at so many messages, of total, about. found: so many are as asked for.
 
-    place: where to go on; null when there is no more. missing: messages that cannot be read from the disk any more.
+    place: where to go on; null when there is no more. begin: where it began: whoever begins there looks at the same
+    messages, and at none that came later. missing: messages that cannot be read from the disk any more.
     undecided: messages in which a pattern took too many steps, and counts as not found.
     """
 
@@ -72,19 +73,22 @@ class Progress(msgspec.Struct, kw_only=True):
     found: int
     total: int
     place: str | None
+    begin: str
     missing: int = 0
     undecided: int = 0
 
 
 class ActProgress(Progress, kw_only=True):
     """done: so many were acted on, or would be; gone: somebody had taken them meanwhile; refused: a queue had no room,
-    or there was none. skipped: how many were left alone, by reason.
+    or there was none. skipped: how many were left alone, by reason. unsafe: so many of those done could not be written
+    to the disk, and are in their queues as long as the broker runs.
     """
 
     done: int
     gone: int
     refused: int
     skipped: dict[str, int]
+    unsafe: int = 0
     is_dry_run: bool
 
 

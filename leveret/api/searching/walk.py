@@ -55,8 +55,8 @@ def read_place(text: str) -> Place:
 class Walk:
     """Through one queue. states: of the messages that are wanted. is_backwards: the newest first.
 
-    place: behind what was looked at; None at the end. looked: messages up to now. total: how many there were when it
-    began, about. missing: those that cannot be read from the disk any more.
+    begin: where it began. place: behind what was looked at; None at the end. looked: messages up to now. total: how
+    many there were when it began, about. missing: those that cannot be read from the disk any more.
 
     Raises: ApiError 400 for a place in another queue.
     """
@@ -83,7 +83,8 @@ class Walk:
             if place.state not in self._states:
                 raise bad_request(f"from: this is a place among messages that are {place.state}")
         self._until = place.until if place is not None else -1
-        self.place: Place | None = place or self._first(self._states[0])
+        self.begin = place or self._first(self._states[0])
+        self.place: Place | None = self.begin
 
     def behind(self, candidate: Candidate) -> Place:
         """The place behind a message that it has shown, of the last page."""
@@ -102,6 +103,8 @@ class Walk:
         assert self.place is not None
         place = self.place
         found = await self._ready(place) if place.state == READY else await self._others(place)
+        if self.begin.until < 0:
+            self.begin.until = self._until
         self.looked += len(found)
         return found
 

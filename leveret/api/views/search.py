@@ -7,7 +7,7 @@ import functools
 import logging
 import time
 from collections.abc import AsyncGenerator, Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -24,7 +24,9 @@ from leveret.api.searching.requests import ActRequest, Search
 from leveret.api.searching.shapes import ActProgress, FoundMessage, Progress, line, shown
 from leveret.api.searching.walk import MOST_WALKS
 from leveret.core.errors.refusals import Refusal
+from leveret.core.message.parcel import unframed
 from leveret.core.queue.queue import Queue
+from leveret.management import lines
 
 TELL_S: Final = 0.5  # from one line that says how far it is to the next
 CHUNK: Final = 64 << 10  # bytes of an answer that are sent at once
@@ -37,9 +39,10 @@ log = logging.getLogger("leveret.api")
 
 
 class SearchLine(msgspec.Struct, omit_defaults=True):
-    """One line of the answer to a search: one of these."""
+    """One line of the answer to a search: one of these. whole: a message as `leveret messages import` reads it."""
 
     message: FoundMessage | None = None
+    whole: dict[str, Any] | None = None
     progress: Progress | None = None
     end: Progress | None = None
     error: str | None = None
@@ -101,7 +104,7 @@ async def search(request: Request) -> Lines:
 
 
 async def _search(hunt: Hunt, wanted: Search) -> AsyncGenerator[bytes]:
-    clock, turns = hunt.clock, hunt.services.turns
+    turns = hunt.services.turns
     tell_s = 0.0  # at once: who asks sees that it has begun
     while not hunt.is_over:
         out = bytearray()
@@ -109,16 +112,28 @@ async def _search(hunt: Hunt, wanted: Search) -> AsyncGenerator[bytes]:
             while len(out) < CHUNK:
                 candidate = await hunt.next()
                 if candidate is not None:
-                    seen = shown(candidate, wanted.truncate, wanted.encoding, clock.now_ms, clock.wall_ms)
-                    out += line("message", seen)
+                    await _write(hunt, wanted, candidate, out)
                 elif hunt.is_over or time.monotonic() >= tell_s:
                     break
-        if time.monotonic() >= tell_s and not hunt.is_over:
+        if (out or time.monotonic() >= tell_s) and not hunt.is_over:  # a place to go on behind all that was sent
             tell_s = time.monotonic() + TELL_S
             out += line("progress", Progress(**hunt.progress()))
         if out:
             yield bytes(out)
     yield line("end", Progress(**hunt.progress()))
+
+
+async def _write(hunt: Hunt, wanted: Search, candidate: Candidate, out: bytearray) -> None:
+    """Put the line of a message that was found behind others. Within turns."""
+    if not wanted.whole:
+        seen = shown(candidate, wanted.truncate, wanted.encoding, hunt.clock.now_ms, hunt.clock.wall_ms)
+        out += line("message", seen)
+        return
+    out += b'{"whole":'
+    for piece in lines.pieces(unframed(candidate.entry.message, candidate.entry.redelivered)):
+        out += piece
+        await hunt.services.turns.rest()
+    out += b"}\n"
 
 
 async def act(request: Request) -> Lines:
@@ -186,7 +201,8 @@ def _batches(chosen: Iterable[Candidate], most: int) -> Iterable[list[Candidate]
 async def _act(request: Request, hunt: Hunt, action: Action, wanted: ActRequest) -> AsyncGenerator[bytes]:
     services, tally, is_dry = request.services, action.tally, wanted.dry_run
     began_s, tell_s = time.monotonic(), 0.0
-    most = BATCH if wanted.rate is None else max(min(BATCH, int(wanted.rate / 10)), 1)
+    rate = None if is_dry else wanted.rate
+    most = BATCH if rate is None else max(min(BATCH, int(rate / 10)), 1)
 
     def told() -> ActProgress:
         return ActProgress(
@@ -195,16 +211,17 @@ async def _act(request: Request, hunt: Hunt, action: Action, wanted: ActRequest)
             gone=tally.gone,
             refused=tally.refused,
             skipped=dict(tally.skipped),
+            unsafe=int(action.transfer.unsafe),
             is_dry_run=is_dry,
         )
 
     try:
-        while not hunt.is_over:
-            if not is_dry:
+        while not hunt.is_over and (wanted.seconds is None or time.monotonic() < began_s + wanted.seconds):
+            if action.publishes and not is_dry:
                 _check_alarms(request)
             async with services.turns:
                 chosen: list[Candidate] = []
-                while len(chosen) < BATCH * 8:
+                while len(chosen) < (BATCH * 8 if rate is None else most):
                     candidate = await hunt.next()
                     if candidate is None:
                         break
@@ -213,17 +230,22 @@ async def _act(request: Request, hunt: Hunt, action: Action, wanted: ActRequest)
                     hunt.walk.check()
                     services.performer.step(functools.partial(_do, action, batch, is_dry))
                     await services.turns.rest()
-                    if wanted.rate is not None and not is_dry:
-                        ahead_s = tally.done / wanted.rate - (time.monotonic() - began_s)
-                        if ahead_s > 0:
-                            await services.turns.away(asyncio.sleep(min(ahead_s, 1.0)))
             if action.transfer.waiting > UNDER_WAY:
                 await _wait(request, action)
-            if time.monotonic() >= tell_s:
-                tell_s = time.monotonic() + TELL_S
-                yield line("progress", told())
+            while True:
+                if time.monotonic() >= tell_s:
+                    tell_s = time.monotonic() + TELL_S
+                    yield line("progress", told())
+                ahead_s = 0.0 if rate is None else began_s + tally.done / rate - time.monotonic()
+                if ahead_s <= 0:
+                    break
+                await asyncio.sleep(min(ahead_s, TELL_S))
         await _wait(request, action)
         yield line("end", told())
+    except (ApiError, Refusal):
+        if tally.done and not is_dry:
+            yield line("progress", told())
+        raise
     finally:
         if tally.done and not is_dry:
             who = f"user '{request.caller.user.name}' ({request.host})"

@@ -22,7 +22,12 @@ from leveret.node.cli.target import URL_VARIABLE, BrokerError, Link, Target, rea
 
 PAGE = 500
 LOGIN_FAILED = "not_authorized"
+ODD = "what answers there is no HTTP API of a Leveret; check the URL"
 NOT_THERE = ("", "Not Found", "vhost_not_found", "queue_not_found", "exchange_not_found")
+
+
+class Refused(Exception):
+    """A broker does not do it; the text says why."""
 
 
 def path(*parts: str) -> str:
@@ -42,6 +47,9 @@ class Asker(Protocol):
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Ask an operation. path: below /api."""
+
+    def stream(self, method: str, path: str, body: object) -> Reply | Iterator[bytes]:
+        """Ask an operation whose answer goes on. Returns: its pieces as they come, or why it is refused."""
 
     def close(self) -> None:
         """Ask no more."""
@@ -74,6 +82,29 @@ class LocalBroker:
             raise Unreachable(str(error)) from None
         return Reply(heads[-1]["status"], heads[-1]["headers"], b"".join(pieces))
 
+    def stream(self, method: str, path: str, body: object) -> Reply | Iterator[bytes]:
+        """Ask an operation whose answer goes on. Returns: its pieces as they come, or why it is refused.
+
+        Raises: Unreachable, the pieces too. Who does not read them to their end asks no more.
+        """
+        arguments: dict[str, object] = {"method": method, "path": path, "query": {}, "headers": {}}
+        heads = self._link.stream("ask", arguments, json.dumps(body).encode())
+        try:
+            head = next(heads)
+        except BrokerError as error:
+            raise Unreachable(str(error)) from None
+        if not 200 <= head["status"] < 300:
+            return Reply(head["status"], head["headers"], self._link.data)
+        return self._pieces(self._link.data, heads)
+
+    def _pieces(self, first: bytes, heads: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+        yield first
+        try:
+            for _ in heads:
+                yield self._link.data
+        except BrokerError as error:
+            raise Unreachable(str(error)) from None
+
     def close(self) -> None:
         """Ask no more."""
         self._link.__exit__()
@@ -99,12 +130,22 @@ class Broker:
             reply = self._asker.ask(method, path, query, body, headers)
         except Unreachable as error:
             refuse(str(error))
-        if reply.status == 401 and (not reply.body or self._error(reply) == LOGIN_FAILED):
-            place = self.place
-            assert place is not None
-            text = f"{place.shown} does not let user '{place.user}' in: the name or the password is wrong"
-            refuse(f"{text}, or the user may log in from that machine only")
+        if self._is_shut_out(reply):
+            refuse(self.reason(reply))
         return reply
+
+    def lines(self, path: str, body: object, missing: str = "") -> Iterator[dict[str, Any]]:
+        """Objects of an answer that goes on, each as soon as it comes. missing: what is said if there is nothing there.
+
+        Raises: Refused, and Unreachable also later.
+        """
+        found = self._asker.stream("POST", path, body)
+        if isinstance(found, Reply):
+            raise Refused(self.reason(found, missing))
+        return _read_lines(found)
+
+    def _is_shut_out(self, reply: Reply) -> bool:
+        return reply.status == 401 and (not reply.body or self._error(reply) == LOGIN_FAILED)
 
     def get(self, path: str, query: Mapping[str, str] | None = None, missing: str = "") -> Any:
         """What there is at a path. missing: what is said if there is nothing."""
@@ -144,15 +185,24 @@ class Broker:
 
     def refuse(self, reply: Reply, missing: str = "") -> NoReturn:
         """End the command with the reason why something was not done."""
+        refuse(self.reason(reply, missing))
+
+    def reason(self, reply: Reply, missing: str = "") -> str:
+        """Why something was not done. missing: what is said if there is nothing at the path."""
+        if self._is_shut_out(reply):
+            place = self.place
+            assert place is not None
+            text = f"{place.shown} does not let user '{place.user}' in: the name or the password is wrong"
+            return f"{text}, or the user may log in from that machine only"
         reason = self._reason(reply)
         if reply.status == 404:
-            refuse(missing if missing and reason in NOT_THERE else reason or "there is no such thing")
+            return missing if missing and reason in NOT_THERE else reason or "there is no such thing"
         if reply.status == 401:
             user = "this user" if self.place is None else f"user '{self.place.user}'"
-            refuse(f"{user} may not do this: {reason}")
+            return f"{user} may not do this: {reason}"
         if reply.status == 503:
-            refuse(f"the broker cannot do this now: {reason}")
-        refuse(reason or f"the broker answers with status {reply.status}; its log may say why")
+            return f"the broker cannot do this now: {reason}"
+        return reason or f"the broker answers with status {reply.status}; its log may say why"
 
     def close(self) -> None:
         """Ask no more."""
@@ -177,6 +227,27 @@ class Broker:
     def _reason(self, reply: Reply) -> str:
         content = self.read(reply)
         return str(content.get("reason", "")).strip() if isinstance(content, dict) else ""
+
+
+def _read_lines(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    """Lines of JSON. Raises: Unreachable for what is none, or is cut short."""
+    begun: list[bytes] = []  # of a line
+    for piece in pieces:
+        *ended, rest = piece.split(b"\n")
+        for end in ended:
+            line = b"".join([*begun, end])
+            begun.clear()
+            try:
+                found = json.loads(line)
+            except ValueError:
+                raise Unreachable(ODD) from None
+            if not isinstance(found, dict):
+                raise Unreachable(ODD)
+            yield found
+        if rest:
+            begun.append(rest)
+    if begun:
+        raise Unreachable("the answer was cut short")
 
 
 @contextlib.contextmanager

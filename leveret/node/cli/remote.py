@@ -7,13 +7,16 @@ import http.client
 import json
 import socket
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 CONNECT_S = 10.0
 ANSWER_S = 60.0
+IDLE_S = 30.0  # after which a connection is not used any more
+PIECE = 64 << 10  # bytes of an answer that goes on
 PORT = 15672
 GUEST = "guest"
 
@@ -92,6 +95,7 @@ class RemoteBroker:
         self.place = place
         self._context = make_context(ca_file) if place.scheme == "https" else None
         self._client: http.client.HTTPConnection | None = None
+        self._used_s = 0.0
 
     def ask(
         self,
@@ -102,6 +106,38 @@ class RemoteBroker:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Ask an operation. path: below /api. Raises: Unreachable."""
+        return _whole(self._request(method, path, query, body, headers), self.place)
+
+    def stream(self, method: str, path: str, body: object) -> Reply | Iterator[bytes]:
+        """Ask an operation whose answer goes on. Returns: its pieces as they come, or why it is refused.
+
+        Raises: Unreachable, the pieces too.
+        """
+        answer = self._request(method, path, None, body, None)
+        if not 200 <= answer.status < 300:
+            return _whole(answer, self.place)
+        return self._pieces(answer)
+
+    def _pieces(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+        try:
+            while piece := answer.read1(PIECE):
+                yield piece
+        except TimeoutError:
+            raise Unreachable(f"{self.place.shown} does not answer any more") from None
+        except (OSError, http.client.HTTPException):
+            raise Unreachable(f"{self.place.shown} closed the connection in the middle of its answer") from None
+        finally:
+            if not answer.isclosed():  # nothing else can be asked behind it
+                self.close()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        headers: Mapping[str, str] | None,
+    ) -> http.client.HTTPResponse:
         place = self.place
         pair = f"{place.user}:{place.password or ''}".encode("utf-8", "surrogateescape")
         given = {name: " ".join(value.split()).encode() for name, value in (headers or {}).items()}
@@ -118,19 +154,20 @@ class RemoteBroker:
             self.close()
             return self._last_try(where, given)
 
-    def _last_try(self, where: str, headers: dict[str, bytes]) -> Reply:
+    def _last_try(self, where: str, headers: dict[str, bytes]) -> http.client.HTTPResponse:
         try:
             return self._try("GET", where, None, headers)
         except (http.client.HTTPException, OSError):
             raise Unreachable(f"{self.place.shown} closes the connection before it answers") from None
 
-    def _try(self, method: str, where: str, data: bytes | None, headers: dict[str, bytes]) -> Reply:
+    def _try(self, method: str, where: str, data: bytes | None, headers: dict[str, bytes]) -> http.client.HTTPResponse:
         place = self.place
         try:
             client = self._connected()
             client.request(method, where, data, headers)
             answer = client.getresponse()
-            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+            self._used_s = time.monotonic()
+            return answer
         except ssl.SSLCertVerificationError as error:
             text = f"{place.shown}: its certificate is not trusted: {error.verify_message}"
             raise Unreachable(f"{text}; name the file of its CA with --ca-file") from None
@@ -150,6 +187,8 @@ class RemoteBroker:
             raise Unreachable(f"{place.shown} does not speak HTTP; the API is at port {PORT}, not 5672") from None
 
     def _connected(self) -> http.client.HTTPConnection:
+        if time.monotonic() > self._used_s + IDLE_S:  # the broker may have closed it while somebody was asked
+            self.close()
         if self._client is None:
             place = self.place
             if self._context is None:
@@ -166,6 +205,16 @@ class RemoteBroker:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _whole(answer: http.client.HTTPResponse, place: Place) -> Reply:
+    """All of an answer. Raises: Unreachable."""
+    try:
+        return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    except TimeoutError:
+        raise Unreachable(f"{place.shown} does not answer any more") from None
+    except (OSError, http.client.HTTPException):
+        raise Unreachable(f"{place.shown} closed the connection in the middle of its answer") from None
 
 
 def make_context(ca_file: str) -> ssl.SSLContext:
