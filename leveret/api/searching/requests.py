@@ -54,8 +54,8 @@ class Edit(msgspec.Struct, kw_only=True):
 class ActRequest(Chosen, kw_only=True):
     """What is to be done with which messages.
 
-    action: delete; move or copy, to a queue or through an exchange; requeue, to the end of the queue, or with to_front in
-    front of all others, where they are until they are delivered or the broker restarts; redrive, dead letters to the
+    action: delete; move or copy, to a queue or through an exchange; requeue, to the end of the queue, or with to_front
+    in front of all others, until they are delivered or the broker restarts; redrive, dead letters to the
     queues in which they died; republish, with an edit, to where it says or to the end of the queue.
     to_queue, to_exchange, routing_key: where they go; without a key, each keeps its own. all: that all messages are
     meant, where neither conditions nor ids say which. rate: so many in a second at most. max_redrives: letters that
