@@ -11,6 +11,7 @@ from leveret.api.encoding import encode
 from leveret.api.operation import Operation
 from leveret.api.request import Answer, Request
 from leveret.api.views import (
+    ages,
     bindings,
     clients,
     definitions,
@@ -27,6 +28,7 @@ from leveret.api.views import (
     policies,
     probes,
     queues,
+    search,
     sessions,
     transfer,
     users,
@@ -58,6 +60,8 @@ OPERATIONS: list[Operation] = [
     *bindings.OPERATIONS,
     *messages.OPERATIONS,
     *transfer.OPERATIONS,
+    *search.OPERATIONS,
+    *ages.OPERATIONS,
     *vhosts.OPERATIONS,
     *users.OPERATIONS,
     *policies.OPERATIONS,

@@ -56,7 +56,7 @@ class Facts:
 
 
 class Services:
-    """Of one API. attempts: to log in, by protocol."""
+    """Of one API. attempts: to log in, by protocol. streams, walks: of events and through queues, by users' names."""
 
     def __init__(
         self,
@@ -77,7 +77,8 @@ class Services:
         self.bodies = Bodies()
         self.answers = Answers()
         self.sessions = Sessions(broker.users)
-        self.streams: Counter[str] = Counter()  # of events, by the names of users
+        self.streams: Counter[str] = Counter()
+        self.walks: Counter[str] = Counter()
         self.machine = Machine(broker, facts.data_directory)
         self.sampler = Sampler(broker, self.turns, self.machine, facts.interval_s)
         self.history = self.sampler.history

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from types import TracebackType
 
 from leveret.api.sharing import Few, Line, Parts
@@ -46,6 +47,14 @@ class Turns:
         """Let others have their turn, if this one has been long enough. What is looked at may change meanwhile."""
         if time.perf_counter() >= self._until_s:
             self._end()
+            await self._begin()
+
+    async def away(self, waiting: Awaitable[object]) -> None:
+        """Wait for something, while others have their turns."""
+        self._end()
+        try:
+            await waiting
+        finally:
             await self._begin()
 
     async def _begin(self) -> None:

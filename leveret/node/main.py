@@ -7,6 +7,7 @@ nor completion, so it is only loaded for `leveret serve --help`, to show what se
 from __future__ import annotations
 
 import io
+import signal
 import sys
 
 from leveret.node.loading import ConfigError, read_options
@@ -15,6 +16,13 @@ from leveret.node.printable import complain, heard, open_streams
 
 def main() -> None:
     """Run the command with the arguments of the process."""
+    try:
+        _main()
+    except KeyboardInterrupt:  # before the command has begun
+        sys.exit(128 + signal.SIGINT)
+
+
+def _main() -> None:
     open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # whatever names are like, and whatever the terminal can show

@@ -59,12 +59,7 @@ class Performer:
         Raises: AdministrationError, and what the step raises.
         """
         driver = self._driver
-        driver.refresh_clock()
-        try:
-            result = step()
-        finally:
-            driver.broker.settle()
-            driver.turn()
+        result = self.step(step)
         if isinstance(result, Promise):
             await driver.until(result.is_kept)
             result = result.result()
@@ -80,3 +75,13 @@ class Performer:
         except TimeoutError:
             text = "it is undone if the broker ends before that works; the broker's log says why"
             raise NotDurable(f"{name} is done, but cannot be written to the data directory: {text}") from None
+
+    def step(self, step: Callable[[], object]) -> object:
+        """Do something to the broker now, and let follow what follows. Returns, raises: what the step does."""
+        driver = self._driver
+        driver.refresh_clock()
+        try:
+            return step()
+        finally:
+            driver.broker.settle()
+            driver.turn()

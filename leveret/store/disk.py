@@ -66,6 +66,7 @@ class DiskLog(MessageLog, DefinitionLog):
         self._revision = 0
         self._gathering = 0  # who want what changes to be one change
         self._has_gathered = False  # some of that is in the group, which has to wait
+        self._moved_from = 0  # entries of the group that were there before a transfer
         self._is_writing = False
         self._writing_bytes: i64 = 0
         self._is_behind = False
@@ -94,6 +95,13 @@ class DiskLog(MessageLog, DefinitionLog):
     def counted(self, queue_id: int, position: int, counts: int) -> None:
         """Remember how often a message came back."""
         self._group.count(queue_id, position, counts)
+
+    def transfer(self, begins: bool) -> None:
+        """Messages go from queue to queue: note which ones they are."""
+        if begins:
+            self._moved_from = len(self._group.entries)
+        else:
+            self._group.moved += self._group.entries[self._moved_from :]
 
     def delivered(self, queue_id: int, position: int) -> None:
         """Remember how far a queue was delivered: until the end, for only a clean one leaves any doubt."""
@@ -442,15 +450,16 @@ class DiskLog(MessageLog, DefinitionLog):
             self._is_behind = is_behind
 
     def _failed(self, group: Group, error: str) -> None:
-        """Refuse the messages of a group; the rest of it is tried again with the next one."""
+        """Refuse the messages of a group; the rest of it, and what was moved, is tried again with the next one."""
         if not self.failed_bytes:
             log.error("cannot write to the data directory: %s; messages are refused until that works", error)
         self.failed_bytes = max(int(group.size), 1)
         (self._full[0] if self._full else self._group).carry_over(group)
         for chunk_id, entries in reversed(group.written):
             self._index.forget(chunk_id, {int(entry.queue_id) for entry in entries})
+        moved = {(int(entry.queue_id), int(entry.position)) for entry in group.moved}
         for entry in group.entries:
-            if entry.message is not None:
+            if entry.message is not None and (int(entry.queue_id), int(entry.position)) not in moved:
                 self._news.refuse(int(entry.queue_id), int(entry.position), error)
         self._settled(group)  # what need not have been written counts as durable
 

@@ -50,6 +50,27 @@ class Strip:
         self._next = at + 1
         return True
 
+    def put_in_front(self, entries: list[Entry]) -> i64:
+        """Take messages that an earlier group could not write. Returns: how many need not be written any more."""
+        gone: set[int] = set()
+        kept = BytesWriter()
+        wanted = {int(entry.position): entry for entry in entries}
+        positions = self.removed.getvalue()
+        at: i64 = 0
+        while at < len(positions):
+            position = read_i64_be(positions, at)
+            at += 8
+            entry = wanted.get(int(position))
+            if entry is None:
+                write_i64_be(kept, position)
+            else:
+                entry.message = None
+                gone.add(int(position))
+        self.removed = kept
+        self._entries = entries + self._entries
+        self._next += len(entries)
+        return len(gone)
+
     def take_all(self) -> None:
         """No message need be kept."""
         for entry in self._entries:
@@ -81,8 +102,9 @@ class Strip:
 class Group:
     """Built by the core's thread, sealed, then handed to the committer, who alone uses it from then on.
 
-    entries: what is to be written, and what need not be any more. strips: by queue id; the highest of one is the last
-    position that is durable once the group is, removed ones included.
+    entries: what is to be written, and what need not be any more; moved: those of them that are not refused when this
+    cannot be written, but go into the next group with all that is removed. strips: by queue id; the highest of one is
+    the last position that is durable once the group is, removed ones included.
     revision: of the definitions in it. size: bytes of the contents in it, with what it takes to remember them.
     Once sealed, written: new chunks; gone: places to cross out, by chunk, packed; counts: what was counted in chunks;
     emptied: chunks to delete; sparse: chunks to write anew. aside: damaged chunks to be kept as they are, and what is
@@ -91,6 +113,7 @@ class Group:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.moved: list[Entry] = []
         self.strips: dict[int, Strip] = {}
         self.removed: i64 = 0  # how many, of earlier groups
         self.counted: i64 = 0  # how often, in these
@@ -266,6 +289,7 @@ class Group:
 
     def carry_over(self, failed: Group) -> None:
         """Take what must not be lost from a sealed group that could not be written, in front of what is here."""
+        self._carry_over_moved(failed)
         self.dropped = failed.dropped + self.dropped
         self.definitions = failed.definitions + self.definitions
         self.revision = max(self.revision, failed.revision)
@@ -274,3 +298,20 @@ class Group:
         self.emptied = failed.emptied
         self.sparse = failed.sparse
         self.aside.update(failed.aside)
+
+    def _carry_over_moved(self, failed: Group) -> None:
+        """Messages that were moved are still to be written; those that are told to be durable, are so then."""
+        by_queue: dict[int, list[Entry]] = {}
+        for entry in failed.moved:
+            if entry.message is not None and int(entry.queue_id) not in self.dropped:
+                by_queue.setdefault(int(entry.queue_id), []).append(entry)
+                self.size += len(entry.message.content) + ENTRY_BYTES
+        for queue_id, entries in by_queue.items():
+            strip, before = self._strip(queue_id), failed.strips[queue_id]
+            self.removed -= strip.put_in_front(entries)
+            strip.highest = max(strip.highest, before.highest)
+            before.highest = 0
+        moved = [entry for entry in failed.moved if int(entry.queue_id) in by_queue]
+        self.moved = moved + self.moved
+        self.entries = moved + self.entries
+        failed.moved = moved

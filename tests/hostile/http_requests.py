@@ -17,7 +17,7 @@ import msgspec
 
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
-from leveret.api.views.messages import Properties
+from leveret.api.views.properties import Properties
 from tests.api.strange import STRANGE, deep
 from tests.hostile import edges
 from tests.hostile.stream import EXCHANGE_NAMES, QUEUE_NAMES

@@ -14,22 +14,20 @@ from leveret.api.access import Access
 from leveret.api.answers import in_turns
 from leveret.api.encoding import encode
 from leveret.api.errors import ApiError, bad_request, not_durable, not_found, of_refusal
-from leveret.api.names import arguments_of, check_name
+from leveret.api.names import check_name
 from leveret.api.operation import Operation
 from leveret.api.payloads import Payload
 from leveret.api.request import Pieces, Request
 from leveret.api.values import Whole, whole
 from leveret.api.views.exchanges import name_in
+from leveret.api.views.properties import Properties, read_properties, write_properties
 from leveret.core.client.errand import Collection, Posting, Taken
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.core.errors.refusals import FORBIDDEN, UNKNOWN, Refusal
 from leveret.core.message.confirm import AGAIN, UNSAFE
-from leveret.core.message.parcel import MAX_PROPERTIES
 from leveret.core.vhost import VirtualHost
-from leveret.management.arguments import to_json
 from leveret.server.performer import DURABLE_S
 from leveret.session.base.errors import as_reply
-from leveret.wire.properties import BasicProperties
 
 MAX_COUNT = 10_000  # messages that one request gets
 HOW = {
@@ -38,27 +36,7 @@ HOW = {
     "ack_requeue_false": ACK,
     "reject_requeue_false": DISCARD,
 }
-SHORT = 255  # bytes of a text
 PAYLOAD = b'"payload":"'  # in front of the last text but one
-
-
-class Properties(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The properties of a message. timestamp: seconds since 1970; expiration: milliseconds, as a text."""
-
-    content_type: str | None = None
-    content_encoding: str | None = None
-    headers: dict[str, Any] | None = None
-    delivery_mode: int | None = None
-    priority: int | None = None
-    correlation_id: str | None = None
-    reply_to: str | None = None
-    expiration: str | None = None
-    message_id: str | None = None
-    timestamp: int | None = None
-    type: str | None = None
-    user_id: str | None = None
-    app_id: str | None = None
-    cluster_id: str | None = None
 
 
 class Publish(msgspec.Struct, kw_only=True):
@@ -100,44 +78,6 @@ class MessageItem(msgspec.Struct, kw_only=True):
     properties: Properties
     payload: str
     payload_encoding: str
-
-
-NAMES = {"type": "message_type"}
-NUMBERS = {"delivery_mode": 255, "priority": 255, "timestamp": (1 << 64) - 1}
-
-
-def read_properties(given: Properties | list[Any]) -> BasicProperties:
-    """Properties as a message has them; an empty list is what some clients write for none. Raises: ApiError 400."""
-    found = BasicProperties()
-    if isinstance(given, list):
-        if given:
-            raise bad_request("properties: an object is expected, not a list")
-        return found
-    for name in Properties.__struct_fields__:
-        value = getattr(given, name)
-        if value is None:
-            continue
-        if name == "headers":
-            found.headers = arguments_of(value)
-            continue
-        if isinstance(value, str) and len(value.encode("utf-8", "surrogateescape")) > SHORT:
-            raise bad_request(f"properties.{name} has at most {SHORT} bytes")
-        if isinstance(value, int) and not 0 <= value <= NUMBERS[name]:
-            raise bad_request(f"properties.{name} is a number from 0 to {NUMBERS[name]}")
-        setattr(found, NAMES.get(name, name), value)
-    if found.headers is not None and (size := len(found.encode())) > MAX_PROPERTIES:
-        raise bad_request(f"properties: they have {size} bytes; {MAX_PROPERTIES} fit into a frame")
-    return found
-
-
-def write_properties(properties: BasicProperties) -> Properties:
-    """Properties as answers have them."""
-    found = Properties()
-    for name in Properties.__struct_fields__:
-        value = getattr(properties, NAMES.get(name, name))
-        if value is not None:
-            setattr(found, name, to_json(value) if name == "headers" else value)
-    return found
 
 
 def _payload(wanted: Publish) -> bytes:

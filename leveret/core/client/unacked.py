@@ -10,6 +10,7 @@ from leveret.core.errors.refusals import Refusal, unknown_tag
 from leveret.core.message.budget import Budget
 from leveret.core.queue.entry import QueueEntry
 
+FOREVER: Final = 1 << 62
 COMPACT_AT: Final = 1024  # settled ones that may stay in the list, beside as many as are outstanding
 
 
@@ -129,6 +130,18 @@ class Unacked:
                 break
             at += 1
         self._rested = at
+
+    def note_oldest(self, sent_ms: dict[int, int]) -> None:
+        """As Client.note_oldest()."""
+        items = self._items
+        at = self._head
+        while at < len(items):
+            entry = items[at].entry
+            if entry is not None:
+                queue_id = int(entry.queue.queue_id)
+                if entry.sent_ms < sent_ms.get(queue_id, FOREVER):
+                    sent_ms[queue_id] = int(entry.sent_ms)
+            at += 1
 
     def outstanding(self) -> list[tuple[int, QueueEntry]]:
         """All of them with their tags, in order."""

@@ -133,6 +133,13 @@ class MessageLog:
     def remove(self, queue_id: int, position: int) -> None:
         """Forget a message. One that is not yet written never is, and counts as durable."""
 
+    def transfer(self, begins: bool) -> None:
+        """Messages go from queue to queue until transfer(False), which comes in the same call of the core.
+
+        What is appended and what is removed meanwhile is written as one, or not at all: after a crash a message is in
+        one of the queues. It is not refused when it cannot be written, but tried again.
+        """
+
     @abstractmethod
     def delivered(self, queue_id: int, position: int) -> None:
         """A message was given to a consumer: from now on it comes back from recover() as redelivered."""

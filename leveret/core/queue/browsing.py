@@ -12,14 +12,17 @@ from mypy_extensions import i64
 
 from leveret.core.queue.entry import QueueEntry
 
-TOP: Final = 255  # the highest priority
+TOP: Final = 256  # above the highest priority, which is 255: what somebody has put in front of all
+BOTTOM: Final = 0  # the lowest priority
+END: Final = 1 << 62  # a position behind all others
 MAX_READS: Final = 8  # runs that are read from the log for one page
 
 
 class Page:
     """Some messages of a queue, in the order in which they would go.
 
-    level, position: the place behind which it begins; afterwards that behind which the next one does.
+    level, position: the place behind which it begins; afterwards that behind which the next one does. Where it is
+    filled backwards, the place in front of which it begins, at first BOTTOM and END.
     until: the last position of interest; negative for the last one that there is.
     limit: messages that it may have. size_limit: bytes with which it is full, headers included.
     is_last: there is nothing behind. missing: messages that cannot be read from the log any more.
@@ -59,6 +62,13 @@ class Page:
         self.messages.append(entry)
         self.size += len(entry.message.content)
         self.position = entry.position
+
+    def show_reversed(self, part: Page) -> None:
+        """Show what another page shows, which lies in front of this one's place, the last message first."""
+        for entry in reversed(part.messages):
+            self.messages.append(entry)
+            self.size += entry.message.size
+        self.missing += part.missing
 
     def room_to_read(self, size: i64) -> i64:
         """How many messages may be read for this page from another run. size: bytes of its bodies, all together."""

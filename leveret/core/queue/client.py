@@ -61,6 +61,15 @@ class Client(Holder, Closable):
     def held(self, queue: EntryOwner | None) -> list[Held]:
         """What its client has of a queue, or of all, and has not settled. Cost: a look at all of it."""
 
+    def note_oldest(self, sent_ms: dict[int, int]) -> None:
+        """Note when the oldest message was sent that its client has, on the core's clock, by the id of its queue.
+
+        sent_ms: what is known so far, of others. Cost: a look at all that it has.
+        """
+        for held in self.held(None):
+            queue_id = held.entry.queue.queue_id
+            sent_ms[queue_id] = min(int(held.since_ms), sent_ms.get(queue_id, int(held.since_ms)))
+
     @abstractmethod
     def count_routes(self) -> None:
         """Let exchanges count what is only noted with its cached routes. Cost: those used since the last time."""

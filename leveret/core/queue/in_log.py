@@ -93,6 +93,14 @@ class InLog(Source):
             budget.hold(entry.message)
         return len(found) > 0
 
+    def look(self, entry: QueueEntry) -> QueueEntry | None:
+        """A message that rests alone, for somebody who only looks; None when it cannot be read any more.
+
+        Raises: Unreadable, NotHereYet.
+        """
+        found = self.fetch(single(entry.log_id, entry.position, entry.message.size), True)
+        return found[0] if found else None
+
     def revive(self, entry: QueueEntry, found: QueueEntry) -> None:
         """A message that came back without its content has it again; its headers show how often it was delivered."""
         entry.message = found.message

@@ -81,7 +81,7 @@ class PriorityReady(Ready):
         self.resident -= len(entry.message.content) + COST
         return entry
 
-    def take_at(self, position: i64) -> QueueEntry | None:
+    def take_at(self, position: i64, shown: QueueEntry | None = None) -> QueueEntry | None:
         """Take the one with this position, whatever its priority, which the budget still counts; None if there is none.
 
         Raises: Unreadable, and all is as it was. Cost: that of Ready.take_at(), for each priority.
@@ -90,7 +90,7 @@ class PriorityReady(Ready):
             if line is not None and len(line):
                 count, size, resident = len(line), line.size, line.resident
                 try:
-                    entry = line.take_at(position)
+                    entry = line.take_at(position, shown)
                 finally:  # what cannot be read is not there any more, whatever comes of the rest
                     self._number += len(line) - count
                     self.size += line.size - size
@@ -118,6 +118,16 @@ class PriorityReady(Ready):
                 if not line.browse(page):
                     return False
             level -= 1
+        return True
+
+    def browse_back(self, page: Page) -> bool:
+        """As browse(), the other way around: the lowest priority first, and of each the newest."""
+        while page.level < len(self._lines):
+            line = self._lines[page.level]
+            if line is not None and not line.browse_back(page):
+                return False
+            page.level += 1
+            page.position = page.until + 1
         return True
 
     def page_out(self, keep: i64, want: i64) -> None:

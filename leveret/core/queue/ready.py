@@ -21,8 +21,9 @@ from leveret.core.message.budget import COST, HEAD, Budget
 from leveret.core.queue.browsing import Page
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.fifo import Fifo
-from leveret.core.queue.run import RUN_BYTES, RUN_MESSAGES, Run, single
+from leveret.core.queue.run import RUN_BYTES, RUN_MESSAGES, UNKNOWN, Run, single
 
+MANY: Final = 1 << 40
 STUB: Final = 512  # bytes of a content from which on what stays of a message in memory is less
 
 
@@ -135,7 +136,7 @@ class Ready:
         return len(self._fresh) > 0 or self._fill(False)
 
     def deadline_ms(self) -> i64:
-        """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
+        """When the next one expires, 0 for never or if there is none, UNKNOWN if it has to be fetched to know that."""
         if self._returned:
             return self._returned[0][1].deadline_ms
         if len(self._fresh):
@@ -188,19 +189,20 @@ class Ready:
         self.resident -= len(message.content) + COST
         return entry
 
-    def take_at(self, position: i64) -> QueueEntry | None:
+    def take_at(self, position: i64, shown: QueueEntry | None = None) -> QueueEntry | None:
         """Take the one with this position, wherever it is, and hold it as take() does. What rests beside it goes on so.
 
+        shown: as browse() has shown it, so that one that rests need not be read again.
         Returns: None when it is not here, or cannot be read any more. Raises: Unreadable, and all is as it was.
         Cost: a search; if it rests, it is read and the positions of its run are copied, else see Fifo.take_at(); for
         one that came back, a look at all that did.
         """
         entry = _take(self._fresh, position)
         if entry is None and self._behind:
-            entry = self._take_behind(position)
+            entry = self._take_behind(position, shown)
         if entry is None:
             self._returned.sort()  # which leaves it a heap
-            entry = self._take_returned(self._returned, position)
+            entry = self._take_returned(self._returned, position, shown)
         if entry is not None:
             self._apart = max(self._apart, position)
             message = entry.message
@@ -208,14 +210,14 @@ class Ready:
             self.resident -= len(message.content) + COST
         return entry
 
-    def _take_behind(self, position: i64) -> QueueEntry | None:
+    def _take_behind(self, position: i64, shown: QueueEntry | None) -> QueueEntry | None:
         """Take one from behind what is fresh."""
         entry: QueueEntry | None = None
         at = self._segment_behind(position - 1)
         if at < len(self._segments):
             segment = self._segments[at]
             if isinstance(segment, Run):
-                entry = self._take_resting(segment, position)
+                entry = self._take_resting(segment, position, shown)
                 if not segment.count:
                     del self._segments[at]
             else:
@@ -232,15 +234,22 @@ class Ready:
             self._behind -= 1
             return entry
         before = len(self._later)
-        entry = self._take_returned(self._later, position)
+        entry = self._take_returned(self._later, position, shown)
         self._behind -= before - len(self._later)
         return entry
 
-    def _take_resting(self, run: Run, position: i64) -> QueueEntry | None:
+    def _take_resting(self, run: Run, position: i64, shown: QueueEntry | None) -> QueueEntry | None:
         """Take one from a run that ends behind it."""
         start = run.offset_behind(position - 1)
         if read_i64_be(run.positions, start) != position:
             return None
+        if shown is not None:
+            if not start:
+                run.deadline_ms = UNKNOWN
+            run.remove(position, shown.message.size)
+            self.size -= shown.message.size
+            self._count(shown)
+            return shown
         assert self._source is not None
         part = Run(run.log_id, 0)
         part.extend(run.positions[start : start + (8 if start else 16)], 0)  # the second: it tells the next deadline
@@ -275,7 +284,9 @@ class Ready:
             run.deadline_ms = found[0].deadline_ms
         return found
 
-    def _take_returned(self, line: list[tuple[int, QueueEntry]], position: i64) -> QueueEntry | None:
+    def _take_returned(
+        self, line: list[tuple[int, QueueEntry]], position: i64, shown: QueueEntry | None
+    ) -> QueueEntry | None:
         """Take one that came back. line: those that did, in order."""
         at = bisect_left(line, int(position), key=itemgetter(0))
         if at == len(line) or line[at][0] != position:
@@ -286,9 +297,11 @@ class Ready:
             del line[at]
             return entry
         assert self._source is not None
-        found = self._source.fetch(single(entry.log_id, position, entry.message.size))
+        if shown is None:
+            found = self._source.fetch(single(entry.log_id, position, entry.message.size))
+            shown = found[0] if found else None
         del line[at]
-        return entry if self._renew(entry, found[0] if found else None) else None
+        return entry if self._renew(entry, shown) else None
 
     def items(self) -> list[QueueEntry]:
         """All that are in memory, in order. Cost: a copy."""
@@ -340,6 +353,57 @@ class Ready:
                 return False
             at += 1
         return self._show_fresh(page)
+
+    def place_before(self, position: i64, count: i64) -> i64:
+        """A place behind which, and in front of a position, are no more than so many messages, or of those that came
+        back; 0 where there is nothing else in front.
+
+        Cost: a look at all segments, and at all that consumers gave back.
+        """
+        self._returned.sort()  # which leaves it a heap
+        found: i64 = 0
+        for line in (self._returned, self._later):
+            at: i64 = bisect_left(line, int(position), key=itemgetter(0)) - count
+            if at >= 0:
+                found = max(found, i64(line[at][0]) - 1)
+        if self._tail is not None:
+            at = self._tail.behind(position - 1)
+            if at >= count:
+                return max(found, self._tail.at(at - count).position - 1)
+            count -= at
+        for segment in reversed(self._segments):
+            if isinstance(segment, Fifo):
+                at = segment.behind(position - 1)
+                if at >= count:
+                    return max(found, segment.at(at - count).position - 1)
+            else:
+                at = segment.offset_behind(position - 1) // 8
+                if at >= count:
+                    return max(found, read_i64_be(segment.positions, (at - count) * 8) - 1)
+            count -= at
+        at = self._fresh.behind(position - 1)
+        return max(found, self._fresh.at(at - count).position - 1) if at >= count else found
+
+    def browse_back(self, page: Page) -> bool:
+        """As browse(), but what is in front of the place of a page, from there on backwards.
+
+        Pages are shown as they are, and not filled up to the last message or byte.
+        """
+        average = self.size // max(len(self), 1) + 1
+        count: i64 = max(min(page.limit - len(page.messages), page.size_limit // (average + average // 4 + 1)), 1)
+        while not page.is_full():
+            place = self.place_before(page.position, count)
+            part = Page(page.level, place, page.position - 1, MANY if count == 1 else page.limit, page.size_limit)
+            if count == 1:
+                part.size_limit = MANY
+            if not self.browse(part) and count > 1:
+                count = count // 2  # they are too many for one part, or too large
+                continue
+            page.show_reversed(part)
+            page.position = place + 1
+            if not place:
+                return True
+        return False
 
     def _show_returned(self, line: list[tuple[int, QueueEntry]], page: Page) -> bool:
         """Show what came back. line: that, in order."""

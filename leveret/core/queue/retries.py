@@ -46,9 +46,17 @@ class Retries(Timed, Holder):
             heappush(self._waiting, (queue.broker.clock.now_ms + delay_ms, int(entry.position), entry))
             self.watch()
 
+    def next_ms(self) -> int:
+        """When the first one is due, on the core's clock; 0 where there is none."""
+        return self._waiting[0][0] if self._waiting else 0
+
     def items(self) -> list[QueueEntry]:
         """All of them, in no order. Cost: a copy."""
         return [entry for _, _, entry in self._waiting]
+
+    def waiting(self) -> list[tuple[int, QueueEntry]]:
+        """All of them, with when each is due on the core's clock, in no order. Cost: a copy."""
+        return [(due_ms, entry) for due_ms, _, entry in self._waiting]
 
     def take(self) -> list[QueueEntry]:
         """Take all of them, in no order. Cost: a copy."""

@@ -9,13 +9,14 @@ from mypy_extensions import i64
 
 RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
 RUN_BYTES: Final = 256 << 10
+UNKNOWN: Final = 1  # a deadline that is over in any case, so that somebody looks
 
 
 class Run:
     """Messages of one line that rest together in the log.
 
     log_id: under which name. positions: 8 bytes for each, ascending. size: bytes of their bodies.
-    deadline_ms: of the first one, 0 for none.
+    deadline_ms: of the first one, 0 for none, or UNKNOWN.
     """
 
     __slots__ = ("count", "deadline_ms", "log_id", "positions", "size")

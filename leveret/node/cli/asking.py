@@ -26,7 +26,12 @@ BUSY = "busy"  # the error of an answer to somebody who may try again in a momen
 BUSY_S = 0.5
 TRIES = 20
 LOGIN_FAILED = "not_authorized"
+ODD = "what answers there is no HTTP API of a Leveret; check the URL"
 NOT_THERE = ("", "Not Found", "vhost_not_found", "queue_not_found", "exchange_not_found")
+
+
+class Refused(Exception):
+    """A broker does not do it; the text says why."""
 
 
 def path(*parts: str) -> str:
@@ -46,6 +51,9 @@ class Asker(Protocol):
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Ask an operation. path: below /api."""
+
+    def stream(self, method: str, path: str, body: object) -> Reply | Iterator[bytes]:
+        """Ask an operation whose answer goes on. Returns: its pieces as they come, or why it is refused."""
 
     def close(self) -> None:
         """Ask no more."""
@@ -77,6 +85,29 @@ class LocalBroker:
         except BrokerError as error:
             raise Unreachable(str(error), error.is_gone) from None
         return Reply(heads[-1]["status"], heads[-1]["headers"], b"".join(pieces))
+
+    def stream(self, method: str, path: str, body: object) -> Reply | Iterator[bytes]:
+        """Ask an operation whose answer goes on. Returns: its pieces as they come, or why it is refused.
+
+        Raises: Unreachable, the pieces too. Who does not read them to their end asks no more.
+        """
+        arguments: dict[str, object] = {"method": method, "path": path, "query": {}, "headers": {}}
+        heads = self._link.stream("ask", arguments, json.dumps(body).encode())
+        try:
+            head = next(heads)
+        except BrokerError as error:
+            raise Unreachable(str(error), error.is_gone) from None
+        if not 200 <= head["status"] < 300:
+            return Reply(head["status"], head["headers"], self._link.data)
+        return self._pieces(self._link.data, heads)
+
+    def _pieces(self, first: bytes, heads: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+        yield first
+        try:
+            for _ in heads:
+                yield self._link.data
+        except BrokerError as error:
+            raise Unreachable(str(error), error.is_gone) from None
 
     def close(self) -> None:
         """Ask no more."""
@@ -145,9 +176,19 @@ class Broker:
                 text = f"{where} answers with status {reply.status} and without a reason"
                 raise BrokerError(text, reply.status >= 500)
             if told.get("error") != BUSY:
-                raise BrokerError(self._not_let_in(reply) or self._why(reply, missing), reply.status == 500)
+                raise BrokerError(self.reason(reply, missing), reply.status == 500)
             time.sleep(BUSY_S)
-        raise BrokerError(self._why(reply, missing))
+        raise BrokerError(self.reason(reply, missing))
+
+    def lines(self, path: str, body: object, missing: str = "") -> Iterator[dict[str, Any]]:
+        """Objects of an answer that goes on, each as soon as it comes. missing: what is said if there is nothing there.
+
+        Raises: Refused, and Unreachable also later.
+        """
+        found = self._asker.stream("POST", path, body)
+        if isinstance(found, Reply):
+            raise Refused(self.reason(found, missing))
+        return _read_lines(found)
 
     def get(self, path: str, query: Mapping[str, str] | None = None, missing: str = "") -> Any:
         """What there is at a path. missing: what is said if there is nothing."""
@@ -187,10 +228,13 @@ class Broker:
 
     def refuse(self, reply: Reply, missing: str = "") -> NoReturn:
         """End the command with the reason why something was not done."""
-        refuse(self._why(reply, missing))
+        refuse(self.reason(reply, missing))
 
-    def _why(self, reply: Reply, missing: str) -> str:
-        """Why something was not done."""
+    def reason(self, reply: Reply, missing: str = "") -> str:
+        """Why something was not done. missing: what is said if there is nothing at the path."""
+        refused = self._not_let_in(reply)
+        if refused:
+            return refused
         reason = self._reason(reply)
         if reply.status == 404:
             return missing if missing and reason in NOT_THERE else reason or "there is no such thing"
@@ -224,6 +268,27 @@ class Broker:
     def _reason(self, reply: Reply) -> str:
         content = self.read(reply)
         return str(content.get("reason", "")).strip() if isinstance(content, dict) else ""
+
+
+def _read_lines(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    """Lines of JSON. Raises: Unreachable for what is none, or is cut short."""
+    begun: list[bytes] = []  # of a line
+    for piece in pieces:
+        *ended, rest = piece.split(b"\n")
+        for end in ended:
+            line = b"".join([*begun, end])
+            begun.clear()
+            try:
+                found = json.loads(line)
+            except ValueError:
+                raise Unreachable(ODD) from None
+            if not isinstance(found, dict):
+                raise Unreachable(ODD)
+            yield found
+        if rest:
+            begun.append(rest)
+    if begun:
+        raise Unreachable("the answer was cut short")
 
 
 @contextlib.contextmanager

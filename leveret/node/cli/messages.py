@@ -1,4 +1,7 @@
-"""leveret messages: what is published to a running broker, and what waits in its queues."""
+"""leveret messages: what is published to a running broker, and what waits in its queues.
+
+To look for messages and to act on them have files of their own: looking.py and acting.py.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from leveret.node.cli import transfer
-from leveret.node.cli.arguments import arguments_of, examples, pair
+from leveret.node.cli import acting, looking, transfer
+from leveret.node.cli.arguments import arguments_of, examples
 from leveret.node.cli.asking import Broker, broker_at, path
 from leveret.node.cli.columns import size
+from leveret.node.cli.content import body_of, properties_of
 from leveret.node.cli.exchanges import DEFAULT
 from leveret.node.cli.names import of_exchanges, of_queues
 from leveret.node.cli.output import refuse
@@ -21,21 +25,9 @@ from leveret.node.cli.queues import QueueName, Vhost, missing, no_vhost
 from leveret.node.cli.target import Target, at_broker
 from leveret.node.printable import say, say_json
 
-app = typer.Typer(help="Messages: to publish, look at, take, export and import.", no_args_is_help=True)
+HELP: Final = "Messages: to publish, look for, look at, take, move, delete, send home, export and import."
+app = typer.Typer(help=HELP, no_args_is_help=True)
 
-NUMBERS: Final = ("delivery_mode", "priority", "timestamp")
-PROPERTIES: Final = (
-    "content_type",
-    "content_encoding",
-    "correlation_id",
-    "reply_to",
-    "expiration",
-    "message_id",
-    "type",
-    "user_id",
-    "app_id",
-    *NUMBERS,
-)
 MOST: Final = 1_000  # messages that are asked for at once
 POLL_S: Final = 0.2  # between two looks at whether the user wants to go on
 AHEAD: Final = 20  # messages that a consumer gets before it has acknowledged some
@@ -50,9 +42,9 @@ class Way(StrEnum):
     REQUEUE = "ack_requeue_true"
 
 
-@app.callback()
+@app.callback(help=HELP)
 def messages() -> None:
-    """Messages: to publish, look at, take, export and import."""
+    """What is in queues."""
 
 
 @app.command(
@@ -90,11 +82,14 @@ def publish(
         raise typer.BadParameter("the name of a queue is the key; --key goes with --exchange", param_hint="--key")
     if body is not None and file is not None:
         raise typer.BadParameter("give the body once, with --body or with --file", param_hint="--file")
+    properties = {"delivery_mode": 2, **properties_of(given, "--property")}
+    if header:
+        properties["headers"] = arguments_of(header)
     content = {
         "routing_key": to if to is not None else key or "",
-        "payload": base64.b64encode(_body(body, file)).decode(),
+        "payload": base64.b64encode(body_of(body, file)).decode(),
         "payload_encoding": "base64",
-        "properties": _properties(given, header),
+        "properties": properties,
     }
     where = path("exchanges", vhost, exchange or DEFAULT, "publish")
     what = no_vhost(vhost) if exchange is None else f"there is no exchange '{exchange}' in virtual host '{vhost}'"
@@ -110,34 +105,6 @@ def publish(
     if not is_routed:
         refuse(f"no queue got the message: nothing is bound to exchange '{exchange}' for the key '{key or ''}'")
     say(f"Published to queue '{to}'." if to is not None else f"Published to exchange '{exchange}'.")
-
-
-def _body(text: str | None, file: str | None) -> bytes:
-    if text is not None:
-        return text.encode("utf-8", "surrogateescape")
-    if file is None and sys.stdin.isatty():
-        raise typer.BadParameter("there is no body: give it with --body, --file or on standard input")
-    try:
-        if file is None or file == "-":
-            return sys.stdin.buffer.read()
-        with open(file, "rb") as source:
-            return source.read()
-    except OSError as error:
-        refuse(f"cannot read {file}: {error.strerror}")
-
-
-def _properties(given: list[str] | None, header: list[str] | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"delivery_mode": 2}
-    for name, value in map(pair, given or []):
-        if name not in PROPERTIES:
-            there_are = f"there are {', '.join(PROPERTIES)}; headers go with --header"
-            raise typer.BadParameter(f"'{name}' is no property: {there_are}", param_hint="--property")
-        if name in NUMBERS and not value.isdecimal():
-            raise typer.BadParameter(f"{name} is a whole number, not '{value}'", param_hint="--property")
-        found[name] = int(value) if name in NUMBERS else value
-    if header:
-        found["headers"] = arguments_of(header)
-    return found
 
 
 @app.command(
@@ -244,7 +211,7 @@ def _as_item(got: Any) -> dict[str, Any]:
     """A delivery in the shape of the API."""
     import msgspec
 
-    from leveret.api.views.messages import write_properties
+    from leveret.api.views.properties import write_properties
 
     try:
         payload, encoding = got.body.decode(), "string"
@@ -261,6 +228,60 @@ def _as_item(got: Any) -> dict[str, Any]:
     }
 
 
+app.command(
+    epilog=examples(
+        "messages peek orders",
+        "messages peek orders --newest --limit 1 --json",
+        "messages peek dead --died rejected --died-in orders",
+        "messages peek orders --state unacked",
+    )
+)(looking.peek)
+app.command(
+    epilog=examples(
+        "messages search orders --body timeout",
+        "messages search orders --where 'headers.x-tenant=acme' --older 5m",
+        "messages search orders --where 'json:$.order.total>100' --json",
+        "messages search orders --pattern '^\\{\"id\": *4[0-9]' --limit 20",
+        "messages search dead --died expired --export expired.jsonl",
+    )
+)(looking.search)
+app.command(
+    epilog=examples(
+        "messages move orders --to parking --where 'json:$.customer=null'",
+        "messages move orders --to-exchange events --key retry --all --rate 100",
+        "messages move orders --to parking --id 7-4711 --yes",
+    )
+)(acting.move)
+app.command(
+    epilog=examples(
+        "messages copy orders --to test --newest --limit 100 --all",
+        "messages copy orders --to-exchange events --where 'type=order.new' --dry-run",
+    )
+)(acting.copy)
+app.command(
+    epilog=examples(
+        "messages delete orders --older 7d --dry-run",
+        "messages delete orders --id 7-4711",
+        "messages delete dead --where 'headers.x-tenant=test' --yes",
+    )
+)(acting.delete)
+app.command(epilog=examples("messages requeue orders --redelivered", "messages requeue orders --limit 1 --all --yes"))(
+    acting.requeue
+)
+app.command(
+    epilog=examples(
+        "messages redrive dead --dry-run",
+        "messages redrive dead --died-in orders --rate 50",
+        "messages redrive dead --max-redrives 1 --yes",
+    )
+)(acting.redrive)
+app.command(
+    epilog=examples(
+        "messages edit orders --id 7-4711 --set-body '{\"id\": 4711}'",
+        "messages edit orders --where 'headers.retry exists' --remove-header retry",
+        "messages edit parking --all --set-property priority=5 --to orders",
+    )
+)(acting.edit)
 app.command(epilog=examples("messages export orders orders.jsonl", "messages export orders | gzip > orders.gz"))(
     transfer.export
 )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
-from typing import Annotated, NoReturn
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from leveret.node.printable import complain, printable, say_json, say_row
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, at a terminal.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -33,18 +36,45 @@ def confirm(what: str, is_sure: bool) -> None:
         typer.confirm(printable(f"{what}?"), abort=True, err=True)
 
 
+class Bar:
+    """Says on a terminal how far something is. bar: None where there is no terminal."""
+
+    def __init__(self, what: str, bar: RichProgress | None) -> None:
+        self._bar = bar
+        self._task = None if bar is None else bar.add_task(what, total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell it. total: 0 where nobody knows."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total or None)
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """It is not there while something else is printed."""
+        if self._bar is None:
+            yield
+            return
+        self._bar.stop()
+        yield
+        sys.stdout.flush()
+        self._bar.start()
+
+
 @contextlib.contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error if it is a terminal, nothing elsewhere. It is told what is done, and the total or 0."""
+def progress(what: str) -> Iterator[Bar]:
+    """A bar on standard error if it is a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield Bar(what, None)
         return
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+    console = Console(stderr=True)
+    if not console.is_interactive:  # it cannot go back in a line
+        yield Bar(what, None)
+        return
+    with Progress(console=console, transient=True, redirect_stdout=False) as bar:
+        yield Bar(what, bar)
 
 
 def rows(answer: object) -> list[dict[str, object]]:

@@ -8,16 +8,18 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 CONNECT_S = 10.0
 ANSWER_S = 60.0
 IDLE_S = 3.0  # after which a connection is not used again: brokers and proxies close those that are idle
+PIECE = 64 << 10  # bytes of an answer that goes on
 PORT = 15672
 GUEST = "guest"
+T = TypeVar("T")
 
 
 class Unreachable(Exception):
@@ -119,6 +121,38 @@ class RemoteBroker:
 
         What only looks is asked once more over another connection when this one breaks.
         """
+        return self._request(method, path, query, body, headers, _whole)
+
+    def stream(self, method: str, path: str, body: object) -> Reply | Iterator[bytes]:
+        """Ask an operation whose answer goes on. Returns: its pieces as they come, or why it is refused.
+
+        Raises: Unreachable, the pieces too.
+        """
+        found = self._request(method, path, None, body, None, _begun)
+        return found if isinstance(found, Reply) else self._pieces(found)
+
+    def _pieces(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+        try:
+            while piece := answer.read1(PIECE):
+                yield piece
+        except TimeoutError:
+            raise Unreachable(f"{self.place.shown} does not answer any more") from None
+        except (OSError, http.client.HTTPException):
+            raise Unreachable(f"{self.place.shown} closed the connection in the middle of its answer") from None
+        finally:
+            self._used_s = time.monotonic()
+            if not answer.isclosed():  # nothing else can be asked behind it
+                self.close()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        headers: Mapping[str, str] | None,
+        read: Callable[[http.client.HTTPResponse], T],
+    ) -> T:
         place = self.place
         pair = f"{place.user}:{place.password or ''}".encode("utf-8", "surrogateescape")
         given = {name: " ".join(value.split()).encode() for name, value in (headers or {}).items()}
@@ -130,7 +164,7 @@ class RemoteBroker:
         if time.monotonic() - self._used_s > IDLE_S:
             self.close()
         try:
-            return self._try(method, where, data, given)
+            return self._try(method, where, data, given, read)
         except BROKEN as error:
             is_sent = self._client is not None
             self.close()
@@ -139,30 +173,36 @@ class RemoteBroker:
                 if isinstance(error, http.client.IncompleteRead):
                     text = f"{place.shown} closed the connection before it has answered"
                 raise Unreachable(text, is_sent) from None
-            return self._last_try(where, given)
+            return self._last_try(where, given, read)
         except Unreachable:
             self.close()
             raise
         finally:
             self._used_s = time.monotonic()
 
-    def _last_try(self, where: str, headers: dict[str, bytes]) -> Reply:
+    def _last_try(self, where: str, headers: dict[str, bytes], read: Callable[[http.client.HTTPResponse], T]) -> T:
         try:
-            return self._try("GET", where, None, headers)
+            return self._try("GET", where, None, headers, read)
         except BROKEN:
             raise Unreachable(f"{self.place.shown} closes the connection before it answers", True) from None
         finally:
             self._used_s = time.monotonic()
 
-    def _try(self, method: str, where: str, data: bytes | None, headers: dict[str, bytes]) -> Reply:
+    def _try(
+        self,
+        method: str,
+        where: str,
+        data: bytes | None,
+        headers: dict[str, bytes],
+        read: Callable[[http.client.HTTPResponse], T],
+    ) -> T:
         place = self.place
         is_sent = False
         try:
             client = self._connected()
             is_sent = True
             client.request(method, where, data, headers)
-            answer = client.getresponse()
-            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+            return read(client.getresponse())
         except ssl.SSLCertVerificationError as error:
             text = f"{place.shown}: its certificate is not trusted: {error.verify_message}"
             raise Unreachable(f"{text}; name the file of its CA with --ca-file") from None
@@ -200,6 +240,16 @@ class RemoteBroker:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _whole(answer: http.client.HTTPResponse) -> Reply:
+    """All of an answer."""
+    return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+
+
+def _begun(answer: http.client.HTTPResponse) -> Reply | http.client.HTTPResponse:
+    """An answer of which the rest is read later; all of one that is a refusal."""
+    return answer if 200 <= answer.status < 300 else _whole(answer)
 
 
 def make_context(ca_file: str) -> ssl.SSLContext:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import json
 import os
@@ -12,11 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import typer
 
 from leveret.node import control as control_socket
+from leveret.node.cli.option_groups import grouped
 from leveret.node.cli.output import refuse
 from leveret.node.config import Config
 from leveret.node.control import ControlError
@@ -106,23 +106,13 @@ def url_in_environment() -> str:
 def at_broker(function: Callable[Concatenate[Target, P], None]) -> Callable[..., None]:
     """A command with the options that say which broker is meant; the function gets them as its first argument."""
 
-    @functools.wraps(function)
-    def command(*args: Any, **given: Any) -> None:
-        target = Target(**{name: given.pop(name) for name in OPTIONS})
+    def meant(**given: str | None) -> Target:
+        target = Target(**given)
         target.check()
-        function(target, *args, **given)
+        return target
 
-    own = list(inspect.signature(function).parameters.values())[1:]
-    options = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in OPTIONS.items()
-    ]
-    hints = get_type_hints(function, include_extras=True)
-    parameters = [each.replace(annotation=hints[each.name]) for each in own]
-    command.__dict__["__signature__"] = inspect.Signature([*parameters, *options])
-    command.__annotations__ = {each.name: each.annotation for each in (*parameters, *options)}
-    del command.__dict__["__wrapped__"]
-    return command
+    options = {name: (annotation, None) for name, annotation in OPTIONS.items()}
+    return grouped(function, next(iter(inspect.signature(function).parameters)), options, meant)
 
 
 def reach(target: Target, online: Callable[[socket.socket], T], offline: Callable[[Path], T]) -> T:

@@ -49,6 +49,7 @@ class Stop:
     def __init__(self) -> None:
         self.is_wanted = False
         self.may_raise = False
+        self.status = 0  # with which the command ends
 
     def __enter__(self) -> Stop:
         for number in ENDED:
@@ -61,6 +62,7 @@ class Stop:
 
     def _want(self, number: int, frame: object) -> None:
         self.is_wanted = True
+        self.status = 128 + number
         signal.signal(number, signal.SIG_DFL)
         if self.may_raise:
             raise KeyboardInterrupt

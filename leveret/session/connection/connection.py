@@ -345,6 +345,11 @@ class Connection(Life):
             for held in channel.consuming.held(queue, channel.consuming.transaction)
         ]
 
+    def note_oldest(self, sent_ms: dict[int, int]) -> None:
+        """Note when the oldest message was sent that its client has, by the id of its queue."""
+        for channel in self.channels.values():
+            channel.consuming.unacked.note_oldest(sent_ms)
+
     # -- bytes out
 
     def _go_on(self) -> None:

@@ -1,0 +1,239 @@
+"""Acting: what is done with the messages that a walk has found, a few at a time.
+
+Not many are under way at a time, and a crash leaves each of them in one place (core/client/transfer.py).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from typing import Final
+
+from leveret.api.errors import bad_request, not_found
+from leveret.api.searching.candidate import Candidate
+from leveret.core.access.user import READ, WRITE, User
+from leveret.core.client.transfer import DONE, GONE, Transfer
+from leveret.core.exchange.exchange import Exchange
+from leveret.core.exchange_types.kinds import TOPIC
+from leveret.core.message.destination import Destination, give_up
+from leveret.core.message.message import Message
+from leveret.core.message.redrive import origin_of, sent_back
+from leveret.core.queue.queue import Queue
+from leveret.core.vhost import VirtualHost
+from leveret.wire.fields import DecodeError
+
+REASONS: Final = 20  # why messages are left alone, that are counted apart
+DEFAULT_EXCHANGE: Final = ""
+
+
+class Tally:
+    """What became of messages. skipped: how many were left alone, by reason."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.gone = 0
+        self.refused = 0
+        self.skipped: Counter[str] = Counter()
+
+    def skip(self, reason: str) -> None:
+        """One is left alone."""
+        known = reason in self.skipped or len(self.skipped) < REASONS
+        self.skipped[reason if known else "other reasons"] += 1
+
+    def count(self, outcome: int) -> None:
+        """outcome: as Transfer has them."""
+        if outcome == DONE:
+            self.done += 1
+        elif outcome == GONE:
+            self.gone += 1
+        else:
+            self.refused += 1
+
+
+class Action:
+    """What is done with each message. tally: of all. words: for the log, as in `moved {count} to ...`.
+
+    publishes: whether a queue gets messages, for which there is no room while publishers have to wait.
+    """
+
+    words = ""
+    publishes = True
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.transfer = Transfer(queue)
+        self.tally = Tally()
+
+    @abstractmethod
+    def do(self, candidate: Candidate, is_dry: bool) -> None:
+        """Do it, or only count what would be done. Raises: Refusal."""
+
+
+class Delete(Action):
+    """They are gone; none becomes a dead letter."""
+
+    words = "deleted"
+    publishes = False
+
+    def do(self, candidate: Candidate, is_dry: bool) -> None:
+        """Delete it."""
+        self.tally.count(DONE if is_dry else self.transfer.delete(candidate.entry))
+
+
+class ToFront(Action):
+    """They go in front of all others of their queue, in their order."""
+
+    words = "put in front"
+
+    def do(self, candidate: Candidate, is_dry: bool) -> None:
+        """Put it there."""
+        self.tally.count(DONE if is_dry else self.transfer.put_in_front(candidate.entry))
+
+
+class Target:
+    """Where messages go. find: the destinations of one. Raises: Refusal, ApiError where that is not allowed."""
+
+    text = ""
+
+    @abstractmethod
+    def find(self, message: Message, is_dry: bool) -> list[Destination]:
+        """Raises: Refusal FORBIDDEN for a routing key."""
+
+
+class ToQueue(Target):
+    """Into a queue, past all exchanges."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.text = f"to {queue}"
+        self._found: list[Destination] = [queue]
+
+    def find(self, message: Message, is_dry: bool) -> list[Destination]:
+        """That queue."""
+        return self._found
+
+
+class ToExchange(Target):
+    """Through an exchange, to wherever it routes. key: instead of the message's own ones."""
+
+    def __init__(self, exchange: Exchange, key: str | None, user: User) -> None:
+        self.text = f"to {exchange}"
+        self._exchange = exchange
+        self._key = key
+        self._user = user
+
+    def find(self, message: Message, is_dry: bool) -> list[Destination]:
+        """The queues. Raises: Refusal FORBIDDEN."""
+        exchange = self._exchange
+        keys = [self._key] if self._key is not None else message.address.keys
+        if exchange.kind == TOPIC:
+            self._user.check_topics(WRITE, exchange.name, keys, exchange.vhost.name)
+        return exchange.route(keys, None, None if is_dry else message).queues
+
+
+class Send(Action):
+    """They go somewhere else, or copies of them do. To be called first: aim()."""
+
+    def __init__(self, queue: Queue, keeps: bool) -> None:
+        super().__init__(queue)
+        self._keeps = keeps
+        self._target: Target | None = None
+
+    def aim(self, target: Target) -> None:
+        """Say where to."""
+        self._target = target
+        self.words = f"{'copied' if self._keeps else 'moved'} {target.text}:"
+
+    def made(self, candidate: Candidate) -> Message:
+        """The message as it arrives."""
+        return candidate.entry.message
+
+    def do(self, candidate: Candidate, is_dry: bool) -> None:
+        """Send it. Raises: Refusal."""
+        assert self._target is not None
+        message = self.made(candidate)
+        found = self._target.find(message, is_dry)
+        if not found:
+            self.tally.skip("no queue gets it")
+        elif is_dry:
+            self.tally.count(DONE)
+        elif self._keeps:
+            self.tally.count(self.transfer.copy(message, found))
+        else:
+            outcome = self.transfer.move(candidate.entry, message, found)
+            if outcome != DONE:
+                give_up(message, found)
+            self.tally.count(outcome)
+
+
+class Redrive(Action):
+    """Dead letters go back to the queues in which they died. most: how often one may be sent back."""
+
+    def __init__(self, queue: Queue, vhost: VirtualHost, most: int) -> None:
+        super().__init__(queue)
+        self.words = "sent back"
+        self._vhost = vhost
+        self._most = most
+
+    def do(self, candidate: Candidate, is_dry: bool) -> None:
+        """Send it back."""
+        origin = origin_of(candidate.entry.message)
+        if origin is None:
+            self.tally.skip("it does not say in which queue it died")
+            return
+        if origin.redriven >= self._most:
+            self.tally.skip(f"it was sent back {self._most} times already")
+            return
+        home = self._vhost.queues.get(origin.queue)
+        if home is None or home.deleted:
+            self.tally.skip(f"there is no queue '{origin.queue[:60]}' any more")
+            return
+        if home is self.queue:
+            self.tally.skip("it died in this queue")
+            return
+        if home.owner:
+            self.tally.skip(f"queue '{origin.queue[:60]}' is exclusive")
+            return
+        if is_dry:
+            self.tally.count(DONE)
+            return
+        try:
+            message = sent_back(candidate.entry.message, origin)
+        except DecodeError as error:
+            self.tally.skip(str(error))
+            return
+        self.transfer.check(home)
+        self.tally.count(self.transfer.move(candidate.entry, message, [home]))
+
+
+def source(vhost: VirtualHost, user: User, name: str) -> Queue:
+    """The queue that is looked into. Raises: ApiError 404, Refusal FORBIDDEN, LOCKED, FAULTY."""
+    user.check(READ, "queue", name, vhost.name)
+    return _shared(vhost, name)
+
+
+def _shared(vhost: VirtualHost, name: str) -> Queue:
+    queue = vhost.queues.get(name)
+    if queue is None:
+        raise not_found(f"there is no queue '{name[:255]}' in virtual host '{vhost.name}'")
+    queue.check_owner(0)
+    queue.check_fault()
+    return queue
+
+
+def queue_target(vhost: VirtualHost, user: User, name: str, transfer: Transfer) -> Target:
+    """A queue as a target: its user may publish to the default exchange. Raises: ApiError 404, Refusal."""
+    user.check(WRITE, "exchange", DEFAULT_EXCHANGE, vhost.name)
+    queue = _shared(vhost, name)
+    transfer.check(queue)
+    return ToQueue(queue)
+
+
+def exchange_target(vhost: VirtualHost, user: User, name: str, key: str | None) -> Target:
+    """An exchange as a target. Raises: ApiError 404, 400, Refusal."""
+    user.check(WRITE, "exchange", name, vhost.name)
+    exchange = vhost.exchanges.get(name)
+    if exchange is None:
+        raise not_found(f"there is no exchange '{name[:255]}' in virtual host '{vhost.name}'")
+    if exchange.internal:
+        raise bad_request(f"exchange '{name[:255]}' is internal: nobody publishes to it")
+    return ToExchange(exchange, key, user)

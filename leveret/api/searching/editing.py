@@ -1,0 +1,79 @@
+"""Editing: messages that are changed on their way."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+
+from leveret.api.errors import bad_request
+from leveret.api.searching.acting import Send
+from leveret.api.searching.candidate import Candidate
+from leveret.api.searching.requests import Edit
+from leveret.api.views.properties import Properties, read_properties
+from leveret.core.message.message import Message
+from leveret.core.queue.queue import Queue
+from leveret.wire.content import make_content
+from leveret.wire.properties import BasicProperties
+
+
+class Republish(Send):
+    """They are changed, and go to the end of the queue or elsewhere. Raises: ApiError 400."""
+
+    def __init__(self, queue: Queue, edit: Edit) -> None:
+        super().__init__(queue, False)
+        self._edit = edit
+        self._body = _body(edit)
+        self._given = read_properties(_typed(edit))
+
+    def made(self, candidate: Candidate) -> Message:
+        """The message with other content, and the same exchange, key and age."""
+        message = candidate.entry.message
+        properties = candidate.properties
+        for name, value in self._edit.properties.items():
+            field = "message_type" if name == "type" else name
+            setattr(properties, field, None if value is None else getattr(self._given, field))
+        _change_headers(properties, self._edit.headers, self._given)
+        body = message.body() if self._body is None else self._body
+        found = Message(message.address, make_content(properties.encode(), body), properties.delivery_mode == 2)
+        found.arrived_ms = message.arrived_ms
+        return found
+
+
+def _change_headers(properties: BasicProperties, changes: dict[str, Any], given: BasicProperties) -> None:
+    if not changes:
+        return
+    headers = dict(properties.headers or {})
+    for name, value in changes.items():
+        if value is None:
+            headers.pop(name, None)
+        else:
+            assert given.headers is not None
+            headers[name] = given.headers[name]
+    properties.headers = headers
+
+
+def _typed(edit: Edit) -> Properties:
+    """What is set, with its types checked. Raises: ApiError 400."""
+    given = {name: value for name, value in edit.properties.items() if value is not None}
+    unknown = set(edit.properties) - set(Properties.__struct_fields__) | set(given) & {"headers"}
+    if unknown:
+        raise bad_request(f"edit: there is no property {min(unknown)[:60]!r} that could be changed")
+    headers = {name: value for name, value in edit.headers.items() if value is not None}
+    try:
+        return msgspec.convert({**given, "headers": headers}, Properties)
+    except msgspec.ValidationError as error:
+        raise bad_request(f"edit: {error}") from None
+
+
+def _body(edit: Edit) -> bytes | None:
+    if edit.payload is None:
+        return None
+    if edit.payload_encoding == "string":
+        return edit.payload.encode("utf-8", "surrogateescape")
+    try:
+        return base64.b64decode(edit.payload, validate=True)
+    except (binascii.Error, ValueError):
+        raise bad_request("edit: the payload is not in base64") from None

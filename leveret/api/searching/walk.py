@@ -1,0 +1,218 @@
+"""Walk: goes through the messages of a queue, page by page, and lets clients of the broker have their turns.
+
+It holds no more than a page, takes nothing, and can be gone on with later: a place in a queue stays good whatever
+happens to it meanwhile. What comes into the queue after the walk has begun is not looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from leveret.api.errors import ApiError, bad_request
+from leveret.api.searching.candidate import DELAYED, READY, STATES, UNACKED, Candidate
+from leveret.api.services import Services
+from leveret.core.errors.refusals import faulty_queue
+from leveret.core.message.log import NotHereYet, Unreadable
+from leveret.core.queue.browsing import BOTTOM, END, TOP, Page
+from leveret.core.queue.client import Held
+from leveret.core.queue.queue import Queue
+
+PAGE_MESSAGES: Final = 1024  # as many as rest together at most, so that they are read once
+PAGE_BYTES: Final = 1 << 20
+MOST_WALKS: Final = 16  # at the same time
+
+
+class Place:
+    """Where a walk is. state: of the messages that it looks at. level, position: as a Page has them. until: the last
+    position of interest, negative before the walk has begun.
+    """
+
+    __slots__ = ("level", "position", "queue_id", "state", "until")
+
+    def __init__(self, queue_id: int, state: str, level: int, position: int, until: int) -> None:
+        self.queue_id = queue_id
+        self.state = state
+        self.level = level
+        self.position = position
+        self.until = until
+
+    def __str__(self) -> str:
+        return f"{self.queue_id}.{STATES.index(self.state)}.{self.level}.{self.position}.{self.until}"
+
+
+def read_place(text: str) -> Place:
+    """A place as it was written. Raises: ApiError 400."""
+    parts = text.split(".")
+    try:
+        queue_id, state, level, position, until = (int(part) for part in parts)
+        if not 0 <= level <= TOP or not 0 <= position <= END or not -1 <= until <= END or not 0 <= queue_id < 1 << 63:
+            raise ValueError
+        return Place(queue_id, STATES[state], level, position, until)
+    except (ValueError, IndexError):
+        raise bad_request("from: this is no place that a search has told") from None
+
+
+class Walk:
+    """Through one queue. states: of the messages that are wanted. is_backwards: the newest first.
+
+    begin: where it began. place: behind what was looked at; None at the end. looked: messages up to now. total: how
+    many there were when it began, about. missing: those that cannot be read from the disk any more.
+
+    Raises: ApiError 400 for a place in another queue.
+    """
+
+    def __init__(
+        self, services: Services, queue: Queue, states: list[str], is_backwards: bool, place: Place | None
+    ) -> None:
+        self.looked = 0
+        self.missing = 0
+        self.total = 0
+        self._services = services
+        self._queue = queue
+        self._is_backwards = is_backwards
+        self._states = [state for state in STATES if state in states]
+        if READY in self._states:
+            self.total += len(queue.ready)
+        if UNACKED in self._states:
+            self.total += int(queue.unacked)
+        if DELAYED in self._states:
+            self.total += len(queue.retries)
+        if place is not None:
+            if place.queue_id != queue.queue_id:
+                raise bad_request("from: this is a place in another queue, or this one was deleted and made anew")
+            if place.state not in self._states:
+                raise bad_request(f"from: this is a place among messages that are {place.state}")
+        self._until = place.until if place is not None else -1
+        self.begin = place or self._first(self._states[0])
+        self.place: Place | None = self.begin
+
+    def behind(self, candidate: Candidate) -> Place:
+        """The place behind a message that it has shown, of the last page."""
+        entry = candidate.entry
+        return Place(self._queue.queue_id, candidate.state, int(entry.level), int(entry.position), self._until)
+
+    def _first(self, state: str) -> Place:
+        level, position = (BOTTOM, END) if self._is_backwards else (TOP, 0)
+        return Place(self._queue.queue_id, state, level, position, -1)
+
+    async def next_page(self) -> list[Candidate]:
+        """More messages. To be asked within turns, while there is a place.
+
+        Raises: ApiError 404 when the queue is gone, 503 when it cannot be read.
+        """
+        assert self.place is not None
+        place = self.place
+        found = await self._ready(place) if place.state == READY else await self._others(place)
+        if self.begin.until < 0:
+            self.begin.until = self._until
+        self.looked += len(found)
+        return found
+
+    async def _ready(self, place: Place) -> list[Candidate]:
+        queue = self._queue
+        page = Page(place.level, place.position, place.until, PAGE_MESSAGES, PAGE_BYTES)
+        while not self._is_shown(page):
+            await self._services.turns.away(self._services.driver.until(lambda: self._is_shown(page)))
+        self.missing += int(page.missing)
+        self._until = int(page.until)
+        now_ms = queue.broker.clock.now_ms
+        self.place = Place(place.queue_id, READY, int(page.level), int(page.position), int(page.until))
+        if page.is_last:
+            self._go_on(READY)
+        return [
+            Candidate(entry, READY)
+            for entry in page.messages
+            if not entry.deadline_ms or entry.deadline_ms > now_ms  # no consumer would get it
+        ]
+
+    def _is_shown(self, page: Page) -> bool:
+        """Whether the page is there. Raises: ApiError."""
+        queue = self._queue
+        self.check()
+        try:
+            queue.browse(page, self._is_backwards)
+        except NotHereYet:
+            return False
+        except Unreadable as error:
+            raise ApiError(503, "unreadable", f"{error}; try again") from None
+        return True
+
+    def check(self) -> None:
+        """Raises: ApiError 404 when the queue is gone, 503 when it has failed."""
+        queue = self._queue
+        if queue.deleted:
+            raise ApiError(404, "not_found", f"{queue} was deleted meanwhile")
+        if queue.fault:
+            raise ApiError(503, "faulty", faulty_queue(queue.name, queue.vhost.name, queue.fault).text)
+
+    async def _others(self, place: Place) -> list[Candidate]:
+        """A page of those that somebody has, or that wait to be delivered again."""
+        self.check()
+        until = self._until = place.until if place.until >= 0 else END
+        if place.state == UNACKED:
+            everything = [Candidate(held.entry, UNACKED, held) for held in await self._held()]
+        else:
+            everything = [Candidate(entry, DELAYED, None, due_ms) for due_ms, entry in self._queue.retries.waiting()]
+        position, is_backwards = place.position, self._is_backwards
+        found = [
+            each
+            for each in everything
+            if (each.entry.position < position if is_backwards else each.entry.position > position)
+            and each.entry.position <= until
+        ]
+        found.sort(key=lambda each: int(each.entry.position), reverse=is_backwards)
+        page, rest = found[:PAGE_MESSAGES], found[PAGE_MESSAGES:]
+        if rest:
+            self.place = Place(place.queue_id, place.state, place.level, int(page[-1].entry.position), until)
+        else:
+            self._go_on(place.state)
+        for each in page:
+            await self._load(each)
+        return [each for each in page if each.entry.message.content]
+
+    async def _held(self) -> list[Held]:
+        """Who has messages of it."""
+        found: list[Held] = []
+        for client in self._queue.broker.clients(self._queue.vhost):
+            found += client.held(self._queue)
+            await self._services.turns.rest()
+        return found
+
+    async def _load(self, candidate: Candidate) -> None:
+        """Bring the content of a message that rests, for us alone."""
+        entry = candidate.entry
+        if entry.message.content:
+            return
+        while True:
+            try:
+                candidate.entry = self._queue.in_log.look(entry) or entry
+                break
+            except NotHereYet:
+                await self._services.turns.away(self._services.driver.until(lambda: self._is_here(candidate)))
+            except Unreadable as error:
+                raise ApiError(503, "unreadable", f"{error}; try again") from None
+        if not candidate.entry.message.content:
+            self.missing += 1
+        await self._services.turns.rest()
+
+    def _is_here(self, candidate: Candidate) -> bool:
+        try:
+            self._queue.in_log.look(candidate.entry)
+        except NotHereYet:
+            return False
+        return True
+
+    def _go_on(self, state: str) -> None:
+        """These are all of one kind."""
+        at = self._states.index(state) + 1
+        self.place = self._first(self._states[at]) if at < len(self._states) else None
+
+
+def check_states(states: list[str]) -> list[str]:
+    """Raises: ApiError 400 for what is no state."""
+    for state in states:
+        if state not in STATES:
+            raise bad_request(f"states: there are {', '.join(STATES)}; not {state[:40]!r}")
+    if not states:
+        raise bad_request(f"states: say which; there are {', '.join(STATES)}")
+    return states

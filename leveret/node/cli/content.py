@@ -1,0 +1,53 @@
+"""Content: bodies and properties of messages, as options give them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+import typer
+
+from leveret.node.cli.arguments import pair
+from leveret.node.cli.output import refuse
+
+NUMBERS: Final = ("delivery_mode", "priority", "timestamp")
+PROPERTIES: Final = (
+    "content_type",
+    "content_encoding",
+    "correlation_id",
+    "reply_to",
+    "expiration",
+    "message_id",
+    "type",
+    "user_id",
+    "app_id",
+    *NUMBERS,
+)
+
+
+def body_of(text: str | None, file: str | None) -> bytes:
+    """A text, or what is in a file; standard input for - and for none. Raises: typer.BadParameter."""
+    if text is not None:
+        return text.encode("utf-8", "surrogateescape")
+    if file is None and sys.stdin.isatty():
+        raise typer.BadParameter("there is no body: give it with --body, --file or on standard input")
+    try:
+        if file is None or file == "-":
+            return sys.stdin.buffer.read()
+        with open(file, "rb") as source:
+            return source.read()
+    except OSError as error:
+        refuse(f"cannot read {file}: {error.strerror}")
+
+
+def properties_of(given: list[str] | None, option: str) -> dict[str, Any]:
+    """Properties, each given as NAME=VALUE, but for headers. Raises: typer.BadParameter."""
+    found: dict[str, Any] = {}
+    for name, value in map(pair, given or []):
+        if name not in PROPERTIES:
+            there_are = f"there are {', '.join(PROPERTIES)}; headers go with {option.replace('property', 'header')}"
+            raise typer.BadParameter(f"'{name}' is no property: {there_are}", param_hint=option)
+        if name in NUMBERS and not value.isdecimal():
+            raise typer.BadParameter(f"{name} is a whole number, not '{value}'", param_hint=option)
+        found[name] = int(value) if name in NUMBERS else value
+    return found
