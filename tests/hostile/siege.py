@@ -392,9 +392,10 @@ class Siege:
             self.tell("set aside", text)
 
     def _measure(self) -> Size:
-        """What it holds, once the code of its API is loaded."""
+        """What it holds, once the code of its API is loaded, and a password was checked, which takes memory."""
         for _ in Visitor.PATHS:
             self._api_user.ask()
+        self._api_user.fail_to_log_in()
         return Size(self._process, self.tell)
 
     def _add_vhost(self, name: str) -> None:
