@@ -65,9 +65,7 @@ class HttpAnswers:
             self._tell("framing", f"answer {self.opened + 1}: a name has made a header of its own")
         method = self._methods[self.opened] if self.opened < len(self._methods) else ""
         is_last = b"close" in headers.get(b"connection", b"")
-        if status in (204, 304) or (
-            method == "HEAD" and not is_last
-        ):  # the last may be to what is no HTTP, not to HEAD
+        if status in (204, 304) or (method == "HEAD" and not is_last):  # the last may be no HTTP
             return self._whole()
         if headers.get(b"transfer-encoding") == b"chunked":
             self._step = self._size
