@@ -13,7 +13,6 @@ from leveret.core.message import parcel
 from leveret.core.message.loading import Loading
 from leveret.core.message.log import NotHereYet, Unreadable
 from leveret.core.queue.browsing import TOP, Page
-from leveret.core.queue.deduplicating import DeduplicatingQueue
 from leveret.core.queue.queue import Queue
 from leveret.core.turn.alarms import BEHIND
 from leveret.management.errors import unknown
@@ -162,4 +161,4 @@ def import_messages(broker: Broker, queue: str, vhost: str = "/", data: bytes = 
 
 def _duplicates(queue: Queue) -> int:
     """How many messages the queue had already when they came."""
-    return queue.duplicates if isinstance(queue, DeduplicatingQueue) else 0
+    return int(queue.counters.duplicates)

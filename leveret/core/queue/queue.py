@@ -21,27 +21,24 @@ from mypy_extensions import i64
 from leveret.core.errors import hints
 from leveret.core.errors.hints import Origin
 from leveret.core.errors.refusals import faulty_queue, locked_queue, lost_queue
-from leveret.core.message.confirm import AGAIN, DEAD, FULL, UNSAFE, Confirm
+from leveret.core.message.confirm import AGAIN, UNSAFE, Confirm
 from leveret.core.message.log import NotHereYet, Recovered, Resting, Unreadable
 from leveret.core.message.message import Message
-from leveret.core.policy.arguments import QUORUM, QueueSettings
+from leveret.core.policy.arguments import QueueSettings
 from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.policy import Policy
-from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.browsing import Page
 from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer, Consumers
 from leveret.core.queue.dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
+from leveret.core.queue.detours import PORTION, Detours
 from leveret.core.queue.discard import Discard
 from leveret.core.queue.entry import FAILURE, MAX_FAILURES, Home, QueueEntry
-from leveret.core.queue.expiry import OVER, Expiry
-from leveret.core.queue.in_log import InLog
+from leveret.core.queue.expiry import OVER
 from leveret.core.queue.jobs import Fetching, Trim, Undelivered
 from leveret.core.queue.life import DELETED, FAILED, LIFE, LOST, REMOVED, REPAIRED, RUNNING, TAKEN
-from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.priority import PriorityReady
 from leveret.core.queue.ready import Ready, may_rest
-from leveret.core.queue.retries import Retries
 from leveret.core.queue.surroundings import Surroundings
 from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.faults import sentence
@@ -50,18 +47,16 @@ from leveret.wire import patch
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
-PORTION: Final = 2 * PIECE  # messages that are delivered at once: a millisecond or two
 PORTIONS: Final = 8  # that flow while somebody waits to look; a consumer that could take still more gets it later
 FORGET: Final = "forget"  # what a queue could not do with a message, beside the reasons of dead_letter.py
 RETURN: Final = "return"
 
 
-class Queue(BaseQueue):
+class Queue(Detours):
     """One queue.
 
     policy, operator_policy: those that apply; what they say is in the settings.
-    is_fetching: a job brings more into memory. holds: how many want nothing to be delivered for now.
-    retries: messages that came back and have to wait. in_log: what the log has of it.
+    is_fetching: a job brings more into memory.
     state: see life.py; what routing and holders of messages have to know of it is in fault and deleted.
     """
 
@@ -78,29 +73,18 @@ class Queue(BaseQueue):
         origin: Origin,
     ) -> None:
         super().__init__(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)
-        is_quorum = self.settings.queue_type == QUORUM
         self.state: i64 = RUNNING
         self.policy: Policy | None = None
         self.operator_policy: Policy | None = None
-        self.consumers = Consumers(self.settings.single_active, is_quorum)
-        self.in_log = InLog(self)
+        self.consumers = Consumers(self.settings.single_active, self._keeps_all)
         self.ready = self._line()
-        self.retries = Retries(self)
-        self._position: i64 = 0
-        self._pending = PendingConfirms()
         self._waiting: dict[BackgroundJob, None] | None = None  # for what the log fetches
-        self.holds: i64 = 0
         # No states: what is on its way for it, which may begin and end in any state.
         self._dirty = False  # it is on the broker's list
         self._is_trimming = False
         self.is_fetching = False
-        # No states either: what the hot path has to know of settings and fault; see _read_settings().
-        self._keeps_all = is_quorum  # transient messages too
-        self._looks_inside = False
-        self._is_limited = False
-        self._may_refuse = False
-        self._read_settings()
-        self._expiry = Expiry(self)
+        self._looks_inside = False  # no state either, but what _read_settings() notes
+        self._heed_settings()
         self._expiry.watch_idle()
 
     def check_owner(self, owner: int) -> None:
@@ -114,7 +98,7 @@ class Queue(BaseQueue):
         A message keeps the deadline that it came with. Source: rabbit_amqqueue_process.erl process_args_policy.
         """
         self.settings = settings
-        self._read_settings()
+        self._heed_settings()
         self._expiry.used()
         self._expiry.watch_idle()
         share = self.broker.share
@@ -133,11 +117,7 @@ class Queue(BaseQueue):
         A full queue refuses it, or drops from its head. Whatever this raises, the message was not taken; that is dealt
         with by hand_out().
         """
-        if self._may_refuse and not self._takes(message):
-            self.broker.refusals += 1
-            self.counters.refused += 1
-            if confirm is not None:
-                confirm.refuse(AGAIN if self.fault else DEAD if self.settings.rejects_dead else FULL)
+        if self._may_divert and self._diverts(message, confirm):
             return
         if not message.arrived_ms:
             message.arrived_ms = self.broker.clock.wall_ms
@@ -176,12 +156,14 @@ class Queue(BaseQueue):
         """Take a message from the log at start-up. Its deadline is the old one if it is known."""
         self._position = max(self._position, i64(found.position))
         self.in_log.durable = self._position
-        self.ready.push(self.in_log.found(found))
+        self._take_found(self.in_log.found(found))
         self.counters.recovered += 1
         self.touch()
 
     def rest(self, found: Resting) -> int:
         """Take messages at start-up and leave them in the log. Returns: how many."""
+        if self._is_odd():
+            return self._look_at_all(found)
         self._position = max(self._position, found.last)
         self.in_log.durable = self._position
         run = self.in_log.run(found)
@@ -199,6 +181,8 @@ class Queue(BaseQueue):
         self.in_log.durable = max(self.in_log.durable, i64(position))
         self.broker.budget.retry()
         self._pending.pay(position)
+        if self.duplicates is not None:
+            self.duplicates.on_durable(position)
 
     def on_refused(self, positions: list[int], again: bool) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay as transient ones.
@@ -214,10 +198,23 @@ class Queue(BaseQueue):
             entry.log_id = 0
             if again and was_logged and self.ready.take_at(entry.position) is entry:
                 self.broker.budget.let_go(entry.message)
-                self.broker.refusals += 1
-                self.counters.removed += 1
-                self.forget(entry)
-        self._pending.refuse(positions, AGAIN if again else UNSAFE)
+                self._unsaved(entry)
+        for held in self.holding.pick(positions) if self.holding is not None else ():
+            entry = held.entry
+            was_logged = entry.log_id > 0
+            entry.log_id = 0
+            if again and was_logged and self.holding is not None and self.holding.take(held.place) is entry:
+                self._unsaved(entry)
+        how = AGAIN if again else UNSAFE
+        self._pending.refuse(positions, how)
+        if self.duplicates is not None:
+            self.duplicates.refuse(positions, how)
+
+    def _unsaved(self, entry: QueueEntry) -> None:
+        """A message that the log could not take is not to stay."""
+        self.broker.refusals += 1
+        self.counters.removed += 1
+        self.forget(entry)
 
     def on_resting(self, position: int) -> None:
         """The log has everything that is there to rest up to this position."""
@@ -258,6 +255,8 @@ class Queue(BaseQueue):
             return
         self._go(TAKEN, reason)
         self._pending.refuse_all()
+        if self.duplicates is not None:
+            self.duplicates.refuse_all(AGAIN)
         self._end()
 
     def load(self, entry: QueueEntry) -> bool:
@@ -268,6 +267,8 @@ class Queue(BaseQueue):
 
     def not_taken(self, error: Exception) -> None:
         """A message could not be taken."""
+        if self.duplicates is not None:
+            self.duplicates.disclaim()
         self.fail("take a message", error)
         self.broker.refusals += 1
         self.counters.refused += 1
@@ -308,6 +309,8 @@ class Queue(BaseQueue):
             else:
                 self.die(entry, what)
         self.retries.watch()
+        if self.holding is not None:
+            self.holding.watch()
         self.touch()
         self.flow()
 
@@ -346,25 +349,25 @@ class Queue(BaseQueue):
 
     def _give(self) -> bool:
         """Deliver a portion. Returns: whether there is more that could be delivered now."""
-        if self.holds or self.fault:
-            return False
+        if self._is_braked:
+            return self._give_braked()
         try:
             if not self.consumers.all:
                 self._expiry.look()
                 return False
-            return self._deliver()
+            return self._deliver(PORTION)
         except Exception as error:
             self.fail("deliver messages", error)
             return False
 
-    def _deliver(self) -> bool:
+    def _deliver(self, portion: i64) -> bool:
         ready = self.ready
         consumers = self.consumers
         budget = self.broker.budget
         logged: i64 = 0
         share = self.broker.share
         is_put_off = False
-        left: i64 = PORTION
+        left = portion
         while left and ready.has_near_head():
             consumer = consumers.next()
             if consumer is None:
@@ -402,7 +405,7 @@ class Queue(BaseQueue):
                     consumer.subscriber.deliver(consumer, entry)
             except Exception as error:
                 self._undelivered(consumer, entry, error)
-        self.delivered += PORTION - left
+        self.delivered += portion - left
         if logged:
             self.log.delivered(self.queue_id, int(logged))
         self.pace.progress(self.delivered, len(ready))
@@ -473,7 +476,9 @@ class Queue(BaseQueue):
         self.check_fault()
         self._expiry.used()
         try:
-            return self._expiry.clear()
+            if not self._expiry.clear():
+                return False
+            return not (self._has_unseen() and self.ready.has_head() and self._hold_head())
         except NotHereYet:
             raise
         except Exception as error:
@@ -484,9 +489,13 @@ class Queue(BaseQueue):
     def get(self, no_ack: bool = False) -> QueueEntry | None:
         """Take the head for basic.get, behind clear_head(); the caller settles it, with no_ack at once.
 
+        Returns: None when there is none, or nothing may go now.
         Raises: Refusal FAULTY when the queue is faulty, or has just become so. NotHereYet.
         """
-        entry = self._take(0, no_ack)
+        brake = self.brake
+        entry = None if brake is not None and not brake.room() else self._take(0, no_ack)
+        if brake is not None and entry is not None:
+            brake.took(1)
         if entry is None:
             self.counters.get_empty += 1
         return entry
@@ -575,6 +584,14 @@ class Queue(BaseQueue):
             self._put_back(entry)
         self._drop_excess()
 
+    def let_in(self, entry: QueueEntry) -> None:
+        """A message was held until its time, which has come: it goes to the place that it would have had."""
+        try:
+            self.ready.put_in(entry)
+        except Exception as error:
+            self.leave(entry, RETURN, error)
+        self.touch()
+
     def take_back(self, entry: QueueEntry) -> None:
         """A message that came back has waited long enough: it goes to its old place."""
         self._put_back(entry)
@@ -588,12 +605,17 @@ class Queue(BaseQueue):
         self.touch()
 
     def pause(self) -> None:
-        """Deliver nothing, and drop nothing that is too much, until resume(): many messages are about to come back."""
+        """Deliver nothing, and drop nothing that is too much, until resume(): many messages are about to come back.
+
+        Not what an operator calls a paused queue; see Brake.
+        """
         self.holds += 1
+        self._is_braked = True
 
     def resume(self) -> None:
         """Go on, if nobody else wants a pause."""
         self.holds -= 1
+        self._read_settings()
         if not self.deleted and not self.holds:
             self.touch()
             self._drop_excess()
@@ -609,6 +631,8 @@ class Queue(BaseQueue):
 
     def die(self, entry: QueueEntry, reason: str) -> None:
         """A message is given up. reason: one of those of dead_letter.py."""
+        if self.duplicates is not None:
+            self.duplicates.let_go(entry.position)
         if self.settings.dead_letter_exchange is None:
             self.forget(entry)
         else:
@@ -617,6 +641,8 @@ class Queue(BaseQueue):
 
     def forget(self, entry: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
+        if self.duplicates is not None:
+            self.duplicates.let_go(entry.position)
         if entry.log_id:
             try:
                 self.log.remove(int(entry.log_id), int(entry.position))
@@ -624,13 +650,18 @@ class Queue(BaseQueue):
                 self.leave(entry, FORGET, error)
 
     def purge(self) -> int:
-        """Drop everything that is ready, or waits to be delivered again. Returns: how many."""
+        """Drop everything that is ready, waits to be delivered again, or is held until its time. Returns: how many."""
         self.flow()
         line, self.ready = self.ready, self._line()
         waiting = self.retries.take()
-        count = len(line) + len(waiting)
+        held = None if self.holding is None else self.holding.take_all()
+        if self.duplicates is not None:
+            for entry in waiting:
+                self.duplicates.let_go(entry.position)
+            self.duplicates.purged(line, held)
+        count = len(line) + len(waiting) + (0 if held is None else len(held))
         self.counters.removed += count
-        self.broker.background.begin(Discard(self.broker, self, line, waiting))
+        self.broker.background.begin(Discard(self.broker, self, line, waiting, held))
         return count
 
     def browse(self, page: Page) -> None:
@@ -650,7 +681,8 @@ class Queue(BaseQueue):
 
         keep: bytes of memory that the head may need. want: bytes of the budget that should be free afterwards.
         """
-        self.ready.page_out(keep, want)
+        if self.duplicates is None or not self.duplicates.by:
+            self.ready.page_out(keep, want)
 
     def leave_content(self, entry: QueueEntry) -> bool:
         """Leave the content of an unacknowledged message to the log, if it rests there and nobody watches.
@@ -658,6 +690,8 @@ class Queue(BaseQueue):
         Returns: whether that can be said now: what is on its way to the log can rest later.
         """
         if self.deleted or self.vhost.witness is not None or not may_rest(entry):
+            return True
+        if self.duplicates is not None and self.duplicates.by:
             return True
         if not self.in_log.extent(entry):
             return False
@@ -670,6 +704,7 @@ class Queue(BaseQueue):
         """A consumer begins."""
         self.flow()
         self._expiry.used()
+        consumer.window.cap(self.settings.max_prefetch)
         self.consumers.add(consumer)
         self.vhost.consumers += 1
         self.touch()
@@ -740,14 +775,15 @@ class Queue(BaseQueue):
         """Messages go, consumers are told, and nothing more happens."""
         line, self.ready = self.ready, Ready(self.broker.budget)
         waiting = self.retries.take()
+        held = None if self.holding is None else self.holding.take_all()
         counters = self.counters
-        counters.removed += len(line) + len(waiting)
+        counters.removed += len(line) + len(waiting) + (0 if held is None else len(held))
         consumers = self.consumers.all
         self.consumers = Consumers(False)
         self.vhost.consumers -= len(consumers)
         self.stop()
         self.unfinished.clear()
-        self.broker.background.begin(Discard(self.broker, self, line, waiting))
+        self.broker.background.begin(Discard(self.broker, self, line, waiting, held))
         self.broker.worklist.go_on(self)
         self._end_waiting()
         for consumer in consumers:
@@ -764,6 +800,10 @@ class Queue(BaseQueue):
         """The queue has ended: no timer and no line holds on to it."""
         self._expiry.stop()
         self.retries.stop()
+        if self.holding is not None:
+            self.holding.stop()
+        if self.brake is not None:
+            self.brake.stop()
         self.ready.clear()
         self.in_log.stop()
 
@@ -803,12 +843,15 @@ class Queue(BaseQueue):
         settings = self.settings
         self._looks_inside = settings.message_ttl_ms >= 0 or settings.max_priority >= 0
         self._is_limited = settings.max_length >= 0 or settings.max_length_bytes >= 0
-        self._may_refuse = self.fault != "" or (self._is_limited and settings.rejects)
+        self._may_divert = self.fault != "" or (self._is_limited and settings.rejects) or self._is_odd()
+        self._is_braked = self._is_slow()
 
     def _takes(self, message: Message) -> bool:
         """Whether it takes a message at all: it is neither faulty nor full."""
         if self.fault:
             return False
+        if not (self._is_limited and self.settings.rejects):
+            return True
         self.flow()
         return self._has_room(message)
 
@@ -819,10 +862,12 @@ class Queue(BaseQueue):
         """
         settings = self.settings
         if settings.max_length >= 0:
-            count: i64 = len(self.ready) + len(self.retries) + self.letters
+            count: i64 = len(self.ready) + len(self.retries) + self.held() + self.letters
             if count + more > settings.max_length:
                 return True
         size: i64 = self.ready.size + self.retries.size + self.letter_bytes
+        if self.holding is not None:
+            size += self.holding.size
         return settings.max_length_bytes >= 0 and size + more_bytes > settings.max_length_bytes
 
     def _has_room(self, message: Message) -> bool:
@@ -844,11 +889,11 @@ class Queue(BaseQueue):
             if self._is_over(0, 0):
                 self.flow()
                 left: i64 = PIECE
-                while self._is_over(0, 0) and self._has_head():
+                while self._is_over(0, 0) and (self._has_head() or self._has_only_held()):
                     if left <= 0:
                         self.trim_later()
                         return
-                    entry = self.ready.pop()
+                    entry = self._pop_oldest()
                     left -= self.giving_up(entry.message)
                     self.counters.dropped += 1
                     self.die(entry, MAXLEN)
