@@ -558,7 +558,10 @@ def test_a_purge_of_a_queue_frees_its_values_at_once() -> None:
     assert len(broker.background) == 1
     assert peer.expect(QueuePurgeOk).message_count == count - 1
     queue = broker.vhosts["/"].queues["q"]
-    assert (len(queue.ready), queue.counters.duplicates) == (count - 1, 1)  # somebody still has the first of the old ones
+    assert (len(queue.ready), queue.counters.duplicates) == (
+        count - 1,
+        1,
+    )  # somebody still has the first of the old ones
     for number in range(count):
         publish(peer, "again", str(number), exchange="", key="q")
     assert (len(queue.ready), queue.counters.duplicates) == (count - 1, 1 + count)

@@ -32,6 +32,7 @@ from leveret.core.turn.work import PIECE
 from leveret.wire.fields import Table
 
 PORTION: Final = 2 * PIECE  # messages that are delivered at once: a millisecond or two
+RETURN: Final = "return"  # what a queue could not do with a message, beside the reasons of dead_letter.py
 FEW: Final = 64  # consumers that can be looked at for each message of a portion
 
 
@@ -276,7 +277,11 @@ class Detours(BaseQueue):
             return False
         due_ms = holding.due_ms(entry.message, entry.position, False)
         if due_ms:
-            holding.add(self.ready.pop(), due_ms)
+            entry = self.ready.pop()
+            try:
+                holding.add(entry, due_ms)
+            except Exception as error:
+                self.leave(entry, RETURN, error)
         return due_ms > 0
 
     # -- messages that are held

@@ -31,7 +31,7 @@ from leveret.core.queue.browsing import Page
 from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer, Consumers
 from leveret.core.queue.dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
-from leveret.core.queue.detours import PORTION, Detours
+from leveret.core.queue.detours import PORTION, RETURN, Detours
 from leveret.core.queue.discard import Discard
 from leveret.core.queue.entry import FAILURE, MAX_FAILURES, Home, QueueEntry
 from leveret.core.queue.expiry import OVER
@@ -49,7 +49,6 @@ from leveret.wire.fields import Table
 
 PORTIONS: Final = 8  # that flow while somebody waits to look; a consumer that could take still more gets it later
 FORGET: Final = "forget"  # what a queue could not do with a message, beside the reasons of dead_letter.py
-RETURN: Final = "return"
 
 
 class Queue(Detours):
