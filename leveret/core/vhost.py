@@ -296,7 +296,7 @@ class VirtualHost(NameSpace):
         queue.flow()
         if if_unused or if_empty:
             queue.check_fault()
-        if if_empty and (len(queue.ready) or len(queue.retries) or queue.held()):
+        if if_empty and (len(queue.ready) or len(queue.retries) or queue.detours.held()):
             raise errors.not_empty(name, self.name)
         if if_unused and len(queue.consumers):
             raise errors.in_use("queue", name, self.name)

@@ -744,8 +744,8 @@ async def detours(world: World) -> None:
     victim.publish("v.held.until", b"dropped", headers=due)
     await world.quiet()
     held = world.broker.vhosts["/"].queues.get("v.held.until")
-    if held is not None and held.holding is not None:
-        for each in held.holding.page(0, 10):
+    if held is not None and held.detours.holding is not None:
+        for each in held.detours.holding.page(0, 10):
             if each.entry.message.body() == b"dropped":
                 await world.administer(functools.partial(held.drop_held, each.place))
 

@@ -109,7 +109,7 @@ _Q: Final = (QUORUM,)
 _S: Final = (STREAM,)
 _MILLISECONDS: Final = "milliseconds, a whole number"
 _COUNT: Final = "a whole number from 0"
-_RATE: Final = f"messages a second, a number from {checks.RATES[0]} to {checks.RATES[1]:.0f}"
+_RATE: Final = f"messages a second, a number from {checks.MIN_RATE} to {checks.MAX_RATE}"
 _HEADER: Final = "the name of a header"
 _EXCHANGE: Final = "the name of an exchange; the empty one is the default exchange"
 

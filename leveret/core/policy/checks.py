@@ -20,7 +20,8 @@ STRATEGIES: Final = ("at-most-once", "at-least-once")
 LOCATORS: Final = ("client-local", "balanced", "random", "least-leaders")
 AGE_UNITS: Final = "YMDhms"
 ORDERS: Final = ("round-robin", "least-loaded")
-RATES: Final = (0.001, 1_000_000.0)  # messages a second that a queue may be held to, from and to
+MIN_RATE: Final = 0.001  # messages a second that a queue may be held to
+MAX_RATE: Final = 1_000_000
 MAX_NAME: Final = 255  # bytes of a name of a header
 MAX_SHOWN: Final = 1000  # characters, and values in values, of a value that is shown
 
@@ -112,7 +113,7 @@ def queue_version(field: Field) -> str | None:
 def rate(field: Field) -> str | None:
     """Messages a second."""
     if field.is_integer or field.kind in (FLOAT32, FLOAT64):
-        return None if is_rate(field.value) else f'"not from {RATES[0]} to {RATES[1]:.0f}"'
+        return None if is_rate(field.value) else f'"not from {MIN_RATE} to {MAX_RATE}"'
     return f'"expected a number, got {field.type_name}"'
 
 
@@ -170,7 +171,7 @@ def is_boolean(value: object) -> bool:
 
 def is_rate(value: object) -> bool:
     """Whether it is a number of messages a second."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and RATES[0] <= value <= RATES[1]
+    return isinstance(value, int | float) and not isinstance(value, bool) and MIN_RATE <= value <= MAX_RATE
 
 
 def is_header_name(value: object) -> bool:

@@ -140,6 +140,18 @@ class BaseQueue(EntryOwner, Logged, Pageable):
         """Bring the head into memory, with what rests beside it in the log, and let it flow."""
 
     @abstractmethod
+    def deliver(self, portion: i64) -> bool:
+        """Deliver some messages, whatever brakes the queue. Returns: whether more could be delivered now."""
+
+    @abstractmethod
+    def fetch_later(self) -> None:
+        """Go on soon: many may want that at once, and it takes milliseconds."""
+
+    @abstractmethod
+    def look(self) -> None:
+        """Drop what has expired at the head, as much as this turn has room for."""
+
+    @abstractmethod
     def let_in(self, entry: QueueEntry) -> None:
         """A message was held until its time, which has come: it goes to the place that it would have had."""
 

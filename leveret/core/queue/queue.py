@@ -21,12 +21,13 @@ from mypy_extensions import i64
 from leveret.core.errors import hints
 from leveret.core.errors.hints import Origin
 from leveret.core.errors.refusals import faulty_queue, locked_queue, lost_queue
-from leveret.core.message.confirm import AGAIN, UNSAFE, Confirm
+from leveret.core.message.confirm import AGAIN, DEAD, FULL, UNSAFE, Confirm
 from leveret.core.message.log import NotHereYet, Recovered, Resting, Unreadable
 from leveret.core.message.message import Message
-from leveret.core.policy.arguments import QueueSettings
+from leveret.core.policy.arguments import QUORUM, QueueSettings
 from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.policy import Policy
+from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.browsing import Page
 from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer, Consumers
@@ -34,11 +35,14 @@ from leveret.core.queue.dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJE
 from leveret.core.queue.detours import PORTION, RETURN, Detours
 from leveret.core.queue.discard import Discard
 from leveret.core.queue.entry import FAILURE, MAX_FAILURES, Home, QueueEntry
-from leveret.core.queue.expiry import OVER
+from leveret.core.queue.expiry import OVER, Expiry
+from leveret.core.queue.in_log import InLog
 from leveret.core.queue.jobs import Fetching, Trim, Undelivered
 from leveret.core.queue.life import DELETED, FAILED, LIFE, LOST, REMOVED, REPAIRED, RUNNING, TAKEN
+from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.priority import PriorityReady
 from leveret.core.queue.ready import Ready, may_rest
+from leveret.core.queue.retries import Retries
 from leveret.core.queue.surroundings import Surroundings
 from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.faults import sentence
@@ -51,11 +55,13 @@ PORTIONS: Final = 8  # that flow while somebody waits to look; a consumer that c
 FORGET: Final = "forget"  # what a queue could not do with a message, beside the reasons of dead_letter.py
 
 
-class Queue(Detours):
+class Queue(BaseQueue):
     """One queue.
 
     policy, operator_policy: those that apply; what they say is in the settings.
-    is_fetching: a job brings more into memory.
+    is_fetching: a job brings more into memory. holds: how many want nothing to be delivered for now.
+    retries: messages that came back and have to wait. in_log: what the log has of it.
+    detours: for messages that do not go the usual way.
     state: see life.py; what routing and holders of messages have to know of it is in fault and deleted.
     """
 
@@ -75,14 +81,28 @@ class Queue(Detours):
         self.state: i64 = RUNNING
         self.policy: Policy | None = None
         self.operator_policy: Policy | None = None
-        self.consumers = Consumers(self.settings.single_active, self._keeps_all)
+        is_quorum = self.settings.queue_type == QUORUM
+        self.consumers = Consumers(self.settings.single_active, is_quorum)
+        self.in_log = InLog(self)
         self.ready = self._line()
+        self.retries = Retries(self)
+        self._position: i64 = 0
+        self._pending = PendingConfirms()
+        self.detours = Detours(self, self._pending)
         self._waiting: dict[BackgroundJob, None] | None = None  # for what the log fetches
+        self.holds: i64 = 0
         # No states: what is on its way for it, which may begin and end in any state.
         self._dirty = False  # it is on the broker's list
         self._is_trimming = False
         self.is_fetching = False
-        self._looks_inside = False  # no state either, but what _read_settings() notes
+        # No states either: what the hot path has to know of settings and fault; see _read_settings().
+        self._keeps_all = is_quorum  # transient messages too
+        self._looks_inside = False
+        self._is_limited = False
+        self._may_divert = False
+        self._is_braked = False
+        self._forgets_easily = False
+        self._expiry = Expiry(self)
         self._heed_settings()
         self._expiry.watch_idle()
 
@@ -155,14 +175,14 @@ class Queue(Detours):
         """Take a message from the log at start-up. Its deadline is the old one if it is known."""
         self._position = max(self._position, i64(found.position))
         self.in_log.durable = self._position
-        self._take_found(self.in_log.found(found))
+        self.detours.take_found(self.in_log.found(found))
         self.counters.recovered += 1
         self.touch()
 
     def rest(self, found: Resting) -> int:
         """Take messages at start-up and leave them in the log. Returns: how many."""
-        if self._is_odd():
-            return self._look_at_all(found)
+        if self.detours.looks_at_all():
+            return self.detours.take_resting(found)
         self._position = max(self._position, found.last)
         self.in_log.durable = self._position
         run = self.in_log.run(found)
@@ -180,8 +200,7 @@ class Queue(Detours):
         self.in_log.durable = max(self.in_log.durable, i64(position))
         self.broker.budget.retry()
         self._pending.pay(position)
-        if self.duplicates is not None:
-            self.duplicates.on_durable(position)
+        self.detours.on_durable(position)
 
     def on_refused(self, positions: list[int], again: bool) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay as transient ones.
@@ -198,16 +217,10 @@ class Queue(Detours):
             if again and was_logged and self.ready.take_at(entry.position) is entry:
                 self.broker.budget.let_go(entry.message)
                 self._unsaved(entry)
-        for held in self.holding.pick(positions) if self.holding is not None else ():
-            entry = held.entry
-            was_logged = entry.log_id > 0
-            entry.log_id = 0
-            if again and was_logged and self.holding is not None and self.holding.take(held.place) is entry:
-                self._unsaved(entry)
         how = AGAIN if again else UNSAFE
+        for entry in self.detours.on_refused(positions, again, how):
+            self._unsaved(entry)
         self._pending.refuse(positions, how)
-        if self.duplicates is not None:
-            self.duplicates.refuse(positions, how)
 
     def _unsaved(self, entry: QueueEntry) -> None:
         """A message that the log could not take is not to stay."""
@@ -254,8 +267,7 @@ class Queue(Detours):
             return
         self._go(TAKEN, reason)
         self._pending.refuse_all()
-        if self.duplicates is not None:
-            self.duplicates.refuse_all(AGAIN)
+        self.detours.on_lost(AGAIN)
         self._end()
 
     def load(self, entry: QueueEntry) -> bool:
@@ -266,8 +278,7 @@ class Queue(Detours):
 
     def not_taken(self, error: Exception) -> None:
         """A message could not be taken."""
-        if self.duplicates is not None:
-            self.duplicates.disclaim()
+        self.detours.not_taken()
         self.fail("take a message", error)
         self.broker.refusals += 1
         self.counters.refused += 1
@@ -308,8 +319,7 @@ class Queue(Detours):
             else:
                 self.die(entry, what)
         self.retries.watch()
-        if self.holding is not None:
-            self.holding.watch()
+        self.detours.watch()
         self.touch()
         self.flow()
 
@@ -354,12 +364,23 @@ class Queue(Detours):
             if not self.consumers.all:
                 self._expiry.look()
                 return False
-            return self._deliver(PORTION)
+            return self.deliver(PORTION)
         except Exception as error:
             self.fail("deliver messages", error)
             return False
 
-    def _deliver(self, portion: i64) -> bool:
+    def _give_braked(self) -> bool:
+        """As _give(), where not everything may go."""
+        if self.holds or self.fault:
+            return False
+        try:
+            return self.detours.give()
+        except Exception as error:
+            self.fail("deliver messages", error)
+            return False
+
+    def deliver(self, portion: i64) -> bool:
+        """Deliver some messages, whatever brakes the queue. Returns: whether more could be delivered now."""
         ready = self.ready
         consumers = self.consumers
         budget = self.broker.budget
@@ -392,7 +413,10 @@ class Queue(Detours):
                 if consumer.no_ack:
                     budget.let_go(entry.message)
                     consumer.subscriber.deliver(consumer, entry)
-                    self.forget(entry)
+                    if not self._forgets_easily:
+                        self.forget(entry)
+                    elif entry.log_id:
+                        self._remove(entry)
                 else:
                     if entry.log_id > 0 and entry.position > logged:
                         logged = entry.position
@@ -413,7 +437,7 @@ class Queue(Detours):
         self._expiry.look()
         if left and ready.has_near_head():
             return is_put_off
-        self._fetch_later()
+        self.fetch_later()
         return True
 
     def _fetch_head(self) -> bool:
@@ -454,7 +478,7 @@ class Queue(Detours):
             self._is_trimming = True
             self.broker.background.add(Trim(self))
 
-    def _fetch_later(self) -> None:
+    def fetch_later(self) -> None:
         """Go on soon: many may want that at once, and it takes milliseconds."""
         if not self.is_fetching:
             self.is_fetching = True
@@ -475,9 +499,7 @@ class Queue(Detours):
         self.check_fault()
         self._expiry.used()
         try:
-            if not self._expiry.clear():
-                return False
-            return not (self._has_unseen() and self.ready.has_head() and self._hold_head())
+            return self._expiry.clear() and not self.detours.holds_head()
         except NotHereYet:
             raise
         except Exception as error:
@@ -491,12 +513,11 @@ class Queue(Detours):
         Returns: None when there is none, or nothing may go now.
         Raises: Refusal FAULTY when the queue is faulty, or has just become so. NotHereYet.
         """
-        brake = self.brake
-        entry = None if brake is not None and not brake.room() else self._take(0, no_ack)
-        if brake is not None and entry is not None:
-            brake.took(1)
+        entry = self._take(0, no_ack) if self.detours.may_get() else None
         if entry is None:
             self.counters.get_empty += 1
+        else:
+            self.detours.got()
         return entry
 
     def take_at(self, position: i64) -> QueueEntry | None:
@@ -556,7 +577,10 @@ class Queue(Detours):
     def settle(self, entry: QueueEntry) -> None:
         """An unacknowledged message is done with."""
         self._release(entry)
-        if not self.deleted:
+        if self._forgets_easily:
+            if entry.log_id:
+                self._remove(entry)
+        elif not self.deleted:
             self.forget(entry)
 
     def requeue(self, entry: QueueEntry, failed: bool) -> None:
@@ -590,6 +614,10 @@ class Queue(Detours):
         except Exception as error:
             self.leave(entry, RETURN, error)
         self.touch()
+
+    def look(self) -> None:
+        """Drop what has expired at the head, as much as this turn has room for."""
+        self._expiry.look()
 
     def take_back(self, entry: QueueEntry) -> None:
         """A message that came back has waited long enough: it goes to its old place."""
@@ -630,8 +658,7 @@ class Queue(Detours):
 
     def die(self, entry: QueueEntry, reason: str) -> None:
         """A message is given up. reason: one of those of dead_letter.py."""
-        if self.duplicates is not None:
-            self.duplicates.let_go(entry.position)
+        self.detours.gone(entry.position)
         if self.settings.dead_letter_exchange is None:
             self.forget(entry)
         else:
@@ -640,28 +667,36 @@ class Queue(Detours):
 
     def forget(self, entry: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
-        if self.duplicates is not None:
-            self.duplicates.let_go(entry.position)
+        self.detours.gone(entry.position)
         if entry.log_id:
-            try:
-                self.log.remove(int(entry.log_id), int(entry.position))
-            except Exception as error:
-                self.leave(entry, FORGET, error)
+            self._remove(entry)
+
+    def _remove(self, entry: QueueEntry) -> None:
+        """The log has to forget this message."""
+        try:
+            self.log.remove(int(entry.log_id), int(entry.position))
+        except Exception as error:
+            self.leave(entry, FORGET, error)
 
     def purge(self) -> int:
         """Drop everything that is ready, waits to be delivered again, or is held until its time. Returns: how many."""
         self.flow()
-        line, self.ready = self.ready, self._line()
         waiting = self.retries.take()
-        held = None if self.holding is None else self.holding.take_all()
-        if self.duplicates is not None:
-            for entry in waiting:
-                self.duplicates.let_go(entry.position)
-            self.duplicates.purged(line, held)
+        held = self.detours.purge(waiting)
+        line, self.ready = self.ready, self._line()
         count = len(line) + len(waiting) + (0 if held is None else len(held))
         self.counters.removed += count
         self.broker.background.begin(Discard(self.broker, self, line, waiting, held))
         return count
+
+    def drop_held(self, place: int) -> bool:
+        """Throw away a message that waits for its time. place: of Holding. Returns: whether it was there."""
+        entry = self.detours.take_held(place) if place else None
+        if entry is None:
+            return False
+        self.counters.removed += 1
+        self.forget(entry)
+        return True
 
     def browse(self, page: Page) -> None:
         """Show what is ready behind the place of a page, in the order in which it would go. Nothing changes."""
@@ -680,7 +715,7 @@ class Queue(Detours):
 
         keep: bytes of memory that the head may need. want: bytes of the budget that should be free afterwards.
         """
-        if self.duplicates is None or not self.duplicates.by:
+        if not self.detours.deduplicates():
             self.ready.page_out(keep, want)
 
     def leave_content(self, entry: QueueEntry) -> bool:
@@ -690,7 +725,7 @@ class Queue(Detours):
         """
         if self.deleted or self.vhost.witness is not None or not may_rest(entry):
             return True
-        if self.duplicates is not None and self.duplicates.by:
+        if self.detours.deduplicates():
             return True
         if not self.in_log.extent(entry):
             return False
@@ -732,6 +767,16 @@ class Queue(Detours):
         if len(self.ready):
             self.touch()
 
+    def set_prefetch(self, consumer: Consumer, limit: i64) -> None:
+        """Let a consumer that is there have another window, capped as any; 0 for no limit. It loses nothing it has."""
+        consumer.window.asked = limit
+        self._cap(consumer)
+
+    def _cap(self, consumer: Consumer) -> None:
+        consumer.window.cap(self.settings.max_prefetch)
+        if consumer.parked:
+            self.wake(consumer)
+
     def wake_all(self, consumers: list[Consumer]) -> None:
         """There is room in the window that these share, and it is their turn."""
         for consumer in consumers:
@@ -772,9 +817,9 @@ class Queue(Detours):
 
     def _end(self) -> None:
         """Messages go, consumers are told, and nothing more happens."""
-        line, self.ready = self.ready, Ready(self.broker.budget)
         waiting = self.retries.take()
-        held = None if self.holding is None else self.holding.take_all()
+        held = self.detours.purge([])
+        line, self.ready = self.ready, Ready(self.broker.budget)
         counters = self.counters
         counters.removed += len(line) + len(waiting) + (0 if held is None else len(held))
         consumers = self.consumers.all
@@ -799,10 +844,7 @@ class Queue(Detours):
         """The queue has ended: no timer and no line holds on to it."""
         self._expiry.stop()
         self.retries.stop()
-        if self.holding is not None:
-            self.holding.stop()
-        if self.brake is not None:
-            self.brake.stop()
+        self.detours.stop()
         self.ready.clear()
         self.in_log.stop()
 
@@ -842,8 +884,64 @@ class Queue(Detours):
         settings = self.settings
         self._looks_inside = settings.message_ttl_ms >= 0 or settings.max_priority >= 0
         self._is_limited = settings.max_length >= 0 or settings.max_length_bytes >= 0
-        self._may_divert = self.fault != "" or (self._is_limited and settings.rejects) or self._is_odd()
-        self._is_braked = self._is_slow()
+        detours = self.detours
+        self._may_divert = self.fault != "" or (self._is_limited and settings.rejects) or detours.looks_at_all()
+        self._is_braked = self.holds > 0 or self.fault != "" or detours.slows()
+        self._forgets_easily = not self.deleted and detours.duplicates is None
+
+    def _heed_settings(self) -> None:
+        """Let all parts follow the settings."""
+        is_empty = not (len(self.ready) or len(self.retries) or self.unacked)
+        self.detours.heed(0 if is_empty else self._position)
+        self._read_settings()
+        for consumer in list(self.consumers.all):
+            self._cap(consumer)
+
+    def _diverts(self, message: Message, confirm: Confirm | None) -> bool:
+        """Whether a message does not go into the line: it is known already, refused, or held until its time."""
+        detours = self.detours
+        duplicates = detours.duplicates
+        value = None if duplicates is None else duplicates.value(message)
+        if detours.is_known(value, confirm):
+            return True
+        if not self._takes(message):
+            self.broker.refusals += 1
+            self.counters.refused += 1
+            if confirm is not None:
+                confirm.refuse(AGAIN if self.fault else DEAD if self.settings.rejects_dead else FULL)
+            return True
+        position = self._position + 1
+        if duplicates is not None and value is not None:
+            duplicates.claim(value, position)
+        due_ms = detours.due_ms(message, position)
+        if due_ms:
+            self._hold(message, confirm, due_ms)
+        return due_ms > 0
+
+    def _hold(self, message: Message, confirm: Confirm | None, due_ms: int) -> None:
+        """Take a message that waits until this time, from when on it has its time to live."""
+        clock, holding = self.broker.clock, self.detours.holding
+        assert holding is not None
+        if not message.arrived_ms:
+            message.arrived_ms = clock.wall_ms
+        self._position += 1
+        logged = self.durable and (message.persistent or self._keeps_all)
+        entry = QueueEntry(message, self, self._position, self.queue_id if logged else 0)
+        self._read_properties(entry)
+        if entry.deadline_ms:
+            entry.deadline_ms += due_ms - clock.today_ms
+        if logged:
+            self.in_log.append(entry)
+        holding.add(entry, due_ms)
+        self.counters.published += 1
+        self.counters.bytes_in += message.size
+        if confirm is not None:
+            if logged:
+                self._pending.add(entry.position, confirm)
+            else:
+                confirm.pay()
+        if self._is_limited:
+            self._drop_excess()
 
     def _takes(self, message: Message) -> bool:
         """Whether it takes a message at all: it is neither faulty nor full."""
@@ -861,12 +959,10 @@ class Queue(Detours):
         """
         settings = self.settings
         if settings.max_length >= 0:
-            count: i64 = len(self.ready) + len(self.retries) + self.held() + self.letters
+            count: i64 = len(self.ready) + len(self.retries) + self.detours.held() + self.letters
             if count + more > settings.max_length:
                 return True
-        size: i64 = self.ready.size + self.retries.size + self.letter_bytes
-        if self.holding is not None:
-            size += self.holding.size
+        size: i64 = self.ready.size + self.retries.size + self.detours.held_bytes() + self.letter_bytes
         return settings.max_length_bytes >= 0 and size + more_bytes > settings.max_length_bytes
 
     def _has_room(self, message: Message) -> bool:
@@ -888,16 +984,27 @@ class Queue(Detours):
             if self._is_over(0, 0):
                 self.flow()
                 left: i64 = PIECE
-                while self._is_over(0, 0) and (self._has_head() or self._has_only_held()):
+                while self._is_over(0, 0):
                     if left <= 0:
                         self.trim_later()
                         return
                     entry = self._pop_oldest()
+                    if entry is None:
+                        return
                     left -= self.giving_up(entry.message)
                     self.counters.dropped += 1
                     self.die(entry, MAXLEN)
         except Exception as error:
             self.fail("drop what is too much", error)
+
+    def _pop_oldest(self) -> QueueEntry | None:
+        """Take what goes first when there is too much: the head, or if nothing is ready what would be there first.
+
+        Returns: None when there is neither, or the head is not here yet.
+        """
+        if self._has_head():
+            return self.ready.pop()
+        return None if len(self.ready) else self.detours.take_held(0)
 
     def _has_failed_too_often(self, entry: QueueEntry) -> bool:
         """Count a delivery that failed. Returns: whether the message had its last chance, and is gone.
