@@ -34,6 +34,8 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
         "The lag of the event loop is told of so many seconds.",
     ),
     "memory": (BOOLEAN, "With where the memory goes."),
+    "count": ({**INTEGER, "minimum": 1, "maximum": 500}, "How many messages at most; 100 if not given."),
+    "behind": (TEXT, "Those behind the message with this `id`, the last one of an earlier answer."),
 }
 KINDS = {
     "lengths": "numbers of messages",

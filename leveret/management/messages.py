@@ -83,6 +83,7 @@ class Export(Promise):
             "ready": len(queue.ready),
             "unacked": int(queue.unacked),
             "waiting": len(queue.retries),
+            "held": queue.detours.held(),
             "expired": expired,
             "missing": int(page.missing),
         }
@@ -100,8 +101,9 @@ def export_messages(
     """The ready messages of a queue behind a place, as a parcel in `data`; the queue does not change.
 
     Begin without queue_id, level, position and until; go on with those of the answer until is_last. ready, unacked,
-    waiting: how many there are now; the last ones wait to be delivered again, and are left out. expired: of this page,
-    left out because no consumer would get them. missing: of this page, those that cannot be read any more.
+    waiting, held: how many there are now; left out are those that wait to be delivered again, or for their times.
+    expired: of this page, left out because no consumer would get them. missing: of this page, those that cannot be read
+    any more.
     """
     found = find_queue(broker, vhost, queue)
     if queue_id not in (0, found.queue_id):

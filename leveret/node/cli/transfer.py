@@ -74,6 +74,7 @@ class Counts:
     exported: int = 0
     unacked: int = 0
     waiting: int = 0
+    held: int = 0
     expired: int = 0
     missing: int = 0
     is_complete: bool = False
@@ -118,6 +119,7 @@ def _say_exported(queue: str, counts: Counts) -> None:
         for count, what in (
             (counts.unacked, "unacknowledged"),
             (counts.waiting, "that wait to be delivered again"),
+            (counts.held, "held until their times"),
             (counts.expired, "expired"),
             (counts.missing, "that cannot be read"),
         )
@@ -184,6 +186,7 @@ def _online(link: Link, queue: str, vhost: str, counts: Counts, tell: Tell) -> I
         total = max(total, answer["ready"])
         counts.unacked = answer["unacked"]
         counts.waiting = answer["waiting"]
+        counts.held = answer["held"]
         counts.expired += answer["expired"]
         counts.missing += answer["missing"]
         yield [lines.write(item) for item in parcel.read(link.data)]
