@@ -35,6 +35,8 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "memory": (BOOLEAN, "With where the memory goes."),
     "after": (TEXT, "The place behind which a page begins: `next` of the one before; the first page without it."),
+    "count": ({**INTEGER, "minimum": 1, "maximum": 500}, "How many messages at most; 100 if not given."),
+    "behind": (TEXT, "Those behind the message with this `id`, the last one of an earlier answer."),
 }
 KINDS = {
     "lengths": "numbers of messages",

@@ -241,6 +241,11 @@ class Broker(Surroundings, Premises):
                 f"the clock of the system has leapt by {leap_s:+.1f} s; deadlines stay as they are"
             )
             self.keep_time()
+            for dated in list(self.dated):
+                try:
+                    dated.leapt()
+                except Exception as error:
+                    dated.fail("hear of the time of day", error)
 
     def keep_time(self) -> None:
         """Let the next start know what time it is now."""

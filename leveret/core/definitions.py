@@ -10,6 +10,7 @@ import json
 from leveret.core.errors.bounds import MILLISECONDS
 from leveret.core.errors.hints import Origin
 from leveret.core.exchange.exchange import Binding, Exchange
+from leveret.core.policy.arguments import Definition
 from leveret.core.policy.policy import APPLY_TO, Policy
 from leveret.core.queue.queue import Queue
 from leveret.wire.fields import (
@@ -47,16 +48,26 @@ def queue_key(queue: Queue) -> str:
     return json.dumps([queue.vhost.name, queue.name])
 
 
-def queue_value(queue: Queue) -> bytes:
-    """All that is needed to declare it again, and its name in the message log."""
-    return table_bytes(
-        {
-            "id": long(queue.queue_id),
-            "auto_delete": boolean(queue.auto_delete),
-            "arguments": table(queue.arguments),
-            "origin": _origin(queue.origin),
-        }
-    )
+def queue_value(queue: Queue, overrides: Definition | None = None) -> bytes:
+    """All that is needed to declare it again, and its name in the message log. overrides: those that it is to have."""
+    value = {
+        "id": long(queue.queue_id),
+        "auto_delete": boolean(queue.auto_delete),
+        "arguments": table(queue.arguments),
+        "origin": _origin(queue.origin),
+    }
+    if overrides:
+        value["overrides"] = longstr(json.dumps(overrides))
+    return table_bytes(value)
+
+
+def read_overrides(value: Table) -> Definition:
+    """What an operator has said of a queue. Raises: ValueError."""
+    field = value.get("overrides")
+    found = {} if field is None else json.loads(field.text)
+    if not isinstance(found, dict):
+        raise ValueError("overrides are no object")
+    return {str(key): said for key, said in found.items()}
 
 
 def binding_key(binding: Binding) -> str:

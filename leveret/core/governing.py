@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.core import definitions
 from leveret.core.definition import form
-from leveret.core.policy.arguments import QueueSettings
+from leveret.core.policy.arguments import Definition, QueueSettings
+from leveret.core.policy.overrides import limited
 from leveret.core.policy.policy import EXCHANGE, Policies, Policy, effective_definition
 from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.work import PIECE
@@ -128,7 +129,32 @@ def govern_queue(vhost: VirtualHost, queue: Queue) -> None:
     if policy is not queue.policy or operator_policy is not queue.operator_policy:
         queue.policy = policy
         queue.operator_policy = operator_policy
-        queue.apply(QueueSettings(queue.arguments, effective_definition(policy, operator_policy)))
+        _settle(queue)
+
+
+def override(vhost: VirtualHost, queue: Queue, overrides: Definition) -> None:
+    """Let a queue have these overrides and no others, durably if it is durable, and at once.
+
+    overrides: as core/policy/overrides.py checks them.
+    """
+    value = definitions.queue_value(queue, overrides) if queue.durable else b""
+    queue.overrides = overrides
+    if queue.durable:
+        vhost.broker.remember(form.QUEUE, definitions.queue_key(queue), value)
+    _settle(queue)
+
+
+def override_again(queue: Queue, overrides: Definition) -> None:
+    """Let a queue have the overrides that were kept with it."""
+    queue.overrides = overrides
+    _settle(queue)
+
+
+def _settle(queue: Queue) -> None:
+    """Let a queue follow all that is said of it."""
+    operator_policy = queue.operator_policy
+    said = effective_definition(queue.policy, operator_policy)
+    queue.apply(QueueSettings(queue.arguments, said, limited(queue.overrides, operator_policy)))
 
 
 def govern_exchange(vhost: VirtualHost, exchange: Exchange) -> None:

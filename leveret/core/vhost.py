@@ -21,7 +21,14 @@ from leveret.core.exchange_types.deduplication import Deduplication
 from leveret.core.exchange_types.kinds import new_exchange
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
-from leveret.core.policy.arguments import CLASSIC, QUORUM, check_arguments, check_properties, queue_type
+from leveret.core.policy.arguments import (
+    CLASSIC,
+    QUORUM,
+    Definition,
+    check_arguments,
+    check_properties,
+    queue_type,
+)
 from leveret.core.policy.policy import Policies, Policy
 from leveret.core.queue.client import Witness
 from leveret.core.queue.entry import EntryOwner
@@ -289,7 +296,7 @@ class VirtualHost(NameSpace):
         queue.flow()
         if if_unused or if_empty:
             queue.check_fault()
-        if if_empty and (len(queue.ready) or len(queue.retries)):
+        if if_empty and (len(queue.ready) or len(queue.retries) or queue.detours.held()):
             raise errors.not_empty(name, self.name)
         if if_unused and len(queue.consumers):
             raise errors.in_use("queue", name, self.name)
@@ -429,6 +436,10 @@ class VirtualHost(NameSpace):
         """Delete an operator policy. Returns: whether there was one."""
         return governing.delete(self, self.operator_policies, name)
 
+    def override(self, queue: Queue, overrides: Definition) -> None:
+        """Let a queue have these overrides and no others. overrides: as core/policy/overrides.py checks them."""
+        governing.override(self, queue, overrides)
+
     def forget_policies(self) -> None:
         """Delete all policies and operator policies: the virtual host is about to go."""
         governing.forget(self, self.policies)
@@ -466,15 +477,17 @@ class VirtualHost(NameSpace):
                 raise ValueError("there is one of its name")
             if queue_type(arguments) not in (CLASSIC, QUORUM):
                 raise ValueError(f"'{queue_type(arguments)}' is no type of queue")
-            self._add_queue(
-                new_queue(self, self.broker, names[0], queue_id, True, 0, auto_delete, arguments, origin), False
-            )
+            overrides = definitions.read_overrides(value)
+            queue = new_queue(self, self.broker, names[0], queue_id, True, 0, auto_delete, arguments, origin)
+            self._add_queue(queue, False)
+            if overrides:
+                governing.override_again(queue, overrides)
         elif kind == form.BINDING:
             source, target_kind, target, key, arguments_hex = names
-            queue = self.queues[target] if target_kind == "queue" else None
+            bound = self.queues[target] if target_kind == "queue" else None
             destination = self.exchanges[target] if target_kind == "exchange" else None
             arguments = form.read_table(bytes.fromhex(arguments_hex))
-            binding = Binding(self.exchanges[source], queue, destination, key, arguments)
+            binding = Binding(self.exchanges[source], bound, destination, key, arguments)
             binding.source.router.check(binding)
             if binding not in binding.source.bindings:
                 self._attach(binding)

@@ -13,10 +13,12 @@ from leveret.core.access.user import User
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import InvalidError, Promise
 from leveret.core.exchange.exchange import Exchange
+from leveret.core.policy.overrides import as_arguments
 from leveret.core.queue.queue import Queue
 from leveret.core.vhost import VirtualHost
 from leveret.management import jobs, parameters
 from leveret.management.arguments import to_json
+from leveret.management.entries import CHANGED
 from leveret.management.fitting import Fitting
 from leveret.management.permissions import list_permissions, list_topic_permissions
 from leveret.management.policies import list_operator_policies, list_policies
@@ -212,13 +214,16 @@ def _queues(vhost: VirtualHost) -> Iterator[dict[str, object]]:
 
 def _queue(queue: Queue) -> dict[str, object]:
     arguments = {"x-queue-type": "classic", **to_json(queue.arguments)}  # whatever the default is where it goes
-    return {
+    entry: dict[str, object] = {
         "name": queue.name,
         "type": arguments["x-queue-type"] or "classic",
         "durable": queue.durable,
         "auto_delete": queue.auto_delete,
         "arguments": arguments,
     }
+    if queue.overrides:
+        entry[CHANGED] = as_arguments(queue.overrides)
+    return entry
 
 
 def _exchanges(vhost: VirtualHost) -> Iterator[dict[str, object]]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+CHANGED = "leveret_changed"  # key of a queue
+
 # An empty map may have become an empty list on its way through Erlang.
 Map = dict[str, Any] | list[Any]
 
@@ -79,13 +81,17 @@ class ExchangeEntry(msgspec.Struct, kw_only=True):
 
 
 class QueueEntry(msgspec.Struct, kw_only=True):
-    """One of `queues`. Its type is the argument x-queue-type; the key `type` beside it is for readers."""
+    """One of `queues`. Its type is the argument x-queue-type; the key `type` beside it is for readers.
+
+    leveret_changed: what an operator has changed of its arguments, in a key of our own that RabbitMQ ignores.
+    """
 
     vhost: str | None = None
     name: str
     durable: bool = True
     auto_delete: bool = False
     arguments: Map = {}
+    leveret_changed: dict[str, Any] | None = None
 
 
 class BindingEntry(msgspec.Struct, kw_only=True):

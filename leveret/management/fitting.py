@@ -12,6 +12,7 @@ from typing import Any
 
 from leveret.auth.passwords import SHA256
 from leveret.core.access.user import MAX_QUEUES
+from leveret.management.entries import CHANGED
 from leveret.management.parameters import OPERATOR_POLICY, VHOST_LIMITS
 from leveret.management.targets import Target
 from leveret.management.texts import BadText, check
@@ -146,6 +147,9 @@ class Fitting:
             raise
         arguments = entry["arguments"]
         kind = entry["type"]
+        if entry.pop(CHANGED, None):
+            text = "what was changed of its arguments is left out"
+            self._note(f"{text}: {self._target.title} has arguments as they were declared only")
         if not arguments["x-queue-type"]:
             arguments["x-queue-type"] = kind
             self._note(f"x-queue-type is {kind}: an empty one is what the virtual host makes of it there")

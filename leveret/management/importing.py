@@ -21,6 +21,7 @@ from leveret.core.errors.administration import AdministrationError, InvalidError
 from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.policy.documents import read_json
+from leveret.core.policy.overrides import checked
 from leveret.core.policy.policy import WITHOUT_EFFECT
 from leveret.core.rehearsal import rehearsal
 from leveret.core.vhost import VirtualHost
@@ -342,6 +343,9 @@ class Import:
             vhost.declare_queue(entry.name, entry.durable, False, entry.auto_delete, arguments, 0)
         except Refusal as error:
             _keep(error, entry.name in vhost.queues)
+        if entry.leveret_changed:
+            queue = vhost.queues[entry.name]
+            vhost.override(queue, checked(entry.leveret_changed, queue.settings.queue_type))
 
     def _binding(self, entry: entries.BindingEntry) -> None:
         vhost = self._in_vhost(entry.vhost)

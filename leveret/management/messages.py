@@ -13,7 +13,6 @@ from leveret.core.message import parcel
 from leveret.core.message.loading import Loading
 from leveret.core.message.log import NotHereYet, Unreadable
 from leveret.core.queue.browsing import TOP, Page
-from leveret.core.queue.deduplicating import DeduplicatingQueue
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.core.turn.alarms import BEHIND
@@ -89,6 +88,7 @@ class Export(Promise):
             "ready": len(queue.ready),
             "unacked": int(queue.unacked),
             "waiting": len(queue.retries),
+            "held": queue.detours.held(),
             "expired": len(page.messages) - count,
             "missing": int(page.missing),
         }
@@ -106,8 +106,9 @@ def export_messages(
     """The ready messages of a queue behind a place, as a parcel in `data`; the queue does not change.
 
     Begin without queue_id, level, position and until; go on with those of the answer until is_last. ready, unacked,
-    waiting: how many there are now; the last ones wait to be delivered again, and are left out. expired: of this page,
-    left out because no consumer would get them. missing: of this page, those that cannot be read any more.
+    waiting, held: how many there are now; left out are those that wait to be delivered again, or for their times.
+    expired: of this page, left out because no consumer would get them. missing: of this page, those that cannot be read
+    any more.
     """
     found = find_queue(broker, vhost, queue)
     if queue_id not in (0, found.queue_id):
@@ -171,4 +172,4 @@ def why_blocked(broker: Broker) -> str:
 
 def duplicates(queue: Queue) -> int:
     """How many messages the queue had already when they came."""
-    return queue.duplicates if isinstance(queue, DeduplicatingQueue) else 0
+    return int(queue.counters.duplicates)

@@ -13,8 +13,9 @@ def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
     """Counts of what there is now, and the lag of the event loop: how long it was busy at a time.
 
     waiting_bytes: of memory that messages need, whoever holds them, about. retries: messages that wait to be delivered
-    again. loop_longest_ms, loop_stalls: the longest time during which the loop looked at no socket, and how often that
-    was more than 20 ms, since the start; then in the last seconds.
+    again. held: messages that wait for the time that a header names. loop_longest_ms, loop_stalls: the longest time
+    during which the loop looked at no socket, and how often that was more than 20 ms, since the start; then in the last
+    seconds.
     faulty_queues: those whose own work has failed, and why; `leveret queues repair NAME` lets one try again.
     """
     if not 1 <= seconds <= MINUTE:
@@ -36,6 +37,7 @@ def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
         "faulty_queues": [f"{queue}: {queue.fault}" for queue in faulty_queues(broker)],
         "waiting_bytes": int(broker.budget.used),
         "retries": sum(len(queue.retries) for queue in queues),
+        "held": sum(queue.detours.held() for queue in queues),
         "set_aside": [entry.text for entry in broker.aside.entries()],
         "alarm": broker.alarms.reason(),
         "publishers_held": broker.alarms.blocked(),

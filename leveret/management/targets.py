@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 from leveret.auth.passwords import SALTED
 from leveret.core.access.user import MAX_CONNECTIONS, MAX_QUEUES
 from leveret.core.errors.administration import InvalidError
-from leveret.core.policy.arguments import BY_KEY, BY_NAME, CLASSIC, NEVER, QUORUM
+from leveret.core.policy.arguments import BY_KEY, BY_NAME, CLASSIC, NEVER, OWN_NAMES, QUORUM
 from leveret.core.policy.policy import FEDERATION, SHARDING
 from leveret.management.parameters import OPERATOR_POLICY, VHOST_LIMITS
+
+OWN_KEYS = frozenset(BY_NAME[name].key for name in OWN_NAMES)  # that no other broker has
 
 _BOTH = frozenset((CLASSIC, QUORUM))
 _CLASSIC = frozenset((CLASSIC,))
@@ -76,11 +78,13 @@ class Target:
     argument_values: Mapping[str, tuple[object, ...]] = {"x-queue-version": (2,)}
     idle_arguments: Mapping[str, str] = {"x-message-deduplication": "rabbitmq_message_deduplication"}
     policy_keys: Mapping[str, str] = {
-        **{key: BUILT_IN for key in BY_KEY if key != "queue-master-locator"},
+        **{key: BUILT_IN for key in BY_KEY if key not in ("queue-master-locator", *OWN_KEYS)},
         **dict.fromkeys(FEDERATION, "rabbitmq_federation"),
         **dict.fromkeys(SHARDING, "rabbitmq_sharding"),
     }
-    operator_keys = frozenset(key for key, row in BY_KEY.items() if row.against_operator != NEVER)
+    operator_keys = frozenset(
+        key for key, row in BY_KEY.items() if row.against_operator != NEVER and key not in OWN_KEYS
+    )
     not_for_classic = frozenset(("delivery-limit", "dead-letter-strategy"))
     idle_for_classic = frozenset(("delayed-retry-type", "delayed-retry-min", "delayed-retry-max"))
     components: Mapping[str, str] = {

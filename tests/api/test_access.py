@@ -37,6 +37,7 @@ BY_ALL_WHO_LOG_IN = {
     ("DELETE", "/exchanges/{vhost}/{exchange}"),
     ("DELETE", "/queues/{vhost}/{queue}"),
     ("DELETE", "/queues/{vhost}/{queue}/contents"),
+    ("DELETE", "/leveret/queues/{vhost}/{queue}/held/{id}"),
     ("POST", "/bindings/{vhost}/e/{source}/{dtype}/{destination}"),
     ("POST", "/exchanges/{vhost}/{exchange}/publish"),
     ("POST", "/leveret/queues/{vhost}/{queue}/messages"),

@@ -46,6 +46,10 @@ VALUES = {
     "destination": "q",
     "to": "q",
     "check": "alarms",
+    "per_second": "10",
+    "change": "x-max-length=10",
+    "held_id": "1796067940124-15",
+    "prefetch": "1",
     "url": "http://guest:guest@127.0.0.1:1",
 }
 """What a command is given as an argument of this name. One that is not here is a file, except `target`."""

@@ -17,6 +17,7 @@ import argparse
 import ast
 import asyncio
 import contextlib
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -43,7 +44,7 @@ PORTS = {
     "core/queue/consumers.py": {"Subscriber"},
     "core/turn/turn.py": {"Sink"},
     "core/turn/faults.py": {"Closable"},
-    "core/turn/clock.py": {"Timed"},
+    "core/turn/clock.py": {"Timed", "Dated"},
     "core/turn/background.py": {"BackgroundJob"},
     "core/turn/flow_control.py": {"Paced"},
     "core/turn/alarms.py": {"Blocked"},
@@ -74,6 +75,7 @@ RECEIVERS = {  # what the ports are called where they are called
         "client",
         "blocked",
         "target",
+        "dated",
         "letter",
         "departure",
         "connection",
@@ -91,10 +93,24 @@ PARTS = {  # what a queue is made of, and what the loop calls beside the ports: 
     "departure": {"send"},
     "protocol": {"flush", "catch_up"},
     "journal": {"save", "on_durable", "lose"},
-    "queue": {"publish", "settle", "requeue", "discard", "page_out", "on_durable", "on_refused", "trim", "take_back"},
+    "queue": {
+        "publish",
+        "settle",
+        "requeue",
+        "discard",
+        "page_out",
+        "on_durable",
+        "on_refused",
+        "trim",
+        "take_back",
+        "let_in",
+    },
     "self": {"_drop_excess", "_has_failed_too_often", "_has_room", "_retry_delay_ms"},
     "retries": {"add", "watch", "take"},
     "in_log": {"count"},
+    "holding": {"due_ms", "add", "take"},
+    "brake": {"room", "took", "watch"},
+    "duplicates": {"value", "claim", "confirm", "let_go"},
 }
 NO_POINTS = {"fail", "give_up", "recover", "load", "close"}  # the way out, and what is not called while it runs
 FOLDERS = ("core", "session", "server", "store")
@@ -691,6 +707,60 @@ async def retries(world: World) -> None:
     await world.let_pass(1500)
     await world.second.call(amqp.BasicNack(0, True, True))
     await world.victim.call(amqp.QueuePurge("v.retry"))
+
+
+async def override(world: World, name: str, overrides: dict[str, object]) -> None:
+    """What an operator says of a queue, if it is there."""
+    vhost = world.broker.vhosts["/"]
+    queue = vhost.queues.get(name)
+    if queue is not None:
+        await world.administer(lambda: vhost.override(queue, overrides))
+
+
+@op
+async def detours(world: World) -> None:
+    """Messages that are held, known already, too many or too fast, and a queue that is paused."""
+    victim, second = world.victim, world.second
+    settings = {"x_hold_until_header": longstr("due"), "x_deduplicate_by": longstr("message-id")}
+    await declare(world, "v.held.until", x_consumer_order=longstr("least-loaded"), x_delivery_rate=long(50), **settings)
+    await declare(world, "v.was.there")
+    due = {"due": long(world.broker.clock.today_ms + 1000)}
+    for number in range(3):
+        name = f"message {number}"
+        await victim.confirmed_publish("v.held.until", b"until %d" % number, headers=due, message_id=name)
+        await victim.confirmed_publish("v.was.there", b"there %d" % number, headers=due)
+    victim.publish("v.held.until", b"now", message_id="now")
+    victim.publish("v.held.until", b"now", message_id="now")
+    await world.quiet()
+    await override(world, "v.was.there", {"hold-until-header": "due"})
+    await second.call(amqp.BasicQos(0, 2))
+    for name in ("v.was.there", "v.held.until"):
+        await second.call(amqp.BasicGet(name))
+    for name in ("v.was.there", "v.held.until"):
+        await second.call(amqp.BasicConsume(name, name))
+    for leap_ms in (-5000, 5000):
+        today_ms = world.broker.clock.today_ms + leap_ms
+        await world.administer(functools.partial(world.broker.look_at_clock, today_ms))
+    await world.let_pass(1500)
+    await second.call(amqp.BasicNack(0, True, True))
+    await override(world, "v.was.there", {"paused": True})
+    await world.let_pass(100)
+    await victim.call(amqp.BasicGet("v.was.there"))
+    await override(world, "v.was.there", {"max-length": 1})
+    world.ledger -= {b"there 0", b"there 1", b"there 2"}
+    await declare(world, "v.short.held", x_max_length=long(1), **settings)
+    due = {"due": long(world.broker.clock.today_ms + 100_000)}
+    for _ in range(2):
+        victim.publish("v.short.held", b"short", headers=due)
+    await world.quiet()
+    await victim.call(amqp.QueuePurge("v.short.held"))
+    victim.publish("v.held.until", b"dropped", headers=due)
+    await world.quiet()
+    held = world.broker.vhosts["/"].queues.get("v.held.until")
+    if held is not None and held.detours.holding is not None:
+        for each in held.detours.holding.page(0, 10):
+            if each.entry.message.body() == b"dropped":
+                await world.administer(functools.partial(held.drop_held, each.place))
 
 
 @op

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.wire.fields import Table, long
+from leveret.wire.fields import Field, Table, long, longstr
 from leveret.wire.methods import (
     BasicAck,
     BasicConsume,
@@ -141,3 +141,66 @@ def test_more_time_than_there_is() -> None:
     for now_ms in range(0, 100 * MINUTE_MS, MINUTE_MS):
         peer.broker.tick(now_ms)
     assert peer.got() == []
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_consumer_may_have_a_time_of_its_own(kind: str) -> None:
+    arguments: Table = {"x-queue-type": longstr(kind), "x-consumer-timeout": long(5_000)}
+    peer = Peer()
+    peer.call(QueueDeclare("q", durable=True, arguments=arguments), QueueDeclareOk)
+    for channel, own_ms in ((1, 2_000), (2, 9_000), (3, None)):
+        if channel > 1:
+            peer.open(channel)
+        own: Table = {} if own_ms is None else {"x-consumer-timeout": long(own_ms)}
+        peer.call(BasicConsume("q", "c", arguments=own), BasicConsumeOk, channel=channel)
+    publish(peer, 3)
+    assert sorted(got.channel for got in peer.got()) == [1, 2, 3]
+    heard: list[tuple[int, int]] = []
+    for now_ms in range(1, 9_001):
+        peer.broker.tick(now_ms)
+        heard += [(now_ms, got.channel) for got in peer.got() if isinstance(got.method, ChannelClose)]
+    assert heard == [(2_000, 1), (5_000, 3), (9_000, 2)]
+
+
+def test_the_time_of_one_consumer_counts_beside_older_deliveries_of_others() -> None:
+    peer = client()
+    peer.call(QueueDeclare("slow"), QueueDeclareOk)
+    peer.call(BasicConsume("slow", "slow"), BasicConsumeOk)
+    peer.call(BasicConsume("q", "quick", arguments={"x-consumer-timeout": long(1_000)}), BasicConsumeOk)
+    for _ in range(5):
+        peer.send(BasicPublish("", "slow"), b"slow")
+    assert len(peer.got()) == 5
+    peer.broker.tick(10_000)
+    publish(peer)
+    assert len(peer.got()) == 1
+    peer.broker.tick(10_999)
+    assert peer.got() == []
+    peer.broker.tick(11_000)
+    assert peer.expect(ChannelClose).reply_text == TEXT.format(1_000)
+
+
+def test_a_busy_consumer_with_a_time_of_its_own_beside_a_slow_one_needs_few_timers() -> None:
+    peer = client()
+    peer.call(QueueDeclare("slow"), QueueDeclareOk)
+    peer.call(BasicConsume("slow", "slow"), BasicConsumeOk)
+    peer.call(BasicConsume("q", "quick", arguments={"x-consumer-timeout": long(5_000)}), BasicConsumeOk)
+    peer.send(BasicPublish("", "slow"), b"slow")
+    assert len(peer.got()) == 1
+    calls = 0
+    due_ms: int | None = 0
+    for second in range(1, 120):
+        while due_ms is not None and due_ms <= second * 1000:
+            calls += 1
+            due_ms = peer.broker.tick(max(due_ms, peer.broker.clock.now_ms))
+        publish(peer)
+        peer.got()
+        peer.send(BasicAck(second + 1, False))
+        due_ms = peer.broker.tick(second * 1000)
+    assert calls < 120
+
+
+@pytest.mark.parametrize("value", [long(-1), longstr("soon")])
+def test_a_time_that_is_none_is_refused(value: Field) -> None:
+    peer = client()
+    peer.send(BasicConsume("q", "c", arguments={"x-consumer-timeout": value}))
+    assert peer.expect(ChannelClose).reply_code == 406

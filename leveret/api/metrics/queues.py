@@ -319,6 +319,25 @@ OWN = _of_queues(
         "Messages that came back and wait to be delivered again",
         lambda view: len(view.queue.retries),
     ),
+    Family(
+        "queue_messages_held",
+        GAUGE,
+        "Messages that wait for the time that a header names",
+        lambda view: view.queue.detours.held(),
+    ),
+    Family(
+        "queue_messages_unreadable_total",
+        COUNTER,
+        "Messages whose header should name a time and does not, so that they were not held",
+        lambda view: view.total.unreadable,
+    ),
+    Family(
+        "queue_messages_duplicate_total",
+        COUNTER,
+        "Messages that a queue did not take, having them already",
+        lambda view: view.total.duplicates,
+    ),
+    Family("queue_paused", GAUGE, "1 for a paused queue", lambda view: int(view.queue.settings.is_paused)),
     prefix=LEVERET,
 )
 

@@ -251,7 +251,7 @@ def consumer_item(services: Services, consumer: Consumer) -> ConsumerItem | None
     is_single = isinstance(queue, Queue) and queue.consumers.single_active
     is_active = not is_single or (isinstance(queue, Queue) and queue.consumers.chosen is consumer)
     status = "up" if not is_single else "single_active" if is_active else "waiting"
-    timeout_ms = queue.consumer_timeout_ms()
+    timeout_ms = consumer.timeout_ms if consumer.timeout_ms >= 0 else queue.consumer_timeout_ms()
     if timeout_ms < 0:
         timeout_ms = services.broker.consumer_timeout_ms
     return ConsumerItem(

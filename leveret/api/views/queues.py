@@ -25,6 +25,7 @@ from leveret.api.views.erlang import GARBAGE_COLLECTION, GarbageCollection
 from leveret.core.client import topology
 from leveret.core.message.budget import COST
 from leveret.core.policy.arguments import CLASSIC, QUORUM
+from leveret.core.policy.overrides import as_arguments
 from leveret.core.policy.policy import effective_definition
 from leveret.core.queue.queue import Queue
 from leveret.management.arguments import to_json
@@ -84,6 +85,8 @@ class QueueItem(QueueBase, kw_only=True):
     are of quorum queues, and so are messages_ready_returned, those that consumers gave back, and messages_by_priority:
     such a queue takes all messages for equal, and has them under the priority that is the usual one in RabbitMQ.
     consumer_utilisation: of the last minute's samples, the part in which no message waited for a consumer.
+    paused and those behind it are of queues that are so: paused, held to a rate, told to hold messages until a time
+    (which are in none of the other numbers), changed by an operator.
     """
 
     messages: int
@@ -120,6 +123,12 @@ class QueueItem(QueueBase, kw_only=True):
     messages_active_priorities: int | UnsetType = UNSET
     messages_by_priority: dict[str, int] | UnsetType = UNSET
     message_bytes_dlx: int | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
+    delivery_rate: float | UnsetType = UNSET
+    delivery_burst: int | UnsetType = UNSET
+    messages_held: int | UnsetType = UNSET
+    message_bytes_held: int | UnsetType = UNSET
+    changed_arguments: dict[str, Any] | UnsetType = UNSET
 
 
 class QueueDetailed(QueueItem, kw_only=True):
@@ -227,6 +236,21 @@ def figures(services: Services, queue: Queue, lengths: Span | None, rates: Span 
         found["messages_active_priorities"] = 1 if in_line else 0
         found["messages_by_priority"] = {USUAL_PRIORITY: in_line} if in_line else {}
         found["messages_dlx"] = found["message_bytes_dlx"] = 0  # none waits here to be dead-lettered
+    return found | oddities(queue)
+
+
+def oddities(queue: Queue) -> dict[str, Any]:
+    """What RabbitMQ does not have, where a queue has it."""
+    settings = queue.settings
+    found: dict[str, Any] = {}
+    if settings.is_paused:
+        found["paused"] = True
+    if settings.delivery_rate:
+        found |= {"delivery_rate": settings.delivery_rate, "delivery_burst": settings.delivery_burst}
+    if settings.hold_until or queue.detours.held():
+        found |= {"messages_held": queue.detours.held(), "message_bytes_held": int(queue.detours.held_bytes())}
+    if queue.overrides:
+        found["changed_arguments"] = as_arguments(queue.overrides)
     return found
 
 
@@ -285,6 +309,7 @@ QUICK: dict[str, Callable[[Queue], object]] = {
     "messages_ready": lambda queue: len(queue.ready) + len(queue.retries),
     "messages_unacknowledged": lambda queue: int(queue.unacked),
     "consumers": lambda queue: len(queue.consumers),
+    "messages_held": lambda queue: queue.detours.held(),
 }
 """By what lists of queues are sorted most often."""
 

@@ -9,9 +9,9 @@ from mypy_extensions import i64
 from leveret.core.client import witnessing
 from leveret.core.counting.counters import Deliveries
 from leveret.core.queue.dead_letter import REJECTED
+from leveret.core.queue.detours import RETURN as PUT_BACK
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import FORGET
-from leveret.core.queue.queue import RETURN as PUT_BACK
 
 ACK: Final = 0
 REQUEUE: Final = 1

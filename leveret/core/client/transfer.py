@@ -14,7 +14,6 @@ from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import Destination, hand_out
 from leveret.core.message.message import Message
-from leveret.core.queue.deduplicating import DeduplicatingQueue
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
 
@@ -60,7 +59,7 @@ class Transfer(ConfirmListener):
         entry = queue.take_out(shown)
         if entry is None:
             return GONE
-        is_first = isinstance(queue, DeduplicatingQueue) and queue in destinations  # or it is its own duplicate
+        is_first = queue.detours.deduplicates() and queue in destinations  # or it is its own duplicate
         log = queue.log
         log.transfer(True)
         try:

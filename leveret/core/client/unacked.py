@@ -47,6 +47,18 @@ class Unacked:
         """The one that was sent first."""
         return self._items[self._head].entry if self._count else None
 
+    def sent_by(self, sent_ms: int) -> list[QueueEntry]:
+        """Those that were sent up to this time, and the first one that was sent later, in order."""
+        found: list[QueueEntry] = []
+        items = self._items
+        at = self._head
+        while at < len(items) and (not found or found[-1].sent_ms <= sent_ms):
+            entry = items[at].entry
+            if entry is not None:
+                found.append(entry)
+            at += 1
+        return found
+
     def take(self, tag: i64) -> QueueEntry:
         """Take one. Raises: Refusal UNFIT when the tag is not outstanding."""
         items = self._items

@@ -203,14 +203,15 @@ class QueueCounters(Deliveries):
     expired: ended by their time to live. dropped: ended since there were too many before them.
     exhausted: ended since they had come back too often. dead_lettered: those that ended in whatever way, and went on
     to a dead letter exchange. letters: how many of these for each reason, and whether they must arrive. removed: thrown
-    away by a purge, or with the queue.
+    away by a purge, or with the queue. duplicates: it did not take, having them already. unreadable: of those that
+    came, how many have a header that should name a time and does not.
     The numbers are those of consumers that are gone, and of what has none, without acked; total() has those of all.
     inflows: from exchanges that are there.
 
     At any time, with nothing faulty:
         delivered + got = acked + rejected + requeued + unacknowledged
-        published + recovered = ready + waiting to be retried + unacknowledged + acked + delivered_no_ack + got_no_ack
-            + rejected + expired + dropped + exhausted + removed
+        published + recovered = ready + waiting to be retried + held + unacknowledged + acked + delivered_no_ack
+            + got_no_ack + rejected + expired + dropped + exhausted + removed
     """
 
     def __init__(self, name: str) -> None:
@@ -227,6 +228,8 @@ class QueueCounters(Deliveries):
         self.dead_lettered: i64 = 0
         self.letters: dict[tuple[str, bool], int] = {}
         self.removed: i64 = 0
+        self.duplicates: i64 = 0
+        self.unreadable: i64 = 0
         self.inflows: dict[ExchangeCounters, Outflow] = {}
         self.is_gone = False
 
@@ -267,6 +270,8 @@ class QueueCounters(Deliveries):
         self.exhausted += other.exhausted
         self.dead_lettered += other.dead_lettered
         self.removed += other.removed
+        self.duplicates += other.duplicates
+        self.unreadable += other.unreadable
         for kind, count in other.letters.items():
             self.letters[kind] = self.letters.get(kind, 0) + count
 

@@ -19,7 +19,7 @@ from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.hashing import identity, shortened
 from leveret.core.message.message import Message
-from leveret.core.queue.deduplicating import DEDUPLICATION, HEADER
+from leveret.core.policy.arguments import DEDUPLICATION, DEDUPLICATION_HEADER
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
 
@@ -57,10 +57,10 @@ class Deduplication(Interceptor):
         if "x-cache-ttl" in arguments:
             self._ttl_ms = _number(arguments, "x-cache-ttl", "Invalid argument", SEEN_MS)
         is_durable = _persists(arguments.get("x-cache-persistence")) and exchange.durable
-        header = arguments.get(HEADER)
+        header = arguments.get(DEDUPLICATION_HEADER)
         if header is not None and header.kind != LONGSTR:
-            raise Refusal(UNFIT, f"Invalid argument, '{HEADER}' must be the name of a header")
-        self._header = HEADER if header is None else header.text
+            raise Refusal(UNFIT, f"Invalid argument, '{DEDUPLICATION_HEADER}' must be the name of a header")
+        self._header = DEDUPLICATION_HEADER if header is None else header.text
         self._header_name = self._header.encode("utf-8", "surrogateescape")
         self._broker = broker
         self.window = SeenValues(broker, size, (exchange.vhost.name, exchange.name) if is_durable else None)

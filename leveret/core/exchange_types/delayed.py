@@ -18,8 +18,8 @@ from mypy_extensions import i64
 from leveret.core.errors.bounds import DELAY_MS
 from leveret.core.exchange.exchange import Exchange
 from leveret.core.exchange.interceptor import Interceptor
-from leveret.core.exchange_types import agenda
-from leveret.core.exchange_types.agenda import Agenda
+from leveret.core.message import agenda
+from leveret.core.message.agenda import Agenda
 from leveret.core.message.budget import Holder
 from leveret.core.message.confirm import AGAIN, FULL, UNSAFE, Confirm, ConfirmListener
 from leveret.core.message.cost import freeing, sending
@@ -78,7 +78,7 @@ class DelayedMessages(Destination, Logged, Holder):
         self._position: i64 = 0
         self._durable: i64 = 0  # the log has everything up to this position, but what it refused
         self._pending = PendingConfirms()
-        self._agenda = Agenda()
+        self._agenda: Agenda[Message] = Agenda()
         self._refused: deque[Departure] = deque()
         self._round = 0  # those of them that are still to have their next chance
         self._tries = 0  # that may fail before a pause
@@ -398,7 +398,7 @@ class Going(BackgroundJob):
 class Discarding(BackgroundJob):
     """Messages of an exchange that nobody wants any more. refused: of them, those that a queue did not take."""
 
-    def __init__(self, delayed: DelayedMessages, waiting: Agenda, refused: deque[Departure]) -> None:
+    def __init__(self, delayed: DelayedMessages, waiting: Agenda[Message], refused: deque[Departure]) -> None:
         self._delayed = delayed
         self._waiting = waiting
         self._refused = refused

@@ -20,7 +20,7 @@ from leveret.core.exchange_types.history import History
 from leveret.core.exchange_types.modulus_hash import ModulusHashRouter
 from leveret.core.exchange_types.random_choice import LocalRandomRouter, RandomRouter
 from leveret.core.exchange_types.topic import TopicRouter
-from leveret.core.queue.deduplicating import DEDUPLICATION, is_wanted
+from leveret.core.policy.arguments import DEDUPLICATION, is_deduplicating
 from leveret.wire.fields import LONGSTR, Table
 
 TOPIC: Final = "topic"  # the one type that topic permissions are about
@@ -75,7 +75,7 @@ def new_exchange(
     router.configure(arguments, vhost.broker)
     exchange = Exchange(vhost, name, kind, durable, auto_delete, internal, arguments, origin, router, log_id)
     interceptors = exchange.interceptors
-    if routes_as == DEDUPLICATION or is_wanted(arguments):
+    if routes_as == DEDUPLICATION or is_deduplicating(arguments):
         interceptors.append(Deduplication(exchange))
     if kind == DELAYED:
         interceptors.append(Delay(exchange, len(interceptors) + 1))

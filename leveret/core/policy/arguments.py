@@ -33,6 +33,10 @@ CLASSIC: Final = "classic"
 QUORUM: Final = "quorum"
 STREAM: Final = "stream"
 
+MESSAGE_ID: Final = "message-id"  # the property, where something else is the name of a header
+DEDUPLICATION: Final = "x-message-deduplication"  # type of an exchange, and argument of one and of a queue
+DEDUPLICATION_HEADER: Final = "x-deduplication-header"  # by which these tell messages apart
+
 QUORUM_DELIVERY_LIMIT: Final = 20  # where none is asked for, as rabbit_quorum_queue.erl
 
 # Who is heard when two speak of the same. The first of two is the argument, or the policy beside an operator policy.
@@ -105,6 +109,8 @@ _Q: Final = (QUORUM,)
 _S: Final = (STREAM,)
 _MILLISECONDS: Final = "milliseconds, a whole number"
 _COUNT: Final = "a whole number from 0"
+_RATE: Final = f"messages a second, a number from {checks.MIN_RATE} to {checks.MAX_RATE}"
+_HEADER: Final = "the name of a header"
 _EXCHANGE: Final = "the name of an exchange; the empty one is the default exchange"
 
 # fmt: off
@@ -177,6 +183,22 @@ TABLE: Final = (  # in the order in which RabbitMQ looks at them
     Argument("x-delayed-retry-max", "delayed-retry-max", _QUEUES, test=checks.is_positive,
              called="delayed retry maximum delay. Must be a positive integer", counts=MILLISECONDS,
              against_policy=LOWER, against_operator=LOWER),
+    Argument("x-paused", "paused", _QUEUES, check=checks.boolean, wants="true or false",
+             test=checks.is_boolean, called="paused value", against_policy=SECOND, against_operator=SECOND),
+    Argument("x-delivery-rate", "delivery-rate", _QUEUES, check=checks.rate, wants=_RATE,
+             test=checks.is_rate, called=f"delivery rate. Must be {_RATE}",
+             against_policy=LOWER, against_operator=LOWER),
+    Argument("x-delivery-burst", "delivery-burst", _QUEUES, check=checks.positive, wants="a whole number from 1",
+             test=checks.is_positive, called="delivery burst", against_policy=LOWER, against_operator=LOWER),
+    Argument("x-max-prefetch", "max-prefetch", _QUEUES, check=checks.positive, wants="a whole number from 1",
+             test=checks.is_positive, called="maximum prefetch", against_policy=LOWER, against_operator=LOWER),
+    Argument("x-consumer-order", "consumer-order", _QUEUES, check=checks.order, wants=" or ".join(checks.ORDERS),
+             test=checks.is_order, called="consumer order", against_policy=FIRST),
+    Argument("x-hold-until-header", "hold-until-header", _QUEUES, check=checks.header_name, wants=_HEADER,
+             test=checks.is_header_name, called="header name", against_policy=FIRST),
+    Argument("x-deduplicate-by", "deduplicate-by", _QUEUES, check=checks.header_name,
+             wants=f"{_HEADER}, or {MESSAGE_ID}",
+             test=checks.is_header_name, called="header name", against_policy=FIRST),
     Argument("", "target-group-size", _Q, test=checks.is_positive, called="qq target count value",
              against_operator=SECOND, passes_by=_C),
     Argument("", "alternate-exchange", (), test=checks.is_text, called="alternate exchange name",
@@ -186,13 +208,38 @@ TABLE: Final = (  # in the order in which RabbitMQ looks at them
 CONSUMER_TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Field], str | None] | None], ...]] = (
     # arguments of basic.consume: the types of queues that know one, and what is wrong with its value
     ("x-priority", _QUEUES, checks.integer),
-    ("x-consumer-timeout", _Q, checks.not_negative),
+    ("x-consumer-timeout", _QUEUES, checks.not_negative),
     ("x-stream-offset", _S, None),
     ("x-stream-filter", _S, None),
     ("x-stream-match-unfiltered", _S, None),
 )
 CONSUMER_TYPES: Final = {name: types for name, types, _ in CONSUMER_TABLE}
 BY_NAME: Final = {row.name: row for row in TABLE if row.name}
+OWN_NAMES: Final = (  # what Leveret has and RabbitMQ does not
+    "x-paused",
+    "x-delivery-rate",
+    "x-delivery-burst",
+    "x-max-prefetch",
+    "x-consumer-order",
+    "x-hold-until-header",
+    "x-deduplicate-by",
+)
+LIVE_NAMES: Final = (  # those that a queue follows at once when they change
+    "x-expires",
+    "x-message-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-overflow",
+    "x-delivery-limit",
+    "x-consumer-timeout",
+    "x-delayed-retry-type",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
+    *OWN_NAMES,
+)
 QUORUM_NAMES: Final = (  # in the order in which RabbitMQ compares those of a quorum queue
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
@@ -214,6 +261,7 @@ QUORUM_NAMES: Final = (  # in the order in which RabbitMQ compares those of a qu
     "x-delayed-retry-type",
     "x-delayed-retry-min",
     "x-delayed-retry-max",
+    *OWN_NAMES,
 )
 BY_KEY: Final = {row.key: row for row in TABLE if row.key}
 
@@ -221,9 +269,9 @@ BY_KEY: Final = {row.key: row for row in TABLE if row.key}
 def winner(rule: int, first: object, second: object) -> object:
     """What counts of two values for the same."""
     if rule == LOWER or rule == LOWER_LIMIT or rule == HIGHER:
-        if not isinstance(first, int):
+        if not isinstance(first, int | float):
             return second
-        if not isinstance(second, int):
+        if not isinstance(second, int | float):
             return first
         if rule == LOWER_LIMIT and (first < 0 or second < 0):
             return max(first, second)
@@ -240,6 +288,10 @@ class QueueSettings:
     at_least_once: a dead letter stays until it has come somewhere. consumer_timeout_ms: -1 for the broker's.
     delays_failed, delays_returned: a message that comes back has to wait, if that counts for the delivery limit or if
     it does not; for retry_min_ms times the deliveries that have counted, at most retry_max_ms.
+    is_paused: nothing goes out. delivery_rate: messages a second that may, 0 for any number; delivery_burst: so many
+    of them at once. max_prefetch: how many one consumer may have unacknowledged. has_least_loaded_first: the consumer
+    with the fewest of these is next. hold_until: the header with the time before which a message stays, empty for none.
+    deduplicate_by: the header by which the same message is known again, or MESSAGE_ID, empty for none.
     """
 
     __slots__ = (
@@ -247,12 +299,19 @@ class QueueSettings:
         "consumer_timeout_ms",
         "dead_letter_exchange",
         "dead_letter_routing_key",
+        "deduplicate_by",
         "delays_failed",
         "delays_returned",
+        "delivery_burst",
         "delivery_limit",
+        "delivery_rate",
         "expires_ms",
+        "has_least_loaded_first",
+        "hold_until",
+        "is_paused",
         "max_length",
         "max_length_bytes",
+        "max_prefetch",
         "max_priority",
         "message_ttl_ms",
         "queue_type",
@@ -263,58 +322,91 @@ class QueueSettings:
         "single_active",
     )
 
-    def __init__(self, arguments: Table, definition: Definition) -> None:
+    def __init__(self, arguments: Table, definition: Definition, overrides: Definition | None = None) -> None:
+        said = Said(arguments, definition, overrides or {})
         self.queue_type = queue_type(arguments)
-        self.message_ttl_ms = _number(arguments, definition, "x-message-ttl")
-        self.expires_ms = _number(arguments, definition, "x-expires")
-        self.max_priority = _number(arguments, definition, "x-max-priority")
-        self.max_length = _number(arguments, definition, "x-max-length")
-        self.max_length_bytes = _number(arguments, definition, "x-max-length-bytes")
-        overflow = _word(arguments, definition, "x-overflow")
+        self.message_ttl_ms = said.number("x-message-ttl")
+        self.expires_ms = said.number("x-expires")
+        self.max_priority = said.number("x-max-priority")
+        self.max_length = said.number("x-max-length")
+        self.max_length_bytes = said.number("x-max-length-bytes")
+        overflow = said.word("x-overflow")
         self.rejects = overflow is not None and overflow.startswith("reject-publish")
         self.rejects_dead = overflow == "reject-publish-dlx"
-        self.dead_letter_exchange = _word(arguments, definition, "x-dead-letter-exchange")
-        self.dead_letter_routing_key = _word(arguments, definition, "x-dead-letter-routing-key")
+        self.dead_letter_exchange = said.word("x-dead-letter-exchange")
+        self.dead_letter_routing_key = said.word("x-dead-letter-routing-key")
         # A queue that drops its head cannot keep it, as rabbit_quorum_queue.erl dlh.
-        strategy = _word(arguments, definition, "x-dead-letter-strategy")
+        strategy = said.word("x-dead-letter-strategy")
         self.at_least_once = self.rejects and strategy == "at-least-once"
         unasked = QUORUM_DELIVERY_LIMIT if self.queue_type == QUORUM else -1
-        self.delivery_limit = _number(arguments, definition, "x-delivery-limit", unasked)
-        self.consumer_timeout_ms = _number(arguments, definition, "x-consumer-timeout")
-        retries = _word(arguments, definition, "x-delayed-retry-type")
-        self.retry_min_ms = _number(arguments, definition, "x-delayed-retry-min")
-        most_ms = _number(arguments, definition, "x-delayed-retry-max")
+        self.delivery_limit = said.number("x-delivery-limit", unasked)
+        self.consumer_timeout_ms = said.number("x-consumer-timeout")
+        retries = said.word("x-delayed-retry-type")
+        self.retry_min_ms = said.number("x-delayed-retry-min")
+        most_ms = said.number("x-delayed-retry-max")
         self.retry_max_ms = most_ms if most_ms > 0 else self.retry_min_ms
         self.delays_failed = self.retry_min_ms > 0 and retries in ("all", "failed")
         self.delays_returned = self.retry_min_ms > 0 and retries in ("all", "returned")
-        self.single_active = _value(arguments, definition, "x-single-active-consumer") is True
+        self.single_active = said.value("x-single-active-consumer") is True
+        self.is_paused = said.value("x-paused") is True
+        self.delivery_rate = said.rate("x-delivery-rate")
+        self.delivery_burst = said.number("x-delivery-burst", 1)
+        self.max_prefetch = said.number("x-max-prefetch")
+        self.has_least_loaded_first = said.word("x-consumer-order") == "least-loaded"
+        self.hold_until = said.word("x-hold-until-header") or ""
+        unnamed = DEDUPLICATION_HEADER if is_deduplicating(arguments) else ""
+        self.deduplicate_by = said.word("x-deduplicate-by") or unnamed
 
 
-def _value(arguments: Table, definition: Definition, name: str) -> object:
-    row = BY_NAME[name]
-    field = arguments.get(name)
-    said = definition.get(row.key)
-    if field is None:
-        return said
-    own: object = field.text if field.kind == LONGSTR else field.value
-    if said is None:
-        return own
-    rule = row.against_policy
-    if rule == FIRST_IF_CLASSIC:
-        rule = FIRST if queue_type(arguments) == CLASSIC else SECOND
-    return winner(rule, own, said)
+class Said:
+    """What arguments, policies and overrides say of one queue."""
+
+    __slots__ = ("_arguments", "_definition", "_overrides")
+
+    def __init__(self, arguments: Table, definition: Definition, overrides: Definition) -> None:
+        self._arguments = arguments
+        self._definition = definition
+        self._overrides = overrides
+
+    def value(self, name: str) -> object:
+        """What counts; None when nobody says anything. name: of the argument."""
+        row = BY_NAME[name]
+        if self._overrides and row.key in self._overrides:
+            return self._overrides[row.key]
+        field = self._arguments.get(name)
+        said = self._definition.get(row.key)
+        if field is None:
+            return said
+        own: object = field.text if field.kind == LONGSTR else field.value
+        if said is None:
+            return own
+        rule = row.against_policy
+        if rule == FIRST_IF_CLASSIC:
+            rule = FIRST if queue_type(self._arguments) == CLASSIC else SECOND
+        return winner(rule, own, said)
+
+    def number(self, name: str, unasked: int = -1) -> int:
+        """A whole number. unasked: in the place of what is none."""
+        value = self.value(name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            return unasked
+        return BY_NAME[name].counts.nearest(value)
+
+    def rate(self, name: str) -> float:
+        """A number of messages a second, 0 for what is none."""
+        value = self.value(name)
+        return float(value) if isinstance(value, int | float) and checks.is_rate(value) else 0.0
+
+    def word(self, name: str) -> str | None:
+        """A text."""
+        value = self.value(name)
+        return value if isinstance(value, str) else None
 
 
-def _number(arguments: Table, definition: Definition, name: str, unasked: int = -1) -> int:
-    value = _value(arguments, definition, name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        return unasked
-    return BY_NAME[name].counts.nearest(value)
-
-
-def _word(arguments: Table, definition: Definition, name: str) -> str | None:
-    value = _value(arguments, definition, name)
-    return value if isinstance(value, str) else None
+def is_deduplicating(arguments: Table) -> bool:
+    """Whether the argument of the community plugin asks for deduplication."""
+    field = arguments.get(DEDUPLICATION)
+    return field is not None and field.value is True
 
 
 def queue_type(arguments: Table) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from leveret.wire.fields import BOOLEAN, LONGSTR, Field
+from leveret.wire.fields import BOOLEAN, FLOAT32, FLOAT64, LONGSTR, Field
 from leveret.wire.reader import binary
 
 MAX_EXPIRY_MS: Final = 315_360_000_000  # ten years, as rabbit_misc.hrl
@@ -19,6 +19,10 @@ OVERFLOWS: Final = ("drop-head", "reject-publish", "reject-publish-dlx")
 STRATEGIES: Final = ("at-most-once", "at-least-once")
 LOCATORS: Final = ("client-local", "balanced", "random", "least-leaders")
 AGE_UNITS: Final = "YMDhms"
+ORDERS: Final = ("round-robin", "least-loaded")
+MIN_RATE: Final = 0.001  # messages a second that a queue may be held to
+MAX_RATE: Final = 1_000_000
+MAX_NAME: Final = 255  # bytes of a name of a header
 MAX_SHOWN: Final = 1000  # characters, and values in values, of a value that is shown
 
 
@@ -106,6 +110,23 @@ def queue_version(field: Field) -> str | None:
     return None if field.integer in (1, 2) else f"\"unsupported queue version '{field.integer}'\""
 
 
+def rate(field: Field) -> str | None:
+    """Messages a second."""
+    if field.is_integer or field.kind in (FLOAT32, FLOAT64):
+        return None if is_rate(field.value) else f'"not from {MIN_RATE} to {MAX_RATE}"'
+    return f'"expected a number, got {field.type_name}"'
+
+
+def header_name(field: Field) -> str | None:
+    """The name of a header."""
+    return text(field) or (None if is_header_name(field.text) else "invalid_header_name")
+
+
+def order(field: Field) -> str | None:
+    """Which consumer gets the next message."""
+    return text(field) or (None if field.text in ORDERS else "invalid_consumer_order")
+
+
 def expiration_error(value: str) -> str | None:
     """What is wrong with an expiration property, as RabbitMQ names it; None when nothing is.
 
@@ -141,6 +162,26 @@ def is_not_negative(value: object) -> bool:
 def is_positive(value: object) -> bool:
     """Whether it is a whole number from 1."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def is_boolean(value: object) -> bool:
+    """Whether it is true or false."""
+    return isinstance(value, bool)
+
+
+def is_rate(value: object) -> bool:
+    """Whether it is a number of messages a second."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and MIN_RATE <= value <= MAX_RATE
+
+
+def is_header_name(value: object) -> bool:
+    """Whether it is the name of a header: text of 1 to 255 bytes."""
+    return isinstance(value, str) and 0 < len(value.encode("utf-8", "surrogateescape")) <= MAX_NAME
+
+
+def is_order(value: object) -> bool:
+    """Whether it says which consumer gets the next message."""
+    return isinstance(value, str) and value in ORDERS
 
 
 def is_filter_size(value: object) -> bool:

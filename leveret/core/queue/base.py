@@ -12,7 +12,7 @@ from leveret.core.message.budget import Pageable
 from leveret.core.message.cost import copying, freeing, sending
 from leveret.core.message.log import Logged
 from leveret.core.message.message import Message
-from leveret.core.policy.arguments import QUORUM, QueueSettings
+from leveret.core.policy.arguments import QUORUM, Definition, QueueSettings
 from leveret.core.queue.consumers import Consumers
 from leveret.core.queue.entry import EntryOwner, Home, QueueEntry
 from leveret.core.queue.ready import Ready
@@ -28,6 +28,7 @@ class BaseQueue(EntryOwner, Logged, Pageable):
     unacked: messages that subscribers hold; unacked_bytes: of their bodies. delivered: messages ever sent or fetched.
     letters: dead ones that must arrive elsewhere, and have not; letter_bytes: of their bodies.
     unfinished: messages of which something failed, and what.
+    overrides: what an operator has said of it, by the keys of policies; see core/policy/overrides.py.
     counters: without those of consumers that are there, and without acks; see total().
     """
 
@@ -51,6 +52,7 @@ class BaseQueue(EntryOwner, Logged, Pageable):
         self.owner = owner
         self.auto_delete = auto_delete
         self.arguments = arguments
+        self.overrides: Definition = {}
         self.settings = QueueSettings(arguments, {})
         self.consumers = Consumers(self.settings.single_active, False)
         self.ready = Ready(broker.budget)
@@ -89,6 +91,10 @@ class BaseQueue(EntryOwner, Logged, Pageable):
     def consumer_timeout_ms(self) -> int:
         """How long a delivery may wait for its ack; below 0 where the queue does not say."""
         return self.settings.consumer_timeout_ms
+
+    def is_kept_back(self) -> bool:
+        """Whether it is paused or has a rate: then it is nothing unusual that it does not get empty."""
+        return self.settings.is_paused or self.settings.delivery_rate > 0
 
     def waiting(self) -> int:
         """How many messages are ready."""
@@ -132,6 +138,22 @@ class BaseQueue(EntryOwner, Logged, Pageable):
     @abstractmethod
     def fetch(self) -> None:
         """Bring the head into memory, with what rests beside it in the log, and let it flow."""
+
+    @abstractmethod
+    def deliver(self, portion: i64) -> bool:
+        """Deliver some messages, whatever brakes the queue. Returns: whether more could be delivered now."""
+
+    @abstractmethod
+    def fetch_later(self) -> None:
+        """Go on soon: many may want that at once, and it takes milliseconds."""
+
+    @abstractmethod
+    def look(self) -> None:
+        """Drop what has expired at the head, as much as this turn has room for."""
+
+    @abstractmethod
+    def let_in(self, entry: QueueEntry) -> None:
+        """A message was held until its time, which has come: it goes to the place that it would have had."""
 
     @abstractmethod
     def take_back(self, entry: QueueEntry) -> None:

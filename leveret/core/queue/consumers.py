@@ -12,19 +12,29 @@ from abc import abstractmethod
 from mypy_extensions import i64
 
 from leveret.core.counting.counters import ConsumerCounters
+from leveret.core.errors.bounds import MILLISECONDS
 from leveret.core.queue.entry import EntryOwner, QueueEntry
 from leveret.core.turn.turn import Sharer, Turn
 from leveret.wire.fields import Table
 
 
 class Prefetch:
-    """A prefetch window. limit: messages; 0 for no limit. used: unacknowledged messages in it."""
+    """A prefetch window. limit: messages; 0 for no limit. used: unacknowledged messages in it.
 
-    __slots__ = ("limit", "used")
+    asked: the limit that somebody has asked for, where it is capped.
+    """
+
+    __slots__ = ("asked", "limit", "used")
 
     def __init__(self, limit: i64) -> None:
+        self.asked: i64 = limit
         self.limit: i64 = limit
         self.used: i64 = 0
+
+    def cap(self, most: i64) -> None:
+        """Let it be no wider than this, whatever was asked for; below 1 for any width."""
+        asked = self.asked
+        self.limit = most if most > 0 and (asked == 0 or asked > most) else asked
 
     def has_room(self) -> bool:
         """Whether one more fits."""
@@ -112,6 +122,7 @@ class Consumer:
 
     window: its own prefetch; shared: the one of all consumers of its channel. Without acknowledgements it takes no room
     in either, but the shared one, when it is full, stops it too.
+    timeout_ms: how long a delivery to it may wait for its ack; below 0 where it does not say.
     counts: without acks; see total(). head: what its protocol keeps here, as the beginning of each delivery; the core
     does not look at it.
     """
@@ -129,6 +140,7 @@ class Consumer:
         "shared",
         "subscriber",
         "tag",
+        "timeout_ms",
         "window",
     )
 
@@ -153,6 +165,7 @@ class Consumer:
         self.arguments = arguments
         self.window = window
         self.shared = shared
+        self.timeout_ms = MILLISECONDS.of(arguments.get("x-consumer-timeout"), -1) if arguments else -1
         self.counts = ConsumerCounters(no_ack)
         self.head: object = None
         self.parked = False
@@ -190,16 +203,30 @@ class Consumers:
     """All consumers of one queue.
 
     single_active: only one gets messages, until it goes; then the first one of the highest priority.
+    has_least_loaded_first: not the one that has waited longest is next, but of the highest priority the one with the
+    fewest unacknowledged messages.
     gives_way: it goes as well when one of higher priority comes, as soon as it holds no message any more, and gets
     none until then. So do quorum queues. Source: rabbit_fifo.erl activate_next_consumer.
     """
 
-    __slots__ = ("_chosen", "_is_leaving", "_stale", "_turn", "all", "gives_way", "single_active")
+    __slots__ = (
+        "_chosen",
+        "_is_leaving",
+        "_is_special",
+        "_stale",
+        "_turn",
+        "all",
+        "gives_way",
+        "has_least_loaded_first",
+        "single_active",
+    )
 
     def __init__(self, single_active: bool, gives_way: bool = False) -> None:
         self.all: dict[Consumer, None] = {}  # in the order in which they came
         self.single_active = single_active
         self.gives_way = gives_way
+        self.has_least_loaded_first = False
+        self._is_special = single_active  # next() does not go by turns alone
         self._chosen: Consumer | None = None  # the single active one
         self._is_leaving = False  # it gives way
         self._turn: list[Consumer] = []  # not parked; higher priority first, then who waited longest
@@ -246,8 +273,8 @@ class Consumers:
 
     def next(self) -> Consumer | None:
         """Whose turn it is; the one given goes behind the others of its priority."""
-        if self.single_active:
-            return self._first()
+        if self._is_special:
+            return self._first() if self.single_active else self._least_loaded()
         turn = self._turn
         at = 0
         while at < len(turn):
@@ -266,6 +293,40 @@ class Consumers:
         turn.clear()
         self._stale = 0
         return None
+
+    def set_order(self, has_least_loaded_first: bool) -> None:
+        """Say who is next from now on."""
+        self.has_least_loaded_first = has_least_loaded_first
+        self._is_special = self.single_active or has_least_loaded_first
+
+    def _least_loaded(self) -> Consumer | None:
+        """The one with the fewest unacknowledged messages; of two with as many, the one that has waited longer.
+
+        Cost: a look at those of the highest priority, up to the first that has none.
+        """
+        turn = self._turn
+        while True:
+            best: i64 = -1
+            load: i64 = 0
+            at: i64 = 0
+            while at < len(turn):
+                consumer = turn[at]
+                if best >= 0 and consumer.priority < turn[best].priority:
+                    break
+                if consumer.active and (best < 0 or consumer.window.used < load):
+                    best = at
+                    load = consumer.window.used
+                    if not load:
+                        break
+                at += 1
+            if best < 0:
+                return None
+            consumer = turn[best]
+            del turn[best]
+            if consumer.can_take():
+                self._enqueue(consumer)
+                return consumer
+            consumer.park()
 
     def _first(self) -> Consumer | None:
         """The only one that gets messages, if it can take one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from librt.strings import read_i64_be
 from mypy_extensions import i64
 
+from leveret.core.message.agenda import Agenda
 from leveret.core.message.cost import freeing
 from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.entry import QueueEntry
@@ -21,14 +22,23 @@ from leveret.core.turn.work import PIECE
 class Discard(BackgroundJob):
     """Messages that are not their queue's any more. queue: whose log has to forget them, if there is one.
 
-    line: those that were ready. waiting: those that came back and had to wait.
+    line: those that were ready. waiting: those that came back and had to wait. held: those that waited for their times,
+    and that the budget still counts.
     """
 
-    def __init__(self, broker: Surroundings, queue: BaseQueue | None, line: Ready, waiting: list[QueueEntry]) -> None:
+    def __init__(
+        self,
+        broker: Surroundings,
+        queue: BaseQueue | None,
+        line: Ready,
+        waiting: list[QueueEntry],
+        held: Agenda[QueueEntry] | None,
+    ) -> None:
         self._broker = broker
         self._queue = queue
         self._line = line
         self._waiting = waiting
+        self._held = held
         self._runs: list[Run] = line.take_runs()
         self._runs.reverse()
         self._at: i64 = 0  # bytes of the last run that are done
@@ -60,6 +70,14 @@ class Discard(BackgroundJob):
             left -= freeing(entry.message)
             if queue is not None:
                 queue.forget(entry)
+        held = self._held
+        while left > 0 and held is not None and len(held):
+            found = held.take(held.first())
+            assert found is not None
+            left -= freeing(found.message)
+            self._broker.budget.let_go(found.message)
+            if queue is not None:
+                queue.forget(found)
         self._broker.share.left -= PIECE - left
         return left > 0
 

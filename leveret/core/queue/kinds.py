@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from leveret.core.errors.hints import Origin
-from leveret.core.queue.deduplicating import DeduplicatingQueue, is_wanted
 from leveret.core.queue.entry import Home
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.surroundings import Surroundings
@@ -21,7 +20,5 @@ def new_queue(
     arguments: Table,
     origin: Origin,
 ) -> Queue:
-    """A queue of the kind that its arguments ask for."""
-    if is_wanted(arguments):
-        return DeduplicatingQueue(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)
+    """A queue of the kind that its arguments ask for; there is one kind."""
     return Queue(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)

@@ -32,6 +32,7 @@ from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer, Consumers
 from leveret.core.queue.dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
+from leveret.core.queue.detours import PORTION, RETURN, Detours
 from leveret.core.queue.discard import Discard
 from leveret.core.queue.entry import FAILURE, MAX_FAILURES, Home, QueueEntry
 from leveret.core.queue.expiry import OVER, Expiry
@@ -51,10 +52,8 @@ from leveret.wire import patch
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
-PORTION: Final = 2 * PIECE  # messages that are delivered at once: a millisecond or two
 PORTIONS: Final = 8  # that flow while somebody waits to look; a consumer that could take still more gets it later
 FORGET: Final = "forget"  # what a queue could not do with a message, beside the reasons of dead_letter.py
-RETURN: Final = "return"
 
 
 class Queue(BaseQueue):
@@ -63,6 +62,7 @@ class Queue(BaseQueue):
     policy, operator_policy: those that apply; what they say is in the settings.
     is_fetching: a job brings more into memory. holds: how many want nothing to be delivered for now.
     retries: messages that came back and have to wait. in_log: what the log has of it.
+    detours: for messages that do not go the usual way.
     state: see life.py; what routing and holders of messages have to know of it is in fault and deleted.
     """
 
@@ -79,16 +79,17 @@ class Queue(BaseQueue):
         origin: Origin,
     ) -> None:
         super().__init__(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)
-        is_quorum = self.settings.queue_type == QUORUM
         self.state: i64 = RUNNING
         self.policy: Policy | None = None
         self.operator_policy: Policy | None = None
+        is_quorum = self.settings.queue_type == QUORUM
         self.consumers = Consumers(self.settings.single_active, is_quorum)
         self.in_log = InLog(self)
         self.ready = self._line()
         self.retries = Retries(self)
         self._position: i64 = 0
         self._pending = PendingConfirms()
+        self.detours = Detours(self, self._pending)
         self._waiting: dict[BackgroundJob, None] | None = None  # for what the log fetches
         self.holds: i64 = 0
         # No states: what is on its way for it, which may begin and end in any state.
@@ -99,9 +100,11 @@ class Queue(BaseQueue):
         self._keeps_all = is_quorum  # transient messages too
         self._looks_inside = False
         self._is_limited = False
-        self._may_refuse = False
-        self._read_settings()
+        self._may_divert = False
+        self._is_braked = False
+        self._forgets_easily = False
         self._expiry = Expiry(self)
+        self._heed_settings()
         self._expiry.watch_idle()
 
     def check_owner(self, owner: int) -> None:
@@ -115,7 +118,7 @@ class Queue(BaseQueue):
         A message keeps the deadline that it came with. Source: rabbit_amqqueue_process.erl process_args_policy.
         """
         self.settings = settings
-        self._read_settings()
+        self._heed_settings()
         self._expiry.used()
         self._expiry.watch_idle()
         share = self.broker.share
@@ -134,11 +137,7 @@ class Queue(BaseQueue):
         A full queue refuses it, or drops from its head. Whatever this raises, the message was not taken; that is dealt
         with by hand_out().
         """
-        if self._may_refuse and not self._takes(message):
-            self.broker.refusals += 1
-            self.counters.refused += 1
-            if confirm is not None:
-                confirm.refuse(AGAIN if self.fault else DEAD if self.settings.rejects_dead else FULL)
+        if self._may_divert and self._diverts(message, confirm):
             return
         if not message.arrived_ms:
             message.arrived_ms = self.broker.clock.wall_ms
@@ -177,12 +176,14 @@ class Queue(BaseQueue):
         """Take a message from the log at start-up. Its deadline is the old one if it is known."""
         self._position = max(self._position, i64(found.position))
         self.in_log.durable = self._position
-        self.ready.push(self.in_log.found(found))
+        self.detours.take_found(self.in_log.found(found))
         self.counters.recovered += 1
         self.touch()
 
     def rest(self, found: Resting) -> int:
         """Take messages at start-up and leave them in the log. Returns: how many."""
+        if self.detours.looks_at_all():
+            return self.detours.take_resting(found)
         self._position = max(self._position, found.last)
         self.in_log.durable = self._position
         run = self.in_log.run(found)
@@ -200,6 +201,7 @@ class Queue(BaseQueue):
         self.in_log.durable = max(self.in_log.durable, i64(position))
         self.broker.budget.retry()
         self._pending.pay(position)
+        self.detours.on_durable(position)
 
     def on_refused(self, positions: list[int], again: bool) -> None:
         """The log could not take these; their publishers hear a nack, the messages stay as transient ones.
@@ -215,10 +217,17 @@ class Queue(BaseQueue):
             entry.log_id = 0
             if again and was_logged and self.ready.take_at(entry.position) is entry:
                 self.broker.budget.let_go(entry.message)
-                self.broker.refusals += 1
-                self.counters.removed += 1
-                self.forget(entry)
-        self._pending.refuse(positions, AGAIN if again else UNSAFE)
+                self._unsaved(entry)
+        how = AGAIN if again else UNSAFE
+        for entry in self.detours.on_refused(positions, again, how):
+            self._unsaved(entry)
+        self._pending.refuse(positions, how)
+
+    def _unsaved(self, entry: QueueEntry) -> None:
+        """A message that the log could not take is not to stay."""
+        self.broker.refusals += 1
+        self.counters.removed += 1
+        self.forget(entry)
 
     def on_resting(self, position: int) -> None:
         """The log has everything that is there to rest up to this position."""
@@ -259,6 +268,7 @@ class Queue(BaseQueue):
             return
         self._go(TAKEN, reason)
         self._pending.refuse_all()
+        self.detours.on_lost(AGAIN)
         self._end()
 
     def load(self, entry: QueueEntry) -> bool:
@@ -269,6 +279,7 @@ class Queue(BaseQueue):
 
     def not_taken(self, error: Exception) -> None:
         """A message could not be taken."""
+        self.detours.not_taken()
         self.fail("take a message", error)
         self.broker.refusals += 1
         self.counters.refused += 1
@@ -309,6 +320,7 @@ class Queue(BaseQueue):
             else:
                 self.die(entry, what)
         self.retries.watch()
+        self.detours.watch()
         self.touch()
         self.flow()
 
@@ -347,25 +359,36 @@ class Queue(BaseQueue):
 
     def _give(self) -> bool:
         """Deliver a portion. Returns: whether there is more that could be delivered now."""
-        if self.holds or self.fault:
-            return False
+        if self._is_braked:
+            return self._give_braked()
         try:
             if not self.consumers.all:
                 self._expiry.look()
                 return False
-            return self._deliver()
+            return self.deliver(PORTION)
         except Exception as error:
             self.fail("deliver messages", error)
             return False
 
-    def _deliver(self) -> bool:
+    def _give_braked(self) -> bool:
+        """As _give(), where not everything may go."""
+        if self.holds or self.fault:
+            return False
+        try:
+            return self.detours.give()
+        except Exception as error:
+            self.fail("deliver messages", error)
+            return False
+
+    def deliver(self, portion: i64) -> bool:
+        """Deliver some messages, whatever brakes the queue. Returns: whether more could be delivered now."""
         ready = self.ready
         consumers = self.consumers
         budget = self.broker.budget
         logged: i64 = 0
         share = self.broker.share
         is_put_off = False
-        left: i64 = PORTION
+        left = portion
         while left and ready.has_near_head():
             consumer = consumers.next()
             if consumer is None:
@@ -391,7 +414,10 @@ class Queue(BaseQueue):
                 if consumer.no_ack:
                     budget.let_go(entry.message)
                     consumer.subscriber.deliver(consumer, entry)
-                    self.forget(entry)
+                    if not self._forgets_easily:
+                        self.forget(entry)
+                    elif entry.log_id:
+                        self._remove(entry)
                 else:
                     if entry.log_id > 0 and entry.position > logged:
                         logged = entry.position
@@ -403,7 +429,7 @@ class Queue(BaseQueue):
                     consumer.subscriber.deliver(consumer, entry)
             except Exception as error:
                 self._undelivered(consumer, entry, error)
-        self.delivered += PORTION - left
+        self.delivered += portion - left
         if logged:
             self.log.delivered(self.queue_id, int(logged))
         self.pace.progress(self.delivered, len(ready))
@@ -412,7 +438,7 @@ class Queue(BaseQueue):
         self._expiry.look()
         if left and ready.has_near_head():
             return is_put_off
-        self._fetch_later()
+        self.fetch_later()
         return True
 
     def _fetch_head(self) -> bool:
@@ -453,7 +479,7 @@ class Queue(BaseQueue):
             self._is_trimming = True
             self.broker.background.add(Trim(self))
 
-    def _fetch_later(self) -> None:
+    def fetch_later(self) -> None:
         """Go on soon: many may want that at once, and it takes milliseconds."""
         if not self.is_fetching:
             self.is_fetching = True
@@ -474,7 +500,7 @@ class Queue(BaseQueue):
         self.check_fault()
         self._expiry.used()
         try:
-            return self._expiry.clear()
+            return self._expiry.clear() and not self.detours.holds_head()
         except NotHereYet:
             raise
         except Exception as error:
@@ -485,11 +511,14 @@ class Queue(BaseQueue):
     def get(self, no_ack: bool = False) -> QueueEntry | None:
         """Take the head for basic.get, behind clear_head(); the caller settles it, with no_ack at once.
 
+        Returns: None when there is none, or nothing may go now.
         Raises: Refusal FAULTY when the queue is faulty, or has just become so. NotHereYet.
         """
-        entry = self._take(0, no_ack)
+        entry = self._take(0, no_ack) if self.detours.may_get() else None
         if entry is None:
             self.counters.get_empty += 1
+        else:
+            self.detours.got()
         return entry
 
     def take_at(self, position: i64) -> QueueEntry | None:
@@ -549,7 +578,10 @@ class Queue(BaseQueue):
     def settle(self, entry: QueueEntry) -> None:
         """An unacknowledged message is done with."""
         self._release(entry)
-        if not self.deleted:
+        if self._forgets_easily:
+            if entry.log_id:
+                self._remove(entry)
+        elif not self.deleted:
             self.forget(entry)
 
     def requeue(self, entry: QueueEntry, failed: bool) -> None:
@@ -576,6 +608,18 @@ class Queue(BaseQueue):
             self._put_back(entry)
         self._drop_excess()
 
+    def let_in(self, entry: QueueEntry) -> None:
+        """A message was held until its time, which has come: it goes to the place that it would have had."""
+        try:
+            self.ready.put_in(entry)
+        except Exception as error:
+            self.leave(entry, RETURN, error)
+        self.touch()
+
+    def look(self) -> None:
+        """Drop what has expired at the head, as much as this turn has room for."""
+        self._expiry.look()
+
     def take_back(self, entry: QueueEntry) -> None:
         """A message that came back has waited long enough: it goes to its old place."""
         self._put_back(entry)
@@ -589,12 +633,17 @@ class Queue(BaseQueue):
         self.touch()
 
     def pause(self) -> None:
-        """Deliver nothing, and drop nothing that is too much, until resume(): many messages are about to come back."""
+        """Deliver nothing, and drop nothing that is too much, until resume(): many messages are about to come back.
+
+        Not what an operator calls a paused queue; see Brake.
+        """
         self.holds += 1
+        self._is_braked = True
 
     def resume(self) -> None:
         """Go on, if nobody else wants a pause."""
         self.holds -= 1
+        self._read_settings()
         if not self.deleted and not self.holds:
             self.touch()
             self._drop_excess()
@@ -610,6 +659,7 @@ class Queue(BaseQueue):
 
     def die(self, entry: QueueEntry, reason: str) -> None:
         """A message is given up. reason: one of those of dead_letter.py."""
+        self.detours.gone(entry.position)
         if self.settings.dead_letter_exchange is None:
             self.forget(entry)
         else:
@@ -618,21 +668,36 @@ class Queue(BaseQueue):
 
     def forget(self, entry: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
+        self.detours.gone(entry.position)
         if entry.log_id:
-            try:
-                self.log.remove(int(entry.log_id), int(entry.position))
-            except Exception as error:
-                self.leave(entry, FORGET, error)
+            self._remove(entry)
+
+    def _remove(self, entry: QueueEntry) -> None:
+        """The log has to forget this message."""
+        try:
+            self.log.remove(int(entry.log_id), int(entry.position))
+        except Exception as error:
+            self.leave(entry, FORGET, error)
 
     def purge(self) -> int:
-        """Drop everything that is ready, or waits to be delivered again. Returns: how many."""
+        """Drop everything that is ready, waits to be delivered again, or is held until its time. Returns: how many."""
         self.flow()
-        line, self.ready = self.ready, self._line()
         waiting = self.retries.take()
-        count = len(line) + len(waiting)
+        held = self.detours.purge(waiting)
+        line, self.ready = self.ready, self._line()
+        count = len(line) + len(waiting) + (0 if held is None else len(held))
         self.counters.removed += count
-        self.broker.background.begin(Discard(self.broker, self, line, waiting))
+        self.broker.background.begin(Discard(self.broker, self, line, waiting, held))
         return count
+
+    def drop_held(self, place: int) -> bool:
+        """Throw away a message that waits for its time. place: of Holding. Returns: whether it was there."""
+        entry = self.detours.take_held(place) if place else None
+        if entry is None:
+            return False
+        self.counters.removed += 1
+        self.forget(entry)
+        return True
 
     def browse(self, page: Page, is_backwards: bool = False) -> None:
         """Show what is ready behind the place of a page, in the order in which it would go. Nothing changes.
@@ -704,7 +769,8 @@ class Queue(BaseQueue):
 
         keep: bytes of memory that the head may need. want: bytes of the budget that should be free afterwards.
         """
-        self.ready.page_out(keep, want)
+        if not self.detours.deduplicates():
+            self.ready.page_out(keep, want)
 
     def leave_content(self, entry: QueueEntry) -> bool:
         """Leave the content of an unacknowledged message to the log, if it rests there and no witness needs it.
@@ -713,6 +779,8 @@ class Queue(BaseQueue):
         """
         witness = self.vhost.witness
         if self.deleted or (witness is not None and witness.needs_contents) or not may_rest(entry):
+            return True
+        if self.detours.deduplicates():
             return True
         if not self.in_log.extent(entry):
             return False
@@ -725,6 +793,7 @@ class Queue(BaseQueue):
         """A consumer begins."""
         self.flow()
         self._expiry.used()
+        consumer.window.cap(self.settings.max_prefetch)
         self.consumers.add(consumer)
         self.vhost.consumers += 1
         self.touch()
@@ -752,6 +821,16 @@ class Queue(BaseQueue):
             self._put_in_turn(consumer)
         if len(self.ready):
             self.touch()
+
+    def set_prefetch(self, consumer: Consumer, limit: i64) -> None:
+        """Let a consumer that is there have another window, capped as any; 0 for no limit. It loses nothing it has."""
+        consumer.window.asked = limit
+        self._cap(consumer)
+
+    def _cap(self, consumer: Consumer) -> None:
+        consumer.window.cap(self.settings.max_prefetch)
+        if consumer.parked:
+            self.wake(consumer)
 
     def wake_all(self, consumers: list[Consumer]) -> None:
         """There is room in the window that these share, and it is their turn."""
@@ -793,16 +872,17 @@ class Queue(BaseQueue):
 
     def _end(self) -> None:
         """Messages go, consumers are told, and nothing more happens."""
-        line, self.ready = self.ready, Ready(self.broker.budget)
         waiting = self.retries.take()
+        held = self.detours.purge([])
+        line, self.ready = self.ready, Ready(self.broker.budget)
         counters = self.counters
-        counters.removed += len(line) + len(waiting)
+        counters.removed += len(line) + len(waiting) + (0 if held is None else len(held))
         consumers = self.consumers.all
         self.consumers = Consumers(False)
         self.vhost.consumers -= len(consumers)
         self.stop()
         self.unfinished.clear()
-        self.broker.background.begin(Discard(self.broker, self, line, waiting))
+        self.broker.background.begin(Discard(self.broker, self, line, waiting, held))
         self.broker.worklist.go_on(self)
         self._end_waiting()
         for consumer in consumers:
@@ -819,6 +899,7 @@ class Queue(BaseQueue):
         """The queue has ended: no timer and no line holds on to it."""
         self._expiry.stop()
         self.retries.stop()
+        self.detours.stop()
         self.ready.clear()
         self.in_log.stop()
 
@@ -858,12 +939,71 @@ class Queue(BaseQueue):
         settings = self.settings
         self._looks_inside = settings.message_ttl_ms >= 0 or settings.max_priority >= 0
         self._is_limited = settings.max_length >= 0 or settings.max_length_bytes >= 0
-        self._may_refuse = self.fault != "" or (self._is_limited and settings.rejects)
+        detours = self.detours
+        self._may_divert = self.fault != "" or (self._is_limited and settings.rejects) or detours.looks_at_all()
+        self._is_braked = self.holds > 0 or self.fault != "" or detours.slows()
+        self._forgets_easily = not self.deleted and detours.duplicates is None
+
+    def _heed_settings(self) -> None:
+        """Let all parts follow the settings."""
+        is_empty = not (len(self.ready) or len(self.retries) or self.unacked)
+        self.detours.heed(0 if is_empty else self._position)
+        self._read_settings()
+        for consumer in list(self.consumers.all):
+            self._cap(consumer)
+
+    def _diverts(self, message: Message, confirm: Confirm | None) -> bool:
+        """Whether a message does not go into the line: it is known already, refused, or held until its time."""
+        detours = self.detours
+        duplicates = detours.duplicates
+        value = None if duplicates is None else duplicates.value(message)
+        if detours.is_known(value, confirm):
+            return True
+        if not self._takes(message):
+            self.broker.refusals += 1
+            self.counters.refused += 1
+            if confirm is not None:
+                confirm.refuse(AGAIN if self.fault else DEAD if self.settings.rejects_dead else FULL)
+            return True
+        position = self._position + 1
+        if duplicates is not None and value is not None:
+            duplicates.claim(value, position)
+        due_ms = detours.due_ms(message, position)
+        if due_ms:
+            self._hold(message, confirm, due_ms)
+        return due_ms > 0
+
+    def _hold(self, message: Message, confirm: Confirm | None, due_ms: int) -> None:
+        """Take a message that waits until this time, from when on it has its time to live."""
+        clock, holding = self.broker.clock, self.detours.holding
+        assert holding is not None
+        if not message.arrived_ms:
+            message.arrived_ms = clock.wall_ms
+        self._position += 1
+        logged = self.durable and (message.persistent or self._keeps_all)
+        entry = QueueEntry(message, self, self._position, self.queue_id if logged else 0)
+        self._read_properties(entry)
+        if entry.deadline_ms:
+            entry.deadline_ms += due_ms - clock.today_ms
+        if logged:
+            self.in_log.append(entry)
+        holding.add(entry, due_ms)
+        self.counters.published += 1
+        self.counters.bytes_in += message.size
+        if confirm is not None:
+            if logged:
+                self._pending.add(entry.position, confirm)
+            else:
+                confirm.pay()
+        if self._is_limited:
+            self._drop_excess()
 
     def _takes(self, message: Message) -> bool:
         """Whether it takes a message at all: it is neither faulty nor full."""
         if self.fault:
             return False
+        if not (self._is_limited and self.settings.rejects):
+            return True
         self.flow()
         return self._has_room(message)
 
@@ -874,10 +1014,10 @@ class Queue(BaseQueue):
         """
         settings = self.settings
         if settings.max_length >= 0:
-            count: i64 = len(self.ready) + len(self.retries) + self.letters
+            count: i64 = len(self.ready) + len(self.retries) + self.detours.held() + self.letters
             if count + more > settings.max_length:
                 return True
-        size: i64 = self.ready.size + self.retries.size + self.letter_bytes
+        size: i64 = self.ready.size + self.retries.size + self.detours.held_bytes() + self.letter_bytes
         return settings.max_length_bytes >= 0 and size + more_bytes > settings.max_length_bytes
 
     def _has_room(self, message: Message) -> bool:
@@ -899,16 +1039,27 @@ class Queue(BaseQueue):
             if self._is_over(0, 0):
                 self.flow()
                 left: i64 = PIECE
-                while self._is_over(0, 0) and self._has_head():
+                while self._is_over(0, 0):
                     if left <= 0:
                         self.trim_later()
                         return
-                    entry = self.ready.pop()
+                    entry = self._pop_oldest()
+                    if entry is None:
+                        return
                     left -= self.giving_up(entry.message)
                     self.counters.dropped += 1
                     self.die(entry, MAXLEN)
         except Exception as error:
             self.fail("drop what is too much", error)
+
+    def _pop_oldest(self) -> QueueEntry | None:
+        """Take what goes first when there is too much: the head, or if nothing is ready what would be there first.
+
+        Returns: None when there is neither, or the head is not here yet.
+        """
+        if self._has_head():
+            return self.ready.pop()
+        return None if len(self.ready) else self.detours.take_held(0)
 
     def _has_failed_too_often(self, entry: QueueEntry) -> bool:
         """Count a delivery that failed. Returns: whether the message had its last chance, and is gone.

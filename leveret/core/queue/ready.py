@@ -119,6 +119,11 @@ class Ready:
         else:
             heappush(self._returned, (int(entry.position), entry))
 
+    def put_in(self, entry: QueueEntry) -> None:
+        """A message that was never here, and is not behind all others, to its place."""
+        self._apart = max(self._apart, entry.position)
+        self.put_back(entry)
+
     def has_head(self) -> bool:
         """Whether there is a next one; it is in memory then. To be asked before first() and pop()."""
         while self._returned:

@@ -92,7 +92,7 @@ class ReplyQueue(EntryOwner):
         self.consumer = None
         line, self._waiting = self._waiting, Ready(self._broker.budget)
         self.vhost.past.queues.removed += len(line)
-        self._broker.background.begin(Discard(self._broker, None, line, []))
+        self._broker.background.begin(Discard(self._broker, None, line, [], None))
 
     def _deliver_to(self, consumer: Consumer, entry: QueueEntry) -> None:
         size = entry.message.size

@@ -13,7 +13,7 @@ from leveret.core.message.log import Logged, MessageLog
 from leveret.core.policy.matching import Matcher
 from leveret.core.queue.client import Client, Witness
 from leveret.core.queue.dead_letter import Worklist
-from leveret.core.turn.clock import Clock
+from leveret.core.turn.clock import Clock, Dated
 from leveret.core.turn.turn import Turn
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Surroundings(Turn, DefinitionKeeper):
     """Of one broker.
 
     log: where messages rest. budget: for messages that wait in memory. holders: of messages, beside queues and clients.
+    dated: what waits for a time of day.
     refusals: how often a queue did not take a message that was put into it. churn: what has begun and ended.
     logged: what has messages in the log, by its id there. dirty: queues that may have something to deliver.
     worklist: dead letters.
@@ -41,6 +42,7 @@ class Surroundings(Turn, DefinitionKeeper):
         self.churn = Churn()
         self.witness: Witness | None = None
         self.holders: dict[Holder, None] = {}
+        self.dated: dict[Dated, None] = {}
         self.logged: dict[int, Logged] = {}
         self.dirty: list[BaseQueue] = []
         self.connections: dict[int, Client] = {}

@@ -4,7 +4,7 @@ import heapq
 from abc import abstractmethod
 from typing import Final
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import mypyc_attr, trait
 
 STEP_MS: Final = 1000  # of the time of day that are worth to be noted
 MANY: Final = 100  # cancelled timers that are worth a clean-up
@@ -63,6 +63,19 @@ class Timed:
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
         """on_timer() has failed."""
+
+
+@trait
+class Dated:
+    """Something that waits for a time of day."""
+
+    @abstractmethod
+    def leapt(self) -> None:
+        """The time of day has leapt."""
+
+    @abstractmethod
+    def fail(self, doing: str, error: Exception) -> None:
+        """leapt() has failed."""
 
 
 class Timer:

@@ -34,6 +34,9 @@ COLUMNS: Final = (
     Column("ack/s", "message_stats.ack_details.rate", rate, 5),
     Column("consumers", "consumers", count, 8),
     Column("size", "message_bytes", size, 9),
+    Column("held", "messages_held", count, 10),
+    Column("paused", "paused", rank=11),
+    Column("rate", "delivery_rate", rate, 12),
 )
 DETAILS: Final = (
     *COLUMNS[:4],
@@ -50,6 +53,8 @@ DETAILS: Final = (
     Column("memory", "memory", size),
     Column("consumer_utilisation", "consumer_utilisation"),
     Column("delivery_limit", "delivery_limit", count),
+    Column("burst", "delivery_burst", count),
+    Column("changed_arguments", "changed_arguments"),
     Column("idle_since", "idle_since"),
 )
 BINDINGS: Final = (
@@ -74,7 +79,7 @@ def missing(name: str, vhost: str) -> str:
 
 def find(broker: Broker, name: str, vhost: str) -> dict[str, int]:
     """What there is in a queue."""
-    query = {"columns": "name,messages,messages_ready,consumers"}
+    query = {"columns": "name,messages,messages_ready,messages_held,consumers"}
     found: dict[str, int] = broker.get(path("queues", vhost, name), query, missing(name, vhost))
     return found
 
@@ -156,7 +161,7 @@ def delete(
     """Delete a queue with the messages in it."""
     with broker_at(target) as broker:
         found = find(broker, name, vhost)
-        has = messages(found["messages"])
+        has = messages(found["messages"] + found.get("messages_held", 0))
         consumers = f" and {found['consumers']} consumers" if found["consumers"] else ""
         confirm(f"Delete queue '{name}' with {has}{consumers}", yes)
         query = {"if-empty": str(if_empty).lower(), "if-unused": str(if_unused).lower()}
@@ -167,9 +172,10 @@ def delete(
 @app.command(epilog=examples("queues purge orders", "queues purge orders --vhost shop --yes"))
 @at_broker
 def purge(target: Target, name: QueueName, vhost: Vhost = "/", yes: Sure = False) -> None:
-    """Throw away the messages that are ready in a queue. Those that consumers have stay."""
+    """Throw away the messages that are ready in a queue or held until their times. Those that consumers have stay."""
     with broker_at(target) as broker:
-        has = messages(find(broker, name, vhost)["messages_ready"])
+        found = find(broker, name, vhost)
+        has = messages(found["messages_ready"] + found.get("messages_held", 0))
         confirm(f"Throw away {has} of queue '{name}'", yes)
         broker.do("DELETE", path("queues", vhost, name, "contents"), missing=missing(name, vhost))
     say(f"Purged queue '{name}', which had {has} ready.")

@@ -23,10 +23,10 @@ from leveret.node.cli import (
     permissions,
     policies,
     profiles,
-    queues,
     recording,
     serve,
     status,
+    tending,
     top,
     topic_permissions,
     transfer,
@@ -59,13 +59,13 @@ app.command(rich_help_panel=BROKER, epilog=examples("top", "top --sort in --inte
 app.command(rich_help_panel=BROKER, epilog=examples("bench", "bench --messages 50000 --durable"))(bench.bench)
 app.command(rich_help_panel=BROKER, epilog=examples("doctor", "doctor --config /etc/leveret.toml"))(doctor.doctor)
 app.add_typer(profiles.app, name="profiles", rich_help_panel=BROKER)
-app.add_typer(queues.app, name="queues", rich_help_panel=OBJECTS)
+app.add_typer(tending.app, name="queues", rich_help_panel=OBJECTS)
 app.add_typer(exchanges.app, name="exchanges", rich_help_panel=OBJECTS)
 app.add_typer(bindings.app, name="bindings", rich_help_panel=OBJECTS)
 app.add_typer(messages.app, name="messages", rich_help_panel=OBJECTS)
 app.add_typer(clients.connections, name="connections", rich_help_panel=OBJECTS)
 app.add_typer(clients.channels, name="channels", rich_help_panel=OBJECTS)
-app.add_typer(clients.consumers, name="consumers", rich_help_panel=OBJECTS)
+app.add_typer(tending.consumers, name="consumers", rich_help_panel=OBJECTS)
 app.add_typer(users.app, name="users", rich_help_panel=RIGHTS)
 app.add_typer(permissions.app, name="permissions", rich_help_panel=RIGHTS)
 app.add_typer(topic_permissions.app, name="topic-permissions", rich_help_panel=RIGHTS)

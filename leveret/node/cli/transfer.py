@@ -78,6 +78,7 @@ class Counts:
     exported: int = 0
     unacked: int = 0
     waiting: int = 0
+    held: int = 0
     expired: int = 0
     missing: int = 0
     is_complete: bool = False
@@ -126,6 +127,7 @@ def _say_exported(queue: str, counts: Counts) -> None:
         for count, what in (
             (counts.unacked, "unacknowledged"),
             (counts.waiting, "that wait to be delivered again"),
+            (counts.held, "held until their times"),
             (counts.expired, "expired"),
             (counts.missing, "that cannot be read"),
         )
@@ -192,6 +194,7 @@ def _pages(pieces: Pieces, counts: Counts, tell: Tell) -> Iterator[list[bytes]]:
         total = max(total, page.told["ready"])
         counts.unacked = page.told["unacked"]
         counts.waiting = page.told["waiting"]
+        counts.held = page.told.get("held", 0)
         counts.expired += page.told["expired"]
         counts.missing += page.told["missing"]
         try:

@@ -33,7 +33,7 @@ class Pacing(Paced):
             return
         broker = connection.broker
         for queue in broker.dirty:
-            if len(queue.ready) > LAG and len(queue.consumers):
+            if len(queue.ready) > LAG and len(queue.consumers) and not queue.is_kept_back():
                 self._queue = queue
                 self._since_ms = broker.clock.now_ms
                 self._credit = queue.pace.wait(self, queue.delivered, count)

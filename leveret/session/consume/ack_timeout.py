@@ -1,7 +1,9 @@
 """AckTimeout: closes a channel that keeps a delivery for too long.
 
 Deliveries of a channel are outstanding in the order in which they were sent, so only the oldest is looked at, as
-rabbit_channel.erl evaluate_consumer_timeout does. A delivery costs nothing but the note of its time; the timer comes
+rabbit_channel.erl evaluate_consumer_timeout does; where a consumer has a time of its own, all that could be late by the
+shortest of these. What a consumer says counts before what its queue says, and that before what the broker says. A
+delivery costs nothing but the note of its time; the timer comes
 when the oldest is due, and at least every CHECK_MS, as a policy may have shortened the time meanwhile; without a
 delivery not more often than every IDLE_MS.
 """
@@ -28,7 +30,7 @@ IDLE_MS: Final = 100
 class AckTimeout(Timed):
     """Of one channel. unacked, consumers: what it has outstanding, and who may get more."""
 
-    __slots__ = ("_channel", "_consumers", "_due_ms", "_timer", "_unacked")
+    __slots__ = ("_channel", "_consumers", "_due_ms", "_least_ms", "_timer", "_unacked")
 
     def __init__(self, channel: Lane, unacked: Unacked, consumers: dict[str, Consumer]) -> None:
         self._channel = channel
@@ -36,33 +38,39 @@ class AckTimeout(Timed):
         self._consumers = consumers
         self._timer: Timer | None = None
         self._due_ms = 0  # when that timer is due, 0 when there is none
+        self._least_ms = -1  # the shortest time of all consumers that have one of their own
 
     def stop(self) -> None:
         """The channel ends."""
         self._channel.connection.broker.timers.cancel(self._timer)
 
-    def watch(self, queue: EntryOwner) -> None:
-        """The channel may get deliveries of this queue from now on."""
-        self._call_at(self._channel.connection.broker.clock.now_ms + self._allowed_ms(queue))
+    def watch(self, queue: EntryOwner, consumer: Consumer | None) -> None:
+        """The channel may get deliveries of this queue from now on, by a consumer or by basic.get."""
+        if consumer is not None and consumer.timeout_ms >= 0:
+            own_ms = consumer.timeout_ms
+            self._least_ms = own_ms if self._least_ms < 0 else min(self._least_ms, own_ms)
+        self._call_at(self._channel.connection.broker.clock.now_ms + self._allowed_ms(queue, consumer))
 
     def fail(self, doing: str, error: Exception) -> None:
         """The connection has failed."""
         self._channel.connection.fail(doing, error)
 
     def on_timer(self, token: int) -> None:
-        """Look at the oldest delivery."""
+        """Look at the deliveries that may be late."""
         now_ms = self._channel.connection.broker.clock.now_ms
         self._due_ms = 0
-        oldest = self._unacked.oldest()
-        if oldest is not None:
-            allowed_ms = self._allowed_ms(oldest.queue)
-            if oldest.sent_ms + allowed_ms <= now_ms:
+        looked_at_ms = now_ms - self._least_ms if self._least_ms >= 0 else -1  # when those were sent that may be late
+        for entry in self._unacked.sent_by(looked_at_ms):
+            allowed_ms = self._allowed_ms(entry.queue, entry.consumer)
+            if entry.sent_ms + allowed_ms <= now_ms:
                 self._fail(allowed_ms)
                 return
-            self._call_at(int(oldest.sent_ms) + allowed_ms)
+            self._call_at(int(entry.sent_ms) + allowed_ms)
+            if self._least_ms >= 0 and entry.sent_ms > looked_at_ms:
+                self._call_at(int(entry.sent_ms) + self._least_ms)
         for consumer in self._consumers.values():
             if not consumer.no_ack:
-                self._call_at(now_ms + max(self._allowed_ms(consumer.queue), IDLE_MS))
+                self._call_at(now_ms + max(self._allowed_ms(consumer.queue, consumer), IDLE_MS))
 
     def _fail(self, allowed_ms: int) -> None:
         number = self._channel.number
@@ -80,7 +88,9 @@ class AckTimeout(Timed):
             broker.timers.cancel(self._timer)
             self._timer = broker.timers.call_at(due_ms, self)
 
-    def _allowed_ms(self, queue: EntryOwner) -> int:
+    def _allowed_ms(self, queue: EntryOwner, consumer: Consumer | None) -> int:
         """How long a delivery may be outstanding."""
-        own_ms = queue.consumer_timeout_ms()
+        own_ms = -1 if consumer is None else consumer.timeout_ms
+        if own_ms < 0:
+            own_ms = queue.consumer_timeout_ms()
         return min(own_ms if own_ms >= 0 else self._channel.connection.broker.consumer_timeout_ms or MAX_MS, MAX_MS)

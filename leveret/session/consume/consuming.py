@@ -94,7 +94,7 @@ class Consuming(Receiver):
         address = entry.message.address
         left = entry.queue.waiting()
         if not no_ack:
-            self._timeout.watch(entry.queue)
+            self._timeout.watch(entry.queue, None)
         self.channel.send(BasicGetOk(int(tag), entry.redelivered, address.exchange, address.routing_key, left))
         self.connection.writer.content(self.channel.number, entry.message.content)
         self.connection.check_output()  # now: many of these fit into one read
@@ -149,7 +149,7 @@ class Consuming(Receiver):
         if not method.nowait:
             self.channel.send(BasicConsumeOk(consumer.tag))
         if not consumer.no_ack:
-            self._timeout.watch(consumer.queue)
+            self._timeout.watch(consumer.queue, consumer)
         self.start(consumer)
 
     def basic_cancel(self, method: BasicCancel) -> None:

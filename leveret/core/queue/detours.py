@@ -1,0 +1,294 @@
+"""Detours: the ways of messages through a queue that are not the usual ones.
+
+What comes in may be known already, refused, or held until its time. What goes out may have to wait, since the queue is
+paused or has a rate, and each may have to be looked at. The usual ways, in queue.py, ask one question each, _may_divert
+and _is_braked, whose answers change with the settings and faults only; all else is here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from leveret.core.message.agenda import Agenda
+from leveret.core.message.confirm import Confirm
+from leveret.core.message.log import Resting
+from leveret.core.message.message import Message
+from leveret.core.queue.base import BaseQueue
+from leveret.core.queue.brake import Brake
+from leveret.core.queue.deduplicating import Duplicates
+from leveret.core.queue.entry import QueueEntry
+from leveret.core.queue.holding import Holding
+from leveret.core.queue.pending_confirms import PendingConfirms
+from leveret.core.turn.work import PIECE
+
+PORTION: Final = 2 * PIECE  # messages that are delivered at once: a millisecond or two
+RETURN: Final = "return"  # what a queue could not do with a message, beside the reasons of dead_letter.py
+FEW: Final = 64  # consumers that can be looked at for each message of a portion
+
+
+class Detours:
+    """Of one queue.
+
+    holding: messages that wait for their times; brake: what may go out; duplicates: what the queue does not take twice.
+    None as long as no settings have asked for it.
+    """
+
+    __slots__ = ("_pending", "_queue", "brake", "duplicates", "holding")
+
+    def __init__(self, queue: BaseQueue, pending: PendingConfirms) -> None:
+        self._queue: BaseQueue | None = queue
+        self._pending = pending
+        self.holding: Holding | None = None
+        self.brake: Brake | None = None
+        self.duplicates: Duplicates | None = None
+
+    def heed(self, position: i64) -> None:
+        """Let all parts follow the settings. position: of the last message in the queue, 0 if there is none."""
+        queue = self._queue
+        if queue is None:
+            return
+        settings = queue.settings
+        if settings.hold_until and self.holding is None:
+            self.holding = Holding(queue)
+        if self.holding is not None:
+            self.holding.set(settings.hold_until, position)
+        if self.brake is None and (settings.is_paused or settings.delivery_rate):
+            self.brake = Brake(queue)
+        if self.brake is not None:
+            self.brake.set(settings)
+        if settings.deduplicate_by and self.duplicates is None:
+            self.duplicates = Duplicates()
+        if self.duplicates is not None:
+            self.duplicates.set(settings.deduplicate_by)
+        queue.consumers.set_order(settings.has_least_loaded_first)
+
+    def stop(self) -> None:
+        """The queue has ended; nothing may hold on to it."""
+        if self.holding is not None:
+            self.holding.stop()
+        if self.brake is not None:
+            self.brake.stop()
+        self._queue = None
+
+    def watch(self) -> None:
+        """Go on after a fault."""
+        if self.holding is not None:
+            self.holding.watch()
+
+    # -- messages come in
+
+    def looks_at_all(self) -> bool:
+        """Whether messages are looked at when they come."""
+        return self.deduplicates() or (self.holding is not None and self.holding.is_on)
+
+    def deduplicates(self) -> bool:
+        """Whether it has to be known what the queue holds."""
+        return self.duplicates is not None and self.duplicates.by != ""
+
+    def is_known(self, value: bytes | None, confirm: Confirm | None) -> bool:
+        """Whether a message with this value is a duplicate, which is confirmed then and gone."""
+        queue, duplicates = self._queue, self.duplicates
+        if queue is None or duplicates is None or value is None or not duplicates.knows(value):
+            return False
+        queue.counters.duplicates += 1
+        if confirm is not None:
+            duplicates.confirm(value, confirm, self._pending)
+        return True
+
+    def due_ms(self, message: Message, position: i64) -> int:
+        """Until when a message has to be held that comes to this position, in milliseconds since 1970; 0 for not."""
+        return 0 if self.holding is None else self.holding.due_ms(message, position, True)
+
+    def take_found(self, entry: QueueEntry) -> None:
+        """Take a message that the log kept: into the line, or until its time."""
+        queue, holding = self._queue, self.holding
+        if queue is None:
+            return
+        if self.duplicates is not None:
+            value = self.duplicates.value(entry.message)
+            if value is not None:
+                self.duplicates.claim(value, entry.position)
+        due_ms = self.due_ms(entry.message, entry.position)
+        if due_ms and holding is not None:
+            holding.add(entry, due_ms)
+        else:
+            queue.ready.push(entry)
+
+    def take_resting(self, found: Resting) -> int:
+        """Take messages at start-up that may not stay in the log unseen. Returns: how many."""
+        queue = self._queue
+        if queue is None:
+            return 0
+        positions = found.positions()
+        count = 0
+        for at in range(0, len(positions), 8 * PIECE):
+            messages = queue.log.fetch(queue.queue_id, positions[at : at + 8 * PIECE])
+            for message in messages:
+                queue.restore(message)
+            count += len(messages)
+            budget = queue.broker.budget
+            if budget.is_over():
+                budget.relieve([queue], list(queue.broker.holders))
+        return count
+
+    # -- what becomes of messages
+
+    def gone(self, position: i64) -> None:
+        """The message with this position is given up, or done with."""
+        if self.duplicates is not None:
+            self.duplicates.let_go(position)
+
+    def not_taken(self) -> None:
+        """The message that came last could not be taken."""
+        if self.duplicates is not None:
+            self.duplicates.disclaim()
+
+    def on_durable(self, position: int) -> None:
+        """The log has everything up to this position."""
+        if self.duplicates is not None:
+            self.duplicates.on_durable(position)
+
+    def on_refused(self, positions: list[int], again: bool, how: int) -> list[QueueEntry]:
+        """The log could not take these. how: what their confirms hear. Returns: those that are not to stay, if again.
+
+        These are held no more.
+        """
+        given_up: list[QueueEntry] = []
+        holding = self.holding
+        if holding is not None:
+            for held in holding.pick(positions):
+                was_logged = held.entry.log_id > 0
+                held.entry.log_id = 0
+                if again and was_logged and holding.take(held.place) is not None:
+                    given_up.append(held.entry)
+        if self.duplicates is not None:
+            self.duplicates.refuse(positions, how)
+        return given_up
+
+    def on_lost(self, how: int) -> None:
+        """Another node has the queue. how: what confirms hear that wait."""
+        if self.duplicates is not None:
+            self.duplicates.refuse_all(how)
+
+    def purge(self, waiting: list[QueueEntry]) -> Agenda[QueueEntry] | None:
+        """Everything is to be thrown away that nobody has. waiting: what came back and had to wait.
+
+        Returns: what was held, which the budget still counts.
+        """
+        queue, duplicates = self._queue, self.duplicates
+        held = None if self.holding is None else self.holding.take_all()
+        if duplicates is not None and queue is not None:
+            for entry in waiting:
+                duplicates.let_go(entry.position)
+            duplicates.purged(queue.ready, held)
+        return held
+
+    # -- messages go out
+
+    def slows(self) -> bool:
+        """Whether not everything may go out at once."""
+        queue = self._queue
+        if queue is None or queue.consumers.has_least_loaded_first or self._has_unseen():
+            return True
+        return self.brake is not None and self.brake.is_on
+
+    def give(self) -> bool:
+        """Deliver what may go. Returns: whether there is more that could be delivered now."""
+        queue = self._queue
+        if queue is None:
+            return False
+        room = self._room(queue) if queue.consumers.all and len(queue.ready) else 0
+        if room <= 0:
+            queue.look()
+            if self.brake is not None and queue.consumers.all and len(queue.ready):
+                self.brake.watch()
+            return False
+        before = queue.delivered
+        has_more = self._deliver_seen(queue, room) if self._has_unseen() else queue.deliver(room)
+        if self.brake is not None:
+            self.brake.took(queue.delivered - before)
+        return has_more
+
+    def _room(self, queue: BaseQueue) -> i64:
+        """How many messages may be delivered at once."""
+        room: i64 = PORTION
+        if queue.consumers.has_least_loaded_first:  # which looks at many of them for each message
+            room = max(room * FEW // max(i64(len(queue.consumers)), FEW), 1)
+        return room if self.brake is None else min(self.brake.room(), room)
+
+    def may_get(self) -> bool:
+        """Whether somebody may get a message who asks for one."""
+        return self.brake is None or self.brake.room() > 0
+
+    def got(self) -> None:
+        """Somebody got one."""
+        if self.brake is not None:
+            self.brake.took(1)
+
+    def _has_unseen(self) -> bool:
+        """Whether there may be messages whose time has not come, and nobody has seen that yet."""
+        return self.holding is not None and self.holding.until > 0
+
+    def _deliver_seen(self, queue: BaseQueue, room: i64) -> bool:
+        """Deliver some, but first look at those that were there before they had to be held."""
+        ready, holding = queue.ready, self.holding
+        assert holding is not None
+        left: i64 = PIECE
+        while room > 0 and left > 0 and ready.has_near_head():
+            if queue.settings.max_priority < 0 and ready.first().position > holding.until:
+                return queue.deliver(room)
+            left -= 1
+            if self._hold_head(queue, holding):
+                continue
+            count, before = len(ready), queue.delivered
+            queue.deliver(1)
+            room -= queue.delivered - before
+            if len(ready) == count:
+                return False
+        queue.look()
+        if not len(ready):
+            return False
+        queue.fetch_later()
+        return True
+
+    def holds_head(self) -> bool:
+        """Hold the head if its time has not come; nothing has expired there. Returns: whether it is held now.
+
+        Raises: Unreadable, NotHereYet.
+        """
+        queue, holding = self._queue, self.holding
+        if queue is None or holding is None or not holding.until or not queue.ready.has_head():
+            return False
+        return self._hold_head(queue, holding)
+
+    def _hold_head(self, queue: BaseQueue, holding: Holding) -> bool:
+        entry = queue.ready.first()
+        if entry.position > holding.until:
+            return False
+        due_ms = holding.due_ms(entry.message, entry.position, False)
+        if due_ms:
+            entry = queue.ready.pop()
+            try:
+                holding.add(entry, due_ms)
+            except Exception as error:
+                queue.leave(entry, RETURN, error)
+        return due_ms > 0
+
+    # -- messages that are held
+
+    def held(self) -> int:
+        """How many messages wait for their times."""
+        return 0 if self.holding is None else len(self.holding)
+
+    def held_bytes(self) -> i64:
+        """Of their bodies."""
+        return 0 if self.holding is None else self.holding.size
+
+    def take_held(self, place: int) -> QueueEntry | None:
+        """Take a message that waits. place: of Holding; 0 for the one that is due first. None when it is not there."""
+        holding = self.holding
+        if holding is None or not len(holding):
+            return None
+        return holding.take(place or holding.first())

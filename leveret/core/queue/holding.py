@@ -1,0 +1,228 @@
+"""Holding: messages of a queue that wait for the time that a header of theirs names (hold-until-header).
+
+They are in no line meanwhile: neither ready nor unacknowledged, but they count for the limits of the queue, and a purge
+drops them. When its time has come, a message goes to the place that it would have had. Nothing of that is written to
+the log, which has them as all messages of the queue: after a restart their headers are read again.
+Messages that were there before the queue was told to hold are looked at when it is their turn.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from leveret.core.message import agenda
+from leveret.core.message.agenda import Agenda
+from leveret.core.message.budget import Holder
+from leveret.core.message.message import Message
+from leveret.core.message.times import UNREADABLE, time_of
+from leveret.core.queue.base import BaseQueue
+from leveret.core.queue.entry import QueueEntry
+from leveret.core.queue.ready import STUB
+from leveret.core.turn.clock import Dated, Timed, Timer
+from leveret.core.turn.work import PIECE
+
+WORTH_IT: Final = 64 << 10  # bytes of contents, below which the messages are not asked for memory
+
+
+class Held:
+    """A message that waits. place: its name here. due_ms: when it may go, in milliseconds since 1970."""
+
+    __slots__ = ("due_ms", "entry", "place")
+
+    def __init__(self, place: int, entry: QueueEntry) -> None:
+        self.place = place
+        self.due_ms = agenda.due_ms(place)
+        self.entry = entry
+
+
+class Holding(Timed, Dated, Holder):
+    """Those of one queue, by their times. size: bytes of their bodies.
+
+    until: messages up to this position may not have been looked at; 0 when all have.
+    """
+
+    __slots__ = ("_agenda", "_content_bytes", "_due_ms", "_header", "_queue", "_timer", "size", "until")
+
+    def __init__(self, queue: BaseQueue) -> None:
+        self.size: i64 = 0
+        self.until: i64 = 0
+        self._queue: BaseQueue | None = queue
+        self._header = b""
+        self._agenda: Agenda[QueueEntry] = Agenda()
+        self._content_bytes: i64 = 0  # in memory, of what may be left to the log
+        self._timer: Timer | None = None
+        self._due_ms = 0  # when that is due, 0 when there is none
+
+    def __len__(self) -> int:
+        return len(self._agenda)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether messages are held."""
+        return self._header != b""
+
+    def set(self, header: str, until: i64) -> None:
+        """Heed this header from now on; an empty one lets all go. until: the last position that there is already."""
+        name = header.encode("utf-8", "surrogateescape")
+        if name != self._header:
+            self._header = name
+            self.until = until if name else 0
+            self._watch_anew()
+
+    def due_ms(self, message: Message, position: i64, counts: bool) -> int:
+        """When a message may go, in milliseconds since 1970; 0 for now.
+
+        counts: whether to count a header that cannot be read, as that of a message which has just come.
+        """
+        queue = self._queue
+        if queue is None or not self._header or not message.content or position > agenda.POSITIONS:
+            return 0
+        field = message.header(self._header)
+        if field is None:
+            return 0
+        named_ms = time_of(field)
+        if named_ms == UNREADABLE:
+            if counts:
+                queue.counters.unreadable += 1
+            return 0
+        return named_ms if named_ms > queue.broker.clock.today_ms else 0
+
+    def add(self, entry: QueueEntry, due_ms: int) -> None:
+        """Hold a message until this time."""
+        queue = self._queue
+        assert queue is not None
+        broker = queue.broker
+        if not len(self._agenda):
+            broker.holders[self] = None
+            broker.dated[self] = None
+        self._agenda.add(agenda.place(due_ms, int(entry.position)), entry)
+        self.size += entry.message.size
+        self._content_bytes += _restable(entry)
+        broker.budget.hold(entry.message)
+        self.watch()
+
+    def take(self, place: int) -> QueueEntry | None:
+        """Take the message in a place, which is held here no more. None when there is none."""
+        entry = self._agenda.take(place)
+        if entry is not None:
+            self._forget(entry)
+        return entry
+
+    def first(self) -> int:
+        """The place that is due first. Raises: IndexError when there is none."""
+        return self._agenda.first()
+
+    def page(self, behind: int, limit: int) -> list[Held]:
+        """Some of those that wait, the ones due first in front. behind: place of the last one seen, 0 at first."""
+        return [Held(place, entry) for place, entry in self._agenda.behind(behind, limit)]
+
+    def pick(self, positions: list[int]) -> list[Held]:
+        """Those with one of these positions. Cost: a look at all."""
+        wanted = set(positions)
+        found: list[Held] = []
+        for places, entries in self._agenda.blocks():
+            for place, entry in zip(places, entries, strict=True):
+                if agenda.position(place) in wanted:
+                    found.append(Held(place, entry))
+        return found
+
+    def take_all(self) -> Agenda[QueueEntry]:
+        """Take all of them; the budget still counts what is taken."""
+        taken, self._agenda = self._agenda, Agenda()
+        self.size = 0
+        self._content_bytes = 0
+        self._has_none()
+        return taken
+
+    def watch(self) -> None:
+        """Come back when the first one is due."""
+        queue = self._queue
+        if queue is None or not len(self._agenda):
+            return
+        broker = queue.broker
+        due_ms = broker.clock.now_ms + max(self._wait_ms(queue), 1)
+        if not self._due_ms or due_ms < self._due_ms:
+            broker.timers.cancel(self._timer)
+            self._timer = broker.timers.call_at(due_ms, self)
+            self._due_ms = due_ms
+
+    def on_timer(self, token: int) -> None:
+        """Let go what is due, but not too many at once; the rest follows a millisecond later."""
+        self._due_ms = 0
+        queue = self._queue
+        if queue is None:
+            return
+        left: i64 = PIECE
+        while left and len(self._agenda) and self._wait_ms(queue) <= 0:
+            found = self._agenda.behind(0, 1)
+            place, entry = found[0]
+            queue.let_in(entry)  # first: whatever fails, it is still here
+            self.take(place)
+            left -= 1
+        self.watch()
+
+    def leapt(self) -> None:
+        """The time of day has leapt."""
+        self._watch_anew()
+
+    def let_go(self, want: i64) -> None:
+        """Leave contents to the log, those first that are due last. Cost: a look at all of them, if they have some."""
+        queue = self._queue
+        if queue is None or self._content_bytes < WORTH_IT:
+            return
+        budget = queue.broker.budget
+        target = budget.used - want
+        for _, entries in self._agenda.blocks():
+            for entry in reversed(entries):
+                if budget.used <= target:
+                    return
+                size = _restable(entry)
+                if size:
+                    queue.leave_content(entry)
+                    self._content_bytes -= size - _restable(entry)
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """The queue has failed; those that wait go on when it is repaired."""
+        if self._queue is not None:
+            self._queue.fail(doing, error)
+
+    def stop(self) -> None:
+        """The queue has ended; nothing may hold on to it."""
+        self._has_none()
+        self._queue = None
+
+    # -- inside
+
+    def _forget(self, entry: QueueEntry) -> None:
+        self.size -= entry.message.size
+        self._content_bytes -= _restable(entry)
+        if self._queue is not None:
+            self._queue.broker.budget.let_go(entry.message)
+        if not len(self._agenda):
+            self._has_none()
+
+    def _has_none(self) -> None:
+        if self._queue is not None:
+            broker = self._queue.broker
+            broker.holders.pop(self, None)
+            broker.dated.pop(self, None)
+            broker.timers.cancel(self._timer)
+        self._due_ms = 0
+
+    def _wait_ms(self, queue: BaseQueue) -> int:
+        """How long the first one has to wait; there is one."""
+        return agenda.due_ms(self._agenda.first()) - queue.broker.clock.today_ms if self._header else 0
+
+    def _watch_anew(self) -> None:
+        if self._queue is not None:
+            self._queue.broker.timers.cancel(self._timer)
+        self._due_ms = 0
+        self.watch()
+
+
+def _restable(entry: QueueEntry) -> i64:
+    """Bytes of a content that is worth to be left to the log, and is in memory."""
+    size: i64 = len(entry.message.content)
+    return size if size >= STUB else 0
