@@ -216,7 +216,8 @@ class Mover:
                     source.acknowledge_singly(stored)
                     raise Withheld(FULL)
                 source.acknowledge(portion[-1].tag)
-            source.acknowledge(letters[-1].tag)
+            if letters[-1].tag not in settled:
+                source.acknowledge(letters[-1].tag)
         except BaseException:
             known.give_back(letter for letter in letters if letter.tag not in settled)
             raise
