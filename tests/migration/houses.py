@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from leveret.node.amqp import AmqpClient, AmqpError
-from leveret.node.cli.sides import Address, RemoteSide
 from leveret.node.cli.remote import read_url
+from leveret.node.cli.sides import Address, RemoteSide
 from leveret.node.migration.side import SideError
 from tests.brokers.process import Server, free_port
 

@@ -35,6 +35,7 @@ class Move:
     kills: Counter[str] = field(default_factory=Counter)
     reports: list[dict[str, Any]] = field(default_factory=list)
     _process: subprocess.Popen[str] | None = None
+    _began_s: float = 0.0
 
     def command(self, *more: str) -> list[str]:
         """The command line."""
@@ -46,10 +47,19 @@ class Move:
 
     def begin(self, *more: str) -> None:
         """Start the command."""
+        self._began_s = time.time()
         with (self.directory / "told").open("a") as told:
             self._process = subprocess.Popen(
                 self.command("--json", "--wait", "120", *more), stdout=subprocess.PIPE, stderr=told, text=True
             )
+
+    def wait_until_it_moves(self) -> None:
+        """Wait until the command has reached both brokers: it has written something down."""
+        log = self.directory / "journal-wal"
+        deadline = time.monotonic() + END_S
+        while self.is_running and not (log.exists() and log.stat().st_mtime > self._began_s):
+            assert time.monotonic() < deadline, "nothing moves"
+            time.sleep(0.02)
 
     def kill(self) -> None:
         """End the command with SIGKILL."""
@@ -65,6 +75,12 @@ class Move:
         out, _ = self._process.communicate(timeout=END_S)
         self.reports.append(json.loads(out))
         return self._process.returncode
+
+    def last_words(self) -> str:
+        """What it said in the end."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return self._process.stdout.read()[-2000:]
 
     @property
     def is_running(self) -> bool:
@@ -101,8 +117,10 @@ def move_under_kills(
     try:
         move.begin("--follow")
         for number, victim in enumerate(order, 1):
+            if victim != "command":
+                move.wait_until_it_moves()
             time.sleep(chance.uniform(*pause_s))
-            assert move.is_running, "the command has ended by itself"
+            assert move.is_running, f"the command has ended by itself: {move.last_words()}"
             _kill(move, victim)
             move.kills[victim] += 1
             tell(f"kill {number}: {victim}")

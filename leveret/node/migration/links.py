@@ -17,7 +17,9 @@ from leveret.wire.methods import QueueDeclare, QueueDeclareOk, QueueDelete, Queu
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)  # between two attempts, the last one again and again
 SLICE_S: Final = 0.1
 NOT_FOUND: Final = 404
-SETTLE_S: Final = 1.5  # in which a broker that came back gives back what dead consumers had
+SETTLE_S: Final = (
+    5.0  # in which a RabbitMQ that has started gives back what dead consumers had, before what is behind it
+)
 
 
 class Gone(Exception):
@@ -66,6 +68,7 @@ class Links:
             self.drop_source(is_orderly=True)
         if self._source is None:
             client = self._dial(self._source_side, vhost)
+            self._let_settle()
             self._source = (vhost, Source(client, self._window))
             self.renewed()
         return self._source[1]
@@ -110,7 +113,7 @@ class Links:
         self.drop_source()
         self._patience.tell(f"{self._source_side.shown} went away: {error}; waiting for it")
         client = self._redial(self._source_side, vhost)
-        self._rest(SETTLE_S)
+        self._let_settle()
         self._source = (vhost, Source(client, self._window))
         self.renewed()
 
@@ -166,6 +169,16 @@ class Links:
                 if not error.is_gone or time.monotonic() > deadline:
                     raise
             self._rest(RETRY_S[-1])
+
+    def _let_settle(self) -> None:
+        """Wait a while, if the source has just started."""
+        if self._source_side.is_leveret:
+            return
+        with contextlib.suppress(SideError):  # its API comes later
+            uptimes = [node.get("uptime", 0) for node in self._source_side.get("/nodes", {"columns": "uptime"})]
+            self._rest(SETTLE_S - min(uptimes, default=0) / 1000)
+            return
+        self._rest(SETTLE_S)
 
     def _rest(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -101,7 +101,7 @@ class Mover:
         self._links.pause()
 
     def count(self, place: Place) -> int | None:
-        """How many messages are ready in a queue; None if it is not there."""
+        """How many messages are ready in a queue; None if it is not there. Raises: Withheld."""
         while True:
             try:
                 return self._links.source(place.vhost).count(place.name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from leveret.node.migration.moving import Mover, Visit, Watch
+from leveret.node.migration.source import Withheld
 from leveret.node.migration.survey import QueueFacts
 
 PIECE: Final = 20  # batches of a queue, while others wait
@@ -54,7 +55,9 @@ class Rounds:
         before = len(self.outcomes)
         for each in facts:
             key = each.place.key
-            if not each.obstacle and key not in self.outcomes:
+            if key in self.outcomes:
+                self.outcomes[key].is_there = True
+            elif not each.obstacle:
                 self.outcomes[key] = Outcome(each)
         return len(self.outcomes) > before
 
@@ -82,7 +85,11 @@ class Rounds:
         for outcome in outcomes:
             if self._watch.is_wanted_to_end():
                 return
-            count = self._mover.count(outcome.facts.place)
+            try:
+                count = self._mover.count(outcome.facts.place)
+            except Withheld as error:
+                outcome.is_done, outcome.reason = True, str(error)
+                continue
             if not count:
                 outcome.is_done, outcome.reason, outcome.is_there = True, "", count is not None
                 continue

@@ -36,6 +36,7 @@ QUIET_S: Final = 0.2  # without a message, after which it is asked whether there
 STALLED_S: Final = 5.0  # without a message from a queue that has some
 WINDOW_BYTES: Final = 16 << 20  # of messages that are on their way
 MIN_PREFETCH: Final = 4
+NO_QUEUE: Final = "no queue"  # in what is said of one that is not there
 MAX_GETS: Final = 100  # that are asked for at once
 
 
@@ -78,14 +79,16 @@ class Source:
         self._is_careful = False
 
     def count(self, queue: str) -> int | None:
-        """How many messages are ready in a queue; None if there is none. No queue is open."""
+        """How many messages are ready in a queue; None if there is none. No queue is open. Raises: Withheld."""
         try:
             return self._count(queue)
         except AmqpError as error:
             if not error.is_channel:
                 raise
             self.client.reopen()
-            return None
+            if NO_QUEUE in str(error):
+                return None
+            raise Withheld(str(error)) from None
 
     def open(self, place: Place, is_careful: bool = False) -> None:
         """Begin to take from a queue. is_careful: one message after the other. Raises: Withheld."""
