@@ -175,7 +175,8 @@ class Links:
         if self._source_side.is_leveret:
             return
         with contextlib.suppress(SideError):  # its API comes later
-            uptimes = [node.get("uptime", 0) for node in self._source_side.get("/nodes", {"columns": "uptime"})]
+            nodes = self._source_side.get("/nodes")
+            uptimes = [node.get("uptime", 0) for node in nodes if isinstance(node, dict)]
             self._rest(SETTLE_S - min(uptimes, default=0) / 1000)
             return
         self._rest(SETTLE_S)

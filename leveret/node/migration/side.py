@@ -51,7 +51,10 @@ class Side(ABC):
 
     def look(self) -> None:
         """Find out what it is. Raises: SideError."""
-        self.overview = self.get("/overview")
+        overview = self.get("/overview")
+        if not isinstance(overview, dict) or "node" not in overview:
+            raise SideError(f"what answers at {self.shown} is no HTTP API of a broker; check the URL")
+        self.overview = overview
         self.product = str(self.overview.get("product_name", "RabbitMQ"))
         self.version = str(self.overview.get("product_version") or self.overview.get("rabbitmq_version", ""))
 
