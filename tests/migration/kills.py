@@ -128,6 +128,7 @@ def move_under_kills(
     finally:
         for publisher in publishers.values():
             publisher.stop()
+    move.wait_until_it_moves()
     assert move.end(signal.SIGINT) == 0
     move.begin("--messages-only")
     assert move.end() == 0

@@ -136,8 +136,10 @@ class Mover:
         source = self._links.source(place.vhost)
         source.open(place, is_careful)
         heard_s = time.monotonic()
-        done = visit.moved + visit.known
-        while not self._watch.is_wanted_to_end() and visit.moved + visit.known - done < most:
+        left = most
+        while True:
+            if left <= 0 or self._watch.is_wanted_to_end():
+                source.cancel()  # the rest of what was delivered comes still
             room = self._links.sink(place.vhost).room()
             if room == 0:
                 raise Withheld(FULL)
@@ -147,6 +149,9 @@ class Mover:
                     self._look_at_deliveries(source, place, letters)
                 self._pass(source, place, letters, visit)
                 heard_s = time.monotonic()
+                left -= len(letters)
+            elif source.is_cancelled:
+                break
             elif source.is_empty():
                 visit.is_empty = True
                 break

@@ -66,7 +66,7 @@ class Ended(Withheld):
 
 
 class Source:
-    """A connection. Raises: AmqpError from everything when that is gone."""
+    """A connection. is_cancelled: the source delivers no more. Raises: AmqpError from everything when it is gone."""
 
     def __init__(self, client: AmqpClient, window: int) -> None:
         """window: messages in one batch."""
@@ -75,6 +75,8 @@ class Source:
         self._place: Place | None = None
         self._tag = ""  # of the consumer; empty without one
         self._has_ended = False  # the source has cancelled it
+        self.is_cancelled = False
+        self._opened = 0  # queues so far
         self._ready: deque[Got] = deque()
         self._is_careful = False
 
@@ -94,22 +96,23 @@ class Source:
         """Begin to take from a queue. is_careful: one message after the other. Raises: Withheld."""
         self._is_careful = is_careful
         self._place = place
-        self._tag, self._has_ended = "", False
+        self._tag, self._has_ended, self.is_cancelled = "", False, False
+        self._opened += 1
         self._ready.clear()
         if place.auto_delete:
             return
+        self._tag = f"{TAG}-{self._opened}"
         try:
             self.client.call(BasicQos(0, self._prefetch(place)), BasicQosOk)
-            self.client.call(BasicConsume(place.name, TAG), BasicConsumeOk)
+            self.client.call(BasicConsume(place.name, self._tag), BasicConsumeOk)
         except AmqpError as error:
             if not error.is_channel:
                 raise
-            self._place = None
+            self._place, self._tag = None, ""
             self.client.reopen()
             if error.code == 403:
                 raise Withheld(f"another consumer has it for itself: {error}") from None
             raise Withheld(str(error)) from None
-        self._tag = TAG
 
     def take(self, most: int | None) -> list[Letter]:
         """The next batch, in order; empty when there is nothing for now. most: letters. Raises: Withheld."""
@@ -145,17 +148,24 @@ class Source:
             self.client.put(BasicAck(letter.tag))
         self.client.flush()
 
+    def cancel(self) -> None:
+        """Let the source deliver no more; what it has delivered can still be taken."""
+        is_over, self.is_cancelled = self.is_cancelled or self._has_ended, True
+        if self._tag and not is_over:
+            self.client.call(BasicCancel(self._tag), BasicCancelOk)
+
     def release(self) -> None:
-        """Take no more from the queue, and give back what was taken and not acknowledged."""
+        """Take no more from the queue, and give back what was taken and not acknowledged.
+
+        A quorum queue may get that back in another order: it is better to cancel, and take the rest.
+        """
         if self._place is None:
             return
-        if self._tag and not self._has_ended:
-            self.client.call(BasicCancel(self._tag), BasicCancelOk)
+        self.cancel()
         self.client.put(BasicNack(0, True, True))
         self.client.call(BasicQos(0, MIN_PREFETCH), BasicQosOk)  # behind whose answer all is done
-        self._place = None
-        self._ready.clear()
         self._sort()
+        self._place, self._tag = None, ""
         self._ready.clear()
 
     @property
@@ -175,11 +185,11 @@ class Source:
         """The next message; None when none comes in time. Raises: Withheld."""
         assert self._place is not None
         if self._place.auto_delete:
-            if not self._ready and patience_s:
+            if not self._ready and patience_s and not self.is_cancelled:
                 self._get(self._place.name)
             return self._take_ready()
         while not self._ready:
-            if self._has_ended:
+            if self._has_ended and not self.is_cancelled:
                 raise Ended("the source has ended the consumer: the queue is not there any more, or has moved")
             got = self.client.next(patience_s)
             if got is None:
@@ -219,7 +229,10 @@ class Source:
             self._sort_one(got)
 
     def _sort_one(self, got: Got) -> None:
-        if isinstance(got.method, BasicDeliver | BasicGetOk):
+        method = got.method
+        if isinstance(method, BasicDeliver) and method.consumer_tag != self._tag:  # late, of another queue
+            self.client.send(BasicNack(method.delivery_tag, False, True))
+        elif isinstance(method, BasicDeliver | BasicGetOk):
             self._ready.append(got)
-        elif isinstance(got.method, BasicCancel):
+        elif isinstance(method, BasicCancel) and method.consumer_tag == self._tag:
             self._has_ended = True
