@@ -12,7 +12,7 @@ from leveret.core.access.user import Credential, Permission, User
 from leveret.core.broker import Broker
 
 NAME: Final = "(control socket)"
-TAGS: Final = ("administrator",)
+TAGS: Final = ("administrator", "impersonator")
 
 
 class Operator:

@@ -47,12 +47,13 @@ EXCHANGE_TYPES_ELSEWHERE = frozenset(("x-jms-topic",))
 
 
 def import_definitions(
-    broker: Broker, content: dict[str, Any], vhost: str | None = None, atomic: bool = False
+    broker: Broker, content: dict[str, Any], vhost: str | None = None, atomic: bool = False, dry_run: bool = False
 ) -> Promise:
     """Apply a definitions file, in pieces. vhost: of the entries that name none, as in a file of one virtual host.
 
     atomic: apply nothing if anything in it is wrong; found out on a rehearsal with a copy of what there is. What is
     applied then is one change on the disk: after a crash all of it is there, or nothing.
+    dry_run: apply nothing, only answer what would become of it, found out in the same way.
     Promises: applied (how many, by section), notes and errors (each a path and a reason).
     """
     if vhost is not None:
@@ -62,7 +63,7 @@ def import_definitions(
         text = f"there are {count} entries, and at most {MAX_ENTRIES} are applied at once"
         raise InvalidError(f"{text}; split them, and apply one part after the other")
     answer: dict[str, object] = {}
-    return jobs.begin(broker, _import(broker, content, vhost, atomic, answer), answer)
+    return jobs.begin(broker, _import(broker, content, vhost, atomic, dry_run, answer), answer)
 
 
 def tell_of_transient(content: dict[str, Any], notes: list[dict[str, str]]) -> None:
@@ -76,10 +77,15 @@ def tell_of_transient(content: dict[str, Any], notes: list[dict[str, str]]) -> N
 
 
 def _import(
-    broker: Broker, content: dict[str, Any], vhost: str | None, atomic: bool, answer: dict[str, object]
+    broker: Broker,
+    content: dict[str, Any],
+    vhost: str | None,
+    atomic: bool,
+    dry_run: bool,
+    answer: dict[str, object],
 ) -> Iterator[bool]:
     """Do it, and stop for others now and then."""
-    if atomic:
+    if atomic or dry_run:
         copy = rehearsal(broker)
         trial = Import(copy, content, vhost)
         try:
@@ -89,6 +95,9 @@ def _import(
             yield from _dismantle(copy, broker)
             raise
         yield from _dismantle(copy, broker)
+        if dry_run:
+            answer.update({"applied": trial.applied, "notes": trial.notes, "errors": trial.errors})
+            return
         if trial.errors:
             answer.update({"applied": {}, "notes": [], "errors": trial.errors})
             return

@@ -64,6 +64,7 @@ class ControlSocket:
         self._max_request = max_request
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
+        self._handed_over: set[asyncio.StreamWriter] = set()  # which close their connections when nobody knows them
 
     async def start(self, listener: socket.socket) -> None:
         """Accept requests."""
@@ -78,6 +79,7 @@ class ControlSocket:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
+        self._handed_over = {each for each in self._handed_over if not each.transport.is_closing()}
         is_handed_over = False
         try:
             await self._performer.prepare()
@@ -86,6 +88,7 @@ class ControlSocket:
                     await _send(writer, answer, data)
                     is_handed_over = answer.get("result") == AMQP
                 if is_handed_over:
+                    self._handed_over.add(writer)
                     protocol = self._amqp()
                     writer.transport.set_protocol(protocol)
                     protocol.connection_made(writer.transport)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +20,7 @@ from tests.clients.socketless import make_broker
 
 MAX_REQUEST = 100_000
 PATIENCE_S = 60
+SOON_S = 0.2
 GOOD = b'{"verb": "list_vhosts"}\n'
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -197,3 +199,14 @@ def test_who_goes_away_in_the_middle(tmp_path: Path, data: bytes) -> None:
         await reader.read()
 
     talk(tmp_path, somebody)
+
+
+def test_a_connection_that_was_handed_over_outlives_what_handed_it_over(tmp_path: Path) -> None:
+    async def talk_to(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await ask(reader, writer, b'{"verb": "amqp", "arguments": {}}\n') == {"result": "amqp"}
+        gc.collect()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(SOON_S):
+                await reader.read(1)
+
+    talk(tmp_path, talk_to)

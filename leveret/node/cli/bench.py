@@ -11,7 +11,8 @@ from typing import Annotated, Final
 
 import typer
 
-from leveret.node.cli.amqp import AmqpClient, AmqpError, Got, connect_amqp
+from leveret.node.amqp import AmqpClient, AmqpError, Got
+from leveret.node.cli.amqp import connect_amqp
 from leveret.node.cli.output import AsJson, progress, refuse
 from leveret.node.cli.queues import Vhost
 from leveret.node.cli.target import Target, at_broker

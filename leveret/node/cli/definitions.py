@@ -51,7 +51,7 @@ def export(
                 out.write(f"{json.dumps(answer, indent=2)}\n".encode())
         except OSError as error:
             refuse(f"cannot write {file}: {error.strerror}")
-        say(f"Exported {_counts({key: len(value) for key, value in answer.items() if isinstance(value, list)})}.")
+        say(f"Exported {counted({key: len(value) for key, value in answer.items() if isinstance(value, list)})}.")
     for note in notes:
         complain("note", f"{note['subject']}: {note['reason']}")
     if recipient is not None:
@@ -72,6 +72,7 @@ def import_definitions(
     file: Annotated[str, typer.Argument(help="File to read, - for standard input.")],
     atomic: Annotated[bool, typer.Option("--atomic", help="Apply nothing if anything is wrong.")] = False,
     vhost: Vhost = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Apply nothing: say what would become of it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Apply a definitions file of Leveret or RabbitMQ; what exists and is not in it stays."""
@@ -80,6 +81,8 @@ def import_definitions(
     except FileError as error:
         refuse(str(error))
     given = {"content": content, "vhost": vhost, "atomic": atomic}
+    if dry_run:
+        given["dry_run"] = True
     result = perform(target, "import_definitions", **given)
     assert isinstance(result, dict)
     if as_json:
@@ -89,17 +92,17 @@ def import_definitions(
             complain("note", f"{note['path']}: {note['reason']}")
         for wrong in result["errors"]:
             complain("error", f"{wrong['path']}: {wrong['reason']}")
-        say(f"Imported {_counts(result['applied'])}.")
+        say(f"{'Would import' if dry_run else 'Imported'} {counted(result['applied'])}.")
     if result["errors"]:
         count = len(result["errors"])
         entries = "1 entry is wrong" if count == 1 else f"{count} entries are wrong"
-        refuse(f"{entries}; {'nothing was' if atomic else 'all others were'} applied")
+        refuse(f"{entries}; {'nothing was' if atomic or dry_run else 'all others were'} applied")
 
 
-def _counts(counts: dict[str, int]) -> str:
+def counted(sections: dict[str, int]) -> str:
     """3 queues, 1 user."""
     named = []
-    for section, count in counts.items():
+    for section, count in sections.items():
         words = section.replace("_", " ")
         single = words[:-3] + "y" if words.endswith("ies") else words.removesuffix("s")
         if count:

@@ -171,7 +171,8 @@ def consume(
     vhost: Vhost = "/",
 ) -> None:
     """Take messages out of a queue and print them as they come, until Ctrl-C. What was not printed stays there."""
-    from leveret.node.cli.amqp import AmqpError, connect_amqp
+    from leveret.node.amqp import AmqpError
+    from leveret.node.cli.amqp import connect_amqp
     from leveret.wire.methods import (
         BasicAck,
         BasicCancel,

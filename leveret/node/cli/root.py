@@ -19,6 +19,7 @@ from leveret.node.cli import (
     limits,
     logs,
     messages,
+    migrate,
     parameters,
     permissions,
     policies,
@@ -76,6 +77,14 @@ app.add_typer(parameters.app, name="parameters", rich_help_panel=RIGHTS)
 app.add_typer(definitions.app, name="definitions", rich_help_panel=DATA)
 app.command(rich_help_panel=DATA, epilog=examples("backup /var/backups/leveret-monday"))(care.backup)
 app.command(rich_help_panel=DATA, epilog=examples("check", "check --data-dir /var/backups/leveret-monday"))(care.check)
+app.command(
+    rich_help_panel=DATA,
+    epilog=examples(
+        "migrate --from http://guest:guest@rabbit:15672 --dry-run",
+        "migrate --from http://guest:guest@rabbit:15672 --follow",
+        "migrate --to http://guest:guest@rabbit:15672",
+    ),
+)(migrate.migrate)
 app.add_typer(recording.app, name="recording", rich_help_panel=DATA)
 app.command(hidden=True)(transfer.export)
 app.command("import", hidden=True)(transfer.import_messages)

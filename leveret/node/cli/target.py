@@ -134,6 +134,27 @@ def reach(target: Target, online: Callable[[socket.socket], T], offline: Callabl
         refuse(str(error))
 
 
+def dial(target: Target) -> socket.socket | None:
+    """A connection to the control socket of the broker on this machine that is meant; None if none runs.
+
+    Raises: ControlError.
+    """
+    config = _load(target.data_dir, target.control)
+    if config.control and not target.data_dir:
+        place = Path(config.control)
+        return control_socket.connect(place, _source(place.parent, config))
+    directory = _directory(target.data_dir, config)
+    return control_socket.connect(control_socket.find(directory), _source(directory, config))
+
+
+def local_name(target: Target) -> str:
+    """How the broker on this machine is called that is meant."""
+    config = _load(target.data_dir, target.control)
+    if config.control and not target.data_dir:
+        return config.control
+    return config.data_dir
+
+
 def find_directory(data_dir: str | None) -> Path:
     """The data directory that was meant. One that may not be trusted ends the command with the reason and status 1."""
     return _directory(data_dir, _load(data_dir, None))

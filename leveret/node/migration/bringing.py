@@ -1,0 +1,125 @@
+"""Bringing: the definitions of the source go to the target, as far as it takes them.
+
+Users that the target has stay as they are there, with their passwords: whoever runs the migration is one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from leveret.node.migration.side import Side, SideError
+
+BY_VHOST: Final = ("permissions", "topic_permissions", "parameters", "policies", "queues", "exchanges", "bindings")
+NAMED: Final = {"queues": "queue", "exchanges": "exchange"}
+COMPARED: Final = ("type", "durable", "auto_delete", "arguments")
+RABBITMQ: Final = "rabbitmq-4.3"
+PLUGIN_FOR: Final = "makes no difference"  # what is said of a plugin that no export depends on
+
+
+@dataclass
+class Brought:
+    """What became of it. applied: how many, by section. notes, errors: what it is about, and what there is to say."""
+
+    applied: dict[str, int] = field(default_factory=dict)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    errors: list[tuple[str, str]] = field(default_factory=list)
+
+
+def bring(source: Side, target: Side, vhosts: list[str], is_trial: bool) -> Brought:
+    """Bring the definitions over. is_trial: only find out what would become of them. Raises: SideError."""
+    brought = Brought()
+    content = _narrowed(_export(source, target, brought), vhosts)
+    present = {str(user["name"]) for user in target.get("/users")}
+    for user in [user for user in content.get("users", []) if user["name"] in present]:
+        content["users"].remove(user)
+        brought.notes.append((f"user '{user['name']}'", "is at the target already, and keeps its password there"))
+    if target.is_leveret:
+        _import(target, content, is_trial, brought)
+    else:
+        _compare(target, content, brought)
+        if not is_trial:
+            status, answer = target.ask("POST", "/definitions", body=content)
+            if status >= 300:
+                reason = answer.get("reason", "") if isinstance(answer, dict) else ""
+                raise SideError(f"{target.shown} does not take the definitions: {reason or f'status {status}'}")
+        brought.applied = {key: len(value) for key, value in content.items() if isinstance(value, list) and value}
+    return brought
+
+
+def _export(source: Side, target: Side, brought: Brought) -> dict[str, Any]:
+    if not source.is_leveret:
+        found: dict[str, Any] = source.get("/definitions")
+        return found
+    arguments: dict[str, object] = {}
+    if not target.is_leveret:
+        arguments = {"target": RABBITMQ, "plugins": _plugins(source, target)}
+    content: dict[str, Any] = source.do("export_definitions", arguments)
+    brought.notes += [(note["subject"], note["reason"]) for note in content.pop("notes", [])]
+    return content
+
+
+def _plugins(source: Side, target: Side) -> list[str]:
+    """Those of the target that make a difference for an export."""
+    found: list[str] = []
+    for plugin in sorted({each for node in target.get("/nodes") for each in node.get("enabled_plugins", [])}):
+        try:
+            source.do("export_definitions", {"target": RABBITMQ, "plugins": [plugin]})
+        except SideError as error:
+            if error.is_gone or PLUGIN_FOR not in str(error):
+                raise
+        else:
+            found.append(plugin)
+    return found
+
+
+def _narrowed(content: dict[str, Any], vhosts: list[str]) -> dict[str, Any]:
+    """Only what is of some virtual hosts, and the users with permissions there."""
+    if not vhosts:
+        return content
+    found = dict(content)
+    found["vhosts"] = [each for each in content.get("vhosts", []) if each["name"] in vhosts]
+    for section in BY_VHOST:
+        found[section] = [each for each in content.get(section, []) if each.get("vhost") in vhosts]
+    users = {each["user"] for each in found["permissions"]}
+    found["users"] = [each for each in content.get("users", []) if each["name"] in users]
+    found["global_parameters"] = []
+    return found
+
+
+def _import(target: Side, content: dict[str, Any], is_trial: bool, brought: Brought) -> None:
+    arguments: dict[str, object] = {"content": content, "dry_run": True} if is_trial else {"content": content}
+    answer = target.do("import_definitions", arguments)
+    brought.applied = answer["applied"]
+    brought.notes += [(_named(content, note["path"]), note["reason"]) for note in answer["notes"]]
+    brought.errors = [(_named(content, error["path"]), error["reason"]) for error in answer["errors"]]
+
+
+def _named(content: dict[str, Any], path: str) -> str:
+    """What is at a path as `queues[3].arguments`, with its name."""
+    section, _, rest = path.partition("[")
+    number = rest.partition("]")[0]
+    entries = content.get(section)
+    if not number.isdecimal() or not isinstance(entries, list) or int(number) >= len(entries):
+        return path
+    entry = entries[int(number)]
+    names = [str(entry[key]) for key in ("name", "user", "source", "destination") if entry.get(key)]
+    where = f" in virtual host '{entry['vhost']}'" if "vhost" in entry else ""
+    shown = " ".join(f"'{name}'" for name in names)
+    return f"{path} {shown}{where}"
+
+
+def _compare(target: Side, content: dict[str, Any], brought: Brought) -> None:
+    """Tell what is at a RabbitMQ already, and different: it says nothing of that, and leaves it as it is."""
+    there = target.get("/definitions")
+    for section, kind in NAMED.items():
+        known = {(each["vhost"], each["name"]): each for each in there.get(section, [])}
+        for entry in content.get(section, []):
+            other = known.get((entry.get("vhost"), entry["name"]))
+            if other is None:
+                continue
+            differ = [key for key in COMPARED if entry.get(key) != other.get(key)]
+            if differ:
+                subject = f"{kind} '{entry['name']}' in virtual host '{entry['vhost']}'"
+                text = f"is at the target already, and stays as it is there: {' and '.join(differ)} differ"
+                brought.notes.append((subject, text))

@@ -1,0 +1,152 @@
+"""Survey: the queues of the source, what is in them, and what will be different when they are at the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from leveret.node.migration.side import Side
+from leveret.node.migration.sink import PREFIX, room_of
+from leveret.node.migration.source import Place
+
+COLUMNS: Final = (
+    "name,vhost,type,durable,auto_delete,exclusive,owner_pid_details,state,arguments,effective_policy_definition,"
+    "messages,messages_ready,messages_unacknowledged,message_bytes,consumers"
+)
+KINDS: Final = ("classic", "quorum")
+WORKING: Final = ("", "running", "flow", "idle", "terminated")  # states of a queue that can be taken from
+EXCLUSIVE: Final = "it is exclusive: it belongs to one connection, whose client makes it anew at the target"
+DELIVERY_LIMIT: Final = 20  # of a quorum queue that says nothing
+SPOKEN: Final = {"amqp", "amqp/ssl", "http", "https", "http/prometheus", "https/prometheus", "clustering"}
+
+
+@dataclass
+class QueueFacts:
+    """A queue of the source. remarks: what is to know about it. obstacle: why it is not moved; empty if it is."""
+
+    place: Place
+    ready: int = 0
+    unacked: int = 0
+    size: int = 0
+    consumers: int = 0
+    remarks: list[str] = field(default_factory=list)
+    obstacle: str = ""
+
+
+def survey(source: Side, target: Side, vhosts: list[str], patterns: list[str]) -> list[QueueFacts]:
+    """The queues that are meant, by virtual host and name. Raises: SideError."""
+    found = [
+        _facts(queue, target)
+        for queue in _queues(source, vhosts)
+        if not queue["name"].startswith(PREFIX)
+        and (not patterns or any(fnmatchcase(queue["name"], pattern) for pattern in patterns))
+    ]
+    return sorted(found, key=lambda facts: (facts.place.vhost, facts.place.name))
+
+
+def _queues(source: Side, vhosts: list[str]) -> Iterator[dict[str, Any]]:
+    for queue in source.items("/queues", COLUMNS):
+        if not vhosts or queue["vhost"] in vhosts:
+            yield queue
+
+
+def _facts(queue: dict[str, Any], target: Side) -> QueueFacts:
+    arguments = queue.get("arguments") or {}
+    policy = queue.get("effective_policy_definition") or {}
+    if isinstance(policy, list):
+        policy = {}
+    kind = str(queue.get("type", "classic")).removeprefix("rabbit_").removesuffix("_queue")
+    count = _number(queue, "messages")
+    size = _number(queue, "message_bytes")
+    asked = (arguments.get("x-delivery-limit"), policy.get("delivery-limit"))
+    limits = [each for each in asked if isinstance(each, int)]
+    limit = min(limits, default=DELIVERY_LIMIT) if kind == "quorum" else None
+    place = Place(
+        str(queue["vhost"]),
+        str(queue["name"]),
+        kind,
+        bool(queue.get("auto_delete")),
+        size // count if count else 0,
+        None if limit is not None and limit < 0 else limit,
+    )
+    facts = QueueFacts(
+        place,
+        _number(queue, "messages_ready"),
+        _number(queue, "messages_unacknowledged"),
+        size,
+        _number(queue, "consumers"),
+    )
+    facts.obstacle = _obstacle(queue, kind)
+    if not facts.obstacle:
+        facts.remarks = list(_remarks(facts, queue, arguments, policy, target))
+    return facts
+
+
+def _obstacle(queue: dict[str, Any], kind: str) -> str:
+    if queue.get("exclusive") or queue.get("owner_pid_details"):
+        return EXCLUSIVE
+    if kind == "stream":
+        return "it is a stream, which is read and not emptied; its messages stay"
+    if kind not in KINDS:
+        return f"it is of type {kind}, of which nothing is known here; its messages stay"
+    if queue.get("state", "") not in WORKING:
+        return f"its state is '{queue['state']}'; nothing can be taken from it"
+    return ""
+
+
+def _remarks(
+    facts: QueueFacts, queue: dict[str, Any], arguments: dict[str, Any], policy: dict[str, Any], target: Side
+) -> Iterator[str]:
+    ttl = arguments.get("x-message-ttl", policy.get("message-ttl"))
+    expires = arguments.get("x-expires", policy.get("expires"))
+    room = room_of(queue)
+    if not queue.get("durable", True):
+        yield "it is not durable: what is in it goes with the broker that it is in"
+    if facts.place.kind == "quorum" and target.is_leveret:
+        yield "it is a quorum queue: on one node there, and not replicated"
+    if _is_number(ttl):
+        yield f"its messages live {ttl} ms, and that begins anew"
+    if _is_number(expires):
+        yield f"it goes after {expires} ms without a consumer, there as well"
+    if room.rejects and room.max_length is not None:
+        yield f"it refuses messages above {room.max_length}, there as well: it is filled up to that"
+    elif room.rejects and room.counts_bytes:
+        yield "it refuses what is too much, there as well: its messages go one by one"
+    elif room.max_length is not None:
+        yield f"it drops its oldest messages above {room.max_length}, there as well"
+    elif room.counts_bytes:
+        yield "it drops its oldest messages when they are too large together, there as well"
+    if arguments.get("x-single-active-consumer") and facts.consumers:
+        yield "it has a single active consumer, which has to end first"
+    if facts.unacked:
+        yield f"its consumers hold {facts.unacked} messages, which come when they are given back"
+    elif facts.consumers:
+        yield f"its consumers ({facts.consumers}) take messages meanwhile"
+
+
+def differences(source: Side, target: Side, facts: list[QueueFacts]) -> Iterator[tuple[str, str]]:
+    """What will be different, beside definitions: what it is about, and what there is to say."""
+    for each in facts:
+        name = f"queue '{each.place.name}' in virtual host '{each.place.vhost}'"
+        if each.obstacle:
+            yield name, f"not moved: {each.obstacle}"
+        for remark in each.remarks:
+            yield name, remark
+    spoken = {str(listener.get("protocol", "")) for listener in source.overview.get("listeners", [])}
+    spoken_there = {str(listener.get("protocol", "")) for listener in target.overview.get("listeners", [])}
+    for protocol in sorted(spoken - spoken_there - SPOKEN):
+        yield "clients", f"the target does not speak {protocol}, the source does"
+    yield "messages", "those that came through an exchange show one of the migration at the target; their key stays"
+    yield "messages", "whether they were delivered before, and how often they died, begins anew; so does an expiration"
+    yield "messages", "those that are not persistent are lost when a broker ends, as ever"
+
+
+def _number(queue: dict[str, Any], key: str) -> int:
+    value = queue.get(key, 0)
+    return value if _is_number(value) else 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
