@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tests.hostile.attackers import PATIENCE_S, Sender, Tell
-from tests.hostile.http_requests import GUEST, Ask
+from tests.hostile.http_requests import ENDLESS, GUEST, Ask
 
 MISTAKES: Final = (500, 501, 502, 504)
 BUSY: Final = 503
@@ -65,7 +65,7 @@ class HttpAnswers:
             self._tell("framing", f"answer {self.opened + 1}: a name has made a header of its own")
         method = self._methods[self.opened] if self.opened < len(self._methods) else ""
         is_last = b"close" in headers.get(b"connection", b"")
-        if status in (204, 304) or (method == "HEAD" and not is_last):  # the last may be no HTTP
+        if status in (204, 304) or (method == "HEAD" and not is_last):  # the last may be to what is no HTTP
             return self._whole()
         if headers.get(b"transfer-encoding") == b"chunked":
             self._step = self._size
@@ -208,24 +208,25 @@ class Visitor:
             link.sendall(b"GET /api/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Basic bm9ib2R5OngK\r\n\r\n")
             link.recv(1 << 16)
 
-    def ask(self) -> None:
-        """Ask once."""
-        path = self.PATHS[self.answered % len(self.PATHS)]
+    def ask(self, path: str = "") -> list[int]:
+        """Ask once, for a path or for the next one of PATHS. Returns: the status, if there is one."""
+        path = path or self.PATHS[self.answered % len(self.PATHS)]
         answers = HttpAnswers(self._tell, ["GET"])
         try:
             with connect(self._address, self._source) as link:
                 link.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n".encode() + GUEST + b"\r\n\r\n")
-                while not answers.opened:
+                while not answers.opened and not (path == ENDLESS and answers.statuses):
                     data = link.recv(1 << 16)
                     if not data:
                         break
                     answers.feed(data)
         except TimeoutError:
             self._tell("silence", f"a decent client got no answer to {path} for {PATIENCE_S:.0f} s")
-            return
+            return []
         except OSError as error:
             self._tell("cut off", f"a decent client got no answer to {path}: {error}")
-            return
+            return []
         if answers.statuses != [200]:
             self._tell("refused", f"a decent client got {answers.statuses} for {path}")
         self.answered += 1
+        return answers.statuses

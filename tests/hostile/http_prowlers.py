@@ -20,7 +20,7 @@ from typing import Final
 
 from tests.hostile.attackers import Tell
 from tests.hostile.http_attackers import HttpAnswers
-from tests.hostile.http_requests import GUEST, LOGINS
+from tests.hostile.http_requests import ENDLESS, GUEST, LOGINS
 
 STEP_S: Final = 0.02
 CALM_S: Final = 2.0  # for a step of a socket
@@ -261,7 +261,7 @@ def listeners(prey: Prey) -> None:
     while not prey.is_over():
         with _links(prey, 15, buffer=prey.chance.choice((0, 4_096))) as links:
             for link in links:
-                _offer(link, prey.get(f"/api/leveret/events{prey.chance.choice(wanted)}"))
+                _offer(link, prey.get(ENDLESS + prey.chance.choice(wanted)))
             for link in links:
                 with contextlib.suppress(OSError):
                     link.settimeout(STEP_S)

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import random
+import resource
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from leveret.node.api import places_for
 from tests.clients.codec import METHOD, frame
 from tests.clients.methods import QueueDeclare
+from tests.clients.waiting import eventually
 from tests.hostile.attackers import Attack, Tell, sample
 from tests.hostile.http_attackers import HttpAttacker, Visitor
 from tests.hostile.http_prowlers import PROWLERS, Prey, prowl
-from tests.hostile.http_requests import every_kind, every_operation
-from tests.hostile.process import Size
+from tests.hostile.http_requests import ENDLESS, every_kind, every_operation
+from tests.hostile.process import FILES_SLACK, Size
 from tests.hostile.scenarios import Ring, scenario
 from tests.hostile.verbs import VHOST
 
@@ -97,19 +100,25 @@ def beside(address: Address, name: str, seed: int, tell: Tell) -> Iterator[None]
         yield
 
 
-def _endure(ring: Ring, *prowlers: str) -> None:
-    """Prowlers for a while, with a decent client beside them; afterwards all that they took is free again."""
+def _endure(ring: Ring, *prowlers: str) -> int:
+    """Prowlers for a while, with a decent client beside them; afterwards all that they took is free again.
+
+    Returns: how many more files were open meanwhile, at most.
+    """
     process = ring.process
     visitor = Visitor(process.api, VISITOR, ring.tell)
     visitor.ask()
     size = Size(process, ring.tell)
+    before, most = process.files(), 0
     with prowling(process.api, f"scene {ring.chance.random()}", list(prowlers), ring.tell) as asked:
         end = _later(SHORT_SCENE_S if ring.is_short else SCENE_S)
         while time.monotonic() < end or visitor.answered < 2:
             visitor.ask()
+            most = max(most, process.files() - before)
             time.sleep(VISIT_S)
     assert all(asked[each] for each in prowlers), f"somebody has asked for nothing: {asked}"
     size.look()
+    return most
 
 
 @contextlib.contextmanager
@@ -143,8 +152,9 @@ def http_unread(ring: Ring) -> None:
 @scenario
 def http_crowd(ring: Ring) -> None:
     """More connections than there may be."""
-    _endure(ring, "crowd", "comers-and-goers")
-    ring.process.channel().queue()  # clients of AMQP have places of their own
+    most = _endure(ring, "crowd", "comers-and-goers")
+    places = places_for(resource.prlimit(ring.process.pid, resource.RLIMIT_NOFILE)[0])
+    assert most <= places + FILES_SLACK, f"{most} connections are open, and there are places for {places}"
 
 
 @scenario
@@ -159,6 +169,8 @@ def http_listeners(ring: Ring) -> None:
     with _many_queues(ring):
         _endure(ring, "listeners", "half-read")
     _endure(ring, "listeners")
+    visitor = Visitor(ring.process.api, VISITOR, lambda kind, text: None)  # which is refused until all have gone
+    eventually(lambda: visitor.ask(ENDLESS) == [200])
 
 
 @scenario
