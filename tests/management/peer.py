@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from leveret.core.exchange_types.kinds import TYPES
-from leveret.core.policy.arguments import TABLE
+from leveret.core.policy.arguments import OWN_NAMES, TABLE
 from leveret.core.policy.policy import WITHOUT_EFFECT
 
 VHOST = "leveret-test-takes"
@@ -50,6 +50,13 @@ ARGUMENTS: dict[str, object] = {
     "x-delayed-retry-type": "all",
     "x-delayed-retry-min": 10,
     "x-delayed-retry-max": 100,
+    "x-paused": True,
+    "x-delivery-rate": 2.5,
+    "x-delivery-burst": 3,
+    "x-max-prefetch": 4,
+    "x-consumer-order": "least-loaded",
+    "x-hold-until-header": "eta",
+    "x-deduplicate-by": "message-id",
 }
 """A value for each argument of queues that there is."""
 
@@ -173,6 +180,7 @@ def ask(peer: RabbitMQ) -> dict[str, object]:
             "arguments": {
                 name: [kind for kind in ("classic", "quorum") if queue(kind, **{**dead, name: value})]
                 for name, value in ARGUMENTS.items()
+                if name not in OWN_NAMES  # as of all arguments that RabbitMQ does not know, it takes them
                 if name != "x-queue-type"
             },
             "queue_versions": [version for version in (1, 2) if queue("classic", **{"x-queue-version": version})],

@@ -414,6 +414,15 @@ def test_in_a_queue_with_priorities() -> None:
     assert taker.got() == ["later", "later too"]
 
 
+def test_in_a_queue_with_priorities_what_is_new_may_come_before_what_nobody_has_seen() -> None:
+    scene = QueueScene(max_priority=3)
+    scene.publish("later", headers=after(1000), priority=1)
+    scene.override(hold_until_header="eta")
+    scene.publish("new", priority=3)
+    taker = Taker(scene)
+    assert (taker.got(), scene.counts()) == (["new"], (0, 1, 1))
+
+
 def test_a_long_backlog_is_looked_at_in_pieces() -> None:
     scene = QueueScene()
     scene.publish(*["later"] * (3 * PIECE), headers=after(1000))
@@ -463,6 +472,9 @@ def test_a_clock_that_is_set_is_heeded_at_once() -> None:
     scene.pass_ms(1)
     assert taker.got() == ["a"]
     taker.settle(BasicAck(1))
+    scene.publish("due by now", headers=after(9_000_000))
+    assert taker.got() == ["due by now"]
+    taker.settle(BasicAck(2))
     scene.broker.look_at_clock(clock.today_ms - 10_000_000)
     scene.pass_ms(10_000_000)
     assert taker.got() == []
