@@ -29,9 +29,9 @@ from leveret.api.metrics.endpoint import Metrics, anybody
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
-from leveret.api.request import Answer, Events, Request
+from leveret.api.request import Answer, Events, Pieces, Request
 from leveret.api.services import Services
-from leveret.api.streaming import Stream
+from leveret.api.streaming import PRESENCE, Stream
 
 SECURITY = {
     "Cache-Control": "no-cache",
@@ -124,6 +124,8 @@ class Endpoint:
             caller = await admit(self._services, http)
             caller.check(operation.access)
         services = self._services
+        if operation.before is not None:
+            operation.before(services)
         with services.bodies.begin() as body:
             request = Request(
                 services,
@@ -134,12 +136,18 @@ class Endpoint:
                 await body.read(http, operation.most_for(services.broker.max_message_size)),
                 client_of(http),
                 caller,
+                http.scope["state"][PRESENCE],
             )
             found = await ask(operation, request)
         if isinstance(found, Answer):
             return Response(content_of(found) or None, found.status, found.headers, _media_type(found))
         if isinstance(found, Events):
+            if http.method == "HEAD":  # which has no end otherwise
+                await found.pieces.aclose()
+                return Response(media_type="text/event-stream")
             return Stream(await begun(found.pieces), "text/event-stream")
+        if isinstance(found, Pieces):
+            return Stream(found.pieces, found.media_type, headers=found.headers)
         return Stream(found, "application/json")
 
 

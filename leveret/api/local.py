@@ -18,7 +18,7 @@ from leveret.api.errors import ApiError, bad_request
 from leveret.api.listing import Listing, chunks
 from leveret.api.operation import Operation
 from leveret.api.query import Query
-from leveret.api.request import Answer, Client, Events, Request
+from leveret.api.request import Answer, Client, Events, Pieces, Request
 from leveret.api.services import Services
 from leveret.auth.operator import Operator
 from leveret.core.errors.administration import InvalidError
@@ -29,8 +29,8 @@ SOURCE = Client("the control socket", 0, is_secure=False)
 log = logging.getLogger("leveret.api")
 
 
-async def ask(operation: Operation, request: Request) -> Answer | Events | AsyncGenerator[bytes]:
-    """What an operation answers: at once, as events, or JSON piece by piece where it is long.
+async def ask(operation: Operation, request: Request) -> Answer | Events | Pieces | AsyncGenerator[bytes]:
+    """What an operation answers: at once, as events, or piece by piece, which is JSON where nothing else is said.
 
     Raises: ApiError, also for a mistake of ours, of which there is a line in the log.
     """
@@ -44,7 +44,7 @@ async def ask(operation: Operation, request: Request) -> Answer | Events | Async
     except Exception:
         log.exception("%s %s failed", request.method, operation.path)
         raise FAILED from None
-    return found if isinstance(found, Answer | Events) else Answer(content=found)
+    return found if isinstance(found, Answer | Events | Pieces) else Answer(content=found)
 
 
 async def begun(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
@@ -129,6 +129,8 @@ class LocalApi:
             raise InvalidError("method and path are texts")
         try:
             operation, names = self._routes.find(method, path)
+            if operation.before is not None:
+                operation.before(self._services)
             caller = Caller(self._operator.user())
             request = Request(self._services, method, names, Query(query), headers, body, SOURCE, caller)
             found = await ask(operation, request)
@@ -140,10 +142,12 @@ class LocalApi:
         if isinstance(found, Answer):
             yield _head(found.status, found.headers), content_of(found)
             return
-        async for piece in found:
-            if piece:
-                yield _head(200, {}) | {"more": True}, piece
-        yield _head(200, {}), b""
+        pieces, headers = (found.pieces, found.headers) if isinstance(found, Pieces) else (found, {})
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                if piece:
+                    yield _head(200, headers) | {"more": True}, piece
+        yield _head(200, headers), b""
 
 
 def _head(status: int, headers: dict[str, str]) -> dict[str, Any]:

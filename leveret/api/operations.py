@@ -11,6 +11,7 @@ from leveret.api.request import Request
 from leveret.api.views import (
     bindings,
     clients,
+    consuming,
     definitions,
     events,
     exchanges,
@@ -24,6 +25,7 @@ from leveret.api.views import (
     plugins,
     policies,
     probes,
+    publishing,
     queues,
     sessions,
     users,
@@ -60,5 +62,7 @@ OPERATIONS: list[Operation] = [
     *events.OPERATIONS,
     *probes.OPERATIONS,
     *sessions.OPERATIONS,
+    *publishing.OPERATIONS,
+    *consuming.OPERATIONS,
     *verbs.OPERATIONS,
 ]

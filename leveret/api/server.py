@@ -108,7 +108,7 @@ class Visitor(H11Protocol):
             if timer is not None:
                 timer.cancel()
         self._held = b""
-        self._presence.is_gone = True
+        self._presence.leave()
         self.gone()
 
     def gone(self) -> None:

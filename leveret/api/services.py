@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from leveret.api.bodies import Bodies
+from leveret.api.leases import Leases
 from leveret.api.sampler import INTERVAL_S, Machine, Sampler
 from leveret.api.sessions import Sessions
 from leveret.api.turns import Turns
@@ -46,7 +47,7 @@ class Facts:
     """What the node knows of itself and the broker does not. ports: those it listens on, as they are opened.
 
     prefix: of all paths, behind a proxy. interval_s: how long it is from one look at what is counted to the next.
-    disk: what its log does; None in memory.
+    disk: what its log does; None in memory. places: for clients of HTTP.
     """
 
     data_directory: str
@@ -59,6 +60,7 @@ class Facts:
     settings: dict[str, object] = field(default_factory=dict)
     prefix: str = ""
     interval_s: float = INTERVAL_S
+    places: int = 1_000
 
 
 class Services:
@@ -83,6 +85,7 @@ class Services:
         self.bodies = Bodies()
         self.sessions = Sessions(broker.users)
         self.streams: Counter[str] = Counter()  # of events, by the names of users
+        self.leases = Leases(broker, driver, facts.places)
         self.machine = Machine(broker, facts.data_directory)
         self.sampler = Sampler(broker, self.turns, self.machine, facts.interval_s)
         self.history = self.sampler.history

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -12,20 +12,38 @@ PRESENCE = "presence"  # of the client, in the state of a scope
 
 
 class Presence:
-    """is_gone: whether the client has gone."""
+    """is_gone: whether the client has gone. on_gone: called when it goes; None for nobody."""
 
-    __slots__ = ("is_gone",)
+    __slots__ = ("is_gone", "on_gone")
 
     def __init__(self) -> None:
         self.is_gone = False
+        self.on_gone: Callable[[], None] | None = None
+
+    def leave(self) -> None:
+        """It has gone."""
+        self.is_gone = True
+        if self.on_gone is not None:
+            self.on_gone()
 
 
 class Stream(Response):
-    """An answer in pieces, which leaves no circle of references behind: those stay in memory for a while."""
+    """An answer in pieces, which leaves no circle of references behind: those stay in memory for a while.
 
-    def __init__(self, pieces: AsyncGenerator[bytes], media_type: str) -> None:
-        super().__init__(media_type=media_type)
-        del self.headers["content-length"]
+    headers: with Content-Length where the size is known. What the pieces do behind the last one is done when that has
+    been sent; where the client has gone before, they end at the piece that was not.
+    """
+
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes],
+        media_type: str,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(None, status, headers, media_type)
+        if headers is None or "Content-Length" not in headers:
+            del self.headers["content-length"]
         self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from leveret.core.broker import Broker
+from leveret.core.client.party import Party
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
@@ -31,7 +32,6 @@ from leveret.core.queue.client import PASS, Client, Witness
 from leveret.core.queue.entry import QueueEntry
 from leveret.management import lines
 from leveret.management.lines import LineError
-from leveret.session.connection.connection import Connection
 from leveret.store.files import make_anew
 
 KNOWN: Final = 10_000  # messages whose number is known: the last ones
@@ -133,7 +133,7 @@ class Recording(Witness):
 
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
         """Write it down."""
-        assert isinstance(client, Connection)
+        assert isinstance(client, Party)
         outcome = "routed" if queues else "returned" if mandatory else "unroutable"
         self.published(
             client.label, client.vhost.name, message, [queue.name for queue in queues if queue.name], outcome
@@ -145,7 +145,7 @@ class Recording(Witness):
 
     def on_delivery(self, client: Client, entry: QueueEntry, no_ack: bool) -> None:
         """Write it down."""
-        assert isinstance(client, Connection)
+        assert isinstance(client, Party)
         self.delivered(client.label, entry, no_ack)
 
     def on_settle(self, entry: QueueEntry, how: int) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from leveret.core.client.party import Party
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message as CoreMessage
@@ -18,7 +19,6 @@ from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY
 from leveret.core.turn.alarms import DISK, MEMORY
 from leveret.session.base.errors import AmqpError
 from leveret.session.channel import Channel
-from leveret.session.connection.connection import Connection
 from leveret.testing.ledger import Rule
 from leveret.testing.protocol import EmbeddedProtocol
 from leveret.wire.constants import REPLY_NAMES, SOFT_CODES
@@ -281,7 +281,7 @@ class Faults:
             return Fault(lambda: None)
         chance = self._server.chance
 
-        def applies(client: Connection, _: CoreMessage, queues: list[Destination]) -> bool:
+        def applies(client: Party, _: CoreMessage, queues: list[Destination]) -> bool:
             return (
                 connection in (None, client.label, client.name)
                 and (queue is None or any(each.name == queue for each in queues))

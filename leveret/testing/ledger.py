@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from leveret.core.client.party import Party
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message as CoreMessage
 from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Witness
 from leveret.core.queue.entry import QueueEntry
 from leveret.session.base.errors import AmqpError
-from leveret.session.connection.connection import Connection
 from leveret.testing.messages import Published, details
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Rule:
 
     vhost: str
     verdict: int
-    applies: Callable[[Connection, CoreMessage, list[Destination]], bool]
+    applies: Callable[[Party, CoreMessage, list[Destination]], bool]
     left: int | None = None
     error: AmqpError | None = None
     hold: Callable[[Confirm], None] | None = None
@@ -119,7 +119,7 @@ class Ledger(Witness):
 
     def on_publish(self, client: Client, message: CoreMessage, queues: list[Destination], mandatory: bool) -> int:
         """Remember it, and let it go wrong if a rule says so. Raises: Refusal."""
-        assert isinstance(client, Connection)
+        assert isinstance(client, Party)
         rule = self._rule(client, message, queues)
         verdict = PASS if rule is None else rule.verdict
         if rule is not None and rule.error is not None:
@@ -137,7 +137,7 @@ class Ledger(Witness):
         self._holding = rule
         return verdict
 
-    def _rule(self, client: Connection, message: CoreMessage, queues: list[Destination]) -> Rule | None:
+    def _rule(self, client: Party, message: CoreMessage, queues: list[Destination]) -> Rule | None:
         for rule in self.rules:
             if rule.vhost == client.vhost.name and rule.applies(client, message, queues):
                 if rule.verdict != HOLD:
@@ -162,7 +162,7 @@ class Ledger(Witness):
 
     def on_delivery(self, client: Client, entry: QueueEntry, no_ack: bool) -> None:
         """Write it down."""
-        assert isinstance(client, Connection)
+        assert isinstance(client, Party)
         for recording in self.recordings:
             recording.delivered(client.label, entry, no_ack)
 

@@ -46,6 +46,11 @@ class Unacked:
         """The one that was sent first."""
         return self._items[self._head].entry if self._count else None
 
+    def has(self, tag: i64) -> bool:
+        """Whether a tag is outstanding."""
+        at = self._find(tag)
+        return at < len(self._items) and self._items[at].tag == tag and self._items[at].entry is not None
+
     def take(self, tag: i64) -> QueueEntry:
         """Take one. Raises: Refusal UNFIT when the tag is not outstanding."""
         items = self._items
