@@ -57,7 +57,7 @@ class Stream:
 def services(broker: leveret.Broker) -> Any:
     """What the API of a broker is made from, once it is loaded."""
     api = broker._server.node._api
-    eventually(lambda: api._services is not None and api._services.history._round > 0)
+    eventually(lambda: api._services is not None and not api._services.history._begins)
     return api._services
 
 

@@ -235,7 +235,7 @@ def connection_item(services: Services, connection: Connection, span: Span | Non
 
 
 def channel_details(services: Services, party: Connection | LeasedConsumer, number: int) -> ChannelDetails:
-    """A channel, where something else is told. A client of HTTP has none: it has the name and number of nothing else."""
+    """A channel, where something else is told. A consumer over HTTP has none; its own name stands for it."""
     if isinstance(party, LeasedConsumer):
         return ChannelDetails(party.name, 0, party.name, party.host, 0, party.user.name, services.node)
     where = ends(party)
