@@ -318,6 +318,9 @@ async def _pieces(request: Request, leased: Leased) -> AsyncGenerator[bytes]:
             if call.is_replaced:
                 yield _event(b"end", encode({"reason": "another call receives its messages"}))
                 return
+            if not request.is_welcome(Access.USER):
+                call.give_back(arrived)
+                return
             if not arrived:
                 yield b":\n\n"
             sent = 0
