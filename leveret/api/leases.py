@@ -101,6 +101,8 @@ class Call:
         self._leases.give_up_place(leased)
         if leased.call is self:
             leased.call = None
+            leased.consumer.ask(0, 0)
+            self.give_back(leased.consumer.take())
             leased.do(lambda: leased.consumer.attend(NOBODY))
 
     @property
