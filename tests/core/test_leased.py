@@ -227,8 +227,8 @@ def test_whatever_clients_do_nothing_is_lost(place: Place, seed: int) -> None:
         held = [tag for each in consumers for tag in each.outstanding()]
         assert place.queue.unacked == len(held)
         assert place.queue.waiting() + len(held) + len(gone) == place.published
-    for each in consumers:
-        each.end("a test wants it")
+    for consumer in consumers:
+        consumer.end("a test wants it")
     place.broker.finish()
     last = place.consume(1000)
     left = place.ask(last, 1000)
