@@ -18,7 +18,7 @@ from leveret.api.errors import ApiError, busy, not_found
 from leveret.api.streaming import Presence
 from leveret.core.access.user import User
 from leveret.core.broker import Broker
-from leveret.core.client.leased import NOBODY, Arrival, LeasedConsumer
+from leveret.core.client.leased import NOBODY, Arrival, LeasedConsumer, LeasedParty
 from leveret.core.client.settling import REQUEUE
 from leveret.core.vhost import VirtualHost
 from leveret.server.driver import Driver
@@ -50,7 +50,7 @@ class Leased:
     @property
     def user(self) -> User:
         """Whose it is."""
-        return self.consumer.user
+        return self.consumer.party.user
 
     def do(self, step: Callable[[], object]) -> None:
         """Do something with it; what that leads to in the broker happens before this returns, or soon."""
@@ -148,7 +148,7 @@ class Call:
     def _has_more(self) -> bool:
         """Whether messages wait that the consumer could have."""
         consumer = self.leased.consumer.consumer
-        return consumer is not None and consumer.window.has_room() and consumer.queue.waiting() > 0
+        return consumer.window.has_room() and consumer.queue.waiting() > 0
 
 
 class Leases:
@@ -185,10 +185,15 @@ class Leases:
             raise busy(f"this user has {own} HTTP consumers already", RETRY_S)
         if self._counts.total() >= MOST:
             raise busy(f"there are {MOST} HTTP consumers already", RETRY_S)
-        consumer = LeasedConsumer(self._broker, host, user, vhost, lease_ms)
+        party = LeasedParty(self._broker, host, user, vhost)
+        self._driver.refresh_clock()
+        try:
+            consumer = LeasedConsumer(party, lease_ms, queue, tag, prefetch, exclusive, arguments)
+        finally:
+            self._broker.settle()
+            self._driver.turn()
         id_ = secrets.token_urlsafe(16) if has_id else ""
         leased = Leased(id_, consumer, self._driver, self._forget)
-        leased.do(lambda: consumer.begin(queue, tag, prefetch, exclusive, {} if arguments is None else arguments))
         self._counts[user.name] += 1
         if id_:
             self._leased[id_] = leased

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -851,3 +852,33 @@ def test_a_login_that_goes_on_and_on(shared: leveret.Broker, http: Http, queue: 
         assert client.head().split(" ")[1] == "200"
         assert b"messages" in client.socket.recv(1000)
     eventually(lambda: not is_waiting(consumer))
+
+
+def test_nothing_is_left_to_the_garbage_collector(shared: leveret.Broker, http: Http, queue: str) -> None:
+    """Which is off in a broker's process, but for once a minute."""
+    path = f"leveret/queues/{V}/{queue}"
+
+    def everything() -> None:
+        put(http, queue, "one")
+        http.ask("POST", f"{path}/receive?wait=0").expect(200)
+        http.ask("POST", f"leveret/queues/{V}/nowhere/receive?wait=0").expect(404)
+        http.ask("POST", f"leveret/exchanges/{V}/amq.direct/messages", b"x").expect(422)
+        consumer = Consumer(http, queue)
+        put(http, queue, "two")
+        consumer.receive()
+        for method, what in (("POST", "receive?wait=60"), ("GET", "events")):
+            with wire(shared.management_url) as client:
+                client.ask(method, f"/api/{consumer.path}/{what}")
+                eventually(lambda: is_waiting(consumer))
+            eventually(lambda: not is_waiting(consumer))
+        consumer.ask("DELETE").expect(204)
+
+    everything()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            everything()
+        assert gc.collect() < 10
+    finally:
+        gc.enable()

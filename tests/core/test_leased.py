@@ -8,7 +8,7 @@ import pytest
 
 from leveret.core.access.user import Credential
 from leveret.core.broker import Broker
-from leveret.core.client.leased import CALLER, FOLLOWER, NOBODY, LeasedConsumer
+from leveret.core.client.leased import CALLER, FOLLOWER, NOBODY, LeasedConsumer, LeasedParty
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.core.errors.refusals import Refusal
 from leveret.core.message.message import Message, address
@@ -43,8 +43,8 @@ class Place:
 
     def consume(self, prefetch: int = 10) -> LeasedConsumer:
         """A consumer of the queue."""
-        consumer = LeasedConsumer(self.broker, "127.0.0.1", self.broker.users.user("guest"), self.vhost, LEASE_MS)
-        consumer.begin("q", "", prefetch, False, {})
+        party = LeasedParty(self.broker, "127.0.0.1", self.broker.users.user("guest"), self.vhost)
+        consumer = LeasedConsumer(party, LEASE_MS, "q", prefetch=prefetch)
         self.broker.settle()
         return consumer
 
@@ -182,7 +182,7 @@ def test_it_counts_as_a_connection(place: Place) -> None:
     broker.users.put("other", Credential("", ""), ())
     broker.clear_vhost_limits("/", None)
     with pytest.raises(Refusal, match="'other'"):
-        LeasedConsumer(broker, "", broker.users.user("other"), vhost, 1).begin("q", "", 1, False, {})
+        LeasedConsumer(LeasedParty(broker, "", broker.users.user("other"), vhost), 1, "q")
     assert broker.leased == 0
 
 
@@ -208,12 +208,12 @@ def test_whatever_clients_do_nothing_is_lost(place: Place, seed: int) -> None:
                 place.broker.settle()
                 consumer.ask(0, 0)
                 for each in consumer.take():
-                    bodies[consumer.number, int(each.tag)] = each.message.body().decode()
+                    bodies[consumer.party.number, int(each.tag)] = each.message.body().decode()
             elif step == "settle" and consumer.outstanding():
                 tag = chance.choice(consumer.outstanding())
                 how = chance.choice([ACK, DISCARD, REQUEUE, RETURN])
                 if how in (ACK, DISCARD):
-                    gone.add(bodies[consumer.number, tag])
+                    gone.add(bodies[consumer.party.number, tag])
                 assert consumer.settle(tag, how)
                 assert not consumer.settle(tag, how)
             elif step == "back":
@@ -234,4 +234,4 @@ def test_whatever_clients_do_nothing_is_lost(place: Place, seed: int) -> None:
     left = place.ask(last, 1000)
     assert left == sorted(left, key=int)
     assert {*left, *gone} == set(map(str, range(place.published)))
-    assert last.total().delivered == len(left)
+    assert last.party.total().delivered == len(left)

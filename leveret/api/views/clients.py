@@ -20,7 +20,7 @@ from leveret.api.statistics import Details, Statistics, details, idle_since, spa
 from leveret.api.views.erlang import GARBAGE_COLLECTION, GarbageCollection
 from leveret.api.views.tls import WITHOUT_TLS, TlsDetails, tls_details
 from leveret.core.access.user import User
-from leveret.core.client.leased import LeasedConsumer
+from leveret.core.client.leased import LeasedParty
 from leveret.core.client.receiver import Receiver
 from leveret.core.queue.consumers import Consumer
 from leveret.core.queue.queue import Queue
@@ -234,9 +234,9 @@ def connection_item(services: Services, connection: Connection, span: Span | Non
     )
 
 
-def channel_details(services: Services, party: Connection | LeasedConsumer, number: int) -> ChannelDetails:
+def channel_details(services: Services, party: Connection | LeasedParty, number: int) -> ChannelDetails:
     """A channel, where something else is told. A consumer over HTTP has none; its own name stands for it."""
-    if isinstance(party, LeasedConsumer):
+    if isinstance(party, LeasedParty):
         return ChannelDetails(party.name, 0, party.name, party.host, 0, party.user.name, services.node)
     where = ends(party)
     name = f"{party.name} ({number})"
@@ -247,7 +247,7 @@ def consumer_item(services: Services, consumer: Consumer) -> ConsumerItem | None
     """A consumer; None for one of somebody of whom nothing can be told."""
     receiver = consumer.subscriber
     queue = consumer.queue
-    if not isinstance(receiver, Receiver) or not isinstance(receiver.party, Connection | LeasedConsumer):
+    if not isinstance(receiver, Receiver) or not isinstance(receiver.party, Connection | LeasedParty):
         return None
     is_single = isinstance(queue, Queue) and queue.consumers.single_active
     is_active = not is_single or (isinstance(queue, Queue) and queue.consumers.chosen is consumer)

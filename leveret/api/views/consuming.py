@@ -128,18 +128,17 @@ def _count(request: Request) -> int:
 
 def _item(leased: Leased, request: Request) -> LeasedItem:
     consumer = leased.consumer
-    core = consumer.consumer
-    assert core is not None
+    core, party = consumer.consumer, consumer.party
     call = leased.call
     state = "idle" if call is None else "waiting" if consumer.attended == CALLER else "streaming"
     left_ms = consumer.heard_ms + consumer.lease_ms - request.broker.clock.now_ms
     return LeasedItem(
         id=leased.id,
         consumer_tag=core.tag,
-        vhost=consumer.vhost.name,
+        vhost=party.vhost.name,
         queue=core.queue.name,
-        user=leased.user.name,
-        peer_host=consumer.host,
+        user=party.user.name,
+        peer_host=party.host,
         state=state,
         prefetch=int(core.window.limit),
         lease=consumer.lease_ms // 1000,
@@ -209,10 +208,9 @@ async def delete(request: Request) -> Answer:
 def _find(request: Request) -> Leased:
     """The consumer that the path names, whose user may still read the queue. Raises: ApiError 403, 404."""
     leased = request.services.leases.find(request.path["consumer"], request.caller)
-    core = leased.consumer.consumer
-    assert core is not None
+    queue = leased.consumer.consumer.queue
     try:
-        leased.user.check(READ, "queue", core.queue.name, leased.consumer.vhost.name)
+        leased.user.check(READ, "queue", queue.name, queue.vhost.name)
     except Refusal as refusal:
         raise of_messaging(refusal) from None
     return leased

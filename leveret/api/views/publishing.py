@@ -161,8 +161,8 @@ def _step(services: Services, step: Callable[[], None]) -> None:
         services.driver.turn()
 
 
-async def _publish(request: Request, exchange: str, key: str, unrouted: ApiError) -> Answer:
-    """Publish the body. unrouted: what is answered where no queue gets it, unless that is fine."""
+async def _publish(request: Request, exchange: str, key: str) -> Answer | None:
+    """Publish the body. Returns: None where no queue gets it, and that is not fine."""
     vhost = request.vhost()
     check_name("exchange", exchange)
     check_name("routing_key", key)
@@ -187,7 +187,7 @@ async def _publish(request: Request, exchange: str, key: str, unrouted: ApiError
     if outcome == REFUSED:
         raise ApiError(503, "refused", REFUSED_TEXT, {"Retry-After": "1"})
     if outcome == UNROUTED and is_mandatory:
-        raise unrouted
+        return None
     return Answer(202 if outcome == UNROUTED else 201, Published(outcome != UNROUTED))
 
 
@@ -196,15 +196,20 @@ async def publish(request: Request) -> Answer:
     exchange, key = name_in(request), request.query.text("routing_key")
     if REPLACED in key:
         raise bad_request("routing_key is no UTF-8")
-    what = f"queue '{key}'" if not exchange else f"queue bound to exchange '{exchange}' for routing key '{key}'"
-    unrouted = ApiError(422, "unroutable", f"there is no {what}, so nobody has the message")
-    return await _publish(request, exchange, key, unrouted)
+    answer = await _publish(request, exchange, key)
+    if answer is None:
+        what = f"queue '{key}'" if not exchange else f"queue bound to exchange '{exchange}' for routing key '{key}'"
+        raise ApiError(422, "unroutable", f"there is no {what}, so nobody has the message")
+    return answer
 
 
 async def publish_to_queue(request: Request) -> Answer:
     """Publish the body to a queue, through the default exchange."""
-    name, vhost = request.path["queue"], request.path["vhost"]
-    return await _publish(request, "", name, not_found(f"no queue '{name}' in vhost '{vhost}'"))
+    name = request.path["queue"]
+    answer = await _publish(request, "", name)
+    if answer is None:
+        raise not_found(f"no queue '{name}' in vhost '{request.path['vhost']}'")
+    return answer
 
 
 # -- many

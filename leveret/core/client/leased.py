@@ -21,6 +21,7 @@ from leveret.core.client.receiver import Receiver
 from leveret.core.client.settling import REQUEUE, RETURN, settle, settling
 from leveret.core.counting.counters import ChannelCounters
 from leveret.core.errors.bounds import MAX_MS
+from leveret.core.errors.refusals import Refusal
 from leveret.core.message.message import Message
 from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer
@@ -49,14 +50,54 @@ class Arrival:
         self.redelivered = entry.redelivered
 
 
+class LeasedParty(Party):
+    """Who a consumer belongs to, as the broker sees it. host: the address that the consumer was made from."""
+
+    def __init__(self, broker: Broker, host: str, user: User, vhost: VirtualHost) -> None:
+        super().__init__(broker, f"HTTP consumer of {user.name} from {host}")
+        self.host = host
+        self.user = user
+        self.vhost = vhost
+        self.leased: LeasedConsumer | None = None  # once it has begun, until it is over
+        self._has_failed = False
+
+    def held(self, queue: EntryOwner | None) -> list[Held]:
+        """What its consumer has, and has not settled."""
+        return [] if self.leased is None else self.leased.receiver.held(queue, None)
+
+    def let_go(self, want: i64) -> None:
+        """Leave contents of deliveries that wait for an ack to the log."""
+        if self.leased is not None:
+            budget = self.broker.budget
+            self.leased.receiver.unacked.leave_contents(budget, budget.used - want)
+
+    def force_close(self, reason: str) -> None:
+        """End the consumer for an administrator, with its user, or with its virtual host."""
+        if self.leased is not None:
+            self.leased.end(reason)
+            self.broker.settle()
+
+    def fail(self, doing: str, error: Exception) -> None:
+        """Something that was done for it has failed: the consumer ends."""
+        if not self._has_failed:
+            self._has_failed = True
+            self.broker.faults.tell(self.name, doing, error)
+            self.broker.faults.close(self)
+
+    def close_failed(self) -> None:
+        """End the consumer for a fault of the broker."""
+        if self.leased is not None:
+            self.leased.end("something has failed inside the broker")
+
+
 class LeasedReceiver(Receiver):
     """What it gets. wanted: how many more messages may come; room: bytes of bodies, of which the last may have more."""
 
-    __slots__ = ("_leased", "arrived", "room", "wanted")
+    __slots__ = ("arrived", "leased", "room", "wanted")
 
-    def __init__(self, leased: LeasedConsumer) -> None:
-        super().__init__(leased, ChannelCounters(0, leased.counters))
-        self._leased: LeasedConsumer | None = leased
+    def __init__(self, party: LeasedParty) -> None:
+        super().__init__(party, ChannelCounters(0, party.counters))
+        self.leased: LeasedConsumer | None = None  # once it has begun, until it is over
         self.arrived: list[Arrival] = []
         self.wanted: i64 = 0
         self.room: i64 = 0
@@ -70,8 +111,8 @@ class LeasedReceiver(Receiver):
         self.room -= entry.message.size
         if self.party.vhost.is_watched:
             self.show(entry, consumer.no_ack)
-        if self._leased is not None:
-            self._leased.has_got(entry, is_first)
+        if self.leased is not None:
+            self.leased.has_got(is_first)
 
     def can_take(self) -> bool:
         """Whether more is asked for."""
@@ -83,77 +124,76 @@ class LeasedReceiver(Receiver):
     def cancelled(self, consumer: Consumer) -> None:
         """The queue is gone."""
         self.forget(consumer)
-        if self._leased is not None:
-            self._leased.end("its queue is gone")
-
-    def let_loose(self) -> None:
-        """It is over; nothing may hold on to the consumer."""
-        self._leased = None
-        self.arrived.clear()
-        self.wanted = 0
+        if self.leased is not None:
+            self.leased.end("its queue is gone")
 
 
-class LeasedConsumer(Party):
-    """One, which has begun with begin(), until it is `over`, which says why.
+class LeasedConsumer:
+    """One, from the beginning until it is `over`, which says why.
 
-    host: the address that it was made from.
     lease_ms: how long nothing may be heard of its client. heard_ms: when something was, on the core's clock.
     attended: who attends, one of the numbers above. on_news: called when a message has come, or it is over, in the
     middle of that: it may only take notes.
     """
 
-    def __init__(self, broker: Broker, host: str, user: User, vhost: VirtualHost, lease_ms: int) -> None:
-        super().__init__(broker, f"HTTP consumer of {user.name} from {host}")
-        self.host = host
-        self.user = user
-        self.vhost = vhost
-        self.lease_ms = lease_ms
-        self.heard_ms = broker.clock.now_ms
-        self.attended: i64 = NOBODY
-        self.over = ""
-        self.on_news: Callable[[], None] = _no_news
-        self.receiver = LeasedReceiver(self)
-        self.consumer: Consumer | None = None
-        self._watch = LeaseWatch(self)
-        self._returning: i64 = 0  # jobs that give something back
-        self._has_failed = False
-
-    # -- its life
-
-    def begin(self, queue: str, tag: str, prefetch: int, exclusive: bool, arguments: Table) -> Consumer:
+    def __init__(
+        self,
+        party: LeasedParty,
+        lease_ms: int,
+        queue: str,
+        tag: str = "",
+        prefetch: int = 1,
+        exclusive: bool = False,
+        arguments: Table | None = None,
+    ) -> None:
         """Consume a queue. tag: empty for one that nobody has. prefetch: how many messages may be outstanding.
 
         Raises: Refusal, as Receiver.consume(), and NOT_ALLOWED where no connection could be opened.
         """
-        check_open(self.user, self.vhost.name, self.vhost.limits, self.vhost.connections)
-        receiver = self.receiver
-        receiver.prefetch = prefetch
-        consumer = self.consumer = receiver.consume(queue, tag, False, exclusive, arguments)
-        self.broker.connections[self.number] = self
+        vhost = party.vhost
+        check_open(party.user, vhost.name, vhost.limits, vhost.connections)
+        self.broker = party.broker
+        self.party = party
+        self.lease_ms = lease_ms
+        self.heard_ms = party.broker.clock.now_ms
+        self.attended: i64 = NOBODY
+        self.over = ""
+        self.on_news: Callable[[], None] = _no_news
+        self.receiver = LeasedReceiver(party)
+        self.receiver.prefetch = prefetch
+        try:
+            self.consumer = self.receiver.consume(queue, tag, False, exclusive, {} if arguments is None else arguments)
+        except Refusal:
+            self.receiver.counters.end()
+            raise
+        self._watch = LeaseWatch(self)
+        self._returning: i64 = 0  # jobs that give something back
+        party.leased = self.receiver.leased = self
+        self.broker.connections[party.number] = party
         self.broker.leased += 1
-        self.user.connections += 1
-        self.vhost.connections += 1
-        receiver.start(consumer)
+        party.user.connections += 1
+        vhost.connections += 1
+        self.receiver.start(self.consumer)
         self.heard()
-        return consumer
 
     def end(self, why: str) -> None:
         """It is over: what it holds goes back, marked as redelivered. why: as in "its lease has run out"."""
-        consumer = self.consumer
-        if self.over or consumer is None:
+        if self.over:
             return
         self.over = why
         self._watch.stop()
-        receiver = self.receiver
+        party, receiver, consumer = self.party, self.receiver, self.consumer
         consumer.active = False  # it takes nothing of what is put back now
         self._returning += 1
         self._give_back([entry for _, entry in receiver.unacked.take_all()], RETURN)
         receiver.cancel(consumer.tag)
-        receiver.let_loose()
-        self.broker.connections.pop(self.number, None)
+        receiver.arrived.clear()
+        receiver.wanted = 0
+        party.leased = receiver.leased = None
+        self.broker.connections.pop(party.number, None)
         self.broker.leased -= 1
-        self.user.connections -= 1
-        self.vhost.connections -= 1
+        party.user.connections -= 1
+        party.vhost.connections -= 1
         self.given_back()
         news, self.on_news = self.on_news, _no_news
         news()
@@ -172,12 +212,11 @@ class LeasedConsumer(Party):
 
     def ask(self, count: int, size: int) -> None:
         """Let so many messages come, and so many bytes of bodies; 0 for no more."""
-        receiver = self.receiver
-        receiver.wanted = count
-        receiver.room = size
-        consumer = self.consumer
-        if count and consumer is not None and not self.over:
-            consumer.queue.wake(consumer)
+        if not self.over:
+            self.receiver.wanted = count
+            self.receiver.room = size
+            if count:
+                self.consumer.queue.wake(self.consumer)
 
     def take(self) -> list[Arrival]:
         """What has come since the last time."""
@@ -206,7 +245,7 @@ class LeasedConsumer(Party):
 
     # -- what the core tells
 
-    def has_got(self, entry: QueueEntry, is_first: bool) -> None:
+    def has_got(self, is_first: bool) -> None:
         """A message has come. is_first: nothing was outstanding before."""
         if is_first:
             if self.attended == FOLLOWER:
@@ -216,8 +255,6 @@ class LeasedConsumer(Party):
 
     def look(self) -> None:
         """See whether its time is up. Called by its watch."""
-        if self.over:
-            return
         now_ms = self.broker.clock.now_ms
         oldest = self.receiver.unacked.oldest()
         if oldest is not None:
@@ -230,30 +267,16 @@ class LeasedConsumer(Party):
             return
         self._look()
 
-    def held(self, queue: EntryOwner | None) -> list[Held]:
-        """What it has, and has not settled."""
-        return self.receiver.held(queue, None)
-
-    def let_go(self, want: i64) -> None:
-        """Leave contents of deliveries that wait for an ack to the log."""
-        budget = self.broker.budget
-        self.receiver.unacked.leave_contents(budget, budget.used - want)
-
-    def force_close(self, reason: str) -> None:
-        """End it for an administrator, with its user, or with its virtual host."""
-        self.end(reason)
-        self.broker.settle()
-
     def fail(self, doing: str, error: Exception) -> None:
         """Something that was done for it has failed: it ends."""
-        if not self._has_failed:
-            self._has_failed = True
-            self.broker.faults.tell(self.name, doing, error)
-            self.broker.faults.close(self)
+        self.party.fail(doing, error)
 
-    def close_failed(self) -> None:
-        """End it for a fault of the broker."""
-        self.end("something has failed inside the broker")
+    def given_back(self) -> None:
+        """Something that was to go back is back; behind the last of it, nothing more is counted."""
+        self._returning -= 1
+        if self.over and not self._returning:
+            self.receiver.counters.end()
+            self.party.end_counters()
 
     # -- inside
 
@@ -265,12 +288,12 @@ class LeasedConsumer(Party):
 
     def _allowed_ms(self) -> int:
         """How long a delivery may be outstanding."""
-        own_ms = -1 if self.consumer is None else self.consumer.queue.consumer_timeout_ms()
+        own_ms = self.consumer.queue.consumer_timeout_ms()
         return min(own_ms if own_ms >= 0 else self.broker.consumer_timeout_ms or MAX_MS, MAX_MS)
 
     def _look(self) -> None:
         """Have it looked at when that is due."""
-        if self.over or self.consumer is None:
+        if self.over:
             return
         due_ms = self.broker.clock.now_ms + CHECK_MS
         if self._is_running():
@@ -284,13 +307,6 @@ class LeasedConsumer(Party):
         if entries:
             self._returning += 1
             self.broker.background.begin(GivingBack(self, entries, how))
-
-    def given_back(self) -> None:
-        """Something that was to go back is back; behind the last of it, nothing more is counted."""
-        self._returning -= 1
-        if self.over and not self._returning:
-            self.receiver.counters.end()
-            self.end_counters()
 
 
 class LeaseWatch(Timed):
