@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import gc
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pika
@@ -13,6 +15,12 @@ import pytest
 
 import leveret
 from leveret.api import leases
+from leveret.api.streaming import Presence
+from leveret.api.views import consuming
+from leveret.core.client.leased import CALLER
+from leveret.core.message.message import Message, address
+from leveret.wire.content import make_content
+from leveret.wire.properties import BasicProperties
 from tests.api.http import Http
 from tests.api.messaging import Asking, Consumer, V, counts, declare, put
 from tests.api.raw import LOGIN, Wire, wire
@@ -499,6 +507,63 @@ def test_a_client_that_goes_while_it_is_answered_loses_nothing(
     assert http.ask("GET", "leveret/consumers").json[0]["unsettled"] == []  # type: ignore[index]
     found = consumer.receive(2)
     assert [(each["payload_bytes"], each["redelivered"]) for each in found] == [(15_000_000, True)]
+
+
+def leased_of(broker: leveret.Broker, consumer: Consumer) -> tuple[Any, Any]:
+    """What the API of a broker knows of consumers, and of this one."""
+    found = broker._server.node._api._services.leases  # type: ignore[union-attr]
+    return found, found._leased[consumer.made["id"]]
+
+
+def test_a_message_that_comes_as_the_client_goes_is_back(shared: leveret.Broker, http: Http, queue: str) -> None:
+    consumer = Consumer(http, queue)
+    found, leased = leased_of(shared, consumer)
+
+    async def scenario() -> list[Any]:
+        presence = Presence()
+        with leases.Call(found, leased, CALLER, presence) as call:
+            waiting = asyncio.ensure_future(call.wait(10, 1000, 60.0))
+            await asyncio.sleep(0)
+            shared._server.node.broker.vhosts["/"].queues[queue].publish(message(queue), None)
+            leased.do(lambda: None)
+            assert leased.consumer.outstanding() == [1]
+            presence.leave()
+            return list(await waiting)
+
+    assert shared._server.run(scenario()) == []
+    assert counts(shared, queue) == (1, 0)
+
+
+def message(queue: str) -> Message:
+    """One for a queue."""
+    return Message(address("", queue), make_content(BasicProperties().encode(), b"x"), False)
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_an_answer_counts_as_sent_when_most_of_it_is_on_its_way(
+    shared: leveret.Broker, http: Http, queue: str, is_gone: bool
+) -> None:
+    put(http, queue, "one")
+    consumer = Consumer(http, queue)
+    found, leased = leased_of(shared, consumer)
+
+    async def scenario() -> list[bytes]:
+        presence, context = Presence(), contextlib.ExitStack()
+        call = context.enter_context(leases.Call(found, leased, CALLER, presence))
+        arrived = await call.wait(1, 1000, 60.0)
+
+        async def body() -> AsyncGenerator[bytes]:
+            yield b"body"
+
+        pieces = consuming._handed_over(context, call, arrived, body(), lambda: None)
+        sent = [await anext(pieces), await anext(pieces)]
+        if is_gone:
+            presence.leave()
+        return sent + [piece async for piece in pieces]
+
+    assert shared._server.run(scenario()) == [b"body", b""]
+    assert counts(shared, queue) == ((1, 0) if is_gone else (0, 1))
+    assert consumer.show()["state"] == "idle"
 
 
 def test_a_call_takes_over_from_one_that_waits(http: Http, queue: str) -> None:

@@ -108,6 +108,15 @@ def test_the_lease_waits_for_who_attends(place: Place, who: int) -> None:
     assert consumer.over
 
 
+def test_the_lease_waits_for_who_holds_something_and_wants_more(place: Place) -> None:
+    consumer = place.consume()
+    place.publish()
+    place.ask(consumer)
+    consumer.attend(CALLER)
+    place.pass_time(10 * LEASE_MS)
+    assert not consumer.over
+
+
 def test_who_follows_has_to_settle(place: Place) -> None:
     consumer = place.consume()
     consumer.attend(FOLLOWER)

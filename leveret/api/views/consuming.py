@@ -245,6 +245,7 @@ async def _handed_over(
             async with contextlib.aclosing(pieces):
                 async for piece in pieces:
                     yield piece
+            yield b""  # which waits until most of the rest is on its way
             is_sent = not call.is_gone
         finally:
             if is_sent:
