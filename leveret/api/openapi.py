@@ -48,6 +48,12 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
     "timestamp": ({**INTEGER, "minimum": 0}, "This property of the message: seconds since 1970."),
     "max": ({**INTEGER, "minimum": 1, "maximum": 1_000}, "How many messages are wanted at most; 1 if not given."),
     "wait": ({**INTEGER, "minimum": 0, "maximum": 60}, "How many seconds to wait for one; 20 if not given."),
+    "count": ({**INTEGER, "minimum": 1, "maximum": 100}, "How many messages are wanted at most; 10 if not given."),
+    "after": (TEXT, "Where the page begins: what the one before has said in `next`."),
+    "truncate": (
+        {**INTEGER, "minimum": 0, "maximum": 1 << 20},
+        "Bytes of each payload that are shown; 65536 if not given.",
+    ),
     "raw": (BOOLEAN, "One message as it is: its body, and the rest in headers; 204 if there is none."),
 }
 KINDS = {

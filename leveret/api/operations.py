@@ -10,6 +10,7 @@ from leveret.api.operation import Operation
 from leveret.api.request import Request
 from leveret.api.views import (
     bindings,
+    browsing,
     clients,
     consuming,
     definitions,
@@ -64,5 +65,6 @@ OPERATIONS: list[Operation] = [
     *sessions.OPERATIONS,
     *publishing.OPERATIONS,
     *consuming.OPERATIONS,
+    *browsing.OPERATIONS,
     *verbs.OPERATIONS,
 ]

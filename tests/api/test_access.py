@@ -122,6 +122,7 @@ def test_messages_are_for_all_who_log_in() -> None:
         ("POST", "/leveret/exchanges/{vhost}/{exchange}/messages"),
         ("POST", "/leveret/exchanges/{vhost}/{exchange}/batch"),
         ("POST", "/leveret/queues/{vhost}/{queue}/messages"),
+        ("GET", "/leveret/queues/{vhost}/{queue}/messages"),
         ("POST", "/leveret/queues/{vhost}/{queue}/receive"),
         ("POST", "/leveret/queues/{vhost}/{queue}/consumers"),
         ("GET", "/leveret/consumers"),

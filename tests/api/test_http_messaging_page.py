@@ -13,7 +13,7 @@ import pytest
 import leveret
 from leveret.api import leases
 from leveret.api.operations import OPERATIONS
-from leveret.api.views import consuming, publishing
+from leveret.api.views import browsing, consuming, publishing
 from tests.api.http import Http
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -31,7 +31,7 @@ def test_the_examples_print_what_the_page_says(managed: leveret.Broker, http: Ht
     environment = {**os.environ, "broker": f"{url}/api/leveret", "CURL_HOME": str(tmp_path)}
     names = {"ID": "", "TAG": ""}
     blocks = BLOCK.findall(PAGE)
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     for code, expected in blocks:
         code = code.replace("/ID", f"/{names['ID']}")
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", code], env=environment, capture_output=True, text=True)
@@ -44,8 +44,12 @@ def test_the_examples_print_what_the_page_says(managed: leveret.Broker, http: Ht
 
 
 def test_the_page_has_all_parameters_and_paths() -> None:
-    operations = [each for each in OPERATIONS if each.handler.__module__ in (consuming.__name__, publishing.__name__)]
-    assert len(operations) == 11
+    operations = [
+        each
+        for each in OPERATIONS
+        if each.handler.__module__ in (browsing.__name__, consuming.__name__, publishing.__name__)
+    ]
+    assert len(operations) == 12
     for operation in operations:
         for name in operation.query:
             assert f"`{name}`" in PAGE or f"`{name}=" in PAGE or f"{name}=" in PAGE, name
@@ -69,6 +73,8 @@ def test_the_page_has_the_bounds() -> None:
         consuming.LEASE_S,
         consuming.WAIT_S,
         publishing.MOST_LINES,
+        browsing.COUNT,
+        browsing.MOST,
     )
     for bound in bounds:
         assert re.search(rf"\b({bound}|{bound:,})\b", PAGE), bound
