@@ -4,6 +4,8 @@ management      what is in the virtual hosts where the user has permissions, and
 policymaker     the same, and policies and parameters there
 monitoring      everything there is to see of clients and nodes, and all virtual hosts
 administrator   everything
+
+Messages are for any user: permissions alone decide (Access.USER).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ class Access(Enum):
     """Who may use an operation. The value: what the others are told."""
 
     ANYBODY = ""  # without a login
+    USER = "user"  # whoever has logged in; nobody is told this
     MANAGEMENT = "Not management user"
     POLICYMAKER = "User not authorised to access object"
     MONITORING = "Not monitor user"
@@ -49,10 +52,12 @@ class Caller:
 
     def has(self, access: Access) -> bool:
         """Whether the tags are enough."""
-        return access is Access.ANYBODY or not TAGS[access].isdisjoint(self.user.tags)
+        return access in (Access.ANYBODY, Access.USER) or not TAGS[access].isdisjoint(self.user.tags)
 
     def check(self, access: Access) -> None:
         """Refuse whose tags are not enough. Raises: ApiError 401."""
+        if access is Access.USER:
+            return
         for needed in (Access.MANAGEMENT, access):
             if not self.has(needed):
                 raise not_authorised(needed.value)

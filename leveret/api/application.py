@@ -32,7 +32,7 @@ from leveret.api.query import Query
 from leveret.api.request import Answer, Events, Request
 from leveret.api.services import Services
 from leveret.api.sharing import begin_for
-from leveret.api.streaming import Stream
+from leveret.api.streaming import PRESENCE, Stream
 
 SECURITY = {
     "Cache-Control": "no-cache",
@@ -126,6 +126,8 @@ class Endpoint:
             caller = await admit(self._services, http)
             caller.check(operation.access)
         services = self._services
+        if operation.before is not None:
+            operation.before(services)
         with services.bodies.begin() as body:
             request = Request(
                 services,
@@ -136,13 +138,17 @@ class Endpoint:
                 await body.read(http, operation.most_for(services.broker.max_message_size)),
                 client_of(http),
                 caller,
+                http.scope["state"][PRESENCE],
             )
             found = await ask(operation, request)
         if isinstance(found, Answer):
             return Response(content_of(found) or None, found.status, found.headers, _media_type(found))
         if isinstance(found, Events):
+            if http.method == "HEAD":  # which has no end otherwise
+                await found.pieces.aclose()
+                return Response(media_type="text/event-stream")
             return Stream(await begun(found.pieces), "text/event-stream")
-        return Stream(found.pieces, found.media_type)
+        return Stream(found.pieces, found.media_type, headers=found.headers)
 
 
 def _text(value: str) -> str:

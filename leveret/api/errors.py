@@ -60,6 +60,27 @@ def of_refusal(refusal: Refusal) -> ApiError:
     return bad_request(refusal.text)
 
 
+STATUSES = {
+    refusals.UNKNOWN: (404, "not_found"),
+    refusals.FORBIDDEN: (403, "forbidden"),
+    refusals.NOT_ALLOWED: (403, "forbidden"),
+    refusals.LOCKED: (409, "locked"),
+    refusals.FAULTY: (503, "faulty"),
+}
+"""What refusals are to who publishes and consumes; all others are a 400."""
+
+
+def of_messaging(refusal: Refusal) -> ApiError:
+    """What the core refuses to who publishes or consumes. A missing permission is a 403 here: the login was right."""
+    status, error = STATUSES.get(refusal.kind, (400, "bad_request"))
+    return ApiError(status, error, refusal.text)
+
+
+def busy(reason: str, after_s: int = 1) -> ApiError:
+    """It cannot be done now, and may be tried again."""
+    return ApiError(503, "busy", reason, {"Retry-After": str(after_s)})
+
+
 def of_administration(error: AdministrationError) -> ApiError:
     """What a verb refuses."""
     if isinstance(error, UnknownError):

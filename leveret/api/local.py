@@ -39,13 +39,13 @@ async def ask(operation: Operation, request: Request) -> Answer | Events | Piece
         if isinstance(found, Listing):
             found = Pieces(chunks(found, request.query, request.broker.matcher, request.services.turns))
         if isinstance(found, Pieces):
-            return Pieces(await begun(found.pieces), found.media_type)
+            return Pieces(await begun(found.pieces), found.media_type, found.headers)
     except ApiError:
         raise
     except Exception:
         log.exception("%s %s failed", request.method, operation.path)
         raise FAILED from None
-    return found if isinstance(found, Answer | Events) else Answer(content=found)
+    return found if isinstance(found, Answer | Events | Pieces) else Answer(content=found)
 
 
 async def begun(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
@@ -130,6 +130,8 @@ class LocalApi:
             raise InvalidError("method and path are texts")
         try:
             operation, names = self._routes.find(method, path)
+            if operation.before is not None:
+                operation.before(self._services)
             caller = Caller(self._operator.user())
             request = Request(self._services, method, names, Query(query), headers, body, SOURCE, caller)
             found = await ask(operation, request)
@@ -141,10 +143,11 @@ class LocalApi:
         if isinstance(found, Answer):
             yield _head(found.status, found.headers), content_of(found)
             return
-        async for piece in found.pieces:
-            if piece:
-                yield _head(200, {}) | {"more": True}, piece
-        yield _head(200, {}), b""
+        async with contextlib.aclosing(found.pieces) as pieces:
+            async for piece in pieces:
+                if piece:
+                    yield _head(200, found.headers) | {"more": True}, piece
+        yield _head(200, found.headers), b""
 
 
 def _head(status: int, headers: dict[str, str]) -> dict[str, Any]:

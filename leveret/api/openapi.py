@@ -35,8 +35,27 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "memory": (BOOLEAN, "With where the memory goes."),
     "after": (TEXT, "The place behind which a page begins: `next` of the one before; the first page without it."),
-    "count": ({**INTEGER, "minimum": 1, "maximum": 500}, "How many messages at most; 100 if not given."),
+    "count": ({**INTEGER, "minimum": 1, "maximum": 500}, "How many messages at most."),
     "behind": (TEXT, "Those behind the message with this `id`, the last one of an earlier answer."),
+    "routing_key": (TEXT, "The routing key of the message."),
+    "mandatory": (BOOLEAN, "With `false`, a message that no queue gets is answered with 202, and is gone."),
+    "correlation_id": (TEXT, "This property of the message."),
+    "reply_to": (TEXT, "This property of the message."),
+    "expiration": (TEXT, "After how many milliseconds the message expires."),
+    "message_id": (TEXT, "This property of the message."),
+    "type": (TEXT, "This property of the message."),
+    "user_id": (TEXT, "This property of the message: the name of the user."),
+    "app_id": (TEXT, "This property of the message."),
+    "delivery_mode": ({**INTEGER, "minimum": 0, "maximum": 255}, "1 for a transient message; 2 if not given."),
+    "priority": ({**INTEGER, "minimum": 0, "maximum": 255}, "This property of the message."),
+    "timestamp": ({**INTEGER, "minimum": 0}, "This property of the message: seconds since 1970."),
+    "max": ({**INTEGER, "minimum": 1, "maximum": 1_000}, "How many messages are wanted at most; 1 if not given."),
+    "wait": ({**INTEGER, "minimum": 0, "maximum": 60}, "How many seconds to wait for one; 20 if not given."),
+    "truncate": (
+        {**INTEGER, "minimum": 0, "maximum": 1 << 20},
+        "Bytes of each payload that are shown; 65536 if not given.",
+    ),
+    "raw": (BOOLEAN, "One message as it is: its body, and the rest in headers; 204 if there is none."),
 }
 KINDS = {
     "lengths": "numbers of messages",
@@ -44,7 +63,13 @@ KINDS = {
     "data_rates": "rates of bytes",
     "node_stats": "numbers of the node",
 }
-SUCCESS = {200: "Done.", 201: "It is made.", 204: "Done; there was such a thing before, or is none any more."}
+SUCCESS = {
+    200: "Done.",
+    201: "It is made.",
+    202: "Done, without an effect.",
+    204: "Done; there was such a thing before, or is none any more.",
+    207: "Done, in part.",
+}
 
 
 def _query(name: str) -> dict[str, Any]:
@@ -97,7 +122,10 @@ def _operation(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
     }
     if operation.access is Access.ANYBODY:
         found["security"] = []
-    if operation.takes is not None:
+    if operation.takes is bytes:
+        anything: dict[str, Any] = {"application/octet-stream": {"schema": {}}, "*/*": {"schema": {}}}
+        found["requestBody"] = {"content": anything}
+    elif operation.takes is not None:
         found["requestBody"] = {"content": {operation.takes_type: {"schema": schemas[operation.takes]}}}
     return found
 
@@ -110,12 +138,14 @@ def _identifier(operation: Operation) -> str:
 REFUSALS = {
     400: "The request makes no sense; `reason` says why.",
     401: "Nobody has logged in, or whoever has may not do this.",
-    403: "A browser has sent it for another site, or without the token of its session.",
+    403: "A browser has sent it for another site, or without the token of its session; or a permission is missing.",
     404: "There is no such thing.",
     405: "The path has no such method.",
     408: "The body did not come in time.",
+    409: "Somebody else has it for themselves.",
     412: "Something protects it.",
     413: "The body is too large.",
+    422: "No queue gets the message.",
     503: "It cannot be done now; `reason` says why.",
 }
 
@@ -130,7 +160,9 @@ def _content(status: int) -> dict[str, Any]:
 
 def describe(operations: list[Operation], url: str) -> dict[str, Any]:
     """The whole description. url: of the API, as clients see it."""
-    shapes = list(dict.fromkeys(each for op in operations for each in (op.answers, op.takes) if each is not None))
+    shapes = list(
+        dict.fromkeys(each for op in operations for each in (op.answers, op.takes) if each not in (None, bytes))
+    )
     found, components = msgspec.json.schema_components(shapes, ref_template=REF)
     schemas = dict(zip(shapes, found, strict=True))
     paths: dict[str, Any] = {}

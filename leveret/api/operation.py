@@ -9,6 +9,7 @@ from typing import Any
 
 from leveret.api.access import Access
 from leveret.api.request import Request
+from leveret.api.services import Services
 
 Handler = Callable[[Request], Awaitable[Any]]
 """What it returns becomes JSON with a 200, unless it is an Answer, a Listing, Pieces or Events. Raises: ApiError."""
@@ -26,9 +27,10 @@ SAMPLES = tuple(
 class Operation:
     """method, path: with names in braces, below /api. summary: one sentence for people.
 
-    answers: the shape of the answer, None for none. takes: that of the body. query: names of parameters it looks at.
-    statuses: those of success. media_type: of the answer; takes_type: of the body. most: bytes that the body may have,
-    None for the largest message that the broker takes.
+    answers: the shape of the answer, None for none. takes: that of the body, bytes for one that is no JSON. query:
+    names of parameters it looks at. statuses: those of success. media_type: of the answer; takes_type: of the body.
+    most: bytes that the body may have, None for the largest message that the broker takes. before: refuses what cannot
+    be done now, before the body is read. refuses: statuses of what it may refuse, beside the usual ones.
     """
 
     method: str
@@ -43,10 +45,14 @@ class Operation:
     media_type: str = "application/json"
     takes_type: str = "application/json"
     most: int | None = MOST
+    before: Callable[[Services], None] | None = None
+    refuses: tuple[int, ...] = ()
 
     def most_for(self, max_message_size: int) -> int:
         """Bytes that the body may have, where messages have at most so many."""
-        return MOST + max_message_size * 4 // 3 if self.most is None else self.most  # in base64
+        if self.most is not None:
+            return self.most
+        return max_message_size if self.takes is bytes else MOST + max_message_size * 4 // 3  # in base64
 
     @property
     def parameters(self) -> list[str]:
@@ -65,4 +71,4 @@ class Operation:
             found.append(412)
         if self.method != "GET":
             found += [403, 408, 413]
-        return sorted([*found, 503])
+        return sorted({*found, *self.refuses, 503})

@@ -13,7 +13,9 @@ from leveret.api.request import Answer, Request
 from leveret.api.views import (
     ages,
     bindings,
+    browsing,
     clients,
+    consuming,
     definitions,
     events,
     exchanges,
@@ -27,6 +29,7 @@ from leveret.api.views import (
     plugins,
     policies,
     probes,
+    publishing,
     queues,
     search,
     sessions,
@@ -76,5 +79,8 @@ OPERATIONS: list[Operation] = [
     *events.OPERATIONS,
     *probes.OPERATIONS,
     *sessions.OPERATIONS,
+    *publishing.OPERATIONS,
+    *consuming.OPERATIONS,
+    *browsing.OPERATIONS,
     *verbs.OPERATIONS,
 ]

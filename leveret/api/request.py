@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from leveret.api.access import Caller
+from leveret.api.access import Access, Caller
 from leveret.api.errors import (
     ApiError,
     bad_request,
@@ -20,6 +20,7 @@ from leveret.api.errors import (
 )
 from leveret.api.query import Query
 from leveret.api.services import Services
+from leveret.api.streaming import Presence
 from leveret.core.client.errand import Errand
 from leveret.core.errors.administration import AdministrationError
 from leveret.core.errors.refusals import Refusal
@@ -62,10 +63,14 @@ class Events:
 
 @dataclass
 class Pieces:
-    """An answer that is made while it is sent. Raises: ApiError before the first piece."""
+    """An answer that is made while it is sent. headers: with Content-Length where the size is known.
+
+    Raises: ApiError before the first piece.
+    """
 
     pieces: AsyncGenerator[bytes]
     media_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 CREATED = Answer(201)
@@ -76,7 +81,7 @@ class Request:
     """One request. method: GET, PUT and so on. path: the names in the path, by what the operation calls them.
 
     headers: by their names in lower case. client: where it comes from. caller: who asks; only Access.ANYBODY goes
-    without one.
+    without one. presence: of the client; programs of this machine are taken for being there.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class Request:
         body: bytes,
         client: Client,
         caller: Caller | None,
+        presence: Presence | None = None,
     ) -> None:
         self.services = services
         self.broker = services.broker
@@ -98,7 +104,9 @@ class Request:
         self.headers = headers
         self.body = body
         self.client = client
+        self.presence = Presence() if presence is None else presence
         self._caller = caller
+        self._credential = None if caller is None else caller.user.credential
 
     @property
     def host(self) -> str:
@@ -110,6 +118,15 @@ class Request:
         """Who asks."""
         assert self._caller is not None  # the operation has let in nobody else
         return self._caller
+
+    def is_welcome(self, access: Access) -> bool:
+        """Whether the caller may still ask, for answers that go on. access: that the operation needs."""
+        caller, user = self.caller, self.caller.user
+        if caller.session is not None and not self.services.sessions.is_good(caller.session):
+            return False
+        if self.broker.users.get(user.name) is not user:
+            return False
+        return user.credential is self._credential and caller.has(access)
 
     def read(self, shape: type[T]) -> T:
         """The body, as JSON of this shape; an empty one is an empty object. Raises: ApiError 400."""

@@ -232,7 +232,7 @@ class Machine:
 
     def values(self) -> Values:
         """Under the names in NODE."""
-        sockets = len(self._broker.connections)
+        sockets = len(self._broker.connections) - self._broker.leased
         return (resident_bytes(), open_files(), sockets, threads(), self.free_bytes())
 
     def free_bytes(self) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from leveret.api.answers import Answers
 from leveret.api.bodies import Bodies
+from leveret.api.leases import Leases
 from leveret.api.sampler import INTERVAL_S, Machine, Sampler
 from leveret.api.sessions import Sessions
 from leveret.api.turns import Turns
@@ -40,7 +41,7 @@ class Facts:
     """What the node knows of itself and the broker does not. ports: those it listens on, as they are opened.
 
     prefix: of all paths, behind a proxy. interval_s: how long it is from one look at what is counted to the next.
-    disk: what its log does; None in memory.
+    disk: what its log does; None in memory. places: for clients of HTTP.
     """
 
     data_directory: str
@@ -53,6 +54,7 @@ class Facts:
     settings: dict[str, object] = field(default_factory=dict)
     prefix: str = ""
     interval_s: float = INTERVAL_S
+    places: int = 1_000
 
 
 class Services:
@@ -79,6 +81,7 @@ class Services:
         self.sessions = Sessions(broker.users)
         self.streams: Counter[str] = Counter()
         self.walks: Counter[str] = Counter()
+        self.leases = Leases(broker, driver, facts.places)
         self.machine = Machine(broker, facts.data_directory)
         self.sampler = Sampler(broker, self.turns, self.machine, facts.interval_s)
         self.history = self.sampler.history

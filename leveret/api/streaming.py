@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -13,37 +13,53 @@ PRESENCE = "presence"  # of the client, in the state of a scope
 
 
 class Presence:
-    """is_gone: whether the client has gone. cut: closes its connection at once.
+    """is_gone: whether the client has gone. cut: closes its connection at once. on_gone: called when it goes; None for
+    nobody.
 
     task: what is of no use when it has gone, None for nothing.
     """
 
-    __slots__ = ("cut", "is_gone", "task")
+    __slots__ = ("cut", "is_gone", "on_gone", "task")
 
-    def __init__(self, cut: Callable[[], None]) -> None:
+    def __init__(self, cut: Callable[[], None] | None = None) -> None:
         self.is_gone = False
-        self.cut = cut
+        self.cut = cut or _nothing
+        self.on_gone: Callable[[], None] | None = None
         self.task: asyncio.Task[object] | None = None
 
     def end(self) -> None:
         """It has gone, and nothing is left that would keep it in memory."""
         self.is_gone = True
         self.cut = _nothing
+        on_gone, self.on_gone = self.on_gone, None
+        if on_gone is not None:
+            on_gone()
         if self.task is not None:
             self.task.cancel()
             self.task = None
 
 
 def _nothing() -> None:
-    """For a client that has gone already."""
+    """For a client that has gone already, or has no connection."""
 
 
 class Stream(Response):
-    """An answer in pieces, which leaves no circle of references behind: those stay in memory for a while."""
+    """An answer in pieces, which leaves no circle of references behind: those stay in memory for a while.
 
-    def __init__(self, pieces: AsyncGenerator[bytes], media_type: str) -> None:
-        super().__init__(media_type=media_type)
-        del self.headers["content-length"]
+    headers: with Content-Length where the size is known. What the pieces do behind the last one is done when that has
+    been sent; where the client has gone before, they end at the piece that was not.
+    """
+
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes],
+        media_type: str,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(None, status, headers, media_type)
+        if headers is None or "Content-Length" not in headers:
+            del self.headers["content-length"]
         self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -50,7 +50,8 @@ class Broker(Surroundings, Premises):
     news: who the logs tell theirs. durable_revision: changes of definitions up to here are safe.
     nowhere: a virtual host for who is in none.
     is_new: recover() found nothing, so nobody has been made yet who could log in.
-    max_connections: open ones at once, 0 for any number; open_connections: how many there are.
+    max_connections: open ones at once, 0 for any number; open_connections: how many there are. leased: how many of
+    `connections` are consumers without one (core/client/leased.py).
     max_channels, open_channels: the same of channels. max_consumers_per_channel: 0 for any number.
     consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
     max_message_size: bytes that the body of a message may have.
@@ -81,6 +82,7 @@ class Broker(Surroundings, Premises):
         self.max_message_size = MAX_MESSAGE_SIZE
         self.max_connections = 0
         self.open_connections = 0
+        self.leased = 0
         self.max_channels = 0
         self.max_consumers_per_channel = 0
         self.open_channels = 0

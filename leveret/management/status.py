@@ -27,7 +27,7 @@ def show_status(broker: Broker, seconds: int = MINUTE) -> dict[str, object]:
         "version": __version__,
         "node": broker.node,
         "uptime_s": (broker.clock.now_ms - broker.started_ms) // 1000,
-        "connections": len(broker.connections),
+        "connections": len(broker.connections) - broker.leased,
         "channels": broker.open_channels,
         "virtual_hosts": len(broker.vhosts),
         "exchanges": sum(len(vhost.exchanges) for vhost in broker.vhosts.values()),

@@ -191,6 +191,7 @@ class Api:
             settings=msgspec.to_builtins(config),
             prefix=config.management_prefix.rstrip("/"),
             interval_s=config.statistics_interval_ms / 1000,
+            places=self._places,
         )
         return Services(self._broker, self._driver, self._performer, self._logins(HTTP), self._attempts, facts)
 

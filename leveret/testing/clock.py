@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from leveret.core.client.leased import LeaseWatch
 from leveret.core.turn.clock import Timed
 from leveret.session.connection.deadline import Deadline
 from leveret.session.connection.heartbeat import Heartbeat
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # from pytest, which shows the line of the test then
 QUIET_S: Final = 0.01  # without anything on its way, before auto() goes on
-KEPT_WAITING: Final = (AckTimeout, Deadline, Heartbeat)  # for what auto() does not let time pass
+KEPT_WAITING: Final = (AckTimeout, Deadline, Heartbeat, LeaseWatch)  # for what auto() does not let time pass
 
 
 class Clock:

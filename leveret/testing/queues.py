@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from leveret.core.client.receiver import Receiver
 from leveret.core.errors.hints import nearest
 from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.consumers import Consumer as CoreConsumer
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue as CoreQueue
-from leveret.session.consume.consuming import Consuming
 from leveret.testing.messages import Consumer, Delivery, Message, details
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ class Queue:
 
 
 def _consumer(consumer: CoreConsumer) -> Consumer:
-    connection = consumer.subscriber.connection if isinstance(consumer.subscriber, Consuming) else None
-    name = "" if connection is None else connection.label
+    name = consumer.subscriber.party.label if isinstance(consumer.subscriber, Receiver) else ""
     return Consumer(consumer.tag, name, int(consumer.window.limit), consumer.no_ack, int(consumer.window.used))
 
 

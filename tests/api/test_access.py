@@ -91,7 +91,7 @@ def test_tags_decide(place: Place, operation: Operation) -> None:
         reply = someone(place, tag).ask(operation.method, where(operation, f"a-{tag}"))
         body: Any = reply.json if reply.body and reply.headers["content-type"] == "application/json" else None
         refused = isinstance(body, dict) and body.get("error") == "not_authorised"
-        if operation.access is Access.ANYBODY or operation.access in may:
+        if operation.access in (Access.ANYBODY, Access.USER) or operation.access in may:
             assert not refused, (tag, body)
             assert reply.status < 500 or reply.status == 503, (tag, body)
         else:
@@ -122,6 +122,24 @@ def test_what_needs_no_login() -> None:
         ("GET", "/leveret/live"),
         ("GET", "/leveret/ready"),
         *(("GET", f"/health/checks/{name}") for name in checks),
+    }
+
+
+def test_messages_are_for_all_who_log_in() -> None:
+    consumer = "/leveret/consumers/{consumer}"
+    assert {(each.method, each.path) for each in OPERATIONS if each.access is Access.USER} == {
+        ("POST", "/leveret/exchanges/{vhost}/{exchange}/messages"),
+        ("POST", "/leveret/exchanges/{vhost}/{exchange}/batch"),
+        ("POST", "/leveret/queues/{vhost}/{queue}/messages"),
+        ("GET", "/leveret/queues/{vhost}/{queue}/messages"),
+        ("POST", "/leveret/queues/{vhost}/{queue}/receive"),
+        ("POST", "/leveret/queues/{vhost}/{queue}/consumers"),
+        ("GET", "/leveret/consumers"),
+        ("GET", consumer),
+        ("DELETE", consumer),
+        ("POST", f"{consumer}/receive"),
+        ("GET", f"{consumer}/events"),
+        ("POST", f"{consumer}/acks"),
     }
 
 

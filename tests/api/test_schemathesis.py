@@ -33,7 +33,7 @@ PHASES = [Phase.explicit, Phase.generate] if IS_THOROUGH else [Phase.generate]
 USER, PASSWORD = "a user that nobody happens to name", "secret"
 """Who asks. Guest would be deleted sooner or later, and wrong passwords make logins slow on purpose."""
 
-ENDLESS = "/leveret/events"
+ENDLESS = "/leveret/events"  # and those of consumers, of whose ids nobody has one here
 SLOW = "/leveret/session"  # passwords, nearly all of them wrong
 
 
@@ -55,6 +55,7 @@ NAMES = {
     "source": ["events", "inner"],
     "destination": ["orders", "inner"],
     "queue": ["orders", "urgent", "with/slash and ü"],
+    "consumer": ["x"],
     "user": ["man", "guest"],
     "name": ["max-queues", "ceiling", "motto", "u"],
     "component": ["policy", "operator_policy", "shovel"],

@@ -20,6 +20,7 @@ from leveret.api.statistics import Details, Statistics, details, idle_since, spa
 from leveret.api.views.erlang import GARBAGE_COLLECTION, GarbageCollection
 from leveret.api.views.tls import WITHOUT_TLS, TlsDetails, tls_details
 from leveret.core.access.user import User
+from leveret.core.client.leased import LeasedParty
 from leveret.core.client.receiver import Receiver
 from leveret.core.queue.consumers import Consumer
 from leveret.core.queue.queue import Queue
@@ -233,20 +234,20 @@ def connection_item(services: Services, connection: Connection, span: Span | Non
     )
 
 
-def channel_details(services: Services, connection: Connection, number: int) -> ChannelDetails:
-    """A channel, where something else is told."""
-    where = ends(connection)
-    name = f"{connection.name} ({number})"
-    return ChannelDetails(
-        name, number, connection.name, where.peer_host, where.peer_port, connection.user.name, services.node
-    )
+def channel_details(services: Services, party: Connection | LeasedParty, number: int) -> ChannelDetails:
+    """A channel, where something else is told. A consumer over HTTP has none; its own name stands for it."""
+    if isinstance(party, LeasedParty):
+        return ChannelDetails(party.name, 0, party.name, party.host, 0, party.user.name, services.node)
+    where = ends(party)
+    name = f"{party.name} ({number})"
+    return ChannelDetails(name, number, party.name, where.peer_host, where.peer_port, party.user.name, services.node)
 
 
 def consumer_item(services: Services, consumer: Consumer) -> ConsumerItem | None:
-    """A consumer; None for one that is on no connection to be seen."""
+    """A consumer; None for one of somebody of whom nothing can be told."""
     receiver = consumer.subscriber
     queue = consumer.queue
-    if not isinstance(receiver, Receiver) or not isinstance(receiver.party, Connection):
+    if not isinstance(receiver, Receiver) or not isinstance(receiver.party, Connection | LeasedParty):
         return None
     is_single = isinstance(queue, Queue) and queue.consumers.single_active
     is_active = not is_single or (isinstance(queue, Queue) and queue.consumers.chosen is consumer)

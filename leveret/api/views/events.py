@@ -106,14 +106,6 @@ def _topics(request: Request) -> tuple[bool, list[Topic]]:
     return OVERVIEW in words, found
 
 
-def _is_good(request: Request) -> bool:
-    """Whether the caller may still ask."""
-    caller = request.caller
-    if caller.session is not None and not request.services.sessions.is_good(caller.session):
-        return False
-    return request.broker.users.get(caller.user.name) is caller.user and caller.has(Access.MANAGEMENT)
-
-
 def _event(kind: str, content: object) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (kind.encode(), encode(content))
 
@@ -164,7 +156,7 @@ async def _changes(request: Request, topics: list[Topic]) -> AsyncIterator[tuple
 
 async def _pieces(request: Request, is_overview: bool, topics: list[Topic]) -> AsyncGenerator[bytes]:
     """The stream. Raises: ApiError 503 before the first piece."""
-    services, name, credential = request.services, request.caller.user.name, request.caller.user.credential
+    services, name = request.services, request.caller.user.name
     streams = services.streams
     if streams[name] >= MOST_OF_USER or streams.total() >= MOST_STREAMS:
         raise ApiError(503, "busy", "there are too many streams of events already", {"Retry-After": "10"})
@@ -173,14 +165,14 @@ async def _pieces(request: Request, is_overview: bool, topics: list[Topic]) -> A
         yield b"retry: %d\n\n" % RETRY_MS
         if is_overview:
             yield _event(OVERVIEW, _totals(request))
-        while _is_good(request) and request.caller.user.credential is credential:
+        while request.is_welcome(Access.MANAGEMENT):
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await services.sampler.looked.wait()
             except TimeoutError:
                 yield b":\n\n"
                 continue
-            if not _is_good(request):
+            if not request.is_welcome(Access.MANAGEMENT):
                 return
             told = bytearray()
             async with services.turns:

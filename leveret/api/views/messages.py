@@ -80,13 +80,14 @@ class MessageItem(msgspec.Struct, kw_only=True):
     payload_encoding: str
 
 
-def _payload(wanted: Publish) -> bytes:
-    if wanted.payload_encoding == "string":
-        return wanted.payload.encode()
-    if wanted.payload_encoding != "base64":
-        raise bad_request(f"unsupported_encoding: {wanted.payload_encoding[:40]}")
+def payload_of(payload: str, encoding: str) -> bytes:
+    """A payload as bytes. encoding: string for UTF-8, or base64. Raises: ApiError 400."""
+    if encoding == "string":
+        return payload.encode()
+    if encoding != "base64":
+        raise bad_request(f"unsupported_encoding: {encoding[:40]}")
     try:
-        return base64.b64decode(wanted.payload, validate=True)
+        return base64.b64decode(payload, validate=True)
     except (binascii.Error, ValueError):
         raise bad_request("not_base64: the payload is not in base64") from None
 
@@ -105,7 +106,7 @@ async def publish(request: Request) -> Routed:
     wanted = request.read(Publish)
     check_name("exchange", name)
     check_name("routing_key", wanted.routing_key)
-    properties, body = read_properties(wanted.properties), _payload(wanted)
+    properties, body = read_properties(wanted.properties), payload_of(wanted.payload, wanted.payload_encoding)
     broker, driver = request.broker, request.services.driver
     reason = broker.alarms.reason()
     if reason:

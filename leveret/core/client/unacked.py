@@ -59,6 +59,11 @@ class Unacked:
             at += 1
         return found
 
+    def has(self, tag: i64) -> bool:
+        """Whether a tag is outstanding."""
+        at = self._find(tag)
+        return at < len(self._items) and self._items[at].tag == tag and self._items[at].entry is not None
+
     def take(self, tag: i64) -> QueueEntry:
         """Take one. Raises: Refusal UNFIT when the tag is not outstanding."""
         items = self._items

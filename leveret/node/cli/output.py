@@ -19,10 +19,18 @@ Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, at a termin
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+class Refused(typer.Exit):
+    """The command ends with status 1. text: why, which was said."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(1)
+        self.text = text
+
+
 def refuse(text: str) -> NoReturn:
-    """End the command with status 1."""
+    """End the command with status 1. Raises: Refused."""
     complain("leveret", text)
-    raise typer.Exit(1)
+    raise Refused(text)
 
 
 def asks(is_sure: bool) -> bool:

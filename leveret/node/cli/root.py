@@ -18,6 +18,7 @@ from leveret.node.cli import (
     health,
     limits,
     logs,
+    mcp,
     messages,
     migrate,
     parameters,
@@ -59,6 +60,7 @@ app.command(rich_help_panel=BROKER, epilog=examples("version", "version --json")
 app.command(rich_help_panel=BROKER, epilog=examples("top", "top --sort in --interval 1", "top --once"))(top.top)
 app.command(rich_help_panel=BROKER, epilog=examples("bench", "bench --messages 50000 --durable"))(bench.bench)
 app.command(rich_help_panel=BROKER, epilog=examples("doctor", "doctor --config /etc/leveret.toml"))(doctor.doctor)
+app.command(rich_help_panel=BROKER, epilog=examples("mcp", "mcp --profile shop --allow-changes"))(mcp.mcp)
 app.add_typer(profiles.app, name="profiles", rich_help_panel=BROKER)
 app.add_typer(tending.app, name="queues", rich_help_panel=OBJECTS)
 app.add_typer(exchanges.app, name="exchanges", rich_help_panel=OBJECTS)

@@ -1,0 +1,41 @@
+"""leveret mcp: a broker for clients of the Model Context Protocol, which are assistants with a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from leveret.node.cli.asking import Asker, LocalBroker, local_link, where
+from leveret.node.cli.output import refuse
+from leveret.node.cli.remote import RemoteBroker
+from leveret.node.cli.target import Target, at_broker
+
+
+@at_broker
+def mcp(
+    target: Target,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="Offer tools that change something, too.")
+    ] = False,
+) -> None:
+    """Serve a client of the Model Context Protocol at standard input and output. Its tools read, and change nothing.
+
+    Needs the extra `mcp`: pip install 'leveret[mcp]'.
+    """
+    try:
+        from leveret.node.cli.mcp_server import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("leveret"):
+            raise
+        refuse("the SDK of the Model Context Protocol is not installed: pip install 'leveret[mcp]'")
+    serve(_connector(target), allow_changes)
+
+
+def _connector(target: Target) -> Callable[[], Asker]:
+    """What connects to the broker that is meant. A password that is missing is asked for now, and not in a call."""
+    if not target.is_remote:
+        return lambda: LocalBroker(local_link(target))
+    place, ca_file = where(target)
+    return lambda: RemoteBroker(place, ca_file)
