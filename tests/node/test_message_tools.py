@@ -477,7 +477,7 @@ def test_messages_are_changed(run: Forked, where: tuple[str, ...], channel: Any)
         "ü",
     )
     assert good(run(*edit, *given, "--remove-property", "message_id", *where)) == (
-        "Changed 1 message of queue 'q' on their way to its end.\n"
+        "Changed 1 message of queue 'q' on the way to its end.\n"
     )
     newest = json.loads(run("messages", "search", "q", "--newest", "--limit", "1", "--json", *where).out)
     assert newest["payload"] == "ü"
@@ -487,7 +487,7 @@ def test_messages_are_changed(run: Forked, where: tuple[str, ...], channel: Any)
         "delivery_mode": 2,
     }
     moved = run(*edit, "--set-body-file", "/dev/null", "--to", "other", *where)
-    assert good(moved) == "Changed 1 message of queue 'q' on their way to queue 'other'.\n"
+    assert good(moved) == "Changed 1 message of queue 'q' on the way to queue 'other'.\n"
     assert json.loads(good(run("messages", "search", "other", "--json", *where)))["payload_bytes"] == 0
     assert "say what to change" in misused(run(*edit, *where))
     assert "'size' is no property" in misused(run(*edit, "--set-property", "size=1", *where))
@@ -501,8 +501,8 @@ def test_a_queue_that_is_full_refuses_messages(run: Forked, where: tuple[str, ..
     outcome = run("messages", "move", "q", "--to", "small", "--all", "--yes", *where)
     assert outcome.status == 1
     assert outcome.out == f"Moved 3 messages of queue 'q' to queue 'small'; {COUNT - 3} refused.\n"
-    refusal = "were refused: there is no room in the queue; they are where they were"
-    assert outcome.err == f"leveret: {COUNT - 3} messages {refusal}\n"
+    refusal = f"there is no room for {COUNT - 3} messages in the queue; what was refused is where it was"
+    assert outcome.err == f"leveret: {refusal}\n"
     assert numbers(run, "q", *where) == list(range(3, COUNT))
     channel.queue_delete("small")
 

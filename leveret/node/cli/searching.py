@@ -109,5 +109,5 @@ def say_lost(missing: int, undecided: int, queue: str) -> None:
     if missing:
         say(f"{messages(missing)} of queue '{queue}' cannot be read from the disk.", aside=True)
     if undecided:
-        text = "count as not found: the pattern takes too many steps in them; a simpler one may find more"
-        say(f"{messages(undecided)} of queue '{queue}' {text}.", aside=True)
+        where = f"in {messages(undecided)} of queue '{queue}'"
+        say(f"The pattern takes too many steps {where}; a simpler one may find more.", aside=True)
