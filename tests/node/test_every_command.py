@@ -55,6 +55,12 @@ VALUES = {
 """What a command is given as an argument of this name. One that is not here is a file, except `target`."""
 OPTIONS = {
     ("messages", "publish"): ("--body", "x"),
+    ("messages", "move"): ("--to", "other", "--all", "--yes"),
+    ("messages", "copy"): ("--to", "other", "--all", "--yes"),
+    ("messages", "delete"): ("--all", "--yes"),
+    ("messages", "requeue"): ("--all", "--yes"),
+    ("messages", "redrive"): ("--yes",),
+    ("messages", "edit"): ("--set-body", "x", "--all", "--yes"),
     ("top",): ("--once",),
     ("serve",): ("--port", "0"),
 }

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -23,6 +20,7 @@ from leveret.node.cli.target import Target
 from tests.brokers.process import Server, free_port
 from tests.clients.command_line import WIDTH, surroundings, uncoloured
 from tests.clients.forked import Forked, Outcome
+from tests.clients.terminal import answered
 
 MANY = 1_200  # queues, more than two pages of the API
 LONG = "q" * 120
@@ -458,38 +456,6 @@ def test_long_lists(run: Forked, crowded: str) -> None:
     assert len(json.loads(good(run("queues", "list", "--json", LEVERET_DATA_DIR=crowded)))) == MANY + 2
     cut = run("queues", "list", stdout="unread", LEVERET_DATA_DIR=crowded)
     assert (cut.status, cut.err) == (1, "")
-
-
-def answered(question: bytes, keys: bytes, *words: str) -> tuple[int, str]:
-    """A command at a terminal, where somebody presses keys when it shows something: its status, and what it showed."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execve(
-            sys.executable,
-            [sys.executable, "-m", "leveret", *words],
-            {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
-        )
-    shown = b""
-    is_asked = False
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if not select.select([terminal], [], [], 1)[0]:
-            if is_asked:  # keys that come before echo is off are thrown away with it
-                os.write(terminal, keys)
-            continue
-        try:
-            shown += os.read(terminal, 65536)
-        except OSError:  # which is how a terminal ends
-            break
-        if question in shown and not is_asked:
-            is_asked = True
-            os.write(terminal, keys)
-    else:
-        os.kill(child, signal.SIGKILL)
-    assert is_asked, shown
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    os.close(terminal)
-    return status, shown.decode()
 
 
 def test_top_ends_with_a_key(crowded: str) -> None:

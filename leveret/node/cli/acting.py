@@ -263,7 +263,7 @@ def edit(
         change["payload_encoding"] = "base64"
     elif not change["properties"] and not change["headers"]:
         raise typer.BadParameter("say what to change, as with --set-body, --set-header or --remove-header")
-    words = Words("Change", "Changed", "be changed", f" on their way{where or ' to its end'}")
+    words = Words("Change", "Changed", "be changed", f" on the way{where or ' to its end'}")
     _act(target, choice, queue, vhost, {"action": "republish", "edit": change, **request}, words, way)
 
 
@@ -315,6 +315,6 @@ def _act(
     if account.place is not None and account.found == choice.limit:
         say(f"The limit is reached. Go on with: {going_on.command(account.place)}", aside=True)
     if account.refused:
-        refuse(f"{messages(account.refused)} were refused: there is no room in the queue; they are where they were")
+        refuse(f"there is no room for {messages(account.refused)} in the queue; what was refused is where it was")
     if account.unsafe:
-        refuse(f"{messages(account.unsafe)} cannot be written to the disk, and are lost when the broker ends")
+        refuse(f"{messages(account.unsafe)} cannot be written to the disk, and will not outlive the broker")

@@ -185,6 +185,10 @@ class Broker:
 
         Raises: Refused, and Unreachable also later.
         """
+        try:
+            json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise Refused("there are bytes in the command line that are no UTF-8; JSON cannot say them") from None
         found = self._asker.stream("POST", path, body)
         if isinstance(found, Reply):
             raise Refused(self.reason(found, missing))

@@ -45,7 +45,7 @@ def parse(text: str) -> dict[str, Any]:
         alone = ALONE.fullmatch(text.strip())
         if alone is None:
             _refuse(f"'{text}' compares nothing: it is FIELD, an operator and VALUE, {HOW}")
-        return condition(alone[1], alone[2])
+        return condition(alone[1].rstrip(), alone[2])
     field, value = text[:at].strip(), text[at + len(written) :].strip()
     if not field:
         _refuse(f"'{text}' has no field in front of {written}, {HOW}")

@@ -56,9 +56,10 @@ def peek(
                             say_json(message, is_line=True)
                         else:
                             tell(message, number)
+                sys.stdout.flush()
         if not number and not search.is_interrupted and not as_json:
             say(_nothing(broker, queue, vhost, choice), aside=True)
-    _end(search, queue, stop, is_brief=True)
+    _end(search, queue, choice, stop, is_brief=True)
 
 
 @at_broker
@@ -99,7 +100,7 @@ def search(
                         sys.stdout.flush()
     if export is not None:
         say(f"Exported {messages(found.found)} of queue '{queue}' to {_name(export)}.", aside=True)
-    _end(found, queue, stop, is_brief=False)
+    _end(found, queue, choice, stop, is_brief=False)
 
 
 def _name(file: str) -> str:
@@ -143,7 +144,7 @@ def _nothing(broker: Broker, queue: str, vhost: str, choice: Choice) -> str:
     return f"Queue '{queue}' has no message that is ready{more}."
 
 
-def _end(search: Search, queue: str, stop: Stop, is_brief: bool) -> None:
+def _end(search: Search, queue: str, choice: Choice, stop: Stop, is_brief: bool) -> None:
     """Say what else there is to say, on standard error, and end the command."""
     say_lost(search.missing, search.undecided, queue)
     so_far = f"{search.found:,} found, looked at {search.looked:,} of about {messages(search.total)}"
@@ -151,7 +152,7 @@ def _end(search: Search, queue: str, stop: Stop, is_brief: bool) -> None:
         how = going_on.command(search.place) if search.place else "the same command"
         say(f"Interrupted: {so_far}. Go on with: {how}", aside=True)
         raise typer.Exit(stop.status)
-    if search.place is not None:
+    if search.place is not None and search.found == choice.limit:
         text = "There may be more" if is_brief else f"The limit is reached: {so_far}"
         say(f"{text}. Go on with: {going_on.command(search.place)}", aside=True)
     elif not search.found and not is_brief:

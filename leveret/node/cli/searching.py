@@ -45,7 +45,7 @@ class Search:
     def batches(self, stop: Stop, bar: Bar) -> Iterator[Batch]:
         """Messages as they are found. Whatever goes wrong ends the command."""
         is_over = False
-        while not is_over and not stop.is_wanted and (self._most is None or self.found < self._most):
+        while not is_over and not stop.is_wanted and not self.is_full:
             before = self.looked
             try:
                 for batch, is_over in self._ask(stop, bar):  # noqa: B007
@@ -60,7 +60,12 @@ class Search:
                 # who shows this may have read nothing for a while, as a pager does, and the broker had enough of that
                 if self.looked == before or self.place is None:
                     refuse(str(error))
-        self.is_interrupted = stop.is_wanted and not is_over and self.found != self._most
+        self.is_interrupted = stop.is_wanted and not is_over and not self.is_full
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many are found as were wanted at most."""
+        return self._most is not None and self.found >= self._most
 
     def _ask(self, stop: Stop, bar: Bar) -> Iterator[tuple[Batch, bool]]:
         """What comes to one request, and whether that is all. Raises: Refused, Unreachable, KeyboardInterrupt."""
@@ -104,5 +109,5 @@ def say_lost(missing: int, undecided: int, queue: str) -> None:
     if missing:
         say(f"{messages(missing)} of queue '{queue}' cannot be read from the disk.", aside=True)
     if undecided:
-        text = "count as not found: the pattern takes too many steps in them; a simpler one may find more"
-        say(f"{messages(undecided)} of queue '{queue}' {text}.", aside=True)
+        where = f"in {messages(undecided)} of queue '{queue}'"
+        say(f"The pattern takes too many steps {where}; a simpler one may find more.", aside=True)
