@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import random
 import socket
 import threading
@@ -11,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from leveret.core.message import parcel
+from leveret.core.message.parcel import Item
 from tests.api.http import Http
 from tests.api.raw import LOGIN, Wire
 from tests.api.strange import STRANGE, deep
@@ -154,6 +157,39 @@ def test_answers_that_nobody_reads(target: Target) -> None:
 
     target.withstand(attack)
     peer.link.close()
+
+
+def test_messages_in_pieces(target: Target) -> None:
+    where = "leveret/queues/%2F/pieces/messages"
+    http = Http(target.api)
+    http.ask("PUT", "queues/%2F/pieces", {"durable": True, "arguments": {"x-max-length": 2_000}}).expect(201)
+    good = parcel.pack(Item("amq.topic", "a", b"\x10\x00\x02", b"x" * 2_000)) * 500
+    wanted = json.dumps({"count": 2_000, "ackmode": "ack_requeue_true", "encoding": "auto"}).encode()
+
+    def attack(target: Target) -> None:
+        def work(number: int) -> None:
+            asking, chance = Http(target.api, timeout_s=60), random.Random(number)
+            unread: list[Wire] = []
+            until = time.monotonic() + ATTACK_S
+            while time.monotonic() < until:
+                bad = bytearray(good)
+                for _ in range(chance.randrange(1, 9)):
+                    bad[chance.randrange(len(bad))] = chance.randrange(256)
+                for data in (good, bytes(bad), good[: chance.randrange(len(good))], chance.randbytes(1_000)):
+                    assert asking.ask("POST", where, data).status in (200, 400, 503)
+                assert asking.ask("GET", where).status in (200, 503)
+                assert asking.ask("POST", "queues/%2F/pieces/get", wanted).status in (200, 503)
+                unread.append(Wire(target.api))
+                unread[-1].socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                unread[-1].ask("POST", "/api/queues/%2F/pieces/get", body=wanted).ask("GET", f"/api/{where}")
+            for client in unread:
+                client.close()
+
+        at_once(6, work)
+        is_served(target)
+
+    target.withstand(attack, rounds=2)
+    http.ask("DELETE", "queues/%2F/pieces").expect(204)
 
 
 def test_filters_that_take_long(target: Target) -> None:
