@@ -159,8 +159,11 @@ class Sender(Generic[Shot]):
     def _say_goodbye(self, link: socket.socket) -> None:
         """The other side has ended it."""
 
-    def _exchange(self, link: socket.socket, answers: Replies, data: bytes, wanted: int, may_hang: bool) -> None:
-        """Send bytes in pieces and read until there are as many channels as wanted, or the connection is closed."""
+    def _exchange(self, link: socket.socket, answers: Replies, data: bytes, wanted: int, may_hang: bool) -> bool:
+        """Send bytes in pieces and read until there are as many channels as wanted, or the connection is closed.
+
+        Returns: whether it was closed before that.
+        """
         pieces = self._cut(data)
         link.setblocking(False)
         piece = b""
@@ -186,19 +189,20 @@ class Sender(Generic[Shot]):
                 try:
                     received = link.recv(1 << 16)
                 except OSError:
-                    return
+                    return True
                 if not received:
-                    return
+                    return True
                 answers.feed(received)
                 heard = time.monotonic()
                 if answers.closed:
                     self._say_goodbye(link)
-                    return
+                    return True
             silent_s = time.monotonic() - heard
             if silent_s > (HUNG_S if may_hang else self._patience_s or GIVEN_UP_S):
                 if not may_hang and self._patience_s is not None:
                     self._tell("silence", f"no answer for {silent_s:.0f} s to one of {'; '.join(self._what)[-600:]}")
-                return
+                return False
+        return False
 
     def _cut(self, data: bytes) -> Iterator[bytes]:
         """All at once, or in pieces of any size."""

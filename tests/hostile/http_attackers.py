@@ -163,10 +163,11 @@ class HttpAttacker(Sender[Ask]):
         self.connections += 1
         with connect(self._address, self._source) as link:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._exchange(link, answers, b"".join(ask.data for ask in batch), len(batch), batch[-1].hangs)
+            data = b"".join(ask.data for ask in batch)
+            is_ended = self._exchange(link, answers, data, len(batch), batch[-1].hangs)
         self.counts.update(f"{status}" for status in answers.statuses)
         is_decent = not batch[-1].hangs  # an answer may be lost on its way when nonsense follows the request
-        if is_decent and not answers.opened and self._patience_s is not None and is_alive(self._address):
+        if is_ended and is_decent and not answers.opened and self._patience_s and is_alive(self._address):
             self._tell("cut off", f"the connection ended without an answer to {self._what[0][:300]}")
         return answers.opened
 

@@ -31,6 +31,9 @@ MOMENT_S: Final = 4.0  # of one prowler among all the others
 SHORT_MOMENT_S: Final = 0.3
 SCENE_S: Final = 8.0
 SHORT_SCENE_S: Final = 1.0
+PATIENCE_S: Final = (
+    60.0  # for an answer: a definitions file of fifty thousand sections waits for all that is more urgent
+)
 VISIT_S: Final = 0.1  # between two requests of a decent client
 SHARE: Final = 0.05  # of all operations in the scenario for them
 SHORT_SHARE: Final = 0.002
@@ -56,7 +59,7 @@ def add_to(
     """Let attackers and prowlers of the API take part in an attack. share, patience_s: as for the others."""
     for number, groups in enumerate((every_operation, every_kind)):
         chance = random.Random(f"{name} http {number}")
-        attacker = HttpAttacker(address, _source(number), chance, tell, patience_s)
+        attacker = HttpAttacker(address, _source(number), chance, tell, None if patience_s is None else PATIENCE_S)
         asks = sample(groups(chance), share, chance)
         attack.add(attacker, lambda attacker=attacker, asks=asks: attacker.attack("", asks, until, AT_ONCE))  # type: ignore[misc]
     attack.call(lambda: _prowl_in_turn(address, name, share, until, tell))
@@ -184,7 +187,7 @@ def http_requests(ring: Ring) -> None:
     share = SHORT_SHARE if ring.is_short else SHARE
     for number, groups in enumerate((every_operation, every_kind)):
         chance = random.Random(ring.chance.random())
-        attacker = HttpAttacker(process.api, _source(number), chance, ring.tell)
+        attacker = HttpAttacker(process.api, _source(number), chance, ring.tell, PATIENCE_S)
         asks = sample(groups(chance), share if number == 0 else 10 * share, chance)
         attack.add(attacker, lambda attacker=attacker, asks=asks: attacker.attack("", asks, at_once=AT_ONCE))  # type: ignore[misc]
     attack.join()
