@@ -53,6 +53,7 @@ OPTIONS = {
     ("messages", "publish"): ("--body", "x"),
     ("top",): ("--once",),
     ("serve",): ("--port", "0"),
+    ("migrate",): ("--from", "http://guest:guest@127.0.0.1:1"),
 }
 """What a command is given beside its arguments."""
 HAS_MORE_TO_SAY = ("doctor",)
