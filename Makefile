@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check clients crash hostile soak overload memory differential graph methods settings clean
+.PHONY: run test check interpreted bench perf-check clients crash migration hostile soak overload memory differential graph methods settings clean
 
 run: $(VENV)/broker  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -37,6 +37,9 @@ clients: $(VENV)/installed  ## real clients of RabbitMQ's HTTP API, fetched into
 
 crash: $(VENV)/installed  ## kill brokers under load, cut their power, audit them; ARGS="--kills 50 --workloads tx plain"
 	$(BIN)/python tools/crash.py $(ARGS)
+
+migration: $(VENV)/installed  ## move from one broker to another under load, and kill both and the command; ARGS="--kills 50"
+	$(BIN)/python tools/migration.py $(ARGS)
 
 hostile: $(VENV)/installed  ## attack a broker in every way, and judge it; ARGS="--minutes 60 --seeds 20", ARGS=--prove
 	$(BIN)/python tools/hostile.py $(ARGS)

@@ -23,7 +23,8 @@ from leveret.wire.methods import (
 from tests.migration.load import Line, Publisher, number_of, properties_of
 
 PREFETCH = 500
-QUIET_S = 3.0
+QUIET_S = 3.0  # without a message, where there should be one
+SOON_S = 0.3  # where there should be none
 SHOWN = 5
 
 
@@ -51,9 +52,10 @@ def drain(client: AmqpClient, line: Line) -> Found:
     client.call(BasicQos(0, PREFETCH), BasicQosOk)
     client.call(BasicConsume(line.name, "audit"), BasicConsumeOk)
     while True:
-        got = client.next(QUIET_S)
+        is_complete = len(found.numbers) >= left
+        got = client.next(SOON_S if is_complete else QUIET_S)
         if got is None:
-            if left <= len(found.numbers):
+            if is_complete:
                 break
             left = len(found.numbers)
             continue

@@ -63,6 +63,7 @@ OPTIONS = {
     ("messages", "edit"): ("--set-body", "x", "--all", "--yes"),
     ("top",): ("--once",),
     ("serve",): ("--port", "0"),
+    ("migrate",): ("--from", "http://guest:guest@127.0.0.1:1"),
 }
 """What a command is given beside its arguments."""
 HAS_MORE_TO_SAY = ("doctor",)

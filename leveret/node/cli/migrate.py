@@ -19,13 +19,11 @@ WINDOW: Final = 1_000
 def migrate(
     target: Target,
     origin: Annotated[
-        str | None, typer.Option("--from", help="Broker to bring over: http://USER:PASSWORD@HOST:15672, or a profile.")
+        str | None, typer.Option("--from", help="Broker to bring over: a URL as that of --url, or a profile.")
     ] = None,
-    recipient: Annotated[
-        str | None, typer.Option("--to", help="Broker to go to, for the way back: a URL as well, or a profile.")
-    ] = None,
+    recipient: Annotated[str | None, typer.Option("--to", help="Broker to go to, for the way back.")] = None,
     origin_amqp: Annotated[
-        str | None, typer.Option("--from-amqp", help="Its AMQP port, if its HTTP API names another: amqp://HOST:5672.")
+        str | None, typer.Option("--from-amqp", help="Its AMQP port, if its API names another: amqp://HOST.")
     ] = None,
     recipient_amqp: Annotated[str | None, typer.Option("--to-amqp", help="The same of the broker to go to.")] = None,
     vhost: Annotated[list[str] | None, typer.Option(help="Only this virtual host. Repeatable.")] = None,
@@ -44,8 +42,9 @@ def migrate(
 ) -> None:
     """Move definitions and messages of a running RabbitMQ or Leveret to another one.
 
-    The other one is that of the options below, unless both --from and --to are given. Killed or stopped, the same
-    command goes on where it was. What may be there twice then is counted, and has the header x-migrated-again.
+    The other one is that of the options below, unless both --from and --to
+    are given. Killed or stopped, the same command goes on where it was. What
+    may be there twice then is counted, and has the header x-migrated-again.
     """
     from leveret.node.cli.migrating import Migrating, Options
     from leveret.node.migration.side import SideError

@@ -95,11 +95,13 @@ class Migrating:
 
     def show_plan(self) -> None:
         """Say what would be done, and what will be different."""
+        different: list[tuple[str, str]] = []
         with self._explained():
             self._look()
             if self.options.definitions:
                 self.brought = bring(self.source, self.target, self.options.vhosts, is_trial=True)
-        different = list(differences(self.source, self.target, self.facts)) if self.options.messages else []
+            if self.options.messages:
+                different = list(differences(self.source, self.target, self.facts))
         if self.options.as_json:
             queues = [_planned(each) for each in self.facts]
             say_json({**self._report(), "dry_run": True, "queues": queues, "differences": _pairs(different)})

@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from leveret.management.targets import Target
 from leveret.node.migration.side import Side, SideError
+from leveret.node.migration.sink import PREFIX
 
 BY_VHOST: Final = ("permissions", "topic_permissions", "parameters", "policies", "queues", "exchanges", "bindings")
 NAMED: Final = {"queues": "queue", "exchanges": "exchange"}
 COMPARED: Final = ("type", "durable", "auto_delete", "arguments")
 RABBITMQ: Final = "rabbitmq-4.3"
-PLUGIN_FOR: Final = "makes no difference"  # what is said of a plugin that no export depends on
 
 
 @dataclass
@@ -53,38 +54,37 @@ def _export(source: Side, target: Side, brought: Brought) -> dict[str, Any]:
         return found
     arguments: dict[str, object] = {}
     if not target.is_leveret:
-        arguments = {"target": RABBITMQ, "plugins": _plugins(source, target)}
+        arguments = {"target": RABBITMQ, "plugins": _plugins(target)}
     content: dict[str, Any] = source.do("export_definitions", arguments)
     brought.notes += [(note["subject"], note["reason"]) for note in content.pop("notes", [])]
     return content
 
 
-def _plugins(source: Side, target: Side) -> list[str]:
-    """Those of the target that make a difference for an export."""
-    found: list[str] = []
-    for plugin in sorted({each for node in target.get("/nodes") for each in node.get("enabled_plugins", [])}):
-        try:
-            source.do("export_definitions", {"target": RABBITMQ, "plugins": [plugin]})
-        except SideError as error:
-            if error.is_gone or PLUGIN_FOR not in str(error):
-                raise
-        else:
-            found.append(plugin)
-    return found
+def _plugins(target: Side) -> list[str]:
+    """Those of a RabbitMQ that make a difference for an export."""
+    enabled = {plugin for node in target.get("/nodes") for plugin in node.get("enabled_plugins", [])}
+    tables = (Target.exchange_types, Target.idle_arguments, Target.policy_keys, Target.components)
+    return sorted(enabled & {plugin for table in tables for plugin in table.values()})
 
 
 def _narrowed(content: dict[str, Any], vhosts: list[str]) -> dict[str, Any]:
-    """Only what is of some virtual hosts, and the users with permissions there."""
-    if not vhosts:
-        return content
+    """Only what is of some virtual hosts, and the users with permissions there; nothing of a migration itself."""
     found = dict(content)
+    for section in ("queues", "exchanges", "bindings"):
+        found[section] = [each for each in content.get(section, []) if not _is_ours(each)]
+    if not vhosts:
+        return found
     found["vhosts"] = [each for each in content.get("vhosts", []) if each["name"] in vhosts]
     for section in BY_VHOST:
-        found[section] = [each for each in content.get(section, []) if each.get("vhost") in vhosts]
+        found[section] = [each for each in found.get(section, []) if each.get("vhost") in vhosts]
     users = {each["user"] for each in found["permissions"]}
     found["users"] = [each for each in content.get("users", []) if each["name"] in users]
     found["global_parameters"] = []
     return found
+
+
+def _is_ours(entry: dict[str, Any]) -> bool:
+    return any(str(entry.get(key, "")).startswith(PREFIX) for key in ("name", "source"))
 
 
 def _import(target: Side, content: dict[str, Any], is_trial: bool, brought: Brought) -> None:

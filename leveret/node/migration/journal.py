@@ -161,10 +161,6 @@ class Journal:
             found = self._file.execute("SELECT vhost, queue, moved, again FROM places").fetchall()
         return {(_text(vhost), _text(queue)): (moved, again) for vhost, queue, moved, again in found}
 
-    def knows(self, vhost: str) -> bool:
-        """Whether anything was ever sent to a virtual host."""
-        return any(each == vhost for each, _ in self._places)
-
     def close(self) -> None:
         """Let others use the file."""
         self._file.close()

@@ -6,6 +6,7 @@ same to everybody, and only how many there are counts.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final
 
@@ -107,7 +108,8 @@ class Letter:
         key = self.key.encode("utf-8", "surrogateescape")
         print_.update(bytes((len(exchange),)) + exchange + bytes((len(key),)) + key)
         print_.update(_comparable(self.content))
-        print_.update(frames.body(self.content))
+        for piece in _body(self.content):
+            print_.update(piece)
         return print_.digest()
 
 
@@ -123,6 +125,16 @@ def marked(raw: bytes) -> bytes:
     if _MARK in raw[at:end]:
         return raw
     return raw[:at] + (size + len(_MARK)).to_bytes(4, "big") + raw[at + 4 : end] + _MARK + raw[end:]
+
+
+def _body(content: bytes) -> Iterator[memoryview]:
+    """The body, frame by frame, without a copy."""
+    view = memoryview(content)
+    at = int(frames.body_start(content))
+    while at < len(content):
+        size = int.from_bytes(view[at + 3 : at + 7], "big")
+        yield view[at + 7 : at + 7 + size]
+        at += size + FRAME_OVERHEAD
 
 
 def _comparable(content: bytes) -> bytes:

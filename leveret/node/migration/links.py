@@ -82,7 +82,7 @@ class Links:
             client = self._dial(self._target_side, vhost)
             sink = Sink(client, self._target_side, vhost, self._journal.name, self._user_tags())
             try:
-                sink.begin(not self._journal.knows(vhost))
+                sink.begin(None if self._journal.pending() else self._journal.last)
             except Lost as lost:
                 client.drop()
                 self._clients.remove(client)

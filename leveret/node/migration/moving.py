@@ -141,9 +141,9 @@ class Mover:
             if left <= 0 or self._watch.is_wanted_to_end():
                 source.cancel()  # the rest of what was delivered comes still
             room = self._links.sink(place.vhost).room()
-            if room == 0:
+            if room == 0 and not source.is_empty():
                 raise Withheld(FULL)
-            letters = source.take(room)
+            letters = source.take(room) if room != 0 else []
             if letters:
                 if not is_careful:
                     self._look_at_deliveries(source, place, letters)

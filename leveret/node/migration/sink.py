@@ -118,8 +118,11 @@ class Sink:
 
     # -- what the migration has there for itself
 
-    def begin(self, is_new: bool) -> None:
-        """Find the marker. is_new: nothing was ever sent to this virtual host. Raises: SideError."""
+    def begin(self, last: int | None) -> None:
+        """Find the marker. last: number of the last batch; None if it is not known what became of that.
+
+        Raises: SideError.
+        """
         if not self.side.is_leveret:
             return
         client, queue = self.client, PREFIX + self.name
@@ -141,10 +144,10 @@ class Sink:
                 self.marker = int(got.body)
                 client.put(BasicNack(got.method.delivery_tag, False, True))
             self._select("tx")
-            if self.marker is None and is_new:
-                self._mark(0)
+            if last is not None and (self.marker is None or self.marker > last):
+                self._mark(last)
                 client.call(TxCommit(), TxCommitOk)
-                self.marker = 0
+                self.marker = last
         except AmqpError as error:
             if error.code not in BROKEN:
                 raise SideError(f"{self.side.shown} does not take the marker of the migration: {error}") from None

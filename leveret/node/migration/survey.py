@@ -16,8 +16,9 @@ COLUMNS: Final = (
     "messages,messages_ready,messages_unacknowledged,message_bytes,consumers"
 )
 KINDS: Final = ("classic", "quorum")
-WORKING: Final = ("", "running", "flow", "idle", "terminated")  # states of a queue that can be taken from
+WORKING: Final = ("", "running", "flow", "idle")  # states of a queue that can be taken from
 EXCLUSIVE: Final = "it is exclusive: it belongs to one connection, whose client makes it anew at the target"
+DELAYED: Final = "x-delayed-message"
 DELIVERY_LIMIT: Final = 20  # of a quorum queue that says nothing
 SPOKEN: Final = {"amqp", "amqp/ssl", "http", "https", "http/prometheus", "https/prometheus", "clustering"}
 
@@ -120,6 +121,9 @@ def _remarks(
         yield "it drops its oldest messages when they are too large together, there as well"
     if arguments.get("x-single-active-consumer") and facts.consumers:
         yield "it has a single active consumer, which has to end first"
+    waiting = _number(queue, "messages") - facts.ready - facts.unacked
+    if waiting > 0:
+        yield f"{waiting} of its messages wait to be delivered again, and come then"
     if facts.unacked:
         yield f"its consumers hold {facts.unacked} messages, which come when they are given back"
     elif facts.consumers:
@@ -134,6 +138,10 @@ def differences(source: Side, target: Side, facts: list[QueueFacts]) -> Iterator
             yield name, f"not moved: {each.obstacle}"
         for remark in each.remarks:
             yield name, remark
+    for exchange in source.items("/exchanges", "name,vhost,type"):
+        if exchange.get("type") == DELAYED:
+            name = f"exchange '{exchange['name']}' in virtual host '{exchange['vhost']}'"
+            yield name, "what is delayed in it comes to its queues when it is due, and can be moved from then on"
     spoken = {str(listener.get("protocol", "")) for listener in source.overview.get("listeners", [])}
     spoken_there = {str(listener.get("protocol", "")) for listener in target.overview.get("listeners", [])}
     for protocol in sorted(spoken - spoken_there - SPOKEN):
