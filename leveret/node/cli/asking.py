@@ -332,6 +332,20 @@ def local_link(target: Target) -> Link:
     return reach(target, online, offline)
 
 
+def check_directory(target: Target) -> None:
+    """End the command if the data directory that is meant may not be used, whether a broker runs there or not."""
+
+    def offline(directory: Path) -> None:
+        from leveret.store.snapshot import check_unused
+
+        if not directory.exists():
+            refuse(f"there is no data directory '{directory}'; start a broker there once, or name one with --url")
+        check_unused(directory)
+
+    if not target.control:
+        reach(target, lambda client: client.close(), offline)
+
+
 def where(target: Target) -> tuple[Place, str]:
     """The place of a broker somewhere, and the file of CAs for it. Asks for a password that is not there."""
     ca_file = target.ca_file or ""

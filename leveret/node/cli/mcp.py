@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from leveret.node.cli.asking import Asker, LocalBroker, local_link, where
+from leveret.node.cli.asking import Asker, LocalBroker, check_directory, local_link, where
 from leveret.node.cli.output import refuse
 from leveret.node.cli.remote import RemoteBroker
 from leveret.node.cli.target import Target, at_broker
@@ -34,8 +34,9 @@ def mcp(
 
 
 def _connector(target: Target) -> Callable[[], Asker]:
-    """What connects to the broker that is meant. A password that is missing is asked for now, and not in a call."""
+    """What connects to the broker that is meant. What cannot be, or is missing, is said now, and not in a call."""
     if not target.is_remote:
+        check_directory(target)
         return lambda: LocalBroker(local_link(target))
     place, ca_file = where(target)
     return lambda: RemoteBroker(place, ca_file)
