@@ -264,8 +264,8 @@ async def drop_held(request: Request) -> Answer:
 
 
 QUEUE = "/leveret/queues/{vhost}/{queue}"
-CONFIGURE = "needs the permission to configure the queue"
-READ = "needs the permission to read from the queue"
+CONFIGURE = "needs the tag policymaker, and the permission to configure the queue"
+READ = "needs the tag management, and the permission to read from the queue"
 OPERATIONS = [
     Operation(
         "PUT",
