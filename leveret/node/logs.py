@@ -13,7 +13,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from leveret.core.errors.areas import ALL, logger_name
+from leveret.core.errors.areas import ACTS, ALL, logger_name
 from leveret.node.printable import printable
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -112,11 +112,12 @@ def shortened(text: str) -> str:
 def begin(levels: str, shape: str) -> None:
     """Write entries to standard error. levels: the least of all, and of areas, as the setting has them.
 
-    shape: text or json.
+    shape: text or json. Acts are written in any case, unless they have a level of their own: somebody will ask.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(AsJson() if shape == "json" else OneLine(FORMAT))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger(logger_name(ACTS)).setLevel(logging.INFO)
     for part in levels.split(","):
         area, _, level = part.rpartition("=")
         logging.getLogger(logger_name(area or ALL)).setLevel(level.upper())

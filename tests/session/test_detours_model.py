@@ -1,5 +1,6 @@
-"""A queue that is told to hold and to pause, and told otherwise, against a model: nothing comes before its time or out
-of order, nothing is lost, and all is counted.
+"""A queue that is told to hold and to pause, and told otherwise, against a model.
+
+Nothing comes before its time or out of order, nothing is lost, and all is counted.
 """
 
 from __future__ import annotations

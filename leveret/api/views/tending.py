@@ -15,6 +15,7 @@ from leveret.api.errors import bad_request, not_found, of_administration, of_ref
 from leveret.api.operation import Operation
 from leveret.api.request import DONE, Answer, Request
 from leveret.api.views.properties import Properties, write_properties
+from leveret.api.views.queues import find
 from leveret.core.access import user as access
 from leveret.core.client import tending
 from leveret.core.client.errand import Errand
@@ -34,7 +35,7 @@ MOST_HELD = 500  # messages of one answer
 FEW_HELD = 100
 RATE, BURST = "x-delivery-rate", "x-delivery-burst"
 
-log = logging.getLogger("leveret.api")
+log = logging.getLogger("leveret.acts")
 T = TypeVar("T")
 
 
@@ -99,6 +100,7 @@ def _stock(queue: Queue) -> str:
 
 async def _act(request: Request, step: Callable[[Errand, str], T]) -> T:
     """Do something to the queue as the caller. Raises: ApiError."""
+    find(request)
     refused: list[InvalidError] = []
 
     def guarded(errand: Errand) -> T | None:
@@ -136,10 +138,8 @@ async def set_rate(request: Request) -> Answer:
     changes: dict[str, Any] = {RATE: int(rate) if rate is not None and rate.is_integer() else rate, BURST: wanted.burst}
 
     def step(errand: Errand, name: str) -> Queue:
-        if wanted.burst is None:
-            del changes[BURST]
-            tending.restore(errand, name, [BURST])
-        return tending.change(errand, name, changes)
+        queue = tending.change(errand, name, changes)
+        return tending.restore(errand, name, [BURST]) if wanted.burst is None else queue
 
     queue = await _act(request, step)
     burst = "" if wanted.burst is None else f", {wanted.burst} at once"
@@ -157,9 +157,7 @@ async def restore_rate(request: Request) -> Answer:
 
 async def show_arguments(request: Request) -> Arguments:
     """The arguments of a queue, as declared and as changed."""
-    queue = request.vhost().queues.get(request.path["queue"])
-    if queue is None:
-        raise not_found("queue_not_found")
+    queue = find(request)
     return Arguments(declared=to_json(queue.arguments), changed=as_arguments(queue.overrides))
 
 
@@ -170,7 +168,8 @@ async def change_arguments(request: Request) -> Answer:
         raise bad_request('the body is an object of arguments, as {"x-max-length": 1000}')
     queue = await _act(request, lambda errand, name: tending.change(errand, name, changes))
     said = ", ".join(f"{name} to {msgspec.json.encode(changes[name]).decode()}" for name in sorted(changes))
-    _note(request, queue.name, f"has changed {len(changes)} arguments of {{}}, {said}: {_stock(queue)}")
+    count = "1 argument" if len(changes) == 1 else f"{len(changes)} arguments"
+    _note(request, queue.name, f"has changed {count} of {{}}, {said}: {_stock(queue)}")
     return DONE
 
 
@@ -219,6 +218,7 @@ async def list_held(request: Request) -> list[HeldItem]:
 
 def _find(request: Request) -> Queue:
     """The queue, for a caller who may read from it. Raises: ApiError."""
+    find(request)
     errand = request.errand(request.vhost())
     try:
         return tending.find(errand, request.path["queue"], access.READ)
@@ -264,8 +264,8 @@ async def drop_held(request: Request) -> Answer:
 
 
 QUEUE = "/leveret/queues/{vhost}/{queue}"
-CONFIGURE = "needs the permission to configure the queue"
-READ = "needs the permission to read from the queue"
+CONFIGURE = "needs the tag policymaker, and the permission to configure the queue"
+READ = "needs the tag management, and the permission to read from the queue"
 OPERATIONS = [
     Operation(
         "PUT",

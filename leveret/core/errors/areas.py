@@ -6,7 +6,9 @@ from typing import Final
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 ALL: Final = "all"
+ACTS: Final = "acts"
 AREAS: Final = {
+    ACTS: "who has changed or thrown away what with the tools for queues",
     "alarms": "what lets publishers wait",
     "api": "the HTTP API",
     "broker": "queues and exchanges, and what goes wrong in them",

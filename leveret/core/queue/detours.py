@@ -21,6 +21,7 @@ from leveret.core.queue.deduplicating import Duplicates
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.holding import Holding
 from leveret.core.queue.pending_confirms import PendingConfirms
+from leveret.core.queue.ready import Ready
 from leveret.core.turn.work import PIECE
 
 PORTION: Final = 2 * PIECE  # messages that are delivered at once: a millisecond or two
@@ -237,7 +238,7 @@ class Detours:
         assert holding is not None
         left: i64 = PIECE
         while room > 0 and left > 0 and ready.has_near_head():
-            if queue.settings.max_priority < 0 and ready.first().position > holding.until:
+            if type(ready) is Ready and ready.first().position > holding.until:  # and so are all behind it
                 return queue.deliver(room)
             left -= 1
             if self._hold_head(queue, holding):

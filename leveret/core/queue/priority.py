@@ -36,12 +36,6 @@ class PriorityReady(Ready):
         line.put_back(entry)
         self._counted(entry)
 
-    def put_in(self, entry: QueueEntry) -> None:
-        """A message that was never here to its place in its priority."""
-        line = self._line(entry.level)
-        line.put_in(entry)
-        self._counted(entry)
-
     def has_head(self) -> bool:
         """Whether there is a next one; it is in memory then."""
         return self._highest() is not None

@@ -611,7 +611,7 @@ class Queue(BaseQueue):
     def let_in(self, entry: QueueEntry) -> None:
         """A message was held until its time, which has come: it goes to the place that it would have had."""
         try:
-            self.ready.put_in(entry)
+            self.ready.put_back(entry)
         except Exception as error:
             self.leave(entry, RETURN, error)
         self.touch()

@@ -2,7 +2,7 @@
 
 New messages come in at the end. One that comes back goes to its old place: the order is kept by position. That place
 is in front of everything that was never delivered, since the head is always delivered first; unless the message was
-taken from the middle.
+taken from the middle, or held until a time.
 When memory is short, what is behind the head may be left to rest in the log; see core/message/budget.py.
 """
 
@@ -62,7 +62,6 @@ class Ready:
     """
 
     __slots__ = (
-        "_apart",
         "_behind",
         "_budget",
         "_fresh",
@@ -86,7 +85,6 @@ class Ready:
         self._returned: list[tuple[int, QueueEntry]] = []  # heap by position; all before those in _fresh
         self._later: list[tuple[int, QueueEntry]] = []  # taken from the middle and come back, in order of position
         self._returned_bytes: i64 = 0  # of the contents of these two in memory
-        self._apart: i64 = 0  # the last position that was taken from the middle
         self._segments: list[Run | Fifo] = []
         self._tail: Fifo | None = None  # where new ones come in while there are segments
         self._sent: i64 = 0  # of those in _tail, so many at the front are in the log or on their way
@@ -111,18 +109,13 @@ class Ready:
             self._behind += 1
 
     def put_back(self, entry: QueueEntry) -> None:
-        """A message that was taken before, to its old place."""
+        """A message that was taken before, or was held elsewhere, to its place."""
         self._count(entry)
         self._returned_bytes += len(entry.message.content)
-        if entry.position <= self._apart and self._has_before(entry.position):
+        if self._has_before(entry.position):
             self._insert(entry)
         else:
             heappush(self._returned, (int(entry.position), entry))
-
-    def put_in(self, entry: QueueEntry) -> None:
-        """A message that was never here, and is not behind all others, to its place."""
-        self._apart = max(self._apart, entry.position)
-        self.put_back(entry)
 
     def has_head(self) -> bool:
         """Whether there is a next one; it is in memory then. To be asked before first() and pop()."""
@@ -209,7 +202,6 @@ class Ready:
             self._returned.sort()  # which leaves it a heap
             entry = self._take_returned(self._returned, position, shown)
         if entry is not None:
-            self._apart = max(self._apart, position)
             message = entry.message
             self.size -= message.size
             self.resident -= len(message.content) + COST

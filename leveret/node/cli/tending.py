@@ -184,8 +184,7 @@ def drop_held(
     with broker_at(target) as broker:
         confirm(f"Throw away {messages(len(held_id))} of queue '{name}'", yes)
         for each in held_id:
-            gone = f"no message '{each}' waits in queue '{name}' in virtual host '{vhost}'"
-            broker.do("DELETE", _path(vhost, name, "held", each), missing=gone)
+            broker.do("DELETE", _path(vhost, name, "held", each), missing=missing(name, vhost))
     say(f"Dropped {messages(len(held_id))} of queue '{name}'.")
 
 
