@@ -39,6 +39,8 @@ BY_ALL_WHO_LOG_IN = {
     ("DELETE", "/queues/{vhost}/{queue}/contents"),
     ("POST", "/bindings/{vhost}/e/{source}/{dtype}/{destination}"),
     ("POST", "/exchanges/{vhost}/{exchange}/publish"),
+    ("POST", "/leveret/queues/{vhost}/{queue}/messages/act"),
+    ("POST", "/leveret/queues/{vhost}/{queue}/messages/search"),
     ("POST", "/queues/{vhost}/{queue}/actions"),
     ("POST", "/queues/{vhost}/{queue}/get"),
     ("PUT", "/exchanges/{vhost}/{exchange}"),

@@ -235,6 +235,20 @@ def test_messages_go_to_the_end_of_their_queue_once(http: Http, channel: Any) ->
     assert acted(http, "q", action="requeue", all=True)["done"] == COUNT
 
 
+def test_messages_go_in_front_of_all_others_in_their_order(http: Http, channel: Any) -> None:
+    for numbers_to_move in ((9, 12), (15,)):
+        where = [{"field": "headers.n", "op": ">=", "value": numbers_to_move[0]}]
+        where += [{"field": "headers.n", "op": "<=", "value": numbers_to_move[-1]}]
+        done = numbers_to_move[-1] - numbers_to_move[0] + 1
+        assert acted(http, "q", action="requeue", to_front=True, where=where, dry_run=True)["done"] == done
+        assert acted(http, "q", action="requeue", to_front=True, where=where)["done"] == done
+    order = [9, 10, 11, 12, 15, *(number for number in range(COUNT) if number not in (9, 10, 11, 12, 15))]
+    assert numbers(http, "q", limit=None) == order
+    assert numbers(http, "q", limit=None, newest_first=True) == order[::-1]
+    taken = [int(channel.basic_get("q", auto_ack=True)[1].message_id) for _ in order]
+    assert taken == order
+
+
 def test_the_limit_counts_and_the_order_is_as_asked(http: Http, channel: Any) -> None:
     assert acted(http, "q", action="delete", all=True, limit=2, newest_first=True)["done"] == 2
     assert numbers(http, "q", limit=None) == list(range(COUNT - 2))

@@ -40,11 +40,12 @@ class Item:
     deadline_ms: int
     size: int
     again: bool | None = False
+    front: int = 0  # where it was put in front of all others
 
     @property
     def place(self) -> tuple[int, int]:
         """Where it is in the order."""
-        return -self.level, self.position
+        return (-TOP, self.front) if self.front else (-self.level, self.position)
 
 
 def number(stored: QueueEntry) -> int:
@@ -67,6 +68,7 @@ class Middle(RuleBasedStateMachine):
         self.gone: list[int] = []
         self.steps = 0  # since everything was lost
         self.mark = 0  # up to here a restart may take messages for delivered
+        self.in_front = 0  # so many were put there
         self.place = (-TOP, 0)  # where somebody who browses goes on
 
     @initialize(
@@ -198,6 +200,7 @@ class Middle(RuleBasedStateMachine):
         for stored, item in reversed(some) if backward else some:
             self.queue.requeue(stored, False)
             item.again = True
+            item.front = 0
             self.ready.append(item)
         self.order()
         self.turns()
@@ -251,7 +254,7 @@ class Middle(RuleBasedStateMachine):
         level, position = (-TOP, 0) if anew else self.place
         page = Page(-level, position, -1, limit, 1 << 20)
         self.queue.browse(page)
-        start = (level if "x_max_priority" in self.kind else 0, position)
+        start = (level if "x_max_priority" in self.kind or level == -TOP else 0, position)
         behind = [(item.position, item.number) for item in self.ready if item.place > start]
         shown = [(stored.position, number(stored)) for stored in page.messages]
         assert shown == (behind if page.is_last else behind[: len(shown)])
@@ -273,7 +276,7 @@ class Middle(RuleBasedStateMachine):
             if page.is_last:
                 break
             level, position = int(page.level), int(page.position)
-        wanted = [(item.position, item.number) for item in reversed(self.ready) if item.position <= until]
+        wanted = [(item.position, item.number) for item in reversed(self.ready) if item.front or item.position <= until]
         assert shown == wanted
 
     @rule(at=AT, count=st.integers(1, 30), step=st.integers(1, 3), deletes=st.booleans())
@@ -298,10 +301,30 @@ class Middle(RuleBasedStateMachine):
                 assert (entry.position, entry.level, entry.deadline_ms) == (item.position, item.level, item.deadline_ms)
                 if not deletes:
                     self.queue.return_unused(entry)
+                    item.front = 0
+                    self.order()
                     continue
                 self.queue.forget(entry)
             self.ready.remove(item)
             self.gone.append(item.position)
+        self.turns()
+
+    @rule(at=AT, count=st.integers(1, 10))
+    def put_in_front(self, at: int, count: int) -> None:
+        """Messages that somebody was shown go in front of all others."""
+        page = Page(TOP, 0, -1, 1 << 20, 1 << 20)
+        self.queue.browse(page)
+        for shown in page.messages[at % (len(page.messages) + 1) :][:count]:
+            item = next(item for item in self.ready if item.position == shown.position)
+            if 0 < item.deadline_ms <= self.now_ms:
+                assert self.queue.put_in_front(shown) is None
+                self.ready.remove(item)
+                self.gone.append(item.position)
+            else:
+                assert self.queue.put_in_front(shown)
+                self.in_front += 1
+                item.front = self.in_front
+        self.order()
         self.turns()
 
     @precondition(lambda self: self.steps > 20)
@@ -315,7 +338,10 @@ class Middle(RuleBasedStateMachine):
             item.again = True
         last = max((item.position for item in self.ready + [item for _, item in self.held] if item.kept), default=0)
         self.ready += [item for _, item in self.held]
+        self.in_front = 0
         self.ready = [item for item in self.ready if item.kept]
+        for item in self.ready:
+            item.front = 0
         self.mark = min(self.mark, last)
         for item in self.ready:
             if not item.again and item.position <= self.mark:
@@ -340,9 +366,9 @@ class Middle(RuleBasedStateMachine):
         assert ready.deadline_ms() in (UNKNOWN, self.ready[0].deadline_ms if self.ready else 0)
         assert self.queue.unacked == len(self.held)
         in_memory = ready.items()
-        places = [(-stored.level, stored.position) for stored in in_memory]
+        by_position = {item.position: item.place for item in self.ready}
+        places = [by_position[int(stored.position)] for stored in in_memory]
         assert places == sorted(places)
-        assert set(places) <= {item.place for item in self.ready}
         assert ready.resident == sum(COST + len(stored.message.content) for stored in in_memory)
         held = sum(COST + len(stored.message.content) for stored, _ in self.held)
         assert held_bytes(self.life.broker) == ready.resident + held

@@ -80,6 +80,16 @@ class Delete(Action):
         self.tally.count(DONE if is_dry else self.transfer.delete(candidate.entry))
 
 
+class ToFront(Action):
+    """They go in front of all others of their queue, in their order."""
+
+    words = "put in front"
+
+    def do(self, candidate: Candidate, is_dry: bool) -> None:
+        """Put it there."""
+        self.tally.count(DONE if is_dry else self.transfer.put_in_front(candidate.entry))
+
+
 class Target:
     """Where messages go. find: the destinations of one. Raises: Refusal, ApiError where that is not allowed."""
 

@@ -54,8 +54,9 @@ class Edit(msgspec.Struct, kw_only=True):
 class ActRequest(Chosen, kw_only=True):
     """What is to be done with which messages.
 
-    action: delete; move or copy, to a queue or through an exchange; requeue, to the end of the queue; redrive, dead
-    letters to the queues in which they died; republish, with an edit, to where it says or to the end of the queue.
+    action: delete; move or copy, to a queue or through an exchange; requeue, to the end of the queue, or with to_front
+    in front of all others, until they are delivered or the broker restarts; redrive, dead letters to the
+    queues in which they died; republish, with an edit, to where it says or to the end of the queue.
     to_queue, to_exchange, routing_key: where they go; without a key, each keeps its own. all: that all messages are
     meant, where neither conditions nor ids say which. rate: so many in a second at most. max_redrives: letters that
     were sent back so often are left alone. seconds: for so long, about; then the answer ends, and says where to go on.
@@ -66,6 +67,7 @@ class ActRequest(Chosen, kw_only=True):
     to_queue: str | None = None
     to_exchange: str | None = None
     routing_key: str | None = None
+    to_front: bool = False
     all: bool = False
     rate: Annotated[float, msgspec.Meta(gt=0, le=MOST_PER_SECOND)] | None = None
     max_redrives: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 3

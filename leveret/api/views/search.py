@@ -16,7 +16,7 @@ from leveret.api.errors import ApiError, bad_request, of_refusal
 from leveret.api.names import check_name
 from leveret.api.operation import Operation
 from leveret.api.request import Lines, Request
-from leveret.api.searching.acting import Action, Delete, Redrive, Send, exchange_target, queue_target, source
+from leveret.api.searching.acting import Action, Delete, Redrive, Send, ToFront, exchange_target, queue_target, source
 from leveret.api.searching.candidate import DELAYED, UNACKED, Candidate
 from leveret.api.searching.editing import Republish
 from leveret.api.searching.hunt import Hunt
@@ -161,6 +161,11 @@ def _action(request: Request, queue: Queue, wanted: ActRequest) -> Action:
     vhost, user = request.vhost(), request.caller.user
     if wanted.action == "delete":
         return Delete(queue)
+    if wanted.to_front:
+        if wanted.action != "requeue":
+            raise bad_request("to_front: it is for requeue")
+        user.check("write", "exchange", "", vhost.name)
+        return ToFront(queue)
     if wanted.action == "redrive":
         user.check("write", "exchange", "", vhost.name)
         return Redrive(queue, vhost, wanted.max_redrives)

@@ -78,6 +78,13 @@ class Transfer(ConfirmListener):
         finally:
             log.transfer(False)
 
+    def put_in_front(self, shown: QueueEntry) -> int:
+        """Put a message in front of all others of the queue. Returns: DONE, GONE or REFUSED. Raises: Refusal FAULTY."""
+        is_there = self._queue.put_in_front(shown)
+        if is_there is None:
+            return GONE
+        return DONE if is_there else REFUSED
+
     def copy(self, message: Message, destinations: list[Destination]) -> int:
         """Put a copy of a message into these queues. Returns: DONE or REFUSED."""
         return DONE if self._send(message, destinations) else REFUSED

@@ -12,7 +12,7 @@ from mypy_extensions import i64
 
 from leveret.core.queue.entry import QueueEntry
 
-TOP: Final = 255  # the highest priority
+TOP: Final = 256  # above the highest priority, which is 255: what somebody has put in front of all
 BOTTOM: Final = 0  # the lowest priority
 END: Final = 1 << 62  # a position behind all others
 MAX_READS: Final = 8  # runs that are read from the log for one page

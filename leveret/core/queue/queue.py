@@ -28,13 +28,14 @@ from leveret.core.policy.arguments import QUORUM, QueueSettings
 from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.policy import Policy
 from leveret.core.queue.base import BaseQueue
-from leveret.core.queue.browsing import Page
+from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer, Consumers
 from leveret.core.queue.dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
 from leveret.core.queue.discard import Discard
 from leveret.core.queue.entry import FAILURE, MAX_FAILURES, Home, QueueEntry
 from leveret.core.queue.expiry import OVER, Expiry
+from leveret.core.queue.front import FrontReady
 from leveret.core.queue.in_log import InLog
 from leveret.core.queue.jobs import Fetching, Trim, Undelivered
 from leveret.core.queue.life import DELETED, FAILED, LIFE, LOST, REMOVED, REPAIRED, RUNNING, TAKEN
@@ -640,10 +641,14 @@ class Queue(BaseQueue):
         """
         if page.until < 0:
             page.until = self._position
+        has_front = isinstance(self.ready, FrontReady)
         if is_backwards:
-            page.position = min(page.position, page.until + 1)
-            page.is_last = self.ready.browse_back(page)
+            if page.level != TOP:
+                page.position = min(page.position, page.until + 1)
+            page.is_last = (page.level == TOP and not has_front) or self.ready.browse_back(page)
         else:
+            if page.level == TOP and not has_front:
+                page.level, page.position = TOP - 1, 0
             page.is_last = self.ready.browse(page)
 
     def take_out(self, shown: QueueEntry) -> QueueEntry | None:
@@ -665,6 +670,23 @@ class Queue(BaseQueue):
             self.die(entry, EXPIRED)
             return None
         return entry
+
+    def put_in_front(self, shown: QueueEntry) -> bool | None:
+        """Put a message that browse() has shown in front of all others, behind those that were put there before.
+
+        It is not kept over a restart. Returns: whether there was room; None when it is not ready any more, or has just
+        expired. Raises: Refusal FAULTY.
+        """
+        entry = self.take_out(shown)
+        if entry is None:
+            return None
+        ready = self.ready
+        if not isinstance(ready, FrontReady):
+            ready = self.ready = FrontReady(ready, self.broker.budget)
+        if ready.put_in_front(entry):
+            return True
+        self.return_unused(entry)
+        return False
 
     def return_unused(self, entry: QueueEntry) -> None:
         """A message that take_out() has taken goes to its old place, as it was."""
