@@ -10,6 +10,7 @@ from openapi_spec_validator import validate
 
 import leveret
 from leveret.api import operations
+from leveret.api.operation import PARAMETER
 from leveret.api.operations import OPERATIONS
 from tests.api.http import Http
 
@@ -69,3 +70,8 @@ def test_it_is_made_once() -> None:
         made = operations._description.cache_info().misses
         assert [nobody.ask("GET", "openapi.json").body for _ in range(3)] == [first] * 3
         assert operations._description.cache_info().misses == made
+
+
+def test_no_two_operations_are_asked_in_the_same_way() -> None:
+    asked = [(operation.method, PARAMETER.sub("{}", operation.path)) for operation in OPERATIONS]
+    assert len(asked) == len(set(asked))

@@ -82,7 +82,7 @@ def packed(*bodies: bytes, exchange: str = "", key: str = "q", **properties: Any
 
 def put(http: Http, data: bytes, queue: str = f"{VHOST}/q") -> Reply:
     """Put a parcel into a queue."""
-    return http.ask("POST", f"leveret/queues/{queue}/messages", data, Content_Type="application/octet-stream")
+    return http.ask("POST", f"leveret/queues/{queue}/parcels", data, Content_Type="application/octet-stream")
 
 
 def brought(reply: Reply) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def brought(reply: Reply) -> dict[str, Any]:
 def page(http: Http, after: str = "", queue: str = f"{VHOST}/q") -> tuple[dict[str, Any], list[Item]]:
     """A page of a queue."""
     query = f"?after={after}" if after else ""
-    reply = http.ask("GET", f"leveret/queues/{queue}/messages{query}").expect(200)
+    reply = http.ask("GET", f"leveret/queues/{queue}/parcels{query}").expect(200)
     assert reply.headers["content-type"] == "application/octet-stream"
     line, _, data = reply.body.partition(b"\n")
     return json.loads(line), parcel.read(data)
@@ -183,7 +183,7 @@ def test_publishers_have_to_wait() -> None:
     ["x", "1", "1-2-3", "1-2-3-4-5", "-1-0-0-0", "1-256-1-1", f"{1 << 63}-1-1-1", f"1-1-{1 << 63}-1", "%D9%A3-1-1-1"],
 )
 def test_a_place_that_is_none(http: Http, after: str) -> None:
-    assert b"no place" in http.ask("GET", f"leveret/queues/{VHOST}/q/messages?after={after}").expect(400).body
+    assert b"no place" in http.ask("GET", f"leveret/queues/{VHOST}/q/parcels?after={after}").expect(400).body
 
 
 def test_a_queue_that_was_made_anew(http: Http) -> None:
@@ -191,7 +191,7 @@ def test_a_queue_that_was_made_anew(http: Http) -> None:
     for _ in range(2):
         brought(put(http, packed(*[b"x"] * 600), f"{VHOST}/gone"))
     told, _ = page(http, queue=f"{VHOST}/gone")
-    path = f"leveret/queues/{VHOST}/gone/messages?after={told['next']}"
+    path = f"leveret/queues/{VHOST}/gone/parcels?after={told['next']}"
     http.ask("DELETE", f"queues/{VHOST}/gone").expect(204)
     http.ask("GET", path).expect(404)
     http.ask("PUT", f"queues/{VHOST}/gone", {}).expect(201)
@@ -215,7 +215,7 @@ def test_a_queue_that_was_made_anew(http: Http) -> None:
 )
 def test_permissions_decide(place: Place, http: Http, name: str, may_read: bool, may_write: bool) -> None:
     asking = http if name == "guest" else user(place, name)
-    reply = asking.ask("GET", f"leveret/queues/{VHOST}/q/messages")
+    reply = asking.ask("GET", f"leveret/queues/{VHOST}/q/parcels")
     assert reply.status == (200 if may_read else 401)
     for data in (b"", packed(b"x")):
         assert put(asking, data).status == (200 if may_write else 401)
@@ -228,9 +228,9 @@ def test_a_virtual_host_without_permissions(place: Place, http: Http) -> None:
         asking = user(place, name)
         for vhost in ("closed", "nowhere"):
             reason = f"virtual host '{vhost}' does not exist, or user '{name}' may not enter it"
-            for reply in (asking.ask("GET", f"leveret/queues/{vhost}/q/messages"), put(asking, b"", f"{vhost}/q")):
+            for reply in (asking.ask("GET", f"leveret/queues/{vhost}/q/parcels"), put(asking, b"", f"{vhost}/q")):
                 assert reply.expect(404).json == {"error": "not_found", "reason": reason}
-    for reply in (http.ask("GET", "leveret/queues/closed/q/messages"), put(http, b"", "closed/q")):
+    for reply in (http.ask("GET", "leveret/queues/closed/q/parcels"), put(http, b"", "closed/q")):
         assert b"access to vhost 'closed' refused" in reply.expect(401).body
 
 

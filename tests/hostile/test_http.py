@@ -160,7 +160,7 @@ def test_answers_that_nobody_reads(target: Target) -> None:
 
 
 def test_messages_in_pieces(target: Target) -> None:
-    where = "leveret/queues/%2F/pieces/messages"
+    where = "leveret/queues/%2F/pieces/parcels"
     http = Http(target.api)
     http.ask("PUT", "queues/%2F/pieces", {"durable": True, "arguments": {"x-max-length": 2_000}}).expect(201)
     good = parcel.pack(Item("amq.topic", "a", b"\x10\x00\x02", b"x" * 2_000)) * 500

@@ -36,6 +36,7 @@ UNDER_WAY: Final = 2_000  # messages that are not safe yet, when it waits for th
 DISK_S: Final = 30.0  # how long it does
 
 log = logging.getLogger("leveret.api")
+acts = logging.getLogger("leveret.acts")
 
 
 class SearchLine(msgspec.Struct, omit_defaults=True):
@@ -254,7 +255,7 @@ async def _act(request: Request, hunt: Hunt, action: Action, wanted: ActRequest)
     finally:
         if tally.done and not is_dry:
             who = f"user '{request.caller.user.name}' ({request.host})"
-            log.info("%s %s %d messages of %s", who, action.words, tally.done, action.queue)
+            acts.info("%s %s %d messages of %s", who, action.words, tally.done, action.queue)
 
 
 def _do(action: Action, batch: list[Candidate], is_dry: bool) -> None:

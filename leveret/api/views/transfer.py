@@ -290,7 +290,7 @@ async def _publish(request: Request, queue: Queue, messages: list[Message], load
         await turns.rest()
 
 
-PATH: Final = "/leveret/queues/{vhost}/{queue}/messages"
+PATH: Final = "/leveret/queues/{vhost}/{queue}/parcels"
 OPERATIONS = [
     Operation(
         "GET",

@@ -67,7 +67,7 @@ class RemotePieces:
         from leveret.node.cli.asking import path
 
         self._broker = broker
-        self._path = path("leveret", "queues", vhost, queue, "messages")
+        self._path = path("leveret", "queues", vhost, queue, "parcels")
         self._after = ""
 
     def page(self) -> Page:
