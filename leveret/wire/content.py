@@ -26,6 +26,7 @@ DELIVERY_MODE_FLAG: Final = 1 << 12
 PRIORITY_FLAG: Final = 1 << 11
 REPLY_TO_FLAG: Final = 1 << 9
 EXPIRATION_FLAG: Final = 1 << 8
+MESSAGE_ID_FLAG: Final = 1 << 7
 TIMESTAMP_FLAG: Final = 1 << 6
 USER_ID_FLAG: Final = 1 << 4
 

@@ -15,6 +15,7 @@ from leveret.wire.constants import FRAME_END
 from leveret.wire.content import (
     EXPIRATION_FLAG,
     HEADERS_FLAG,
+    MESSAGE_ID_FLAG,
     PRIORITY_FLAG,
     PROPERTIES_AT,
     body_start,
@@ -150,6 +151,14 @@ def expiration(content: bytes) -> bytes | None:
     if not property_flags(content) & EXPIRATION_FLAG:
         return None
     at = property_at(content, EXPIRATION_FLAG)
+    return content[at + 1 : at + 1 + i64(content[at])]
+
+
+def message_id(content: bytes) -> bytes | None:
+    """The property message-id, None without it."""
+    if not property_flags(content) & MESSAGE_ID_FLAG:
+        return None
+    at = property_at(content, MESSAGE_ID_FLAG)
     return content[at + 1 : at + 1 + i64(content[at])]
 
 

@@ -20,7 +20,7 @@ from leveret.core.counting.counters import ChannelCounters
 from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Route
 from leveret.core.message.log import NotHereYet
-from leveret.core.message.message import Message, address
+from leveret.core.message.message import Address, Message, address
 from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer
 from leveret.core.queue.entry import EntryOwner, QueueEntry
@@ -91,6 +91,10 @@ class Posting(Publisher):
     def resolve(self, target: bytes) -> Route:
         """The one route there is. Raises: Refusal."""
         return self.route_to(address(self._exchange, self._key), True)
+
+    def named(self, target: bytes) -> Address | None:
+        """The same, for people."""
+        return address(self._exchange, self._key)
 
     def returned(self, message: Message) -> None:
         """No queue gets it."""

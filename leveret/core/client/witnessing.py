@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from leveret.core.client import tracing
 from leveret.core.client.party import Party
 from leveret.core.errors.refusals import Refusal
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination, give_up
 from leveret.core.message.message import Message
-from leveret.core.queue.client import PASS
+from leveret.core.queue.client import PASS, WATCH
 from leveret.core.queue.entry import QueueEntry
-
-WATCH: Final = "show a witness what passes"
 
 
 def judge(party: Party, message: Message, queues: list[Destination], mandatory: bool) -> int:

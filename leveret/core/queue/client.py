@@ -83,10 +83,17 @@ REFUSE: Final = 1  # it goes nowhere, and is nacked if its publisher waits for c
 STRAY: Final = 2  # it goes nowhere, as one that no binding matches
 HOLD: Final = 3  # it goes its way, but its confirm has to wait
 
+WATCH: Final = "show a witness what passes"  # what fails when a witness does
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Witness:
-    """Who sees what clients do with messages in a virtual host. Called in the middle of it: it may only take notes."""
+    """Who sees what clients do with messages in a virtual host. Called in the middle of it: it may only take notes.
+
+    needs_contents: whether the content of a delivery is to stay in memory until it is settled.
+    """
+
+    needs_contents = True
 
     @abstractmethod
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
@@ -103,3 +110,6 @@ class Witness:
     @abstractmethod
     def on_settle(self, entry: QueueEntry, how: int) -> None:
         """A delivery is settled: ACK, REQUEUE, RETURN or DISCARD of core/client/settling.py."""
+
+    def on_death(self, entry: QueueEntry, reason: str) -> None:
+        """A queue gives up a message, which may become a dead letter. reason: one of those of dead_letter.py."""

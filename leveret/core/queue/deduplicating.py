@@ -16,11 +16,12 @@ from leveret.core.message.confirm import AGAIN, UNSAFE, Confirm
 from leveret.core.message.hashing import identity, shortened
 from leveret.core.message.log import Recovered, Resting
 from leveret.core.message.message import Message
+from leveret.core.message.refused import DUPLICATE
 from leveret.core.queue.entry import Home, QueueEntry
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.ready import Ready
 from leveret.core.queue.surroundings import Surroundings
-from leveret.wire.fields import Table
+from leveret.wire.fields import Field, Table
 
 DEDUPLICATION: Final = "x-message-deduplication"  # type of an exchange, and argument
 HEADER: Final = "x-deduplication-header"
@@ -62,6 +63,7 @@ class DeduplicatingQueue(Queue):
             super().publish(message, confirm)
         elif value in self._held and not self._is_purged(self._held[value]):
             self.duplicates += 1
+            self._note_duplicate(message)
             if confirm is not None:
                 self._confirm_duplicate(self._held[value], confirm)
         else:
@@ -74,6 +76,17 @@ class DeduplicatingQueue(Queue):
                 raise
             if self._position < position:  # it was refused
                 self._let_go(position)
+
+    def _note_duplicate(self, message: Message) -> None:
+        """Let it be known who has published what the queue has."""
+        entry = self.broker.refused.add(self.vhost.name, message.address, DUPLICATE, self.name, message.size)
+        if entry is not None:
+            entry.say(DUPLICATE, f"{self} has a message with the same {HEADER}", message)
+
+    def holds_same(self, field: Field) -> bool:
+        """Whether it would not take a message with this value, since it holds one."""
+        value = shortened(identity(field))
+        return value in self._held and not self._is_purged(self._held[value])
 
     def _confirm_duplicate(self, position: int, confirm: Confirm) -> None:
         """A duplicate is as safe as the message with this position, which may be refused yet."""

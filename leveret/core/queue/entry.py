@@ -24,8 +24,8 @@ MAX_FAILURES: Final = 0x7FFFFFFF
 class Home:
     """The virtual host, as its queues see it.
 
-    witness: who sees all messages, for tests. past: what exchanges, queues and connections have done that are gone.
-    consumers: how many there are, of all queues.
+    witness: who sees all messages, for tests, recordings and traces. past: what exchanges, queues and connections have
+    done that are gone. consumers: how many there are, of all queues.
     """
 
     def __init__(self, turn: Turn, name: str, witness: Witness | None) -> None:
@@ -100,7 +100,7 @@ class EntryOwner(Destination):
 
     @abstractmethod
     def leave_content(self, entry: QueueEntry) -> bool:
-        """Leave the content of an unacknowledged message to the log, if it rests there and nobody watches.
+        """Leave the content of an unacknowledged message to the log, if it rests there and no witness needs it.
 
         Returns: whether that can be said now: what is on its way to the log can rest later.
         """
