@@ -751,16 +751,22 @@ async def disk(world: World) -> None:
 
 @op
 async def watched(world: World) -> None:
-    """A witness in the victim's virtual host holds confirms."""
+    """A witness in the victim's virtual host holds confirms; then there are two."""
     await declare(world, "v.seen")
-    witness = Witnessing()
-    world.broker.vhosts["/"].watch(True, witness)
+    vhost = world.broker.vhosts["/"]
+    witness, other = Witnessing(), Witnessing()
+    vhost.watch(True, witness)
     world.victim.publish("v.seen", b"seen")
     await world.victim.call(amqp.BasicGet("v.seen"))
     await world.victim.call(amqp.BasicAck(1))
+    vhost.join(other)
+    world.victim.publish("v.seen", b"seen by two")
+    await world.victim.call(amqp.BasicGet("v.seen"))
+    await world.victim.call(amqp.BasicReject(2, False))
     for confirm in witness.held:
         confirm.pay()
-    world.broker.vhosts["/"].watch(False, None)
+    vhost.leave(other)
+    vhost.watch(False, None)
     await world.quiet()
 
 
