@@ -333,7 +333,7 @@ class Publisher(PublishListener):
             if reason:
                 raise Refusal(UNFIT, f"invalid expiration '{properties.expiration}': {reason}")
         where = route.address
-        copies, hidden = _more_keys(headers, "CC"), _more_keys(headers, "BCC")
+        copies, hidden = more_keys(headers, "CC"), more_keys(headers, "BCC")
         if copies or hidden:
             where = address(where.exchange, where.routing_key, tuple(copies), tuple(hidden))
             where.user = route.address.user
@@ -358,7 +358,7 @@ class Publisher(PublishListener):
         return message, queues
 
 
-def _more_keys(headers: Table, name: str) -> list[str]:
+def more_keys(headers: Table, name: str) -> list[str]:
     """Routing keys from a CC or BCC header. Raises: Refusal UNFIT when it is no array."""
     field = headers.get(name)
     if field is None:

@@ -1,4 +1,4 @@
-"""Witnesses: several witnesses of one virtual host, as one. None of them notices the others, or what others do wrong."""
+"""Witnesses: several witnesses of one virtual host, as one. None notices the others, or what they do wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Witnesses(Witness):
     """
 
     def __init__(self, them: list[Witness], faults: Faults) -> None:
-        self.needs_contents = any([each.needs_contents for each in them])
+        self.needs_contents = any(each.needs_contents for each in them)
         self._them = them
         self._faults = faults
         self._holder: Witness | None = None  # who wants the confirm of the last publish
