@@ -29,7 +29,7 @@ from leveret.api.metrics.endpoint import Metrics, anybody
 from leveret.api.operation import Operation
 from leveret.api.operations import OPERATIONS
 from leveret.api.query import Query
-from leveret.api.request import Answer, Events, Request
+from leveret.api.request import Answer, Events, Lines, Request
 from leveret.api.services import Services
 from leveret.api.streaming import Stream
 
@@ -140,6 +140,8 @@ class Endpoint:
             return Response(content_of(found) or None, found.status, found.headers, _media_type(found))
         if isinstance(found, Events):
             return Stream(await begun(found.pieces), "text/event-stream")
+        if isinstance(found, Lines):
+            return Stream(await begun(found.pieces), "application/x-ndjson")
         return Stream(found, "application/json")
 
 

@@ -18,7 +18,7 @@ from leveret.api.errors import ApiError, bad_request
 from leveret.api.listing import Listing, chunks
 from leveret.api.operation import Operation
 from leveret.api.query import Query
-from leveret.api.request import Answer, Client, Events, Request
+from leveret.api.request import Answer, Client, Events, Lines, Request
 from leveret.api.services import Services
 from leveret.auth.operator import Operator
 from leveret.core.errors.administration import InvalidError
@@ -29,7 +29,7 @@ SOURCE = Client("the control socket", 0, is_secure=False)
 log = logging.getLogger("leveret.api")
 
 
-async def ask(operation: Operation, request: Request) -> Answer | Events | AsyncGenerator[bytes]:
+async def ask(operation: Operation, request: Request) -> Answer | Events | Lines | AsyncGenerator[bytes]:
     """What an operation answers: at once, as events, or JSON piece by piece where it is long.
 
     Raises: ApiError, also for a mistake of ours, of which there is a line in the log.
@@ -44,7 +44,7 @@ async def ask(operation: Operation, request: Request) -> Answer | Events | Async
     except Exception:
         log.exception("%s %s failed", request.method, operation.path)
         raise FAILED from None
-    return found if isinstance(found, Answer | Events) else Answer(content=found)
+    return found if isinstance(found, Answer | Events | Lines) else Answer(content=found)
 
 
 async def begun(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
@@ -134,15 +134,18 @@ class LocalApi:
             found = await ask(operation, request)
             if isinstance(found, Events):
                 raise bad_request("events go over HTTP only")
+            if isinstance(found, Lines):
+                found = await begun(found.pieces)
         except ApiError as error:
             yield _head(error.status, error.headers), reason_of(error)
             return
         if isinstance(found, Answer):
             yield _head(found.status, found.headers), content_of(found)
             return
-        async for piece in found:
-            if piece:
-                yield _head(200, {}) | {"more": True}, piece
+        async with contextlib.aclosing(found):
+            async for piece in found:
+                if piece:
+                    yield _head(200, {}) | {"more": True}, piece
         yield _head(200, {}), b""
 
 

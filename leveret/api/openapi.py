@@ -29,6 +29,8 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
     "if-unused": (BOOLEAN, "Only if nothing uses it."),
     "if-empty": (BOOLEAN, "Only if there is nothing in it."),
     "topics": (TEXT, "What is wanted, with commas between: overview, queues, queues:VHOST; all of it if not given."),
+    "vhost": (TEXT, "Only what is in this virtual host."),
+    "limit": ({**INTEGER, "minimum": 1, "maximum": 1_000}, "At most so many; 100 if not given."),
     "seconds": (
         {**INTEGER, "minimum": 1, "maximum": 60},
         "The lag of the event loop is told of so many seconds.",

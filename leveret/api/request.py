@@ -60,6 +60,13 @@ class Events:
     pieces: AsyncGenerator[bytes]
 
 
+@dataclass
+class Lines:
+    """An answer that goes on: JSON objects, a line each. What cannot be gone on with is said in its last line."""
+
+    pieces: AsyncGenerator[bytes]
+
+
 CREATED = Answer(201)
 DONE = Answer(204)
 

@@ -83,6 +83,7 @@ class Services:
         self.bodies = Bodies()
         self.sessions = Sessions(broker.users)
         self.streams: Counter[str] = Counter()  # of events, by the names of users
+        self.traces = 0  # that go on
         self.machine = Machine(broker, facts.data_directory)
         self.sampler = Sampler(broker, self.turns, self.machine, facts.interval_s)
         self.history = self.sampler.history

@@ -145,8 +145,9 @@ def test_exchanges_that_are_not_there_or_not_open(scene: Scene) -> None:
     ]
     found = scene.broker.refused.all()
     assert [each.user for each in found] == ["shop"] * 4
-    assert "declare it first" in found[3].reason
-    assert "write permission" in found[2].reason
+    assert (found[3].reason, found[3].hint) == ("no exchange 'missing' in vhost '/'", "declare it first")
+    assert "write permission" in found[2].hint
+    assert "write permission" not in found[2].reason
     assert "internal" in found[1].reason
 
 

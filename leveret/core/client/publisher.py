@@ -269,8 +269,8 @@ class Publisher(PublishListener):
             kind = refused.TOO_LARGE if size > party.max_message_size else refused.INVALID
         entry = party.broker.refused.add(party.vhost.name, where, kind, "", size)
         if entry is not None:
-            reason = f"{refusal.text} ({refusal.hint})" if refusal.hint else refusal.text
-            entry.say(kind, reason, Message(where, content, False) if content else None)
+            message = Message(where, content, False) if content else None
+            entry.say(kind, refusal.text, message, refusal.hint)
 
     def stranded(self, message: Message, route: Route) -> None:
         """No queue gets a message."""

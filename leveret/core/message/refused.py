@@ -42,7 +42,7 @@ KINDS: Final = (
 class RefusedPublish:
     """Publishes that were refused for the same reason, with the same exchange and routing key.
 
-    kind: one of those above; reason: a sentence. queue: that refused, empty for none. user, connection: see Address.
+    kind: one of those above; reason: a sentence. hint: what is for administrators only. queue: that refused, empty for none. user, connection: see Address.
     first_ms, last_ms: milliseconds since 1970. count: how many. size: bytes of the body of the last one. connection: of
     the last one. message_id: of the first one. place: grows with each that is not one more of the last.
     """
@@ -52,6 +52,7 @@ class RefusedPublish:
         "count",
         "exchange",
         "first_ms",
+        "hint",
         "kind",
         "last_ms",
         "message_id",
@@ -73,6 +74,7 @@ class RefusedPublish:
         self.queue = queue
         self.kind = INVALID
         self.reason = ""
+        self.hint = ""
         self.message_id = ""
         self.size: i64 = 0
         self.first_ms = now_ms
@@ -80,10 +82,11 @@ class RefusedPublish:
         self.count: i64 = 1
         self.place: i64 = 0
 
-    def say(self, kind: str, reason: str, message: Message | None) -> None:
+    def say(self, kind: str, reason: str, message: Message | None, hint: str = "") -> None:
         """Say why. message: of which the id is kept."""
         self.kind = kind
-        self.reason = reason if len(reason) <= MOST_TEXT else f"{reason[: MOST_TEXT - 3]}..."
+        self.reason = _shortened(reason)
+        self.hint = _shortened(hint)
         if message is not None:
             self.message_id = message.message_id()
 
@@ -191,6 +194,10 @@ class RefusedPublishes:
         """All of them, the one that was refused last in front."""
         found = [entry for group in self._groups.values() for entry in group.entries.values()]
         return sorted(found, key=_place, reverse=True)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 3]}..."
 
 
 def _place(entry: RefusedPublish) -> int:

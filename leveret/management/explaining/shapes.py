@@ -69,8 +69,8 @@ class ExchangeStep(msgspec.Struct, omit_defaults=True):
     """An exchange that the message comes to.
 
     came_from: the place of the exchange before it in the list; None for the first one. came_by: publish, dead_letter,
-    binding or alternate. keys: those that it looks up. bindings: how many it has; matched: how many of these are taken, of which
-    `matches` has the first ones. text: what happens, in a sentence.
+    binding or alternate. keys: those that it looks up. bindings: how many it has; matched: how many of these are taken,
+    of which `matches` has the first ones. text: what happens, in a sentence.
     """
 
     name: str
