@@ -14,17 +14,19 @@ from leveret.api.access import Access
 from leveret.api.errors import bad_request, not_found
 from leveret.api.operation import Operation
 from leveret.api.request import Request
-from leveret.core.message.refused import MOST, RefusedPublish
+from leveret.core.message.refused import INVALID, MOST, NO_PERMISSION, TOPIC, RefusedPublish
 
 SHOWN: Final = 100  # unless more are asked for
+PERSONAL: Final = (NO_PERMISSION, TOPIC, INVALID)  # whose reasons name users
 
 
 class RefusedItem(msgspec.Struct, kw_only=True):
     """Publishes that were refused for the same reason, with the same exchange and routing key.
 
-    kind: one word for the reason. hint: more about it, for monitors. queue: that has refused it; None where no queue has. user, connection: who has
-    published; None where that is nobody, or another user whose connections the caller may not see. count: how many.
-    first_at, last_at: milliseconds since 1970. size: bytes of the last body. message_id: of the first one.
+    kind: one word for the reason. reason: empty where it would tell who has published, and the caller may not see that.
+    hint: more about it, for monitors. queue: that has refused it; None where no queue has. user, connection: who has
+    published; None where that is nobody, or where the caller may not see it. count: how many. first_at, last_at:
+    milliseconds since 1970. size: bytes of the last body. message_id: of the first one.
     """
 
     kind: str
@@ -75,7 +77,7 @@ async def refused(request: Request) -> RefusedList:
 def _item(entry: RefusedPublish, shows_hint: bool, shows_who: bool) -> RefusedItem:
     return RefusedItem(
         kind=entry.kind,
-        reason=entry.reason,
+        reason=entry.reason if shows_who or entry.kind not in PERSONAL else "",
         hint=(entry.hint or None) if shows_hint else None,
         vhost=entry.vhost,
         exchange=entry.exchange,

@@ -42,9 +42,10 @@ KINDS: Final = (
 class RefusedPublish:
     """Publishes that were refused for the same reason, with the same exchange and routing key.
 
-    kind: one of those above; reason: a sentence. hint: what is for administrators only. queue: that refused, empty for none. user, connection: see Address.
-    first_ms, last_ms: milliseconds since 1970. count: how many. size: bytes of the body of the last one. connection: of
-    the last one. message_id: of the first one. place: grows with each that is not one more of the last.
+    kind: one of those above; reason: a sentence. hint: what is for administrators only. queue: that refused, empty for
+    none. user, connection: see Address; connection is that of the last one. first_ms, last_ms: milliseconds since 1970.
+    count: how many. size: bytes of the body of the last one. message_id: of the first one. place: grows with each that
+    is not one more of the last.
     """
 
     __slots__ = (
