@@ -93,7 +93,7 @@ class Watch:
         self._services.traces += 1
         vhost.join(self.trace)
         self._timer = self._loop.call_at(self._until_s, self.end)
-        log.info("%s traces messages in vhost '%s', %s, for %g s", self._who, vhost.name, following, wanted.seconds)
+        log.warning("%s traces messages in vhost '%s', %s, for %g s", self._who, vhost.name, following, wanted.seconds)
 
     def _wake(self) -> None:
         self._has_more.set()
@@ -108,7 +108,7 @@ class Watch:
             self._vhost.leave(self.trace)
             self._services.traces -= 1
             self._has_more.set()
-            log.info("%s has traced %d events in vhost '%s'", self._who, self.trace.told, self._vhost.name)
+            log.warning("%s has traced %d events in vhost '%s'", self._who, self.trace.told, self._vhost.name)
 
     async def wait(self, until_s: float) -> None:
         """Until there is something to be told, or this time has come."""

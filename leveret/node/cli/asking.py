@@ -43,6 +43,9 @@ class Asker(Protocol):
     ) -> Reply:
         """Ask an operation. path: below /api."""
 
+    def begin(self, method: str, path: str, body: object) -> tuple[Reply, Iterator[bytes]]:
+        """Ask an operation whose answer goes on. Returns: the head of the answer, and its body in pieces."""
+
     def close(self) -> None:
         """Ask no more."""
 
@@ -74,6 +77,27 @@ class LocalBroker:
             raise Unreachable(str(error)) from None
         return Reply(heads[-1]["status"], heads[-1]["headers"], b"".join(pieces))
 
+    def begin(self, method: str, path: str, body: object) -> tuple[Reply, Iterator[bytes]]:
+        """Ask an operation whose answer goes on. path: below /api.
+
+        Returns: the head of the answer, and its body in pieces, as they come. Raises: Unreachable, as do the pieces.
+        """
+        arguments: dict[str, object] = {"method": method, "path": path}
+        answers = self._link.stream("ask", arguments, json.dumps(body).encode())
+        try:
+            head = next(answers)
+        except BrokerError as error:
+            raise Unreachable(str(error)) from None
+        return Reply(head["status"], head["headers"], b""), self._pieces(answers)
+
+    def _pieces(self, answers: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+        yield self._link.data
+        try:
+            for _ in answers:
+                yield self._link.data
+        except BrokerError as error:
+            raise Unreachable(str(error)) from None
+
     def close(self) -> None:
         """Ask no more."""
         self._link.__exit__()
@@ -99,6 +123,25 @@ class Broker:
             reply = self._asker.ask(method, path, query, body, headers)
         except Unreachable as error:
             refuse(str(error))
+        return self._known(reply)
+
+    def lines(self, method: str, path: str, body: object, missing: str = "") -> Iterator[dict[str, Any]]:
+        """The lines of an answer that goes on, each when it comes. missing: what is said if there is nothing there."""
+        try:
+            head, pieces = self._asker.begin(method, path, body)
+            if not head.is_good:
+                self.refuse(self._known(Reply(head.status, head.headers, b"".join(pieces))), missing)
+            rest = b""
+            for piece in pieces:
+                *whole, rest = (rest + piece).split(b"\n")
+                for line in whole:
+                    found: dict[str, Any] = self.read(Reply(head.status, {}, line))
+                    yield found
+        except Unreachable as error:
+            refuse(str(error))
+
+    def _known(self, reply: Reply) -> Reply:
+        """The same, unless it says that the user may not log in."""
         if reply.status == 401 and (not reply.body or self._error(reply) == LOGIN_FAILED):
             place = self.place
             assert place is not None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from leveret.node.cli import transfer
+from leveret.node.cli import tracing, transfer
 from leveret.node.cli.arguments import arguments_of, examples, pair
 from leveret.node.cli.asking import Broker, broker_at, path
 from leveret.node.cli.columns import size
@@ -94,7 +94,7 @@ def publish(
         "routing_key": to if to is not None else key or "",
         "payload": base64.b64encode(_body(body, file)).decode(),
         "payload_encoding": "base64",
-        "properties": _properties(given, header),
+        "properties": properties_of(given, header),
     }
     where = path("exchanges", vhost, exchange or DEFAULT, "publish")
     what = no_vhost(vhost) if exchange is None else f"there is no exchange '{exchange}' in virtual host '{vhost}'"
@@ -126,7 +126,8 @@ def _body(text: str | None, file: str | None) -> bytes:
         refuse(f"cannot read {file}: {error.strerror}")
 
 
-def _properties(given: list[str] | None, header: list[str] | None) -> dict[str, Any]:
+def properties_of(given: list[str] | None, header: list[str] | None) -> dict[str, Any]:
+    """The properties of a message, as the API takes them. given, header: NAME=VALUE. Raises: typer.BadParameter."""
     found: dict[str, Any] = {"delivery_mode": 2}
     for name, value in map(pair, given or []):
         if name not in PROPERTIES:
@@ -267,3 +268,7 @@ app.command(epilog=examples("messages export orders orders.jsonl", "messages exp
 app.command("import", epilog=examples("messages import orders orders.jsonl", "messages import orders < orders.jsonl"))(
     transfer.import_messages
 )
+app.command(
+    epilog=examples("messages trace --queue orders", "messages trace --user shop --key 'order.#' --seconds 10 --json")
+)(tracing.trace)
+app.command(epilog=examples("messages refused", "messages refused --vhost shop --limit 10 --json"))(tracing.refused)

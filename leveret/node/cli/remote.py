@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -102,10 +103,7 @@ class RemoteBroker:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Ask an operation. path: below /api. Raises: Unreachable."""
-        place = self.place
-        pair = f"{place.user}:{place.password or ''}".encode("utf-8", "surrogateescape")
-        given = {name: " ".join(value.split()).encode() for name, value in (headers or {}).items()}
-        given["Authorization"] = b"Basic " + base64.b64encode(pair)
+        place, given = self.place, self._headers(headers)
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
             given["Content-Type"] = b"application/json"
@@ -118,6 +116,35 @@ class RemoteBroker:
             self.close()
             return self._last_try(where, given)
 
+    def begin(self, method: str, path: str, body: object) -> tuple[Reply, Iterator[bytes]]:
+        """Ask an operation whose answer goes on. path: below /api.
+
+        Returns: the head of the answer, and its body in pieces, as they come. Raises: Unreachable, as do the pieces.
+        """
+        given = {**self._headers(None), "Content-Type": b"application/json"}
+        try:
+            with self._told():
+                client = self._connected()
+                client.request(method, f"{self.place.path}/api{path}", json.dumps(body).encode(), given)
+                answer = client.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
+            raise Unreachable(f"{self.place.shown} closed the connection before it answered: {error}") from None
+        return Reply(answer.status, _headers_of(answer), b""), self._pieces(answer)
+
+    def _pieces(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+        try:
+            while piece := answer.readline():
+                yield piece
+        except (http.client.HTTPException, OSError):
+            raise Unreachable(f"{self.place.shown} was gone before the end of its answer") from None
+
+    def _headers(self, more: Mapping[str, str] | None) -> dict[str, bytes]:
+        """Those of a request."""
+        pair = f"{self.place.user}:{self.place.password or ''}".encode("utf-8", "surrogateescape")
+        found = {name: " ".join(value.split()).encode() for name, value in (more or {}).items()}
+        found["Authorization"] = b"Basic " + base64.b64encode(pair)
+        return found
+
     def _last_try(self, where: str, headers: dict[str, bytes]) -> Reply:
         try:
             return self._try("GET", where, None, headers)
@@ -125,12 +152,18 @@ class RemoteBroker:
             raise Unreachable(f"{self.place.shown} closes the connection before it answers") from None
 
     def _try(self, method: str, where: str, data: bytes | None, headers: dict[str, bytes]) -> Reply:
-        place = self.place
-        try:
+        with self._told():
             client = self._connected()
             client.request(method, where, data, headers)
             answer = client.getresponse()
-            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+            return Reply(answer.status, _headers_of(answer), answer.read())
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say what goes wrong in this block. Raises: Unreachable, and OSError of a connection that was closed."""
+        place = self.place
+        try:
+            yield
         except ssl.SSLCertVerificationError as error:
             text = f"{place.shown}: its certificate is not trusted: {error.verify_message}"
             raise Unreachable(f"{text}; name the file of its CA with --ca-file") from None
@@ -166,6 +199,10 @@ class RemoteBroker:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _headers_of(answer: http.client.HTTPResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer.getheaders()}
 
 
 def make_context(ca_file: str) -> ssl.SSLContext:
