@@ -29,6 +29,8 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
     "if-unused": (BOOLEAN, "Only if nothing uses it."),
     "if-empty": (BOOLEAN, "Only if there is nothing in it."),
     "topics": (TEXT, "What is wanted, with commas between: overview, queues, queues:VHOST; all of it if not given."),
+    "vhost": (TEXT, "Only what is in this virtual host."),
+    "limit": ({**INTEGER, "minimum": 1, "maximum": 1_000}, "At most so many; 100 if not given."),
     "seconds": (
         {**INTEGER, "minimum": 1, "maximum": 60},
         "The lag of the event loop is told of so many seconds.",
@@ -91,7 +93,7 @@ def _is_list(operation: Operation) -> bool:
 def _answer(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
     if operation.answers is None:
         return {}
-    schema = schemas[operation.answers]
+    schema = {} if operation.answers is bytes else schemas[operation.answers]
     if _is_list(operation):
         page = {"type": "object", "required": ["items", "page", "page_count", "total_count"]}
         schema = {"anyOf": [{"type": "array"}, page], "description": "A list, or with `page` one page of it."}

@@ -81,6 +81,7 @@ class Services:
         self.sessions = Sessions(broker.users)
         self.streams: Counter[str] = Counter()
         self.walks: Counter[str] = Counter()
+        self.traces = 0  # that go on
         self.leases = Leases(broker, driver, facts.places)
         self.machine = Machine(broker, facts.data_directory)
         self.sampler = Sampler(broker, self.turns, self.machine, facts.interval_s)

@@ -358,6 +358,7 @@ class Broker(Surroundings, Premises):
         self.clear_vhost_limits(name, None)
         vhost.forget_policies()
         self.drop_aside(form.VHOST, name)
+        self.refused.forget(name, None)
         del self.vhosts[name]
         self.forget(form.VHOST, form.key(name))
         self.remember(form.LEAVING, form.key(name), b"")
@@ -397,9 +398,10 @@ class Broker(Surroundings, Premises):
         """An exchange is deleted: the next one of its name begins without restrictions of routing keys."""
         self.users.forget_exchange(vhost, exchange)
 
-    def close_connections_of(self, user: User, reason: str) -> None:
-        """Close the connections of a user."""
+    def forget_user(self, user: User, reason: str) -> None:
+        """A user is deleted: its connections are closed, and nobody is told any more what it was refused."""
         self.close_connections(user, None, reason)
+        self.refused.forget(None, user.name)
 
     def close_connections(self, user: User | None, vhost: VirtualHost | None, reason: str) -> int:
         """Close the connections of a user, to a virtual host, or both; None for any. Returns: how many."""

@@ -36,6 +36,7 @@ from leveret.core.queue.kinds import new_queue
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.replies import REPLY_PREFIX, ReplyQueue
 from leveret.core.queue.surroundings import Surroundings
+from leveret.core.queue.witnesses import Witnesses
 from leveret.wire.fields import LONGSTR, Field, Table, longstr
 
 PREDECLARED: Final = (
@@ -56,7 +57,7 @@ class VirtualHost(NameSpace):
     generation: changes whenever a message might be routed otherwise than before, or not be allowed any more.
     default_queue_type: of queues that are declared without one; empty for classic. protected: from deletion.
     tracing: whether copies of all messages go to amq.rabbitmq.trace; off after a restart, as in RabbitMQ.
-    is_watched: somebody sees all messages, tracing or witness.
+    is_watched: somebody sees all messages, tracing or witness. witness: all there are, as one.
     limits: by name; negative for none. What is there stays, however low a limit is, and so does what comes back at a
     start. connections: how many are open now. bindings: how many there are.
     policies, operator_policies: changed by the verbs below only.
@@ -70,6 +71,8 @@ class VirtualHost(NameSpace):
         self.protected = False
         self.tracing = False
         self.is_watched = self.witness is not None
+        self._first_witness = self.witness  # the one of the whole broker
+        self._more_witnesses: list[Witness] = []
         self.limits: dict[str, int] = {}
         self.connections = 0
         self.bindings = 0
@@ -402,10 +405,38 @@ class VirtualHost(NameSpace):
             self.broker.forget(form.BINDING, definitions.binding_key(binding))
 
     def watch(self, tracing: bool, witness: Witness | None) -> None:
-        """Say who sees all messages from now on: amq.rabbitmq.trace, which gets copies of them, and a witness."""
+        """Say who sees all messages from now on: amq.rabbitmq.trace, which gets copies of them, and a witness.
+
+        Those that have joined stay.
+        """
+        self._first_witness = witness
+        self.trace(tracing)
+
+    def trace(self, tracing: bool) -> None:
+        """Say whether amq.rabbitmq.trace gets copies of all messages from now on."""
         self.tracing = tracing
-        self.witness = witness
-        self.is_watched = tracing or witness is not None
+        self._let_see()
+
+    def join(self, witness: Witness) -> None:
+        """Let one more witness see all messages, until it leaves."""
+        self._more_witnesses.append(witness)
+        self._let_see()
+
+    def leave(self, witness: Witness) -> None:
+        """A witness that has joined sees no more."""
+        self._more_witnesses.remove(witness)
+        self._let_see()
+
+    def _let_see(self) -> None:
+        """Put the witnesses together."""
+        them = list(self._more_witnesses)
+        if self._first_witness is not None:
+            them.insert(0, self._first_witness)
+        if len(them) > 1:
+            self.witness = Witnesses(them, self.broker.faults)
+        else:
+            self.witness = them[0] if them else None
+        self.is_watched = self.tracing or self.witness is not None
         self.generation += 1  # cached routes know whether messages are looked into
 
     # -- limits

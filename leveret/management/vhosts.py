@@ -104,7 +104,7 @@ def put_vhost(
 def trace_vhost(broker: Broker, name: str, on: bool = True) -> None:
     """Copy every message that is published or delivered to amq.rabbitmq.trace, until switched off or restarted."""
     found = find_vhost(broker, name)
-    found.watch(on, found.witness)
+    found.trace(on)
 
 
 def protect_vhost(broker: Broker, name: str, on: bool = True) -> None:

@@ -17,6 +17,8 @@ from leveret.auth.operator import Operator
 from leveret.auth.passwords import ARGON2, fits, is_too_dear
 from leveret.core import broker as core
 from leveret.core.message.log import Unreadable
+from leveret.core.queue.client import Witness
+from leveret.core.queue.witnesses import Witnesses
 from leveret.core.turn.clock import Clock
 from leveret.node import control
 from leveret.node.api import Api, PortError, listen_error, places_for
@@ -26,7 +28,6 @@ from leveret.node.errors import StartError
 from leveret.node.tracing import trace
 from leveret.node.trust import Untrusted, claim
 from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, Watch, give_up_reserve, total_memory
-from leveret.node.witnesses import Both
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.guests import Guests
@@ -308,8 +309,10 @@ class Node:
         if config.otlp_endpoint:
             self._telemetry = trace(config, self.broker)
         if self._telemetry is not None:
-            witness = self._telemetry.witness
-            self.broker.let_watch(witness if self._recording is None else Both(self._recording, witness))
+            witness: Witness = self._telemetry.witness
+            if self._recording is not None:
+                witness = Witnesses([self._recording, witness], self.broker.faults)
+            self.broker.let_watch(witness)
             self._api.around = self._telemetry.around
 
     def _define(self, content: dict[str, object], name: str) -> None:

@@ -101,6 +101,8 @@ class ControlSocket:
                 await _hear_out(reader)
         except (OSError, EOFError) as error:  # gone
             log.warning("control socket: %s", error)
+        except asyncio.CancelledError:  # the broker ends in the middle of an answer; nobody has to be told of that
+            writer.transport.abort()
         finally:
             self._clients.discard(writer)
             if not is_handed_over:

@@ -54,6 +54,8 @@ LISTS = {
     for verb in ("list_vhosts", "list_vhost_limits", "list_policies", "list_operator_policies", "show_status")
 }
 """Verbs that change nothing."""
+READING = {("POST", "/leveret/explain/{vhost}")}
+"""What changes nothing, whatever its method."""
 TOLD = [
     pytest.param(operation, id=f"{operation.method} {operation.path}")
     for operation in OPERATIONS
@@ -150,7 +152,7 @@ def test_what_changes_something_needs_a_tag_or_permissions() -> None:
         if each.method != "GET" and each.access in (Access.MANAGEMENT, Access.MONITORING)
     }
     counters = {("DELETE", "/auth/attempts/{node}"), ("DELETE", "/auth/attempts/{node}/source")}
-    assert easy == BY_ALL_WHO_LOG_IN | LISTS | counters | {("DELETE", "/leveret/session")}
+    assert easy == BY_ALL_WHO_LOG_IN | LISTS | READING | counters | {("DELETE", "/leveret/session")}
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])

@@ -833,12 +833,32 @@ async def disk(world: World) -> None:
 
 
 @op
+async def front(world: World) -> None:
+    """A message is put in front of the others of the victim's queue, which come, go, expire and come back."""
+    await declare(world, "v.front", x_message_ttl=long(60_000))
+    for body in (b"1", b"2", b"in front"):
+        world.victim.publish("v.front", body)
+    await world.quiet()
+    queue = world.broker.vhosts["/"].queues.get("v.front")
+    if queue is not None and len(queue.ready):
+        queue.put_in_front(queue.ready.items()[-1])
+    world.victim.publish("v.front", b"4")
+    for tag in (1, 2):
+        await world.victim.call(amqp.BasicGet("v.front"))
+        await world.victim.call(amqp.BasicReject(tag, True))
+    await world.victim.call(amqp.BasicGet("v.front", no_ack=True))
+    await world.victim.call(amqp.BasicConsume("v.front", "c"))
+    await world.quiet()
+
+
+@op
 async def watched(world: World) -> None:
-    """A witness in the victim's virtual host holds confirms, and follows messages."""
+    """A witness in the victim's virtual host holds confirms, and follows messages; then there are two."""
     await declare(world, "v.seen")
     await declare(world, "v.none", x_max_length=long(0), x_overflow=longstr("reject-publish"))
-    witness = Witnessing()
-    world.broker.vhosts["/"].watch(True, witness)
+    vhost = world.broker.vhosts["/"]
+    witness, other = Witnessing(), Witnessing()
+    vhost.watch(True, witness)
     world.victim.publish("v.seen", b"seen")
     world.victim.publish("v.seen", b"followed, confirmed later")
     world.victim.publish("v.seen", b"followed, confirmed at once", persistent=False)
@@ -846,9 +866,15 @@ async def watched(world: World) -> None:
     world.victim.publish("v.nobody", b"followed, nothing to confirm")
     await world.victim.call(amqp.BasicGet("v.seen"))
     await world.victim.call(amqp.BasicAck(1))
+    vhost.join(other)
+    world.victim.publish("v.seen", b"seen by two")
+    world.victim.publish("v.seen", b"followed by one of two")
+    await world.victim.call(amqp.BasicGet("v.seen"))
+    await world.victim.call(amqp.BasicReject(2, False))
     for confirm in witness.held:
         confirm.pay()
-    world.broker.vhosts["/"].watch(False, None)
+    vhost.leave(other)
+    vhost.watch(False, None)
     await world.quiet()
 
 

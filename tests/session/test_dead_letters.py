@@ -440,6 +440,7 @@ def test_settings_are_read_when_a_message_dies(scene: Scene) -> None:
     scene.publish("source", b"a")
     source.settings.dead_letter_exchange = ""
     source.settings.dead_letter_routing_key = "target"
+    source.apply(source.settings)
     scene.reject("source")
     assert scene.ready(target) == [1]
 

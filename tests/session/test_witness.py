@@ -9,6 +9,7 @@ from leveret.core.message.confirm import AGAIN, FULL, Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Followed, Message
 from leveret.core.queue.client import FOLLOW, HOLD, PASS, REFUSE, STRAY, Client, Follower, Witness
+from leveret.core.queue.dead_letter import EXPIRED, MAXLEN, REJECTED
 from leveret.core.queue.entry import QueueEntry
 from leveret.session.base.errors import AmqpError
 from leveret.store.memory import MemoryLog
@@ -84,6 +85,10 @@ class Notes(Witness):
         """Note it."""
         self.seen.append(("settle", stored.message.body(), how))
 
+    def on_death(self, stored: QueueEntry, reason: str) -> None:
+        """Note it."""
+        self.seen.append(("death", stored.message.body(), stored.queue.name, reason))
+
 
 @pytest.fixture
 def peer() -> Peer:
@@ -122,6 +127,7 @@ def test_it_sees_publishes_deliveries_and_settlements(peer: Peer, notes: Notes) 
         ("deliver", b"now", "q", False),
         ("settle", b"before", ACK),
         ("settle", b"now", DISCARD),
+        ("death", b"now", "q", REJECTED),
     ]
 
 
@@ -265,6 +271,165 @@ def test_in_a_transaction_a_refused_publish_is_not_committed(peer: Peer, notes: 
     peer.call(TxCommit(), TxCommitOk)
     queue = peer.broker.vhosts["/"].queues["q"]
     assert [stored.message.body() for stored in queue.ready.items()] == [b"before", b"kept"]
+
+
+def test_it_sees_what_is_given_up(peer: Peer, notes: Notes) -> None:
+    arguments = {"x-message-ttl": long(1_000), "x-max-length": long(1)}
+    peer.call(QueueDeclare("short", arguments=arguments), QueueDeclareOk)
+    peer.send(BasicPublish("", "short"), b"first")
+    peer.send(BasicPublish("", "short"), b"second")
+    peer.broker.tick(1_001)
+    assert [each for each in notes.seen if each[0] == "death"] == [
+        ("death", b"first", "short", MAXLEN),
+        ("death", b"second", "short", EXPIRED),
+    ]
+
+
+# -- several of them
+
+
+@pytest.fixture
+def more(peer: Peer, notes: Notes) -> Notes:
+    """Another one, in the virtual host alone."""
+    more = Notes()
+    more.needs_contents = False
+    peer.broker.vhosts["/"].join(more)
+    return more
+
+
+def test_all_of_them_see_everything(peer: Peer, notes: Notes, more: Notes) -> None:
+    peer.send(BasicPublish("", "q"), b"now")
+    peer.send(BasicConsume("q", "tag"))
+    peer.send(BasicAck(1))
+    peer.send(BasicReject(2, False))
+    assert more.seen == notes.seen
+    assert [each[0] for each in more.seen] == ["publish", "deliver", "deliver", "settle", "settle", "death"]
+
+
+def test_who_leaves_sees_no_more_and_the_others_do(peer: Peer, notes: Notes, more: Notes) -> None:
+    vhost = peer.broker.vhosts["/"]
+    third = Notes()
+    vhost.join(third)
+    vhost.leave(more)
+    peer.send(BasicPublish("", "q"), b"1")
+    peer.broker.let_watch(None)
+    peer.send(BasicPublish("", "q"), b"2")
+    vhost.leave(third)
+    peer.send(BasicPublish("", "q"), b"3")
+    assert [len(each.seen) for each in (notes, more, third)] == [1, 0, 2]
+    assert vhost.witness is None
+    assert not vhost.is_watched
+
+
+def test_the_firehose_goes_on_and_off_beside_them(peer: Peer, notes: Notes, more: Notes) -> None:
+    vhost = peer.broker.vhosts["/"]
+    vhost.trace(True)
+    vhost.trace(False)
+    vhost.trace(True)
+    peer.send(BasicPublish("", "q"), b"now")
+    assert (len(notes.seen), len(more.seen)) == (1, 1)
+    vhost.leave(more)
+    peer.broker.let_watch(None)
+    assert (vhost.tracing, vhost.is_watched, vhost.witness) == (True, True, None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "seen"),
+    [(PASS, STRAY, ["q"]), (STRAY, HOLD, []), (REFUSE, PASS, []), (HOLD, REFUSE, ["q"])],
+)
+def test_the_first_one_that_wants_something_gets_it(
+    peer: Peer, notes: Notes, more: Notes, first: int, second: int, seen: list[str]
+) -> None:
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    notes.verdicts, more.verdicts = [first], [second]
+    peer.send(BasicPublish("", "q"), b"now")
+    counts = {STRAY: 1, REFUSE: 1, HOLD: 2}
+    verdict = first if first != PASS else second
+    assert len(peer.broker.vhosts["/"].queues["q"].ready) == counts[verdict]
+    assert more.seen == [("publish", b"now", seen, False)]
+    assert [len(each.held) for each in (notes, more)] == ([1, 0] if verdict == HOLD else [0, 0])
+
+
+def test_who_holds_a_confirm_gets_it(peer: Peer, notes: Notes, more: Notes) -> None:
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    more.verdicts = [HOLD]
+    peer.send(BasicPublish("", "q"), b"now")
+    assert (peer.got(), notes.held) == ([], [])
+    more.held.pop().pay()
+    assert methods(peer.got()) == [("BasicAck", 1)]
+
+
+def test_what_one_refuses_the_others_see(peer: Peer, notes: Notes, more: Notes) -> None:
+    notes.error = AmqpError(403, "for a test")
+    peer.send(BasicPublish("", "q"), b"now")
+    assert peer.expect(ChannelClose).reply_code == 403
+    assert more.seen == [("publish", b"now", [], False)]
+
+
+def test_one_that_fails_is_not_felt_by_the_others(peer: Peer, notes: Notes) -> None:
+    class Blind(Notes):
+        def note(self, *what: object) -> None:
+            raise ValueError("blind")
+
+        on_publish = on_delivery = on_settle = on_death = note  # type: ignore[assignment]
+
+    vhost = peer.broker.vhosts["/"]
+    more = Notes()
+    vhost.join(Blind())
+    vhost.join(more)
+    peer.send(BasicPublish("", "q"), b"now")
+    peer.send(BasicConsume("q", "tag"))
+    peer.send(BasicReject(1, False))
+    assert more.seen == notes.seen
+    assert len(more.seen) == 5
+    assert {fault.doing.split(" (")[0] for fault in peer.broker.faults.told} == {"show a witness what passes"}
+
+
+def test_one_of_them_follows_what_the_others_only_look_at(peer: Peer, notes: Notes, more: Notes) -> None:
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    more.verdicts = [FOLLOW]
+    peer.send(BasicPublish("", "q"), b"now")
+    assert methods(peer.got()) == [("BasicAck", 1)]
+    assert [each.heard for each in more.following] == [[(True, 0)]]
+    last = peer.broker.vhosts["/"].queues["q"].ready.items()[-1].message
+    assert isinstance(last, Followed)
+    assert last.follower is more.following[0]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "heard"), [(HOLD, (False, 0)), (STRAY, (False, 0)), (REFUSE, (False, AGAIN)), (FOLLOW, (False, 0))]
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_who_cannot_follow_hears_at_once(
+    peer: Peer, notes: Notes, more: Notes, verdict: int, heard: tuple[bool, int], is_first: bool
+) -> None:
+    peer.call(ConfirmSelect(), ConfirmSelectOk)
+    notes.verdicts, more.verdicts = ([verdict], [FOLLOW]) if is_first else ([FOLLOW], [verdict])
+    peer.send(BasicPublish("", "q"), b"now")
+    follows, other = (more, notes) if is_first or verdict == FOLLOW else (notes, more)
+    assert [each.heard for each in follows.following] == [[heard]]
+    if verdict == FOLLOW:
+        assert [each.heard for each in other.following] == [[(True, 0)]]
+    else:
+        assert len(other.held) == (verdict == HOLD)
+
+
+def test_an_error_of_one_of_them_ends_what_another_follows(peer: Peer, notes: Notes, more: Notes) -> None:
+    more.verdicts = [FOLLOW]
+    notes.error = AmqpError(403, "for a test")
+    peer.send(BasicPublish("", "q"), b"")
+    peer.expect(ChannelClose)
+    assert [each.heard for each in more.following] == [[(False, AGAIN)]]
+
+
+def test_contents_stay_while_one_of_them_needs_them(peer: Peer, notes: Notes, more: Notes) -> None:
+    vhost = peer.broker.vhosts["/"]
+    assert vhost.witness is not None
+    assert vhost.witness.needs_contents
+    peer.broker.let_watch(None)
+    assert vhost.witness is more
+    vhost.join(Notes())
+    assert vhost.witness.needs_contents
 
 
 def test_what_a_channel_leaves_behind_is_seen_to_come_back(peer: Peer, notes: Notes) -> None:

@@ -34,8 +34,8 @@ class Premises(DefinitionKeeper):
         """Somebody may do more, or less, in a virtual host than before."""
 
     @abstractmethod
-    def close_connections_of(self, user: User, reason: str) -> None:
-        """Close the connections of a user."""
+    def forget_user(self, user: User, reason: str) -> None:
+        """A user is deleted: its connections are closed. reason: that they are told."""
 
 
 class Users:
@@ -95,7 +95,7 @@ class Users:
         self.clear_limits(name, None)
         del self._users[name]
         self._premises.forget(form.USER, form.key(name))
-        self._premises.close_connections_of(user, f"user '{name}' is deleted")
+        self._premises.forget_user(user, f"user '{name}' is deleted")
 
     # -- what they may do
 

@@ -59,6 +59,10 @@ class Batch(Publisher):
         assert self._where is not None
         return self.route_to(self._where, True)
 
+    def named(self, target: bytes) -> Address | None:
+        """The same, for people."""
+        return self._where
+
     def returned(self, message: Message) -> None:
         """No queue gets the message that is being published."""
         self.outcomes[-1] = UNROUTED

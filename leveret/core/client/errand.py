@@ -21,7 +21,7 @@ from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Route
 from leveret.core.message.budget import COST
 from leveret.core.message.log import NotHereYet
-from leveret.core.message.message import Message, address
+from leveret.core.message.message import Address, Message, address
 from leveret.core.queue.client import Held
 from leveret.core.queue.consumers import Consumer
 from leveret.core.queue.entry import EntryOwner, QueueEntry
@@ -92,6 +92,10 @@ class Posting(Publisher):
     def resolve(self, target: bytes) -> Route:
         """The one route there is. Raises: Refusal."""
         return self.route_to(address(self._exchange, self._key), True)
+
+    def named(self, target: bytes) -> Address | None:
+        """The same, for people."""
+        return address(self._exchange, self._key)
 
     def returned(self, message: Message) -> None:
         """No queue gets it."""

@@ -25,6 +25,7 @@ from leveret.core.errors import refusals as errors
 from leveret.core.errors.refusals import UNFIT, UNREADABLE, Refusal
 from leveret.core.exchange.exchange import Route
 from leveret.core.exchange_types.kinds import TOPIC
+from leveret.core.message import refused
 from leveret.core.message.confirm import AGAIN, Confirm
 from leveret.core.message.destination import Destination, give_up, hand_out, not_taken
 from leveret.core.message.message import Address, Followed, Message, address
@@ -56,6 +57,7 @@ class Publisher(PublishListener):
 
     __slots__ = (
         "_inflow",
+        "_is_strayed",
         "_last_route",
         "_last_target",
         "last_tag",
@@ -77,6 +79,7 @@ class Publisher(PublishListener):
         self._last_target = b""
         self._last_route: Route | None = None  # to that target
         self._inflow = Inflow(counters, NOWHERE)  # to its exchange
+        self._is_strayed = False  # a witness wanted the last message that it saw to go nowhere
 
     @abstractmethod
     def resolve(self, target: bytes) -> Route:
@@ -88,44 +91,48 @@ class Publisher(PublishListener):
         Raises: Refusal UNKNOWN and FORBIDDEN of the exchange, FORBIDDEN of a routing key, UNFIT for a property that is
         wrong or a body that is too large, UNREADABLE for properties, and what a witness wants.
         """
-        party = self.party
-        route = self._last_route
-        generation = party.vhost.generation
-        if route is None or route.generation != generation or target != self._last_target:
-            route = party.routes.get(target)
-            if route is None or route.generation != generation:
-                route = self._find(target)
-            self._last_target = target
-            self._last_route = route
-            if self._inflow.exchange is not route.exchange.counters:
-                self._inflow = self.counters.inflow(route.exchange.counters)
-        size = frames.body_size(content)
-        if size > party.small:
-            self._note_larger(size)
-        party.published += 1
-        party.published_bytes += size
         try:
-            persistent = frames.check_properties(content)
-        except DecodeError:
-            raise Refusal(UNREADABLE, f"cannot decode {octets(frames.properties(content))}") from None
-        queues = route.queues
-        message = Message(route.address, content, persistent)
-        is_inspected = route.varies or frames.property_flags(content) & INSPECTED != 0
-        if is_inspected:
-            message, queues = self._inspect(route, message)
-        if route.watched:
-            self._publish_watched(message, queues, route)
-        elif self.transaction is not None:
-            self.transaction.publish(message, queues, route)
-        else:
-            self._inflow.published += 1
-            if not is_inspected or queues is route.queues:
-                if not route.published:
-                    party.used_routes.append(route)
-                route.published += 1
+            party = self.party
+            route = self._last_route
+            generation = party.vhost.generation
+            if route is None or route.generation != generation or target != self._last_target:
+                route = party.routes.get(target)
+                if route is None or route.generation != generation:
+                    route = self._find(target)
+                self._last_target = target
+                self._last_route = route
+                if self._inflow.exchange is not route.exchange.counters:
+                    self._inflow = self.counters.inflow(route.exchange.counters)
+            size = frames.body_size(content)
+            if size > party.small:
+                self._note_larger(size)
+            party.published += 1
+            party.published_bytes += size
+            try:
+                persistent = frames.check_properties(content)
+            except DecodeError:
+                raise Refusal(UNREADABLE, f"cannot decode {octets(frames.properties(content))}") from None
+            queues = route.queues
+            message = Message(route.address, content, persistent)
+            is_inspected = route.varies or frames.property_flags(content) & INSPECTED != 0
+            if is_inspected:
+                message, queues = self._inspect(route, message)
+            if route.watched:
+                self._publish_watched(message, queues, route)
+            elif self.transaction is not None:
+                self.transaction.publish(message, queues, route)
             else:
-                route.exchange.count(queues, 1)
-            self._send(message, queues, route)
+                self._inflow.published += 1
+                if not is_inspected or queues is route.queues:
+                    if not route.published:
+                        party.used_routes.append(route)
+                    route.published += 1
+                else:
+                    route.exchange.count(queues, 1)
+                self._send(message, queues, route)
+        except Refusal as refusal:
+            self.note_refusal(target, content, frames.body_size(content), refusal)
+            raise
 
     def publish_parts(self, target: bytes, properties: BasicProperties, body: bytes) -> None:
         """As publish(), for a protocol without frames: they are made once, and stay with the message.
@@ -137,10 +144,13 @@ class Publisher(PublishListener):
     def route_to(self, where: Address, mandatory: bool) -> Route:
         """Find out where publishes to this address go, and whether they are allowed.
 
-        mandatory: a message that no queue gets is returned. Raises: Refusal FORBIDDEN, UNKNOWN.
+        where: is no other publisher's. mandatory: a message that no queue gets is returned.
+        Raises: Refusal FORBIDDEN, UNKNOWN.
         """
         party = self.party
         vhost, user = party.vhost, party.user
+        where.user = user.name
+        where.connection = party.name
         name, key = where.exchange, where.routing_key
         user.check(access.WRITE, "exchange", name, vhost.name)
         exchange = vhost.exchange(name)
@@ -207,15 +217,18 @@ class Publisher(PublishListener):
             if follower is not None:
                 self._publish_followed(message, queues, route, follower)
                 return
-        if verdict == STRAY or verdict == REFUSE:
+        self._is_strayed = verdict == STRAY or verdict == REFUSE
+        if self._is_strayed:
             give_up(message, queues)
             queues = []
         if self.transaction is not None:
+            self._is_strayed = False  # nothing comes nowhere before the commit
             if verdict != REFUSE:
                 self.transaction.publish(message, queues, route)
             return
         self._count(queues, route)
         if verdict == REFUSE:
+            self._note_stranded(message, route)
             if self.wants_confirms:
                 self.last_tag += 1
                 self.refused(self.last_tag, AGAIN)
@@ -227,6 +240,7 @@ class Publisher(PublishListener):
             witnessing.held(self.party, confirm)
         else:
             self._send(message, queues, route)
+        self._is_strayed = False
 
     def _publish_followed(self, message: Message, queues: list[Destination], route: Route, follower: Follower) -> None:
         """A message is published that a witness follows. Raises: Refusal of the transaction."""
@@ -264,6 +278,53 @@ class Publisher(PublishListener):
     def fail(self, doing: str, error: Exception) -> None:
         """The client has failed."""
         self.party.fail(doing, error)
+
+    # -- what comes nowhere
+
+    def named(self, target: bytes) -> Address | None:
+        """The exchange and routing key in a target, for people; None where it cannot be read."""
+        return None
+
+    def note_refusal(self, target: bytes, content: bytes, size: i64, refusal: Refusal) -> None:
+        """Let it be known that a message was not published.
+
+        content: empty for one that was not even put together. size: bytes of its body.
+        """
+        party = self.party
+        where = self.named(target) or address("", "")
+        where.user = party.user.name
+        where.connection = party.name
+        if refusal.kind == errors.UNKNOWN:
+            kind = refused.NO_EXCHANGE
+        elif refusal.kind == errors.FORBIDDEN:
+            kind = refused.TOPIC if refusal.subject.startswith("topic ") else refused.NO_PERMISSION
+        else:
+            kind = refused.TOO_LARGE if size > party.max_message_size else refused.INVALID
+        entry = party.broker.refused.add(party.vhost.name, where, kind, "", size)
+        if entry is not None:
+            message = Message(where, content, False) if content else None
+            entry.say(kind, refusal.text, message, refusal.hint)
+
+    def stranded(self, message: Message, route: Route) -> None:
+        """No queue gets a message."""
+        super().stranded(message, route)
+        self._note_stranded(message, route)
+
+    def _note_stranded(self, message: Message, route: Route) -> None:
+        """Let it be known that no queue gets a message."""
+        party = self.party
+        entry = party.broker.refused.add(party.vhost.name, message.address, "", "", message.size)
+        if entry is None:
+            return
+        exchange, where = route.exchange, message.address
+        if self._is_strayed:
+            entry.say(refused.WITNESS, "a rule of a test wants it to go nowhere", message)
+        elif route.varies and exchange.route(where.keys, message.readable_properties()).queues:
+            entry.say(refused.DUPLICATE, "an exchange on its way has had a message with the same value", message)
+        else:
+            what = f"exchange '{exchange.name}' leads to no queue with the routing key '{where.routing_key}'"
+            reason = what if exchange.name else f"there is no queue '{where.routing_key}'"
+            entry.say(refused.RETURNED if route.mandatory else refused.UNROUTABLE, reason, message)
 
     # -- what concerns the broker
 
@@ -305,9 +366,11 @@ class Publisher(PublishListener):
             if reason:
                 raise Refusal(UNFIT, f"invalid expiration '{properties.expiration}': {reason}")
         where = route.address
-        copies, hidden = _more_keys(headers, "CC"), _more_keys(headers, "BCC")
+        copies, hidden = more_keys(headers, "CC"), more_keys(headers, "BCC")
         if copies or hidden:
             where = address(where.exchange, where.routing_key, tuple(copies), tuple(hidden))
+            where.user = route.address.user
+            where.connection = route.address.connection
         self._check_topics(route, where.keys)
         user = self.party.user
         if properties.user_id is not None and properties.user_id != user.name and "impersonator" not in user.tags:
@@ -328,7 +391,7 @@ class Publisher(PublishListener):
         return message, queues
 
 
-def _more_keys(headers: Table, name: str) -> list[str]:
+def more_keys(headers: Table, name: str) -> list[str]:
     """Routing keys from a CC or BCC header. Raises: Refusal UNFIT when it is no array."""
     field = headers.get(name)
     if field is None:

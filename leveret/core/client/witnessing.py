@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from mypy_extensions import i64
 
 from leveret.core.client import tracing
@@ -12,10 +10,8 @@ from leveret.core.errors.refusals import Refusal
 from leveret.core.message.confirm import Confirm, ConfirmListener
 from leveret.core.message.destination import Destination, give_up
 from leveret.core.message.message import Message
-from leveret.core.queue.client import PASS, Follower
+from leveret.core.queue.client import PASS, WATCH, Follower
 from leveret.core.queue.entry import QueueEntry
-
-WATCH: Final = "show a witness what passes"
 
 
 def judge(party: Party, message: Message, queues: list[Destination], mandatory: bool) -> int:

@@ -80,12 +80,13 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     if len(name) > MAX_NAME:
         return None
     for other in islice(names, MAX_NAMES):
-        if other and (_is_similar(name, other) or name.casefold() == other.casefold()):
+        if other and (is_similar(name, other) or name.casefold() == other.casefold()):
             return other
     return None
 
 
-def _is_similar(one: str, other: str) -> bool:
+def is_similar(one: str, other: str) -> bool:
+    """Whether two texts differ in a few characters in one place, and are longer than that."""
     longer = max(len(one), len(other))
     shorter = min(len(one), len(other))
     if longer - shorter > MAX_DIFFERENCE or longer <= MAX_DIFFERENCE:

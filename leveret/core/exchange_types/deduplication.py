@@ -106,6 +106,16 @@ class Deduplication(Interceptor):
             claim = self._claims[count] = Claim(self._exchange, self, count)
         return [claim, *queues, claim]
 
+    def foresee(self, properties: BasicProperties) -> list[Destination] | None:
+        """What admit() would say to a message, of which nothing is remembered."""
+        field = properties.headers.get(self._header) if properties.headers is not None else None
+        if field is None:
+            return None
+        value = shortened(identity(field))
+        if not self.window.has(value):
+            return None
+        return [] if self.window.is_safe(value) else [self._echo]
+
     def value_of(self, message: Message) -> bytes | None:
         """The value of a message that has one."""
         field = message.header(self._header_name)

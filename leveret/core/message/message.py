@@ -15,9 +15,10 @@ class Address:
 
     encoded: exchange and routing_key as short strings, as basic.deliver wants them.
     copies, hidden: the other keys that it was routed on, from the headers CC and BCC.
+    user, connection: names of who has published; empty where nobody has since the start, or nobody knows.
     """
 
-    __slots__ = ("copies", "encoded", "exchange", "hidden", "routing_key")
+    __slots__ = ("connection", "copies", "encoded", "exchange", "hidden", "routing_key", "user")
 
     def __init__(
         self,
@@ -32,6 +33,8 @@ class Address:
         self.encoded = encoded
         self.copies = copies
         self.hidden = hidden
+        self.user = ""
+        self.connection = ""
 
     @property
     def keys(self) -> list[str]:
@@ -127,6 +130,16 @@ class Message:
             return patch.header(self.content, name)
         except (DecodeError, IndexError):
             return None
+
+    def message_id(self) -> str:
+        """The property message-id; empty without it, and where it cannot be read or is only in the log."""
+        if not self.content:
+            return ""
+        try:
+            found = patch.message_id(self.content)
+        except IndexError:
+            return ""
+        return "" if found is None else found.decode("utf-8", "surrogateescape")
 
     def without_properties(self) -> Message:
         """The message with no properties but what the broker has to know of them."""

@@ -93,6 +93,8 @@ STRAY: Final = 2  # it goes nowhere, as one that no binding matches
 HOLD: Final = 3  # it goes its way, but its confirm has to wait
 FOLLOW: Final = 4  # it goes its way, and a Follower hears how that ends
 
+WATCH: Final = "show a witness what passes"  # what fails when a witness does
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Follower:
@@ -134,3 +136,6 @@ class Witness:
     @abstractmethod
     def on_settle(self, entry: QueueEntry, how: int) -> None:
         """A delivery is settled: ACK, REQUEUE, RETURN or DISCARD of core/client/settling.py."""
+
+    def on_death(self, entry: QueueEntry, reason: str) -> None:
+        """A queue gives up a message, which may become a dead letter. reason: one of those of dead_letter.py."""

@@ -18,6 +18,7 @@ from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.ready import Ready
 from leveret.wire import patch
+from leveret.wire.properties import BasicProperties
 
 
 class Duplicates:
@@ -51,6 +52,14 @@ class Duplicates:
             found = patch.message_id(message.content)
             return None if found is None else shortened(found)
         field = message.header(self._header)
+        return None if field is None else shortened(identity(field))
+
+    def value_in(self, properties: BasicProperties) -> bytes | None:
+        """What value() would say to a message with these properties; nothing changes."""
+        if self.by == MESSAGE_ID:
+            found = properties.message_id
+            return None if found is None else shortened(found.encode("utf-8", "surrogateescape"))
+        field = properties.headers.get(self.by) if self.by and properties.headers is not None else None
         return None if field is None else shortened(identity(field))
 
     def knows(self, value: bytes) -> bool:

@@ -15,6 +15,7 @@ from leveret.core.message.agenda import Agenda
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.log import Resting
 from leveret.core.message.message import Message
+from leveret.core.message.refused import DUPLICATE
 from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.brake import Brake
 from leveret.core.queue.deduplicating import Duplicates
@@ -88,12 +89,15 @@ class Detours:
         """Whether it has to be known what the queue holds."""
         return self.duplicates is not None and self.duplicates.by != ""
 
-    def is_known(self, value: bytes | None, confirm: Confirm | None) -> bool:
-        """Whether a message with this value is a duplicate, which is confirmed then and gone."""
+    def is_known(self, value: bytes | None, message: Message, confirm: Confirm | None) -> bool:
+        """Whether a message, which has this value, is a duplicate; then it is confirmed and gone."""
         queue, duplicates = self._queue, self.duplicates
         if queue is None or duplicates is None or value is None or not duplicates.knows(value):
             return False
         queue.counters.duplicates += 1
+        entry = queue.broker.refused.add(queue.vhost.name, message.address, DUPLICATE, queue.name, message.size)
+        if entry is not None:
+            entry.say(DUPLICATE, f"{queue} has a message with the same {duplicates.by}", message)
         if confirm is not None:
             duplicates.confirm(value, confirm, self._pending)
         return True

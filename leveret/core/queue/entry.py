@@ -24,8 +24,8 @@ MAX_FAILURES: Final = 0x7FFFFFFF
 class Home:
     """The virtual host, as its queues see it.
 
-    witness: who sees all messages, for tests, recordings and spans. past: what exchanges, queues and connections have
-    done that are gone. consumers: how many there are, of all queues.
+    witness: who sees all messages, for tests, recordings, traces and spans. past: what exchanges, queues and
+    connections have done that are gone. consumers: how many there are, of all queues.
     """
 
     def __init__(self, turn: Turn, name: str, witness: Witness | None) -> None:

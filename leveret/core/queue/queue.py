@@ -24,12 +24,13 @@ from leveret.core.errors.refusals import faulty_queue, locked_queue, lost_queue
 from leveret.core.message.confirm import AGAIN, DEAD, FULL, UNSAFE, Confirm
 from leveret.core.message.log import NotHereYet, Recovered, Resting, Unreadable
 from leveret.core.message.message import Message
+from leveret.core.message.refused import NOT_WRITTEN, QUEUE_FAULTY, QUEUE_FULL
 from leveret.core.policy.arguments import QUORUM, QueueSettings
 from leveret.core.policy.checks import expiration_error
 from leveret.core.policy.policy import Policy
 from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.browsing import TOP, Page
-from leveret.core.queue.client import Held
+from leveret.core.queue.client import WATCH, Held
 from leveret.core.queue.consumers import Consumer, Consumers
 from leveret.core.queue.dead_letter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
 from leveret.core.queue.detours import PORTION, RETURN, Detours
@@ -103,6 +104,7 @@ class Queue(BaseQueue):
         self._may_divert = False
         self._is_braked = False
         self._forgets_easily = False
+        self._has_letters = False
         self._expiry = Expiry(self)
         self._heed_settings()
         self._expiry.watch_idle()
@@ -172,6 +174,24 @@ class Queue(BaseQueue):
         if self._is_limited:
             self._drop_excess()
 
+    def _note_refused(self, message: Message) -> None:
+        """Let it be known who has published what the queue does not take."""
+        kind = QUEUE_FAULTY if self.fault else QUEUE_FULL
+        entry = self.broker.refused.add(self.vhost.name, message.address, kind, self.name, message.size)
+        if entry is not None:
+            entry.say(kind, f"{self} is faulty: {self.fault}" if self.fault else self._fullness(), message)
+
+    def _fullness(self) -> str:
+        """Why it refuses what comes in, for people."""
+        settings = self.settings
+        limits = [
+            f"{limit} {unit}"
+            for limit, unit in ((settings.max_length, "messages"), (settings.max_length_bytes, "bytes"))
+            if limit >= 0
+        ]
+        end = "; this one became a dead letter" if settings.rejects_dead and self._has_letters else ""
+        return f"{self} takes no more than {' and '.join(limits)}{end}"
+
     def restore(self, found: Recovered) -> None:
         """Take a message from the log at start-up. Its deadline is the old one if it is known."""
         self._position = max(self._position, i64(found.position))
@@ -215,6 +235,8 @@ class Queue(BaseQueue):
         for entry in refused:
             was_logged = entry.log_id > 0  # and was not there only to rest
             entry.log_id = 0
+            if was_logged:
+                self._note_unwritten(entry.message, again)
             if again and was_logged and self.ready.take_at(entry.position) is entry:
                 self.broker.budget.let_go(entry.message)
                 self._unsaved(entry)
@@ -228,6 +250,13 @@ class Queue(BaseQueue):
         self.broker.refusals += 1
         self.counters.removed += 1
         self.forget(entry)
+
+    def _note_unwritten(self, message: Message, again: bool) -> None:
+        """Let it be known who has published what the log could not take. again: it has to be published again."""
+        entry = self.broker.refused.add(self.vhost.name, message.address, NOT_WRITTEN, self.name, message.size)
+        if entry is not None:
+            kept = "it has to be published again" if again else f"{self} has it only until the broker ends"
+            entry.say(NOT_WRITTEN, f"it could not be written to the disk; {kept}", message)
 
     def on_resting(self, position: int) -> None:
         """The log has everything that is there to rest up to this position."""
@@ -660,11 +689,22 @@ class Queue(BaseQueue):
     def die(self, entry: QueueEntry, reason: str) -> None:
         """A message is given up. reason: one of those of dead_letter.py."""
         self.detours.gone(entry.position)
-        if self.settings.dead_letter_exchange is None:
+        if self.vhost.witness is not None:
+            self._show_death(entry, reason)
+        if not self._has_letters:
             self.forget(entry)
         else:
             self.broker.worklist.add(self, entry, reason)
             self.counters.count_letter(reason, self.settings.at_least_once)
+
+    def _show_death(self, entry: QueueEntry, reason: str) -> None:
+        """Let the witness see a message that is given up."""
+        witness = self.vhost.witness
+        if witness is not None:
+            try:
+                witness.on_death(entry, reason)
+            except Exception as error:
+                self.broker.faults.own(WATCH, error)
 
     def forget(self, entry: QueueEntry) -> None:
         """Nothing has to remember this message any longer."""
@@ -943,6 +983,7 @@ class Queue(BaseQueue):
         self._may_divert = self.fault != "" or (self._is_limited and settings.rejects) or detours.looks_at_all()
         self._is_braked = self.holds > 0 or self.fault != "" or detours.slows()
         self._forgets_easily = not self.deleted and detours.duplicates is None
+        self._has_letters = settings.dead_letter_exchange is not None
 
     def _heed_settings(self) -> None:
         """Let all parts follow the settings."""
@@ -957,11 +998,12 @@ class Queue(BaseQueue):
         detours = self.detours
         duplicates = detours.duplicates
         value = None if duplicates is None else duplicates.value(message)
-        if detours.is_known(value, confirm):
+        if detours.is_known(value, message, confirm):
             return True
         if not self._takes(message):
             self.broker.refusals += 1
             self.counters.refused += 1
+            self._note_refused(message)
             if confirm is not None:
                 confirm.refuse(AGAIN if self.fault else DEAD if self.settings.rejects_dead else FULL)
             return True

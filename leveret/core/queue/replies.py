@@ -13,6 +13,7 @@ from typing import Final
 
 from leveret.core.message.confirm import FULL, Confirm
 from leveret.core.message.message import Message
+from leveret.core.message.refused import QUEUE_FULL
 from leveret.core.queue.consumers import Consumer
 from leveret.core.queue.discard import Discard
 from leveret.core.queue.entry import EntryOwner, Home, QueueEntry
@@ -45,6 +46,7 @@ class ReplyQueue(EntryOwner):
             if len(self._waiting) or not consumer.subscriber.can_take():
                 if self._waiting.resident > self._broker.budget.part():
                     past.refused += 1
+                    self._note_refused(message)
                     if confirm is not None:
                         confirm.refuse(FULL)
                     return
@@ -55,6 +57,12 @@ class ReplyQueue(EntryOwner):
             past.bytes_in += message.size
         if confirm is not None:
             confirm.pay()
+
+    def _note_refused(self, message: Message) -> None:
+        """Let it be known who has sent a reply that is not taken."""
+        entry = self._broker.refused.add(self.vhost.name, message.address, QUEUE_FULL, self.name, message.size)
+        if entry is not None:
+            entry.say(QUEUE_FULL, "who has asked does not read the replies", message)
 
     def not_taken(self, error: Exception) -> None:
         """A reply could not be taken."""

@@ -10,6 +10,7 @@ from leveret.core.definition.aside import Aside
 from leveret.core.definition.log import DefinitionKeeper, Journal
 from leveret.core.message.budget import Budget, Holder
 from leveret.core.message.log import Logged, MessageLog
+from leveret.core.message.refused import RefusedPublishes
 from leveret.core.policy.matching import Matcher
 from leveret.core.queue.client import Client, Witness
 from leveret.core.queue.dead_letter import Worklist
@@ -26,7 +27,8 @@ class Surroundings(Turn, DefinitionKeeper):
 
     log: where messages rest. budget: for messages that wait in memory. holders: of messages, beside queues and clients.
     dated: what waits for a time of day.
-    refusals: how often a queue did not take a message that was put into it. churn: what has begun and ended.
+    refusals: how often a queue did not take a message that was put into it. refused: the last publishes that came
+    nowhere. churn: what has begun and ended.
     logged: what has messages in the log, by its id there. dirty: queues that may have something to deliver.
     worklist: dead letters.
     connections: those whose socket is open, by number.
@@ -39,6 +41,7 @@ class Surroundings(Turn, DefinitionKeeper):
         self.log = log
         self.budget = Budget()
         self.refusals = 0
+        self.refused = RefusedPublishes(clock)
         self.churn = Churn()
         self.witness: Witness | None = None
         self.holders: dict[Holder, None] = {}

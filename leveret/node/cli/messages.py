@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from leveret.node.cli import acting, looking, transfer
+from leveret.node.cli import acting, looking, tracing, transfer
 from leveret.node.cli.arguments import arguments_of, examples
 from leveret.node.cli.asking import Broker, broker_at, path
 from leveret.node.cli.columns import size
@@ -289,3 +289,7 @@ app.command(epilog=examples("messages export orders orders.jsonl", "messages exp
 app.command("import", epilog=examples("messages import orders orders.jsonl", "messages import orders < orders.jsonl"))(
     transfer.import_messages
 )
+app.command(
+    epilog=examples("messages trace --queue orders", "messages trace --user shop --key 'order.#' --seconds 10 --json")
+)(tracing.trace)
+app.command(epilog=examples("messages refused", "messages refused --vhost shop --limit 10 --json"))(tracing.refused)

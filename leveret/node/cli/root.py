@@ -15,6 +15,7 @@ from leveret.node.cli import (
     definitions,
     doctor,
     exchanges,
+    explain,
     health,
     limits,
     logs,
@@ -66,6 +67,14 @@ app.add_typer(tending.app, name="queues", rich_help_panel=OBJECTS)
 app.add_typer(exchanges.app, name="exchanges", rich_help_panel=OBJECTS)
 app.add_typer(bindings.app, name="bindings", rich_help_panel=OBJECTS)
 app.add_typer(messages.app, name="messages", rich_help_panel=OBJECTS)
+app.command(
+    rich_help_panel=OBJECTS,
+    epilog=examples(
+        "explain orders",
+        "explain --exchange events --key order.new --user shop",
+        "explain --exchange events --key order.new --header region=eu --json",
+    ),
+)(explain.explain)
 app.add_typer(clients.connections, name="connections", rich_help_panel=OBJECTS)
 app.add_typer(clients.channels, name="channels", rich_help_panel=OBJECTS)
 app.add_typer(tending.consumers, name="consumers", rich_help_panel=OBJECTS)

@@ -13,6 +13,7 @@ from librt.strings import read_i16_be, read_i64_be
 from mypy_extensions import i64
 
 from leveret.core.client.receiver import Receiver
+from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Route
 from leveret.core.message.message import Address, Message
 from leveret.session.base.carrier import Confirming
@@ -182,9 +183,11 @@ class Publishing(Confirming):
         self.forget()
         self._in_content = True
         if size > self.connection.max_message_size:
+            refusal: Refusal = self.too_large(size)
             if self._arguments and self._arguments[-1] & IMMEDIATE:
-                raise AmqpError(NOT_IMPLEMENTED, "immediate=true")
-            raise self.too_large(size)
+                refusal = AmqpError(NOT_IMPLEMENTED, "immediate=true")
+            self.note_refusal(self._arguments, b"", size, refusal)
+            raise refusal
         self.publish(self._arguments, content)
         self._in_content = False
 
@@ -200,6 +203,14 @@ class Publishing(Confirming):
         if bits & IMMEDIATE:
             raise AmqpError(NOT_IMPLEMENTED, "immediate=true")
         return self.route_to(Address(name, key, target[2:-1]), bits & 1 != 0)
+
+    def named(self, target: bytes) -> Address | None:
+        """The exchange and routing key in the arguments of a basic.publish; None where they make no sense."""
+        reader = ArgumentReader(target, 2)
+        try:
+            return Address(reader.shortbytes(), reader.shortbytes(), b"")
+        except (IndexError, DecodeError):
+            return None
 
     def returned(self, message: Message) -> None:
         """Send a basic.return."""

@@ -1,0 +1,202 @@
+"""Traces: what happens to some messages, told as it happens.
+
+A trace lasts as long as its answer, and has an end in any case. Who may start one is an administrator, as with the
+firehose: it shows what all clients of a virtual host do with single messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator
+from typing import Annotated, Final
+
+import msgspec
+
+from leveret.api.access import Access
+from leveret.api.encoding import encode
+from leveret.api.errors import ApiError, bad_request
+from leveret.api.operation import Operation
+from leveret.api.request import Pieces, Request
+from leveret.core.vhost import VirtualHost
+from leveret.management.trace import Filter, Trace, TraceEvent, pattern_error
+
+MOST_TRACES: Final = 5
+TELL_S: Final = 1.0  # from one line that says how far it is to the next
+CHUNK: Final = 64 << 10  # bytes of an answer that are sent at once
+
+log = logging.getLogger("leveret.api")
+
+
+class TraceRequest(Filter, kw_only=True):
+    """Which messages are followed, and for how long. events, seconds: after which it is over, whichever comes first."""
+
+    events: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=3_600)] = 60.0
+
+
+class TraceProgress(msgspec.Struct):
+    """How far a trace is. events: told so far; dropped: that came faster than they were read. seconds: to its end."""
+
+    events: int
+    dropped: int
+    seconds: float
+
+
+class TraceLine(msgspec.Struct, omit_defaults=True):
+    """One line of a trace: one of these. end: why it is over."""
+
+    event: TraceEvent | None = None
+    progress: TraceProgress | None = None
+    end: str | None = None
+
+
+class Standing:
+    """Whether the caller of a request may still do what it began with."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._credential = request.caller.user.credential
+        self._is_listed = self._is_user()  # or a program of this machine, which is no user
+
+    def _is_user(self) -> bool:
+        user = self._request.caller.user
+        return self._request.broker.users.get(user.name) is user
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing has changed that matters."""
+        if not self._is_listed:
+            return True
+        caller, sessions = self._request.caller, self._request.services.sessions
+        if caller.session is not None and not sessions.is_good(caller.session):
+            return False
+        is_same = self._is_user() and caller.user.credential is self._credential
+        return is_same and caller.has(Access.ADMINISTRATOR)
+
+
+class Watch:
+    """A trace as long as it sees messages, which is not longer than its time, whether anybody reads it or not."""
+
+    def __init__(self, request: Request, vhost: VirtualHost, wanted: TraceRequest) -> None:
+        following = Filter(**{name: getattr(wanted, name) for name in Filter.__struct_fields__})
+        self.trace = Trace(following, request.broker.clock, wanted.events, self._wake)
+        self._has_more = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._until_s = self._loop.time() + wanted.seconds
+        self._services = request.services
+        self._vhost = vhost
+        self._is_on = True
+        self._standing = Standing(request)
+        self._who = f"user '{request.caller.user.name}' ({request.host})"
+        self._services.traces += 1
+        vhost.join(self.trace)
+        self._timer = self._loop.call_at(self._until_s, self.end)
+        log.warning("%s traces messages in vhost '%s', %s, for %g s", self._who, vhost.name, following, wanted.seconds)
+
+    def _wake(self) -> None:
+        self._has_more.set()
+        if self.trace.is_over:
+            self._loop.call_soon(self.end)  # not in the middle of what it sees
+
+    def end(self) -> None:
+        """See no more."""
+        if self._is_on:
+            self._is_on = False
+            self._timer.cancel()
+            self._vhost.leave(self.trace)
+            self._services.traces -= 1
+            self._has_more.set()
+            log.warning("%s has traced %d events in vhost '%s'", self._who, self.trace.told, self._vhost.name)
+
+    async def wait(self, until_s: float) -> None:
+        """Until there is something to be told, or this time has come."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until_s):
+                await self._has_more.wait()
+        self._has_more.clear()
+
+    @property
+    def now_s(self) -> float:
+        """The time of the event loop."""
+        return self._loop.time()
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until its time is over."""
+        return max(self._until_s - self._loop.time(), 0.0)
+
+    @property
+    def why_over(self) -> str:
+        """Why it is over; empty while it is not."""
+        if self.trace.is_over:
+            return "there were as many events as were asked for"
+        if not self._is_on or not self.left_s:
+            return "the time is over"
+        if self._services.broker.vhosts.get(self._vhost.name) is not self._vhost:
+            return "the virtual host is gone"
+        return "" if self._standing.is_good else "the user may not do this any more"
+
+    def progress(self) -> bytes:
+        """The line that says how far it is."""
+        return _line(progress=TraceProgress(self.trace.told, self.trace.dropped, round(self.left_s, 3)))
+
+
+async def trace(request: Request) -> Pieces:
+    """Follow messages."""
+    vhost = request.vhost()
+    wanted = request.read(TraceRequest)
+    error = pattern_error(wanted.routing_key or "")
+    if error:
+        raise bad_request(error)
+    return Pieces(_pieces(request, vhost, wanted), "application/x-ndjson")
+
+
+async def _pieces(request: Request, vhost: VirtualHost, wanted: TraceRequest) -> AsyncGenerator[bytes]:
+    """The lines. Raises: ApiError 503 before the first one."""
+    if request.services.traces >= MOST_TRACES:
+        raise ApiError(503, "busy", f"there are {MOST_TRACES} traces already; try again later", {"Retry-After": "10"})
+    watch = Watch(request, vhost, wanted)
+    try:
+        while not (why := watch.why_over):
+            yield watch.progress()
+            tell_s = watch.now_s + TELL_S
+            while watch.now_s < tell_s and not watch.why_over:
+                await watch.wait(tell_s)
+                while piece := await _told(request, watch.trace):
+                    yield piece
+        watch.end()
+        while piece := await _told(request, watch.trace):
+            yield piece
+        yield watch.progress() + _line(end=why)
+    finally:
+        watch.end()
+
+
+async def _told(request: Request, found: Trace) -> bytes:
+    """Lines of events that wait, some of them."""
+    told = bytearray()
+    async with request.services.turns:
+        while len(told) < CHUNK and (event := found.take()) is not None:
+            told += _line(event=event)
+            await request.services.turns.rest()
+    return bytes(told)
+
+
+def _line(event: TraceEvent | None = None, progress: TraceProgress | None = None, end: str | None = None) -> bytes:
+    return encode(TraceLine(event, progress, end)) + b"\n"
+
+
+OPERATIONS = [
+    Operation(
+        "POST",
+        "/leveret/traces/{vhost}",
+        trace,
+        Access.ADMINISTRATOR,
+        "Follow messages in a virtual host, an event for each thing that happens to them; they come line by line.",
+        takes=TraceRequest,
+        answers=TraceLine,
+        media_type="application/x-ndjson",
+    ),
+]

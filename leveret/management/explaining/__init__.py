@@ -1,0 +1,1 @@
+"""Explaining: which way a message would take, step by step, and why."""
