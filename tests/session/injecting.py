@@ -835,7 +835,7 @@ async def disk(world: World) -> None:
 @op
 async def front(world: World) -> None:
     """A message is put in front of the others of the victim's queue, which come, go, expire and come back."""
-    await declare(world, "v.front", x_message_ttl=long(60_000))
+    await declare(world, "v.front", x_message_ttl=long(1_000))
     for body in (b"1", b"2", b"in front"):
         world.victim.publish("v.front", body)
     await world.quiet()
@@ -848,7 +848,9 @@ async def front(world: World) -> None:
         await world.victim.call(amqp.BasicReject(tag, True))
     await world.victim.call(amqp.BasicGet("v.front", no_ack=True))
     await world.victim.call(amqp.BasicConsume("v.front", "c"))
-    await world.quiet()
+    await world.victim.call(amqp.BasicCancel("c"))
+    world.victim.publish("v.front", b"5")
+    await world.let_pass(1_500)
 
 
 @op
