@@ -450,6 +450,23 @@ def test_queues_that_are_faulty_or_hold_the_same(scene: Scene) -> None:
     assert "cannot think" in faulty.text
 
 
+def test_queues_that_hold_the_same_id_or_hold_back(scene: Scene) -> None:
+    scene.queue("ids", x_deduplicate_by="message-id")
+    scene.queue("slow", x_delivery_rate=5, x_hold_until_header="due")
+    scene.queue("paused", x_paused=True)
+    properties = BasicProperties()
+    properties.message_id = "same"
+    assert one_queue(scene, "ids", message_id="same").outcome == "takes"
+    message = Message(address("", "ids"), make_content(properties.encode(), b""), False)
+    scene.vhost.queues["ids"].publish(message, None)
+    assert one_queue(scene, "ids", message_id="same").text.startswith("it has a message with the same message-id")
+    assert one_queue(scene, "ids", message_id="other").outcome == "takes"
+    notes = one_queue(scene, "slow", headers={"due": 5_000}).notes
+    assert "it delivers no more than 5 messages a second (argument x-delivery-rate)" in notes
+    assert "the message waits there until the time in its header 'due' (argument x-hold-until-header)" in notes
+    assert one_queue(scene, "paused").is_paused
+
+
 def test_whose_ttl_counts(scene: Scene) -> None:
     scene.queue("own", x_message_ttl=5_000)
     scene.queue("ruled")

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from leveret.core.access.user import Credential, Permission, TopicPermission, User
+from leveret.core.client.batch import Batch
+from leveret.core.client.errand import Errand
+from leveret.core.errors.refusals import Refusal
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
 from leveret.core.message.refused import (
@@ -222,6 +225,24 @@ def test_duplicates(scene: Scene) -> None:
     assert scene.all() == [(DUPLICATE, "once", "k", "", 2), (DUPLICATE, "", "q", "q", 2)]
     scene.publish("once", "k", headers={"x-deduplication-header": longstr("w")}, mandatory=True)
     assert scene.all()[0] == (DUPLICATE, "once", "k", "", 3)
+
+
+def test_duplicates_by_message_id(scene: Scene) -> None:
+    scene.queue("q", x_deduplicate_by="message-id")
+    for _ in range(3):
+        scene.publish("", "q", message_id="same")
+    assert (scene.all(), scene.one().message_id) == ([(DUPLICATE, "", "q", "q", 2)], "same")
+    assert scene.one().reason.endswith("has a message with the same message-id")
+
+
+def test_a_batch_of_an_errand(scene: Scene) -> None:
+    batch = Batch(Errand(scene.broker, "errand", user(), scene.vhost))
+    batch.post("", "nobody", BasicProperties(), b"1")
+    with pytest.raises(Refusal):
+        batch.post("none", "k", BasicProperties(), b"2")
+    batch.end()
+    assert scene.all() == [(NO_EXCHANGE, "none", "k", "", 1), (RETURNED, "", "nobody", "", 1)]
+    assert {(each.user, each.connection) for each in scene.broker.refused.all()} == {("shop", "errand")}
 
 
 def test_what_a_transaction_brings_nowhere(scene: Scene) -> None:
