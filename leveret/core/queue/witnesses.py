@@ -31,9 +31,9 @@ class Witnesses(Witness):
             found = PASS
             try:
                 found = witness.on_publish(client, message, queues, mandatory)
-            except Refusal as error:
+            except Refusal as wish:
                 if verdict == PASS and refusal is None:
-                    refusal = error
+                    refusal = wish
                     queues = []
             except Exception as error:
                 self._faults.own(WATCH, error)
