@@ -40,9 +40,9 @@ class Witnesses(Witness):
                     follower = witness.follower()
                     if follower is not None:
                         followers.append(follower)
-            except Refusal as error:
+            except Refusal as wish:
                 if verdict == PASS and refusal is None:
-                    refusal = error
+                    refusal = wish
                     queues = []
             except Exception as error:
                 self._faults.own(WATCH, error)

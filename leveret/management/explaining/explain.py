@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final
 
 from leveret.core.broker import Broker
+from leveret.core.client.tracing import PROPERTIES
 from leveret.core.exchange.exchange import Exchange
 from leveret.core.vhost import VirtualHost
 from leveret.management.explaining import admission, near
@@ -229,8 +230,9 @@ class _Explaining:
 def _sent(properties: BasicProperties, is_letter: bool = False) -> BasicProperties:
     """Properties as they are routed and kept: nobody sees BCC, and a dead letter does not expire."""
     found = BasicProperties()
-    for name in BasicProperties.__slots__:
-        setattr(found, name, getattr(properties, name))
+    for name in PROPERTIES:
+        attribute = "message_type" if name == "type" else name
+        setattr(found, attribute, getattr(properties, attribute))
     if properties.headers is not None:
         found.headers = {name: field for name, field in properties.headers.items() if name != "BCC"}
     if is_letter:
