@@ -55,8 +55,9 @@ def extensions() -> list[Any]:
     built = mypycify([*options, *files], opt_level="3", debug_level="0", group_name="leveret")
     if sys.platform.startswith("linux"):
         for extension in built:
-            extension.extra_compile_args += FOR_ONE_FILE
-            extension.extra_link_args += WHEN_LINKING
+            if extension.name.endswith("__mypyc"):  # the others only lead to it, and there is one for each module
+                extension.extra_compile_args += FOR_ONE_FILE
+                extension.extra_link_args += WHEN_LINKING
     return list(built)
 
 
