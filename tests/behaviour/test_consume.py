@@ -78,17 +78,22 @@ def test_unknown_arguments_are_ignored(channel: Channel, queue: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
-@pytest.mark.parametrize(
-    "argument", ["x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered", "x-consumer-timeout"]
-)
+@pytest.mark.parametrize("argument", ["x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"])
 def test_arguments_for_other_queue_types(channel: Channel, names: Names, kind: str, argument: str) -> None:
     queue = channel.queue(names.queue(), exclusive=False, durable=True, x_queue_type=kind)
     consume = BasicConsume(queue=queue, arguments={argument: 5})
-    if argument == "x-consumer-timeout" and kind == "quorum":
-        channel.call(consume)
-        return
     text = f"invalid arg '{argument}' for queue '{queue}' in vhost '/' of queue type rabbit_{kind}_queue"
     channel.expect_refused(consume, 406, text)
+
+
+def test_a_timeout_for_a_consumer_of_a_quorum_queue(channel: Channel, names: Names) -> None:
+    queue = channel.queue(names.queue(), exclusive=False, durable=True, x_queue_type="quorum")
+    channel.call(BasicConsume(queue=queue, arguments={"x-consumer-timeout": 60_000}))
+
+
+@differs_from_rabbitmq("RabbitMQ has timeouts for consumers of quorum queues only")
+def test_a_timeout_for_a_consumer_of_a_classic_queue(channel: Channel, queue: str) -> None:
+    channel.call(BasicConsume(queue=queue, arguments={"x-consumer-timeout": 60_000}))
 
 
 @pytest.mark.parametrize(("value", "reason"), [("5", '"expected integer, got longstr"'), (-1, "{value_negative,-1}")])
@@ -107,7 +112,7 @@ def test_order_of_checks(connect: Callable[..., Peer], channel: Channel, names: 
     consume = BasicConsume(queue=queue, arguments=wrong)
     stranger = connect()
     stranger.channel().expect_refused(consume, 405, LOCKED.format(queue))
-    streams = {"x-stream-offset": "first", "x-consumer-timeout": 5}
+    streams = {"x-stream-offset": "first", "x-stream-filter": "x"}
     for arguments in (streams, dict(reversed(streams.items()))):
         consume = BasicConsume(queue=queue, arguments=arguments)
         text = f"invalid arg '{next(iter(arguments))}' for queue '{queue}' in vhost '/' of queue type"

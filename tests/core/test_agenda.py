@@ -31,7 +31,7 @@ def test_a_place_holds_both() -> None:
 )
 def test_against_a_dictionary(steps: list[tuple[str, int]], limit: int, repeat: int) -> None:
     """Many at once, so that blocks are cut; taken from anywhere, so that they are emptied."""
-    tested: Agenda[Message] = Agenda()
+    tested = Agenda()
     plain: dict[int, Message] = {}
     position = 0
     for what, number in steps:
@@ -63,7 +63,7 @@ def test_against_a_dictionary(steps: list[tuple[str, int]], limit: int, repeat: 
 def test_order_of_arrival_makes_no_difference() -> None:
     count = 10_000
     for step in (1, count - 1, 3):
-        tested: Agenda[Message] = Agenda()
+        tested = Agenda()
         for number in range(count):
             place = agenda.place(number * step % count, 1)
             tested.add(place, message(0))

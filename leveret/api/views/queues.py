@@ -309,7 +309,6 @@ QUICK: dict[str, Callable[[Queue], object]] = {
     "messages_ready": lambda queue: len(queue.ready) + len(queue.retries),
     "messages_unacknowledged": lambda queue: int(queue.unacked),
     "consumers": lambda queue: len(queue.consumers),
-    "messages_held": lambda queue: queue.detours.held(),
 }
 """By what lists of queues are sorted most often."""
 

@@ -11,7 +11,7 @@ Source: rabbit_exchange_type_delayed_message.erl, rabbit_delayed_message.erl of 
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, cast
 
 from mypy_extensions import i64
 
@@ -78,7 +78,7 @@ class DelayedMessages(Destination, Logged, Holder):
         self._position: i64 = 0
         self._durable: i64 = 0  # the log has everything up to this position, but what it refused
         self._pending = PendingConfirms()
-        self._agenda: Agenda[Message] = Agenda()
+        self._agenda = Agenda()
         self._refused: deque[Departure] = deque()
         self._round = 0  # those of them that are still to have their next chance
         self._tries = 0  # that may fail before a pause
@@ -165,7 +165,7 @@ class DelayedMessages(Destination, Logged, Holder):
         self.broker.budget.hold(message)
 
     def _take(self, place: int) -> Message | None:
-        message = self._agenda.take(place)
+        message = cast("Message | None", self._agenda.take(place))
         if message is not None:
             self._content_bytes -= len(message.content)
         return message
@@ -180,13 +180,14 @@ class DelayedMessages(Destination, Logged, Holder):
             for at in range(len(places) - 1, -1, -1):
                 if budget.used <= target:
                     return
-                if not messages[at].content:
+                message = cast(Message, messages[at])
+                if not message.content:
                     continue
                 position = agenda.position(places[at])
                 is_safe = position <= self._durable and self.broker.log.extent(self.log_id, position) > 0
-                if is_safe and len(messages[at].content) >= STUB:
-                    self._content_bytes -= len(messages[at].content)
-                    messages[at] = budget.rest(messages[at])
+                if is_safe and len(message.content) >= STUB:
+                    self._content_bytes -= len(message.content)
+                    messages[at] = budget.rest(message)
 
     def load(self, message: Message, position: int, only_looks: bool = False) -> Message | None:
         """The message with its content, wherever that is; None when it cannot be read any more. Raises: Unreadable."""
@@ -297,7 +298,7 @@ class DelayedMessages(Destination, Logged, Holder):
         """Some of those that wait, the ones due first in front. behind: pending_id of the last one seen, 0 at first."""
         found: list[Pending] = []
         for place, message in self._agenda.behind(behind, limit):
-            whole = self.load(message, agenda.position(place), True)
+            whole = self.load(cast(Message, message), agenda.position(place), True)
             if whole is not None:
                 found.append(Pending(place, whole))
         return found
@@ -398,7 +399,7 @@ class Going(BackgroundJob):
 class Discarding(BackgroundJob):
     """Messages of an exchange that nobody wants any more. refused: of them, those that a queue did not take."""
 
-    def __init__(self, delayed: DelayedMessages, waiting: Agenda[Message], refused: deque[Departure]) -> None:
+    def __init__(self, delayed: DelayedMessages, waiting: Agenda, refused: deque[Departure]) -> None:
         self._delayed = delayed
         self._waiting = waiting
         self._refused = refused
@@ -408,8 +409,7 @@ class Discarding(BackgroundJob):
         left: i64 = PIECE
         while left > 0 and len(self._waiting):
             place = self._waiting.first()
-            message = self._waiting.take(place)
-            assert message is not None
+            message = cast(Message, self._waiting.take(place))
             left -= freeing(message)
             self._delayed.broker.budget.let_go(message)
             self._delayed.arrived(agenda.position(place))

@@ -8,9 +8,7 @@ through, whatever the order in which messages come. Between calls no block is em
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Final, Generic, TypeVar
-
-T = TypeVar("T")
+from typing import Final
 
 POSITION_BITS: Final = 44
 POSITIONS: Final = (1 << POSITION_BITS) - 1
@@ -32,21 +30,24 @@ def position(place: int) -> int:
     return place & POSITIONS
 
 
-class Agenda(Generic[T]):
-    """Messages by due time. Cost of everything: a search, and moving what is behind in one block."""
+class Agenda:
+    """Messages by due time, or what stands for them: whoever puts something in knows what comes out.
+
+    Cost of everything: a search, and moving what is behind in one block.
+    """
 
     __slots__ = ("_count", "_last", "_messages", "_places")
 
     def __init__(self) -> None:
         self._places: list[list[int]] = []
-        self._messages: list[list[T]] = []
+        self._messages: list[list[object]] = []
         self._last: list[int] = []  # the last place of each block
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def add(self, place: int, message: T) -> None:
+    def add(self, place: int, message: object) -> None:
         """Put a message into its place."""
         self._count += 1
         if not self._last:
@@ -73,7 +74,7 @@ class Agenda(Generic[T]):
         """The place that is due first. Raises: IndexError when there is none."""
         return self._places[0][0]
 
-    def take(self, place: int) -> T | None:
+    def take(self, place: int) -> object | None:
         """Take the message out of a place; None when there is none."""
         block = bisect_left(self._last, place)
         if block == len(self._last):
@@ -93,13 +94,13 @@ class Agenda(Generic[T]):
             self._last[block] = places[-1]
         return message
 
-    def blocks(self) -> list[tuple[list[int], list[T]]]:
+    def blocks(self) -> list[tuple[list[int], list[object]]]:
         """All places with their messages, in blocks, from the last one on. A message may be put in another's place."""
         return list(zip(reversed(self._places), reversed(self._messages), strict=True))
 
-    def behind(self, place: int, limit: int) -> list[tuple[int, T]]:
+    def behind(self, place: int, limit: int) -> list[tuple[int, object]]:
         """At most so many places behind this one with their messages, in order. 0 is in front of all."""
-        found: list[tuple[int, T]] = []
+        found: list[tuple[int, object]] = []
         block = bisect_left(self._last, place + 1)
         at = bisect_left(self._places[block], place + 1) if block < len(self._last) else 0
         while block < len(self._last) and len(found) < limit:

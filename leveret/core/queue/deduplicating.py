@@ -7,6 +7,8 @@ Source: rabbit_message_deduplication_queue.ex of the community plugin, for the a
 
 from __future__ import annotations
 
+from typing import cast
+
 from mypy_extensions import i64
 
 from leveret.core.message.agenda import Agenda
@@ -82,13 +84,13 @@ class Duplicates:
         if value is not None and self._held.get(value) == position:
             del self._held[value]
 
-    def purged(self, line: Ready, held: Agenda[QueueEntry] | None) -> None:
+    def purged(self, line: Ready, held: Agenda | None) -> None:
         """These messages are to be thrown away, and can be published again at once. Cost: a look at what was held."""
         if len(line):
             self._purged.append(line)
         for _, entries in held.blocks() if held is not None else ():
             for entry in entries:
-                self.let_go(entry.position)
+                self.let_go(cast(QueueEntry, entry).position)
 
     def confirm(self, value: bytes, confirm: Confirm, pending: PendingConfirms) -> None:
         """A duplicate is as safe as the message that it is the same as, which may be refused yet."""

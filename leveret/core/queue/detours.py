@@ -177,7 +177,7 @@ class Detours:
         if self.duplicates is not None:
             self.duplicates.refuse_all(how)
 
-    def purge(self, waiting: list[QueueEntry]) -> Agenda[QueueEntry] | None:
+    def purge(self, waiting: list[QueueEntry]) -> Agenda | None:
         """Everything is to be thrown away that nobody has. waiting: what came back and had to wait.
 
         Returns: what was held, which the budget still counts.

@@ -5,6 +5,8 @@ Nobody can see them any more: a purge has answered, or the queue is deleted.
 
 from __future__ import annotations
 
+from typing import cast
+
 from librt.strings import read_i64_be
 from mypy_extensions import i64
 
@@ -32,7 +34,7 @@ class Discard(BackgroundJob):
         queue: BaseQueue | None,
         line: Ready,
         waiting: list[QueueEntry],
-        held: Agenda[QueueEntry] | None,
+        held: Agenda | None,
     ) -> None:
         self._broker = broker
         self._queue = queue
@@ -72,8 +74,7 @@ class Discard(BackgroundJob):
                 queue.forget(entry)
         held = self._held
         while left > 0 and held is not None and len(held):
-            found = held.take(held.first())
-            assert found is not None
+            found = cast(QueueEntry, held.take(held.first()))
             left -= freeing(found.message)
             self._broker.budget.let_go(found.message)
             if queue is not None:

@@ -8,7 +8,7 @@ Messages that were there before the queue was told to hold are looked at when it
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from mypy_extensions import i64
 
@@ -50,7 +50,7 @@ class Holding(Timed, Dated, Holder):
         self.until: i64 = 0
         self._queue: BaseQueue | None = queue
         self._header = b""
-        self._agenda: Agenda[QueueEntry] = Agenda()
+        self._agenda = Agenda()
         self._content_bytes: i64 = 0  # in memory, of what may be left to the log
         self._timer: Timer | None = None
         self._due_ms = 0  # when that is due, 0 when there is none
@@ -105,7 +105,7 @@ class Holding(Timed, Dated, Holder):
 
     def take(self, place: int) -> QueueEntry | None:
         """Take the message in a place, which is held here no more. None when there is none."""
-        entry = self._agenda.take(place)
+        entry = cast("QueueEntry | None", self._agenda.take(place))
         if entry is not None:
             self._forget(entry)
         return entry
@@ -116,7 +116,7 @@ class Holding(Timed, Dated, Holder):
 
     def page(self, behind: int, limit: int) -> list[Held]:
         """Some of those that wait, the ones due first in front. behind: place of the last one seen, 0 at first."""
-        return [Held(place, entry) for place, entry in self._agenda.behind(behind, limit)]
+        return [Held(place, cast(QueueEntry, entry)) for place, entry in self._agenda.behind(behind, limit)]
 
     def pick(self, positions: list[int]) -> list[Held]:
         """Those with one of these positions. Cost: a look at all."""
@@ -125,10 +125,10 @@ class Holding(Timed, Dated, Holder):
         for places, entries in self._agenda.blocks():
             for place, entry in zip(places, entries, strict=True):
                 if agenda.position(place) in wanted:
-                    found.append(Held(place, entry))
+                    found.append(Held(place, cast(QueueEntry, entry)))
         return found
 
-    def take_all(self) -> Agenda[QueueEntry]:
+    def take_all(self) -> Agenda:
         """Take all of them; the budget still counts what is taken."""
         taken, self._agenda = self._agenda, Agenda()
         self.size = 0
@@ -156,10 +156,9 @@ class Holding(Timed, Dated, Holder):
             return
         left: i64 = PIECE
         while left and len(self._agenda) and self._wait_ms(queue) <= 0:
-            found = self._agenda.behind(0, 1)
-            place, entry = found[0]
-            queue.let_in(entry)  # first: whatever fails, it is still here
-            self.take(place)
+            first = self.page(0, 1)[0]
+            queue.let_in(first.entry)  # first: whatever fails, it is still here
+            self.take(first.place)
             left -= 1
         self.watch()
 
@@ -175,7 +174,8 @@ class Holding(Timed, Dated, Holder):
         budget = queue.broker.budget
         target = budget.used - want
         for _, entries in self._agenda.blocks():
-            for entry in reversed(entries):
+            for each in reversed(entries):
+                entry = cast(QueueEntry, each)
                 if budget.used <= target:
                     return
                 size = _restable(entry)
