@@ -15,6 +15,7 @@ FLOORS = {
     "auth": 2,
     "server": 3,
     "management": 3,
+    "telemetry": 3,
     "api": 4,
     "node": 5,
     "testing": 6,

@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 TURN_S: Final = 0.0005  # for which a thread of this process goes on when another one wants to
+LAST: Final = "last spans"  # the name of the thread that waits until they are sent
 LAST_S: Final = 1.0  # for the last spans, at the end of the broker
 QUIET_S: Final = 60.0  # between two words of the SDK about the same
 PATH: Final = "/v1/traces"
@@ -108,7 +109,7 @@ class Export:
 
     def close(self) -> None:
         """Send what there is, for LAST_S at most; nothing that takes longer, and nothing where nobody takes it."""
-        ending = threading.Thread(target=self.processor.shutdown, daemon=True)
+        ending = threading.Thread(target=self.processor.shutdown, name=LAST, daemon=True)
         ending.start()
         if not self._exporter.has_failed:
             ending.join(LAST_S)

@@ -553,7 +553,7 @@ def is_within_bounds(config: Config) -> bool:
                 return False
             if value == 0 and kind.check(0) is None:
                 return False
-        if isinstance(kind, Share) and not (math.isfinite(value) and 0 <= value <= 1):
+        if isinstance(kind, Share) and value is not None and not (math.isfinite(value) and 0 <= value <= 1):
             return False
         if isinstance(kind, Choice) and value not in kind.choices:
             return False

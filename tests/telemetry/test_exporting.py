@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pika
 import pytest
+from opentelemetry.trace import SpanKind
 
 from leveret import __version__
-from leveret.telemetry.exporting import TURN_S, Export
+from leveret.telemetry.exporting import LAST, TURN_S, Export
+from leveret.telemetry.spans import Spans
 from tests.brokers.process import Server, free_port
 from tests.telemetry.collector import Collector
 
@@ -59,6 +62,18 @@ def test_a_collector_that_never_answers(collector: Collector, tmp_path: Path) ->
     publish(server, 200)  # while its thread waits
     assert server.stop() == 0, "it does not wait for 600 s"
     assert (tmp_path / "log").read_text().count("OpenTelemetry: Queue ") == 1
+
+
+def test_the_end_waits_no_longer_than_it_may(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+    collector.hold()
+    export = Export(collector.url)
+    spans = Spans(export.processor, "node")
+    spans.end(spans.begin(None), "x", SpanKind.SERVER, {})
+    collector.requests(1)
+    export.close()
+    assert [thread for thread in threading.enumerate() if thread.name == LAST], "it has waited until the SDK gave up"
+    collector.go_on()
 
 
 def test_there_is_no_collector(tmp_path: Path) -> None:
