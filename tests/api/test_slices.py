@@ -168,3 +168,35 @@ def test_messages_come_whole(http: Http, channel: Any) -> None:
     assert (item.exchange, item.routing_key, item.copies, item.body) == ("", "q", ("other",), body)
     assert line["properties"]["headers"]["small"] == {"$signedint": 5}
     assert line["properties"]["expiration"] == "60000"
+
+
+@pytest.mark.parametrize("is_backwards", [False, True])
+def test_a_search_goes_on_among_those_in_front(http: Http, channel: Any, is_backwards: bool) -> None:
+    where = [{"field": "body", "op": "matches", "value": "^1.[0-4]$"}]
+    assert lines(http, "act", action="requeue", to_front=True, where=where)[-1]["end"]["done"] == 50
+    order = bodies(http)
+    assert order[:50] == [10 * number + digit for number in range(10, 20) for digit in range(5)]
+    seen, place = [], None
+    while True:
+        answer = lines(http, "search", limit=7, newest_first=is_backwards, place=place)
+        seen += [int(line["message"]["payload"]) for line in answer if "message" in line]
+        place = answer[-1]["end"]["place"]
+        if place is None:
+            break
+    assert seen == (order[::-1] if is_backwards else order)
+
+
+@pytest.mark.parametrize("is_backwards", [False, True])
+def test_messages_are_put_in_front_once(http: Http, channel: Any, is_backwards: bool) -> None:
+    done, place = 0, None
+    asked: dict[str, Any] = {"all": True, "to_front": True, "newest_first": is_backwards, "rate": 400, "seconds": 0.1}
+    while True:
+        end = lines(http, "act", action="requeue", place=place, **asked)[-1]["end"]
+        done += end["done"]
+        place = end["place"]
+        if place is None:
+            break
+    assert done == COUNT
+    order = list(range(COUNT))
+    assert bodies(http) == (order[::-1] if is_backwards else order)
+    assert lines(http, "act", action="requeue", all=True, to_front=True)[-1]["end"]["done"] == 0
