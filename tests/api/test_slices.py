@@ -144,15 +144,18 @@ def test_messages_can_be_deleted_when_there_is_no_room(managed: leveret.Broker, 
 def test_a_place_comes_behind_all_that_was_found(http: Http, channel: Any) -> None:
     for _ in range(300):
         channel.basic_publish("", "q", b"x" * 2000)
-    seen, found = 0, lines(http, "search", limit=None)
-    for number, line in enumerate(found):
-        seen += "message" in line
-        if "progress" in line and number and "message" in found[number - 1]:
+    seen, ahead, places = 0, 0, 0
+    found = lines(http, "search", limit=None)
+    for line in found:
+        if "message" in line:
+            seen, ahead = seen + 1, ahead + len(line["message"]["payload"])
+            assert ahead < 64 << 10
+        elif "progress" in line and ahead:
+            ahead, places = 0, places + 1
             rest = lines(http, "search", limit=None, place=line["progress"]["place"])
             assert sum("message" in each for each in rest) == COUNT + 300 - seen
-            break
-    else:
-        raise AssertionError("there is no place in the middle")
+    assert seen == COUNT + 300
+    assert places > 5
 
 
 def test_messages_come_whole(http: Http, channel: Any) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import pika
 import pytest
 
-from tests.brokers.process import Server
+from leveret.node.cli import remote
+from tests.brokers.process import Server, free_port
 from tests.clients.command_line import WIDTH, surroundings, uncoloured
 from tests.clients.forked import Forked, Outcome
 from tests.clients.terminal import answered
@@ -309,7 +310,7 @@ def test_a_search_prints_as_it_finds_and_stops_at_ctrl_c(is_far: bool, run: Fork
     many(channel)  # more than fits into a pipe, so that it cannot be over
     searching = started("messages", "search", "q", "--json", *place.at(is_far))
     assert searching.stdout is not None
-    first = searching.stdout.readline().decode()
+    first = "".join(searching.stdout.readline().decode() for _ in range(500))
     searching.send_signal(signal.SIGINT)
     out, err = ended(searching)
     assert searching.returncode == 130, err
@@ -693,3 +694,16 @@ def test_the_broker_goes_while_it_moves(is_far: bool, tmp_path: Path) -> None:
         connection.close()
     finally:
         server.stop()
+
+
+def test_a_connection_that_was_left_alone_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = str(free_port())
+    monkeypatch.setattr(remote, "IDLE_S", -1)
+    asker = remote.RemoteBroker(remote.read_url(f"http://guest:guest@127.0.0.1:{port}"))
+    for _ in range(2):  # the second one knows nothing of the connection
+        server = Server.start("--memory", "--management-port", port)
+        try:
+            assert asker.ask("PUT", "/vhosts/a").status == 201
+        finally:
+            server.stop()
+    asker.close()
