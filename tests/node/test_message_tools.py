@@ -417,11 +417,8 @@ def test_messages_are_copied_deleted_and_requeued(run: Forked, where: tuple[str,
     requeued = run("messages", "requeue", "other", "--all", "--limit", "1", "--yes", *where)
     assert good(requeued, f"The limit is reached. {GO_ON}") == "Requeued 1 message of queue 'other' at its end.\n"
     assert numbers(run, "other", *where) == [1, 2, 0]
-    first = run("messages", "requeue", "other", "--where", "headers.n>0", "--to-front", "--yes", *where)
-    assert good(first) == "Requeued 2 messages of queue 'other' in front of it.\n"
-    assert numbers(run, "other", *where) == [1, 2, 0]
-    first = run("messages", "requeue", "other", "--newest", "--limit", "1", "--all", "--to-front", "--yes", *where)
-    assert good(first, f"The limit is reached. {GO_ON}") == "Requeued 1 message of queue 'other' in front of it.\n"
+    first = run("messages", "requeue", "other", "--where", "headers.n=0", "--to-front", "--yes", *where)
+    assert good(first) == "Requeued 1 message of queue 'other' in front of it.\n"
     assert numbers(run, "other", *where) == [0, 1, 2]
     deleted = run("messages", "delete", "other", "--newest", "--limit", "2", "--all", "--yes", "--json", *where)
     told = json.loads(good(deleted, f"The limit is reached. {GO_ON}"))
