@@ -144,15 +144,18 @@ def test_messages_can_be_deleted_when_there_is_no_room(managed: leveret.Broker, 
 def test_a_place_comes_behind_all_that_was_found(http: Http, channel: Any) -> None:
     for _ in range(300):
         channel.basic_publish("", "q", b"x" * 2000)
-    seen, found = 0, lines(http, "search", limit=None)
-    for number, line in enumerate(found):
-        seen += "message" in line
-        if "progress" in line and number and "message" in found[number - 1]:
+    seen, ahead, places = 0, 0, 0
+    found = lines(http, "search", limit=None)
+    for line in found:
+        if "message" in line:
+            seen, ahead = seen + 1, ahead + len(line["message"]["payload"])
+            assert ahead < 64 << 10
+        elif "progress" in line and ahead:
+            ahead, places = 0, places + 1
             rest = lines(http, "search", limit=None, place=line["progress"]["place"])
             assert sum("message" in each for each in rest) == COUNT + 300 - seen
-            break
-    else:
-        raise AssertionError("there is no place in the middle")
+    assert seen == COUNT + 300
+    assert places > 5
 
 
 def test_messages_come_whole(http: Http, channel: Any) -> None:
@@ -168,3 +171,35 @@ def test_messages_come_whole(http: Http, channel: Any) -> None:
     assert (item.exchange, item.routing_key, item.copies, item.body) == ("", "q", ("other",), body)
     assert line["properties"]["headers"]["small"] == {"$signedint": 5}
     assert line["properties"]["expiration"] == "60000"
+
+
+@pytest.mark.parametrize("is_backwards", [False, True])
+def test_a_search_goes_on_among_those_in_front(http: Http, channel: Any, is_backwards: bool) -> None:
+    where = [{"field": "body", "op": "matches", "value": "^1.[0-4]$"}]
+    assert lines(http, "act", action="requeue", to_front=True, where=where)[-1]["end"]["done"] == 50
+    order = bodies(http)
+    assert order[:50] == [10 * number + digit for number in range(10, 20) for digit in range(5)]
+    seen, place = [], None
+    while True:
+        answer = lines(http, "search", limit=7, newest_first=is_backwards, place=place)
+        seen += [int(line["message"]["payload"]) for line in answer if "message" in line]
+        place = answer[-1]["end"]["place"]
+        if place is None:
+            break
+    assert seen == (order[::-1] if is_backwards else order)
+
+
+@pytest.mark.parametrize("is_backwards", [False, True])
+def test_messages_are_put_in_front_once(http: Http, channel: Any, is_backwards: bool) -> None:
+    done, place = 0, None
+    asked: dict[str, Any] = {"all": True, "to_front": True, "newest_first": is_backwards, "rate": 400, "seconds": 0.1}
+    while True:
+        end = lines(http, "act", action="requeue", place=place, **asked)[-1]["end"]
+        done += end["done"]
+        place = end["place"]
+        if place is None:
+            break
+    assert done == COUNT
+    order = list(range(COUNT))
+    assert bodies(http) == (order[::-1] if is_backwards else order)
+    assert lines(http, "act", action="requeue", all=True, to_front=True)[-1]["end"]["done"] == 0

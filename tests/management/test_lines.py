@@ -293,3 +293,13 @@ def test_the_table_has_its_bytes() -> None:
     content = {"headers": {"a": {"$unsignedshort": 65535}}}
     properties = lines.read(line(properties=content), "q").properties
     assert properties == b"\x20\x00\x00\x00\x00\x05" + table_bytes({"a": Field(fields.UINT16, 65535)})
+
+
+def test_a_large_body_is_written_in_pieces() -> None:
+    body = bytes(range(256)) * (lines.PIECE // 128)  # two pieces and a bit
+    item = Item("", "q", headers({}), body + b"more")
+    pieces = list(lines.pieces(item))
+    assert len(pieces) > 3
+    assert max(map(len, pieces)) <= lines.PIECE * 4 // 3
+    assert b"".join(pieces) + b"\n" == lines.write(item) == lines.dump(lines.to_json(item))
+    assert lines.read(lines.write(item), "").body == body + b"more"

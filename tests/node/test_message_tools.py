@@ -16,7 +16,8 @@ from typing import Any
 import pika
 import pytest
 
-from tests.brokers.process import Server
+from leveret.node.cli import remote
+from tests.brokers.process import Server, free_port
 from tests.clients.command_line import WIDTH, surroundings, uncoloured
 from tests.clients.forked import Forked, Outcome
 from tests.clients.terminal import answered
@@ -309,7 +310,7 @@ def test_a_search_prints_as_it_finds_and_stops_at_ctrl_c(is_far: bool, run: Fork
     many(channel)  # more than fits into a pipe, so that it cannot be over
     searching = started("messages", "search", "q", "--json", *place.at(is_far))
     assert searching.stdout is not None
-    first = searching.stdout.readline().decode()
+    first = "".join(searching.stdout.readline().decode() for _ in range(500))
     searching.send_signal(signal.SIGINT)
     out, err = ended(searching)
     assert searching.returncode == 130, err
@@ -416,10 +417,13 @@ def test_messages_are_copied_deleted_and_requeued(run: Forked, where: tuple[str,
     requeued = run("messages", "requeue", "other", "--all", "--limit", "1", "--yes", *where)
     assert good(requeued, f"The limit is reached. {GO_ON}") == "Requeued 1 message of queue 'other' at its end.\n"
     assert numbers(run, "other", *where) == [1, 2, 0]
+    first = run("messages", "requeue", "other", "--where", "headers.n=0", "--to-front", "--yes", *where)
+    assert good(first) == "Requeued 1 message of queue 'other' in front of it.\n"
+    assert numbers(run, "other", *where) == [0, 1, 2]
     deleted = run("messages", "delete", "other", "--newest", "--limit", "2", "--all", "--yes", "--json", *where)
     told = json.loads(good(deleted, f"The limit is reached. {GO_ON}"))
     assert (told["done"], told["found"], told["is_dry_run"], told["is_interrupted"]) == (2, 2, False, False)
-    assert numbers(run, "other", *where) == [1]
+    assert numbers(run, "other", *where) == [0]
     dry = json.loads(good(run("messages", "delete", "other", "--all", "--dry-run", "--json", *where)))
     assert (dry["done"], dry["is_dry_run"]) == (1, True)
     (left,) = [
@@ -687,3 +691,16 @@ def test_the_broker_goes_while_it_moves(is_far: bool, tmp_path: Path) -> None:
         connection.close()
     finally:
         server.stop()
+
+
+def test_a_connection_that_was_left_alone_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = str(free_port())
+    monkeypatch.setattr(remote, "IDLE_S", -1)
+    asker = remote.RemoteBroker(remote.read_url(f"http://guest:guest@127.0.0.1:{port}"))
+    for _ in range(2):  # the second one knows nothing of the connection
+        server = Server.start("--memory", "--management-port", port)
+        try:
+            assert asker.ask("PUT", "/vhosts/a").status == 201
+        finally:
+            server.stop()
+    asker.close()

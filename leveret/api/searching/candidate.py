@@ -24,16 +24,17 @@ NO_JSON: Final = object()
 
 class Candidate:
     """entry: its place. state: one of STATES. held: who has it. due_ms: when it is ready again, on the core's clock, if
-    it is delayed.
+    it is delayed. front: its number among those that were put in front of all others when it was shown, or 0.
     """
 
-    __slots__ = ("_body", "_headers", "_json", "_origin", "_properties", "due_ms", "entry", "held", "state")
+    __slots__ = ("_body", "_headers", "_json", "_origin", "_properties", "due_ms", "entry", "front", "held", "state")
 
     def __init__(self, entry: QueueEntry, state: str, held: Held | None = None, due_ms: int = 0) -> None:
         self.entry = entry
         self.state = state
         self.held = held
         self.due_ms = due_ms
+        self.front = 0
         self._body: bytes | None = None
         self._json: Any = None
         self._properties: BasicProperties | None = None

@@ -18,7 +18,7 @@ MOST_IDS: Final = 10_000
 class Hunt:
     """A search in one queue: its walk, and the messages that are wanted. Raises: ApiError 400, 404, Refusal."""
 
-    def __init__(self, request: Request, queue: Queue, chosen: Chosen) -> None:
+    def __init__(self, request: Request, queue: Queue, chosen: Chosen, skips_front: bool = False) -> None:
         self.services = request.services
         self.clock = request.broker.clock
         self.queue = queue
@@ -28,7 +28,7 @@ class Hunt:
         self._limit = chosen.limit
         self._ids = None if chosen.ids is None else _ids(chosen.ids, queue)
         place = read_place(chosen.place) if chosen.place else None
-        self.walk = Walk(self.services, queue, check_states(chosen.states), chosen.newest_first, place)
+        self.walk = Walk(self.services, queue, check_states(chosen.states), chosen.newest_first, place, skips_front)
         self._page: list[Candidate] = []
         self._last: Candidate | None = None  # that was looked at
 

@@ -53,7 +53,8 @@ def read_place(text: str) -> Place:
 
 
 class Walk:
-    """Through one queue. states: of the messages that are wanted. is_backwards: the newest first.
+    """Through one queue. states: of the messages that are wanted. is_backwards: the newest first. skips_front: what was
+    put in front of all others is not looked at.
 
     begin: where it began. place: behind what was looked at; None at the end. looked: messages up to now. total: how
     many there were when it began, about. missing: those that cannot be read from the disk any more.
@@ -62,7 +63,13 @@ class Walk:
     """
 
     def __init__(
-        self, services: Services, queue: Queue, states: list[str], is_backwards: bool, place: Place | None
+        self,
+        services: Services,
+        queue: Queue,
+        states: list[str],
+        is_backwards: bool,
+        place: Place | None,
+        skips_front: bool,
     ) -> None:
         self.looked = 0
         self.missing = 0
@@ -70,6 +77,7 @@ class Walk:
         self._services = services
         self._queue = queue
         self._is_backwards = is_backwards
+        self._skips_front = skips_front
         self._states = [state for state in STATES if state in states]
         if READY in self._states:
             self.total += len(queue.ready)
@@ -89,10 +97,11 @@ class Walk:
     def behind(self, candidate: Candidate) -> Place:
         """The place behind a message that it has shown, of the last page."""
         entry = candidate.entry
-        return Place(self._queue.queue_id, candidate.state, int(entry.level), int(entry.position), self._until)
+        level, position = (TOP, candidate.front) if candidate.front else (int(entry.level), int(entry.position))
+        return Place(self._queue.queue_id, candidate.state, level, position, self._until)
 
     def _first(self, state: str) -> Place:
-        level, position = (BOTTOM, END) if self._is_backwards else (TOP, 0)
+        level, position = (BOTTOM, END) if self._is_backwards else (TOP - 1 if self._skips_front else TOP, 0)
         return Place(self._queue.queue_id, state, level, position, -1)
 
     async def next_page(self) -> list[Candidate]:
@@ -117,12 +126,18 @@ class Walk:
         self._until = int(page.until)
         now_ms = queue.broker.clock.now_ms
         self.place = Place(place.queue_id, READY, int(page.level), int(page.position), int(page.until))
-        if page.is_last:
+        if page.is_last or (self._skips_front and self._is_backwards and page.level == TOP):
             self._go_on(READY)
+        found = [Candidate(entry, READY) for entry in page.messages]
+        for number, candidate in zip(
+            page.front, found[-len(page.front) :] if self._is_backwards else found, strict=False
+        ):
+            candidate.front = number
         return [
-            Candidate(entry, READY)
-            for entry in page.messages
-            if not entry.deadline_ms or entry.deadline_ms > now_ms  # no consumer would get it
+            candidate
+            for candidate in found
+            if not (candidate.front and self._skips_front)
+            and not 0 < candidate.entry.deadline_ms <= now_ms  # no consumer would get it
         ]
 
     def _is_shown(self, page: Page) -> bool:

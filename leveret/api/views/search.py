@@ -145,7 +145,7 @@ async def act(request: Request) -> Pieces:
         action = _action(request, queue, wanted)
     except Refusal as refusal:
         raise of_refusal(refusal) from None
-    hunt = Hunt(request, queue, wanted)
+    hunt = Hunt(request, queue, wanted, skips_front=wanted.to_front)
     return Pieces(_guarded(request, "an action", _act(request, hunt, action, wanted)), "application/x-ndjson")
 
 

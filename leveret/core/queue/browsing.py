@@ -25,11 +25,13 @@ class Page:
     filled backwards, the place in front of which it begins, at first BOTTOM and END.
     until: the last position of interest; negative for the last one that there is.
     limit: messages that it may have. size_limit: bytes with which it is full, headers included.
+    front: numbers of those messages that somebody has put in front of all others, which come first, or last backwards.
     is_last: there is nothing behind. missing: messages that cannot be read from the log any more.
     """
 
     __slots__ = (
         "_reads",
+        "front",
         "is_last",
         "level",
         "limit",
@@ -50,6 +52,7 @@ class Page:
         self.messages: list[QueueEntry] = []
         self.size: i64 = 0
         self.missing: i64 = 0
+        self.front: list[int] = []
         self.is_last = False
         self._reads: i64 = 0
 
@@ -62,6 +65,12 @@ class Page:
         self.messages.append(entry)
         self.size += len(entry.message.content)
         self.position = entry.position
+
+    def add_front(self, entry: QueueEntry, number: int) -> None:
+        """Show a message that is in front of all others, the next in order."""
+        self.add(entry)
+        self.front.append(number)
+        self.position = number
 
     def show_reversed(self, part: Page) -> None:
         """Show what another page shows, which lies in front of this one's place, the last message first."""

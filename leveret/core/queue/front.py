@@ -141,8 +141,7 @@ class FrontReady(Ready):
                 if number > page.position:
                     if page.is_full():
                         return False
-                    page.add(entry)
-                    page.position = number
+                    page.add_front(entry, number)
             page.level, page.position = TOP - 1, 0
         return self.line.browse(page)
 
@@ -156,8 +155,7 @@ class FrontReady(Ready):
             if number < page.position:
                 if page.is_full():
                     return False
-                page.add(self._front[number])
-                page.position = number
+                page.add_front(self._front[number], number)
         return True
 
     def page_out(self, keep: i64, want: i64) -> None:

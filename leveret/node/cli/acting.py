@@ -199,11 +199,15 @@ def requeue(
     choice: Choice,
     way: Way,
     queue: QueueName,
+    to_front: Annotated[
+        bool,
+        typer.Option("--to-front", help="In front of all others, until they are delivered or the broker restarts."),
+    ] = False,
     vhost: Vhost = "/",
 ) -> None:
-    """Put messages at the end of their queue, so that those behind them come first."""
-    words = Words("Requeue", "Requeued", "be requeued", " at its end")
-    _act(target, choice, queue, vhost, {"action": "requeue"}, words, way)
+    """Put messages at the end of their queue, so that those behind them come first; or in front of all others."""
+    words = Words("Requeue", "Requeued", "be requeued", " in front of it" if to_front else " at its end")
+    _act(target, choice, queue, vhost, {"action": "requeue", "to_front": to_front}, words, way)
 
 
 @at_broker

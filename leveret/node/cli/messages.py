@@ -266,7 +266,7 @@ app.command(
         "messages delete dead --where 'headers.x-tenant=test' --yes",
     )
 )(acting.delete)
-app.command(epilog=examples("messages requeue orders --redelivered", "messages requeue orders --limit 1 --all --yes"))(
+app.command(epilog=examples("messages requeue orders --redelivered", "messages requeue orders --id 7-4711 --to-front"))(
     acting.requeue
 )
 app.command(
