@@ -60,6 +60,7 @@ class Links:
         self._source: tuple[str, Source] | None = None
         self._sink: tuple[str, Sink] | None = None
         self._markers: dict[str, None] = {}  # virtual hosts of the target with a marker of ours
+        self._blocked = ""  # why the target takes nothing
         self.renewed: Callable[[], None] = lambda: None
 
     def source(self, vhost: str) -> Source:
@@ -139,6 +140,10 @@ class Links:
         """Let both brokers know that somebody is there; called while something is waited for."""
         for client in self._clients:
             client.beat()
+        reason = "" if self._sink is None else self._sink[1].client.is_blocked
+        if reason and reason != self._blocked:
+            self._patience.tell(f"{self._target_side.shown} takes no messages for now: {reason}")
+        self._blocked = reason
         self._patience.between()
 
     def check_that_they_differ(self, vhost: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
-from leveret.node.amqp import ANSWER_S, AmqpClient, AmqpError
+from leveret.node.amqp import AmqpClient, AmqpError
 from leveret.node.migration.letter import Letter
 from leveret.node.migration.side import Side, SideError
 from leveret.wire.constants import FRAME_MAX
@@ -135,11 +135,7 @@ class Sink:
         try:
             client.call(QueueDeclare(queue, durable=True, arguments=arguments), QueueDeclareOk)
             client.send(BasicGet(queue))
-            got = client.next(ANSWER_S)
-            while got is not None and not isinstance(got.method, BasicGetOk | BasicGetEmpty):
-                got = client.next(ANSWER_S)
-            if got is None:
-                raise AmqpError("the broker does not answer")
+            got = client.take(BasicGetOk, BasicGetEmpty)
             if isinstance(got.method, BasicGetOk):
                 self.marker = int(got.body)
                 client.put(BasicNack(got.method.delivery_tag, False, True))
@@ -271,7 +267,7 @@ class Sink:
     def _commit(self) -> None:
         """Raises: AmqpError, Refused."""
         self.client.send(TxCommit())
-        self.client.wait(TxCommitOk, None)
+        self.client.wait(TxCommitOk)
         self._look_for_returned()
 
     def _look_for_returned(self) -> None:
@@ -286,10 +282,7 @@ class Sink:
         left = dict.fromkeys(range(first + 1, first + count + 1))
         refused: set[int] = set()
         while left:
-            got = self.client.next(ANSWER_S)
-            if got is None:
-                continue
-            method = got.method
+            method = self.client.take(BasicReturn, BasicAck, BasicNack).method
             if isinstance(method, BasicReturn):
                 raise Refused(f"the queue is not there any more: {method.reply_text}", True)
             if isinstance(method, BasicAck | BasicNack):
