@@ -83,7 +83,9 @@ class Links:
             client = self._dial(self._target_side, vhost)
             sink = Sink(client, self._target_side, vhost, self._journal.name, self._user_tags())
             try:
-                sink.begin(None if self._journal.pending() else self._journal.last)
+                sink.begin()
+                if self._journal.pending() is None:
+                    sink.check_marker(self._journal.last)
             except Lost as lost:
                 client.drop()
                 self._clients.remove(client)

@@ -118,11 +118,8 @@ class Sink:
 
     # -- what the migration has there for itself
 
-    def begin(self, last: int | None) -> None:
-        """Find the marker. last: number of the last batch; None if it is not known what became of that.
-
-        Raises: SideError.
-        """
+    def begin(self) -> None:
+        """Find the marker. Raises: SideError."""
         if not self.side.is_leveret:
             return
         client, queue = self.client, PREFIX + self.name
@@ -139,15 +136,25 @@ class Sink:
             if isinstance(got.method, BasicGetOk):
                 self.marker = int(got.body)
                 client.put(BasicNack(got.method.delivery_tag, False, True))
-            self._select("tx")
-            if last is not None and (self.marker is None or self.marker > last):
-                self._mark(last)
-                client.call(TxCommit(), TxCommitOk)
-                self.marker = last
         except AmqpError as error:
-            if error.code not in BROKEN:
-                raise SideError(f"{self.side.shown} does not take the marker of the migration: {error}") from None
-            raise Lost(str(error)) from None
+            raise self._explained(error) from None
+
+    def check_marker(self, last: int) -> None:
+        """Let the marker be no higher than the last batch, of which it is known what became. Raises: SideError."""
+        if not self.side.is_leveret or (self.marker is not None and self.marker <= last):
+            return
+        try:
+            self._select("tx")
+            self._mark(last)
+            self.client.call(TxCommit(), TxCommitOk)
+        except AmqpError as error:
+            raise self._explained(error) from None
+        self.marker = last
+
+    def _explained(self, error: AmqpError) -> Exception:
+        if error.code in BROKEN:
+            return Lost(str(error))
+        return SideError(f"{self.side.shown} does not take the marker of the migration: {error}")
 
     def end(self) -> None:
         """Take away what the migration has there for itself."""
