@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -73,6 +74,8 @@ def main() -> int:
     print(f"kills: {dict(move.kills)}; the command counts {report['moved']} moved, {report['again']} perhaps twice")
     for text in verdict.wrong:
         print(text)
+    if not verdict.wrong:
+        shutil.rmtree(directory)
     return 1 if verdict.wrong else 0
 
 

@@ -103,7 +103,8 @@ class Got:
 class AmqpClient:
     """An open connection with its channel. Raises: AmqpError from whatever waits.
 
-    heartbeat_s: seconds between two signs of life, 0 for none. between: called at least once a second while something
+    heartbeat_s: seconds between two signs of life, 0 for none; with them, answers may take any time.
+    between: called at least once a second while something
     is waited for; it may raise. is_blocked: why the broker takes no messages; empty if it does.
     """
 
@@ -128,6 +129,7 @@ class AmqpClient:
         self._heartbeat_s = 0
         self._heard_s = self._sent_s = time.monotonic()
         self._between = between
+        self._is_patient = False  # a broker that gives signs of life may take its time
         self.is_blocked = ""
         raw.setblocking(False)
         self._send_bytes(PROTOCOL_HEADER)
@@ -146,6 +148,7 @@ class AmqpClient:
         self.send(ConnectionOpen(vhost), 0)
         self.wait(ConnectionOpenOk)
         self.call(ChannelOpen(), ChannelOpenOk)
+        self._is_patient = heartbeat_s > 0
 
     def call(self, method: Method, answer: type[M]) -> M:
         """Send a method, and wait for its answer."""
@@ -178,21 +181,26 @@ class AmqpClient:
         self.send(ChannelCloseOk())
         self.call(ChannelOpen(), ChannelOpenOk)
 
-    def wait(self, kind: type[M], patience_s: float | None = ANSWER_S) -> M:
-        """The next method of a kind; others, as deliveries, are kept for next(). None waits as long as the broker is
-        there, which only heartbeats tell.
-        """
+    def wait(self, kind: type[M]) -> M:
+        """The next method of a kind; others, as deliveries, are kept for next()."""
+        method = self.take(kind).method
+        assert isinstance(method, kind)
+        return method
+
+    def take(self, *kinds: type[Method]) -> Got:
+        """The next method of some kinds, with its content; others are kept for next()."""
         others: deque[Got] = deque()
-        deadline = None if patience_s is None else time.monotonic() + patience_s
+        deadline = time.monotonic() + ANSWER_S
         while True:
-            got = self.next(TICK_S if deadline is None else deadline - time.monotonic())
+            left = deadline - time.monotonic()
+            got = self.next(TICK_S if self._is_patient else left)
             if got is None:
-                if deadline is None:
+                if self._is_patient:
                     continue
                 raise AmqpError("the broker does not answer")
-            if isinstance(got.method, kind):
+            if isinstance(got.method, kinds):
                 self._waiting.extendleft(reversed(others))
-                return got.method
+                return got
             others.append(got)
 
     def next(self, patience_s: float) -> Got | None:
@@ -202,11 +210,12 @@ class AmqpClient:
             left = deadline - time.monotonic()
             if left < 0 and patience_s > 0:
                 return None
-            if self._is_ready(min(max(left, 0), TICK_S)):
+            is_ready = self._is_ready(min(max(left, 0), TICK_S))
+            self._pause()
+            if is_ready:
                 self._receive()
             elif left <= TICK_S:
                 return None
-            self._pause()
         return self._waiting.popleft()
 
     def check(self) -> None:
@@ -347,9 +356,12 @@ class AmqpClient:
 
     def close(self) -> None:
         """End it: what was delivered and not acknowledged is ready again."""
+        self._is_patient = False
+        self._between = lambda: None
         with contextlib.suppress(AmqpError):
-            self.send(ConnectionClose(200, "done"), 0)
-            self.wait(ConnectionCloseOk)
+            if not self.is_blocked:  # then nobody reads what is sent
+                self.send(ConnectionClose(200, "done"), 0)
+                self.wait(ConnectionCloseOk)
         self.drop()
 
     def drop(self) -> None:

@@ -122,7 +122,7 @@ def test_what_makes_no_sense(http: Http, path: str, query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["256.0.-1", "-1.0.-1", f"255.{1 << 63}.-1", "255.-1.-1", f"255.0.{1 << 63}", "255.0.-2"]
+    "place", ["257.0.-1", "-1.0.-1", f"255.{1 << 63}.-1", "255.-1.-1", f"255.0.{1 << 63}", "255.0.-2"]
 )
 def test_places_that_are_none(http: Http, path: str, place: str) -> None:
     put(http, QUEUE, "one", "two")

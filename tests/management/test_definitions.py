@@ -227,6 +227,22 @@ def test_the_rest_is_applied_or_with_atomic_nothing_is() -> None:
     assert list(broker.vhosts["/"].queues) == ["q"]
 
 
+def test_a_dry_run_tells_everything_and_applies_nothing() -> None:
+    broker = make_broker()
+    before = save(broker)
+    content = {
+        "vhosts": [{"name": "v"}],
+        "queues": [{**Q, "name": "q"}, {**Q, "name": "", "arguments": {"x-expires": 0}}],
+    }
+    content |= {"nonsense": []}
+    trial = load(broker, content, dry_run=True)
+    assert save(broker) == before
+    assert trial["applied"]
+    assert trial["notes"]
+    assert trial["errors"]
+    assert load(broker, content) == trial
+
+
 def test_atomic_sees_what_is_there_already() -> None:
     broker = make_broker()
     load(broker, {"queues": [Q], "exchanges": [E]})

@@ -250,6 +250,10 @@ def test_an_old_journal_beside_a_newer_marker(pair: Pair, monkeypatch: pytest.Mo
         die(patch, Sink, "store", at=3)
         killed(pair)
     (pair.directory / "journal").write_bytes(kept)
+    for _ in range(3):  # numbers of batches that were never sent meet the marker
+        with monkeypatch.context() as patch:
+            die(patch, Sink, "store", at=1)
+            killed(pair)
     pair.report("--window", str(WINDOW))
     plain, marked = arrived(pair)
     assert set(plain + marked) == set(sent)

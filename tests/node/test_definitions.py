@@ -45,8 +45,13 @@ def test_a_file_of_another_version_with_the_command_line(version: str, data: str
     where = ("--data-dir", data)
     server = Server.start(*where)
     try:
+        before = good(leveret("definitions", "export", *where))
+        trial = leveret("definitions", "import", str(file_of(version)), "--dry-run", *where)
+        assert good(leveret("definitions", "export", *where)) == before
         result = leveret("definitions", "import", str(file_of(version)), "--atomic", *where)
         assert (result.returncode, result.stdout[:9]) == (0, "Imported ")
+        assert trial.stdout == result.stdout.replace("Imported", "Would import")
+        assert trial.stderr == result.stderr
         assert reasons(result.stderr.splitlines()) == NOTES[version]
         check_same(version, *where)
         file = tmp_path / "out.json"

@@ -100,7 +100,7 @@ def test_names_in_paths(asker: Asker) -> None:
 
 def test_it_may_do_what_an_administrator_may(asker: Asker) -> None:
     who = asker.ask("GET", "/whoami")[1]
-    assert (who["name"], who["tags"]) == ("(control socket)", ["administrator"])
+    assert (who["name"], who["tags"]) == ("(control socket)", ["administrator", "impersonator"])
     assert [user["name"] for user in asker.ask("GET", "/users")[1]] == ["guest"]
     assert asker.ask("PUT", "/vhosts/new")[0] == 201
     assert asker.ask("PUT", "/queues/new/q", {}) == (201, None)

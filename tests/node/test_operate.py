@@ -354,6 +354,11 @@ def test_tls(run: Forked, tmp_path: Path) -> None:
         assert "cannot read" in refused(run("ping", "--url", url, "--ca-file", str(tmp_path / "nothing")))
         (tmp_path / "empty.pem").touch()
         assert "no certificate in PEM" in refused(run("ping", "--url", url, "--ca-file", str(tmp_path / "empty.pem")))
+        plan = ("migrate", "--from", url, "--ca-file", str(tmp_path / "ca.pem"), "--data-dir", str(data), "--dry-run")
+        assert "Would move 0 messages of 0 queues." in run(*plan).out
+        good(run("queues", "declare", "q", "--data-dir", str(data)))
+        same = run(*plan[:-1], "--messages-only", XDG_STATE_HOME=str(tmp_path))
+        assert refused(same).endswith("are the same broker")
         plain = refused(run("ping", "--url", url.replace("https", "http")))
         assert "closes the connection before it answers" in plain or "does not speak HTTP" in plain
     finally:

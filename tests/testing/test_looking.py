@@ -954,6 +954,6 @@ def test_what_goes_through_the_http_api_is_seen_as_well(tmp_path: Path, caplog: 
             ("x", "routed", "HTTP API, 127.0.0.1")
         ]
         broker.faults.nack(1)
-        assert b"rejected" in http.ask("POST", "exchanges/%2F/amq.default/publish", message).expect(400).body
+        assert b"try again" in http.ask("POST", "exchanges/%2F/amq.default/publish", message).expect(503).body
     assert [event["event"] for event in read(tmp_path / "recording")] == ["publish", "deliver", "ack"]
     assert [record.getMessage() for record in caplog.records if record.exc_info] == []

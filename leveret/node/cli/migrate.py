@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from leveret.node.cli.output import AsJson, Sure, refuse
-from leveret.node.cli.target import Target, at_broker
+from leveret.node.cli.target import Target, between_brokers
 
 if TYPE_CHECKING:
     from leveret.node.migration.side import Side
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 WINDOW: Final = 1_000
 
 
-@at_broker
+@between_brokers
 def migrate(
     target: Target,
     origin: Annotated[

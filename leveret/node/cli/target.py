@@ -80,8 +80,8 @@ class Target:
             return False
         return bool(self.url or self.profile or url_in_environment())
 
-    def check(self) -> None:
-        """Refuse what means two brokers. Raises: typer.BadParameter."""
+    def check(self, names_others: bool) -> None:
+        """Refuse what means two brokers. names_others: other options have URLs too. Raises: typer.BadParameter."""
         given = [
             option
             for option, value in (
@@ -94,7 +94,7 @@ class Target:
         ]
         if len(given) > 1 and given != ["--data-dir", "--control"]:
             raise typer.BadParameter(f"{given[0]} and {given[1]} mean different brokers: leave out one of them")
-        if self.ca_file and (self.data_dir or self.control):
+        if self.ca_file and (self.data_dir or self.control) and not names_others:
             raise typer.BadParameter("--ca-file is for a broker that is named with --url")
 
 
@@ -105,10 +105,18 @@ def url_in_environment() -> str:
 
 def at_broker(function: Callable[Concatenate[Target, P], None]) -> Callable[..., None]:
     """A command with the options that say which broker is meant; the function gets them as its first argument."""
+    return _with_options(function, names_others=False)
 
+
+def between_brokers(function: Callable[Concatenate[Target, P], None]) -> Callable[..., None]:
+    """The same for a command with options of its own for other brokers, for which --ca-file counts as well."""
+    return _with_options(function, names_others=True)
+
+
+def _with_options(function: Callable[Concatenate[Target, P], None], names_others: bool) -> Callable[..., None]:
     def meant(**given: str | None) -> Target:
         target = Target(**given)
-        target.check()
+        target.check(names_others)
         return target
 
     options = {name: (annotation, None) for name, annotation in OPTIONS.items()}

@@ -60,6 +60,7 @@ class Links:
         self._source: tuple[str, Source] | None = None
         self._sink: tuple[str, Sink] | None = None
         self._markers: dict[str, None] = {}  # virtual hosts of the target with a marker of ours
+        self._blocked = ""  # why the target takes nothing
         self.renewed: Callable[[], None] = lambda: None
 
     def source(self, vhost: str) -> Source:
@@ -82,7 +83,9 @@ class Links:
             client = self._dial(self._target_side, vhost)
             sink = Sink(client, self._target_side, vhost, self._journal.name, self._user_tags())
             try:
-                sink.begin(None if self._journal.pending() else self._journal.last)
+                sink.begin()
+                if self._journal.pending() is None:
+                    sink.check_marker(self._journal.last)
             except Lost as lost:
                 client.drop()
                 self._clients.remove(client)
@@ -139,6 +142,10 @@ class Links:
         """Let both brokers know that somebody is there; called while something is waited for."""
         for client in self._clients:
             client.beat()
+        reason = "" if self._sink is None else self._sink[1].client.is_blocked
+        if reason and reason != self._blocked:
+            self._patience.tell(f"{self._target_side.shown} takes no messages for now: {reason}")
+        self._blocked = reason
         self._patience.between()
 
     def check_that_they_differ(self, vhost: str) -> None:

@@ -89,12 +89,12 @@ class Mover:
                     raise
         if marker is not None and marker < pending.number:
             self._journal.forget(pending.number)
-            return
-        if marker == pending.number:
+        elif marker == pending.number:
             self._journal.settle(pending.number, pending.prints.total(), pending.again)
             self._certain[pending.vhost, pending.queue] = Counter(pending.prints)
         else:
             self._journal.settle(pending.number, 0, 0)
+        self._links.drop_sink(is_orderly=True)  # the next one looks at its marker again
 
     def pause(self) -> None:
         """Let both brokers know that somebody is there."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
-from leveret.node.amqp import ANSWER_S, AmqpClient, AmqpError
+from leveret.node.amqp import AmqpClient, AmqpError
 from leveret.node.migration.letter import Letter
 from leveret.node.migration.side import Side, SideError
 from leveret.wire.constants import FRAME_MAX
@@ -118,11 +118,8 @@ class Sink:
 
     # -- what the migration has there for itself
 
-    def begin(self, last: int | None) -> None:
-        """Find the marker. last: number of the last batch; None if it is not known what became of that.
-
-        Raises: SideError.
-        """
+    def begin(self) -> None:
+        """Find the marker. Raises: SideError."""
         if not self.side.is_leveret:
             return
         client, queue = self.client, PREFIX + self.name
@@ -135,23 +132,29 @@ class Sink:
         try:
             client.call(QueueDeclare(queue, durable=True, arguments=arguments), QueueDeclareOk)
             client.send(BasicGet(queue))
-            got = client.next(ANSWER_S)
-            while got is not None and not isinstance(got.method, BasicGetOk | BasicGetEmpty):
-                got = client.next(ANSWER_S)
-            if got is None:
-                raise AmqpError("the broker does not answer")
+            got = client.take(BasicGetOk, BasicGetEmpty)
             if isinstance(got.method, BasicGetOk):
                 self.marker = int(got.body)
                 client.put(BasicNack(got.method.delivery_tag, False, True))
-            self._select("tx")
-            if last is not None and (self.marker is None or self.marker > last):
-                self._mark(last)
-                client.call(TxCommit(), TxCommitOk)
-                self.marker = last
         except AmqpError as error:
-            if error.code not in BROKEN:
-                raise SideError(f"{self.side.shown} does not take the marker of the migration: {error}") from None
-            raise Lost(str(error)) from None
+            raise self._explained(error) from None
+
+    def check_marker(self, last: int) -> None:
+        """Let the marker be no higher than the last batch, of which it is known what became. Raises: SideError."""
+        if not self.side.is_leveret or (self.marker is not None and self.marker <= last):
+            return
+        try:
+            self._select("tx")
+            self._mark(last)
+            self.client.call(TxCommit(), TxCommitOk)
+        except AmqpError as error:
+            raise self._explained(error) from None
+        self.marker = last
+
+    def _explained(self, error: AmqpError) -> Exception:
+        if error.code in BROKEN:
+            return Lost(str(error))
+        return SideError(f"{self.side.shown} does not take the marker of the migration: {error}")
 
     def end(self) -> None:
         """Take away what the migration has there for itself."""
@@ -271,7 +274,7 @@ class Sink:
     def _commit(self) -> None:
         """Raises: AmqpError, Refused."""
         self.client.send(TxCommit())
-        self.client.wait(TxCommitOk, None)
+        self.client.wait(TxCommitOk)
         self._look_for_returned()
 
     def _look_for_returned(self) -> None:
@@ -286,10 +289,7 @@ class Sink:
         left = dict.fromkeys(range(first + 1, first + count + 1))
         refused: set[int] = set()
         while left:
-            got = self.client.next(ANSWER_S)
-            if got is None:
-                continue
-            method = got.method
+            method = self.client.take(BasicReturn, BasicAck, BasicNack).method
             if isinstance(method, BasicReturn):
                 raise Refused(f"the queue is not there any more: {method.reply_text}", True)
             if isinstance(method, BasicAck | BasicNack):

@@ -210,12 +210,8 @@ class Source:
             self.client.put(BasicGet(queue))
         self.client.flush()
         while count:
-            got = self.client.next(STALLED_S)
-            if got is None:
-                raise AmqpError("the broker does not answer")
-            if isinstance(got.method, BasicGetOk | BasicGetEmpty):
-                count -= 1
-            self._sort_one(got)
+            self._sort_one(self.client.take(BasicGetOk, BasicGetEmpty))
+            count -= 1
 
     def _count(self, queue: str) -> int:
         return self.client.call(QueueDeclare(queue, passive=True), QueueDeclareOk).message_count
