@@ -57,7 +57,7 @@ class Stream:
 def services(broker: leveret.Broker) -> Any:
     """What the API of a broker is made from, once it is loaded."""
     api = broker._server.node._api
-    eventually(lambda: api._services is not None and api._services.history._round > 0)
+    eventually(lambda: api._open_ports[0].server is not None)  # behind the first look
     return api._services
 
 
