@@ -52,7 +52,8 @@ class Operation:
         """Bytes that the body may have, where messages have at most so many."""
         if self.most is not None:
             return self.most
-        return max_message_size if self.takes is bytes else MOST + max_message_size * 4 // 3  # in base64
+        is_body = self.takes is bytes and self.takes_type == "application/json"  # of a message, as it is
+        return max_message_size if is_body else MOST + max_message_size * 4 // 3  # in base64, or with others
 
     @property
     def parameters(self) -> list[str]:

@@ -207,7 +207,7 @@ def test_bodies_are_bounded_together(api: str, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("depth", [60, 250, 900, 20_000])
 def test_values_in_values_in_values(managed: leveret.Broker, http: Http, depth: int) -> None:
     for operation in OPERATIONS:
-        if operation.takes is None or operation.path.endswith(("/session",)):
+        if operation.takes is None or operation.path.endswith(("/session", "/traces/{vhost}")):
             continue
         path = operation.path.format_map(dict.fromkeys(operation.parameters, "x")).lstrip("/")
         for body in deep(depth):

@@ -72,7 +72,7 @@ def test_every_operation_of_the_api_is_attacked() -> None:
         for name in http_requests.fields(operation):
             assert (*title, f"{name}:") in found
         assert operation.takes is None or (*title, "body") in found
-    queried = {match[1] for what in said if (match := re.match(r"(?:GET|DELETE) \S+ ([\w-]+)=", what))}
+    queried = {match[1] for what in said if (match := re.match(r"[A-Z]+ \S+ ([\w-]+)=", what))}
     assert queried == {name for operation in http_requests.attacked() for name in operation.query}
 
 

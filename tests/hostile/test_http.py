@@ -151,7 +151,7 @@ def test_answers_that_nobody_reads(target: Target) -> None:
                 client.ask("GET", "/api/queues")
         time.sleep(1.0)
         is_served(target)
-        assert b"items" in Http(target.api).ask("GET", "queues?page=1").expect(200).body
+        assert b"items" in Http(target.api, source="127.0.0.2").ask("GET", "queues?page=1").expect(200).body
         for client in clients:
             client.close()
 
