@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from leveret.api.encoding import encode, plain
+from leveret.api.payloads import readable
 from leveret.api.turns import Turns
 from leveret.api.views.properties import Properties, write_properties
 from leveret.core.client.leased import Arrival
@@ -72,10 +73,7 @@ async def as_json(arrival: Arrival, turns: Turns) -> AsyncGenerator[bytes]:
 
 
 def _short(arrival: Arrival, body: bytes) -> Delivery:
-    try:
-        return _delivery(arrival, body.decode(), "string")
-    except UnicodeDecodeError:
-        return _delivery(arrival, base64.b64encode(body).decode(), "base64")
+    return _delivery(arrival, *readable(body))
 
 
 async def as_it_is(arrival: Arrival, turns: Turns) -> AsyncGenerator[bytes]:

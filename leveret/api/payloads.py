@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import contextlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -30,6 +31,22 @@ def parts(content: bytes, most: int) -> Iterator[bytes]:
                 pending = pending[PIECE:]
     if pending:
         yield pending
+
+
+def readable(data: bytes, is_cut: bool = False) -> tuple[str, str]:
+    """A small payload as a text where it is UTF-8, else in base64; and which of the two, string or base64.
+
+    is_cut: whether more would follow, so that a character may be cut in two, and is left out.
+    """
+    for less in range(4 if is_cut else 1):
+        with contextlib.suppress(UnicodeDecodeError):
+            return data[: len(data) - less].decode(), "string"
+    return as_base64(data)
+
+
+def as_base64(data: bytes) -> tuple[str, str]:
+    """A small payload in base64, whatever it is; and that it is."""
+    return base64.b64encode(data).decode(), "base64"
 
 
 class Payload:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import msgspec
 
 from leveret.api.encoding import encode
+from leveret.api.payloads import as_base64, readable
 from leveret.api.searching.candidate import Candidate
 from leveret.api.views.properties import Properties, write_properties
 
@@ -97,7 +97,7 @@ def shown(candidate: Candidate, most: int, encoding: str, now_ms: int, wall_ms: 
     entry = candidate.entry
     message = entry.message
     body = candidate.body
-    payload, kind = readable(body[:most], encoding, len(body) > most)
+    payload, kind = readable(body[:most], len(body) > most) if encoding == "auto" else as_base64(body[:most])
     found = FoundMessage(
         id=candidate.id,
         state=candidate.state,
@@ -123,17 +123,6 @@ def shown(candidate: Candidate, most: int, encoding: str, now_ms: int, wall_ms: 
     if candidate.due_ms:
         found.ready_in_s = max(candidate.due_ms - now_ms, 0) / 1000
     return found
-
-
-def readable(data: bytes, encoding: str, is_cut: bool) -> tuple[str, str]:
-    """Bytes as a text where they are UTF-8, else in base64; and which of the two, string or base64."""
-    if encoding == "auto":
-        for less in range(4 if is_cut else 1):  # a character may be cut in two
-            try:
-                return data[: len(data) - less].decode(), "string"
-            except UnicodeDecodeError:
-                continue
-    return base64.b64encode(data).decode(), "base64"
 
 
 def line(kind: str, content: Any) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from typing import Final
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from leveret.api.access import Access
 from leveret.api.errors import ApiError, bad_request, not_found, of_messaging
 from leveret.api.operation import Operation
+from leveret.api.payloads import readable
 from leveret.api.request import Request
 from leveret.api.views.properties import Properties, write_properties
 from leveret.core.access.user import READ, check_vhost
@@ -92,11 +92,7 @@ def _is_there(queue: Queue, page: Page, found: list[tuple[QueueEntry, Message]])
 
 
 def _shown(entry: QueueEntry, message: Message, cut: int) -> Browsed:
-    body = message.body()[:cut]
-    try:
-        payload, encoding = body.decode(), "string"
-    except UnicodeDecodeError:
-        payload, encoding = base64.b64encode(body).decode(), "base64"
+    payload, encoding = readable(message.body()[:cut])
     return Browsed(
         position=int(entry.position),
         redelivered=entry.redelivered,
