@@ -1,35 +1,52 @@
-"""Bodies: what clients send, each within the bound of its operation, and all of them together within another one."""
+"""Bodies: what clients send, each within the bound of its operation, and all of them together within another one.
+
+Nobody has more than a part of that: sharing.py says who counts as one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from types import TracebackType
 from typing import Final
 
 from starlette.requests import Request as HttpRequest
 
 from leveret.api.errors import ApiError
+from leveret.api.sharing import PART, who
 
 BODY_S: Final = 30.0  # how long a client may take to send a body
 MOST: Final = 512 << 20  # bytes of all bodies that are in memory
 
 
 class Bodies:
-    """Of one API. taken: bytes that are in memory."""
+    """Of one API."""
 
     def __init__(self) -> None:
-        self.taken = 0
+        self._taken: Counter[str] = Counter()  # bytes that are in memory, by whose they are
 
     def begin(self) -> Body:
         """For one request. Use: with bodies.begin() as body: await body.read(...)"""
-        return Body(self)
+        return Body(self, who())
+
+    def take(self, whose: str, size: int) -> bool:
+        """So many bytes are in memory. Returns: whether that is too much, of all or of whoever sends them."""
+        self._taken[whose] += size
+        return self._taken.total() > MOST or self._taken[whose] > MOST // PART
+
+    def give(self, whose: str, size: int) -> None:
+        """They are no more."""
+        self._taken[whose] -= size
+        if not self._taken[whose]:
+            del self._taken[whose]
 
 
 class Body:
     """The body of one request, which counts until the request is answered."""
 
-    def __init__(self, bodies: Bodies) -> None:
+    def __init__(self, bodies: Bodies, whose: str) -> None:
         self._bodies = bodies
+        self._whose = whose
         self._size = 0
 
     def __enter__(self) -> Body:
@@ -38,7 +55,7 @@ class Body:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bodies.taken -= self._size
+        self._bodies.give(self._whose, self._size)
 
     async def read(self, http: HttpRequest, most: int) -> bytes:
         """All of it. most: bytes that it may have. Raises: ApiError 408, 413, 503."""
@@ -53,8 +70,7 @@ class Body:
                     if len(found) > most:
                         raise _too_large(most)
                     self._size += len(piece)
-                    self._bodies.taken += len(piece)
-                    if self._bodies.taken > MOST:
+                    if self._bodies.take(self._whose, len(piece)):
                         text = "too much is being sent at once; try again"
                         raise ApiError(503, "busy", text, {"Retry-After": "1"})
         except TimeoutError:

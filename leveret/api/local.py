@@ -38,6 +38,8 @@ async def ask(operation: Operation, request: Request) -> Answer | Events | Piece
         found = await operation.handler(request)
         if isinstance(found, Listing):
             found = Pieces(chunks(found, request.query, request.broker.matcher, request.services.turns))
+        if isinstance(found, AsyncGenerator):
+            found = Pieces(found)
         if isinstance(found, Pieces):
             return Pieces(await begun(found.pieces), found.media_type, found.headers)
     except ApiError:

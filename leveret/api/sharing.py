@@ -24,6 +24,11 @@ def begin_for(host: str, user: str = "") -> None:
     _who.set(f"{site(host)} {user}")
 
 
+def who() -> str:
+    """For whom this task works."""
+    return _who.get()
+
+
 class Line:
     """Those who wait. The next one is of whoever has not had a turn for longest."""
 
@@ -36,7 +41,7 @@ class Line:
     async def wait(self, pass_on: Callable[[], None]) -> None:
         """Wait to be called. pass_on: called if that was so, and is of no use any more."""
         called = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(_who.get(), deque()).append(called)
+        self._waiting.setdefault(who(), deque()).append(called)
         try:
             await called
         except asyncio.CancelledError:
@@ -47,13 +52,13 @@ class Line:
     def call(self) -> bool:
         """Let the next one go on. Returns: whether there was one."""
         while self._waiting:
-            who, queue = next(iter(self._waiting.items()))
-            del self._waiting[who]
+            whose, queue = next(iter(self._waiting.items()))
+            del self._waiting[whose]
             while queue:
                 called = queue.popleft()
                 if not called.done():
                     if queue:
-                        self._waiting[who] = queue  # behind all others
+                        self._waiting[whose] = queue  # behind all others
                     called.set_result(None)
                     return True
         return False
@@ -91,11 +96,11 @@ class Parts:
 
     def take(self) -> str | None:
         """Take a place. Returns: what gives it back, None if there is none to be had."""
-        who = _who.get()
-        if self._taken.total() >= self._most or self._taken[who] >= max(self._most // PART, 1):
+        place = who()
+        if self._taken.total() >= self._most or self._taken[place] >= max(self._most // PART, 1):
             return None
-        self._taken[who] += 1
-        return who
+        self._taken[place] += 1
+        return place
 
     def give(self, place: str) -> None:
         """Give it back."""

@@ -16,17 +16,19 @@ from leveret.api.sharing import Few, Line, Parts
 SLICE_S = 0.001
 FEW = 4
 MOST_LISTS = 64  # that are being sent at once: each remembers what it has to send
+MOST_DOCUMENTS = 8  # the same: each is in memory as a whole
 
 
 class Turns:
     """Of one API. Use: async with turns: ... await turns.rest() after each small piece of work.
 
-    few: to be held in front of a turn that keeps much in memory. lists: places for those that are being sent.
+    few: to be held in front of a turn that keeps much in memory. lists, documents: places for those being sent.
     """
 
     def __init__(self) -> None:
         self.few = Few(FEW)
         self.lists = Parts(MOST_LISTS)
+        self.documents = Parts(MOST_DOCUMENTS)
         self._line = Line()
         self._is_taken = False  # somebody works, or will when the event loop comes to it
         self._worker: asyncio.Task[object] | None = None  # who works

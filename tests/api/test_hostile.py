@@ -16,15 +16,14 @@ import pytest
 
 import leveret
 from leveret.api import bodies, server
-from leveret.api.operations import OPERATIONS
 from leveret.api.server import Stage
 from leveret.api.sharing import PART
-from leveret.api.turns import FEW, MOST_LISTS
+from leveret.api.turns import FEW, MOST_DOCUMENTS, MOST_LISTS
 from leveret.node import api as node_api
 from leveret.server import places
 from tests.api.http import Http
 from tests.api.raw import LOGIN, Wire, wire
-from tests.api.strange import STRANGE, deep
+from tests.api.strange import STRANGE
 from tests.clients.waiting import eventually
 
 VERSION = "GET /api/version HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -196,11 +195,13 @@ def test_bodies_are_bounded_by_what_is_asked(api: str, monkeypatch: pytest.Monke
 
 def test_bodies_are_bounded_together(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MOST", 1_000_000)
-    with wire(api) as first:
-        first.send(QUEUE + "Content-Length: 900000\r\n\r\n").send(b" " * 800_000)
+    large = b" " * 300_000 + b"{}"
+    with wire(api, "127.0.0.2") as first, wire(api, "127.0.0.3") as second:
+        for client in (first, second):
+            client.send(QUEUE + "Content-Length: 500000\r\n\r\n").send(b" " * 450_000)
         http = Http(api)
-        eventually(lambda: http.ask("PUT", "queues/%2F/q", b" " * 300_000 + b"{}").status == 503)
-    eventually(lambda: http.ask("PUT", "queues/%2F/q", b" " * 300_000 + b"{}").status in (201, 204))
+        eventually(lambda: http.ask("PUT", "queues/%2F/q", large).status == 503)
+    eventually(lambda: http.ask("PUT", "queues/%2F/q", large).status in (201, 204))
     http.ask("DELETE", "queues/%2F/q").expect(204)
 
 
@@ -215,6 +216,18 @@ def test_values_in_values_in_values(managed: leveret.Broker, http: Http, depth: 
                 reply = http.ask(operation.method, each, body)
                 assert reply.status < 500, (operation.method, each, body[:60], reply.body)
     assert http.ask("GET", "definitions").status == 200
+
+
+def test_nobody_has_more_than_a_part_of_what_bodies_may_take(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MOST", 1_000_000)
+    large = b" " * 300_000 + b"{}"
+    with wire(api, "127.0.0.2") as first:
+        first.send(QUEUE + "Content-Length: 500000\r\n\r\n").send(b" " * 450_000)
+        same = Http(api, source="127.0.0.2")
+        eventually(lambda: same.ask("PUT", "queues/%2F/q", large).status == 503)
+        Http(api, source="127.0.0.3").ask("PUT", "queues/%2F/q", large).expect(201, 204)
+    eventually(lambda: same.ask("PUT", "queues/%2F/q", large).status == 204)
+    same.ask("DELETE", "queues/%2F/q").expect(204)
 
 
 # -- many
@@ -307,6 +320,25 @@ def test_who_asks_for_many_lists_leaves_some_to_others(long_lists: leveret.Broke
         assert other.answer()[0] == 200
     for client in greedy:
         client.close()
+
+
+def test_few_documents_are_in_memory_at_once(long_lists: leveret.Broker) -> None:
+    api = long_lists.management_url
+    most = MOST_DOCUMENTS // PART
+    greedy = [Wire(api, "127.0.0.2") for _ in range(most)]
+    for client in greedy:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.ask("GET", "/api/definitions")
+    eventually(lambda: turns_of(long_lists).documents._taken.total() == most)
+    same, other = Http(api, source="127.0.0.2"), Http(api, source="127.0.0.3")
+    same.ask("GET", "definitions").expect(503)
+    same.ask("POST", "leveret/verbs/export_definitions", {}).expect(503)
+    same.ask("GET", "overview").expect(200)
+    other.ask("GET", "definitions").expect(200)
+    assert other.ask("POST", "leveret/verbs/export_definitions", {}).expect(200).body.count(b'"q0') == 3000
+    for client in greedy:
+        client.close()
+    eventually(lambda: turns_of(long_lists).documents._taken.total() == 0)
 
 
 def test_what_is_asked_by_who_has_gone_is_given_up(long_lists: leveret.Broker) -> None:

@@ -6,10 +6,11 @@ from email.message import Message
 from typing import Any
 
 from leveret.api.access import Access
+from leveret.api.documents import document
 from leveret.api.errors import bad_request
 from leveret.api.operation import Operation
 from leveret.api.request import DONE, Answer, Request
-from leveret.server.requests import read_content
+from leveret.server.requests import read_content, write_object
 
 PARTS = 10  # of a form
 MOST = 256 << 20  # bytes of a file, as the control socket takes
@@ -20,7 +21,11 @@ async def export(request: Request) -> Any:
     vhost = request.path.get("vhost")
     if vhost is not None and vhost not in request.broker.vhosts:
         raise bad_request("vhost_not_found")
-    return await request.perform("export_definitions", vhost=vhost)
+
+    async def make() -> bytes:
+        return await write_object(await request.perform("export_definitions", vhost=vhost))
+
+    return document(request.services.turns, make)
 
 
 async def bring_in(request: Request) -> Answer:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from leveret.api.access import Access
+from leveret.api.documents import document
 from leveret.api.errors import bad_request, of_administration
 from leveret.api.operation import MOST, Operation
 from leveret.api.request import Answer, Request
@@ -20,6 +21,7 @@ from leveret.management.administration import VERBS, Verb
 from leveret.server import requests
 
 WITH_BYTES: Final = ("export_messages", "import_messages")  # which are no JSON
+LARGE: Final = ("export_definitions",)  # whose answers are
 TWINS: Final = {
     "list_users": ("GET", "/users"),
     "add_user": ("PUT", "/users/{user}"),
@@ -96,13 +98,15 @@ def _visible(request: Request, verb: str, rows: list[dict[str, Any]]) -> list[di
     return [row for row in rows if key not in row or row[key] in names]
 
 
-def _doing(verb: str) -> Callable[[Request], Awaitable[Answer]]:
+def _doing(verb: str) -> Callable[[Request], Awaitable[Any]]:
     """What does a verb."""
 
-    async def perform(request: Request) -> Answer:
+    async def perform(request: Request) -> Any:
         arguments = await _read(request)
         _check_vhost(request, verb, arguments)
-        return await _answer(request, verb, arguments)
+        if verb in LARGE:
+            return document(request.services.turns, lambda: _answer(request, verb, arguments))
+        return Answer(content=await _answer(request, verb, arguments))
 
     return perform
 
@@ -112,23 +116,23 @@ async def unknown(request: Request) -> Answer:
     verb = request.path["verb"]
     if verb in WITH_BYTES:
         raise bad_request(f"{verb} goes through the control socket only")
-    return await _answer(request, verb, {})
+    return Answer(content=await _answer(request, verb, {}))
 
 
 async def status(request: Request) -> Answer:
     """How the broker is."""
     seconds = request.query.number("seconds")
-    return await _answer(request, "show_status", {} if seconds is None else {"seconds": seconds})
+    return Answer(content=await _answer(request, "show_status", {} if seconds is None else {"seconds": seconds}))
 
 
-async def _answer(request: Request, verb: str, arguments: dict[str, Any]) -> Answer:
+async def _answer(request: Request, verb: str, arguments: dict[str, Any]) -> bytes:
     try:
         result = await request.services.performer.perform(verb, arguments)
     except AdministrationError as error:
         raise of_administration(error) from None
     if isinstance(result, list):
         result = _visible(request, verb, result)
-    return Answer(content=await requests.write({"result": result}))
+    return await requests.write({"result": result})
 
 
 def _summary(verb: Verb) -> str:
