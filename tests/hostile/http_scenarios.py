@@ -103,7 +103,7 @@ def beside(address: Address, name: str, seed: int, tell: Tell) -> Iterator[None]
         yield
 
 
-def _endure(ring: Ring, *prowlers: str) -> int:
+def _endure(ring: Ring, *prowlers: str, short_s: float = SHORT_SCENE_S) -> int:
     """Prowlers for a while, with a decent client beside them; afterwards all that they took is free again.
 
     Returns: how many more files were open meanwhile, at most.
@@ -114,7 +114,7 @@ def _endure(ring: Ring, *prowlers: str) -> int:
     size = Size(process, ring.tell)
     before, most = process.files(), 0
     with prowling(process.api, f"scene {ring.chance.random()}", list(prowlers), ring.tell) as asked:
-        end = _later(SHORT_SCENE_S if ring.is_short else SCENE_S)
+        end = _later(short_s if ring.is_short else SCENE_S)
         while time.monotonic() < end or visitor.answered < 2:
             visitor.ask()
             most = max(most, process.files() - before)
@@ -155,7 +155,7 @@ def http_unread(ring: Ring) -> None:
 @scenario
 def http_crowd(ring: Ring) -> None:
     """More connections than there may be."""
-    most = _endure(ring, "crowd", "comers-and-goers")
+    most = _endure(ring, "crowd", "comers-and-goers", short_s=6 * SHORT_SCENE_S)
     places = places_for(resource.prlimit(ring.process.pid, resource.RLIMIT_NOFILE)[0])
     assert most <= places + FILES_SLACK, f"{most} connections are open, and there are places for {places}"
 
