@@ -16,6 +16,7 @@ import pytest
 
 import leveret
 from leveret.api import bodies, server
+from leveret.api.operations import OPERATIONS
 from leveret.api.server import Stage
 from leveret.api.sharing import PART
 from leveret.api.turns import FEW, MOST_DOCUMENTS, MOST_LISTS
@@ -23,7 +24,7 @@ from leveret.node import api as node_api
 from leveret.server import places
 from tests.api.http import Http
 from tests.api.raw import LOGIN, Wire, wire
-from tests.api.strange import STRANGE
+from tests.api.strange import STRANGE, deep
 from tests.clients.waiting import eventually
 
 VERSION = "GET /api/version HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -218,11 +219,17 @@ def test_values_in_values_in_values(managed: leveret.Broker, http: Http, depth: 
     assert http.ask("GET", "definitions").status == 200
 
 
-def test_nobody_has_more_than_a_part_of_what_bodies_may_take(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_has_more_than_a_part_of_what_bodies_may_take(
+    shared: leveret.Broker, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Http(api).ask("GET", "whoami").expect(200)  # which loads the API
+    services = shared._server.node._api._services
+    assert services is not None
     monkeypatch.setattr(bodies, "MOST", 1_000_000)
     large = b" " * 300_000 + b"{}"
     with wire(api, "127.0.0.2") as first:
         first.send(QUEUE + "Content-Length: 500000\r\n\r\n").send(b" " * 450_000)
+        eventually(lambda: services.bodies._taken.total() == 450_000)
         same = Http(api, source="127.0.0.2")
         eventually(lambda: same.ask("PUT", "queues/%2F/q", large).status == 503)
         Http(api, source="127.0.0.3").ask("PUT", "queues/%2F/q", large).expect(201, 204)
