@@ -209,6 +209,18 @@ def test_messages_are_moved_as_they_are(http: Http, channel: Any) -> None:
     assert numbers(http, "other") == list(range(5))
 
 
+def test_the_log_says_who_has_done_what(http: Http, channel: Any, caplog: pytest.LogCaptureFixture) -> None:
+    channel.queue_declare("other")
+    with caplog.at_level("INFO", "leveret.acts"):
+        acted(http, "q", action="move", to_queue="other", all=True, limit=2)
+        acted(http, "q", action="delete", all=True, dry_run=True)
+        acted(http, "q", action="delete", all=True)
+    assert [record.getMessage() for record in caplog.records if record.name == "leveret.acts"] == [
+        "user 'guest' (127.0.0.1) moved 2 messages of queue 'q' in vhost '/' to queue 'other' in vhost '/'",
+        f"user 'guest' (127.0.0.1) deleted {COUNT - 2} messages of queue 'q' in vhost '/'",
+    ]
+
+
 def test_messages_go_through_an_exchange(http: Http, channel: Any) -> None:
     channel.queue_declare("other")
     channel.exchange_declare("x", "direct")

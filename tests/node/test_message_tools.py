@@ -464,7 +464,7 @@ def test_dead_letters_go_home(run: Forked, where: tuple[str, ...], channel: Any)
     channel.basic_reject(channel.basic_get("work")[0].delivery_tag, requeue=False)
     eventually(lambda: numbers(run, "other", *where) == [99, 0])
     again = run(*redrive, "--max-redrives", "1", "--died-in", "work", "--yes", *where)
-    assert good(again) == "Sent 0 messages of queue 'other' home; 1 left alone: it was sent back 1 times already.\n"
+    assert good(again) == "Sent 0 messages of queue 'other' home; 1 left alone: it was sent back once already.\n"
     channel.queue_delete("work")
 
 

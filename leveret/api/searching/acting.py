@@ -51,18 +51,23 @@ class Tally:
 
 
 class Action:
-    """What is done with each message. tally: of all. words: for the log, as in `moved {count} to ...`.
+    """What is done with each message. tally: of all. verb, where: what the log says around their count.
 
     publishes: whether a queue gets messages, for which there is no room while publishers have to wait.
     """
 
-    words = ""
+    verb = ""
+    where = ""
     publishes = True
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self.transfer = Transfer(queue)
         self.tally = Tally()
+
+    def told(self) -> str:
+        """What was done, for the log."""
+        return f"{self.verb} {self.tally.done} messages of {self.queue}{self.where}"
 
     @abstractmethod
     def do(self, candidate: Candidate, is_dry: bool) -> None:
@@ -72,7 +77,7 @@ class Action:
 class Delete(Action):
     """They are gone; none becomes a dead letter."""
 
-    words = "deleted"
+    verb = "deleted"
     publishes = False
 
     def do(self, candidate: Candidate, is_dry: bool) -> None:
@@ -83,7 +88,7 @@ class Delete(Action):
 class ToFront(Action):
     """They go in front of all others of their queue, in their order."""
 
-    words = "put in front"
+    verb, where = "put", " in front of the others"
 
     def do(self, candidate: Candidate, is_dry: bool) -> None:
         """Put it there."""
@@ -141,7 +146,7 @@ class Send(Action):
     def aim(self, target: Target) -> None:
         """Say where to."""
         self._target = target
-        self.words = f"{'copied' if self._keeps else 'moved'} {target.text}:"
+        self.verb, self.where = "copied" if self._keeps else "moved", f" {target.text}"
 
     def made(self, candidate: Candidate) -> Message:
         """The message as it arrives."""
@@ -170,7 +175,7 @@ class Redrive(Action):
 
     def __init__(self, queue: Queue, vhost: VirtualHost, most: int) -> None:
         super().__init__(queue)
-        self.words = "sent back"
+        self.verb, self.where = "sent", " back to where they died"
         self._vhost = vhost
         self._most = most
 
@@ -181,7 +186,7 @@ class Redrive(Action):
             self.tally.skip("it does not say in which queue it died")
             return
         if origin.redriven >= self._most:
-            self.tally.skip(f"it was sent back {self._most} times already")
+            self.tally.skip(f"it was sent back {'once' if self._most == 1 else f'{self._most} times'} already")
             return
         home = self._vhost.queues.get(origin.queue)
         if home is None or home.deleted:

@@ -255,7 +255,7 @@ async def _act(request: Request, hunt: Hunt, action: Action, wanted: ActRequest)
     finally:
         if tally.done and not is_dry:
             who = f"user '{request.caller.user.name}' ({request.host})"
-            acts.info("%s %s %d messages of %s", who, action.words, tally.done, action.queue)
+            acts.info("%s %s", who, action.told())
 
 
 def _do(action: Action, batch: list[Candidate], is_dry: bool) -> None:
