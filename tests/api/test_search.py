@@ -282,11 +282,29 @@ def test_a_message_is_changed_and_put_to_the_end(http: Http, channel: Any) -> No
         {"properties": {"size": 1}},
         {"properties": {"priority": "high"}},
         {"properties": {"type": "x" * 256}},
+        {"properties": {"expiration": "soon"}},
+        {"headers": {"much": "x" * 200_000}},
     ):
         reply = http.ask(
             "POST", "leveret/queues/%2F/q/messages/act", {"action": "republish", "all": True, "edit": wrong}
         )
         assert reply.status == 400
+
+
+def test_nobody_makes_messages_of_others(managed: leveret.Broker, http: Http, channel: Any) -> None:
+    http.ask("PUT", "users/writer", {"password": "p", "tags": "management"}).expect(201)
+    http.ask("PUT", "permissions/%2F/writer", {"configure": "", "write": ".*", "read": ".*"}).expect(201)
+    asked = Http(managed.management_url, "writer", "p")
+    for name, status in (("guest", 401), ("writer", 200)):
+        wanted = {"action": "republish", "all": True, "limit": 1, "edit": {"properties": {"user_id": name}}}
+        asked.ask("POST", "leveret/queues/%2F/q/messages/act", wanted).expect(status)
+
+
+def test_what_does_not_fit_into_a_frame_any_more_is_left_alone(http: Http, channel: Any) -> None:
+    where = [{"field": "message_id", "value": "0"}]
+    for name, reasons in (("a", {}), ("b", {"its properties would not fit into a frame": 1})):
+        end = acted(http, "q", action="republish", where=where, edit={"headers": {name: "x" * 70_000}})
+        assert end["skipped"] == reasons
 
 
 @pytest.fixture

@@ -149,13 +149,17 @@ class Send(Action):
         self.verb, self.where = "copied" if self._keeps else "moved", f" {target.text}"
 
     def made(self, candidate: Candidate) -> Message:
-        """The message as it arrives."""
+        """The message as it arrives. Raises: DecodeError when it cannot be made."""
         return candidate.entry.message
 
     def do(self, candidate: Candidate, is_dry: bool) -> None:
         """Send it. Raises: Refusal."""
         assert self._target is not None
-        message = self.made(candidate)
+        try:
+            message = self.made(candidate)
+        except DecodeError as error:
+            self.tally.skip(str(error))
+            return
         found = self._target.find(message, is_dry)
         if not found:
             self.tally.skip("no queue gets it")

@@ -8,36 +8,53 @@ from typing import Any
 
 import msgspec
 
-from leveret.api.errors import bad_request
+from leveret.api.errors import bad_request, not_authorised
 from leveret.api.searching.acting import Send
 from leveret.api.searching.candidate import Candidate
 from leveret.api.searching.requests import Edit
 from leveret.api.views.properties import Properties, read_properties
+from leveret.core.access.user import User
 from leveret.core.message.message import Message
+from leveret.core.message.parcel import MAX_PROPERTIES
+from leveret.core.policy.checks import expiration_error
 from leveret.core.queue.queue import Queue
 from leveret.wire.content import make_content
+from leveret.wire.fields import DecodeError
 from leveret.wire.properties import BasicProperties
 
 
 class Republish(Send):
-    """They are changed, and go to the end of the queue or elsewhere. Raises: ApiError 400."""
+    """They are changed, and go to the end of the queue or elsewhere. What is set is checked as in a publish.
 
-    def __init__(self, queue: Queue, edit: Edit) -> None:
+    Raises: ApiError 400, 401.
+    """
+
+    def __init__(self, queue: Queue, edit: Edit, user: User, max_message_size: int) -> None:
         super().__init__(queue, False)
         self._edit = edit
         self._body = _body(edit)
         self._given = read_properties(_typed(edit))
+        if self._body is not None and len(self._body) > max_message_size:
+            raise bad_request(f"edit: a message has at most {max_message_size} bytes")
+        expiration, user_id = self._given.expiration, self._given.user_id
+        if expiration is not None and (reason := expiration_error(expiration)):
+            raise bad_request(f"edit: invalid expiration '{expiration}': {reason}")
+        if user_id is not None and user_id != user.name and "impersonator" not in user.tags:
+            raise not_authorised(f"edit: user_id is '{user_id}', and user '{user.name}' without the tag impersonator")
 
     def made(self, candidate: Candidate) -> Message:
-        """The message with other content, and the same exchange, key and age."""
+        """The message with other content, and the same exchange, key and age. Raises: DecodeError."""
         message = candidate.entry.message
-        properties = candidate.properties
+        properties = message.properties()
         for name, value in self._edit.properties.items():
             field = "message_type" if name == "type" else name
             setattr(properties, field, None if value is None else getattr(self._given, field))
         _change_headers(properties, self._edit.headers, self._given)
+        encoded = properties.encode()
+        if len(encoded) > MAX_PROPERTIES:
+            raise DecodeError("its properties would not fit into a frame")
         body = message.body() if self._body is None else self._body
-        found = Message(message.address, make_content(properties.encode(), body), properties.delivery_mode == 2)
+        found = Message(message.address, make_content(encoded, body), properties.delivery_mode == 2)
         found.arrived_ms = message.arrived_ms
         return found
 

@@ -170,7 +170,7 @@ def _action(request: Request, queue: Queue, wanted: ActRequest) -> Action:
     if wanted.action == "redrive":
         user.check("write", "exchange", "", vhost.name)
         return Redrive(queue, vhost, wanted.max_redrives)
-    made = Republish(queue, wanted.edit) if wanted.edit is not None else None
+    made = None if wanted.edit is None else Republish(queue, wanted.edit, user, request.broker.max_message_size)
     action = made or Send(queue, wanted.action == "copy")
     if wanted.to_queue is not None and wanted.to_exchange is not None:
         raise bad_request("messages go to a queue or to an exchange, not to both")
