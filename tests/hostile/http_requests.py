@@ -6,6 +6,7 @@ As with verbs.py, names are those of attackers: `guest`, `/` and the canaries' v
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import random
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,7 @@ WAITING: Final = ("/traces/{vhost}", "/receive")  # for what comes, up to a minu
 LOGINS: Final = ("/login", "/leveret/session")  # which cost a slow hash each
 GUEST: Final = b"Authorization: Basic " + base64.b64encode(b"guest:guest")
 PAIRS: Final = (b":", b"h.u1:\x00", b"\xff:\xff", b"a" * 9_000)
+CHUNKS: Final = 500  # of a body at most, about
 MANY: Final = 50_000
 
 BROKEN_NAMES: Final = (
@@ -120,6 +122,7 @@ def whole(
         return Ask(what, b"\r\n".join([*lines, b"", b""]), method)
     lines.append(b"Content-Type: application/json")
     if pieces:
+        pieces = max(pieces, len(body) // CHUNKS)
         chunks = (body[at : at + pieces] for at in range(0, len(body), pieces))
         lines.append(b"Transfer-Encoding: chunked")
         body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
@@ -147,6 +150,7 @@ def fields(operation: Operation) -> list[str]:
     return [each.encode_name for each in _fields(takes)] if is_shape else []
 
 
+@functools.cache
 def _fields(shape: Any) -> tuple[Any, ...]:
     return msgspec.structs.fields(shape)
 
