@@ -39,7 +39,7 @@ def test_a_delayed_task_does_not_come_before_its_time(programs: Programs) -> Non
 
 def test_the_task_of_a_killed_worker_goes_to_another(programs: Programs) -> None:
     first = start_worker(programs)
-    asked = programs.start(ASK, "observe", "Vega", "--seconds", "1")
+    asked = programs.start(ASK, "observe", "Vega", "--seconds", "3")
     first.expect("Started: Vega")
     first.kill()
     second = start_worker(programs)
