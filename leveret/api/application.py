@@ -33,6 +33,7 @@ from leveret.api.request import Answer, Events, Request
 from leveret.api.services import Services
 from leveret.api.sharing import begin_for
 from leveret.api.streaming import PRESENCE, Stream
+from leveret.api.ui import WebUi
 
 SECURITY = {
     "Cache-Control": "no-cache",
@@ -78,7 +79,7 @@ class RawPath:
             path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
             if self._prefix and path.startswith(f"{self._prefix}/"):
                 path = path[len(self._prefix) :]
-            path = path.removesuffix("/")
+            path = path.removesuffix("/") or "/"
             begin_for(scope["client"][0] if scope.get("client") else "")
             scope = {**scope, "path": path, "root_path": ""}
 
@@ -212,6 +213,7 @@ def make_application(
         template = path.rstrip("/").replace("}", ":name}")
         routes.append(Route(f"/api{template}", Endpoint(services, by_path[path])))
     routes += metrics.routes(anybody if open_metrics else _monitors(services))
+    routes += WebUi(services.prefix).routes()
     app = Starlette(routes=routes, exception_handlers={404: _nothing_there})
     app.router.redirect_slashes = False
     return RawPath(app if around is None else around(app), services.prefix)

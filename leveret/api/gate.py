@@ -15,6 +15,7 @@ from leveret.api.sharing import begin_for
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 OWN_SITE = ("same-origin", "none")  # what browsers say of requests of their own, and of our pages
+PAGE = "x-requested-with"  # pages send it, which ask for a password themselves: the browser need not
 FOREIGN = "this comes from a page of another site, which may change nothing"
 NO_TOKEN = "send the header X-CSRF-Token with the token that the login has returned"
 
@@ -59,7 +60,7 @@ async def admit(services: Services, http: HttpRequest) -> Caller:
         return Caller(user)
     token = http.cookies.get(client.cookie)
     if token is None:
-        raise ApiError(401, headers={"WWW-Authenticate": REALM})
+        raise ApiError(401, headers={} if PAGE in http.headers else {"WWW-Authenticate": REALM})
     session = services.sessions.find(token, client.host)
     if session is None:  # without the header that makes a browser ask for a password: the page does that
         raise ApiError(401, "not_authorized", "the session is over; log in again")

@@ -1,0 +1,136 @@
+"""The files of the web UI (`leveret/ui`), as they are: modules, styles and one page that loads them.
+
+They are for anybody: what they show comes from the API, which asks who somebody is. A file has the version of all files
+in its address, so that browsers keep it for good, and a page never mixes files of two versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+FOLDER: Final = Path(__file__).parent.parent / "ui"
+INDEX: Final = "index.html"
+PIECE: Final = 32 << 10  # bytes that are compressed at once
+MEDIA_TYPES: Final[Mapping[str, str]] = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".py": "text/plain; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+FOR_GOOD: Final = "public, max-age=31536000, immutable"
+IMPORT_MAP: Final = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
+BASE: Final = b"{base}"  # what stands in the page for the address of the files
+PREFIX: Final = b"{prefix}"
+
+
+@dataclass(frozen=True)
+class File:
+    """One. packed: compressed with gzip."""
+
+    plain: bytes
+    packed: bytes
+    media_type: str
+
+
+async def _pack(content: bytes) -> bytes:
+    """Compress in pieces, so that nobody waits for it."""
+    packer = zlib.compressobj(9, wbits=31)
+    packed = bytearray()
+    for at in range(0, len(content), PIECE):
+        packed += packer.compress(content[at : at + PIECE])
+        await asyncio.sleep(0)
+    return bytes(packed + packer.flush())
+
+
+class WebUi:
+    """The files, which are read when they are asked for. prefix: of all addresses, behind a proxy."""
+
+    def __init__(self, prefix: str, folder: Path = FOLDER) -> None:
+        self._prefix = prefix
+        self._folder = folder
+        self._version = ""
+        self._files: dict[str, File] = {}
+        self._policy = ""
+
+    def routes(self) -> list[Route]:
+        """Where they are."""
+        return [Route("/", self._show), Route("/ui/{version}/{path:path}", self._send)]
+
+    async def _show(self, http: HttpRequest) -> Response:
+        self._look()
+        page = await self._file(INDEX)
+        assert page is not None, f"{self._folder} has no {INDEX}"
+        return _respond(http, page, {"Content-Security-Policy": self._policy})
+
+    async def _send(self, http: HttpRequest) -> Response:
+        version, path = http.path_params["version"], http.path_params["path"]
+        if version != self._version:
+            self._look()
+        file = await self._file(path)
+        if file is None:
+            return PlainTextResponse("Not Found", 404)
+        return _respond(http, file, {"Cache-Control": FOR_GOOD if version == self._version else "no-cache"})
+
+    def _look(self) -> None:
+        """See whether files have changed, as they do while somebody works on them."""
+        digest = hashlib.sha256(self._prefix.encode())
+        for path in sorted(self._folder.rglob("*")):
+            if path.is_file():
+                status = path.stat()
+                digest.update(f"{path.relative_to(self._folder)} {status.st_mtime_ns} {status.st_size}\n".encode())
+        version = digest.hexdigest()[:12]
+        if version != self._version:
+            self._version = version
+            self._files.clear()
+
+    async def _file(self, path: str) -> File | None:
+        """One of the files, None if there is none of this name."""
+        found = self._files.get(path)
+        if found is None:
+            where = self._folder / path
+            media_type = MEDIA_TYPES.get(where.suffix)
+            if media_type is None or ".." in where.parts or not where.is_file():
+                return None
+            version, plain = self._version, where.read_bytes()
+            if path == INDEX:
+                base = f"{self._prefix}/ui/{version}"
+                plain = plain.replace(BASE, base.encode()).replace(PREFIX, self._prefix.encode())
+                self._policy = policy(plain)
+            found = File(plain, await _pack(plain), media_type)
+            if version == self._version:
+                self._files[path] = found
+        return found
+
+
+def policy(page: bytes) -> str:
+    """What a browser may load and run for a page: the files, and the import map that stands in it."""
+    hashes = [hashlib.sha256(text).digest() for text in IMPORT_MAP.findall(page)]
+    scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes)
+    return (
+        f"default-src 'self'; script-src 'self' {scripts}; img-src 'self' data: blob:; object-src 'none'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _respond(http: HttpRequest, file: File, headers: dict[str, str]) -> Response:
+    headers["Vary"] = "Accept-Encoding"
+    if "gzip" in http.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Response(file.packed, 200, headers, file.media_type)
+    return Response(file.plain, 200, headers, file.media_type)
+

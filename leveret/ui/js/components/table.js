@@ -1,0 +1,176 @@
+/**
+ * Tables: thousands of rows of which only those in sight are drawn, sorted by a click on a heading, walked through with
+ * arrow keys. The order holds still while the pointer is on it; what is new meanwhile is counted above.
+ */
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { html, classes } from "../html.js";
+import { plural } from "../format.js";
+import { route, setQuery } from "../router.js";
+
+const ROW = 32;  // pixels; --row in tokens.css
+const MORE = 12;  // rows that are drawn above and below what is in sight
+const FEW = 80;  // so many are drawn without further ado
+
+/** The order that the address asks for: {by, isDown}. */
+export function useOrder(by, isDown = true, name = "sort") {
+  const wanted = route.value.query[name];
+  if (!wanted) return { by, isDown, name };
+  return { by: wanted.replace(/^-/, ""), isDown: wanted.startsWith("-"), name };
+}
+
+function compare(one, other) {
+  if (typeof one === "number" || typeof other === "number") return (one ?? -Infinity) - (other ?? -Infinity);
+  return String(one ?? "").localeCompare(String(other ?? ""), "en", { numeric: true });
+}
+
+/** Rows in an order. columns: as of Table; equal ones stay in the order of the last column that tells them apart. */
+export function sorted(rows, columns, { by, isDown }, keyOf) {
+  const column = columns.find((each) => each.id === by && each.value);
+  if (!column) return rows;
+  const values = new Map(rows.map((row) => [row, column.value(row)]));
+  const way = isDown ? -1 : 1;
+  return [...rows].sort((a, b) => way * compare(values.get(a), values.get(b)) || compare(keyOf(a), keyOf(b)));
+}
+
+/** Which of so many rows are in sight, as the window scrolls. */
+function useSight(body, length) {
+  const [sight, setSight] = useState([0, FEW]);
+  useLayoutEffect(() => {
+    if (length <= FEW) return undefined;
+    function look() {
+      const top = body.current?.getBoundingClientRect().top ?? 0;
+      const first = Math.max(0, Math.floor(-top / ROW) - MORE);
+      const last = Math.min(length, Math.ceil((window.innerHeight - top) / ROW) + MORE);
+      setSight((old) => (old[0] === first && old[1] === last ? old : [first, Math.max(first, last)]));
+    }
+    look();
+    window.addEventListener("scroll", look, { passive: true });
+    window.addEventListener("resize", look);
+    return () => {
+      window.removeEventListener("scroll", look);
+      window.removeEventListener("resize", look);
+    };
+  }, [length]);
+  return length <= FEW ? [0, length] : sight;
+}
+
+/**
+ * rows: of anything. keyOf(row): tells one from another. columns: [{id, label, title, value, cell, isNumber, isWide,
+ * narrow}], where value(row) is what is sorted by and cell(row) what is shown; narrow: "hide" where there is no room.
+ * order: of useOrder(). name: what the table is, for those who hear it. openAt(row): the address of a row. about: says
+ * which question the rows answer; another one lets go of the order that was held. after: shown behind the last row.
+ */
+export function Table({ rows, keyOf, columns, order, name, openAt, about = "", mark, after }) {
+  const body = useRef(null);
+  const [isHeld, setHeld] = useState(false);
+  const kept = useRef({ about: null, keys: [] });
+  const wanted = useMemo(() => sorted(rows, columns, order, keyOf), [rows, order.by, order.isDown]);
+  const question = `${about} ${order.by} ${order.isDown}`;
+  let shown = wanted;
+  if (isHeld && kept.current.about === question) {
+    const byKey = new Map(wanted.map((row) => [keyOf(row), row]));
+    shown = kept.current.keys.map((key) => byKey.get(key)).filter(Boolean);
+  } else {
+    kept.current = { about: question, keys: wanted.map(keyOf) };
+  }
+  const fresh = wanted.length - shown.length;
+  const [first, last] = useSight(body, shown.length);
+
+  function sortBy(column) {
+    const isDown = order.by === column.id ? !order.isDown : Boolean(column.isNumber);
+    setQuery({ [order.name]: `${isDown ? "-" : ""}${column.id}` });
+  }
+
+  function walk(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
+    const row = event.target.closest("tr[data-at]");
+    if (!step || !row || event.target.matches("input, select, textarea")) return;
+    event.preventDefault();
+    const at = Math.max(0, Math.min(shown.length - 1, Number(row.dataset.at) + step));
+    const top = body.current.getBoundingClientRect().top + at * ROW;
+    if (top < ROW * 3 || top > window.innerHeight - ROW * 3) window.scrollBy(0, top - window.innerHeight / 2);
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() => body.current?.querySelector(`tr[data-at="${at}"] .row-link`)?.focus()),
+    );
+  }
+
+  function open(event, row) {
+    if (!openAt || event.defaultPrevented || event.target.closest("a, button, input, label, select, summary")) return;
+    if (String(getSelection())) return;  // somebody marks text
+    location.hash = openAt(row);
+  }
+
+  const heading = (column) => html`<th
+    key=${column.id}
+    scope="col"
+    title=${column.title}
+    class=${classes({ end: column.isNumber, wide: column.isWide }, column.narrow)}
+    aria-sort=${order.by === column.id ? (order.isDown ? "descending" : "ascending") : undefined}
+  >
+    ${column.value
+      ? html`<button type="button" onClick=${() => sortBy(column)}>${column.label}<span class="arrow" aria-hidden="true"></span></button>`
+      : column.label}
+  </th>`;
+
+  return html`<div class="table">
+    ${fresh > 0 && html`<button type="button" class="fresh" onClick=${() => setHeld(false)}>${plural(fresh, "new row")}</button>`}
+    <table aria-label=${name} aria-rowcount=${shown.length + 1}>
+      <thead><tr aria-rowindex="1">${columns.map(heading)}</tr></thead>
+      <tbody
+        ref=${body}
+        onPointerEnter=${(event) => event.pointerType === "mouse" && setHeld(true)}
+        onPointerLeave=${() => setHeld(false)}
+        onKeyDown=${walk}
+      >
+        ${first > 0 && html`<tr class="space" key="above" aria-hidden="true" style=${{ height: `${first * ROW}px` }}><td colspan=${columns.length}></td></tr>`}
+        ${shown.slice(first, last).map(
+          (row, at) => html`<tr
+            key=${keyOf(row)}
+            data-at=${first + at}
+            aria-rowindex=${first + at + 2}
+            class=${classes({ opens: openAt }, mark?.(row))}
+            onClick=${(event) => open(event, row)}
+          >
+            ${columns.map(
+              (column) => html`<td key=${column.id} class=${classes({ end: column.isNumber, wide: column.isWide }, column.narrow)}>${column.cell ? column.cell(row) : column.value(row)}</td>`,
+            )}
+          </tr>`,
+        )}
+        ${last < shown.length && html`<tr class="space" key="below" aria-hidden="true" style=${{ height: `${(shown.length - last) * ROW}px` }}><td colspan=${columns.length}></td></tr>`}
+      </tbody>
+    </table>
+    ${after}
+  </div>`;
+}
+
+/** The field that leaves only rows whose names have something in them; what is typed is in the address. */
+export function Filter({ what, name = "q", children }) {
+  const text = route.value.query[name] ?? "";
+  return html`<div class="filter" role="search">
+    <input
+      type="search"
+      placeholder=${`Filter ${what}`}
+      aria-label=${`Filter ${what}`}
+      value=${text}
+      onInput=${(event) => setQuery({ [name]: event.target.value || undefined })}
+    />
+    ${children}
+  </div>`;
+}
+
+/** Some choices of which one holds, in the address: choices=${[["", "All"], ["busy", "Not empty"]]}. */
+export function Choice({ name, choices, label }) {
+  const chosen = route.value.query[name] ?? choices[0][0];
+  return html`<div class="choice" role="group" aria-label=${label}>
+    ${choices.map(
+      ([value, text, number]) => html`<button
+        key=${value}
+        type="button"
+        aria-pressed=${chosen === value}
+        onClick=${() => setQuery({ [name]: value === choices[0][0] ? undefined : value })}
+      >
+        ${text}${number !== undefined && html` <span class="count">${number}</span>`}
+      </button>`,
+    )}
+  </div>`;
+}

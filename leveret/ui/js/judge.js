@@ -1,0 +1,87 @@
+/**
+ * Judgements: what a number means. A judgement is {level, text, action}: level is "trouble" (somebody has to look), "watch"
+ * (it may become one) or "calm" (said so that nobody wonders).
+ */
+import { count, plural, rate, size, span } from "./format.js";
+
+const OLD_S = 60;  // a message that has waited for so long in a queue with consumers makes one wonder
+const HELD_S = 600;  // one that a consumer has held for so long
+const GROWING = 0.5;  // messages in a second
+const ORDER = { trouble: 0, watch: 1, calm: 2 };
+
+export const FIELDS = [
+  "name", "vhost", "type", "durable", "auto_delete", "exclusive", "arguments", "state", "policy", "consumers",
+  "messages", "messages_ready", "messages_unacknowledged", "messages_ready_details.rate", "message_bytes",
+  "messages_held", "effective_policy_definition",
+  "message_stats.publish_details.rate", "message_stats.deliver_get_details.rate", "message_stats.ack_details.rate",
+];
+
+/** The rate of one number of message_stats. */
+export function flow(thing, what) {
+  return thing?.message_stats?.[`${what}_details`]?.rate ?? 0;
+}
+
+/** What is to be said of a queue, the worst first. age: of /leveret/ages. isDead: whether dead letters come here. */
+export function judgeQueue(queue, age, isDead = false) {
+  const found = [];
+  const say = (level, text) => found.push({ level, text });
+  const ready = queue.messages_ready ?? 0;
+  const growth = queue.messages_ready_details?.rate ?? 0;
+  const oldest = age?.oldest_ready_s ?? 0;
+  if (!["running", "idle", "flow", "paused"].includes(queue.state)) say("trouble", `is ${queue.state}`);
+  if (queue.state === "paused") {
+    say("watch", ready ? `is paused, with ${plural(ready, "message")} waiting` : "is paused");
+  } else if (isDead) {
+    if (ready) say("watch", `holds ${plural(ready, "dead letter")}`);
+  } else if (ready && !queue.consumers) {
+    if (growth > GROWING) say("trouble", `grows by ${rate(growth)} and nobody consumes`);
+    else say("watch", `has ${plural(ready, "message")} and no consumer`);
+  } else if (ready && growth > GROWING) {
+    say(oldest > OLD_S ? "trouble" : "watch", `grows by ${rate(growth)}, faster than it is consumed`);
+  } else if (ready && oldest > OLD_S && flow(queue, "deliver_get") < 0.05) {
+    say("trouble", `is stuck: its oldest message has waited ${span(oldest)}`);
+  } else if (ready && oldest > OLD_S * 10) {
+    say("watch", `is behind: its oldest message has waited ${span(oldest)}`);
+  }
+  if ((age?.oldest_unacked_s ?? 0) > HELD_S) say("watch", `a consumer has held a message for ${span(age.oldest_unacked_s)}`);
+  return found.sort((one, other) => ORDER[one.level] - ORDER[other.level]);
+}
+
+/** How much it needs somebody: larger is worse. Below all that is judged, it is by what waits. */
+export function troubleOf(queue, judged) {
+  const worst = judged[0]?.level;
+  const weight = worst === "trouble" ? 2e12 : worst === "watch" ? 1e12 : 0;
+  return weight + (queue.messages ?? 0);
+}
+
+/** The names of queues that dead letters are sent to, of all queues and bindings: "vhost name". */
+export function deadLetterQueues(queues, bindings = []) {
+  const found = new Set();
+  const byExchange = new Map();
+  for (const { vhost, source, destination, destination_type: type } of bindings) {
+    if (type !== "queue") continue;
+    const key = `${vhost} ${source}`;
+    byExchange.set(key, [...(byExchange.get(key) ?? []), destination]);
+  }
+  for (const queue of queues) {
+    const arguments_ = { ...queue.arguments };
+    const policy = queue.effective_policy_definition ?? {};
+    const exchange = arguments_["x-dead-letter-exchange"] ?? policy["dead-letter-exchange"];
+    const key = arguments_["x-dead-letter-routing-key"] ?? policy["dead-letter-routing-key"];
+    if (exchange === undefined) continue;
+    if (exchange === "" && key) found.add(`${queue.vhost} ${key}`);
+    else for (const name of byExchange.get(`${queue.vhost} ${exchange}`) ?? []) found.add(`${queue.vhost} ${name}`);
+  }
+  return found;
+}
+
+/** What is to be said of the node. */
+export function judgeNode(node, status) {
+  const found = [];
+  if (!node) return found;
+  if (node.mem_alarm) found.push({ level: "trouble", text: `Memory is short: ${size(node.mem_used)} of ${size(node.mem_limit)}. Publishers are held back.` });
+  if (node.disk_free_alarm) found.push({ level: "trouble", text: `Disk space is short: ${size(node.disk_free)} are left, ${size(node.disk_free_limit)} are needed. Publishers are held back.` });
+  if (status?.loop_longest_ms_recent > 250) found.push({ level: "watch", text: `The event loop was busy for ${Math.round(status.loop_longest_ms_recent)} ms at a time in the last minute.` });
+  if (status?.set_aside?.length) found.push({ level: "trouble", text: `${count(status.set_aside.length)} damaged files were set aside at the start.` });
+  return found;
+}

@@ -1,0 +1,6 @@
+/** Dead letters: send them home. */
+import { html } from "../html.js";
+
+export function DeadLetters() {
+  return html`<p></p>`;
+}

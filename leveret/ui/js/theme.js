@@ -1,0 +1,20 @@
+/** Light or dark, before anything is drawn. Kept in this browser; "system" follows the machine. */
+const KEY = "leveret.theme";
+
+export function currentTheme() {
+  return localStorage.getItem(KEY) ?? "system";
+}
+
+/** @param {"system" | "light" | "dark"} theme */
+export function setTheme(theme) {
+  if (theme === "system") {
+    localStorage.removeItem(KEY);
+    delete document.documentElement.dataset.theme;
+  } else {
+    localStorage.setItem(KEY, theme);
+    document.documentElement.dataset.theme = theme;
+  }
+  window.dispatchEvent(new Event("theme"));  // for what is drawn on a canvas
+}
+
+setTheme(currentTheme());
