@@ -54,23 +54,43 @@ export function troubleOf(queue, judged) {
   return weight + (queue.messages ?? 0);
 }
 
-/** The names of queues that dead letters are sent to, of all queues and bindings: "vhost name". */
-export function deadLetterQueues(queues, bindings = []) {
-  const found = new Set();
-  const byExchange = new Map();
-  for (const { vhost, source, destination, destination_type: type } of bindings) {
-    if (type !== "queue") continue;
-    const key = `${vhost} ${source}`;
-    byExchange.set(key, [...(byExchange.get(key) ?? []), destination]);
-  }
+/** Whether some routing key matches both of two binding keys of a topic exchange. */
+function meet(one, other) {
+  if (!one.length && !other.length) return true;
+  if (one[0] === "#") return meet(one.slice(1), other) || (other.length > 0 && meet(one, other.slice(1)));
+  if (other[0] === "#") return meet(other, one);
+  if (!one.length || !other.length) return false;
+  return (one[0] === other[0] || one[0] === "*" || other[0] === "*") && meet(one.slice(1), other.slice(1));
+}
+
+/**
+ * Where dead letters may go, of all queues, bindings and exchanges: a Map from "vhost name" of the queue that gets them
+ * to the names of those that they come from. A message keeps its routing key, unless the queue says another one.
+ */
+export function deadLetterWays(queues, bindings = [], exchanges = []) {
+  const found = new Map();
+  const typeOf = new Map(exchanges.map(({ vhost, name, type }) => [`${vhost} ${name}`, type]));
+  const ofQueues = bindings.filter((each) => each.destination_type === "queue");
+  const add = (queue, name) => {
+    const key = `${queue.vhost} ${name}`;
+    found.set(key, [...(found.get(key) ?? []), queue.name]);
+  };
   for (const queue of queues) {
-    const arguments_ = { ...queue.arguments };
     const policy = queue.effective_policy_definition ?? {};
-    const exchange = arguments_["x-dead-letter-exchange"] ?? policy["dead-letter-exchange"];
-    const key = arguments_["x-dead-letter-routing-key"] ?? policy["dead-letter-routing-key"];
+    const exchange = queue.arguments?.["x-dead-letter-exchange"] ?? policy["dead-letter-exchange"];
+    const key = queue.arguments?.["x-dead-letter-routing-key"] ?? policy["dead-letter-routing-key"];
     if (exchange === undefined) continue;
-    if (exchange === "" && key) found.add(`${queue.vhost} ${key}`);
-    else for (const name of byExchange.get(`${queue.vhost} ${exchange}`) ?? []) found.add(`${queue.vhost} ${name}`);
+    if (exchange === "") {
+      if (key !== undefined) add(queue, key);
+      continue;
+    }
+    const own = ofQueues.filter((each) => each.vhost === queue.vhost && each.destination === queue.name);
+    const keys = key === undefined ? own.map((each) => each.routing_key) : [key];
+    const hasKeys = ["direct", "topic"].includes(typeOf.get(`${queue.vhost} ${exchange}`) ?? "topic");
+    for (const each of ofQueues) {
+      if (each.vhost !== queue.vhost || each.source !== exchange) continue;
+      if (!hasKeys || keys.some((wanted) => meet(wanted.split("."), each.routing_key.split(".")))) add(queue, each.destination);
+    }
   }
   return found;
 }

@@ -55,6 +55,7 @@ function Page() {
   }, [kind]);
   useEffect(() => {
     window.scrollTo(0, 0);
+    document.title = [...rest.slice().reverse(), kind && kind[0].toUpperCase() + kind.slice(1), "Leveret"].filter(Boolean).join(" · ");
   }, [names.join("/")]);
 
   if (!load) return html`<${Empty} title="There is no such page">The address may be of another version. Press / to find what you look for.<//>`;

@@ -37,6 +37,13 @@ function useTheme() {
   return turn;
 }
 
+/** Times along the axis, with seconds where they are close together. */
+function clock(_, times) {
+  const isClose = times.length > 1 && times[1] - times[0] < 60;
+  const shown = { hour: "2-digit", minute: "2-digit", ...(isClose && { second: "2-digit" }) };
+  return times.map((at) => new Date(at * 1000).toLocaleTimeString([], shown));
+}
+
 function options(uPlot, width, height, series, format, max, read) {
   const faint = colour("text-3");
   const line = colour("line");
@@ -44,7 +51,7 @@ function options(uPlot, width, height, series, format, max, read) {
   return {
     width,
     height,
-    padding: [8, 4, 0, 0],
+    padding: [8, 20, 0, 0],
     legend: { show: false },
     cursor: {
       sync: { key: "time" },
@@ -54,7 +61,7 @@ function options(uPlot, width, height, series, format, max, read) {
     },
     scales: { y: { range: (_, __, top) => [0, Math.max(max ?? 0, top > 0 ? top * 1.1 : 1)] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 70, size: 22 },
+      { ...axis, grid: { show: false }, space: 90, size: 22, values: clock },
       { ...axis, size: 58, gap: 4, space: 30, values: (_, all) => all.map(format) },
     ],
     series: [

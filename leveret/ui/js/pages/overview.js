@@ -5,22 +5,22 @@ import { Command, Empty, Fault, Section, Waiting } from "../components/basic.js"
 import { Chart } from "../components/chart.js";
 import { brief, breakable, count, plural, rate, size, span } from "../format.js";
 import { html, classes } from "../html.js";
-import { FIELDS, deadLetterQueues, flow, judgeNode, judgeQueue, troubleOf } from "../judge.js";
+import { FIELDS, flow, judgeNode, judgeQueue, troubleOf } from "../judge.js";
 import { useLive } from "../live.js";
 import { href } from "../router.js";
+import { useWays } from "../ways.js";
 import { history, levels, rates } from "../samples.js";
 
 const MOST = 8;  // things that are said to need attention, before "all of them"
 const COLUMNS = FIELDS.join(",");
 
 /** What needs attention, the worst first: [{level, text, name, to}]. */
-function attention(queues, bindings, ages, node, status, refused) {
+function attention(queues, ways, ages, node, status, refused) {
   const found = judgeNode(node, status).map((each) => ({ ...each, to: href("node") }));
-  const dead = deadLetterQueues(queues, bindings);
   const ageOf = new Map(ages.map((age) => [`${age.vhost} ${age.name}`, age]));
   for (const queue of queues) {
     const key = `${queue.vhost} ${queue.name}`;
-    const judged = judgeQueue(queue, ageOf.get(key), dead.has(key));
+    const judged = judgeQueue(queue, ageOf.get(key), ways.has(key));
     for (const each of judged.slice(0, 1)) {
       found.push({ ...each, name: queue.name, vhost: queue.vhost, weight: troubleOf(queue, judged), to: href("queues", queue.vhost, queue.name) });
     }
@@ -46,7 +46,7 @@ function verdict(found) {
 export default function Overview() {
   const overview = useLive("overview", history());
   const queues = useLive("queues", { columns: COLUMNS });
-  const bindings = useLive("bindings", { columns: "vhost,source,destination,destination_type" }, { isStill: true });
+  const ways = useWays();
   const ages = useLive("leveret/ages");
   const nodes = useLive(may("monitoring") ? "nodes" : null, history());
   const status = useLive(may("monitoring") ? "leveret/status" : null);
@@ -54,8 +54,8 @@ export default function Overview() {
   const node = nodes.data?.[0];
 
   const found = useMemo(
-    () => attention(queues.data ?? [], bindings.data ?? [], ages.data ?? [], node, status.data?.result, refused.data?.refused ?? []),
-    [queues.data, bindings.data, ages.data, node, status.data, refused.data],
+    () => attention(queues.data ?? [], ways, ages.data ?? [], node, status.data?.result, refused.data?.refused ?? []),
+    [queues.data, ways, ages.data, node, status.data, refused.data],
   );
 
   if (!overview.data) return overview.error ? html`<${Fault} error=${overview.error} what="The overview could not be read." again=${overview.reload} />` : html`<${Waiting} />`;
@@ -75,8 +75,8 @@ export default function Overview() {
       <${Figure} label="Ready" value=${brief(waiting.messages_ready ?? 0)} of="ready" note="wait in queues" />
       <${Figure} label="Unacknowledged" value=${brief(waiting.messages_unacknowledged ?? 0)} of="unacked" note="held by consumers" />
       ${node && html`
-        <${Figure} label="Memory" value=${size(node.mem_used)} note=${`of ${size(node.mem_limit)} before publishers wait`} share=${node.mem_used / node.mem_limit} />
-        <${Figure} label="Disk left" value=${size(node.disk_free)} note=${`${size(node.disk_free_limit)} are kept free`} />`}
+        <${Figure} label="Memory" value=${size(node.mem_used)} note=${`of ${size(node.mem_limit)}`} title="Publishers have to wait when this is reached" share=${node.mem_used / node.mem_limit} />
+        <${Figure} label="Disk left" value=${size(node.disk_free)} note=${`${size(node.disk_free_limit)} kept free`} title="Publishers have to wait when less is free" />`}
       ${status.data && html`<${Figure} label="Loop lag" value=${`${Math.round(status.data.result.loop_longest_ms_recent)} ms`} note="longest in a minute" />`}
     </dl>
 
@@ -84,7 +84,7 @@ export default function Overview() {
       <${Chart} title="Messages in a second" format=${rate} series=${[
         { label: "in", of: "in", points: rates(stats.publish_details) },
         { label: "out", of: "out", points: rates(stats.deliver_get_details) },
-        { label: "acknowledged", of: "accent", points: rates(stats.ack_details), isDashed: true },
+        { label: "acked", of: "accent", points: rates(stats.ack_details), isDashed: true },
       ]} />
       <${Chart} title="Messages that wait" format=${brief} series=${[
         { label: "ready", of: "ready", points: levels(waiting.messages_ready_details), isFilled: true },
@@ -104,8 +104,8 @@ export default function Overview() {
     <//>`;
 }
 
-function Figure({ label, value, of, note, share }) {
-  return html`<div>
+function Figure({ label, value, of, note, share, title }) {
+  return html`<div title=${title}>
     <dt>${label}</dt>
     <dd class=${of && `of-${of}`}>${value}${share !== undefined && html`<div class=${classes("meter", { trouble: share > 0.9 })}><i style=${{ width: `${Math.min(100, share * 100)}%` }}></i></div>`}<small>${note}</small></dd>
   </div>`;

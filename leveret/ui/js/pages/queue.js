@@ -1,5 +1,5 @@
 /** One queue: is it draining, who consumes, who holds what, where do messages come from and where do they go when they die. */
-import { useMemo, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { may, path, put } from "../api.js";
 import { Allowed, Empty, Facts, Fault, Heading, Name, Section, Tabs, Tag, Waiting } from "../components/basic.js";
 import { Chart } from "../components/chart.js";
@@ -7,10 +7,11 @@ import { ActDialog, Field } from "../components/dialog.js";
 import { Table, useOrder } from "../components/table.js";
 import { brief, count, exchangeName, plural, rate, size, span } from "../format.js";
 import { html, classes } from "../html.js";
-import { deadLetterQueues, flow, judgeQueue } from "../judge.js";
+import { flow, judgeQueue } from "../judge.js";
 import { useLive } from "../live.js";
 import { href } from "../router.js";
 import { history, levels, rates } from "../samples.js";
+import { useWays } from "../ways.js";
 import { Messages } from "./messages.js";
 import { DeadLetters } from "./redrive.js";
 import { ChangeArguments, QueueActions } from "./queue-forms.js";
@@ -20,10 +21,7 @@ export function Queue({ vhost, name, query }) {
   const queue = useLive(path("queues", vhost, name), history());
   const bindings = useLive(path("queues", vhost, name, "bindings"));
   const ages = useLive(`leveret/${path("ages", vhost)}`, { name: `^${escape(name)}$`, use_regex: true, page: 1, page_size: 5 });
-  const neighbours = useLive(path("queues", vhost), { columns: "name,vhost,arguments,effective_policy_definition" }, { isStill: true });
-  const all = useLive(path("bindings", vhost), { columns: "vhost,source,destination,destination_type" }, { isStill: true });
-
-  const from = useMemo(() => sendersOf(vhost, name, neighbours.data ?? [], all.data ?? []), [neighbours.data, all.data]);
+  const from = useWays(vhost).get(`${vhost} ${name}`) ?? [];
   if (!queue.data) {
     return queue.error
       ? html`<${Heading} kind="Queue" title=${name} /><${Fault} error=${queue.error} what=${queue.error.status === 404 ? "There is no such queue any more." : "The queue could not be read."} again=${queue.reload} />`
@@ -49,11 +47,6 @@ export function Queue({ vhost, name, query }) {
 
 function escape(text) {
   return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-}
-
-/** The queues whose dead letters come here. */
-function sendersOf(vhost, name, queues, bindings) {
-  return queues.filter((queue) => deadLetterQueues([queue], bindings).has(`${vhost} ${name}`)).map((queue) => queue.name);
 }
 
 function Tags({ queue }) {
@@ -91,7 +84,7 @@ function Story({ queue, age, judged, from, bindings, reload }) {
       <${Chart} title="Messages in a second" format=${rate} series=${[
         { label: "in", of: "in", points: rates(stats.publish_details) },
         { label: "out", of: "out", points: rates(stats.deliver_get_details) },
-        { label: "acknowledged", of: "accent", points: rates(stats.ack_details), isDashed: true },
+        { label: "acked", of: "accent", points: rates(stats.ack_details), isDashed: true },
         { label: "redelivered", of: "trouble", points: rates(stats.redeliver_details) },
       ]} />
     </div>

@@ -4,9 +4,10 @@ import { Count, Empty, Fault, Heading, Name, Rate, Span, Tag, Waiting } from "..
 import { Choice, Filter, Table, useOrder } from "../components/table.js";
 import { plural, size } from "../format.js";
 import { html, classes } from "../html.js";
-import { FIELDS, deadLetterQueues, flow, judgeQueue, troubleOf } from "../judge.js";
+import { FIELDS, flow, judgeQueue, troubleOf } from "../judge.js";
 import { useLive } from "../live.js";
 import { href } from "../router.js";
+import { useWays } from "../ways.js";
 import { DeclareQueue } from "./queue-forms.js";
 import { Queue } from "./queue.js";
 import { VhostChoice } from "../components/vhosts.js";
@@ -22,31 +23,30 @@ const keyOf = ({ queue }) => `${queue.vhost} ${queue.name}`;
 const columns = [
   { id: "name", label: "Queue", value: ({ queue }) => queue.name, isWide: true, cell: ({ queue }) => html`<${Name} name=${queue.name} to=${href("queues", queue.vhost, queue.name)} /><${Marks} queue=${queue} />` },
   { id: "vhost", label: "Virtual host", value: ({ queue }) => queue.vhost, narrow: "hide-1200", cell: ({ queue }) => html`<span class="mono faint">${queue.vhost}</span>` },
-  { id: "trouble", label: "State", isNumber: false, title: "Sorted by what needs somebody most", value: ({ weight }) => weight, cell: ({ judged, queue }) => html`<${Judged} judged=${judged} queue=${queue} />`, narrow: "hide" },
+  { id: "trouble", label: "State", title: "Sorted by what needs somebody most", value: ({ weight }) => weight, cell: ({ judged, queue }) => html`<${Judged} judged=${judged} queue=${queue} />`, narrow: "hide" },
   { id: "ready", label: "Ready", isNumber: true, title: "Messages that wait", value: ({ queue }) => queue.messages_ready, cell: ({ queue }) => html`<${Count} value=${queue.messages_ready} of="ready" />` },
-  { id: "unacked", label: "Unacked", isNumber: true, title: "Messages that consumers hold", value: ({ queue }) => queue.messages_unacknowledged, cell: ({ queue }) => html`<${Count} value=${queue.messages_unacknowledged} of="unacked" />` },
+  { id: "unacked", label: "Unacked", isNumber: true, title: "Messages that consumers hold", narrow: "hide", value: ({ queue }) => queue.messages_unacknowledged, cell: ({ queue }) => html`<${Count} value=${queue.messages_unacknowledged} of="unacked" />` },
   { id: "oldest", label: "Oldest", isNumber: true, title: "How long the oldest message has waited", value: ({ age }) => age?.oldest_ready_s ?? -1, cell: ({ age }) => html`<${Span} seconds=${age?.oldest_ready_s} />` },
-  { id: "in", label: "In", isNumber: true, title: "Messages that come in a second", value: ({ queue }) => flow(queue, "publish"), cell: ({ queue }) => html`<${Rate} value=${flow(queue, "publish")} of="in" />` },
-  { id: "out", label: "Out", isNumber: true, title: "Messages that are delivered in a second", value: ({ queue }) => flow(queue, "deliver_get"), cell: ({ queue }) => html`<${Rate} value=${flow(queue, "deliver_get")} of="out" />` },
+  { id: "in", label: "In", isNumber: true, title: "Messages that come in a second", narrow: "hide", value: ({ queue }) => flow(queue, "publish"), cell: ({ queue }) => html`<${Rate} value=${flow(queue, "publish")} of="in" />` },
+  { id: "out", label: "Out", isNumber: true, title: "Messages that are delivered in a second", narrow: "hide", value: ({ queue }) => flow(queue, "deliver_get"), cell: ({ queue }) => html`<${Rate} value=${flow(queue, "deliver_get")} of="out" />` },
   { id: "consumers", label: "Consumers", isNumber: true, value: ({ queue }) => queue.consumers, cell: ({ queue }) => html`<${Count} value=${queue.consumers} />`, narrow: "hide" },
   { id: "bytes", label: "Size", isNumber: true, title: "Bytes of all messages", value: ({ queue }) => queue.message_bytes, cell: ({ queue }) => (queue.message_bytes ? size(queue.message_bytes) : html`<span class="faint">0</span>`), narrow: "hide-1200" },
 ];
 
 function List({ query }) {
   const queues = useLive(query.vhost ? `queues/${encodeURIComponent(query.vhost)}` : "queues", { columns: COLUMNS });
-  const bindings = useLive("bindings", { columns: "vhost,source,destination,destination_type" }, { isStill: true });
+  const ways = useWays();
   const ages = useLive("leveret/ages");
   const order = useOrder("trouble");
 
   const rows = useMemo(() => {
     const ageOf = new Map((ages.data ?? []).map((age) => [`${age.vhost} ${age.name}`, age]));
-    const dead = deadLetterQueues(queues.data ?? [], bindings.data ?? []);
     return (queues.data ?? []).map((queue) => {
       const age = ageOf.get(`${queue.vhost} ${queue.name}`);
-      const judged = judgeQueue(queue, age, dead.has(`${queue.vhost} ${queue.name}`));
+      const judged = judgeQueue(queue, age, ways.has(`${queue.vhost} ${queue.name}`));
       return { queue, age, judged, weight: troubleOf(queue, judged) };
     });
-  }, [queues.data, bindings.data, ages.data]);
+  }, [queues.data, ways, ages.data]);
 
   const shown = useMemo(() => {
     const wanted = (query.q ?? "").toLowerCase();
