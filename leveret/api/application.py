@@ -77,7 +77,7 @@ class RawPath:
         """Pass it on."""
         if scope["type"] == "http":
             path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
-            if self._prefix and path.startswith(f"{self._prefix}/"):
+            if self._prefix and f"{path}/".startswith(f"{self._prefix}/"):
                 path = path[len(self._prefix) :]
             path = path.removesuffix("/") or "/"
             begin_for(scope["client"][0] if scope.get("client") else "")

@@ -133,4 +133,3 @@ def _respond(http: HttpRequest, file: File, headers: dict[str, str]) -> Response
         headers["Content-Encoding"] = "gzip"
         return Response(file.packed, 200, headers, file.media_type)
     return Response(file.plain, 200, headers, file.media_type)
-

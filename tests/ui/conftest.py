@@ -18,6 +18,7 @@ from tests.api.place import Place, Started
 from tests.clients.waiting import eventually
 from tests.ui.browser import OPTIONS, Ui, chromium, opened
 
+CONSUMERS = 7  # that a shop has when it is open
 EXPECTED = "LEVERET_TEST_EXPECT_BROWSER"
 
 
@@ -53,7 +54,7 @@ def shop(place: Place, http: Http) -> Iterator[Place]:
     url = f"amqp://guest:guest@{place.host}:{place.port}/"
     running = subprocess.Popen([sys.executable, "-m", "tests.ui.shop", url])
     try:
-        eventually(lambda: len(http.ask("GET", "consumers").json) >= 7)
+        eventually(lambda: http.ask("GET", "consumers").body.count(b"consumer_tag") >= CONSUMERS)
         yield place
     finally:
         running.kill()

@@ -55,7 +55,9 @@ def order(number: int) -> tuple[str, dict[str, Any]]:
     """A country, and an order from there."""
     rng = random.Random(number)
     country = rng.choice(COUNTRIES)
-    card = "4000-0000-0000-0002" if number % POISON == 0 else f"4242-{rng.randint(1000, 9999)}-{rng.randint(1000, 9999)}"
+    card = (
+        "4000-0000-0000-0002" if number % POISON == 0 else f"4242-{rng.randint(1000, 9999)}-{rng.randint(1000, 9999)}"
+    )
     items = [{"name": name, "count": rng.randint(1, 3)} for name in rng.sample(ITEMS, rng.randint(1, 3))]
     return country, {
         "order": 10_000 + number,

@@ -1,0 +1,138 @@
+"""The files of the web UI: who gets them, how long they are kept, and what a browser may load."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from leveret.api.ui import FOLDER
+from tests.api.http import Http
+from tests.api.place import Started
+
+MOST = 250_000  # bytes of everything, compressed
+
+
+@pytest.fixture(scope="module")
+def nobody(started: Started) -> Http:
+    """Who has not logged in."""
+    return Http(started.place.api, user="")
+
+
+def version(page: bytes) -> str:
+    """The one that a page loads."""
+    found = re.search(rb"/ui/([0-9a-f]{12})/", page)
+    assert found
+    return found[1].decode()
+
+
+def test_the_page_is_for_anybody_and_is_looked_at_each_time(nobody: Http) -> None:
+    page = nobody.ask("GET", "/").expect(200)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["cache-control"] == "no-cache"
+    assert b"<title>Leveret</title>" in page.body
+    assert nobody.ask("HEAD", "/").expect(200).body == b""
+    assert nobody.ask("POST", "/").status == 405
+
+
+def test_only_what_is_ours_may_run(nobody: Http) -> None:
+    page = nobody.ask("GET", "/")
+    (text,) = re.findall(rb'<script type="importmap">(.*?)</script>', page.body, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(text).digest()).decode()
+    policy = page.headers["content-security-policy"]
+    assert f"script-src 'self' 'sha256-{digest}';" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+def test_files_are_kept_for_good_under_the_version_of_all_of_them(nobody: Http) -> None:
+    now = version(nobody.ask("GET", "/").body)
+    kept = nobody.ask("GET", f"/ui/{now}/js/main.js").expect(200)
+    assert kept.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert kept.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert kept.body == (FOLDER / "js" / "main.js").read_bytes()
+    old = nobody.ask("GET", "/ui/000000000000/js/main.js").expect(200)
+    assert old.headers["cache-control"] == "no-cache"
+
+
+def test_files_are_compressed_for_who_can_read_that(nobody: Http) -> None:
+    now = version(nobody.ask("GET", "/").body)
+    packed = nobody.ask("GET", f"/ui/{now}/vendor/uplot.js", Accept_Encoding="gzip, br").expect(200)
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["vary"] == "Accept-Encoding"
+    assert gzip.decompress(packed.body) == (FOLDER / "vendor" / "uplot.js").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nothing.js",
+        "../api/ui.py",
+        "%2e%2e/api/ui.py",
+        "..%2fapi%2fui.py",
+        "js/../../api/__init__.py",
+        "/etc/passwd",
+        "js",
+        "",
+        "vendor/vendor.toml",
+        "js/main.js%00",
+        "a" * 5000,
+    ],
+)
+def test_nothing_else_is_there(nobody: Http, path: str) -> None:
+    now = version(nobody.ask("GET", "/").body)
+    assert nobody.ask("GET", f"/ui/{now}/{path}").status == 404
+
+
+def test_behind_a_proxy_all_addresses_begin_with_its_prefix() -> None:
+    with Started.start("--management-prefix", "/broker") as started:
+        nobody = Http(started.place.api, user="")
+        for path in ("/broker/", "/broker", "/"):  # a proxy may take the prefix away
+            page = nobody.ask("GET", path).expect(200).body
+            assert b'<meta name="leveret-prefix" content="/broker">' in page
+            assert nobody.ask("GET", f"/broker/ui/{version(page)}/js/main.js").status == 200
+            assert set(re.findall(rb'"(/[^"]*?)/ui/', page)) == {b"/broker"}
+
+
+def files(suffix: str) -> Iterator[Path]:
+    """Those of the UI with a suffix."""
+    return FOLDER.rglob(f"*{suffix}")
+
+
+def test_what_is_from_others_is_as_it_was_published() -> None:
+    listed = tomllib.loads((FOLDER / "vendor" / "vendor.toml").read_text())["file"]
+    for each in listed:
+        content = (FOLDER / "vendor" / each["name"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == each["sha256"], each["name"]
+    there = {path.name for path in (FOLDER / "vendor").iterdir()}
+    assert there == {each["name"] for each in listed} | {"vendor.toml", "LICENSES.txt"}
+
+
+def test_all_of_it_is_small() -> None:
+    sizes = {
+        path: len(gzip.compress(path.read_bytes())) for suffix in (".js", ".css", ".html") for path in files(suffix)
+    }
+    assert sum(sizes.values()) < MOST, sorted(sizes.items(), key=lambda item: -item[1])[:5]
+
+
+def test_every_module_that_is_imported_is_there() -> None:
+    page = (FOLDER / "index.html").read_text()
+    mapped = set(re.findall(r'"([^"]+)": "\{base\}', page))
+    for path in files(".js"):
+        if path.parent.name == "vendor":
+            continue
+        for name in map(
+            "".join, re.findall(r'^import .*"([^"]+)";|import\("([^"]+)"\)', path.read_text(), re.MULTILINE)
+        ):
+            if name.startswith("."):
+                assert (path.parent / name).is_file(), f"{path.name} imports {name}"
+            else:
+                assert name in mapped, f"{path.name} imports {name}"
+    for name in re.findall(r'\{base\}/([^"]+)"', page):
+        assert (FOLDER / name).is_file(), name
