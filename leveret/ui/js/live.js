@@ -4,10 +4,10 @@
  */
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError, addressOf, get, resume, session } from "./api.js";
+import { ApiError, addressOf, get, hasExpired, resume, session } from "./api.js";
 
 const AGAIN_MS = 2000;  // after which it tries again to reach the broker
-const SHARE = 25;  // a page may keep the broker busy for one part in so many of the time
+const SHARE = 15;  // a page may keep the broker busy for one part in so many of the time
 const QUIET_MS = 15000;  // a hidden tab goes on for so long
 
 /** A number that grows each time the broker has new numbers. */
@@ -40,8 +40,9 @@ function open() {
 async function again() {
   if (source || document.hidden || !session.value) return;
   try {
-    await resume();  // a broker that has started anew knows no sessions
+    await resume();
     if (session.value) open();
+    else hasExpired.value = true;  // a broker that has started anew knows no sessions
   } catch {
     setTimeout(again, AGAIN_MS);
   }

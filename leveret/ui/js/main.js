@@ -76,6 +76,7 @@ function App() {
   return html`<${Shell}><${Page} /><//>`;
 }
 
+PAGES[route.value.names[0] ?? ""]?.();  // while it is found out who has logged in
 follow();
 listenForKeys();
 render(html`<${App} />`, document.getElementById("app"));

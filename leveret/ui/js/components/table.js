@@ -114,7 +114,7 @@ export function Table({ rows, keyOf, columns, order, name, openAt, about = "", m
 
   return html`<div class="table">
     ${fresh > 0 && html`<button type="button" class="fresh" onClick=${() => setHeld(false)}>${plural(fresh, "new row")}</button>`}
-    <table aria-label=${name} aria-rowcount=${shown.length + 1}>
+    <div class="scroll"><table aria-label=${name} aria-rowcount=${shown.length + 1}>
       <thead><tr aria-rowindex="1">${columns.map(heading)}</tr></thead>
       <tbody
         ref=${body}
@@ -138,7 +138,7 @@ export function Table({ rows, keyOf, columns, order, name, openAt, about = "", m
         )}
         ${last < shown.length && html`<tr class="space" key="below" aria-hidden="true" style=${{ height: `${(shown.length - last) * ROW}px` }}><td colspan=${columns.length}></td></tr>`}
       </tbody>
-    </table>
+    </table></div>
     ${after}
   </div>`;
 }

@@ -13,6 +13,8 @@ import { history, levels, rates } from "../samples.js";
 
 const MOST = 8;  // things that are said to need attention, before "all of them"
 const COLUMNS = FIELDS.join(",");
+const OVERVIEW = "message_stats,queue_totals,object_totals,product_name,product_version,node";
+const NODE = "name,uptime,mem_used,mem_used_details,mem_limit,mem_alarm,disk_free,disk_free_limit,disk_free_alarm";
 
 /** What needs attention, the worst first: [{level, text, name, to}]. */
 function attention(queues, ways, ages, node, status, refused) {
@@ -44,11 +46,11 @@ function verdict(found) {
 }
 
 export default function Overview() {
-  const overview = useLive("overview", history());
+  const overview = useLive("overview", { columns: OVERVIEW, ...history() });
   const queues = useLive("queues", { columns: COLUMNS });
   const ways = useWays();
   const ages = useLive("leveret/ages");
-  const nodes = useLive(may("monitoring") ? "nodes" : null, history());
+  const nodes = useLive(may("monitoring") ? "nodes" : null, { columns: NODE, ...history() });
   const status = useLive(may("monitoring") ? "leveret/status" : null);
   const refused = useLive("leveret/refused", { limit: 200 });
   const node = nodes.data?.[0];
