@@ -118,7 +118,7 @@ function Attention({ found }) {
   return html`<ul class="attention" aria-label="What needs attention">
     ${found.slice(0, MOST).map(
       ({ level, text, name, to }) => html`<li key=${`${to}${name}`} class=${level}>
-        <i class="sign" aria-label=${level === "trouble" ? "Trouble" : "To look at"}></i>
+        <i class="sign" role="img" aria-label=${level === "trouble" ? "Trouble" : "To look at"}></i>
         <span>${name ? html`<a class="name mono" href=${to}>${breakable(name)}</a> ${text}` : text}</span>
         <a href=${to}>Look</a>
       </li>`,

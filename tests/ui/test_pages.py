@@ -1,0 +1,98 @@
+"""Every page, in both themes, wide and narrow: it opens without a fault, it fits, and nobody is kept from using it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.api.http import Http
+from tests.api.place import Place
+from tests.ui.browser import opened
+
+PAGES = {
+    "": "Messages that wait",
+    "topology": "shop.events",
+    "queues": "mails.newsletter",
+    "queues/%2F/payments.dead": "Where messages come from",
+    "queues/%2F/payments.dead?tab=messages": "order.created.",
+    "queues/%2F/payments?tab=consumers": "payments-1",
+    "queues/%2F/payments?tab=bindings": "order.created.*",
+    "queues/%2F/payments?tab=settings": "x-dead-letter-exchange",
+    "exchanges": "shop.catalogue",
+    "exchanges/%2F/shop.events": "order.created.*",
+    "connections": "web-shop",
+    "channels": "web-shop",
+    "consumers": "bookkeeper",
+    "publish": "Routing key",
+    "explain": "Routing key",
+    "refused": "paymens",
+    "trace": "Start",
+    "playground": "Topics",
+    "playground/work-queues": "worker",
+    "node": "Memory",
+    "admin/users": "guest",
+    "admin/vhosts": "/",
+    "admin/policies": "Policies",
+    "admin/limits": "Limits",
+    "admin/definitions": "Definitions",
+}
+"""Addresses, and what they show when they are there."""
+
+SERIOUS = ("serious", "critical")
+
+
+def look(page: Page, text: str) -> None:
+    """Wait until a page is there, and see whether it fits and can be used by everybody."""
+    broken = re.compile("\u200b?".join(map(re.escape, text)))  # names may break at dots
+    expect(page.locator("#content").get_by_text(broken).locator("visible=true").first).to_be_visible()
+    expect(page.get_by_text("Loading…")).to_have_count(0)
+    wide, narrow = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide <= narrow, f"it is {wide} pixels wide, where there are {narrow}"
+    assert page.locator("h1").count() == 1
+    found: Any = Axe().run(page).response["violations"]
+    assert [describe(each) for each in found if each["impact"] in SERIOUS] == []
+
+
+def describe(violation: Any) -> str:
+    """What is wrong, and where."""
+    where = [
+        f"{node['html'][:160]} ({node['any'][0]['message'] if node['any'] else ''})" for node in violation["nodes"]
+    ]
+    return f"{violation['id']}: {violation['help']}: {where[:4]}"
+
+
+@pytest.mark.parametrize("where", PAGES)
+def test_it_opens(browser: Browser, shop: Place, where: str) -> None:
+    with opened(browser, shop.api, width=1440, theme="light") as ui:
+        page = ui.open(where)
+        look(page, PAGES[where])
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size({"width": 390, "height": 844})
+        look(page, PAGES[where])
+
+
+def test_who_may_only_manage_sees_what_that_allows(browser: Browser, shop: Place, http: Http) -> None:
+    http.ask("PUT", "users/reader", {"password": "secret", "tags": "management"}).expect(201, 204)
+    http.ask("PUT", "permissions/%2F/reader", {"configure": "^$", "write": "^$", "read": ".*"}).expect(201, 204)
+    with opened(browser, shop.api, name="") as ui:
+        ui.log_in("reader", "secret")
+        for where in (
+            "",
+            "topology",
+            "queues",
+            "queues/%2F/payments",
+            "exchanges",
+            "connections",
+            "consumers",
+            "refused",
+        ):
+            page = ui.open(where)
+            expect(page.locator("h1")).to_be_visible()
+            expect(page.get_by_text("Loading…")).to_have_count(0)
+        page = ui.open("queues/%2F/payments")
+        expect(page.get_by_role("heading", name="Messages that wait")).to_be_visible()
+        assert page.get_by_role("button", name="Pause").count() == 0
