@@ -3,6 +3,7 @@
     python tools/api_load.py                              # everything, some minutes
     python tools/api_load.py --case list --queues 20000
     python tools/api_load.py --case poll --seconds 60 --rounds 5
+    python tools/api_load.py --case ui --seconds 80 --rounds 3 --queues 100
 
 Runs with and without requests alternate, since a machine is not as fast in one minute as in the next. See
 docs/performance.md.
@@ -25,6 +26,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from playwright.sync_api import sync_playwright
+
 from leveret.node.node import build_name
 from tests.brokers.process import Server, free_port
 from tests.clients.codec import METHOD, frame
@@ -32,12 +35,15 @@ from tests.clients.methods import QueueDeclare
 from tests.clients.methods_basic import BasicAck, BasicDeliver
 from tests.clients.peer import Channel, Peer
 from tests.hostile.bystander import starved_s
+from tests.ui.browser import OPTIONS, chromium, opened
 
 TICKS = os.sysconf("SC_CLK_TCK")
 LOGIN = {"Authorization": f"Basic {base64.b64encode(b'guest:guest').decode()}"}
 POLLED = ("overview", "queues?page=1&page_size=100&sort=messages&sort_reverse=true", "connections?page=1&page_size=100")
 POLL_S = 5.0
 IDLE_S = 12.0
+LOOKED = ("", "queues", "topology", "connections")
+STAY_S = 20.0
 
 
 def fetch(api: str, path: str) -> int:
@@ -62,6 +68,19 @@ def poll(api: str) -> None:
         for path in POLLED:
             fetch(api, path)
         time.sleep(POLL_S)
+
+
+def look(api: str) -> None:
+    """Have the web UI open in a browser, one page after another, until this process is ended."""
+    program = chromium()
+    assert program is not None, "there is no chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
+        with opened(browser, api) as ui:
+            while True:
+                for where in LOOKED:
+                    ui.open(where)
+                    ui.page.wait_for_timeout(STAY_S * 1000)
 
 
 @contextlib.contextmanager
@@ -173,8 +192,8 @@ def measure_list(queues: int, seconds: float, rounds: int) -> None:
     broker.server.stop()
 
 
-def measure_poll(queues: int, clients: int, seconds: float, rounds: int) -> None:
-    """CPU for a message while two pages are open."""
+def measure_poll(queues: int, clients: int, seconds: float, rounds: int, visitors: int, visit: Any, what: str) -> None:
+    """CPU for a message while visitors are there. what: what they do."""
     broker = Broker()
     broker.declare(queues)
     idle = [broker.connect() for _ in range(clients - 1)]
@@ -185,7 +204,7 @@ def measure_poll(queues: int, clients: int, seconds: float, rounds: int) -> None
     for _ in range(rounds):
         cost = []
         for is_polled in (False, True):
-            with working(2 * is_polled, poll, broker.api):
+            with working(visitors * is_polled, visit, broker.api):
                 time.sleep(0.5)
                 cpu_s, count, until = broker.cpu_s, 0, time.monotonic() + seconds
                 while time.monotonic() < until:
@@ -196,10 +215,10 @@ def measure_poll(queues: int, clients: int, seconds: float, rounds: int) -> None
                     count += 50
                 cost.append((broker.cpu_s - cpu_s) / count * 1e6)
             text = f"{cost[-1]:7.1f} us of CPU for a message, {count / seconds:6.0f} messages/s"
-            print(f"  {'polled' if is_polled else 'alone ':7} {text}, {broker.memory:.0f} MB", flush=True)
+            print(f"  {'visited' if is_polled else 'alone':7} {text}, {broker.memory:.0f} MB", flush=True)
         ratios.append(cost[1] / cost[0] - 1)
         memories.append(broker.memory)
-    print(f"{statistics.median(ratios):+.1%} CPU for a message while two pages are open (at most +5 %)")
+    print(f"{statistics.median(ratios):+.1%} CPU for a message while {what} (at most +5 %)")
     print(f"memory after each round: {', '.join(f'{each:.0f}' for each in memories)} MB\n", flush=True)
     del idle
     broker.server.stop()
@@ -222,8 +241,8 @@ def measure_idle() -> None:
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", choices=["list", "poll", "idle"], help="only this one")
-    parser.add_argument("--queues", type=int, default=100_000, help="for list (100000); poll has 5000")
+    parser.add_argument("--case", choices=["list", "poll", "ui", "idle"], help="only this one")
+    parser.add_argument("--queues", type=int, default=100_000, help="for list (100000); poll and ui have at most 5000")
     parser.add_argument("--connections", type=int, default=200, help="for poll (200)")
     parser.add_argument("--seconds", type=float, default=20, help="of each run (20)")
     parser.add_argument("--rounds", type=int, default=3, help="pairs of runs (3)")
@@ -234,7 +253,11 @@ def main() -> None:
     if options.case in (None, "list"):
         measure_list(options.queues, options.seconds, options.rounds)
     if options.case in (None, "poll"):
-        measure_poll(min(options.queues, 5_000), options.connections, options.seconds, options.rounds)
+        polled = "two pages are open"
+        measure_poll(min(options.queues, 5_000), options.connections, options.seconds, options.rounds, 2, poll, polled)
+    if options.case == "ui":
+        looked = "the web UI is open in a browser"
+        measure_poll(min(options.queues, 5_000), options.connections, options.seconds, options.rounds, 1, look, looked)
 
 
 if __name__ == "__main__":

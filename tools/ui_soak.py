@@ -60,7 +60,7 @@ def soak(ui: Ui, until: float) -> list[int]:
     """Go round, and tell. Returns: the bytes after each round."""
     session = ui.page.context.new_cdp_session(ui.page)
     session.send("Performance.enable")
-    heaps = []
+    heaps: list[int] = []
     while time.monotonic() < until or len(heaps) < 4:
         for where in ROUND:
             ui.open(where)

@@ -7,7 +7,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, addressOf, get, hasExpired, resume, session } from "./api.js";
 
 const AGAIN_MS = 2000;  // after which it tries again to reach the broker
-const SHARE = 15;  // a page may keep the broker busy for one part in so many of the time
+const SHARE = 25;  // a page may keep the broker busy for one part in so many of the time
 const QUIET_MS = 15000;  // a hidden tab goes on for so long
 
 /** A number that grows each time the broker has new numbers. */
