@@ -1,5 +1,5 @@
 /** Topology: the shape of a virtual host, what flows through it, and where it piles up. */
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { path } from "../api.js";
 import { Empty, Fault, Heading, Waiting } from "../components/basic.js";
 import { useVhosts } from "../components/vhosts.js";
@@ -19,6 +19,7 @@ import { sayEdge, sayExchange, sayPublisher, sayQueue } from "../topology/words.
 
 const COLUMNS = FIELDS.join(",");
 const FAR = 0.42;  // zoomed out so far, text on edges cannot be read
+const SECOND_LOOK_MS = 900;  // rates need two answers, and one does not want to wait for the next pulse
 const FARTHEST = 0.2;  // nor names
 
 export default function Topology({ names: [wanted], query }) {
@@ -42,6 +43,12 @@ function useAnswers(vhost) {
     flows: useLive(`leveret/flows/${path(vhost)}`),
     ages: useLive(`leveret/ages/${path(vhost)}`),
   };
+  const isFirst = asked.flows.data !== undefined;
+  useEffect(() => {
+    if (!isFirst) return undefined;
+    const timer = setTimeout(asked.flows.reload, SECOND_LOOK_MS);
+    return () => clearTimeout(timer);
+  }, [isFirst]);
   const data = Object.fromEntries(Object.entries(asked).map(([name, each]) => [name, each.data]));
   const first = Object.values(asked).find(({ error }) => error);
   return { data, isThere: data.exchanges && data.queues && data.bindings && data.flows, error: first?.error, reload: () => Object.values(asked).forEach((each) => each.reload()) };
@@ -103,7 +110,7 @@ function Board({ vhost, query, shape, layout, numbers, found }) {
   const frame = useRef(null);
   const scene = useRef(null);
   const [pointed, setPointed] = useState(null);
-  const { view, handlers, fit, zoom, reveal, step } = useView(vhost, frame, layout.box);
+  const { view, handlers, fit, zoom, reveal, step } = useView(vhost, frame, layout);
   const lit = useMemo(() => found.explained && litBy(found.explained, shape), [found.explained, shape]);
   const isLit = useMemo(() => litIn(shape, query, lit), [shape, query.q, lit]);
   const matches = query.q && isLit ? shape.nodes.filter(({ id }) => isLit(id)).length : null;
@@ -125,10 +132,12 @@ function Board({ vhost, query, shape, layout, numbers, found }) {
       <span class="grow"></span>
       <button type="button" class="quiet" onClick=${() => download(asSvg(scene.current, layout.box, `Topology of ${vhost}`), `topology-${vhost.replace(/[^\w.-]+/g, "_")}.svg`)}>Save as SVG</button>
     </div>
-    <div class="topology" ref=${frame} tabindex="0" role="group" aria-label="Topology of ${vhost}: arrows move it, plus and minus zoom, 0 shows all" data-zoom=${view?.k.toFixed(3)} ...${handlers}>
-      <svg class=${classes("canvas", { far: view?.k < FAR, farthest: view?.k < FARTHEST })} width="100%" height="100%">
-        ${view && html`<g class="scene" ref=${scene} transform=${`translate(${view.x} ${view.y}) scale(${view.k})`}>${drawn}</g>`}
-      </svg>
+    <div class="topology" ref=${frame} tabindex="0" role="group" style=${{ "--wanted": `${Math.round(layout.box.height * 1.15 + 32)}px`, "--ratio": (layout.box.height / layout.box.width).toFixed(3) }} aria-label=${`Topology of ${vhost}: arrows move it, plus and minus zoom, 0 shows all`} data-zoom=${view?.k.toFixed(3)} ...${handlers}>
+      ${view && html`<div class="moved" style=${{ transform: `translate(${view.x}px, ${view.y}px)` }}>
+        <svg class=${classes("canvas", { far: view.k < FAR, farthest: view.k < FARTHEST })} width="1" height="1">
+          <g class="scene" ref=${scene} transform=${`scale(${view.k})`}>${drawn}</g>
+        </svg>
+      </div>`}
       <${Said} pointed=${pointed} frame=${frame} />
       <div class="zoom">
         <button type="button" aria-label="Zoom out" title="Zoom out (-)" onClick=${() => zoom(1 / step)}>−</button>
@@ -156,7 +165,7 @@ function Legend() {
   return html`<ul class="legend-line" aria-label="How to read it">
     <li><svg width="12" height="12" aria-hidden="true"><circle class="of-in" cx="6" cy="6" r="4.5" fill="currentColor" /></svg>publisher</li>
     <li><b class="kind-sign" aria-hidden="true">T</b>exchange: direct, fanout, topic, headers</li>
-    <li><svg width="34" height="12" aria-hidden="true"><rect width="34" height="12" rx="3" fill="var(--sunken)" /><rect class="of-ready" width="16" height="12" rx="3" fill="currentColor" /><rect class="of-unacked" x="16" width="6" height="12" fill="currentColor" /></svg>queue: ready and unacknowledged, each tenth fold as much again</li>
+    <li><svg width="34" height="12" aria-hidden="true"><rect width="34" height="12" rx="3" fill="var(--sunken)" /><rect class="of-ready" width="16" height="12" rx="3" fill="currentColor" /><rect class="of-unacked" x="16" width="6" height="12" fill="currentColor" /></svg>queue: ready and unacknowledged, on a logarithmic scale</li>
     <li><svg width="12" height="12" aria-hidden="true"><circle class="of-out" cx="6" cy="6" r="4.5" fill="currentColor" /></svg>consumer, hollow when idle</li>
     <li><svg width="24" height="12" aria-hidden="true"><path class="of-dead" d="M0,6H24" stroke="currentColor" stroke-width="2" stroke-dasharray="5 3" /></svg>dead letters</li>
     <li>The thicker a line, the more flows.</li>

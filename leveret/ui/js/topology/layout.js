@@ -9,31 +9,33 @@
 import { LETTER, lettersOf } from "./text.js";
 
 export const RADIUS = 14;  // of an exchange
-export const BAR = { width: 172, height: 16 };  // of a queue; its name is above
+export const BAR = { width: 156, height: 16 };  // of a queue; its name is above
 const ROW = 48;
 const GROUP_GAP = 14;  // between queues of different exchanges
 const EXCHANGE_GAP = 64;
 const PUBLISHER_GAP = 28;
 const PORT_GAP = 13;  // between edges into the same queue: room for a line of text
-const PUBLISHER_NAME = 26;  // letters
-const CURVE = 84;  // in which edges change their height
-const CONSUMERS = 132;  // right of a queue, for its consumers
-const FLAT = { min: 46, max: 216 };  // before a queue, for the key and the rate
-const RATE = 52;  // of which the rate takes so much
+const PUBLISHER_NAME = 26;  // letters at most
+const CURVE = 64;  // in which edges change their height
+const CONSUMERS = 122;  // right of a queue, for its consumers
+const FLAT = { min: 46, max: 210 };  // before a queue, for the key and the rate
+const RATE = 46;  // of which the rate takes so much
 const SHAPE = 1.5;  // how much wider than high the whole is to be
 const FOLDED = 24;  // queues, from which on there are several beside each other
 const PASSES = 8;
+const SWAPPED = 60;  // exchanges, beyond which that takes too long
 
 /**
  * graph: {nodes, edges} of model.js. before: the last layout, whose order is kept; or null.
- * Returns: {nodes: {id: {x, y}}, edges: {id: {path, label}}, box: {x, y, width, height}}.
+ * Returns: {nodes: {id: {x, y}}, edges: {id: {path, label}}, box: {x, y, width, height}, queuesAt}; queuesAt is where to
+ * look first when not everything can be seen: the left of the queues, with the keys before them.
  */
 export function layOut(graph, before) {
   const plan = new Plan(graph);
   const order = orderOf(plan, before);
   const at = place(plan, order);
   const edges = Object.fromEntries(routes(plan, at));
-  return { nodes: Object.fromEntries(at.nodes), edges, box: boxOf(at) };
+  return { nodes: Object.fromEntries(at.nodes), edges, box: boxOf(at), queuesAt: at.queuesAt - at.flat };
 }
 
 /** What is a neighbour of what, and which column each belongs to. */
@@ -52,6 +54,8 @@ class Plan {
     this.queues = queues.filter((id) => !this.dead.has(id));
     this.deadQueues = queues.filter((id) => this.dead.has(id));
     this.depth = new Map();
+    this.reached = new Map();  // of neighbours()
+    this.grouped = Map.groupBy(this.queues, (id) => groupOf(this, id));
     for (const id of exchanges) this.#depthOf(id, new Set());
   }
 
@@ -108,14 +112,30 @@ function orderOf(plan, before) {
   let best = order;
   let fewest = crossings(plan, order);
   for (let pass = 0; pass < PASSES && fewest > 0; pass += 1) {
-    const rank = ranksOf(groupsOf(plan, plan.queues, order).flatMap(({ queues }) => queues));
+    const rank = ranksOf(groupsOf(plan.grouped, order).flatMap(({ queues }) => queues));
     const place = ranksOf(order);
     const wanted = new Map(order.map((id) => [id, mean(neighbours(plan, id).map((other) => rank.get(other)).filter((each) => each !== undefined)) ?? place.get(id)]));
     order = [...order].sort((a, b) => compare(wanted.get(a), wanted.get(b)) || compare(a, b));
     const number = crossings(plan, order);
     if (number < fewest) [best, fewest] = [order, number];
   }
-  return best;
+  return order.length > SWAPPED ? best : swapped(plan, best, fewest);
+}
+
+/** Neighbours change places as long as that takes crossings away. */
+function swapped(plan, order, fewest) {
+  for (let isChanging = fewest > 0; isChanging; ) {
+    isChanging = false;
+    for (let at = 0; at + 1 < order.length; at += 1) {
+      const next = [...order.slice(0, at), order[at + 1], order[at], ...order.slice(at + 2)];
+      const number = crossings(plan, next);
+      if (number < fewest) {
+        [order, fewest] = [next, number];
+        isChanging = true;
+      }
+    }
+  }
+  return order;
 }
 
 const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
@@ -127,6 +147,8 @@ function mean(values) {
 
 /** What an exchange leads to: queues, those of exchanges behind it included. */
 function neighbours(plan, id) {
+  const known = plan.reached.get(id);
+  if (known) return known;
   const seen = new Set([id]);
   const found = [];
   for (const each of seen) {
@@ -136,17 +158,18 @@ function neighbours(plan, id) {
       else seen.add(to);
     }
   }
+  plan.reached.set(id, found);
   return found;
 }
 
-/** How often edges between exchanges and queues cross: pairs of edges that are in another order at the other side. */
+/** How often ways from exchanges to queues cross: pairs of them that are in another order at the other side. */
 function crossings(plan, order) {
-  const rank = ranksOf(groupsOf(plan, plan.queues, order).flatMap(({ queues }) => queues));
+  const rank = ranksOf(groupsOf(plan.grouped, order).flatMap(({ queues }) => queues));
   const seen = new Array(rank.size).fill(0);  // a Fenwick tree
   let total = 0;
   let found = 0;
   for (const id of order) {
-    const ends = (plan.outOf.get(id) ?? []).map(({ to }) => rank.get(to)).filter((each) => each !== undefined);
+    const ends = neighbours(plan, id).map((to) => rank.get(to)).filter((each) => each !== undefined);
     for (const end of ends) {
       let before = 0;
       for (let at = end; at >= 0; at = (at & (at + 1)) - 1) before += seen[at];
@@ -158,10 +181,14 @@ function crossings(plan, order) {
   return found;
 }
 
+/** What queues of the same group have in common: their sources. */
+function groupOf(plan, id) {
+  return JSON.stringify([...new Set(plan.sourcesOf(id))].sort());
+}
+
 /** Queues of the same sources stand together, in the order of these: [{queues, sources}]. Those of none come last. */
-function groupsOf(plan, queues, order) {
+function groupsOf(groups, order) {
   const rank = ranksOf(order);
-  const groups = Map.groupBy(queues, (id) => JSON.stringify([...new Set(plan.sourcesOf(id))].sort()));
   return [...groups]
     .map(([key, members]) => {
       const sources = JSON.parse(key);
@@ -171,12 +198,12 @@ function groupsOf(plan, queues, order) {
     .sort((a, b) => compare(a.middle, b.middle) || compare(a.sources.length, b.sources.length) || compare(a.key, b.key));
 }
 
-/** Queues of groups below each other, a large group in several columns. Returns: Map of id to {x, y, fold, block}. */
-function stack(plan, groups, columns, x, pitch) {
+/** Queues of groups below each other, in several columns where there are many. Returns: Map of id to {x, y, fold, block}. */
+function stack(groups, columns, x, pitch) {
   const found = new Map();
   let y = 0;
-  for (const { queues } of groups) {
-    const wide = queues.length > 3 ? Math.min(columns, Math.ceil(queues.length / 3)) : 1;
+  for (const queues of shelvesOf(groups, columns)) {
+    const wide = Math.min(columns, queues.length);
     const high = Math.ceil(queues.length / wide);
     queues.forEach((id, at) => {
       const fold = Math.floor(at / high);
@@ -185,6 +212,19 @@ function stack(plan, groups, columns, x, pitch) {
     y += high * ROW + GROUP_GAP;
   }
   return found;
+}
+
+/** Groups that would not fill their row share one with those after them. */
+function shelvesOf(groups, columns) {
+  const shelves = [];
+  let isOpen = false;
+  for (const { queues } of groups) {
+    const isSmall = queues.length < columns;
+    if (isSmall && isOpen && shelves.at(-1).length + queues.length <= columns) shelves.at(-1).push(...queues);
+    else shelves.push([...queues]);
+    isOpen = isSmall;
+  }
+  return shelves;
 }
 
 /** How many columns of queues make the whole about as wide as a screen. */
@@ -233,16 +273,17 @@ function spreadNodes(nodes, ids, wantedOf, gap, x) {
 function place(plan, order) {
   const nodes = new Map();
   const deepest = Math.max(-1, ...plan.exchanges.map((id) => plan.depth.get(id)));
-  const left = plan.publishers.length ? PUBLISHER_NAME * LETTER : 0;
-  const hop = CURVE + 96;
-  const first = left + (plan.publishers.length ? 150 : RADIUS);
+  const names = plan.publishers.map((id) => lettersOf(plan.nodes.get(id).name) + 4);
+  const left = Math.min(PUBLISHER_NAME, Math.max(0, ...names)) * LETTER;
+  const hop = CURVE + 92;
+  const first = left + (plan.publishers.length ? 134 : RADIUS);
   const flat = flatFor(plan, plan.queues);
   const queuesAt = deepest < 0 ? first : first + deepest * hop + CURVE + flat;
   const pitch = BAR.width + CONSUMERS + FLAT.min;
   const columns = columnsFor(plan.queues.length, queuesAt + 400, pitch);
 
-  const groups = groupsOf(plan, plan.queues, order);
-  for (const [id, at] of stack(plan, groups, columns, queuesAt, pitch)) nodes.set(id, at);
+  const groups = groupsOf(plan.grouped, order);
+  for (const [id, at] of stack(groups, columns, queuesAt, pitch)) nodes.set(id, at);
   const rank = ranksOf(order);
   const bottom = Math.max(0, ...[...nodes.values()].map(({ y }) => y));
   for (let depth = deepest; depth >= 0; depth -= 1) {
@@ -256,7 +297,7 @@ function place(plan, order) {
   const wide = Math.max(queuesAt, ...plan.queues.map((id) => nodes.get(id).x)) + BAR.width + CONSUMERS;
   placeDead(plan, nodes, wide);
   spreadNodes(nodes, plan.publishers, wantedByTargets, PUBLISHER_GAP, left);
-  return { nodes, flat, left };
+  return { nodes, flat, left, queuesAt };
 }
 
 /** Exchanges of dead letters stand where what dies comes from, and their queues around them. */
@@ -267,13 +308,13 @@ function placeDead(plan, nodes, x) {
   const deepest = Math.max(-1, ...deadExchanges.map((id) => plan.depth.get(id)));
   for (let depth = 0; depth <= deepest; depth += 1) {
     const here = deadExchanges.filter((id) => plan.depth.get(id) === depth);
-    spreadNodes(nodes, here, (id) => mean(sources(id)) ?? 0, EXCHANGE_GAP, x + 70 + depth * (CURVE + 60));
+    spreadNodes(nodes, here, (id) => mean(sources(id)) ?? 0, EXCHANGE_GAP, x + 40 + depth * (CURVE + 60));
   }
-  const queuesAt = deepest < 0 ? x + 70 : x + 70 + deepest * (CURVE + 60) + CURVE + flatFor(plan, deadQueues);
+  const queuesAt = deepest < 0 ? x + 40 : x + 40 + deepest * (CURVE + 60) + CURVE + flatFor(plan, deadQueues);
   const order = [...deadExchanges, ...plan.queues].sort((a, b) => compare(nodes.get(a).y, nodes.get(b).y));
-  const groups = groupsOf(plan, deadQueues, order);
+  const groups = groupsOf(Map.groupBy(deadQueues, (id) => groupOf(plan, id)), order);
   const columns = columnsFor(deadQueues.length, 0, BAR.width + CONSUMERS + FLAT.min);
-  const places = stack(plan, groups, columns, queuesAt, BAR.width + CONSUMERS + FLAT.min);
+  const places = stack(groups, columns, queuesAt, BAR.width + CONSUMERS + FLAT.min);
   const wanted = mean(deadQueues.flatMap((id) => sources(id))) ?? 0;
   const now = mean([...places.values()].map(({ y }) => y)) ?? 0;
   for (const [id, at] of places) nodes.set(id, { ...at, y: at.y + wanted - now });

@@ -10,9 +10,14 @@ const MOST_DOTS = 5;  // consumers, beyond which their number is told
 const FULL = 6;  // a bar is full with ten to the power of this many messages
 const NAME = Math.floor(BAR.width / LETTER);
 
-/** How thick an edge is: 1 px for nothing, 5 px for ten thousand in a second. */
+/** How thick an edge is: 1 px for nothing, 4 px for a hundred in a second, 7 px for ten thousand. */
 export function thickness(flow) {
-  return Math.min(6, 1 + Math.log10(1 + (flow ?? 0)));
+  return Math.min(8, 1 + 1.6 * Math.log10(1 + (flow ?? 0)));
+}
+
+/** Whether nothing flows, as far as that is known. */
+function isIdle(flow) {
+  return flow !== null && flow !== undefined && flow < 0.05;
 }
 
 /** How much of a bar so many messages fill, from 0 to 1. */
@@ -81,7 +86,7 @@ function Publisher({ node, at, numbers, dim, point }) {
   const many = node.connections.length;
   const name = node.name ? `${fit(node.name, many > 1 ? 18 : 23)}${many > 1 ? ` ×${many}` : ""}` : plural(many, "publisher");
   const to = many === 1 ? href("connections", node.connections[0]) : href("connections", { q: node.name });
-  return html`<${Link} id=${node.id} to=${to} text=${sayPublisher(node, now)} point=${point} x=${at.x} y=${at.y} className=${classes("node publisher", { idle: !(now.rate >= 0.05) }, dim)}>
+  return html`<${Link} id=${node.id} to=${to} text=${sayPublisher(node, now)} point=${point} x=${at.x} y=${at.y} className=${classes("node publisher", { idle: isIdle(now.rate) }, dim)}>
     <rect class="ground" x=${-172} y="-11" width="182" height="22" rx="4" />
     <circle r=${many > 1 ? 6 : 5} />
     ${many > 1 && html`<circle class="more" r="9" />`}
@@ -149,6 +154,6 @@ function Consumers({ vhost, queue, consumers, isWaiting, point }) {
       <path class="way" d=${`M${BAR.width},${middle}H${start - 6}`} stroke-width=${thickness(speed).toFixed(1)} />
       ${speed >= 0.05 && html`<text class="on-edge speed" x=${BAR.width + 6} y=${middle - 5}>${rate(speed)}</text>`}
     </g>
-    ${dots.map((each, at) => html`<${Link} key=${`${each.connection} ${each.consumer_tag}`} id=${`c:${each.connection} ${each.consumer_tag}`} to=${href("connections", each.connection)} text=${sayConsumer(each)} point=${point} x=${start + at * 13} y=${middle} className=${classes("node consumer", { idle: !(each.rate >= 0.05) })}><circle class="ground" r="7" /><circle r="5" /><//>`)}
+    ${dots.map((each, at) => html`<${Link} key=${`${each.connection} ${each.consumer_tag}`} id=${`c:${each.connection} ${each.consumer_tag}`} to=${href("connections", each.connection)} text=${sayConsumer(each)} point=${point} x=${start + at * 13} y=${middle} className=${classes("node consumer", { idle: isIdle(each.rate) })}><circle class="ground" r="7" /><circle r="5" /><//>`)}
     ${!dots.length && html`<${Link} id=${`c:${queue.name}`} to=${href("queues", vhost, queue.name, { tab: "consumers" })} text=${`${plural(number, "consumer")} of ${queue.name}.`} point=${point} x=${start} y=${middle} className=${classes("node consumer", { idle: speed < 0.05 })}><circle r="5" /><circle class="more" r="8" /><text x="13" y="4">×${brief(number)}</text><//>`}`;
 }

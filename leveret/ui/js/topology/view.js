@@ -1,29 +1,36 @@
 /** Panning and zooming: by the pointer, two fingers, the wheel and keys. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 const ZOOM = { min: 0.08, max: 3, step: 1.25 };
 const PAN = 80;  // pixels for a key
 const DRAG = 4;  // pixels, from which on a press is no click
 const MARGIN = 16;
+const NARROW = 700;
+const LEGIBLE = 0.8;
 
 const kept = new Map();  // how one has left a picture, to be found when one comes back
 
 const clamp = (value, min, max) => Math.min(max, Math.max(min, value));
 
-/** The whole of a box, as large as it fits; not larger than as it is made to be read. least: not smaller than that. */
-function fitting(box, { width, height }, least = ZOOM.min) {
-  const k = clamp(Math.min((width - 2 * MARGIN) / box.width, (height - 2 * MARGIN) / box.height), least, 1.15);
-  const isCut = (box.width * k > width ? 1 : 0) + (box.height * k > height ? 1 : 0);
-  const x = box.width * k > width ? MARGIN - box.x * k : (width - box.width * k) / 2 - box.x * k;
-  const y = isCut && box.height * k > height ? MARGIN - box.y * k : (height - box.height * k) / 2 - box.y * k;
-  return { x, y, k };
+/** The whole of a box, as large as it fits, but not larger than it is made to be read. */
+function whole(box, { width, height }) {
+  const k = clamp(Math.min((width - 2 * MARGIN) / box.width, (height - 2 * MARGIN) / box.height), ZOOM.min, 1.15);
+  return { x: (width - box.width * k) / 2 - box.x * k, y: (height - box.height * k) / 2 - box.y * k, k };
+}
+
+/** What is shown first: all of it; where that is too small to be read on a narrow screen, the queues. */
+function first(box, queuesAt, size) {
+  const all = whole(box, size);
+  if (size.width > NARROW || all.k > LEGIBLE) return all;
+  const y = box.height * LEGIBLE > size.height ? MARGIN - box.y * LEGIBLE : (size.height - box.height * LEGIBLE) / 2 - box.y * LEGIBLE;
+  return { x: MARGIN - queuesAt * LEGIBLE, y, k: LEGIBLE };
 }
 
 /**
- * The view of a picture with this box. id: what it is kept by. frame: the ref of the element that shows it.
+ * The view of a picture with this box; queuesAt is of the layout. id: what it is kept by. frame: the ref of the element that shows it.
  * Returns: {view: {x, y, k}, handlers, fit, zoom(factor), show(x, y)}; show brings a place of the picture into sight.
  */
-export function useView(id, frame, box) {
+export function useView(id, frame, { box, queuesAt }) {
   const [view, setView] = useState(kept.get(id) ?? null);
   const pointers = useRef(new Map());
   const pressed = useRef(null);
@@ -36,7 +43,7 @@ export function useView(id, frame, box) {
     setView(next);
   };
   const sizes = () => frame.current.getBoundingClientRect();
-  const fit = () => set(fitting(box, sizes()));
+  const fit = () => set(whole(box, sizes()));
   const zoomAt = (factor, x, y) => {
     const old = current.current;
     const k = clamp(old.k * factor, ZOOM.min, ZOOM.max);
@@ -45,9 +52,8 @@ export function useView(id, frame, box) {
   const zoom = (factor) => zoomAt(factor, sizes().width / 2, sizes().height / 2);
   const pan = (dx, dy) => set({ ...current.current, x: current.current.x + dx, y: current.current.y + dy });
 
-  useEffect(() => {
-    if (!box || !frame.current) return undefined;
-    if (!current.current) set(fitting(box, sizes(), 0.5));
+  useLayoutEffect(() => {
+    if (!current.current) set(first(box, queuesAt, sizes()));
     const element = frame.current;
     const turn = (event) => {
       event.preventDefault();
@@ -57,7 +63,7 @@ export function useView(id, frame, box) {
     };
     element.addEventListener("wheel", turn, { passive: false });
     return () => element.removeEventListener("wheel", turn);
-  }, [box !== null, frame.current]);
+  }, []);
 
   function move(event) {
     const before = pointers.current.get(event.pointerId);
