@@ -66,8 +66,8 @@ export function PathForm({ query, exchanges, found: { explained, problem } }) {
         ${names.map((name) => html`<option key=${name} value=${name || "amq.default"} selected=${(name || "amq.default") === query.exchange}>${exchangeName(name)}</option>`)}
       </select>
       ${isOn && html`
-        <input class="mono" aria-label="Routing key" placeholder="routing key" value=${query.key ?? ""} onInput=${change("key")} autocomplete="off" spellcheck="false" />
-        <input class="mono" aria-label="Headers as JSON" placeholder='headers: {"region": "eu"}' value=${query.headers ?? ""} onInput=${change("headers")} autocomplete="off" spellcheck="false" />
+        <input class="mono" aria-label="Routing key" placeholder="routing key" value=${query.key ?? ""} onInput=${change("key")} autocomplete="off" spellcheck=${false} />
+        <input class="mono" aria-label="Headers as JSON" placeholder='headers: {"region": "eu"}' value=${query.headers ?? ""} onInput=${change("headers")} autocomplete="off" spellcheck=${false} />
         <button type="button" class="quiet" onClick=${() => setQuery({ exchange: undefined, key: undefined, headers: undefined })}>Put it out</button>`}
     </form>
     ${isOn && html`<p class=${classes("way-said", { "of-trouble": problem || (explained && explained.outcome !== "routed") })} role="status">

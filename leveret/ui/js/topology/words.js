@@ -18,14 +18,15 @@ export function sayPublisher(node, numbers) {
   const who = node.name || plural(node.connections.length, "connection");
   const many = node.name && node.connections.length > 1 ? `${node.connections.length} connections called ${who} publish` : node.name ? `${who} publishes` : `${who} publish`;
   const where = node.exchanges.map(exchangeName).join(", ");
-  return `${many} to ${where}: ${sayRate(numbers.rate)}.`;
+  return `${many} to ${where}${numbers.rate === null || numbers.rate === undefined ? "" : `: ${sayRate(numbers.rate)}`}.`;
 }
 
 export function sayExchange(node, { rate: now, unroutable, unroutableRate }) {
   if (node.isMissing) return `There is no exchange ${node.name}: dead letters that should go there are lost.`;
   const lost = unroutable ? ` ${plural(unroutable, "message")} arrived nowhere${unroutableRate > 0 ? `, now ${rate(unroutableRate)}` : ""}.` : "";
   const how = ROUTING[node.type] ? ` It hands on ${ROUTING[node.type]}.` : "";
-  return `Exchange ${exchangeName(node.name)} (${node.type}) is published to with ${sayRate(now)}.${how}${lost}`;
+  const gets = now === null || now === undefined ? "" : ` gets ${sayRate(now)} from publishers`;
+  return `Exchange ${exchangeName(node.name)} (${node.type})${gets}.${how}${lost}`;
 }
 
 export function sayQueue(node, { queue, judged, consumers }) {
@@ -52,5 +53,5 @@ export function sayEdge(edge, nodes, flow, reason) {
 }
 
 function sayRate(value) {
-  return value === null || value === undefined ? "not measured yet" : value < 0.05 ? "nothing now" : `${rate(value)}`;
+  return value < 0.05 ? "nothing now" : rate(value);
 }
