@@ -77,7 +77,7 @@ function Whole({ vhost, query }) {
   if (!isThere) return error ? html`<${Fault} error=${error} what=${error.status === 404 ? "There is no such virtual host." : "The topology could not be read."} again=${reload} />` : html`<${Waiting} />`;
   if (!wanted.nodes.length) return html`<${Nothing} vhost=${vhost} />`;
   if (failure) return html`<${Fault} error=${failure} what="There is no picture." again=${() => location.reload()} />`;
-  if (!layout) return html`<${Waiting} what="Finding a place for everything" />`;
+  if (!layout || !shape.nodes.length) return html`<${Waiting} what="Finding a place for everything" />`;
   return html`
     ${error && html`<${Fault} error=${error} what="These numbers are old." />`}
     <${Board} vhost=${vhost} query=${query} shape=${shape} layout=${layout} numbers=${numbers} found=${found} />`;

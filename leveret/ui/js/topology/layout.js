@@ -14,6 +14,7 @@ const ROW = 48;
 const GROUP_GAP = 14;  // between queues of different exchanges
 const EXCHANGE_GAP = 64;
 const PUBLISHER_GAP = 28;
+const PUBLISHER_ROOM = 134;  // between publishers and exchanges
 const PORT_GAP = 13;  // between edges into the same queue: room for a line of text
 const PUBLISHER_NAME = 26;  // letters at most
 const CURVE = 64;  // in which edges change their height
@@ -273,10 +274,10 @@ function spreadNodes(nodes, ids, wantedOf, gap, x) {
 function place(plan, order) {
   const nodes = new Map();
   const deepest = Math.max(-1, ...plan.exchanges.map((id) => plan.depth.get(id)));
-  const names = plan.publishers.map((id) => lettersOf(plan.nodes.get(id).name) + 4);
-  const left = Math.min(PUBLISHER_NAME, Math.max(0, ...names)) * LETTER;
+  const names = plan.publishers.map((id) => Math.max(12, lettersOf(plan.nodes.get(id).name) + 4));
   const hop = CURVE + 92;
-  const first = left + (plan.publishers.length ? 134 : RADIUS);
+  const first = 0;  // publishers stand left of it: they come and go, and move nothing
+  const left = names.length ? -PUBLISHER_ROOM - Math.min(PUBLISHER_NAME, Math.max(...names)) * LETTER : -60;
   const flat = flatFor(plan, plan.queues);
   const queuesAt = deepest < 0 ? first : first + deepest * hop + CURVE + flat;
   const pitch = BAR.width + CONSUMERS + FLAT.min;
@@ -296,7 +297,7 @@ function place(plan, order) {
   const wantedByTargets = (id) => mean((plan.outOf.get(id) ?? []).map(({ to }) => nodes.get(to)?.y).filter((y) => y !== undefined)) ?? 0;
   const wide = Math.max(queuesAt, ...plan.queues.map((id) => nodes.get(id).x)) + BAR.width + CONSUMERS;
   placeDead(plan, nodes, wide);
-  spreadNodes(nodes, plan.publishers, wantedByTargets, PUBLISHER_GAP, left);
+  spreadNodes(nodes, plan.publishers, wantedByTargets, PUBLISHER_GAP, -PUBLISHER_ROOM);
   return { nodes, flat, left, queuesAt };
 }
 
@@ -409,8 +410,7 @@ function boxOf({ nodes, left }) {
   const all = [...nodes.entries()];
   const right = all.map(([id, { x }]) => (id.startsWith("q:") ? x + BAR.width + CONSUMERS : x + 60));
   const ys = all.map(([, { y }]) => y);
-  const x = all.some(([id]) => id.startsWith("p:")) ? 0 : Math.min(0, left - 60);
   const y = Math.min(0, ...ys) - 44;
-  return { x, y, width: Math.max(300, ...right) - x, height: Math.max(0, ...ys) + 64 - y };
+  return { x: left, y, width: Math.max(300, ...right) - left, height: Math.max(0, ...ys) + 64 - y };
 }
 
