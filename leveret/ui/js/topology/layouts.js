@@ -1,0 +1,28 @@
+/** Layouts from the worker: asked for when the shape changes; the last one stays until the next is there. */
+import { useEffect, useRef, useState } from "preact/hooks";
+
+/** The layout of a shape: {layout, shape, error}; shape is the one that the layout is of. id: what it is a picture of. */
+export function useLayout(id, shape) {
+  const [found, setFound] = useState({ id: null, shape: null, layout: null, error: null });
+  const worker = useRef(null);
+  const asked = useRef({ turn: 0 });
+
+  useEffect(() => {
+    worker.current = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    worker.current.onmessage = ({ data: { turn, layout } }) => {
+      const { turn: last, shape: of, id: where } = asked.current;
+      if (turn === last) setFound({ id: where, shape: of, layout, error: null });
+    };
+    worker.current.onerror = () => setFound((old) => ({ ...old, error: new Error("the layout could not be worked out") }));
+    return () => worker.current.terminate();
+  }, []);
+
+  useEffect(() => {
+    if (!shape) return;
+    const before = found.id === id ? found.layout : null;
+    asked.current = { turn: asked.current.turn + 1, shape, id };
+    worker.current.postMessage({ turn: asked.current.turn, graph: { nodes: shape.nodes, edges: shape.edges }, before });
+  }, [id, shape]);
+
+  return found.id === id ? found : { shape: null, layout: null, error: found.error };
+}

@@ -1,0 +1,132 @@
+/** Panning and zooming: by the pointer, two fingers, the wheel and keys. */
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+
+const ZOOM = { min: 0.08, max: 3, step: 1.25 };
+const PAN = 80;  // pixels for a key
+const DRAG = 4;  // pixels, from which on a press is no click
+const MARGIN = 16;
+const NARROW = 700;
+const LEGIBLE = 0.8;
+
+const kept = new Map();  // how one has left a picture, to be found when one comes back
+
+const clamp = (value, min, max) => Math.min(max, Math.max(min, value));
+
+/** The whole of a box, as large as it fits, but not larger than it is made to be read. */
+function whole(box, { width, height }) {
+  const k = clamp(Math.min((width - 2 * MARGIN) / box.width, (height - 2 * MARGIN) / box.height), ZOOM.min, 1.15);
+  return { x: (width - box.width * k) / 2 - box.x * k, y: (height - box.height * k) / 2 - box.y * k, k };
+}
+
+/** What is shown first: all of it; where that is too small to be read on a narrow screen, the queues. */
+function first(box, queuesAt, size) {
+  const all = whole(box, size);
+  if (size.width > NARROW || all.k > LEGIBLE) return all;
+  const y = box.height * LEGIBLE > size.height ? MARGIN - box.y * LEGIBLE : (size.height - box.height * LEGIBLE) / 2 - box.y * LEGIBLE;
+  return { x: MARGIN - queuesAt * LEGIBLE, y, k: LEGIBLE };
+}
+
+/**
+ * The view of a picture with this box; queuesAt is of the layout. id: what it is kept by. frame: the ref of the element that shows it.
+ * Returns: {view: {x, y, k}, handlers, fit, zoom(factor), show(x, y)}; show brings a place of the picture into sight.
+ */
+export function useView(id, frame, { box, queuesAt }) {
+  const [view, setView] = useState(kept.get(id) ?? null);
+  const pointers = useRef(new Map());
+  const pressed = useRef(null);
+  const current = useRef(view);
+  current.current = view;
+
+  const set = (next) => {
+    kept.set(id, next);
+    current.current = next;
+    setView(next);
+  };
+  const sizes = () => frame.current.getBoundingClientRect();
+  const fit = () => set(whole(box, sizes()));
+  const zoomAt = (factor, x, y) => {
+    const old = current.current;
+    const k = clamp(old.k * factor, ZOOM.min, ZOOM.max);
+    set({ k, x: x - ((x - old.x) * k) / old.k, y: y - ((y - old.y) * k) / old.k });
+  };
+  const zoom = (factor) => zoomAt(factor, sizes().width / 2, sizes().height / 2);
+  const pan = (dx, dy) => set({ ...current.current, x: current.current.x + dx, y: current.current.y + dy });
+
+  useLayoutEffect(() => {
+    if (!current.current) set(first(box, queuesAt, sizes()));
+    const element = frame.current;
+    const turn = (event) => {
+      event.preventDefault();
+      const { left, top } = sizes();
+      if (event.shiftKey) pan(-event.deltaY - event.deltaX, 0);
+      else zoomAt(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), event.clientX - left, event.clientY - top);
+    };
+    element.addEventListener("wheel", turn, { passive: false });
+    return () => element.removeEventListener("wheel", turn);
+  }, []);
+
+  function move(event) {
+    const before = pointers.current.get(event.pointerId);
+    if (!before) return;
+    const here = { x: event.clientX, y: event.clientY };
+    if (pointers.current.size === 2) {
+      const other = [...pointers.current.entries()].find(([key]) => key !== event.pointerId)[1];
+      const { left, top } = sizes();
+      const distance = (one) => Math.hypot(one.x - other.x, one.y - other.y);
+      zoomAt(distance(here) / (distance(before) || 1), (here.x + other.x) / 2 - left, (here.y + other.y) / 2 - top);
+    } else if (pressed.current.isDrag || Math.hypot(here.x - pressed.current.x, here.y - pressed.current.y) > DRAG) {
+      if (!pressed.current.isDrag) frame.current.setPointerCapture(event.pointerId);
+      pressed.current.isDrag = true;
+      pan(here.x - before.x, here.y - before.y);
+    } else return;
+    pressed.current.isDrag = true;
+    pointers.current.set(event.pointerId, here);
+  }
+
+  function press(event) {
+    const keys = {
+      ArrowLeft: () => pan(PAN, 0),
+      ArrowRight: () => pan(-PAN, 0),
+      ArrowUp: () => pan(0, PAN),
+      ArrowDown: () => pan(0, -PAN),
+      "+": () => zoom(ZOOM.step),
+      "=": () => zoom(ZOOM.step),
+      "-": () => zoom(1 / ZOOM.step),
+      0: fit,
+    };
+    if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    keys[event.key]();
+  }
+
+  const handlers = {
+    onKeyDown: press,
+    onPointerDown: (event) => {
+      if (event.button) return;
+      pointers.current.set(event.pointerId, { x: event.clientX, y: event.clientY });
+      pressed.current = { x: event.clientX, y: event.clientY, isDrag: false };
+    },
+    onPointerMove: move,
+    onPointerUp: (event) => pointers.current.delete(event.pointerId),
+    onPointerCancel: (event) => pointers.current.delete(event.pointerId),
+    onPointerLeave: (event) => !pressed.current?.isDrag && pointers.current.delete(event.pointerId),
+    onClickCapture: (event) => {
+      if (!pressed.current?.isDrag) return;
+      event.preventDefault();
+      event.stopPropagation();
+      pressed.current.isDrag = false;
+    },
+    onDragStart: (event) => event.preventDefault(),
+  };
+
+  /** Bring an element into sight. */
+  const reveal = (element) => {
+    const { left, top, right, bottom } = sizes();
+    const here = element.getBoundingClientRect();
+    const dx = here.left < left ? left - here.left + 40 : here.right > right ? right - here.right - 40 : 0;
+    const dy = here.top < top ? top - here.top + 40 : here.bottom > bottom ? bottom - here.bottom - 40 : 0;
+    if (dx || dy) pan(dx, dy);
+  };
+
+  return { view, handlers, fit, zoom, reveal, step: ZOOM.step };
+}

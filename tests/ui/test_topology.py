@@ -1,0 +1,217 @@
+"""The topology: what there is, what flows, and which way a message would take."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.api.http import Http
+from tests.api.place import Place
+from tests.ui.browser import Ui
+
+ROW = 48  # pixels of the picture from one queue to the next
+GROUP_GAP = 14  # more where another group begins
+LIVE_MS = 60_000  # until the page asks anew: less often where the broker is busy
+ODD = ("a/b c\"d'e&f", "<b>bold</b>", "注文受付キュー", "%2F", "..", "x" * 200)
+
+
+def node(page: Page, name: str) -> Locator:
+    """What stands for something: a link that says it in a sentence with these words."""
+    return page.locator(".topology").get_by_role("link", name=name)
+
+
+def queue(page: Page, name: str) -> Locator:
+    """A queue with its consumers, as it is drawn."""
+    return page.locator(".queue-with-consumers").filter(has=page.locator(f'[data-id="q:{name}"]'))
+
+
+def places(page: Page) -> dict[str, tuple[float, float]]:
+    """Where queues stand in the picture, by their names."""
+    found: dict[str, str] = page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll(".queue-with-consumers")].map(
+            (each) => [each.querySelector(".queue").dataset.id.slice(2), each.getAttribute("transform")]))"""
+    )
+    numbers = {name: re.findall(r"-?[\d.]+", text) for name, text in found.items()}
+    return {name: (float(x), float(y)) for name, (x, y) in numbers.items()}
+
+
+@pytest.fixture
+def lane(http: Http) -> str:
+    """A virtual host of the test's own."""
+    http.ask("PUT", "vhosts/lane").expect(201, 204)
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    http.ask("PUT", "permissions/lane/guest", everything).expect(201, 204)
+    for each in http.ask("GET", "queues/lane?columns=name").expect(200).json:  # type: ignore[attr-defined]
+        http.ask("DELETE", f"queues/lane/{quoted(each['name'])}").expect(204)
+    return "lane"
+
+
+def quoted(name: str) -> str:
+    """As a part of a path."""
+    return "".join(f"%{each:02X}" for each in name.encode())
+
+
+def test_the_picture_has_everything_and_says_what_flows(shop: Place, ui: Ui) -> None:
+    page = ui.open("topology")
+    expect(node(page, "web-shop publishes to (default exchange), shop.events")).to_be_visible()
+    expect(node(page, "Exchange shop.events (topic)")).to_be_visible()
+    expect(node(page, "Queue mails.newsletter: 1,200 ready")).to_be_visible()
+    expect(queue(page, "mails.newsletter")).to_contain_text("1,200")
+    expect(queue(page, "mails.newsletter")).to_contain_text("no consumer")
+    expect(node(page, "Consumer payments-1 of payments gets ")).to_be_visible()
+    into_payments = page.locator(".edge-binding").filter(has_text="order.created.*")
+    expect(into_payments).to_have_text(re.compile(r"order\.created\.\*\s*[\d.]+/s"))
+    expect(page.locator(".edge-publish.moves").first).to_have_text(re.compile(r"[\d.]+/s"))
+    expect(page.locator(".edge-dead")).to_have_count(2)
+    expect(page.locator(".lost-way")).to_contain_text("nowhere")
+    expect(node(page, "Exchange amq.")).to_have_count(0)
+
+
+def test_a_node_leads_to_its_page_and_back_to_the_same_view(shop: Place, ui: Ui) -> None:
+    page = ui.open("topology")
+    frame = page.locator(".topology")
+    expect(node(page, "Queue payments:")).to_be_visible()
+    before = frame.get_attribute("data-zoom")
+    page.get_by_role("button", name="Zoom in").click()
+    expect(frame).not_to_have_attribute("data-zoom", before or "")
+    zoomed = frame.get_attribute("data-zoom")
+    node(page, "Queue payments:").focus()
+    expect(page.locator(".said-here")).to_contain_text("Queue payments:")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{ui.url}/#/queues/%2F/payments")
+    page.go_back()
+    expect(frame).to_have_attribute("data-zoom", zoomed or "")
+    frame.focus()
+    page.keyboard.press("0")
+    expect(frame).to_have_attribute("data-zoom", before or "")
+
+
+def test_dragging_moves_the_picture_and_opens_nothing(shop: Place, ui: Ui) -> None:
+    page = ui.open("topology")
+    link = node(page, "Queue payments:")
+    before = link.bounding_box()
+    assert before is not None
+    page.mouse.move(before["x"] + 20, before["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(before["x"] + 50, before["y"] + 50, steps=4)
+    page.mouse.move(before["x"] + 80, before["y"] + 80, steps=4)
+    page.mouse.up()
+    after = link.bounding_box()
+    assert after is not None
+    assert after["x"] - before["x"] == pytest.approx(60, abs=8)
+    expect(page).to_have_url(f"{ui.url}/#/topology")
+    link.click()
+    expect(page).to_have_url(f"{ui.url}/#/queues/%2F/payments")
+
+
+def test_a_routing_key_lights_its_path_and_can_be_sent_to_somebody(shop: Place, ui: Ui) -> None:
+    page = ui.open("topology")
+    page.get_by_label("Publish to").select_option("shop.events")
+    page.get_by_label("Routing key", exact=True).fill("order.created.de")
+    said = page.get_by_role("status").filter(has_text="get")
+    expect(said).to_contain_text("3 queues get it.")
+    lit, dim = re.compile("is-lit"), re.compile("is-dim")
+    for name in ("payments", "mails.outgoing", "audit.log", "payments.dead"):
+        expect(queue(page, name)).to_have_class(lit)
+    for name in ("mails.newsletter", "search.index", "warehouse.dead"):
+        expect(queue(page, name)).to_have_class(dim)
+    expect(page).to_have_url(f"{ui.url}/#/topology?exchange=shop.events&key=order.created.de")
+    page.reload()
+    expect(queue(page, "payments")).to_have_class(lit)
+    page.get_by_label("Publish to").select_option("shop.dead")
+    expect(page.locator(".way-said")).to_contain_text("1 queue gets it")
+    page.get_by_label("Routing key", exact=True).fill("nothing")
+    expect(page.locator(".way-said")).to_contain_text("No queue gets it")
+    page.get_by_label("Headers as JSON").fill("{")
+    expect(page.locator(".way-said")).to_contain_text("Headers are an object of JSON")
+    page.get_by_role("button", name="Put it out").click()
+    expect(page.locator(".is-dim")).to_have_count(0)
+
+
+def test_what_is_looked_for_stands_out(shop: Place, ui: Ui) -> None:
+    page = ui.open("topology")
+    page.get_by_label("Find in the picture").fill("invoices")
+    expect(page.get_by_text("1 match", exact=True)).to_be_visible()
+    expect(queue(page, "invoices.de")).to_have_class(re.compile("is-lit"))
+    expect(queue(page, "payments")).to_have_class(re.compile("is-dim"))
+    expect(page).to_have_url(f"{ui.url}/#/topology?q=invoices")
+
+
+def test_the_same_is_there_in_words(shop: Place, ui: Ui) -> None:
+    page = ui.open("topology")
+    page.get_by_text("The same in words").click()
+    words = page.get_by_role("list", name="Topology in words")
+    expect(words).to_contain_text("shop.events hands on to warehouse.picking with order.paid.#")
+    expect(words).to_contain_text("payments sends its dead letters to shop.dead")
+    expect(words.get_by_role("link", name="Queue payments:")).to_be_visible()
+
+
+def test_the_picture_is_saved_as_a_file_that_stands_for_itself(shop: Place, ui: Ui, tmp_path: Path) -> None:
+    page = ui.open("topology")
+    expect(node(page, "Queue payments:")).to_be_visible()
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save as SVG").click()
+    assert saving.value.suggested_filename == "topology-_.svg"
+    where = tmp_path / "saved.svg"
+    saving.value.save_as(where)
+    text = where.read_text()
+    root = ElementTree.fromstring(text)
+    assert root.tag.endswith("svg")
+    assert "warehouse.picking" in text
+    assert "var(" not in text
+    assert "href" not in text
+    assert re.search(r'fill="rgb\(', text)
+
+
+def test_a_new_queue_moves_nothing_far(ui: Ui, http: Http, lane: str) -> None:
+    http.ask("PUT", f"exchanges/{lane}/news", {"type": "topic", "durable": True}).expect(201, 204)
+    for name in ("alpha", "beta", "delta", "omega"):
+        http.ask("PUT", f"queues/{lane}/{name}", {"durable": True}).expect(201)
+        if name != "omega":
+            http.ask("POST", f"bindings/{lane}/e/news/q/{name}", {"routing_key": name}).expect(201)
+    page = ui.open(f"topology/{lane}")
+    expect(node(page, "Queue alpha:")).to_be_visible()
+    before = places(page)
+    http.ask("PUT", f"queues/{lane}/gamma", {"durable": True}).expect(201)
+    http.ask("POST", f"bindings/{lane}/e/news/q/gamma", {"routing_key": "gamma"}).expect(201)
+    expect(page.locator(".edge-binding").filter(has_text="gamma")).to_be_visible(timeout=LIVE_MS)
+    after = places(page)
+    assert before.keys() < after.keys()
+    for name, (x, y) in before.items():
+        assert after[name][0] == pytest.approx(x, abs=1), name
+        assert abs(after[name][1] - y) <= ROW + GROUP_GAP, name
+
+
+def test_odd_names_are_shown_as_they_are(ui: Ui, http: Http, lane: str) -> None:
+    for name in ODD:
+        http.ask("PUT", f"queues/{lane}/{quoted(name)}", {"durable": True}).expect(201)
+        http.ask("PUT", f"exchanges/{lane}/{quoted(name)}", {"type": "direct", "durable": True}).expect(201, 204)
+        where = f"bindings/{lane}/e/{quoted(name)}/q/{quoted(name)}"
+        http.ask("POST", where, {"routing_key": name}).expect(201)
+    page = ui.open(f"topology/{lane}")
+    for name in ODD:
+        expect(node(page, f"Queue {name}:")).to_be_visible()
+        expect(node(page, f"Exchange {name} (direct)")).to_be_visible()
+    expect(page.locator(".canvas b")).to_have_count(0)
+    node(page, f"Queue {ODD[0]}:").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("a/")
+
+
+def test_an_empty_virtual_host_says_what_fills_it(ui: Ui, http: Http) -> None:
+    http.ask("PUT", "vhosts/bare").expect(201, 204)
+    http.ask("PUT", "permissions/bare/guest", {"configure": ".*", "write": ".*", "read": ".*"}).expect(201, 204)
+    page = ui.open("topology/bare")
+    expect(page.get_by_role("heading", name="There is nothing to draw yet")).to_be_visible()
+    expect(page.get_by_text("leveret queues declare orders --vhost bare")).to_be_visible()
+    http.ask("PUT", "queues/bare/orders", {"durable": True}).expect(201)
+    expect(node(page, "Queue orders: 0 ready")).to_be_visible(timeout=LIVE_MS)
+
+
+def test_a_virtual_host_that_is_gone_is_said(ui: Ui, http: Http) -> None:
+    ui.expected.add(404)
+    page = ui.open("topology/nowhere")
+    expect(page.get_by_role("alert")).to_contain_text("There is no such virtual host.")
