@@ -7,7 +7,7 @@ import { exchangeName, plural } from "../format.js";
 import { html } from "../html.js";
 import { useLive } from "../live.js";
 import { go } from "../router.js";
-import { literally } from "../typed.js";
+import { TypedName } from "../typed.js";
 import { parseArguments } from "./queue-forms.js";
 
 const KINDS = {
@@ -64,7 +64,7 @@ export function DeleteExchange({ exchange, bindings, incoming }) {
     ${isOpen && html`<${ActDialog} title="Delete the exchange" verb="Delete the exchange" isDanger act=${destroy} close=${() => setOpen(false)}>
       <p>The exchange <code>${name}</code> and its <b>${plural(bindings + incoming, "binding")}</b> will be deleted. Whoever publishes to it then loses the channel. No message in a queue is touched.</p>
       <label class="check"><input type="checkbox" name="unused" /> Only if nothing is bound to it</label>
-      <${Field} label="Type the name of the exchange"><input name="typed" required pattern=${literally(name)} autocomplete="off" class="mono" /><//>
+      <${TypedName} what="exchange" name=${name} />
     <//>`}`;
 }
 
