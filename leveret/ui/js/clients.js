@@ -65,7 +65,7 @@ export function judgeConnection(connection, sum, all) {
   if (connection.send_pend > 0) found.push({ level: "watch", text: `reads too slowly: ${size(connection.send_pend)} wait for it` });
   if (sum.lost >= 0.05) found.push({ level: "watch", text: `publishes ${rate(sum.lost)} that no queue gets` });
   if (sum.window > 0 && !sum.isUnlimited && sum.unacked >= sum.window) found.push({ level: "calm", text: `works on all ${sum.unacked} that it may hold` });
-  if (all >= BUSY && sum.publish >= all * SHARE) found.unshift({ level: found[0]?.level ?? "calm", text: `publishes most: ${Math.floor((sum.publish / all) * 100)} % of everything`, isBusiest: true });
+  if (all >= BUSY && sum.publish >= all * SHARE) found.unshift({ level: found[0]?.level ?? "calm", text: `publishes most: ${Math.floor((sum.publish / all) * 100)} % of all`, isBusiest: true });
   return found;
 }
 

@@ -8,8 +8,16 @@ import { count, plural } from "../format.js";
 import { html } from "../html.js";
 
 const SECTIONS = {
-  users: "users", vhosts: "virtual hosts", permissions: "permissions", topic_permissions: "topic permissions", policies: "policies",
-  exchanges: "exchanges", queues: "queues", bindings: "bindings", parameters: "parameters", global_parameters: "global parameters",
+  users: ["user"],
+  vhosts: ["virtual host"],
+  permissions: ["permission"],
+  topic_permissions: ["topic permission"],
+  policies: ["policy", "policies"],
+  exchanges: ["exchange"],
+  queues: ["queue"],
+  bindings: ["binding"],
+  parameters: ["parameter"],
+  global_parameters: ["global parameter"],
 };
 const NAMES = 12;  // that the preview shows of each section
 
@@ -55,6 +63,8 @@ function save(text, name) {
 function holds(content) {
   return Object.keys(SECTIONS).filter((section) => Array.isArray(content[section]) && content[section].length).map((section) => [section, content[section]]);
 }
+
+const counted = (section, number) => plural(number, ...(SECTIONS[section] ?? [`entry of ${section}`, `entries of ${section}`]));
 
 function nameOf(section, entry) {
   if (typeof entry !== "object" || entry === null) return String(entry);
@@ -107,9 +117,9 @@ function Upload() {
       ${file && html`<select aria-label="Where to" onChange=${(event) => (setVhost(event.target.value), setResult(null))}><option value="">Into the virtual hosts that it names</option>${vhosts.map((name) => html`<option key=${name} value=${name}>Into ${name}</option>`)}</select>`}
     </div>
     ${file && html`<div class="preview">
-      <h3>${found.length ? `${file.name} holds ${plural(number, "thing")}` : `${file.name} holds nothing that is known`}</h3>
-      <dl class="facts">${found.map(([section, entries]) => html`<div key=${section}><dt>${count(entries.length)} ${SECTIONS[section]}</dt><dd class="small">${entries.slice(0, NAMES).map((entry) => nameOf(section, entry)).join(", ")}${entries.length > NAMES ? ` and ${count(entries.length - NAMES)} more` : ""}</dd></div>`)}</dl>
-      ${found.length > 0 && html`<div class="actions"><button type="button" disabled=${isBusy} onClick=${() => bring(true)}>Try it out</button><button type="button" class="primary" disabled=${isBusy} onClick=${() => bring(false)}>${isBusy ? "Working…" : `Import ${plural(number, "thing")}`}</button></div>`}
+      <h3>${found.length ? `${file.name} holds ${plural(number, "entry", "entries")}` : `${file.name} holds nothing that is known`}</h3>
+      <dl class="facts">${found.map(([section, entries]) => html`<div key=${section}><dt>${counted(section, entries.length)}</dt><dd class="small">${entries.slice(0, NAMES).map((entry) => nameOf(section, entry)).join(", ")}${entries.length > NAMES ? ` and ${count(entries.length - NAMES)} more` : ""}</dd></div>`)}</dl>
+      ${found.length > 0 && html`<div class="actions"><button type="button" disabled=${isBusy} onClick=${() => bring(true)}>Try it out</button><button type="button" class="primary" disabled=${isBusy} onClick=${() => bring(false)}>${isBusy ? "Working…" : `Import ${plural(number, "entry", "entries")}`}</button></div>`}
     </div>`}
     ${error && html`<${Fault} error=${error} what="The definitions were not imported." />`}
     ${result && html`<${Result} result=${result} />`}
@@ -118,9 +128,9 @@ function Upload() {
 
 function Result({ result }) {
   const { applied = {}, errors = [], notes = [], isTrial } = result;
-  const parts = Object.entries(applied).filter(([, number]) => number).map(([section, number]) => `${count(number)} ${SECTIONS[section] ?? section}`);
+  const parts = Object.entries(applied).filter(([, number]) => number).map(([section, number]) => counted(section, number));
   return html`<div class="result" role="status">
-    <h3 class=${errors.length ? "of-trouble" : "of-out"}>${isTrial ? "Nothing was changed. " : ""}${errors.length ? `${plural(errors.length, "thing")} ${isTrial ? "would be" : "was"} refused` : isTrial ? "All of it would be imported" : "All of it was imported"}</h3>
+    <h3 class=${errors.length ? "of-trouble" : "of-out"}>${isTrial ? "Nothing was changed. " : ""}${errors.length ? `${plural(errors.length, "entry", "entries")} ${isTrial ? "would be" : "was"} refused` : isTrial ? "All of it would be imported" : "All of it was imported"}</h3>
     ${parts.length > 0 && html`<p>${isTrial ? "It would be applied: " : "Applied: "}${parts.join(", ")}.</p>`}
     ${errors.length > 0 && html`<ul class="plain">${errors.map(({ path: where, reason }) => html`<li key=${where}><code>${where}</code> ${reason}</li>`)}</ul>`}
     ${notes.length > 0 && html`<details><summary>${plural(notes.length, "note")}</summary><ul class="plain">${notes.map(({ path: where, reason }, at) => html`<li key=${at}><code>${where}</code> ${reason}</li>`)}</ul></details>`}

@@ -68,7 +68,7 @@ function Several({ what, rows, names, done, keyName }) {
   const columns = [
     { id: "name", label: what === "user" ? "User" : "Virtual host", isWide: true, value: (each) => each.name, cell: (each) => html`<${Name} name=${each.name} to=${href("admin", `${what}s`, each.name)} />` },
     { id: "limit", label: "May have", value: (each) => each.limit, cell: (each) => html`<span title=${each.limit}>${means(each.limit, each.value, known)}</span>` },
-    { id: "act", label: "", cell: (each) => may("administrator") && html`<button type="button" class="quiet" aria-label=${`Lift ${each.limit} of ${each.name}`} onClick=${() => lift(what, each.name, each.limit, done)}>Lift</button>` },
+    { id: "act", label: "", isNumber: true, cell: (each) => may("administrator") && html`<button type="button" class="quiet" aria-label=${`Lift ${each.limit} of ${each.name}`} onClick=${() => lift(what, each.name, each.limit, done)}>Lift</button>` },
   ];
   const title = what === "user" ? "Of users" : "Of virtual hosts";
   return html`<${Section} title=${title} actions=${may("administrator") && names.length > 0 && html`<button type="button" onClick=${() => setOpen(true)}>Set a limit</button>`}>

@@ -38,7 +38,7 @@ function ClusterName() {
 }
 
 const value = { id: "value", label: "Value", isWide: true, cell: (each) => html`<code title=${JSON.stringify(each.value, null, 2)}>${JSON.stringify(each.value)}</code>` };
-const deleting = (set) => ({ id: "act", label: "", cell: (each) => (isOwn(each) ? null : html`<button type="button" class="quiet" aria-label=${`Delete ${each.name}`} onClick=${() => set(each)}>Delete</button>`) });
+const deleting = (set) => ({ id: "act", label: "", isNumber: true, cell: (each) => (isOwn(each) ? null : html`<button type="button" class="quiet" aria-label=${`Delete ${each.name}`} onClick=${() => set(each)}>Delete</button>`) });
 const isOwn = ({ component }) => component === "operator_policy" || component === "vhost-limits";
 
 function OfVhosts() {

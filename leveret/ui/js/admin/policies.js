@@ -1,7 +1,7 @@
 /** Policies and operator policies: what they say, and what they apply to. */
 import { useMemo, useState } from "preact/hooks";
 import { may, path, put, remove } from "../api.js";
-import { Allowed, Empty, Fault, Tag, Waiting } from "../components/basic.js";
+import { Allowed, Empty, Fault, Waiting } from "../components/basic.js";
 import { ActDialog, Field } from "../components/dialog.js";
 import { Filter, Table, useOrder } from "../components/table.js";
 import { VhostChoice, useVhosts } from "../components/vhosts.js";
@@ -12,6 +12,7 @@ import { href, setQuery } from "../router.js";
 import { KEYS, TARGETS, matching, valueOf } from "./policy-keys.js";
 
 const SHOWN = 6;  // names of what a policy applies to
+const UNITS = { ms: "In milliseconds.", bytes: "In bytes." };
 const keyOf = (each) => `${each.vhost} ${each.name}`;
 
 /** All queues and exchanges of a virtual host that policies may apply to: [{name, kind, type}]. */
@@ -42,10 +43,10 @@ export function Policies({ query, isOperator = false }) {
     { id: "name", label: "Policy", value: (each) => each.name, cell: (each) => html`<a class="name mono row-link cut" title=${each.name} href=${href("admin", where, { vhost: query.vhost, policy: each.name, of: each.vhost })}>${each.name}</a>` },
     { id: "vhost", label: "In", value: (each) => each.vhost, cell: (each) => html`<span class="mono faint cut">${each.vhost}</span>`, narrow: "hide" },
     { id: "pattern", label: "Names that fit", value: (each) => each.pattern, cell: (each) => html`<code class="cut" title=${each.pattern}>${each.pattern}</code>` },
-    { id: "says", label: "Says", isWide: true, cell: (each) => html`<${Says} definition=${each.definition} />` },
+    { id: "says", label: "Says", isWide: true, cell: (each) => html`<${Says} definition=${each.definition} />`, narrow: "hide" },
     { id: "applies", label: "Applies to", value: (each) => matching(ofVhost(each.vhost), each.pattern, each["apply-to"])?.length ?? -1, cell: (each) => html`<${Applies} found=${matching(ofVhost(each.vhost), each.pattern, each["apply-to"])} target=${each["apply-to"]} />`, narrow: "hide" },
     { id: "priority", label: "Priority", isNumber: true, value: (each) => each.priority, cell: (each) => each.priority, narrow: "hide" },
-    { id: "act", label: "", cell: (each) => may(tag) && html`<button type="button" class="quiet" aria-label=${`Delete ${each.name}`} onClick=${() => setDeleting(each)}>Delete</button>`, narrow: "hide" },
+    { id: "act", label: "", isNumber: true, cell: (each) => may(tag) && html`<button type="button" class="quiet" aria-label=${`Delete ${each.name}`} onClick=${() => setDeleting(each)}>Delete</button>`, narrow: "hide" },
   ];
   const close = () => (setChanging(null), query.policy !== undefined && setQuery({ policy: undefined, of: undefined }));
   if (!policies.data) return policies.error ? html`<${Fault} error=${policies.error} what="The policies could not be read." again=${policies.reload} />` : html`<${Waiting} />`;
@@ -67,7 +68,7 @@ export function Policies({ query, isOperator = false }) {
 function Says({ definition }) {
   const found = Object.entries(definition);
   const text = found.map(([key, value]) => `${key} = ${typeof value === "object" ? JSON.stringify(value) : value}`);
-  return html`<span title=${text.join("\n")}>${text.map((each) => html`<${Tag} key=${each}>${each}<//> `)}</span>`;
+  return html`<span class="mono small" title=${text.join("\n")}>${text.join(", ")}</span>`;
 }
 
 function counted(found) {
@@ -156,7 +157,7 @@ function Row({ row, change, remove }) {
       ? html`<select aria-label=${`Value of ${label}`} onChange=${(event) => change({ value: event.target.value })}><option value="" selected=${!row.value}>Choose…</option>${known.choices.map((each) => html`<option key=${each} value=${each} selected=${each === row.value}>${each}</option>`)}</select>`
       : html`<input class="mono" aria-label=${`Value of ${label}`} placeholder=${known?.unit ?? "Value"} inputmode=${known?.kind === "number" ? "decimal" : undefined} value=${row.value} onInput=${(event) => change({ value: event.target.value })} autocomplete="off" />`}
     <button type="button" class="quiet" aria-label=${`Remove ${label}`} onClick=${remove}>✕</button>
-    <small class="faint">${known ? `${known.about}${known.unit ? ` In ${known.unit}.` : ""}`.replace("In in a second.", "") : row.key ? "Not known here. The broker says whether it takes it." : "Choose one of those below, or type one."}</small>
+    <small class="faint">${known ? [known.about, UNITS[known.unit]].filter(Boolean).join(" ") : row.key ? "Not known here. The broker says whether it takes it." : "Choose one of those below, or type one."}</small>
   </div>`;
 }
 

@@ -3,9 +3,8 @@ import { useState } from "preact/hooks";
 import { path, post, remove, session } from "../api.js";
 import { Empty, Facts, Fault, Heading, Section, Tag, Waiting } from "../components/basic.js";
 import { ActDialog, Field, say } from "../components/dialog.js";
-import { Table, useOrder } from "../components/table.js";
 import { useVhosts } from "../components/vhosts.js";
-import { plural } from "../format.js";
+import { breakable, plural } from "../format.js";
 import { html } from "../html.js";
 import { useLive } from "../live.js";
 import { go, href } from "../router.js";
@@ -56,24 +55,22 @@ export function User({ name }) {
 }
 
 function Permissions({ name, found, done }) {
-  const order = useOrder("vhost", false, "may");
   const [changing, setChanging] = useState(null);
   const [clearing, setClearing] = useState(null);
-  const columns = [
-    { id: "vhost", label: "In", value: (each) => each.vhost, cell: (each) => html`<a class="mono cut" href=${href("admin", "vhosts", each.vhost)}>${each.vhost}</a>` },
-    { id: "may", label: "It", isWide: true, cell: (each) => html`<span title=${`configure ${each.configure}, write ${each.write}, read ${each.read}`}><${Sentence} ...${each} /></span>` },
-    { id: "act", label: "", cell: (each) => html`<button type="button" class="quiet" onClick=${() => setChanging(each)}>Change</button><button type="button" class="quiet" onClick=${() => setClearing(each)}>Take away</button>` },
-  ];
   return html`
     ${found.length
-      ? html`<${Table} name=${`Permissions of ${name}`} rows=${found} keyOf=${(each) => each.vhost} columns=${columns} order=${order} />`
+      ? html`<ul class="sentences" aria-label=${`Permissions of ${name}`}>${found.map(
+          (each) => html`<li key=${each.vhost}>
+            <span title=${`configure ${each.configure}, write ${each.write}, read ${each.read}`}>In <a class="mono" href=${href("admin", "vhosts", each.vhost)}>${breakable(each.vhost)}</a> it <${Sentence} ...${each} />.</span>
+            <span><button type="button" class="quiet" aria-label=${`Change in ${each.vhost}`} onClick=${() => setChanging(each)}>Change</button><button type="button" class="quiet" aria-label=${`Take away in ${each.vhost}`} onClick=${() => setClearing(each)}>Take away</button></span>
+          </li>`,
+        )}</ul>`
       : html`<${Empty} title="It may enter no virtual host">Its clients are refused, whatever they want. Permissions are given for each virtual host.<//>`}
     ${changing && html`<${SetPermissions} user=${name} vhost=${changing.vhost} found=${changing} close=${() => setChanging(null)} done=${done} />`}
     ${clearing && html`<${ClearPermissions} user=${name} vhost=${clearing.vhost} close=${() => setClearing(null)} done=${done} />`}`;
 }
 
 function Topics({ name, found, done }) {
-  const order = useOrder("exchange", false, "topics");
   async function lift(each) {
     try {
       await remove(path("topic-permissions", each.vhost, name, each.exchange));
@@ -84,12 +81,12 @@ function Topics({ name, found, done }) {
     }
   }
   if (!found.length) return html`<p class="faint">It may use any routing key.</p>`;
-  const columns = [
-    { id: "exchange", label: "With the exchange", value: (each) => each.exchange, cell: (each) => html`<a class="mono cut" href=${href("exchanges", each.vhost, each.exchange)}>${each.exchange}</a> <span class="faint">in ${each.vhost}</span>` },
-    { id: "may", label: "It", isWide: true, cell: (each) => html`may publish with keys that fit <code>${each.write}</code>, and bind with keys that fit <code>${each.read}</code>` },
-    { id: "act", label: "", cell: (each) => html`<button type="button" class="quiet" onClick=${() => lift(each)}>Lift</button>` },
-  ];
-  return html`<${Table} name=${`Topic permissions of ${name}`} rows=${found} keyOf=${(each) => `${each.vhost} ${each.exchange}`} columns=${columns} order=${order} />`;
+  return html`<ul class="sentences" aria-label=${`Topic permissions of ${name}`}>${found.map(
+    (each) => html`<li key=${`${each.vhost} ${each.exchange}`}>
+      <span>With <a class="mono" href=${href("exchanges", each.vhost, each.exchange)}>${breakable(each.exchange)}</a> in ${each.vhost} it may publish with keys that fit <code>${each.write}</code>, and bind with keys that fit <code>${each.read}</code>.</span>
+      <span><button type="button" class="quiet" aria-label=${`Lift with ${each.exchange}`} onClick=${() => lift(each)}>Lift</button></span>
+    </li>`,
+  )}</ul>`;
 }
 
 function Password({ name, isOneself, close, done }) {

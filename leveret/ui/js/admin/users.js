@@ -34,7 +34,7 @@ export function Users({ query }) {
   const reload = () => (users.reload(), permissions.reload());
   const columns = [
     { id: "name", label: "User", value: ({ user }) => user.name, cell: ({ user }) => html`<span class="cut"><${Name} name=${user.name} to=${href("admin", "users", user.name)} /></span>` },
-    { id: "tags", label: "Tags", value: ({ user }) => user.tags.join(), cell: ({ user }) => (user.tags.length ? user.tags.map((tag) => html`<${Tag} key=${tag}>${tag}<//> `) : html`<span class="faint">none</span>`) },
+    { id: "tags", label: "Tags", value: ({ user }) => user.tags.join(), cell: ({ user }) => (user.tags.length ? user.tags.map((tag) => html`<${Tag} key=${tag}>${tag}<//> `) : html`<span class="faint">none</span>`), narrow: "hide" },
     { id: "may", label: "Permissions", isWide: true, value: (row) => row.may.length, cell: (row) => html`<${May} found=${row.may} />` },
     { id: "password", label: "Password", value: ({ user }) => Boolean(user.password_hash), cell: ({ user }) => (user.password_hash ? "set" : html`<span class="faint" title="Nobody can log in as this user with a password">none</span>`), narrow: "hide" },
     { id: "limits", label: "Limits", value: ({ user }) => Object.keys(user.limits).length, cell: ({ user }) => limitsText(user.limits), narrow: "hide-1200" },
@@ -78,7 +78,7 @@ function AddUser({ known, close, done }) {
     <${Field} label="Name"><input name="name" required autofocus autocomplete="off" class="mono" /><//>
     <${Field} label="Password"><input name="password" type=${isShown ? "text" : "password"} required autocomplete="new-password" class="mono" /><//>
     <label class="check"><input type="checkbox" checked=${isShown} onChange=${() => setShown(!isShown)} /> Show the password</label>
-    <${Field} label="In the virtual host"><select name="vhost">${vhosts.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}<option value="">none</option></select><//>
+    <${Field} label="In the virtual host"><select name="vhost">${vhosts.map((name, at) => html`<option key=${name} value=${name} selected=${at === 0}>${name}</option>`)}<option key="" value="">none</option></select><//>
     <${Choosing} />
     <${Field} label="Tag" hint=${TAGS.find(([id]) => id === tag)[2]}><select name="tag" onChange=${(event) => setTag(event.target.value)}>${TAGS.map(([id, name]) => html`<option key=${id} value=${id}>${name}</option>`)}</select><//>
   <//>`;

@@ -1,11 +1,10 @@
 /** One virtual host: what flows in it, who may enter, its limits, and what can be done with it. */
 import { useState } from "preact/hooks";
 import { may, path, post, remove } from "../api.js";
-import { Allowed, Empty, Facts, Fault, Heading, Name, Section, Tag, Waiting } from "../components/basic.js";
+import { Allowed, Empty, Facts, Fault, Heading, Section, Tag, Waiting } from "../components/basic.js";
 import { Chart } from "../components/chart.js";
-import { ActDialog, DoneButton, say } from "../components/dialog.js";
-import { Table, useOrder } from "../components/table.js";
-import { brief, plural, rate, size } from "../format.js";
+import { DoneButton, say } from "../components/dialog.js";
+import { breakable, brief, plural, rate, size } from "../format.js";
 import { html } from "../html.js";
 import { flow } from "../judge.js";
 import { useLive } from "../live.js";
@@ -71,18 +70,17 @@ export function Vhost({ name }) {
 function Who({ vhost }) {
   const found = useLive(path("vhosts", vhost, "permissions"));
   const users = useLive("users", { columns: "name" }, { isStill: true });
-  const order = useOrder("user", false, "who");
   const [open, setOpen] = useState(null);
-  const columns = [
-    { id: "user", label: "User", value: (each) => each.user, cell: (each) => html`<span class="cut"><${Name} name=${each.user} to=${href("admin", "users", each.user)} /></span>` },
-    { id: "may", label: "May", isWide: true, cell: (each) => html`<${Sentence} ...${each} />` },
-    { id: "act", label: "", cell: (each) => html`<button type="button" class="quiet" onClick=${() => setOpen({ change: each })}>Change</button><button type="button" class="quiet" onClick=${() => setOpen({ clear: each })}>Take away</button>` },
-  ];
   const close = () => setOpen(null);
   const rows = found.data ?? [];
   return html`<${Section} title="Who may enter" actions=${html`<button type="button" onClick=${() => setOpen({ add: true })}>Add a user</button>`}>
     ${rows.length
-      ? html`<${Table} name="Users of the virtual host" rows=${rows} keyOf=${(each) => each.user} columns=${columns} order=${order} />`
+      ? html`<ul class="sentences" aria-label="Users of the virtual host">${rows.map(
+          (each) => html`<li key=${each.user}>
+            <span title=${`configure ${each.configure}, write ${each.write}, read ${each.read}`}><a class="mono" href=${href("admin", "users", each.user)}>${breakable(each.user)}</a> <${Sentence} ...${each} />.</span>
+            <span><button type="button" class="quiet" aria-label=${`Change ${each.user}`} onClick=${() => setOpen({ change: each })}>Change</button><button type="button" class="quiet" aria-label=${`Take away from ${each.user}`} onClick=${() => setOpen({ clear: each })}>Take away</button></span>
+          </li>`,
+        )}</ul>`
       : html`<${Empty} title="Nobody may enter">Give a user permissions, so that its clients can work here.<//>`}
     ${open?.add && html`<${SetPermissions} vhost=${vhost} users=${(users.data ?? []).map(({ name }) => name)} close=${close} done=${found.reload} />`}
     ${open?.change && html`<${SetPermissions} user=${open.change.user} vhost=${vhost} found=${open.change} close=${close} done=${found.reload} />`}

@@ -84,6 +84,7 @@ function List({ query }) {
 function Channel({ name }) {
   const channel = useLive(path("channels", name), history());
   const publishes = useLive("leveret/publishers");
+  const connection = useLive(channel.data ? path("connections", channel.data.connection_details.name) : null, { columns: "name,user_provided_name" }, { isStill: true });
   const order = useOrder("queue", false, "consumers");
   if (!channel.data) {
     return channel.error
@@ -96,21 +97,21 @@ function Channel({ name }) {
   const flows = (publishes.data ?? []).filter((each) => each.channel_details.name === name);
   return html`
     <${Heading}
-      kind=${html`<a href=${href("connections", data.connection_details.name)}>${breakable(data.connection_details.name)}</a>`}
+      kind=${html`<a href=${href("connections", data.connection_details.name)}>${breakable(connection.data ? clientName(connection.data) : data.connection_details.name)}</a>`}
       title=${`Channel ${data.number}`}
       tags=${html`<${Tag}>user ${data.user}<//><${Tag}>${data.vhost}<//>${data.confirm && html`<${Tag}>confirms<//>`}${data.transactional && html`<${Tag}>transactions<//>`}${data.state !== "running" && html`<${Tag} of="ready">${data.state}<//>`}`}
     />
     ${channel.error && html`<${Fault} error=${channel.error} what=${channel.error.status === 404 ? "This channel is closed. What you see is how it was." : "These numbers are old."} />`}
     <dl class="figures">
-      <div><dt>Publishes</dt><dd class="of-in">${rate(flow(data, "publish"))}<small>${count(stats.publish)} in all</small></dd></div>
-      <div><dt>Unconfirmed</dt><dd>${brief(data.messages_unconfirmed)}<small>${data.confirm ? "wait for a confirm" : "it wants no confirms"}</small></dd></div>
-      <div><dt>Gets</dt><dd class="of-out">${rate(flow(data, "deliver_get"))}<small>${count(stats.ack)} acknowledged</small></dd></div>
-      <div><dt>Unacknowledged</dt><dd class="of-unacked">${brief(data.messages_unacknowledged)}<small>it holds</small></dd></div>
-      <div><dt>Nowhere</dt><dd class=${stats.return_unroutable + stats.drop_unroutable ? "of-trouble" : ""}>${brief(stats.return_unroutable + stats.drop_unroutable)}<small>${count(stats.return_unroutable)} of them were returned</small></dd></div>
+      <div><dt>Publishes</dt><dd class=${flow(data, "publish") >= 0.05 ? "of-in" : "faint"}>${rate(flow(data, "publish"))}<small>${count(stats.publish)} in all</small></dd></div>
+      <div><dt>Unconfirmed</dt><dd class=${data.messages_unconfirmed ? "" : "faint"}>${brief(data.messages_unconfirmed)}<small>${data.confirm ? "wait for a confirm" : "it wants no confirms"}</small></dd></div>
+      <div><dt>Gets</dt><dd class=${flow(data, "deliver_get") >= 0.05 ? "of-out" : "faint"}>${rate(flow(data, "deliver_get"))}<small>${count(stats.ack)} acknowledged</small></dd></div>
+      <div><dt>Unacknowledged</dt><dd class=${data.messages_unacknowledged ? "of-unacked" : "faint"}>${brief(data.messages_unacknowledged)}<small>it holds</small></dd></div>
+      <div><dt>Nowhere</dt><dd class=${stats.return_unroutable + stats.drop_unroutable ? "of-trouble" : "faint"}>${brief(stats.return_unroutable + stats.drop_unroutable)}<small>${count(stats.return_unroutable)} of them were returned</small></dd></div>
     </dl>
     <div class="charts">
-      <${Chart} title="Publishes, in a second" format=${rate} series=${[series("in", "published", "publish"), series("accent", "confirmed", "confirm", true), series("trouble", "returned", "return_unroutable"), series("dead", "dropped", "drop_unroutable", true)]} />
-      <${Chart} title="Deliveries, in a second" format=${rate} series=${[series("out", "to consumers that acknowledge", "deliver"), series("in", "to others", "deliver_no_ack", true), series("accent", "acknowledged", "ack", true), series("trouble", "redelivered", "redeliver")]} />
+      ${(stats.publish > 0 || !stats.deliver_get) && html`<${Chart} title="Publishes, in a second" format=${rate} series=${[series("in", "published", "publish"), series("accent", "confirmed", "confirm", true), series("trouble", "returned", "return_unroutable"), series("dead", "dropped", "drop_unroutable", true)]} />`}
+      ${(stats.deliver_get > 0 || !stats.publish) && html`<${Chart} title="Deliveries, in a second" format=${rate} series=${[series("out", "to consumers that acknowledge", "deliver"), series("in", "to others", "deliver_no_ack", true), series("accent", "acknowledged", "ack", true), series("trouble", "redelivered", "redeliver")]} />`}
     </div>
     <${Section} title="What it publishes to">
       ${flows.length

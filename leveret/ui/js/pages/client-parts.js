@@ -21,7 +21,7 @@ export function RefusedTable({ refused }) {
     { id: "key", label: "Routing key", value: (each) => each.routing_key, cell: (each) => html`<code class="cut">${each.routing_key}</code>` },
     { id: "reason", label: "Why", isWide: true, value: (each) => each.reason, cell: (each) => html`<span title=${each.reason}>${each.reason || each.kind.replaceAll("_", " ")}</span>` },
     { id: "count", label: "Messages", isNumber: true, value: (each) => each.count, cell: (each) => count(each.count) },
-    { id: "explain", label: "", cell: (each) => html`<a href=${href("explain", { vhost: each.vhost, exchange: each.exchange, routing_key: each.routing_key })}>Explain</a>` },
+    { id: "explain", label: "", isNumber: true, cell: (each) => html`<a href=${href("explain", { vhost: each.vhost, exchange: each.exchange, routing_key: each.routing_key })}>Explain</a>` },
   ];
   return html`<${Table} name="Refused messages" rows=${refused} keyOf=${(each) => `${each.exchange} ${each.routing_key} ${each.kind} ${each.first_at} ${each.queue} ${each.connection}`} columns=${columns} order=${order} />`;
 }

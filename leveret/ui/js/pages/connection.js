@@ -1,7 +1,7 @@
 /** One connection: who it is, what it does and over which channels, what it published that got nowhere, and how to close it. */
 import { useMemo, useState } from "preact/hooks";
 import { may, path, remove, session } from "../api.js";
-import { Ago, Empty, Facts, Fault, Heading, Section, Tag, Waiting } from "../components/basic.js";
+import { Ago, Facts, Fault, Heading, Section, Tag, Waiting } from "../components/basic.js";
 import { Chart } from "../components/chart.js";
 import { ActDialog, Field } from "../components/dialog.js";
 import { Table, useOrder } from "../components/table.js";
@@ -45,11 +45,11 @@ export function Connection({ name }) {
       <i class="dot" aria-hidden="true"></i>It ${judged ? judged.text : does(sum)}
     </p>
     <dl class="figures">
-      <div><dt>Publishes</dt><dd class="of-in">${rate(sum.publish)}<small>${size(data.recv_oct_details.rate)}/s come from it</small></dd></div>
-      <div><dt>Gets</dt><dd class="of-out">${rate(sum.deliver)}<small>${size(data.send_oct_details.rate)}/s go to it</small></dd></div>
-      <div><dt>Unacknowledged</dt><dd class="of-unacked">${brief(sum.unacked)}<small>${sum.window && !sum.isUnlimited ? `of ${brief(sum.window)} that it may hold` : sum.consumers ? "it may hold any number" : "it holds"}</small></dd></div>
-      <div><dt>Unconfirmed</dt><dd>${brief(sum.unconfirmed)}<small>wait for a confirm</small></dd></div>
-      <div><dt>Waits for it</dt><dd class=${data.send_pend ? "of-trouble" : ""}>${size(data.send_pend)}<small>sent but not read yet</small></dd></div>
+      <div><dt>Publishes</dt><dd class=${sum.publish >= 0.05 ? "of-in" : "faint"}>${rate(sum.publish)}<small>${size(data.recv_oct_details.rate)}/s come from it</small></dd></div>
+      <div><dt>Gets</dt><dd class=${sum.deliver >= 0.05 ? "of-out" : "faint"}>${rate(sum.deliver)}<small>${size(data.send_oct_details.rate)}/s go to it</small></dd></div>
+      <div><dt>Unacknowledged</dt><dd class=${sum.unacked ? "of-unacked" : "faint"}>${brief(sum.unacked)}<small>${sum.window && !sum.isUnlimited ? `of ${brief(sum.window)} that it may hold` : sum.consumers ? "it may hold any number" : "it holds"}</small></dd></div>
+      <div><dt>Unconfirmed</dt><dd class=${sum.unconfirmed ? "" : "faint"}>${brief(sum.unconfirmed)}<small>wait for a confirm</small></dd></div>
+      <div><dt>Waits for it</dt><dd class=${data.send_pend ? "of-trouble" : "faint"}>${size(data.send_pend)}<small>sent but not read yet</small></dd></div>
       <div><dt>Connected</dt><dd>${span((Date.now() - data.connected_at) / 1000)}<small>since ${exact(data.connected_at)}</small></dd></div>
     </dl>
     <${Charts} connection=${data} channels=${channels.data ?? []} />

@@ -119,7 +119,7 @@ function Outgoing({ exchange, bindings, reload, bind }) {
     { id: "to", label: "To", isWide: true, value: (each) => each.destination, cell: (each) => html`<${Name} name=${each.destination} to=${href(`${each.destination_type}s`, each.vhost, each.destination)} />` },
     { id: "kind", label: "Kind", value: (each) => each.destination_type, cell: (each) => each.destination_type, narrow: "hide" },
     { id: "arguments", label: "Arguments", cell: (each) => html`<${Arguments} of=${each.arguments} />`, narrow: "hide" },
-    bind ? { id: "act", label: "", cell: (each) => html`<${Unbind} binding=${each} reload=${reload} />` } : null,
+    bind ? { id: "act", label: "", isNumber: true, cell: (each) => html`<${Unbind} binding=${each} reload=${reload} />` } : null,
   ].filter(Boolean);
   const rows = bindings.data ?? [];
   return html`<${Section} title="Where it leads" note=${rows.length ? plural(rows.length, "binding") : ""} actions=${bind && html`<button type="button" onClick=${bind}>Bind</button>`}>
@@ -137,7 +137,7 @@ function Incoming({ name, bindings }) {
     { id: "from", label: "From", isWide: true, value: (each) => each.source, cell: (each) => html`<${Name} name=${exchangeName(each.source)} to=${href("exchanges", each.vhost, each.source)} />` },
     { id: "key", label: "Routing key", value: (each) => each.routing_key, cell: (each) => (each.routing_key ? html`<code class="cut">${each.routing_key}</code>` : html`<span class="faint">none</span>`) },
     { id: "arguments", label: "Arguments", cell: (each) => html`<${Arguments} of=${each.arguments} />`, narrow: "hide" },
-    { id: "act", label: "", cell: (each) => html`<${Unbind} binding=${each} reload=${bindings.reload} />` },
+    { id: "act", label: "", isNumber: true, cell: (each) => html`<${Unbind} binding=${each} reload=${bindings.reload} />` },
   ];
   return html`<${Section} title="Which exchanges lead here" note=${plural(bindings.data.length, "binding")}>
     <${Table} name=${`Bindings to ${exchangeName(name)}`} rows=${bindings.data} keyOf=${(each) => `${each.source} ${each.properties_key}`} columns=${columns} order=${order} />

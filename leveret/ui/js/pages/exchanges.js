@@ -25,7 +25,7 @@ const addressOf = ({ exchange }) => href("exchanges", exchange.vhost, exchange.n
 
 const columns = [
   { id: "name", label: "Exchange", isWide: true, value: ({ exchange }) => exchange.name, cell: (row) => html`<${Name} name=${exchangeName(row.exchange.name)} to=${addressOf(row)} /><${Marks} exchange=${row.exchange} />` },
-  { id: "type", label: "Type", value: ({ exchange }) => exchange.type, cell: ({ exchange }) => exchange.type },
+  { id: "type", label: "Type", value: ({ exchange }) => exchange.type, cell: ({ exchange }) => exchange.type, narrow: "hide" },
   { id: "in", label: "In", isNumber: true, title: "Messages that are published to it in a second", value: ({ exchange }) => flow(exchange, "publish_in"), cell: ({ exchange }) => html`<${Rate} value=${flow(exchange, "publish_in")} of="in" />` },
   { id: "out", label: "Out", isNumber: true, title: "Messages that it puts into queues in a second: one for each queue", value: ({ exchange }) => flow(exchange, "publish_out"), cell: ({ exchange }) => html`<${Rate} value=${flow(exchange, "publish_out")} of="out" />` },
   { id: "bindings", label: "Bindings", isNumber: true, title: "That lead from it to queues and exchanges", value: ({ bindings }) => bindings, cell: ({ bindings, exchange }) => (exchange.name === "" ? html`<span class="faint" title="Every queue is bound to it by its own name">all queues</span>` : html`<${Count} value=${bindings} />`) },
