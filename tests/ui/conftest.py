@@ -11,12 +11,12 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.api.http import Http
 from tests.api.place import Place, Started
 from tests.clients.waiting import eventually
-from tests.ui.browser import OPTIONS, Ui, chromium, opened
+from tests.ui.browser import OPTIONS, WAIT_MS, Ui, chromium, opened
 
 EXPECTED = "LEVERET_TEST_EXPECT_BROWSER"
 
@@ -28,6 +28,7 @@ def browser() -> Iterator[Browser]:
     if program is None:
         assert not os.environ.get(EXPECTED), f"{EXPECTED} is set, and there is no chromium"
         pytest.skip("there is no chromium: `apt-get install chromium`")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
         yield started
