@@ -35,12 +35,16 @@ def test_a_user_who_may_only_read_is_added_in_one_step(ui: Ui, http: Http, place
     page = ui.open("admin")
     page.get_by_role("button", name="Add a user").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Name").fill("reader")
-    dialog.get_by_label("Password", exact=True).fill("secret")
+    dialog.get_by_role("textbox", name="Name", exact=True).fill("reader")
+    dialog.get_by_role("textbox", name="Password", exact=True).fill("secret")
     dialog.get_by_role("button", name="Add the user").click()
     expect(page.get_by_role("list", name="Permissions of reader")).to_contain_text("may only read from everything")
     assert answer(http, "permissions/%2F/reader") == {
-        **{"user": "reader", "vhost": "/", "configure": "^$", "write": "^$", "read": ".*"}
+        "user": "reader",
+        "vhost": "/",
+        "configure": "^$",
+        "write": "^$",
+        "read": ".*",
     }
     with place.connect(user="reader", password="secret") as connection:
         assert connection.is_open
@@ -56,10 +60,10 @@ def test_a_user_is_changed_and_deleted(ui: Ui, http: Http) -> None:
 
     page.get_by_role("button", name="Add a virtual host").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("What it may do").select_option("own")
-    dialog.get_by_label("Configure").fill("")
-    dialog.get_by_label("Write").fill(".*")
-    dialog.get_by_label("Read").fill("^orders")
+    dialog.get_by_role("combobox", name="What it may do").select_option("own")
+    dialog.get_by_role("textbox", name="Configure").fill("")
+    dialog.get_by_role("textbox", name="Write").fill(".*")
+    dialog.get_by_role("textbox", name="Read").fill("^orders")
     dialog.get_by_role("button", name="Set permissions").click()
     expect(page.get_by_text("may configure nothing, write to everything, read from what fits ^orders")).to_be_visible()
 
@@ -72,7 +76,7 @@ def test_a_user_is_changed_and_deleted(ui: Ui, http: Http) -> None:
     assert (found["tags"], found["password_hash"]) == (["management", "monitoring"], before)
 
     page.get_by_role("button", name="Set the password").click()
-    dialog.get_by_label("Password", exact=True).fill("new")
+    dialog.get_by_role("textbox", name="Password", exact=True).fill("new")
     dialog.get_by_role("button", name="Set the password").click()
     said(page, "was set")
     assert answer(http, f"users/{name}")["password_hash"] != before
@@ -83,7 +87,7 @@ def test_a_user_is_changed_and_deleted(ui: Ui, http: Http) -> None:
     expect(page.get_by_text("at most 3 connections")).to_be_visible()
 
     page.get_by_role("button", name="Restrict").click()
-    dialog.get_by_label("Topic exchange").select_option("amq.topic")
+    dialog.get_by_role("combobox", name="Topic exchange").select_option("amq.topic")
     dialog.get_by_label("May publish with keys").fill("^a")
     dialog.get_by_role("button", name="Restrict").click()
     expect(page.get_by_role("list", name=f"Topic permissions of {STRANGE}")).to_contain_text("^a")
@@ -104,7 +108,7 @@ def test_a_virtual_host_is_made_protected_and_deleted(ui: Ui, http: Http) -> Non
     page = ui.open("admin/vhosts")
     page.get_by_role("button", name="Make a virtual host").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Name").fill(STRANGE)
+    dialog.get_by_role("textbox", name="Name", exact=True).fill(STRANGE)
     dialog.get_by_label("Description").fill("for tests")
     dialog.get_by_label("Default queue type").select_option("quorum")
     dialog.get_by_role("button", name="Make it").click()
@@ -145,7 +149,7 @@ def test_a_policy_says_what_it_would_apply_to_before_it_does(ui: Ui, http: Http,
     page = ui.open(f"admin/{where}")
     page.get_by_role("button", name=f"Add {noun}").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Name", exact=True).fill("short")
+    dialog.get_by_role("textbox", name="Name", exact=True).fill("short")
     dialog.get_by_label("Names that fit").fill("^orders")
     expect(dialog.get_by_role("status")).to_have_text("Applies to 2 queues: orders.de, orders.fr")
     dialog.get_by_label("Names that fit").fill("(")
@@ -182,7 +186,7 @@ def test_limits_are_set_and_lifted(ui: Ui, http: Http) -> None:
     page = ui.open("admin/limits")
     page.get_by_role("button", name="Set a limit").first.click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Virtual host").select_option("/")
+    dialog.get_by_role("combobox", name="Virtual host").select_option("/")
     dialog.get_by_label("Of what").select_option("max-queues")
     dialog.get_by_label("How many").fill("500")
     dialog.get_by_role("button", name="Set the limit").click()
@@ -196,11 +200,11 @@ def test_parameters_and_the_name_of_the_broker(ui: Ui, http: Http) -> None:
     page = ui.open("admin/parameters")
     page.get_by_role("button", name="Add a global parameter").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Name").fill("team")
-    dialog.get_by_label("Value").fill("no json")
+    dialog.get_by_role("textbox", name="Name", exact=True).fill("team")
+    dialog.get_by_role("textbox", name="Value").fill("no json")
     dialog.get_by_role("button", name="Keep it").click()
     expect(dialog.get_by_role("alert")).to_contain_text("no JSON")
-    dialog.get_by_label("Value").fill('{"pager": 7}')
+    dialog.get_by_role("textbox", name="Value").fill('{"pager": 7}')
     dialog.get_by_role("button", name="Keep it").click()
     expect(page.get_by_role("table", name="Global parameters")).to_contain_text('{"pager":7}')
     page.get_by_role("button", name="Delete team").click()
@@ -208,7 +212,7 @@ def test_parameters_and_the_name_of_the_broker(ui: Ui, http: Http) -> None:
     expect(page.get_by_text("There are none.")).to_be_visible()
 
     page.get_by_role("button", name="Change the name").click()
-    dialog.get_by_label("Name").fill("orders-live")
+    dialog.get_by_role("textbox", name="Name", exact=True).fill("orders-live")
     dialog.get_by_role("button", name="Change").click()
     said(page, "has another name")
     assert answer(http, "cluster-name") == {"name": "orders-live"}
