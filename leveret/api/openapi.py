@@ -30,6 +30,7 @@ QUERY: dict[str, tuple[dict[str, Any], str]] = {
     "if-empty": (BOOLEAN, "Only if there is nothing in it."),
     "topics": (TEXT, "What is wanted, with commas between: overview, queues, queues:VHOST; all of it if not given."),
     "vhost": (TEXT, "Only what is in this virtual host."),
+    "exchange": (TEXT, "Only what concerns this exchange; `amq.default` is the default one."),
     "limit": ({**INTEGER, "minimum": 1, "maximum": 1_000}, "At most so many; 100 if not given."),
     "seconds": (
         {**INTEGER, "minimum": 1, "maximum": 60},

@@ -1,0 +1,113 @@
+/** Permissions as sentences, and the forms that set them. */
+import { useState } from "preact/hooks";
+import { path, put, remove } from "../api.js";
+import { ActDialog, Field } from "../components/dialog.js";
+import { html } from "../html.js";
+import { useLive } from "../live.js";
+
+const NOTHING = ["", "^$"];
+const EVERYTHING = [".*"];
+
+/** What may be chosen at once: [what it is called, configure, write, read, what that means]. */
+export const PRESETS = {
+  read: ["Only read", "^$", "^$", ".*", "It may consume from queues, and look at them. It may neither publish nor change anything."],
+  write: ["Only publish", "^$", ".*", "^$", "It may publish to exchanges. It may neither consume nor change anything."],
+  use: ["Read and publish", "^$", ".*", ".*", "It may use what is there, but neither declare nor delete queues and exchanges."],
+  everything: ["Everything", ".*", ".*", ".*", "It may declare and delete, publish and consume."],
+  nothing: ["Nothing", "^$", "^$", "^$", "It may enter the virtual host, and do nothing there."],
+};
+
+const isNothing = (pattern) => NOTHING.includes(pattern);
+const isEverything = (pattern) => EVERYTHING.includes(pattern);
+
+/** What a pattern of names lets through, in words. */
+function reach(pattern) {
+  return isNothing(pattern) ? "nothing" : isEverything(pattern) ? "everything" : html`what fits <code>${pattern}</code>`;
+}
+
+/** Permissions as a sentence. */
+export function Sentence({ configure, write, read }) {
+  const all = [configure, write, read];
+  if (all.every(isEverything)) return "may do everything";
+  if (all.every(isNothing)) return "may do nothing";
+  if (isNothing(configure) && isNothing(write)) return html`may only read from ${reach(read)}`;
+  if (isNothing(configure) && isNothing(read)) return html`may only write to ${reach(write)}`;
+  return html`may configure ${reach(configure)}, write to ${reach(write)}, read from ${reach(read)}`;
+}
+
+/** The preset that permissions are, or "own". */
+function presetOf(found) {
+  if (!found) return "read";
+  const same = (one, other) => one === other || (isNothing(one) && isNothing(other));
+  const known = Object.entries(PRESETS).find(([, [, ...patterns]]) => [found.configure, found.write, found.read].every((each, at) => same(each, patterns[at])));
+  return known?.[0] ?? "own";
+}
+
+/** The patterns that a form says, of a Choosing in it. */
+export function patternsOf(data) {
+  const preset = PRESETS[data.get("preset")];
+  if (preset) return { configure: preset[1], write: preset[2], read: preset[3] };
+  return { configure: data.get("configure"), write: data.get("write"), read: data.get("read") };
+}
+
+/** Fields of a form that choose permissions. found: those there are. */
+export function Choosing({ found, label = "What it may do" }) {
+  const [preset, setPreset] = useState(presetOf(found));
+  return html`
+    <${Field} label=${label} hint=${PRESETS[preset]?.[4] ?? "Patterns are regular expressions, searched in names: ^orders fits all names that begin with orders. ^$ fits nothing, .* everything."}>
+      <select name="preset" onChange=${(event) => setPreset(event.target.value)}>
+        ${Object.entries(PRESETS).map(([id, [name]]) => html`<option key=${id} value=${id} selected=${id === preset}>${name}</option>`)}
+        <option value="own" selected=${preset === "own"}>Names that fit patterns…</option>
+      </select>
+    <//>
+    ${preset === "own" && html`<div class="form columns">
+      <${Field} label="Configure" hint="Declare and delete."><input name="configure" class="mono" value=${found?.configure ?? "^$"} /><//>
+      <${Field} label="Write" hint="Publish, bind to it."><input name="write" class="mono" value=${found?.write ?? "^$"} /><//>
+      <${Field} label="Read" hint="Consume, get, purge."><input name="read" class="mono" value=${found?.read ?? ".*"} /><//>
+    </div>`}`;
+}
+
+/** A dialog that sets what a user may do. Either user or vhost is chosen in it when it is not given. */
+export function SetPermissions({ user, vhost, found, users, vhosts, close, done }) {
+  async function act(data) {
+    const [who, where] = [user ?? data.get("user"), vhost ?? data.get("vhost")];
+    await put(path("permissions", where, who), patternsOf(data));
+    done();
+    return `The permissions of ${who} in ${where} were set.`;
+  }
+  return html`<${ActDialog} title=${found ? `What ${user} may do in ${vhost}` : "Set permissions"} verb="Set permissions" act=${act} close=${close}>
+    ${!vhost && html`<${Field} label="Virtual host"><select name="vhost" autofocus>${vhosts.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select><//>`}
+    ${!user && html`<${Field} label="User"><select name="user" autofocus>${users.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select><//>`}
+    <${Choosing} found=${found} />
+  <//>`;
+}
+
+/** A dialog that takes all permissions of a user in a virtual host away. */
+export function ClearPermissions({ user, vhost, close, done }) {
+  async function act() {
+    await remove(path("permissions", vhost, user));
+    done();
+    return `${user} may no longer enter ${vhost}.`;
+  }
+  return html`<${ActDialog} title="Take the permissions away" verb="Take away" isDanger act=${act} close=${close}>
+    <p>The user <code>${user}</code> may no longer enter the virtual host <code>${vhost}</code>. What it has open there stays open, and can do nothing any more.</p>
+  <//>`;
+}
+
+/** A dialog that restricts the routing keys that a user may use. */
+export function SetTopic({ user, vhosts, close, done }) {
+  const [vhost, setVhost] = useState(vhosts[0]);
+  const exchanges = useLive(vhost ? path("exchanges", vhost) : null, { columns: "name,type" }, { isStill: true });
+  async function act(data) {
+    await put(path("topic-permissions", vhost, user), { exchange: data.get("exchange"), write: data.get("write"), read: data.get("read") });
+    done();
+    return `The routing keys of ${user} with ${data.get("exchange")} are restricted.`;
+  }
+  const topics = (exchanges.data ?? []).filter(({ type }) => type === "topic");
+  return html`<${ActDialog} title=${`Restrict the routing keys of ${user}`} verb="Restrict" act=${act} close=${close}>
+    <${Field} label="Virtual host"><select name="vhost" onChange=${(event) => setVhost(event.target.value)}>${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === vhost}>${name}</option>`)}</select><//>
+    <${Field} label="Topic exchange"><select name="exchange" required>${topics.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select><//>
+    <${Field} label="May publish with keys that fit" hint="A regular expression, for example ^order\\.de\\."><input name="write" class="mono" value=".*" /><//>
+    <${Field} label="May bind with keys that fit"><input name="read" class="mono" value=".*" /><//>
+  <//>`;
+}
