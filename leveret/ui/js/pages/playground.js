@@ -1,12 +1,10 @@
 /** The playground: seven patterns of messaging, to be tried with real queues. */
 import { useEffect, useState } from "preact/hooks";
-import { Command, Empty, Fault, Heading, Section, Waiting } from "../components/basic.js";
-import { Allowed } from "../components/basic.js";
+import { Ago, Allowed, Command, Empty, Fault, Heading, Section, Waiting } from "../components/basic.js";
 import { ActDialog } from "../components/dialog.js";
 import { get, path, remove, session } from "../api.js";
 import { count, plural } from "../format.js";
 import { html, classes } from "../html.js";
-import { Ago } from "../components/basic.js";
 import { Code } from "../playground/code.js";
 import { PATTERNS } from "../playground/patterns.js";
 import { Picture } from "../playground/picture.js";
@@ -55,7 +53,7 @@ function CleanUp() {
     return `The virtual host ${VHOST} was deleted. It is made again when somebody plays.`;
   }
   if (!found) return null;
-  return html`<${Allowed} tag="administrator"><button type="button" class="danger" onClick=${look}>Clean up</button><//>
+  return html`<${Allowed} tag="administrator"><button type="button" class="quiet" onClick=${look}>Clean up</button><//>
     ${isOpen && html`<${ActDialog} title="Delete the virtual host of the playground" verb="Delete it" isDanger act=${destroy} close=${() => setOpen(false)}>
       <p>The virtual host <code>${VHOST}</code> and its <b>${plural(found.length, "queue")}</b> will be deleted. Pages of the playground that are open elsewhere end.</p>
     <//>`}`;
@@ -97,7 +95,7 @@ function Pattern({ pattern, preferred }) {
   const at = PATTERNS.indexOf(pattern);
   const next = PATTERNS[(at + 1) % PATTERNS.length];
   return html`
-    <${Heading} title=${pattern.title} tags=${html`<a href=${href("playground")}>Playground</a>, pattern ${at + 1} of ${PATTERNS.length}`}>
+    <${Heading} title=${pattern.title} tags=${html`<span class="faint"><a href=${href("playground")}>Playground</a>, pattern ${at + 1} of ${PATTERNS.length}</span>`}>
       <button type="button" class="quiet" onClick=${() => setRound(round + 1)}>Start over</button>
     <//>
     <p class="lead">${pattern.sentence} ${pattern.more}</p>
@@ -134,7 +132,7 @@ function Live({ pattern, stage, play, again }) {
       <${Tries} tries=${pattern.tries} steps=${stage.steps.value} />
     </div>
     <div class="codes">
-      ${pattern.files.map(({ file, title, marks, first }) => html`<${Code} key=${file} folder=${pattern.folder} file=${file} title=${title} marks=${marks} first=${first} step=${stage.lit.value} />`)}
+      ${pattern.files.map(({ file, title, marks, first }) => html`<${Code} key=${file} folder=${pattern.folder} file=${file} title=${title} marks=${marks} first=${first} steps=${stage.lit.value} />`)}
     </div>
   </div>`;
 }

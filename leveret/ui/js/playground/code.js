@@ -33,8 +33,8 @@ export function addressOfExample(folder, file) {
   return new URL(`../../examples/${folder}/${file}`, import.meta.url).href;
 }
 
-/** marks: by steps, the texts of lines. step: what has just happened. */
-export function Code({ folder, file, title, marks, step, first }) {
+/** marks: by steps, the texts of lines. steps: what has happened, the last first. The last that is told of here is lit. */
+export function Code({ folder, file, title, marks, steps, first }) {
   const [text, setText] = useState(null);
   const [isLost, setLost] = useState(false);
   const box = useRef(null);
@@ -42,16 +42,17 @@ export function Code({ folder, file, title, marks, step, first }) {
     fetch(addressOfExample(folder, file)).then(async (answer) => (answer.ok ? setText(await answer.text()) : setLost(true)), () => setLost(true));
   }, [folder, file]);
 
+  const step = steps.find((each) => marks[each]);
   const rows = useMemo(() => (text ? tokens(text) : []), [text]);
   const lit = useMemo(() => new Set(text ? linesWith(text, marks[step] ?? []) : []), [text, step]);
   const start = useMemo(() => (text ? linesWith(text, [first])[0] : 0), [text]);
   useEffect(() => {
     if (!rows.length) return;
-    const at = lit.size ? Math.min(...lit) - 3 : step ? null : start;
-    if (at !== null) box.current.scrollTop = box.current.children[Math.max(0, at)].offsetTop - box.current.offsetTop;
+    const at = lit.size ? Math.min(...lit) - 3 : start;
+    box.current.scrollTop = box.current.children[Math.max(0, at)].offsetTop;
   }, [rows, lit]);
 
-  return html`<section class=${classes("code", { speaks: lit.size })}>
+  return html`<section class=${classes("code", { speaks: step && step === steps[0] })}>
     <header><h3>${title}</h3><span class="mono faint">${file}</span></header>
     ${isLost
       ? html`<p class="faint">The file could not be loaded. It is <code>examples/pika/${folder}/${file}</code> in the source of Leveret.</p>`

@@ -6,7 +6,7 @@ export async function listen(stage, exchange, number, keys) {
   const queue = `listener-${number}`;
   await stage.declareQueue(queue, { autoDelete: true });
   for (const key of keys) await stage.bind(exchange, queue, key);
-  const listener = new Worker(stage, queue, { name: `listener ${number}`, ms: 300 });
+  const listener = new Worker(stage, queue, { name: `Listener ${number}`, ms: 300 });
   listener.keys = keys;
   return listener.start();
 }
@@ -40,7 +40,7 @@ export function listenersPicture(stage, type, label, keysOf) {
   };
 }
 
-/** "listener 1 and listener 3": whose queues these are. */
+/** "Listener 1 and Listener 3": whose queues these are. */
 export function whose(stage, queues) {
   const names = stage.workers.value.filter(({ queue }) => queues.includes(queue)).map(({ name }) => name);
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;

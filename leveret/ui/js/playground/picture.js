@@ -14,13 +14,13 @@ const CELL = 26;
 const LEG_MS = 200;  // a message needs for one edge
 const SIGNS = { direct: "D", fanout: "F", topic: "T", default: "D" };
 
-/** Where things stand. nodes: [{id, kind, row}]. Returns: a map of id to {x, y, left, right}. */
-function layout(nodes, width) {
+/** Where things stand. keys: the longest text on an edge to a queue. Returns: a map of id to {x, y, left, right}. */
+function layout(nodes, width, keys) {
   const isNarrow = width < NARROW;
   const columns = isNarrow
     ? { producer: 26, exchange: width * 0.27, consumer: width - 26 }
-    : { producer: 44, exchange: Math.max(140, width * 0.22), consumer: width - 196 };
-  const bar = isNarrow ? [width * 0.4, width - 84] : [Math.max(columns.exchange + 120, width * 0.4), columns.consumer - 72];
+    : { producer: 44, exchange: Math.max(120, width * 0.2), consumer: width - 196 };
+  const bar = isNarrow ? [width * 0.4, width - 84] : [columns.exchange + 64 + 7.3 * keys, columns.consumer - 72];
   const places = new Map();
   for (const { id, kind, row } of nodes) {
     const y = TOP + row * ROW;
@@ -37,9 +37,9 @@ function layout(nodes, width) {
 
 /**
  * nodes: [{id, kind: producer | exchange | queue | consumer, row, label, type, worker, limit}].
- * edges: [{from, to, label, isBack}]. controls: what can be done with a worker.
+ * edges: [{from, to, label, isBack}]. rows: for how many there is room at least. controls: what can be done with a worker.
  */
-export function Picture({ stage, title, nodes, edges, controls }) {
+export function Picture({ stage, title, nodes, edges, rows = 1, controls }) {
   const box = useRef(null);
   const [width, setWidth] = useState(0);
   useLayoutEffect(() => {
@@ -47,10 +47,9 @@ export function Picture({ stage, title, nodes, edges, controls }) {
     watcher.observe(box.current);
     return () => watcher.disconnect();
   }, []);
-  const places = layout(nodes, width);
+  const places = layout(nodes, width, Math.max(...edges.map(({ label }) => label?.length ?? 0)));
   stage.places = places;
-  const rows = Math.max(...nodes.map(({ row }) => row));
-  const height = TOP + rows * ROW + 56;
+  const height = TOP + Math.max(rows - 1, ...nodes.map(({ row }) => row)) * ROW + 56;
   const isNarrow = width < NARROW;
   const consumers = nodes.filter(({ worker }) => worker);
 
@@ -143,7 +142,7 @@ function QueueWords({ stage, node, place }) {
   const style = { left: `${place.left}px`, top: `${place.y + BAR / 2 + 3}px`, width: `${place.right - place.left}px` };
   if (!queue?.isThere) return html`<li style=${style}><span class="mono">${node.label}</span> <span class="faint">not there</span></li>`;
   return html`<li style=${style}>
-    <a class="mono" href=${href("queues", stage.vhost, stage.nameOf(node.id))} title=${stage.nameOf(node.id)}>${node.label}</a>${" "}
+    <a class="mono" href=${href("queues", stage.vhost, stage.nameOf(node.id))} title=${stage.nameOf(node.id)}>${node.label}</a><br />
     <span class=${queue.ready ? "of-ready" : "faint"}>${queue.ready} ready</span>${queue.unacked ? html`, <span class="of-unacked">${queue.unacked} unacknowledged</span>` : null}
     ${node.keys && html`<span class="keys mono faint">${node.keys}</span>`}
   </li>`;

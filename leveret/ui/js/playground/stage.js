@@ -10,6 +10,7 @@ const EXPIRES_MS = 600000;  // a queue that a closed page has left behind
 const LOOK_MS = 2000;  // how often it asks what others may have done
 const SHOWN = 100;  // messages of a queue that are looked at
 const REMEMBERED = 7;  // sentences
+const READING_MS = 4000;  // a sentence stays for so long, whatever workers do
 const STAGGER_MS = 40;  // between messages that leave together
 
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -20,7 +21,7 @@ export function isStill() {
 }
 
 export class Stage {
-  /** Signals. queues: by short names. told: sentences, newest first. lit: the step that has just happened. */
+  /** Signals. queues: by short names. told: sentences, newest first. lit: steps that have happened, the last one first. */
   constructor(vhost) {
     this.vhost = vhost;
     this.run = uniquePart();
@@ -28,7 +29,7 @@ export class Stage {
     this.workers = signal([]);
     this.told = signal([]);
     this.steps = signal(new Set());
-    this.lit = signal(null);
+    this.lit = signal([]);
     this.flights = signal([]);
     this.fault = signal(null);
     this.places = new Map();  // of the picture, by the ids of nodes
@@ -55,12 +56,18 @@ export class Stage {
 
   // -- what is said
 
-  /** Tell what has happened, and light the code of its step. kind: "trouble" for what went wrong. */
-  say(text, step = null, kind = "done") {
+  /**
+   * Tell what has happened, and light the code of its step. kind: "trouble" for what went wrong. isRoutine: what happens
+   * all the time goes to the log alone while something else is to be read.
+   */
+  say(text, step = null, { kind = "done", isRoutine = false } = {}) {
     this.#ids += 1;
-    this.told.value = [{ id: this.#ids, text, kind, at: Date.now() }, ...this.told.value].slice(0, REMEMBERED);
+    const said = { id: this.#ids, text, kind, isRoutine, at: Date.now() };
+    const [now, ...before] = this.told.value;
+    const isBehind = isRoutine && now && !now.isRoutine && said.at - now.at < READING_MS;
+    this.told.value = (isBehind ? [now, said, ...before] : [said, ...this.told.value]).slice(0, REMEMBERED);
     if (!step) return;
-    this.lit.value = step;
+    this.lit.value = [step, ...this.lit.value.filter((each) => each !== step)];
     this.steps.value = new Set([...this.steps.value, step]);
   }
 
@@ -78,7 +85,7 @@ export class Stage {
     if (this.#isClosed) return;
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 404) this.fault.value = error;
-    else this.say(`The broker refused: ${error.message}.`, null, "trouble");
+    else this.say(`The broker refused: ${error.message}.`, null, { kind: "trouble" });
   }
 
   // -- what is declared

@@ -174,7 +174,7 @@ export class Worker {
     if (error.status !== 404) return this.stage.fail(error);
     this.isOver.value = true;
     this.#wake();
-    this.stage.say(`${this.name} was gone: ${error.message}. It has begun anew.`, null, "trouble");
+    this.stage.say(`${this.name} was gone: ${error.message}. It has begun anew.`, null, { kind: "trouble" });
     await this.#again().catch((problem) => this.stage.fail(problem));
   }
 }

@@ -49,7 +49,7 @@ async function single(stage, play) {
   const began = performance.now();
   const state = await publishOne(stage, play, true);
   const took = isStill() ? ` after ${Math.round(performance.now() - began)} ms` : "";
-  if (state === "refused") stage.say(`basic.nack: the broker has not got message #${number}, as the queue is full. What to do now is up to the publisher.`, "nack", "trouble");
+  if (state === "refused") stage.say(`basic.nack: the broker has not got message #${number}, as the queue is full. What to do now is up to the publisher.`, "nack", { kind: "trouble" });
   else stage.say(`basic.ack${took}: the broker has message #${number}, and keeps it. Only now may the publisher forget it.`, "ack");
 }
 
@@ -89,7 +89,7 @@ async function batch(stage, play) {
 
 function tell(stage, how, ms, refused, step) {
   const result = refused ? `${MANY - refused} were confirmed, and the full queue refused ${refused}.` : "All were confirmed.";
-  stage.say(`${MANY} messages ${how}: ${Math.round(ms)} ms. ${result}`, refused ? "full" : step, refused ? "trouble" : "done");
+  stage.say(`${MANY} messages ${how}: ${Math.round(ms)} ms. ${result}`, refused ? "full" : step, { kind: refused ? "trouble" : "done" });
   if (refused) stage.steps.value = new Set([...stage.steps.value, step]);
 }
 
@@ -99,7 +99,7 @@ async function blindly(stage, play) {
   await stage.refresh();
   const arrived = stage.queues.value.orders.ready - before;
   const text = `This page sent 5 messages and did not look at the answers, as a publisher without confirms. ${arrived === 5 ? "All are in the queue" : `${plural(arrived, "message")} came into the queue`}, and the publisher does not know.`;
-  stage.say(text, "blind", arrived === 5 ? "done" : "trouble");
+  stage.say(text, "blind", { kind: arrived === 5 ? "done" : "trouble" });
 }
 
 async function consume(stage) {
@@ -156,7 +156,7 @@ export default {
   sentence: "A publisher learns from the broker whether it has each message.",
   more: "Sending only says that a message is on its way. The queue here holds ten messages and refuses more.",
   folder: "confirms",
-  thumb: { nodes: { p: 1, x: 1, q: 1 }, edges: ["p>x", "x>q"] },
+  thumb: { nodes: { p: 0.7, x: 0.7, q: 0.7, p2: 1.9 }, edges: ["p>x", "x>q", "q>p2"], notes: { p2: "✓ has it   ✗ has it not" } },
   start: "The queue is empty. Publish one, and wait for the answer.",
   files: [
     {

@@ -24,7 +24,7 @@ async function startReceiver(stage, play) {
   const waiting = stage.queues.value.hello.ready;
   stage.say(waiting ? `A receiver has begun. ${plural(waiting, "message")} had waited for it.` : "A receiver has begun. It waits for messages.", waiting ? "waited" : "started");
   play.receiver.value = await new Worker(stage, "hello", {
-    name: "receiver",
+    name: "Receiver",
     ms: 350,
     onDone: (message) => stage.say(`The receiver got “${message.payload}”, and the broker forgot it.`, "received"),
   }).start();
@@ -56,12 +56,12 @@ function picture(stage, play) {
       { id: "publisher", kind: "producer", row: 0, label: "sender" },
       { id: "exchange", kind: "exchange", row: 0, label: "exchange", type: "default" },
       { id: "hello", kind: "queue", row: 0, label: "hello" },
-      ...(receiver ? [{ id: "receiver", kind: "consumer", row: 0, label: "receiver", worker: receiver }] : []),
+      ...(receiver ? [{ id: "Receiver", kind: "consumer", row: 0, label: "Receiver", worker: receiver }] : []),
     ],
     edges: [
       { from: "publisher", to: "exchange" },
       { from: "exchange", to: "hello", label: "hello" },
-      ...(receiver ? [{ from: "hello", to: "receiver" }] : []),
+      ...(receiver ? [{ from: "hello", to: "Receiver" }] : []),
     ],
   };
 }

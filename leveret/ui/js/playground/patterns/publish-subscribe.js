@@ -22,7 +22,7 @@ async function add(stage, play, isQuiet = false) {
 
 async function publish(stage) {
   const { number, isRouted, queues } = await stage.send("logs", "", LINES[stage.sent % LINES.length]);
-  if (!isRouted) stage.say(`Nobody listened, so the broker dropped message #${number}. A fanout exchange keeps nothing.`, "dropped", "trouble");
+  if (!isRouted) stage.say(`Nobody listened, so the broker dropped message #${number}. A fanout exchange keeps nothing.`, "dropped", { kind: "trouble" });
   else if (queues.length === 1) stage.say(`The exchange put one copy of message #${number} into the queue of ${whose(stage, queues)}.`, "copied");
   else stage.say(`The exchange put ${plural(queues.length, "copy", "copies")} of message #${number} into ${queues.length} queues: those of ${whose(stage, queues)}.`, "copied");
   stage.poke();
@@ -49,7 +49,7 @@ export default {
   sentence: "One message goes to everybody who listens, and each gets a copy.",
   more: "The publisher knows the exchange, and not who listens.",
   folder: "publish_subscribe",
-  thumb: { nodes: { p: 1, x: 1, q1: 0, q2: 1, q3: 2, c1: 0, c2: 1, c3: 2 }, edges: ["p>x", "x>q1", "x>q2", "x>q3", "q1>c1", "q2>c2", "q3>c3"] },
+  thumb: { sign: "F", nodes: { p: 1, x: 1, q1: 0, q2: 1, q3: 2, c1: 0, c2: 1, c3: 2 }, edges: ["p>x", "x>q1", "x>q2", "x>q3", "q1>c1", "q2>c2", "q3>c3"] },
   start: "Two listen. Publish a line.",
   files: [
     { file: "emit_log.py", title: "The publisher", first: "def main", marks: { copied: ["basic_publish(", "# A fanout exchange"], dropped: ["# With no queue bound", "basic_publish("] } },
@@ -63,7 +63,7 @@ export default {
     ["dropped", "Stop all, and publish. The line is gone."],
   ],
   begin,
-  picture: (stage) => listenersPicture(stage, "fanout", "logs", () => null),
+  picture: (stage) => ({ rows: 2, ...listenersPicture(stage, "fanout", "logs", () => null) }),
   Controls,
   handControls,
 };

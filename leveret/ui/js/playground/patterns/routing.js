@@ -17,7 +17,7 @@ async function begin(stage) {
 
 async function publish(stage, severity) {
   const { number, isRouted, queues } = await stage.send("logs", severity, LINES[severity]);
-  if (!isRouted) stage.say(`No queue is bound with ${severity}, so the broker dropped message #${number}.`, "dropped", "trouble");
+  if (!isRouted) stage.say(`No queue is bound with ${severity}, so the broker dropped message #${number}.`, "dropped", { kind: "trouble" });
   else stage.say(`${severity} led message #${number} to ${whose(stage, queues)}: ${queues.length === 1 ? "its queue is" : "their queues are"} bound with exactly this key.`, queues.length > 1 ? "both" : "routed");
   stage.poke();
 }
@@ -48,7 +48,7 @@ export default {
   sentence: "Each listener chooses which messages it wants, by their routing keys.",
   more: "A direct exchange compares the key of a message with the key of each binding; they must be equal.",
   folder: "routing",
-  thumb: { nodes: { p: 1, x: 1, q1: 0.3, q2: 1.7, c1: 0.3, c2: 1.7 }, edges: ["p>x", "x>q1", "x>q2", "q1>c1", "q2>c2"] },
+  thumb: { notes: { c1: "error", c2: "info" }, nodes: { p: 1, x: 1, q1: 0.3, q2: 1.7, c1: 0.3, c2: 1.7 }, edges: ["p>x", "x>q1", "x>q2", "q1>c1", "q2>c2"] },
   start: "Listener 1 wants warnings and errors, listener 2 wants infos too. Publish something.",
   files: [
     { file: "emit_log.py", title: "The publisher", first: "def main", marks: { routed: ["basic_publish("], both: ["basic_publish("], dropped: ["# A direct exchange", "basic_publish("] } },

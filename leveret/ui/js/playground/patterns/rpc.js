@@ -20,7 +20,7 @@ export function fibonacci(number) {
 async function begin(stage) {
   const play = { waiting: signal(null), started: 0 };
   await stage.declareQueue("replies");
-  play.client = await new Worker(stage, "replies", { name: "client", node: "publisher", isHidden: true, prefetch: 10, onDone: (message) => replied(stage, play, message) }).start();
+  play.client = await new Worker(stage, "replies", { name: "The client", node: "publisher", isHidden: true, prefetch: 10, onDone: (message) => replied(stage, play, message) }).start();
   await startServer(stage, play, true);
   return play;
 }
@@ -31,7 +31,7 @@ async function startServer(stage, play, isQuiet = false) {
   play.started += 1;
   await stage.declareQueue("fibonacci", { autoDelete: true });
   await stage.refresh("fibonacci");
-  const server = await new Worker(stage, "fibonacci", { name: `server ${play.started}`, ms: QUICK_MS, work: (message, worker) => answer(stage, message, worker), onTaken: (message, worker) => working(stage, message, worker) }).start();
+  const server = await new Worker(stage, "fibonacci", { name: `Server ${play.started}`, ms: QUICK_MS, work: (message, worker) => answer(stage, message, worker), onTaken: (message, worker) => working(stage, message, worker) }).start();
   if (!isQuiet) stage.say(`${server.name} serves the queue fibonacci.`, "serves");
 }
 
@@ -66,7 +66,7 @@ async function call(stage, play, number) {
     if (error.status !== 422) throw error;
     const took = span((performance.now() - began) / 1000);
     await stage.fly(["publisher", "exchange", "publisher"], "trouble");
-    stage.say(`No server: the broker gave the request back after ${took}. It was mandatory, and no queue took it.`, "absent", "trouble");
+    stage.say(`No server: the broker gave the request back after ${took}. It was mandatory, and no queue took it.`, "absent", { kind: "trouble" });
   }
 }
 
@@ -74,13 +74,13 @@ function giveUp(stage, play, id) {
   if (play.waiting.value?.id !== id) return;
   const { number } = play.waiting.value;
   play.waiting.value = null;
-  stage.say(`fibonacci(${number}): no reply in ${TIMEOUT_MS / 1000} s. The client cannot know whether the request was carried out.`, "timeout", "trouble");
+  stage.say(`fibonacci(${number}): no reply in ${TIMEOUT_MS / 1000} s. The client cannot know whether the request was carried out.`, "timeout", { kind: "trouble" });
 }
 
 function replied(stage, play, message) {
   const waiting = play.waiting.value;
   if (waiting?.id !== message.properties.correlation_id) {
-    stage.say(`A late reply, ${message.payload}, was discarded: nobody waits for its correlation id any more.`, "late", "trouble");
+    stage.say(`A late reply, ${message.payload}, was discarded: nobody waits for its correlation id any more.`, "late", { kind: "trouble" });
     return;
   }
   clearTimeout(waiting.timer);
@@ -92,7 +92,7 @@ async function kill(stage, play, server) {
   const held = await server.kill();
   await stage.refresh("fibonacci");
   const isGone = !stage.queues.value.fibonacci.isThere;
-  if (isGone && held.length) stage.say(`${server.name} died in mid-call, and the queue went with its last server: the request is lost. The client will time out.`, "lost", "trouble");
+  if (isGone && held.length) stage.say(`${server.name} died in mid-call, and the queue went with its last server: the request is lost. The client will time out.`, "lost", { kind: "trouble" });
   else if (isGone) stage.say(`${server.name} was killed. It was the last, so the queue went with it.`, "gone");
   else if (held.length) stage.say(`${server.name} died in mid-call. Its request was not acknowledged, so it goes to the other server.`, "passed");
   else stage.say(`${server.name} was killed. It held no request.`, "gone");

@@ -19,7 +19,7 @@ async function begin(stage) {
 
 async function publish(stage, key) {
   const { number, isRouted, queues } = await stage.send("logs", key, LINES[key] ?? "something happened");
-  if (!isRouted) stage.say(`No pattern matches ${key}, so the broker dropped message #${number}.`, "dropped", "trouble");
+  if (!isRouted) stage.say(`No pattern matches ${key}, so the broker dropped message #${number}.`, "dropped", { kind: "trouble" });
   else {
     const reached = stage.workers.value.filter(({ queue }) => queues.includes(queue));
     const patterns = reached.map(({ pattern }) => pattern.value).join(" and ");
@@ -79,7 +79,7 @@ export default {
   sentence: "Keys have several words, and listeners choose by pattern.",
   more: "* stands for exactly one word, # for any number of words, also none.",
   folder: "topics",
-  thumb: { nodes: { p: 1, x: 1, q1: 0.3, q2: 1.7, c1: 0.3, c2: 1.7 }, edges: ["p>x", "x>q1", "x>q2", "q1>c1", "q2>c2"] },
+  thumb: { sign: "T", notes: { c1: "*.error", c2: "disk.#" }, nodes: { p: 1, x: 1, q1: 0.3, q2: 1.7, c1: 0.3, c2: 1.7 }, edges: ["p>x", "x>q1", "x>q2", "q1>c1", "q2>c2"] },
   start: "Listener 1 wants errors of anything, listener 2 wants everything of disks. Publish something.",
   files: [
     { file: "emit_log.py", title: "The publisher", first: "def main", marks: { matched: ["basic_publish("], none: ["basic_publish("], dropped: ["basic_publish("] } },

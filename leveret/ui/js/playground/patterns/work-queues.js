@@ -21,7 +21,7 @@ async function begin(stage) {
 
 async function hire(stage, play) {
   play.hired += 1;
-  await new Worker(stage, "tasks", { name: `worker ${play.hired}`, prefetch: play.prefetch.value, ms: QUICK_MS, onTaken: (message, worker) => begun(stage, message, worker), onDone: (message, worker) => done(stage, message, worker) }).start();
+  await new Worker(stage, "tasks", { name: `Worker ${play.hired}`, prefetch: play.prefetch.value, ms: QUICK_MS, onTaken: (message, worker) => begun(stage, message, worker), onDone: (message, worker) => done(stage, message, worker) }).start();
 }
 
 function begun(stage, message, worker) {
@@ -29,11 +29,11 @@ function begun(stage, message, worker) {
   const more = worker.held.value.length - 1;
   if (message.redelivered) stage.say(`${worker.name} has begun task #${number} again. It is marked as redelivered: part of it may be done already.`, "again");
   else if (more > 0) stage.say(`${worker.name} works on #${number} and holds ${plural(more, "more task")}, which nobody else gets.`, "greedy");
-  else stage.say(`${worker.name} works on task #${number}. The broker keeps the task until it is acknowledged.`, "begun");
+  else stage.say(`${worker.name} works on task #${number}. The broker keeps the task until it is acknowledged.`, "begun", { isRoutine: true });
 }
 
 function done(stage, message, worker) {
-  stage.say(`${worker.name} has done task #${numberOf(message.properties.message_id)} and acknowledged it. Now the broker forgets it.`, "acked");
+  stage.say(`${worker.name} has done task #${numberOf(message.properties.message_id)} and acknowledged it. Now the broker forgets it.`, "acked", { isRoutine: true });
 }
 
 async function publish(stage, number) {
@@ -84,13 +84,15 @@ function handControls(stage, play, worker) {
 
 function picture(stage) {
   const workers = stage.workers.value;
-  const middle = Math.max(0, (workers.length - 1) / 2);
+  const middle = (MOST_WORKERS - 1) / 2;
+  const first = (MOST_WORKERS - workers.length) / 2;
   return {
+    rows: MOST_WORKERS,
     nodes: [
       { id: "publisher", kind: "producer", row: middle, label: "publisher" },
       { id: "exchange", kind: "exchange", row: middle, label: "exchange", type: "default" },
       { id: "tasks", kind: "queue", row: middle, label: "tasks" },
-      ...workers.map((worker, row) => ({ id: worker.node, kind: "consumer", row, label: worker.name, worker })),
+      ...workers.map((worker, at) => ({ id: worker.node, kind: "consumer", row: first + at, label: worker.name, worker })),
     ],
     edges: [
       { from: "publisher", to: "exchange" },
