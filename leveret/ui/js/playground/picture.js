@@ -49,7 +49,7 @@ export function Picture({ stage, title, nodes, edges, rows = 1, controls }) {
   }, []);
   const places = layout(nodes, width, Math.max(...edges.map(({ label }) => label?.length ?? 0)));
   stage.places = places;
-  const height = TOP + Math.max(rows - 1, ...nodes.map(({ row }) => row)) * ROW + 56;
+  const height = TOP + Math.max(rows - 1, ...nodes.map(({ row }) => row)) * ROW + 64;
   const isNarrow = width < NARROW;
   const consumers = nodes.filter(({ worker }) => worker);
 
@@ -95,7 +95,7 @@ function Node({ stage, node, place, isNarrow }) {
     <circle cx=${x} cy=${y} r="18" />
     <text x=${x} y=${y + 5} text-anchor="middle" class="sign">${SIGNS[node.type]}</text>
     <text x=${x} y=${y + 36} text-anchor="middle">${node.label}</text>
-    ${isNarrow || html`<text x=${x} y=${y + 52} text-anchor="middle" class="faint">${node.type === "default" ? "no name" : node.type}</text>`}
+    ${isNarrow || html`<text x=${x} y=${y + 52} text-anchor="middle" class="faint">${node.type === "default" ? "exchange" : node.type}</text>`}
   </g>`;
 }
 

@@ -17,6 +17,7 @@ export class Worker {
   constructor(stage, queue, { name, prefetch = 1, ms = 0, work = async () => {}, onTaken = () => {}, onDone = () => {}, node, isHidden = false }) {
     Object.assign(this, { stage, queue, name, prefetch, work, onTaken, onDone, isHidden });
     this.node = node ?? name;
+    this.unsettled = [];  // messages that the broker has sent it, those on their way in the picture among them
     this.taken = new Set();  // ids of messages that it has got
     this.idleSince = performance.now();
     this.ms = signal(ms);
@@ -50,17 +51,18 @@ export class Worker {
 
   /** Take what is there, up to the prefetch. */
   async ask() {
-    const room = this.prefetch - this.held.value.length;
+    const room = this.prefetch - this.unsettled.length;
     if (this.isOver.value || this.#isAsking || document.hidden || room <= 0) return;
     this.#isAsking = true;
     try {
       await Promise.all(this.stage.arrivals);
       const messages = this.isOver.value ? [] : await this.#receive(room);
       if (!messages.length) return;
+      this.unsettled.push(...messages);
       for (const { properties } of messages) this.taken.add(properties.message_id);
       await this.stage.refresh(this.queue);
       await Promise.all(messages.map(() => this.stage.fly([this.queue, this.node], "out")));
-      this.held.value = [...this.held.value, ...messages];
+      this.held.value = [...this.held.value, ...messages].filter((message) => this.unsettled.includes(message));
       if (!this.isOver.value) this.#go();
     } catch (error) {
       this.#lost(error);
@@ -99,7 +101,8 @@ export class Worker {
         if (isPast()) return;
         await post(`${this.#where}/acks`, { ack: [message.tag] });
         this.#calledAt = performance.now();
-        this.held.value = this.held.value.filter(({ tag }) => tag !== message.tag);
+        this.unsettled = this.unsettled.filter((each) => each !== message);
+        this.held.value = this.held.value.filter((each) => each !== message);
         this.current.value = null;
         this.last.value = message;
         this.done.value += 1;
@@ -129,17 +132,18 @@ export class Worker {
   /** Ask again from time to time, and keep the lease while it works. */
   async tick() {
     if (this.isOver.value) return;
-    if (this.held.value.length < this.prefetch) this.ask();
+    if (this.unsettled.length < this.prefetch) this.ask();
     else if (performance.now() - this.#calledAt > RENEW_MS) {
       this.#calledAt = performance.now();
       await post(`${this.#where}/acks`, {}).catch((error) => this.#lost(error));
     }
   }
 
-  /** Kill it: what it holds goes back. Returns: how many messages that were. */
+  /** Kill it: what it has not settled goes back. Returns: these messages. */
   async kill() {
-    const held = this.held.value;
     await this.stop();
+    const held = this.unsettled;
+    this.unsettled = [];
     await Promise.all(held.map(() => this.stage.fly([this.node, this.queue], "trouble")));
     this.held.value = [];
     this.stage.workers.value = this.stage.workers.value.filter((worker) => worker !== this);
@@ -162,6 +166,7 @@ export class Worker {
   }
 
   async #again() {
+    this.unsettled = [];
     this.held.value = [];
     this.current.value = null;
     this.isOver.value = false;

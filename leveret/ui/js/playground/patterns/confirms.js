@@ -140,7 +140,7 @@ function picture() {
   return {
     nodes: [
       { id: "publisher", kind: "producer", row: 0, label: "publisher" },
-      { id: "exchange", kind: "exchange", row: 0, label: "exchange", type: "default" },
+      { id: "exchange", kind: "exchange", row: 0, label: "default", type: "default" },
       { id: "orders", kind: "queue", row: 0, label: "orders", limit: ROOM },
     ],
     edges: [

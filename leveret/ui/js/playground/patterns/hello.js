@@ -54,7 +54,7 @@ function picture(stage, play) {
   return {
     nodes: [
       { id: "publisher", kind: "producer", row: 0, label: "sender" },
-      { id: "exchange", kind: "exchange", row: 0, label: "exchange", type: "default" },
+      { id: "exchange", kind: "exchange", row: 0, label: "default", type: "default" },
       { id: "hello", kind: "queue", row: 0, label: "hello" },
       ...(receiver ? [{ id: "Receiver", kind: "consumer", row: 0, label: "Receiver", worker: receiver }] : []),
     ],

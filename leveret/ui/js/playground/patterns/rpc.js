@@ -4,9 +4,9 @@ import { span } from "../../format.js";
 import { html } from "../../html.js";
 import { Worker } from "../worker.js";
 
-const TIMEOUT_MS = 4000;
+const TIMEOUT_MS = 5000;
 const QUICK_MS = 700;
-const SLOW_MS = 6000;
+const SLOW_MS = 7000;
 const MOST_SERVERS = 2;
 const NUMBERS = [10, 30, 50];
 
@@ -124,7 +124,7 @@ function picture(stage) {
   return {
     nodes: [
       { id: "publisher", kind: "producer", row: middle, label: "client" },
-      { id: "exchange", kind: "exchange", row: middle, label: "exchange", type: "default" },
+      { id: "exchange", kind: "exchange", row: middle, label: "default", type: "default" },
       { id: "fibonacci", kind: "queue", row: middle, label: "fibonacci" },
       { id: "replies", kind: "queue", row: below, label: "replies" },
       ...all.map((worker, row) => ({ id: worker.node, kind: "consumer", row, label: worker.name, worker })),

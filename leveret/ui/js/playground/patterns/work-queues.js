@@ -90,7 +90,7 @@ function picture(stage) {
     rows: MOST_WORKERS,
     nodes: [
       { id: "publisher", kind: "producer", row: middle, label: "publisher" },
-      { id: "exchange", kind: "exchange", row: middle, label: "exchange", type: "default" },
+      { id: "exchange", kind: "exchange", row: middle, label: "default", type: "default" },
       { id: "tasks", kind: "queue", row: middle, label: "tasks" },
       ...workers.map((worker, at) => ({ id: worker.node, kind: "consumer", row: first + at, label: worker.name, worker })),
     ],
