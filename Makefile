@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check clients crash migration hostile soak overload memory ui-soak pictures differential graph methods settings clean
+.PHONY: run test check interpreted bench perf-check clients crash migration hostile soak overload memory ui-soak pictures differential graph methods settings examples clean
 
 run: $(VENV)/broker  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -71,6 +71,9 @@ methods:  ## write leveret/wire/methods from spec/methods.toml
 
 settings: $(VENV)/installed  ## write docs/settings.md from leveret/node/config.py
 	$(BIN)/python tools/gen_settings.py
+
+examples:  ## copy the examples that the playground shows into leveret/ui/examples
+	$(PYTHON) tools/copy_examples.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

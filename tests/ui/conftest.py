@@ -29,7 +29,6 @@ def browser() -> Iterator[Browser]:
     if program is None:
         assert not os.environ.get(EXPECTED), f"{EXPECTED} is set, and there is no chromium"
         pytest.skip("there is no chromium: `apt-get install chromium`")
-    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         expect.set_options(timeout=WAIT_MS)
         started = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))

@@ -1,0 +1,47 @@
+/** Listeners: each has a queue of its own, bound to an exchange, which goes with it. Three patterns have them. */
+import { Worker } from "./worker.js";
+
+/** Declare a queue, bind it, consume it. keys: of its bindings. Returns: the worker, with `keys`. */
+export async function listen(stage, exchange, number, keys) {
+  const queue = `listener-${number}`;
+  await stage.declareQueue(queue, { autoDelete: true });
+  for (const key of keys) await stage.bind(exchange, queue, key);
+  const listener = new Worker(stage, queue, { name: `Listener ${number}`, ms: 300 });
+  listener.keys = keys;
+  return listener.start();
+}
+
+/** Its consumer ends, and its queue goes with the last consumer. */
+export async function stopListening(stage, listener) {
+  await listener.kill();
+  stage.forgetQueue(listener.queue);
+}
+
+/** Nodes and edges of a publisher, an exchange, and what listens to it. keysOf: what stands on its edge. */
+export function listenersPicture(stage, type, label, keysOf) {
+  const listeners = stage.workers.value;
+  const middle = Math.max(0, (listeners.length - 1) / 2);
+  return {
+    nodes: [
+      { id: "publisher", kind: "producer", row: middle, label: "publisher" },
+      { id: "exchange", kind: "exchange", row: middle, label, type },
+      ...listeners.flatMap((worker, row) => [
+        { id: worker.queue, kind: "queue", row, label: worker.queue, keys: keysOf(worker) },
+        { id: worker.node, kind: "consumer", row, label: worker.name, worker },
+      ]),
+    ],
+    edges: [
+      { from: "publisher", to: "exchange" },
+      ...listeners.flatMap((worker) => [
+        { from: "exchange", to: worker.queue, label: keysOf(worker) },
+        { from: worker.queue, to: worker.node },
+      ]),
+    ],
+  };
+}
+
+/** "Listener 1 and Listener 3": whose queues these are. */
+export function whose(stage, queues) {
+  const names = stage.workers.value.filter(({ queue }) => queues.includes(queue)).map(({ name }) => name);
+  return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
