@@ -54,6 +54,14 @@ export function troubleOf(queue, judged) {
   return weight + (queue.messages ?? 0);
 }
 
+/** Where the dead letters of a queue go: {exchange, key}, or null. */
+export function deathOf(queue) {
+  const policy = queue.effective_policy_definition ?? {};
+  const exchange = queue.arguments?.["x-dead-letter-exchange"] ?? policy["dead-letter-exchange"];
+  const key = queue.arguments?.["x-dead-letter-routing-key"] ?? policy["dead-letter-routing-key"];
+  return exchange === undefined ? null : { exchange, key };
+}
+
 /** Whether some routing key matches both of two binding keys of a topic exchange. */
 function meet(one, other) {
   if (!one.length && !other.length) return true;
@@ -76,10 +84,9 @@ export function deadLetterWays(queues, bindings = [], exchanges = []) {
     found.set(key, [...(found.get(key) ?? []), queue.name]);
   };
   for (const queue of queues) {
-    const policy = queue.effective_policy_definition ?? {};
-    const exchange = queue.arguments?.["x-dead-letter-exchange"] ?? policy["dead-letter-exchange"];
-    const key = queue.arguments?.["x-dead-letter-routing-key"] ?? policy["dead-letter-routing-key"];
-    if (exchange === undefined) continue;
+    const death = deathOf(queue);
+    if (!death) continue;
+    const { exchange, key } = death;
     if (exchange === "") {
       if (key !== undefined) add(queue, key);
       continue;

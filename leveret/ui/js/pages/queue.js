@@ -7,7 +7,7 @@ import { ActDialog, Field } from "../components/dialog.js";
 import { Table, useOrder } from "../components/table.js";
 import { brief, count, exchangeName, plural, rate, size, span } from "../format.js";
 import { html, classes } from "../html.js";
-import { flow, judgeQueue } from "../judge.js";
+import { deathOf, flow, judgeQueue } from "../judge.js";
 import { useLive } from "../live.js";
 import { href } from "../router.js";
 import { history, levels, rates } from "../samples.js";
@@ -113,10 +113,9 @@ function Sources({ queue, bindings, from }) {
 }
 
 function Death({ queue }) {
-  const policy = queue.effective_policy_definition ?? {};
-  const exchange = queue.arguments["x-dead-letter-exchange"] ?? policy["dead-letter-exchange"];
-  const key = queue.arguments["x-dead-letter-routing-key"] ?? policy["dead-letter-routing-key"];
-  if (exchange === undefined) return html`<p class="faint">Rejected and expired messages are thrown away: it has no dead-letter exchange. A policy or the argument <code>x-dead-letter-exchange</code> gives it one.</p>`;
+  const death = deathOf(queue);
+  if (!death) return html`<p class="faint">Rejected and expired messages are thrown away: it has no dead-letter exchange. A policy or the argument <code>x-dead-letter-exchange</code> gives it one.</p>`;
+  const { exchange, key } = death;
   return html`<p>To <${Name} name=${exchangeName(exchange)} to=${href("exchanges", queue.vhost, exchange || "amq.default")} />${key === undefined ? " with their own routing keys" : html` with <code>${key}</code>`}.</p>`;
 }
 

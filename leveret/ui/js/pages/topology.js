@@ -37,7 +37,7 @@ export default function Topology({ names: [wanted], query }) {
 /** Everything that the picture is made of, as it is now. */
 function useAnswers(vhost) {
   const asked = {
-    exchanges: useLive(path("exchanges", vhost), { columns: "name,type,internal,arguments" }),
+    exchanges: useLive(path("exchanges", vhost), { columns: "vhost,name,type,internal,arguments" }),
     queues: useLive(path("queues", vhost), { columns: COLUMNS }),
     bindings: useLive(path("bindings", vhost), { columns: "vhost,source,destination,destination_type,routing_key,arguments" }),
     flows: useLive(`leveret/flows/${path(vhost)}`),

@@ -5,6 +5,8 @@
  * A node is {id, kind, name, …}, kind being "publisher", "exchange" or "queue". An edge is {id, from, to, kind, keys}, kind
  * being "publish", "binding", "default" (a queue by its own name), "alternate" or "dead".
  */
+import { deathOf } from "../judge.js";
+
 const MOST_PUBLISHERS = 6;  // that publish to the same exchanges, before they are drawn as one
 const WINDOW_MS = 6000;  // over which rates are taken
 
@@ -15,14 +17,6 @@ export const edgeId = (kind, from, to) => `${kind} ${JSON.stringify([from, to])}
 
 function isBuiltIn(name) {
   return name === "" || name.startsWith("amq.");
-}
-
-/** Where the dead letters of a queue go: {exchange, key}, or null. */
-export function deathOf(queue) {
-  const policy = queue.effective_policy_definition ?? {};
-  const exchange = queue.arguments?.["x-dead-letter-exchange"] ?? policy["dead-letter-exchange"];
-  const key = queue.arguments?.["x-dead-letter-routing-key"] ?? policy["dead-letter-routing-key"];
-  return exchange === undefined ? null : { exchange, key };
 }
 
 /** What a connection is called: what it says itself, else its user and address. */

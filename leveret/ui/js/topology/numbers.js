@@ -1,14 +1,14 @@
 /** What moves: of each node what is in it and what comes, of each edge what flows. */
-import { deadLetterQueues, judgeQueue } from "../judge.js";
+import { deadLetterWays, judgeQueue } from "../judge.js";
 import { exchangeId, flowsOf, queueId } from "./model.js";
 
 const key = ({ vhost, name }) => `${vhost} ${name}`;
 
 /**
- * answers: {queues, bindings, flows, ages} of the API. rates: Rates of model.js.
+ * answers: {exchanges, queues, bindings, flows, ages} of the API. rates: Rates of model.js.
  * Returns: {nodes, edges}: maps of ids to what scene.js draws.
  */
-export function numbersOf(shape, { queues, bindings, flows, ages }, rates) {
+export function numbersOf(shape, { exchanges, queues, bindings, flows, ages }, rates) {
   const nodes = new Map();
   for (const node of shape.nodes.filter(({ kind }) => kind === "publisher")) {
     nodes.set(node.id, { rate: total(node.exchanges.flatMap((exchange) => node.connections.map((each) => rates.of("publish", each, exchange)))) });
@@ -16,7 +16,7 @@ export function numbersOf(shape, { queues, bindings, flows, ages }, rates) {
   for (const { exchange, unroutable } of flows.exchanges) {
     nodes.set(exchangeId(exchange), { rate: rates.of("published", exchange), unroutable, unroutableRate: rates.of("unroutable", exchange) });
   }
-  const dead = deadLetterQueues(queues, bindings);
+  const dead = deadLetterWays(queues, bindings, exchanges);
   const ageOf = new Map((ages ?? []).map((age) => [age.name, age]));
   const consumersOf = Map.groupBy(flows.consumers, ({ queue }) => queue);
   for (const queue of queues) {
