@@ -83,8 +83,8 @@ export const put = (where, body, options) => call("PUT", where, { body, ...optio
 export const post = (where, body, options) => call("POST", where, { body, ...options });
 export const remove = (where, options) => call("DELETE", where, options);
 
-/** Ask for something that comes line by line, each of them JSON, and take them as they come. */
-export async function* lines(method, where, options) {
+/** Ask for something that comes line by line, and take the lines as they come, as texts. */
+export async function* texts(method, where, options) {
   const response = await ask(method, where, options);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -94,14 +94,27 @@ export async function* lines(method, where, options) {
       if (done) break;
       const parts = (rest + value).split("\n");
       rest = parts.pop();
-      for (const part of parts) if (part) yield JSON.parse(part);
+      for (const part of parts) if (part) yield part;
     }
-    if (rest) yield JSON.parse(rest);
+    if (rest) yield rest;
   } catch (error) {
     if (error.name === "AbortError" || error instanceof ApiError) throw error;
     throw new ApiError(0, "the answer of the broker has ended too early");
   } finally {
     reader.cancel().catch(() => {});
+  }
+}
+
+/** Ask for something that comes line by line, each of them JSON, and take them as they come. */
+export async function* lines(method, where, options) {
+  for await (const text of texts(method, where, options)) {
+    let line;
+    try {
+      line = JSON.parse(text);
+    } catch {
+      throw new ApiError(0, "the answer of the broker has ended too early");
+    }
+    yield line;
   }
 }
 
