@@ -10,7 +10,7 @@ import { now } from "../live.js";
 import { href, route, setQuery } from "../router.js";
 import { exported, save } from "../messages/act.js";
 import { ActFlow, HowFar, Result } from "../messages/flow.js";
-import { placeOf, useHunt } from "../messages/hunt.js";
+import { useHunt } from "../messages/hunt.js";
 import { OpenMessage } from "../messages/open.js";
 import { readQuestion, requestOf } from "../messages/question.js";
 import { SearchForm } from "../messages/search-form.js";
@@ -241,20 +241,28 @@ function FirstLine({ message, text }) {
 }
 
 /** What else is to be said of a message in a few words. */
-function State({ message }) {
+function State({ message, hasDied }) {
   const { held, death, redelivered } = message;
   if (held) return html`<span class="of-unacked" title=${`${held.connection}, channel ${held.channel}`}>held by ${held.consumer_tag || held.label || "a client"} for ${span((now.value - message.heldAt) / 1000)}</span>`;
   const said = [];
   if (message.state === "delayed") said.push(html`<span>ready in ${span(Math.max(0, message.dueAt - now.value) / 1000)}</span>`);
-  if (death) said.push(html`<span class="of-dead">${BRIEF[death.reason] ?? death.reason} in ${death.queue}</span>`);
+  if (death && hasDied) said.push(html`<span class="of-dead">${BRIEF[death.reason] ?? death.reason} in ${death.queue}</span>`);
   if (death?.redriven) said.push(html`<span class="of-trouble">sent home ${death.redriven === 1 ? "once" : `${death.redriven} times`}</span>`);
   if (redelivered) said.push(html`<span class="of-ready">redelivered</span>`);
   return html`<span class="states">${said}</span>`;
 }
 
+/** How all of them died, where they did so alike. */
+function sameDeath(rows) {
+  const told = ({ death }) => death && `${BRIEF[death.reason] ?? death.reason} in ${death.queue}`;
+  const first = rows.length > 1 ? told(rows[0]) : null;
+  return first && rows.every((row) => told(row) === first) ? first : null;
+}
+
 function List({ name, rows, open, to, chosen, choose, isAll, question, about }) {
   const sameKey = rows.length > 1 && rows.every(({ routing_key: key }) => key === rows[0].routing_key);
-  const hasStates = rows.some(({ held, death, redelivered, state }) => held || death || redelivered || state === "delayed");
+  const died = sameDeath(rows);
+  const hasStates = rows.some(({ held, death, redelivered, state }) => held || (death && (!died || death.redriven)) || redelivered || state === "delayed");
   const allShown = rows.length > 0 && rows.every(({ id }) => chosen.has(id));
 
   function toggle(id) {
@@ -272,11 +280,11 @@ function List({ name, rows, open, to, chosen, choose, isAll, question, about }) 
     },
     !sameKey && { id: "key", label: "Routing key", narrow: "of-key", cell: (row) => html`<a class="name mono row-link" href=${to(row.id)} title=${row.routing_key}>${breakable(row.routing_key) || "(none)"}</a>` },
     { id: "body", label: "Body", isWide: true, cell: (row) => (sameKey ? html`<a class="name row-link" href=${to(row.id)}><${FirstLine} message=${row} text=${question.text} /></a>` : html`<${FirstLine} message=${row} text=${question.text} />`) },
-    hasStates && { id: "state", label: "State", narrow: "of-state", cell: (row) => html`<${State} message=${row} />` },
+    hasStates && { id: "state", label: "State", narrow: "of-state", cell: (row) => html`<${State} message=${row} hasDied=${!died} />` },
     { id: "size", label: "Size", isNumber: true, narrow: "of-size", cell: (row) => size(row.payload_bytes) },
     { id: "age", label: "Came", isNumber: true, narrow: "of-age", title: "When its first queue took it", cell: (row) => html`<${Ago} at=${row.arrivedAt} />` },
   ].filter(Boolean);
 
-  return html`${sameKey && html`<p class="faint small">All with the routing key <code>${rows[0].routing_key || "(none)"}</code>.</p>`}
+  return html`${(sameKey || died) && html`<p class="faint small">All of them${sameKey ? html` with the routing key <code>${rows[0].routing_key || "(none)"}</code>` : ""}${sameKey && died ? "," : ""}${died ? html` <span class="of-dead">${died}</span>` : ""}.</p>`}
     <${Table} name=${`Messages of ${name}`} rows=${rows} keyOf=${({ id }) => id} columns=${columns} order=${NO_ORDER} about=${about} openAt=${(row) => to(row.id)} mark=${(row) => (row.id === open ? "is-open" : "")} />`;
 }
