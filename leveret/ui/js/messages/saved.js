@@ -20,8 +20,11 @@ function write(kind, all) {
   }
 }
 
-/** kind: of what is kept. what: what one of them is called. current(): what would be kept. use(kept): called with one. */
-export function Saved({ kind, what, current, use, canSave = true }) {
+/**
+ * kind: of what is kept. what: what one of them is called. current(): what would be kept. use(kept): called with one.
+ * label: on the button.
+ */
+export function Saved({ kind, what, current, use, label = "Save", canSave = true }) {
   const [all, setAll] = useState(() => read(kind));
   const [isOpen, setOpen] = useState(false);
   const [chosen, setChosen] = useState("");
@@ -55,7 +58,7 @@ export function Saved({ kind, what, current, use, canSave = true }) {
       ${names.map((name) => html`<option key=${name} value=${name} selected=${name === chosen}>${name}</option>`)}
     </select>`}
     ${chosen && html`<button type="button" class="quiet" onClick=${forget}>Forget</button>`}
-    ${canSave && html`<button type="button" class="quiet" onClick=${() => setOpen(true)}>Save</button>`}
+    ${canSave && html`<button type="button" class="quiet" onClick=${() => setOpen(true)}>${label}</button>`}
     ${isOpen && html`<${ActDialog} title=${`Save this ${what}`} verb="Save" act=${keep} close=${() => setOpen(false)}>
       <${Field} label="Name" hint="It is kept in this browser only."><input name="name" required maxlength="60" autofocus value=${chosen} autocomplete="off" /><//>
     <//>`}

@@ -23,7 +23,7 @@ export function SearchForm({ question, queue, delayed, error }) {
   };
   function send(event) {
     event.preventDefault();
-    ask(draft);
+    ask({ ...draft, where: draft.where.filter(isComplete) });
   }
   const setWhere = (where) => setDraft({ ...draft, where });
   const states = [
@@ -67,6 +67,12 @@ export function SearchForm({ question, queue, delayed, error }) {
   </form>`;
 }
 
+/** Whether a condition says something. */
+function isComplete([field, op, value]) {
+  if (kindOf(field).prefix === field) return false;
+  return op === "exists" || op === "missing" || op === "=" || op === "!=" || value !== "";
+}
+
 function fresh(kind) {
   const field = kind.prefix ?? (kind.id === "property" ? "message_id" : kind.id);
   return [field, kind.ops[0], kind.choices?.[0] ?? ""];
@@ -79,7 +85,7 @@ function Condition({ condition, change, drop }) {
   const needsValue = op !== "exists" && op !== "missing";
   return html`<div class="condition">
     <span class="label">${kind.label}</span>
-    ${kind.prefix && html`<input class="mono" aria-label=${kind.label} placeholder=${kind.example} required value=${field.slice(kind.prefix.length)} onInput=${(event) => change([kind.prefix + event.target.value, op, value])} spellcheck="false" />`}
+    ${kind.prefix && html`<input class="mono" aria-label=${kind.label} placeholder=${kind.example} value=${field.slice(kind.prefix.length)} onInput=${(event) => change([kind.prefix + event.target.value, op, value])} spellcheck="false" />`}
     ${kind.id === "property" && html`<select aria-label="Property" value=${field} onChange=${(event) => change([event.target.value, op, value])}>${PROPERTIES.map((name) => html`<option key=${name} selected=${name === field}>${name}</option>`)}</select>`}
     <select aria-label=${`${kind.label}: how`} value=${op} onChange=${(event) => change([field, event.target.value, value])}>${kind.ops.map((each) => html`<option key=${each} value=${each} selected=${each === op}>${OPS[each]}</option>`)}</select>
     ${needsValue && (kind.choices

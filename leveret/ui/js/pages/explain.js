@@ -21,9 +21,11 @@ function readAsked(query) {
   return { vhost: query.vhost ?? "/", exchange: query.exchange ?? "", key: query.key ?? "", user: query.user ?? "", size: query.size ?? "", headers };
 }
 
-/** Ask for the way of a message. */
+/** Ask for the way of a message, which is persistent unless its properties say something else. */
 export async function explain({ vhost, exchange, key, headers, user, size, properties }, signal) {
-  const body = { exchange, routing_key: key, headers: headersOf(headers ?? []), ...(user ? { user } : {}), ...(Number(size) ? { size: Number(size) } : {}), ...(properties ? { properties } : {}) };
+  const body = { exchange, routing_key: key, headers: headersOf(headers ?? []), properties: properties ?? { delivery_mode: 2 } };
+  if (user) body.user = user;
+  if (Number(size)) body.size = Number(size);
   return post(`leveret/${path("explain", vhost)}`, body, { signal });
 }
 

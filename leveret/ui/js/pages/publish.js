@@ -93,7 +93,7 @@ export default function Publish({ query }) {
 
   return html`
     <${Heading} title="Publish">
-      <${Saved} kind="templates" what="template" current=${() => ({ ...draft, vhost })} use=${({ vhost: where, ...template }) => (setDraft({ ...BLANK, ...template }), setQuery({ vhost: where === "/" ? undefined : where, exchange: template.exchange || undefined, key: template.key || undefined }))} />
+      <${Saved} kind="templates" what="template" label="Save as a template" current=${() => ({ ...draft, vhost })} use=${({ vhost: where, ...template }) => (setDraft({ ...BLANK, ...template }), setQuery({ vhost: where === "/" ? undefined : where, exchange: template.exchange || undefined, key: template.key || undefined }))} />
     <//>
     <div class="beside wide-form">
       <form class="form" onSubmit=${send}>

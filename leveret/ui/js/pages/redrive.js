@@ -84,7 +84,7 @@ export function DeadLetters({ queue, from, reload }) {
   return html`<section class="dead-letters" aria-label="Dead letters">
     ${ready > 0 && html`<div class="row">
       <div class="said-of">
-        <p><b class="of-dead">${plural(ready, "dead letter")}</b> of ${named(vhost, queues)}${reasons.length ? html`${found.looked < found.total ? `, of the oldest ${count(found.looked)}` : ""}: ${reasons.map(([reason, number]) => `${number === ready ? "all" : count(number)} ${BRIEF[reason] ?? reason}`).join(", ")}` : ""}.</p>
+        <p><b class="of-dead">${plural(ready, "dead letter")}</b> of ${named(vhost, queues)}${reasons.length ? html`${found.looked < found.total ? `, of the oldest ${count(found.looked)}` : ""}: ${reasons.map(([reason, number]) => `${reasons.length === 1 && !found.others ? "all" : count(number)} ${BRIEF[reason] ?? reason}`).join(", ")}` : ""}.</p>
         ${found?.others > 0 && html`<p class="faint">${plural(found.others, "message")} did not die: ${found.others === 1 ? "it was" : "they were"} published here, and ${found.others === 1 ? "has" : "have"} no home.</p>`}
         ${found?.tired > 0 && html`<p class="of-trouble">${plural(found.tired, "letter")} came back ${MOST_REDRIVES} times: ${found.tired === 1 ? "it is" : "they are"} left alone, so that nothing goes round for ever. Mend what rejects them first.</p>`}
         ${error && html`<p class="faint">Why they died could not be read: ${error.message}.</p>`}
