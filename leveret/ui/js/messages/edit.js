@@ -29,25 +29,28 @@ export function EditMessage({ vhost, name, message, close, done }) {
   const before = writtenOf(message, isText ? message.payload : "");
   const origin = message.death;
   const [after, setAfter] = useState(origin ? { ...before, exchange: origin.exchange, key: origin.routing_keys[0] ?? "" } : before);
-  const [goes, setGoes] = useState("queue");
+  const home = origin && origin.queue !== name ? origin.queue : null;
+  const [goes, setGoes] = useState(home ? "home" : "queue");
   const canTake = message.state === "ready";
   const [keeps, setKeeps] = useState(!canTake);
   const [error, setError] = useState(null);
   const [isBusy, setBusy] = useState(false);
   const change = (next) => setAfter((old) => ({ ...old, ...next }));
 
+  const target = { queue: name, home }[goes];  // a queue, or none where it goes through an exchange
+
   /** A new message beside the old one. */
   async function publish() {
-    const exchange = goes === "queue" ? "amq.default" : after.exchange || "amq.default";
-    const routing_key = goes === "queue" ? name : after.key;
+    const exchange = target ? "amq.default" : after.exchange || "amq.default";
+    const routing_key = target ?? after.key;
     const body = { routing_key, properties: propertiesOf(after), payload: isText ? after.payload : message.payload, payload_encoding: isText ? "string" : message.payload_encoding };
     const { routed } = await post(`${path("exchanges", vhost, exchange)}/publish`, body);
-    if (!routed) throw new ApiError(422, `no queue gets it: nothing is bound to ${exchangeName(after.exchange)} for ${routing_key || "an empty routing key"}`);
+    if (!routed) throw new ApiError(422, `no queue gets it: nothing is bound to ${exchangeName(target ? "" : after.exchange)} for ${routing_key || "an empty routing key"}`);
   }
 
   /** The old one, changed on its way. */
   async function replace() {
-    const where = goes === "queue" ? { to_queue: name } : { to_exchange: after.exchange, routing_key: after.key };
+    const where = target ? { to_queue: target } : { to_exchange: after.exchange, routing_key: after.key };
     const edit = changesOf(before, after, isText);
     const last = await perform(vhost, name, { action: "republish", ids: [message.id], limit: 1, place: message.from, ...where, edit });
     if (last.done) return;
@@ -61,8 +64,8 @@ export function EditMessage({ vhost, name, message, close, done }) {
     try {
       await (keeps ? publish() : replace());
       const what = keeps ? "A changed copy was published" : "The message was changed";
-      const where = goes === "queue" ? `and is at the end of ${name}` : `and went through ${exchangeName(after.exchange)} with ${after.key || "an empty routing key"}`;
-      done({ text: `${what}, ${where}.`, more: [], to: goes === "queue" ? undefined : href("explain", { vhost, exchange: after.exchange, key: after.key }), label: "See where it went" }, keeps ? null : message.id);
+      const where = target ? `and is at the end of ${target}` : `and went through ${exchangeName(after.exchange)} with ${after.key || "an empty routing key"}`;
+      done({ text: `${what}, ${where}.`, more: [], to: target ? href("queues", vhost, target, { tab: "messages", order: "newest" }) : href("explain", { vhost, exchange: after.exchange, key: after.key }), label: target ? "Look at it" : "See which way it took" }, keeps ? null : message.id);
       close();
     } catch (problem) {
       setError(problem);
@@ -74,13 +77,15 @@ export function EditMessage({ vhost, name, message, close, done }) {
   return html`<${Dialog} title="Edit and republish" close=${close} isWide>
     <form class="form" onSubmit=${send}>
       <fieldset class="choices"><legend>Where it goes</legend>
+        ${home && html`<label class="check"><input type="radio" name="goes" checked=${goes === "home"} onChange=${() => setGoes("home")} /> Home, to the end of <code>${home}</code>, where it died</label>`}
         <label class="check"><input type="radio" name="goes" checked=${goes === "queue"} onChange=${() => setGoes("queue")} /> To the end of <code>${name}</code></label>
-        <label class="check"><input type="radio" name="goes" checked=${goes === "exchange"} onChange=${() => setGoes("exchange")} /> Through an exchange${origin ? ", as it came before it died" : ""}</label>
+        <label class="check"><input type="radio" name="goes" checked=${goes === "exchange"} onChange=${() => setGoes("exchange")} /> Through an exchange</label>
       </fieldset>
       ${goes === "exchange" && html`<div class="form columns"><${Where} vhost=${vhost} exchange=${after.exchange} routingKey=${after.key} change=${change} /></div>`}
       <${BodyField} payload=${isText ? after.payload : ""} disabled=${!isText} type=${after.properties.content_type} change=${(payload) => change({ payload })} note=${isText ? "" : `The body is no text: its ${size(message.payload_bytes)} stay as they are.`} />
       <${PropertyFields} properties=${after.properties} change=${(properties) => change({ properties })} />
       <${Headers} rows=${after.headers} change=${(headers) => change({ headers })} />
+      ${origin && html`<p class="faint">${keeps ? "The copy is a new message: what the broker keeps of its deaths is not in it." : "What the broker keeps of its deaths stays in its headers."}</p>`}
       <label class="check"><input type="checkbox" checked=${keeps} disabled=${!canTake} onChange=${(event) => setKeeps(event.target.checked)} /> Keep the old one as well${canTake ? "" : ": a consumer holds it"}</label>
       ${error && html`<p class="fault" role="alert">${sentence(error.message)}</p>`}
       <footer>

@@ -3,13 +3,12 @@
  * What is changed after the dry run makes another one necessary.
  */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError } from "../api.js";
+import { ApiError, path } from "../api.js";
 import { Name, sentence } from "../components/basic.js";
 import { Dialog, Field } from "../components/dialog.js";
 import { count, exchangeName, plural } from "../format.js";
 import { html, classes } from "../html.js";
 import { useLive } from "../live.js";
-import { path } from "../api.js";
 import { href } from "../router.js";
 import { leftovers, perform } from "./act.js";
 import { Where } from "./form.js";
@@ -203,10 +202,9 @@ function Counted({ action, vhost, name, values, counted, homes, warns }) {
   const target = targetOf(action, vhost, name, values, homes);
   const rest = leftovers(counted);
   const would = { delete: "deleted", move: "moved", copy: "copied", publish: values.keeps ? "copied and published" : "taken away and published", requeue: "put", redrive: "sent" }[action];
-  const verb = counted.done === 1 ? "would be" : "would be";
   return html`<div class="counted" role="status">
     ${counted.done
-      ? html`<p><b>${plural(counted.done, "message")}</b>${counted.found > counted.done ? ` of ${count(counted.found)}` : ""} ${verb} ${would} ${target.text}. Nothing has happened yet.</p>`
+      ? html`<p><b>${plural(counted.done, "message")}</b>${counted.found > counted.done ? ` of ${count(counted.found)}` : ""} would be ${would} ${target.text}. Nothing has happened yet.</p>`
       : html`<p><b>No message</b> ${counted.found ? `of ${count(counted.found)} ` : ""}can be ${would} ${target.text}.${counted.found ? "" : " They may be gone, or held by a consumer."}</p>`}
     ${homes?.length > 1 && action === "redrive" && html`<p>Their queues: ${homes.map((home, at) => html`${at ? ", " : ""}<${Name} key=${home} name=${home} to=${href("queues", vhost, home)} />`)}.</p>`}
     ${rest.map((text) => html`<p key=${text}>${text}</p>`)}

@@ -1,6 +1,6 @@
 /** A message that somebody writes: exchange, routing key, properties, headers, body. */
-import { Field } from "../components/dialog.js";
 import { path } from "../api.js";
+import { Field } from "../components/dialog.js";
 import { exchangeName } from "../format.js";
 import { html } from "../html.js";
 import { useLive } from "../live.js";
@@ -57,14 +57,17 @@ export function headersOf(rows) {
   return Object.fromEntries(rows.filter(([name]) => name).map(([name, text]) => [name, headerValue(text)]));
 }
 
-/** A message of the API as one that is written. */
+/** Headers in which the broker keeps how a message died. They are not written by hand. */
+export const OF_DEATH = /^x-(death|(first|last)-death-.*|redrive-death|redrive-count)$/;
+
+/** A message of the API as one that is written, but for what the broker keeps of its deaths. */
 export function writtenOf(message, payload) {
   const { headers, ...properties } = message.properties;
   return {
     exchange: message.exchange,
     key: message.routing_key,
     properties: Object.fromEntries(Object.entries(properties).map(([name, value]) => [name, String(value)])),
-    headers: Object.entries(headers ?? {}).map(([name, value]) => [name, headerText(value)]),
+    headers: Object.entries(headers ?? {}).filter(([name]) => !OF_DEATH.test(name)).map(([name, value]) => [name, headerText(value)]),
     payload,
   };
 }
@@ -110,7 +113,7 @@ export function Headers({ rows, change }) {
 /** Properties. The rare ones are behind "More properties". */
 export function PropertyFields({ properties, change }) {
   const set = (name) => (event) => change({ ...properties, [name]: event.target.value });
-  const isOpen = MORE.some(([name]) => properties[name]);
+  const isOpen = MORE.some(([name]) => properties[name] && !(name === "priority" && properties[name] === "0"));
   return html`
     <div class="form columns">
       <${Field} label="Content type">

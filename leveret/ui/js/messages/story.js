@@ -1,10 +1,9 @@
 /** What became of a message until now, in sentences. */
 import { Ago, Name } from "../components/basic.js";
-import { exchangeName } from "../format.js";
+import { exchangeName, span } from "../format.js";
 import { html } from "../html.js";
 import { now } from "../live.js";
 import { href } from "../router.js";
-import { span } from "../format.js";
 
 /** Why a message has left a queue, in words. */
 export const REASONS = {

@@ -17,7 +17,7 @@ import { SearchForm } from "../messages/search-form.js";
 import { BRIEF } from "../messages/story.js";
 
 const LINE = 200;  // characters of a body in the list
-const BEFORE = 24;  // of them in front of what was looked for
+const BEFORE = 12;  // of them in front of what was looked for
 const NO_ORDER = { by: "", isDown: false, name: "sort" };
 
 /** The parts of the address that say which messages are shown. */
@@ -143,7 +143,7 @@ function Progress({ hunt, question }) {
   const { progress, isRunning, isStopped, rows } = hunt;
   if (!progress && !isRunning) return null;
   const isPlain = !question.text && !question.where.length;
-  const what = isPlain ? `${plural(rows.length, "message")} of ${count(progress?.total ?? 0)}` : `looked at ${count(progress?.looked ?? 0)} of ${count(progress?.total ?? 0)}, ${count(rows.length)} found`;
+  const what = isPlain ? `${plural(rows.length, "message")} of ${count(progress?.total ?? 0)}` : `${isRunning || isStopped ? "looked" : "Looked"} at ${count(progress?.looked ?? 0)} of ${count(progress?.total ?? 0)}, ${count(rows.length)} found`;
   const problems = [];
   if (progress?.missing) problems.push(`${plural(progress.missing, "message")} could not be read from the disk.`);
   if (progress?.undecided) problems.push(`The pattern took too long in ${plural(progress.undecided, "message")}; they count as not found.`);
@@ -234,7 +234,7 @@ function FirstLine({ message, text }) {
   if (!bytes) return html`<span class="faint">no body</span>`;
   if (encoding === "base64") return html`<span class="faint">${properties.content_encoding ?? "binary"}, ${size(bytes)}</span>`;
   const found = text ? payload.indexOf(text) : -1;
-  const from = found > BEFORE * 3 ? found - BEFORE : 0;
+  const from = found > BEFORE * 2 ? found - BEFORE : 0;
   const cut = (start, end) => payload.slice(start, end).replace(/\s+/g, " ");
   if (found < 0) return html`<code>${cut(0, LINE)}</code>`;
   return html`<code>${from ? "…" : ""}${cut(from, found)}<mark>${cut(found, found + text.length)}</mark>${cut(found + text.length, from + LINE)}</code>`;

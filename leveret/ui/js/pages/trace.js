@@ -120,15 +120,19 @@ function Standing({ trace }) {
 
 function Events({ trace, vhost, only, setOnly }) {
   const [most, setMost] = useState(PIECE);
+  const [held, setHeld] = useState(null);  // the events that stay while somebody points at them
   const chosen = only === null ? trace.events : trace.events.filter(({ message }) => message === only);
-  const shown = only === null ? chosen.slice(-most).reverse() : chosen;
+  const latest = only === null ? chosen.slice(-most).reverse() : chosen;
+  const shown = (only === null && trace.isOn && held) || latest;
+  const fresh = shown === held && chosen.length ? chosen.at(-1).at - (held[0]?.at ?? 0) : 0;
   if (!trace.events.length) {
     if (trace.isOn) return html`<p class="faint">Nothing has happened yet to messages like these.</p>`;
     return trace.end ? html`<${Empty} title="Nothing has happened to such messages">Ask for less, or for longer.<//>` : null;
   }
   return html`
     ${only !== null && html`<p class="notice">Only message #${only}, the first event first. <button type="button" onClick=${() => setOnly(null)}>Show all</button></p>`}
-    <ol class="events" aria-label="Events">
+    ${fresh > 0 && html`<button type="button" class="fresh" onClick=${() => setHeld(null)}>${plural(fresh, "new event")}</button>`}
+    <ol class="events" aria-label="Events" onPointerEnter=${(event) => event.pointerType === "mouse" && setHeld(latest)} onPointerLeave=${() => setHeld(null)}>
       ${shown.map((event) => html`<${Event} key=${event.at} event=${event} vhost=${vhost} follow=${() => setOnly(event.message)} />`)}
     </ol>
     ${only === null && chosen.length > most && html`<button type="button" onClick=${() => setMost(most + PIECE)}>Show older ones</button>`}
