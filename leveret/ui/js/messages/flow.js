@@ -62,14 +62,14 @@ function targetOf(action, vhost, name, values, homes) {
 
 const DID = { delete: "Deleted", move: "Moved", copy: "Copied", publish: "Republished", requeue: "Requeued", redrive: "Sent" };
 
-/** The result as it is told afterwards: {text, more, to, label, isTrouble}. */
+/** The result as it is told afterwards: {text, more, to, label, isTrouble}. leaves: whether messages are no longer where they were. */
 function resultOf(action, vhost, name, values, progress, homes) {
   const target = targetOf(action, vhost, name, values, homes);
   const number = progress?.done ?? 0;
   const text = `${DID[action]} ${plural(number, "message")} ${target.text}`.trim();
   const more = leftovers(progress ?? {});
   if (progress?.isStopped) more.unshift("It was stopped. The rest is where it was.");
-  return { text: `${text}.`, more, to: number ? target.to : undefined, label: "Look at them", isTrouble: !number };
+  return { text: `${text}.`, more, to: number ? target.to : undefined, label: "Look at them", isTrouble: !number, leaves: action !== "copy" && !(action === "publish" && values.keeps) };
 }
 
 /**

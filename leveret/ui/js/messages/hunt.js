@@ -52,7 +52,7 @@ export function useHunt(vhost, name, request, page) {
     const ids = new Set(rows.map(({ id }) => id));
     let from = place ?? undefined;
     const before = place ? (run.current.state.progress?.looked ?? 0) : 0;
-    change({ error: null, isRunning: true, isStopped: false, at: Date.now() }, true);
+    change({ error: null, isRunning: true, isStopped: false, at: Date.now() }, rows.length > 0);
     const told = (progress) => ({ ...progress, looked: before + progress.looked, total: Math.max(run.current.state.progress?.total ?? 0, progress.total), found: rows.length });
     try {
       const body = { ...request, limit: page, truncate: CUT, ...(place ? { place } : {}) };
@@ -93,7 +93,7 @@ export function useHunt(vhost, name, request, page) {
   }, [key]);
 
   return {
-    ...state,
+    ...(key ? state : NOTHING),
     hasMore: Boolean(state.progress?.place) && !state.isRunning,
     again,
     more: () => look(run.current.state.progress?.place ?? null),

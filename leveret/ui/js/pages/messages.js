@@ -41,6 +41,10 @@ export function Messages({ vhost, name, queue, query, reload }) {
     setAll(false);
   }, [key]);
 
+  useEffect(() => {
+    if (open) document.querySelector(".messages tr.is-open")?.scrollIntoView({ block: "nearest" });
+  }, [open]);
+
   const at = hunt.rows.findIndex(({ id }) => id === open);
   const to = (id) => href(...route.value.names, { ...route.value.query, open: id });
   const leave = () => setQuery({ open: undefined }, true);
@@ -50,24 +54,27 @@ export function Messages({ vhost, name, queue, query, reload }) {
 
   /** Some of them, as the API is told which. */
   function meant(ids) {
-    if (!ids) return { ...request, states: ["ready"], place: hunt.begin ?? undefined, all: true };
-    const first = hunt.rows.find(({ id }) => ids.has(id));
-    return { ids: [...ids], states: ["ready"], limit: ids.size, newest_first: question.isNewest, place: first?.from ?? hunt.begin ?? undefined };
+    const begin = (request.states.includes("ready") && hunt.begin) || undefined;
+    if (!ids) return { ...request, states: ["ready"], place: begin, all: true };
+    const first = hunt.rows.find(({ id, state }) => ids.has(id) && state === "ready");
+    return { ids: [...ids], states: ["ready"], limit: ids.size, newest_first: question.isNewest, place: first?.from ?? begin };
   }
   const scope = isAll ? null : chosen;
   const free = scope && hunt.rows.filter(({ id, state }) => scope.has(id) && state === "ready").length;
 
-  function done(text, ids, leaves) {
+  /** Something was done. ids: of those that have left their places, or null where that is not known one by one. */
+  function done(text, ids) {
     setResult(text);
-    if (leaves) {
-      setChosen(new Set());
-      setAll(false);
-      if (ids && !text.isTrouble) {
-        hunt.forget(ids);
-        if (ids.has(open)) setQuery({ open: undefined });
-      } else if (!ids) hunt.again();
-    }
     reload();
+    if (!text.leaves) return;
+    setChosen(new Set());
+    setAll(false);
+    if (!ids) {
+      hunt.again();
+      return;
+    }
+    hunt.forget(ids);
+    if (ids.has(open)) setQuery({ open: undefined });
   }
 
   const begin = (action, ids, told) => setAct({ action, ids, told, given: givenFor(action, hunt.rows.filter(({ id }) => !ids || ids.has(id))) });
@@ -85,17 +92,17 @@ export function Messages({ vhost, name, queue, query, reload }) {
           <${Toolbar} hunt=${hunt} chosen=${chosen} isAll=${isAll} setAll=${setAll} clear=${() => (setChosen(new Set()), setAll(false))} free=${free}
             begin=${(action) => begin(action, scope, scope ? plural(free, "chosen message") : `All ready messages that match${question.text || question.where.length ? " this search" : ""}`)}
             request=${scope ? { ...meant(scope), states: request.states } : { ...request, place: hunt.begin ?? undefined, limit: null }} vhost=${vhost} name=${name} question=${question} />
-          <${List} name=${name} rows=${hunt.rows} open=${open} to=${to} chosen=${chosen} choose=${(next) => (setChosen(next), setAll(false))} isAll=${isAll} question=${question} about=${key} />
+          <${List} name=${name} rows=${hunt.rows} open=${open} to=${to} chosen=${chosen} choose=${(next) => (setChosen(next), setAll(false))} isAll=${isAll} question=${question} about=${`${key} ${hunt.rows.length}`} />
           ${hunt.hasMore && html`<button type="button" class="more" onClick=${hunt.more}>${hunt.isStopped ? "Go on" : "Show more"}</button>`}`}
         ${!hunt.rows.length && !isBeginning && !hunt.error && !wrong && html`<${Nothing} hunt=${hunt} question=${question} queue=${queue} />`}
       </div>
       ${open && html`<${OpenMessage} vhost=${vhost} name=${name} id=${open} known=${at >= 0 ? hunt.rows[at] : undefined} isNewest=${question.isNewest}
         at=${isOpenAlone ? -1 : at} of=${hunt.rows.length} next=${next} previous=${previous} close=${leave}
         act=${(action) => begin(action, new Set([open]), "This message")}
-        edited=${(text, gone) => done(text, gone && new Set([gone]), Boolean(gone))} />`}
+        edited=${(text, gone) => done({ ...text, leaves: Boolean(gone) }, gone && new Set([gone]))} />`}
     </div>
     ${act && html`<${ActFlow} vhost=${vhost} name=${name} action=${act.action} chosen=${meant(act.ids)} told=${act.told} given=${act.given} homes=${act.given.homes}
-      close=${() => setAct(null)} done=${(text, progress) => done(text, act.ids && progress?.done === act.ids.size ? act.ids : null, act.action !== "copy" && !(act.action === "publish" && text.text.startsWith("Republished") && text.keeps))} />`}`;
+      close=${() => setAct(null)} done=${(text, progress) => done(text, act.ids && progress?.done === act.ids.size ? act.ids : null)} />`}`;
 }
 
 /** What the API is asked, or what is wrong with the question. */
