@@ -33,14 +33,17 @@ export function addressOf(where, query) {
   return address(where, query);
 }
 
-async function reasonOf(response) {
+/** What an answer says of a failure: {error, reason}. */
+async function failureOf(response) {
   try {
     const { reason, error } = await response.json();
-    return String(reason ?? error ?? response.statusText);
+    return { error, reason: String(reason ?? error ?? response.statusText) };
   } catch {
-    return response.statusText || `the broker answered with status ${response.status}`;
+    return { reason: response.statusText || `the broker answered with status ${response.status}` };
   }
 }
+
+const FORBIDDEN = "not_authorised";  // with status 401, as RabbitMQ has it: the login is good, and a permission is missing
 
 async function ask(method, where, { query, body, headers, signal: abort, media } = {}) {
   const all = { "X-Requested-With": "leveret-ui", ...headers };
@@ -60,12 +63,14 @@ async function ask(method, where, { query, body, headers, signal: abort, media }
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "the broker cannot be reached");
   }
-  if (response.status === 401 && session.value && !where.startsWith("leveret/session")) {
+  if (response.ok) return response;
+  const { error, reason } = await failureOf(response);
+  const status = error === FORBIDDEN ? 403 : response.status;
+  if (status === 401 && session.value && !where.startsWith("leveret/session")) {
     hasExpired.value = true;
     session.value = null;
   }
-  if (!response.ok) throw new ApiError(response.status, await reasonOf(response));
-  return response;
+  throw new ApiError(status, reason);
 }
 
 /**
