@@ -298,7 +298,7 @@ def test_dead_letters_go_home(ui: Ui, http: Http, dead: str) -> None:
     assert len(bodies(http, "queues/%2F/work")) == 500
     assert bodies(http, f"queues/%2F/{dead}") == []
     card.get_by_role("link", name="Look at them").click()
-    expect(rows(page)).to_have_count(50)
+    expect(page).to_have_url(f"{ui.url}/#/queues/%2F/work")
 
 
 def test_the_way_home_can_be_slow_and_stopped(ui: Ui, http: Http, dead: str) -> None:
@@ -319,9 +319,8 @@ def test_a_dead_letter_tells_its_story(ui: Ui, dead: str) -> None:
     expect(page.locator(".messages")).to_contain_text("All of them with the routing key work.dead, rejected in work.")
     rows(page).first.get_by_role("link").click()
     story = page.get_by_role("list", name="Its story")
-    expect(story).to_contain_text(
-        re.compile(r"Rejected by a consumer .*, in work\. It had come through \(default exchange\) with work\.")
-    )
+    expect(story).to_contain_text("It came here through (default exchange) with work.dead.")
+    expect(story).to_contain_text("in work. It had come through (default exchange) with work.")
     page.get_by_role("article").get_by_role("button", name="Edit and republish").click()
     expect(page.get_by_role("dialog").get_by_role("radio", name="Home, to the end of work")).to_be_checked()
 

@@ -27,7 +27,7 @@ export function Explanation({ vhost, found }) {
     <p class=${classes("verdict", hue === "of-out" ? "calm" : hue)}><i class="dot" aria-hidden="true"></i>${word}${found.outcome === "routed" ? ` in ${plural(found.queue_count, "queue")}` : ""}</p>
     ${found.outcome !== "routed" && html`<p class="conclusion">${sentence(found.conclusion)}</p>`}
     ${found.queue_count > 0 && html`<p class="conclusion">${found.queues.slice(0, 12).map((name, at) => html`${at ? ", " : ""}<${Name} key=${name} name=${name} to=${href("queues", vhost, name)} />`)}${found.queue_count > 12 ? ` and ${count(found.queue_count - 12)} more` : ""}</p>`}
-    ${found.hints.length > 0 && html`<div class="notice hints"><div><b>It may be that</b><ul>${found.hints.map((hint) => html`<li key=${hint}>${hint}</li>`)}</ul></div></div>`}
+    <${Hints} found=${found} />
     ${found.checks.length > 0 && html`<${Checks} checks=${found.checks} />`}
     ${first && html`<section class="way" aria-label="The way"><h2>The way</h2><${Way} vhost=${vhost} path=${first} paths=${found.paths} /></section>`}
     ${dead.map((path, at) => html`<section class="way of-dying" key=${at} id=${`way-${at + 1}`} aria-label=${`Way ${at + 1} of dead letters`}>
@@ -38,6 +38,12 @@ export function Explanation({ vhost, found }) {
     ${!found.is_complete && html`<p class="faint">There are more steps than are shown.</p>`}
     ${!found.is_exact && html`<p class="faint">Something has changed while it was looked at. Ask again.</p>`}
   </div>`;
+}
+
+/** What may have been meant. found: an answer of the API, or null. */
+export function Hints({ found }) {
+  if (!found?.hints.length) return null;
+  return html`<div class="notice hints"><div><b>It may be that</b><ul>${found.hints.map((hint) => html`<li key=${hint}>${hint}</li>`)}</ul></div></div>`;
 }
 
 function Checks({ checks }) {

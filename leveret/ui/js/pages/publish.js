@@ -8,7 +8,7 @@ import { count, exchangeName, plural } from "../format.js";
 import { html, classes } from "../html.js";
 import { href, setQuery } from "../router.js";
 import { BLANK, BodyField, Headers, PropertyFields, Where, propertiesOf } from "../messages/form.js";
-import { Explanation } from "../messages/explanation.js";
+import { Explanation, Hints } from "../messages/explanation.js";
 import { Saved } from "../messages/saved.js";
 import { explain } from "./explain.js";
 
@@ -70,8 +70,9 @@ export default function Publish({ query }) {
     setBusy({ what, at: 0 });
     setOutcome(null);
     const mine = (abort.current = new AbortController());
+    let found = null;
     try {
-      const found = await explain(question(vhost, draft), mine.signal);
+      found = await explain(question(vhost, draft), mine.signal);
       if (what === "explain") {
         setOutcome({ found });
         return;
@@ -80,7 +81,7 @@ export default function Publish({ query }) {
       const sent = wanted === 1 ? await publishOne(vhost, draft) : await publishMany(vhost, draft, wanted, { abort: mine.signal, tell: (at) => setBusy({ what, at, of: wanted }) });
       setOutcome({ sent, found, isStopped: mine.signal.aborted, where: { exchange: draft.exchange, key: draft.key } });
     } catch (error) {
-      if (error.name !== "AbortError") setOutcome({ error, where: { exchange: draft.exchange, key: draft.key } });
+      if (error.name !== "AbortError") setOutcome({ error, found, where: { exchange: draft.exchange, key: draft.key } });
     } finally {
       setBusy(null);
     }
@@ -120,8 +121,8 @@ function Outcome({ vhost, outcome }) {
   const why = where && href("explain", { vhost: vhost === "/" ? undefined : vhost, exchange: where.exchange, key: where.key || undefined });
   if (error) {
     return html`<div class="outcome"><p class="verdict of-trouble"><i class="dot" aria-hidden="true"></i>Not published</p>
-      <p>${sentence(error.message)} ${error.status === 403 ? "Ask an administrator for this permission." : ""}</p>
-      ${error instanceof ApiError && error.status !== 0 && html`<p><a href=${why}>Why, step by step</a></p>`}</div>`;
+      <p>${sentence(found && found.outcome !== "routed" ? found.conclusion : error.message)} ${error.status === 403 ? "Ask an administrator for this permission." : ""}</p>
+      ${error instanceof ApiError && error.status !== 0 && html`<p><a href=${why}>Why, step by step</a></p>`}<${Hints} found=${found} /></div>`;
   }
   if (!sent) return html`<p class="faint">Nothing was published.</p><${Explanation} vhost=${vhost} found=${found} />`;
   const isLost = !sent.published;
@@ -131,6 +132,6 @@ function Outcome({ vhost, outcome }) {
     ${!isLost && html`<p>In ${found.queues.slice(0, 8).map((name, at) => html`${at ? ", " : ""}<${Name} key=${name} name=${name} to=${href("queues", vhost, name, { tab: "messages", order: "newest" })} />`)}${found.queue_count > 8 ? ` and ${count(found.queue_count - 8)} more` : ""}. <a href=${why}>Which way it took</a></p>`}
     ${sent.failed > 0 && !isLost && html`<p class="of-trouble">${plural(sent.failed, "message")} did not arrive: ${sent.failures[0]?.reason}.</p>`}
     ${isLost && html`<p>${sent.failures[0] && sent.failures[0].error !== "unroutable" ? sentence(sent.failures[0].reason) : sentence(found.outcome === "routed" ? `no queue got it from ${exchangeName(where.exchange)}` : found.conclusion)} <a href=${why}>Why, step by step</a></p>
-      ${found.hints.length > 0 && html`<div class="notice hints"><div><b>It may be that</b><ul>${found.hints.map((hint) => html`<li key=${hint}>${hint}</li>`)}</ul></div></div>`}`}
+      <${Hints} found=${found} />`}
   </div>`;
 }
