@@ -1,0 +1,225 @@
+/**
+ * The dialog of an action on messages: what is asked, a dry run that counts, a second step that does it, its progress.
+ * What is changed after the dry run makes another one necessary.
+ */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ApiError, path } from "../api.js";
+import { Name, sentence } from "../components/basic.js";
+import { Dialog, Field } from "../components/dialog.js";
+import { count, exchangeName, plural } from "../format.js";
+import { html, classes } from "../html.js";
+import { useLive } from "../live.js";
+import { href } from "../router.js";
+import { leftovers, perform } from "./act.js";
+import { Where } from "./form.js";
+
+/** What can be done. needsForm: whether something has to be said before it can be counted. done: of so many. */
+const ACTIONS = {
+  delete: {
+    title: "Delete messages",
+    verb: (number) => `Delete ${plural(number, "message")}`,
+    warns: "They are thrown away, and do not become dead letters. That cannot be undone.",
+    isDanger: true,
+  },
+  move: { title: "Move messages", verb: (number) => `Move ${plural(number, "message")}`, needsForm: true },
+  copy: { title: "Copy messages", verb: (number) => `Copy ${plural(number, "message")}`, needsForm: true },
+  publish: { title: "Republish messages", verb: (number) => `Republish ${plural(number, "message")}`, needsForm: true },
+  requeue: { title: "Requeue messages", verb: (number) => `Requeue ${plural(number, "message")}` },
+  redrive: { title: "Send dead letters home", verb: (number) => `Send ${plural(number, "message")} home` },
+};
+
+/** What is filled in at first. given: what is known, as {toQueue, exchange, key, reason}. */
+function blank(action, given) {
+  return { toQueue: "", exchange: "", key: "", keeps: action === "publish", isFront: true, rate: "", most: "3", reason: "", ...given };
+}
+
+/** What the API is asked for. chosen: which messages are meant. */
+function requestOf(action, chosen, values) {
+  const request = { ...chosen };
+  if (action === "requeue") return { ...request, action: "requeue", to_front: values.isFront };
+  if (action === "redrive") {
+    if (values.reason) request.where = [...(request.where ?? []), { field: "death.reason", op: "=", value: values.reason }];
+    return { ...request, action: "redrive", max_redrives: Number(values.most) || 3, ...rateOf(values) };
+  }
+  if (action === "delete") return { ...request, action };
+  const verb = action === "publish" ? (values.keeps ? "copy" : "move") : action;
+  if (action === "publish") return { ...request, action: verb, to_exchange: values.exchange, ...(values.key ? { routing_key: values.key } : {}), ...rateOf(values) };
+  return { ...request, action: verb, to_queue: values.toQueue, ...rateOf(values) };
+}
+
+function rateOf({ rate }) {
+  return Number(rate) > 0 ? { rate: Number(rate) } : {};
+}
+
+/** Where they go, as {text, to}: words, and an address. */
+function targetOf(action, vhost, name, values, homes) {
+  if (action === "requeue") return { text: values.isFront ? "to the front of the queue" : "to the end of the queue" };
+  if (action === "redrive") return homes?.length === 1 ? { text: `home, to ${homes[0]}`, to: href("queues", vhost, homes[0]) } : { text: "home, to the queues in which they died" };
+  if (action === "delete") return { text: "" };
+  if (action === "publish") return { text: `through ${exchangeName(values.exchange)}${values.key ? ` with ${values.key}` : ""}`, to: href("exchanges", vhost, values.exchange || "amq.default") };
+  return { text: `to ${values.toQueue}`, to: href("queues", vhost, values.toQueue, { tab: "messages" }) };
+}
+
+const DID = { delete: "Deleted", move: "Moved", copy: "Copied", publish: "Republished", requeue: "Requeued", redrive: "Sent" };
+
+/** The result as it is told afterwards: {text, more, to, label, isTrouble}. leaves: whether messages are no longer where they were. */
+function resultOf(action, vhost, name, values, progress, homes) {
+  const target = targetOf(action, vhost, name, values, homes);
+  const number = progress?.done ?? 0;
+  const text = `${DID[action]} ${plural(number, "message")} ${target.text}`.trim();
+  const more = leftovers(progress ?? {});
+  if (progress?.isStopped) more.unshift("It was stopped. The rest is where it was.");
+  return { text: `${text}.`, more, to: number ? target.to : undefined, label: "Look at them", isTrouble: !number, leaves: action !== "copy" && !(action === "publish" && values.keeps) };
+}
+
+/**
+ * action: one of ACTIONS. chosen: which messages, as the API takes it. told: the same in words. given: what is filled in.
+ * homes: names of the queues in which dead letters died; reasons: why they did, for a choice. done(result, progress).
+ */
+export function ActFlow({ vhost, name, action, chosen, told, given, homes, reasons, close, done }) {
+  const kind = ACTIONS[action];
+  const [values, setValues] = useState(() => blank(action, given));
+  const [step, setStep] = useState({ at: "asked" });
+  const abort = useRef(null);
+  const change = (next) => {
+    abort.current?.abort();
+    setValues((old) => ({ ...old, ...next }));
+    setStep({ at: "asked" });
+  };
+
+  async function run(isDry) {
+    const mine = (abort.current = new AbortController());
+    const isCurrent = () => abort.current === mine;
+    const request = requestOf(action, chosen, values);
+    if (!isDry) request.place = step.counted.begin;  // what came since then is not meant
+    const before = step.counted;
+    setStep({ at: isDry ? "counting" : "acting", counted: before, progress: null });
+    try {
+      const tell = (progress) => isCurrent() && setStep((old) => ({ ...old, progress }));
+      const last = await perform(vhost, name, { ...request, dry_run: isDry }, { abort: mine.signal, tell });
+      if (!isDry) {
+        done(resultOf(action, vhost, name, values, last, homes), last);
+        close();
+      } else if (isCurrent()) setStep(last.isStopped ? { at: "asked" } : { at: "counted", counted: last });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (isCurrent()) setStep({ at: "asked", error, isPartial: !isDry && error.progress?.done, progress: error.progress });
+    }
+  }
+
+  useEffect(() => {
+    if (step.at === "asked" && !kind.needsForm && !step.error) run(true);
+  }, [step]);
+  useEffect(() => () => step.at !== "acting" && abort.current?.abort(), []);
+
+  function send(event) {
+    event.preventDefault();
+    run(step.at !== "counted");
+  }
+
+  const counted = step.at === "counted" ? step.counted : null;
+  const isBusy = step.at === "counting" || step.at === "acting";
+  const leave = () => (step.at === "acting" ? abort.current.abort() : close());
+  return html`<${Dialog} title=${kind.title} close=${leave}>
+    <form onSubmit=${send} class="form">
+      <p>${told} in <code>${name}</code>.</p>
+      ${step.at !== "acting" && html`<${Asked} action=${action} vhost=${vhost} name=${name} values=${values} change=${change} reasons=${reasons} />`}
+      ${step.error && html`<p class="fault" role="alert">${step.isPartial ? html`<strong>${plural(step.progress.done, "message")} of them done before this.</strong>` : ""} ${sentence(step.error.message)} ${step.error.status === 403 ? "Ask an administrator for this permission." : ""}</p>`}
+      ${isBusy && html`<${HowFar} progress=${step.progress} isDry=${step.at === "counting"} total=${step.at === "acting" ? step.counted.done : undefined} />`}
+      ${counted && html`<${Counted} action=${action} vhost=${vhost} name=${name} values=${values} counted=${counted} homes=${homes} warns=${kind.warns} />`}
+      <footer>
+        <button type="button" onClick=${leave}>${step.at === "acting" ? "Stop" : "Cancel"}</button>
+        ${step.at !== "acting" && html`<button type="submit" class=${classes("primary", { danger: kind.isDanger && counted })} disabled=${isBusy || counted?.done === 0}>
+          ${isBusy ? "Counting…" : counted ? kind.verb(counted.done) : "Count first"}
+        </button>`}
+      </footer>
+    </form>
+  <//>`;
+}
+
+/** What has to be said before. */
+function Asked({ action, vhost, name, values, change, reasons }) {
+  const queues = useLive(action === "move" || action === "copy" ? path("queues", vhost) : null, { columns: "name" }, { isStill: true });
+  if (action === "move" || action === "copy") {
+    return html`<${Field} label="To queue">
+        <input class="mono" name="to" list="queues-known" required autofocus value=${values.toQueue} onInput=${(event) => change({ toQueue: event.target.value })} autocomplete="off" spellcheck="false" />
+        <datalist id="queues-known">${(queues.data ?? []).filter((each) => each.name !== name || action === "copy").map((each) => html`<option key=${each.name} value=${each.name}></option>`)}</datalist>
+      <//>
+      <${Options} values=${values} change=${change} />`;
+  }
+  if (action === "publish") {
+    return html`<${Where} vhost=${vhost} exchange=${values.exchange} routingKey=${values.key} change=${change} isKeyOpen />
+      <label class="check"><input type="checkbox" checked=${values.keeps} onChange=${(event) => change({ keeps: event.target.checked })} /> Keep them here as well</label>
+      <${Options} values=${values} change=${change} />`;
+  }
+  if (action === "requeue") {
+    return html`<fieldset class="choices"><legend>Where in the queue</legend>
+      <label class="check"><input type="radio" name="place" checked=${values.isFront} onChange=${() => change({ isFront: true })} /> To the front: they are the next to be delivered, until the broker restarts</label>
+      <label class="check"><input type="radio" name="place" checked=${!values.isFront} onChange=${() => change({ isFront: false })} /> To the end</label>
+    </fieldset>`;
+  }
+  if (action === "redrive") {
+    return html`
+      ${reasons?.length > 1 && html`<${Field} label="Which of them">
+        <select onChange=${(event) => change({ reason: event.target.value })}>
+          <option value="">All of them</option>
+          ${reasons.map(([reason, text]) => html`<option key=${reason} value=${reason} selected=${reason === values.reason}>Only ${text}</option>`)}
+        </select>
+      <//>`}
+      <${Options} values=${values} change=${change}>
+        <${Field} label="Leave alone what was sent home so often" hint="So that nothing goes round for ever.">
+          <input type="number" min="1" max="1000000" value=${values.most} onInput=${(event) => change({ most: event.target.value })} />
+        <//>
+      <//>`;
+  }
+  return null;
+}
+
+function Options({ values, change, children }) {
+  return html`<details><summary>Options</summary>
+    <div class="form columns tight">
+      <${Field} label="Messages a second, at most" hint="Empty: as fast as it can.">
+        <input type="number" min="0" step="any" value=${values.rate} onInput=${(event) => change({ rate: event.target.value })} />
+      <//>
+      ${children}
+    </div>
+  </details>`;
+}
+
+/** A line that fills, with how far it is in words. */
+export function HowFar({ progress, isDry, total }) {
+  const looked = progress?.looked ?? 0;
+  const all = total ?? progress?.total;
+  const at = isDry ? looked : (progress?.done ?? 0);
+  return html`<div role="status">
+    <progress max=${all || 1} value=${all ? at : undefined} aria-label=${isDry ? "Looked at" : "Done"}></progress>
+    <small class="faint">${!progress ? "Beginning…" : isDry ? `Looked at ${count(looked)} of ${count(progress.total)}, ${count(progress.done)} would be meant` : `${count(progress.done)} of ${count(total)} done`}</small>
+  </div>`;
+}
+
+/** What the dry run says. */
+function Counted({ action, vhost, name, values, counted, homes, warns }) {
+  const target = targetOf(action, vhost, name, values, homes);
+  const rest = leftovers(counted);
+  const would = { delete: "deleted", move: "moved", copy: "copied", publish: values.keeps ? "copied and published" : "taken away and published", requeue: "put", redrive: "sent" }[action];
+  return html`<div class="counted" role="status">
+    ${counted.done
+      ? html`<p><b>${plural(counted.done, "message")}</b>${counted.found > counted.done ? ` of ${count(counted.found)}` : ""} would be ${would} ${target.text}. Nothing has happened yet.</p>`
+      : html`<p><b>No message</b> ${counted.found ? `of ${count(counted.found)} ` : ""}can be ${would} ${target.text}.${counted.found ? "" : " They may be gone, or held by a consumer."}</p>`}
+    ${homes?.length > 1 && action === "redrive" && html`<p>Their queues: ${homes.map((home, at) => html`${at ? ", " : ""}<${Name} key=${home} name=${home} to=${href("queues", vhost, home)} />`)}.</p>`}
+    ${rest.map((text) => html`<p key=${text}>${text}</p>`)}
+    ${counted.done > 0 && warns && html`<p class="of-trouble">${warns}</p>`}
+  </div>`;
+}
+
+/** What was done, where one sees it next. result: of ActFlow. */
+export function Result({ result, close }) {
+  if (!result) return null;
+  return html`<div class=${classes("result", { trouble: result.isTrouble })} role="status">
+    <div>
+      <p><b>${result.text}</b> ${result.to && html`<a href=${result.to}>${result.label}</a>`}</p>
+      ${(result.more ?? []).map((text) => html`<p key=${text}>${text}</p>`)}
+    </div>
+    <button type="button" class="quiet" aria-label="Close this note" onClick=${close}>✕</button>
+  </div>`;
+}
