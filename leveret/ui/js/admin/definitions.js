@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { get, path, post } from "../api.js";
 import { Fault, Section } from "../components/basic.js";
-import { Field, say } from "../components/dialog.js";
+import { say } from "../components/dialog.js";
 import { useVhosts } from "../components/vhosts.js";
 import { count, plural } from "../format.js";
 import { html } from "../html.js";

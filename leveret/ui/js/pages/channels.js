@@ -24,9 +24,9 @@ const lost = (channel) => flow(channel, "return_unroutable") + flow(channel, "dr
 export function channelColumns(withConnection) {
   return [
     withConnection
-      ? { id: "client", label: "Client", isWide: true, value: (each) => each.client ?? each.name, cell: (each) => html`<${Name} name=${each.client ?? each.connection_details.name} to=${href("connections", each.connection_details.name)} />` }
+      ? { id: "client", label: "Client", isWide: true, value: (each) => each.client ?? each.name, cell: (each) => html`<a class="name mono" href=${href("connections", each.connection_details.name)} title=${each.name}>${breakable(each.client ?? each.connection_details.name)}</a>` }
       : null,
-    { id: "number", label: "Channel", isNumber: withConnection, value: (each) => each.number, cell: (each) => html`<a class=${withConnection ? "" : "row-link"} href=${href("channels", each.name)}>${each.number}</a>` },
+    { id: "number", label: "Channel", isNumber: withConnection, value: (each) => each.number, cell: (each) => html`<a class="row-link" href=${href("channels", each.name)}>${each.number}</a>` },
     { id: "mode", label: "Mode", value: mode, cell: (each) => html`<span class=${mode(each) ? "" : "faint"}>${mode(each) || "no confirms"}</span>`, narrow: "hide" },
     { id: "publish", label: "Publishes", isNumber: true, title: "Messages in a second", value: (each) => flow(each, "publish"), cell: (each) => html`<${Rate} value=${flow(each, "publish")} of="in" />` },
     { id: "unconfirmed", label: "Unconfirmed", isNumber: true, title: "Published, and neither confirmed nor refused yet", value: (each) => each.messages_unconfirmed, cell: (each) => html`<${Count} value=${each.messages_unconfirmed} />`, narrow: "hide" },

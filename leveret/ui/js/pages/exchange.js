@@ -65,7 +65,7 @@ export function Exchange({ vhost, name }) {
 
 /** How fast each channel publishes to it, from one answer to the next: [{…, rate}]. */
 function useFlows(publishers) {
-  const before = useRef({ at: 0, counts: new Map(), found: undefined, of: undefined });
+  const before = useRef({ at: 0, counts: new Map() });
   return useMemo(() => {
     if (!publishers) return undefined;
     const at = Date.now();

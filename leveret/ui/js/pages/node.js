@@ -1,5 +1,5 @@
 /** The broker itself: is it well, what does it need, what is it told to do? */
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { may, path, post, remove } from "../api.js";
 import { Allowed, Facts, Fault, Heading, Section, Tabs, Tag, Waiting } from "../components/basic.js";
 import { Chart } from "../components/chart.js";
@@ -81,7 +81,7 @@ function Health({ node, status, overview }) {
     <${Checks} node=${node} listeners=${overview.listeners} />
     <${Listeners} listeners=${overview.listeners} />
     <${Attempts} node=${node.name} />
-    <${Facts_} node=${node} status=${status} overview=${overview} />`;
+    <${Details} node=${node} status=${status} overview=${overview} />`;
 }
 
 function Used({ label, used, most, show, note }) {
@@ -157,7 +157,7 @@ function Attempts({ node }) {
   <//>`;
 }
 
-function Facts_({ node, status, overview }) {
+function Details({ node, status, overview }) {
   return html`<${Section} title="Facts">
     <${Facts} rows=${[
       ["Version", `Leveret ${overview.product_version}`],
@@ -208,16 +208,19 @@ function Value({ value, name }) {
 const LEVELS = ["debug", "info", "warning", "error"];
 
 function LogLevels() {
-  const [levels_, setLevels] = useState(null);
+  const [found, setFound] = useState(null);
   const [error, setError] = useState(null);
   const order = useOrder("area", false);
   async function load() {
     try {
-      setLevels((await post("leveret/verbs/show_log_levels", {})).result);
+      setFound((await post("leveret/verbs/show_log_levels", {})).result);
     } catch (problem) {
       setError(problem);
     }
   }
+  useEffect(() => {
+    load();
+  }, []);
   async function change(area, level) {
     try {
       await post("leveret/verbs/set_log_level", { area, level });
@@ -228,10 +231,7 @@ function LogLevels() {
     load();
   }
   if (error) return html`<${Fault} error=${error} what="The levels could not be read." again=${load} />`;
-  if (!levels_) {
-    load();
-    return html`<${Waiting} />`;
-  }
+  if (!found) return html`<${Waiting} />`;
   const columns = [
     { id: "area", label: "Area", value: (each) => (each.area === "all" ? "" : each.area), cell: (each) => html`<code>${each.area}</code>` },
     { id: "about", label: "What it is about", isWide: true, value: (each) => each.about, cell: (each) => html`<span title=${each.about}>${each.about}</span>`, narrow: "hide" },
@@ -247,7 +247,7 @@ function LogLevels() {
   ];
   return html`
     <p class="faint">A change counts at once, until the broker ends. <code>debug</code> tells most.</p>
-    <${Table} name="Levels of the log" rows=${levels_} keyOf=${(each) => each.area} columns=${columns} order=${order} />`;
+    <${Table} name="Levels of the log" rows=${found} keyOf=${(each) => each.area} columns=${columns} order=${order} />`;
 }
 
 function Features({ node }) {

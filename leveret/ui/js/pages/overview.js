@@ -27,7 +27,7 @@ function attention(queues, ways, ages, node, status, refused) {
       found.push({ ...each, name: queue.name, vhost: queue.vhost, weight: troubleOf(queue, judged), to: href("queues", queue.vhost, queue.name) });
     }
   }
-  const lately = refused.filter((each) => each.at_ms > Date.now() - 600000);
+  const lately = refused.filter((each) => each.last_at > Date.now() - 600000);
   if (lately.length) {
     found.push({ level: "watch", text: `${plural(lately.length, "message")} of the last ten minutes arrived nowhere`, to: href("refused") });
   }

@@ -7,6 +7,7 @@ import { useVhosts } from "../components/vhosts.js";
 import { plural } from "../format.js";
 import { html } from "../html.js";
 import { go } from "../router.js";
+import { TypedName } from "../typed.js";
 
 const own = (vhost, name, ...rest) => `leveret/${path("queues", vhost, name, ...rest)}`;
 
@@ -98,7 +99,7 @@ export function QueueActions({ queue, reload }) {
     <//>`}
     ${open === "delete" && html`<${ActDialog} title="Delete the queue" verb="Delete the queue" isDanger act=${destroy} close=${close}>
       <p>The queue <code>${name}</code>, its <b>${plural(queue.messages, "message")}</b> and its bindings will be deleted, and its <b>${plural(queue.consumers, "consumer")}</b> cancelled. That cannot be undone.</p>
-      <${Field} label="Type the name of the queue"><input name="typed" required pattern=${name.replace(/[.*+?^$()|[\]\\{}\-\/]/g, "\\$&")} autocomplete="off" class="mono" /><//>
+      <${TypedName} what="queue" name=${name} />
     <//>`}`;
 }
 

@@ -133,7 +133,7 @@ function Consumers({ queue, reload }) {
   const [isOpen, setOpen] = useState(false);
   const consumers = queue.consumer_details ?? [];
   async function change(data) {
-    const { changed } = (await put(`leveret/${path("queues", queue.vhost, queue.name, "consumers", "prefetch")}`, { prefetch: Number(data.get("prefetch")) })) ?? {};
+    const { consumers: changed } = (await put(`leveret/${path("queues", queue.vhost, queue.name, "consumers", "prefetch")}`, { prefetch: Number(data.get("prefetch")) })) ?? {};
     reload();
     return changed === undefined ? "The prefetch was changed." : `The prefetch of ${plural(changed, "consumer")} was changed.`;
   }
