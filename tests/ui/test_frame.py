@@ -60,9 +60,9 @@ def test_a_session_that_ends_is_begun_anew_where_one_was(ui: Ui, http: Http) -> 
 
 
 def test_a_broker_that_goes_away_and_comes_back(browser: Browser, tmp_path: Path) -> None:
-    ports = {"port": free_port()}
+    port = free_port()
     options = ("--data-dir", str(tmp_path / "data"), "--management-port", str(free_port()))
-    server = Server.start(*options, **ports)
+    server = Server.start(*options, port=port)
     with opened(browser, server.api) as ui:
         Http(server.api).ask("PUT", "queues/%2F/kept", {"durable": True}).expect(201)
         page = ui.open("queues")
@@ -72,7 +72,7 @@ def test_a_broker_that_goes_away_and_comes_back(browser: Browser, tmp_path: Path
         expect(page.get_by_role("alert")).to_contain_text("The broker cannot be reached")
         expect(row).to_be_visible()  # what is known stays
         ui.expected.add(401)
-        again = Server.start(*options, **ports)
+        again = Server.start(*options, port=port)
         try:
             expect(page.get_by_text("Your session has ended")).to_be_visible()
             log_in(ui)
