@@ -18,6 +18,7 @@ from tests.api.place import Place, Started
 from tests.clients.waiting import eventually
 from tests.ui.browser import OPTIONS, WAIT_MS, Ui, chromium, opened
 
+OPENS_S = 90.0  # how long a shop may take for that, on a busy machine
 CONSUMERS = 7  # that a shop has when it is open
 EXPECTED = "LEVERET_TEST_EXPECT_BROWSER"
 
@@ -55,7 +56,7 @@ def shop(place: Place, http: Http) -> Iterator[Place]:
     url = f"amqp://guest:guest@{place.host}:{place.port}/"
     running = subprocess.Popen([sys.executable, "-m", "tests.ui.shop", url])
     try:
-        eventually(lambda: http.ask("GET", "consumers").body.count(b"consumer_tag") >= CONSUMERS)
+        eventually(lambda: http.ask("GET", "consumers").body.count(b"consumer_tag") >= CONSUMERS, OPENS_S)
         yield place
     finally:
         running.kill()

@@ -120,9 +120,10 @@ class Shop:
         for number in range(HISTORY):
             country, content = order(number * POISON)
             await events.publish(message(content, "order"), f"order.created.{country}")
-        for number in range(BACKLOG):
-            letter = {"to": f"{NAMES[number % len(NAMES)]}@example.org", "subject": "New strings are here"}
-            await events.publish(message(letter, "mail"), "newsletter")
+        letters = [{"to": f"{name}@example.org", "subject": "New strings are here"} for name in NAMES]
+        await asyncio.gather(
+            *(events.publish(message(letters[at % len(letters)], "mail"), "newsletter") for at in range(BACKLOG))
+        )
         self._paid = await (await (await self._connect("payment-service")).channel()).get_exchange("shop.events")
         await self._consume("payments-1", "payments", self._pay)
         await self._consume("payments-2", "payments", self._pay)
