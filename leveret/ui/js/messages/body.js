@@ -123,7 +123,7 @@ function Copy({ text }) {
 
 function Text({ text }) {
   const [shown, setShown] = useState(PIECE);
-  return html`<pre class="raw" tabindex="0" aria-label="Body as text">${text.slice(0, shown)}</pre>
+  return html`<pre class="raw" tabindex="0" role="group" aria-label="Body as text">${text.slice(0, shown)}</pre>
     ${shown < text.length && html`<button type="button" class="link" onClick=${() => setShown(shown + 4 * PIECE)}>Show more of ${plural(text.length - shown, "further character")}</button>`}`;
 }
 
@@ -140,6 +140,6 @@ function Bytes({ bytes }) {
   const [rows, setRows] = useState(ROWS);
   const lines = [];
   for (let at = 0; at < bytes.length && at < rows * 16; at += 16) lines.push(hexRow(bytes, at));
-  return html`<pre class="raw hex" tabindex="0" aria-label="Body as bytes">${lines.join("\n")}</pre>
+  return html`<pre class="raw hex" tabindex="0" role="group" aria-label="Body as bytes">${lines.join("\n")}</pre>
     ${rows * 16 < bytes.length && html`<button type="button" class="link" onClick=${() => setRows(rows * 4)}>Show more of ${plural(bytes.length - rows * 16, "further byte")}</button>`}`;
 }

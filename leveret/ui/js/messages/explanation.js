@@ -48,7 +48,7 @@ export function Hints({ found }) {
 
 function Checks({ checks }) {
   return html`<ul class="checks" aria-label="What is looked at first">
-    ${checks.map((check) => html`<li key=${check.what} class=${check.is_passed ? "" : "of-trouble"}><span class="sign" aria-label=${check.is_passed ? "Passed" : "Failed"}>${check.is_passed ? "✓" : "✕"}</span><span>${sentence(check.text)}${check.pattern ? html` Pattern: <code>${check.pattern}</code>` : ""}</span></li>`)}
+    ${checks.map((check) => html`<li key=${check.what} class=${check.is_passed ? "" : "of-trouble"}><span class="sign" role="img" aria-label=${check.is_passed ? "Passed" : "Failed"}>${check.is_passed ? "✓" : "✕"}</span><span>${sentence(check.text)}${check.pattern ? html` Pattern: <code>${check.pattern}</code>` : ""}</span></li>`)}
   </ul>`;
 }
 
@@ -71,7 +71,7 @@ function ExchangeStep({ vhost, step, at, under }) {
     ${(step.interceptions ?? []).map((each) => html`<p key=${each.what} class="of-ready">${sentence(each.text)}</p>`)}
     ${step.matches?.length > 0 && html`<ul class="matches">
       ${step.matches.map((each, index) => html`<li key=${index}>
-        <${Key} text=${each.routing_key} /> <span class="faint" aria-label="leads to">→</span> <span class="faint">${each.destination_type}</span>
+        <${Key} text=${each.routing_key} /> <span class="faint" role="img" aria-label="leads to">→</span> <span class="faint">${each.destination_type}</span>
         ${" "}<${Name} name=${each.destination || "(default exchange)"} to=${href(each.destination_type === "queue" ? "queues" : "exchanges", vhost, each.destination)} />
         <span class="reason">${each.reason}${each.is_by_chance ? ", by chance: this one or another" : ""}${each.was_visited ? ", and it has been there already" : ""}${each.arguments ? html` <code>${JSON.stringify(each.arguments)}</code>` : ""}</span>
       </li>`)}

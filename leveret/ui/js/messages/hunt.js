@@ -36,7 +36,7 @@ export function useHunt(vhost, name, request, page) {
   function show() {
     clearTimeout(run.current.timer);
     run.current.timer = 0;
-    setState({ ...run.current.state });
+    setState({ ...run.current.state, rows: [...run.current.state.rows] });
   }
 
   function change(next, isSoon) {
@@ -62,11 +62,11 @@ export function useHunt(vhost, name, request, page) {
         if (line.message) {
           if (!ids.has(line.message.id)) rows.push(known(line.message, from));
           ids.add(line.message.id);
-          change({ rows: [...rows] });
+          change({ rows });
         } else {
           const progress = line.progress ?? line.end;
           from = progress.place ?? undefined;
-          change({ rows: [...rows], progress: told(progress), begin: run.current.state.begin ?? progress.begin });
+          change({ rows, progress: told(progress), begin: run.current.state.begin ?? progress.begin });
         }
       }
       change({ isRunning: false }, true);

@@ -57,8 +57,8 @@ export function OpenMessage({ vhost, name, id, known, isNewest, at, of, next, pr
       <h2>${message ? html`<span class="mono">${message.routing_key || "(no routing key)"}</span>` : "Message"}</h2>
       <span class="grow"></span>
       ${at >= 0 && html`<small class="faint">${at + 1} of ${of}</small>`}
-      <a class="button quiet" href=${previous ?? undefined} aria-disabled=${!previous} aria-label="The message before" title="The message before (↑)">↑</a>
-      <a class="button quiet" href=${next ?? undefined} aria-disabled=${!next} aria-label="The next message" title="The next message (↓)">↓</a>
+      <a class="button quiet" role="link" href=${previous ?? undefined} aria-disabled=${!previous} aria-label="The message before" title="The message before (↑)">↑</a>
+      <a class="button quiet" role="link" href=${next ?? undefined} aria-disabled=${!next} aria-label="The next message" title="The next message (↓)">↓</a>
       <button type="button" class="quiet" aria-label="Close the message" title="Close (Escape)" onClick=${close}>✕</button>
     </header>
     ${error && html`<${Fault} error=${error} what="The message could not be read." />`}

@@ -254,7 +254,7 @@ function State({ message, hasDied }) {
   const said = [];
   if (message.state === "delayed") said.push(html`<span>ready in ${span(Math.max(0, message.dueAt - now.value) / 1000)}</span>`);
   if (death && hasDied) said.push(html`<span class="of-dead">${BRIEF[death.reason] ?? death.reason} in ${death.queue}</span>`);
-  if (death?.redriven) said.push(html`<span class="of-trouble">sent home ${death.redriven === 1 ? "once" : `${death.redriven} times`}</span>`);
+  if (death?.redriven) said.push(html`<span class="of-dead">sent home ${death.redriven === 1 ? "once" : `${death.redriven} times`}</span>`);
   if (redelivered) said.push(html`<span class="of-ready">redelivered</span>`);
   return html`<span class="states">${said}</span>`;
 }

@@ -76,7 +76,7 @@ function Entry({ entry }) {
       <p>
         <${Tag} of=${hue}>${word}<//>
         <${Name} name=${exchangeName(exchange)} to=${href("exchanges", vhost, exchange || "amq.default")} />
-        <span class="faint" aria-label="with the routing key">→</span>
+        <span class="faint" role="img" aria-label="with the routing key">→</span>
         ${key ? html`<code class="key">${key}</code>` : html`<span class="faint">no routing key</span>`}
         ${place && html`<span class="faint">in ${place}</span>`}
       </p>
