@@ -238,7 +238,7 @@ def test_definitions_are_downloaded_tried_and_imported(ui: Ui, http: Http) -> No
 
     broken = {"name": "broken.json", "mimeType": "application/json", "buffer": b"{"}
     page.get_by_label("File of definitions").set_input_files(broken)  # type: ignore[arg-type]
-    expect(page.get_by_role("alert")).to_contain_text("is no JSON file of definitions")
+    expect(page.get_by_role("alert").filter(has_text="is no JSON file of definitions")).to_be_visible()
 
 
 def test_the_node_says_how_it_is(ui: Ui, http: Http) -> None:

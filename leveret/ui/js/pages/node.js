@@ -185,7 +185,8 @@ function Settings({ query }) {
   const order = useOrder("name", false);
   if (!found.data) return found.error ? html`<${Fault} error=${found.error} what="The settings could not be read." again=${found.reload} />` : html`<${Waiting} />`;
   const wanted = (query.q ?? "").toLowerCase();
-  const rows = Object.entries(found.data).map(([name, value]) => ({ name, value })).filter(({ name }) => name.includes(wanted.replaceAll("-", "_")));
+  const settings = typeof found.data === "string" ? JSON.parse(found.data) : found.data;  // the API sends it as text
+  const rows = Object.entries(settings).map(([name, value]) => ({ name, value })).filter(({ name }) => name.includes(wanted.replaceAll("-", "_")));
   const columns = [
     { id: "name", label: "Setting", value: (each) => each.name, cell: (each) => html`<code>${each.name}</code>` },
     { id: "value", label: "Value", isWide: true, value: (each) => JSON.stringify(each.value), cell: (each) => html`<${Value} value=${each.value} name=${each.name} />` },
