@@ -84,9 +84,9 @@ def test_a_user_is_changed_and_deleted(ui: Ui, http: Http) -> None:
     page.get_by_role("button", name="Set a limit").click()
     dialog.get_by_label("How many").fill("3")
     dialog.get_by_role("button", name="Set the limit").click()
-    expect(page.get_by_text("at most 3 connections")).to_be_visible()
+    expect(page.get_by_role("button", name="Lift max-connections")).to_be_visible()
 
-    page.get_by_role("button", name="Restrict").click()
+    page.get_by_role("button", name="Restrict", exact=True).click()
     dialog.get_by_role("combobox", name="Topic exchange").select_option("amq.topic")
     dialog.get_by_label("May publish with keys").fill("^a")
     dialog.get_by_role("button", name="Restrict").click()
@@ -117,7 +117,7 @@ def test_a_virtual_host_is_made_protected_and_deleted(ui: Ui, http: Http) -> Non
 
     page.get_by_role("button", name="Change", exact=True).click()
     dialog.get_by_label("Description").fill("for more tests")
-    dialog.get_by_role("button", name="Change").click()
+    dialog.get_by_role("button", name="Change", exact=True).click()
     said(page, "was changed")
     found = answer(http, f"vhosts/{name}")
     assert (found["description"], found["default_queue_type"]) == ("for more tests", "quorum")
@@ -172,7 +172,7 @@ def test_a_policy_says_what_it_would_apply_to_before_it_does(ui: Ui, http: Http,
     row.get_by_role("link", name="short").click()
     dialog.get_by_label("Value of max-length").fill("200")
     dialog.get_by_label("Remove overflow").click()
-    dialog.get_by_role("button", name="Change").click()
+    dialog.get_by_role("button", name="Change", exact=True).click()
     expect(row).not_to_contain_text("overflow")
     assert answer(http, f"{where}/%2F/short")["definition"] == {"max-length": 200}
 
@@ -213,7 +213,7 @@ def test_parameters_and_the_name_of_the_broker(ui: Ui, http: Http) -> None:
 
     page.get_by_role("button", name="Change the name").click()
     dialog.get_by_role("textbox", name="Name", exact=True).fill("orders-live")
-    dialog.get_by_role("button", name="Change").click()
+    dialog.get_by_role("button", name="Change", exact=True).click()
     said(page, "has another name")
     assert answer(http, "cluster-name") == {"name": "orders-live"}
 
@@ -238,7 +238,7 @@ def test_definitions_are_downloaded_tried_and_imported(ui: Ui, http: Http) -> No
 
     broken = {"name": "broken.json", "mimeType": "application/json", "buffer": b"{"}
     page.get_by_label("File of definitions").set_input_files(broken)  # type: ignore[arg-type]
-    expect(page.get_by_role("alert")).to_contain_text("is no JSON file of definitions")
+    expect(page.get_by_role("alert").filter(has_text="is no JSON file of definitions")).to_be_visible()
 
 
 def test_the_node_says_how_it_is(ui: Ui, http: Http) -> None:

@@ -26,7 +26,7 @@ export default function Node({ query }) {
   if (!node || !overview.data) {
     return nodes.error ? html`<${Heading} title="Node" /><${Fault} error=${nodes.error} what="The node could not be read." again=${nodes.reload} />` : html`<${Waiting} />`;
   }
-  const tabs = Object.entries(AREAS).filter(([id]) => id !== "log" || may("administrator"));
+  const tabs = Object.entries(AREAS).filter(([id]) => !["log", "settings"].includes(id) || may("administrator"));
   return html`
     <${Heading} kind="Node" title=${node.name} tags=${html`<${Tag}>Leveret ${overview.data.product_version}<//><${Tag}>API of RabbitMQ ${node.rabbitmq_version}<//><${Tag}>${node.erlang_full_version}<//>`}>
       <${Reset} node=${node.name} />
@@ -34,8 +34,8 @@ export default function Node({ query }) {
     ${nodes.error && html`<${Fault} error=${nodes.error} what="These numbers are old." />`}
     <${Tabs} tabs=${tabs} current=${tab} to=${(id) => href("node", { tab: id })} />
     ${tab === "" && html`<${Health} node=${node} status=${status.data?.result} overview=${overview.data} />`}
-    ${tab === "settings" && html`<${Settings} query=${query} />`}
-    ${tab === "log" && html`<${LogLevels} />`}
+    ${tab === "settings" && html`<${Allowed} tag="administrator" what="To see the settings"><${Settings} query=${query} /><//>`}
+    ${tab === "log" && html`<${Allowed} tag="administrator" what="To change the levels of the log"><${LogLevels} /><//>`}
     ${tab === "features" && html`<${Features} node=${node} />`}`;
 }
 
@@ -185,7 +185,8 @@ function Settings({ query }) {
   const order = useOrder("name", false);
   if (!found.data) return found.error ? html`<${Fault} error=${found.error} what="The settings could not be read." again=${found.reload} />` : html`<${Waiting} />`;
   const wanted = (query.q ?? "").toLowerCase();
-  const rows = Object.entries(found.data).map(([name, value]) => ({ name, value })).filter(({ name }) => name.includes(wanted.replaceAll("-", "_")));
+  const settings = typeof found.data === "string" ? JSON.parse(found.data) : found.data;  // the API sends it as text
+  const rows = Object.entries(settings).map(([name, value]) => ({ name, value })).filter(({ name }) => name.includes(wanted.replaceAll("-", "_")));
   const columns = [
     { id: "name", label: "Setting", value: (each) => each.name, cell: (each) => html`<code>${each.name}</code>` },
     { id: "value", label: "Value", isWide: true, value: (each) => JSON.stringify(each.value), cell: (each) => html`<${Value} value=${each.value} name=${each.name} />` },
