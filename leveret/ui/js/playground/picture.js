@@ -1,6 +1,5 @@
 /** The picture of a stage: publishers, exchanges, queues and consumers, and the messages that move between them. */
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { plural } from "../format.js";
 import { html, classes } from "../html.js";
 import { href } from "../router.js";
 import { numberOf } from "./stage.js";
@@ -89,7 +88,7 @@ function Node({ stage, node, place, isNarrow }) {
   if (node.kind === "consumer") return html`<${Consumer} worker=${node.worker} place=${place} label=${isNarrow ? node.label : null} />`;
   const { x, y } = place;
   if (node.kind === "producer") {
-    return html`<g class="producer"><circle cx=${x} cy=${y} r="9" /><text x=${x} y=${y + 30} text-anchor="middle">${node.label}</text></g>`;
+    return html`<g class="producer"><circle cx=${x} cy=${y} r="9" /><text x=${isNarrow ? 4 : x} y=${y + 30} text-anchor=${isNarrow ? "start" : "middle"}>${node.label}</text></g>`;
   }
   return html`<g class="exchange">
     <circle cx=${x} cy=${y} r="18" />
@@ -132,7 +131,7 @@ function Consumer({ worker, place, label }) {
     ${message && html`<text x=${x} y=${y + 5} text-anchor="middle" class="of">${numberOf(message.properties.message_id)}</text>`}
     ${message?.redelivered && html`<text x=${x + 16} y=${y - 10} text-anchor="middle" class="mark">↻</text>`}
     ${worker.isOver.value && html`<path class="cross" d="M${x - 7} ${y - 7} l14 14 m0 -14 l-14 14" />`}
-    ${label && html`<text x=${Math.min(x, x)} y=${y + 36} text-anchor="end" dx="22">${label}</text>`}
+    ${label && html`<text x=${x} y=${y + 36} text-anchor="end" dx="22">${label}</text>`}
   </g>`;
 }
 
@@ -158,9 +157,4 @@ function Dot({ flight }) {
     return () => moving.cancel();
   }, []);
   return html`<circle ref=${dot} r="6" class=${`flight ${flight.kind}`} />`;
-}
-
-/** "1 message", or "no message". */
-export function messages(number) {
-  return number ? plural(number, "message") : "no message";
 }
