@@ -30,7 +30,7 @@ def chromium() -> str | None:
 
 @dataclass
 class Ui:
-    """A page of the UI. faults: errors of the page, in the order in which they came. expected: statuses that are none."""
+    """A page of the UI. faults: errors of the page as they came. expected: statuses that are no faults."""
 
     page: Page
     url: str

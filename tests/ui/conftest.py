@@ -11,13 +11,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.api.http import Http
 from tests.api.place import Place, Started
 from tests.clients.waiting import eventually
-from tests.ui.browser import OPTIONS, Ui, chromium, opened
+from tests.ui.browser import OPTIONS, WAIT_MS, Ui, chromium, opened
 
+CONSUMERS = 7  # that a shop has when it is open
 EXPECTED = "LEVERET_TEST_EXPECT_BROWSER"
 
 
@@ -29,6 +30,7 @@ def browser() -> Iterator[Browser]:
         assert not os.environ.get(EXPECTED), f"{EXPECTED} is set, and there is no chromium"
         pytest.skip("there is no chromium: `apt-get install chromium`")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=WAIT_MS)
         started = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
         yield started
         started.close()
@@ -53,7 +55,7 @@ def shop(place: Place, http: Http) -> Iterator[Place]:
     url = f"amqp://guest:guest@{place.host}:{place.port}/"
     running = subprocess.Popen([sys.executable, "-m", "tests.ui.shop", url])
     try:
-        eventually(lambda: len(http.ask("GET", "consumers").json) >= 7)
+        eventually(lambda: http.ask("GET", "consumers").body.count(b"consumer_tag") >= CONSUMERS)
         yield place
     finally:
         running.kill()
