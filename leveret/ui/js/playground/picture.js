@@ -19,12 +19,13 @@ function layout(nodes, width, keys) {
   const columns = isNarrow
     ? { producer: 26, exchange: width * 0.27, consumer: width - 26 }
     : { producer: 44, exchange: Math.max(120, width * 0.2), consumer: width - 196 };
-  const bar = isNarrow ? [width * 0.4, width - 84] : [columns.exchange + 64 + 7.3 * keys, columns.consumer - 72];
+  const end = nodes.some(({ kind }) => kind === "consumer") ? columns.consumer - (isNarrow ? 58 : 72) : width - 24;
+  const bar = [isNarrow ? width * 0.4 : columns.exchange + 64 + 7.3 * keys, end];
   const places = new Map();
   for (const { id, kind, row } of nodes) {
     const y = TOP + row * ROW;
     if (kind === "queue") places.set(id, { x: (bar[0] + bar[1]) / 2, y, left: bar[0], right: bar[1] });
-    else places.set(id, { x: columns[kind], y, left: columns[kind] - 18, right: columns[kind] + 18 });
+    else places.set(id, { isProducer: kind === "producer", x: columns[kind], y, left: columns[kind] - 18, right: columns[kind] + 18 });
   }
   const exchange = nodes.find(({ kind }) => kind === "exchange");
   if (exchange) {
@@ -76,9 +77,10 @@ function Edge({ edge, places, isNarrow }) {
   if (!from || !to) return null;
   const isRight = from.x < to.x;
   const [x1, x2] = isRight ? [from.right, to.left] : [from.left, to.right];
+  const y2 = edge.isBack && !isRight ? to.y + (to.isProducer ? 36 : 0) : to.y;
   return html`<g class=${classes("edge", { back: edge.isBack })}>
-    <path d="M${x1} ${from.y} L${x2} ${to.y}" />
-    <path class="arrow" d=${isRight ? `M${x2 - 6} ${to.y - 4} l6 4 l-6 4` : `M${x2 + 6} ${to.y - 4} l-6 4 l6 4`} />
+    <path d="M${x1} ${from.y} L${x2} ${y2}" />
+    <path class="arrow" d=${isRight ? `M${x2 - 6} ${y2 - 4} l6 4 l-6 4` : `M${x2 + 6} ${y2 - 4} l-6 4 l6 4`} />
     ${edge.label && !isNarrow && html`<text x=${x2 - 10} y=${to.y - 8} text-anchor="end" class="key">${edge.label}</text>`}
   </g>`;
 }
@@ -102,7 +104,7 @@ function Node({ stage, node, place, isNarrow }) {
 function Bar({ queue, node, place }) {
   const { left, right, y } = place;
   const width = right - left;
-  const room = Math.max(1, Math.floor((width - 44) / (CELL + 2)));
+  const room = Math.max(1, Math.floor((width - (node.limit ? 70 : 44)) / (CELL + 2)));
   const shown = (queue?.isThere ? queue.messages : []).slice(0, room);
   return html`<g class=${classes("bar", { absent: !queue?.isThere, empty: !queue?.ready })}>
     <rect x=${left} y=${y - BAR / 2} width=${width} height=${BAR} rx="6" />
@@ -142,7 +144,8 @@ function QueueWords({ stage, node, place }) {
   if (!queue?.isThere) return html`<li style=${style}><span class="mono">${node.label}</span> <span class="faint">not there</span></li>`;
   return html`<li style=${style}>
     <a class="mono" href=${href("queues", stage.vhost, stage.nameOf(node.id))} title=${stage.nameOf(node.id)}>${node.label}</a><br />
-    <span class=${queue.ready ? "of-ready" : "faint"}>${queue.ready} ready</span>${queue.unacked ? html`, <span class="of-unacked">${queue.unacked} unacknowledged</span>` : null}
+    ${(queue.ready > 0 || !queue.unacked) && html`<span class=${queue.ready ? "of-ready" : "faint"}>${queue.ready} ready</span>`}${queue.ready > 0 && queue.unacked > 0 && ", "}
+    ${queue.unacked > 0 && html`<span class="of-unacked">${queue.unacked} unacknowledged</span>`}
     ${node.keys && html`<span class="keys mono faint">${node.keys}</span>`}
   </li>`;
 }
