@@ -138,7 +138,8 @@ export class Stage {
 
   /** Ask the broker what is in queues, all of them unless some are named, and show it. */
   async refresh(...shorts) {
-    const wanted = shorts.length ? shorts : Object.keys(this.queues.value).filter((short) => this.queues.value[short].isThere);
+    const known = this.queues.value;
+    const wanted = shorts.length ? shorts.filter((short) => known[short]) : Object.keys(known).filter((short) => known[short].isThere);
     await Promise.all(wanted.map(async (short) => this.#show(short, await this.#browse(short))));
   }
 
