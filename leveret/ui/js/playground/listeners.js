@@ -13,8 +13,8 @@ export async function listen(stage, exchange, number, keys) {
 
 /** Its consumer ends, and its queue goes with the last consumer. */
 export async function stopListening(stage, listener) {
-  await listener.kill();
   stage.forgetQueue(listener.queue);
+  await listener.kill();
 }
 
 /** Nodes and edges of a publisher, an exchange, and what listens to it. keysOf: what stands on its edge. */

@@ -1,6 +1,5 @@
 /** The picture of a stage: publishers, exchanges, queues and consumers, and the messages that move between them. */
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { plural } from "../format.js";
 import { html, classes } from "../html.js";
 import { href } from "../router.js";
 import { numberOf } from "./stage.js";
@@ -20,12 +19,13 @@ function layout(nodes, width, keys) {
   const columns = isNarrow
     ? { producer: 26, exchange: width * 0.27, consumer: width - 26 }
     : { producer: 44, exchange: Math.max(120, width * 0.2), consumer: width - 196 };
-  const bar = isNarrow ? [width * 0.4, width - 84] : [columns.exchange + 64 + 7.3 * keys, columns.consumer - 72];
+  const end = nodes.some(({ kind }) => kind === "consumer") ? columns.consumer - (isNarrow ? 58 : 72) : width - 24;
+  const bar = [isNarrow ? width * 0.4 : columns.exchange + 64 + 7.3 * keys, end];
   const places = new Map();
   for (const { id, kind, row } of nodes) {
     const y = TOP + row * ROW;
     if (kind === "queue") places.set(id, { x: (bar[0] + bar[1]) / 2, y, left: bar[0], right: bar[1] });
-    else places.set(id, { x: columns[kind], y, left: columns[kind] - 18, right: columns[kind] + 18 });
+    else places.set(id, { isProducer: kind === "producer", x: columns[kind], y, left: columns[kind] - 18, right: columns[kind] + 18 });
   }
   const exchange = nodes.find(({ kind }) => kind === "exchange");
   if (exchange) {
@@ -77,9 +77,10 @@ function Edge({ edge, places, isNarrow }) {
   if (!from || !to) return null;
   const isRight = from.x < to.x;
   const [x1, x2] = isRight ? [from.right, to.left] : [from.left, to.right];
+  const y2 = edge.isBack && !isRight ? to.y + (to.isProducer ? 36 : 0) : to.y;
   return html`<g class=${classes("edge", { back: edge.isBack })}>
-    <path d="M${x1} ${from.y} L${x2} ${to.y}" />
-    <path class="arrow" d=${isRight ? `M${x2 - 6} ${to.y - 4} l6 4 l-6 4` : `M${x2 + 6} ${to.y - 4} l-6 4 l6 4`} />
+    <path d="M${x1} ${from.y} L${x2} ${y2}" />
+    <path class="arrow" d=${isRight ? `M${x2 - 6} ${y2 - 4} l6 4 l-6 4` : `M${x2 + 6} ${y2 - 4} l-6 4 l6 4`} />
     ${edge.label && !isNarrow && html`<text x=${x2 - 10} y=${to.y - 8} text-anchor="end" class="key">${edge.label}</text>`}
   </g>`;
 }
@@ -89,7 +90,7 @@ function Node({ stage, node, place, isNarrow }) {
   if (node.kind === "consumer") return html`<${Consumer} worker=${node.worker} place=${place} label=${isNarrow ? node.label : null} />`;
   const { x, y } = place;
   if (node.kind === "producer") {
-    return html`<g class="producer"><circle cx=${x} cy=${y} r="9" /><text x=${x} y=${y + 30} text-anchor="middle">${node.label}</text></g>`;
+    return html`<g class="producer"><circle cx=${x} cy=${y} r="9" /><text x=${isNarrow ? 4 : x} y=${y + 30} text-anchor=${isNarrow ? "start" : "middle"}>${node.label}</text></g>`;
   }
   return html`<g class="exchange">
     <circle cx=${x} cy=${y} r="18" />
@@ -103,7 +104,7 @@ function Node({ stage, node, place, isNarrow }) {
 function Bar({ queue, node, place }) {
   const { left, right, y } = place;
   const width = right - left;
-  const room = Math.max(1, Math.floor((width - 44) / (CELL + 2)));
+  const room = Math.max(1, Math.floor((width - (node.limit ? 70 : 44)) / (CELL + 2)));
   const shown = (queue?.isThere ? queue.messages : []).slice(0, room);
   return html`<g class=${classes("bar", { absent: !queue?.isThere, empty: !queue?.ready })}>
     <rect x=${left} y=${y - BAR / 2} width=${width} height=${BAR} rx="6" />
@@ -132,7 +133,7 @@ function Consumer({ worker, place, label }) {
     ${message && html`<text x=${x} y=${y + 5} text-anchor="middle" class="of">${numberOf(message.properties.message_id)}</text>`}
     ${message?.redelivered && html`<text x=${x + 16} y=${y - 10} text-anchor="middle" class="mark">↻</text>`}
     ${worker.isOver.value && html`<path class="cross" d="M${x - 7} ${y - 7} l14 14 m0 -14 l-14 14" />`}
-    ${label && html`<text x=${Math.min(x, x)} y=${y + 36} text-anchor="end" dx="22">${label}</text>`}
+    ${label && html`<text x=${x} y=${y + 36} text-anchor="end" dx="22">${label}</text>`}
   </g>`;
 }
 
@@ -143,7 +144,8 @@ function QueueWords({ stage, node, place }) {
   if (!queue?.isThere) return html`<li style=${style}><span class="mono">${node.label}</span> <span class="faint">not there</span></li>`;
   return html`<li style=${style}>
     <a class="mono" href=${href("queues", stage.vhost, stage.nameOf(node.id))} title=${stage.nameOf(node.id)}>${node.label}</a><br />
-    <span class=${queue.ready ? "of-ready" : "faint"}>${queue.ready} ready</span>${queue.unacked ? html`, <span class="of-unacked">${queue.unacked} unacknowledged</span>` : null}
+    ${(queue.ready > 0 || !queue.unacked) && html`<span class=${queue.ready ? "of-ready" : "faint"}>${queue.ready} ready</span>`}${queue.ready > 0 && queue.unacked > 0 && ", "}
+    ${queue.unacked > 0 && html`<span class="of-unacked">${queue.unacked} unacknowledged</span>`}
     ${node.keys && html`<span class="keys mono faint">${node.keys}</span>`}
   </li>`;
 }
@@ -158,9 +160,4 @@ function Dot({ flight }) {
     return () => moving.cancel();
   }, []);
   return html`<circle ref=${dot} r="6" class=${`flight ${flight.kind}`} />`;
-}
-
-/** "1 message", or "no message". */
-export function messages(number) {
-  return number ? plural(number, "message") : "no message";
 }

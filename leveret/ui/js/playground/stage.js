@@ -9,7 +9,7 @@ import { PREFIX, uniquePart } from "./place.js";
 const EXPIRES_MS = 600000;  // a queue that a closed page has left behind
 const LOOK_MS = 2000;  // how often it asks what others may have done
 const SHOWN = 100;  // messages of a queue that are looked at
-const REMEMBERED = 7;  // sentences
+const REMEMBERED = 6;  // sentences
 const READING_MS = 4000;  // a sentence stays for so long, whatever workers do
 const STAGGER_MS = 40;  // between messages that leave together
 
@@ -102,11 +102,6 @@ export class Stage {
     this.queues.value = { ...this.queues.value, [short]: { ready: 0, unacked: 0, messages: [], isThere: true, autoDelete } };
   }
 
-  async deleteQueue(short) {
-    this.forgetQueue(short);
-    await remove(path("queues", this.vhost, this.nameOf(short)));
-  }
-
   /** A queue has gone by itself. */
   forgetQueue(short) {
     const { [short]: _, ...others } = this.queues.value;
@@ -143,7 +138,8 @@ export class Stage {
 
   /** Ask the broker what is in queues, all of them unless some are named, and show it. */
   async refresh(...shorts) {
-    const wanted = shorts.length ? shorts : Object.keys(this.queues.value).filter((short) => this.queues.value[short].isThere);
+    const known = this.queues.value;
+    const wanted = shorts.length ? shorts.filter((short) => known[short]) : Object.keys(known).filter((short) => known[short].isThere);
     await Promise.all(wanted.map(async (short) => this.#show(short, await this.#browse(short))));
   }
 
@@ -179,7 +175,7 @@ export class Stage {
    */
   async send(exchange, key, text, { properties, by = ["publisher", "exchange"] } = {}) {
     const id = this.#next();
-    const arriving = this.#arrive(async () => {
+    return this.#arrive(async () => {
       if (exchange) await this.declareExchange(exchange, this.#exchanges.get(exchange));
       const began = performance.now();
       const { routed } = await this.#post(exchange, key, text, { message_id: id, ...properties });
@@ -188,7 +184,6 @@ export class Stage {
       if (!routed) await this.fly([...by, "nowhere"], "trouble");
       return { number: numberOf(id), isRouted: routed, queues, ms };
     });
-    return arriving;
   }
 
   /** Publish many at once, through the default exchange to one queue. Returns: what the broker has answered. */
@@ -267,10 +262,8 @@ export class Stage {
     clearInterval(this.#looking);
     document.removeEventListener("visibilitychange", this.#seen);
     await Promise.all(this.workers.value.map((worker) => worker.stop().catch(() => {})));
-    const gone = [
-      ...Object.entries(this.queues.value).filter(([, { autoDelete }]) => !autoDelete).map(([short]) => path("queues", this.vhost, this.nameOf(short))),
-    ];
-    await Promise.all(gone.map((where) => remove(where).catch(() => {})));
+    const queues = Object.keys(this.queues.value).filter((short) => !this.queues.value[short].autoDelete);
+    await Promise.all(queues.map((short) => remove(path("queues", this.vhost, this.nameOf(short))).catch(() => {})));
     const left = await get(path("exchanges", this.vhost), { columns: "name" }).catch(() => []);
     const own = left.filter(({ name }) => name.startsWith(PREFIX) && name.endsWith(`.${this.run}`));
     await Promise.all(own.map(({ name }) => remove(path("exchanges", this.vhost, name)).catch(() => {})));

@@ -31,6 +31,7 @@ export class Worker {
   #id = null;
   #isAsking = false;
   #isWorking = false;
+  #receiving = null;
   #calledAt = 0;
   #life = 0;  // how often it has begun
   #wake = () => {};
@@ -44,6 +45,7 @@ export class Worker {
     this.#id = (await post(`leveret/${where}`, { prefetch: this.prefetch, lease: LEASE_S })).id;
     this.#calledAt = performance.now();
     this.#life += 1;
+    this.isOver.value = false;
     if (!this.stage.workers.value.includes(this)) this.stage.workers.value = [...this.stage.workers.value, this];
     this.ask();
     return this;
@@ -74,6 +76,7 @@ export class Worker {
   async #receive(max) {
     const asking = post(`${this.#where}/receive`, undefined, { query: { max, wait: 0 } });
     const settled = asking.then(() => {}, () => {});
+    this.#receiving = settled;
     this.stage.asks.add(settled);
     try {
       const { messages } = await asking;
@@ -115,6 +118,7 @@ export class Worker {
       this.#isWorking = false;
       this.idleSince = performance.now();
     }
+    if (this.isOver.value) return;
     if (this.held.value.length) this.#go();
     else this.ask();
   }
@@ -155,6 +159,7 @@ export class Worker {
     this.isOver.value = true;
     this.#wake();
     this.current.value = null;
+    await this.#receiving;
     await remove(this.#where);
   }
 
@@ -169,7 +174,6 @@ export class Worker {
     this.unsettled = [];
     this.held.value = [];
     this.current.value = null;
-    this.isOver.value = false;
     await this.start();
   }
 
