@@ -33,14 +33,17 @@ export function addressOf(where, query) {
   return address(where, query);
 }
 
-async function reasonOf(response) {
+/** What an answer says of a failure: {error, reason}. */
+async function failureOf(response) {
   try {
     const { reason, error } = await response.json();
-    return String(reason ?? error ?? response.statusText);
+    return { error, reason: String(reason ?? error ?? response.statusText) };
   } catch {
-    return response.statusText || `the broker answered with status ${response.status}`;
+    return { reason: response.statusText || `the broker answered with status ${response.status}` };
   }
 }
+
+const FORBIDDEN = "not_authorised";  // with status 401, as RabbitMQ has it: the login is good, and a permission is missing
 
 async function ask(method, where, { query, body, headers, signal: abort, media } = {}) {
   const all = { "X-Requested-With": "leveret-ui", ...headers };
@@ -60,12 +63,14 @@ async function ask(method, where, { query, body, headers, signal: abort, media }
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "the broker cannot be reached");
   }
-  if (response.status === 401 && session.value && !where.startsWith("leveret/session")) {
+  if (response.ok) return response;
+  const { error, reason } = await failureOf(response);
+  const status = error === FORBIDDEN ? 403 : response.status;
+  if (status === 401 && session.value && !where.startsWith("leveret/session")) {
     hasExpired.value = true;
     session.value = null;
   }
-  if (!response.ok) throw new ApiError(response.status, await reasonOf(response));
-  return response;
+  throw new ApiError(status, reason);
 }
 
 /**
@@ -83,8 +88,8 @@ export const put = (where, body, options) => call("PUT", where, { body, ...optio
 export const post = (where, body, options) => call("POST", where, { body, ...options });
 export const remove = (where, options) => call("DELETE", where, options);
 
-/** Ask for something that comes line by line, each of them JSON, and take them as they come. */
-export async function* lines(method, where, options) {
+/** Ask for something that comes line by line, and take the lines as they come, as texts. */
+export async function* texts(method, where, options) {
   const response = await ask(method, where, options);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -94,14 +99,27 @@ export async function* lines(method, where, options) {
       if (done) break;
       const parts = (rest + value).split("\n");
       rest = parts.pop();
-      for (const part of parts) if (part) yield JSON.parse(part);
+      for (const part of parts) if (part) yield part;
     }
-    if (rest) yield JSON.parse(rest);
+    if (rest) yield rest;
   } catch (error) {
     if (error.name === "AbortError" || error instanceof ApiError) throw error;
     throw new ApiError(0, "the answer of the broker has ended too early");
   } finally {
     reader.cancel().catch(() => {});
+  }
+}
+
+/** Ask for something that comes line by line, each of them JSON, and take them as they come. */
+export async function* lines(method, where, options) {
+  for await (const text of texts(method, where, options)) {
+    let line;
+    try {
+      line = JSON.parse(text);
+    } catch {
+      throw new ApiError(0, "the answer of the broker has ended too early");
+    }
+    yield line;
   }
 }
 
