@@ -53,7 +53,7 @@ class Import(NamedTuple):
 
 @cache
 def trees() -> dict[PurePosixPath, ast.Module]:
-    """All files in the folders of the package, by their place in it. Those that the web UI only shows are none of it."""
+    """All files in the folders of the package, by their place in it, but for those that the web UI only shows."""
     shown = PACKAGE / "ui"
     paths = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE and shown not in path.parents)
     return {PurePosixPath(path.relative_to(PACKAGE).as_posix()): ast.parse(path.read_text()) for path in paths}
