@@ -156,7 +156,7 @@ export default {
   sentence: "A publisher learns from the broker whether it has each message.",
   more: "Sending only says that a message is on its way. The queue here holds ten messages and refuses more.",
   folder: "confirms",
-  thumb: { nodes: { p: 0.7, x: 0.7, q: 0.7, p2: 1.9 }, edges: ["p>x", "x>q", "q>p2"], notes: { p2: "✓ has it   ✗ has it not" } },
+  thumb: { nodes: { p: 1, x: 1, q: 1 }, edges: ["p>x", "x>q"], notes: { q: "✓ or ✗" } },
   start: "The queue is empty. Publish one, and wait for the answer.",
   files: [
     {
