@@ -54,7 +54,7 @@ def shop(place: Place, http: Http) -> Iterator[Place]:
     url = f"amqp://guest:guest@{place.host}:{place.port}/"
     running = subprocess.Popen([sys.executable, "-m", "tests.ui.shop", url])
     try:
-        eventually(lambda: len(http.ask("GET", "consumers").json) >= 7)
+        eventually(lambda: len(http.ask("GET", "consumers").json) >= 7, within=90)
         yield place
     finally:
         running.kill()
