@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import operator
 from collections.abc import Callable
 from typing import Any, Final, Literal
@@ -15,6 +17,7 @@ from leveret.core.policy.patterns import FOUND, UNDECIDED, Pattern, compile_patt
 
 MOST: Final = 50  # conditions
 JSON: Final = "json:"
+PATHS: Final = "leveret.api.searching.paths"
 HEADERS: Final = "headers."
 WINDOW: Final = 4 << 10  # bytes of a text in which a pattern is searched at once: more would take too many steps
 OVERLAP: Final = 1 << 10  # that two of them have in common, so that what is shorter is found in one of them
@@ -63,6 +66,12 @@ class Condition(msgspec.Struct, kw_only=True):
     field: str
     op: Operator = "="
     value: Value = None
+
+
+async def prepare(conditions: list[Condition]) -> None:
+    """To be awaited before Criteria are made: the code for paths takes a tenth of a second to load, in a thread."""
+    if any(condition.field.startswith(JSON) for condition in conditions):
+        await asyncio.to_thread(importlib.import_module, PATHS)
 
 
 class Criteria:
@@ -183,7 +192,7 @@ def _reader(field: str, wall_ms: int) -> Reader:
 
 
 def _json_reader(text: str) -> Reader:
-    from leveret.api.searching.paths import PathError, compile_path  # takes a tenth of a second to load
+    from leveret.api.searching.paths import PathError, compile_path  # which prepare() has loaded
 
     try:
         find = compile_path(text)
