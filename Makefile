@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check clients crash migration hostile soak overload memory ui-soak pictures differential graph methods settings examples clean
+.PHONY: run test check interpreted bench perf-check clients crash migration hostile soak overload memory search-load ui-soak pictures differential graph methods settings examples clean
 
 run: $(VENV)/broker  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -58,6 +58,9 @@ ui-soak: $(VENV)/installed  ## the web UI, open for ten minutes with 5 000 queue
 
 pictures: $(VENV)/installed  ## the pictures of the docs, from a broker with a shop on it; needs chromium
 	$(BIN)/python tools/pictures.py $(ARGS)
+
+search-load: $(VENV)/installed  ## search a million messages on the disk, and time a client beside it; ARGS="--messages 100000"
+	$(BIN)/python tools/search_load.py $(ARGS)
 
 differential: $(VENV)/installed  ## the behaviour tests against Leveret and a RabbitMQ at PEER, and the HTTP API against its recorded answers
 	$(BIN)/python tools/differential.py $(PEER) --page docs/differential.md $(ARGS)

@@ -32,9 +32,8 @@ from leveret.node.node import build_name
 from tests.brokers.process import Server, free_port
 from tests.clients.codec import METHOD, frame
 from tests.clients.methods import QueueDeclare
-from tests.clients.methods_basic import BasicAck, BasicDeliver
-from tests.clients.peer import Channel, Peer
-from tests.hostile.bystander import starved_s
+from tests.clients.peer import Peer
+from tests.overload.canary import consumed, percentile, round_trip
 from tests.ui.browser import OPTIONS, chromium, opened
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -135,33 +134,6 @@ class Broker:
         """Seconds of CPU up to now."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def round_trip(channel: Channel, queue: str, pid: int) -> float:
-    """Publish to a queue that is consumed. Returns: seconds until the message and its confirm are there.
-
-    Not counted is how long the broker, of this PID, could have run and the machine ran others.
-    """
-    starved = starved_s(str(pid))
-    began_s = time.perf_counter()
-    channel.publish(queue, b"x" * 100)
-    kinds = {type(channel.next(60)), type(channel.next(60))}
-    assert kinds == {BasicAck, BasicDeliver}
-    return max(time.perf_counter() - began_s - (starved_s(str(pid)) - starved), 0.0)
-
-
-def consumed(peer: Peer) -> tuple[Channel, str]:
-    """A channel with confirms, and a queue that it consumes."""
-    channel = peer.channel()
-    queue = channel.queue()
-    channel.confirm()
-    channel.consume(queue, no_ack=True)
-    return channel, queue
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value below which so many are."""
-    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
 
 
 def measure_list(queues: int, seconds: float, rounds: int) -> None:

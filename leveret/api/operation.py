@@ -66,7 +66,7 @@ class Operation:
         found = [400, 405]
         if self.access is not Access.ANYBODY or self.method != "GET":
             found.append(401)
-        if self.parameters:
+        if self.parameters or "vhost" in self.query:
             found.append(404)
         if self.method == "DELETE":
             found.append(412)

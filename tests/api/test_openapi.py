@@ -14,6 +14,8 @@ from leveret.api.operation import PARAMETER
 from leveret.api.operations import OPERATIONS
 from tests.api.http import Http
 
+ALL = {"configure": ".*", "write": ".*", "read": ".*"}
+
 
 @pytest.fixture
 def described(managed: leveret.Broker) -> Any:
@@ -55,6 +57,24 @@ def test_the_router_knows_each_path(managed: leveret.Broker, described: Any) -> 
         allowed = set(nobody.ask("OPTIONS", where).expect(200).headers["allow"].split(", "))
         assert allowed - {"HEAD", "OPTIONS"} >= {method.upper() for method in item}, path
         assert nobody.ask("BREW", where).status == 405
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "body", "status"),
+    [
+        ("GET", "leveret/refused", "?vhost=nothing", None, 404),
+        ("POST", "leveret/verbs/delete_user", "", {"name": "nobody"}, 404),
+        ("POST", "leveret/verbs/delete_vhost", "", {"name": "nothing"}, 404),
+        ("POST", "leveret/verbs/delete_vhost", "", {"name": "kept"}, 412),
+        ("POST", "leveret/verbs/set_permissions", "", {"user": "guest", "vhost": "nothing", **ALL}, 404),
+    ],
+)
+def test_what_is_refused_by_its_name_is_told(
+    http: Http, described: Any, method: str, path: str, query: str, body: object, status: int
+) -> None:
+    http.ask("PUT", "vhosts/kept", {"protected_from_deletion": True}).expect(201)
+    http.ask(method, path + query, body).expect(status)
+    assert str(status) in described["paths"][f"/{path}"][method.lower()]["responses"]
 
 
 def test_both_ways_to_log_in_are_told() -> None:

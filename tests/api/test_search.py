@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -402,3 +404,29 @@ def test_ages_of_what_is_ready_and_of_what_somebody_has(managed: leveret.Broker,
     assert seconds == {"q": (150, 50), "empty": (None, None), "levels": (150, None)}
     (alone,) = http.ask("GET", "leveret/ages?page=1&name=lev").expect(200).json["items"]  # type: ignore[index]
     assert alone["name"] == "levels"
+
+
+WHERE_IT_IS_LOADED = """
+import asyncio, sys
+import leveret, leveret.api.operations
+from tests.api.http import Http
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "jsonpath":
+            print("the event loop" if asyncio._get_running_loop() else "a thread of its own")
+
+with leveret.Broker(management=True) as broker:
+    http = Http(broker.management_url)
+    http.ask("PUT", "queues/%2F/q", {}).expect(201)
+    sys.meta_path.insert(0, Watch())
+    wanted = {"where": [{"field": "json:$.a", "op": "exists"}]}
+    http.ask("POST", f"leveret/queues/%2F/q/messages/{sys.argv[1]}", {**wanted, **eval(sys.argv[2])}).expect(200)
+"""
+
+
+@pytest.mark.parametrize(("what", "more"), [("search", {}), ("act", {"action": "delete"})])
+def test_clients_do_not_wait_for_the_code_that_reads_paths(what: str, more: dict[str, str]) -> None:
+    command = [sys.executable, "-c", WHERE_IT_IS_LOADED, what, str(more)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "a thread of its own\n", done.stderr

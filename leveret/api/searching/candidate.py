@@ -20,6 +20,7 @@ STATES: Final[tuple[str, ...]] = (READY, UNACKED, DELAYED)
 
 MAX_JSON: Final = 1 << 20  # bytes of a body that is read as JSON: decoding more would keep clients waiting
 NO_JSON: Final = object()
+UNREAD: Final = object()
 
 
 class Candidate:
@@ -36,7 +37,7 @@ class Candidate:
         self.due_ms = due_ms
         self.front = 0
         self._body: bytes | None = None
-        self._json: Any = None
+        self._json: Any = UNREAD
         self._properties: BasicProperties | None = None
         self._headers: dict[str, Any] | None = None
         self._origin: Origin | bool | None = False
@@ -71,13 +72,11 @@ class Candidate:
     @property
     def json(self) -> Any:
         """What the body says as JSON; NO_JSON where it is none, or too large."""
-        if self._json is None:
+        if self._json is UNREAD:
             self._json = NO_JSON
             if self.entry.message.size <= MAX_JSON:
                 with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     self._json = msgspec.json.decode(self.body)
-                if self._json is None:  # null
-                    self._json = NO_JSON
         return self._json
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import operator
 from collections.abc import Callable
 from typing import Any, Final, Literal
@@ -9,15 +11,17 @@ from typing import Any, Final, Literal
 import msgspec
 
 from leveret.api.errors import bad_request
-from leveret.api.searching.candidate import NO_JSON, Candidate
+from leveret.api.searching.candidate import MAX_JSON, NO_JSON, Candidate
 from leveret.core.errors.administration import InvalidError
 from leveret.core.policy.patterns import FOUND, UNDECIDED, Pattern, compile_pattern
 
 MOST: Final = 50  # conditions
 JSON: Final = "json:"
+PATHS: Final = "leveret.api.searching.paths"
 HEADERS: Final = "headers."
 WINDOW: Final = 4 << 10  # bytes of a text in which a pattern is searched at once: more would take too many steps
 OVERLAP: Final = 1 << 10  # that two of them have in common, so that what is shorter is found in one of them
+FEW_PATHS: Final = 4  # which together are read in less time than all that is in a body
 MATCHED: Final = 256 << 10  # of a text, no more is searched
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "contains", "matches", "exists", "missing"]
@@ -65,9 +69,16 @@ class Condition(msgspec.Struct, kw_only=True):
     value: Value = None
 
 
+async def prepare(conditions: list[Condition]) -> None:
+    """To be awaited before Criteria are made: the code for paths takes a tenth of a second to load, in a thread."""
+    if any(condition.field.startswith(JSON) for condition in conditions):
+        await asyncio.to_thread(importlib.import_module, PATHS)
+
+
 class Criteria:
     """Of one search. fits: whether a message is wanted; what is cheap to know is looked at first.
 
+    has_few_paths: whether a body is read once for each path in it, and not decoded as a whole.
     undecided: how often a pattern took too many steps, and the message counted as one that it does not match.
     wall_ms: now, by Clock.wall_ms, for ages.
 
@@ -78,6 +89,7 @@ class Criteria:
         if len(conditions) > MOST:
             raise bad_request(f"where: there are at most {MOST} conditions")
         self.undecided = 0
+        self.has_few_paths = sum(each.field.startswith(JSON) for each in conditions) <= FEW_PATHS
         ordered = sorted(conditions, key=_cost)
         checks = [_make(each, wall_ms, self) for each in ordered]
         self.fits: Check = checks[0] if len(checks) == 1 else lambda candidate: all(c(candidate) for c in checks)
@@ -107,7 +119,7 @@ def _cost(condition: Condition) -> int:
 
 
 def _make(condition: Condition, wall_ms: int, criteria: Criteria) -> Check:
-    read, op, value = _reader(condition.field, wall_ms), condition.op, condition.value
+    read, op, value = _reader(condition.field, wall_ms, criteria), condition.op, condition.value
     if op == "exists":
         return lambda candidate: bool(read(candidate))
     if op == "missing":
@@ -153,13 +165,13 @@ def _is_alike(one: Any, other: Any) -> bool:
     return type(one) is type(other) and isinstance(one, str | bytes)
 
 
-def _reader(field: str, wall_ms: int) -> Reader:
+def _reader(field: str, wall_ms: int, criteria: Criteria) -> Reader:
     """What finds the values of a field. Raises: ApiError 400."""
     if field in PROPERTIES:
         name = PROPERTIES[field]
         return lambda candidate: _some(getattr(candidate.properties, name))
     if field.startswith(JSON):
-        return _json_reader(field.removeprefix(JSON))
+        return _json_reader(field.removeprefix(JSON), criteria.has_few_paths)
     if field.startswith(HEADERS):
         header = field.removeprefix(HEADERS)
         return lambda candidate: _in_headers(candidate.headers, header)
@@ -182,14 +194,16 @@ def _reader(field: str, wall_ms: int) -> Reader:
     return plain[field]
 
 
-def _json_reader(text: str) -> Reader:
-    from leveret.api.searching.paths import PathError, compile_path  # takes a tenth of a second to load
+def _json_reader(text: str, is_one_of_few: bool) -> Reader:
+    from leveret.api.searching.paths import Path, PathError  # which prepare() has loaded
 
     try:
-        find = compile_path(text)
+        path = Path(text)
     except PathError as error:
         raise bad_request(f"where: {error}") from None
-    return lambda candidate: find(candidate.json) if candidate.json is not NO_JSON else []
+    if is_one_of_few:
+        return lambda candidate: path.read(candidate.body) if candidate.entry.message.size <= MAX_JSON else []
+    return lambda candidate: path.find(candidate.json) if candidate.json is not NO_JSON else []
 
 
 def _some(value: Any) -> list[Any]:

@@ -18,6 +18,7 @@ from leveret.api.operation import Operation
 from leveret.api.request import Pieces, Request
 from leveret.api.searching.acting import Action, Delete, Redrive, Send, ToFront, exchange_target, queue_target, source
 from leveret.api.searching.candidate import DELAYED, UNACKED, Candidate
+from leveret.api.searching.criteria import prepare
 from leveret.api.searching.editing import Republish
 from leveret.api.searching.hunt import Hunt
 from leveret.api.searching.requests import ActRequest, Search
@@ -100,6 +101,7 @@ def _queue(request: Request) -> Queue:
 async def search(request: Request) -> Pieces:
     """Look for messages; nothing changes."""
     wanted = request.read(Search)
+    await prepare(wanted.where)
     hunt = Hunt(request, _queue(request), wanted)
     return Pieces(_guarded(request, "a search", _search(hunt, wanted)), "application/x-ndjson")
 
@@ -140,6 +142,7 @@ async def _write(hunt: Hunt, wanted: Search, candidate: Candidate, out: bytearra
 async def act(request: Request) -> Pieces:
     """Do something with messages."""
     wanted = request.read(ActRequest)
+    await prepare(wanted.where)
     queue = _queue(request)
     try:
         action = _action(request, queue, wanted)

@@ -173,6 +173,7 @@ OPERATIONS = [
             answers=dict[str, Any],
             takes=dict[str, Any],
             most=definitions.MOST if name == "import_definitions" else MOST,
+            refuses=(404, 412),
         )
         for name, verb in VERBS.items()
         if name not in WITH_BYTES

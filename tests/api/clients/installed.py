@@ -63,7 +63,7 @@ def virtual_environment(name: str, *packages: str) -> Path:
 def debian(name: str, *packages: str, suite: str = "", with_needs: bool = False) -> Path:
     """The files of these packages of Debian, as below /. suite: one that is not this machine's, as sid.
 
-    with_needs: those of packages that they depend on and this machine has not, as well.
+    with_needs: those of packages that they depend on and this machine has not, as well; the named ones in any case.
     """
 
     def make(folder: Path) -> None:
@@ -77,7 +77,7 @@ def debian(name: str, *packages: str, suite: str = "", with_needs: bool = False)
         if with_needs:
             (folder / "archives" / "partial").mkdir(parents=True)
             options += _options({"Dir::Cache": folder, "Debug::NoLocking": "1", "APT::Sandbox::User": "root"})
-            options += ["-y", "--no-install-recommends", "--download-only"]
+            options += ["-y", "--no-install-recommends", "--reinstall", "--download-only"]
             fetch(apt_get, "-qq", *options, "install", *packages)
         else:
             fetch(apt_get, "-qq", *options, "download", *packages, folder=folder)

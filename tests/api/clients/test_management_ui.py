@@ -34,7 +34,7 @@ def files() -> Path:
 
 def test_a_tour(files: Path, place: Place, http: Http, tmp_path: Path) -> None:
     commands = installed.virtual_environment("playwright", "playwright")
-    root = installed.debian("chromium", "chromium-headless-shell", with_needs=True)
+    root = installed.debian("chromium", "chromium-headless-shell", "chromium-common", with_needs=True)
     browser = root / "usr/lib/chromium/chromium-headless-shell"
     libraries = root / "usr/lib/x86_64-linux-gnu"
     node = cast(dict[str, Any], http.ask("GET", "overview").json)["node"]
