@@ -22,6 +22,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from leveret.api.encoding import encode
 from leveret.api.streaming import PRESENCE, Presence
 from leveret.auth.addresses import site
 from leveret.server.guests import TLS_S, reason
@@ -158,12 +159,28 @@ class Visitor(H11Protocol):
         if error is not None:
             error.__traceback__ = None  # through which it would keep itself, and all of this, until the next collection
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
+            self._refuse(msg)
             if self.cycle is not None:
                 self.cycle.disconnected = True
                 self.cycle.message_event.set()
         else:
             self.transport.abort()
+
+    def _refuse(self, reason: str) -> None:
+        """Answer as the API does to what makes no sense, and close the connection."""
+        body = encode({"error": "bad_request", "reason": reason})
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
         """It may go on without another protocol; nobody has to be told."""

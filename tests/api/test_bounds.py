@@ -11,6 +11,7 @@ import pytest
 from leveret.core.message.parcel import MAX_PROPERTIES
 from tests.api.http import Http
 from tests.api.place import Place, Started
+from tests.api.raw import wire
 from tests.clients.peer import Channel, Peer
 from tests.clients.waiting import eventually
 
@@ -169,3 +170,21 @@ def test_dead_letters_under_a_key_that_is_too_long(http: Http, consumer: Channel
     eventually(lambda: consumer.ready(graves) == 1)
     found = consumer.get(graves, no_ack=True)
     assert (found.body, found.routing_key) == (b"x", LONG[:255])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "GET /api/overview HTTP/1.1\r\nHost: x\r\nContent-Length: A-1\r\n\r\n",
+        "GET /api/overview HTTP/1.1\r\n\r\n",
+        "GET /api/overview HTTP/1.1\r\nHost: x\r\nbad header: x\r\n\r\n",
+        "GET /api/overview HTTP/1.1\r\nHost: x\r\n" + "a: b\r\n" * 200 + "\r\n",
+        "AMQP\0\0\x09\x01\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_in_the_words_of_the_api(place: Place, sent: str) -> None:
+    with wire(place.api) as client:
+        status, head, body = client.send(sent).answer()
+        assert (status, json.loads(body)["error"]) == (400, "bad_request")
+        assert "content-type: application/json\r\n" in head
+        assert client.is_ended()
