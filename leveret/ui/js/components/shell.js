@@ -122,11 +122,11 @@ export function Login() {
       await logIn(data.get("username"), data.get("password"));
     } catch (problem) {
       setError(
-        problem.status !== 401
-          ? sentence(problem.message)
-          : problem.message.includes("management")
+        problem.status === 401
+          ? "The user name or the password is wrong, or this user may not log in from here."
+          : problem.status === 403
             ? "This user may not use this page. An administrator can give it the tag management."
-            : "The user name or the password is wrong, or this user may not log in from here.",
+            : sentence(problem.message),
       );
     } finally {
       setBusy(false);
