@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check clients crash migration hostile soak overload memory search-load ui-soak pictures differential graph methods settings examples clean
+.PHONY: run test check interpreted bench perf-check clients crash migration hostile soak overload memory search-load ui ui-soak pictures differential graph methods settings examples clean
 
 run: $(VENV)/broker  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -52,6 +52,9 @@ overload: $(VENV)/installed  ## ask too much of a broker, and time a quiet clien
 
 memory: $(VENV)/installed  ## let a broker hold more than its budget, and see what it needs; ARGS="--case unacked"
 	$(BIN)/python tools/memory.py $(ARGS)
+
+ui: $(VENV)/installed  ## all tests of the web UI, in a browser; `make test` has a short form of them
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/ui $(ARGS)
 
 ui-soak: $(VENV)/installed  ## the web UI, open for ten minutes with 5 000 queues: its memory stays flat; ARGS="--minutes 2"
 	$(BIN)/python tools/ui_soak.py $(ARGS)

@@ -31,6 +31,7 @@ def quoted(name: str) -> str:
     return quote(name, safe="")
 
 
+@pytest.mark.smoke
 def test_a_user_who_may_only_read_is_added_in_one_step(ui: Ui, http: Http, place: Place) -> None:
     page = ui.open("admin")
     page.get_by_role("button", name="Add a user").click()
@@ -142,6 +143,7 @@ def test_a_virtual_host_is_made_protected_and_deleted(ui: Ui, http: Http) -> Non
     http.ask("GET", f"vhosts/{name}").expect(404)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("where", "noun"), [("policies", "a policy"), ("operator-policies", "an operator policy")])
 def test_a_policy_says_what_it_would_apply_to_before_it_does(ui: Ui, http: Http, where: str, noun: str) -> None:
     for name in ("orders.de", "orders.fr", "mails"):

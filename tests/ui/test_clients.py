@@ -23,6 +23,7 @@ def names(http: Http) -> dict[str, str]:
     return {each.get("user_provided_name", each["name"]): each["name"] for each in found}
 
 
+@pytest.mark.smoke
 def test_the_busiest_publisher_stands_first_and_is_named(shop: Place, ui: Ui) -> None:
     page = ui.open("connections")
     first = page.get_by_role("table", name="Connections").get_by_role("row").nth(1)
@@ -53,6 +54,7 @@ def quoted(name: str) -> str:
     return name.replace(" ", "%20").replace(":", "%3A").replace(">", "%3E").replace("/", "%2F")
 
 
+@pytest.mark.smoke
 def test_a_connection_is_closed_with_a_reason_that_its_client_sees(place: Place, ui: Ui, http: Http) -> None:
     with place.connect(name="runaway <b>/</b>") as connection:
         page = ui.open("connections")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.api.http import Http
@@ -50,6 +51,7 @@ def test_what_came_nowhere_stands_at_the_default_exchange(shop: Place, ui: Ui) -
     expect(page.get_by_role("table", name="Refused messages")).to_contain_text("there is no queue 'paymens'")
 
 
+@pytest.mark.smoke
 def test_declare_bind_unbind_delete_with_a_strange_name(ui: Ui, http: Http) -> None:
     http.ask("PUT", "queues/%2F/target", {}).expect(201, 204)
     page = ui.open("exchanges")

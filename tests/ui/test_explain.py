@@ -104,6 +104,7 @@ def test_many_are_published_with_their_numbers(ui: Ui, events: str, http: Http) 
     assert found == [f'{{"order": {number}}}' for number in range(1, 701)]
 
 
+@pytest.mark.smoke
 def test_it_is_told_why_a_message_arrived_nowhere(ui: Ui, events: str) -> None:
     page = ui.open(f"publish?exchange={events}&key=Order.new")
     page.get_by_role("button", name="Publish", exact=True).click()
@@ -133,6 +134,7 @@ def test_templates_are_kept(ui: Ui, events: str) -> None:
     expect(field(page, "Exchange")).to_have_value(events)
 
 
+@pytest.mark.smoke
 def test_what_was_refused_is_listed_with_its_reason(ui: Ui, place: Place, http: Http) -> None:
     with place.connect(name="misspeller") as connection:
         connection.channel().basic_publish("", "paymens <i>", b"x")

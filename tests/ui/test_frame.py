@@ -30,6 +30,7 @@ def log_in(ui: Ui, name: str = "guest", password: str = "guest") -> None:
     ui.page.get_by_role("button", name="Log in").click()
 
 
+@pytest.mark.smoke
 def test_who_logs_in_is_where_the_address_says(stranger: Ui) -> None:
     page = stranger.open("queues?only=busy")
     log_in(stranger, password="wrong")
@@ -49,6 +50,7 @@ def test_who_may_not_use_the_api_is_told_what_is_missing(stranger: Ui, http: Htt
     expect(page.get_by_role("alert")).to_contain_text("the tag management")
 
 
+@pytest.mark.smoke
 def test_a_session_that_ends_is_begun_anew_where_one_was(ui: Ui, http: Http) -> None:
     ui.expected.add(401)
     page = ui.open("queues?q=abc")
@@ -59,6 +61,7 @@ def test_a_session_that_ends_is_begun_anew_where_one_was(ui: Ui, http: Http) -> 
     expect(page.get_by_label("Filter queues")).to_have_value("abc")
 
 
+@pytest.mark.smoke
 def test_a_broker_that_goes_away_and_comes_back(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
     options = ("--data-dir", str(tmp_path / "data"), "--management-port", str(free_port()))
@@ -82,6 +85,7 @@ def test_a_broker_that_goes_away_and_comes_back(browser: Browser, tmp_path: Path
             again.stop()
 
 
+@pytest.mark.smoke
 def test_anything_is_found_from_anywhere(ui: Ui, http: Http) -> None:
     name = "deep/in the <b>house</b>"
     http.ask("PUT", f"queues/%2F/{quote(name, safe='')}", {"durable": True}).expect(201, 204)
@@ -138,6 +142,7 @@ def test_of_many_rows_only_those_in_sight_are_drawn(browser: Browser, crowd: Pla
         expect(table).to_have_attribute("aria-rowcount", "2")
 
 
+@pytest.mark.smoke
 def test_rows_hold_still_under_the_pointer(ui: Ui, http: Http) -> None:
     for number in range(9):
         http.ask("PUT", f"queues/%2F/row-{number}", {}).expect(201)

@@ -84,6 +84,7 @@ def dead(http: Http, place: Place) -> str:
     return "work.dead"
 
 
+@pytest.mark.smoke
 def test_a_poison_message_is_found_by_its_text_and_the_search_is_in_the_address(ui: Ui, http: Http) -> None:
     declare(http, "orders")
     fill(
@@ -195,6 +196,7 @@ def test_chosen_messages_are_counted_before_they_are_deleted(ui: Ui, http: Http)
     assert bodies(http, where) == ["body 0", "body 2", "body 4"]
 
 
+@pytest.mark.smoke
 def test_all_that_match_are_moved_or_copied(ui: Ui, http: Http) -> None:
     where, other = declare(http, "from"), declare(http, STRANGE)
     fill(http, "from", [f"{'odd' if number % 2 else 'even'} {number}" for number in range(200)])
@@ -287,6 +289,7 @@ def test_an_export_can_be_imported(ui: Ui, http: Http, tmp_path: Path) -> None:
     assert lines[0]["routing_key"] == "exported"
 
 
+@pytest.mark.smoke
 def test_dead_letters_go_home(ui: Ui, http: Http, dead: str) -> None:
     page = ui.open(f"queues/%2F/{dead}")
     card = page.get_by_role("region", name="Dead letters")

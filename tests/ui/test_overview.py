@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.api.place import Place
 from tests.ui.browser import Ui
 
 
+@pytest.mark.smoke
 def test_the_overview_says_what_is_wrong_and_leads_there(shop: Place, ui: Ui) -> None:
     page = ui.open()
     attention = page.get_by_role("list", name="What needs attention")

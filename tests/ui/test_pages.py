@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -65,14 +66,23 @@ def describe(violation: Any) -> str:
     return f"{violation['id']}: {violation['help']}: {where[:4]}"
 
 
-@pytest.mark.parametrize("where", PAGES)
-def test_it_opens(browser: Browser, shop: Place, where: str) -> None:
-    with opened(browser, shop.api, width=1440, theme="light") as ui:
-        page = ui.open(where)
-        look(page, PAGES[where])
-        page.emulate_media(color_scheme="dark")
-        page.set_viewport_size({"width": 390, "height": 844})
-        look(page, PAGES[where])
+LOOKS = {"light": (1440, 900), "dark": (390, 844)}
+"""Themes, and the size of the window with each."""
+
+
+def cases() -> Iterator[Any]:
+    """Every page with every look; in the short form every other page with one of them."""
+    for number, where in enumerate(PAGES):
+        for index, theme in enumerate(LOOKS):
+            marks = [pytest.mark.smoke] if number % 4 == 2 * index else []
+            yield pytest.param(where, theme, marks=marks)
+
+
+@pytest.mark.parametrize(("where", "theme"), list(cases()))
+def test_it_opens(browser: Browser, shop: Place, where: str, theme: str) -> None:
+    width, height = LOOKS[theme]
+    with opened(browser, shop.api, width=width, height=height, theme=theme) as ui:
+        look(ui.open(where), PAGES[where])
 
 
 def test_who_may_only_manage_sees_what_that_allows(browser: Browser, shop: Place, http: Http) -> None:

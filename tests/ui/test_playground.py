@@ -80,6 +80,7 @@ def test_all_patterns_are_on_cards_and_lead_on_to_the_next(ui: Ui) -> None:
     expect(page).to_have_url(f"{ui.url}/#/playground/{PATTERNS[0]}")
 
 
+@pytest.mark.smoke
 def test_the_python_is_that_of_the_examples(tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(ROOT / "tools" / "copy_examples.py"), str(tmp_path / "made")], check=True)
     shown = ROOT / "leveret" / "ui" / "examples"
@@ -121,6 +122,7 @@ def test_hello_world_messages_wait_for_a_receiver(ui: Ui, http: Http) -> None:
     leave(page, http)
 
 
+@pytest.mark.smoke
 def test_work_queues_a_task_of_a_dead_worker_is_done_by_another(ui: Ui, http: Http) -> None:
     page = ui.open("playground/work-queues")
     press(page, "Slow down Worker 1")

@@ -55,6 +55,7 @@ def quoted(name: str) -> str:
     return "".join(f"%{each:02X}" for each in name.encode())
 
 
+@pytest.mark.smoke
 def test_the_picture_has_everything_and_says_what_flows(shop: Place, ui: Ui) -> None:
     page = ui.open("topology")
     expect(node(page, "web-shop publishes to (default exchange), shop.events")).to_be_visible()
@@ -108,6 +109,7 @@ def test_dragging_moves_the_picture_and_opens_nothing(shop: Place, ui: Ui) -> No
     expect(page).to_have_url(f"{ui.url}/#/queues/%2F/payments")
 
 
+@pytest.mark.smoke
 def test_a_routing_key_lights_its_path_and_can_be_sent_to_somebody(shop: Place, ui: Ui) -> None:
     page = ui.open("topology")
     page.get_by_label("Publish to").select_option("shop.events")
