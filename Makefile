@@ -14,7 +14,8 @@ run: $(VENV)/broker  ## start the broker on port 5672, with its data in ./levere
 	$(BIN)/leveret serve $(ARGS)
 
 test: $(VENV)/installed check interpreted  ## lint, types, and all tests on the compiled build
-	LEVERET_EXPECT_BUILD=compiled $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	LEVERET_EXPECT_BUILD=compiled $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore tests/ui $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m smoke tests/ui
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -54,7 +55,7 @@ memory: $(VENV)/installed  ## let a broker hold more than its budget, and see wh
 	$(BIN)/python tools/memory.py $(ARGS)
 
 ui: $(VENV)/installed  ## all tests of the web UI, in a browser; `make test` has a short form of them
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/ui $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/ui $(ARGS)
 
 ui-soak: $(VENV)/installed  ## the web UI, open for ten minutes with 5 000 queues: its memory stays flat; ARGS="--minutes 2"
 	$(BIN)/python tools/ui_soak.py $(ARGS)

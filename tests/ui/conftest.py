@@ -1,7 +1,7 @@
 """Fixtures: a browser, a broker, a shop on it, and a page of the UI.
 
-`make test` runs the short form of these tests, `make ui` all of them. The browser is Debian's chromium. Where there is
-none the tests are skipped, unless LEVERET_TEST_EXPECT_BROWSER is set.
+`make test` runs the tests that are marked with `smoke`, `make ui` all of them. The browser is Debian's chromium. Where
+there is none the tests are skipped, unless LEVERET_TEST_EXPECT_BROWSER is set.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
@@ -23,22 +22,12 @@ from tests.ui.browser import OPTIONS, WAIT_MS, Ui, chromium, opened
 INTERVAL_MS = "1000"  # each of which has the pages ask anew
 OPENS_S = 90.0  # how long a shop may take for that, on a busy machine
 CONSUMERS = 7  # that a shop has when it is open
-FOLDER = Path(__file__).parent
 EXPECTED = "LEVERET_TEST_EXPECT_BROWSER"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of these tests, a run of everything has those that are marked with `smoke`; a run of tests/ui has all of them."""
-    if any("tests/ui" in argument for argument in config.args):
-        return
-    left_out = [item for item in items if FOLDER in item.path.parents and not item.get_closest_marker("smoke")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Started once."""
+    """Started for each file: while it is there, an event loop runs in this thread, and tests elsewhere cannot."""
     program = chromium()
     if program is None:
         assert not os.environ.get(EXPECTED), f"{EXPECTED} is set, and there is no chromium"
