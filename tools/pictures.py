@@ -24,12 +24,18 @@ from tests.api.place import Started
 from tests.ui.browser import OPTIONS, chromium, opened
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"
-LIVES_S = 75.0  # of the shop, before the first picture: charts need something to show
+LIVES_S = 45.0  # of the shop, before the first picture: charts need something to show
 SETTLES_MS = 3_500
 
 
 def nothing(page: Page) -> None:
     """Show the page as it opens."""
+
+
+def publish_ten(page: Page) -> None:
+    """Give the workers of the playground something to do."""
+    page.get_by_role("button", name="Publish 10").click()
+    page.wait_for_timeout(SETTLES_MS)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ PICTURES = (
     Picture("messages", "queues/%2F/payments.dead?tab=messages", 760),
     Picture("topology", "topology", 820),
     Picture("explain", "explain?vhost=%2F&exchange=shop.events&key=order.paid.de", 760),
-    Picture("playground", "playground/work-queues", 820),
+    Picture("playground", "playground/work-queues", 820, publish_ten),
 )
 
 
@@ -62,7 +68,7 @@ def main() -> None:
     if program is None:
         sys.exit("there is no chromium: apt-get install chromium")
     FOLDER.mkdir(exist_ok=True)
-    with Started.start("--node-name", "leveret@shop") as started, sync_playwright() as playwright:
+    with Started.start() as started, sync_playwright() as playwright:
         place = started.place
         shop = subprocess.Popen(
             [sys.executable, "-m", "tests.ui.shop", f"amqp://guest:guest@{place.host}:{place.port}/"]

@@ -51,7 +51,7 @@ function options(uPlot, width, height, series, format, max, read) {
   return {
     width,
     height,
-    padding: [8, 20, 0, 0],
+    padding: [8, 32, 0, 0],
     legend: { show: false },
     cursor: {
       sync: { key: "time" },

@@ -29,7 +29,10 @@ function attention(queues, ways, ages, node, status, refused) {
   }
   const lately = refused.filter((each) => each.last_at > Date.now() - 600000);
   if (lately.length) {
-    found.push({ level: "watch", text: `${plural(lately.length, "message")} of the last ten minutes arrived nowhere`, to: href("refused") });
+    const total = lately.reduce((sum, each) => sum + each.count, 0);
+    const last = Math.max(...lately.map((each) => each.last_at));
+    const text = `${plural(total, "message")} arrived nowhere, the last one ${span(Math.max(0, Date.now() - last) / 1000)} ago`;
+    found.push({ level: "watch", text, to: href("refused"), weight: 0 });
   }
   return found.sort((a, b) => (a.level === b.level ? (b.weight ?? 3e12) - (a.weight ?? 3e12) : a.level === "trouble" ? -1 : 1));
 }
