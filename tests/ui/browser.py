@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response
 
 VARIABLE = "LEVERET_TEST_CHROMIUM"
-WAIT_MS = 15_000
+WAIT_MS = 30_000
 OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
