@@ -10,8 +10,9 @@ import asyncio
 import base64
 import hashlib
 import re
+import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from starlette.routing import Route
 
 FOLDER: Final = Path(__file__).parent.parent / "ui"
 INDEX: Final = "index.html"
+LOOK_S: Final = 1.0  # from one look at the files to the next
 PIECE: Final = 32 << 10  # bytes that are compressed at once
 MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".css": "text/css; charset=utf-8",
@@ -58,11 +60,16 @@ async def _pack(content: bytes) -> bytes:
 
 
 class WebUi:
-    """The files, which are read when they are asked for. prefix: of all addresses, behind a proxy."""
+    """The files, which are read when they are asked for. prefix: of all addresses, behind a proxy.
 
-    def __init__(self, prefix: str, folder: Path = FOLDER) -> None:
+    now: in seconds, that never goes back.
+    """
+
+    def __init__(self, prefix: str, folder: Path = FOLDER, now: Callable[[], float] = time.monotonic) -> None:
         self._prefix = prefix
         self._folder = folder
+        self._now = now
+        self._looks_at_s = now()
         self._version = ""
         self._files: dict[str, File] = {}
         self._policy = ""
@@ -87,7 +94,12 @@ class WebUi:
         return _respond(http, file, {"Cache-Control": FOR_GOOD if version == self._version else "no-cache"})
 
     def _look(self) -> None:
-        """See whether files have changed, as they do while somebody works on them."""
+        """See whether files have changed, as they do while somebody works on them; that is looked at now and then only,
+        since anybody may ask, and it takes milliseconds.
+        """
+        if self._now() < self._looks_at_s:
+            return
+        self._looks_at_s = self._now() + LOOK_S
         digest = hashlib.sha256(self._prefix.encode())
         for path in sorted(self._folder.rglob("*")):
             if path.is_file():

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
-from leveret.api.ui import FOLDER
+from leveret.api.ui import FOLDER, LOOK_S, WebUi
 from tests.api.http import Http
 from tests.api.place import Started
 
@@ -99,6 +101,19 @@ def test_behind_a_proxy_all_addresses_begin_with_its_prefix() -> None:
             assert b'<meta name="leveret-prefix" content="/broker">' in page
             assert nobody.ask("GET", f"/broker/ui/{version(page)}/js/main.js").status == 200
             assert set(re.findall(rb'"(/[^"]*?)/ui/', page)) == {b"/broker"}
+
+
+def test_whether_files_have_changed_is_looked_at_once_in_a_second(tmp_path: Path) -> None:
+    seconds = 10.0
+    (tmp_path / "index.html").write_text('<p>{base}/a.js" one')
+    visitor = TestClient(Starlette(routes=WebUi("", tmp_path, lambda: seconds).routes()))
+    first = version(visitor.get("/").content)
+    (tmp_path / "index.html").write_text('<p>{base}/a.js" another')
+    assert version(visitor.get("/").content) == first
+    assert visitor.get("/ui/other/index.html").text.endswith("one")
+    seconds += LOOK_S
+    assert version(visitor.get("/").content) != first
+    assert visitor.get("/").text.endswith("another")
 
 
 def files(suffix: str) -> Iterator[Path]:

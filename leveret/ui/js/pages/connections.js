@@ -87,7 +87,7 @@ function List({ query }) {
     <//>
     ${connections.error && html`<${Fault} error=${connections.error} what="These numbers are old." />`}
     ${!rows.length
-      ? html`<${Empty} title="Nobody is connected" command="python examples/pika/hello_world/receive.py">A connection is there as long as a client is. Any AMQP 0-9-1 library can connect.<//>`
+      ? html`<${Empty} title="Nobody is connected" command="python examples/pika/hello/receive.py">A connection is there as long as a client is. Any AMQP 0-9-1 library can connect.<//>`
       : !shown.length
         ? html`<${Empty} title="No connection is like that">${query.only === "trouble" ? "None is blocked or slow." : "Change the filter to see others."}<//>`
         : html`<${Table} name="Connections" rows=${shown} keyOf=${keyOf} columns=${columns} order=${order} about=${`${query.q} ${query.only} ${query.vhost} ${query.user}`} openAt=${({ connection }) => href("connections", connection.name)} />`}`;

@@ -66,7 +66,7 @@ function List({ query }) {
     ${exchanges.error && html`<${Fault} error=${exchanges.error} what="These numbers are old." />`}
     ${shown.length
       ? html`<${Table} name="Exchanges" rows=${shown} keyOf=${keyOf} columns=${columns} order=${order} about=${`${query.q} ${query.only} ${query.vhost}`} openAt=${addressOf} />`
-      : html`<${Empty} title=${query.q ? "No exchange is like that" : "No exchange is used yet"} command="leveret exchanges declare events topic">Clients publish to exchanges, and these put messages into the queues that are bound to them. Each virtual host has some from the start; the default one leads to any queue by its name.<//>`}`;
+      : html`<${Empty} title=${query.q ? "No exchange is like that" : "No exchange is used yet"} command="leveret exchanges declare events --type topic">Clients publish to exchanges, and these put messages into the queues that are bound to them. Each virtual host has some from the start; the default one leads to any queue by its name.<//>`}`;
 }
 
 function Marks({ exchange }) {

@@ -133,6 +133,6 @@ function Attention({ found }) {
 function Welcome() {
   return html`<${Empty} title="Nobody is connected yet">
     Any AMQP 0-9-1 client can connect to this broker. The <a href=${href("playground")}>playground</a> shows the seven patterns of messaging, with nothing to install. Or run the first example:
-    <p><${Command} text="python examples/pika/hello_world/receive.py" /></p>
+    <p><${Command} text="python examples/pika/hello/receive.py" /></p>
   <//>`;
 }
