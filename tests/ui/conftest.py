@@ -49,7 +49,7 @@ def place() -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def http(place: Place) -> Http:
     """Its API."""
-    return Http(place.api)
+    return Http(place.api, timeout_s=OPENS_S)
 
 
 @pytest.fixture(scope="module")
