@@ -177,7 +177,7 @@ def imported(path: Path, mapped: dict[str, Path]) -> set[Path]:
 def test_what_the_first_page_needs_is_loaded_at_once() -> None:
     page = (FOLDER / "index.html").read_text()
     mapped = {name: FOLDER / where for name, where in re.findall(r'"([^"]+)": "\{base\}/([^"]+)"', page)}
-    scripts = {FOLDER / name for name in re.findall(r'<script type="module" src="\{base\}/([^"]+)"', page)}
+    scripts = {FOLDER / name for name in re.findall(r'<script type="module"(?: async)? src="\{base\}/([^"]+)"', page)}
     loaded = {FOLDER / name for name in re.findall(r'<link rel="modulepreload" href="\{base\}/([^"]+)"', page)}
     first = (FOLDER / "js" / "main.js", FOLDER / "js" / "pages" / "overview.js")
     assert loaded | scripts == set.union(*(imported(path, mapped) for path in first))

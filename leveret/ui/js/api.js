@@ -1,5 +1,6 @@
 /** The HTTP API: the only way to the broker. Every failure is an ApiError that says what happened. */
 import { signal } from "@preact/signals";
+import { whoHasLoggedIn } from "./early.js";
 
 const PREFIX = document.querySelector('meta[name="leveret-prefix"]').content;
 const API = `${PREFIX}/api/`;
@@ -123,10 +124,14 @@ export async function* lines(method, where, options) {
   }
 }
 
-/** Find out whether somebody has logged in already. */
+let early = whoHasLoggedIn;
+
+/** Find out who has logged in. Raises: ApiError with status 0. */
 export async function resume() {
+  const answer = await early;
+  early = null;
   try {
-    session.value = await get("leveret/session");
+    session.value = answer?.ok ? await answer.json() : await get("leveret/session");
   } catch (error) {
     if (error.status === 0) throw error;
     session.value = null;
