@@ -22,8 +22,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leveret.api.access import Access
+from leveret.api.authentication import authenticate, check_site, client_of
 from leveret.api.errors import ApiError
-from leveret.api.gate import admit, check_site, client_of
 from leveret.api.local import FAILED, ask, begun, content_of, reason_of
 from leveret.api.metrics.endpoint import Metrics, anybody
 from leveret.api.operation import Operation
@@ -124,7 +124,7 @@ class Endpoint:
         check_site(http)
         caller = None
         if operation.access is not Access.ANYBODY:
-            caller = await admit(self._services, http)
+            caller = await authenticate(self._services, http)
             caller.check(operation.access)
         services = self._services
         if operation.before is not None:
@@ -181,7 +181,7 @@ def _monitors(services: Services) -> Callable[[HttpRequest], Awaitable[Response 
 
     async def check(http: HttpRequest) -> Response | None:
         try:
-            (await admit(services, http)).check(Access.MONITORING)
+            (await authenticate(services, http)).check(Access.MONITORING)
         except ApiError as error:
             return _error(error)
         return None

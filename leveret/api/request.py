@@ -203,16 +203,16 @@ class Request:
         except AdministrationError as error:
             raise of_administration(error) from None
 
-    async def act(self, vhost: VirtualHost, step: Callable[[Errand], T], is_kept: bool = True) -> T:
+    async def act(self, vhost: VirtualHost, step: Callable[[Errand], T], is_persisted: bool = True) -> T:
         """Do something as the caller, in a virtual host, as an AMQP client would.
 
-        is_kept: whether it is about what the data directory keeps, so that the answer waits for the disk.
+        is_persisted: whether it is about what the data directory keeps, so that the answer waits for the disk.
         Raises: ApiError.
         """
         errand = self.errand(vhost)
         found: list[T] = []
         try:
-            await self.services.performer.do("this", lambda: found.append(step(errand)), is_kept)
+            await self.services.performer.do("this", lambda: found.append(step(errand)), is_persisted)
         except Refusal as refusal:
             raise of_refusal(refusal) from None
         except AdministrationError as error:

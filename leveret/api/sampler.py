@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import resource
 import time
 from typing import Final
+
+import psutil
 
 from leveret.api.history import BASIC, DETAILED, GLOBAL, History, Values, numbers
 from leveret.api.turns import Turns
@@ -229,44 +230,25 @@ class Machine:
     def __init__(self, broker: Broker, directory: str) -> None:
         self._broker = broker
         self._directory = directory
+        self._process = psutil.Process()
 
     def values(self) -> Values:
         """Under the names in NODE."""
         sockets = len(self._broker.connections) - self._broker.leased
-        return (resident_bytes(), open_files(), sockets, threads(), self.free_bytes())
+        with self._process.oneshot():
+            memory, files, threads = (
+                self._process.memory_info().rss,
+                self._process.num_fds(),
+                self._process.num_threads(),
+            )
+        return (memory, files, sockets, threads, self.free_bytes())
 
     def free_bytes(self) -> int:
         """What may still be written to the disk of the data directory."""
         try:
-            found = os.statvfs(self._directory or "/")
+            return int(psutil.disk_usage(self._directory or "/").free)
         except OSError:
             return 0
-        return found.f_bavail * found.f_frsize
-
-
-def resident_bytes() -> int:
-    """Memory of this process; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
-def open_files() -> int:
-    """Files and sockets that this process has open; 0 where the system does not tell."""
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return 0
-
-
-def threads() -> int:
-    """Threads of this process; 1 where the system does not tell."""
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return 1
 
 
 def most_threads() -> int:

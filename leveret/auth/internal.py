@@ -40,7 +40,7 @@ class InternalAuthenticator(Authenticator):
 
     def authenticate_now(self, name: str, password: str, host: str) -> User | None:
         """The user of these credentials; None when only authenticate() can tell."""
-        user = self._at_once(name, password, host)
+        user = self._check_quickly(name, password, host)
         if user is None:
             return None
         place, who = site(host), self._mark(name)
@@ -54,7 +54,7 @@ class InternalAuthenticator(Authenticator):
         place, who = site(host), self._mark(name)
         while delay_s := self._history.delay_s(place, who):
             await asyncio.sleep(delay_s)
-        user = self._at_once(name, password, host)
+        user = self._check_quickly(name, password, host)
         if user is None:
             try:
                 user = await self._look_closely(name, password, host, is_gone)
@@ -64,7 +64,7 @@ class InternalAuthenticator(Authenticator):
         self._history.succeeded(place, who)
         return user
 
-    def _at_once(self, name: str, password: str, host: str) -> User | None:
+    def _check_quickly(self, name: str, password: str, host: str) -> User | None:
         """The user of a right password that needs no slow check; None for all else."""
         user = self._users.get(name)
         if user is None or not password or not self._may_come(name, host):

@@ -28,7 +28,7 @@ from leveret.core.message.shortage import Shortage
 from leveret.core.parameters import Parameters
 from leveret.core.policy.checks import QUEUE_TYPES
 from leveret.core.queue.base import BaseQueue
-from leveret.core.queue.client import Witness
+from leveret.core.queue.client import Observer
 from leveret.core.queue.dead_letter import MANY
 from leveret.core.queue.entry import Home
 from leveret.core.queue.queue import Queue
@@ -271,11 +271,11 @@ class Broker(Surroundings, Premises):
 
     # -- virtual hosts
 
-    def let_watch(self, witness: Witness | None) -> None:
+    def let_watch(self, observer: Observer | None) -> None:
         """Let somebody see all messages of all virtual hosts from now on; None for nobody."""
-        self.witness = witness
+        self.observer = observer
         for vhost in self.vhosts.values():
-            vhost.watch(vhost.tracing, witness)
+            vhost.watch(vhost.tracing, observer)
 
     def vhost(self, name: str) -> VirtualHost:
         """The virtual host. Raises: UnknownError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from leveret.core.errors.bounds import MILLISECONDS
-from leveret.core.errors.hints import Origin
+from leveret.core.errors.diagnostics import Origin
 from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.policy.arguments import Definition
 from leveret.core.policy.policy import APPLY_TO, Policy

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.core.errors import hints
-from leveret.core.errors.hints import Origin
+from leveret.core.errors import diagnostics
+from leveret.core.errors.diagnostics import Origin
 from leveret.core.errors.refusals import inequivalent, resource
 from leveret.core.policy.arguments import argument_names
-from leveret.core.policy.terms import term
+from leveret.core.policy.erlang_format import erlang_format
 from leveret.wire.fields import BINARY, LONGSTR, TIMESTAMP, VOID, Field, Table, longstr
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Equivalence:
         """Refuse the declaration if it differs. Raises: Refusal UNFIT for the first difference."""
         if self._first is not None:
             name, received, current = self._first
-            hint = hints.differs(self._differences, self._origin)
+            hint = diagnostics.differs(self._differences, self._origin)
             raise inequivalent(name, self._what, received, current, hint)
 
     def _differ(self, name: str, received: str, current: str) -> None:
@@ -105,4 +105,4 @@ def _value_and_type(field: Field | None) -> str:
 
 
 def _bare(field: Field) -> str:
-    return field.text if field.kind in (LONGSTR, BINARY) else term(field.value)
+    return field.text if field.kind in (LONGSTR, BINARY) else erlang_format(field.value)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from leveret.core import definitions, governing
+from leveret.core import definitions, policy_application
 from leveret.core.access.user import MAX_BINDINGS, MAX_CONSUMERS, MAX_EXCHANGES, MAX_QUEUES, reached
 from leveret.core.definition import form
 from leveret.core.equivalence import check_same_exchange, check_same_queue
-from leveret.core.errors import hints
+from leveret.core.errors import diagnostics
 from leveret.core.errors import refusals as errors
-from leveret.core.errors.hints import Origin
+from leveret.core.errors.diagnostics import Origin
 from leveret.core.exchange.exchange import Binding, Exchange, NameSpace
 from leveret.core.exchange_types.deduplication import Deduplication
 from leveret.core.exchange_types.kinds import new_exchange
@@ -30,13 +30,13 @@ from leveret.core.policy.arguments import (
     queue_type,
 )
 from leveret.core.policy.policy import Policies, Policy
-from leveret.core.queue.client import Witness
+from leveret.core.queue.client import Observer
 from leveret.core.queue.entry import EntryOwner
 from leveret.core.queue.kinds import new_queue
+from leveret.core.queue.observers import Observers
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.replies import REPLY_PREFIX, ReplyQueue
 from leveret.core.queue.surroundings import Surroundings
-from leveret.core.queue.witnesses import Witnesses
 from leveret.wire.fields import LONGSTR, Field, Table, longstr
 
 PREDECLARED: Final = (
@@ -57,7 +57,7 @@ class VirtualHost(NameSpace):
     generation: changes whenever a message might be routed otherwise than before, or not be allowed any more.
     default_queue_type: of queues that are declared without one; empty for classic. protected: from deletion.
     tracing: whether copies of all messages go to amq.rabbitmq.trace; off after a restart, as in RabbitMQ.
-    is_watched: somebody sees all messages, tracing or witness. witness: all there are, as one.
+    is_watched: somebody sees all messages, tracing or observer. observer: all there are, as one.
     limits: by name; negative for none. What is there stays, however low a limit is, and so does what comes back at a
     start. connections: how many are open now. bindings: how many there are.
     policies, operator_policies: changed by the verbs below only.
@@ -70,9 +70,9 @@ class VirtualHost(NameSpace):
         self.default_queue_type = ""
         self.protected = False
         self.tracing = False
-        self.is_watched = self.witness is not None
-        self._first_witness = self.witness  # the one of the whole broker
-        self._more_witnesses: list[Witness] = []
+        self.is_watched = self.observer is not None
+        self._first_observer = self.observer  # the one of the whole broker
+        self._more_observers: list[Observer] = []
         self.limits: dict[str, int] = {}
         self.connections = 0
         self.bindings = 0
@@ -82,7 +82,7 @@ class VirtualHost(NameSpace):
         self.replies: dict[str, ReplyQueue] = {}
         self.policies = Policies(False, broker.matcher)
         self.operator_policies = Policies(True, broker.matcher)
-        self.governing: governing.Governing | None = None  # while policies come to apply
+        self.policy_application: policy_application.PolicyApplication | None = None  # while policies come to apply
         for exchange, kind, internal in PREDECLARED:
             self.exchanges[exchange] = new_exchange(self, exchange, kind, True, False, internal, {}, NOBODY)
 
@@ -93,7 +93,7 @@ class VirtualHost(NameSpace):
         exchange = self.exchanges.get(name)
         if exchange is None:
             elsewhere = self.broker.vhosts_with("exchange", name)
-            raise errors.no_exchange(name, self.name, hints.not_found(name, self.exchanges, elsewhere))
+            raise errors.no_exchange(name, self.name, diagnostics.not_found(name, self.exchanges, elsewhere))
         return exchange
 
     def declare_exchange(
@@ -131,7 +131,7 @@ class VirtualHost(NameSpace):
     def _add_exchange(self, exchange: Exchange, remembers: bool) -> None:
         """Let an exchange be there, durably if wanted; whatever this raises, it is not there then."""
         value = definitions.exchange_value(exchange) if remembers else b""
-        governing.govern_exchange(self, exchange)
+        policy_application.apply_to_exchange(self, exchange)
         self.exchanges[exchange.name] = exchange
         self.generation += 1
         for interceptor in exchange.interceptors:
@@ -208,7 +208,7 @@ class VirtualHost(NameSpace):
         queue = self.queues.get(name)
         if queue is None:
             elsewhere = self.broker.vhosts_with("queue", name)
-            raise errors.no_queue(name, self.name, hints.not_found(name, self.queues, elsewhere))
+            raise errors.no_queue(name, self.name, diagnostics.not_found(name, self.queues, elsewhere))
         return queue
 
     def declare_queue(
@@ -232,7 +232,7 @@ class VirtualHost(NameSpace):
         kept = durable and not exclusive
         if existing is not None:
             if existing.owner != (owner if exclusive else 0):
-                raise errors.locked_queue(name, self.name, hints.locked(existing.origin, existing.owner != 0))
+                raise errors.locked_queue(name, self.name, diagnostics.locked(existing.origin, existing.owner != 0))
             check_same_queue(existing, kept, auto_delete, self._with_type(arguments, kept, auto_delete))
             existing.check_fault()
             existing.used()
@@ -270,7 +270,7 @@ class VirtualHost(NameSpace):
         """Let a queue be there, durably if wanted; whatever this raises, it is not there then."""
         try:
             value = definitions.queue_value(queue) if remembers else b""
-            governing.govern_queue(self, queue)
+            policy_application.apply_to_queue(self, queue)
         except Exception:
             queue.stop()
             raise
@@ -404,12 +404,12 @@ class VirtualHost(NameSpace):
         if binding.durable:
             self.broker.forget(form.BINDING, definitions.binding_key(binding))
 
-    def watch(self, tracing: bool, witness: Witness | None) -> None:
-        """Say who sees all messages from now on: amq.rabbitmq.trace, which gets copies of them, and a witness.
+    def watch(self, tracing: bool, observer: Observer | None) -> None:
+        """Say who sees all messages from now on: amq.rabbitmq.trace, which gets copies of them, and an observer.
 
         Those that have joined stay.
         """
-        self._first_witness = witness
+        self._first_observer = observer
         self.trace(tracing)
 
     def trace(self, tracing: bool) -> None:
@@ -417,26 +417,26 @@ class VirtualHost(NameSpace):
         self.tracing = tracing
         self._let_see()
 
-    def join(self, witness: Witness) -> None:
-        """Let one more witness see all messages, until it leaves."""
-        self._more_witnesses.append(witness)
+    def join(self, observer: Observer) -> None:
+        """Let one more observer see all messages, until it leaves."""
+        self._more_observers.append(observer)
         self._let_see()
 
-    def leave(self, witness: Witness) -> None:
-        """A witness that has joined sees no more."""
-        self._more_witnesses.remove(witness)
+    def leave(self, observer: Observer) -> None:
+        """An observer that has joined sees no more."""
+        self._more_observers.remove(observer)
         self._let_see()
 
     def _let_see(self) -> None:
-        """Put the witnesses together."""
-        them = list(self._more_witnesses)
-        if self._first_witness is not None:
-            them.insert(0, self._first_witness)
+        """Put the observers together."""
+        them = list(self._more_observers)
+        if self._first_observer is not None:
+            them.insert(0, self._first_observer)
         if len(them) > 1:
-            self.witness = Witnesses(them, self.broker.faults)
+            self.observer = Observers(them, self.broker.faults)
         else:
-            self.witness = them[0] if them else None
-        self.is_watched = self.tracing or self.witness is not None
+            self.observer = them[0] if them else None
+        self.is_watched = self.tracing or self.observer is not None
         self.generation += 1  # cached routes know whether messages are looked into
 
     # -- limits
@@ -453,28 +453,28 @@ class VirtualHost(NameSpace):
 
     def set_policy(self, policy: Policy) -> None:
         """Add a policy or change it. Raises: PolicyError."""
-        governing.put(self, self.policies, policy)
+        policy_application.put(self, self.policies, policy)
 
     def delete_policy(self, name: str) -> bool:
         """Delete a policy. Returns: whether there was one."""
-        return governing.delete(self, self.policies, name)
+        return policy_application.delete(self, self.policies, name)
 
     def set_operator_policy(self, policy: Policy) -> None:
         """Add an operator policy or change it. Raises: PolicyError."""
-        governing.put(self, self.operator_policies, policy)
+        policy_application.put(self, self.operator_policies, policy)
 
     def delete_operator_policy(self, name: str) -> bool:
         """Delete an operator policy. Returns: whether there was one."""
-        return governing.delete(self, self.operator_policies, name)
+        return policy_application.delete(self, self.operator_policies, name)
 
     def override(self, queue: Queue, overrides: Definition) -> None:
         """Let a queue have these overrides and no others. overrides: as core/policy/overrides.py checks them."""
-        governing.override(self, queue, overrides)
+        policy_application.override(self, queue, overrides)
 
     def forget_policies(self) -> None:
         """Delete all policies and operator policies: the virtual host is about to go."""
-        governing.forget(self, self.policies)
-        governing.forget(self, self.operator_policies)
+        policy_application.forget(self, self.policies)
+        policy_application.forget(self, self.operator_policies)
 
     # -- start-up
 
@@ -482,10 +482,10 @@ class VirtualHost(NameSpace):
         """Declare again what the DefinitionLog kept; names without the virtual host's."""
         if kind == form.POLICY:
             self.policies.put(definitions.read_policy(names[0], value))
-            governing.govern(self)
+            policy_application.apply_to_all(self)
         elif kind == form.OPERATOR_POLICY:
             self.operator_policies.put(definitions.read_policy(names[0], value))
-            governing.govern(self)
+            policy_application.apply_to_all(self)
         elif kind == form.EXCHANGE:
             name = names[0]
             arguments = _arguments(value)
@@ -512,7 +512,7 @@ class VirtualHost(NameSpace):
             queue = new_queue(self, self.broker, names[0], queue_id, True, 0, auto_delete, arguments, origin)
             self._add_queue(queue, False)
             if overrides:
-                governing.override_again(queue, overrides)
+                policy_application.override_again(queue, overrides)
         elif kind == form.BINDING:
             source, target_kind, target, key, arguments_hex = names
             bound = self.queues[target] if target_kind == "queue" else None

@@ -91,14 +91,14 @@ class Verb:
     """One verb. changes: whether it may change the broker; is_live: whether only a running one can do it.
 
     function: what does it.
-    is_kept: whether the data directory keeps what it does, among definitions.
+    is_persisted: whether the data directory keeps what it does, among definitions.
     """
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.name = function.__name__
         self.changes = not self.name.startswith(("list_", "export_", "show_"))
         self.is_live = self.name in LIVE
-        self.is_kept = self.changes and not self.is_live
+        self.is_persisted = self.changes and not self.is_live
         removes = self.name.startswith(("delete_", "clear_"))  # what is there already, under whatever name
         self._checks = self.changes and not removes and self.name not in CHECKS_ITSELF
         self.function = function
@@ -151,10 +151,10 @@ class Administration:
         return found.perform(self._broker, arguments)
 
 
-def is_kept(verb: str) -> bool:
+def is_persisted(verb: str) -> bool:
     """Whether the data directory keeps what a verb does, so that whoever asks for it waits for the disk."""
     found = VERBS.get(verb)
-    return found is not None and found.is_kept
+    return found is not None and found.is_persisted
 
 
-__all__ = ["FUNCTIONS", "VERBS", "Administration", "AdministrationError", "Verb", "is_kept"]
+__all__ = ["FUNCTIONS", "VERBS", "Administration", "AdministrationError", "Verb", "is_persisted"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from leveret.core.errors.administration import InvalidError, UnknownError, shortened
-from leveret.core.errors.hints import nearest
+from leveret.core.errors.diagnostics import nearest
 
 MAX_NAME = 255  # bytes that the protocol allows
 SHOWN = 40  # characters of a longer one

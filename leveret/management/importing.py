@@ -17,13 +17,13 @@ import msgspec
 from leveret.auth.passwords import ARGON2, MD5, SHA256
 from leveret.core.access.user import USER_LIMITS, VHOST_LIMITS, checked_limits
 from leveret.core.broker import Broker
+from leveret.core.dry_run import dry_run_broker
 from leveret.core.errors.administration import AdministrationError, InvalidError, Promise, shortened
 from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.policy.documents import read_json
 from leveret.core.policy.overrides import checked
 from leveret.core.policy.policy import WITHOUT_EFFECT
-from leveret.core.rehearsal import rehearsal
 from leveret.core.vhost import VirtualHost
 from leveret.management import entries, jobs, parameters
 from leveret.management.arguments import BadArgument, from_json
@@ -86,7 +86,7 @@ def _import(
 ) -> Iterator[bool]:
     """Do it, and stop for others now and then."""
     if atomic or dry_run:
-        copy = rehearsal(broker)
+        copy = dry_run_broker(broker)
         trial = Import(copy, content, vhost)
         try:
             yield from _fill(copy, broker)

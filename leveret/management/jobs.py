@@ -39,7 +39,7 @@ class Answer(Promise):
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    def is_kept(self) -> bool:
+    def is_done(self) -> bool:
         """Whether it is through."""
         return self._job.is_done
 
@@ -57,7 +57,7 @@ def begin(broker: Broker, steps: Iterator[bool], answer: dict[str, object]) -> P
     return Answer(job)
 
 
-def at_once(broker: Broker, answer: object) -> object:
+def complete(broker: Broker, answer: object) -> object:
     """What a verb has answered, and what it has promised, where nobody has to be let in between.
 
     Raises: AdministrationError, as the verb would.

@@ -18,8 +18,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from leveret.core.message.codec import MAX_KEYS, MAX_PROPERTIES, Item
 from leveret.core.message.message import Provenance
-from leveret.core.message.parcel import MAX_KEYS, MAX_PROPERTIES, Item
 from leveret.core.policy.checks import expiration_error
 from leveret.wire import fields
 from leveret.wire.fields import DecodeError, Field, Table

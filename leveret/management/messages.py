@@ -9,7 +9,7 @@ from librt.strings import BytesWriter
 
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import InvalidError, Promise
-from leveret.core.message import parcel
+from leveret.core.message import codec
 from leveret.core.message.loading import Loading
 from leveret.core.message.log import NotHereYet, Unreadable
 from leveret.core.queue.browsing import TOP, Page
@@ -47,7 +47,7 @@ class Export(Promise):
         self._page = page
         self._why = ""
 
-    def is_kept(self) -> bool:
+    def is_done(self) -> bool:
         """Whether the page is there, or cannot be."""
         queue = self._queue
         if queue.deleted:
@@ -73,7 +73,7 @@ class Export(Promise):
         entries = self.entries()
         out = BytesWriter()
         for entry in entries:
-            parcel.unframed(entry.message, entry.redelivered).write(out)
+            codec.unframed(entry.message, entry.redelivered).write(out)
         return {"data": out.getvalue(), **self.told(len(entries))}
 
     def told(self, count: int) -> dict[str, object]:
@@ -103,7 +103,7 @@ def export_messages(
     position: Number = 0,
     until: Number = -1,
 ) -> Export:
-    """The ready messages of a queue behind a place, as a parcel in `data`; the queue does not change.
+    """The ready messages of a queue behind a place, encoded, in `data`; the queue does not change.
 
     Begin without queue_id, level, position and until; go on with those of the answer until is_last. ready, unacked,
     waiting, held: how many there are now; left out are those that wait to be delivered again, or for their times.
@@ -125,7 +125,7 @@ class Import(Promise):
         self._is_full = is_full
         self._duplicates = duplicates
 
-    def is_kept(self) -> bool:
+    def is_done(self) -> bool:
         """Whether all that were taken are safe, or are known not to be."""
         return self._loading.is_settled()
 
@@ -140,7 +140,7 @@ class Import(Promise):
 
 
 def import_messages(broker: Broker, queue: str, vhost: str = "/", data: bytes = b"") -> object:
-    """Publish a parcel of messages to a queue, past all exchanges. Without data: ask whether that would be possible.
+    """Publish encoded messages to a queue, past all exchanges. Without data: ask whether that would be possible.
 
     The answer comes when it is known of each message whether it is safe. stored: how many are. unsafe: how many could
     not be written to the disk. is_full: the one behind these was refused, and nothing behind it was looked at.
@@ -150,7 +150,7 @@ def import_messages(broker: Broker, queue: str, vhost: str = "/", data: bytes = 
     found = find_queue(broker, vhost, queue)
     limit = broker.max_message_size
     try:
-        messages = [item.message() for item in parcel.read(data)]
+        messages = [item.message() for item in codec.decode(data)]
     except DecodeError as error:
         raise InvalidError(str(error)) from None
     for message in messages:

@@ -24,11 +24,11 @@ from typing import Any, Final, TextIO
 from leveret.core.broker import Broker
 from leveret.core.client.party import Party
 from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
+from leveret.core.message.codec import Item, unframed
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
-from leveret.core.message.parcel import Item, unframed
-from leveret.core.queue.client import PASS, Client, Witness
+from leveret.core.queue.client import PASS, Client, Observer
 from leveret.core.queue.entry import QueueEntry
 from leveret.management import lines
 from leveret.management.lines import LineError
@@ -47,7 +47,7 @@ class RecordingError(Exception):
     """The file is no recording; the text says where and why."""
 
 
-class Recording(Witness):
+class Recording(Observer):
     """Writes down what happens in a broker. Each line is written at once; when that fails there are no more.
 
     vhost: the only virtual host of interest, None for all.
@@ -129,7 +129,7 @@ class Recording(Witness):
             log.error("cannot write %s: %s; nothing more is recorded", self._path, error.strerror)
             self.close()
 
-    # -- Witness, for a broker that nobody else watches
+    # -- Observer, for a broker that nobody else watches
 
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
         """Write it down."""

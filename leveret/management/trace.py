@@ -1,8 +1,8 @@
 """Trace: what happens to some messages of a virtual host, an event for each thing that does.
 
-It is a witness: every publish, delivery and settlement passes it by while it is there, so that it costs each message of
-the virtual host some microseconds, and nothing when it has gone. It shows no bodies. Who reads its events slower than
-they come loses some, which are counted.
+It is an observer: while it is there it is told of every publish, delivery and settlement. That costs each message of
+the virtual host some microseconds. It shows no bodies. A reader that is slower than the events loses some, which are
+counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Address, Message
 from leveret.core.queue.base import BaseQueue
-from leveret.core.queue.client import PASS, Client, Witness
+from leveret.core.queue.client import PASS, Client, Observer
 from leveret.core.queue.dead_letter import REJECTED
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.turn.clock import Clock
@@ -127,7 +127,7 @@ class Numbers:
         return self._last
 
 
-class Trace(Witness):
+class Trace(Observer):
     """Of some messages. most: events after which it is over. wake: called when there are events again, and at the end.
 
     told: how many events there were. dropped: how many more there would have been. is_over: it takes no more notes.
@@ -154,7 +154,7 @@ class Trace(Witness):
         """The next event, None if there is none."""
         return self._events.popleft() if self._events else None
 
-    # -- Witness
+    # -- Observer
 
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
         """Take a note."""

@@ -51,7 +51,7 @@ class Addition(Promise):
         self._name = name
         self._add = add
 
-    def is_kept(self) -> bool:
+    def is_done(self) -> bool:
         """Whether it can be made."""
         return self._name not in self._broker.leaving
 
@@ -120,7 +120,7 @@ class Deletion(Promise):
         super().__init__()
         self._clearing = clearing
 
-    def is_kept(self) -> bool:
+    def is_done(self) -> bool:
         """Whether nothing is left of it."""
         return self._clearing.is_done
 

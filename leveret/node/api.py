@@ -23,7 +23,7 @@ from leveret.core.broker import Broker
 from leveret.core.counting.disk import DiskCounters
 from leveret.node.config import Config
 from leveret.node.kinds import OFF_PORT
-from leveret.node.watch import total_memory
+from leveret.node.monitors.memory import total_memory
 from leveret.server.driver import Driver
 from leveret.server.listener import Listener
 from leveret.server.performer import Performer

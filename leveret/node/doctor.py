@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from leveret.node.api import API_PORT, listen_error
 from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER
 from leveret.node.kinds import OFF_PORT
+from leveret.node.monitors.memory import total_memory
 from leveret.node.node import build_name, is_compiled
 from leveret.node.trust import Untrusted, check
-from leveret.node.watch import total_memory
 from leveret.store.database import FILE_NAME
 from leveret.store.owner import user_name
 
@@ -140,21 +142,11 @@ def _mode(name: str, directory: Path) -> Finding:
     return Finding(name, OK, f"'{directory}' belongs to {owner}")
 
 
-def kind_of(directory: Path, mounts: str = "/proc/mounts") -> str:
+def kind_of(directory: Path) -> str:
     """The kind of the file system that a directory is on; empty where the system does not tell."""
-    place = os.path.realpath(existing(directory))
-    best, kind = "", ""
-    try:
-        with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
-            for line in file:
-                _, where, found, *_ = line.split(" ")
-                where = where.replace("\\040", " ")
-                inside = place == where or place.startswith(f"{where.rstrip('/')}/")
-                if inside and len(where) >= len(best):
-                    best, kind = where, found
-    except (OSError, ValueError):
-        return ""
-    return kind
+    place = Path(os.path.realpath(existing(directory)))
+    around = [each for each in psutil.disk_partitions(all=True) if place.is_relative_to(each.mountpoint)]
+    return max(around, key=lambda each: len(each.mountpoint)).fstype if around else ""
 
 
 def file_system(directory: Path) -> Finding:
@@ -194,11 +186,9 @@ def open_files(running: Running | None) -> Finding:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         limit = sys.maxsize if limit == resource.RLIM_INFINITY else limit
     if running is not None:
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            for line in Path(f"/proc/{running.pid}/limits").read_text().splitlines():
-                if line.startswith("Max open files"):
-                    found = line.split()[3]
-                    whose, limit = "the broker", sys.maxsize if found == "unlimited" else int(found)
+        with contextlib.suppress(psutil.Error, AttributeError):  # only Linux tells of other processes
+            found, _ = psutil.Process(running.pid).rlimit(psutil.RLIMIT_NOFILE)
+            whose, limit = "the broker", sys.maxsize if found == psutil.RLIM_INFINITY else found
     text = f"{whose} may have {'any number of' if limit == sys.maxsize else f'{limit:,}'} files and sockets open"
     if limit and limit < FEW_FILES:
         advice = f"raise it with `ulimit -n {FEW_FILES * 16}` or LimitNOFILE= before the start: each client is one"

@@ -22,8 +22,8 @@ PERIOD_S: Final = 10.0
 MOST: Final = 100  # entries of one kind in a period
 MOST_DETAILS: Final = 1000  # the same, of those that only who wants to know everything gets to see
 FILLED_IN: Final = re.compile(r"%[a-z]")
-HEAD: Final = 400  # characters of an entry that is too long: its beginning says who, its end says what
-TAIL: Final = 200
+ENTRY_FIRST: Final = 400  # characters of an entry that is too long: its beginning says who, its end says what
+ENTRY_LAST: Final = 200
 
 
 class OneLine(logging.Formatter):
@@ -101,11 +101,11 @@ def _most(level: int) -> int:
 
 def shortened(text: str) -> str:
     """A text of bounded length, of which the middle is left out if it is too long."""
-    if len(text) > HEAD + TAIL:  # before it is escaped, which takes its time
-        text = f"{text[:HEAD]} [{len(text) - HEAD - TAIL} characters] {text[-TAIL:]}"
+    if len(text) > ENTRY_FIRST + ENTRY_LAST:  # before it is escaped, which takes its time
+        text = f"{text[:ENTRY_FIRST]} [{len(text) - ENTRY_FIRST - ENTRY_LAST} characters] {text[-ENTRY_LAST:]}"
     text = printable(text)
-    if len(text) > 2 * (HEAD + TAIL):
-        text = f"{text[: 2 * HEAD]} [...] {text[-2 * TAIL :]}"
+    if len(text) > 2 * (ENTRY_FIRST + ENTRY_LAST):
+        text = f"{text[: 2 * ENTRY_FIRST]} [...] {text[-2 * ENTRY_LAST :]}"
     return text
 
 

@@ -17,17 +17,21 @@ from leveret.auth.operator import Operator
 from leveret.auth.passwords import ARGON2, fits, is_too_dear
 from leveret.core import broker as core
 from leveret.core.message.log import Unreadable
-from leveret.core.queue.client import Witness
-from leveret.core.queue.witnesses import Witnesses
+from leveret.core.queue.client import Observer
+from leveret.core.queue.observers import Observers
 from leveret.core.turn.clock import Clock
-from leveret.node import control
+from leveret.node import control_path
 from leveret.node.api import Api, PortError, listen_error, places_for
 from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER, drop_defaults, make_defaults
 from leveret.node.errors import StartError
+from leveret.node.monitors.clock import ClockMonitor
+from leveret.node.monitors.disk import DiskMonitor, give_up_reserve
+from leveret.node.monitors.loop_lag import LagMonitor
+from leveret.node.monitors.memory import MemoryMonitor, total_memory
+from leveret.node.monitors.monitor import Monitor
 from leveret.node.tracing import trace
 from leveret.node.trust import Untrusted, claim
-from leveret.node.watch import ClockWatch, DiskWatch, LagWatch, MemoryWatch, Watch, give_up_reserve, total_memory
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.guests import Guests
@@ -93,13 +97,13 @@ class Node:
         self._guests = Guests(self.make_protocol, most, max(files - OWN_FILES - places, files // 2))
         self._listener = Listener(self._guests)
         self._tls_listener = Listener(self._guests, self._context)
-        self._disk_watch: DiskWatch | None = None
+        self._disk_monitor: DiskMonitor | None = None
         self._disk = None if isinstance(self._log, MemoryLog) else self._log
         if self._disk is not None:
-            self._disk_watch = DiskWatch(self.driver, self._disk, Path(config.data_dir), config.disk_free_limit)
+            self._disk_monitor = DiskMonitor(self.driver, self._disk, Path(config.data_dir), config.disk_free_limit)
             self.broker.budget.limit = config.memory_budget or int(total_memory() * BUDGET_SHARE) or DEFAULT_BUDGET
-        self._watches = self.make_watches(config)
-        self._performer = Performer(self.driver, self._perform, _is_kept, _load_management)
+        self._monitors = self.make_monitors(config)
+        self._performer = Performer(self.driver, self._perform, _is_persisted, _load_management)
         self._operator = Operator(self.broker)
         self._operators = 0  # that have come so far
         self._api = Api(
@@ -132,9 +136,13 @@ class Node:
         """Who says who clients are."""
         return InternalAuthenticator(self.broker.users, config.loopback_users)
 
-    def make_watches(self, config: Config) -> list[Watch]:
+    def make_monitors(self, config: Config) -> list[Monitor]:
         """Who looks after the process and the machine."""
-        return [MemoryWatch(self.driver, config.memory_high_watermark), ClockWatch(self.driver), LagWatch(self.driver)]
+        return [
+            MemoryMonitor(self.driver, config.memory_high_watermark),
+            ClockMonitor(self.driver),
+            LagMonitor(self.driver),
+        ]
 
     def make_protocol(self) -> ClientProtocol:
         """What gets the socket of a new client."""
@@ -158,8 +166,8 @@ class Node:
         self._tell_of_dear_passwords()
         is_new = make_defaults(self.broker)
         self.driver.turn()  # what expired meanwhile
-        if self._disk_watch is not None:
-            self._disk_watch.start()
+        if self._disk_monitor is not None:
+            self._disk_monitor.start()
         config = self._config
         try:
             self._watch(config)
@@ -175,11 +183,11 @@ class Node:
             self._listen_for_http()
             await self._open_control()
         except StartError:
-            self._let_go()
+            self._release()
             raise
         self.driver.turn()
-        for watch in self._watches:
-            watch.start()
+        for monitor in self._monitors:
+            monitor.start()
         self.driver.limit_sending(config.send_timeout_ms / 1000)
         self._api.begin()
         return urls
@@ -241,26 +249,26 @@ class Node:
 
         patience_s: how long clients may take to answer.
         """
-        self.listen_no_more()
+        self.stop_listening()
         await self.driver.shut_down("broker forced connection closure with reason 'shutdown'", patience_s)
-        self._let_go()
+        self._release()
 
-    def listen_no_more(self) -> None:
+    def stop_listening(self) -> None:
         """Let the system refuse new clients; those that are there stay."""
         self._listener.close()
         self._tls_listener.close()
         self._guests.close()
 
-    def _let_go(self) -> None:
-        self.listen_no_more()
+    def _release(self) -> None:
+        self.stop_listening()
         self._control.close()
         self._api.close()
-        if self._disk_watch is not None:
-            self._disk_watch.stop()
-        for watch in self._watches:
-            watch.stop()
+        if self._disk_monitor is not None:
+            self._disk_monitor.stop()
+        for monitor in self._monitors:
+            monitor.stop()
         if self._control_path is not None:
-            control.unbind(self._control_path, self._directory)
+            control_path.unbind(self._control_path, self._directory)
         self.broker.finish()
         self._log.close()
         if self._recording is not None:
@@ -273,8 +281,8 @@ class Node:
         if self._directory is None and not self._config.control:
             return
         try:
-            listener, self._control_path = control.bind(self._config.control, self._directory)
-        except control.ControlError as error:
+            listener, self._control_path = control_path.bind(self._config.control, self._directory)
+        except control_path.ControlError as error:
             if self._config.control:
                 raise StartError(str(error)) from None
             log.warning("%s; administration has to wait until the broker is stopped", error)
@@ -309,18 +317,18 @@ class Node:
         if config.otlp_endpoint:
             self._telemetry = trace(config, self.broker)
         if self._telemetry is not None:
-            witness: Witness = self._telemetry.witness
+            observer: Observer = self._telemetry.observer
             if self._recording is not None:
-                witness = Witnesses([self._recording, witness], self.broker.faults)
-            self.broker.let_watch(witness)
+                observer = Observers([self._recording, observer], self.broker.faults)
+            self.broker.let_watch(observer)
             self._api.around = self._telemetry.around
 
     def _define(self, content: dict[str, object], name: str) -> None:
         """Import definitions, all of them or nothing. name: of their file. Raises: StartError."""
-        from leveret.management.jobs import at_once
+        from leveret.management.jobs import complete
 
         arguments: dict[str, object] = {"content": content, "vhost": self.definitions_vhost(), "atomic": True}
-        result = at_once(self.broker, self._perform("import_definitions", arguments))
+        result = complete(self.broker, self._perform("import_definitions", arguments))
         assert isinstance(result, dict)
         for note in result["notes"]:
             log.warning("definitions file %s: %s: %s", name, note["path"], note["reason"])
@@ -338,8 +346,8 @@ class Node:
         assert self._disk is not None
         self.driver.refresh_clock()
         self._disk.on_committed()
-        if self._disk_watch is not None:
-            self._disk_watch.committed()
+        if self._disk_monitor is not None:
+            self._disk_monitor.committed()
         self.driver.turn()
 
 
@@ -365,11 +373,11 @@ def _open_log(directory: Path, wake: Callable[[], None]) -> DiskLog:
         return DiskLog(directory, wake)
 
 
-def _is_kept(verb: str) -> bool:
+def _is_persisted(verb: str) -> bool:
     """Whether the data directory keeps what a verb does."""
-    from leveret.management.administration import is_kept
+    from leveret.management.administration import is_persisted
 
-    return is_kept(verb)
+    return is_persisted(verb)
 
 
 def _record(path: Path, broker: core.Broker) -> Recording:

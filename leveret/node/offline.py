@@ -12,7 +12,7 @@ from leveret.core.errors.administration import AdministrationError, InvalidError
 from leveret.core.turn.clock import Clock
 from leveret.management.administration import VERBS, Administration
 from leveret.management.importing import import_definitions, tell_of_transient
-from leveret.management.jobs import at_once
+from leveret.management.jobs import complete
 from leveret.node.defaults import make_defaults
 from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import DiskLog
@@ -51,7 +51,7 @@ def _perform(directory: Path, verb: str, arguments: dict[str, object]) -> object
         if found is not None and found.changes:
             make_defaults(broker)
         try:
-            result = at_once(broker, Administration(broker).perform(verb, arguments))
+            result = complete(broker, Administration(broker).perform(verb, arguments))
         finally:
             _write(broker, log, written)
     finally:

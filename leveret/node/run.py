@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import time
 from collections.abc import Callable
+
+import psutil
 
 from leveret.node import logs
 from leveret.node.errors import StartError
@@ -32,7 +32,7 @@ def run(options: dict[str, object]) -> int:
     logs.begin(config.log_level, config.log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(serve(config, _process_start()))
+            return runner.run(serve(config, psutil.Process().create_time()))
     except (StartError, StoreError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -43,18 +43,6 @@ def _fail(*problems: str) -> int:
     for problem in problems:
         complain("leveret", problem)
     return 2
-
-
-def _process_start() -> float:
-    """When this process began, in seconds since 1970; now where the system does not tell."""
-    try:
-        with open("/proc/self/stat", encoding="ascii") as file:
-            ticks = int(file.read().rpartition(")")[2].split()[19])
-        with open("/proc/uptime", encoding="ascii") as file:
-            uptime_s = float(file.read().split()[0])
-        return time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return time.time()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

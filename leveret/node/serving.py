@@ -18,8 +18,8 @@ from leveret.node import logs
 from leveret.node.allocator import keep_freed_memory
 from leveret.node.collector import Collector
 from leveret.node.config import Config
-from leveret.node.leash import Leash
 from leveret.node.node import Node, build_name
+from leveret.node.parent_watch import ParentWatch
 from leveret.node.printable import give_up, say
 
 MAX_FILES: Final = 1 << 20  # open files that this process asks for
@@ -51,7 +51,7 @@ async def serve(config: Config, started_at: float) -> int:
     keep_freed_memory()
     _raise_file_limit()
     stopping = asyncio.Event()
-    leash = Leash(stopping.set) if config.ephemeral else None
+    parent_watch = ParentWatch(stopping.set) if config.ephemeral else None
     node = Node(config)
     urls = await node.start()
 
@@ -69,15 +69,15 @@ async def serve(config: Config, started_at: float) -> int:
         loop.add_signal_handler(number, node.reload)
     for number in _signals(*STRAY):
         loop.add_signal_handler(number, _on_stray, number)
-    if leash is not None:
-        leash.start()
+    if parent_watch is not None:
+        parent_watch.start()
     _announce(node, config, urls, round((time.time() - started_at) * 1000))
     collector = Collector(node.broker, loop)
     collector.start()
     await stopping.wait()
     collector.stop()
-    if leash is not None:
-        leash.stop()
+    if parent_watch is not None:
+        parent_watch.stop()
     await node.stop()
     return 0
 

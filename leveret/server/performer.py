@@ -11,7 +11,7 @@ from leveret.server.driver import Driver
 DURABLE_S = 10.0  # how long an answer waits for the disk
 
 Perform = Callable[[str, dict[str, object]], object]
-IsKept = Callable[[str], bool]
+IsPersisted = Callable[[str], bool]
 
 
 class NotDurable(AdministrationError):
@@ -19,15 +19,17 @@ class NotDurable(AdministrationError):
 
 
 class Performer:
-    """perform: does a verb, or raises AdministrationError. is_kept: whether the data directory keeps what a verb does.
+    """perform: does a verb, or raises AdministrationError. is_persisted: whether the data directory keeps its effect.
 
     prepare: called in another thread before the first verb, for what takes time and has to be done once.
     """
 
-    def __init__(self, driver: Driver, perform: Perform, is_kept: IsKept, prepare: Callable[[], None]) -> None:
+    def __init__(
+        self, driver: Driver, perform: Perform, is_persisted: IsPersisted, prepare: Callable[[], None]
+    ) -> None:
         self._driver = driver
         self._perform = perform
-        self._is_kept = is_kept
+        self._is_persisted = is_persisted
         self._prepare = prepare
         self._is_prepared = False
 
@@ -40,7 +42,7 @@ class Performer:
     async def perform(self, verb: str, arguments: dict[str, object]) -> object:
         """Do a verb, and wait until what it did is safe. Raises: AdministrationError."""
         await self.prepare()
-        return await self.do(verb, lambda: self._perform(verb, arguments), self._is_kept(verb))
+        return await self.do(verb, lambda: self._perform(verb, arguments), self._is_persisted(verb))
 
     async def perform_all(self, verbs: Sequence[tuple[str, dict[str, object]]]) -> None:
         """Do verbs that belong together one after the other, and wait once until all of it is safe.
@@ -50,7 +52,7 @@ class Performer:
         await self.prepare()
         for verb, arguments in verbs:
             await self.do(verb, lambda verb=verb, arguments=arguments: self._perform(verb, arguments), waits=False)  # type: ignore[misc]
-        if any(self._is_kept(verb) for verb, _ in verbs):
+        if any(self._is_persisted(verb) for verb, _ in verbs):
             await self.safe("this")
 
     async def do(self, name: str, step: Callable[[], object], waits: bool = True) -> object:
@@ -61,7 +63,7 @@ class Performer:
         driver = self._driver
         result = self.step(step)
         if isinstance(result, Promise):
-            await driver.until(result.is_kept)
+            await driver.until(result.is_done)
             result = result.result()
         if waits:
             await self.safe(name)

@@ -377,7 +377,7 @@ class ClientProtocol(asyncio.Protocol):
             conversation.refuse(str(error))
             return
         if user is None:
-            conversation.set_paced(True)  # what it sends meanwhile waits in the kernel
+            conversation.set_in_flow(True)  # what it sends meanwhile waits in the kernel
             self._login = self._driver.loop.create_task(self._log_in_later(request))
         else:
             self._let_in(user)
@@ -420,5 +420,5 @@ class ClientProtocol(asyncio.Protocol):
 
     def _resume(self) -> None:
         self._driver.refresh_clock()
-        self.conversation.set_paced(False)
+        self.conversation.set_in_flow(False)
         self.obey_pause()

@@ -13,7 +13,7 @@ from leveret.store.chunk import DamagedChunk, Head, Label
 from leveret.store.database import LOCK_NAME, DirectoryInUse, StoreError
 from leveret.store.owner import as_owner
 from leveret.store.reader import read_head, read_messages
-from leveret.store.rescue.care import open_data
+from leveret.store.rescue.maintenance import open_data
 from leveret.store.schema import unset_bound
 from leveret.store.tables import (
     Definitions,

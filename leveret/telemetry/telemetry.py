@@ -16,7 +16,7 @@ from leveret.telemetry.variables import make_sampler
 
 
 class Telemetry:
-    """Of one broker. witness: sees what passes through it, and chooses.
+    """Of one broker. observer: sees what passes through it, and chooses.
 
     endpoint: a URL; empty for what the variables say. share: of the traces that begin here; None for the same.
     per_second: how many publishes, deliveries and requests get a span, of each kind. Raises: as Export.
@@ -31,7 +31,7 @@ class Telemetry:
         self._export = Export(endpoint)
         self._spans = Spans(self._export.processor, broker.node)
         tracer = MessageTracer(self._spans, self._clock)
-        self.witness = Sampling(tracer, self._sampler, self._clock, per_second)
+        self.observer = Sampling(tracer, self._sampler, self._clock, per_second)
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """An application with a span for each request."""
@@ -39,5 +39,5 @@ class Telemetry:
 
     def close(self) -> None:
         """Send what there is."""
-        self.witness.close()
+        self.observer.close()
         self._export.close()

@@ -10,7 +10,7 @@ from leveret.testing.faults import Fault, Faults
 from leveret.testing.messages import Consumer, Delivery, Message, Published
 from leveret.testing.queues import Queue
 from leveret.testing.server import NotRunning
-from leveret.testing.space import Connection, WaitTimeout
+from leveret.testing.virtual_host import Connection, WaitTimeout
 
 __all__ = [
     "AsyncBroker",

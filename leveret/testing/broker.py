@@ -23,7 +23,7 @@ from leveret.testing.faults import Fault
 from leveret.testing.messages import Message, Published
 from leveret.testing.running import LoopServer, ThreadServer
 from leveret.testing.server import Options, Server
-from leveret.testing.space import Space
+from leveret.testing.virtual_host import AnyVirtualHost
 
 __tracebackhide__ = True  # from pytest, which shows the line of the test then
 TIMEOUT_S = 5.0
@@ -31,7 +31,7 @@ TIMEOUT_S = 5.0
 AnyPath = str | os.PathLike[str]
 
 
-class VirtualHost(Space):
+class VirtualHost(AnyVirtualHost):
     """One virtual host of a Broker."""
 
     _server: ThreadServer
@@ -99,7 +99,7 @@ class VirtualHost(Space):
         return self._answer(queue, in_thread)
 
 
-class AsyncVirtualHost(Space):
+class AsyncVirtualHost(AnyVirtualHost):
     """One virtual host of an AsyncBroker, or of a Broker for somebody in an event loop.
 
     What only looks needs no await.
@@ -148,7 +148,7 @@ class AsyncVirtualHost(Space):
         return self._answer(queue, at_home)
 
 
-class _Whole(Space):
+class _Whole(AnyVirtualHost):
     """What a Broker and an AsyncBroker have in common. _kind: of the server behind it."""
 
     _kind: ClassVar[type[Server]]

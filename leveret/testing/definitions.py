@@ -9,7 +9,7 @@ from typing import Final
 
 from leveret.core.broker import Broker
 from leveret.management.importing import import_definitions
-from leveret.management.jobs import at_once
+from leveret.management.jobs import complete
 from leveret.node.definitions_file import FileError, read
 
 SECTIONS: Final = ("parameters", "policies", "queues", "exchanges", "bindings")
@@ -44,7 +44,7 @@ def of_one(definitions: Mapping[str, object]) -> dict[str, object]:
 def define(broker: Broker, vhost: str, definitions: Mapping[str, object]) -> None:
     """Declare what definitions have for the virtual host /, in this one. Raises: ValueError."""
     content = of_one(definitions)
-    result = at_once(broker, import_definitions(broker, content, vhost, atomic=True))
+    result = complete(broker, import_definitions(broker, content, vhost, atomic=True))
     assert isinstance(result, dict)
     if result["errors"]:
         raise ValueError("; ".join(f"{each['path']}: {each['reason']}" for each in result["errors"]))

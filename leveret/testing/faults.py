@@ -19,8 +19,8 @@ from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY
 from leveret.core.turn.alarms import DISK, MEMORY
 from leveret.session.base.errors import AmqpError
 from leveret.session.channel import Channel
-from leveret.testing.ledger import Rule
 from leveret.testing.protocol import EmbeddedProtocol
+from leveret.testing.publishes import Rule
 from leveret.wire.constants import REPLY_NAMES, SOFT_CODES
 from leveret.wire.methods import ConnectionBlocked, ConnectionUnblocked
 
@@ -78,7 +78,7 @@ class Faults:
 
         def begin(protocol: EmbeddedProtocol) -> None:
             if after:
-                protocol.narrow(after, None, protocol.reset)
+                protocol.throttle(after, None, protocol.reset)
             else:
                 protocol.reset()
 
@@ -106,12 +106,12 @@ class Faults:
         """Let the system refuse new connections, of any virtual host. Those that are open stay."""
         server = self._server
         return self._switch(
-            "connections", lambda is_on: server.node.listen_no_more() if is_on else server.listen_again()
+            "connections", lambda is_on: server.node.stop_listening() if is_on else server.resume_listening()
         )
 
     def refuse_logins(self) -> Fault:
         """Refuse all logins, as with a wrong password."""
-        return self._switch("logins", lambda is_on: setattr(self._server.node.doorkeeper, "is_closed", is_on))
+        return self._switch("logins", lambda is_on: setattr(self._server.node.authenticator, "refuses", is_on))
 
     def freeze(self, connection: str | None = None) -> Fault:
         """Let the broker hang: it answers nothing until this ends. None: nobody, of any virtual host, and it does
@@ -122,7 +122,7 @@ class Faults:
 
         def turn(protocol: EmbeddedProtocol, is_on: bool) -> None:
             protocol.hold(is_on)
-            protocol.narrow(None, 0 if is_on else None)
+            protocol.throttle(None, 0 if is_on else None)
 
         return self._switch_each("frozen", connection, turn)
 
@@ -289,7 +289,7 @@ class Faults:
             )
 
         rule = Rule(self._vhost, verdict, applies, count, error, hold)
-        rules = self._server.ledger.rules
+        rules = self._server.publishes.rules
         self._server.call(lambda: rules.append(rule))
         return self.begun(lambda: rules.remove(rule) if rule in rules else None)
 
@@ -329,13 +329,13 @@ class Faults:
     def _narrow(self, connection: str | None, queue: str | None, left: int | None, rate: float | None) -> Fault:
         found = self._server.call(lambda: self._select(connection, queue))
 
-        def narrow(left: int | None, rate: float | None) -> None:
+        def throttle(left: int | None, rate: float | None) -> None:
             for protocol in found:
                 if not protocol.is_gone:
-                    protocol.narrow(left, rate)
+                    protocol.throttle(left, rate)
 
-        self._server.call(lambda: narrow(left, rate))
-        return self.begun(lambda: narrow(None, None))
+        self._server.call(lambda: throttle(left, rate))
+        return self.begun(lambda: throttle(None, None))
 
     def _each(self, connection: str | None, queue: str | None, begin: Callable[[EmbeddedProtocol], None]) -> int:
         def each() -> int:

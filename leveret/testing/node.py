@@ -11,8 +11,8 @@ from leveret.core.access.user import User
 from leveret.node.config import Config
 from leveret.node.defaults import DEFAULT_USER as GUEST
 from leveret.node.defaults import DEFAULT_VHOST
+from leveret.node.monitors.monitor import Monitor
 from leveret.node.node import Node
-from leveret.node.watch import Watch
 from leveret.store.memory import Kept, MemoryLog
 from leveret.testing.protocol import EmbeddedProtocol
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from leveret.store.disk import DiskLog
 
 
-class Doorkeeper:
+class SwitchedAuthenticator:
     """Refuses logins while somebody wants that; otherwise asks the authenticator of the node."""
 
     def __init__(self, inner: Authenticator) -> None:
-        self.is_closed = False
+        self.refuses = False
         self._inner = inner
 
     def authenticate_now(self, name: str, password: str, host: str) -> User | None:
         """See Authenticator. Raises: LoginRefused."""
-        if self.is_closed:
+        if self.refuses:
             raise LoginRefused(f"user '{name}' - refused for a test")
         return self._inner.authenticate_now(name, password, host)
 
@@ -74,10 +74,10 @@ class EmbeddedNode(Node):
 
     def make_authenticator(self, config: Config) -> Authenticator:
         """One that refuses everybody while that is wanted."""
-        self.doorkeeper = Doorkeeper(super().make_authenticator(config))
-        return self.doorkeeper
+        self.authenticator = SwitchedAuthenticator(super().make_authenticator(config))
+        return self.authenticator
 
-    def make_watches(self, config: Config) -> list[Watch]:
+    def make_monitors(self, config: Config) -> list[Monitor]:
         """None: the process belongs to somebody else."""
         return []
 

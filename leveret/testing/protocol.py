@@ -20,7 +20,7 @@ TICK_S = 0.02  # between two pieces on a slow way
 CUT_FRAME = HEARTBEAT[:3]
 
 
-class Narrow(asyncio.Transport):
+class ThrottledTransport(asyncio.Transport):
     """A way to a client on which only so many bytes go, or only slowly.
 
     left: bytes that still go, None for all; what comes then goes nowhere, and at_end() is called once.
@@ -174,7 +174,7 @@ class EmbeddedProtocol(ClientProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        if isinstance(self.transport, Narrow):
+        if isinstance(self.transport, ThrottledTransport):
             self.transport.stop()
         super().connection_lost(exc)
 
@@ -191,17 +191,17 @@ class EmbeddedProtocol(ClientProtocol):
     @property
     def is_sending(self) -> bool:
         """Whether something is still to be sent."""
-        narrow = self.transport
-        is_waiting = isinstance(narrow, Narrow) and narrow.is_sending
+        throttled = self.transport
+        is_waiting = isinstance(throttled, ThrottledTransport) and throttled.is_sending
         return is_waiting or bool(self._unsent) or self._raw.get_write_buffer_size() > 0
 
-    def narrow(self, left: int | None, rate: float | None, at_end: Callable[[], None] | None = None) -> None:
+    def throttle(self, left: int | None, rate: float | None, at_end: Callable[[], None] | None = None) -> None:
         """From now on so many bytes go to the client, or so many a second; None for both for all."""
-        if isinstance(self.transport, Narrow):
+        if isinstance(self.transport, ThrottledTransport):
             self.transport.release()
             self.transport = self._raw
         if left is not None or rate is not None:
-            self.transport = Narrow(self._raw, left, rate, at_end)
+            self.transport = ThrottledTransport(self._raw, left, rate, at_end)
 
     def hold(self, is_held: bool) -> None:
         """Read the client no more, or again when all who wanted that want it no more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.core.client.receiver import Receiver
-from leveret.core.errors.hints import nearest
+from leveret.core.errors.diagnostics import nearest
 from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.consumers import Consumer as CoreConsumer
 from leveret.core.queue.entry import QueueEntry

@@ -17,7 +17,7 @@ MANY: Final = 20  # of anything else
 def report(server: Server, vhost: str) -> str:
     """The report of a virtual host, to be called on the event loop of the broker."""
     found = server.vhost(vhost)
-    published = server.ledger.published(vhost, None, None)
+    published = server.publishes.published(vhost, None, None)
     gone_wrong = [each for each in published if each.outcome != "routed"]
     parts = [
         _part(

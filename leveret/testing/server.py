@@ -25,8 +25,8 @@ from leveret.node.kinds import OFF_PORT
 from leveret.node.loading import ConfigError, check_setting
 from leveret.store.memory import Kept
 from leveret.testing.faults import Fault
-from leveret.testing.ledger import Ledger
 from leveret.testing.node import EmbeddedNode
+from leveret.testing.publishes import Publishes
 
 __tracebackhide__ = True  # from pytest, which shows the line of the test then
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Server(ABC):
         self.tls_port: int | None = None
         self.management_port: int | None = None
         self.ca_file: Path | None = None
-        self.ledger = Ledger()
+        self.publishes = Publishes()
         self.faults: dict[str, list[Fault]] = {}
         self.switches: Counter[str] = Counter()
         self.chance = random.Random(options.seed)
@@ -182,10 +182,10 @@ class Server(ABC):
         if "/" not in self.broker.vhosts:  # there are only those of the definitions
             self.broker.add_vhost("/")
         self.node.make_users()
-        self.broker.let_watch(self.ledger)
-        for recording in self.ledger.recordings:
+        self.broker.let_watch(self.publishes)
+        for recording in self.publishes.recordings:
             recording.follow(self.broker)
-        if options.record is not None and not self.ledger.recordings:
+        if options.record is not None and not self.publishes.recordings:
             self.record(options.record, None)
         self.is_running = True
 
@@ -198,12 +198,12 @@ class Server(ABC):
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._stop_node(is_clean)
-        for recording in self.ledger.recordings:
+        for recording in self.publishes.recordings:
             recording.close()
-        self.ledger.recordings.clear()
+        self.publishes.recordings.clear()
         self._scratch.close()
         self.ca_file = None
-        self.ledger.clear()
+        self.publishes.clear()
         self._kept = Kept()
         self._skipped_ms = 0
 
@@ -289,23 +289,23 @@ class Server(ABC):
         with contextlib.suppress(AdministrationError):
             self.broker.delete_vhost(name)
         self.broker.finish()
-        self.ledger.forget(name)
+        self.publishes.forget(name)
 
     def record(self, path: Path, vhost: str | None) -> Callable[[], None]:
         """Begin to write down what passes, in a virtual host or in all. Returns: what ends it. Raises: OSError."""
         from leveret.management.recording import Recording
 
         recording = Recording(path, self.broker, vhost)
-        self.ledger.recordings.append(recording)
+        self.publishes.recordings.append(recording)
 
         def end() -> None:
             recording.close()
-            if recording in self.ledger.recordings:
-                self.ledger.recordings.remove(recording)
+            if recording in self.publishes.recordings:
+                self.publishes.recordings.remove(recording)
 
         return end
 
-    def listen_again(self) -> None:
+    def resume_listening(self) -> None:
         """Take new clients again, at the same ports."""
         self.node.listen(self.port, self.tls_port or 0)
 

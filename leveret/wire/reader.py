@@ -18,7 +18,7 @@ from mypy_extensions import i64, mypyc_attr
 from leveret.wire.assembly import Assembly
 from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEADER, SMALL_BODY_FRAME
 
-HEAD: Final = 7  # bytes before the payload: type 1, channel 2, size 4
+FRAME_HEAD: Final = 7  # bytes before the payload: type 1, channel 2, size 4
 HEADER_FIXED: Final = 14  # bytes of a content header's payload before the property values: 2, 2, 8, flags 2
 MANY_PIECES: Final = 256  # of one frame, after which they are joined
 SHORT: Final = 8192  # bytes of a tail that cost less to be looked at twice
@@ -137,12 +137,12 @@ class FrameReader:
         data = self.data
         pos = self._pos
         have: i64 = len(data) - pos
-        if have < HEAD:
+        if have < FRAME_HEAD:
             return False
         size: i64 = i64(read_i32_be(data, pos + 3)) & 0xFFFFFFFF
         if self.frame_max and size > self.frame_max:  # 8 bytes more than may be, as rabbit_reader.erl
             raise FrameError(f"type {data[pos]}, all octets = <<>>: {{frame_too_large,{size},{self.frame_max - 8}}}")
-        start = pos + HEAD
+        start = pos + FRAME_HEAD
         stop = start + size
         if stop >= len(data):
             return False
@@ -207,7 +207,7 @@ class FrameReader:
             if not self._run_left:
                 has_ended = True
                 break
-            if end - pos < HEAD:
+            if end - pos < FRAME_HEAD:
                 break
             size: i64 = i64(read_i32_be(data, pos + 3)) & 0xFFFFFFFF
             if (
@@ -222,10 +222,10 @@ class FrameReader:
             run = self._run
             if run is None:  # its frames will be as large as the first one
                 frames = (self._run_left + size - 1) // size
-                run = self._run = Assembly(len(self._run_head) + self._run_left + frames * (HEAD + 1))
+                run = self._run = Assembly(len(self._run_head) + self._run_left + frames * (FRAME_HEAD + 1))
                 run.add(self._run_head)
             self._frame_at = run.size + pos - first
-            self._frame_left = HEAD + size + 1
+            self._frame_left = FRAME_HEAD + size + 1
             self._run_left -= size
             self._run_size += size
         run = self._run
@@ -241,7 +241,7 @@ class FrameReader:
     def _wrong_end(self, last: bytes) -> FrameError:
         """The error of a frame in a run, of which these are the last bytes."""
         frame = (self.take_run() + last)[self._frame_at :]
-        return FrameError(f"type {frame[0]}, {octets(frame[HEAD:-1])}: {{invalid_frame_end_marker,{frame[-1]}}}")
+        return FrameError(f"type {frame[0]}, {octets(frame[FRAME_HEAD:-1])}: {{invalid_frame_end_marker,{frame[-1]}}}")
 
     def rest(self) -> None:
         """Keep the unfinished tail and let go of everything else; called when next() has returned False."""
@@ -251,9 +251,9 @@ class FrameReader:
             tail = data[pos:] if pos else data
             have: i64 = len(tail)
             self.waiting = have
-            size: i64 = i64(read_i32_be(tail, 3)) & 0xFFFFFFFF if have >= HEAD else 0
+            size: i64 = i64(read_i32_be(tail, 3)) & 0xFFFFFFFF if have >= FRAME_HEAD else 0
             self._pieces.append(tail)
-            self._missing = HEAD + size + 1 - have
+            self._missing = FRAME_HEAD + size + 1 - have
         self.data = b""
         self._pos = 0
 
@@ -284,7 +284,7 @@ class FrameReader:
 
     def frame(self) -> bytes:
         """The current frame with its envelope."""
-        return self.data[self.start - HEAD : self.stop + 1]
+        return self.data[self.start - FRAME_HEAD : self.stop + 1]
 
     def whole_content(self) -> bytes | None:
         """The content that follows the current frame, if all of it has arrived and nothing about it is odd.
@@ -297,25 +297,25 @@ class FrameReader:
         data = self.data
         end: i64 = len(data)
         first = self._pos
-        if end - first < HEAD + HEADER_FIXED + 1:
+        if end - first < FRAME_HEAD + HEADER_FIXED + 1:
             return None
         channel = self.channel
         size: i64 = i64(read_i32_be(data, first + 3)) & 0xFFFFFFFF
-        pos: i64 = first + size + HEAD + 1
+        pos: i64 = first + size + FRAME_HEAD + 1
         if (
             pos > end
             or data[first] != FRAME_HEADER
             or i64(read_i16_be(data, first + 1)) & 0xFFFF != channel
             or size < HEADER_FIXED
-            or read_i32_be(data, first + HEAD) != CLASS_BASIC << 16  # class and weight
+            or read_i32_be(data, first + FRAME_HEAD) != CLASS_BASIC << 16  # class and weight
             or data[pos - 1] != FRAME_END
         ):
             return None
-        left: i64 = read_i64_be(data, first + HEAD + 4)
+        left: i64 = read_i64_be(data, first + FRAME_HEAD + 4)
         if left < 0 or left > end - pos or (self.frame_max and size > self.frame_max):
             return None
         while left:
-            if end - pos < HEAD + 1 or data[pos] != FRAME_BODY:
+            if end - pos < FRAME_HEAD + 1 or data[pos] != FRAME_BODY:
                 return None
             if i64(read_i16_be(data, pos + 1)) & 0xFFFF != channel:
                 return None
@@ -324,7 +324,7 @@ class FrameReader:
                 return None
             if self.frame_max and size > self.frame_max:
                 return None
-            pos += size + HEAD + 1
+            pos += size + FRAME_HEAD + 1
             if pos > end or data[pos - 1] != FRAME_END:
                 return None
             left -= size

@@ -40,7 +40,7 @@ BY_ALL_WHO_LOG_IN = {
     ("DELETE", "/leveret/queues/{vhost}/{queue}/held/{id}"),
     ("POST", "/bindings/{vhost}/e/{source}/{dtype}/{destination}"),
     ("POST", "/exchanges/{vhost}/{exchange}/publish"),
-    ("POST", "/leveret/queues/{vhost}/{queue}/parcels"),
+    ("POST", "/leveret/queues/{vhost}/{queue}/encoded"),
     ("POST", "/leveret/queues/{vhost}/{queue}/messages/act"),
     ("POST", "/leveret/queues/{vhost}/{queue}/messages/search"),
     ("POST", "/queues/{vhost}/{queue}/actions"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leveret.core.message.parcel import MAX_PROPERTIES
+from leveret.core.message.codec import MAX_PROPERTIES
 from tests.api.http import Http
 from tests.api.place import Place, Started
 from tests.api.raw import wire

@@ -82,7 +82,7 @@ def going_on(broker: leveret.Broker) -> int:
 def is_watched(broker: leveret.Broker, vhost: str = "/") -> bool:
     """Whether somebody has joined those who see all messages."""
     found = broker._server.broker.vhosts.get(vhost)
-    return found is not None and len(found._more_witnesses) > 0
+    return found is not None and len(found._more_observers) > 0
 
 
 def test_events_come_as_they_happen(managed: leveret.Broker, channel: Any) -> None:

@@ -1,4 +1,4 @@
-"""The messages of a queue in pieces over HTTP: pages, what may come in, who may ask, and what is no parcel."""
+"""The messages of a queue in pieces over HTTP: pages, what may come in, who may ask, and what cannot be decoded."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leveret.api.views.transfer import MOST, MOST_KEYS
-from leveret.core.message import parcel
-from leveret.core.message.parcel import Item
+from leveret.core.message import codec
+from leveret.core.message.codec import Item
 from leveret.wire.fields import longstr
 from leveret.wire.properties import BasicProperties
 from tests.api.http import Http, Reply
@@ -76,13 +76,13 @@ def raw(**properties: Any) -> bytes:
 
 
 def packed(*bodies: bytes, exchange: str = "", key: str = "q", **properties: Any) -> bytes:
-    """A parcel."""
-    return b"".join(parcel.pack(Item(exchange, key, raw(**properties), body)) for body in bodies)
+    """Encoded messages."""
+    return b"".join(codec.encode(Item(exchange, key, raw(**properties), body)) for body in bodies)
 
 
 def put(http: Http, data: bytes, queue: str = f"{VHOST}/q") -> Reply:
-    """Put a parcel into a queue."""
-    return http.ask("POST", f"leveret/queues/{queue}/parcels", data, Content_Type="application/octet-stream")
+    """Put encoded messages into a queue."""
+    return http.ask("POST", f"leveret/queues/{queue}/encoded", data, Content_Type="application/octet-stream")
 
 
 def brought(reply: Reply) -> dict[str, Any]:
@@ -95,10 +95,10 @@ def brought(reply: Reply) -> dict[str, Any]:
 def page(http: Http, after: str = "", queue: str = f"{VHOST}/q") -> tuple[dict[str, Any], list[Item]]:
     """A page of a queue."""
     query = f"?after={after}" if after else ""
-    reply = http.ask("GET", f"leveret/queues/{queue}/parcels{query}").expect(200)
+    reply = http.ask("GET", f"leveret/queues/{queue}/encoded{query}").expect(200)
     assert reply.headers["content-type"] == "application/octet-stream"
     line, _, data = reply.body.partition(b"\n")
-    return json.loads(line), parcel.read(data)
+    return json.loads(line), codec.decode(data)
 
 
 def everything(http: Http, queue: str = f"{VHOST}/q") -> list[Item]:
@@ -139,7 +139,7 @@ def test_bodies_of_any_size(http: Http, size: int) -> None:
 def test_all_that_belongs_to_a_message(place: Place, http: Http) -> None:
     item = Item("amq.topic", "a.b", raw(message_id="m"), b"body", ("cc",), ("bcc", "more"))
     item.has_died = True
-    assert brought(put(http, parcel.pack(item)))["stored"] == 1
+    assert brought(put(http, codec.encode(item)))["stored"] == 1
     (found,) = everything(http)
     names = ("exchange", "routing_key", "properties", "body", "copies", "hidden", "has_died", "redelivered")
     assert [getattr(found, name) for name in names] == [getattr(item, name) for name in names]
@@ -183,7 +183,7 @@ def test_publishers_have_to_wait() -> None:
     ["x", "1", "1-2-3", "1-2-3-4-5", "-1-0-0-0", "1-257-1-1", f"{1 << 63}-1-1-1", f"1-1-{1 << 63}-1", "%D9%A3-1-1-1"],
 )
 def test_a_place_that_is_none(http: Http, after: str) -> None:
-    assert b"no place" in http.ask("GET", f"leveret/queues/{VHOST}/q/parcels?after={after}").expect(400).body
+    assert b"no place" in http.ask("GET", f"leveret/queues/{VHOST}/q/encoded?after={after}").expect(400).body
 
 
 def test_a_queue_that_was_made_anew(http: Http) -> None:
@@ -191,7 +191,7 @@ def test_a_queue_that_was_made_anew(http: Http) -> None:
     for _ in range(2):
         brought(put(http, packed(*[b"x"] * 600), f"{VHOST}/gone"))
     told, _ = page(http, queue=f"{VHOST}/gone")
-    path = f"leveret/queues/{VHOST}/gone/parcels?after={told['next']}"
+    path = f"leveret/queues/{VHOST}/gone/encoded?after={told['next']}"
     http.ask("DELETE", f"queues/{VHOST}/gone").expect(204)
     http.ask("GET", path).expect(404)
     http.ask("PUT", f"queues/{VHOST}/gone", {}).expect(201)
@@ -215,7 +215,7 @@ def test_a_queue_that_was_made_anew(http: Http) -> None:
 )
 def test_permissions_decide(place: Place, http: Http, name: str, may_read: bool, may_write: bool) -> None:
     asking = http if name == "guest" else user(place, name)
-    reply = asking.ask("GET", f"leveret/queues/{VHOST}/q/parcels")
+    reply = asking.ask("GET", f"leveret/queues/{VHOST}/q/encoded")
     assert reply.status == (200 if may_read else 401)
     for data in (b"", packed(b"x")):
         assert put(asking, data).status == (200 if may_write else 401)
@@ -228,15 +228,15 @@ def test_a_virtual_host_without_permissions(place: Place, http: Http) -> None:
         asking = user(place, name)
         for vhost in ("closed", "nowhere"):
             reason = f"virtual host '{vhost}' does not exist, or user '{name}' may not enter it"
-            for reply in (asking.ask("GET", f"leveret/queues/{vhost}/q/parcels"), put(asking, b"", f"{vhost}/q")):
+            for reply in (asking.ask("GET", f"leveret/queues/{vhost}/q/encoded"), put(asking, b"", f"{vhost}/q")):
                 assert reply.expect(404).json == {"error": "not_found", "reason": reason}
-    for reply in (http.ask("GET", "leveret/queues/closed/q/parcels"), put(http, b"", "closed/q")):
+    for reply in (http.ask("GET", "leveret/queues/closed/q/encoded"), put(http, b"", "closed/q")):
         assert b"access to vhost 'closed' refused" in reply.expect(401).body
 
 
-def refusal(http: Http, *parcels: bytes) -> tuple[int, str]:
+def refusal(http: Http, *encoded: bytes) -> tuple[int, str]:
     """Which of some messages is refused, and why."""
-    told = brought(put(http, b"".join(parcels)))
+    told = brought(put(http, b"".join(encoded)))
     assert (told["stored"], told["is_full"]) == (0, False)
     return told["refused"], told["reason"]
 
@@ -261,7 +261,7 @@ def test_topic_permissions_count(place: Place, http: Http) -> None:
     number, reason = refusal(writer, packed(b"x", exchange="amq.topic", key="us.ny"))
     assert (number, "topic 'us.ny'" in reason) == (0, True)
     copies = Item("amq.topic", "eu.de", b"\0\0", b"", ("us.ny",))
-    assert refusal(writer, parcel.pack(copies))[0] == 0
+    assert refusal(writer, codec.encode(copies))[0] == 0
     http.ask("DELETE", f"topic-permissions/{VHOST}/writer").expect(204)
 
 
@@ -274,9 +274,9 @@ def test_what_a_publish_could_not_have(http: Http) -> None:
         packed(b"x", expiration="soon"),
         packed(b"x", expiration="-1"),
         packed(b"x" * (16 * MB + 1)),
-        parcel.pack(Item("", "q", b"\0\0", b"", ("k" * 1_000,) * 200)),
-        parcel.pack(Item("", "q", b"\0\0", b"", ("k" * 1_000,) * 100, ("k" * 1_000,) * 100)),
-        parcel.pack(Item("", "q", b"\x21\x00\0\0\0\5xxxxx\x013", b"")),  # an expiration, and headers that are none
+        codec.encode(Item("", "q", b"\0\0", b"", ("k" * 1_000,) * 200)),
+        codec.encode(Item("", "q", b"\0\0", b"", ("k" * 1_000,) * 100, ("k" * 1_000,) * 100)),
+        codec.encode(Item("", "q", b"\x21\x00\0\0\0\5xxxxx\x013", b"")),  # an expiration, and headers that are none
     ):
         number, reason = refusal(http, good, bad, good)
         assert (number, bool(reason)) == (1, True)
@@ -290,14 +290,14 @@ def test_what_a_publish_could_not_have(http: Http) -> None:
         b"\0",
         packed(b"whole")[:-1],
         packed(b"x") + b"\0\xff",
-        parcel.pack(Item("", "q", b"\0\0" + b"\0" * 200_000, b"")),
-        parcel.pack(Item("", "q", b"\0\3", b"")),
-        parcel.pack(Item("", "q", b"", b"")),
+        codec.encode(Item("", "q", b"\0\0" + b"\0" * 200_000, b"")),
+        codec.encode(Item("", "q", b"\0\3", b"")),
+        codec.encode(Item("", "q", b"", b"")),
         b"\0\0\0" + (60_000).to_bytes(2, "big") * 2 + b"\0" * 600_000,
         packed(*[b""] * (MOST + 1)),
     ],
 )
-def test_what_is_no_parcel(http: Http, data: bytes) -> None:
+def test_what_cannot_be_decoded(http: Http, data: bytes) -> None:
     reply = put(http, data).expect(400)
     assert len(reply.body) < 500
     assert everything(http) == []
@@ -306,7 +306,7 @@ def test_what_is_no_parcel(http: Http, data: bytes) -> None:
 def test_as_many_as_there_may_be(http: Http) -> None:
     assert brought(put(http, packed(*[b""] * MOST)))["stored"] == MOST
     keys = tuple("k" for _ in range(MOST_KEYS * 5 // 6))
-    assert brought(put(http, parcel.pack(Item("", "q", b"\0\0", b"", keys))))["stored"] == 1
+    assert brought(put(http, codec.encode(Item("", "q", b"\0\0", b"", keys))))["stored"] == 1
     assert len(everything(http)) == MOST + 1
 
 
@@ -314,7 +314,7 @@ def test_as_many_as_there_may_be(http: Http) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_whatever_comes_is_answered(http: Http, data: st.DataObject) -> None:
     properties = raw(headers={"h": longstr(b"x"), "x-death": longstr(b"x")}, expiration="60000")
-    changed = bytearray(parcel.pack(Item("amq.topic", "q", properties, b"body", ("cc",))) * 2)
+    changed = bytearray(codec.encode(Item("amq.topic", "q", properties, b"body", ("cc",))) * 2)
     for _ in range(data.draw(st.integers(1, 4))):
         changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
     reply = put(http, bytes(changed)).expect(200, 400)

@@ -82,21 +82,21 @@ def test_a_close_that_is_not_answered_ends_in_a_reset(connect: Callable[..., Pee
     assert isinstance(end.value.__cause__, ConnectionResetError)
 
 
-def two_unacknowledged(peer: Peer, witness: Channel, queue: str) -> None:
-    """Leave two messages unacknowledged on a connection, the queue being shared with a witness."""
-    witness.queue(queue, exclusive=False)
-    witness.publish(queue, b"one", b"two")
-    witness.expect_ready(queue, 2)
+def two_unacknowledged(peer: Peer, observer: Channel, queue: str) -> None:
+    """Leave two messages unacknowledged on a connection, the queue being shared with an observer."""
+    observer.queue(queue, exclusive=False)
+    observer.publish(queue, b"one", b"two")
+    observer.expect_ready(queue, 2)
     consumer = peer.channel()
     consumer.consume(queue)
     consumer.deliveries(2)
-    witness.expect_ready(queue, 0)
+    observer.expect_ready(queue, 0)
 
 
-def assert_both_are_back(witness: Channel, queue: str) -> None:
+def assert_both_are_back(observer: Channel, queue: str) -> None:
     """Check that both messages can be had again."""
-    witness.expect_ready(queue, 2)
-    found = [(message.body, message.redelivered) for message in witness.drain(queue)]
+    observer.expect_ready(queue, 2)
+    found = [(message.body, message.redelivered) for message in observer.drain(queue)]
     assert found == [(b"one", True), (b"two", True)]
 
 

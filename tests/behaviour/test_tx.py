@@ -31,7 +31,7 @@ def tx(channel: Channel) -> Channel:
 
 
 @pytest.fixture
-def witness(peer: Peer) -> Channel:
+def observer(peer: Peer) -> Channel:
     """A second, ordinary channel of the same connection."""
     return peer.channel(2)
 
@@ -61,12 +61,12 @@ def test_empty_transactions(tx: Channel) -> None:
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_publishes_wait_for_commit(tx: Channel, witness: Channel, names: Names, durable: bool) -> None:
+def test_publishes_wait_for_commit(tx: Channel, observer: Channel, names: Names, durable: bool) -> None:
     queue = tx.queue(names.queue(), exclusive=False, durable=durable)
     tx.publish(queue, b"1", b"2", delivery_mode=2)
-    assert witness.bodies(queue) == []
+    assert observer.bodies(queue) == []
     tx.call(TxCommit())
-    assert witness.bodies(queue) == [b"1", b"2"]
+    assert observer.bodies(queue) == [b"1", b"2"]
 
 
 def test_rollback_drops_publishes(tx: Channel, queue: str) -> None:
@@ -106,49 +106,49 @@ def test_acknowledgements_wait_for_commit(tx: Channel, queue: str, case: str) ->
     assert [(message.body, message.redelivered) for message in found] == [(b"2", True)]
 
 
-def test_requeue_waits_for_commit(tx: Channel, witness: Channel, queue: str) -> None:
-    witness.publish(queue, b"1")
-    witness.expect_ready(queue, 1)
+def test_requeue_waits_for_commit(tx: Channel, observer: Channel, queue: str) -> None:
+    observer.publish(queue, b"1")
+    observer.expect_ready(queue, 1)
     tx.get(queue)
     tx.send(BasicNack(delivery_tag=1, requeue=True))
     tx.expect_silence()
-    assert witness.ready(queue) == 0
+    assert observer.ready(queue) == 0
     tx.call(TxCommit())
-    assert witness.get(queue).redelivered
+    assert observer.get(queue).redelivered
 
 
-def test_rollback_gives_tags_back(tx: Channel, witness: Channel, queue: str) -> None:
-    witness.publish(queue, b"1", b"2")
-    witness.expect_ready(queue, 2)
+def test_rollback_gives_tags_back(tx: Channel, observer: Channel, queue: str) -> None:
+    observer.publish(queue, b"1", b"2")
+    observer.expect_ready(queue, 2)
     for number in (1, 2):
         assert tx.get(queue).delivery_tag == number
     tx.send(BasicAck(delivery_tag=2, multiple=True))
     tx.call(TxRollback())
-    assert witness.bodies(queue) == []
+    assert observer.bodies(queue) == []
     tx.send(BasicAck(delivery_tag=1), BasicReject(delivery_tag=2, requeue=True))
     tx.call(TxCommit())
-    assert witness.bodies(queue) == [b"2"]
+    assert observer.bodies(queue) == [b"2"]
 
 
-def test_rollback_does_not_deliver_again(tx: Channel, witness: Channel, queue: str) -> None:
+def test_rollback_does_not_deliver_again(tx: Channel, observer: Channel, queue: str) -> None:
     tx.consume(queue)
-    witness.publish(queue, b"1")
+    observer.publish(queue, b"1")
     tx.expect(BasicDeliver)
     tx.send(BasicAck(delivery_tag=1))
     tx.call(TxRollback())
     tx.expect_silence()
 
 
-def test_deliveries_are_not_transactional(tx: Channel, witness: Channel, queue: str) -> None:
+def test_deliveries_are_not_transactional(tx: Channel, observer: Channel, queue: str) -> None:
     tx.consume(queue)
-    witness.publish(queue, b"1")
+    observer.publish(queue, b"1")
     assert tx.expect(BasicDeliver).body == b"1"
 
 
-def test_window_opens_at_commit(tx: Channel, witness: Channel, queue: str) -> None:
+def test_window_opens_at_commit(tx: Channel, observer: Channel, queue: str) -> None:
     tx.prefetch(1)
     tx.consume(queue)
-    witness.publish(queue, b"1", b"2")
+    observer.publish(queue, b"1", b"2")
     tx.deliveries(1)
     tx.send(BasicAck(delivery_tag=1))
     tx.expect_silence()
@@ -160,9 +160,9 @@ def test_unknown_tag_is_told_at_once(tx: Channel, queue: str) -> None:
     tx.expect_refused(BasicAck(delivery_tag=1), 406, "unknown delivery tag 1")
 
 
-def test_tag_settled_in_the_same_transaction_is_unknown(tx: Channel, witness: Channel, queue: str) -> None:
-    witness.publish(queue, b"1")
-    witness.expect_ready(queue, 1)
+def test_tag_settled_in_the_same_transaction_is_unknown(tx: Channel, observer: Channel, queue: str) -> None:
+    observer.publish(queue, b"1")
+    observer.expect_ready(queue, 1)
     tx.get(queue)
     tx.send(BasicAck(delivery_tag=1), BasicAck(delivery_tag=1))
     tx.expect_closed(406, "unknown delivery tag 1", by=BasicAck)
@@ -188,10 +188,10 @@ def test_returns_come_before_commit_ok(tx: Channel) -> None:
     tx.expect(TxCommitOk)
 
 
-def test_routing_is_decided_at_publish(tx: Channel, witness: Channel, names: Names, queue: str) -> None:
-    exchange = witness.exchange(names.exchange(), "fanout")
+def test_routing_is_decided_at_publish(tx: Channel, observer: Channel, names: Names, queue: str) -> None:
+    exchange = observer.exchange(names.exchange(), "fanout")
     tx.publish("", b"too early", exchange=exchange)
-    witness.bind(queue, exchange)
+    observer.bind(queue, exchange)
     tx.publish("", b"in time", exchange=exchange)
     tx.call(TxCommit())
     assert tx.bodies(queue) == [b"in time"]

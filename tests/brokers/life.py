@@ -8,7 +8,7 @@ from pathlib import Path
 from leveret.core.access.user import Credential, Permission, User
 from leveret.core.turn.clock import Clock
 from leveret.node.defaults import make_defaults
-from leveret.store.rescue.care import backup
+from leveret.store.rescue.maintenance import backup
 from leveret.wire.constants import INTERNAL_ERROR
 from leveret.wire.methods import (
     BasicAck,

@@ -10,6 +10,6 @@ from leveret.core.errors.administration import Promise
 def kept(answer: object) -> Any:
     """What a verb answers that does not have to wait for anything."""
     if isinstance(answer, Promise):
-        assert answer.is_kept()
+        assert answer.is_done()
         return answer.result()
     return answer

@@ -606,7 +606,7 @@ def test_a_purge_throws_away_in_pieces() -> None:
     assert bodies(peer) == ["new"]
 
 
-def test_a_position_that_no_agenda_has(tmp_path: Path) -> None:
+def test_a_position_that_no_schedule_has(tmp_path: Path) -> None:
     disk = Disk(tmp_path, 0)
     exchange = topology(disk.broker)
     keys, properties, made = message("a", 1000, 2)

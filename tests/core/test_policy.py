@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
-from leveret.core.errors.hints import Origin
+from leveret.core.errors.diagnostics import Origin
 from leveret.core.policy.matching import Matcher
 from leveret.core.policy.policy import APPLY_TO, Policies, Policy, PolicyError
 from leveret.core.turn.clock import Clock

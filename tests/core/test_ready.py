@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.message.budget import COST, HEAD, Budget
+from leveret.core.message.budget import COST, MAX_HEAD, Budget
 from leveret.core.message.log import Recovered
 from leveret.core.message.message import Message, address
 from leveret.core.queue.browsing import MAX_READS, TOP, Page
@@ -168,7 +168,7 @@ def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st
             else:
                 assert [place(stored) for stored in expected] == [place(found)]
                 assert found.message.content == CONTENT
-                budget.let_go(found.message)
+                budget.release(found.message)
                 taken.append(found)
                 back.discard(int(found.position))
         elif step == "rest":
@@ -322,16 +322,16 @@ def test_what_came_back_rests_one_by_one() -> None:
 def test_what_was_taken_from_deep_inside_goes_back_there() -> None:
     budget, shelf = Budget(), Shelf()
     ready = Ready(budget, shelf.queue.in_log)
-    count = 3 * HEAD + 10
+    count = 3 * MAX_HEAD + 10
     for position in range(1, count + 1):
         ready.push(shelf.make(position))
-    places = [5, 2 * HEAD + 5, HEAD, count]
+    places = [5, 2 * MAX_HEAD + 5, MAX_HEAD, count]
     taken = {position: ready.take_at(position) for position in places}
     assert len(ready) == count - len(places)
     for position, stored in taken.items():
         assert stored is not None
         assert stored.position == position
-        budget.let_go(stored.message)
+        budget.release(stored.message)
         ready.put_back(stored)
     ready.push(shelf.make(count + 1))
     assert [stored.position for stored in ready.items()] == list(range(1, count + 2))
@@ -351,7 +351,7 @@ def test_new_ones_stay_behind_what_is_back_in_the_middle(back: list[int], popped
     taken = [ready.take_at(position) for position in back]
     for stored in taken:
         assert stored is not None
-        budget.let_go(stored.message)
+        budget.release(stored.message)
         stored.deadline_ms = 100 * stored.position
         ready.put_back(stored)
     found = [ready.pop().position for _ in range(popped)]
@@ -372,10 +372,10 @@ def test_what_is_back_in_the_middle_may_rest_until_it_is_next() -> None:
     assert second is not None
     assert third is not None
     second.message, third.message = budget.rest(second.message), budget.rest(third.message)
-    budget.let_go(second.message)
+    budget.release(second.message)
     ready.put_back(second)
     assert ready.pop().position == 1
-    budget.let_go(third.message)
+    budget.release(third.message)
     ready.put_back(third)
     assert not ready.has_near_head()
     assert shelf.fetched == 0
@@ -399,7 +399,7 @@ def test_one_is_taken_from_a_run_alone() -> None:
     shelf.there.pop(RUN_MESSAGES + 70)
     assert ready.take_at(RUN_MESSAGES + 60) is None  # which tells that another one is gone too
     assert (len(ready), ready.size, ready.resident) == (3 * RUN_MESSAGES - 3, 3 * RUN_MESSAGES - 3, 0)
-    budget.let_go(second.message)
+    budget.release(second.message)
     ready.put_back(second)
     lost = (RUN_MESSAGES + 60, RUN_MESSAGES + 70)
     wanted = [position for position in range(1, 3 * RUN_MESSAGES + 1) if position not in lost]
@@ -418,7 +418,7 @@ def test_what_is_taken_while_it_is_on_its_way_to_rest() -> None:
     for position in (5, 20):
         stored = ready.take_at(position)
         assert stored is not None
-        budget.let_go(stored.message)
+        budget.release(stored.message)
     for _ in range(3):
         ready.page_out(3 * WHOLE, 1 << 20)
         shelf.commit()

@@ -322,8 +322,8 @@ def test_an_administrator_looks(scene: Scene) -> None:
     scene.fill()
     promise = export_messages(scene.broker, "q")
     assert isinstance(promise, Promise)
-    assert not promise.is_kept()
-    while not promise.is_kept():
+    assert not promise.is_done()
+    while not promise.is_done():
         assert scene.log.bring()
     answer = promise.result()
     assert isinstance(answer, dict)
@@ -334,9 +334,9 @@ def test_an_administrator_looks(scene: Scene) -> None:
 def test_an_administrator_looks_at_what_is_lost_meanwhile(scene: Scene) -> None:
     scene.fill()
     promise = export_messages(scene.broker, "q")
-    assert not promise.is_kept()
+    assert not promise.is_done()
     scene.log.lose(scene.queue)
-    assert promise.is_kept()
+    assert promise.is_done()
     with pytest.raises(InvalidError, match="is not here any more: node b has taken it over"):
         promise.result()
     with pytest.raises(AdministrationError, match="is not here any more: node b has taken it over"):

@@ -39,7 +39,7 @@ GIVEN_UP_S: Final = 60.0
 BACKLOG: Final = 40  # messages that stay in a ledger, so that a restart has some to keep
 PREFETCH: Final = 10
 SYNC_EVERY: Final = 10  # acks after which it is asked whether the broker has them
-WITNESSED: Final = 20  # findings that are told, of one canary
+MOST_OF_A_KIND: Final = 20  # findings that are told, of one canary
 
 
 def starved_s(pid: int) -> float:
@@ -91,7 +91,7 @@ class Canary:
 
     def wrong(self, kind: str, text: str) -> None:
         """Note a finding."""
-        if len(self.findings) < WITNESSED:
+        if len(self.findings) < MOST_OF_A_KIND:
             self.findings.append((kind, f"{self.name}: {text}"))
 
     def connect(self) -> Channel:

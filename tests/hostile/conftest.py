@@ -93,7 +93,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 
 @pytest.fixture(scope="session")
-def _witness(broker: Target) -> Iterator[subprocess.Popen[str]]:
+def _observer(broker: Target) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.hostile.bystander", *map(str, (*broker.address, broker.server.process.pid))]
     root = Path(__file__).resolve().parent.parent.parent
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
@@ -117,11 +117,11 @@ def report(process: subprocess.Popen[str]) -> tuple[int, float]:
 
 
 @pytest.fixture
-def target(broker: Target, _witness: subprocess.Popen[str]) -> Iterator[Target]:
+def target(broker: Target, _observer: subprocess.Popen[str]) -> Iterator[Target]:
     """The broker; afterwards the decent client must not have noticed anything."""
-    report(_witness)
+    report(_observer)
     yield broker
-    count, worst = report(_witness)
+    count, worst = report(_observer)
     print(f"{count} round trips beside the attack, the worst took {worst * 1000:.0f} ms")
     assert count > 0
     assert worst < WORST_S

@@ -30,7 +30,7 @@ SHORT_SHARE: Final = 0.004
 SHORT_FLOOD_S: Final = 60.0  # which is never reached
 CHUNK: Final = 40  # consecutive requests of which one is sent in any case
 SHORT_CHUNK: Final = 160
-WITNESSED: Final = 8  # findings of one kind and phase that are kept
+MOST_OF_A_KIND: Final = 8  # findings of one kind and phase that are kept
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Siege:
     def tell(self, kind: str, text: str) -> None:
         """Note a finding, unless there are many of its kind in this phase."""
         self._told[kind, self._phase] += 1
-        if self._told[kind, self._phase] <= WITNESSED:
+        if self._told[kind, self._phase] <= MOST_OF_A_KIND:
             self.findings.append(Finding(kind, text, self._seed, self._phase))
 
     @contextlib.contextmanager

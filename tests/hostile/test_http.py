@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from leveret.core.message import parcel
-from leveret.core.message.parcel import Item
+from leveret.core.message import codec
+from leveret.core.message.codec import Item
 from tests.api.http import Http
 from tests.api.raw import LOGIN, Wire
 from tests.api.strange import STRANGE, deep
@@ -125,12 +125,12 @@ def test_all_queues_ten_times_at_once(target: Target) -> None:
             query = ["", "?sort=messages&sort_reverse=true", "?page=3&page_size=500&name=9&use_regex=true"][number % 3]
             columns = ("&" if query else "?") + "columns=name,messages"
             reply = Http(target.api, timeout_s=120).ask("GET", f"queues{query}{columns}").expect(200)
-            assert reply.body.count(b'"name"') == (500 if "page" in query else count + 1 + witnesses)
+            assert reply.body.count(b'"name"') == (500 if "page" in query else count + 1 + observers)
 
         at_once(10, work)
 
     listed = Http(target.api, timeout_s=120).ask("GET", "queues?columns=name").expect(200).body.count(b'"name"')
-    witnesses = listed - count - 1
+    observers = listed - count - 1
     attack(target)  # after which statistics of all of them are kept
     target.withstand(attack, rounds=2, within=60)
     peer.link.close()
@@ -160,10 +160,10 @@ def test_answers_that_nobody_reads(target: Target) -> None:
 
 
 def test_messages_in_pieces(target: Target) -> None:
-    where = "leveret/queues/%2F/pieces/parcels"
+    where = "leveret/queues/%2F/pieces/encoded"
     http = Http(target.api)
     http.ask("PUT", "queues/%2F/pieces", {"durable": True, "arguments": {"x-max-length": 2_000}}).expect(201)
-    good = parcel.pack(Item("amq.topic", "a", b"\x10\x00\x02", b"x" * 2_000)) * 500
+    good = codec.encode(Item("amq.topic", "a", b"\x10\x00\x02", b"x" * 2_000)) * 500
     wanted = json.dumps({"count": 2_000, "ackmode": "ack_requeue_true", "encoding": "auto"}).encode()
 
     def attack(target: Target) -> None:

@@ -11,7 +11,7 @@ from leveret.auth.passwords import fits
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import AdministrationError
 from leveret.management.administration import VERBS, Administration
-from leveret.management.jobs import at_once
+from leveret.management.jobs import complete
 from tests.clients.socketless import make_broker
 
 Perform = Callable[..., object]
@@ -27,7 +27,7 @@ def perform(broker: Broker) -> Perform:
     administration = Administration(broker)
 
     def call(verb: str, **arguments: object) -> object:
-        answer = at_once(broker, administration.perform(verb, json.loads(json.dumps(arguments))))
+        answer = complete(broker, administration.perform(verb, json.loads(json.dumps(arguments))))
         return json.loads(json.dumps(answer))
 
     return call

@@ -12,21 +12,21 @@ import pytest
 
 from leveret.auth.passwords import ARGON2, MEMORY_KIB, argon2, fits, impossible, is_too_dear
 from leveret.core.access.user import Credential
-from leveret.core.errors.administration import HEAD, TAIL, AdministrationError, InvalidError, shortened
-from leveret.core.errors.hints import MAX_NAME, nearest
+from leveret.core.errors.administration import SHOWN_FIRST, SHOWN_LAST, AdministrationError, InvalidError, shortened
+from leveret.core.errors.diagnostics import MAX_NAME, nearest
 from leveret.core.policy import documents
 from leveret.management import importing
 from leveret.management.administration import FUNCTIONS, Administration
 from leveret.management.arguments import MAX_VALUES, BadArgument, from_json
 from leveret.management.errors import unknown
-from leveret.management.jobs import at_once
+from leveret.management.jobs import complete
 from leveret.node import definitions_file
 from leveret.server import requests
 from tests.clients.socketless import make_broker
 from tests.management.test_definitions import load
 
 LONG = 200_000
-MOST = HEAD + TAIL + 100  # characters of what anybody is told
+MOST = SHOWN_FIRST + SHOWN_LAST + 100  # characters of what anybody is told
 DEAR = impossible().hash.replace(f"m={MEMORY_KIB},t=2,p=1", "m=1572864,t=1,p=1")  # 1.5 GiB
 
 
@@ -82,7 +82,7 @@ def answers(verb: str, arguments: dict[str, object]) -> str:
     broker = make_broker()
     Administration(broker).perform("add_user", {"name": "guest", "password_hash": ""})
     try:
-        at_once(broker, Administration(broker).perform(verb, arguments))
+        complete(broker, Administration(broker).perform(verb, arguments))
     except AdministrationError as error:
         return str(error)
     return ""
@@ -107,8 +107,8 @@ def test_a_verb_that_is_too_long() -> None:
 
 def test_a_long_text_is_shortened_in_the_middle() -> None:
     text = "begin" + "." * 10_000 + "end"
-    assert shortened(text) == f"{text[:HEAD]} [8008 characters] {text[-TAIL:]}"
-    assert shortened("." * (HEAD + TAIL)) == "." * (HEAD + TAIL)
+    assert shortened(text) == f"{text[:SHOWN_FIRST]} [8008 characters] {text[-SHOWN_LAST:]}"
+    assert shortened("." * (SHOWN_FIRST + SHOWN_LAST)) == "." * (SHOWN_FIRST + SHOWN_LAST)
     assert str(InvalidError(text)) == shortened(text)
 
 

@@ -21,7 +21,7 @@ from leveret.core.exchange.exchange import Exchange
 from leveret.core.queue.queue import Queue
 from leveret.core.vhost import VirtualHost
 from leveret.management.administration import Administration
-from leveret.management.jobs import at_once
+from leveret.management.jobs import complete
 from leveret.wire import fields
 from leveret.wire.fields import Field
 from tests.clients.socketless import make_broker
@@ -44,14 +44,14 @@ SECTIONS = (
 def load(broker: Broker, content: dict[str, Any], **options: object) -> dict[str, Any]:
     """Import."""
     arguments = {"content": content, **options}
-    answer = at_once(broker, Administration(broker).perform("import_definitions", arguments))
+    answer = complete(broker, Administration(broker).perform("import_definitions", arguments))
     assert isinstance(answer, dict)
     return answer
 
 
 def save(broker: Broker, **options: object) -> dict[str, Any]:
     """Export, as it looks after a way through a file."""
-    answer = at_once(broker, Administration(broker).perform("export_definitions", options))
+    answer = complete(broker, Administration(broker).perform("export_definitions", options))
     found = json.loads(json.dumps(answer))
     assert isinstance(found, dict)
     return found
@@ -402,7 +402,7 @@ def test_what_earlier_versions_took_is_exported() -> None:
     infinite = Field(fields.FLOAT64, float("inf"))
     broker.vhosts["/"].make_queue("q", True, 0, False, {"y-deep": value, "y-infinite": infinite})
     broker.parameters.put("/", "c", "n", "[NaN]")
-    exported = at_once(broker, Administration(broker).perform("export_definitions", {}))
+    exported = complete(broker, Administration(broker).perform("export_definitions", {}))
     assert isinstance(exported, dict)
     (queue,) = exported["queues"]
     assert queue["arguments"]["y-deep"] == expected

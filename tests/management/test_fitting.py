@@ -242,7 +242,7 @@ def test_a_large_export_is_fitted_in_pieces() -> None:
         broker.vhosts["/"].declare_queue(f"q{number}", True, False, False, from_json({}), 0)
     steps = 0
     promise: Any = Administration(broker).perform("export_definitions", {"target": FOR})
-    while not promise.is_kept():
+    while not promise.is_done():
         broker.work()
         steps += 1
     assert steps >= 20

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.message import parcel
+from leveret.core.message import codec
+from leveret.core.message.codec import MAX_PROPERTIES, Item
 from leveret.core.message.message import Provenance
-from leveret.core.message.parcel import MAX_PROPERTIES, Item
 from leveret.management import lines
 from leveret.management.lines import LineError
 from leveret.wire import fields
@@ -87,15 +87,15 @@ def test_headers_are_readable(table: Table) -> None:
 
 
 @given(st.lists(ITEMS, max_size=5))
-def test_parcels(items: list[Item]) -> None:
-    data = b"".join(parcel.pack(item) for item in items)
-    assert [same(item) for item in parcel.read(data)] == [same(item) for item in items]
+def test_encoded_messages(items: list[Item]) -> None:
+    data = b"".join(codec.encode(item) for item in items)
+    assert [same(item) for item in codec.decode(data)] == [same(item) for item in items]
     again: list[bytes] = []
     for item in items:
         message = item.message()
         assert message.arrived_ms == 0  # it has not arrived yet
         message.arrived_ms = item.arrived_ms
-        again.append(parcel.pack(parcel.unframed(message, item.redelivered)))
+        again.append(codec.encode(codec.unframed(message, item.redelivered)))
     assert b"".join(again) == data
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from leveret.core.broker import Broker
 from leveret.core.errors.administration import AdministrationError, Promise
-from leveret.core.message import parcel
-from leveret.core.message.parcel import Item
+from leveret.core.message import codec
+from leveret.core.message.codec import Item
 from leveret.core.turn.alarms import BEHIND, DISK
 from leveret.management.administration import Administration
 from leveret.store.memory import MemoryLog
@@ -47,19 +47,19 @@ def perform(broker: Broker) -> Perform:
     return lambda verb, **arguments: Administration(broker).perform(verb, arguments)
 
 
-def parcel_of(*bodies: bytes) -> bytes:
+def encoded(*bodies: bytes) -> bytes:
     """Persistent messages."""
-    return b"".join(parcel.pack(Item("", "q", b"\x10\x00\x02", body)) for body in bodies)
+    return b"".join(codec.encode(Item("", "q", b"\x10\x00\x02", body)) for body in bodies)
 
 
 def pages(perform: Perform, queue: str) -> list[list[bytes]]:
     """The bodies of an export, page by page."""
     answer = kept(perform("export_messages", queue=queue))
-    found = [[item.body for item in parcel.read(answer["data"])]]
+    found = [[item.body for item in codec.decode(answer["data"])]]
     while not answer["is_last"]:
         place = {name: answer[name] for name in ("queue_id", "level", "position", "until")}
         answer = kept(perform("export_messages", queue=queue, **place))
-        found.append([item.body for item in parcel.read(answer["data"])])
+        found.append([item.body for item in codec.decode(answer["data"])])
     return found
 
 
@@ -95,11 +95,11 @@ def test_an_export_takes_nothing(broker: Broker, perform: Perform) -> None:
     peer.send(BasicGet("q"))
     first = kept(perform("export_messages", queue="q"))
     assert (first["ready"], first["unacked"], first["expired"], first["missing"]) == (2, 1, 0, 0)
-    assert [item.redelivered for item in parcel.read(first["data"])] == [False, False]
+    assert [item.redelivered for item in codec.decode(first["data"])] == [False, False]
     assert kept(perform("export_messages", queue="q")) == first
     assert isinstance(peer.got()[0].method, BasicGetOk)
     peer.send(BasicNack(1, False, True))
-    assert [item.redelivered for item in parcel.read(kept(perform("export_messages", queue="q"))["data"])] == [
+    assert [item.redelivered for item in codec.decode(kept(perform("export_messages", queue="q"))["data"])] == [
         True,
         False,
         False,
@@ -134,32 +134,32 @@ def test_numbers_that_are_too_large(broker: Broker, perform: Perform, name: str,
 
 def test_an_import_is_answered_when_it_is_safe(broker: Broker, perform: Perform, log: MemoryLog) -> None:
     make_queue(broker)
-    answer = perform("import_messages", queue="q", data=parcel_of(b"1", b"2"))
+    answer = perform("import_messages", queue="q", data=encoded(b"1", b"2"))
     assert isinstance(answer, Promise)
     turn(broker)
-    assert not answer.is_kept()
+    assert not answer.is_done()
     log.release()
-    assert answer.is_kept()
+    assert answer.is_done()
     assert answer.result() == {"stored": 2, "unsafe": 0, "is_full": False, "duplicates": 0}
     assert pages(perform, "q") == [[b"1", b"2"]]
 
 
 def test_an_import_that_cannot_be_written(broker: Broker, perform: Perform, log: MemoryLog) -> None:
     make_queue(broker)
-    answer = perform("import_messages", queue="q", data=parcel_of(b"1", b"2", b"3"))
+    answer = perform("import_messages", queue="q", data=encoded(b"1", b"2", b"3"))
     broker.news.on_refused(broker.vhosts["/"].queues["q"].queue_id, [2, 3], "no space", False)
-    assert not answer.is_kept()
+    assert not answer.is_done()
     turn(broker)
     log.release()
-    assert answer.is_kept()
+    assert answer.is_done()
     assert answer.result() == {"stored": 1, "unsafe": 2, "is_full": False, "duplicates": 0}
 
 
 def test_an_import_into_a_queue_with_priorities_and_limits(broker: Broker, perform: Perform) -> None:
     make_queue(broker, x_max_priority=5, x_max_length=3)
     items = [Item("e", "k", bytes((0x08, 0, priority)), b"%d" % priority) for priority in (1, 9, 3, 4)]
-    answer = perform("import_messages", queue="q", data=b"".join(parcel.pack(item) for item in items))
-    assert answer.is_kept()  # these are not persistent
+    answer = perform("import_messages", queue="q", data=b"".join(codec.encode(item) for item in items))
+    assert answer.is_done()  # these are not persistent
     turn(broker)
     assert pages(perform, "q") == [[b"4", b"3", b"1"]]  # the head was dropped
 
@@ -168,27 +168,27 @@ def test_an_import_into_a_queue_with_priorities_and_limits(broker: Broker, perfo
 def test_an_import_waits_where_publishers_do(broker: Broker, perform: Perform, alarm: int, reason: str) -> None:
     make_queue(broker)
     broker.alarms.set(alarm, True)
-    answer = perform("import_messages", queue="q", data=parcel_of(b"1"))
+    answer = perform("import_messages", queue="q", data=encoded(b"1"))
     assert (answer["stored"], answer["blocked"]) == (0, reason)
     assert pages(perform, "q") == [[]]
     broker.alarms.set(alarm, False)
-    assert isinstance(perform("import_messages", queue="q", data=parcel_of(b"1")), Promise)
+    assert isinstance(perform("import_messages", queue="q", data=encoded(b"1")), Promise)
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"\x00", "a parcel is cut short"),
-        (parcel_of(b"1")[:-1], "long string is cut short"),
-        (parcel.pack(Item("", "q", b"", b"")), "properties are cut short"),
-        (parcel.pack(Item("", "q", b"\x10\x00", b"")), "properties are cut short"),
-        (parcel.pack(Item("", "q", b"\x00\x01", b"")), "unknown property flags"),
-        (parcel.pack(Item("", "q", b"\x00\x00\x00", b"")), "properties do not fill the header"),
-        (parcel.pack(Item("", "q", bytes(200_000), b"")), "the properties have 200000 bytes; 131052 fit into a frame"),
-        (parcel_of(b"ok", bytes(11)), "message size 11 is larger than configured max size 10"),
+        (b"\x00", "a message is cut short"),
+        (encoded(b"1")[:-1], "long string is cut short"),
+        (codec.encode(Item("", "q", b"", b"")), "properties are cut short"),
+        (codec.encode(Item("", "q", b"\x10\x00", b"")), "properties are cut short"),
+        (codec.encode(Item("", "q", b"\x00\x01", b"")), "unknown property flags"),
+        (codec.encode(Item("", "q", b"\x00\x00\x00", b"")), "properties do not fill the header"),
+        (codec.encode(Item("", "q", bytes(200_000), b"")), "the properties have 200000 bytes; 131052 fit into a frame"),
+        (encoded(b"ok", bytes(11)), "message size 11 is larger than configured max size 10"),
     ],
 )
-def test_what_is_no_parcel_changes_nothing(broker: Broker, perform: Perform, data: bytes, reason: str) -> None:
+def test_what_cannot_be_decoded_changes_nothing(broker: Broker, perform: Perform, data: bytes, reason: str) -> None:
     make_queue(broker)
     broker.max_message_size = 10
     with pytest.raises(AdministrationError) as raised:
@@ -197,13 +197,13 @@ def test_what_is_no_parcel_changes_nothing(broker: Broker, perform: Perform, dat
     assert pages(perform, "q") == [[]]
 
 
-@given(st.binary(max_size=100) | st.binary(max_size=20).map(lambda tail: parcel_of(b"1", b"2") + tail))
+@given(st.binary(max_size=100) | st.binary(max_size=20).map(lambda tail: encoded(b"1", b"2") + tail))
 def test_bytes_from_strangers(data: bytes) -> None:
     try:
-        items = parcel.read(data)
+        items = codec.decode(data)
     except DecodeError:
         return
-    again = b"".join(parcel.pack(item) for item in items)
+    again = b"".join(codec.encode(item) for item in items)
     assert len(again) == len(data)  # but for flags that mean nothing
     for item in items:
         try:

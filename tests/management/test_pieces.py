@@ -31,7 +31,7 @@ def queues(count: int = COUNT) -> list[dict[str, object]]:
 def counts(broker: Broker, promise: Promise) -> list[int]:
     """How many queues there are after each piece, until the import is through."""
     found = [len(broker.queues())]
-    while not promise.is_kept():
+    while not promise.is_done():
         broker.work()
         found.append(len(broker.queues()))
     assert len(broker.background) == 0
@@ -64,8 +64,8 @@ def test_two_at_a_time() -> None:
     first = begin(broker, queues(), True)
     second = begin(broker, queues(2 * COUNT), True)
     broker.finish()
-    assert first.is_kept()
-    assert second.is_kept()
+    assert first.is_done()
+    assert second.is_done()
     assert len(broker.queues()) == 2 * COUNT
 
 

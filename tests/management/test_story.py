@@ -27,7 +27,7 @@ from leveret.core.policy.documents import read_json
 from leveret.core.queue.queue import Queue
 from leveret.management.administration import Administration
 from leveret.management.definitions import SECTIONS
-from leveret.management.jobs import at_once
+from leveret.management.jobs import complete
 from leveret.node import offline
 from leveret.wire import fields
 from leveret.wire.fields import Field, Table, table_bytes
@@ -140,7 +140,7 @@ def perform(broker: Broker, verb: str, arguments: dict[str, Any]) -> object:
     """A verb, as the control socket would take it, and all that follows from it."""
     given = read_json(json.dumps({"arguments": arguments}))
     assert isinstance(given, dict)
-    return at_once(broker, Administration(broker).perform(verb, given["arguments"]))
+    return complete(broker, Administration(broker).perform(verb, given["arguments"]))
 
 
 def story(broker: Broker) -> dict[str, Any]:

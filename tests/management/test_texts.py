@@ -15,7 +15,7 @@ from leveret.core.errors.administration import AdministrationError, InvalidError
 from leveret.core.exchange.exchange import Binding
 from leveret.core.policy.policy import Policy
 from leveret.management.administration import FUNCTIONS, VERBS, Administration
-from leveret.management.jobs import at_once
+from leveret.management.jobs import complete
 from leveret.wire.fields import longstr
 from tests.clients.socketless import make_broker
 
@@ -27,7 +27,7 @@ WRONG = [HALF, BYTE, f"x{HALF}y", "\udc00\ud800"]
 
 def perform(broker: Broker, verb: str, arguments: dict[str, object]) -> Any:
     """A verb, as the control socket would take it."""
-    return at_once(broker, Administration(broker).perform(verb, json.loads(json.dumps(arguments))))
+    return complete(broker, Administration(broker).perform(verb, json.loads(json.dumps(arguments))))
 
 
 def full_broker() -> Broker:

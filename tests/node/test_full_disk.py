@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from leveret.node.watch import total_memory
+from leveret.node.monitors.memory import total_memory
 from tests.brokers.process import Server
 from tests.clients.command_line import process
 from tests.clients.methods import ConnectionBlocked, ConnectionUnblocked, QueueDeclare, QueueDeclareOk, QueuePurge

@@ -230,7 +230,7 @@ class Toy(Conversation):
         """It is not."""
         self.force_close(reason)
 
-    def set_paced(self, paced: bool) -> None:
+    def set_in_flow(self, paced: bool) -> None:
         """What it says before its login waits in any case."""
 
     def finish(self, why: str, ending: int) -> None:

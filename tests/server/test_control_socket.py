@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from leveret.management.administration import Administration, is_kept
+from leveret.management.administration import Administration, is_persisted
 from leveret.server.control_socket import ControlSocket
 from leveret.server.driver import Driver
 from leveret.server.performer import Performer
@@ -37,7 +37,7 @@ def talk(directory: Path, talk_to: Talk) -> None:
     async def run() -> None:
         broker = make_broker()
         driver = Driver(broker, asyncio.get_running_loop())
-        performer = Performer(driver, Administration(broker).perform, is_kept, lambda: None)
+        performer = Performer(driver, Administration(broker).perform, is_persisted, lambda: None)
         control = ControlSocket(driver, performer, no_api, asyncio.Protocol, MAX_REQUEST)
         path = str(directory / "socket")
         listener = socket.socket(socket.AF_UNIX)

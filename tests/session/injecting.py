@@ -40,13 +40,13 @@ PORTS = {
     "core/message/confirm.py": {"ConfirmListener"},
     "core/message/destination.py": {"Destination"},
     "core/definition/log.py": {"DefinitionLog", "Journal"},
-    "core/queue/client.py": {"Client", "Follower", "Witness"},
+    "core/queue/client.py": {"Client", "Follower", "Observer"},
     "core/queue/consumers.py": {"Subscriber"},
     "core/turn/turn.py": {"Sink"},
     "core/turn/faults.py": {"Closable"},
     "core/turn/clock.py": {"Timed", "Dated"},
     "core/turn/background.py": {"BackgroundJob"},
-    "core/turn/flow_control.py": {"Paced"},
+    "core/turn/flow_control.py": {"FlowControlled"},
     "core/turn/alarms.py": {"Blocked"},
     "core/queue/ready.py": {"Source"},
     "core/exchange/interceptor.py": {"Interceptor"},
@@ -68,7 +68,7 @@ RECEIVERS = {  # what the ports are called where they are called
         "destination",
         "journal",
         "subscriber",
-        "witness",
+        "observer",
         "follower",
         "_publisher",
         "sink",
@@ -110,7 +110,7 @@ PARTS = {  # what a queue is made of, and what the loop calls beside the ports: 
     "in_log": {"count"},
     "holding": {"due_ms", "add", "take"},
     "brake": {"room", "took", "watch"},
-    "duplicates": {"value", "claim", "confirm", "let_go"},
+    "duplicates": {"value", "claim", "confirm", "release"},
 }
 NO_POINTS = {"fail", "give_up", "recover", "load", "close"}  # the way out, and what is not called while it runs
 FOLDERS = ("core", "session", "server", "store")
@@ -228,13 +228,13 @@ from leveret.core.broker import Broker  # noqa: E402
 from leveret.core.message.confirm import Confirm  # noqa: E402
 from leveret.core.message.message import Message  # noqa: E402
 from leveret.core.policy.policy import Policy  # noqa: E402
-from leveret.core.queue.client import Client, Follower, Witness  # noqa: E402
+from leveret.core.queue.client import Client, Follower, Observer  # noqa: E402
 from leveret.core.turn.alarms import DISK  # noqa: E402
 from leveret.core.turn.clock import Clock  # noqa: E402
 from leveret.server.driver import Driver  # noqa: E402
 from leveret.server.openings import OPENINGS  # noqa: E402
 from leveret.server.transport import ClientProtocol  # noqa: E402
-from leveret.session.connection import pacing  # noqa: E402
+from leveret.session.connection import publisher_flow  # noqa: E402
 from leveret.store.disk import DiskLog  # noqa: E402
 from leveret.wire import methods as amqp  # noqa: E402
 from leveret.wire.fields import boolean, long, longstr  # noqa: E402
@@ -242,7 +242,9 @@ from leveret.wire.properties import BasicProperties  # noqa: E402
 from tests.brokers.transport import Everybody, Wire  # noqa: E402
 from tests.clients.socketless import Got, Parser, encode, handshake  # noqa: E402
 
-vars(pacing)["PATIENCE_MS"] = 10_000  # on a busy machine too, a publisher that was held back goes on as messages leave
+vars(publisher_flow)["PATIENCE_MS"] = (
+    10_000  # on a busy machine too, a publisher that was held back goes on as messages leave
+)
 
 
 PATIENCE_S = 60.0  # for a broker that should become quiet
@@ -255,7 +257,7 @@ class Silent(Follower):
         """Nothing."""
 
 
-class Witnessing(Witness):
+class Observing(Observer):
     """Holds the confirms of publishes in one virtual host for a moment, and follows those of some bodies."""
 
     def __init__(self) -> None:
@@ -855,12 +857,12 @@ async def front(world: World) -> None:
 
 @op
 async def watched(world: World) -> None:
-    """A witness in the victim's virtual host holds confirms, and follows messages; then there are two."""
+    """An observer in the victim's virtual host holds confirms, and follows messages; then there are two."""
     await declare(world, "v.seen")
     await declare(world, "v.none", x_max_length=long(0), x_overflow=longstr("reject-publish"))
     vhost = world.broker.vhosts["/"]
-    witness, other = Witnessing(), Witnessing()
-    vhost.watch(True, witness)
+    observer, other = Observing(), Observing()
+    vhost.watch(True, observer)
     world.victim.publish("v.seen", b"seen")
     world.victim.publish("v.seen", b"followed, confirmed later")
     world.victim.publish("v.seen", b"followed, confirmed at once", persistent=False)
@@ -873,7 +875,7 @@ async def watched(world: World) -> None:
     world.victim.publish("v.seen", b"followed by one of two")
     await world.victim.call(amqp.BasicGet("v.seen"))
     await world.victim.call(amqp.BasicReject(2, False))
-    for confirm in witness.held:
+    for confirm in observer.held:
         confirm.pay()
     vhost.leave(other)
     vhost.watch(False, None)

@@ -23,7 +23,7 @@ from leveret.core.message.log import Recovered
 from leveret.core.policy.policy import Policy
 from leveret.core.turn.clock import Clock
 from leveret.management.administration import Administration
-from leveret.management.jobs import at_once
+from leveret.management.jobs import complete
 from leveret.store.database import FILE_NAME
 from leveret.store.disk import DiskLog
 from leveret.store.memory import Kept, MemoryLog
@@ -66,7 +66,7 @@ class Life:
 
     def perform(self, verb: str, **arguments: object) -> Any:
         """A verb."""
-        answer = at_once(self.broker, Administration(self.broker).perform(verb, arguments))
+        answer = complete(self.broker, Administration(self.broker).perform(verb, arguments))
         turn(self.broker)
         return answer
 
@@ -283,7 +283,7 @@ def test_damage_of_a_row_on_the_disk(row: Row, tmp_path: Path) -> None:
             (text,) = [entry.text for entry in broker.aside.entries() if entry.needs is None]
             assert text in broker.explanations
             assert "cannot be used and is set aside: checksum does not match" in text
-        answer = at_once(broker, Administration(broker).perform("import_definitions", {"content": CONTENT}))
+        answer = complete(broker, Administration(broker).perform("import_definitions", {"content": CONTENT}))
         assert isinstance(answer, dict)
         assert answer["errors"] == []
         left = [entry.kind for entry in broker.aside.entries()]

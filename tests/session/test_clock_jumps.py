@@ -19,7 +19,7 @@ both_ways = pytest.mark.parametrize("leap_ms", [HOURS_MS, -HOURS_MS])
 
 
 class Life(Run):
-    """A life of a broker whose node looks at the time of day, as node/watch.py does."""
+    """A life of a broker whose node looks at the time of day, as node/monitors/clock.py does."""
 
     def __init__(self, directory: Path, today_ms: int, now_ms: int = 5_000) -> None:
         super().__init__(directory, now_ms, today_ms)

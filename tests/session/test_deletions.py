@@ -140,10 +140,10 @@ def test_a_verb_that_makes_it_anew_waits_until_nothing_is_left(tmp_path: Path) -
     administration.perform("delete_vhost", {"name": "v"})
     addition = administration.perform("add_vhost", {"name": "v"})
     assert isinstance(addition, Promise)
-    assert not addition.is_kept()
+    assert not addition.is_done()
     assert vhost.queues  # they go in pieces
     life.finish()
-    assert addition.is_kept()
+    assert addition.is_done()
     addition.result()
     assert life.broker.vhosts["v"] is not vhost
     with pytest.raises(InvalidError, match="exists"):

@@ -7,7 +7,7 @@ import pytest
 from leveret.core.errors.administration import AdministrationError
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.message import Message
-from leveret.core.queue.client import FOLLOW, Client, Follower, Witness
+from leveret.core.queue.client import FOLLOW, Client, Follower, Observer
 from leveret.core.turn.background import BackgroundJob
 from leveret.core.turn.clock import Timed
 from leveret.management.administration import Administration
@@ -221,7 +221,7 @@ def test_a_faulty_queue_can_be_deleted_and_made_anew(world: World) -> None:
     assert world.publish("q") is BasicAck
 
 
-# -- timers, jobs, witnesses
+# -- timers, jobs, observers
 
 
 class Late(Timed):
@@ -281,8 +281,8 @@ def test_a_job_that_fails_is_tried_again_for_a_while(failures: int, heard: int, 
     assert next_one.left == -1
 
 
-class Blind(Witness):
-    """A witness that fails in everything."""
+class Blind(Observer):
+    """An observer that fails in everything."""
 
     def on_publish(self, client: Client, message: Message, queues: list, mandatory: bool) -> int:  # type: ignore[type-arg]
         """Fail."""
@@ -301,8 +301,8 @@ class Blind(Witness):
         raise ValueError("blind")
 
 
-class Lame(Witness):
-    """A witness that follows every message, or says so, and fails to hear of it."""
+class Lame(Observer):
+    """An observer that follows every message, or says so, and fails to hear of it."""
 
     def __init__(self) -> None:
         self.has_follower = False
@@ -336,19 +336,19 @@ class Losing(Follower):
 
 
 def test_a_follower_that_fails_is_not_felt(world: World) -> None:
-    witness = Lame()
-    world.broker.let_watch(witness)
+    observer = Lame()
+    world.broker.let_watch(observer)
     for has_follower in (False, True):
-        witness.has_follower = has_follower
+        observer.has_follower = has_follower
         assert world.publish("q", b"second") is BasicAck
     world.expect_others_go_on()
 
 
-def test_a_witness_that_fails_is_not_felt(world: World) -> None:
+def test_an_observer_that_fails_is_not_felt(world: World) -> None:
     world.broker.let_watch(Blind())
     assert world.publish("q", b"second") is BasicAck
     world.peer.send(BasicGet("q"))
     assert [got.body for got in world.peer.got()] == [b"first"]
     world.peer.send(BasicAck(1))
     world.expect_others_go_on()
-    assert {fault.doing.split(" (")[0] for fault in world.broker.faults.told} == {"show a witness what passes"}
+    assert {fault.doing.split(" (")[0] for fault in world.broker.faults.told} == {"show an observer what passes"}

@@ -8,7 +8,7 @@ import pytest
 
 from leveret.core.errors.administration import Promise
 from leveret.management.administration import Administration
-from leveret.store.rescue.care import backup
+from leveret.store.rescue.maintenance import backup
 from leveret.wire.methods import BasicAck, BasicPublish, ConfirmSelect, ConfirmSelectOk
 from leveret.wire.properties import BasicProperties
 from tests.brokers.life import Life

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.core.client.tending import name_of, place_of
-from leveret.core.message.agenda import POSITIONS, place
 from leveret.core.message.budget import COST
+from leveret.core.message.schedule import POSITIONS, place
 from leveret.core.message.times import LAST_MS, MILLISECONDS_FROM, UNREADABLE, time_of
 from leveret.core.policy.policy import Policy
 from leveret.core.queue.holding import Held, Holding

@@ -26,7 +26,7 @@ NOT_REACHED = {  # points to which no client leads while the broker runs
     "receiver.py queue.requeue": "only when something has failed already",
     "queue.py retries.watch": "only when something has failed already",
     "destination.py destination.not_taken": "only when something has failed already",
-    "destination.py destination.not_published": "only where a witness objects, or a transaction is rolled back",
+    "destination.py destination.not_published": "only where an observer objects, or a transaction is rolled back",
     "detours.py log.fetch": "only at a start",
     "detours.py ready.push": "only at a start",
     "detours.py duplicates.value": "only at a start",

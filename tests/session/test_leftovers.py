@@ -17,7 +17,7 @@ from leveret.session.channel import Channel
 from leveret.session.connection.blocking import Blocking
 from leveret.session.connection.connection import Connection
 from leveret.session.connection.heartbeat import Heartbeat
-from leveret.session.connection.pacing import Pacing
+from leveret.session.connection.publisher_flow import PublisherFlow
 from leveret.session.consume.ack_timeout import AckTimeout
 from leveret.session.publish.publishing import Publishing
 from leveret.wire.fields import long, longstr
@@ -39,7 +39,19 @@ from leveret.wire.methods import (
 )
 from tests.clients.socketless import Peer, encode, held_bytes, make_broker
 
-KINDS = (AckTimeout, Blocking, Channel, Connection, Consumer, DeadLetter, Expiry, Heartbeat, Pacing, Publishing, Queue)
+KINDS = (
+    AckTimeout,
+    Blocking,
+    Channel,
+    Connection,
+    Consumer,
+    DeadLetter,
+    Expiry,
+    Heartbeat,
+    PublisherFlow,
+    Publishing,
+    Queue,
+)
 
 
 @pytest.fixture

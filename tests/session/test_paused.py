@@ -137,7 +137,7 @@ def test_publishers_do_not_wait_for_a_queue_that_is_kept_back() -> None:
         publisher = Peer(scene.broker)
         for _ in range(3):
             publisher.connection.receive(encode(1, BasicPublish("", "q"), b"m") * LAG)
-            assert not publisher.connection.is_paced
+            assert not publisher.connection.is_in_flow
         assert scene.ready() > 2 * LAG
 
 

@@ -18,17 +18,17 @@ from leveret.core.message.refused import (
     NO_EXCHANGE,
     NO_PERMISSION,
     NOT_WRITTEN,
+    OBSERVER,
     QUEUE_FAULTY,
     QUEUE_FULL,
     RETURNED,
     TOO_LARGE,
     TOPIC,
     UNROUTABLE,
-    WITNESS,
     RefusedPublish,
 )
 from leveret.core.policy.matching import Matcher
-from leveret.core.queue.client import PASS, REFUSE, STRAY, Client, Witness
+from leveret.core.queue.client import PASS, REFUSE, STRAY, Client, Observer
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.replies import REPLY_TO
 from leveret.session.base.errors import AmqpError
@@ -277,7 +277,7 @@ def test_what_the_disk_does_not_take(scene: Scene) -> None:
     assert scene.one().user == "shop"
 
 
-class Rule(Witness):
+class Rule(Observer):
     """Wants something to become of each publish."""
 
     def __init__(self, verdict: int) -> None:
@@ -300,7 +300,7 @@ class Rule(Witness):
 
 
 @pytest.mark.parametrize(
-    ("verdict", "kind"), [(PASS, None), (STRAY, WITNESS), (REFUSE, WITNESS), (-1, INVALID)], ids=str
+    ("verdict", "kind"), [(PASS, None), (STRAY, OBSERVER), (REFUSE, OBSERVER), (-1, INVALID)], ids=str
 )
 def test_what_a_test_wants(scene: Scene, verdict: int, kind: str | None) -> None:
     scene.queue("q")

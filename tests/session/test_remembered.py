@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leveret.core.exchange.exchange import Binding
-from leveret.core.message import parcel
+from leveret.core.message import codec
 from leveret.core.message.message import Message, Provenance, address
 from leveret.core.queue.browsing import TOP, Page
 from leveret.core.queue.entry import QueueEntry
@@ -258,7 +258,7 @@ def test_an_export_says_when_and_an_import_arrives_anew(tmp_path: Path) -> None:
     run.pass_ms(2000)
     data = kept(export_messages(run.broker, "q"))["data"]
     assert isinstance(data, bytes)
-    (item,) = parcel.read(data)
+    (item,) = codec.decode(data)
     assert (item.arrived_ms, item.provenance) == (START_MS, None)
     import_messages(run.broker, "copy", data=data)
     (stored,) = browsed(run, "copy")

@@ -28,7 +28,7 @@ from leveret.core.turn.clock import Clock
 from leveret.management.messages import find_queue
 from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.memory import MemoryLog
-from leveret.store.rescue.care import check
+from leveret.store.rescue.maintenance import check
 from leveret.store.snapshot import Snapshot
 from leveret.wire.content import make_content
 from leveret.wire.fields import long, longstr

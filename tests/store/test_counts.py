@@ -16,7 +16,7 @@ from leveret.store.disk import LOAD_BYTES
 from leveret.store.group import MANY_REMOVED
 from leveret.store.index import SPARSE_KEPT
 from leveret.store.memory import Kept, MemoryLog
-from leveret.store.rescue.care import check
+from leveret.store.rescue.maintenance import check
 from leveret.store.rescue.salvage import read_damaged
 from leveret.store.snapshot import Snapshot
 

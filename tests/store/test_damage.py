@@ -15,7 +15,7 @@ from leveret.store.chunk import MAX_CHUNK, MAX_POSITION
 from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import LOAD_BYTES, PROGRESS_S
 from leveret.store.index import SPARSE_KEPT
-from leveret.store.rescue.care import check
+from leveret.store.rescue.maintenance import check
 from leveret.store.schema import PAGE_BYTES
 from tests.brokers.shortage import no_descriptors
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from leveret.store.database import FILE_NAME
-from leveret.store.rescue.care import check
+from leveret.store.rescue.maintenance import check
 from tests.store.flipping import Flipper, Life, Told, fill
 from tests.store.test_logs import reopened
 

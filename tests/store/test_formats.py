@@ -19,7 +19,7 @@ from leveret.core.queue.entry import QueueEntry
 from leveret.store.chunk import FORMAT as CHUNK_FORMAT
 from leveret.store.database import FILE_NAME, StoreError
 from leveret.store.disk import LOAD_BYTES
-from leveret.store.rescue.care import backup, check
+from leveret.store.rescue.maintenance import backup, check
 from leveret.store.rescue.salvage import read_damaged
 from leveret.store.schema import FORMAT
 from leveret.store.snapshot import Snapshot

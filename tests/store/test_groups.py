@@ -8,7 +8,7 @@ from pathlib import Path
 
 from leveret.store.database import FILE_NAME
 from leveret.store.disk import GROUP_BYTES
-from leveret.store.rescue.care import backup
+from leveret.store.rescue.maintenance import backup
 from tests.store.test_logs import Log, message
 
 BODY = bytes(GROUP_BYTES // 4)

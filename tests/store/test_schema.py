@@ -10,7 +10,7 @@ import pytest
 
 from leveret.store.database import FILE_NAME, FREE_PAGES, DamagedDatabase, Database, StoreError
 from leveret.store.disk import DiskLog
-from leveret.store.rescue.care import check
+from leveret.store.rescue.maintenance import check
 from leveret.store.schema import FORMAT, OLDEST_FORMAT
 from leveret.store.snapshot import Snapshot
 from tests.store.test_logs import Log, message, reopened

@@ -14,8 +14,8 @@ from leveret.api.searching.candidate import Candidate
 from leveret.api.searching.requests import Edit
 from leveret.api.views.properties import Properties, read_properties
 from leveret.core.access.user import User
+from leveret.core.message.codec import MAX_PROPERTIES
 from leveret.core.message.message import Message
-from leveret.core.message.parcel import MAX_PROPERTIES
 from leveret.core.policy.checks import expiration_error
 from leveret.core.queue.queue import Queue
 from leveret.wire.content import make_content

@@ -195,11 +195,11 @@ async def bind(request: Request) -> Answer:
         made = (each for each in between(request) if each.key == key and to_json(each.arguments) == to_json(arguments))
         return properties_key(next(made))
 
-    props = await request.act(vhost, make, _is_kept(request))
+    props = await request.act(vhost, make, _is_persisted(request))
     return Answer(201, headers={"Location": f"{quote(destination, safe='')}/{quote(props, safe='')}"})
 
 
-def _is_kept(request: Request) -> bool:
+def _is_persisted(request: Request) -> bool:
     """Whether the data directory keeps bindings between the two ends in the path."""
     vhost, name = request.vhost(), request.path["destination"]
     destination = vhost.queues.get(name) if _kind(request) == "queue" else vhost.exchanges.get(name)
@@ -213,7 +213,7 @@ async def unbind(request: Request) -> Answer:
     step = topology.unbind_queue if binding.queue is not None else topology.unbind_exchange
     source, destination, key, arguments = binding.source.name, binding.destination, binding.key, binding.arguments
     await request.act(
-        request.vhost(), lambda errand: step(errand, destination, source, key, arguments), _is_kept(request)
+        request.vhost(), lambda errand: step(errand, destination, source, key, arguments), _is_persisted(request)
     )
     return DONE
 

@@ -190,7 +190,7 @@ def state_of(connection: Connection) -> str:
         return "closing"
     if connection.is_blocked:
         return "blocked"
-    return "flow" if connection.is_paced else "running"
+    return "flow" if connection.is_in_flow else "running"
 
 
 def connection_item(services: Services, connection: Connection, span: Span | None) -> ConnectionItem | None:

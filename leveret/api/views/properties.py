@@ -8,7 +8,7 @@ import msgspec
 
 from leveret.api.errors import bad_request
 from leveret.api.names import arguments_of
-from leveret.core.message.parcel import MAX_PROPERTIES
+from leveret.core.message.codec import MAX_PROPERTIES
 from leveret.management.arguments import to_json
 from leveret.wire.properties import BasicProperties
 

@@ -394,7 +394,7 @@ async def delete(request: Request) -> Answer:
 async def purge(request: Request) -> Answer:
     """Throw away what is ready."""
     queue = find(request)
-    await request.act(request.vhost(), lambda errand: topology.purge_queue(errand, queue.name), is_kept=False)
+    await request.act(request.vhost(), lambda errand: topology.purge_queue(errand, queue.name), is_persisted=False)
     return DONE
 
 

@@ -25,7 +25,7 @@ from leveret.api.searching.requests import ActRequest, Search
 from leveret.api.searching.shapes import ActProgress, FoundMessage, Progress, line, shown
 from leveret.api.searching.walk import MOST_WALKS
 from leveret.core.errors.refusals import Refusal
-from leveret.core.message.parcel import unframed
+from leveret.core.message.codec import unframed
 from leveret.core.queue.queue import Queue
 from leveret.management import lines
 

@@ -21,9 +21,9 @@ from leveret.core.client import tending
 from leveret.core.client.errand import Errand
 from leveret.core.errors.administration import InvalidError
 from leveret.core.errors.refusals import Refusal
-from leveret.core.message.agenda import position
 from leveret.core.message.log import NotHereYet, Unreadable
 from leveret.core.message.message import Message
+from leveret.core.message.schedule import position
 from leveret.core.policy.overrides import as_arguments
 from leveret.core.queue.holding import Held
 from leveret.core.queue.queue import Queue

@@ -1,8 +1,8 @@
 """The messages of a queue in pieces, in and out: how the command `leveret` exports and imports them elsewhere.
 
-Messages go as parcels (core/message/parcel.py), which cost little to make and to read. A page is one line of JSON, and
-behind it a parcel; it is made while it is sent. What comes in goes past all exchanges into the queue. Its user needs
-what a publish to the queue needs, and one to the exchange under whose name a message comes.
+They are encoded as core/message/codec.py says, which costs little. A page is one line of JSON, then the messages; it is
+made while it is sent. What comes in goes past all exchanges into the queue. Its user needs the permissions of a publish
+to the queue, and of one to the exchange that a message names.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from leveret.core.access.user import READ, WRITE, User
 from leveret.core.errors.administration import AdministrationError, Promise
 from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange_types.kinds import TOPIC
-from leveret.core.message import parcel
+from leveret.core.message import codec
+from leveret.core.message.codec import MAX_PROPERTIES
 from leveret.core.message.loading import Loading
 from leveret.core.message.message import Message
-from leveret.core.message.parcel import MAX_PROPERTIES
 from leveret.core.policy.checks import expiration_error
 from leveret.core.queue.browsing import TOP
 from leveret.core.queue.entry import QueueEntry
@@ -110,9 +110,9 @@ class Looked(Promise):
         super().__init__()
         self._export = export
 
-    def is_kept(self) -> bool:
+    def is_done(self) -> bool:
         """Whether it is there, or cannot be."""
-        return self._export.is_kept()
+        return self._export.is_done()
 
     def result(self) -> object:
         """Its messages. Raises: InvalidError."""
@@ -170,7 +170,7 @@ def _written(export: Export, entries: list[QueueEntry]) -> Iterator[bytes]:
     entries.reverse()
     while entries:
         entry = entries.pop()
-        item = parcel.bodiless(entry.message, entry.redelivered)
+        item = codec.bodiless(entry.message, entry.redelivered)
         size = int(entry.message.size)
         out = BytesWriter()
         item.write_head(out, size)
@@ -210,12 +210,12 @@ async def bring_in(request: Request) -> Brought:
 
 
 async def _read(request: Request, vhost: VirtualHost, found: Brought) -> list[Message]:
-    """The messages of the body, up to one that is refused. Raises: ApiError 400 for what is no parcel."""
-    unpacking = parcel.Unpacking(request.body, MOST_KEYS)
+    """The messages of the body, up to one that is refused. Raises: ApiError 400 for what cannot be decoded."""
+    decoder = codec.Decoder(request.body, MOST_KEYS)
     judge = Judge(request.caller.user, vhost, request.broker.max_message_size)
     messages: list[Message] = []
     try:
-        while (item := unpacking.next()) is not None:
+        while (item := decoder.next()) is not None:
             if len(messages) >= MOST:
                 raise bad_request(f"at most {MOST} messages come in at once")
             messages.append(item.message())
@@ -290,14 +290,14 @@ async def _publish(request: Request, queue: Queue, messages: list[Message], load
         await turns.rest()
 
 
-PATH: Final = "/leveret/queues/{vhost}/{queue}/parcels"
+PATH: Final = "/leveret/queues/{vhost}/{queue}/encoded"
 OPERATIONS = [
     Operation(
         "GET",
         PATH,
         show,
         Access.MANAGEMENT,
-        "A page of the messages that are ready in a queue, which does not change: a line of JSON, then a parcel.",
+        "A page of the messages that are ready in a queue, which does not change: a line of JSON, then the messages.",
         answers=bytes,
         query=("after",),
         media_type=OCTETS,
@@ -307,7 +307,7 @@ OPERATIONS = [
         PATH,
         bring_in,
         Access.MANAGEMENT,
-        "Put a parcel of messages into a queue, past all exchanges; without one, hear whether that would be possible.",
+        "Put encoded messages into a queue, past all exchanges; without one, hear whether that would be possible.",
         takes=bytes,
         answers=Brought,
         takes_type=OCTETS,

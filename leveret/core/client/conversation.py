@@ -114,7 +114,7 @@ class Conversation(Party, Sink):
         """The login request was not good. reason: for the log."""
 
     @abstractmethod
-    def set_paced(self, paced: bool) -> None:
+    def set_in_flow(self, paced: bool) -> None:
         """Look at nothing more that the client sends, for now; or go on."""
 
     def seems_alive(self, now_ms: int) -> None:

@@ -65,7 +65,7 @@ class LeasedParty(Party):
         """What its consumer has, and has not settled."""
         return [] if self.leased is None else self.leased.receiver.held(queue, None)
 
-    def let_go(self, want: i64) -> None:
+    def release(self, want: i64) -> None:
         """Leave contents of deliveries that wait for an ack to the log."""
         if self.leased is not None:
             budget = self.broker.budget
@@ -372,7 +372,7 @@ class GivingBack(BackgroundJob):
         self._leased.broker.share.left -= PIECE - left
         if self._at < len(self._entries):
             return False
-        self._let_go()
+        self._release()
         return True
 
     def fail(self, doing: str, error: Exception) -> None:
@@ -381,9 +381,9 @@ class GivingBack(BackgroundJob):
 
     def give_up(self) -> None:
         """Whoever waits for it goes on."""
-        self._let_go()
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         """All are back in their places."""
         self._queue.resume()
         self._leased.given_back()

@@ -16,7 +16,7 @@ from leveret.core.access.user import Credential, User
 from leveret.core.broker import Broker
 from leveret.core.counting.counters import ConnectionCounters
 from leveret.core.counting.intake import SMALL
-from leveret.core.errors.hints import Origin
+from leveret.core.errors.diagnostics import Origin
 from leveret.core.exchange.exchange import Route
 from leveret.core.queue.client import Client
 from leveret.core.queue.entry import EntryOwner, Home
@@ -123,7 +123,7 @@ class Party(Client):
         """A queue that is exclusive to it is deleted."""
         self.exclusive_queues.pop(queue, None)
 
-    def let_go(self, want: i64) -> None:
+    def release(self, want: i64) -> None:
         """Let go of memory that can be had again: the routes."""
         self.forget_routes()
 

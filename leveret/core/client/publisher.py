@@ -15,7 +15,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from leveret.core.access import user as access
-from leveret.core.client import tracing, witnessing
+from leveret.core.client import observing, tracing
 from leveret.core.client.party import Party
 from leveret.core.client.receiver import Receiver
 from leveret.core.client.transaction import PublishListener, Transaction
@@ -79,7 +79,7 @@ class Publisher(PublishListener):
         self._last_target = b""
         self._last_route: Route | None = None  # to that target
         self._inflow = Inflow(counters, NOWHERE)  # to its exchange
-        self._is_strayed = False  # a witness wanted the last message that it saw to go nowhere
+        self._is_strayed = False  # an observer wanted the last message that it saw to go nowhere
 
     @abstractmethod
     def resolve(self, target: bytes) -> Route:
@@ -89,7 +89,7 @@ class Publisher(PublishListener):
         """Route one message, and do with it what its publisher wants.
 
         Raises: Refusal UNKNOWN and FORBIDDEN of the exchange, FORBIDDEN of a routing key, UNFIT for a property that is
-        wrong or a body that is too large, UNREADABLE for properties, and what a witness wants.
+        wrong or a body that is too large, UNREADABLE for properties, and what an observer wants.
         """
         try:
             party = self.party
@@ -161,7 +161,7 @@ class Publisher(PublishListener):
             route.varies = True  # refused when its properties are known to be right
         if vhost.tracing:
             route.varies = True
-        route.watched = vhost.witness is not None
+        route.watched = vhost.observer is not None
         return route
 
     def _note_larger(self, size: i64) -> None:
@@ -210,10 +210,10 @@ class Publisher(PublishListener):
                 self.confirmed(self.last_tag)
 
     def _publish_watched(self, message: Message, queues: list[Destination], route: Route) -> None:
-        """A message is published where there is a witness. Raises: Refusal that the witness wants."""
-        verdict = witnessing.judge(self.party, message, queues, route.mandatory)
+        """A message is published where there is an observer. Raises: Refusal that the observer wants."""
+        verdict = observing.judge(self.party, message, queues, route.mandatory)
         if verdict == FOLLOW:
-            follower = witnessing.follower(self.party)
+            follower = observing.follower(self.party)
             if follower is not None:
                 self._publish_followed(message, queues, route, follower)
                 return
@@ -237,18 +237,18 @@ class Publisher(PublishListener):
             if not queues:
                 self.stranded(message, route)
             hand_out(message, queues, confirm)
-            witnessing.held(self.party, confirm)
+            observing.held(self.party, confirm)
         else:
             self._send(message, queues, route)
         self._is_strayed = False
 
     def _publish_followed(self, message: Message, queues: list[Destination], route: Route, follower: Follower) -> None:
-        """A message is published that a witness follows. Raises: Refusal of the transaction."""
+        """A message is published that an observer follows. Raises: Refusal of the transaction."""
         followed = Followed(message, follower)
         if self.transaction is None and queues and self.wants_confirms:
             self._count(queues, route)
             self.last_tag += 1
-            listener = witnessing.Following(self, self.party, follower)
+            listener = observing.Following(self, self.party, follower)
             hand_out(followed, queues, Confirm(listener, self.last_tag, len(queues)))
             if len(queues) >= COPIES:
                 self.party.count_method(len(queues) // COPIES)
@@ -258,10 +258,10 @@ class Publisher(PublishListener):
         else:
             self._count(queues, route)
             self._send(followed, queues, route)
-        witnessing.published(self.party, follower, False, 0)
+        observing.published(self.party, follower, False, 0)
 
     def _count(self, queues: list[Destination], route: Route) -> None:
-        """Count a publish where there is a witness, as publish() does elsewhere."""
+        """Count a publish where there is an observer, as publish() does elsewhere."""
         self._inflow.published += 1
         if queues is not route.queues:
             route.exchange.count(queues, 1)
@@ -318,7 +318,7 @@ class Publisher(PublishListener):
             return
         exchange, where = route.exchange, message.address
         if self._is_strayed:
-            entry.say(refused.WITNESS, "a rule of a test wants it to go nowhere", message)
+            entry.say(refused.OBSERVER, "a rule of a test wants it to go nowhere", message)
         elif route.varies and exchange.route(where.keys, message.readable_properties()).queues:
             entry.say(refused.DUPLICATE, "an exchange on its way has had a message with the same value", message)
         else:

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from mypy_extensions import i64
 
 from leveret.core.access import user as access
-from leveret.core.client import witnessing
+from leveret.core.client import observing
 from leveret.core.client.party import Party
 from leveret.core.client.transaction import Transaction
 from leveret.core.client.unacked import Unacked
@@ -79,7 +79,7 @@ class Receiver(Subscriber):
 
     def show(self, entry: QueueEntry, no_ack: bool) -> None:
         """A message was sent to a consumer under the last tag, and somebody watches the virtual host."""
-        witnessing.delivered(self.party, self.number, entry, self.last_tag, no_ack, False)
+        observing.delivered(self.party, self.number, entry, self.last_tag, no_ack, False)
 
     def held(self, queue: EntryOwner | None, transaction: Transaction | None) -> list[Held]:
         """What the client has of a queue, or of all, and has not settled; what waits for a commit is not."""
@@ -242,7 +242,7 @@ class Receiver(Subscriber):
     def _answer(self, tag: i64, entry: QueueEntry, no_ack: bool) -> None:
         self.answer_get(tag, entry, no_ack)
         if self.party.vhost.is_watched:
-            witnessing.delivered(self.party, self.number, entry, tag, no_ack, True)
+            observing.delivered(self.party, self.number, entry, tag, no_ack, True)
 
 
 def _tag(entry: tuple[int, QueueEntry]) -> int:

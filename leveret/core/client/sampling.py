@@ -17,7 +17,7 @@ from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Followed, Message
 from leveret.core.message.traceparent import TraceParent
-from leveret.core.queue.client import FOLLOW, PASS, Client, Follower, Witness
+from leveret.core.queue.client import FOLLOW, PASS, Client, Follower, Observer
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.turn.clock import Clock
 
@@ -91,7 +91,7 @@ class Tracer:
         parent: TraceParent | None,
         follower: object,
     ) -> object:
-        """A message was sent to a client. tag, is_get: see Witness.
+        """A message was sent to a client. tag, is_get: see Observer.
 
         follower: what published() has returned for it; None where only the trace is known that it comes with.
         Returns: what settled() is told; nothing is settled with no_ack.
@@ -106,7 +106,7 @@ class Tracer:
         """So many publishes and deliveries were not traced since there are too many; said once in TELL_MS."""
 
 
-class Sampling(Witness):
+class Sampling(Observer):
     """Chooses for a tracer. per_second: how many publishes, and how many deliveries, it gets at most.
 
     left_out: how many more there were.

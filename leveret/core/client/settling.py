@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.client import witnessing
+from leveret.core.client import observing
 from leveret.core.counting.counters import Deliveries
 from leveret.core.queue.dead_letter import REJECTED
 from leveret.core.queue.detours import RETURN as PUT_BACK
@@ -33,8 +33,8 @@ def settle(entry: QueueEntry, how: int, counters: Deliveries) -> None:
     counters: of the receiver that held it.
     """
     queue = entry.queue
-    if queue.vhost.witness is not None:
-        witnessing.settled(entry, how)
+    if queue.vhost.observer is not None:
+        observing.settled(entry, how)
     try:
         if how == ACK:
             counters.acked += 1

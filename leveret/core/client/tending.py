@@ -10,7 +10,7 @@ from leveret.core.access import user as access
 from leveret.core.client.party import Party
 from leveret.core.client.receiver import Receiver
 from leveret.core.errors.administration import InvalidError
-from leveret.core.message.agenda import POSITIONS, place
+from leveret.core.message.schedule import POSITIONS, place
 from leveret.core.policy.arguments import Definition
 from leveret.core.policy.overrides import changeable, checked
 from leveret.core.queue.queue import Queue

@@ -123,7 +123,7 @@ class Transaction(ConfirmListener):
         self._size = 0
         budget = self._broker.budget
         for message, _, _ in publishes:
-            budget.let_go(message)
+            budget.release(message)
         return publishes
 
     def confirmed(self, tag: i64) -> None:

@@ -7,15 +7,15 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-HEAD: Final = 1500  # characters of a text that is too long: its beginning says what is wrong, its end what to do
-TAIL: Final = 500
+SHOWN_FIRST: Final = 1500  # characters of a text that is too long: its beginning says what is wrong, its end what to do
+SHOWN_LAST: Final = 500
 
 
 def shortened(text: str) -> str:
     """A text that may quote what somebody has sent, without its middle if it is too long for a person."""
-    if len(text) <= HEAD + TAIL:
+    if len(text) <= SHOWN_FIRST + SHOWN_LAST:
         return text
-    return f"{text[:HEAD]} [{len(text) - HEAD - TAIL} characters] {text[-TAIL:]}"
+    return f"{text[:SHOWN_FIRST]} [{len(text) - SHOWN_FIRST - SHOWN_LAST} characters] {text[-SHOWN_LAST:]}"
 
 
 @mypyc_attr(native_class=False)
@@ -45,7 +45,7 @@ class ProtectedError(AdministrationError):
 class Promise:
     """What a verb returns whose work goes on."""
 
-    def is_kept(self) -> bool:
+    def is_done(self) -> bool:
         """Whether it is done. Asked at the end of each turn of the event loop."""
         raise NotImplementedError
 

@@ -2,7 +2,7 @@
 
 A sentence stands here once, equal to RabbitMQ's. What a refusal means for who asked, a reply code or a status, is for
 the protocol to say by its kind: AMQP 0-9-1 does so in session/base/errors.py.
-A hint goes to the log beside the sentence and to no client; core/errors/hints.py has its words.
+A hint goes to the log beside the sentence and to no client; core/errors/diagnostics.py has its words.
 Source: rabbit_misc.erl, rabbit_channel.erl, rabbit_amqqueue.erl, rabbit_exchange.erl; names of the functions say when.
 """
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from leveret.core.errors import hints
+from leveret.core.errors import diagnostics
 
 # Kinds
 UNKNOWN: Final = "unknown"  # it does not exist, or not here
@@ -129,7 +129,7 @@ def access_refused(operation: str, kind: str, name: str, vhost: str, user: str, 
     """A permission is missing. operation: configure, write or read. pattern: that the name does not match."""
     what = resource(kind, name, vhost)
     text = f"{operation} access to {what} refused for user '{user}'"
-    return Refusal(FORBIDDEN, text, hints.refused(operation, pattern), what)
+    return Refusal(FORBIDDEN, text, diagnostics.refused(operation, pattern), what)
 
 
 def topic_access_refused(operation: str, key: str, exchange: str, vhost: str, user: str) -> Refusal:
@@ -191,7 +191,7 @@ def inequivalent(argument: str, what: str, received: str, current: str, hint: st
 def invalid_argument(argument: str, what: str, reason: str, wants: str = "") -> Refusal:
     """An x-argument has a value that it cannot have. reason: an Erlang term, as RabbitMQ prints it."""
     text = f"invalid arg '{argument}' for {what}: {reason}"
-    return Refusal(UNFIT, text, hints.wants(argument, wants), what)
+    return Refusal(UNFIT, text, diagnostics.wants(argument, wants), what)
 
 
 def argument_of_other_type(argument: str, what: str, kind: str, types: tuple[str, ...]) -> Refusal:
@@ -220,7 +220,7 @@ def unconditional_delete_only(name: str, vhost: str, flag: str) -> Refusal:
 
 def unknown_tag(tag: int, outstanding: list[int]) -> Refusal:
     """A delivery tag is not outstanding on the channel. outstanding: those that are, ascending."""
-    return Refusal(UNFIT, f"unknown delivery tag {tag}", hints.unknown_tag(outstanding))
+    return Refusal(UNFIT, f"unknown delivery tag {tag}", diagnostics.unknown_tag(outstanding))
 
 
 def in_use(kind: str, name: str, vhost: str) -> Refusal:

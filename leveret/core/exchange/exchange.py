@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from leveret.core.counting.counters import ExchangeCounters
-from leveret.core.errors.hints import Origin
+from leveret.core.errors.diagnostics import Origin
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Address, Message
 from leveret.core.policy.arguments import Definition
@@ -35,7 +35,7 @@ class NameSpace(Home):
     """The virtual host, as its exchanges see it."""
 
     def __init__(self, broker: Surroundings, name: str) -> None:
-        super().__init__(broker, name, broker.witness)
+        super().__init__(broker, name, broker.observer)
         self.broker = broker
         self.exchanges: dict[str, Exchange] = {}
 
@@ -253,8 +253,8 @@ class Route:
     """Where publishes with the same arguments go, as long as the virtual host's generation stays the same.
 
     queues: unless it varies. varies: whether each message has to be looked into: to route it, to trace it, or
-    because its routing key is not allowed. watched: whether a witness sees each message. mandatory: as in the publish.
-    published: to all of queues, and not counted with the exchange yet.
+    because its routing key is not allowed. watched: whether an observer sees each message. mandatory: as in the
+    publish. published: to all of queues, and not counted with the exchange yet.
     """
 
     __slots__ = ("address", "exchange", "generation", "mandatory", "published", "queues", "varies", "watched")

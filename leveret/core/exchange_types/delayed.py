@@ -18,14 +18,14 @@ from mypy_extensions import i64
 from leveret.core.errors.bounds import DELAY_MS
 from leveret.core.exchange.exchange import Exchange
 from leveret.core.exchange.interceptor import Interceptor
-from leveret.core.message import agenda
-from leveret.core.message.agenda import Agenda
+from leveret.core.message import schedule
 from leveret.core.message.budget import Holder
 from leveret.core.message.confirm import AGAIN, FULL, UNSAFE, Confirm, ConfirmListener
 from leveret.core.message.cost import freeing, sending
 from leveret.core.message.destination import Destination, hand_out
 from leveret.core.message.log import Logged, Recovered, Resting
 from leveret.core.message.message import Message
+from leveret.core.message.schedule import Schedule
 from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.ready import STUB
 from leveret.core.turn.background import BackgroundJob
@@ -62,7 +62,7 @@ class Pending:
 
     def __init__(self, place: int, message: Message) -> None:
         self.pending_id = place
-        self.due_ms = agenda.due_ms(place)
+        self.due_ms = schedule.due_ms(place)
         self.message = message
 
 
@@ -78,7 +78,7 @@ class DelayedMessages(Destination, Logged, Holder):
         self._position: i64 = 0
         self._durable: i64 = 0  # the log has everything up to this position, but what it refused
         self._pending = PendingConfirms()
-        self._agenda = Agenda()
+        self._schedule = Schedule()
         self._refused: deque[Departure] = deque()
         self._round = 0  # those of them that are still to have their next chance
         self._tries = 0  # that may fail before a pause
@@ -100,7 +100,7 @@ class DelayedMessages(Destination, Logged, Holder):
         position = self._position + 1
         self._position = position
         due_ms = self.broker.clock.wall_ms + delay_of(message.header(X_DELAY))
-        self._hold(agenda.place(due_ms, int(position)), message)
+        self._hold(schedule.place(due_ms, int(position)), message)
         if self._exchange.durable:
             self.broker.log.append(self.log_id, int(position), message, due_ms)
             if confirm is not None:
@@ -110,17 +110,17 @@ class DelayedMessages(Destination, Logged, Holder):
         self._set_alarm()
 
     def restore(self, found: Recovered) -> None:
-        """Take a message from the log at start-up; one with a position that no agenda has is left there."""
-        if found.position > agenda.POSITIONS:
+        """Take a message from the log at start-up; one with a position that no schedule has is left there."""
+        if found.position > schedule.POSITIONS:
             self.broker.explain(f"a message of {self} has position {found.position}, which cannot be; it is left out")
             return
         self._position = max(self._position, i64(found.position))
         self._durable = self._position
-        self._hold(agenda.place(found.deadline_ms, found.position), found.message)
+        self._hold(schedule.place(found.deadline_ms, found.position), found.message)
         self._set_alarm()
 
     def rest(self, found: Resting) -> int:
-        """Take messages from the log at start-up: the agenda wants all of them."""
+        """Take messages from the log at start-up: the schedule wants all of them."""
         messages = self.broker.log.fetch(self.log_id, found.positions())
         for message in messages:
             self.restore(message)
@@ -160,30 +160,30 @@ class DelayedMessages(Destination, Logged, Holder):
     # -- memory
 
     def _hold(self, place: int, message: Message) -> None:
-        self._agenda.add(place, message)
+        self._schedule.add(place, message)
         self._content_bytes += len(message.content)
         self.broker.budget.hold(message)
 
     def _take(self, place: int) -> Message | None:
-        message = cast("Message | None", self._agenda.take(place))
+        message = cast("Message | None", self._schedule.take(place))
         if message is not None:
             self._content_bytes -= len(message.content)
         return message
 
-    def let_go(self, want: i64) -> None:
+    def release(self, want: i64) -> None:
         """Leave contents to the log, those first that are due last. Cost: a look at all of them, if they have some."""
         if self._content_bytes < WORTH_IT or not self._exchange.durable:
             return
         budget = self.broker.budget
         target = budget.used - want
-        for places, messages in self._agenda.blocks():
+        for places, messages in self._schedule.blocks():
             for at in range(len(places) - 1, -1, -1):
                 if budget.used <= target:
                     return
                 message = cast(Message, messages[at])
                 if not message.content:
                     continue
-                position = agenda.position(places[at])
+                position = schedule.position(places[at])
                 is_safe = position <= self._durable and self.broker.log.extent(self.log_id, position) > 0
                 if is_safe and len(message.content) >= STUB:
                     self._content_bytes -= len(message.content)
@@ -223,11 +223,11 @@ class DelayedMessages(Destination, Logged, Holder):
         """Send some of what is due. Returns: whether that was all for now."""
         share = self.broker.share
         while not self.deleted and share.left > 0:
-            if len(self._agenda) and agenda.due_ms(self._agenda.first()) <= self.broker.clock.wall_ms:
-                place = self._agenda.first()
+            if len(self._schedule) and schedule.due_ms(self._schedule.first()) <= self.broker.clock.wall_ms:
+                place = self._schedule.first()
                 message = self._take(place)
                 assert message is not None
-                self._send(Departure(self, agenda.position(place), message))
+                self._send(Departure(self, schedule.position(place), message))
             elif self._round > 0:
                 self._send(self._refused.popleft())
                 self._round = self._round - 1 if self._tries > 0 else 0
@@ -292,13 +292,13 @@ class DelayedMessages(Destination, Logged, Holder):
 
     def waiting(self) -> int:
         """How many messages wait."""
-        return len(self._agenda)
+        return len(self._schedule)
 
     def page(self, behind: int, limit: int) -> list[Pending]:
         """Some of those that wait, the ones due first in front. behind: pending_id of the last one seen, 0 at first."""
         found: list[Pending] = []
-        for place, message in self._agenda.behind(behind, limit):
-            whole = self.load(cast(Message, message), agenda.position(place), True)
+        for place, message in self._schedule.behind(behind, limit):
+            whole = self.load(cast(Message, message), schedule.position(place), True)
             if whole is not None:
                 found.append(Pending(place, whole))
         return found
@@ -308,25 +308,25 @@ class DelayedMessages(Destination, Logged, Holder):
         message = self._take(pending_id)
         if message is None:
             return False
-        self.broker.budget.let_go(message)
-        self.arrived(agenda.position(pending_id))
+        self.broker.budget.release(message)
+        self.arrived(schedule.position(pending_id))
         return True
 
     def purge(self) -> int:
         """Drop everything that waits. Returns: how many."""
-        count = len(self._agenda)
-        self._let_go(deque())
+        count = len(self._schedule)
+        self._release(deque())
         return count
 
-    def _let_go(self, refused: deque[Departure]) -> None:
+    def _release(self, refused: deque[Departure]) -> None:
         """Throw away what waits, in pieces. refused: what else."""
-        waiting, self._agenda = self._agenda, Agenda()
+        waiting, self._schedule = self._schedule, Schedule()
         self._content_bytes = 0
         self.broker.background.begin(Discarding(self, waiting, refused))
 
     def remove(self) -> int:
         """The exchange is deleted, and what waits with it. Returns: how many."""
-        count = len(self._agenda)
+        count = len(self._schedule)
         self._alarm.stop()
         self.broker.timers.cancel(self._due)
         self.broker.timers.cancel(self._again)
@@ -338,14 +338,14 @@ class DelayedMessages(Destination, Logged, Holder):
                 self.broker.faults.tell(str(self), "let the log forget them", error)
         self._pending.pay(int(self._position))
         refused, self._refused = self._refused, deque()
-        self._let_go(refused)
+        self._release(refused)
         return count
 
     def _set_alarm(self) -> None:
-        if not len(self._agenda):
+        if not len(self._schedule):
             return
         clock = self.broker.clock
-        at_ms: i64 = clock.now_ms + max(agenda.due_ms(self._agenda.first()) - clock.wall_ms, 1)
+        at_ms: i64 = clock.now_ms + max(schedule.due_ms(self._schedule.first()) - clock.wall_ms, 1)
         if not self._alarm_ms or at_ms < self._alarm_ms:
             self._alarm_ms = at_ms
             self.broker.timers.cancel(self._due)
@@ -399,7 +399,7 @@ class Going(BackgroundJob):
 class Discarding(BackgroundJob):
     """Messages of an exchange that nobody wants any more. refused: of them, those that a queue did not take."""
 
-    def __init__(self, delayed: DelayedMessages, waiting: Agenda, refused: deque[Departure]) -> None:
+    def __init__(self, delayed: DelayedMessages, waiting: Schedule, refused: deque[Departure]) -> None:
         self._delayed = delayed
         self._waiting = waiting
         self._refused = refused
@@ -411,8 +411,8 @@ class Discarding(BackgroundJob):
             place = self._waiting.first()
             message = cast(Message, self._waiting.take(place))
             left -= freeing(message)
-            self._delayed.broker.budget.let_go(message)
-            self._delayed.arrived(agenda.position(place))
+            self._delayed.broker.budget.release(message)
+            self._delayed.arrived(schedule.position(place))
         while left > 0 and self._refused:
             self._refused.popleft().end()
             left -= 1
@@ -509,7 +509,7 @@ class Departure(ConfirmListener):
 
     def end(self) -> None:
         """It is not sent any more."""
-        self._delayed.broker.budget.let_go(self._message)
+        self._delayed.broker.budget.release(self._message)
 
     def _arrived(self) -> None:
         self.end()

@@ -12,7 +12,7 @@ from typing import Final
 from leveret.core.errors.refusals import UNFIT, Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.exchange.router import Router
-from leveret.core.policy.terms import term
+from leveret.core.policy.erlang_format import erlang_format
 from leveret.wire.fields import LONGSTR, VOID, Field, Table
 from leveret.wire.properties import BasicProperties
 
@@ -91,12 +91,13 @@ class HeadersRouter(Router):
         if mode.kind != LONGSTR:
             raise Refusal(
                 UNFIT,
-                f"Invalid x-match field type {mode.type_name} (value {term(mode.value)}); expected longstr",
+                f"Invalid x-match field type {mode.type_name} (value {erlang_format(mode.value)}); expected longstr",
             )
         if mode.text not in MODES:
             raise Refusal(
                 UNFIT,
-                f"Invalid x-match field value {term(mode.value)}; expected all, any, all-with-x, or any-with-x",
+                f"Invalid x-match field value {erlang_format(mode.value)}; "
+                "expected all, any, all-with-x, or any-with-x",
             )
 
     def add(self, binding: Binding) -> None:

@@ -70,9 +70,9 @@ class History(Interceptor, Holder):
     def _forget_oldest(self) -> None:
         message = self._messages.popleft()
         self._size -= COST + len(message.content)
-        self._broker.budget.let_go(message)
+        self._broker.budget.release(message)
 
-    def let_go(self, want: i64) -> None:
+    def release(self, want: i64) -> None:
         """Forget the oldest."""
         target = self._broker.budget.used - want
         while self._messages and self._broker.budget.used > target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from leveret.core.errors.hints import Origin
+from leveret.core.errors.diagnostics import Origin
 from leveret.core.errors.refusals import UNFIT, Refusal, unknown_exchange_type
 from leveret.core.exchange.exchange import Exchange, NameSpace
 from leveret.core.exchange.router import Router

@@ -36,16 +36,16 @@ class ValueBatch:
     """Some values, in the order in which they were seen.
 
     first: number of the first value among all values ever. gone: how many at the front are forgotten.
-    is_kept: whether the DefinitionLog has it.
+    is_saved: whether the DefinitionLog has it.
     """
 
-    __slots__ = ("first", "gone", "is_kept", "size", "values")
+    __slots__ = ("first", "gone", "is_saved", "size", "values")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.values: list[bytes] = []
         self.gone = 0
-        self.is_kept = False
+        self.is_saved = False
         self.size: i64 = 0  # bytes of memory that its values need, about
 
     def add(self, value: bytes) -> i64:
@@ -175,7 +175,7 @@ class SeenValues(Journal):
             return
         if self._name is not None:
             self._unsafe.append((self._broker.keep(DEDUPLICATION, self._key(batch), self._packed(batch)), batch.end))
-            batch.is_kept = True
+            batch.is_saved = True
         self._batches.append(ValueBatch(batch.end))
         self._trim()
 
@@ -216,7 +216,7 @@ class SeenValues(Journal):
             values.append((MILLISECONDS.nearest(reader.u64()), shortened(reader.longstr())))
         batch = self._batches[-1]
         batch.first = first
-        batch.is_kept = True
+        batch.is_saved = True
         now_ms = self._broker.clock.wall_ms
         for over_ms, seen in values:
             if over_ms == 0 or over_ms > now_ms:
@@ -256,7 +256,7 @@ class SeenValues(Journal):
 
     def _delete(self, batch: ValueBatch) -> None:
         self._broker.budget.used -= batch.size
-        if batch.is_kept:
+        if batch.is_saved:
             self._broker.unkeep(DEDUPLICATION, self._key(batch))
 
     def _key(self, batch: ValueBatch) -> str:

@@ -23,9 +23,9 @@ from mypy_extensions import i64, trait
 from leveret.core.message.message import Message, at_rest
 
 COST: Final = 300  # bytes that a message in memory needs beside its content, about
-HEAD: Final = 256  # messages that a line keeps at most
-HEAD_BYTES: Final = 256 << 10  # the same
-HEADS: Final = 4  # of the budget, one part in so many is for the heads of all lines together
+MAX_HEAD: Final = 256  # messages that a line keeps at most
+MAX_HEAD_BYTES: Final = 256 << 10  # the same
+HEADS_SHARE: Final = 4  # of the budget, one part in so many is for the heads of all lines together
 WORTH_IT: Final = 1 << 20  # bytes from which on a line is looked at first
 PARTS: Final = 8  # of the budget, one part in so many is for a single one of those whose messages cannot rest
 LEAST_PART: Final = 1 << 20  # bytes of it, however small the budget is
@@ -43,12 +43,12 @@ class Holder:
     """Who holds messages, or what can be found again."""
 
     @abstractmethod
-    def let_go(self, want: i64) -> None:
+    def release(self, want: i64) -> None:
         """Need less memory from now on. want: bytes of the budget that should be free afterwards."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
-        """let_go() has failed."""
+        """release() has failed."""
 
 
 @trait
@@ -88,7 +88,7 @@ class Budget:
         message.holders = holders + 1
         self.used += i64(len(message.content)) + COST if holders == 0 else i64(COST)
 
-    def let_go(self, message: Message) -> None:
+    def release(self, message: Message) -> None:
         """Somebody who held a message does not any more."""
         holders = message.holders - 1
         message.holders = holders
@@ -96,7 +96,7 @@ class Budget:
 
     def rest(self, message: Message) -> Message:
         """Leave the content of a message to the log, which has it. Returns: what stays of it."""
-        self.let_go(message)
+        self.release(message)
         stays = at_rest(message)
         self.hold(stays)
         return stays
@@ -122,14 +122,14 @@ class Budget:
         want: i64 = min(self.used - self.limit + self.limit // 5, share)
         target = self.used - want
         sizes = [(int(line.resident()), line) for line in lines]
-        keep: i64 = min(HEAD_BYTES, self.limit // HEADS // max(len(sizes), 1))
+        keep: i64 = min(MAX_HEAD_BYTES, self.limit // HEADS_SHARE // max(len(sizes), 1))
         large = [(size, line) for size, line in sizes if size >= WORTH_IT]
         self._page_out([line for _, line in sorted(large, key=_size, reverse=True)], keep, target)
         for holder in others:
             if self.used <= target:
                 break
             try:
-                holder.let_go(self.used - target)
+                holder.release(self.used - target)
             except Exception as error:
                 holder.fail("let go of messages", error)
         if self.used > target:

@@ -156,7 +156,7 @@ class Message:
 
 
 class Followed(Message):
-    """A message that a witness follows. follower: who does. Copies are ordinary messages, as are those from the log."""
+    """A message that an observer follows. follower: who does. Copies, and those from the log, are ordinary messages."""
 
     __slots__ = ("follower",)
 

@@ -31,11 +31,11 @@ INVALID: Final = "invalid"  # a property is wrong, or cannot be read
 QUEUE_FULL: Final = "queue_full"  # a queue has as much as it may have, and refuses more
 QUEUE_FAULTY: Final = "queue_faulty"  # a queue takes nothing, since something of it has failed
 NOT_WRITTEN: Final = "not_written"  # the disk did not take it
-WITNESS: Final = "witness"  # a rule of a test wanted that
+OBSERVER: Final = "observer"  # a rule of a test wanted that
 
 KINDS: Final = (
     *(UNROUTABLE, RETURNED, DUPLICATE, NO_EXCHANGE, NO_PERMISSION, TOPIC, TOO_LARGE, INVALID),
-    *(QUEUE_FULL, QUEUE_FAULTY, NOT_WRITTEN, WITNESS),
+    *(QUEUE_FULL, QUEUE_FAULTY, NOT_WRITTEN, OBSERVER),
 )
 
 

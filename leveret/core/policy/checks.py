@@ -243,10 +243,10 @@ def brief(value: object) -> str:
         elif isinstance(each, dict):
             pending += each.keys()
             pending += each.values()
-    return term(value)
+    return written(value)
 
 
-def term(value: object) -> str:
+def written(value: object) -> str:
     """A value of JSON as Erlang prints it."""
     if value is None:
         return "null"
@@ -255,8 +255,8 @@ def term(value: object) -> str:
     if isinstance(value, str):
         return binary(value.encode("utf-8", "backslashreplace")) if value else "<<>>"
     if isinstance(value, list):
-        return f"[{','.join([term(item) for item in value])}]"
+        return f"[{','.join([written(item) for item in value])}]"
     if isinstance(value, dict):
-        pairs = [f"{term(key)} => {term(value[key])}" for key in sorted(value)]
+        pairs = [f"{written(key)} => {written(value[key])}" for key in sorted(value)]
         return f"#{{{','.join(pairs)}}}"
     return str(value)

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from mypy_extensions import i64
 
 from leveret.core.counting.counters import QueueCounters
-from leveret.core.errors.hints import Origin
+from leveret.core.errors.diagnostics import Origin
 from leveret.core.message.budget import Pageable
 from leveret.core.message.cost import copying, freeing, sending
 from leveret.core.message.log import Logged
@@ -92,7 +92,7 @@ class BaseQueue(EntryOwner, Logged, Pageable):
         """How long a delivery may wait for its ack; below 0 where the queue does not say."""
         return self.settings.consumer_timeout_ms
 
-    def is_kept_back(self) -> bool:
+    def is_held_back(self) -> bool:
         """Whether it is paused or has a rate: then it is nothing unusual that it does not get empty."""
         return self.settings.is_paused or self.settings.delivery_rate > 0
 

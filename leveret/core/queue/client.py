@@ -1,4 +1,4 @@
-"""Client and Witness: whose messages come and go, and who sees that; Held: one that a client has."""
+"""Client and Observer: whose messages come and go, and who sees that; Held: one that a client has."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ STRAY: Final = 2  # it goes nowhere, as one that no binding matches
 HOLD: Final = 3  # it goes its way, but its confirm has to wait
 FOLLOW: Final = 4  # it goes its way, and a Follower hears how that ends
 
-WATCH: Final = "show a witness what passes"  # what fails when a witness does
+WATCH: Final = "show an observer what passes"  # what fails when an observer does
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -109,7 +109,7 @@ class Follower:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Witness:
+class Observer:
     """Who sees what clients do with messages in a virtual host. Called in the middle of it: it may only take notes.
 
     needs_contents: whether the content of a delivery is to stay in memory until it is settled.

@@ -210,7 +210,7 @@ class DeadLetter(ConfirmListener):
         """It is not sent again, and its queue has room for another message."""
         if self._is_held:
             self._is_held = False
-            self.queue.broker.budget.let_go(self.entry.message)
+            self.queue.broker.budget.release(self.entry.message)
         if self._counts:
             self._counts = False
             queue = self.queue
@@ -335,7 +335,7 @@ class Worklist(Timed, Holder):
         if letters is not None:
             self._letters.extendleft(reversed(letters))
 
-    def let_go(self, want: i64) -> None:
+    def release(self, want: i64) -> None:
         """Leave the contents of those that were refused to the log. Cost: a look at all of them, if they have some."""
         if self._content_bytes < WORTH_IT:
             return

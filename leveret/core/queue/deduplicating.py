@@ -11,10 +11,10 @@ from typing import cast
 
 from mypy_extensions import i64
 
-from leveret.core.message.agenda import Agenda
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.hashing import identity, shortened
 from leveret.core.message.message import Message
+from leveret.core.message.schedule import Schedule
 from leveret.core.policy.arguments import MESSAGE_ID
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.pending_confirms import PendingConfirms
@@ -76,21 +76,21 @@ class Duplicates:
 
     def disclaim(self) -> None:
         """The message that value() was asked for last has not come after all."""
-        self.let_go(self._claimed)
+        self.release(self._claimed)
 
-    def let_go(self, position: i64) -> None:
+    def release(self, position: i64) -> None:
         """The message with this position is gone."""
         value = self._values.pop(int(position), None)
         if value is not None and self._held.get(value) == position:
             del self._held[value]
 
-    def purged(self, line: Ready, held: Agenda | None) -> None:
+    def purged(self, line: Ready, held: Schedule | None) -> None:
         """These messages are to be thrown away, and can be published again at once. Cost: a look at what was held."""
         if len(line):
             self._purged.append(line)
         for _, entries in held.blocks() if held is not None else ():
             for entry in entries:
-                self.let_go(cast(QueueEntry, entry).position)
+                self.release(cast(QueueEntry, entry).position)
 
     def confirm(self, value: bytes, confirm: Confirm, pending: PendingConfirms) -> None:
         """A duplicate is as safe as the message that it is the same as, which may be refused yet."""

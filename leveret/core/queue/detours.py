@@ -11,11 +11,11 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.message.agenda import Agenda
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.log import Resting
 from leveret.core.message.message import Message
 from leveret.core.message.refused import DUPLICATE
+from leveret.core.message.schedule import Schedule
 from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.brake import Brake
 from leveret.core.queue.deduplicating import Duplicates
@@ -143,7 +143,7 @@ class Detours:
     def gone(self, position: i64) -> None:
         """The message with this position is given up, or done with."""
         if self.duplicates is not None:
-            self.duplicates.let_go(position)
+            self.duplicates.release(position)
 
     def not_taken(self) -> None:
         """The message that came last could not be taken."""
@@ -177,7 +177,7 @@ class Detours:
         if self.duplicates is not None:
             self.duplicates.refuse_all(how)
 
-    def purge(self, waiting: list[QueueEntry]) -> Agenda | None:
+    def purge(self, waiting: list[QueueEntry]) -> Schedule | None:
         """Everything is to be thrown away that nobody has. waiting: what came back and had to wait.
 
         Returns: what was held, which the budget still counts.
@@ -186,7 +186,7 @@ class Detours:
         held = None if self.holding is None else self.holding.take_all()
         if duplicates is not None and queue is not None:
             for entry in waiting:
-                duplicates.let_go(entry.position)
+                duplicates.release(entry.position)
             duplicates.purged(queue.ready, held)
         return held
 

@@ -10,8 +10,8 @@ from typing import cast
 from librt.strings import read_i64_be
 from mypy_extensions import i64
 
-from leveret.core.message.agenda import Agenda
 from leveret.core.message.cost import freeing
+from leveret.core.message.schedule import Schedule
 from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.ready import Ready
@@ -34,7 +34,7 @@ class Discard(BackgroundJob):
         queue: BaseQueue | None,
         line: Ready,
         waiting: list[QueueEntry],
-        held: Agenda | None,
+        held: Schedule | None,
     ) -> None:
         self._broker = broker
         self._queue = queue
@@ -76,7 +76,7 @@ class Discard(BackgroundJob):
         while left > 0 and held is not None and len(held):
             found = cast(QueueEntry, held.take(held.first()))
             left -= freeing(found.message)
-            self._broker.budget.let_go(found.message)
+            self._broker.budget.release(found.message)
             if queue is not None:
                 queue.forget(found)
         self._broker.share.left -= PIECE - left

@@ -13,7 +13,7 @@ from leveret.core.message.message import Message
 from leveret.core.turn.turn import Turn
 
 if TYPE_CHECKING:
-    from leveret.core.queue.client import Witness
+    from leveret.core.queue.client import Observer
     from leveret.core.queue.consumers import Consumer
 
 MAX_ACQUIRED: Final = 0xFFFFFFFF  # the lower half of QueueEntry.counts
@@ -24,14 +24,14 @@ MAX_FAILURES: Final = 0x7FFFFFFF
 class Home:
     """The virtual host, as its queues see it.
 
-    witness: who sees all messages, for tests, recordings, traces and spans. past: what exchanges, queues and
+    observer: who sees all messages, for tests, recordings, traces and spans. past: what exchanges, queues and
     connections have done that are gone. consumers: how many there are, of all queues.
     """
 
-    def __init__(self, turn: Turn, name: str, witness: Witness | None) -> None:
+    def __init__(self, turn: Turn, name: str, observer: Observer | None) -> None:
         self.turn = turn
         self.name = name
-        self.witness = witness
+        self.observer = observer
         self.past = VirtualHostCounters()
         self.consumers = 0
 
@@ -100,7 +100,7 @@ class EntryOwner(Destination):
 
     @abstractmethod
     def leave_content(self, entry: QueueEntry) -> bool:
-        """Leave the content of an unacknowledged message to the log, if it rests there and no witness needs it.
+        """Leave the content of an unacknowledged message to the log, if it rests there and no observer needs it.
 
         Returns: whether that can be said now: what is on its way to the log can rest later.
         """

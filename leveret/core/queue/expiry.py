@@ -16,7 +16,7 @@ from leveret.core.queue.dead_letter import EXPIRED
 from leveret.core.turn.clock import Timed, Timer
 from leveret.core.turn.work import ENDING
 
-HEAD: Final = 1  # timer tokens
+HEAD_DUE: Final = 1  # timer tokens
 IDLE: Final = 2
 REPAIR: Final = 3
 REPAIR_MS: Final = 1000  # after which messages that could not be read from the log are tried again
@@ -80,7 +80,7 @@ class Expiry(Timed):
                     self._head_ms = due
                     timers = queue.broker.timers
                     timers.cancel(self._head)
-                    self._head = timers.call_at(int(due), self, HEAD)
+                    self._head = timers.call_at(int(due), self, HEAD_DUE)
                 return True
             if share.left <= 0:
                 queue.trim_later()
@@ -117,7 +117,7 @@ class Expiry(Timed):
         queue = self._queue
         if queue is None:
             return
-        if token == HEAD:
+        if token == HEAD_DUE:
             self._head_ms = 0
             queue.flow()
             self.look()

@@ -12,10 +12,10 @@ from typing import Final, cast
 
 from mypy_extensions import i64
 
-from leveret.core.message import agenda
-from leveret.core.message.agenda import Agenda
+from leveret.core.message import schedule
 from leveret.core.message.budget import Holder
 from leveret.core.message.message import Message
+from leveret.core.message.schedule import Schedule
 from leveret.core.message.times import UNREADABLE, time_of
 from leveret.core.queue.base import BaseQueue
 from leveret.core.queue.entry import QueueEntry
@@ -33,7 +33,7 @@ class Held:
 
     def __init__(self, place: int, entry: QueueEntry) -> None:
         self.place = place
-        self.due_ms = agenda.due_ms(place)
+        self.due_ms = schedule.due_ms(place)
         self.entry = entry
 
 
@@ -43,20 +43,20 @@ class Holding(Timed, Dated, Holder):
     until: messages up to this position may not have been looked at; 0 when all have.
     """
 
-    __slots__ = ("_agenda", "_content_bytes", "_due_ms", "_header", "_queue", "_timer", "size", "until")
+    __slots__ = ("_content_bytes", "_due_ms", "_header", "_queue", "_schedule", "_timer", "size", "until")
 
     def __init__(self, queue: BaseQueue) -> None:
         self.size: i64 = 0
         self.until: i64 = 0
         self._queue: BaseQueue | None = queue
         self._header = b""
-        self._agenda = Agenda()
+        self._schedule = Schedule()
         self._content_bytes: i64 = 0  # in memory, of what may be left to the log
         self._timer: Timer | None = None
         self._due_ms = 0  # when that is due, 0 when there is none
 
     def __len__(self) -> int:
-        return len(self._agenda)
+        return len(self._schedule)
 
     @property
     def is_on(self) -> bool:
@@ -77,7 +77,7 @@ class Holding(Timed, Dated, Holder):
         counts: whether to count a header that cannot be read, as that of a message which has just come.
         """
         queue = self._queue
-        if queue is None or not self._header or not message.content or position > agenda.POSITIONS:
+        if queue is None or not self._header or not message.content or position > schedule.POSITIONS:
             return 0
         field = message.header(self._header)
         if field is None:
@@ -94,10 +94,10 @@ class Holding(Timed, Dated, Holder):
         queue = self._queue
         assert queue is not None
         broker = queue.broker
-        if not len(self._agenda):
+        if not len(self._schedule):
             broker.holders[self] = None
             broker.dated[self] = None
-        self._agenda.add(agenda.place(due_ms, int(entry.position)), entry)
+        self._schedule.add(schedule.place(due_ms, int(entry.position)), entry)
         self.size += entry.message.size
         self._content_bytes += _restable(entry)
         broker.budget.hold(entry.message)
@@ -105,32 +105,32 @@ class Holding(Timed, Dated, Holder):
 
     def take(self, place: int) -> QueueEntry | None:
         """Take the message in a place, which is held here no more. None when there is none."""
-        entry = cast("QueueEntry | None", self._agenda.take(place))
+        entry = cast("QueueEntry | None", self._schedule.take(place))
         if entry is not None:
             self._forget(entry)
         return entry
 
     def first(self) -> int:
         """The place that is due first. Raises: IndexError when there is none."""
-        return self._agenda.first()
+        return self._schedule.first()
 
     def page(self, behind: int, limit: int) -> list[Held]:
         """Some of those that wait, the ones due first in front. behind: place of the last one seen, 0 at first."""
-        return [Held(place, cast(QueueEntry, entry)) for place, entry in self._agenda.behind(behind, limit)]
+        return [Held(place, cast(QueueEntry, entry)) for place, entry in self._schedule.behind(behind, limit)]
 
     def pick(self, positions: list[int]) -> list[Held]:
         """Those with one of these positions. Cost: a look at all."""
         wanted = set(positions)
         found: list[Held] = []
-        for places, entries in self._agenda.blocks():
+        for places, entries in self._schedule.blocks():
             for place, entry in zip(places, entries, strict=True):
-                if agenda.position(place) in wanted:
+                if schedule.position(place) in wanted:
                     found.append(Held(place, cast(QueueEntry, entry)))
         return found
 
-    def take_all(self) -> Agenda:
+    def take_all(self) -> Schedule:
         """Take all of them; the budget still counts what is taken."""
-        taken, self._agenda = self._agenda, Agenda()
+        taken, self._schedule = self._schedule, Schedule()
         self.size = 0
         self._content_bytes = 0
         self._has_none()
@@ -139,7 +139,7 @@ class Holding(Timed, Dated, Holder):
     def watch(self) -> None:
         """Come back when the first one is due."""
         queue = self._queue
-        if queue is None or not len(self._agenda):
+        if queue is None or not len(self._schedule):
             return
         broker = queue.broker
         due_ms = broker.clock.now_ms + max(self._wait_ms(queue), 1)
@@ -155,7 +155,7 @@ class Holding(Timed, Dated, Holder):
         if queue is None:
             return
         left: i64 = PIECE
-        while left and len(self._agenda) and self._wait_ms(queue) <= 0:
+        while left and len(self._schedule) and self._wait_ms(queue) <= 0:
             first = self.page(0, 1)[0]
             queue.let_in(first.entry)  # first: whatever fails, it is still here
             self.take(first.place)
@@ -166,14 +166,14 @@ class Holding(Timed, Dated, Holder):
         """The time of day has leapt."""
         self._watch_anew()
 
-    def let_go(self, want: i64) -> None:
+    def release(self, want: i64) -> None:
         """Leave contents to the log, those first that are due last. Cost: a look at all of them, if they have some."""
         queue = self._queue
         if queue is None or self._content_bytes < WORTH_IT:
             return
         budget = queue.broker.budget
         target = budget.used - want
-        for _, entries in self._agenda.blocks():
+        for _, entries in self._schedule.blocks():
             for each in reversed(entries):
                 entry = cast(QueueEntry, each)
                 if budget.used <= target:
@@ -199,8 +199,8 @@ class Holding(Timed, Dated, Holder):
         self.size -= entry.message.size
         self._content_bytes -= _restable(entry)
         if self._queue is not None:
-            self._queue.broker.budget.let_go(entry.message)
-        if not len(self._agenda):
+            self._queue.broker.budget.release(entry.message)
+        if not len(self._schedule):
             self._has_none()
 
     def _has_none(self) -> None:
@@ -213,7 +213,7 @@ class Holding(Timed, Dated, Holder):
 
     def _wait_ms(self, queue: BaseQueue) -> int:
         """How long the first one has to wait; there is one."""
-        return agenda.due_ms(self._agenda.first()) - queue.broker.clock.today_ms if self._header else 0
+        return schedule.due_ms(self._schedule.first()) - queue.broker.clock.today_ms if self._header else 0
 
     def _watch_anew(self) -> None:
         if self._queue is not None:

@@ -88,7 +88,7 @@ class InLog(Source):
         found = self.fetch(single(entry.log_id, entry.position, entry.message.size))
         if found:
             budget = self._queue.broker.budget
-            budget.let_go(entry.message)
+            budget.release(entry.message)
             self.revive(entry, found[0])
             budget.hold(entry.message)
         return len(found) > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.core.errors.hints import Origin
+from leveret.core.errors.diagnostics import Origin
 from leveret.core.queue.entry import Home
 from leveret.core.queue.queue import Queue
 from leveret.core.queue.surroundings import Surroundings

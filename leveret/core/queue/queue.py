@@ -18,8 +18,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from leveret.core.errors import hints
-from leveret.core.errors.hints import Origin
+from leveret.core.errors import diagnostics
+from leveret.core.errors.diagnostics import Origin
 from leveret.core.errors.refusals import faulty_queue, locked_queue, lost_queue
 from leveret.core.message.confirm import AGAIN, DEAD, FULL, UNSAFE, Confirm
 from leveret.core.message.log import NotHereYet, Recovered, Resting, Unreadable
@@ -112,7 +112,7 @@ class Queue(BaseQueue):
     def check_owner(self, owner: int) -> None:
         """Raises: Refusal LOCKED when the queue is exclusive to another connection."""
         if self.owner and self.owner != owner:
-            raise locked_queue(self.name, self.vhost.name, hints.locked(self.origin, True))
+            raise locked_queue(self.name, self.vhost.name, diagnostics.locked(self.origin, True))
 
     def apply(self, settings: QueueSettings) -> None:
         """Take other settings at once: limits drop as much as this turn has room for, and the idle time starts anew.
@@ -238,7 +238,7 @@ class Queue(BaseQueue):
             if was_logged:
                 self._note_unwritten(entry.message, again)
             if again and was_logged and self.ready.take_at(entry.position) is entry:
-                self.broker.budget.let_go(entry.message)
+                self.broker.budget.release(entry.message)
                 self._unsaved(entry)
         how = AGAIN if again else UNSAFE
         for entry in self.detours.on_refused(positions, again, how):
@@ -424,7 +424,7 @@ class Queue(BaseQueue):
                 break
             entry = ready.take()
             if entry.deadline_ms and entry.deadline_ms < self.broker.clock.now_ms:
-                budget.let_go(entry.message)
+                budget.release(entry.message)
                 share.left -= self.giving_up(entry.message)
                 self.counters.expired += 1
                 self.die(entry, EXPIRED)
@@ -441,7 +441,7 @@ class Queue(BaseQueue):
                 counts.redelivered += 1
             try:
                 if consumer.no_ack:
-                    budget.let_go(entry.message)
+                    budget.release(entry.message)
                     consumer.subscriber.deliver(consumer, entry)
                     if not self._forgets_easily:
                         self.forget(entry)
@@ -576,7 +576,7 @@ class Queue(BaseQueue):
             raise
         except Exception as error:
             if entry is not None:
-                self.broker.budget.let_go(entry.message)
+                self.broker.budget.release(entry.message)
                 self._put_back(entry)
             self.fail("fetch a message", error)
             self.check_fault()
@@ -598,7 +598,7 @@ class Queue(BaseQueue):
         """What was taken from the middle, unless it has expired there, and dies."""
         if entry is None or not entry.deadline_ms or entry.deadline_ms > self.broker.clock.now_ms:
             return entry
-        self.broker.budget.let_go(entry.message)
+        self.broker.budget.release(entry.message)
         self.broker.share.left -= self.giving_up(entry.message)
         self.counters.expired += 1
         self.die(entry, EXPIRED)
@@ -689,7 +689,7 @@ class Queue(BaseQueue):
     def die(self, entry: QueueEntry, reason: str) -> None:
         """A message is given up. reason: one of those of dead_letter.py."""
         self.detours.gone(entry.position)
-        if self.vhost.witness is not None:
+        if self.vhost.observer is not None:
             self._show_death(entry, reason)
         if not self._has_letters:
             self.forget(entry)
@@ -698,11 +698,11 @@ class Queue(BaseQueue):
             self.counters.count_letter(reason, self.settings.at_least_once)
 
     def _show_death(self, entry: QueueEntry, reason: str) -> None:
-        """Let the witness see a message that is given up."""
-        witness = self.vhost.witness
-        if witness is not None:
+        """Let the observer see a message that is given up."""
+        observer = self.vhost.observer
+        if observer is not None:
             try:
-                witness.on_death(entry, reason)
+                observer.on_death(entry, reason)
             except Exception as error:
                 self.broker.faults.own(WATCH, error)
 
@@ -767,7 +767,7 @@ class Queue(BaseQueue):
         entry = self.ready.take_at(shown.position, shown)
         if entry is None:
             return None
-        self.broker.budget.let_go(entry.message)
+        self.broker.budget.release(entry.message)
         self.touch()  # there may be another head, which expires at another time
         if entry.deadline_ms and entry.deadline_ms <= self.broker.clock.now_ms:
             self.broker.share.left -= self.giving_up(entry.message)
@@ -813,12 +813,12 @@ class Queue(BaseQueue):
             self.ready.page_out(keep, want)
 
     def leave_content(self, entry: QueueEntry) -> bool:
-        """Leave the content of an unacknowledged message to the log, if it rests there and no witness needs it.
+        """Leave the content of an unacknowledged message to the log, if it rests there and no observer needs it.
 
         Returns: whether that can be said now: what is on its way to the log can rest later.
         """
-        witness = self.vhost.witness
-        if self.deleted or (witness is not None and witness.needs_contents) or not may_rest(entry):
+        observer = self.vhost.observer
+        if self.deleted or (observer is not None and observer.needs_contents) or not may_rest(entry):
             return True
         if self.detours.deduplicates():
             return True
@@ -962,7 +962,7 @@ class Queue(BaseQueue):
         """An unacknowledged message leaves its holder, who may have room for another now."""
         self.unacked -= 1
         self.unacked_bytes -= entry.message.size
-        self.broker.budget.let_go(entry.message)
+        self.broker.budget.release(entry.message)
         consumer = entry.consumer
         if consumer is not None:
             entry.consumer = None

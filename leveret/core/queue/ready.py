@@ -17,7 +17,7 @@ from typing import Final
 from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
-from leveret.core.message.budget import COST, HEAD, Budget
+from leveret.core.message.budget import COST, MAX_HEAD, Budget
 from leveret.core.queue.browsing import Page
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.fifo import Fifo
@@ -168,7 +168,7 @@ class Ready:
     def pop(self) -> QueueEntry:
         """Take the next, which is held here no more. Raises: IndexError when there is none."""
         entry = self.take()
-        self._budget.let_go(entry.message)
+        self._budget.release(entry.message)
         return entry
 
     def take(self) -> QueueEntry:
@@ -519,13 +519,13 @@ class Ready:
             message = entry.message
             size += message.size
             self.resident -= len(message.content) + COST
-            self._budget.let_go(message)
+            self._budget.release(message)
         self._seal(run, positions, size)
 
     def _head_count(self, keep: i64) -> i64:
         """How many messages of the head need no more than so many bytes."""
         count: i64 = 0
-        most: i64 = min(len(self._fresh), HEAD)
+        most: i64 = min(len(self._fresh), MAX_HEAD)
         while count < most:
             keep -= len(self._fresh.at(count).message.content) + COST
             if keep < 0:
@@ -536,7 +536,9 @@ class Ready:
     def _rest_head(self, source: Source, keep: i64, target: i64) -> None:
         """Leave to the log what is too much at the front, in front of what rests."""
         count = self._head_count(keep)
-        if len(self._fresh) <= count + (HEAD if count == HEAD else 0):  # a run may be somewhat longer than a head
+        if len(self._fresh) <= count + (
+            MAX_HEAD if count == MAX_HEAD else 0
+        ):  # a run may be somewhat longer than a head
             return
         behind, self._segments = self._segments, []
         line = self._fresh.split(count)
@@ -577,7 +579,7 @@ class Ready:
         message = entry.message
         self.size -= message.size
         self.resident -= COST
-        self._budget.let_go(message)
+        self._budget.release(message)
         if found is None:
             return False
         assert self._source is not None
@@ -605,7 +607,7 @@ class Ready:
         fresh = self._fresh
         if not len(fresh) or fresh.last().position < position:
             return
-        line = fresh.split(min(fresh.behind(position), i64(HEAD)))
+        line = fresh.split(min(fresh.behind(position), i64(MAX_HEAD)))
         self._behind += len(line)
         if not self._segments and (self._tail is None or not len(self._tail)):
             self._tail = line

@@ -64,7 +64,7 @@ class Retries(Timed, Holder):
         if self._queue is not None and taken:
             broker = self._queue.broker
             for entry in taken:
-                broker.budget.let_go(entry.message)
+                broker.budget.release(entry.message)
             broker.holders.pop(self, None)
             broker.timers.cancel(self._timer)
             self._waiting = []
@@ -94,13 +94,13 @@ class Retries(Timed, Holder):
             queue.take_back(entry)  # first: whatever fails, it is still here
             heappop(self._waiting)
             self.size -= entry.message.size
-            queue.broker.budget.let_go(entry.message)
+            queue.broker.budget.release(entry.message)
             left -= 1
         if not self._waiting:
             queue.broker.holders.pop(self, None)
         self.watch()
 
-    def let_go(self, want: i64) -> None:
+    def release(self, want: i64) -> None:
         """Leave contents to the log. Cost: a look at all of them."""
         queue = self._queue
         if queue is None:

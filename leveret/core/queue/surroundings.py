@@ -12,7 +12,7 @@ from leveret.core.message.budget import Budget, Holder
 from leveret.core.message.log import Logged, MessageLog
 from leveret.core.message.refused import RefusedPublishes
 from leveret.core.policy.matching import Matcher
-from leveret.core.queue.client import Client, Witness
+from leveret.core.queue.client import Client, Observer
 from leveret.core.queue.dead_letter import Worklist
 from leveret.core.turn.clock import Clock, Dated
 from leveret.core.turn.turn import Turn
@@ -43,7 +43,7 @@ class Surroundings(Turn, DefinitionKeeper):
         self.refusals = 0
         self.refused = RefusedPublishes(clock)
         self.churn = Churn()
-        self.witness: Witness | None = None
+        self.observer: Observer | None = None
         self.holders: dict[Holder, None] = {}
         self.dated: dict[Dated, None] = {}
         self.logged: dict[int, Logged] = {}

@@ -24,7 +24,7 @@ PROGRESS: Final = 250  # messages delivered in PATIENCE_MS that show a queue bei
 MAX_PATIENCE_MS: Final = 100
 
 
-class Paced(Timed):
+class FlowControlled(Timed):
     """A publisher that can be held back."""
 
     @abstractmethod
@@ -38,10 +38,12 @@ class Pace:
     __slots__ = ("_goal", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[int, Paced]] | None = None  # value of delivered that lets each go on, ascending
+        self._waiting: deque[tuple[int, FlowControlled]] | None = (
+            None  # value of delivered that lets each go on, ascending
+        )
         self._goal: i64 = 0
 
-    def wait(self, publisher: Paced, delivered: i64, count: i64) -> i64:
+    def wait(self, publisher: FlowControlled, delivered: i64, count: i64) -> i64:
         """Hold a publisher back that has put in count messages until as many have been delivered, after others' ones.
 
         Returns: how many it may put in then before it waits again.
@@ -56,7 +58,7 @@ class Pace:
         waiting.append((int(self._goal), publisher))
         return credit
 
-    def leave(self, publisher: Paced) -> None:
+    def leave(self, publisher: FlowControlled) -> None:
         """The publisher waits no longer."""
         if self._waiting is not None:
             self._waiting = deque([entry for entry in self._waiting if entry[1] is not publisher])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from leveret.core.errors.hints import MAX_NAME, is_similar
+from leveret.core.errors.diagnostics import MAX_NAME, is_similar
 from leveret.core.exchange.exchange import Binding, Exchange
 from leveret.core.exchange_types.topic import split
 from leveret.management.explaining.reasons import header_fits, headers_wanted, shortened, topic_parts, type_of, value_of

@@ -13,13 +13,12 @@ import msgspec
 import typer
 
 from leveret.core.errors.administration import AdministrationError
-from leveret.node import control as control_socket
-from leveret.node import offline
+from leveret.node import control_path, offline
 from leveret.node.cli.asking import Broker, LocalBroker
 from leveret.node.cli.output import AsJson, refuse
 from leveret.node.cli.target import DataDir, Link
 from leveret.node.config import Config
-from leveret.node.control import ControlError
+from leveret.node.control_path import ControlError
 from leveret.node.defaults import DEFAULT_USER
 from leveret.node.doctor import PROBLEM, Finding, Running, look
 from leveret.node.loading import ConfigError, load
@@ -86,9 +85,9 @@ def _print(found: list[Finding]) -> None:
 def _running(config: Config) -> Broker | None:
     """The broker of this data directory, if one runs that this user may ask."""
     directory = Path(config.data_dir)
-    place = Path(config.control) if config.control else control_socket.find(directory)
+    place = Path(config.control) if config.control else control_path.find(directory)
     try:
-        client = control_socket.connect(place, None if config.trust_data_dir else place.parent)
+        client = control_path.connect(place, None if config.trust_data_dir else place.parent)
     except ControlError:
         return None
     return None if client is None else Broker(LocalBroker(Link(client)), None)

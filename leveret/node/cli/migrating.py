@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+import platformdirs
 import typer
 
 from leveret.node.amqp import AmqpError
@@ -301,9 +301,10 @@ class Migrating:
 
 def journal_path(source: Side, target: Side) -> Path:
     """Where the journal of a migration is: the same for the same two brokers."""
-    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     pair = f"{source.place}\n{target.place}".encode("utf-8", "surrogateescape")
-    return Path(home) / "leveret" / "migrations" / f"{blake2b(pair, digest_size=8).hexdigest()}.journal"
+    return (
+        platformdirs.user_state_path("leveret") / "migrations" / f"{blake2b(pair, digest_size=8).hexdigest()}.journal"
+    )
 
 
 def messages(count: int) -> str:

@@ -1,6 +1,6 @@
 """Pieces: the messages of a queue, page by page out of a broker and batch by batch into one, wherever it is.
 
-Whoever exports or imports gets and gives parcels (core/message/parcel.py), through the control socket or over HTTP.
+They are encoded (core/message/codec.py), and go through the control socket or over HTTP.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Pieces(Protocol):
         """The next page."""
 
     def put(self, data: bytes) -> dict[str, Any]:
-        """Put a parcel into the queue. Returns: what import_messages() answers.
+        """Put encoded messages into the queue. Returns: what import_messages() answers.
 
         `refused` and `reason` in it say which message may not come in, and why; nothing was stored then.
         """
@@ -56,7 +56,7 @@ class LocalPieces:
         return Page(self._link.data, told, None, bool(told["is_last"]))
 
     def put(self, data: bytes) -> dict[str, Any]:
-        """Put a parcel into the queue."""
+        """Put encoded messages into the queue."""
         return cast(dict[str, Any], self._link.ask("import_messages", self._queue, data))
 
 
@@ -67,7 +67,7 @@ class RemotePieces:
         from leveret.node.cli.asking import path
 
         self._broker = broker
-        self._path = path("leveret", "queues", vhost, queue, "parcels")
+        self._path = path("leveret", "queues", vhost, queue, "encoded")
         self._after = ""
 
     def page(self) -> Page:
@@ -83,7 +83,7 @@ class RemotePieces:
             raise BrokerError(NO_LEVERET) from None
 
     def put(self, data: bytes) -> dict[str, Any]:
-        """Put a parcel into the queue."""
+        """Put encoded messages into the queue."""
         reply = self._broker.attempt("POST", self._path, None, data, missing=NO_LEVERET)
         try:
             told: dict[str, Any] = reply.content

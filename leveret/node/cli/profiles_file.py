@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+import platformdirs
 
 from leveret.store.files import replacing
 
@@ -25,8 +26,7 @@ class Profile:
 
 def path() -> Path:
     """Where they are."""
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
-    return Path(home) / "leveret" / "profiles.toml"
+    return platformdirs.user_config_path("leveret") / "profiles.toml"
 
 
 def read() -> dict[str, Profile]:

@@ -10,7 +10,6 @@ from leveret import __version__
 from leveret.node.cli import (
     bench,
     bindings,
-    care,
     clients,
     definitions,
     doctor,
@@ -19,6 +18,7 @@ from leveret.node.cli import (
     health,
     limits,
     logs,
+    maintenance,
     mcp,
     messages,
     migrate,
@@ -86,8 +86,10 @@ app.add_typer(policies.app, name="policies", rich_help_panel=RIGHTS)
 app.add_typer(limits.app, name="limits", rich_help_panel=RIGHTS)
 app.add_typer(parameters.app, name="parameters", rich_help_panel=RIGHTS)
 app.add_typer(definitions.app, name="definitions", rich_help_panel=DATA)
-app.command(rich_help_panel=DATA, epilog=examples("backup /var/backups/leveret-monday"))(care.backup)
-app.command(rich_help_panel=DATA, epilog=examples("check", "check --data-dir /var/backups/leveret-monday"))(care.check)
+app.command(rich_help_panel=DATA, epilog=examples("backup /var/backups/leveret-monday"))(maintenance.backup)
+app.command(rich_help_panel=DATA, epilog=examples("check", "check --data-dir /var/backups/leveret-monday"))(
+    maintenance.check
+)
 app.command(
     rich_help_panel=DATA,
     epilog=examples(

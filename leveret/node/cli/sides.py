@@ -16,7 +16,7 @@ from leveret.node.amqp import AmqpClient, AmqpError
 from leveret.node.cli.asking import LocalBroker, where
 from leveret.node.cli.remote import CONNECT_S, Place, RemoteBroker, Unreachable, make_context
 from leveret.node.cli.target import BrokerError, Link, Target, dial, local_name
-from leveret.node.control import ControlError
+from leveret.node.control_path import ControlError
 from leveret.node.migration.side import HEARTBEAT_S, Side, SideError, refusal
 
 PORTS = {"amqp": 5672, "amqps": 5671}

@@ -15,11 +15,11 @@ from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import typer
 
-from leveret.node import control as control_socket
+from leveret.node import control_path
 from leveret.node.cli.option_groups import grouped
 from leveret.node.cli.output import refuse
 from leveret.node.config import Config
-from leveret.node.control import ControlError
+from leveret.node.control_path import ControlError
 from leveret.node.loading import ConfigError, load
 from leveret.node.trust import Untrusted, check
 
@@ -133,7 +133,7 @@ def reach(target: Target, online: Callable[[socket.socket], T], offline: Callabl
     try:
         if config.control and not data_dir:
             place = Path(config.control)
-            client = control_socket.connect(place, _source(place.parent, config))
+            client = control_path.connect(place, _source(place.parent, config))
             if client is None:
                 refuse(f"no broker listens on {place}; start one with `leveret serve --control {place}`")
             return online(client)
@@ -150,9 +150,9 @@ def dial(target: Target) -> socket.socket | None:
     config = _load(target.data_dir, target.control)
     if config.control and not target.data_dir:
         place = Path(config.control)
-        return control_socket.connect(place, _source(place.parent, config))
+        return control_path.connect(place, _source(place.parent, config))
     directory = _directory(target.data_dir, config)
-    return control_socket.connect(control_socket.find(directory), _source(directory, config))
+    return control_path.connect(control_path.find(directory), _source(directory, config))
 
 
 def local_name(target: Target) -> str:
@@ -219,7 +219,7 @@ def _reach_directory(
 ) -> T:
     deadline = time.monotonic() + START_S
     while True:
-        client = control_socket.connect(control_socket.find(directory), _source(directory, config))
+        client = control_path.connect(control_path.find(directory), _source(directory, config))
         if client is not None:
             return online(client)
         from leveret.core.errors.administration import AdministrationError

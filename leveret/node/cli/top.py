@@ -21,7 +21,7 @@ from leveret.node.cli.target import Target, at_broker
 from leveret.node.printable import printable, say
 
 ROWS: Final = 10  # queues in a snapshot
-HEAD: Final = 7  # lines above the queues
+LINES_ABOVE: Final = 7  # lines above the queues
 WIDTH: Final = 100  # of a snapshot that goes to no terminal
 SORTED: Final = {
     "ready": "messages_ready",
@@ -90,7 +90,7 @@ def _live(broker: Broker, order: str, interval_s: float) -> None:
     console = Console()
     with _keys() as is_there, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            lines = list(picture(broker, order, max(console.height - HEAD - 1, 1), console.width))
+            lines = list(picture(broker, order, max(console.height - LINES_ABOVE - 1, 1), console.width))
             keys = "q quits; sort by r ready, i in/s, o out/s, u unacked" if is_there else "Ctrl-C quits"
             lines.append(Text(keys[: console.width], "dim"))
             live.update(Group(*lines), refresh=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from leveret.core.message.log import Recovered
     from leveret.node.cli.asking import Broker
 
-BATCH_BYTES = 1 << 20  # of a parcel, from which on it is sent
+BATCH_BYTES = 1 << 20  # of encoded messages, from which on they are sent
 BATCH_MESSAGES = 500
 BLOCKED_S = 0.2  # until a broker that takes nothing is asked again
 ENDED = (signal.SIGINT, signal.SIGTERM)
@@ -184,7 +184,7 @@ def _open_output(file: str, counts: Counts) -> Iterator[IO[bytes]]:
 
 def _pages(pieces: Pieces, counts: Counts, tell: Tell) -> Iterator[list[bytes]]:
     """Pages of lines from a broker. Raises: BrokerError."""
-    from leveret.core.message import parcel
+    from leveret.core.message import codec
     from leveret.management import lines
     from leveret.wire.fields import DecodeError
 
@@ -198,7 +198,7 @@ def _pages(pieces: Pieces, counts: Counts, tell: Tell) -> Iterator[list[bytes]]:
         counts.expired += page.told["expired"]
         counts.missing += page.told["missing"]
         try:
-            items = parcel.read(page.data)
+            items = codec.decode(page.data)
         except DecodeError:
             raise BrokerError(CUT, True) from None
         if page.count not in (None, len(items)):
@@ -239,10 +239,10 @@ def _offline(
 
 
 def _line(found: Recovered) -> bytes:
-    from leveret.core.message import parcel
+    from leveret.core.message import codec
     from leveret.management import lines
 
-    return lines.write(parcel.unframed(found.message, found.redelivered))
+    return lines.write(codec.unframed(found.message, found.redelivered))
 
 
 # -- import
@@ -284,11 +284,11 @@ class _Importer:
     """One import."""
 
     def __init__(self, pieces: Pieces, queue: str, file: str, stop: Stop, tell: Tell) -> None:
-        from leveret.core.message import parcel
+        from leveret.core.message import codec
         from leveret.management import lines
 
         self._lines = lines
-        self._parcel = parcel
+        self._codec = codec
         self._pieces = pieces
         self._queue = queue
         self._file = file
@@ -352,7 +352,7 @@ class _Importer:
         if len(item.body) > limit:
             self._send()
             self._fail(f"line {number}: the body has {len(item.body)} bytes; the broker takes {limit}")
-        data = self._parcel.pack(item)
+        data = self._codec.encode(item)
         if self._batch and self._size + len(data) > BATCH_BYTES:
             self._send()
         self._batch.append(data)

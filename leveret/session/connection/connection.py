@@ -45,7 +45,7 @@ from leveret.session.connection.life import (
     SILENT,
     Life,
 )
-from leveret.session.connection.pacing import Pacing
+from leveret.session.connection.publisher_flow import PublisherFlow
 from leveret.wire.constants import (
     CHANNEL_ERROR,
     CONNECTION_FORCED,
@@ -95,7 +95,7 @@ class Connection(Life):
         self._held_revision = 0  # nothing is sent before the definitions are durable up to here
         self.handshake = Handshake(self)
         self.blocking = Blocking(self)
-        self.pacing = Pacing(self)
+        self.publisher_flow = PublisherFlow(self)
         self.heartbeat = Heartbeat(self)
         self.deadline = Deadline(self)
         broker.connections[self.number] = self
@@ -140,7 +140,7 @@ class Connection(Life):
         reader.rest()
         self.sends_parts = self.sends_parts or reader.run_due() > 0
         if self.published != before and self.state < CLOSING:
-            self.pacing.spend(self.published - before)
+            self.publisher_flow.spend(self.published - before)
         self.broker.settle()
         if self.broker.revision != revision:
             self._hold(self.broker.revision)
@@ -326,7 +326,7 @@ class Connection(Life):
 
     # -- what can be let go
 
-    def let_go(self, want: i64) -> None:
+    def release(self, want: i64) -> None:
         """Leave contents of deliveries that wait for an ack to the log; forget routes if there are many."""
         budget = self.broker.budget
         target = budget.used - want
@@ -518,7 +518,7 @@ class Connection(Life):
         """Whether the driver should not read from this client now."""
         if self.state >= CLOSING:
             return False  # it is read to the end, for the answer to a close, or for nothing
-        return self.is_paced or self.is_blocked or (self.is_stalled and self.reader.waiting >= INPUT_LIMIT)
+        return self.is_in_flow or self.is_blocked or (self.is_stalled and self.reader.waiting >= INPUT_LIMIT)
 
     def _end(self) -> None:
         if self.state == ENDED:
@@ -529,7 +529,7 @@ class Connection(Life):
         self.broker.connections.pop(self.number, None)
         self.deadline.stop()
         self.heartbeat.stop()
-        self.pacing.forget()
+        self.publisher_flow.forget()
         self.blocking.forget()
         self.handshake.forget()
 
@@ -564,5 +564,5 @@ class Connection(Life):
                     faults.tell(f"connection {self.name}", "delete an exclusive queue", error)
         self.exclusive_queues.clear()
         self.forget_routes()
-        self.pacing.stop()
+        self.publisher_flow.stop()
         self.blocking.stop()

@@ -72,7 +72,7 @@ class Heartbeat(Timed):
 
     def _look_for_life(self, connection: Life) -> None:
         """The second idle check in a row ends the connection; a pause of ours does not count against the client."""
-        waits_for_us = connection.is_paced or connection.is_blocked
+        waits_for_us = connection.is_in_flow or connection.is_blocked
         self._idle_checks = 0 if self.has_received or waits_for_us else self._idle_checks + 1
         self.has_received = False
         if self._idle_checks >= 2:

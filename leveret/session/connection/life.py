@@ -65,7 +65,7 @@ class Life(Carrier):
         self.heartbeat_s = 0
         self.urgent = b""
         # No states: a client is held back for reasons of others, which come and go while it lives.
-        self.is_paced = False  # by its queues, or until its login is checked
+        self.is_in_flow = False  # by its queues, or until its login is checked
         self.is_blocked = False  # by an alarm
 
     @property
@@ -82,9 +82,9 @@ class Life(Carrier):
         self.urgent += frame
         self.wake()
 
-    def set_paced(self, paced: bool) -> None:
+    def set_in_flow(self, paced: bool) -> None:
         """Make a publisher wait for its queues, or let it go on."""
-        self.is_paced = paced
+        self.is_in_flow = paced
         self.wake()
 
     @abstractmethod

@@ -25,7 +25,7 @@ from leveret.session.base.carrier import Wait
 from leveret.session.base.errors import AmqpError
 from leveret.session.base.lane import OPEN, Lane
 from leveret.session.consume.ack_timeout import AckTimeout
-from leveret.session.consume.sweep import Sweep
+from leveret.session.consume.bulk_settle import BulkSettle
 from leveret.wire.constants import NOT_IMPLEMENTED
 from leveret.wire.methods import (
     BasicCancel,
@@ -53,10 +53,10 @@ class Consuming(Receiver):
     """
 
     __slots__ = (
+        "_bulk",
+        "_global_prefetch",
         "_held_cancels",
-        "_sweeper",
         "_timeout",
-        "_widening",
         "channel",
         "connection",
         "transaction",
@@ -68,8 +68,8 @@ class Consuming(Receiver):
         self.connection = channel.connection
         self.transaction: Transaction | None = None
         self._timeout = AckTimeout(channel, self.unacked, self.consumers)
-        self._widening = Widening(channel, self.shared)
-        self._sweeper: Sweep | None = None  # made when it is needed
+        self._global_prefetch = GlobalPrefetch(channel, self.shared)
+        self._bulk: BulkSettle | None = None  # made when it is needed
         self._held_cancels: list[str] | None = None  # tags of consumers whose client is told behind an answer
 
     # -- what the core asks and tells
@@ -131,9 +131,9 @@ class Consuming(Receiver):
         if method.global_:
             limit = method.prefetch_count
             if self.consumers and self.shared.limit and (limit == 0 or limit > self.shared.limit):
-                self._widening.begin(limit)
+                self._global_prefetch.begin(limit)
             else:
-                self._widening.stop()
+                self._global_prefetch.stop()
                 self.shared.resize(limit)
         else:
             self.prefetch = method.prefetch_count
@@ -205,20 +205,20 @@ class Consuming(Receiver):
         """Requeue everything outstanding. Raises: AmqpError 540 without requeue."""
         if not requeue:
             raise AmqpError(NOT_IMPLEMENTED, "requeue=false")
-        self._sweeping().begin(self.last_tag, REQUEUE, answer)
+        self._bulk_settle().begin(self.last_tag, REQUEUE, answer)
 
     def shut(self) -> None:
         """The channel ends: consumers stop, and what they held goes back to its queues."""
         self._timeout.stop()
-        self._widening.stop()
+        self._global_prefetch.stop()
         consumers = list(self.consumers.values())
         self.consumers.clear()
         for consumer in consumers:
             consumer.active = False  # none of them takes what is put back now
         if len(self.unacked):
-            self._sweeping().begin(self.last_tag, RETURN)
-        if self._sweeper is not None:
-            self._sweeper.leave()
+            self._bulk_settle().begin(self.last_tag, RETURN)
+        if self._bulk is not None:
+            self._bulk.leave()
         for consumer in consumers:
             self.end(consumer)
 
@@ -228,7 +228,7 @@ class Consuming(Receiver):
         transaction = self.transaction
         if multiple and transaction is None and (how != ACK or len(self.unacked) > PIECE):
             self.unacked.check(tag)
-            self._sweeping().begin(tag or self.last_tag, how)
+            self._bulk_settle().begin(tag or self.last_tag, how)
             return
         taken = self.unacked.take_up_to(tag) if multiple else [(tag, self.unacked.take(tag))]
         if transaction is not None:
@@ -239,10 +239,10 @@ class Consuming(Receiver):
                 self.connection.count_method(settling(entry, how) // METHOD)
             settle(entry, how, self.counters)
 
-    def _sweeping(self) -> Sweep:
-        if self._sweeper is None:
-            self._sweeper = Sweep(self.channel, self.unacked)
-        return self._sweeper
+    def _bulk_settle(self) -> BulkSettle:
+        if self._bulk is None:
+            self._bulk = BulkSettle(self.channel, self.unacked)
+        return self._bulk
 
 
 class Getting(Wait):
@@ -323,7 +323,7 @@ class TimeLimit(Timed):
         self._getting.fail(doing, error)
 
 
-class Widening(Timed):
+class GlobalPrefetch(Timed):
     """Lets a channel use a wider shared window (basic.qos with global) a moment after basic.qos-ok.
 
     RabbitMQ up to 3.13 answers basic.qos before its queues hear of the wider window, so what it lets through comes a

@@ -24,7 +24,7 @@ const KINDS = {
   queue_faulty: ["faulty queue", "trouble", "Look at the node: the queue takes nothing until it is mended."],
   not_written: ["not written", "trouble", "Look at the disk of the node."],
   duplicate: ["duplicate", null, "Nothing to mend: it was there already, and the publisher has its confirm."],
-  witness: ["fault of a test", null, "A test has asked for this."],
+  observer: ["fault of a test", null, "A test has asked for this."],
 };
 
 const keyOf = (each) => [each.kind, each.vhost, each.exchange, each.routing_key, each.queue, each.user, each.first_at].join("\n");

@@ -1,4 +1,4 @@
-"""Sweep: settles many deliveries of one channel, the oldest first, in pieces.
+"""BulkSettle: settles many deliveries of one channel, the oldest first, in pieces.
 
 While it goes on the channel's connection has to wait, so that all happens in the order in which the client asked for
 it, and queues that get messages back deliver nothing: they come again in their old order. A channel that ends
@@ -20,7 +20,7 @@ from leveret.session.base.lane import Lane
 from leveret.wire.methods import BasicRecoverOk
 
 
-class Sweep(Wait):
+class BulkSettle(Wait):
     """Of one channel."""
 
     def __init__(self, channel: Lane, unacked: Unacked) -> None:
@@ -68,7 +68,7 @@ class Sweep(Wait):
         if not is_over:
             return False
         if goes_back:
-            self._let_go()
+            self._release()
         self._orders.popleft()
         if answers and self._channel is not None:
             self._channel.send(BasicRecoverOk())
@@ -84,10 +84,10 @@ class Sweep(Wait):
     def give_up(self) -> None:
         """Whoever waits for it goes on."""
         self._orders.clear()
-        self._let_go()
+        self._release()
         self.end(self._connection)
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         """All are back in their places."""
         for queue in self._held:
             queue.resume()

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from leveret.core.access.user import Credential, Permission, User
-from leveret.core.errors.hints import Origin, nearest
+from leveret.core.errors.diagnostics import Origin, nearest
 from leveret.core.errors.refusals import Refusal
 from leveret.core.policy.matching import Matcher
 from leveret.wire.fields import Table, long, longstr

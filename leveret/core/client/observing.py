@@ -1,4 +1,4 @@
-"""Witnessing: what a witness of a virtual host is told, and asked. See core/queue/client.py."""
+"""Observing: what an observer of a virtual host is told, and asked. See core/queue/client.py."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from leveret.core.queue.entry import QueueEntry
 
 
 def judge(party: Party, message: Message, queues: list[Destination], mandatory: bool) -> int:
-    """What a witness wants to become of a message that is published: one of the verdicts of core/queue/client.py.
+    """What an observer wants to become of a message that is published: one of the verdicts of core/queue/client.py.
 
     Raises: Refusal that it wants the client to get.
     """
-    witness = party.vhost.witness
-    assert witness is not None
+    observer = party.vhost.observer
+    assert observer is not None
     try:
-        return witness.on_publish(party, message, queues, mandatory)
+        return observer.on_publish(party, message, queues, mandatory)
     except Refusal:
         give_up(message, queues)
         raise
@@ -32,22 +32,22 @@ def judge(party: Party, message: Message, queues: list[Destination], mandatory: 
 
 
 def held(party: Party, confirm: Confirm) -> None:
-    """The confirm that a witness wanted to be held is left to it; it is paid if the witness fails."""
-    witness = party.vhost.witness
-    assert witness is not None
+    """The confirm that an observer wanted to be held is left to it; it is paid if the observer fails."""
+    observer = party.vhost.observer
+    assert observer is not None
     try:
-        witness.on_held(confirm)
+        observer.on_held(confirm)
     except Exception as error:
         party.broker.faults.own(WATCH, error)
         confirm.pay()
 
 
 def follower(party: Party) -> Follower | None:
-    """Who follows the message that was just published, if the witness can say so."""
-    witness = party.vhost.witness
-    assert witness is not None
+    """Who follows the message that was just published, if the observer can say so."""
+    observer = party.vhost.observer
+    assert observer is not None
     try:
-        return witness.follower()
+        return observer.follower()
     except Exception as error:
         party.broker.faults.own(WATCH, error)
         return None
@@ -85,22 +85,22 @@ class Following(ConfirmListener):
 
 
 def delivered(party: Party, channel: int, entry: QueueEntry, tag: i64, no_ack: bool, is_get: bool) -> None:
-    """A client has got a message where somebody watches. tag, is_get: see Witness."""
+    """A client has got a message where somebody watches. tag, is_get: see Observer."""
     vhost = party.vhost
     if vhost.tracing:
         tracing.delivered(party, channel, entry)
-    if vhost.witness is not None:
+    if vhost.observer is not None:
         try:
-            vhost.witness.on_delivery(party, entry, tag, no_ack, is_get)
+            vhost.observer.on_delivery(party, entry, tag, no_ack, is_get)
         except Exception as error:
             vhost.broker.faults.own(WATCH, error)
 
 
 def settled(entry: QueueEntry, how: int) -> None:
-    """A delivery is settled where there is a witness."""
+    """A delivery is settled where there is an observer."""
     vhost = entry.queue.vhost
-    if vhost.witness is not None:
+    if vhost.observer is not None:
         try:
-            vhost.witness.on_settle(entry, how)
+            vhost.observer.on_settle(entry, how)
         except Exception as error:
             vhost.turn.faults.own(WATCH, error)

@@ -11,8 +11,8 @@ from leveret.node.cli.output import progress, refuse
 from leveret.node.cli.target import DataDir, check_target, find_directory
 from leveret.node.printable import complain, say
 from leveret.store.database import StoreError
-from leveret.store.rescue.care import backup as copy_directory
-from leveret.store.rescue.care import check as check_directory
+from leveret.store.rescue.maintenance import backup as copy_directory
+from leveret.store.rescue.maintenance import check as check_directory
 
 Target = Annotated[Path, typer.Argument(readable=False, help="Directory for the copy; there must be no data in it.")]
 

@@ -1,4 +1,4 @@
-"""Gate: who is let in, by HTTP Basic or by the cookie of a session, and not by a page of another site."""
+"""Authentication: who is let in, by HTTP Basic or by the cookie of a session, and not by a page of another site."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_site(http: HttpRequest) -> None:
         raise ApiError(403, "forbidden", FOREIGN)
 
 
-async def admit(services: Services, http: HttpRequest) -> Caller:
+async def authenticate(services: Services, http: HttpRequest) -> Caller:
     """Who asks. Raises: ApiError 401, 403, 503."""
     client = client_of(http)
     if "authorization" in http.headers:

@@ -1,6 +1,6 @@
-"""Parcels: messages as bytes, as they leave a broker through its control socket, or come into it.
+"""Messages as bytes, as they leave a broker through its control socket, or come into it.
 
-A parcel has its messages one behind the other, all numbers big-endian:
+They stand one behind the other, all numbers big-endian:
 
     u8 flags: 1 for a dead letter, 2 for one that may have been delivered before, 4 and 8 as below
     exchange and routing key as short strings
@@ -32,7 +32,7 @@ MAX_KEYS: Final = 0xFFFF  # of each kind, beside the routing key
 
 
 class Item:
-    """A message in a parcel. properties: as in a content header. copies, hidden: as in an Address.
+    """A message that is, or will be, encoded. properties: as in a content header. copies, hidden: as in an Address.
 
     arrived_ms, provenance: as a Message has them; one that is made of this has not arrived yet.
     """
@@ -83,13 +83,13 @@ class Item:
         return message
 
     def write(self, out: BytesWriter) -> None:
-        """Put it into a parcel. Raises: ValueError when a name or a key is too long."""
+        """Encode it. Raises: ValueError when a name or a key is too long."""
         self.write_head(out, len(self.body))
         out.write(self.body)
         self.write_end(out)
 
     def write_head(self, out: BytesWriter, size: int) -> None:
-        """Put what comes before the body into a parcel. size: bytes of the body, which is not looked at.
+        """Encode what comes before the body. size: bytes of the body, which is not looked at.
 
         Raises: ValueError when a name or a key is too long.
         """
@@ -107,7 +107,7 @@ class Item:
         write_u32(out, size)
 
     def write_end(self, out: BytesWriter) -> None:
-        """Put what comes behind the body into a parcel. Raises: ValueError when a name is too long."""
+        """Encode what comes after the body. Raises: ValueError when a name is too long."""
         if self.arrived_ms:
             write_i64_be(out, self.arrived_ms)
         if self.provenance is not None:
@@ -116,7 +116,7 @@ class Item:
 
 
 def unframed(message: Message, redelivered: bool) -> Item:
-    """A message as it comes out of a parcel."""
+    """A message as decoding will return it."""
     found = bodiless(message, redelivered)
     found.body = message.body()
     return found
@@ -134,15 +134,15 @@ def bodiless(message: Message, redelivered: bool) -> Item:
     return found
 
 
-def pack(found: Item) -> bytes:
-    """A parcel of one message. Raises: ValueError when a name or a key is too long."""
+def encode(found: Item) -> bytes:
+    """Encode one message. Raises: ValueError when a name or a key is too long."""
     out = BytesWriter()
     found.write(out)
     return out.getvalue()
 
 
-class Unpacking:
-    """A parcel that is read message by message. most_keys: that a message may have beside its routing key."""
+class Decoder:
+    """Decodes one message after the other. most_keys: that a message may have beside its routing key."""
 
     __slots__ = ("_most_keys", "_reader")
 
@@ -157,14 +157,14 @@ class Unpacking:
         try:
             return _item(self._reader, self._most_keys)
         except IndexError:
-            raise DecodeError("a parcel is cut short") from None
+            raise DecodeError("a message is cut short") from None
 
 
-def read(data: bytes) -> list[Item]:
-    """The messages of a parcel. Raises: DecodeError."""
-    unpacking = Unpacking(data)
+def decode(data: bytes) -> list[Item]:
+    """Decode messages. Raises: DecodeError."""
+    decoder = Decoder(data)
     items: list[Item] = []
-    while (item := unpacking.next()) is not None:
+    while (item := decoder.next()) is not None:
         items.append(item)
     return items
 

@@ -31,7 +31,7 @@ def put(vhost: VirtualHost, policies: Policies, policy: Policy) -> None:
     key, value = definitions.policy_key(vhost.name, policy.name), definitions.policy_value(policy)
     policies.put(policy)
     vhost.broker.remember(_kind(policies), key, value)
-    govern(vhost)
+    apply_to_all(vhost)
 
 
 def delete(vhost: VirtualHost, policies: Policies, name: str) -> bool:
@@ -39,7 +39,7 @@ def delete(vhost: VirtualHost, policies: Policies, name: str) -> bool:
     if not policies.delete(name):
         return vhost.broker.drop_aside(_kind(policies), vhost.name, name)
     vhost.broker.forget(_kind(policies), definitions.policy_key(vhost.name, name))
-    govern(vhost)
+    apply_to_all(vhost)
     return True
 
 
@@ -54,7 +54,7 @@ def _kind(policies: Policies) -> str:
     return form.OPERATOR_POLICY if policies.are_operator else form.POLICY
 
 
-class Governing(BackgroundJob):
+class PolicyApplication(BackgroundJob):
     """A pass over everything in a virtual host; what is declared meanwhile looks at the policies itself.
 
     There is one at a time for each virtual host: when policies change meanwhile, another pass follows this one.
@@ -78,13 +78,13 @@ class Governing(BackgroundJob):
 
     def work(self) -> bool:
         """Let the policies that match now apply to some queues and exchanges: as many as their patterns let."""
-        self._vhost.governing = None  # should this fail, the next change begins anew
+        self._vhost.policy_application = None  # should this fail, the next change begins anew
         self._piece()
         if not self._queues and not self._exchanges:
             if not self._is_stale:
                 return True
             self._start()
-        self._vhost.governing = self
+        self._vhost.policy_application = self
         return False
 
     def _piece(self) -> None:
@@ -97,14 +97,14 @@ class Governing(BackgroundJob):
                 queue = self._queues.pop()
                 if not queue.deleted:
                     try:
-                        govern_queue(vhost, queue)
+                        apply_to_queue(vhost, queue)
                     except Exception as error:
                         queue.fail("apply a policy", error)
             else:
                 exchange = self._exchanges.pop()
                 if vhost.exchanges.get(exchange.name) is exchange:
                     try:
-                        govern_exchange(vhost, exchange)
+                        apply_to_exchange(vhost, exchange)
                     except Exception as error:
                         self.fail("apply a policy", error)
 
@@ -113,15 +113,15 @@ class Governing(BackgroundJob):
         self._vhost.broker.faults.own("apply policies", error)
 
 
-def govern(vhost: VirtualHost) -> None:
+def apply_to_all(vhost: VirtualHost) -> None:
     """Let the policies that match now apply to everything in a virtual host; where there is much of it, in pieces."""
-    if vhost.governing is not None:
-        vhost.governing.again()
+    if vhost.policy_application is not None:
+        vhost.policy_application.again()
     else:
-        vhost.broker.background.begin(Governing(vhost))
+        vhost.broker.background.begin(PolicyApplication(vhost))
 
 
-def govern_queue(vhost: VirtualHost, queue: Queue) -> None:
+def apply_to_queue(vhost: VirtualHost, queue: Queue) -> None:
     """Let the policies that match now apply to a queue."""
     kind = queue.settings.queue_type
     policy = vhost.policies.match(kind, queue.name)
@@ -157,7 +157,7 @@ def _settle(queue: Queue) -> None:
     queue.apply(QueueSettings(queue.arguments, said, limited(queue.overrides, operator_policy)))
 
 
-def govern_exchange(vhost: VirtualHost, exchange: Exchange) -> None:
+def apply_to_exchange(vhost: VirtualHost, exchange: Exchange) -> None:
     """Let the policies that match now apply to an exchange."""
     policy = vhost.policies.match(EXCHANGE, exchange.name)
     operator_policy = vhost.operator_policies.match(EXCHANGE, exchange.name)

@@ -6,19 +6,21 @@ from leveret.wire.fields import TYPE_NAMES
 from leveret.wire.reader import binary
 
 
-def term(value: object) -> str:
+def erlang_format(value: object) -> str:
     """The value of a field; long ones are not wrapped as RabbitMQ does."""
     if value is None:
         return "undefined"
     if isinstance(value, bytes):
         return _text(value)
     if isinstance(value, tuple):
-        return f"{{{','.join([term(part) for part in value])}}}"
+        return f"{{{','.join([erlang_format(part) for part in value])}}}"
     if isinstance(value, list):
-        return f"[{','.join([f'{{{TYPE_NAMES[item.kind]},{term(item.value)}}}' for item in value])}]"
+        return f"[{','.join([f'{{{TYPE_NAMES[item.kind]},{erlang_format(item.value)}}}' for item in value])}]"
     if isinstance(value, dict):
         pairs = [(_text(key.encode("utf-8", "surrogateescape")), item) for key, item in value.items()]
-        return f"[{','.join([f'{{{key},{TYPE_NAMES[item.kind]},{term(item.value)}}}' for key, item in pairs])}]"
+        return (
+            f"[{','.join([f'{{{key},{TYPE_NAMES[item.kind]},{erlang_format(item.value)}}}' for key, item in pairs])}]"
+        )
     return str(value).lower()
 
 

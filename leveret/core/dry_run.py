@@ -49,7 +49,7 @@ class NoLog(MessageLog, DefinitionLog):
         return []
 
 
-def rehearsal(broker: Broker) -> Broker:
+def dry_run_broker(broker: Broker) -> Broker:
     """An empty broker at the same time of day, under the same name."""
     log = NoLog()
     return Broker(log, log, Clock(broker.clock.now_ms, broker.clock.today_ms), 1, broker.node)

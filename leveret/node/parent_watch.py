@@ -1,4 +1,4 @@
-"""Leash: an ephemeral broker ends with the process that has started it."""
+"""ParentWatch: an ephemeral broker ends with the process that has started it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PIECE: Final = 4096
 log = logging.getLogger("leveret.node")
 
 
-class Leash:
+class ParentWatch:
     """Calls on_end() when the parent has ended, or has closed the pipe that is standard input; no other kind of file is
     looked at. To be made early: a parent that ends before is not noticed.
     """

@@ -1,4 +1,4 @@
-"""Ledger: what clients did with messages, for tests to look at, and the rules by which publishes go wrong."""
+"""Publishes: what clients did with messages, for tests to look at, and the rules by which publishes go wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leveret.core.client.party import Party
 from leveret.core.message.confirm import Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message as CoreMessage
-from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Witness
+from leveret.core.queue.client import HOLD, PASS, REFUSE, STRAY, Client, Observer
 from leveret.core.queue.entry import QueueEntry
 from leveret.session.base.errors import AmqpError
 from leveret.testing.messages import Published, details
@@ -59,7 +59,7 @@ class _Entry:
         )
 
 
-class Ledger(Witness):
+class Publishes(Observer):
     """Of one broker. rules: the first that applies holds. recordings: who writes everything down."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Ledger(Witness):
         for recording in self.recordings:
             recording.published(connection, vhost, message, names, outcome)
 
-    # -- Witness
+    # -- Observer
 
     def on_publish(self, client: Client, message: CoreMessage, queues: list[Destination], mandatory: bool) -> int:
         """Remember it, and let it go wrong if a rule says so. Raises: Refusal."""

@@ -1,15 +1,15 @@
-"""Pacing: one publisher's credit for queues that lag behind, and its pauses; see core/turn/flow_control.py."""
+"""PublisherFlow: one publisher's credit for queues that lag behind, and its pauses; see core/turn/flow_control.py."""
 
 from __future__ import annotations
 
 from mypy_extensions import i64
 
 from leveret.core.queue.base import BaseQueue
-from leveret.core.turn.flow_control import CREDIT, LAG, MAX_PATIENCE_MS, PATIENCE_MS, PROGRESS, Paced
+from leveret.core.turn.flow_control import CREDIT, LAG, MAX_PATIENCE_MS, PATIENCE_MS, PROGRESS, FlowControlled
 from leveret.session.connection.life import Life
 
 
-class Pacing(Paced):
+class PublisherFlow(FlowControlled):
     """Of one connection."""
 
     __slots__ = ("_connection", "_credit", "_delivered", "_look_again_ms", "_queue", "_since_ms")
@@ -33,19 +33,19 @@ class Pacing(Paced):
             return
         broker = connection.broker
         for queue in broker.dirty:
-            if len(queue.ready) > LAG and len(queue.consumers) and not queue.is_kept_back():
+            if len(queue.ready) > LAG and len(queue.consumers) and not queue.is_held_back():
                 self._queue = queue
                 self._since_ms = broker.clock.now_ms
                 self._credit = queue.pace.wait(self, queue.delivered, count)
                 self._be_patient(queue)
-                connection.set_paced(True)
+                connection.set_in_flow(True)
                 return
 
     def resume(self) -> None:
         """The queue has delivered enough."""
         self._queue = None
         if self._connection is not None:
-            self._connection.set_paced(False)
+            self._connection.set_in_flow(False)
 
     def stop(self) -> None:
         """The connection ends; its answer to connection.close is to be read."""

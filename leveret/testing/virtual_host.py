@@ -1,4 +1,4 @@
-"""Space: one virtual host of an embedded broker, as far as it can be looked at and changed without waiting."""
+"""AnyVirtualHost: one virtual host of an embedded broker, as far as it can be looked at and changed without waiting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from leveret.core.errors.hints import Origin
+from leveret.core.errors.diagnostics import Origin
 from leveret.core.errors.refusals import Refusal
 from leveret.core.exchange.exchange import Binding
 from leveret.core.message.destination import hand_out
@@ -55,7 +55,7 @@ class Connection:
     unacked: int
 
 
-class Space:
+class AnyVirtualHost:
     """One virtual host. name: its name. clock: of the whole broker. faults: what can go wrong."""
 
     def __init__(self, server: Server, name: str) -> None:
@@ -135,11 +135,11 @@ class Space:
 
     def published(self, exchange: str | None = None, routing_key: str | None = None) -> list[Published]:
         """What was published here, oldest first; None for any. The last 10 000 of the broker are remembered."""
-        return self._call(lambda _: self._server.ledger.published(self.name, exchange, routing_key))
+        return self._call(lambda _: self._server.publishes.published(self.name, exchange, routing_key))
 
     def forget_published(self) -> None:
         """Let published() and wait_for_published() begin anew, on a virtual host that tests share."""
-        self._call(lambda _: self._server.ledger.forget(self.name))
+        self._call(lambda _: self._server.publishes.forget(self.name))
 
     def report(self) -> str:
         """What is there and what happened, for people."""
@@ -252,8 +252,8 @@ class Space:
         where = message.address
         queues = vhost.exchange(where.exchange).route(where.keys, message.properties(), message).queues
         hand_out(message, queues, None)
-        self._server.ledger.note("", self.name, message, queues, "routed" if queues else "unroutable", False)
-        return self._server.ledger.last()
+        self._server.publishes.note("", self.name, message, queues, "routed" if queues else "unroutable", False)
+        return self._server.publishes.last()
 
     def _call(self, function: Callable[[CoreVirtualHost], T]) -> T:
         try:
@@ -282,15 +282,15 @@ class Space:
     async def _wait_for_published(
         self, count: int, exchange: str | None, routing_key: str | None, timeout: float
     ) -> list[Published]:
-        ledger = self._server.ledger
+        publishes = self._server.publishes
         limits = {"exchange": exchange, "routing key": routing_key}
         where = " with ".join(f"{name} {value!r}" for name, value in limits.items() if value is not None)
         await self._until(
-            lambda: ledger.count(self.name, exchange, routing_key) >= count,
+            lambda: publishes.count(self.name, exchange, routing_key) >= count,
             timeout,
             f"wait_for_published: {count} to {where or 'any exchange'}",
         )
-        return ledger.published(self.name, exchange, routing_key)
+        return publishes.published(self.name, exchange, routing_key)
 
     async def _wait_for(
         self, queue: str, count: int, unacked: int | None, consumers: int | None, timeout: float

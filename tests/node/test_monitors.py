@@ -8,16 +8,15 @@ from pathlib import Path
 import pytest
 
 from leveret.node.config import Config
-from leveret.node.watch import (
+from leveret.node.monitors.disk import (
     RESERVE_NAME,
     can_write,
     free_bytes,
     give_up_reserve,
     interval_s,
     keep_reserve,
-    resident_memory,
-    total_memory,
 )
+from leveret.node.monitors.memory import group_limits, resident_memory, total_memory
 
 LIMIT = 50_000_000
 
@@ -74,29 +73,29 @@ def test_memory_of_this_process() -> None:
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"proc/self/cgroup": "0::/\n"}, 8_000 * 1024),
-        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "5000\n"}, 5000),
-        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "max\n"}, 8_000 * 1024),
-        ({"proc/self/cgroup": "0::/../..\n", "sys/fs/cgroup/memory.max": "4000\n"}, 4000),
-        ({"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": str(10**15)}, 8_000 * 1024),
+        ({}, []),
+        ({"proc/self/cgroup": "0::/\n"}, []),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "5000\n"}, [5000]),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "max\n"}, []),
+        ({"proc/self/cgroup": "0::/../..\n", "sys/fs/cgroup/memory.max": "4000\n"}, [4000]),
         (
             {
                 "proc/self/cgroup": "4:cpu,memory:/x\n0::/\n",
                 "sys/fs/cgroup/memory/x/memory.limit_in_bytes": "3000\n",
                 "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
             },
-            3000,
+            [9223372036854771712, 3000],
         ),
-        ({}, 8_000 * 1024),
     ],
 )
-def test_memory_there_is(tmp_path: Path, files: dict[str, str], expected: int) -> None:
-    for name, content in {"proc/meminfo": "MemTotal:  8000 kB\nMemFree: 1 kB\n", **files}.items():
+def test_limits_of_control_groups(tmp_path: Path, files: dict[str, str], expected: list[int]) -> None:
+    for name, content in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
-    assert total_memory(tmp_path) == expected
+    assert group_limits(tmp_path) == expected
 
 
-def test_where_the_system_does_not_tell(tmp_path: Path) -> None:
-    assert total_memory(tmp_path) == 0
+def test_memory_there_is() -> None:
+    (line,) = [each for each in Path("/proc/meminfo").read_text().splitlines() if each.startswith("MemTotal:")]
+    assert total_memory() == min([int(line.split()[1]) * 1024, *group_limits()])

@@ -1,4 +1,4 @@
-"""Agenda: messages in the order in which they are due, or what stands for them.
+"""Schedule: messages in the order in which they are due, or what stands for them.
 
 A place in it is one number: the time, and below it the position, which tells messages apart that are due together.
 The numbers stand in blocks, ascending, with their messages beside them: small, quick to find, to take and to page
@@ -30,7 +30,7 @@ def position(place: int) -> int:
     return place & POSITIONS
 
 
-class Agenda:
+class Schedule:
     """Messages by due time, or what stands for them: whoever puts something in knows what comes out.
 
     Cost of everything: a search, and moving what is behind in one block.

@@ -1,13 +1,13 @@
-"""Agenda against a plain dictionary."""
+"""Schedule against a plain dictionary."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leveret.core.message import agenda
-from leveret.core.message.agenda import Agenda
+from leveret.core.message import schedule
 from leveret.core.message.message import Message, address
+from leveret.core.message.schedule import Schedule
 from leveret.wire.content import make_content
 
 WHERE = address("x", "k")
@@ -19,9 +19,9 @@ def message(number: int) -> Message:
 
 
 def test_a_place_holds_both() -> None:
-    place = agenda.place(1_764_000_000_000, 12345)
-    assert (agenda.due_ms(place), agenda.position(place)) == (1_764_000_000_000, 12345)
-    assert place < agenda.place(1_764_000_000_001, 1)
+    place = schedule.place(1_764_000_000_000, 12345)
+    assert (schedule.due_ms(place), schedule.position(place)) == (1_764_000_000_000, 12345)
+    assert place < schedule.place(1_764_000_000_001, 1)
 
 
 @given(
@@ -31,14 +31,14 @@ def test_a_place_holds_both() -> None:
 )
 def test_against_a_dictionary(steps: list[tuple[str, int]], limit: int, repeat: int) -> None:
     """Many at once, so that blocks are cut; taken from anywhere, so that they are emptied."""
-    tested = Agenda()
+    tested = Schedule()
     plain: dict[int, Message] = {}
     position = 0
     for what, number in steps:
         if what == "a":
             for more in range(repeat):
                 position += 1
-                place = agenda.place((number * 37 + more * 7919) % 1000, position)
+                place = schedule.place((number * 37 + more * 7919) % 1000, position)
                 plain[place] = message(position)
                 tested.add(place, plain[place])
             repeat = 1
@@ -46,7 +46,7 @@ def test_against_a_dictionary(steps: list[tuple[str, int]], limit: int, repeat: 
             chosen = sorted(plain)[number % len(plain)] if plain else number
             assert tested.take(chosen) is plain.pop(chosen, None)
         elif what == "f":
-            assert tested.take(agenda.place(number, 0)) is None
+            assert tested.take(schedule.place(number, 0)) is None
         else:
             behind = sorted(plain)[number % len(plain)] if plain else 0
             expected = [place for place in sorted(plain) if place > behind][:limit]
@@ -63,10 +63,10 @@ def test_against_a_dictionary(steps: list[tuple[str, int]], limit: int, repeat: 
 def test_order_of_arrival_makes_no_difference() -> None:
     count = 10_000
     for step in (1, count - 1, 3):
-        tested = Agenda()
+        tested = Schedule()
         for number in range(count):
-            place = agenda.place(number * step % count, 1)
+            place = schedule.place(number * step % count, 1)
             tested.add(place, message(0))
-        assert [agenda.due_ms(place) for place, _ in tested.behind(0, count)] == sorted(
+        assert [schedule.due_ms(place) for place, _ in tested.behind(0, count)] == sorted(
             number * step % count for number in range(count)
         )

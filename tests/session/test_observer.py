@@ -1,4 +1,4 @@
-"""A witness sees what passes a virtual host, and decides what becomes of publishes."""
+"""An observer sees what passes a virtual host, and decides what becomes of publishes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from leveret.core.client.settling import ACK, DISCARD, REQUEUE, RETURN
 from leveret.core.message.confirm import AGAIN, FULL, Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Followed, Message
-from leveret.core.queue.client import FOLLOW, HOLD, PASS, REFUSE, STRAY, Client, Follower, Witness
+from leveret.core.queue.client import FOLLOW, HOLD, PASS, REFUSE, STRAY, Client, Follower, Observer
 from leveret.core.queue.dead_letter import EXPIRED, MAXLEN, REJECTED
 from leveret.core.queue.entry import QueueEntry
 from leveret.session.base.errors import AmqpError
@@ -51,7 +51,7 @@ class Following(Follower):
         self.heard.append((is_confirmed, how))
 
 
-class Notes(Witness):
+class Notes(Observer):
     """Takes notes. verdicts: of the next publishes; error: raised instead. following: all followers so far."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ def peer() -> Peer:
 
 @pytest.fixture
 def notes(peer: Peer) -> Notes:
-    """The witness of its broker; one publish went before, so that its route is known."""
+    """The observer of its broker; one publish went before, so that its route is known."""
     peer.send(BasicPublish("", "q"), b"before")
     notes = Notes()
     peer.broker.let_watch(notes)
@@ -149,7 +149,7 @@ def test_it_sees_no_more_when_it_has_gone(peer: Peer, notes: Notes) -> None:
 
 
 def test_a_virtual_host_that_comes_later_is_watched_too(peer: Peer, notes: Notes) -> None:
-    assert peer.broker.add_vhost("later").witness is notes
+    assert peer.broker.add_vhost("later").observer is notes
 
 
 def test_refused_held_and_stray_publishes_are_confirmed_under_their_tags(peer: Peer, notes: Notes) -> None:
@@ -317,7 +317,7 @@ def test_who_leaves_sees_no_more_and_the_others_do(peer: Peer, notes: Notes, mor
     vhost.leave(third)
     peer.send(BasicPublish("", "q"), b"3")
     assert [len(each.seen) for each in (notes, more, third)] == [1, 0, 2]
-    assert vhost.witness is None
+    assert vhost.observer is None
     assert not vhost.is_watched
 
 
@@ -330,7 +330,7 @@ def test_the_firehose_goes_on_and_off_beside_them(peer: Peer, notes: Notes, more
     assert (len(notes.seen), len(more.seen)) == (1, 1)
     vhost.leave(more)
     peer.broker.let_watch(None)
-    assert (vhost.tracing, vhost.is_watched, vhost.witness) == (True, True, None)
+    assert (vhost.tracing, vhost.is_watched, vhost.observer) == (True, True, None)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_one_that_fails_is_not_felt_by_the_others(peer: Peer, notes: Notes) -> N
     peer.send(BasicReject(1, False))
     assert more.seen == notes.seen
     assert len(more.seen) == 5
-    assert {fault.doing.split(" (")[0] for fault in peer.broker.faults.told} == {"show a witness what passes"}
+    assert {fault.doing.split(" (")[0] for fault in peer.broker.faults.told} == {"show an observer what passes"}
 
 
 def test_one_of_them_follows_what_the_others_only_look_at(peer: Peer, notes: Notes, more: Notes) -> None:
@@ -424,12 +424,12 @@ def test_an_error_of_one_of_them_ends_what_another_follows(peer: Peer, notes: No
 
 def test_contents_stay_while_one_of_them_needs_them(peer: Peer, notes: Notes, more: Notes) -> None:
     vhost = peer.broker.vhosts["/"]
-    assert vhost.witness is not None
-    assert vhost.witness.needs_contents
+    assert vhost.observer is not None
+    assert vhost.observer.needs_contents
     peer.broker.let_watch(None)
-    assert vhost.witness is more
+    assert vhost.observer is more
     vhost.join(Notes())
-    assert vhost.witness.needs_contents
+    assert vhost.observer.needs_contents
 
 
 def test_what_a_channel_leaves_behind_is_seen_to_come_back(peer: Peer, notes: Notes) -> None:

@@ -9,9 +9,9 @@ from leveret.core.access.user import Credential, Permission, TopicPermission
 from leveret.core.access.users import permission_value, topic_permission_value, user_value
 from leveret.core.broker import Broker
 from leveret.core.definition import form
-from leveret.core.governing import SEARCHES
 from leveret.core.policy.matching import LONG, LONG_COST, Patience
 from leveret.core.policy.policy import Policy
+from leveret.core.policy_application import SEARCHES
 from leveret.core.recovery import recover_definitions
 from leveret.core.turn.clock import Clock
 from leveret.core.vhost import VirtualHost
@@ -80,7 +80,7 @@ def test_what_takes_no_time_is_done_at_once(vhost: VirtualHost) -> None:
     declare(vhost, *map(str, range(50)))
     vhost.set_policy(policy("^.*$"))
     assert lengths(vhost) == {5}
-    assert vhost.governing is None
+    assert vhost.policy_application is None
 
 
 def test_changes_meanwhile_are_one_more_pass(vhost: VirtualHost) -> None:
@@ -93,7 +93,7 @@ def test_changes_meanwhile_are_one_more_pass(vhost: VirtualHost) -> None:
     broker_of(vhost).finish()
     assert lengths(vhost) == {99}
     assert vhost.broker.matcher.cost - before < 5000
-    assert vhost.governing is None
+    assert vhost.policy_application is None
     assert vhost.delete_policy("p")
     broker_of(vhost).finish()
     assert lengths(vhost) == {-1}

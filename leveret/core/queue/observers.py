@@ -1,4 +1,4 @@
-"""Witnesses: several witnesses of one virtual host, as one. None notices the others, or what they do wrong."""
+"""Observers: several observers of one virtual host, as one. None notices the others, or what they do wrong."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from leveret.core.errors.refusals import Refusal
 from leveret.core.message.confirm import AGAIN, Confirm
 from leveret.core.message.destination import Destination
 from leveret.core.message.message import Message
-from leveret.core.queue.client import FOLLOW, HOLD, PASS, REFUSE, STRAY, WATCH, Client, Follower, Witness
+from leveret.core.queue.client import FOLLOW, HOLD, PASS, REFUSE, STRAY, WATCH, Client, Follower, Observer
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.turn.faults import Faults
 
 
-class Witnesses(Witness):
+class Observers(Observer):
     """Shows everything to all of them. The first one that wants something to become of a publish gets its way; those
     behind it see what becomes of it. One that only wants to follow the message does so if none wants anything else; of
     several, the first one. The others hear at once that the publish is over.
     """
 
-    def __init__(self, them: list[Witness], faults: Faults) -> None:
+    def __init__(self, them: list[Observer], faults: Faults) -> None:
         self.needs_contents = any(each.needs_contents for each in them)
         self._them = them
         self._faults = faults
-        self._holder: Witness | None = None  # who wants the confirm of the last publish
+        self._holder: Observer | None = None  # who wants the confirm of the last publish
         self._follower: Follower | None = None  # who follows its message
 
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
-        """See Witness. Raises: Refusal, which is what the first one wants."""
+        """See Observer. Raises: Refusal, which is what the first one wants."""
         verdict = PASS
         refusal: Refusal | None = None
         self._holder = None
         followers: list[Follower] = []
-        for witness in self._them:
+        for observer in self._them:
             found = PASS
             try:
-                found = witness.on_publish(client, message, queues, mandatory)
+                found = observer.on_publish(client, message, queues, mandatory)
                 if found == FOLLOW:
-                    follower = witness.follower()
+                    follower = observer.follower()
                     if follower is not None:
                         followers.append(follower)
             except Refusal as wish:
@@ -50,7 +50,7 @@ class Witnesses(Witness):
                 continue
             verdict = found
             if verdict == HOLD:
-                self._holder = witness
+                self._holder = observer
             elif verdict == STRAY or verdict == REFUSE:
                 queues = []
         self._follower = None
@@ -58,12 +58,12 @@ class Witnesses(Witness):
             self._follower = followers.pop(0)
             verdict = FOLLOW
         for follower in followers:
-            self._let_go(follower, AGAIN if verdict == REFUSE or refusal is not None else 0)
+            self._release(follower, AGAIN if verdict == REFUSE or refusal is not None else 0)
         if refusal is not None:
             raise refusal
         return verdict
 
-    def _let_go(self, follower: Follower, how: int) -> None:
+    def _release(self, follower: Follower, how: int) -> None:
         """Somebody cannot follow a message, since another one does, or wants something else to become of it."""
         try:
             follower.on_published(False, how)
@@ -71,37 +71,37 @@ class Witnesses(Witness):
             self._faults.own(WATCH, error)
 
     def on_held(self, confirm: Confirm) -> None:
-        """See Witness."""
-        witness = self._holder
-        assert witness is not None
-        witness.on_held(confirm)
+        """See Observer."""
+        observer = self._holder
+        assert observer is not None
+        observer.on_held(confirm)
 
     def follower(self) -> Follower | None:
-        """See Witness."""
+        """See Observer."""
         found = self._follower
         self._follower = None
         return found
 
     def on_delivery(self, client: Client, entry: QueueEntry, tag: i64, no_ack: bool, is_get: bool) -> None:
-        """See Witness."""
-        for witness in self._them:
+        """See Observer."""
+        for observer in self._them:
             try:
-                witness.on_delivery(client, entry, tag, no_ack, is_get)
+                observer.on_delivery(client, entry, tag, no_ack, is_get)
             except Exception as error:
                 self._faults.own(WATCH, error)
 
     def on_settle(self, entry: QueueEntry, how: int) -> None:
-        """See Witness."""
-        for witness in self._them:
+        """See Observer."""
+        for observer in self._them:
             try:
-                witness.on_settle(entry, how)
+                observer.on_settle(entry, how)
             except Exception as error:
                 self._faults.own(WATCH, error)
 
     def on_death(self, entry: QueueEntry, reason: str) -> None:
-        """See Witness."""
-        for witness in self._them:
+        """See Observer."""
+        for observer in self._them:
             try:
-                witness.on_death(entry, reason)
+                observer.on_death(entry, reason)
             except Exception as error:
                 self._faults.own(WATCH, error)

@@ -1,0 +1,43 @@
+"""Watches the time of day, which may leap: it raises no alarm, and tells the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from leveret.server.driver import Driver
+
+CLOCK_S: Final = 5.0
+HELD_UP_MS: Final = 100
+
+
+class ClockMonitor:
+    """The time of day may be set, and goes on while the machine sleeps."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look now and then."""
+        self._timer = self._driver.loop.call_later(CLOCK_S, self._tick)
+
+    def stop(self) -> None:
+        """Look once more, and let the next start know."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self.look()
+            self._driver.broker.keep_time()
+
+    def look(self) -> None:
+        """Look, unless this process was held up between the two clocks: then they cannot be compared."""
+        self._driver.refresh_clock()
+        today_ms = time.time_ns() // 1_000_000
+        if time.monotonic_ns() // 1_000_000 - self._driver.broker.clock.now_ms <= HELD_UP_MS:
+            self._driver.broker.look_at_clock(today_ms)
+
+    def _tick(self) -> None:
+        self.look()
+        self._driver.turn()
+        self._timer = self._driver.loop.call_later(CLOCK_S, self._tick)

@@ -1,0 +1,193 @@
+"""Watches the free space of the disk, and raises the alarm of the broker when it runs low.
+
+It looks the more often the less is left, as rabbit_disk_monitor.erl does, at most ten times a second. A commit that fails
+raises the alarm too, whatever is left; then a file of the size that did not fit is written now and then, and when that
+works the log tries again.
+
+The reserve is a file of space that the data directory can do without: on a disk that is full to the last byte, nothing
+could be removed from the log, since a removal has to be written first. A commit that fails gives it up; the alarm is
+not lowered before there is a reserve again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from leveret.core.turn.alarms import DISK
+from leveret.server.driver import Driver
+from leveret.store.files import make_nameless, private
+
+if TYPE_CHECKING:
+    from leveret.store.disk import DiskLog
+
+MIN_S: Final = 0.1  # between two looks at the disk
+MAX_S: Final = 10.0
+ALARMED_S: Final = 1.0  # the same while the alarm is raised, and between two trials to write
+FILL_RATE: Final = 125_000_000  # bytes a second that a disk may be filled with
+RESERVE_NAME: Final = "space-reserve"
+RESERVE_BYTES: Final = 24 << 20
+RESERVE_SHARE: Final = 4  # of a small disk, one byte in so many
+PROBE_MIN: Final = 1 << 20  # bytes
+PROBE_MAX: Final = 128 << 20
+
+log = logging.getLogger("leveret.alarms")
+
+
+def interval_s(free: int, limit: int, is_low: bool) -> float:
+    """How long to wait before the next look at a disk. free, limit: in bytes."""
+    if is_low:
+        return ALARMED_S
+    return max(MIN_S, min(MAX_S, (free - limit) / FILL_RATE))
+
+
+def free_bytes(directory: Path) -> int | None:
+    """Bytes that this process may still write there; None when nobody knows."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def keep_reserve(directory: Path) -> int:
+    """Make sure that there is a reserve. Returns: its bytes, 0 when there is no room for it."""
+    path = directory / RESERVE_NAME
+    try:
+        found = os.statvfs(directory)
+        size = min(RESERVE_BYTES, found.f_blocks * found.f_frsize // RESERVE_SHARE)
+        with open(path, "ab", opener=private) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError:
+        _remove(path)
+        return 0
+    return size
+
+
+def give_up_reserve(directory: Path) -> bool:
+    """Let the log have the space of the reserve. Returns: whether there was one."""
+    path = directory / RESERVE_NAME
+    if not path.exists():
+        return False
+    _remove(path)
+    return True
+
+
+def can_write(directory: Path, size: int) -> bool:
+    """Whether a file of this size, which has no name, can be written there and synced. Blocks."""
+    try:
+        with open(make_nameless(directory), "wb", buffering=0) as file:
+            left = size
+            while left > 0:
+                left -= file.write(bytes(min(left, PROBE_MIN)))
+            os.fsync(file.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("cannot remove %s: %s", path, error.strerror)
+
+
+class DiskMonitor:
+    """Watches the disk of one data directory. limit: bytes that should stay free, 0 for any; a failed commit counts in any case."""
+
+    def __init__(self, driver: Driver, store: DiskLog, directory: Path, limit: int) -> None:
+        self._driver = driver
+        self._store = store
+        self._directory = directory
+        self._limit = limit
+        self._is_low = False
+        self._has_failed = False
+        self._reserve = 0  # bytes of it
+        self._has_room = False  # a trial went well since the last failure
+        self._timer: asyncio.TimerHandle | None = None
+        self._trial: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look at once, and from then on now and then."""
+        self._reserve = keep_reserve(self._directory)
+        if not self._reserve:
+            log.warning("there is no room for a reserve in %s: publishers wait until there is", self._directory)
+            self._begin_trials()
+        if self._limit:
+            self._look()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._trial is not None:
+            self._trial.cancel()
+
+    def committed(self) -> None:
+        """A commit came to its end; the log knows how."""
+        if self._store.failed_bytes:
+            if give_up_reserve(self._directory):
+                self._reserve = 0
+                self._store.try_again()
+            self._begin_trials()
+        elif self._has_failed and self._has_room:
+            self._has_failed = False
+            self._show()
+
+    def _begin_trials(self) -> None:
+        self._has_failed = True
+        self._has_room = False
+        self._show()
+        if self._trial is None:
+            self._trial = self._driver.loop.create_task(self._try())
+
+    def _look(self) -> None:
+        free = free_bytes(self._directory)
+        if free is not None:
+            free += self._reserve
+            is_low = free < self._limit
+            if is_low and not self._is_low:
+                log.warning(
+                    "%.1f MB are free for %s, the limit is %.1f MB: publishers wait until there is more",
+                    free / 1e6,
+                    self._directory,
+                    self._limit / 1e6,
+                )
+            elif self._is_low and not is_low:
+                log.warning("%.1f MB are free for %s again", free / 1e6, self._directory)
+            self._is_low = is_low
+            self._show()
+        delay_s = interval_s(free or 0, self._limit, self._is_low)
+        self._timer = self._driver.loop.call_later(delay_s, self._look)
+
+    async def _try(self) -> None:
+        """Write something now and then until that works, and let the log try again."""
+        while self._has_failed:
+            await asyncio.sleep(ALARMED_S)
+            size = max(PROBE_MIN, min(2 * self._store.failed_bytes, PROBE_MAX))
+            if await self._driver.loop.run_in_executor(None, self._has_space, size):
+                self._driver.refresh_clock()
+                self._has_room = True
+                self._store.try_again()
+                if not self._store.failed_bytes:
+                    self.committed()
+                self._driver.turn()
+        self._trial = None
+
+    def _has_space(self, size: int) -> bool:
+        """Whether there is room for a reserve and so many bytes. Blocks."""
+        self._reserve = keep_reserve(self._directory)
+        if self._reserve and can_write(self._directory, size):
+            return True
+        if give_up_reserve(self._directory):
+            self._reserve = 0
+        return False
+
+    def _show(self) -> None:
+        self._driver.refresh_clock()
+        self._driver.broker.alarms.set(DISK, self._is_low or self._has_failed)
+        self._driver.turn()

@@ -1,0 +1,55 @@
+"""Watches how long the event loop is busy, and warns when that is too long."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from leveret.core.turn.lag import STALL_US
+from leveret.server.driver import Driver
+
+LAG_S: Final = 1.0
+LATE_US: Final = 5000  # that a timer may come late without anybody having kept the loop busy
+WARN_US: Final = 100_000
+WARN_S: Final = 10.0  # between two warnings
+
+log = logging.getLogger("leveret.lag")
+
+
+class LagMonitor:
+    """The driver notes how long its turns take; what else keeps the loop busy delays a timer."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._due_s = 0.0
+        self._quiet_until_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look every second."""
+        self._due_s = time.monotonic() + LAG_S
+        self._timer = self._driver.loop.call_later(LAG_S, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        now_s = time.monotonic()
+        lag = self._driver.broker.lag
+        late_us = int((now_s - self._due_s) * 1_000_000)
+        if late_us > LATE_US and late_us > lag.second_us and not self._driver.is_busy:
+            lag.note(late_us)
+        if lag.second_us > WARN_US and now_s >= self._quiet_until_s:
+            self._quiet_until_s = now_s + WARN_S
+            log.warning(
+                "the event loop was busy for %d ms, and all clients waited; "
+                "`leveret status` says how often it takes more than %d ms",
+                lag.second_us // 1000,
+                STALL_US // 1000,
+            )
+        lag.next_second()
+        self.start()
