@@ -1,8 +1,8 @@
 """Watches the free space of the disk, and raises the alarm of the broker when it runs low.
 
-It looks the more often the less is left, as rabbit_disk_monitor.erl does, at most ten times a second. A commit that fails
-raises the alarm too, whatever is left; then a file of the size that did not fit is written now and then, and when that
-works the log tries again.
+It looks the more often the less is left, as rabbit_disk_monitor.erl does, at most ten times a second. A commit that
+fails raises the alarm too, whatever is left. Then a file of the size that did not fit is written now and then, and when
+that works the log tries again.
 
 The reserve is a file of space that the data directory can do without: on a disk that is full to the last byte, nothing
 could be removed from the log, since a removal has to be written first. A commit that fails gives it up; the alarm is
@@ -97,7 +97,10 @@ def _remove(path: Path) -> None:
 
 
 class DiskMonitor:
-    """Watches the disk of one data directory. limit: bytes that should stay free, 0 for any; a failed commit counts in any case."""
+    """Watches the disk of one data directory. limit: bytes that should stay free, 0 for any.
+
+    A failed commit raises the alarm in any case.
+    """
 
     def __init__(self, driver: Driver, store: DiskLog, directory: Path, limit: int) -> None:
         self._driver = driver
