@@ -94,6 +94,16 @@ def test_a_message_is_published_and_it_is_told_who_got_it(ui: Ui, events: str, h
     assert message["properties"] == expected
 
 
+def test_no_letter_is_lost_of_what_is_typed_fast(ui: Ui) -> None:
+    ui.expected.add(404)  # the bindings of an exchange whose name is half typed
+    page = ui.open("publish")
+    key = "a.routing.key.of.many.words.that.somebody.types.in.a.hurry"
+    field(page, "Routing key").click()
+    page.keyboard.type(key)
+    expect(page).to_have_url(f"{ui.url}/#/publish?key={key}")
+    expect(field(page, "Routing key")).to_have_value(key)
+
+
 def test_many_are_published_with_their_numbers(ui: Ui, events: str, http: Http) -> None:
     page = ui.open(f"publish?exchange={events}&key=order.new")
     page.get_by_label("How many").fill("700")

@@ -6,7 +6,7 @@ import { Field } from "../components/dialog.js";
 import { useVhosts } from "../components/vhosts.js";
 import { count, exchangeName, plural } from "../format.js";
 import { html, classes } from "../html.js";
-import { href, setQuery } from "../router.js";
+import { href, route, setQuery } from "../router.js";
 import { BLANK, BodyField, Headers, PropertyFields, Where, propertiesOf } from "../messages/form.js";
 import { Explanation, Hints } from "../messages/explanation.js";
 import { Saved } from "../messages/saved.js";
@@ -57,13 +57,15 @@ export default function Publish({ query }) {
   const abort = useRef(null);
   useEffect(() => () => abort.current?.abort(), []);
   useEffect(() => {
-    setDraft((old) => ({ ...old, exchange: query.exchange ?? "", key: query.key ?? "" }));
+    const { exchange = "", key = "" } = route.peek().query;  // not that of the render: more may have been typed since
+    setDraft((old) => ({ ...old, exchange, key }));
   }, [query.exchange, query.key]);
   kept = draft;
 
   function change(next) {
     setDraft((old) => ({ ...old, ...next }));
-    if ("exchange" in next || "key" in next) setQuery({ exchange: (next.exchange ?? draft.exchange) || undefined, key: (next.key ?? draft.key) || undefined });
+    if ("exchange" in next) setQuery({ exchange: next.exchange || undefined });
+    if ("key" in next) setQuery({ key: next.key || undefined });
   }
 
   async function run(what) {
