@@ -39,7 +39,7 @@ def test_who_logs_in_is_where_the_address_says(stranger: Ui) -> None:
     expect(page.get_by_role("heading", name="Queues", level=1)).to_be_visible()
     expect(page.get_by_role("button", name="Not empty")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Log out").click()
-    expect(page.get_by_label("User name")).to_be_visible()
+    expect(page.get_by_label("User name")).to_be_focused()
 
 
 def test_who_may_not_use_the_api_is_told_what_is_missing(stranger: Ui, http: Http) -> None:
