@@ -1,7 +1,7 @@
 /** What is around all pages: where one can go, who one is, and whether the broker is there. */
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { hasExpired, logIn, logOut, may, session } from "../api.js";
+import { hasExpired, logIn, logOut, may, mayAny, session } from "../api.js";
 import { brief, span } from "../format.js";
 import { html, classes } from "../html.js";
 import { lostAt, now, totals } from "../live.js";
@@ -27,7 +27,7 @@ function places() {
         ["consumers", "Consumers"],
       ],
     ],
-    ["Messages", [["publish", "Publish"], ["explain", "Explain"], ["refused", "Refused"], may("administrator") && ["trace", "Trace"]]],
+    ["Messages", [mayAny("write") && ["publish", "Publish"], ["explain", "Explain"], ["refused", "Refused"], may("administrator") && ["trace", "Trace"]]],
     ["Learn", [["playground", "Playground"]]],
     ["Broker", [["node", "Node"], ["admin", "Admin"]]],
   ];

@@ -1,6 +1,6 @@
 /** The messages of a queue: what tells them apart, which one is the odd one, and what can be done with them. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError } from "../api.js";
+import { ApiError, mayAny, maySend } from "../api.js";
 import { Ago, Empty, Fault } from "../components/basic.js";
 import { Dialog, say } from "../components/dialog.js";
 import { Table } from "../components/table.js";
@@ -188,7 +188,7 @@ function Toolbar({ hunt, chosen, isAll, setAll, clear, free, begin, request, vho
   const isFiltered = question.text || question.where.length;
   const canAct = isAll ? question.state === "ready" || question.state === "all" : free > 0;
   if (!isAll && !number) {
-    return html`<div class="toolbar"><span class="faint">Choose messages to move, copy, delete or export them, or</span>
+    return html`<div class="toolbar"><span class="faint">Choose messages to ${maySend(vhost) ? "move, copy, " : ""}delete or export them, or</span>
       <button type="button" class="link" onClick=${() => setAll(true)}>choose all ${isFiltered ? "that match" : "of the queue"}</button></div>`;
   }
   return html`<div class="toolbar chosen" role="group" aria-label="What to do with the chosen messages">
@@ -197,10 +197,11 @@ function Toolbar({ hunt, chosen, isAll, setAll, clear, free, begin, request, vho
     <button type="button" class="link" onClick=${clear}>Choose none</button>
     <span class="grow"></span>
     ${canAct && html`
-      ${hasDead && html`<button type="button" onClick=${() => begin("redrive")}>Send home</button>`}
-      <button type="button" onClick=${() => begin("move")}>Move</button>
-      <button type="button" onClick=${() => begin("copy")}>Copy</button>
-      <button type="button" onClick=${() => begin("publish")}>Republish</button>
+      ${maySend(vhost) && html`
+        ${hasDead && html`<button type="button" onClick=${() => begin("redrive")}>Send home</button>`}
+        <button type="button" onClick=${() => begin("move")}>Move</button>
+        <button type="button" onClick=${() => begin("copy")}>Copy</button>`}
+      ${mayAny("write", vhost) && html`<button type="button" onClick=${() => begin("publish")}>Republish</button>`}
       <button type="button" onClick=${() => begin("requeue")}>Requeue</button>`}
     <${Export} vhost=${vhost} name=${name} request=${request} />
     ${canAct ? html`<button type="button" class="danger" onClick=${() => begin("delete")}>Delete</button>` : html`<small class="faint">What consumers hold, or what is delayed, can only be exported.</small>`}
