@@ -165,6 +165,15 @@ def test_what_was_refused_is_listed_with_its_reason(ui: Ui, place: Place, http: 
         expect(page.get_by_text("It arrives nowhere")).to_be_visible()
 
 
+def test_a_refused_publish_over_http_leads_to_no_connection(ui: Ui, http: Http) -> None:
+    message = {"routing_key": "by http", "payload": "", "payload_encoding": "string", "properties": {}}
+    http.ask("POST", "exchanges/%2F/amq.default/publish", message).expect(200)
+    page = ui.open("refused?q=by+http")
+    entry = page.get_by_role("list", name="Refused publishes").get_by_role("listitem")
+    expect(entry).to_contain_text("from the HTTP API, 127.0.0.1")
+    expect(entry.get_by_role("link")).to_have_text(["(default exchange)", "Explain"])
+
+
 def test_messages_are_followed_until_the_page_is_left(ui: Ui, events: str, place: Place) -> None:
     page = ui.open("trace")
     field(page, "Exchange").fill(events)
