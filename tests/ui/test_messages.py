@@ -108,6 +108,12 @@ def test_a_poison_message_is_found_by_its_text_and_the_search_is_in_the_address(
     page.goto(address)
     expect(opened_one.locator(".tree")).to_contain_text("order: 700")
     expect(page.get_by_label("Text in the bodies")).to_have_value("poison")
+    opened_one.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("1 message would be deleted. Nothing has happened yet.")
+    dialog.get_by_role("button", name="Delete 1 message").click()
+    expect(page.get_by_text("Deleted 1 message.")).to_be_visible()
+    expect(page.get_by_role("heading", name="No other message is like that")).to_be_visible()
 
 
 def test_more_conditions_find_what_has_no_text(ui: Ui, http: Http) -> None:
@@ -296,6 +302,7 @@ def test_dead_letters_go_home(ui: Ui, http: Http, dead: str) -> None:
     expect(card).to_contain_text("500 dead letters of work: all rejected.")
     card.get_by_role("button", name="Send all home").click()
     expect(page.get_by_role("dialog")).to_contain_text("500 messages would be sent home, to work.")
+    expect(page.get_by_role("dialog").locator(".counted code")).to_have_text("work")
     act(page)
     expect(card).to_contain_text("Sent 500 messages home, to work.")
     assert len(bodies(http, "queues/%2F/work")) == 500

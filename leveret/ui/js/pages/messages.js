@@ -94,7 +94,7 @@ export function Messages({ vhost, name, queue, query, reload }) {
             request=${scope ? { ...meant(scope), states: request.states } : { ...request, place: hunt.begin ?? undefined, limit: null }} vhost=${vhost} name=${name} question=${question} />
           <${List} name=${name} rows=${hunt.rows} open=${open} to=${to} chosen=${chosen} choose=${(next) => (setChosen(next), setAll(false))} isAll=${isAll} question=${question} about=${`${key} ${hunt.rows.length}`} />
           ${hunt.hasMore && html`<button type="button" class="more" onClick=${hunt.more}>${hunt.isStopped ? "Go on" : "Show more"}</button>`}`}
-        ${!hunt.rows.length && !isBeginning && !hunt.error && !wrong && html`<${Nothing} hunt=${hunt} question=${question} queue=${queue} />`}
+        ${!hunt.rows.length && !isBeginning && !hunt.error && !wrong && html`<${Nothing} hunt=${hunt} question=${question} queue=${queue} hasLeft=${Boolean(result?.leaves)} />`}
       </div>
       ${open && html`<${OpenMessage} vhost=${vhost} name=${name} id=${open} known=${at >= 0 ? hunt.rows[at] : undefined} isNewest=${question.isNewest}
         at=${isOpenAlone ? -1 : at} of=${hunt.rows.length} next=${next} previous=${previous} close=${leave}
@@ -165,12 +165,12 @@ function Progress({ hunt, question }) {
   </div>`;
 }
 
-function Nothing({ hunt, question, queue }) {
+function Nothing({ hunt, question, queue, hasLeft }) {
   if (hunt.progress?.place) {
     return html`<p class="notice">Nothing was found yet. <button type="button" onClick=${hunt.more}>Go on</button></p>`;
   }
   if (question.text || question.where.length) {
-    return html`<${Empty} title="No message is like that">It looked at ${plural(hunt.progress?.looked ?? 0, "message")} that ${question.state === "all" ? "are in the queue" : `are ${{ ready: "ready", unacked: "unacknowledged", delayed: "delayed" }[question.state]}`}. Text is found as it is written: upper and lower case count. What is compressed is not searched.<//>`;
+    return html`<${Empty} title=${hasLeft ? "No other message is like that" : "No message is like that"}>It looked at ${plural(hunt.progress?.looked ?? 0, "message")} that ${question.state === "all" ? "are in the queue" : `are ${{ ready: "ready", unacked: "unacknowledged", delayed: "delayed" }[question.state]}`}. Text is found as it is written: upper and lower case count. What is compressed is not searched.<//>`;
   }
   const held = queue.messages_unacknowledged;
   if (question.state === "ready" && held) {
