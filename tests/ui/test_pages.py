@@ -148,3 +148,29 @@ def test_the_virtual_host_of_a_user_is_meant_where_none_is_said(browser: Browser
         page.get_by_role("button", name="Publish", exact=True).click()
         expect(page.get_by_text("1 message published")).to_be_visible()
         expect(ui.open("explain?key=mine").get_by_text("It arrives in 1 queue")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_names_may_be_as_long_as_they_can(browser: Browser, shop: Place, http: Http, width: int) -> None:
+    name = "x" * 255
+    http.ask("PUT", f"queues/%2F/{name}", {"arguments": {"x-dead-letter-exchange": name}}).expect(201, 204)
+    http.ask("PUT", f"exchanges/%2F/{name}", {"type": "topic"}).expect(201, 204)
+    http.ask("POST", f"bindings/%2F/e/{name}/q/{name}", {"routing_key": name}).expect(201, 204)
+    http.ask("POST", f"exchanges/%2F/{name}/publish", {**MESSAGE, "routing_key": name}).expect(200)
+    with opened(browser, shop.api, width=width) as ui:
+        for where, what in (
+            (f"queues/%2F/{name}", "Where messages come from"),
+            (f"queues/%2F/{name}?tab=messages", "Choose messages to"),
+            (f"exchanges/%2F/{name}", "Where it leads"),
+            (f"explain?exchange={name}&key={name}", "It arrives in 1 queue"),
+        ):
+            page = ui.open(where)
+            expect(page.get_by_text(what).first).to_be_visible()
+            if "tab=messages" in where:
+                page.get_by_role("cell", name="{").first.click()
+                expect(page.get_by_role("article")).to_contain_text("It came here through")
+            wide, narrow = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+            assert wide <= narrow, f"{where[:40]} is {wide} pixels wide, where there are {narrow}"
+        page = ui.open(f"queues/%2F/{name}")
+        page.get_by_role("button", name="Delete").click()
+        expect(page.get_by_label("Type the name of the queue")).to_be_focused()
