@@ -86,6 +86,23 @@ def test_a_broker_that_goes_away_and_comes_back(browser: Browser, tmp_path: Path
 
 
 @pytest.mark.smoke
+def test_escape_closes_a_dialog_that_has_failed_and_nothing_else(ui: Ui, http: Http) -> None:
+    http.ask("PUT", "queues/%2F/kept").expect(201, 204)
+    ui.expected.add(400)
+    page = ui.open("queues/%2F/kept")
+    page.route("**/api/queues/%2F/kept", lambda route: route.fulfill(status=400, json={"reason": "not now"}))
+    page.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Type the name of the queue").fill("kept")
+    dialog.get_by_role("button", name="Delete the queue").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Not now.")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    page.keyboard.press("?")  # it is taken after whatever Escape has led to
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    expect(page).to_have_url(f"{ui.url}/#/queues/%2F/kept")
+
+
 def test_anything_is_found_from_anywhere(ui: Ui, http: Http) -> None:
     name = "deep/in the <b>house</b>"
     http.ask("PUT", f"queues/%2F/{quote(name, safe='')}", {"durable": True}).expect(201, 204)

@@ -4,6 +4,11 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { html, classes } from "../html.js";
 import { sentence } from "./basic.js";
 
+/** Whether a dialog is open. Keys are for it then, also while nothing in it has the focus, as after a button was disabled. */
+export function hasDialog() {
+  return document.querySelector("dialog[open]") !== null;
+}
+
 /** A window above the page. Escape and a click beside it close it. */
 export function Dialog({ title, close, children, isWide }) {
   const box = useRef(null);

@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, mayAny, maySend } from "../api.js";
 import { Ago, Empty, Fault } from "../components/basic.js";
-import { Dialog, say } from "../components/dialog.js";
+import { Dialog, hasDialog, say } from "../components/dialog.js";
 import { Table } from "../components/table.js";
 import { breakable, count, plural, size, span } from "../format.js";
 import { html, classes } from "../html.js";
@@ -130,7 +130,7 @@ function useKeys(isOpen, does) {
   useEffect(() => {
     if (!isOpen) return undefined;
     function press(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select, dialog, .raw")) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select, .raw") || hasDialog()) return;
       const { next, previous, leave, hasMore } = current.current;
       if (event.key === "Escape") leave();
       else if (event.key === "ArrowDown" && next) location.replace(next);
