@@ -9,13 +9,20 @@ export function hasDialog() {
   return document.querySelector("dialog[open]") !== null;
 }
 
-/** A window above the page. Escape and a click beside it close it. */
+/** A window above the page. Escape, a click beside it and the browser's "back" close it. */
 export function Dialog({ title, close, children, isWide }) {
   const box = useRef(null);
+  const leave = useRef(close);
+  leave.current = close;
   useEffect(() => {
     const before = document.activeElement;
+    const goneBack = () => leave.current();
     box.current.showModal();
-    return () => before?.focus?.();
+    window.addEventListener("popstate", goneBack);
+    return () => {
+      window.removeEventListener("popstate", goneBack);
+      before?.focus?.();
+    };
   }, []);
   return html`<dialog
     ref=${box}
