@@ -86,6 +86,13 @@ def test_a_broker_that_goes_away_and_comes_back(browser: Browser, tmp_path: Path
 
 
 @pytest.mark.smoke
+def test_an_answer_that_breaks_off_is_told(ui: Ui) -> None:
+    page = ui.open("queues")
+    expect(page.get_by_role("button", name="Declare a queue")).to_be_visible()
+    page.evaluate("void (Response.prototype.text = () => Promise.reject(new TypeError('Failed to fetch')))")
+    expect(page.get_by_role("alert")).to_contain_text("The answer of the broker has ended too early.")
+
+
 def test_escape_closes_a_dialog_that_has_failed_and_nothing_else(ui: Ui, http: Http) -> None:
     http.ask("PUT", "queues/%2F/kept").expect(201, 204)
     ui.expected.add(400)

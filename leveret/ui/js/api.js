@@ -79,7 +79,10 @@ async function ask(method, where, { query, body, headers, signal: abort, media }
  */
 export async function call(method, where, options) {
   const response = await ask(method, where, options);
-  const text = await response.text();
+  const text = await response.text().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "the answer of the broker has ended too early");
+  });
   return text && response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : text || null;
 }
 
