@@ -81,8 +81,8 @@ export function DeadLetters({ queue, from, reload }) {
   }
 
   if (!ready && !result) return html`<p class="dead-letters faint">Dead letters of ${named(vhost, from)} come here. There are none now.</p>`;
-  return html`<section class="dead-letters" aria-label="Dead letters">
-    ${ready > 0 && html`<div class="row">
+  return html`${ready > 0 && html`<section class="dead-letters" aria-label="Dead letters">
+    <div class="row">
       <div class="said-of">
         <p><b class="of-dead">${plural(ready, "dead letter")}</b> of ${named(vhost, queues)}${reasons.length ? html`${found.looked < found.total ? `, of the oldest ${count(found.looked)}` : ""}: ${reasons.map(([reason, number]) => `${reasons.length === 1 && !found.others ? "all" : count(number)} ${BRIEF[reason] ?? reason}`).join(", ")}` : ""}.</p>
         ${found?.others > 0 && html`<p class="faint">${plural(found.others, "message")} did not die: ${found.others === 1 ? "it was" : "they were"} published here, and ${found.others === 1 ? "has" : "have"} no home.</p>`}
@@ -93,11 +93,11 @@ export function DeadLetters({ queue, from, reload }) {
       <span class="grow"></span>
       <a class="button" href=${href("queues", vhost, name, { tab: "messages" })}>See them</a>
       ${maySend(vhost) && html`<button type="button" class="primary" onClick=${() => setOpen(true)}>Send all home</button>`}
-    </div>`}
+    </div>
+  </section>`}
     <${Result} result=${result} close=${() => setResult(null)} />
     ${isOpen && html`<${ActFlow} vhost=${vhost} name=${name} action="redrive" chosen=${{ states: ["ready"] }} told="All dead letters" homes=${queues}
-      reasons=${reasons.map(([reason, number]) => [reason, `${BRIEF[reason] ?? reason} (${count(number)})`])} close=${() => setOpen(false)} done=${done} />`}
-  </section>`;
+      reasons=${reasons.map(([reason, number]) => [reason, `${BRIEF[reason] ?? reason} (${count(number)})`])} close=${() => setOpen(false)} done=${done} />`}`;
 }
 
 function named(vhost, names) {
