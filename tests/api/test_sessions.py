@@ -58,6 +58,7 @@ def test_a_session_has_a_cookie_that_pages_cannot_read(managed: leveret.Broker) 
     assert reply.headers["cache-control"] == "no-store"
     assert isinstance(reply.json, dict)
     assert (reply.json["name"], reply.json["tags"]) == ("guest", ["administrator"])
+    assert reply.json["permissions"] == [{"vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}]
     assert re.fullmatch(r"[0-9a-f]{64}", reply.json["csrf_token"])
 
 

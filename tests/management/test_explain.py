@@ -607,7 +607,7 @@ def test_queues_that_may_have_been_meant(scene: Scene) -> None:
     scene.broker.add_vhost("shop").declare_queue("Orders", False, False, False, {}, 0)
     found = scene.explain("", "Orders")
     assert found.conclusion == (
-        "no queue gets it: there is no queue 'Orders'. With mandatory it is returned, without it it is dropped"
+        "no queue gets it: there is no queue 'Orders'. With mandatory it is returned, without it, it is dropped"
     )
     assert found.hints == [
         "there is a queue 'Orders' in virtual host 'shop'",

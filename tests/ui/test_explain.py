@@ -94,6 +94,16 @@ def test_a_message_is_published_and_it_is_told_who_got_it(ui: Ui, events: str, h
     assert message["properties"] == expected
 
 
+def test_no_letter_is_lost_of_what_is_typed_fast(ui: Ui) -> None:
+    ui.expected.add(404)  # the bindings of an exchange whose name is half typed
+    page = ui.open("publish")
+    key = "a.routing.key.of.many.words.that.somebody.types.in.a.hurry"
+    field(page, "Routing key").click()
+    page.keyboard.type(key)
+    expect(page).to_have_url(f"{ui.url}/#/publish?key={key}")
+    expect(field(page, "Routing key")).to_have_value(key)
+
+
 def test_many_are_published_with_their_numbers(ui: Ui, events: str, http: Http) -> None:
     page = ui.open(f"publish?exchange={events}&key=order.new")
     page.get_by_label("How many").fill("700")
@@ -153,6 +163,15 @@ def test_what_was_refused_is_listed_with_its_reason(ui: Ui, place: Place, http: 
         entry.get_by_role("link", name="Explain").click()
         expect(field(page, "Routing key")).to_have_value("paymens <i>")
         expect(page.get_by_text("It arrives nowhere")).to_be_visible()
+
+
+def test_a_refused_publish_over_http_leads_to_no_connection(ui: Ui, http: Http) -> None:
+    message = {"routing_key": "by http", "payload": "", "payload_encoding": "string", "properties": {}}
+    http.ask("POST", "exchanges/%2F/amq.default/publish", message).expect(200)
+    page = ui.open("refused?q=by+http")
+    entry = page.get_by_role("list", name="Refused publishes").get_by_role("listitem")
+    expect(entry).to_contain_text("from the HTTP API, 127.0.0.1")
+    expect(entry.get_by_role("link")).to_have_text(["(default exchange)", "Explain"])
 
 
 def test_messages_are_followed_until_the_page_is_left(ui: Ui, events: str, place: Place) -> None:

@@ -39,7 +39,7 @@ def test_who_logs_in_is_where_the_address_says(stranger: Ui) -> None:
     expect(page.get_by_role("heading", name="Queues", level=1)).to_be_visible()
     expect(page.get_by_role("button", name="Not empty")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Log out").click()
-    expect(page.get_by_label("User name")).to_be_visible()
+    expect(page.get_by_label("User name")).to_be_focused()
 
 
 def test_who_may_not_use_the_api_is_told_what_is_missing(stranger: Ui, http: Http) -> None:
@@ -86,6 +86,30 @@ def test_a_broker_that_goes_away_and_comes_back(browser: Browser, tmp_path: Path
 
 
 @pytest.mark.smoke
+def test_an_answer_that_breaks_off_is_told(ui: Ui) -> None:
+    page = ui.open("queues")
+    expect(page.get_by_role("button", name="Declare a queue")).to_be_visible()
+    page.evaluate("void (Response.prototype.text = () => Promise.reject(new TypeError('Failed to fetch')))")
+    expect(page.get_by_role("alert")).to_contain_text("The answer of the broker has ended too early.")
+
+
+def test_escape_closes_a_dialog_that_has_failed_and_nothing_else(ui: Ui, http: Http) -> None:
+    http.ask("PUT", "queues/%2F/kept").expect(201, 204)
+    ui.expected.add(400)
+    page = ui.open("queues/%2F/kept")
+    page.route("**/api/queues/%2F/kept", lambda route: route.fulfill(status=400, json={"reason": "not now"}))
+    page.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Type the name of the queue").fill("kept")
+    dialog.get_by_role("button", name="Delete the queue").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Not now.")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    page.keyboard.press("?")  # it is taken after whatever Escape has led to
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    expect(page).to_have_url(f"{ui.url}/#/queues/%2F/kept")
+
+
 def test_anything_is_found_from_anywhere(ui: Ui, http: Http) -> None:
     name = "deep/in the <b>house</b>"
     http.ask("PUT", f"queues/%2F/{quote(name, safe='')}", {"durable": True}).expect(201, 204)

@@ -66,6 +66,7 @@ def describe(violation: Any) -> str:
     return f"{violation['id']}: {violation['help']}: {where[:4]}"
 
 
+MESSAGE = {"routing_key": "leads", "payload": "{}", "payload_encoding": "string", "properties": {}}
 LOOKS = {"light": (1440, 900), "dark": (390, 844)}
 """Themes, and the size of the window with each."""
 
@@ -106,3 +107,70 @@ def test_who_may_only_manage_sees_what_that_allows(browser: Browser, shop: Place
         page = ui.open("queues/%2F/payments")
         expect(page.get_by_role("heading", name="Messages that wait")).to_be_visible()
         assert page.get_by_role("button", name="Pause").count() == 0
+
+
+def test_who_may_only_read_in_one_virtual_host_is_offered_that(browser: Browser, shop: Place, http: Http) -> None:
+    http.ask("PUT", "vhosts/sales").expect(201, 204)
+    http.ask("PUT", "queues/sales/leads", {"durable": True}).expect(201, 204)
+    http.ask("POST", "exchanges/sales/amq.default/publish", MESSAGE).expect(200)
+    http.ask("PUT", "users/looker", {"password": "secret", "tags": "management"}).expect(201, 204)
+    http.ask("PUT", "permissions/sales/looker", {"configure": "^$", "write": "^$", "read": ".*"}).expect(201, 204)
+    with opened(browser, shop.api, name="") as ui:
+        ui.log_in("looker", "secret")
+        page = ui.open("queues/sales/leads?tab=messages")
+        page.get_by_role("table").get_by_role("link").click()
+        article = page.get_by_role("article")
+        expect(article.get_by_role("button", name="Delete")).to_be_visible()
+        for name in ("Republish", "Edit and republish", "Move", "Copy"):
+            expect(article.locator(".actions").get_by_role("button", name=name, exact=True)).to_have_count(0)
+        heading = page.locator("header.heading")
+        expect(heading.get_by_role("button")).to_have_text(["Purge"])
+        expect(page.get_by_role("navigation", name="Pages").get_by_role("link", name="Publish")).to_have_count(0)
+        for where, h1 in (("queues", "Queues"), ("exchanges", "Exchanges")):
+            page = ui.open(where)
+            expect(page.get_by_role("heading", name=h1, level=1)).to_be_visible()
+            expect(page.get_by_role("button", name="Declare")).to_have_count(0)
+        expect(ui.open("publish").get_by_text("You may publish nothing in the virtual host sales")).to_be_visible()
+
+
+def test_the_virtual_host_of_a_user_is_meant_where_none_is_said(browser: Browser, shop: Place, http: Http) -> None:
+    http.ask("PUT", "vhosts/own").expect(201, 204)
+    http.ask("PUT", "users/tenant", {"password": "secret", "tags": "management"}).expect(201, 204)
+    http.ask("PUT", "permissions/own/tenant", {"configure": ".*", "write": ".*", "read": ".*"}).expect(201, 204)
+    with opened(browser, shop.api, name="") as ui:
+        ui.log_in("tenant", "secret")
+        page = ui.open("queues")
+        page.get_by_role("button", name="Declare a queue").click()
+        page.get_by_role("dialog").get_by_label("Name").fill("mine")
+        page.get_by_role("dialog").get_by_role("button", name="Declare").click()
+        expect(page).to_have_url(f"{ui.url}/#/queues/own/mine")
+        page = ui.open("publish?key=mine")
+        page.get_by_role("button", name="Publish", exact=True).click()
+        expect(page.get_by_text("1 message published")).to_be_visible()
+        expect(ui.open("explain?key=mine").get_by_text("It arrives in 1 queue")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_names_may_be_as_long_as_they_can(browser: Browser, shop: Place, http: Http, width: int) -> None:
+    name = "x" * 255
+    http.ask("PUT", f"queues/%2F/{name}", {"arguments": {"x-dead-letter-exchange": name}}).expect(201, 204)
+    http.ask("PUT", f"exchanges/%2F/{name}", {"type": "topic"}).expect(201, 204)
+    http.ask("POST", f"bindings/%2F/e/{name}/q/{name}", {"routing_key": name}).expect(201, 204)
+    http.ask("POST", f"exchanges/%2F/{name}/publish", {**MESSAGE, "routing_key": name}).expect(200)
+    with opened(browser, shop.api, width=width) as ui:
+        for where, what in (
+            (f"queues/%2F/{name}", "Where messages come from"),
+            (f"queues/%2F/{name}?tab=messages", "Choose messages to"),
+            (f"exchanges/%2F/{name}", "Where it leads"),
+            (f"explain?exchange={name}&key={name}", "It arrives in 1 queue"),
+        ):
+            page = ui.open(where)
+            expect(page.get_by_text(what).first).to_be_visible()
+            if "tab=messages" in where:
+                page.get_by_role("cell", name="{").first.click()
+                expect(page.get_by_role("article")).to_contain_text("It came here through")
+            wide, narrow = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+            assert wide <= narrow, f"{where[:40]} is {wide} pixels wide, where there are {narrow}"
+        page = ui.open(f"queues/%2F/{name}")
+        page.get_by_role("button", name="Delete").click()
+        expect(page.get_by_label("Type the name of the queue")).to_be_focused()

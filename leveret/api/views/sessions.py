@@ -25,14 +25,24 @@ class Login(msgspec.Struct):
     password: str
 
 
+class Allowed(msgspec.Struct):
+    """What the user may do in a virtual host: patterns of names."""
+
+    vhost: str
+    configure: str
+    write: str
+    read: str
+
+
 class SessionItem(msgspec.Struct):
     """A session. csrf_token: to be sent in the header X-CSRF-Token with whatever changes something; empty for whoever
-    asks with a password.
+    asks with a password. permissions: those of the user, by virtual host.
     """
 
     name: str
     tags: list[str]
     csrf_token: str
+    permissions: list[Allowed]
 
 
 def _cookie(request: Request, value: str, lasts_s: int) -> dict[str, str]:
@@ -55,7 +65,12 @@ def _wanted(request: Request) -> Login:
 
 def _item(request: Request, caller: Caller, token: str) -> SessionItem:
     csrf_token = request.services.sessions.csrf_token(token) if token else ""
-    return SessionItem(caller.user.name, list(caller.user.tags), csrf_token)
+    permissions = [
+        Allowed(vhost, each.configure, each.write, each.read)
+        for vhost, each in sorted(caller.user.permissions.items())
+        if vhost in request.broker.vhosts
+    ]
+    return SessionItem(caller.user.name, list(caller.user.tags), csrf_token, permissions)
 
 
 async def begin(request: Request) -> Any:

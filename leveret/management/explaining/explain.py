@@ -216,7 +216,7 @@ class _Explaining:
                 reason = f"nothing is bound to exchange '{first.name}'"
         else:
             reason = f"what is bound to exchange '{first.name}' leads to no queue"
-        return f"no queue gets it: {reason}. With mandatory it is returned, without it it is dropped"
+        return f"no queue gets it: {reason}. With mandatory it is returned, without it, it is dropped"
 
     def _routes(self, count: int, certain: int) -> str:
         if certain == count:

@@ -80,7 +80,10 @@ async function ask(method, where, { query, body, headers, signal: abort, media }
  */
 export async function call(method, where, options) {
   const response = await ask(method, where, options);
-  const text = await response.text();
+  const text = await response.text().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "the answer of the broker has ended too early");
+  });
   return text && response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : text || null;
 }
 
@@ -160,4 +163,44 @@ const IMPLIED = {
 /** Whether the user has a tag, or one that implies it. */
 export function may(tag) {
   return (session.value?.tags ?? []).some((own) => IMPLIED[own]?.includes(tag));
+}
+
+const permissions = () => session.value?.permissions ?? [];
+
+/** Whether a pattern of a permission allows a name. An empty one allows none; one of another dialect is left to the broker. */
+function allows(pattern, name) {
+  try {
+    return pattern !== "" && new RegExp(pattern, "u").test(name);
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Whether the user may do something with what has this name, as its permissions were when it logged in. act: "configure",
+ * "write" or "read". Where nothing is known of a virtual host, the broker decides.
+ */
+export function mayDo(act, vhost, name) {
+  const found = permissions().find((each) => each.vhost === vhost);
+  return !found || allows(found[act], name);
+}
+
+/** Whether there is a name with which the user may do something. vhost: where; undefined for anywhere. */
+export function mayAny(act, vhost) {
+  const found = permissions().filter((each) => vhost === undefined || each.vhost === vhost);
+  return !found.length || found.some((each) => !["", "^$"].includes(each[act]));
+}
+
+/** Whether the user may send messages of a queue to another: they go through the default exchange. */
+export const maySend = (vhost) => mayDo("write", vhost, "amq.default");
+
+/** The virtual host that is meant where nobody has said one: "/", or the first in which the user may do something. */
+export function usualVhost() {
+  const known = permissions().map(({ vhost }) => vhost);
+  return known.length && !known.includes("/") ? known[0] : "/";
+}
+
+/** A virtual host as addresses have it, which leave out the usual one. */
+export function spokenVhost(vhost) {
+  return vhost === usualVhost() ? undefined : vhost;
 }

@@ -10,7 +10,7 @@ const EVERYTHING = [".*"];
 
 /** What may be chosen at once: [what it is called, configure, write, read, what that means]. */
 export const PRESETS = {
-  read: ["Only read", "^$", "^$", ".*", "It may consume from queues, and look at them. It may neither publish nor change anything."],
+  read: ["Only read", "^$", "^$", ".*", "It may look at messages, and consume, purge and delete them. It may publish, declare and bind nothing."],
   write: ["Only publish", "^$", ".*", "^$", "It may publish to exchanges. It may neither consume nor change anything."],
   use: ["Read and publish", "^$", ".*", ".*", "It may use what is there, but neither declare nor delete queues and exchanges."],
   everything: ["Everything", ".*", ".*", ".*", "It may declare and delete, publish and consume."],

@@ -95,7 +95,7 @@ export function Chart({ title, series, format, max, height = HEIGHT }) {
     let isGone = false;
     let sizes = null;
     load().then((uPlot) => {
-      if (isGone) return;
+      if (isGone || !box.current) return;
       const width = box.current.clientWidth;
       plot.current = new uPlot(options(uPlot, width, height, series, format, max, (index) => setAt(index ?? null)), data, box.current);
       sizes = new ResizeObserver(() => box.current && plot.current?.setSize({ width: box.current.clientWidth, height }));

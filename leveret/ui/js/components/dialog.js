@@ -4,13 +4,25 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { html, classes } from "../html.js";
 import { sentence } from "./basic.js";
 
-/** A window above the page. Escape and a click beside it close it. */
+/** Whether a dialog is open. Keys are for it then, also while nothing in it has the focus, as after a button was disabled. */
+export function hasDialog() {
+  return document.querySelector("dialog[open]") !== null;
+}
+
+/** A window above the page. Escape, a click beside it and the browser's "back" close it. */
 export function Dialog({ title, close, children, isWide }) {
   const box = useRef(null);
+  const leave = useRef(close);
+  leave.current = close;
   useEffect(() => {
     const before = document.activeElement;
+    const goneBack = () => leave.current();
     box.current.showModal();
-    return () => before?.focus?.();
+    window.addEventListener("popstate", goneBack);
+    return () => {
+      window.removeEventListener("popstate", goneBack);
+      before?.focus?.();
+    };
   }, []);
   return html`<dialog
     ref=${box}

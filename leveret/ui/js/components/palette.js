@@ -5,7 +5,7 @@ import { get, may } from "../api.js";
 import { breakable, exchangeName } from "../format.js";
 import { html } from "../html.js";
 import { go, href, route } from "../router.js";
-import { Dialog } from "./dialog.js";
+import { Dialog, hasDialog } from "./dialog.js";
 
 /** What is open: "search", "keys" or null. */
 export const palette = signal(null);
@@ -141,7 +141,7 @@ let isGoing = 0;  // until when the second key after g counts
 /** Listen for keys, wherever one is, but not where one writes. */
 export function listenForKeys() {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog, [contenteditable]")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, [contenteditable]") || hasDialog()) return;
     const target = isGoing > event.timeStamp && PAGES.find(([, , key]) => key === event.key);
     isGoing = event.key === "g" ? event.timeStamp + 1200 : 0;
     if (target) location.hash = target[1];

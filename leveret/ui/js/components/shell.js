@@ -1,7 +1,7 @@
 /** What is around all pages: where one can go, who one is, and whether the broker is there. */
 import { signal } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
-import { hasExpired, logIn, logOut, may, session } from "../api.js";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { hasExpired, logIn, logOut, may, mayAny, session } from "../api.js";
 import { brief, span } from "../format.js";
 import { html, classes } from "../html.js";
 import { lostAt, now, totals } from "../live.js";
@@ -27,7 +27,7 @@ function places() {
         ["consumers", "Consumers"],
       ],
     ],
-    ["Messages", [["publish", "Publish"], ["explain", "Explain"], ["refused", "Refused"], may("administrator") && ["trace", "Trace"]]],
+    ["Messages", [mayAny("write") && ["publish", "Publish"], ["explain", "Explain"], ["refused", "Refused"], may("administrator") && ["trace", "Trace"]]],
     ["Learn", [["playground", "Playground"]]],
     ["Broker", [["node", "Node"], ["admin", "Admin"]]],
   ];
@@ -113,6 +113,8 @@ function Lost() {
 export function Login() {
   const [error, setError] = useState(null);
   const [isBusy, setBusy] = useState(false);
+  const name = useRef(null);
+  useEffect(() => name.current.focus(), []);  // autofocus holds for a page that is loaded, not for who logs out
   async function send(event) {
     event.preventDefault();
     const data = new FormData(event.target);
@@ -136,7 +138,7 @@ export function Login() {
     <form onSubmit=${send} class="form">
       <div class="brand"><img src=${ICON} alt="" />Leveret</div>
       ${hasExpired.value && html`<p class="lost" role="status">Your session has ended. Log in again to go on where you were.</p>`}
-      <label class="field"><span>User name</span><input name="username" autocomplete="username" required autofocus /></label>
+      <label class="field"><span>User name</span><input ref=${name} name="username" autocomplete="username" required /></label>
       <label class="field"><span>Password</span><input name="password" type="password" autocomplete="current-password" required /></label>
       ${error && html`<p class="fault" role="alert">${error}</p>`}
       <button type="submit" class="primary" disabled=${isBusy}>${isBusy ? "Checking…" : "Log in"}</button>

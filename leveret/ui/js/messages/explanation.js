@@ -47,7 +47,7 @@ export function Hints({ found }) {
 }
 
 function Checks({ checks }) {
-  return html`<ul class="checks" aria-label="What is looked at first">
+  return html`<ul class="passed" aria-label="What is looked at first">
     ${checks.map((check) => html`<li key=${check.what} class=${check.is_passed ? "" : "of-trouble"}><span class="sign" role="img" aria-label=${check.is_passed ? "Passed" : "Failed"}>${check.is_passed ? "✓" : "✕"}</span><span>${sentence(check.text)}${check.pattern ? html` Pattern: <code>${check.pattern}</code>` : ""}</span></li>`)}
   </ul>`;
 }

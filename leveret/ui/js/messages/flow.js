@@ -18,7 +18,7 @@ const ACTIONS = {
   delete: {
     title: "Delete messages",
     verb: (number) => `Delete ${plural(number, "message")}`,
-    warns: "They are thrown away, and do not become dead letters. That cannot be undone.",
+    warns: "What is deleted becomes no dead letter. That cannot be undone.",
     isDanger: true,
   },
   move: { title: "Move messages", verb: (number) => `Move ${plural(number, "message")}`, needsForm: true },
@@ -51,13 +51,17 @@ function rateOf({ rate }) {
   return Number(rate) > 0 ? { rate: Number(rate) } : {};
 }
 
-/** Where they go, as {text, to}: words, and an address. */
+/** Where they go, as {words, to}: words and names by turns, and an address. */
 function targetOf(action, vhost, name, values, homes) {
-  if (action === "requeue") return { text: values.isFront ? "to the front of the queue" : "to the end of the queue" };
-  if (action === "redrive") return homes?.length === 1 ? { text: `home, to ${homes[0]}`, to: href("queues", vhost, homes[0]) } : { text: "home, to the queues in which they died" };
-  if (action === "delete") return { text: "" };
-  if (action === "publish") return { text: `through ${exchangeName(values.exchange)}${values.key ? ` with ${values.key}` : ""}`, to: href("exchanges", vhost, values.exchange || "amq.default") };
-  return { text: `to ${values.toQueue}`, to: href("queues", vhost, values.toQueue, { tab: "messages" }) };
+  if (action === "requeue") return { words: [values.isFront ? "to the front of the queue" : "to the end of the queue"] };
+  if (action === "redrive") return homes?.length === 1 ? { words: ["home, to", homes[0]], to: href("queues", vhost, homes[0]) } : { words: ["home, to the queues in which they died"] };
+  if (action === "delete") return { words: [] };
+  if (action === "publish") return { words: ["through", exchangeName(values.exchange), ...(values.key ? ["with", values.key] : [])], to: href("exchanges", vhost, values.exchange || "amq.default") };
+  return { words: ["to", values.toQueue], to: href("queues", vhost, values.toQueue, { tab: "messages" }) };
+}
+
+function Target({ target }) {
+  return target.words.map((word, at) => html` ${at % 2 ? html`<code>${word}</code>` : word}`);
 }
 
 const DID = { delete: "Deleted", move: "Moved", copy: "Copied", publish: "Republished", requeue: "Requeued", redrive: "Sent" };
@@ -66,7 +70,7 @@ const DID = { delete: "Deleted", move: "Moved", copy: "Copied", publish: "Republ
 function resultOf(action, vhost, name, values, progress, homes) {
   const target = targetOf(action, vhost, name, values, homes);
   const number = progress?.done ?? 0;
-  const text = `${DID[action]} ${plural(number, "message")} ${target.text}`.trim();
+  const text = `${DID[action]} ${[plural(number, "message"), ...target.words].join(" ")}`;
   const more = leftovers(progress ?? {});
   if (progress?.isStopped) more.unshift("It was stopped. The rest is where it was.");
   return { text: `${text}.`, more, to: number ? target.to : undefined, label: "Look at them", isTrouble: !number, leaves: action !== "copy" && !(action === "publish" && values.keeps) };
@@ -204,8 +208,8 @@ function Counted({ action, vhost, name, values, counted, homes, warns }) {
   const would = { delete: "deleted", move: "moved", copy: "copied", publish: values.keeps ? "copied and published" : "taken away and published", requeue: "put", redrive: "sent" }[action];
   return html`<div class="counted" role="status">
     ${counted.done
-      ? html`<p><b>${plural(counted.done, "message")}</b>${counted.found > counted.done ? ` of ${count(counted.found)}` : ""} would be ${would} ${target.text}. Nothing has happened yet.</p>`
-      : html`<p><b>No message</b> ${counted.found ? `of ${count(counted.found)} ` : ""}can be ${would} ${target.text}.${counted.found ? "" : " They may be gone, or held by a consumer."}</p>`}
+      ? html`<p><b>${plural(counted.done, "message")}</b>${counted.found > counted.done ? ` of ${count(counted.found)}` : ""} would be ${would}<${Target} target=${target} />. Nothing has happened yet.</p>`
+      : html`<p><b>No message</b> ${counted.found ? `of ${count(counted.found)} ` : ""}can be ${would}<${Target} target=${target} />.${counted.found ? "" : " They may be gone, or held by a consumer."}</p>`}
     ${homes?.length > 1 && action === "redrive" && html`<p>Their queues: ${homes.map((home, at) => html`${at ? ", " : ""}<${Name} key=${home} name=${home} to=${href("queues", vhost, home)} />`)}.</p>`}
     ${rest.map((text) => html`<p key=${text}>${text}</p>`)}
     ${counted.done > 0 && warns && html`<p class="of-trouble">${warns}</p>`}

@@ -1,6 +1,6 @@
 /** One message that is open: its story, its body, its properties, and what can be done with it. */
 import { useEffect, useState } from "preact/hooks";
-import { ApiError } from "../api.js";
+import { ApiError, mayAny, maySend } from "../api.js";
 import { Fault, Waiting } from "../components/basic.js";
 import { size } from "../format.js";
 import { html } from "../html.js";
@@ -77,13 +77,14 @@ export function OpenMessage({ vhost, name, id, known, isNewest, at, of, next, pr
 function Can({ message, act, edit, vhost }) {
   const isFree = message.state === "ready";
   const canEdit = !message.is_truncated;
+  const mayPublish = mayAny("write", vhost);
   return html`<div class="actions">
-    ${message.death && isFree && html`<button type="button" onClick=${() => act("redrive")}>Send home</button>`}
-    ${isFree && html`<button type="button" onClick=${() => act("publish")}>Republish</button>`}
-    <button type="button" disabled=${!canEdit} title=${canEdit ? undefined : `Load all ${size(message.payload_bytes)} of its body first`} onClick=${edit}>${isFree ? "Edit and republish" : "Publish a changed copy"}</button>
+    ${message.death && isFree && maySend(vhost) && html`<button type="button" onClick=${() => act("redrive")}>Send home</button>`}
+    ${isFree && mayPublish && html`<button type="button" onClick=${() => act("publish")}>Republish</button>`}
+    ${mayPublish && html`<button type="button" disabled=${!canEdit} title=${canEdit ? undefined : `Load all ${size(message.payload_bytes)} of its body first`} onClick=${edit}>${isFree ? "Edit and republish" : "Publish a changed copy"}</button>`}
     ${isFree && html`
-      <button type="button" onClick=${() => act("move")}>Move</button>
-      <button type="button" onClick=${() => act("copy")}>Copy</button>
+      ${maySend(vhost) && html`<button type="button" onClick=${() => act("move")}>Move</button>
+        <button type="button" onClick=${() => act("copy")}>Copy</button>`}
       <button type="button" onClick=${() => act("requeue")}>Requeue</button>
       <button type="button" class="danger" onClick=${() => act("delete")}>Delete</button>`}
     <a class="button quiet" href=${href("explain", { vhost, exchange: message.exchange, key: message.routing_key })}>Explain</a>

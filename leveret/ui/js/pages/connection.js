@@ -158,8 +158,8 @@ function Closing({ connection }) {
     return `All connections of ${connection.user} were closed.`;
   }
   return html`
-    <button type="button" onClick=${() => setOpen("all")}>Close all of ${connection.user}</button>
     <button type="button" class="danger" onClick=${() => setOpen("one")}>Close</button>
+    <button type="button" class="danger" onClick=${() => setOpen("all")}>Close all of ${connection.user}</button>
     ${open === "one" && html`<${ActDialog} title="Close the connection" verb="Close the connection" isDanger act=${end} close=${close}>
       <p><b>${called}</b> loses its ${plural(connection.channels, "channel")}. What it holds goes back to the queues. Most clients connect again by themselves.</p>
       <${Why} />

@@ -1,6 +1,6 @@
 /** What can be done with an exchange: declare, delete, bind and unbind. */
 import { useState } from "preact/hooks";
-import { path, post, put, remove } from "../api.js";
+import { mayAny, path, post, put, remove, usualVhost } from "../api.js";
 import { ActDialog, Field } from "../components/dialog.js";
 import { useVhosts } from "../components/vhosts.js";
 import { exchangeName, plural } from "../format.js";
@@ -19,6 +19,7 @@ const KINDS = {
 
 export function DeclareExchange({ vhost, done }) {
   const [isOpen, setOpen] = useState(false);
+  if (!mayAny("configure", vhost)) return null;
   return html`<button type="button" onClick=${() => setOpen(true)}>Declare an exchange</button>
     ${isOpen && html`<${Declaring} vhost=${vhost} done=${done} close=${() => setOpen(false)} />`}`;
 }
@@ -30,7 +31,7 @@ function Declaring({ vhost, done, close }) {
   const types = overview.data?.exchange_types ?? Object.keys(KINDS).map((name) => ({ name, description: KINDS[name] }));
   const about = KINDS[kind] ?? types.find(({ name }) => name === kind)?.description;
   async function declare(data) {
-    const where = data.get("vhost") || vhost || "/";
+    const where = data.get("vhost") || vhost || usualVhost();
     const wanted = parseArguments(data.get("arguments"));
     if (data.get("alternate")) wanted["alternate-exchange"] = data.get("alternate");
     const is = (name) => data.get(name) === "on";
@@ -41,7 +42,7 @@ function Declaring({ vhost, done, close }) {
   }
   return html`<${ActDialog} title="Declare an exchange" verb="Declare" act=${declare} close=${close}>
     <${Field} label="Name"><input name="name" required autofocus class="mono" autocomplete="off" /><//>
-    ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select name="vhost">${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === (vhost ?? "/")}>${name}</option>`)}</select><//>`}
+    ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select name="vhost">${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === (vhost ?? usualVhost())}>${name}</option>`)}</select><//>`}
     <${Field} label="Type" hint=${about}><select name="type" onChange=${(event) => setKind(event.target.value)}>${types.map(({ name }) => html`<option key=${name} selected=${name === kind}>${name}</option>`)}</select><//>
     <label class="check"><input type="checkbox" name="durable" checked /> Durable: it survives a restart of the broker</label>
     <label class="check"><input type="checkbox" name="auto_delete" /> Auto-delete: it goes with its last binding</label>

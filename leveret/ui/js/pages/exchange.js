@@ -1,6 +1,6 @@
 /** One exchange: what comes in and goes out, from whom, and where to. */
 import { useMemo, useRef, useState } from "preact/hooks";
-import { path } from "../api.js";
+import { mayAny, mayDo, path } from "../api.js";
 import { Empty, Facts, Fault, Heading, Name, Rate, Section, Tag, Waiting } from "../components/basic.js";
 import { Chart } from "../components/chart.js";
 import { Table, useOrder } from "../components/table.js";
@@ -34,9 +34,9 @@ export function Exchange({ vhost, name }) {
   const isOwn = name !== "" && !name.startsWith("amq.");
   return html`
     <${Heading} kind=${kind} title=${exchangeName(name)} tags=${html`<${Tags} exchange=${data} />`}>
-      <a class="button" href=${href("publish", { vhost, exchange: name })}>Publish</a>
+      ${mayDo("write", vhost, name || "amq.default") && html`<a class="button" href=${href("publish", { vhost, exchange: name })}>Publish</a>`}
       <a class="button" href=${href("explain", { vhost, exchange: name })}>Explain</a>
-      ${isOwn && html`<${DeleteExchange} exchange=${data} bindings=${outgoing.data?.length ?? 0} incoming=${incoming.data?.length ?? 0} />`}
+      ${isOwn && mayDo("configure", vhost, name) && html`<${DeleteExchange} exchange=${data} bindings=${outgoing.data?.length ?? 0} incoming=${incoming.data?.length ?? 0} />`}
     <//>
     ${exchange.error && html`<${Fault} error=${exchange.error} what=${exchange.error.status === 404 ? "There is no such exchange any more. What you see is how it was." : "These numbers are old."} />`}
     <${Story} exchange=${data} outgoing=${outgoing.data} flows=${flows} lost=${lost} />
@@ -46,7 +46,7 @@ export function Exchange({ vhost, name }) {
         { label: "out", of: "out", points: rates(data.message_stats.publish_out_details) },
       ]} />
     </div>
-    <${Outgoing} exchange=${data} bindings=${outgoing} reload=${reload} bind=${name !== "" && (() => setBinding(true))} />
+    <${Outgoing} exchange=${data} bindings=${outgoing} reload=${reload} bind=${name !== "" && mayDo("read", vhost, name) && mayAny("write", vhost) && (() => setBinding(true))} />
     <${Incoming} name=${name} bindings=${incoming} />
     <${Publishers} flows=${flows} name=${name} />
     ${lost.length > 0 && html`<${Section} title="What got nowhere"><${RefusedTable} refused=${lost} /><//>`}

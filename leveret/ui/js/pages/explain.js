@@ -1,6 +1,6 @@
 /** Explain: which way a message would take, without publishing it. */
 import { useEffect, useState } from "preact/hooks";
-import { ApiError, may, path, post } from "../api.js";
+import { ApiError, may, path, post, spokenVhost, usualVhost } from "../api.js";
 import { Fault, Heading, Waiting } from "../components/basic.js";
 import { Field } from "../components/dialog.js";
 import { useVhosts } from "../components/vhosts.js";
@@ -18,7 +18,7 @@ function readAsked(query) {
   } catch {
     // a damaged address has no headers
   }
-  return { vhost: query.vhost ?? "/", exchange: query.exchange ?? "", key: query.key ?? "", user: query.user ?? "", size: query.size ?? "", headers };
+  return { vhost: query.vhost ?? usualVhost(), exchange: query.exchange ?? "", key: query.key ?? "", user: query.user ?? "", size: query.size ?? "", headers };
 }
 
 /** Ask for the way of a message, which is persistent unless its properties say something else. */
@@ -61,12 +61,12 @@ export default function Explain({ query }) {
   function send(event) {
     event.preventDefault();
     const { vhost, exchange, key: routing, user, size, headers } = draft;
-    setQuery({ vhost: vhost === "/" ? undefined : vhost, exchange: exchange || undefined, key: routing || undefined, user: user || undefined, size: size || undefined, headers: headers.length ? JSON.stringify(headers) : undefined }, true);
+    setQuery({ vhost: spokenVhost(vhost), exchange: exchange || undefined, key: routing || undefined, user: user || undefined, size: size || undefined, headers: headers.length ? JSON.stringify(headers) : undefined }, true);
     setTurn((old) => old + 1);
   }
 
   return html`
-    <${Heading} title="Explain"><a class="button" href=${href("publish", { vhost: draft.vhost === "/" ? undefined : draft.vhost, exchange: draft.exchange, key: draft.key })}>Publish such a message</a><//>
+    <${Heading} title="Explain"><a class="button" href=${href("publish", { vhost: spokenVhost(draft.vhost), exchange: draft.exchange, key: draft.key })}>Publish such a message</a><//>
     <p class="lead">Which way would a message take? Nothing is published, and nothing changes.</p>
     <div class="beside">
       <form class="form" onSubmit=${send}>

@@ -1,8 +1,8 @@
 /** The messages of a queue: what tells them apart, which one is the odd one, and what can be done with them. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError } from "../api.js";
+import { ApiError, mayAny, maySend } from "../api.js";
 import { Ago, Empty, Fault } from "../components/basic.js";
-import { Dialog, say } from "../components/dialog.js";
+import { Dialog, hasDialog, say } from "../components/dialog.js";
 import { Table } from "../components/table.js";
 import { breakable, count, plural, size, span } from "../format.js";
 import { html, classes } from "../html.js";
@@ -94,7 +94,7 @@ export function Messages({ vhost, name, queue, query, reload }) {
             request=${scope ? { ...meant(scope), states: request.states } : { ...request, place: hunt.begin ?? undefined, limit: null }} vhost=${vhost} name=${name} question=${question} />
           <${List} name=${name} rows=${hunt.rows} open=${open} to=${to} chosen=${chosen} choose=${(next) => (setChosen(next), setAll(false))} isAll=${isAll} question=${question} about=${`${key} ${hunt.rows.length}`} />
           ${hunt.hasMore && html`<button type="button" class="more" onClick=${hunt.more}>${hunt.isStopped ? "Go on" : "Show more"}</button>`}`}
-        ${!hunt.rows.length && !isBeginning && !hunt.error && !wrong && html`<${Nothing} hunt=${hunt} question=${question} queue=${queue} />`}
+        ${!hunt.rows.length && !isBeginning && !hunt.error && !wrong && html`<${Nothing} hunt=${hunt} question=${question} queue=${queue} hasLeft=${Boolean(result?.leaves)} />`}
       </div>
       ${open && html`<${OpenMessage} vhost=${vhost} name=${name} id=${open} known=${at >= 0 ? hunt.rows[at] : undefined} isNewest=${question.isNewest}
         at=${isOpenAlone ? -1 : at} of=${hunt.rows.length} next=${next} previous=${previous} close=${leave}
@@ -130,7 +130,7 @@ function useKeys(isOpen, does) {
   useEffect(() => {
     if (!isOpen) return undefined;
     function press(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select, dialog, .raw")) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select, .raw") || hasDialog()) return;
       const { next, previous, leave, hasMore } = current.current;
       if (event.key === "Escape") leave();
       else if (event.key === "ArrowDown" && next) location.replace(next);
@@ -165,12 +165,12 @@ function Progress({ hunt, question }) {
   </div>`;
 }
 
-function Nothing({ hunt, question, queue }) {
+function Nothing({ hunt, question, queue, hasLeft }) {
   if (hunt.progress?.place) {
     return html`<p class="notice">Nothing was found yet. <button type="button" onClick=${hunt.more}>Go on</button></p>`;
   }
   if (question.text || question.where.length) {
-    return html`<${Empty} title="No message is like that">It looked at ${plural(hunt.progress?.looked ?? 0, "message")} that ${question.state === "all" ? "are in the queue" : `are ${{ ready: "ready", unacked: "unacknowledged", delayed: "delayed" }[question.state]}`}. Text is found as it is written: upper and lower case count. What is compressed is not searched.<//>`;
+    return html`<${Empty} title=${hasLeft ? "No other message is like that" : "No message is like that"}>It looked at ${plural(hunt.progress?.looked ?? 0, "message")} that ${question.state === "all" ? "are in the queue" : `are ${{ ready: "ready", unacked: "unacknowledged", delayed: "delayed" }[question.state]}`}. Text is found as it is written: upper and lower case count. What is compressed is not searched.<//>`;
   }
   const held = queue.messages_unacknowledged;
   if (question.state === "ready" && held) {
@@ -188,7 +188,7 @@ function Toolbar({ hunt, chosen, isAll, setAll, clear, free, begin, request, vho
   const isFiltered = question.text || question.where.length;
   const canAct = isAll ? question.state === "ready" || question.state === "all" : free > 0;
   if (!isAll && !number) {
-    return html`<div class="toolbar"><span class="faint">Choose messages to move, copy, delete or export them, or</span>
+    return html`<div class="toolbar"><span class="faint">Choose messages to ${maySend(vhost) ? "move, copy, " : ""}delete or export them, or</span>
       <button type="button" class="link" onClick=${() => setAll(true)}>choose all ${isFiltered ? "that match" : "of the queue"}</button></div>`;
   }
   return html`<div class="toolbar chosen" role="group" aria-label="What to do with the chosen messages">
@@ -197,10 +197,11 @@ function Toolbar({ hunt, chosen, isAll, setAll, clear, free, begin, request, vho
     <button type="button" class="link" onClick=${clear}>Choose none</button>
     <span class="grow"></span>
     ${canAct && html`
-      ${hasDead && html`<button type="button" onClick=${() => begin("redrive")}>Send home</button>`}
-      <button type="button" onClick=${() => begin("move")}>Move</button>
-      <button type="button" onClick=${() => begin("copy")}>Copy</button>
-      <button type="button" onClick=${() => begin("publish")}>Republish</button>
+      ${maySend(vhost) && html`
+        ${hasDead && html`<button type="button" onClick=${() => begin("redrive")}>Send home</button>`}
+        <button type="button" onClick=${() => begin("move")}>Move</button>
+        <button type="button" onClick=${() => begin("copy")}>Copy</button>`}
+      ${mayAny("write", vhost) && html`<button type="button" onClick=${() => begin("publish")}>Republish</button>`}
       <button type="button" onClick=${() => begin("requeue")}>Requeue</button>`}
     <${Export} vhost=${vhost} name=${name} request=${request} />
     ${canAct ? html`<button type="button" class="danger" onClick=${() => begin("delete")}>Delete</button>` : html`<small class="faint">What consumers hold, or what is delayed, can only be exported.</small>`}

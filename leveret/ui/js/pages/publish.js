@@ -1,12 +1,12 @@
 /** Publish: a message that somebody writes, and which queues got it, or why it arrived nowhere. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError, path, post } from "../api.js";
+import { ApiError, mayAny, path, post, spokenVhost, usualVhost } from "../api.js";
 import { Heading, Name, sentence } from "../components/basic.js";
 import { Field } from "../components/dialog.js";
 import { useVhosts } from "../components/vhosts.js";
 import { count, exchangeName, plural } from "../format.js";
 import { html, classes } from "../html.js";
-import { href, setQuery } from "../router.js";
+import { href, route, setQuery } from "../router.js";
 import { BLANK, BodyField, Headers, PropertyFields, Where, propertiesOf } from "../messages/form.js";
 import { Explanation, Hints } from "../messages/explanation.js";
 import { Saved } from "../messages/saved.js";
@@ -49,7 +49,8 @@ async function publishMany(vhost, message, number, { abort, tell }) {
 
 export default function Publish({ query }) {
   const vhosts = useVhosts();
-  const vhost = query.vhost ?? "/";
+  const vhost = query.vhost ?? usualVhost();
+  const mayPublish = mayAny("write", vhost);
   const [draft, setDraft] = useState(() => ({ ...(kept ?? BLANK), exchange: query.exchange ?? "", key: query.key ?? "" }));
   const [number, setNumber] = useState("1");
   const [outcome, setOutcome] = useState(null);
@@ -57,13 +58,15 @@ export default function Publish({ query }) {
   const abort = useRef(null);
   useEffect(() => () => abort.current?.abort(), []);
   useEffect(() => {
-    setDraft((old) => ({ ...old, exchange: query.exchange ?? "", key: query.key ?? "" }));
+    const { exchange = "", key = "" } = route.peek().query;  // not that of the render: more may have been typed since
+    setDraft((old) => ({ ...old, exchange, key }));
   }, [query.exchange, query.key]);
   kept = draft;
 
   function change(next) {
     setDraft((old) => ({ ...old, ...next }));
-    if ("exchange" in next || "key" in next) setQuery({ exchange: (next.exchange ?? draft.exchange) || undefined, key: (next.key ?? draft.key) || undefined });
+    if ("exchange" in next) setQuery({ exchange: next.exchange || undefined });
+    if ("key" in next) setQuery({ key: next.key || undefined });
   }
 
   async function run(what) {
@@ -94,11 +97,11 @@ export default function Publish({ query }) {
 
   return html`
     <${Heading} title="Publish">
-      <${Saved} kind="templates" what="template" label="Save as a template" current=${() => ({ ...draft, vhost })} use=${({ vhost: where, ...template }) => (setDraft({ ...BLANK, ...template }), setQuery({ vhost: where === "/" ? undefined : where, exchange: template.exchange || undefined, key: template.key || undefined }))} />
+      <${Saved} kind="templates" what="template" label="Save as a template" current=${() => ({ ...draft, vhost })} use=${({ vhost: where, ...template }) => (setDraft({ ...BLANK, ...template }), setQuery({ vhost: where === undefined ? undefined : spokenVhost(where), exchange: template.exchange || undefined, key: template.key || undefined }))} />
     <//>
     <div class="beside wide-form">
       <form class="form" onSubmit=${send}>
-        ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select onChange=${(event) => setQuery({ vhost: event.target.value === "/" ? undefined : event.target.value })}>${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === vhost}>${name}</option>`)}</select><//>`}
+        ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select onChange=${(event) => setQuery({ vhost: spokenVhost(event.target.value) })}>${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === vhost}>${name}</option>`)}</select><//>`}
         <div class="form columns"><${Where} vhost=${vhost} exchange=${draft.exchange} routingKey=${draft.key} change=${change} /></div>
         <${BodyField} payload=${draft.payload} type=${draft.properties.content_type} change=${(payload) => change({ payload })} note=${Number(number) > 1 ? "{{n}} becomes the number of each message." : ""} />
         <${PropertyFields} properties=${draft.properties} change=${(properties) => change({ properties })} />
@@ -108,17 +111,22 @@ export default function Publish({ query }) {
           <span class="grow"></span>
           ${busy?.of && html`<button type="button" onClick=${() => abort.current.abort()}>Stop</button>`}
           <button type="submit" value="explain" disabled=${busy}>Explain first</button>
-          <button type="submit" value="publish" class="primary" disabled=${busy}>${busy?.what === "publish" ? (busy.of ? `${count(busy.at)} of ${count(busy.of)}…` : "Publishing…") : Number(number) > 1 ? `Publish ${count(Number(number))} messages` : "Publish"}</button>
+          ${mayPublish && html`<button type="submit" value="publish" class="primary" disabled=${busy}>${busy?.what === "publish" ? (busy.of ? `${count(busy.at)} of ${count(busy.of)}…` : "Publishing…") : Number(number) > 1 ? `Publish ${count(Number(number))} messages` : "Publish"}</button>`}
         </footer>
       </form>
-      <div aria-live="polite">${outcome ? html`<${Outcome} vhost=${vhost} outcome=${outcome} />` : html`<p class="faint intro">What became of the message is here when it was published: which queues got it, or why it arrived nowhere. “Explain first” shows its way, and publishes nothing.</p>`}</div>
+      <div aria-live="polite">${outcome ? html`<${Outcome} vhost=${vhost} outcome=${outcome} />` : html`<${Intro} vhost=${vhost} mayPublish=${mayPublish} />`}</div>
     </div>`;
+}
+
+function Intro({ vhost, mayPublish }) {
+  if (!mayPublish) return html`<p class="notice"><span>You may publish nothing in the virtual host <code>${vhost}</code>. An administrator can give you the permission to write.</span></p>`;
+  return html`<p class="faint intro">What became of the message is here when it was published: which queues got it, or why it arrived nowhere. “Explain first” shows its way, and publishes nothing.</p>`;
 }
 
 /** What became of it. */
 function Outcome({ vhost, outcome }) {
   const { error, sent, found, where, isStopped } = outcome;
-  const why = where && href("explain", { vhost: vhost === "/" ? undefined : vhost, exchange: where.exchange, key: where.key || undefined });
+  const why = where && href("explain", { vhost: spokenVhost(vhost), exchange: where.exchange, key: where.key || undefined });
   if (error) {
     return html`<div class="outcome"><p class="verdict of-trouble"><i class="dot" aria-hidden="true"></i>Not published</p>
       <p>${sentence(found && found.outcome !== "routed" ? found.conclusion : error.message)} ${error.status === 403 ? "Ask an administrator for this permission." : ""}</p>

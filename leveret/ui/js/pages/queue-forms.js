@@ -1,6 +1,6 @@
 /** What can be done with a queue: declare one, pause, slow down, purge, delete, change arguments. */
 import { useState } from "preact/hooks";
-import { path, put, remove } from "../api.js";
+import { mayAny, mayDo, path, put, remove, usualVhost } from "../api.js";
 import { Allowed } from "../components/basic.js";
 import { ActDialog, Field, say } from "../components/dialog.js";
 import { useVhosts } from "../components/vhosts.js";
@@ -28,7 +28,7 @@ export function DeclareQueue({ vhost, done }) {
   const [isOpen, setOpen] = useState(false);
   const vhosts = useVhosts();
   async function declare(data) {
-    const where = data.get("vhost") || "/";
+    const where = data.get("vhost") || vhost || usualVhost();
     const queueArguments = parseArguments(data.get("arguments"));
     if (data.get("type")) queueArguments["x-queue-type"] = data.get("type");
     await put(path("queues", where, data.get("name")), { durable: data.get("durable") === "on", arguments: queueArguments });
@@ -36,10 +36,11 @@ export function DeclareQueue({ vhost, done }) {
     go("queues", where, data.get("name"));
     return `The queue ${data.get("name")} is there.`;
   }
+  if (!mayAny("configure", vhost)) return null;
   return html`<button type="button" onClick=${() => setOpen(true)}>Declare a queue</button>
     ${isOpen && html`<${ActDialog} title="Declare a queue" verb="Declare" act=${declare} close=${() => setOpen(false)}>
       <${Field} label="Name"><input name="name" required autofocus class="mono" /><//>
-      ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select name="vhost">${vhosts.map((name) => html`<option selected=${name === (vhost ?? "/")}>${name}</option>`)}</select><//>`}
+      ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select name="vhost">${vhosts.map((name) => html`<option selected=${name === (vhost ?? usualVhost())}>${name}</option>`)}</select><//>`}
       <${Field} label="Type" hint="Quorum queues count deliveries and keep every message on disk.">
         <select name="type"><option value="">classic</option><option>quorum</option></select><//>
       <label class="check"><input type="checkbox" name="durable" checked /> Durable: it survives a restart of the broker</label>
@@ -53,6 +54,7 @@ export function QueueActions({ queue, reload }) {
   const { vhost, name } = queue;
   const close = () => setOpen(null);
   const isPaused = queue.state === "paused";
+  const mayConfigure = mayDo("configure", vhost, name);
 
   async function pause() {
     try {
@@ -85,12 +87,12 @@ export function QueueActions({ queue, reload }) {
   }
 
   return html`
-    <${Allowed} tag="policymaker">
+    ${mayConfigure && html`<${Allowed} tag="policymaker">
       <button type="button" onClick=${pause}>${isPaused ? "Resume" : "Pause"}</button>
       <button type="button" onClick=${() => setOpen("rate")}>Limit rate</button>
-    <//>
-    <button type="button" class="danger" disabled=${!queue.messages_ready} onClick=${() => setOpen("purge")}>Purge</button>
-    <button type="button" class="danger" onClick=${() => setOpen("delete")}>Delete</button>
+    <//>`}
+    ${mayDo("read", vhost, name) && html`<button type="button" class="danger" disabled=${!queue.messages_ready} onClick=${() => setOpen("purge")}>Purge</button>`}
+    ${mayConfigure && html`<button type="button" class="danger" onClick=${() => setOpen("delete")}>Delete</button>`}
     ${open === "rate" && html`<${ActDialog} title=${`How fast may ${name} deliver?`} verb="Set" act=${slow} close=${close}>
       <${Field} label="Messages a second" hint="Empty or 0: as fast as it can. Kept over restarts."><input name="rate" type="number" min="0" step="any" autofocus /><//>
     <//>`}

@@ -68,7 +68,7 @@ function Story({ queue, age, judged, from, bindings, reload }) {
     </p>
     ${from.length > 0 && html`<${DeadLetters} queue=${queue} from=${from} reload=${reload} />`}
     <dl class="figures">
-      <div><dt>Ready</dt><dd class="of-ready">${brief(queue.messages_ready)}<small>${age?.oldest_ready_s ? `the oldest for ${span(age.oldest_ready_s)}` : "wait in the queue"}</small></dd></div>
+      <div><dt>Ready</dt><dd class="of-ready">${brief(queue.messages_ready)}<small>${queue.messages_ready && age?.oldest_ready_s ? `the oldest for ${span(age.oldest_ready_s)}` : "wait in the queue"}</small></dd></div>
       <div><dt>Unacknowledged</dt><dd class="of-unacked">${brief(queue.messages_unacknowledged)}<small>${age?.oldest_unacked_s ? `the oldest for ${span(age.oldest_unacked_s)}` : "held by consumers"}</small></dd></div>
       ${age?.delayed > 0 && html`<div><dt>Delayed</dt><dd>${brief(age.delayed)}<small>the next in ${span(age.next_delayed_s)}</small></dd></div>`}
       <div><dt>Flows in</dt><dd class="of-in">${rate(flow(queue, "publish"))}<small>${count(stats.publish)} in all</small></dd></div>

@@ -1,6 +1,6 @@
 /** Dead letters of a queue: how many, of which queues, why they died, and the way home. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError, lines } from "../api.js";
+import { ApiError, lines, maySend } from "../api.js";
 import { Name } from "../components/basic.js";
 import { breakable, count, plural } from "../format.js";
 import { html } from "../html.js";
@@ -81,22 +81,23 @@ export function DeadLetters({ queue, from, reload }) {
   }
 
   if (!ready && !result) return html`<p class="dead-letters faint">Dead letters of ${named(vhost, from)} come here. There are none now.</p>`;
-  return html`<section class="dead-letters" aria-label="Dead letters">
-    ${ready > 0 && html`<div class="row">
+  return html`${ready > 0 && html`<section class="dead-letters" aria-label="Dead letters">
+    <div class="row">
       <div class="said-of">
         <p><b class="of-dead">${plural(ready, "dead letter")}</b> of ${named(vhost, queues)}${reasons.length ? html`${found.looked < found.total ? `, of the oldest ${count(found.looked)}` : ""}: ${reasons.map(([reason, number]) => `${reasons.length === 1 && !found.others ? "all" : count(number)} ${BRIEF[reason] ?? reason}`).join(", ")}` : ""}.</p>
         ${found?.others > 0 && html`<p class="faint">${plural(found.others, "message")} did not die: ${found.others === 1 ? "it was" : "they were"} published here, and ${found.others === 1 ? "has" : "have"} no home.</p>`}
         ${found?.tired > 0 && html`<p class="of-trouble">${plural(found.tired, "letter")} came back ${MOST_REDRIVES} times: ${found.tired === 1 ? "it is" : "they are"} left alone, so that nothing goes round for ever. Mend what rejects them first.</p>`}
+        ${!maySend(vhost) && html`<p class="faint">To send them home, you need the permission to write to the default exchange.</p>`}
         ${error && html`<p class="faint">Why they died could not be read: ${error.message}.</p>`}
       </div>
       <span class="grow"></span>
       <a class="button" href=${href("queues", vhost, name, { tab: "messages" })}>See them</a>
-      <button type="button" class="primary" onClick=${() => setOpen(true)}>Send all home</button>
-    </div>`}
+      ${maySend(vhost) && html`<button type="button" class="primary" onClick=${() => setOpen(true)}>Send all home</button>`}
+    </div>
+  </section>`}
     <${Result} result=${result} close=${() => setResult(null)} />
     ${isOpen && html`<${ActFlow} vhost=${vhost} name=${name} action="redrive" chosen=${{ states: ["ready"] }} told="All dead letters" homes=${queues}
-      reasons=${reasons.map(([reason, number]) => [reason, `${BRIEF[reason] ?? reason} (${count(number)})`])} close=${() => setOpen(false)} done=${done} />`}
-  </section>`;
+      reasons=${reasons.map(([reason, number]) => [reason, `${BRIEF[reason] ?? reason} (${count(number)})`])} close=${() => setOpen(false)} done=${done} />`}`;
 }
 
 function named(vhost, names) {

@@ -13,8 +13,8 @@ const PIECE = 50;  // entries that are shown at once
 
 /** What each kind is called, its hue, and what mends it. */
 const KINDS = {
-  unroutable: ["no queue", "dead", "Bind a queue to the exchange for this routing key, or correct the key. Nobody was told: the publish was not mandatory."],
-  returned: ["no queue, returned", "trouble", "Bind a queue to the exchange for this routing key, or correct the key. The publisher was told."],
+  unroutable: ["no queue", "dead", "Bind a queue to the exchange for this routing key, or correct the key. Publishers are told only where they ask for it with mandatory."],
+  returned: ["no queue, returned", "trouble", "Bind a queue to the exchange for this routing key, or correct the key. It was mandatory, so the publisher was told."],
   no_exchange: ["no exchange", "trouble", "Declare the exchange, or correct its name. The channel of the publisher was closed."],
   no_permission: ["no permission", "trouble", "Give the user the permission to write to this exchange."],
   topic_forbidden: ["key forbidden", "trouble", "Change the topic permission of the user, or publish with another routing key."],
@@ -84,7 +84,7 @@ function Entry({ entry }) {
       <p class="small links">
         <a href=${href("explain", { vhost: place, exchange: exchange || undefined, key: key || undefined, user: entry.user ?? undefined })}>Explain</a>
         ${entry.queue && html`<a href=${href("queues", vhost, entry.queue)}>Queue ${entry.queue}</a>`}
-        ${entry.connection && html`<a href=${href("connections", entry.connection)}>Connection ${entry.connection}</a>`}
+        ${entry.connection && html`<${Publisher} entry=${entry} />`}
         ${entry.message_id && html`<span class="faint">message id <code>${entry.message_id}</code></span>`}
       </p>
     </div>
@@ -95,4 +95,11 @@ function Entry({ entry }) {
       ${entry.user && html`<span class="faint">by ${entry.user}</span>`}
     </div>
   </li>`;
+}
+
+/** Who has published it, or the last of them. What came over HTTP has no connection that one could look at. */
+function Publisher({ entry: { connection, count: number } }) {
+  const which = number > 1 ? "the last from" : "from";
+  if (!connection.includes(" -> ")) return html`<span class="faint">${which} the ${connection}</span>`;
+  return html`<span class="faint">${which} <a href=${href("connections", connection)}>connection ${connection}</a></span>`;
 }
