@@ -20,7 +20,7 @@ export function asSvg(scene, box, title) {
 function plain(element) {
   if (element.nodeType === Node.TEXT_NODE) return document.createTextNode(element.data.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, "\ufffd"));
   const copy = document.createElementNS(NAMESPACE, element.localName === "a" ? "g" : element.localName);
-  for (const key of ["d", "x", "y", "dx", "r", "rx", "width", "height"]) if (element.hasAttribute(key)) copy.setAttribute(key, element.getAttribute(key));
+  for (const key of ["d", "x", "y", "dx", "cx", "cy", "r", "rx", "width", "height"]) if (element.hasAttribute(key)) copy.setAttribute(key, element.getAttribute(key));
   if (element.hasAttribute("transform") && !element.classList.contains("scene")) copy.setAttribute("transform", element.getAttribute("transform"));
   const looks = getComputedStyle(element);
   for (const key of LOOKS) copy.setAttribute(key, looks.getPropertyValue(key));
