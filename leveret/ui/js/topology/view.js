@@ -112,12 +112,19 @@ export function useView(id, frame, moved, { box, queuesAt }) {
       const distance = (one) => Math.hypot(one.x - other.x, one.y - other.y);
       stretch(distance(here) / (distance(before) || 1), (here.x + other.x) / 2 - left, (here.y + other.y) / 2 - top);
     } else if (pressed.current.isDrag || Math.hypot(here.x - pressed.current.x, here.y - pressed.current.y) > DRAG) {
-      if (!pressed.current.isDrag) frame.current.setPointerCapture(event.pointerId);
-      pressed.current.isDrag = true;
+      if (!pressed.current.isDrag) {
+        frame.current.setPointerCapture(event.pointerId);
+        frame.current.classList.add("dragged");
+      }
       pan(here.x - before.x, here.y - before.y);
     } else return;
     pressed.current.isDrag = true;
     pointers.current.set(event.pointerId, here);
+  }
+
+  function release(event) {
+    pointers.current.delete(event.pointerId);
+    frame.current.classList.remove("dragged");
   }
 
   function press(event) {
@@ -144,8 +151,8 @@ export function useView(id, frame, moved, { box, queuesAt }) {
       pressed.current = { x: event.clientX, y: event.clientY, isDrag: false };
     },
     onPointerMove: move,
-    onPointerUp: (event) => pointers.current.delete(event.pointerId),
-    onPointerCancel: (event) => pointers.current.delete(event.pointerId),
+    onPointerUp: release,
+    onPointerCancel: release,
     onPointerLeave: (event) => !pressed.current?.isDrag && pointers.current.delete(event.pointerId),
     onClickCapture: (event) => {
       if (!pressed.current?.isDrag) return;
