@@ -6,7 +6,7 @@
  * and thinks about all of them whenever it is moved.
  */
 import { Component } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { brief, exchangeName, plural, rate } from "../format.js";
 import { classes, html } from "../html.js";
 import { href } from "../router.js";
@@ -15,7 +15,7 @@ import { LETTER, fit } from "./text.js";
 import { letterOf, sayConsumer, sayEdge, sayExchange, sayPublisher, sayQueue } from "./words.js";
 
 const MOST_DOTS = 5;  // consumers, beyond which their number is told
-const SLICE = 90;  // nodes and edges that are drawn in a frame
+const SLICE = 60;  // nodes and edges that are drawn in a frame
 const FULL = 6;  // a bar is full with ten to the power of this many messages
 const NAME = Math.floor(BAR.width / LETTER);
 
@@ -42,25 +42,27 @@ export function Scene({ vhost, shape, layout, numbers, isLit, reasons, point }) 
   const nodes = useRef(null);
   nodes.current = new Map(shape.nodes.map((node) => [node.id, node]));
   const most = useSlices(shape.nodes.length + shape.edges.length);
+  const made = useMemo(() => new Map(), [vhost, shape, layout, numbers, isLit, reasons, point]);
+  const once = (id, make) => made.get(id) ?? made.set(id, make()).get(id);
   const dim = (id) => (isLit && !isLit(id) ? "is-dim" : isLit ? "is-lit" : "");
   const edges = shape.edges.filter(({ id }) => layout.edges[id]).slice(0, Math.max(0, most - shape.nodes.length));
   const drawn = isLit ? [...edges].sort((a, b) => isLit(a.id) - isLit(b.id)) : edges;
   const parts = { publisher: Publisher, exchange: Exchange, queue: Queue };
   return html`
     <g class="edges">
-      ${drawn.map((edge) => html`<${Edge} key=${edge.id} edge=${edge} layout=${layout.edges[edge.id]} flow=${numbers.edges.get(edge.id)} dim=${dim(edge.id)} point=${point} nodes=${nodes} reason=${reasons?.get(edge.id)} />`)}
+      ${drawn.map((edge) => once(edge.id, () => html`<${Edge} key=${edge.id} edge=${edge} layout=${layout.edges[edge.id]} flow=${numbers.edges.get(edge.id)} dim=${dim(edge.id)} point=${point} nodes=${nodes} reason=${reasons?.get(edge.id)} />`))}
     </g>
     <g class="nodes">
       ${shape.nodes.slice(0, most).map((node) => {
         const at = layout.nodes[node.id];
-        return at && html`<${parts[node.kind]} key=${node.id} node=${node} x=${at.x} y=${at.y} vhost=${vhost} now=${numbers.nodes.get(node.id)} dim=${dim(node.id)} point=${point} />`;
+        return at && once(node.id, () => html`<${parts[node.kind]} key=${node.id} node=${node} x=${at.x} y=${at.y} vhost=${vhost} now=${numbers.nodes.get(node.id)} dim=${dim(node.id)} point=${point} />`);
       })}
     </g>`;
 }
 
-/** How many of so many are to be drawn: more with each frame, until all are. */
+/** How many of so many are to be drawn: all if they are few, else more with each frame, until all are. */
 function useSlices(all) {
-  const [most, setMost] = useState(SLICE);
+  const [most, setMost] = useState(all > 3 * SLICE ? 0 : 3 * SLICE);
   useEffect(() => {
     if (most >= all) return undefined;
     const frame = requestAnimationFrame(() => setMost(most + SLICE));
