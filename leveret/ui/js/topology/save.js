@@ -2,8 +2,19 @@
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "fill-opacity", "stroke-opacity", "font-family", "font-size", "font-weight", "text-anchor", "paint-order"];
 
-/** The text of the file. scene: the group of everything. box: what is to be seen. */
+/** The text of the file, in which one can zoom. scene: the group of everything. box: what is to be seen. */
 export function asSvg(scene, box, title) {
+  const canvas = scene.ownerSVGElement;
+  const shown = canvas.getAttribute("class");
+  canvas.classList.remove("far", "farthest");  // which leave out what is too small to be read
+  try {
+    return asNear(scene, box, title);
+  } finally {
+    canvas.setAttribute("class", shown);
+  }
+}
+
+function asNear(scene, box, title) {
   const svg = document.createElementNS(NAMESPACE, "svg");
   svg.setAttribute("xmlns", NAMESPACE);
   svg.setAttribute("viewBox", `${box.x} ${box.y} ${box.width} ${box.height}`);
