@@ -26,7 +26,7 @@ const RATE = 46;  // of which the rate takes so much
 const SHAPE = 1.5;  // how much wider than high the whole is to be
 const FOLDED = 24;  // queues, from which on there are several beside each other
 const PASSES = 8;
-const LOOKS = 150_000;  // at edges, after which exchanges change places no more
+const LOOKS = 50_000;  // at edges, after which exchanges change places no more
 
 /**
  * graph: {nodes, edges} of model.js. before: the last layout, whose order is kept; or null.
