@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.ui.browser import Ui
 ROW = 48  # pixels of the picture from one queue to the next
 GROUP_GAP = 14  # more where another group begins
 LIVE_MS = 60_000  # until the page asks anew: less often where the broker is busy
+CROWD = 240  # queues, which are not drawn all at once
+SLICE = 60  # of them at most are
 ODD = ("a/b c\"d'e&f", "<b>bold</b>", "注文受付キュー", "%2F", "..", "x" * 200)
 
 
@@ -31,12 +34,12 @@ def queue(page: Page, name: str) -> Locator:
 
 def places(page: Page) -> dict[str, tuple[float, float]]:
     """Where queues stand in the picture, by their names."""
-    found: dict[str, str] = page.evaluate(
+    found: dict[str, list[float]] = page.evaluate(
         """() => Object.fromEntries([...document.querySelectorAll(".queue-with-consumers")].map(
-            (each) => [each.querySelector(".queue").dataset.id.slice(2), each.getAttribute("transform")]))"""
+            (each) => [each.querySelector(".queue").dataset.id.slice(2),
+                ["x", "y"].map((key) => Number(each.querySelector(".trough").getAttribute(key)))]))"""
     )
-    numbers = {name: re.findall(r"-?[\d.]+", text) for name, text in found.items()}
-    return {name: (float(x), float(y)) for name, (x, y) in numbers.items()}
+    return {name: (x, y) for name, (x, y) in found.items()}
 
 
 @pytest.fixture
@@ -48,6 +51,31 @@ def lane(http: Http) -> str:
     for each in http.ask("GET", "queues/lane?columns=name").expect(200).json:  # type: ignore[attr-defined]
         http.ask("DELETE", f"queues/lane/{quoted(each['name'])}").expect(204)
     return "lane"
+
+
+@pytest.fixture(scope="module")
+def crowd(http: Http) -> str:
+    """A virtual host with many queues, in which nothing changes."""
+    http.ask("PUT", "vhosts/crowd").expect(201, 204)
+    http.ask("PUT", "permissions/crowd/guest", {"configure": ".*", "write": ".*", "read": ".*"}).expect(201, 204)
+    names = [f"worker.{number}" for number in range(CROWD)]
+    sources = [f"team.{number}" for number in range(8)]
+    definitions = {
+        "exchanges": [{"name": name, "type": "topic", "durable": True, "auto_delete": False} for name in sources],
+        "queues": [{"name": name, "durable": True, "auto_delete": False} for name in names],
+        "bindings": [
+            {
+                "source": sources[(at + step) % 8],
+                "destination": name,
+                "destination_type": "queue",
+                "routing_key": f"k{at}",
+            }
+            for at, name in enumerate(names)
+            for step in (0, 3)
+        ],
+    }
+    http.ask("POST", "definitions/crowd", definitions).expect(200, 204)
+    return "crowd"
 
 
 def quoted(name: str) -> str:
@@ -107,6 +135,80 @@ def test_dragging_moves_the_picture_and_opens_nothing(shop: Place, ui: Ui) -> No
     expect(page).to_have_url(f"{ui.url}/#/topology")
     link.click()
     expect(page).to_have_url(f"{ui.url}/#/queues/%2F/payments")
+
+
+def test_moving_a_picture_changes_nothing_in_it(ui: Ui, lane: str, http: Http) -> None:
+    http.ask("PUT", f"queues/{lane}/alpha", {"durable": True}).expect(201)
+    page = ui.open(f"topology/{lane}")
+    expect(node(page, "Queue alpha:")).to_be_visible()
+    box = page.locator(".topology").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 40, box["y"] + 40)
+    page.mouse.down()
+    changed, before, after = page.evaluate(
+        """async () => {
+            const frame = document.querySelector(".topology");
+            const place = () => document.querySelector(".queue .trough").getBoundingClientRect().toJSON();
+            const before = place();
+            const found = [];
+            const note = ({ target, type, attributeName }) =>
+                found.push(`${type} ${attributeName} of ${target.classList?.[0] ?? target.nodeName}`);
+            const observer = new MutationObserver((all) => all.forEach(note));
+            observer.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
+            const { left, top } = frame.getBoundingClientRect();
+            for (let at = 1; at <= 12; at += 1) {
+                const here = { bubbles: true, clientX: left + 40 + at * 9, clientY: top + 40 + at * 5 };
+                if (at <= 6) frame.dispatchEvent(new PointerEvent("pointermove", { ...here, pointerId: 1 }));
+                else frame.dispatchEvent(new WheelEvent("wheel", { ...here, deltaY: -20 }));
+                for (let turn = 0; turn < 5; turn += 1) await null;  // what is to be drawn anew is drawn
+            }
+            observer.disconnect();
+            return [found, before, place()];
+        }"""
+    )
+    page.mouse.up()
+    assert set(changed) == {"attributes style of moved", "attributes class of topology"}
+    assert changed.count("attributes class of topology") == 1
+    assert after["width"] > before["width"] * 1.1
+    assert after["x"] > before["x"]
+    expect(page.locator(".scene")).to_have_attribute("transform", re.compile(r"scale\(1\.\d+\)"))
+    expect(page.locator(".moved")).to_have_attribute("style", re.compile(r"scale\(1\)"))
+    now = page.locator(".queue .trough").evaluate("(it) => it.getBoundingClientRect().toJSON()")
+    for side in ("x", "y", "width"):
+        assert now[side] == pytest.approx(after[side], abs=0.5), side
+
+
+def test_many_queues_are_drawn_some_at_a_time(ui: Ui, crowd: str, tmp_path: Path) -> None:
+    ui.page.add_init_script(
+        """window.counts = [0];
+        new MutationObserver(() => {
+            const number = document.querySelectorAll(".canvas .node, .canvas .edge").length;
+            if (number !== window.counts.at(-1)) window.counts.push(number);
+        }).observe(document, {subtree: true, childList: true});"""
+    )
+    page = ui.open(f"topology/{crowd}")
+    expect(page.locator(".canvas .queue")).to_have_count(CROWD)
+    expect(page.locator(".canvas .edge-binding")).to_have_count(2 * CROWD)
+    counts = page.evaluate("window.counts")
+    assert max(after - before for before, after in itertools.pairwise(counts)) <= SLICE
+    expect(page.locator(".canvas.far")).to_have_count(1)
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save as SVG").click()
+    saving.value.save_as(tmp_path / "saved.svg")
+    assert f">worker.{CROWD - 1}</text>" in (tmp_path / "saved.svg").read_text(), "names are there, however far one is"
+    expect(page.locator(".canvas.far")).to_have_count(1)
+
+
+def test_the_browser_can_move_the_picture_as_one_layer(ui: Ui, crowd: str) -> None:
+    page = ui.open(f"topology/{crowd}?q=worker.1")
+    expect(page.locator(".canvas .edge-binding.is-dim").first).to_be_attached()
+    expect(page.locator(".canvas .edge-binding")).to_have_count(2 * CROWD)
+    apart = """() => [...document.querySelectorAll(".scene *")].filter((each) => {
+        const looks = getComputedStyle(each);
+        const isScaled = each.localName === "text" && looks.textRendering.toLowerCase() !== "geometricprecision";
+        return looks.transform !== "none" || looks.opacity !== "1" || isScaled;
+    }).length"""
+    assert page.evaluate(apart) == 0
 
 
 @pytest.mark.smoke

@@ -108,9 +108,10 @@ function litIn(shape, query, lit) {
 /** The picture with what can be done with it. */
 function Board({ vhost, query, shape, layout, numbers, found }) {
   const frame = useRef(null);
+  const moved = useRef(null);
   const scene = useRef(null);
   const [pointed, setPointed] = useState(null);
-  const { view, handlers, fit, zoom, reveal, step } = useView(vhost, frame, layout);
+  const { scale, handlers, fit, zoom, reveal, step } = useView(vhost, frame, moved, layout);
   const lit = useMemo(() => found.explained && litBy(found.explained, shape), [found.explained, shape]);
   const isLit = useMemo(() => litIn(shape, query, lit), [shape, query.q, lit]);
   const matches = query.q && isLit ? shape.nodes.filter(({ id }) => isLit(id)).length : null;
@@ -132,10 +133,10 @@ function Board({ vhost, query, shape, layout, numbers, found }) {
       <span class="grow"></span>
       <button type="button" class="quiet" onClick=${() => download(asSvg(scene.current, layout.box, `Topology of ${vhost}`), `topology-${vhost.replace(/[^\w.-]+/g, "_")}.svg`)}>Save as SVG</button>
     </div>
-    <div class="topology" ref=${frame} tabindex="0" role="group" style=${{ "--wanted": `${Math.round(layout.box.height * 1.15 + 32)}px`, "--ratio": (layout.box.height / layout.box.width).toFixed(3) }} aria-label=${`Topology of ${vhost}: arrows move it, plus and minus zoom, 0 shows all`} data-zoom=${view?.k.toFixed(3)} ...${handlers}>
-      ${view && html`<div class="moved" style=${{ transform: `translate(${view.x}px, ${view.y}px)` }}>
-        <svg class=${classes("canvas", { far: view.k < FAR, farthest: view.k < FARTHEST })} width="1" height="1">
-          <g class="scene" ref=${scene} transform=${`scale(${view.k})`}>${drawn}</g>
+    <div class="topology" ref=${frame} tabindex="0" role="group" style=${{ "--wanted": `${Math.round(layout.box.height * 1.15 + 32)}px`, "--ratio": (layout.box.height / layout.box.width).toFixed(3) }} aria-label=${`Topology of ${vhost}: arrows move it, plus and minus zoom, 0 shows all`} data-zoom=${scale?.toFixed(3)} ...${handlers}>
+      ${scale && html`<div class="moved" ref=${moved}>
+        <svg class=${classes("canvas", { far: scale < FAR, farthest: scale < FARTHEST })} width="1" height="1">
+          <g class="scene" ref=${scene} transform=${`scale(${scale})`}>${drawn}</g>
         </svg>
       </div>`}
       <${Said} pointed=${pointed} frame=${frame} />

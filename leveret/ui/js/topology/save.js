@@ -2,8 +2,19 @@
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "fill-opacity", "stroke-opacity", "font-family", "font-size", "font-weight", "text-anchor", "paint-order"];
 
-/** The text of the file. scene: the group of everything. box: what is to be seen. */
+/** The text of the file, in which one can zoom. scene: the group of everything. box: what is to be seen. */
 export function asSvg(scene, box, title) {
+  const canvas = scene.ownerSVGElement;
+  const shown = canvas.getAttribute("class");
+  canvas.classList.remove("far", "farthest");  // which leave out what is too small to be read
+  try {
+    return asNear(scene, box, title);
+  } finally {
+    canvas.setAttribute("class", shown);
+  }
+}
+
+function asNear(scene, box, title) {
   const svg = document.createElementNS(NAMESPACE, "svg");
   svg.setAttribute("xmlns", NAMESPACE);
   svg.setAttribute("viewBox", `${box.x} ${box.y} ${box.width} ${box.height}`);
@@ -20,7 +31,7 @@ export function asSvg(scene, box, title) {
 function plain(element) {
   if (element.nodeType === Node.TEXT_NODE) return document.createTextNode(element.data.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, "\ufffd"));
   const copy = document.createElementNS(NAMESPACE, element.localName === "a" ? "g" : element.localName);
-  for (const key of ["d", "x", "y", "dx", "r", "rx", "width", "height"]) if (element.hasAttribute(key)) copy.setAttribute(key, element.getAttribute(key));
+  for (const key of ["d", "x", "y", "dx", "cx", "cy", "r", "rx", "width", "height"]) if (element.hasAttribute(key)) copy.setAttribute(key, element.getAttribute(key));
   if (element.hasAttribute("transform") && !element.classList.contains("scene")) copy.setAttribute("transform", element.getAttribute("transform"));
   const looks = getComputedStyle(element);
   for (const key of LOOKS) copy.setAttribute(key, looks.getPropertyValue(key));

@@ -1,4 +1,12 @@
-/** The picture itself: what of the graph is where, and how thick, full and bright it is. */
+/**
+ * The picture itself: what of the graph is where, and how thick, full and bright it is.
+ *
+ * Hundreds of nodes are drawn some in each frame, so that the page stays alive, and later only those that have changed. Nothing
+ * but the whole has a transform or an opacity: with those of each node, a browser takes the picture for hundreds of layers,
+ * and thinks about all of them whenever it is moved.
+ */
+import { Component } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { brief, exchangeName, plural, rate } from "../format.js";
 import { classes, html } from "../html.js";
 import { href } from "../router.js";
@@ -7,6 +15,7 @@ import { LETTER, fit } from "./text.js";
 import { letterOf, sayConsumer, sayEdge, sayExchange, sayPublisher, sayQueue } from "./words.js";
 
 const MOST_DOTS = 5;  // consumers, beyond which their number is told
+const SLICE = 60;  // nodes and edges that are drawn in a frame
 const FULL = 6;  // a bar is full with ten to the power of this many messages
 const NAME = Math.floor(BAR.width / LETTER);
 
@@ -30,29 +39,64 @@ export function fill(messages) {
  * what is dimmed; null where nothing is. point(what): the pointer or the focus is at something; null for no more.
  */
 export function Scene({ vhost, shape, layout, numbers, isLit, reasons, point }) {
-  const nodes = new Map(shape.nodes.map((node) => [node.id, node]));
+  const nodes = useRef(null);
+  nodes.current = new Map(shape.nodes.map((node) => [node.id, node]));
+  const most = useSlices(shape.nodes.length + shape.edges.length);
+  const made = useMemo(() => new Map(), [vhost, shape, layout, numbers, isLit, reasons, point]);
+  const once = (id, make) => made.get(id) ?? made.set(id, make()).get(id);
   const dim = (id) => (isLit && !isLit(id) ? "is-dim" : isLit ? "is-lit" : "");
-  const edges = shape.edges.filter(({ id }) => layout.edges[id]);
+  const edges = shape.edges.filter(({ id }) => layout.edges[id]).slice(0, Math.max(0, most - shape.nodes.length));
   const drawn = isLit ? [...edges].sort((a, b) => isLit(a.id) - isLit(b.id)) : edges;
   const parts = { publisher: Publisher, exchange: Exchange, queue: Queue };
   return html`
     <g class="edges">
-      ${drawn.map((edge) => html`<${Edge} key=${edge.id} edge=${edge} layout=${layout.edges[edge.id]} flow=${numbers.edges.get(edge.id)} dim=${dim(edge.id)} point=${point} text=${() => sayEdge(edge, nodes, numbers.edges.get(edge.id), reasons?.get(edge.id))} />`)}
+      ${drawn.map((edge) => once(edge.id, () => html`<${Edge} key=${edge.id} edge=${edge} layout=${layout.edges[edge.id]} flow=${numbers.edges.get(edge.id)} dim=${dim(edge.id)} point=${point} nodes=${nodes} reason=${reasons?.get(edge.id)} />`))}
     </g>
     <g class="nodes">
-      ${shape.nodes.map((node) => {
+      ${shape.nodes.slice(0, most).map((node) => {
         const at = layout.nodes[node.id];
-        return at && html`<${parts[node.kind]} key=${node.id} node=${node} at=${at} vhost=${vhost} numbers=${numbers} dim=${dim(node.id)} point=${point} />`;
+        return at && once(node.id, () => html`<${parts[node.kind]} key=${node.id} node=${node} x=${at.x} y=${at.y} vhost=${vhost} now=${numbers.nodes.get(node.id)} dim=${dim(node.id)} point=${point} />`);
       })}
     </g>`;
 }
 
-function Edge({ edge, layout: { path, label }, flow, dim, point, text }) {
+/** How many of so many are to be drawn: all if they are few, else more with each frame, until all are. */
+function useSlices(all) {
+  const [most, setMost] = useState(all > 3 * SLICE ? 0 : 3 * SLICE);
+  useEffect(() => {
+    if (most >= all) return undefined;
+    const frame = requestAnimationFrame(() => setMost(most + SLICE));
+    return () => cancelAnimationFrame(frame);
+  }, [most, most >= all]);
+  return most;
+}
+
+/** A component that is drawn anew only when something that it is given has changed. */
+function steady(draw) {
+  return class extends Component {
+    shouldComponentUpdate(next) {
+      return !isSame(this.props, next);
+    }
+
+    render(given) {
+      return draw(given);
+    }
+  };
+}
+
+function isSame(one, other) {
+  if (Object.is(one, other)) return true;
+  if (typeof one !== "object" || typeof other !== "object" || !one || !other) return false;
+  const names = Object.keys(one);
+  return names.length === Object.keys(other).length && names.every((name) => isSame(one[name], other[name]));
+}
+
+const Edge = steady(({ edge, layout: { path, label }, flow, dim, point, nodes, reason }) => {
   const isMoving = flow?.rate >= 0.05;
   const key = label && edge.kind !== "publish" ? labelOf(edge.keys) : "";
   const speed = isMoving ? rate(flow.rate) : "";
   const room = label ? label.room - (speed && edge.kind !== "publish" ? speed.length + 2 : 0) : 0;
-  const show = (event) => point({ text: text(), at: event.currentTarget, x: event.clientX, y: event.clientY });
+  const show = (event) => point({ text: sayEdge(edge, nodes.current, flow, reason), at: event.currentTarget, x: event.clientX, y: event.clientY });
   return html`<g class=${classes("edge", `edge-${edge.kind}`, { moves: isMoving }, dim)} onPointerEnter=${show} onPointerLeave=${() => point(null)}>
     <path class="touch" d=${path} />
     <path class="way" d=${path} stroke-width=${thickness(flow?.rate).toFixed(1)} />
@@ -61,17 +105,16 @@ function Edge({ edge, layout: { path, label }, flow, dim, point, text }) {
       ${speed && html`<tspan class="speed" dx=${key && room > 3 ? 6 : 0}>${speed}</tspan>`}
     </text>`}
   </g>`;
-}
+});
 
 /** What leads to the page of something, and is explained under the pointer and by the focus. */
-function Link({ id, to, text, point, className, children, x, y }) {
+function Link({ id, to, text, point, className, children }) {
   const show = (event) => point({ text, at: event.currentTarget });
   return html`<a
     class=${className}
     data-id=${id}
     href=${to}
     aria-label=${text}
-    transform=${`translate(${x} ${y})`}
     draggable="false"
     onPointerEnter=${show}
     onPointerLeave=${() => point(null)}
@@ -81,79 +124,78 @@ function Link({ id, to, text, point, className, children, x, y }) {
   >`;
 }
 
-function Publisher({ node, at, numbers, dim, point }) {
-  const now = numbers.nodes.get(node.id) ?? {};
+const Publisher = steady(({ node, x, y, now = {}, dim, point }) => {
   const many = node.connections.length;
   const name = node.name ? `${fit(node.name, many > 1 ? 18 : 23)}${many > 1 ? ` ×${many}` : ""}` : plural(many, "publisher");
   const to = many === 1 ? href("connections", node.connections[0]) : href("connections", { q: node.name });
-  return html`<${Link} id=${node.id} to=${to} text=${sayPublisher(node, now)} point=${point} x=${at.x} y=${at.y} className=${classes("node publisher", { idle: isIdle(now.rate) }, dim)}>
-    <rect class="ground" x=${-172} y="-11" width="182" height="22" rx="4" />
-    <circle r=${many > 1 ? 6 : 5} />
-    ${many > 1 && html`<circle class="more" r="9" />`}
-    <text x="-14" y="4" text-anchor="end">${name}</text>
+  return html`<${Link} id=${node.id} to=${to} text=${sayPublisher(node, now)} point=${point} className=${classes("node publisher", { idle: isIdle(now.rate) }, dim)}>
+    <rect class="ground" x=${x - 172} y=${y - 11} width="182" height="22" rx="4" />
+    <circle cx=${x} cy=${y} r=${many > 1 ? 6 : 5} />
+    ${many > 1 && html`<circle class="more" cx=${x} cy=${y} r="9" />`}
+    <text x=${x - 14} y=${y + 4} text-anchor="end">${name}</text>
   <//>`;
-}
+});
 
-function Exchange({ node, at, vhost, numbers, dim, point }) {
-  const now = numbers.nodes.get(node.id) ?? {};
+const Exchange = steady(({ node, x, y, vhost, now = {}, dim, point }) => {
   const to = node.isMissing ? href("exchanges", { vhost }) : href("exchanges", vhost, node.name || "amq.default");
-  return html`<${Link} id=${node.id} to=${to} text=${sayExchange(node, now)} point=${point} x=${at.x} y=${at.y} className=${classes("node exchange", { missing: node.isMissing }, dim)}>
-    <circle r=${RADIUS} />
-    <text class="letter" y="4" text-anchor="middle">${letterOf(node)}</text>
-    <text class="name" y=${-RADIUS - 6} text-anchor="middle">${fit(exchangeName(node.name), 24)}</text>
-    ${now.unroutable > 0 && html`<${Lost} number=${now.unroutable} isNow=${now.unroutableRate > 0} />`}
+  return html`<${Link} id=${node.id} to=${to} text=${sayExchange(node, now)} point=${point} className=${classes("node exchange", { missing: node.isMissing }, dim)}>
+    <circle cx=${x} cy=${y} r=${RADIUS} />
+    <text class="letter" x=${x} y=${y + 4} text-anchor="middle">${letterOf(node)}</text>
+    <text class="name" x=${x} y=${y - RADIUS - 6} text-anchor="middle">${fit(exchangeName(node.name), 24)}</text>
+    ${now.unroutable > 0 && html`<${Lost} x=${x} y=${y + RADIUS} number=${now.unroutable} isNow=${now.unroutableRate > 0} />`}
   <//>`;
-}
+});
 
 /** What no queue got leaves the picture downwards. */
-function Lost({ number, isNow }) {
+function Lost({ x, y, number, isNow }) {
   return html`<g class=${classes("lost-way", { now: isNow })}>
-    <path d=${`M0,${RADIUS}V${RADIUS + 18}m-4,-5l4,5l4,-5`} />
-    <text x="8" y=${RADIUS + 17}>${brief(number)} nowhere</text>
+    <path d=${`M${x},${y}v18m-4,-5l4,5l4,-5`} />
+    <text x=${x + 8} y=${y + 17}>${brief(number)} nowhere</text>
   </g>`;
 }
 
-function Queue({ node, at, vhost, numbers, dim, point }) {
-  const now = numbers.nodes.get(node.id) ?? { judged: [], consumers: [] };
+const UNKNOWN = { judged: [], consumers: [] };
+
+const Queue = steady(({ node, x, y, vhost, now = UNKNOWN, dim, point }) => {
   const { queue, judged, consumers } = now;
   const level = judged[0]?.level ?? "calm";
   const ready = queue?.messages_ready ?? 0;
   const unacked = queue?.messages_unacknowledged ?? 0;
-  return html`<g transform=${`translate(${at.x} ${at.y})`} class=${classes("queue-with-consumers", dim)}>
-    <${Consumers} vhost=${vhost} queue=${queue} consumers=${consumers} isWaiting=${ready > 0} point=${point} />
-    <${Link} id=${node.id} to=${href("queues", vhost, node.name)} text=${sayQueue(node, now)} point=${point} x=${0} y=${0} className=${classes("node queue", level)}>
-      <rect class="ground" x="-4" y="-20" width=${BAR.width + 8} height=${BAR.height + 24} rx="4" />
-      ${level !== "calm" && html`<path class="sign" d=${level === "trouble" ? "M5,-14l5,5l-5,5l-5,-5z" : "M1,-13h8v8h-8z"} />`}
-      <text class="name" x=${level === "calm" ? 0 : 14} y="-5">${fit(node.name, level === "calm" ? NAME : NAME - 2)}</text>
-      <${Bar} ready=${ready} unacked=${unacked} />
+  return html`<g class=${classes("queue-with-consumers", dim)}>
+    <${Consumers} x=${x + BAR.width} y=${y + BAR.height / 2} vhost=${vhost} queue=${queue} consumers=${consumers} isWaiting=${ready > 0} point=${point} />
+    <${Link} id=${node.id} to=${href("queues", vhost, node.name)} text=${sayQueue(node, now)} point=${point} className=${classes("node queue", level)}>
+      <rect class="ground" x=${x - 4} y=${y - 20} width=${BAR.width + 8} height=${BAR.height + 24} rx="4" />
+      ${level !== "calm" && html`<path class="sign" d=${level === "trouble" ? `M${x + 5},${y - 14}l5,5l-5,5l-5,-5z` : `M${x + 1},${y - 13}h8v8h-8z`} />`}
+      <text class="name" x=${level === "calm" ? x : x + 14} y=${y - 5}>${fit(node.name, level === "calm" ? NAME : NAME - 2)}</text>
+      <${Bar} x=${x} y=${y} ready=${ready} unacked=${unacked} />
     <//>
   </g>`;
-}
+});
 
 /** How much waits: what is ready first, and what consumers hold behind it, on one logarithmic scale. */
-function Bar({ ready, unacked }) {
+function Bar({ x, y, ready, unacked }) {
   const total = fill(ready + unacked) * BAR.width;
   const front = ready + unacked ? (ready / (ready + unacked)) * total : 0;
   const isWide = total > BAR.width * 0.45;
   return html`
-    <rect class="trough" width=${BAR.width} height=${BAR.height} rx="3" />
-    ${front > 0 && html`<rect class="ready" width=${front.toFixed(1)} height=${BAR.height} rx="3" />`}
-    ${unacked > 0 && html`<rect class="unacked" x=${front.toFixed(1)} width=${Math.max(2, total - front).toFixed(1)} height=${BAR.height} rx="3" />`}
-    ${ready + unacked > 0 && html`<text class=${classes("waits", { inside: isWide })} x=${isWide ? total - 6 : total + 6} y="12" text-anchor=${isWide ? "end" : "start"}>${brief(ready + unacked)}</text>`}`;
+    <rect class="trough" x=${x} y=${y} width=${BAR.width} height=${BAR.height} rx="3" />
+    ${front > 0 && html`<rect class="ready" x=${x} y=${y} width=${front.toFixed(1)} height=${BAR.height} rx="3" />`}
+    ${unacked > 0 && html`<rect class="unacked" x=${(x + front).toFixed(1)} y=${y} width=${Math.max(2, total - front).toFixed(1)} height=${BAR.height} rx="3" />`}
+    ${ready + unacked > 0 && html`<text class=${classes("waits", { inside: isWide })} x=${x + (isWide ? total - 6 : total + 6)} y=${y + 12} text-anchor=${isWide ? "end" : "start"}>${brief(ready + unacked)}</text>`}`;
 }
 
-function Consumers({ vhost, queue, consumers, isWaiting, point }) {
-  const middle = BAR.height / 2;
+/** Right of a queue; x, y: where that ends, in the middle of its height. */
+function Consumers({ x, y, vhost, queue, consumers, isWaiting, point }) {
   const number = consumers.length || queue?.consumers || 0;
-  if (!number) return isWaiting ? html`<text class="none" x=${BAR.width + 10} y=${middle + 4}>no consumer</text>` : null;
+  if (!number) return isWaiting ? html`<text class="none" x=${x + 10} y=${y + 4}>no consumer</text>` : null;
   const speed = consumers.reduce((sum, each) => sum + (each.rate ?? 0), 0) || queue?.message_stats?.deliver_get_details?.rate || 0;
-  const start = BAR.width + 62;
+  const start = x + 62;
   const dots = number <= MOST_DOTS && consumers.length === number ? consumers : [];
   return html`
     <g class=${classes("edge edge-consume", { moves: speed >= 0.05 })}>
-      <path class="way" d=${`M${BAR.width},${middle}H${start - 6}`} stroke-width=${thickness(speed).toFixed(1)} />
-      ${speed >= 0.05 && html`<text class="on-edge speed" x=${BAR.width + 6} y=${middle - 5}>${rate(speed)}</text>`}
+      <path class="way" d=${`M${x},${y}H${start - 6}`} stroke-width=${thickness(speed).toFixed(1)} />
+      ${speed >= 0.05 && html`<text class="on-edge speed" x=${x + 6} y=${y - 5}>${rate(speed)}</text>`}
     </g>
-    ${dots.map((each, at) => html`<${Link} key=${`${each.connection} ${each.consumer_tag}`} id=${`c:${each.connection} ${each.consumer_tag}`} to=${href("connections", each.connection)} text=${sayConsumer(each)} point=${point} x=${start + at * 13} y=${middle} className=${classes("node consumer", { idle: isIdle(each.rate) })}><circle class="ground" r="7" /><circle r="5" /><//>`)}
-    ${!dots.length && html`<${Link} id=${`c:${queue.name}`} to=${href("queues", vhost, queue.name, { tab: "consumers" })} text=${`${plural(number, "consumer")} of ${queue.name}.`} point=${point} x=${start} y=${middle} className=${classes("node consumer", { idle: speed < 0.05 })}><circle r="5" /><circle class="more" r="8" /><text x="13" y="4">×${brief(number)}</text><//>`}`;
+    ${dots.map((each, at) => html`<${Link} key=${`${each.connection} ${each.consumer_tag}`} id=${`c:${each.connection} ${each.consumer_tag}`} to=${href("connections", each.connection)} text=${sayConsumer(each)} point=${point} className=${classes("node consumer", { idle: isIdle(each.rate) })}><circle class="ground" cx=${start + at * 13} cy=${y} r="7" /><circle cx=${start + at * 13} cy=${y} r="5" /><//>`)}
+    ${!dots.length && html`<${Link} id=${`c:${queue.name}`} to=${href("queues", vhost, queue.name, { tab: "consumers" })} text=${`${plural(number, "consumer")} of ${queue.name}.`} point=${point} className=${classes("node consumer", { idle: speed < 0.05 })}><circle cx=${start} cy=${y} r="5" /><circle class="more" cx=${start} cy=${y} r="8" /><text x=${start + 13} y=${y + 4}>×${brief(number)}</text><//>`}`;
 }

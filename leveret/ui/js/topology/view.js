@@ -1,5 +1,8 @@
-/** Panning and zooming: by the pointer, two fingers, the wheel and keys. */
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+/**
+ * Panning and zooming: by the pointer, two fingers, the wheel and keys. The picture is a layer of its own. As long as something
+ * moves it, the browser moves and stretches what it has painted; when it rests, the picture is drawn anew at its scale.
+ */
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 const ZOOM = { min: 0.08, max: 3, step: 1.25 };
 const PAN = 80;  // pixels for a key
@@ -7,6 +10,8 @@ const DRAG = 4;  // pixels, from which on a press is no click
 const MARGIN = 16;
 const NARROW = 700;
 const LEGIBLE = 0.8;
+const REST_MS = 150;  // without zooming, after which it is drawn anew
+const STRETCH = 2;  // by which it is stretched at most
 
 const kept = new Map();  // how one has left a picture, to be found when one comes back
 
@@ -27,43 +32,75 @@ function first(box, queuesAt, size) {
 }
 
 /**
- * The view of a picture with this box; queuesAt is of the layout. id: what it is kept by. frame: the ref of the element that shows it.
- * Returns: {view: {x, y, k}, handlers, fit, zoom(factor), show(x, y)}; show brings a place of the picture into sight.
+ * The view of a picture with this box; queuesAt is of the layout. id: what it is kept by. frame: the ref of the element that shows
+ * it. moved: the ref of what is in there, and is moved.
+ * Returns: {scale, handlers, fit, zoom(factor), reveal(element)}; scale is the one to draw at; null before the size is known.
  */
-export function useView(id, frame, { box, queuesAt }) {
-  const [view, setView] = useState(kept.get(id) ?? null);
+export function useView(id, frame, moved, { box, queuesAt }) {
+  const current = useRef(kept.get(id) ?? null);
+  const [scale, setScale] = useState(current.current?.k ?? null);
+  const drawn = useRef(scale);
+  drawn.current = scale;
+  const resting = useRef(0);
   const pointers = useRef(new Map());
   const pressed = useRef(null);
-  const current = useRef(view);
-  current.current = view;
 
+  const put = () => {
+    const { x, y, k } = current.current;
+    moved.current.style.transform = `translate(${x}px, ${y}px) scale(${k / drawn.current})`;
+  };
+  const draw = () => {
+    clearTimeout(resting.current);
+    setScale(current.current.k);
+  };
   const set = (next) => {
     kept.set(id, next);
     current.current = next;
-    setView(next);
+    if (moved.current) put();
   };
   const sizes = () => frame.current.getBoundingClientRect();
-  const fit = () => set(whole(box, sizes()));
+  const fit = () => {
+    set(whole(box, sizes()));
+    draw();
+  };
   const zoomAt = (factor, x, y) => {
     const old = current.current;
     const k = clamp(old.k * factor, ZOOM.min, ZOOM.max);
     set({ k, x: x - ((x - old.x) * k) / old.k, y: y - ((y - old.y) * k) / old.k });
   };
-  const zoom = (factor) => zoomAt(factor, sizes().width / 2, sizes().height / 2);
+  const zoom = (factor) => {
+    zoomAt(factor, sizes().width / 2, sizes().height / 2);
+    draw();
+  };
+  /** The same, of many times one after another. */
+  const stretch = (factor, x, y) => {
+    zoomAt(factor, x, y);
+    clearTimeout(resting.current);
+    const stretched = current.current.k / drawn.current;
+    if (stretched > STRETCH || stretched < 1 / STRETCH) draw();
+    else resting.current = setTimeout(draw, REST_MS);
+  };
   const pan = (dx, dy) => set({ ...current.current, x: current.current.x + dx, y: current.current.y + dy });
 
   useLayoutEffect(() => {
-    if (!current.current) set(first(box, queuesAt, sizes()));
+    if (!current.current) {
+      set(first(box, queuesAt, sizes()));
+      draw();
+    }
     const element = frame.current;
     const turn = (event) => {
       event.preventDefault();
       const { left, top } = sizes();
       if (event.shiftKey) pan(-event.deltaY - event.deltaX, 0);
-      else zoomAt(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), event.clientX - left, event.clientY - top);
+      else stretch(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), event.clientX - left, event.clientY - top);
     };
     element.addEventListener("wheel", turn, { passive: false });
     return () => element.removeEventListener("wheel", turn);
   }, []);
+  useLayoutEffect(() => {
+    if (moved.current) put();
+  }, [scale]);
+  useEffect(() => () => clearTimeout(resting.current), []);
 
   function move(event) {
     const before = pointers.current.get(event.pointerId);
@@ -73,14 +110,21 @@ export function useView(id, frame, { box, queuesAt }) {
       const other = [...pointers.current.entries()].find(([key]) => key !== event.pointerId)[1];
       const { left, top } = sizes();
       const distance = (one) => Math.hypot(one.x - other.x, one.y - other.y);
-      zoomAt(distance(here) / (distance(before) || 1), (here.x + other.x) / 2 - left, (here.y + other.y) / 2 - top);
+      stretch(distance(here) / (distance(before) || 1), (here.x + other.x) / 2 - left, (here.y + other.y) / 2 - top);
     } else if (pressed.current.isDrag || Math.hypot(here.x - pressed.current.x, here.y - pressed.current.y) > DRAG) {
-      if (!pressed.current.isDrag) frame.current.setPointerCapture(event.pointerId);
-      pressed.current.isDrag = true;
+      if (!pressed.current.isDrag) {
+        frame.current.setPointerCapture(event.pointerId);
+        frame.current.classList.add("dragged");
+      }
       pan(here.x - before.x, here.y - before.y);
     } else return;
     pressed.current.isDrag = true;
     pointers.current.set(event.pointerId, here);
+  }
+
+  function release(event) {
+    pointers.current.delete(event.pointerId);
+    frame.current.classList.remove("dragged");
   }
 
   function press(event) {
@@ -107,8 +151,8 @@ export function useView(id, frame, { box, queuesAt }) {
       pressed.current = { x: event.clientX, y: event.clientY, isDrag: false };
     },
     onPointerMove: move,
-    onPointerUp: (event) => pointers.current.delete(event.pointerId),
-    onPointerCancel: (event) => pointers.current.delete(event.pointerId),
+    onPointerUp: release,
+    onPointerCancel: release,
     onPointerLeave: (event) => !pressed.current?.isDrag && pointers.current.delete(event.pointerId),
     onClickCapture: (event) => {
       if (!pressed.current?.isDrag) return;
@@ -128,5 +172,5 @@ export function useView(id, frame, { box, queuesAt }) {
     if (dx || dy) pan(dx, dy);
   };
 
-  return { view, handlers, fit, zoom, reveal, step: ZOOM.step };
+  return { scale, handlers, fit, zoom, reveal, step: ZOOM.step };
 }
