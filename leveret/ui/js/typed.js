@@ -9,5 +9,5 @@ export function literally(text) {
 
 /** A field into which the name has to be typed. what: of which kind it is. */
 export function TypedName({ what, name }) {
-  return html`<${Field} label=${`Type the name of the ${what}`} hint=${html`It is <code>${name}</code>.`}><input name="typed" required pattern=${literally(name)} title=${`Type ${name}`} autocomplete="off" class="mono" /><//>`;
+  return html`<${Field} label=${`Type the name of the ${what}`} hint=${html`It is <code>${name}</code>.`}><input name="typed" required autofocus pattern=${literally(name)} title=${`Type ${name}`} autocomplete="off" class="mono" /><//>`;
 }

@@ -60,7 +60,7 @@ export function Choosing({ found, label = "What it may do" }) {
         <option value="own" selected=${preset === "own"}>Names that fit patterns…</option>
       </select>
     <//>
-    ${preset === "own" && html`<div class="form columns">
+    ${preset === "own" && html`<div class="form columns narrow">
       <${Field} label="Configure" hint="Declare and delete."><input name="configure" class="mono" value=${found?.configure ?? "^$"} /><//>
       <${Field} label="Write" hint="Publish, bind to it."><input name="write" class="mono" value=${found?.write ?? "^$"} /><//>
       <${Field} label="Read" hint="Consume, get, purge."><input name="read" class="mono" value=${found?.read ?? ".*"} /><//>
@@ -103,7 +103,7 @@ export function SetTopic({ user, vhosts, close, done }) {
     done();
     return `The routing keys of ${user} with ${data.get("exchange")} are restricted.`;
   }
-  const topics = (exchanges.data ?? []).filter(({ type }) => type === "topic");
+  const topics = (exchanges.data ?? []).filter(({ type }) => type === "topic").sort((one, other) => one.name.startsWith("amq.") - other.name.startsWith("amq."));
   return html`<${ActDialog} title=${`Restrict the routing keys of ${user}`} verb="Restrict" act=${act} close=${close}>
     <${Field} label="Virtual host"><select name="vhost" onChange=${(event) => setVhost(event.target.value)}>${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === vhost}>${name}</option>`)}</select><//>
     <${Field} label="Topic exchange"><select name="exchange" required>${topics.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select><//>

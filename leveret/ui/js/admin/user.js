@@ -127,7 +127,7 @@ function Delete({ name, connections, isOneself, close }) {
     return `The user ${name} was deleted.`;
   }
   return html`<${ActDialog} title="Delete the user" verb="Delete the user" isDanger act=${act} close=${close}>
-    <p>The user <code>${name}</code> and its permissions will be deleted, and its <b>${plural(connections, "connection")}</b> closed. Queues and messages stay.${isOneself && html` <b class="of-trouble">This is you.</b>`}</p>
+    <p>The user <code>${name}</code> and its permissions will be deleted${connections > 0 && html`, and its <b>${plural(connections, "connection")}</b> closed`}. Queues and messages stay.${isOneself && html` <b class="of-trouble">This is you.</b>`}</p>
     <${TypedName} what="user" name=${name} />
   <//>`;
 }

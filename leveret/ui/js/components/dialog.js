@@ -10,10 +10,12 @@ export function Dialog({ title, close, children, isWide }) {
   useEffect(() => {
     const before = document.activeElement;
     box.current.showModal();
+    if (document.activeElement?.matches(".dialog-body > header button")) box.current.focus();  // not first on what closes it
     return () => before?.focus?.();
   }, []);
   return html`<dialog
     ref=${box}
+    tabindex="-1"
     class=${classes("dialog", { wide: isWide })}
     aria-label=${title}
     onCancel=${(event) => {

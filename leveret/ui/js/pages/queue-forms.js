@@ -95,10 +95,10 @@ export function QueueActions({ queue, reload }) {
       <${Field} label="Messages a second" hint="Empty or 0: as fast as it can. Kept over restarts."><input name="rate" type="number" min="0" step="any" autofocus /><//>
     <//>`}
     ${open === "purge" && html`<${ActDialog} title="Purge the queue" verb=${`Throw away ${plural(queue.messages_ready, "message")}`} isDanger act=${purge} close=${close}>
-      <p><b>${plural(queue.messages_ready, "message")}</b> in <code>${name}</code> will be thrown away. That cannot be undone. What consumers hold (${queue.messages_unacknowledged} now) stays.</p>
+      <p><b>${plural(queue.messages_ready, "message")}</b> in <code>${name}</code> will be thrown away. That cannot be undone. ${queue.messages_unacknowledged > 0 && `The ${plural(queue.messages_unacknowledged, "message")} that consumers hold stay.`}</p>
     <//>`}
     ${open === "delete" && html`<${ActDialog} title="Delete the queue" verb="Delete the queue" isDanger act=${destroy} close=${close}>
-      <p>The queue <code>${name}</code>, its <b>${plural(queue.messages, "message")}</b> and its bindings will be deleted, and its <b>${plural(queue.consumers, "consumer")}</b> cancelled. That cannot be undone.</p>
+      <p>The queue <code>${name}</code>, its <b>${plural(queue.messages, "message")}</b> and its bindings will be deleted${queue.consumers > 0 && html`, and its <b>${plural(queue.consumers, "consumer")}</b> cancelled`}. That cannot be undone.</p>
       <${TypedName} what="queue" name=${name} />
     <//>`}`;
 }

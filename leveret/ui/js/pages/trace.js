@@ -13,11 +13,11 @@ const KEPT = 2000;  // events
 const PIECE = 200;  // that are shown at once
 const SHOW_MS = 200;
 const FIELDS = [
-  ["queue", "Queue", "they go to it, or are in it"],
-  ["exchange", "Exchange", "they are published to it"],
-  ["key", "Routing key", "a pattern as of a topic exchange: order.*.de"],
-  ["user", "User", "who publishes or gets them"],
-  ["id", "Message id", "the property message_id"],
+  ["queue", "Queue", "They go to it, or are in it."],
+  ["exchange", "Exchange", "They are published to it."],
+  ["key", "Routing key", "A pattern as of a topic exchange: order.*.de"],
+  ["user", "User", "Who publishes or gets them."],
+  ["id", "Message id", "The property message_id."],
 ];
 const NAMES = { key: "routing_key", id: "message_id" };
 const HUES = { publish: "in", deliver: "unacked", ack: "out", requeue: "ready", reject: "trouble", dead_letter: "dead", drop: "trouble" };
@@ -98,9 +98,9 @@ function Traced({ query }) {
           <input class="mono" name=${name} value=${query[name] ?? ""} list=${known[name] ? `trace-${name}` : undefined} autocomplete="off" spellcheck="false" />
           ${known[name] && html`<datalist id=${`trace-${name}`}>${known[name].filter((each) => each.name).map((each) => html`<option key=${each.name} value=${each.name}></option>`)}</datalist>`}
         <//>`)}
-        <${Field} label="For how long"><select name="seconds">${[["60", "a minute"], ["300", "5 minutes"], ["3600", "an hour"]].map(([value, text]) => html`<option key=${value} value=${value} selected=${value === (query.seconds ?? "60")}>${text}</option>`)}</select><//>
       </div>
       <div class="row">
+        <select name="seconds" aria-label="For how long">${[["60", "For a minute"], ["300", "For 5 minutes"], ["3600", "For an hour"]].map(([value, text]) => html`<option key=${value} value=${value} selected=${value === (query.seconds ?? "60")}>${text}</option>`)}</select>
         <button type="submit" class="primary">${trace.isOn ? "Start anew" : "Start"}</button>
         ${trace.isOn && html`<button type="button" onClick=${trace.stop}>Stop</button>`}
         <span role="status" class="faint"><${Standing} trace=${trace} /></span>
