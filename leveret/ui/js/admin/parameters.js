@@ -58,7 +58,7 @@ function OfVhosts() {
   }
   const columns = [
     { id: "name", label: "Name", value: (each) => each.name, cell: (each) => html`<span class="mono cut" title=${each.name}>${each.name}</span>` },
-    { id: "component", label: "Component", value: (each) => each.component, cell: (each) => html`<code>${each.component}</code>` },
+    { id: "component", label: "Component", value: (each) => each.component, cell: (each) => html`<code>${each.component}</code>`, narrow: "hide" },
     { id: "vhost", label: "In", value: (each) => each.vhost, cell: (each) => html`<span class="mono faint cut">${each.vhost}</span>`, narrow: "hide" },
     value,
     deleting(setGone),

@@ -17,7 +17,7 @@ const columns = [
   { id: "about", label: "Description", value: ({ vhost }) => vhost.description, cell: ({ vhost }) => html`<span class="faint cut" title=${vhost.description}>${vhost.description}</span>`, narrow: "hide-1200" },
   { id: "users", label: "Users", value: ({ users }) => users.length, cell: ({ users }) => html`<span class="cut" title=${users.join(", ")}>${users.join(", ") || html`<span class="faint">nobody</span>`}</span>`, narrow: "hide" },
   { id: "ready", label: "Ready", isNumber: true, value: ({ vhost }) => vhost.messages_ready, cell: ({ vhost }) => html`<${Count} value=${vhost.messages_ready} of="ready" />` },
-  { id: "unacked", label: "Unacked", isNumber: true, value: ({ vhost }) => vhost.messages_unacknowledged, cell: ({ vhost }) => html`<${Count} value=${vhost.messages_unacknowledged} of="unacked" />` },
+  { id: "unacked", label: "Unacked", isNumber: true, value: ({ vhost }) => vhost.messages_unacknowledged, cell: ({ vhost }) => html`<${Count} value=${vhost.messages_unacknowledged} of="unacked" />`, narrow: "hide" },
   { id: "in", label: "In", isNumber: true, value: ({ vhost }) => flow(vhost, "publish"), cell: ({ vhost }) => html`<${Rate} value=${flow(vhost, "publish")} of="in" />` },
   { id: "out", label: "Out", isNumber: true, value: ({ vhost }) => flow(vhost, "deliver_get"), cell: ({ vhost }) => html`<${Rate} value=${flow(vhost, "deliver_get")} of="out" />` },
   { id: "recv", label: "From clients", isNumber: true, value: ({ vhost }) => vhost.recv_oct_details.rate, cell: ({ vhost }) => bytes(vhost.recv_oct_details.rate), narrow: "hide" },

@@ -52,7 +52,7 @@ export function QueueActions({ queue, reload }) {
   const [open, setOpen] = useState(null);
   const { vhost, name } = queue;
   const close = () => setOpen(null);
-  const isPaused = queue.state === "paused";
+  const isPaused = Boolean(queue.paused);
 
   async function pause() {
     try {
@@ -92,7 +92,7 @@ export function QueueActions({ queue, reload }) {
     <button type="button" class="danger" disabled=${!queue.messages_ready} onClick=${() => setOpen("purge")}>Purge</button>
     <button type="button" class="danger" onClick=${() => setOpen("delete")}>Delete</button>
     ${open === "rate" && html`<${ActDialog} title=${`How fast may ${name} deliver?`} verb="Set" act=${slow} close=${close}>
-      <${Field} label="Messages a second" hint="Empty or 0: as fast as it can. Kept over restarts."><input name="rate" type="number" min="0" step="any" autofocus /><//>
+      <${Field} label="Messages a second" hint="Empty or 0: as fast as it can. Kept over restarts."><input name="rate" type="number" min="0" step="any" value=${queue.delivery_rate ?? ""} autofocus /><//>
     <//>`}
     ${open === "purge" && html`<${ActDialog} title="Purge the queue" verb=${`Throw away ${plural(queue.messages_ready, "message")}`} isDanger act=${purge} close=${close}>
       <p><b>${plural(queue.messages_ready, "message")}</b> in <code>${name}</code> will be thrown away. That cannot be undone. ${queue.messages_unacknowledged > 0 && `The ${plural(queue.messages_unacknowledged, "message")} that consumers hold stay.`}</p>

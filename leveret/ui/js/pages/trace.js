@@ -148,7 +148,7 @@ function Event({ event, vhost, follow }) {
     <time class="mono faint">${clock(event.at_ms)}</time>
     <span class=${`word of-${HUES[event.event] ?? "accent"}`}>${WORDS[event.event] ?? event.event}</span>
     <button type="button" class="link mono" title="Follow this message" onClick=${follow}>#${event.message}</button>
-    <span class="told">${toldOf(event, vhost)} <span class="faint">${[size(event.size ?? 0), event.message_id && `id ${event.message_id}`, event.redelivered && "redelivered", event.no_ack && "no acknowledgement is needed"].filter(Boolean).join(", ")}</span></span>
+    <span class="what">${toldOf(event, vhost)} <span class="faint">${[size(event.size ?? 0), event.message_id && `id ${event.message_id}`, event.redelivered && "redelivered", event.no_ack && "no acknowledgement is needed"].filter(Boolean).join(", ")}</span></span>
   </li>`;
 }
 
