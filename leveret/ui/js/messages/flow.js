@@ -205,7 +205,7 @@ function Counted({ action, vhost, name, values, counted, homes, warns }) {
   return html`<div class="counted" role="status">
     ${counted.done
       ? html`<p><b>${plural(counted.done, "message")}</b>${counted.found > counted.done ? ` of ${count(counted.found)}` : ""} would be ${`${would} ${target.text}`.trim()}. Nothing has happened yet.</p>`
-      : html`<p><b>No message</b> ${counted.found ? `of ${count(counted.found)} ` : ""}can be ${`${would} ${target.text}`.trim()}.${counted.found ? "" : " They may be gone, or held by a consumer."}</p>`}
+      : html`<p><b>No message</b> ${counted.found ? `of ${count(counted.found)} ` : ""}can be ${`${would} ${target.text}`.trim()}.${counted.found ? "" : ` They may be gone, or held by a consumer${action === "requeue" && values.isFront ? ", or in front already" : ""}.`}</p>`}
     ${homes?.length > 1 && action === "redrive" && html`<p>Their queues: ${homes.map((home, at) => html`${at ? ", " : ""}<${Name} key=${home} name=${home} to=${href("queues", vhost, home)} />`)}.</p>`}
     ${rest.map((text) => html`<p key=${text}>${text}</p>`)}
     ${counted.done > 0 && warns && html`<p class="of-trouble">${warns}</p>`}
