@@ -110,7 +110,7 @@ export function Facts({ rows }) {
 /** Places on one page that have an address each: tabs=${[["", "Overview"], ["messages", "Messages", 12]]}. */
 export function Tabs({ tabs, current, to }) {
   const row = useRef(null);
-  useEffect(() => row.current.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [current]);
+  useEffect(() => row.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [current]);
   return html`<nav class="tabs" ref=${row} aria-label="Parts of this page">
     ${tabs.map(
       ([id, label, number]) => html`<a key=${id} href=${to(id)} aria-current=${id === current ? "page" : undefined}>
