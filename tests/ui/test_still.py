@@ -156,7 +156,7 @@ def quiet(browser: Browser, still: Place) -> Iterator[Ui]:
 def update(page: Page, asked: str | None) -> None:
     """Wait until a page has shown what it was told at the next updates."""
     if asked is None:
-        page.evaluate(PULSES, 4)
+        page.evaluate(PULSES, 2)
         return
     for _ in range(2):  # the first has been shown when the second one comes
         with page.expect_response(lambda answer: asked in answer.url):
@@ -218,3 +218,31 @@ def test_nothing_moves_while_numbers_change(browser: Browser, shop: Place) -> No
             assert now, f"{name} is not there any more"
             assert (was[1], was[3]) == (now[1], now[3]), f"{name} has moved up or down"
             assert abs(was[0] - now[0]) <= NUDGE, f"{name} has moved sideways"
+
+
+FORMS = {
+    "queues": ("Declare a queue", "Arguments", "Durable"),
+    "queues/%2F/orders": ("Limit rate", "Messages a second", None),
+    "admin/parameters": ("Change the name", "Name", None),
+    "admin/users/guest": ("Restrict", "May publish with keys", None),
+}
+"""Addresses, a button that opens a form, and a field and a box of it."""
+
+
+@pytest.mark.parametrize("where", list(FORMS))
+def test_what_one_has_typed_stays_while_the_page_is_updated(quiet: Ui, where: str) -> None:
+    button, label, box = FORMS[where]
+    page = quiet.open(where)
+    page.locator("#content").get_by_role("button", name=button, exact=True).click()
+    dialog = page.get_by_role("dialog")
+    field = dialog.get_by_label(label)
+    field.fill("77")
+    if box:
+        dialog.get_by_role("checkbox", name=box).uncheck()
+    page.evaluate(PULSES, 3)
+    page.evaluate(SETTLED)
+    expect(field).to_have_value("77")
+    if box:
+        expect(dialog.get_by_role("checkbox", name=box)).not_to_be_checked()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)

@@ -32,7 +32,7 @@ function ClusterName() {
     return "The broker has another name now.";
   }
   if (!found.data) return null;
-  return html`<${Section} title="What the broker is called" note="clients and exported definitions are told" actions=${html`<${DoneButton} label="Change the name" title="Change the name of the broker" verb="Change" act=${act}><${Field} label="Name"><input name="name" required class="mono" value=${found.data.name} /><//><//>`}>
+  return html`<${Section} title="What the broker is called" note="clients and exported definitions are told" actions=${html`<${DoneButton} label="Change the name" title="Change the name of the broker" verb="Change" act=${act}><${Field} label="Name"><input name="name" required class="mono" defaultValue=${found.data.name} /><//><//>`}>
     <p class="mono">${found.data.name}</p>
   <//>`;
 }

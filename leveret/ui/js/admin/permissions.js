@@ -61,9 +61,9 @@ export function Choosing({ found, label = "What it may do" }) {
       </select>
     <//>
     ${preset === "own" && html`<div class="form columns narrow">
-      <${Field} label="Configure" hint="Declare and delete."><input name="configure" class="mono" value=${found?.configure ?? "^$"} /><//>
-      <${Field} label="Write" hint="Publish, bind to it."><input name="write" class="mono" value=${found?.write ?? "^$"} /><//>
-      <${Field} label="Read" hint="Consume, get, purge."><input name="read" class="mono" value=${found?.read ?? ".*"} /><//>
+      <${Field} label="Configure" hint="Declare and delete."><input name="configure" class="mono" defaultValue=${found?.configure ?? "^$"} /><//>
+      <${Field} label="Write" hint="Publish, bind to it."><input name="write" class="mono" defaultValue=${found?.write ?? "^$"} /><//>
+      <${Field} label="Read" hint="Consume, get, purge."><input name="read" class="mono" defaultValue=${found?.read ?? ".*"} /><//>
     </div>`}`;
 }
 
@@ -107,7 +107,7 @@ export function SetTopic({ user, vhosts, close, done }) {
   return html`<${ActDialog} title=${`Restrict the routing keys of ${user}`} verb="Restrict" act=${act} close=${close}>
     <${Field} label="Virtual host"><select name="vhost" onChange=${(event) => setVhost(event.target.value)}>${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === vhost}>${name}</option>`)}</select><//>
     <${Field} label="Topic exchange"><select name="exchange" required>${topics.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select><//>
-    <${Field} label="May publish with keys that fit" hint="A regular expression, for example ^order\\.de\\."><input name="write" class="mono" value=".*" /><//>
-    <${Field} label="May bind with keys that fit"><input name="read" class="mono" value=".*" /><//>
+    <${Field} label="May publish with keys that fit" hint="A regular expression, for example ^order\\.de\\."><input name="write" class="mono" defaultValue=".*" /><//>
+    <${Field} label="May bind with keys that fit"><input name="read" class="mono" defaultValue=".*" /><//>
   <//>`;
 }

@@ -56,8 +56,8 @@ export function Vhosts({ query }) {
 /** Fields of what is said about a virtual host. */
 export function About({ vhost }) {
   return html`
-    <${Field} label="Description"><input name="description" value=${vhost?.description ?? ""} /><//>
-    <${Field} label="Tags" hint="With commas between them. They are for people."><input name="tags" value=${vhost?.tags.join(", ") ?? ""} /><//>
+    <${Field} label="Description"><input name="description" defaultValue=${vhost?.description ?? ""} /><//>
+    <${Field} label="Tags" hint="With commas between them. They are for people."><input name="tags" defaultValue=${vhost?.tags.join(", ") ?? ""} /><//>
     <${Field} label="Default queue type" hint="What a queue is when its client does not say it. Queues that are there stay as they are.">
       <select name="default_queue_type">${["classic", "quorum"].map((type) => html`<option key=${type} selected=${type === (vhost?.default_queue_type ?? "classic")}>${type}</option>`)}</select>
     <//>`;

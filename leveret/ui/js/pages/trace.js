@@ -95,7 +95,7 @@ function Traced({ query }) {
       <div class="form columns tight">
         ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select name="vhost">${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === vhost}>${name}</option>`)}</select><//>`}
         ${FIELDS.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} hint=${hint}>
-          <input class="mono" name=${name} value=${query[name] ?? ""} list=${known[name] ? `trace-${name}` : undefined} autocomplete="off" spellcheck="false" />
+          <input class="mono" name=${name} defaultValue=${query[name] ?? ""} list=${known[name] ? `trace-${name}` : undefined} autocomplete="off" spellcheck="false" />
           ${known[name] && html`<datalist id=${`trace-${name}`}>${known[name].filter((each) => each.name).map((each) => html`<option key=${each.name} value=${each.name}></option>`)}</datalist>`}
         <//>`)}
       </div>
