@@ -129,7 +129,7 @@ function Change({ found, isOperator, vhost, policies, isReadOnly, close, done })
   const remaining = Object.entries(KEYS).filter(([key, { operator }]) => (!isOperator || operator) && !rows.some((row) => row.key === key));
   const title = isReadOnly ? `The policy ${found.name}` : found ? `Change ${found.name}` : isOperator ? "Add an operator policy" : "Add a policy";
   return html`<${ActDialog} title=${title} verb=${found ? "Change" : "Add"} act=${act} close=${close} isWide>
-    <div class="form columns">
+    <div class="form columns narrow">
       ${!found && html`<${Field} label="Name"><input name="name" required autofocus class="mono" autocomplete="off" /><//>`}
       ${!found && vhosts.length > 1 && html`<${Field} label="Virtual host"><select onChange=${(event) => setWhere(event.target.value)}>${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === where}>${name}</option>`)}</select><//>`}
       <${Field} label="Applies to"><select onChange=${(event) => setTarget(event.target.value)}>${TARGETS.map(([value, text]) => html`<option key=${value} value=${value} selected=${value === target}>${text}</option>`)}${!TARGETS.some(([value]) => value === target) && html`<option selected>${target}</option>`}</select><//>
