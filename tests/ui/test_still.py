@@ -35,7 +35,7 @@ PAGES = {
 }
 """Addresses, and what each page asks the API for again and again."""
 
-NUDGE = 16  # pixels by which a column may move when a number in front of it gets longer
+NUDGE = 24  # pixels by which a column moves when a number in front of it has become longer than ever
 
 FROZEN = ("/api/nodes", "/api/leveret/status", "/api/leveret/ages")
 """Answers that differ from one time to the next, whatever happens on the broker. The first one is given each time."""
@@ -123,7 +123,11 @@ def still() -> Iterator[Place]:
     """A broker on which nothing happens, with two clients that do nothing."""
     with Started.start() as started:
         furnish(Http(started.place.api))
-        with started.place.connect(name="idler") as idle, started.place.connect(name="watcher") as other:
+        silent = 0  # a heartbeat would change the rates of a connection
+        with (
+            started.place.connect(name="idler", heartbeat_s=silent) as idle,
+            started.place.connect(name="watcher", heartbeat_s=silent) as other,
+        ):
             channel = idle.channel()
             channel.basic_consume("letters", lambda *_: None, consumer_tag="reader")
             other.channel()
