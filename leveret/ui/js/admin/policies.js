@@ -1,6 +1,6 @@
 /** Policies and operator policies: what they say, and what they apply to. */
 import { useMemo, useState } from "preact/hooks";
-import { may, path, put, remove } from "../api.js";
+import { may, path, put, remove, usualVhost } from "../api.js";
 import { Allowed, Empty, Fault, Waiting } from "../components/basic.js";
 import { ActDialog, Field } from "../components/dialog.js";
 import { Filter, Table, useOrder } from "../components/table.js";
@@ -101,7 +101,7 @@ const rowsOf = (definition) => Object.entries(definition).map(([key, value], id)
 
 function Change({ found, isOperator, vhost, policies, isReadOnly, close, done }) {
   const vhosts = useVhosts();
-  const [where, setWhere] = useState(found?.vhost ?? vhost ?? "/");
+  const [where, setWhere] = useState(found?.vhost ?? vhost ?? usualVhost());
   const [pattern, setPattern] = useState(found?.pattern ?? "");
   const [target, setTarget] = useState(found?.["apply-to"] ?? "queues");
   const [priority, setPriority] = useState(found?.priority ?? 0);

@@ -1,6 +1,6 @@
 /** Trace: what happens to some messages, as it happens. It ends when the page is left. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError, lines, may, path } from "../api.js";
+import { ApiError, lines, may, path, spokenVhost, usualVhost } from "../api.js";
 import { Allowed, Empty, Heading, Name, sentence } from "../components/basic.js";
 import { Field } from "../components/dialog.js";
 import { useVhosts } from "../components/vhosts.js";
@@ -70,7 +70,7 @@ export default function TracePage({ query }) {
 
 function Traced({ query }) {
   const vhosts = useVhosts();
-  const vhost = query.vhost ?? "/";
+  const vhost = query.vhost ?? usualVhost();
   const queues = useLive(path("queues", vhost), { columns: "name" }, { isStill: true });
   const exchanges = useLive(path("exchanges", vhost), { columns: "name" }, { isStill: true });
   const trace = useTrace();
@@ -81,7 +81,7 @@ function Traced({ query }) {
     event.preventDefault();
     const data = new FormData(event.target);
     const asked = Object.fromEntries(FIELDS.map(([name]) => [name, data.get(name).trim() || undefined]));
-    setQuery({ ...asked, vhost: data.get("vhost") && data.get("vhost") !== "/" ? data.get("vhost") : undefined, seconds: data.get("seconds") === "60" ? undefined : data.get("seconds") });
+    setQuery({ ...asked, vhost: data.get("vhost") ? spokenVhost(data.get("vhost")) : undefined, seconds: data.get("seconds") === "60" ? undefined : data.get("seconds") });
     setOnly(null);
     const body = { events: 100000, seconds: Number(data.get("seconds")) };
     for (const [name, value] of Object.entries(asked)) if (value) body[NAMES[name] ?? name] = value;
