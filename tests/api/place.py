@@ -23,15 +23,21 @@ class Place:
 
     @contextlib.contextmanager
     def connect(
-        self, vhost: str = "/", name: str = "", user: str = "guest", password: str = "guest"
+        self,
+        vhost: str = "/",
+        name: str = "",
+        user: str = "guest",
+        password: str = "guest",
+        heartbeat_s: int | None = None,
     ) -> Iterator[pika.BlockingConnection]:
-        """A connection of an AMQP client. name: what it calls itself."""
+        """A connection of an AMQP client. name: what it calls itself. heartbeat_s: None for what the broker wants."""
         parameters = pika.ConnectionParameters(
             self.host,
             self.port,
             vhost,
             pika.PlainCredentials(user, password),
             client_properties={"connection_name": name} if name else None,
+            heartbeat=heartbeat_s,
         )
         made = pika.BlockingConnection(parameters)
         try:

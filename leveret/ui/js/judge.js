@@ -10,7 +10,7 @@ const GROWING = 0.5;  // messages in a second
 const ORDER = { trouble: 0, watch: 1, calm: 2 };
 
 export const FIELDS = [
-  "name", "vhost", "type", "durable", "auto_delete", "exclusive", "arguments", "state", "policy", "consumers",
+  "name", "vhost", "type", "durable", "auto_delete", "exclusive", "arguments", "state", "paused", "policy", "consumers",
   "messages", "messages_ready", "messages_unacknowledged", "messages_ready_details.rate", "message_bytes",
   "messages_held", "effective_policy_definition",
   "message_stats.publish_details.rate", "message_stats.deliver_get_details.rate", "message_stats.ack_details.rate",
@@ -28,8 +28,8 @@ export function judgeQueue(queue, age, isDead = false) {
   const ready = queue.messages_ready ?? 0;
   const growth = queue.messages_ready_details?.rate ?? 0;
   const oldest = age?.oldest_ready_s ?? 0;
-  if (!["running", "idle", "flow", "paused"].includes(queue.state)) say("trouble", `is ${queue.state}`);
-  if (queue.state === "paused") {
+  if (!["running", "idle", "flow"].includes(queue.state)) say("trouble", `is ${queue.state}`);
+  if (queue.paused) {
     say("watch", ready ? `is paused, with ${plural(ready, "message")} waiting` : "is paused");
   } else if (isDead) {
     if (ready) say("watch", `holds ${plural(ready, "dead letter")}`);

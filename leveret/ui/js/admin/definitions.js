@@ -5,7 +5,7 @@ import { Fault, Section } from "../components/basic.js";
 import { say } from "../components/dialog.js";
 import { useVhosts } from "../components/vhosts.js";
 import { count, plural } from "../format.js";
-import { html } from "../html.js";
+import { html, classes } from "../html.js";
 
 const SECTIONS = {
   users: ["user"],
@@ -129,9 +129,9 @@ function Upload() {
 function Result({ result }) {
   const { applied = {}, errors = [], notes = [], isTrial } = result;
   const parts = Object.entries(applied).filter(([, number]) => number).map(([section, number]) => counted(section, number));
-  return html`<div class="result" role="status">
-    <h3 class=${errors.length ? "of-trouble" : "of-out"}>${isTrial ? "Nothing was changed. " : ""}${errors.length ? `${plural(errors.length, "entry", "entries")} ${isTrial ? "would be" : "was"} refused` : isTrial ? "All of it would be imported" : "All of it was imported"}</h3>
-    ${parts.length > 0 && html`<p>${isTrial ? "It would be applied: " : "Applied: "}${parts.join(", ")}.</p>`}
+  return html`<div class=${classes("imported", { trouble: errors.length })} role="status">
+    <h3 class=${errors.length ? "of-trouble" : "of-out"}>${isTrial ? "Nothing was changed. " : ""}${errors.length ? `${plural(errors.length, "entry", "entries")} ${isTrial ? "would be" : errors.length === 1 ? "was" : "were"} refused` : isTrial ? "All of it would be imported" : "All of it was imported"}</h3>
+    ${parts.length > 0 && html`<p>${isTrial ? "This would be applied: " : "Applied: "}${parts.join(", ")}.</p>`}
     ${errors.length > 0 && html`<ul class="plain">${errors.map(({ path: where, reason }) => html`<li key=${where}><code>${where}</code> ${reason}</li>`)}</ul>`}
     ${notes.length > 0 && html`<details><summary>${plural(notes.length, "note")}</summary><ul class="plain">${notes.map(({ path: where, reason }, at) => html`<li key=${at}><code>${where}</code> ${reason}</li>`)}</ul></details>`}
   </div>`;

@@ -32,7 +32,7 @@ function ClusterName() {
     return "The broker has another name now.";
   }
   if (!found.data) return null;
-  return html`<${Section} title="What the broker is called" note="clients and exported definitions are told" actions=${html`<${DoneButton} label="Change the name" verb="Change" act=${act}><${Field} label="Name"><input name="name" required class="mono" value=${found.data.name} /><//><//>`}>
+  return html`<${Section} title="What the broker is called" note="clients and exported definitions are told" actions=${html`<${DoneButton} label="Change the name" title="Change the name of the broker" verb="Change" act=${act}><${Field} label="Name"><input name="name" required class="mono" defaultValue=${found.data.name} /><//><//>`}>
     <p class="mono">${found.data.name}</p>
   <//>`;
 }
@@ -58,7 +58,7 @@ function OfVhosts() {
   }
   const columns = [
     { id: "name", label: "Name", value: (each) => each.name, cell: (each) => html`<span class="mono cut" title=${each.name}>${each.name}</span>` },
-    { id: "component", label: "Component", value: (each) => each.component, cell: (each) => html`<code>${each.component}</code>` },
+    { id: "component", label: "Component", value: (each) => each.component, cell: (each) => html`<code>${each.component}</code>`, narrow: "hide" },
     { id: "vhost", label: "In", value: (each) => each.vhost, cell: (each) => html`<span class="mono faint cut">${each.vhost}</span>`, narrow: "hide" },
     value,
     deleting(setGone),

@@ -60,10 +60,10 @@ export function Choosing({ found, label = "What it may do" }) {
         <option value="own" selected=${preset === "own"}>Names that fit patterns…</option>
       </select>
     <//>
-    ${preset === "own" && html`<div class="form columns">
-      <${Field} label="Configure" hint="Declare and delete."><input name="configure" class="mono" value=${found?.configure ?? "^$"} /><//>
-      <${Field} label="Write" hint="Publish, bind to it."><input name="write" class="mono" value=${found?.write ?? "^$"} /><//>
-      <${Field} label="Read" hint="Consume, get, purge."><input name="read" class="mono" value=${found?.read ?? ".*"} /><//>
+    ${preset === "own" && html`<div class="form columns narrow">
+      <${Field} label="Configure" hint="Declare and delete."><input name="configure" class="mono" defaultValue=${found?.configure ?? "^$"} /><//>
+      <${Field} label="Write" hint="Publish, bind to it."><input name="write" class="mono" defaultValue=${found?.write ?? "^$"} /><//>
+      <${Field} label="Read" hint="Consume, get, purge."><input name="read" class="mono" defaultValue=${found?.read ?? ".*"} /><//>
     </div>`}`;
 }
 
@@ -103,11 +103,11 @@ export function SetTopic({ user, vhosts, close, done }) {
     done();
     return `The routing keys of ${user} with ${data.get("exchange")} are restricted.`;
   }
-  const topics = (exchanges.data ?? []).filter(({ type }) => type === "topic");
+  const topics = (exchanges.data ?? []).filter(({ type }) => type === "topic").sort((one, other) => one.name.startsWith("amq.") - other.name.startsWith("amq."));
   return html`<${ActDialog} title=${`Restrict the routing keys of ${user}`} verb="Restrict" act=${act} close=${close}>
     <${Field} label="Virtual host"><select name="vhost" onChange=${(event) => setVhost(event.target.value)}>${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === vhost}>${name}</option>`)}</select><//>
     <${Field} label="Topic exchange"><select name="exchange" required>${topics.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select><//>
-    <${Field} label="May publish with keys that fit" hint="A regular expression, for example ^order\\.de\\."><input name="write" class="mono" value=".*" /><//>
-    <${Field} label="May bind with keys that fit"><input name="read" class="mono" value=".*" /><//>
+    <${Field} label="May publish with keys that fit" hint="A regular expression, for example ^order\\.de\\."><input name="write" class="mono" defaultValue=".*" /><//>
+    <${Field} label="May bind with keys that fit"><input name="read" class="mono" defaultValue=".*" /><//>
   <//>`;
 }

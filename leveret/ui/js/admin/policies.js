@@ -1,6 +1,6 @@
 /** Policies and operator policies: what they say, and what they apply to. */
 import { useMemo, useState } from "preact/hooks";
-import { may, path, put, remove } from "../api.js";
+import { may, path, put, remove, usualVhost } from "../api.js";
 import { Allowed, Empty, Fault, Waiting } from "../components/basic.js";
 import { ActDialog, Field } from "../components/dialog.js";
 import { Filter, Table, useOrder } from "../components/table.js";
@@ -101,7 +101,7 @@ const rowsOf = (definition) => Object.entries(definition).map(([key, value], id)
 
 function Change({ found, isOperator, vhost, policies, isReadOnly, close, done }) {
   const vhosts = useVhosts();
-  const [where, setWhere] = useState(found?.vhost ?? vhost ?? "/");
+  const [where, setWhere] = useState(found?.vhost ?? vhost ?? usualVhost());
   const [pattern, setPattern] = useState(found?.pattern ?? "");
   const [target, setTarget] = useState(found?.["apply-to"] ?? "queues");
   const [priority, setPriority] = useState(found?.priority ?? 0);
@@ -129,7 +129,7 @@ function Change({ found, isOperator, vhost, policies, isReadOnly, close, done })
   const remaining = Object.entries(KEYS).filter(([key, { operator }]) => (!isOperator || operator) && !rows.some((row) => row.key === key));
   const title = isReadOnly ? `The policy ${found.name}` : found ? `Change ${found.name}` : isOperator ? "Add an operator policy" : "Add a policy";
   return html`<${ActDialog} title=${title} verb=${found ? "Change" : "Add"} act=${act} close=${close} isWide>
-    <div class="form columns">
+    <div class="form columns narrow">
       ${!found && html`<${Field} label="Name"><input name="name" required autofocus class="mono" autocomplete="off" /><//>`}
       ${!found && vhosts.length > 1 && html`<${Field} label="Virtual host"><select onChange=${(event) => setWhere(event.target.value)}>${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === where}>${name}</option>`)}</select><//>`}
       <${Field} label="Applies to"><select onChange=${(event) => setTarget(event.target.value)}>${TARGETS.map(([value, text]) => html`<option key=${value} value=${value} selected=${value === target}>${text}</option>`)}${!TARGETS.some(([value]) => value === target) && html`<option selected>${target}</option>`}</select><//>

@@ -114,9 +114,9 @@ function Tagging({ user, isOneself, close, done }) {
   return html`<${ActDialog} title=${`Tags of ${user.name}`} verb="Set tags" act=${act} close=${close}>
     ${isOneself && html`<p class="of-ready">This is you. Without <code>administrator</code> you cannot undo it.</p>`}
     <fieldset class="radios"><legend>What it may do here and with the API</legend>
-      ${TAGS.slice(1).map(([id, name, about]) => html`<label key=${id} class="check"><input type="checkbox" name="tag" value=${id} checked=${user.tags.includes(id)} /> <span><b>${name}</b> <span class="faint">${about}</span></span></label>`)}
+      ${TAGS.slice(1).map(([id, name, about]) => html`<label key=${id} class="check"><input type="checkbox" name="tag" value=${id} defaultChecked=${user.tags.includes(id)} /> <span><b>${name}</b> <span class="faint">${about}</span></span></label>`)}
     </fieldset>
-    <${Field} label="Other tags" hint="With commas between them. They mean nothing to the broker."><input name="others" class="mono" value=${user.tags.filter((tag) => !known.includes(tag)).join(", ")} /><//>
+    <${Field} label="Other tags" hint="With commas between them. They mean nothing to the broker."><input name="others" class="mono" defaultValue=${user.tags.filter((tag) => !known.includes(tag)).join(", ")} /><//>
   <//>`;
 }
 
@@ -127,7 +127,7 @@ function Delete({ name, connections, isOneself, close }) {
     return `The user ${name} was deleted.`;
   }
   return html`<${ActDialog} title="Delete the user" verb="Delete the user" isDanger act=${act} close=${close}>
-    <p>The user <code>${name}</code> and its permissions will be deleted, and its <b>${plural(connections, "connection")}</b> closed. Queues and messages stay.${isOneself && html` <b class="of-trouble">This is you.</b>`}</p>
+    <p>The user <code>${name}</code> and its permissions will be deleted${connections > 0 && html`, and its <b>${plural(connections, "connection")}</b> closed`}. Queues and messages stay.${isOneself && html` <b class="of-trouble">This is you.</b>`}</p>
     <${TypedName} what="user" name=${name} />
   <//>`;
 }

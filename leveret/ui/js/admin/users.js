@@ -58,7 +58,7 @@ export function limitsText(limits) {
 /** What a user may do everywhere, in a line. */
 function May({ found }) {
   if (!found.length) return html`<span class="faint">may enter no virtual host</span>`;
-  return found.map((each, at) => html`<span key=${each.vhost}>${at > 0 ? "; " : ""}<${Sentence} ...${each} /> in <span class="mono">${each.vhost}</span></span>`);
+  return found.map((each, at) => html`<span key=${each.vhost} title=${`In ${each.vhost}: configure ${each.configure || "^$"}, write ${each.write || "^$"}, read ${each.read || "^$"}`}>${at > 0 ? "; " : ""}<${Sentence} ...${each} /> in <span class="mono">${each.vhost}</span></span>`);
 }
 
 function AddUser({ known, close, done }) {

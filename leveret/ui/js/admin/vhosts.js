@@ -17,7 +17,7 @@ const columns = [
   { id: "about", label: "Description", value: ({ vhost }) => vhost.description, cell: ({ vhost }) => html`<span class="faint cut" title=${vhost.description}>${vhost.description}</span>`, narrow: "hide-1200" },
   { id: "users", label: "Users", value: ({ users }) => users.length, cell: ({ users }) => html`<span class="cut" title=${users.join(", ")}>${users.join(", ") || html`<span class="faint">nobody</span>`}</span>`, narrow: "hide" },
   { id: "ready", label: "Ready", isNumber: true, value: ({ vhost }) => vhost.messages_ready, cell: ({ vhost }) => html`<${Count} value=${vhost.messages_ready} of="ready" />` },
-  { id: "unacked", label: "Unacked", isNumber: true, value: ({ vhost }) => vhost.messages_unacknowledged, cell: ({ vhost }) => html`<${Count} value=${vhost.messages_unacknowledged} of="unacked" />` },
+  { id: "unacked", label: "Unacked", isNumber: true, value: ({ vhost }) => vhost.messages_unacknowledged, cell: ({ vhost }) => html`<${Count} value=${vhost.messages_unacknowledged} of="unacked" />`, narrow: "hide" },
   { id: "in", label: "In", isNumber: true, value: ({ vhost }) => flow(vhost, "publish"), cell: ({ vhost }) => html`<${Rate} value=${flow(vhost, "publish")} of="in" />` },
   { id: "out", label: "Out", isNumber: true, value: ({ vhost }) => flow(vhost, "deliver_get"), cell: ({ vhost }) => html`<${Rate} value=${flow(vhost, "deliver_get")} of="out" />` },
   { id: "recv", label: "From clients", isNumber: true, value: ({ vhost }) => vhost.recv_oct_details.rate, cell: ({ vhost }) => bytes(vhost.recv_oct_details.rate), narrow: "hide" },
@@ -56,8 +56,8 @@ export function Vhosts({ query }) {
 /** Fields of what is said about a virtual host. */
 export function About({ vhost }) {
   return html`
-    <${Field} label="Description"><input name="description" value=${vhost?.description ?? ""} /><//>
-    <${Field} label="Tags" hint="With commas between them. They are for people."><input name="tags" value=${vhost?.tags.join(", ") ?? ""} /><//>
+    <${Field} label="Description"><input name="description" defaultValue=${vhost?.description ?? ""} /><//>
+    <${Field} label="Tags" hint="With commas between them. They are for people."><input name="tags" defaultValue=${vhost?.tags.join(", ") ?? ""} /><//>
     <${Field} label="Default queue type" hint="What a queue is when its client does not say it. Queues that are there stay as they are.">
       <select name="default_queue_type">${["classic", "quorum"].map((type) => html`<option key=${type} selected=${type === (vhost?.default_queue_type ?? "classic")}>${type}</option>`)}</select>
     <//>`;

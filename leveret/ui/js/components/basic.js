@@ -1,8 +1,8 @@
 /** Small things that stand everywhere: names, ages, numbers, signs, and what is said when there is nothing. */
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { html, classes } from "../html.js";
 import { ago, breakable, count, exact, rate, span } from "../format.js";
-import { now } from "../live.js";
+import { lostAt, now } from "../live.js";
 import { may } from "../api.js";
 
 /** The name of a thing, in mono, which breaks at dots. to: where it leads. */
@@ -66,7 +66,7 @@ export function Empty({ title, command, children }) {
 
 /** Something that could not be had: what happened, and what to do. What was known before stays on the page. */
 export function Fault({ error, what, again }) {
-  if (!error) return null;
+  if (!error || (error.status === 0 && lostAt.value)) return null;  // that the broker is gone is told above the page
   const advice = {
     0: "The page tries again by itself.",
     401: "Log in again.",
@@ -109,7 +109,9 @@ export function Facts({ rows }) {
 
 /** Places on one page that have an address each: tabs=${[["", "Overview"], ["messages", "Messages", 12]]}. */
 export function Tabs({ tabs, current, to }) {
-  return html`<nav class="tabs" aria-label="Parts of this page">
+  const row = useRef(null);
+  useEffect(() => row.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [current]);
+  return html`<nav class="tabs" ref=${row} aria-label="Parts of this page">
     ${tabs.map(
       ([id, label, number]) => html`<a key=${id} href=${to(id)} aria-current=${id === current ? "page" : undefined}>
         ${label}${number !== undefined && html` <span class="count">${count(number)}</span>`}

@@ -38,11 +38,15 @@ function useTheme() {
 }
 
 /** Times along the axis, with seconds where they are close together. */
-function clock(_, times) {
+function clock(plot, times) {
+  if (!plot.data[0].length) return times.map(() => "");
   const isClose = times.length > 1 && times[1] - times[0] < 60;
   const shown = { hour: "2-digit", minute: "2-digit", ...(isClose && { second: "2-digit" }) };
   return times.map((at) => new Date(at * 1000).toLocaleTimeString([], shown));
 }
+
+/** Steps of an axis of whole numbers. */
+const WHOLE = Array.from({ length: 15 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
 function options(uPlot, width, height, series, format, max, read) {
   const faint = colour("text-3");
@@ -62,7 +66,7 @@ function options(uPlot, width, height, series, format, max, read) {
     scales: { y: { range: (_, __, top) => [0, Math.max(max ?? 0, top > 0 ? top * 1.1 : 1)] } },
     axes: [
       { ...axis, grid: { show: false }, space: 90, size: 22, values: clock },
-      { ...axis, size: 58, gap: 4, space: 30, values: (_, all) => all.map(format) },
+      { ...axis, size: 58, gap: 4, space: 30, values: (_, all) => all.map(format), ...(format(0.5) === format(1) && { incrs: WHOLE }) },
     ],
     series: [
       {},

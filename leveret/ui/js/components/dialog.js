@@ -18,6 +18,7 @@ export function Dialog({ title, close, children, isWide }) {
     const before = document.activeElement;
     const goneBack = () => leave.current();
     box.current.showModal();
+    if (document.activeElement?.matches(".dialog-body > header button")) box.current.focus();  // not first on what closes it
     window.addEventListener("popstate", goneBack);
     return () => {
       window.removeEventListener("popstate", goneBack);
@@ -26,6 +27,7 @@ export function Dialog({ title, close, children, isWide }) {
   }, []);
   return html`<dialog
     ref=${box}
+    tabindex="-1"
     class=${classes("dialog", { wide: isWide })}
     aria-label=${title}
     onCancel=${(event) => {

@@ -22,10 +22,15 @@ const PAGES = [
   ["Explain a message", href("explain"), "x"],
   ["Refused and unroutable messages", href("refused"), "r"],
   ["Trace messages", href("trace"), ""],
+  ["Channels", href("channels"), ""],
+  ["Node", href("node"), "n"],
   ["Playground", href("playground"), "l"],
   ["Users and permissions", href("admin", "users"), "a"],
   ["Virtual hosts", href("admin", "vhosts"), "v"],
   ["Policies", href("admin", "policies"), ""],
+  ["Operator policies", href("admin", "operator-policies"), ""],
+  ["Limits", href("admin", "limits"), ""],
+  ["Definitions", href("admin", "definitions"), ""],
 ];
 
 /** Everything that has a name: [kind, name, where, address]. */
@@ -125,7 +130,7 @@ const KEYS = [
 
 function Keys({ close }) {
   return html`<${Dialog} title="Keys" close=${close}>
-    <dl class="facts keys">${KEYS.map(([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${what}</dd></div>`)}</dl>
+    <dl class="facts keys">${KEYS.map(([key, what]) => html`<div key=${key}><dt>${key.split(" ").map((each) => html`<kbd key=${each}>${each}</kbd>`)}</dt><dd>${what}</dd></div>`)}</dl>
   <//>`;
 }
 

@@ -10,6 +10,8 @@ import { route, setQuery } from "../router.js";
 const ROW = 32;  // pixels; --row in tokens.css
 const MORE = 12;  // rows that are drawn above and below what is in sight
 const FEW = 80;  // so many are drawn without further ado
+const STEP = 24;  // pixels in which a column grows
+const NARROW = 900;  // pixels of a window, below which columns are left out
 
 /** The order that the address asks for: {by, isDown}. */
 export function useOrder(by, isDown = true, name = "sort") {
@@ -54,6 +56,30 @@ function useSight(body, length) {
   return length <= FEW ? [0, length] : sight;
 }
 
+/** Columns grow in steps when their content gets longer, and shrink no more: nothing moves to and fro with the numbers. */
+function useSteadyColumns(head, columns) {
+  const widths = useRef(new Map());
+  useLayoutEffect(() => {
+    const forget = () => {
+      widths.current.clear();
+      for (const cell of head.current.cells) cell.style.minWidth = "";
+    };
+    window.addEventListener("resize", forget);
+    return () => window.removeEventListener("resize", forget);
+  }, []);
+  useLayoutEffect(() => {
+    if (window.innerWidth < NARROW) return;  // there every pixel is needed
+    const cells = [...head.current.cells].map((cell, at) => [cell, columns[at]]).filter(([, column]) => !column.isWide);
+    const needed = cells.map(([cell]) => cell.offsetWidth);
+    cells.forEach(([cell, { id }], at) => {
+      const width = Math.max(widths.current.get(id) ?? 0, Math.ceil(needed[at] / STEP) * STEP);
+      if (width === widths.current.get(id)) return;
+      widths.current.set(id, width);
+      cell.style.minWidth = `${width}px`;
+    });
+  });
+}
+
 /**
  * rows: of anything. keyOf(row): tells one from another. columns: [{id, label, title, value, cell, isNumber, isWide,
  * narrow}], where value(row) is what is sorted by and cell(row) what is shown; narrow: "hide" where there is no room.
@@ -75,6 +101,8 @@ export function Table({ rows, keyOf, columns, order, name, openAt, about = "", m
   }
   const fresh = wanted.length - shown.length;
   const [first, last] = useSight(body, shown.length);
+  const head = useRef(null);
+  useSteadyColumns(head, columns);
 
   function sortBy(column) {
     const isDown = order.by === column.id ? !order.isDown : Boolean(column.isNumber);
@@ -115,7 +143,7 @@ export function Table({ rows, keyOf, columns, order, name, openAt, about = "", m
   return html`<div class="table">
     ${fresh > 0 && html`<button type="button" class="fresh" onClick=${() => setHeld(false)}>${plural(fresh, "new row")}</button>`}
     <div class="scroll"><table aria-label=${name} aria-rowcount=${shown.length + 1}>
-      <thead><tr aria-rowindex="1">${columns.map(heading)}</tr></thead>
+      <thead><tr ref=${head} aria-rowindex="1">${columns.map(heading)}</tr></thead>
       <tbody
         ref=${body}
         onPointerEnter=${(event) => event.pointerType === "mouse" && setHeld(true)}

@@ -77,8 +77,8 @@ export function EditMessage({ vhost, name, message, close, done }) {
   return html`<${Dialog} title="Edit and republish" close=${close} isWide>
     <form class="form" onSubmit=${send}>
       <fieldset class="choices"><legend>Where it goes</legend>
-        ${home && html`<label class="check"><input type="radio" name="goes" checked=${goes === "home"} onChange=${() => setGoes("home")} /> Home, to the end of <code>${home}</code>, where it died</label>`}
-        <label class="check"><input type="radio" name="goes" checked=${goes === "queue"} onChange=${() => setGoes("queue")} /> To the end of <code>${name}</code></label>
+        ${home && html`<label class="check"><input type="radio" name="goes" checked=${goes === "home"} onChange=${() => setGoes("home")} /> <span>Home, to the end of <code>${home}</code>, where it died</span></label>`}
+        <label class="check"><input type="radio" name="goes" checked=${goes === "queue"} onChange=${() => setGoes("queue")} /> <span>To the end of <code>${name}</code></span></label>
         <label class="check"><input type="radio" name="goes" checked=${goes === "exchange"} onChange=${() => setGoes("exchange")} /> Through an exchange</label>
       </fieldset>
       ${goes === "exchange" && html`<div class="form columns"><${Where} vhost=${vhost} exchange=${after.exchange} routingKey=${after.key} change=${change} /></div>`}
@@ -86,7 +86,7 @@ export function EditMessage({ vhost, name, message, close, done }) {
       <${PropertyFields} properties=${after.properties} change=${(properties) => change({ properties })} />
       <${Headers} rows=${after.headers} change=${(headers) => change({ headers })} />
       ${origin && html`<p class="faint">${keeps ? "The copy is a new message: what the broker keeps of its deaths is not in it." : "What the broker keeps of its deaths stays in its headers."}</p>`}
-      <label class="check"><input type="checkbox" checked=${keeps} disabled=${!canTake} onChange=${(event) => setKeeps(event.target.checked)} /> Keep the old one as well${canTake ? "" : ": a consumer holds it"}</label>
+      <label class="check"><input type="checkbox" checked=${keeps} disabled=${!canTake} onChange=${(event) => setKeeps(event.target.checked)} /> <span>Keep the old one as well${canTake ? "" : ": a consumer holds it"}</span></label>
       ${error && html`<p class="fault" role="alert">${sentence(error.message)}</p>`}
       <footer>
         <button type="button" onClick=${close}>Cancel</button>

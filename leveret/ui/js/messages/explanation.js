@@ -3,6 +3,7 @@ import { Name, Tag, sentence } from "../components/basic.js";
 import { breakable, count, exchangeName, plural, span } from "../format.js";
 import { html, classes } from "../html.js";
 import { href } from "../router.js";
+import { BRIEF } from "./story.js";
 
 const OUTCOMES = {
   routed: ["of-out", "It arrives"],
@@ -92,7 +93,7 @@ function QueueStep({ vhost, step }) {
     <ul class="notes">
       ${step.ttl_ms !== undefined && html`<li>It expires after ${span(step.ttl_ms / 1000)} <span class="faint">(${step.ttl_said_by})</span>.</li>`}
       ${(step.notes ?? []).map((note) => html`<li key=${note}>${sentence(note)}</li>`)}
-      ${dead && html`<li>If it is ${dead.reasons.join(" or ")}: to <${Exchange} vhost=${vhost} name=${dead.exchange} /> with ${dead.routing_keys.map((key, at) => html`${at ? ", " : ""}<${Key} text=${key} />`)}
+      ${dead && html`<li>If it is ${dead.reasons.map((reason) => BRIEF[reason] ?? reason).join(" or ")}: to <${Exchange} vhost=${vhost} name=${dead.exchange} /> with ${dead.routing_keys.map((key, at) => html`${at ? ", " : ""}<${Key} text=${key} />`)}
         ${" "}<span class="faint">(${dead.said_by})</span>${dead.is_there === false ? html`, <span class="of-trouble">which is not there: it is lost</span>` : ""}${dead.comes_back ? ", and back to this queue" : ""}${dead.path !== undefined && dead.path !== null ? `, see way ${dead.path}` : ""}.</li>`}
     </ul>
   </li>`;

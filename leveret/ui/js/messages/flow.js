@@ -171,7 +171,7 @@ function Asked({ action, vhost, name, values, change, reasons }) {
         </select>
       <//>`}
       <${Options} values=${values} change=${change}>
-        <${Field} label="Leave alone what was sent home so often" hint="So that nothing goes round for ever.">
+        <${Field} label="Times sent home, at most" hint="What came back so often is left alone, so that nothing goes round for ever.">
           <input type="number" min="1" max="1000000" value=${values.most} onInput=${(event) => change({ most: event.target.value })} />
         <//>
       <//>`;
@@ -205,11 +205,11 @@ export function HowFar({ progress, isDry, total }) {
 function Counted({ action, vhost, name, values, counted, homes, warns }) {
   const target = targetOf(action, vhost, name, values, homes);
   const rest = leftovers(counted);
-  const would = { delete: "deleted", move: "moved", copy: "copied", publish: values.keeps ? "copied and published" : "taken away and published", requeue: "put", redrive: "sent" }[action];
+  const would = { delete: "deleted", move: "moved", copy: "copied", publish: values.keeps ? "copied and published" : "taken away and published", requeue: "moved", redrive: "sent" }[action];
   return html`<div class="counted" role="status">
     ${counted.done
       ? html`<p><b>${plural(counted.done, "message")}</b>${counted.found > counted.done ? ` of ${count(counted.found)}` : ""} would be ${would}<${Target} target=${target} />. Nothing has happened yet.</p>`
-      : html`<p><b>No message</b> ${counted.found ? `of ${count(counted.found)} ` : ""}can be ${would}<${Target} target=${target} />.${counted.found ? "" : " They may be gone, or held by a consumer."}</p>`}
+      : html`<p><b>No message</b> ${counted.found ? `of ${count(counted.found)} ` : ""}can be ${would}<${Target} target=${target} />.${counted.found ? "" : ` They may be gone, or held by a consumer${action === "requeue" && values.isFront ? ", or in front already" : ""}.`}</p>`}
     ${homes?.length > 1 && action === "redrive" && html`<p>Their queues: ${homes.map((home, at) => html`${at ? ", " : ""}<${Name} key=${home} name=${home} to=${href("queues", vhost, home)} />`)}.</p>`}
     ${rest.map((text) => html`<p key=${text}>${text}</p>`)}
     ${counted.done > 0 && warns && html`<p class="of-trouble">${warns}</p>`}

@@ -60,7 +60,7 @@ export function Saved({ kind, what, current, use, label = "Save", canSave = true
     ${chosen && html`<button type="button" class="quiet" onClick=${forget}>Forget</button>`}
     ${canSave && html`<button type="button" class="quiet" onClick=${() => setOpen(true)}>${label}</button>`}
     ${isOpen && html`<${ActDialog} title=${`Save this ${what}`} verb="Save" act=${keep} close=${() => setOpen(false)}>
-      <${Field} label="Name" hint="It is kept in this browser only."><input name="name" required maxlength="60" autofocus value=${chosen} autocomplete="off" /><//>
+      <${Field} label="Name" hint="It is kept in this browser only."><input name="name" required maxlength="60" autofocus defaultValue=${chosen} autocomplete="off" /><//>
     <//>`}
   </span>`;
 }

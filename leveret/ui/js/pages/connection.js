@@ -161,7 +161,7 @@ function Closing({ connection }) {
     <button type="button" class="danger" onClick=${() => setOpen("one")}>Close</button>
     <button type="button" class="danger" onClick=${() => setOpen("all")}>Close all of ${connection.user}</button>
     ${open === "one" && html`<${ActDialog} title="Close the connection" verb="Close the connection" isDanger act=${end} close=${close}>
-      <p><b>${called}</b> loses its ${plural(connection.channels, "channel")}. What it holds goes back to the queues. Most clients connect again by themselves.</p>
+      <p><b>${called}</b> loses its ${connection.channels === 1 ? "channel" : plural(connection.channels, "channel")}. What it holds goes back to the queues. Most clients connect again by themselves.</p>
       <${Why} />
     <//>`}
     ${open === "all" && html`<${CloseAll} user=${connection.user} act=${endAll} close=${close} />`}`;

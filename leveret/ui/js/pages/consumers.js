@@ -26,7 +26,7 @@ export function consumerColumns({ ofConnection = false, change = null } = {}) {
     { id: "timeout", label: "Ack within", isNumber: true, title: "How long it may hold a message before its channel is closed", value: (each) => each.consumer_timeout ?? Infinity, cell: (each) => (each.consumer_timeout ? span(each.consumer_timeout / 1000) : html`<span class="faint">no limit</span>`), narrow: "hide-1200" },
     ofConnection ? null : { id: "user", label: "User", value: (each) => each.channel_details.user, cell: (each) => html`<span class="cut">${each.channel_details.user}</span>`, narrow: "hide-1200" },
     ofConnection ? null : { id: "vhost", label: "Virtual host", value: (each) => each.queue.vhost, cell: (each) => html`<span class="mono faint cut">${each.queue.vhost}</span>`, narrow: "hide-1200" },
-    ofConnection ? null : { id: "since", label: "Connected", isNumber: true, title: "Since when its connection is there", value: (each) => each.since ?? 0, cell: (each) => html`<${Ago} at=${each.since} />`, narrow: "hide" },
+    ofConnection ? null : { id: "since", label: "Connected", isNumber: true, title: "Since when its connection is there", value: (each) => each.since ?? 0, cell: (each) => html`<${Ago} at=${each.since} />`, narrow: "hide-1200" },
   ].filter(Boolean);
 }
 
@@ -91,9 +91,9 @@ function ChangePrefetch({ consumer, close, reload }) {
     return `The prefetch of ${plural(consumers, "consumer")} is ${body.prefetch || "without a limit"} now.`;
   }
   return html`<${ActDialog} title="Change the prefetch" verb="Change" act=${change} close=${close}>
-    <${Field} label="Messages that it may hold at once" hint="0: any number. It holds until the consumer ends; no client has to be changed."><input name="prefetch" type="number" min="0" max="65535" required autofocus value=${consumer.prefetch_count} /><//>
+    <${Field} label="Messages that it may hold at once" hint="0: any number. It holds until the consumer ends; no client has to be changed."><input name="prefetch" type="number" min="0" max="65535" required autofocus defaultValue=${consumer.prefetch_count} /><//>
     <fieldset class="radios"><legend>Of whom</legend>
-      <label class="check"><input type="radio" name="whom" value="one" checked /> <span><code>${consumer.consumer_tag}</code> only</span></label>
+      <label class="check"><input type="radio" name="whom" value="one" defaultChecked /> <span><code>${consumer.consumer_tag}</code> only</span></label>
       <label class="check"><input type="radio" name="whom" value="all" /> <span>all consumers of <code>${name}</code></span></label>
     </fieldset>
   <//>`;

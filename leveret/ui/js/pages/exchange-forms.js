@@ -44,7 +44,7 @@ function Declaring({ vhost, done, close }) {
     <${Field} label="Name"><input name="name" required autofocus class="mono" autocomplete="off" /><//>
     ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select name="vhost">${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === (vhost ?? usualVhost())}>${name}</option>`)}</select><//>`}
     <${Field} label="Type" hint=${about}><select name="type" onChange=${(event) => setKind(event.target.value)}>${types.map(({ name }) => html`<option key=${name} selected=${name === kind}>${name}</option>`)}</select><//>
-    <label class="check"><input type="checkbox" name="durable" checked /> Durable: it survives a restart of the broker</label>
+    <label class="check"><input type="checkbox" name="durable" defaultChecked /> Durable: it survives a restart of the broker</label>
     <label class="check"><input type="checkbox" name="auto_delete" /> Auto-delete: it goes with its last binding</label>
     <label class="check"><input type="checkbox" name="internal" /> Internal: only other exchanges may send to it</label>
     <${Field} label="Alternate exchange" hint="Gets what no binding leads to a queue. Empty: such messages are returned or dropped."><input name="alternate" class="mono" autocomplete="off" /><//>

@@ -43,7 +43,7 @@ export function DeclareQueue({ vhost, done }) {
       ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select name="vhost">${vhosts.map((name) => html`<option selected=${name === (vhost ?? usualVhost())}>${name}</option>`)}</select><//>`}
       <${Field} label="Type" hint="Quorum queues count deliveries and keep every message on disk.">
         <select name="type"><option value="">classic</option><option>quorum</option></select><//>
-      <label class="check"><input type="checkbox" name="durable" checked /> Durable: it survives a restart of the broker</label>
+      <label class="check"><input type="checkbox" name="durable" defaultChecked /> Durable: it survives a restart of the broker</label>
       <${Field} label="Arguments" hint='As JSON, for example {"x-dead-letter-exchange": "dead", "x-message-ttl": 60000}'><textarea name="arguments" rows="3" spellcheck="false"></textarea><//>
     <//>`}`;
 }
@@ -53,7 +53,7 @@ export function QueueActions({ queue, reload }) {
   const [open, setOpen] = useState(null);
   const { vhost, name } = queue;
   const close = () => setOpen(null);
-  const isPaused = queue.state === "paused";
+  const isPaused = Boolean(queue.paused);
   const mayConfigure = mayDo("configure", vhost, name);
 
   async function pause() {
@@ -94,13 +94,13 @@ export function QueueActions({ queue, reload }) {
     ${mayDo("read", vhost, name) && html`<button type="button" class="danger" disabled=${!queue.messages_ready} onClick=${() => setOpen("purge")}>Purge</button>`}
     ${mayConfigure && html`<button type="button" class="danger" onClick=${() => setOpen("delete")}>Delete</button>`}
     ${open === "rate" && html`<${ActDialog} title=${`How fast may ${name} deliver?`} verb="Set" act=${slow} close=${close}>
-      <${Field} label="Messages a second" hint="Empty or 0: as fast as it can. Kept over restarts."><input name="rate" type="number" min="0" step="any" autofocus /><//>
+      <${Field} label="Messages a second" hint="Empty or 0: as fast as it can. Kept over restarts."><input name="rate" type="number" min="0" step="any" defaultValue=${queue.delivery_rate ?? ""} autofocus /><//>
     <//>`}
     ${open === "purge" && html`<${ActDialog} title="Purge the queue" verb=${`Throw away ${plural(queue.messages_ready, "message")}`} isDanger act=${purge} close=${close}>
-      <p><b>${plural(queue.messages_ready, "message")}</b> in <code>${name}</code> will be thrown away. That cannot be undone. What consumers hold (${queue.messages_unacknowledged} now) stays.</p>
+      <p><b>${plural(queue.messages_ready, "message")}</b> in <code>${name}</code> will be thrown away. That cannot be undone. ${queue.messages_unacknowledged > 0 && `The ${plural(queue.messages_unacknowledged, "message")} that consumers hold stay.`}</p>
     <//>`}
     ${open === "delete" && html`<${ActDialog} title="Delete the queue" verb="Delete the queue" isDanger act=${destroy} close=${close}>
-      <p>The queue <code>${name}</code>, its <b>${plural(queue.messages, "message")}</b> and its bindings will be deleted, and its <b>${plural(queue.consumers, "consumer")}</b> cancelled. That cannot be undone.</p>
+      <p>The queue <code>${name}</code>, its <b>${plural(queue.messages, "message")}</b> and its bindings will be deleted${queue.consumers > 0 && html`, and its <b>${plural(queue.consumers, "consumer")}</b> cancelled`}. That cannot be undone.</p>
       <${TypedName} what="queue" name=${name} />
     <//>`}`;
 }

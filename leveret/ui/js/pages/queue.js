@@ -55,7 +55,9 @@ function Tags({ queue }) {
     ${queue.exclusive && html`<${Tag}>exclusive<//>`}
     ${queue.auto_delete && html`<${Tag} title="It is deleted with its last consumer">auto-delete<//>`}
     ${queue.policy && html`<${Tag}>policy ${queue.policy}<//>`}
-    ${queue.state !== "running" && html`<${Tag} of=${queue.state === "paused" ? "ready" : "trouble"}>${queue.state}<//>`}`;
+    ${queue.state !== "running" && html`<${Tag} of="trouble">${queue.state}<//>`}
+    ${queue.paused && html`<${Tag} of="ready" title="It delivers nothing until it is resumed">paused<//>`}
+    ${queue.delivery_rate && html`<${Tag} title="It delivers no faster">at most ${rate(queue.delivery_rate)}<//>`}`;
 }
 
 /** What happens in it, in a sentence, in numbers, and over time. */

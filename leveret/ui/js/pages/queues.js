@@ -29,7 +29,7 @@ const columns = [
   { id: "oldest", label: "Oldest", isNumber: true, title: "How long the oldest message has waited", value: ({ age }) => age?.oldest_ready_s ?? -1, cell: ({ age }) => html`<${Span} seconds=${age?.oldest_ready_s} />` },
   { id: "in", label: "In", isNumber: true, title: "Messages that come in a second", narrow: "hide", value: ({ queue }) => flow(queue, "publish"), cell: ({ queue }) => html`<${Rate} value=${flow(queue, "publish")} of="in" />` },
   { id: "out", label: "Out", isNumber: true, title: "Messages that are delivered in a second", narrow: "hide", value: ({ queue }) => flow(queue, "deliver_get"), cell: ({ queue }) => html`<${Rate} value=${flow(queue, "deliver_get")} of="out" />` },
-  { id: "consumers", label: "Consumers", isNumber: true, value: ({ queue }) => queue.consumers, cell: ({ queue }) => html`<${Count} value=${queue.consumers} />`, narrow: "hide" },
+  { id: "consumers", label: "Consumers", isNumber: true, value: ({ queue }) => queue.consumers, cell: ({ queue }) => html`<${Count} value=${queue.consumers} />`, narrow: "hide-1200" },
   { id: "bytes", label: "Size", isNumber: true, title: "Bytes of all messages", value: ({ queue }) => queue.message_bytes, cell: ({ queue }) => (queue.message_bytes ? size(queue.message_bytes) : html`<span class="faint">0</span>`), narrow: "hide-1200" },
 ];
 
@@ -78,20 +78,16 @@ function List({ query }) {
 /** What is to be said of a queue in a few words. */
 function Judged({ judged, queue }) {
   const worst = judged[0];
-  if (worst) return html`<span class=${classes("judged", worst.level)} title=${judged.map(({ text }) => text).join("; ")}><i class="sign"></i>${shorter(worst.text)}</span>`;
+  if (worst) return html`<span class=${classes("judged", worst.level)} title=${judged.map(({ text }) => text).join("; ")}><i class="sign"></i><span class="cut">${worst.text}</span></span>`;
   const isMoving = flow(queue, "publish") >= 0.05 || flow(queue, "deliver_get") >= 0.05;
   return html`<span class="judged calm">${isMoving ? "keeps up" : queue.messages ? "waits" : "empty"}</span>`;
-}
-
-function shorter(text) {
-  return text.length > 46 ? `${text.slice(0, 45)}…` : text;
 }
 
 /** What a queue is, beside its name. */
 function Marks({ queue }) {
   const marks = [];
   if (queue.type === "quorum") marks.push("quorum");
-  if (queue.state === "paused") marks.push("paused");
+  if (queue.paused) marks.push("paused");
   if (!queue.durable) marks.push("transient");
   if (queue.exclusive) marks.push("exclusive");
   return marks.length ? html`<span class="marks">${marks.map((mark) => html`<${Tag} key=${mark}>${mark}<//>`)}</span>` : null;

@@ -29,6 +29,8 @@ const KINDS = {
 
 const keyOf = (each) => [each.kind, each.vhost, each.exchange, each.routing_key, each.queue, each.user, each.first_at].join("\n");
 
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
 /** Rows in the order that they had, while somebody points at them. */
 function useStill(rows) {
   const [isHeld, setHeld] = useState(false);
@@ -52,7 +54,7 @@ export default function Refused({ query }) {
     <${Heading} title="Refused"><a class="button" href=${href("explain")}>Explain a message</a><//>
     <p class="lead">The last messages that arrived nowhere: no queue got them, or they were not taken.</p>
     <${Filter} what="by exchange, key, user or reason">
-      ${kinds.length > 1 && html`<${Choice} name="kind" label="Why" choices=${[["", "All", all.length], ...kinds.map((kind) => [kind, KINDS[kind]?.[0] ?? kind])]} />`}
+      ${kinds.length > 1 && html`<${Choice} name="kind" label="Why" choices=${[["", "All", all.length], ...kinds.map((kind) => [kind, capital(KINDS[kind]?.[0] ?? kind)])]} />`}
       <${VhostChoice} />
     <//>
     ${error && html`<${Fault} error=${error} what=${data ? "This list is old." : "The list could not be read."} again=${reload} />`}

@@ -1,6 +1,6 @@
 /** Trace: what happens to some messages, as it happens. It ends when the page is left. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError, lines, may, path } from "../api.js";
+import { ApiError, lines, may, path, spokenVhost, usualVhost } from "../api.js";
 import { Allowed, Empty, Heading, Name, sentence } from "../components/basic.js";
 import { Field } from "../components/dialog.js";
 import { useVhosts } from "../components/vhosts.js";
@@ -13,11 +13,11 @@ const KEPT = 2000;  // events
 const PIECE = 200;  // that are shown at once
 const SHOW_MS = 200;
 const FIELDS = [
-  ["queue", "Queue", "they go to it, or are in it"],
-  ["exchange", "Exchange", "they are published to it"],
-  ["key", "Routing key", "a pattern as of a topic exchange: order.*.de"],
-  ["user", "User", "who publishes or gets them"],
-  ["id", "Message id", "the property message_id"],
+  ["queue", "Queue", "They go to it, or are in it."],
+  ["exchange", "Exchange", "They are published to it."],
+  ["key", "Routing key", "A pattern as of a topic exchange: order.*.de"],
+  ["user", "User", "Who publishes or gets them."],
+  ["id", "Message id", "The property message_id."],
 ];
 const NAMES = { key: "routing_key", id: "message_id" };
 const HUES = { publish: "in", deliver: "unacked", ack: "out", requeue: "ready", reject: "trouble", dead_letter: "dead", drop: "trouble" };
@@ -70,7 +70,7 @@ export default function TracePage({ query }) {
 
 function Traced({ query }) {
   const vhosts = useVhosts();
-  const vhost = query.vhost ?? "/";
+  const vhost = query.vhost ?? usualVhost();
   const queues = useLive(path("queues", vhost), { columns: "name" }, { isStill: true });
   const exchanges = useLive(path("exchanges", vhost), { columns: "name" }, { isStill: true });
   const trace = useTrace();
@@ -81,7 +81,7 @@ function Traced({ query }) {
     event.preventDefault();
     const data = new FormData(event.target);
     const asked = Object.fromEntries(FIELDS.map(([name]) => [name, data.get(name).trim() || undefined]));
-    setQuery({ ...asked, vhost: data.get("vhost") && data.get("vhost") !== "/" ? data.get("vhost") : undefined, seconds: data.get("seconds") === "60" ? undefined : data.get("seconds") });
+    setQuery({ ...asked, vhost: data.get("vhost") ? spokenVhost(data.get("vhost")) : undefined, seconds: data.get("seconds") === "60" ? undefined : data.get("seconds") });
     setOnly(null);
     const body = { events: 100000, seconds: Number(data.get("seconds")) };
     for (const [name, value] of Object.entries(asked)) if (value) body[NAMES[name] ?? name] = value;
@@ -95,12 +95,12 @@ function Traced({ query }) {
       <div class="form columns tight">
         ${vhosts.length > 1 && html`<${Field} label="Virtual host"><select name="vhost">${vhosts.map((name) => html`<option key=${name} value=${name} selected=${name === vhost}>${name}</option>`)}</select><//>`}
         ${FIELDS.map(([name, label, hint]) => html`<${Field} key=${name} label=${label} hint=${hint}>
-          <input class="mono" name=${name} value=${query[name] ?? ""} list=${known[name] ? `trace-${name}` : undefined} autocomplete="off" spellcheck="false" />
+          <input class="mono" name=${name} defaultValue=${query[name] ?? ""} list=${known[name] ? `trace-${name}` : undefined} autocomplete="off" spellcheck="false" />
           ${known[name] && html`<datalist id=${`trace-${name}`}>${known[name].filter((each) => each.name).map((each) => html`<option key=${each.name} value=${each.name}></option>`)}</datalist>`}
         <//>`)}
-        <${Field} label="For how long"><select name="seconds">${[["60", "a minute"], ["300", "5 minutes"], ["3600", "an hour"]].map(([value, text]) => html`<option key=${value} value=${value} selected=${value === (query.seconds ?? "60")}>${text}</option>`)}</select><//>
       </div>
       <div class="row">
+        <select name="seconds" aria-label="For how long">${[["60", "For a minute"], ["300", "For 5 minutes"], ["3600", "For an hour"]].map(([value, text]) => html`<option key=${value} value=${value} selected=${value === (query.seconds ?? "60")}>${text}</option>`)}</select>
         <button type="submit" class="primary">${trace.isOn ? "Start anew" : "Start"}</button>
         ${trace.isOn && html`<button type="button" onClick=${trace.stop}>Stop</button>`}
         <span role="status" class="faint"><${Standing} trace=${trace} /></span>
@@ -148,7 +148,7 @@ function Event({ event, vhost, follow }) {
     <time class="mono faint">${clock(event.at_ms)}</time>
     <span class=${`word of-${HUES[event.event] ?? "accent"}`}>${WORDS[event.event] ?? event.event}</span>
     <button type="button" class="link mono" title="Follow this message" onClick=${follow}>#${event.message}</button>
-    <span class="told">${toldOf(event, vhost)} <span class="faint">${[size(event.size ?? 0), event.message_id && `id ${event.message_id}`, event.redelivered && "redelivered", event.no_ack && "no acknowledgement is needed"].filter(Boolean).join(", ")}</span></span>
+    <span class="what">${toldOf(event, vhost)} <span class="faint">${[size(event.size ?? 0), event.message_id && `id ${event.message_id}`, event.redelivered && "redelivered", event.no_ack && "no acknowledgement is needed"].filter(Boolean).join(", ")}</span></span>
   </li>`;
 }
 

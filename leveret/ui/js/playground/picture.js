@@ -7,14 +7,15 @@ import { doing } from "./worker.js";
 
 const NARROW = 560;  // pixels: below, what belongs to a consumer stands under the picture
 const ROW = 88;
+const TALL = 120;  // a row where keys stand under the bar of a queue, in up to two lines
 const TOP = 48;
 const BAR = 40;
 const CELL = 26;
 const LEG_MS = 200;  // a message needs for one edge
 const SIGNS = { direct: "D", fanout: "F", topic: "T", default: "D" };
 
-/** Where things stand. keys: the longest text on an edge to a queue. Returns: a map of id to {x, y, left, right}. */
-function layout(nodes, width, keys) {
+/** Where things stand. keys: the longest text on an edge to a queue. height: of a row. Returns: a map of id to {x, y, left, right}. */
+function layout(nodes, width, keys, height) {
   const isNarrow = width < NARROW;
   const columns = isNarrow
     ? { producer: 26, exchange: width * 0.27, consumer: width - 26 }
@@ -23,7 +24,7 @@ function layout(nodes, width, keys) {
   const bar = [isNarrow ? width * 0.4 : columns.exchange + 64 + 7.3 * keys, end];
   const places = new Map();
   for (const { id, kind, row } of nodes) {
-    const y = TOP + row * ROW;
+    const y = TOP + row * height;
     if (kind === "queue") places.set(id, { x: (bar[0] + bar[1]) / 2, y, left: bar[0], right: bar[1] });
     else places.set(id, { isProducer: kind === "producer", x: columns[kind], y, left: columns[kind] - 18, right: columns[kind] + 18 });
   }
@@ -47,10 +48,11 @@ export function Picture({ stage, title, nodes, edges, rows = 1, controls }) {
     watcher.observe(box.current);
     return () => watcher.disconnect();
   }, []);
-  const places = layout(nodes, width, Math.max(...edges.map(({ label }) => label?.length ?? 0)));
-  stage.places = places;
-  const height = TOP + Math.max(rows - 1, ...nodes.map(({ row }) => row)) * ROW + 64;
   const isNarrow = width < NARROW;
+  const row = isNarrow && nodes.some(({ keys }) => keys) ? TALL : ROW;
+  const places = layout(nodes, width, Math.max(...edges.map(({ label }) => label?.length ?? 0)), row);
+  stage.places = places;
+  const height = TOP + Math.max(rows - 1, ...nodes.map((node) => node.row)) * row + row - 24;
   const consumers = nodes.filter(({ worker }) => worker);
 
   return html`<figure class=${classes("stage", { narrow: isNarrow })} ref=${box} aria-label=${title}>
