@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed
 SOURCES := $(shell find leveret/wire leveret/core leveret/session leveret/store -name '*.py' -not -path '*/rescue/*') setup.py
 
-.PHONY: run test check interpreted bench perf-check clients crash migration hostile soak overload memory search-load ui ui-soak pictures differential graph methods settings examples clean
+.PHONY: run test check interpreted bench perf-check clients crash migration hostile soak overload memory search-load ui ui-soak pictures differential graph methods settings reference docs examples clean
 
 run: $(VENV)/broker  ## start the broker on port 5672, with its data in ./leveret-data
 	$(BIN)/leveret serve $(ARGS)
@@ -79,6 +79,13 @@ methods:  ## write leveret/wire/methods from spec/methods.toml
 settings: $(VENV)/installed  ## write docs/settings.md from leveret/node/config.py
 	$(BIN)/python tools/gen_settings.py
 
+reference: $(VENV)/installed  ## write the pages of docs/ that the code tells: commands, error texts, brokers in tests
+	$(BIN)/python tools/gen_reference.py
+
+docs: $(VENV)/docs  ## build the site of docs/ into build/docs, and check its links
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky -b html -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
+
 examples:  ## copy the examples that the playground shows into leveret/ui/examples
 	$(PYTHON) tools/copy_examples.py
 
@@ -91,6 +98,12 @@ $(VENV)/broker: pyproject.toml $(SOURCES)
 	find leveret -name '*.so' -delete  # of modules that are gone
 	@echo "Installing into $(VENV) and compiling. This takes a minute or two, and only happens when the code has changed."
 	$(PIP) -e .
+	touch $@
+
+$(VENV)/docs: $(VENV)/broker tools/requirements.py
+	@echo "Installing what builds the docs."
+	$(BIN)/python tools/requirements.py docs > $(VENV)/docs.txt
+	$(PIP) -r $(VENV)/docs.txt
 	touch $@
 
 $(VENV)/installed: $(VENV)/broker tools/requirements.py
