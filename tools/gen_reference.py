@@ -36,7 +36,7 @@ COMMANDS = """\
 
 Every command of `leveret`, as its `--help` has it. [Operating a broker from the command line](cli.md) explains how they
 work together. A command with the line *broker* also takes `--data-dir`, `--control`, `--url`, `--profile` and
-`--ca-file`, which say [which broker](cli.md#which-broker) is meant.
+`--ca-file`, which say [which broker](cli.md#choosing-the-broker) is meant.
 """
 ERRORS = """\
 # Error texts

@@ -172,7 +172,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             Share("those that clients trace"),
             "Share of the messages and requests that get spans, of those that come without a trace of their client.",
             "what OTEL_TRACES_SAMPLER says, otherwise 1",
-            "telemetry.md#which-messages",
+            "telemetry.md#sampling",
         ),
     ] = None
     otlp_limit: Annotated[
@@ -181,7 +181,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             TELEMETRY,
             Whole(1, 100_000),
             "Publishes, deliveries and requests a second that get spans, of each kind at most; the others get none.",
-            see="telemetry.md#which-messages",
+            see="telemetry.md#sampling",
         ),
     ] = 1_000
 
@@ -244,7 +244,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             DATA,
             SWITCH,
             "Use the data directory even if it belongs to another user, or everybody may write to it.",
-            see="configuration.md#whose-data-directory",
+            see="configuration.md#data-directory-ownership",
         ),
     ] = False
     memory: Annotated[
@@ -306,7 +306,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             CLIENTS,
             Whole(1, MAX_NUMBER),
             "Clients that have not logged in, at once.",
-            see="configuration.md#before-the-login",
+            see="configuration.md#connections-before-login",
         ),
     ] = 15_000
     max_message_size: Annotated[
@@ -333,7 +333,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             Whole(1_000, 86_400_000, "milliseconds", "any time"),
             "How long a client may take nothing of what is sent to it, not a single byte, before it is cut off; 0 "
             "allows any time.",
-            see="configuration.md#clients-that-do-not-answer",
+            see="configuration.md#unresponsive-clients",
         ),
     ] = 30_000
 
