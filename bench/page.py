@@ -21,28 +21,28 @@ ALWAYS_CHECKED = "lost/dup/reord/corr"  # a column of zeros; what is not zero is
 
 # The heading of a section, and what it is about.
 SECTIONS: dict[Group, tuple[str, str]] = {
-    Group.FOOTPRINT: ("At rest", "A broker that nobody uses, and one whose connections do nothing."),
+    Group.FOOTPRINT: ("At rest", "An idle broker, and one with idle connections."),
     Group.THROUGHPUT: (
         "Throughput",
-        "One publisher, as fast as it may with 5000 messages on their way; one consumer for each queue.",
+        "One publisher at full speed, with at most 5000 messages in flight; one consumer per queue.",
     ),
     Group.TLS: (
         "TLS",
-        "Two of these once more, encrypted. The generator takes part in that, so it is at its limit sooner.",
+        "Two of these scenarios over TLS. The generator encrypts too, so it reaches its limit sooner.",
     ),
     Group.SCALE: (
-        "Many of them",
-        "Many queues, many publishers, many messages that come back, publishers without limit.",
+        "Scale",
+        "Many queues, many publishers, many requeued messages, unlimited publishers.",
     ),
     Group.BODIES: ("Large bodies", "One publisher, one queue, one consumer without acknowledgements."),
-    Group.BACKLOG: ("A backlog", "{backlog} messages of 1 KiB: published with nobody to consume them, then consumed."),
+    Group.BACKLOG: ("A backlog", "{backlog} messages of 1 KiB: published without a consumer, then consumed."),
     Group.LATENCY: (
         "Latency",
-        "From the moment a publish is due to the delivery, at fixed rates; and from a publish to its confirm.",
+        "From when a publish is due to its delivery, at fixed rates; and from a publish to its confirm.",
     ),
     Group.CHURN: (
         "Churn",
-        "Eight clients that make something, wait for the answer, remove it, wait, and begin again: that is a cycle.",
+        "Eight clients. In each cycle a client creates something, waits for the answer, removes it, and waits again.",
     ),
 }
 # What the bars of a section show.
@@ -106,8 +106,8 @@ def _about(report: Report, path: Path) -> Iterator[str]:
         if runs == 1
         else f"Numbers are medians of {runs} runs, in which the brokers took turns; smallest and largest in brackets."
     )
-    yield "**CPU** is the time of all threads of the broker, and the number to judge by: a rate also depends on what"
-    yield "else the machine does. **/Leveret** is the peer's number divided by Leveret's."
+    yield "**CPU** is the time of all threads of the broker. Judge by this number: a rate also depends on the other"
+    yield "load of the machine. **/Leveret** is the peer's number divided by Leveret's."
     if path.resolve().is_relative_to(REPOSITORY):
         yield f"[How it is measured]({os.path.relpath(FOLDER / 'README.md', path.resolve().parent)})."
 
@@ -116,7 +116,7 @@ def _wrong(report: Report) -> Iterator[str]:
     bad = report.bad()
     yield ""
     if bad:
-        yield from ("**Not all went well:**", "", *(f"* {line}" for line in bad))
+        yield from ("**Errors:**", "", *(f"* {line}" for line in bad))
     else:
         delivered = sum(result.number("delivered") or 0 for result in report.results)
         yield f"No message was lost, duplicated, reordered or corrupt, of {delivered / 1e6:.1f} million delivered."
@@ -126,7 +126,7 @@ def _better(report: Report) -> Iterator[str]:
     yield from ("", "## Where a peer is better", "")
     found = list(report.better())
     if not found:
-        yield "In no number of this page."
+        yield "No peer is better in any number on this page."
         return
     rows = [
         [

@@ -194,7 +194,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _latency(20),
     Scenario(
         "confirm-1",
-        "16 B, persistent, one at a time, nobody consumes",
+        "16 B, persistent, one at a time, without a consumer",
         Group.LATENCY,
         Kind.CONFIRM,
         "--body 16 --persistent --confirm 1 --publish-only",
@@ -202,7 +202,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "confirm-1-ack",
-        "the same, consumed and acked meanwhile",
+        "the same, with a consumer that acks",
         Group.LATENCY,
         Kind.CONFIRM,
         "--body 16 --persistent --confirm 1 --prefetch 250",
@@ -210,8 +210,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     _churn("churn-queues", "queues declared and deleted", "queues"),
     _churn("churn-queues-durable", "durable queues declared and deleted", "queues --persistent", durable=True),
-    _churn("churn-bindings", "bindings made and removed", "bindings"),
-    _churn("churn-bindings-durable", "durable bindings made and removed", "bindings --persistent", durable=True),
+    _churn("churn-bindings", "bindings created and removed", "bindings"),
+    _churn("churn-bindings-durable", "durable bindings created and removed", "bindings --persistent", durable=True),
     _churn("churn-connections", "connections opened, with a channel, and closed", "connections"),
 )
 

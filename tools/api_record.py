@@ -39,11 +39,11 @@ def compare() -> tuple[int, Judgement]:
 def summary(count: int, judgement: Judgement) -> Iterator[str]:
     """The result in a few lines."""
     yield f"* {count} questions; {judgement.same} answers are the same."
-    yield f"* {judgement.counts.total()} values differ where they are meant to (below)."
-    yield f"* {len(judgement.unstated)} differ and nothing says why{':' if judgement.unstated else '.'}"
+    yield f"* {judgement.counts.total()} values differ on purpose (below)."
+    yield f"* {len(judgement.unstated)} differ without a stated reason{':' if judgement.unstated else '.'}"
     yield from (f"    * {text}" for text in judgement.unstated)
     if judgement.idle:
-        yield f"* {len(judgement.idle)} stated differences are none:"
+        yield f"* {len(judgement.idle)} stated differences do not occur any more:"
         yield from (f"    * {stated.reason} ({stated.difference})" for stated in judgement.idle)
 
 
@@ -53,14 +53,14 @@ def section(count: int, judgement: Judgement) -> Iterator[str]:
     yield ""
     yield "    .venv/bin/python tools/api_record.py compare --page docs/differential.md"
     yield ""
-    yield "makes the same users, queues, clients and messages in Leveret as there were in RabbitMQ when its answers"
+    yield "creates the users, queues, clients and messages in Leveret that RabbitMQ had when its answers"
     yield f"were recorded, asks the same questions, and compares the answers with `tests/api/{RABBITMQ.name}`. A field"
-    yield "that only Leveret has is no difference."
+    yield "that only Leveret has does not count as a difference."
     yield f"Its last result: {datetime.date.today().isoformat()}, Leveret {leveret.__version__}."
     yield ""
     yield from summary(count, judgement)
     yield ""
-    yield "| what is meant to differ | values |"
+    yield "| intended difference | values |"
     yield "|---|---|"
     yield from (f"| {stated.reason} | {judgement.counts[stated]} |" for stated in STATED)
 

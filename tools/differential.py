@@ -111,8 +111,8 @@ class Comparison:
         """The result in a few lines."""
         both = len(list(self.with_verdicts({PASSED}, {PASSED})))
         yield f"* {len(self.leveret)} tests; {both} pass with both brokers."
-        yield f"* {len(self.stated)} fail with RabbitMQ where the two are meant to differ (below)."
-        yield f"* {len(self.unstated)} differ and nothing says why{'' if self.unstated else '.'}"
+        yield f"* {len(self.stated)} fail with RabbitMQ where Leveret differs on purpose (below)."
+        yield f"* {len(self.unstated)} differ without a stated reason{'' if self.unstated else '.'}"
         for test, outcome in self.unstated:
             yield f"    * `{test}`: {outcome.text}"
         yield f"* {len(self.broken)} fail with Leveret{'' if self.broken else '.'}"
@@ -133,9 +133,9 @@ def page(comparison: Comparison, version: str) -> Iterator[str]:
     yield ""
     yield from comparison.summary()
     yield ""
-    yield "## Where they are meant to differ"
+    yield "## Intended differences"
     yield ""
-    yield "Why Leveret does so is said in [compatibility.md](compatibility.md)."
+    yield "[compatibility.md](compatibility.md) gives the reasons."
     yield ""
     yield "| test | RabbitMQ |"
     yield "|---|---|"

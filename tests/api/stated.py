@@ -1,4 +1,4 @@
-"""Stated: where answers are meant to differ from RabbitMQ's, and why. Whatever is not here has to be the same."""
+"""The intended differences from RabbitMQ's answers, and their reasons. All other answers must be the same."""
 
 from __future__ import annotations
 
@@ -52,81 +52,81 @@ STATED = (
     Stated(
         NODE,
         r"body(\[<name>\])?\.(applications|auth_mechanisms|config_files|enabled_plugins|log_files)\[.*\] is .*",
-        "The broker runs no Erlang applications or plugins, and has the login mechanisms and files that there are.",
+        "Leveret runs no Erlang applications or plugins, and lists its own login mechanisms and files.",
     ),
-    Stated(NODE, r"body(\[<name>\])?\.db_dir is .*, not .*", "The data directory is where it is."),
+    Stated(NODE, r"body(\[<name>\])?\.db_dir is .*, not .*", "The path of the data directory differs."),
     Stated(
         NODE,
         r"body(\[<name>\])?\.exchange_types\[x-[\w-]+\] is .*",
-        "The exchange types are those that there are.",
+        "Leveret lists its own exchange types.",
     ),
     Stated(
         r"GET (overview|health/checks/p).*",
         r"body\.(listeners|ports|protocols)\[(clustering|<int> #\d)\] is missing",
-        "There is no port for a cluster.",
+        "Leveret has no port for a cluster.",
     ),
     Stated(
         NODE,
         r".*\.(socket_opts\.\w+ is missing|socket_opts is .*, not .*|cowboy_opts is .*, not .*)",
-        "What RabbitMQ tells of its sockets are options of Erlang and of its HTTP server.",
+        "RabbitMQ's socket options are those of Erlang and of its HTTP server.",
     ),
     Stated(r"GET extensions.*", r"body\[[123]\] is missing", "No plugin adds pages to the web UI."),
-    Stated(r"GET nodes/{node}/memory/ets", r"body\.ets_tables_memory\..* is missing", "Erlang's tables are not here."),
+    Stated(r"GET nodes/{node}/memory/ets", r"body\.ets_tables_memory\..* is missing", "Leveret has no ETS tables."),
     Stated(
         r"GET feature-flags.*",
         rf"body\[({'|'.join(FLAGS)})\] is missing",
-        "Feature flags are those whose effect is here, without streams and what a cluster needs.",
+        "Leveret lists the feature flags whose effect it has: none for streams and clusters.",
     ),
     Stated(
         r"GET feature-flags.*",
         r"body\[(rabbitmq_4\.2\.0|tie_binding\w+)\]\.callbacks\[enable\] is missing",
-        "There is nothing to migrate when a feature flag is enabled, as all are.",
+        "All feature flags are enabled, so none has a migration callback.",
     ),
     Stated(
         r"GET deprecated-features( .*)?",
         r"body\[\w+\] is missing|body\[global_qos\]\..*",
-        "What RabbitMQ gives up is told of what is here; a prefetch for a whole channel is, and stays.",
+        "Leveret lists the deprecated features that it has; it keeps the prefetch for a whole channel.",
     ),
     Stated(
         r"GET (global-parameters|definitions)( .*)?",
         r"body(\.global_parameters)?\[(cluster_tags|internal_cluster_id)\] is missing",
-        "Global parameters are those that somebody has set.",
+        "Leveret lists only global parameters that a user has set.",
     ),
     Stated(
         r"GET (exchanges|definitions)( .*)?",
         r"body(\.exchanges)?\[amq\.rabbitmq\.log /\] is missing",
-        "The log is not an exchange.",
+        "Leveret has no exchange for log lines.",
     ),
     Stated(
         r"GET definitions.*",
         r"body\.exchanges\[inner( scene)?\] is more than there is",
-        "Definitions have internal exchanges as well, which RabbitMQ loses on the way.",
+        "Definitions include internal exchanges, which RabbitMQ's exports lack.",
     ),
     Stated(
         READING,
         r"body(\.items)?(\[.*\])?\.user_who_performed_action is 'rmq-internal', not 'guest'",
-        "The exchanges of every virtual host are made by the broker, whoever makes the virtual host.",
+        "The broker is named as the creator of predeclared exchanges, not the user who created the virtual host.",
     ),
     Stated(
         READING,
         r"body(\.items)?(\[ledger.*\])?\."
         r"(open_files|publishers) is missing",
-        "A quorum queue is no state machine of Raft here, with files and publishers of its own.",
+        "A quorum queue is not a Raft state machine in Leveret, with its own files and publishers.",
     ),
     Stated(
         r"GET queues/quorum/.*/status.*",
         r"body\[.*\]\.([\w ]+ Index|Last (Applied|Written)|Machine Version|Term) is missing",
-        "Nothing is replicated, so there are no indexes of Raft.",
+        "Queues are not replicated, so there are no Raft indexes.",
     ),
     Stated(
         READING,
         r"body\..*\.?(reductions|disk_reads|disk_writes)_details\.samples\[0\] is missing",
-        "What is not counted has no samples.",
+        "Values that Leveret does not count have no samples.",
     ),
     Stated(
         READING,
         r"body(\.items)?(\[.*\])?\.head_message_timestamp is None, not '<int>'",
-        "The head of a queue is the first message that is ready, where RabbitMQ looks at unacknowledged ones too.",
+        "The head of a queue is its first ready message; RabbitMQ considers unacknowledged messages too.",
     ),
     Stated(
         r"GET queues/scene\?disable_stats=true&enable_queue_totals=true",
@@ -142,7 +142,7 @@ STATED = (
     Stated(
         r"GET .*columns=.*\..*",
         r"body(\[.*\])?\.(arguments|object_totals)\.[\w-]+ is missing",
-        "A column inside another one is all that comes of it, where RabbitMQ tells all of the outer one.",
+        "For a nested column Leveret returns only that column; RabbitMQ returns the whole outer one.",
     ),
     Stated(
         r"GET queues/scene/nothing/bindings",
@@ -152,7 +152,7 @@ STATED = (
     Stated(
         r"POST queues/.*/get .*",
         r"body\[\d\]\.properties is {}, not \[\]",
-        "Properties are an object, even if there are none.",
+        "Empty properties are an empty object, not an empty array.",
     ),
     Stated(
         r"POST exchanges/.*/publish .*None.*",
@@ -162,22 +162,22 @@ STATED = (
     Stated(
         r"PUT parameters/nonsense/.*",
         r"(status is 201, not 400|headers\.content-type is missing|body is None, not .*)",
-        "Parameters are kept for whoever reads them, whatever they are for.",
+        "Parameters of unknown components are accepted and stored.",
     ),
     Stated(
         r"PUT users/made .*'hashing_algorithm': 'nonsense'.*",
         r"(status is 400, not 204|body is .*, not None)",
-        "A hash that no password can fit is refused.",
+        "A hash that no password can match is refused.",
     ),
     # how it is refused
     Stated(
         rf"({'|'.join(BREAKS)}).*",
         r"(status is (200|40[01]), not 500|body is .*, not None)",
-        "A request that RabbitMQ breaks at with a 500 is refused, or done if there is nothing wrong with it.",
+        "A request that RabbitMQ answers with 500 is refused, or executed if it is valid.",
     ),
     Stated(
         rf"{CHANGING}|GET aliveness-test/closed as adm",
         r"body\.reason is .*, not .*",
-        "The reason is a sentence that says what is wrong, where RabbitMQ has terms of Erlang or less to say.",
+        "The reason is a sentence about the error; RabbitMQ's is an Erlang term, or less specific.",
     ),
 )
