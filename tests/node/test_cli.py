@@ -150,7 +150,7 @@ def test_what_is_nested_too_deep_or_no_json_is_refused(run: Run, tmp_path: Path)
         b"\xff": "is not valid JSON: it is not UTF-8",
         b"[" * 3000: f"is not valid JSON: {too_deep}",
         b'{"users": [{"name": "\xe4"}]}': "is not valid JSON: it is not UTF-8",
-        b'{"global_parameters": [{"name": "n", "value": NaN}]}': "is not valid JSON: NaN is no number in JSON",
+        b'{"global_parameters": [{"name": "n", "value": NaN}]}': "is not valid JSON: NaN is not a number in JSON",
         b"[]": "has to be a JSON object, as RabbitMQ exports it",
         b"{": "is not valid JSON: Expecting property name",
     }
