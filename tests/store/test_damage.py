@@ -247,9 +247,7 @@ def test_a_note_of_what_is_gone_that_is_damaged_brings_messages_back(
     log.log.remove(1, 2)
     log.log.close()
     flip(tmp_path, "gone", "places")
-    assert check(tmp_path, lambda done, total: None).problems == [
-        "the removals from chunk 1: checksum does not match"
-    ]
+    assert check(tmp_path, lambda done, total: None).problems == ["the removals from chunk 1: checksum does not match"]
     log = reopened(tmp_path)
     assert log.found() == [(1, 1, b"1", True), (1, 2, b"2", True), (1, 3, b"3", False)]
     assert "the removals from chunk 1 cannot be read, so removed messages come back" in caplog.text
