@@ -328,7 +328,7 @@ def values(record: bytes) -> list[Value]:
     """Decode the values of a row. Raises: BadPage."""
     end, pos = varint(record, 0)
     if end > len(record) or end > PAGE_BYTES:
-        raise BadPage("a row is no record")
+        raise BadPage("a row is not a valid record")
     kinds: list[int] = []
     while pos < end:
         kind, pos = varint(record, pos)
@@ -338,7 +338,7 @@ def values(record: bytes) -> list[Value]:
     for kind in kinds:
         size = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)[kind] if kind < 12 else (kind - 12) // 2
         if pos + size > len(record) or kind in (10, 11):
-            raise BadPage("a row is no record")
+            raise BadPage("a row is not a valid record")
         part = record[pos : pos + size]
         pos += size
         if kind == 0:
@@ -357,5 +357,5 @@ def values(record: bytes) -> list[Value]:
             except UnicodeDecodeError:
                 raise BadPage("a text is not UTF-8") from None
     if pos != len(record):
-        raise BadPage("a row is no record")
+        raise BadPage("a row is not a valid record")
     return found
