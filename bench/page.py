@@ -109,7 +109,7 @@ def _about(report: Report, path: Path) -> Iterator[str]:
     yield "**CPU** is the time of all threads of the broker. Judge by this number: a rate also depends on the other"
     yield "load of the machine. **/Leveret** is the peer's number divided by Leveret's."
     if path.resolve().is_relative_to(REPOSITORY):
-        yield f"[How it is measured]({os.path.relpath(FOLDER / 'README.md', path.resolve().parent)})."
+        yield "`bench/README.md` says how it is measured."
 
 
 def _wrong(report: Report) -> Iterator[str]:

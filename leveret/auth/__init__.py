@@ -1,1 +1,1 @@
-"""Floor 2: who a client is."""
+"""Floor 2: authentication of clients."""

@@ -1,6 +1,6 @@
-"""Addresses of clients: which of them are on this machine, and which belong together.
+"""Addresses of clients: which are on this machine, and which belong to one site.
 
-What is no address is nobody's: it is not on this machine.
+An invalid address does not count as one of this machine.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Final
 
-SITE_BITS: Final = 64  # of an IPv6 address: whoever has one has all that begin alike
+SITE_BITS: Final = 64  # network prefix of an IPv6 address: a client can use every address in it
 
 
 def is_loopback(host: str) -> bool:
@@ -18,7 +18,7 @@ def is_loopback(host: str) -> bool:
 
 
 def site(host: str) -> str:
-    """What stands for an address where something is shared out fairly: itself, or the network of an IPv6 address."""
+    """The key of an address for fair sharing: the address itself, or the /64 network of an IPv6 address."""
     address = _address(host)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((address, SITE_BITS), strict=False).network_address)
@@ -26,7 +26,7 @@ def site(host: str) -> str:
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address, of IPv4 if it is one in the clothes of IPv6; None for anything else."""
+    """The address, with an IPv4-mapped one as IPv4; None if invalid."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

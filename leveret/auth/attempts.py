@@ -1,4 +1,4 @@
-"""Attempts: how many clients have tried to log in, and how many have come in."""
+"""Attempts: counters of successful and failed logins."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ HTTP = "http"
 
 
 class Attempts:
-    """Of one protocol. Those that ended without an answer, because the client had gone, do not count."""
+    """The counters of one protocol. Attempts without a result, because the client has gone, do not count."""
 
     def __init__(self) -> None:
         self.succeeded = 0
         self.failed = 0
 
     def clear(self) -> None:
-        """Count from 0 again."""
+        """Reset the counters."""
         self.succeeded = self.failed = 0
 
 
 class CountingAuthenticator(Authenticator):
-    """Asks another authenticator, and counts what it says."""
+    """Delegates to another authenticator, and counts its results."""
 
     def __init__(self, inner: Authenticator, attempts: Attempts) -> None:
         self._inner = inner

@@ -1,7 +1,7 @@
-"""History: who has failed to log in lately, and therefore has to wait, and who has not.
+"""History: recent failed and successful logins, and the delays that follow from failures.
 
-Kept for names and addresses as clients give them, so it knows nothing of users. Its tables are bounded: what was
-not asked for longest is forgotten.
+The keys are names and addresses as clients send them, whether or not the user exists. The tables are bounded: the
+least recently used entry is dropped.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Final
 MOST_KNOWN: Final = 10_000  # entries of a table
 FIRST_DELAY_S: Final = 0.1  # after a failure; twice as much after each further one
 LAST_DELAY_S: Final = 4.0
-FORGET_S: Final = 60.0  # after which a failure does not count any more
+FORGET_S: Final = 60.0  # after that, a failure does not count any more
 
 
 class _Pair:
-    """What is known of one name from one address."""
+    """The history of one name from one address."""
 
     __slots__ = ("delayed_until_s", "failures", "has_succeeded")
 
@@ -28,37 +28,37 @@ class _Pair:
 
 
 class History:
-    """What became of logins. time: in seconds, that never goes back."""
+    """The results of logins. time: a monotonic clock, in seconds."""
 
     def __init__(self, time: Callable[[], float]) -> None:
         self._time = time
         self._pairs: OrderedDict[tuple[str, bytes], _Pair] = OrderedDict()
-        self._failed_s: OrderedDict[str | bytes, float] = OrderedDict()  # when an address or a name has failed last
+        self._failed_s: OrderedDict[str | bytes, float] = OrderedDict()  # time of the last failure, by address or name
 
     def delay_s(self, site: str, name: bytes) -> float:
-        """How long a name from this address has to wait until its next password is looked at."""
+        """Seconds until the next password of this name from this address may be checked."""
         pair = self._pairs.get((site, name))
         return 0.0 if pair is None else max(pair.delayed_until_s - self._time(), 0.0)
 
     def has_succeeded(self, site: str, name: bytes) -> bool:
-        """Whether the last password of this name from this address that was right is still remembered."""
+        """Whether a successful login of this name from this address is known."""
         pair = self._pairs.get((site, name))
         return pair is not None and pair.has_succeeded
 
     def failed_s(self, key: str | bytes) -> float:
-        """When this address or name has failed last; 0 if that is not so, or too long ago."""
+        """The time of the last failure of this address or name; 0 without one in the last FORGET_S."""
         failed_s = self._failed_s.get(key, 0.0)
         return failed_s if failed_s + FORGET_S > self._time() else 0.0
 
     def succeeded(self, site: str, name: bytes) -> None:
-        """The right password was given."""
+        """Note a successful login."""
         pair = self._pair(site, name)
         pair.has_succeeded = True
         pair.failures = 0
         pair.delayed_until_s = 0.0
 
     def failed(self, site: str, name: bytes) -> None:
-        """The password was wrong, or there is no such user."""
+        """Note a wrong password or an unknown user."""
         now_s = self._time()
         pair = self._pair(site, name)
         if pair.delayed_until_s + FORGET_S < now_s:
@@ -73,7 +73,7 @@ class History:
             self._failed_s.popitem(last=False)
 
     def _pair(self, site: str, name: bytes) -> _Pair:
-        """What is known of a pair, to be changed."""
+        """The entry of a pair, created if necessary."""
         pair = self._pairs.get((site, name))
         if pair is None:
             pair = self._pairs[site, name] = _Pair()

@@ -1,8 +1,8 @@
-"""InternalAuthenticator: who a client is, by the users that the broker itself knows.
+"""InternalAuthenticator: checks credentials against the broker's own users.
 
-A right password is answered at once, if its hash is a cheap one or it was checked before: it is remembered under a fast
-hash with a key of this process, so that a thousand clients that come back at once cost one computation of Argon2.
-Everything else costs exactly one, whatever is wrong and whether there is such a user, so that the time tells no names.
+A correct password is accepted at once if its hash is fast, or if it was checked before: it is cached under a fast
+hash with a key of this process, so that a thousand reconnecting clients cost one computation of Argon2. Every other
+check costs exactly one, whatever is wrong and whether the user exists, so that the time does not reveal user names.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class InternalAuthenticator(Authenticator):
         self._users = users
         self._loopback_users = frozenset(loopback_users)
         self._key = os.urandom(32)
-        self._known: dict[str, tuple[Credential, bytes]] = {}  # by user: what fitted, and the mark of its password
+        self._known: dict[str, tuple[Credential, bytes]] = {}  # by user: credential and keyed hash of the password
         self._history = History(now)
         self._line = Line(self._history)
         self._nobody = impossible()
 
     def authenticate_now(self, name: str, password: str, host: str) -> User | None:
-        """The user of these credentials; None when only authenticate() can tell."""
+        """The user of these credentials; None when authenticate() must decide."""
         user = self._check_quickly(name, password, host)
         if user is None:
             return None
         place, who = site(host), self._mark(name)
         if self._history.delay_s(place, who) and not self._history.has_succeeded(place, who):
-            return None  # otherwise somebody who guesses would be told that this guess is right by not being delayed
+            return None  # a missing delay would confirm a correct guess to an attacker
         self._history.succeeded(place, who)
         return user
 
@@ -65,7 +65,7 @@ class InternalAuthenticator(Authenticator):
         return user
 
     def _check_quickly(self, name: str, password: str, host: str) -> User | None:
-        """The user of a right password that needs no slow check; None for all else."""
+        """The user, for a correct password without a slow check; otherwise None."""
         user = self._users.get(name)
         if user is None or not password or not self._may_come(name, host):
             return None
@@ -73,11 +73,11 @@ class InternalAuthenticator(Authenticator):
         return user if is_right else None
 
     async def _look_closely(self, name: str, password: str, host: str, is_gone: Callable[[], bool]) -> User:
-        """The user of a password that needs a slow check, or is not good. Raises: LoginRefused, TooBusy, ClientGone."""
+        """The user, after a slow check of the password. Raises: LoginRefused, TooBusy, ClientGone."""
         user = self._users.get(name)
         credential = user.credential if user is not None and is_slow(user.credential) else self._nobody
         who, mark = self._mark(name), self._mark(password)
-        work = functools.partial(fits, credential, password or "?")  # an empty one takes no time
+        work = functools.partial(fits, credential, password or "?")  # an empty one would take no time
         has_fitted = await self._line.check((who, credential.hash, mark), site(host), who, work, is_gone)
         if user is None or self._users.get(name) is not user:
             raise _invalid(name)
@@ -101,7 +101,7 @@ class InternalAuthenticator(Authenticator):
         return credential is user.credential and hmac.compare_digest(mark, self._mark(password))
 
     def _mark(self, text: str) -> bytes:
-        """What stands for a name or a password: short, and of no use to whoever reads it."""
+        """A keyed hash of a name or a password: short, and worthless without the key."""
         return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), key=self._key, digest_size=32).digest()
 
     def _may_come(self, name: str, host: str) -> bool:

@@ -1,9 +1,9 @@
-"""Line: passwords that wait for a slow check, of which a few are done at once, in threads of their own.
+"""Line: the queue of slow password checks; a few run at the same time, in their own threads.
 
-Who has logged in from the same address before comes first, and who has failed lately comes last, the latest behind the
-others. Only one check of such suspects is done at once, so that a thread is free for who is none. When the line is
-full, as a whole or for an address or a name, the last has to leave for who comes before it, and who comes from an
-address that has failed cannot join. What nobody waits for any more is not done.
+Clients that have logged in from the same address before come first; those that have failed lately come last, the most
+recent failure at the end. Only one check of the latter runs at a time, so that a thread stays free for the others. When
+the line is full, in total or for an address or a name, its last check is dropped for a new one that ranks higher, and a
+check from an address with recent failures is refused. Checks whose clients have gone are skipped.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Final
 from leveret.auth.authenticator import ClientGone, TooBusy
 from leveret.auth.history import History
 
-THREADS: Final = 2  # checks at once: each takes megabytes
-NICENESS: Final = 10  # of these threads: who is logged in comes first
-MOST: Final = 500  # that wait
+THREADS: Final = 2  # simultaneous checks: each takes megabytes
+NICENESS: Final = 10  # of these threads, so that logged-in clients come first
+MOST: Final = 500  # waiting checks
 MOST_OF_SITE: Final = 400  # from one address
 MOST_OF_NAME: Final = 50  # of one name
 
 
 class _Check:
-    """One check, and who waits for its result."""
+    """One check, and the callers that wait for its result."""
 
     __slots__ = ("asking", "key", "name", "number", "site", "work")
 
@@ -40,14 +40,14 @@ class _Check:
         self.asking: dict[asyncio.Future[bool], Callable[[], bool]] = {}  # with whether the client has gone
 
     def fail(self, error: Exception) -> None:
-        """Tell all who wait that there will be no result."""
+        """Pass the error to all waiting callers."""
         for future in self.asking:
             if not future.done():
                 future.set_exception(error)
 
 
 class Line:
-    """Checks of passwords, in order. history: by which they are ordered."""
+    """The password checks, ordered by history."""
 
     def __init__(self, history: History) -> None:
         self._history = history
@@ -59,7 +59,7 @@ class Line:
     async def check(
         self, key: Hashable, site: str, name: bytes, work: Callable[[], bool], is_gone: Callable[[], bool]
     ) -> bool:
-        """The result of a check, called in a thread; those that have the same key share it.
+        """Run a check in a thread. Returns: its result; calls with the same key share it.
 
         Raises: TooBusy, ClientGone.
         """
@@ -80,7 +80,7 @@ class Line:
                 del self._waiting[key]
 
     def _admit(self, check: _Check) -> None:
-        """Make room, if there is none. Raises: TooBusy when nobody has to leave for this one."""
+        """Make room if the line is full. Raises: TooBusy when the new check does not rank higher than another."""
         for group, most in (
             ([each for each in self._waiting.values() if each.name == check.name], MOST_OF_NAME),
             ([each for each in self._waiting.values() if each.site == check.site], MOST_OF_SITE),
@@ -97,7 +97,7 @@ class Line:
             last.fail(TooBusy())
 
     def _is_left(self, check: _Check) -> bool:
-        """Whether everybody who wanted a result has gone."""
+        """Whether all clients of a check have gone."""
         for future, is_gone in check.asking.items():
             if not future.done() and is_gone():
                 future.set_exception(ClientGone())
@@ -114,7 +114,7 @@ class Line:
         return is_new and failed_s > 0
 
     def _begin(self) -> None:
-        """Begin as many checks as may run."""
+        """Start as many checks as may run."""
         while self._waiting and len(self._running) < THREADS:
             check = min(self._waiting.values(), key=self._order)
             if self._is_suspect(check) and any(self._is_suspect(each) for each in self._running.values()):
@@ -141,10 +141,10 @@ class Line:
                 future.set_result(done.result())
             else:
                 future.set_exception(error)
-        asyncio.get_running_loop().call_soon(self._begin)  # when who asked has noted what it was
+        asyncio.get_running_loop().call_soon(self._begin)  # after the callers have noted the result
 
 
 def _step_back() -> None:
-    """Let this thread have less of a busy processor than the event loop."""
+    """Give this thread a lower CPU priority than the event loop."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

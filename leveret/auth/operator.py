@@ -1,6 +1,6 @@
-"""Operator: whoever may open the control socket of a broker, as a user of it: an administrator without a password.
+"""Operator: the user of the control socket: an administrator without a password.
 
-It is in no list of users, and may do everything in all virtual hosts.
+It appears in no list of users, and has all permissions in all virtual hosts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TAGS: Final = ("administrator", "impersonator")
 
 
 class Operator:
-    """Of one broker. As an Authenticator, it lets everybody in as this user: only the control socket has it."""
+    """The operator of one broker. As an Authenticator it accepts any credentials; only the control socket uses it."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -24,7 +24,7 @@ class Operator:
         self._user = User(NAME, Credential("", ""), TAGS)
 
     def user(self) -> User:
-        """The user, with permissions in all virtual hosts that there are now."""
+        """The user, with permissions in all present virtual hosts."""
         permissions, vhosts = self._user.permissions, self._broker.vhosts
         if permissions.keys() != vhosts.keys():
             permissions.clear()

@@ -1,7 +1,7 @@
-"""Passwords and what is kept of them: salted hashes as RabbitMQ makes them, and Argon2.
+"""Password hashes: salted hashes as in RabbitMQ, and Argon2.
 
-Argon2 takes tens of milliseconds and megabytes on purpose; is_slow() says where that is to be expected. Its library
-is loaded when the first such hash is made or checked.
+Argon2 deliberately takes tens of milliseconds and megabytes; see is_slow(). Its library is loaded with the first such
+hash.
 Source: rabbit_password.erl.
 """
 
@@ -32,16 +32,16 @@ SALTED: Final = {
 SALT_SIZE: Final = 4  # bytes in front of RabbitMQ's hashes
 TIME_COST: Final = 2  # passes; with the memory these are what OWASP recommends for Argon2id
 MEMORY_KIB: Final = 19 * 1024
-MOST_MEMORY_KIB: Final = 256 * 1024  # of a hash that was made elsewhere, and that anybody can have computed
-MOST_WORK_KIB: Final = 1024 * 1024  # the same, with passes: about a second
+MOST_MEMORY_KIB: Final = 256 * 1024  # of an imported hash, which may have been computed with any parameters
+MOST_WORK_KIB: Final = 1024 * 1024  # memory times passes: about a second
 MOST_LANES: Final = 64
 MOST_CHARACTERS: Final = 1024
 COSTS: Final = re.compile(r"[$,]([mtp])=([0-9]{1,20})(?=[$,])")
-NOBODY: Final = Credential("", "")  # no password fits
+NOBODY: Final = Credential("", "")  # matches no password
 
 
 def salted(password: str, algorithm: str = SHA256) -> Credential:
-    """Hash a password as RabbitMQ does. algorithm: one of SALTED."""
+    """Hash a password as in RabbitMQ. algorithm: one of SALTED."""
     salt = os.urandom(SALT_SIZE)
     return Credential(algorithm, base64.b64encode(salt + _salted_hash(algorithm, salt, password)).decode())
 
@@ -52,13 +52,13 @@ def argon2(password: str) -> Credential:
 
 
 def impossible() -> Credential:
-    """What nobody's password fits, and takes as long to find out as with a hash that argon2() makes."""
+    """A credential that matches no password; its check takes as long as that of argon2()."""
     salt, hash_ = (base64.b64encode(os.urandom(size)).decode().rstrip("=") for size in (16, 32))
     return Credential(ARGON2, f"$argon2id$v=19$m={MEMORY_KIB},t={TIME_COST},p=1${salt}${hash_}")
 
 
 def is_too_dear(hash_: str) -> bool:
-    """Whether an Argon2 hash asks for so much time or memory that checking it would keep everybody waiting."""
+    """Whether an Argon2 hash requires too much time or memory to check."""
     if len(hash_) > MOST_CHARACTERS:
         return True
     costs = {name: int(value) for name, value in COSTS.findall(hash_)}
@@ -72,7 +72,7 @@ def is_slow(credential: Credential) -> bool:
 
 
 def fits(credential: Credential, password: str) -> bool:
-    """Whether the password is the one. The empty password never is."""
+    """Whether a password matches. The empty password never does."""
     if not password:
         return False
     if credential.algorithm == ARGON2:
@@ -96,9 +96,9 @@ def _fits_argon2(hash_: str, password: str) -> bool:
         return _hasher().verify(hash_, _octets(password))
     except VerifyMismatchError:
         return False
-    except (VerificationError, InvalidHashError):  # no hash at all
+    except (VerificationError, InvalidHashError):  # not a valid hash
         with contextlib.suppress(VerificationError):
-            _hasher().verify(impossible().hash, _octets(password))  # or the time would tell that there is such a user
+            _hasher().verify(impossible().hash, _octets(password))  # so that the time does not reveal the user
         return False
 
 

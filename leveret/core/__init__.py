@@ -1,1 +1,1 @@
-"""Floor 1: what a broker is. Virtual hosts, exchanges, queues, consumers, messages; no bytes of methods, no sockets."""
+"""Floor 1: the broker model. Virtual hosts, exchanges, queues, consumers, messages; no method encoding, no sockets."""

@@ -1,10 +1,10 @@
 """Broker: the virtual hosts, and the bookkeeping of one call into the core.
 
-A call (bytes from a client, an event of the log, a tick) changes queues; those that may have something to deliver
-are on `dirty` and pumped by settle(), once, before the call returns. What died is on `worklist`, of which settle()
-works off a share; what else takes long is on `background`, of which work() does a piece. While something is left on
-either, the driver has to call again. Connections that then have bytes to send are on `awake`; the driver takes that
-list and flushes each, once a turn.
+A call (bytes from a client, an event of the log, a tick) changes queues. Queues that may have something to deliver go
+on `dirty`; settle() pumps them once, before the call returns. Dead letters wait on `worklist`; settle() publishes a
+share of them. Other long work is on `background`; each work() does one piece. While either has work left, the driver
+must call again. Connections with bytes to send are on `awake`; once a turn the driver takes that list and flushes
+each.
 """
 
 from __future__ import annotations
@@ -46,18 +46,17 @@ from leveret.wire.constants import MAX_MESSAGE_SIZE
 class Broker(Surroundings, Premises):
     """One broker.
 
-    seed: for tests, where the same one gives the same names, ids and choices; with None nobody can guess a name.
-    news: who the logs tell theirs. durable_revision: changes of definitions up to here are safe.
-    nowhere: a virtual host for who is in none.
-    is_new: recover() found nothing, so nobody has been made yet who could log in.
-    max_connections: open ones at once, 0 for any number; open_connections: how many there are. leased: how many of
-    `connections` are consumers without one (core/client/leased.py).
-    max_channels, open_channels: the same of channels. max_consumers_per_channel: 0 for any number.
-    consumer_timeout_ms: how long a delivery may wait for its ack where the queue does not say; 0 for ever.
-    max_message_size: bytes that the body of a message may have.
-    started_ms: on the core's clock. lag: of the event loop, noted by the driver.
-    leaving: virtual hosts that are deleted and still have something in them, by name. past: what those have done of
-    which nothing is left.
+    seed: for tests; the same seed gives the same names, ids and choices. With None, names cannot be guessed.
+    news: the listener for events of the logs. durable_revision: changes of definitions up to here are durable.
+    nowhere: the virtual host of clients that are in none.
+    is_new: recover() found nothing, so there are no users yet.
+    max_connections: open at once, 0 for no limit; open_connections: how many are open.
+    leased: how many of `connections` are consumers without a connection (core/client/leased.py).
+    max_channels, open_channels: the same for channels. max_consumers_per_channel: 0 for no limit.
+    consumer_timeout_ms: default time that a delivery may stay unacknowledged; 0 for no limit.
+    max_message_size: of a message body, in bytes.
+    started_ms: on the core's clock. lag: of the event loop, measured by the driver.
+    leaving: by name, deleted virtual hosts that are not empty yet. past: counters of virtual hosts that are gone.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Broker(Surroundings, Premises):
         self.nowhere = VirtualHost(self, "")
         self.vhosts: dict[str, VirtualHost] = {"/": VirtualHost(self, "/")}
         self.leaving: dict[str, Clearing] = {}
-        self._unclean: set[str] = set()  # names of those of which something is left until the next start
+        self._unclean: set[str] = set()  # deleted virtual hosts with remains until the next start
         self.users = Users(self, self.matcher)
         self.parameters = Parameters(self)
         self.is_new = True
@@ -89,20 +88,20 @@ class Broker(Surroundings, Premises):
         self.durable_revision = 0
         self.revision = 0
         self._definition_log = definition_log
-        self._random = random.Random(seed)  # what it gave may tell what it will give
+        self._random = random.Random(seed)  # predictable from earlier output
         self._names: random.Random = random.SystemRandom() if seed is None else self._random
         self._connection_number = 0
         self.news = News(self)
 
     def recover(self) -> int:
-        """Declare again and fill again what the logs kept. Returns: how many messages came back."""
+        """Restore definitions and messages from the logs. Returns: how many messages."""
         recover_definitions(self, self._definition_log)
         count = recover_messages(self)
         self._go_on_clearing()
         return count
 
     def recover_definitions(self) -> None:
-        """Declare again what the log kept, and leave its messages alone: enough to change definitions."""
+        """Restore definitions only, without messages: enough to change definitions."""
         recover_definitions(self, self._definition_log)
         self._go_on_clearing()
 
@@ -111,7 +110,7 @@ class Broker(Surroundings, Premises):
             self.background.begin(clearing)
 
     def make_defaults(self, user: str, credential: Credential) -> None:
-        """Make what a new broker begins with: the virtual host /, and an administrator who may do everything there."""
+        """Set up a new broker: the virtual host /, and an administrator with all permissions there."""
         self.is_new = False
         self.add_vhost("/", "Default virtual host")
         self.users.put(user, credential, ("administrator",))
@@ -119,7 +118,7 @@ class Broker(Surroundings, Premises):
         self.remember(form.DEFAULTS, form.key(), b"")
 
     def settle(self) -> None:
-        """Pump every dirty queue, and those that this makes dirty; publish dead letters, but not too many at once."""
+        """Pump every dirty queue, and those that become dirty meanwhile; publish a bounded number of dead letters."""
         self._pump()
         if self.budget.is_over() or self.alarms.raised & HELD:
             self.relieve()
@@ -132,7 +131,7 @@ class Broker(Surroundings, Premises):
             self._pump()
 
     def relieve(self) -> None:
-        """Ask memory back; let publishers wait while what is held is too much and cannot be let go."""
+        """Page messages out; block publishers while memory stays over the limit."""
         budget = self.budget
         if budget.is_over():
             budget.relieve(self.lines(), [*self.connections.values(), *self.holders])
@@ -146,31 +145,31 @@ class Broker(Surroundings, Premises):
             self._shortage.begin()
 
     def queues(self) -> list[Queue]:
-        """All queues of all virtual hosts, those in one that is leaving too. Cost: a copy."""
+        """All queues of all virtual hosts, including those being deleted. Cost: a copy."""
         vhosts = [*self.vhosts.values(), *[clearing.vhost for clearing in self.leaving.values()]]
         return [queue for vhost in vhosts for queue in vhost.queues.values()]
 
     def lines(self) -> list[Pageable]:
-        """All queues, which can leave messages to the log."""
+        """All queues, which can page messages out to the log."""
         return [each for each in self.logged.values() if isinstance(each, BaseQueue)]
 
     def is_short(self) -> bool:
-        """Whether too much is in memory, or waits to be written."""
+        """Whether too much is in memory, or too much waits to be written."""
         return self.alarms.raised & (BEHIND | HELD) != 0 or self.budget.is_exhausted()
 
     def flow(self) -> None:
-        """Let flow what can flow, before a client's next method looks at what those before it have done.
+        """Pump dirty queues, so that a client's next method sees the effects of the methods before it.
 
-        Publishes and acks are excepted, for which many share the cost of this; see Queue.flow(). So a publish may
-        overtake a dead letter that an earlier one has made.
+        Not called for publishes and acks: many of them share one pump; see Queue.flow(). So a publish may overtake a
+        dead letter that an earlier publish caused.
         """
         if self.dirty or self.sharing:
             self._pump()
-        if len(self.worklist) and len(self.worklist) * LETTER <= self.share.left:  # many of them follow in pieces
+        if len(self.worklist) and len(self.worklist) * LETTER <= self.share.left:  # more are sent in pieces
             self._send_letters()
 
     def _send_letters(self) -> None:
-        """Send dead letters, and those that they make, as long as this turn has room for that."""
+        """Send dead letters, and those that result, until this turn's share is used up."""
         share = self.share
         worklist = self.worklist
         while share.left > 0 and worklist.is_busy():
@@ -191,10 +190,10 @@ class Broker(Surroundings, Premises):
                 try:
                     journal.save()
                 except Exception as error:
-                    journal.fail("keep what an exchange has seen", error)
+                    journal.fail("save its deduplication window", error)
 
     def _share_windows(self) -> None:
-        """Wake whoever is next for the room that is left in shared windows."""
+        """Give the remaining capacity of shared prefetch windows to the next consumers."""
         sharing, self.sharing = self.sharing, []
         for shared in sharing:
             try:
@@ -204,7 +203,7 @@ class Broker(Surroundings, Premises):
                 self.faults.own("share a prefetch window", error)
 
     def tick(self, now_ms: int) -> int | None:
-        """The time is now_ms: do what is due. Returns: when to call again, None for not before something happens."""
+        """Set the time to now_ms and do what is due. Returns: when to call again; None if nothing is scheduled."""
         self.clock.now_ms = now_ms
         self.share.begin()
         self._run_timers()
@@ -212,17 +211,17 @@ class Broker(Surroundings, Premises):
         return now_ms if self.is_busy() else self.timers.next_ms()
 
     def _run_timers(self) -> None:
-        """Do what is due, as long as this turn has room for that; the rest stays due."""
+        """Run due timers until this turn's share is used up; the rest stays due."""
         share = self.share
         while share.left > 0 and self.timers.run_next(self.clock.now_ms):
             share.left -= TIMER
 
     def is_busy(self) -> bool:
-        """Whether there is more to do without anybody asking for it."""
+        """Whether work is left that no client has to trigger."""
         return self.worklist.is_busy() or len(self.background) > 0 or self.budget.is_over()
 
     def work(self) -> None:
-        """Do a piece of what would keep everybody waiting if it were done at once."""
+        """Do a piece of long work, which would block all clients if done at once."""
         self.share.begin()
         if len(self.background):
             self.background.work()
@@ -230,33 +229,31 @@ class Broker(Surroundings, Premises):
         self.settle()
 
     def finish(self) -> None:
-        """Do all jobs: nobody waits, or the end has come."""
+        """Finish all background jobs: no client waits, or the broker ends."""
         while len(self.background):
             self.work()
 
     def look_at_clock(self, today_ms: int) -> None:
-        """This is the time of day now: deadlines do not heed it, but a leap is noted, for the next start."""
+        """Compare the system clock with the core's. Deadlines do not follow a leap; it is stored for the next start."""
         before_ms = self.clock.drift_ms
         if self.clock.look(today_ms):
             leap_s = (self.clock.drift_ms - before_ms) / 1000
-            self.explanations.append(
-                f"the clock of the system has leapt by {leap_s:+.1f} s; deadlines stay as they are"
-            )
+            self.explanations.append(f"the system clock has leapt by {leap_s:+.1f} s; deadlines are unchanged")
             self.keep_time()
             for dated in list(self.dated):
                 try:
                     dated.leapt()
                 except Exception as error:
-                    dated.fail("hear of the time of day", error)
+                    dated.fail("adjust to the time of day", error)
 
     def keep_time(self) -> None:
-        """Let the next start know what time it is now."""
+        """Store the current time for the next start."""
         self.keep(form.CLOCK, form.key(), form.clock_value(self.clock))
 
     def give_way(self, other: Broker) -> None:
-        """It has no virtual hosts left, and is not used any more: what knows it is let go of, and that of another kept.
+        """Replace references to this broker, which is empty and no longer used, by those of another.
 
-        Otherwise all of it would stay until the garbage collector looks for cycles.
+        Otherwise it would stay in memory until the garbage collector looks for cycles.
         """
         self.timers = other.timers
         self.news = other.news
@@ -272,7 +269,7 @@ class Broker(Surroundings, Premises):
     # -- virtual hosts
 
     def let_watch(self, observer: Observer | None) -> None:
-        """Let somebody see all messages of all virtual hosts from now on; None for nobody."""
+        """Show all messages of all virtual hosts to this observer from now on; None to stop."""
         self.observer = observer
         for vhost in self.vhosts.values():
             vhost.watch(vhost.tracing, observer)
@@ -291,16 +288,16 @@ class Broker(Surroundings, Premises):
         tags: tuple[str, ...] | None = None,
         default_queue_type: str | None = None,
     ) -> VirtualHost:
-        """Make a virtual host, or change what is said about it; None keeps what there is.
+        """Create a virtual host, or change its properties; None keeps the present value.
 
-        Raises: InvalidError for an unknown type of queue, or a name of which something is left.
+        Raises: InvalidError for an unknown queue type, or if a deleted virtual host of this name has remains.
         """
         if default_queue_type and default_queue_type not in QUEUE_TYPES:
             raise InvalidError(f"{default_queue_type} is not a valid queue type")
         vhost = self.vhosts.get(name)
         if vhost is None:
             if name in self._unclean:
-                text = f"not all of the virtual host '{name}' that was deleted could be; restart the broker first"
+                text = f"the deletion of virtual host '{name}' is incomplete; restart the broker first"
                 raise InvalidError(text)
             vhost = VirtualHost(self, name)
         description = vhost.description if description is None else description
@@ -308,7 +305,7 @@ class Broker(Surroundings, Premises):
         default_queue_type = vhost.default_queue_type if default_queue_type is None else default_queue_type
         value = form.vhost_value(description, tags, default_queue_type, vhost.protected)
         if name in self.leaving:
-            self.background.hurry(self.leaving[name])  # what is in it has the names that are free from now on
+            self.background.hurry(self.leaving[name])  # the new one may reuse its names
         vhost.description = description
         vhost.tags = tags
         vhost.default_queue_type = default_queue_type
@@ -317,14 +314,14 @@ class Broker(Surroundings, Premises):
         return vhost
 
     def protect_vhost(self, name: str, protected: bool) -> None:
-        """Let a virtual host be deleted, or not. Raises: UnknownError."""
+        """Protect a virtual host from deletion, or end the protection. Raises: UnknownError."""
         vhost = self.vhost(name)
         value = form.vhost_value(vhost.description, vhost.tags, vhost.default_queue_type, protected)
         vhost.protected = protected
         self.remember(form.VHOST, form.key(name), value)
 
     def set_vhost_limits(self, name: str, limits: dict[str, int]) -> None:
-        """Set limits of a virtual host; those that are not named stay. Raises: UnknownError, InvalidError."""
+        """Set limits of a virtual host; other limits stay. Raises: UnknownError, InvalidError."""
         vhost = self.vhost(name)
         merged = {**vhost.limits, **access.checked_limits(limits, access.VHOST_LIMITS)}
         value = form.limits_value(merged)
@@ -332,7 +329,7 @@ class Broker(Surroundings, Premises):
         self.remember(form.VHOST_LIMIT, form.key(name), value)
 
     def clear_vhost_limits(self, name: str, limit: str | None) -> None:
-        """Take away a limit of a virtual host, or all of them. Raises: UnknownError."""
+        """Remove a limit of a virtual host, or all limits for None. Raises: UnknownError."""
         vhost = self.vhost(name)
         left = {each: value for each, value in vhost.limits.items() if limit not in (None, each)}
         kept = form.limits_value(left)
@@ -343,9 +340,9 @@ class Broker(Surroundings, Premises):
             self.forget(form.VHOST_LIMIT, form.key(name))
 
     def delete_vhost(self, name: str) -> Clearing:
-        """Delete a virtual host with everything in it; its connections are closed.
+        """Delete a virtual host with everything in it; close its connections.
 
-        Returns: what is still to be done, of which nobody sees anything. Raises: UnknownError, ProtectedError.
+        Returns: the remaining work, which runs in the background. Raises: UnknownError, ProtectedError.
         """
         if name not in self.vhosts and self.drop_aside(form.VHOST, name):
             return Clearing(VirtualHost(self, name), True)
@@ -367,10 +364,10 @@ class Broker(Surroundings, Premises):
         return clearing
 
     def cleared(self, vhost: Home) -> None:
-        """Nothing is left of a virtual host that was deleted, or nothing that can be deleted in this run."""
+        """Note that a deleted virtual host is empty, or that the rest of it cannot be deleted in this run."""
         left = self.leaving.pop(vhost.name).vhost
         self.past.add(left.past)
-        left.past = self.past  # for clients that still close
+        left.past = self.past  # for clients that are still closing
         if left.queues or left.exchanges:
             self._unclean.add(vhost.name)
         else:
@@ -378,7 +375,7 @@ class Broker(Surroundings, Premises):
             self.drop_aside(form.VHOST, vhost.name)
 
     def vhosts_with(self, kind: str, name: str) -> list[str]:
-        """Names of the virtual hosts that have a queue or an exchange of this name. kind: queue or exchange."""
+        """Names of the virtual hosts that have a queue or exchange of this name. kind: queue or exchange."""
         found = self.vhosts.values()
         if kind == "queue":
             return [vhost.name for vhost in found if name in vhost.queues]
@@ -387,24 +384,24 @@ class Broker(Surroundings, Premises):
     # -- users
 
     def has_vhost(self, name: str) -> bool:
-        """Whether there is a virtual host of this name."""
+        """Whether a virtual host of this name exists."""
         return name in self.vhosts
 
     def permissions_changed(self, vhost: str) -> None:
-        """Somebody may do more, or less, in a virtual host than before: its cached routes end."""
+        """Permissions in a virtual host have changed: invalidate its cached routes."""
         self.vhosts[vhost].generation += 1
 
     def forget_permissions(self, vhost: str, exchange: str) -> None:
-        """An exchange is deleted: the next one of its name begins without restrictions of routing keys."""
+        """An exchange is deleted: remove its topic permissions, so that a new one of its name has none."""
         self.users.forget_exchange(vhost, exchange)
 
     def forget_user(self, user: User, reason: str) -> None:
-        """A user is deleted: its connections are closed, and nobody is told any more what it was refused."""
+        """A user is deleted: close its connections, and forget what it was refused."""
         self.close_connections(user, None, reason)
         self.refused.forget(None, user.name)
 
     def close_connections(self, user: User | None, vhost: VirtualHost | None, reason: str) -> int:
-        """Close the connections of a user, to a virtual host, or both; None for any. Returns: how many."""
+        """Close the connections of a user, to a virtual host, or both; None matches any. Returns: how many."""
         found = [client for client in self.connections.values() if client.belongs_to(user, vhost)]
         for client in found:
             try:
@@ -416,22 +413,22 @@ class Broker(Surroundings, Premises):
     # -- definitions
 
     def remember(self, kind: str, key: str, value: bytes) -> None:
-        """Make a declaration durable; replies of this call wait until it is."""
+        """Store a definition; replies of this call wait until it is durable."""
         self.revision = self._definition_log.put(kind, key, value)
         if len(self.aside):
             mend(self, kind, key)
 
     def forget(self, kind: str, key: str) -> None:
-        """Make the end of a declaration durable."""
+        """Delete a definition; replies of this call wait until that is durable."""
         self.revision = self._definition_log.delete(kind, key)
         self.aside.remove(kind, key)
 
     def has_aside(self, kind: str, *names: str) -> bool:
-        """Whether a definition is set aside, or something that belongs to it. names: the last ones left out for any."""
+        """Whether a definition, or one that belongs to it, is set aside. names: omit the last ones to match any."""
         return len(self.aside) > 0 and len(self.aside.about((kind, *names))) > 0
 
     def drop_aside(self, kind: str, *names: str) -> bool:
-        """Forget for good what has_aside() would find. Returns: whether there was anything."""
+        """Delete the definitions that has_aside() would find. Returns: whether there were any."""
         if not len(self.aside):
             return False
         found = self.aside.about((kind, *names))
@@ -440,54 +437,54 @@ class Broker(Surroundings, Premises):
         return len(found) > 0
 
     def keep(self, kind: str, key: str, value: bytes) -> int:
-        """Make something durable for which no reply waits. Returns: the revision with which it is."""
+        """Store a value without making replies wait. Returns: the revision with which it becomes durable."""
         return self._definition_log.put(kind, key, value)
 
     def unkeep(self, kind: str, key: str) -> None:
-        """Forget what keep() was given."""
+        """Delete a value that keep() stored."""
         self._definition_log.delete(kind, key)
 
     def gather_definitions(self, gathers: bool) -> None:
-        """Let all changes of definitions be one change on the disk, from when this is true until it is not."""
+        """Start (True) or end (False) a group of definition changes, which is written to disk as one change."""
         self._definition_log.gather(gathers)
 
     def hold(self, sink: Sink, revision: int) -> None:
-        """Tell the sink when this revision is durable."""
+        """Notify the sink when this revision is durable."""
         self.news.hold(sink, revision)
 
     # -- names
 
     def new_id(self) -> int:
-        """An id for a queue that no other queue of any node has."""
+        """An id for a queue, unique among all nodes."""
         return self._names.getrandbits(62)
 
     def random_name(self) -> str:
-        """22 characters, as RabbitMQ appends to names it makes up: who knows one may send replies to it."""
+        """22 characters, as in RabbitMQ's generated names. Not guessable: who knows a reply name may send to it."""
         return base64.urlsafe_b64encode(self._names.randbytes(16)).decode()[:22]
 
     def chance(self, count: int) -> int:
-        """A number below count, by chance."""
+        """A random number from 0 to count - 1."""
         return int(self._random.random() * count)
 
     def connection_number(self) -> int:
-        """A number for a new connection, never used before, above 0."""
+        """A unique number for a new connection, above 0."""
         self._connection_number += 1
         return self._connection_number
 
 
 class News(LogListener):
-    """What the logs tell a broker."""
+    """Passes events of the logs on to a broker's queues, journals and replies."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._waiting: deque[tuple[int, Sink]] = deque()  # replies held until a revision is durable, ascending
 
     def hold(self, sink: Sink, revision: int) -> None:
-        """Tell the sink when this revision is durable."""
+        """Notify the sink when this revision is durable."""
         self._waiting.append((revision, sink))
 
     def on_durable(self, queue_id: int, position: int) -> None:
-        """Pay the confirms that waited for this."""
+        """Send the confirms that waited for this position."""
         queue = self._broker.logged.get(abs(queue_id))
         if queue is None:
             return
@@ -497,35 +494,35 @@ class News(LogListener):
             else:
                 queue.on_durable(position)
         except Exception as error:
-            queue.fail("hear what is durable", error)
+            queue.fail("confirm durable messages", error)
 
     def on_refused(self, queue_id: int, positions: list[int], reason: str, again: bool) -> None:
-        """Refuse the confirms that waited for this."""
+        """Negatively acknowledge the publishes that waited for these positions."""
         if queue_id > 0:
             for journal in self._broker.journals:
                 try:
                     journal.lose()
                 except Exception as error:
-                    self._broker.faults.own("forget what an exchange has seen", error)
+                    self._broker.faults.own("reset a deduplication window", error)
         queue = self._broker.logged.get(abs(queue_id))
         if queue is not None:
             try:
                 queue.on_refused(positions, again)
             except Exception as error:
-                queue.fail("hear what could not be written", error)
-                raise  # it has to hear that before it hears what is durable
+                queue.fail("refuse messages that could not be written", error)
+                raise  # the queue must process this before on_durable()
 
     def on_fetched(self, queue_id: int) -> None:
-        """Let a queue go on that waited for its log."""
+        """Resume a queue that waited for its log."""
         queue = self._broker.logged.get(abs(queue_id))
         if queue is not None:
             try:
                 queue.on_fetched()
             except Exception as error:
-                queue.fail("go on with what its log has fetched", error)
+                queue.fail("continue with messages read from its log", error)
 
     def on_lost(self, queue_id: int, reason: str) -> None:
-        """Let a queue stop that is not this broker's any more."""
+        """Stop a queue that no longer belongs to this broker."""
         queue = self._broker.logged.get(abs(queue_id))
         if queue is not None:
             try:
@@ -534,13 +531,13 @@ class News(LogListener):
                 queue.fail("stop", error)
 
     def on_definitions_durable(self, revision: int) -> None:
-        """Let the replies go that waited for this."""
+        """Release the replies that waited for this revision."""
         self._broker.durable_revision = revision
         for journal in self._broker.journals:
             try:
                 journal.on_durable(revision)
             except Exception as error:
-                journal.fail("hear what is durable", error)
+                journal.fail("note what is durable", error)
         while self._waiting and self._waiting[0][0] <= revision:
             sink = self._waiting.popleft()[1]
             try:
@@ -549,9 +546,9 @@ class News(LogListener):
                 sink.fail("send replies that waited for the disk", error)
 
     def on_behind(self, is_behind: bool) -> None:
-        """Let publishers wait until less waits to be written."""
+        """Block publishers while too much waits to be written."""
         self._broker.alarms.set(BEHIND, is_behind)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The log could not tell its news."""
+        """The log failed to report an event."""
         self._broker.faults.own(doing, error)

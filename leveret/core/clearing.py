@@ -1,7 +1,7 @@
-"""Clearing: what was in a virtual host goes after it, in pieces.
+"""Clearing: delete the content of a deleted virtual host, in pieces.
 
-Until it is all gone, the DefinitionLog says that the virtual host is leaving, so a broker that ends meanwhile goes on
-with it at its next start.
+Until all of it is deleted, the DefinitionLog marks the virtual host as leaving, so that a broker that stops meanwhile
+continues at its next start.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ AT_ONCE: Final = 20  # queues
 
 
 class Clearing(BackgroundJob):
-    """A virtual host that is deleted, while something is left in it. is_done: nothing is."""
+    """A deleted virtual host that still has content. is_done: it is empty."""
 
     def __init__(self, vhost: VirtualHost, is_done: bool = False) -> None:
         self.vhost = vhost
         self.is_done = is_done
 
     def work(self) -> bool:
-        """Delete some of it."""
+        """Delete some queues, then some exchanges. Returns: whether none are left."""
         if self.is_done:
             return True
         vhost = self.vhost
@@ -52,10 +52,10 @@ class Clearing(BackgroundJob):
         return True
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Something could not be deleted."""
-        self.vhost.broker.faults.own("clear a virtual host that is deleted", error)
+        """Report that something could not be deleted."""
+        self.vhost.broker.faults.own("delete the content of a deleted virtual host", error)
 
     def give_up(self) -> None:
-        """What is left is tried again at the next start; nobody waits for that."""
+        """Leave the rest to the next start."""
         self.is_done = True
         self.vhost.broker.cleared(self.vhost)

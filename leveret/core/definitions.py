@@ -1,6 +1,6 @@
-"""Durable declarations as they rest in the DefinitionLog, in the form of core/definition/form.py.
+"""Keys and values of durable declarations in the DefinitionLog, in the format of core/definition/form.py.
 
-Whoever changes something makes its value first: what cannot be written is refused before anything has changed.
+Callers encode the value before they change anything, so a value that cannot be encoded is refused without effect.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from leveret.wire.fields import (
 
 
 def exchange_key(exchange: Exchange) -> str:
-    """What an exchange rests under."""
+    """The key of an exchange."""
     return json.dumps([exchange.vhost.name, exchange.name])
 
 
 def exchange_value(exchange: Exchange) -> bytes:
-    """All that is needed to declare it again, and its name in the message log if it has one."""
+    """All that is needed to restore an exchange, with its id in the message log if it has one."""
     value = {
         "type": longstr(exchange.kind),
         "auto_delete": boolean(exchange.auto_delete),
@@ -44,12 +44,12 @@ def exchange_value(exchange: Exchange) -> bytes:
 
 
 def queue_key(queue: Queue) -> str:
-    """What a queue rests under."""
+    """The key of a queue."""
     return json.dumps([queue.vhost.name, queue.name])
 
 
 def queue_value(queue: Queue, overrides: Definition | None = None) -> bytes:
-    """All that is needed to declare it again, and its name in the message log. overrides: those that it is to have."""
+    """All that is needed to restore a queue, with its id in the message log. overrides: the operator's."""
     value = {
         "id": long(queue.queue_id),
         "auto_delete": boolean(queue.auto_delete),
@@ -62,27 +62,27 @@ def queue_value(queue: Queue, overrides: Definition | None = None) -> bytes:
 
 
 def read_overrides(value: Table) -> Definition:
-    """What an operator has said of a queue. Raises: ValueError."""
+    """The operator's overrides for a queue. Raises: ValueError."""
     field = value.get("overrides")
     found = {} if field is None else json.loads(field.text)
     if not isinstance(found, dict):
-        raise ValueError("overrides are no object")
+        raise ValueError("the overrides are not an object")
     return {str(key): said for key, said in found.items()}
 
 
 def binding_key(binding: Binding) -> str:
-    """What a binding rests under: it has no other content than its identity."""
+    """The key of a binding. It holds everything: a binding has no value."""
     names = [binding.source.vhost.name, binding.source.name, binding.kind, binding.destination, binding.key]
     return json.dumps([*names, binding.encoded.hex()])
 
 
 def policy_key(vhost: str, name: str) -> str:
-    """What a policy or an operator policy rests under."""
+    """The key of a policy or an operator policy."""
     return json.dumps([vhost, name])
 
 
 def policy_value(policy: Policy) -> bytes:
-    """All that a policy says, as the JSON that RabbitMQ's management API has for it."""
+    """A policy as JSON, with the keys of RabbitMQ's management API."""
     body = {
         "pattern": policy.pattern,
         "definition": policy.definition,
@@ -93,14 +93,14 @@ def policy_value(policy: Policy) -> bytes:
 
 
 def read_policy(name: str, value: Table) -> Policy:
-    """A policy as it was written."""
+    """Decode a policy. Raises: ValueError, KeyError."""
     body = json.loads(value["body"].text)
     pattern, definition = body["pattern"], body["definition"]
     priority, apply_to = body["priority"], body["apply-to"]
     if not (isinstance(pattern, str) and isinstance(definition, dict)):
-        raise ValueError("no pattern, or no definition")
+        raise ValueError("the pattern or the definition is missing")
     if not (isinstance(priority, int) and isinstance(apply_to, str) and apply_to in APPLY_TO):
-        raise ValueError("no priority, or nothing that it applies to")
+        raise ValueError("the priority or apply-to is missing or invalid")
     return Policy(name, pattern, definition, priority, apply_to)
 
 
@@ -111,7 +111,7 @@ def _origin(origin: Origin) -> Field:
 
 
 def read_origin(value: Table) -> Origin:
-    """Who declared what this is the value of; written by a version that did not say, nobody."""
+    """Who declared the entity with this value; an empty Origin if an earlier version wrote it."""
     field = value.get("origin")
     if field is None or not isinstance(field.value, dict):
         return Origin("", "", 0)

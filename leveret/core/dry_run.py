@@ -1,4 +1,4 @@
-"""A broker to try things out on: it has the same rules, no clients, and nothing of it is kept."""
+"""A broker for dry runs: same rules, no clients, nothing stored."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from leveret.core.turn.clock import Clock
 
 
 class NoLog(MessageLog, DefinitionLog):
-    """Keeps nothing and tells nothing."""
+    """A log that stores nothing and reports nothing."""
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
-        """Nothing is kept."""
+        """Store nothing."""
 
     def remove(self, queue_id: int, position: int) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     def delivered(self, queue_id: int, position: int) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     def drop(self, queue_id: int) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     def flush(self) -> None:
-        """There is nothing to write."""
+        """Do nothing."""
 
     def recover(self) -> Iterator[Recovered]:
-        """Nothing was kept."""
+        """Return nothing."""
         return iter(())
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing."""
 
     def put(self, kind: str, key: str, value: bytes) -> int:
-        """Nothing is kept."""
+        """Store nothing."""
         return 0
 
     def delete(self, kind: str, key: str) -> int:
-        """Nothing is kept."""
+        """Do nothing."""
         return 0
 
     def load(self) -> list[tuple[str, str, bytes]]:
-        """Nothing was kept."""
+        """Return nothing."""
         return []
 
 
 def dry_run_broker(broker: Broker) -> Broker:
-    """An empty broker at the same time of day, under the same name."""
+    """An empty broker with the same clock and node name."""
     log = NoLog()
     return Broker(log, log, Clock(broker.clock.now_ms, broker.clock.today_ms), 1, broker.node)

@@ -1,6 +1,6 @@
-"""Whether a declaration says the same as what exists, property by property in RabbitMQ's order.
+"""Compare a declaration with the existing queue or exchange, property by property in RabbitMQ's order.
 
-The client hears of the first difference, the log of all.
+The client receives the first difference; the log shows all.
 Source: rabbit_amqqueue.erl and rabbit_exchange.erl (assert_equivalence), rabbit_misc.erl (assert_args_equivalence).
 """
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from leveret.core.exchange.exchange import Exchange
     from leveret.core.queue.queue import Queue
 
-DEFAULTS: Final[Table] = {"x-queue-type": longstr("classic")}  # arguments that are meant when they are not there
+DEFAULTS: Final[Table] = {"x-queue-type": longstr("classic")}  # implied when absent
 
 
 class Equivalence:
-    """One comparison. what: the queue or exchange as error texts name it; origin: of the one that exists."""
+    """One comparison. what: the queue or exchange as error texts name it; origin: of the existing one."""
 
     __slots__ = ("_differences", "_first", "_origin", "_what")
 
@@ -34,16 +34,16 @@ class Equivalence:
         self._differences: list[str] = []
 
     def flag(self, name: str, received: bool, current: bool) -> None:
-        """Compare a property that is true or false."""
+        """Compare a boolean property."""
         self.word(name, str(received).lower(), str(current).lower())
 
     def word(self, name: str, received: str, current: str) -> None:
-        """Compare a property that is text."""
+        """Compare a text property."""
         if received != current:
             self._differ(name, f"'{received}'", f"'{current}'")
 
     def arguments(self, received: Table, current: Table, names: list[str]) -> None:
-        """Compare arguments. names: those that are looked at."""
+        """Compare arguments. names: those to compare."""
         for name in names:
             new, old = received.get(name), current.get(name)
             if _comparable(new) == _comparable(old):
@@ -90,7 +90,7 @@ def check_same_exchange(
 
 
 def _comparable(field: Field | None) -> object:
-    """Equal for what RabbitMQ takes as equal: it looks at the value, and hardly at the type."""
+    """Equal for fields that RabbitMQ considers equal: it compares values and mostly ignores types."""
     if field is None:
         return None
     return ("number", field.value) if field.kind == TIMESTAMP else field.comparable()

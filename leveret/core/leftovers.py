@@ -1,7 +1,7 @@
-"""Leftovers: definitions that belong to something which is not there any more.
+"""Leftovers: definitions whose owner no longer exists.
 
-Damage makes some, and so did versions that forgot less. They would come back with the next user, virtual host, exchange
-or queue of that name, so a start forgets them for good.
+Damage leaves some, and earlier versions left some at deletions. They would apply to the next user, virtual host,
+exchange or queue of that name, so the broker deletes them at start.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _IN_VHOST: Final = (form.EXCHANGE, form.QUEUE)
 
 
 def forget_leftovers(broker: Broker, kept: Kept, damaged: list[tuple[str, str]]) -> Kept:
-    """What was kept, without leftovers: the log forgets them, and the broker's explanations tell.
+    """Delete leftovers from the log, and add this to the broker's explanations. Returns: the other definitions.
 
-    damaged: kind and key of what the log has and cannot be read; what belongs to it waits for it.
+    damaged: kind and key of unreadable definitions; those that belong to them stay.
     """
     there = _what_is_there([(kind, key) for kind, key, _ in kept] + damaged)
     found: dict[str, list[str]] = {}
@@ -37,19 +37,19 @@ def forget_leftovers(broker: Broker, kept: Kept, damaged: list[tuple[str, str]])
     for kind, keys in found.items():
         more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
         broker.explanations.append(
-            f"the definition of {kind} {keys[0]}{more} is forgotten: what it belongs to is not there any more"
+            f"the definition of {kind} {keys[0]}{more} is deleted: its owner does not exist any more"
         )
     return left
 
 
 def _what_is_there(kept: list[tuple[str, str]]) -> dict[Identity, None]:
-    """Users, virtual hosts, exchanges and queues.
+    """The users, virtual hosts, exchanges and queues that exist.
 
-    A virtual host whose own definition is lost is there if it holds something, or if somebody may enter it.
+    A virtual host whose own definition is lost exists if it has content, or if a user has permissions in it.
     """
     there: dict[Identity, None] = {}
     if all(kind != form.DEFAULTS for kind, _ in kept):
-        there[form.VHOST, "/"] = None  # a start makes it
+        there[form.VHOST, "/"] = None  # the start creates it
     for kind, key in kept:
         names = _names(kind, key)
         if names is None:
@@ -70,7 +70,7 @@ def _what_is_there(kept: list[tuple[str, str]]) -> dict[Identity, None]:
 
 
 def _owners(kind: str, key: str) -> list[Identity]:
-    """What a definition belongs to; of a key that cannot be read nobody knows."""
+    """The owners of a definition; none if its key cannot be read."""
     names = _names(kind, key)
     return [] if names is None else owners(kind, names)
 

@@ -1,7 +1,7 @@
-"""Runtime parameters: named values that the broker keeps for others to read.
+"""Runtime parameters: named values that the broker stores but does not use.
 
-Those that it reads itself (policies, limits) live with what they are about. What is here comes from a definitions
-file or the command line, shovels and federation links for instance, and leaves again unchanged.
+Parameters that it uses (policies, limits) are stored with the entity they concern. Those here come from a definitions
+file or the command line, such as shovels and federation links, and are exported unchanged.
 Source: rabbit_runtime_parameters.erl.
 """
 
@@ -14,7 +14,7 @@ from leveret.core.definition.log import DefinitionKeeper
 
 
 class Parameters:
-    """Values as JSON text. all: by virtual host, component and name; globals: by name, those of no virtual host."""
+    """Values as JSON text. all: by virtual host, component and name; globals: those of no virtual host, by name."""
 
     def __init__(self, keeper: DefinitionKeeper) -> None:
         self._keeper = keeper
@@ -28,7 +28,7 @@ class Parameters:
         self._keeper.remember(PARAMETER, json.dumps([vhost, component, name]), kept)
 
     def delete(self, vhost: str, component: str, name: str) -> None:
-        """Delete a parameter; one that is not there is fine."""
+        """Delete a parameter, if it exists."""
         if self.all.pop((vhost, component, name), None) is not None:
             self._keeper.forget(PARAMETER, json.dumps([vhost, component, name]))
         else:
@@ -47,16 +47,16 @@ class Parameters:
         self._keeper.remember(GLOBAL_PARAMETER, json.dumps([name]), kept)
 
     def delete_global(self, name: str) -> None:
-        """Delete a global parameter; one that is not there is fine."""
+        """Delete a global parameter, if it exists."""
         if self.globals.pop(name, None) is not None:
             self._keeper.forget(GLOBAL_PARAMETER, json.dumps([name]))
         else:
             self._keeper.drop_aside(GLOBAL_PARAMETER, name)
 
     def restore(self, kind: str, names: list[str], value: bytes) -> None:
-        """Set again what the DefinitionLog kept."""
+        """Restore a parameter from the DefinitionLog. Raises: ValueError."""
         text = value.decode()
-        json.loads(text)  # whoever lists it does that
+        json.loads(text)  # refuse now what a listing could not parse
         if kind == PARAMETER:
             self.all[(names[0], names[1], names[2])] = text
         else:

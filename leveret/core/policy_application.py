@@ -1,6 +1,6 @@
-"""Which policies apply to what: looked at when something is declared, and for everything when a policy changes.
+"""Apply policies: to a queue or exchange when it is declared, and to all of them when a policy changes.
 
-A queue or exchange whose policies stay the same notices nothing. The verbs of the virtual host lead here.
+A queue or exchange whose policies stay the same is left alone. The methods of VirtualHost call the functions here.
 Source: rabbit_policy.erl (set/1, update_matched_objects).
 """
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from leveret.core.vhost import VirtualHost
 
 
-SEARCHES: Final = 200  # what the Matcher may count for one piece: some milliseconds if all patterns are bad
+SEARCHES: Final = 200  # Matcher cost for one piece: some milliseconds if all patterns are slow
 
 
 def put(vhost: VirtualHost, policies: Policies, policy: Policy) -> None:
-    """Add or change a policy, durably and at once. Raises: PolicyError."""
+    """Add or change a policy, durably and with immediate effect. Raises: PolicyError."""
     policies.check(policy)
     key, value = definitions.policy_key(vhost.name, policy.name), definitions.policy_value(policy)
     policies.put(policy)
@@ -35,7 +35,7 @@ def put(vhost: VirtualHost, policies: Policies, policy: Policy) -> None:
 
 
 def delete(vhost: VirtualHost, policies: Policies, name: str) -> bool:
-    """Delete a policy, durably and at once. Returns: whether there was one."""
+    """Delete a policy, durably and with immediate effect. Returns: whether it existed."""
     if not policies.delete(name):
         return vhost.broker.drop_aside(_kind(policies), vhost.name, name)
     vhost.broker.forget(_kind(policies), definitions.policy_key(vhost.name, name))
@@ -44,7 +44,7 @@ def delete(vhost: VirtualHost, policies: Policies, name: str) -> bool:
 
 
 def forget(vhost: VirtualHost, policies: Policies) -> None:
-    """Delete all policies of a virtual host that is about to go, with all that they apply to."""
+    """Delete all policies of a virtual host that is about to be deleted with its content."""
     for name in list(policies.all):
         policies.delete(name)
         vhost.broker.forget(_kind(policies), definitions.policy_key(vhost.name, name))
@@ -55,9 +55,9 @@ def _kind(policies: Policies) -> str:
 
 
 class PolicyApplication(BackgroundJob):
-    """A pass over everything in a virtual host; what is declared meanwhile looks at the policies itself.
+    """A pass over all queues and exchanges of a virtual host. New ones apply the policies at their declaration.
 
-    There is one at a time for each virtual host: when policies change meanwhile, another pass follows this one.
+    Each virtual host has at most one pass at a time. If policies change meanwhile, another pass follows.
     """
 
     def __init__(self, vhost: VirtualHost) -> None:
@@ -73,12 +73,12 @@ class PolicyApplication(BackgroundJob):
         self._exchanges = list(reversed(self._vhost.exchanges.values()))
 
     def again(self) -> None:
-        """The policies have changed once more."""
+        """Request another pass: the policies have changed again."""
         self._is_stale = True
 
     def work(self) -> bool:
-        """Let the policies that match now apply to some queues and exchanges: as many as their patterns let."""
-        self._vhost.policy_application = None  # should this fail, the next change begins anew
+        """Apply the policies to some queues and exchanges, bounded by matching cost. Returns: whether all are done."""
+        self._vhost.policy_application = None  # if this fails, the next change starts a new pass
         self._piece()
         if not self._queues and not self._exchanges:
             if not self._is_stale:
@@ -109,12 +109,12 @@ class PolicyApplication(BackgroundJob):
                         self.fail("apply a policy", error)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """A policy cannot be applied."""
+        """Report that a policy cannot be applied."""
         self._vhost.broker.faults.own("apply policies", error)
 
 
 def apply_to_all(vhost: VirtualHost) -> None:
-    """Let the policies that match now apply to everything in a virtual host; where there is much of it, in pieces."""
+    """Apply the matching policies to all queues and exchanges of a virtual host, in pieces if there are many."""
     if vhost.policy_application is not None:
         vhost.policy_application.again()
     else:
@@ -122,7 +122,7 @@ def apply_to_all(vhost: VirtualHost) -> None:
 
 
 def apply_to_queue(vhost: VirtualHost, queue: Queue) -> None:
-    """Let the policies that match now apply to a queue."""
+    """Apply the matching policies to a queue."""
     kind = queue.settings.queue_type
     policy = vhost.policies.match(kind, queue.name)
     operator_policy = vhost.operator_policies.match(kind, queue.name)
@@ -133,7 +133,7 @@ def apply_to_queue(vhost: VirtualHost, queue: Queue) -> None:
 
 
 def override(vhost: VirtualHost, queue: Queue, overrides: Definition) -> None:
-    """Let a queue have these overrides and no others, durably if it is durable, and at once.
+    """Replace the overrides of a queue with immediate effect; durably if the queue is durable.
 
     overrides: as core/policy/overrides.py checks them.
     """
@@ -145,20 +145,20 @@ def override(vhost: VirtualHost, queue: Queue, overrides: Definition) -> None:
 
 
 def override_again(queue: Queue, overrides: Definition) -> None:
-    """Let a queue have the overrides that were kept with it."""
+    """Restore the overrides of a queue."""
     queue.overrides = overrides
     _settle(queue)
 
 
 def _settle(queue: Queue) -> None:
-    """Let a queue follow all that is said of it."""
+    """Apply arguments, policies and overrides to a queue."""
     operator_policy = queue.operator_policy
     said = effective_definition(queue.policy, operator_policy)
     queue.apply(QueueSettings(queue.arguments, said, limited(queue.overrides, operator_policy)))
 
 
 def apply_to_exchange(vhost: VirtualHost, exchange: Exchange) -> None:
-    """Let the policies that match now apply to an exchange."""
+    """Apply the matching policies to an exchange."""
     policy = vhost.policies.match(EXCHANGE, exchange.name)
     operator_policy = vhost.operator_policies.match(EXCHANGE, exchange.name)
     if policy is not exchange.policy or operator_policy is not exchange.operator_policy:

@@ -1,11 +1,9 @@
-"""Recovery: everything is declared again that the logs kept, and filled again.
+"""Recovery: restore the definitions and messages of the logs.
 
-Nothing in the logs stops a start. A definition that cannot be used, for whatever reason, is set aside and told (see
-core/definition/aside.py). A virtual host of which only what is in it was kept is made anew; so is a queue of which
-only its messages were kept, under a name of its own: in both cases the definition was lost with a damaged part of the
-file.
-What is in a virtual host that is leaving comes back as well, apart from the others, so that its messages are found and
-go with it.
+Nothing in the logs prevents a start. A definition that cannot be used is set aside and reported (see
+core/definition/aside.py). If damage to the file lost the definition of a virtual host but not its content, it is
+created again; if it lost the definition of a queue but not its messages, they go to a new queue with a generated name.
+The content of a virtual host that is being deleted is restored separately, so that its messages are found and deleted.
 """
 
 from __future__ import annotations
@@ -50,7 +48,7 @@ ORDER: Final = (
 
 
 def recover_definitions(broker: Broker, log: DefinitionLog) -> None:
-    """Declare again what was kept; what cannot be used is told in the broker's explanations."""
+    """Restore the definitions; the broker's explanations report those that cannot be used."""
     kept = log.load()
     damaged: list[tuple[str, str]] = []
     for kind, key, what in log.damaged():
@@ -62,8 +60,8 @@ def recover_definitions(broker: Broker, log: DefinitionLog) -> None:
         broker.is_new = False
     if form.DEFAULTS in kinds:
         broker.vhosts.clear()
-    elif kinds:  # nobody gets in with a password that everybody knows, only because a page is damaged
-        broker.explanations.append("definitions are lost; if there are no users any more, make one: leveret users add")
+    elif kinds:  # a damaged page must not bring back the well-known default password
+        broker.explanations.append("definitions are lost; if no users are left, add one: leveret users add")
     kept = forget_leftovers(broker, kept, damaged)
     for wanted in ORDER:
         for kind, key, value in kept:
@@ -77,7 +75,7 @@ def recover_definitions(broker: Broker, log: DefinitionLog) -> None:
 
 
 def _set_damaged_aside(broker: Broker, entry: Entry, what: str) -> None:
-    if entry.kind == form.DEFAULTS:  # which says nothing but that it is there
+    if entry.kind == form.DEFAULTS:  # a mere marker: write it again
         broker.keep(entry.kind, entry.key, b"")
         return
     with contextlib.suppress(ValueError):
@@ -87,9 +85,9 @@ def _set_damaged_aside(broker: Broker, entry: Entry, what: str) -> None:
 
 
 def recover_messages(broker: Broker) -> int:
-    """Fill the queues again. Returns: how many messages came back. Raises: Unreadable when some cannot be read now."""
+    """Restore messages. Returns: how many. Raises: Unreadable when some cannot be read now."""
     count = 0
-    transient: dict[int, None] = {}  # ids under which messages rested that no restart brings back
+    transient: dict[int, None] = {}  # ids of paged out messages that do not survive a restart
     for found in broker.log.recover():
         queue = broker.logged.get(found.queue_id)
         if queue is None and found.queue_id < 0:
@@ -99,13 +97,13 @@ def recover_messages(broker: Broker) -> int:
             if queue is None:
                 queue = _queue_for(broker, found.queue_id)
             count += _take(broker, queue, found)
-        except Unreadable:  # a start without them would be taken for one after which they are gone
+        except Unreadable:  # starting without them would look as if they were lost
             raise
-        except Exception as error:  # one queue keeps no other from coming back, and the log has its messages
+        except Exception as error:  # must not affect other queues; the log still has its messages
             if queue is None:
-                broker.faults.own("make a queue for messages whose queue is lost", error)
+                broker.faults.own("create a queue for messages whose queue is lost", error)
             else:
-                queue.fail("take messages back from the log", error)
+                queue.fail("restore messages from the log", error)
     for queue_id in transient:
         broker.log.drop(queue_id)
     for queue in list(broker.logged.values()):
@@ -117,7 +115,7 @@ def recover_messages(broker: Broker) -> int:
 
 
 def mend(broker: Broker, kind: str, key: str) -> None:
-    """A definition has a new value, or a first one: it is not set aside any more, nor what waited only for it."""
+    """A definition was set: take it off the definitions set aside, and restore those that waited for it only."""
     broker.aside.remove(kind, key)
     names = form.names(key)
     for entry in broker.aside.about((kind, *names)):
@@ -132,7 +130,7 @@ def mend(broker: Broker, kind: str, key: str) -> None:
 
 
 def _take(broker: Broker, queue: Logged, found: Recovered | Resting) -> int:
-    """Let a queue have messages that the log kept. Returns: how many."""
+    """Give a queue messages from the log. Returns: how many."""
     count = 1
     if isinstance(found, Resting):
         count = queue.rest(found)
@@ -144,7 +142,7 @@ def _take(broker: Broker, queue: Logged, found: Recovered | Resting) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Why something cannot be used: a sentence where there is one for people."""
+    """Why a definition cannot be used, as text for operators."""
     if isinstance(error, Refusal):
         return error.text
     if isinstance(error, AdministrationError):
@@ -153,26 +151,26 @@ def _reason(error: Exception) -> str:
 
 
 def _use(broker: Broker, entry: Entry) -> bool:
-    """Declare again what a definition says, or set it aside. Returns: whether it is in use."""
+    """Restore a definition, or set it aside. Returns: whether it is in use."""
     try:
         entry.read()
         names = entry.names
         entry.needs = _missing(broker, entry.kind, names)
         if entry.needs is not None:
-            entry.why = f"{described(entry.needs[0], list(entry.needs[1:]))} is not there"
+            entry.why = f"{described(entry.needs[0], list(entry.needs[1:]))} does not exist"
         else:
             _restore(broker, entry.kind, names, entry.value)
             if entry.kind == form.BINDING:
                 _rename(broker, entry)
             return True
-    except Exception as error:  # whatever damaged bytes lead to
+    except Exception as error:  # damaged bytes may raise anything
         entry.why = _reason(error)
     broker.aside.add(entry)
     return False
 
 
 def _rename(broker: Broker, entry: Entry) -> None:
-    """Let a binding rest under the key that it would have now, so that whoever deletes it finds it."""
+    """Store a binding under its present key, so that a later deletion finds it."""
     key = form.key(*entry.names)
     if key != entry.key:
         broker.unkeep(entry.kind, entry.key)
@@ -180,7 +178,7 @@ def _rename(broker: Broker, entry: Entry) -> None:
 
 
 def _missing(broker: Broker, kind: str, names: list[str]) -> Identity | None:
-    """What a definition needs, and is not there. A virtual host is made if only what is in it was kept."""
+    """The missing owner of a definition. A missing virtual host is created instead, since its content was kept."""
     for owner in owners(kind, names):
         name = owner[-1]
         if owner[0] == form.VHOST:
@@ -196,7 +194,7 @@ def _missing(broker: Broker, kind: str, names: list[str]) -> Identity | None:
 
 
 def _restore(broker: Broker, kind: str, names: list[str], value: bytes) -> None:
-    """Declare again what a definition says. Changes nothing when it raises anything."""
+    """Restore a definition. Changes nothing when it raises."""
     if kind == form.DEDUPLICATION:
         _vhost(broker, names[0]).restore_window(names[1], int(names[2]), value)
     elif kind in PARAMETER_KINDS:
@@ -218,7 +216,7 @@ def _restore(broker: Broker, kind: str, names: list[str], value: bytes) -> None:
 def _restore_clock(broker: Broker, value: Table) -> None:
     drift_ms, wall_ms = value["drift_ms"].integer, value["wall_ms"].integer
     if DRIFT_MS.nearest(drift_ms) != drift_ms or MILLISECONDS.nearest(wall_ms) != wall_ms:
-        raise ValueError("no time that there is")
+        raise ValueError("the time is out of range")
     broker.clock.resume(drift_ms, wall_ms)
 
 
@@ -229,23 +227,23 @@ def _restore_vhost(broker: Broker, name: str, value: Table) -> None:
     vhost.default_queue_type = value["default_queue_type"].text
     vhost.protected = value["protected"].value is True
     if vhost.default_queue_type and vhost.default_queue_type not in QUEUE_TYPES:
-        raise ValueError(f"'{vhost.default_queue_type}' is no type of queue")
+        raise ValueError(f"'{vhost.default_queue_type}' is not a queue type")
     broker.vhosts[name] = vhost
 
 
 def _vhost(broker: Broker, name: str) -> VirtualHost:
-    """The virtual host, or one that is leaving; it is made if only what is in it was kept."""
+    """The virtual host, or one that is being deleted; created if its definition was lost but not its content."""
     vhost = broker.vhosts.get(name)
     if vhost is None and name in broker.leaving:
         vhost = broker.leaving[name].vhost
     if vhost is None:
-        broker.explanations.append(f"the definition of virtual host '{name}' is lost; it is made anew")
+        broker.explanations.append(f"the definition of virtual host '{name}' is lost; it is created again")
         vhost = broker.add_vhost(name)
     return vhost
 
 
 def _queue_for(broker: Broker, queue_id: int) -> Queue:
-    """A new queue for messages whose queue is not known any more."""
+    """A new queue for messages whose queue is unknown."""
     vhost = broker.vhosts.get("/") or (next(iter(broker.vhosts.values())) if broker.vhosts else _vhost(broker, "/"))
     name = f"salvaged.{queue_id:016x}"
     while name in vhost.queues:

@@ -1,6 +1,6 @@
-"""Sums: what exchanges and virtual hosts have done in all, for who reads that. The rest says it by itself, as total().
+"""Sums: total counters of exchanges and virtual hosts. Other objects have their own total().
 
-Cost: a look at each connection of the virtual host, and at the routes that it has used since the last look.
+Cost: visits each connection of the virtual host, and the routes that it has used since the last call.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from leveret.core.vhost import VirtualHost
 
 
 def of_exchange(exchange: Exchange) -> ExchangeCounters:
-    """All that an exchange has done. Its outflows are up to date then too."""
+    """The counters of an exchange. Brings its outflows up to date too."""
     for client in exchange.vhost.broker.clients(exchange.vhost):
         client.count_routes()
     return exchange.counters.total()
 
 
 def of_vhost(vhost: VirtualHost) -> VirtualHostCounters:
-    """All that the exchanges, queues and connections of a virtual host have done, those that are gone included."""
+    """The counters of all exchanges, queues and connections of a virtual host, including those that are gone."""
     past = vhost.past
     found = VirtualHostCounters()
     found.connections.add_connection(past.connections)

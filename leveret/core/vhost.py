@@ -1,7 +1,7 @@
-"""VirtualHost: its exchanges, queues and bindings, and every verb that changes them.
+"""VirtualHost: its exchanges, queues and bindings, and every operation that changes them.
 
-A channel and the management API call the same methods here. Whatever changes where messages go raises `generation`,
-which ends every cached Route. Checks come in RabbitMQ's order, permissions excepted: those are the caller's.
+Channels and the management API call the same methods here. Every change of routing raises `generation`, which
+invalidates all cached Routes. Checks are in RabbitMQ's order, except permissions, which the caller checks.
 Source: rabbit_exchange.erl, rabbit_amqqueue.erl, rabbit_binding.erl, rabbit_channel.erl.
 """
 
@@ -52,15 +52,15 @@ NOBODY: Final = Origin("", "", 0)
 
 
 class VirtualHost(NameSpace):
-    """One name space.
+    """One virtual host.
 
-    generation: changes whenever a message might be routed otherwise than before, or not be allowed any more.
-    default_queue_type: of queues that are declared without one; empty for classic. protected: from deletion.
+    generation: changes whenever routing or permission to publish may change.
+    default_queue_type: of queues that are declared without a type; empty for classic. protected: from deletion.
     tracing: whether copies of all messages go to amq.rabbitmq.trace; off after a restart, as in RabbitMQ.
-    is_watched: somebody sees all messages, tracing or observer. observer: all there are, as one.
-    limits: by name; negative for none. What is there stays, however low a limit is, and so does what comes back at a
-    start. connections: how many are open now. bindings: how many there are.
-    policies, operator_policies: changed by the verbs below only.
+    is_watched: whether tracing is on or there is an observer. observer: all observers combined.
+    limits: by name; negative for none. A lower limit removes nothing that exists, and does not apply to recovery.
+    connections: how many are open now. bindings: how many exist.
+    policies, operator_policies: change them with the methods below only.
     """
 
     def __init__(self, broker: Surroundings, name: str) -> None:
@@ -78,11 +78,11 @@ class VirtualHost(NameSpace):
         self.bindings = 0
         self.generation = 1
         self.queues: dict[str, Queue] = {}
-        self._bound: dict[Queue, dict[Binding, None]] = {}  # what leads to each
+        self._bound: dict[Queue, dict[Binding, None]] = {}  # by destination
         self.replies: dict[str, ReplyQueue] = {}
         self.policies = Policies(False, broker.matcher)
         self.operator_policies = Policies(True, broker.matcher)
-        self.policy_application: policy_application.PolicyApplication | None = None  # while policies come to apply
+        self.policy_application: policy_application.PolicyApplication | None = None  # while it runs
         for exchange, kind, internal in PREDECLARED:
             self.exchanges[exchange] = new_exchange(self, exchange, kind, True, False, internal, {}, NOBODY)
 
@@ -106,9 +106,9 @@ class VirtualHost(NameSpace):
         arguments: Table,
         origin: Origin = NOBODY,
     ) -> Exchange:
-        """Find the exchange, or make it. origin: who asks.
+        """Return the exchange, or create it. origin: the declaring client.
 
-        Raises: Refusal UNFIT when one exists that differs, an argument is wrong, or there are too many exchanges;
+        Raises: Refusal UNFIT when the existing one differs, an argument is invalid, or the exchange limit is reached;
         FORBIDDEN for a reserved name.
         """
         existing = self.exchanges.get(name)
@@ -129,7 +129,7 @@ class VirtualHost(NameSpace):
         return exchange
 
     def _add_exchange(self, exchange: Exchange, remembers: bool) -> None:
-        """Let an exchange be there, durably if wanted; whatever this raises, it is not there then."""
+        """Add an exchange, durably if wanted. If this raises, the exchange does not exist."""
         value = definitions.exchange_value(exchange) if remembers else b""
         policy_application.apply_to_exchange(self, exchange)
         self.exchanges[exchange.name] = exchange
@@ -140,9 +140,9 @@ class VirtualHost(NameSpace):
             self.broker.remember(form.EXCHANGE, definitions.exchange_key(exchange), value)
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
-        """Delete the exchange with its bindings; one that does not exist is fine.
+        """Delete the exchange with its bindings, if it exists.
 
-        Raises: Refusal FORBIDDEN for the broker's own, UNFIT when it is in use and must not be.
+        Raises: Refusal FORBIDDEN for a predeclared one, UNFIT when if_unused is set and it is in use.
         """
         if name.startswith("amq."):
             raise errors.system_exchange(name, self.name)
@@ -155,7 +155,7 @@ class VirtualHost(NameSpace):
         self.remove_exchange(exchange)
 
     def remove_exchange(self, exchange: Exchange) -> None:
-        """Delete an exchange, and the auto-delete ones that lose their last binding with it, however long the chain."""
+        """Delete an exchange, and recursively the auto-delete exchanges that lose their last binding with it."""
         pending = [exchange]
         while pending:
             exchange = pending.pop()
@@ -173,27 +173,27 @@ class VirtualHost(NameSpace):
                     pending.append(binding.source)
             for interceptor in exchange.interceptors:
                 interceptor.close()
-            exchange.interceptors = []  # they know their exchange
+            exchange.interceptors = []  # break the reference cycle
             if exchange.durable:
                 self.broker.forget(form.EXCHANGE, definitions.exchange_key(exchange))
                 self.broker.drop_aside(form.EXCHANGE, self.name, exchange.name)
 
     def _source_may_go(self, source: Exchange) -> None:
-        """An auto-delete exchange ends with its last binding."""
+        """Delete an auto-delete exchange that has lost its last binding."""
         if source.auto_delete and not source.bindings:
             self.remove_exchange(source)
 
     # -- queues
 
     def find_queue(self, name: str) -> Destination | None:
-        """The queue, or the way back of a direct reply-to."""
+        """The queue, or the reply queue of a direct reply-to."""
         queue = self.queues.get(name)
         if queue is None and name.startswith(REPLY_PREFIX):
             return self.replies.get(name)
         return queue
 
     def queue(self, name: str, owner: int) -> Queue:
-        """The queue, for a connection that may use it.
+        """The queue, for use by the connection owner.
 
         Raises: Refusal UNKNOWN when it does not exist or is lost, LOCKED when it is exclusive to another connection,
         FAULTY.
@@ -204,7 +204,7 @@ class VirtualHost(NameSpace):
         return queue
 
     def any_queue(self, name: str) -> Queue:
-        """The queue, whoever may use it. Raises: Refusal UNKNOWN when it does not exist."""
+        """The queue, without a check of its owner. Raises: Refusal UNKNOWN when it does not exist."""
         queue = self.queues.get(name)
         if queue is None:
             elsewhere = self.broker.vhosts_with("queue", name)
@@ -221,10 +221,10 @@ class VirtualHost(NameSpace):
         owner: int,
         origin: Origin = NOBODY,
     ) -> Queue:
-        """Find the queue, or make it. An exclusive one is never durable.
+        """Return the queue, or create it. An exclusive queue is never durable.
 
-        owner: number of the declaring connection. origin: who asks.
-        Raises: Refusal LOCKED when exclusiveness differs, UNFIT when something else does, FORBIDDEN for a reserved
+        owner: number of the declaring connection. origin: the declaring client.
+        Raises: Refusal LOCKED when exclusiveness differs, UNFIT when another property differs, FORBIDDEN for a reserved
         name, UNKNOWN when it is lost, FAULTY.
         """
         self.broker.churn.queues_declared += 1
@@ -245,9 +245,9 @@ class VirtualHost(NameSpace):
     def make_queue(
         self, name: str, durable: bool, owner: int, auto_delete: bool, arguments: Table, origin: Origin = NOBODY
     ) -> Queue:
-        """Make a queue, whatever its name.
+        """Create a queue; reserved names are allowed.
 
-        Raises: Refusal UNFIT when an argument is wrong, or there are too many queues.
+        Raises: Refusal UNFIT when an argument is invalid, or the queue limit is reached.
         """
         what = errors.resource("queue", name, self.name)
         arguments = self._with_type(arguments, durable, auto_delete)
@@ -260,14 +260,14 @@ class VirtualHost(NameSpace):
         return queue
 
     def _with_type(self, arguments: Table, durable: bool, auto_delete: bool) -> Table:
-        """Arguments with the default type, for a queue that can have it. Source: rabbit_amqqueue.erl."""
+        """Add the default type to the arguments, if the queue can have it. Source: rabbit_amqqueue.erl."""
         kind = self.default_queue_type
         if not kind or kind == "classic" or not durable or auto_delete or "x-queue-type" in arguments:
             return arguments
         return {**arguments, "x-queue-type": longstr(kind)}
 
     def _add_queue(self, queue: Queue, remembers: bool) -> None:
-        """Let a queue be there, durably if wanted; whatever this raises, it is not there then."""
+        """Add a queue, durably if wanted. If this raises, the queue does not exist."""
         try:
             value = definitions.queue_value(queue) if remembers else b""
             policy_application.apply_to_queue(self, queue)
@@ -282,11 +282,11 @@ class VirtualHost(NameSpace):
             self.broker.remember(form.QUEUE, definitions.queue_key(queue), value)
 
     def delete_queue(self, name: str, if_unused: bool, if_empty: bool, owner: int) -> int:
-        """Delete the queue; one that does not exist is fine.
+        """Delete the queue, if it exists.
 
         Returns: how many messages were ready.
-        Raises: Refusal LOCKED when it is exclusive to another connection, UNFIT when it is used or not empty and must
-        not be, UNSUPPORTED for a quorum queue and a condition.
+        Raises: Refusal LOCKED when it is exclusive to another connection, UNFIT when it does not meet the condition,
+        UNSUPPORTED for a condition on a quorum queue.
         """
         if name not in self.queues:
             self.broker.drop_aside(form.QUEUE, self.name, name)
@@ -328,7 +328,7 @@ class VirtualHost(NameSpace):
         return count
 
     def route_letter(self, exchange: str, message: Message, again: bool) -> list[Destination] | None:
-        """Where a dead letter goes that is published to this exchange; None when there is no such exchange."""
+        """The destinations of a dead letter published to this exchange; None if the exchange does not exist."""
         found = self.exchanges.get(exchange)
         if found is None:
             return None
@@ -336,14 +336,14 @@ class VirtualHost(NameSpace):
         return found.route(message.address.keys, None, message, passed).queues
 
     def open_replies(self, owner: int) -> ReplyQueue:
-        """A way back for one channel that consumes from amq.rabbitmq.reply-to."""
+        """Create the reply queue of a channel that consumes from amq.rabbitmq.reply-to."""
         queue = ReplyQueue(self, self.broker, REPLY_PREFIX + self.broker.random_name(), owner)
         self.replies[queue.name] = queue
         self.generation += 1
         return queue
 
     def close_replies(self, queue: ReplyQueue) -> None:
-        """The channel waits for no more replies."""
+        """Delete the reply queue of a channel."""
         del self.replies[queue.name]
         queue.close()
         self.generation += 1
@@ -351,9 +351,9 @@ class VirtualHost(NameSpace):
     # -- bindings
 
     def bind(self, binding: Binding) -> None:
-        """Add a binding; one that exists is fine.
+        """Add a binding, unless it exists.
 
-        Raises: Refusal UNFIT when its exchange cannot have it, or there are too many bindings.
+        Raises: Refusal UNFIT when its exchange cannot have it, or the binding limit is reached.
         """
         binding.source.router.check(binding)
         if binding in binding.source.bindings:
@@ -369,7 +369,7 @@ class VirtualHost(NameSpace):
             interceptor.bound(binding)
 
     def unbind(self, binding: Binding) -> None:
-        """Remove a binding; one that does not exist is fine. An auto-delete exchange goes with its last one."""
+        """Remove a binding, if it exists. An auto-delete exchange is deleted with its last one."""
         if binding not in binding.source.bindings:
             if len(self.broker.aside):
                 names = form.names(definitions.binding_key(binding))
@@ -379,7 +379,7 @@ class VirtualHost(NameSpace):
         self._source_may_go(binding.source)
 
     def bindings_to(self, queue: Queue) -> list[Binding]:
-        """The bindings that lead to a queue. Cost: a copy."""
+        """The bindings to a queue. Cost: a copy."""
         return list(self._bound.get(queue, ()))
 
     def _attach(self, binding: Binding) -> None:
@@ -405,30 +405,30 @@ class VirtualHost(NameSpace):
             self.broker.forget(form.BINDING, definitions.binding_key(binding))
 
     def watch(self, tracing: bool, observer: Observer | None) -> None:
-        """Say who sees all messages from now on: amq.rabbitmq.trace, which gets copies of them, and an observer.
+        """Set who sees all messages from now on: amq.rabbitmq.trace, which receives copies, and an observer.
 
-        Those that have joined stay.
+        Observers that have joined stay.
         """
         self._first_observer = observer
         self.trace(tracing)
 
     def trace(self, tracing: bool) -> None:
-        """Say whether amq.rabbitmq.trace gets copies of all messages from now on."""
+        """Set whether amq.rabbitmq.trace receives copies of all messages from now on."""
         self.tracing = tracing
         self._let_see()
 
     def join(self, observer: Observer) -> None:
-        """Let one more observer see all messages, until it leaves."""
+        """Add an observer of all messages, until leave()."""
         self._more_observers.append(observer)
         self._let_see()
 
     def leave(self, observer: Observer) -> None:
-        """An observer that has joined sees no more."""
+        """Remove an observer that has joined."""
         self._more_observers.remove(observer)
         self._let_see()
 
     def _let_see(self) -> None:
-        """Put the observers together."""
+        """Combine the observers."""
         them = list(self._more_observers)
         if self._first_observer is not None:
             them.insert(0, self._first_observer)
@@ -437,49 +437,49 @@ class VirtualHost(NameSpace):
         else:
             self.observer = them[0] if them else None
         self.is_watched = self.tracing or self.observer is not None
-        self.generation += 1  # cached routes know whether messages are looked into
+        self.generation += 1  # cached routes contain whether messages are observed
 
     # -- limits
 
     def check_consumers(self, queue: str) -> None:
-        """Refuse one more consumer if there are too many. queue: its name. Raises: Refusal UNFIT."""
+        """Check the consumer limit before one more consumer. queue: its name. Raises: Refusal UNFIT."""
         if reached(self.limits, MAX_CONSUMERS, self.consumers):
             raise self._too_many(MAX_CONSUMERS, "consumer", f"consume from queue '{queue}'")
 
     def _too_many(self, limit: str, kind: str, wish: str) -> errors.Refusal:
         return errors.vhost_limit(wish, kind, self.name, self.limits[limit])
 
-    # -- policies: whatever they match changes at once
+    # -- policies: changes take effect at once
 
     def set_policy(self, policy: Policy) -> None:
-        """Add a policy or change it. Raises: PolicyError."""
+        """Add or change a policy. Raises: PolicyError."""
         policy_application.put(self, self.policies, policy)
 
     def delete_policy(self, name: str) -> bool:
-        """Delete a policy. Returns: whether there was one."""
+        """Delete a policy. Returns: whether it existed."""
         return policy_application.delete(self, self.policies, name)
 
     def set_operator_policy(self, policy: Policy) -> None:
-        """Add an operator policy or change it. Raises: PolicyError."""
+        """Add or change an operator policy. Raises: PolicyError."""
         policy_application.put(self, self.operator_policies, policy)
 
     def delete_operator_policy(self, name: str) -> bool:
-        """Delete an operator policy. Returns: whether there was one."""
+        """Delete an operator policy. Returns: whether it existed."""
         return policy_application.delete(self, self.operator_policies, name)
 
     def override(self, queue: Queue, overrides: Definition) -> None:
-        """Let a queue have these overrides and no others. overrides: as core/policy/overrides.py checks them."""
+        """Replace the overrides of a queue. overrides: as core/policy/overrides.py checks them."""
         policy_application.override(self, queue, overrides)
 
     def forget_policies(self) -> None:
-        """Delete all policies and operator policies: the virtual host is about to go."""
+        """Delete all policies and operator policies, before the virtual host is deleted."""
         policy_application.forget(self, self.policies)
         policy_application.forget(self, self.operator_policies)
 
     # -- start-up
 
     def restore(self, kind: str, names: list[str], value: Table) -> None:
-        """Declare again what the DefinitionLog kept; names without the virtual host's."""
+        """Restore a definition from the DefinitionLog. names: without the virtual host. Raises: any exception."""
         if kind == form.POLICY:
             self.policies.put(definitions.read_policy(names[0], value))
             policy_application.apply_to_all(self)
@@ -494,7 +494,7 @@ class VirtualHost(NameSpace):
             log_id = self._free_id(value["id"]) if "id" in value else 0
             origin = definitions.read_origin(value)
             if name in self.exchanges:
-                raise ValueError("there is one of its name")
+                raise ValueError("its name is in use")
             self._add_exchange(
                 new_exchange(self, name, value["type"].text, True, auto_delete, internal, arguments, origin, log_id),
                 False,
@@ -505,9 +505,9 @@ class VirtualHost(NameSpace):
             origin = definitions.read_origin(value)
             queue_id = self._free_id(value["id"])
             if names[0] in self.queues:
-                raise ValueError("there is one of its name")
+                raise ValueError("its name is in use")
             if queue_type(arguments) not in (CLASSIC, QUORUM):
-                raise ValueError(f"'{queue_type(arguments)}' is no type of queue")
+                raise ValueError(f"'{queue_type(arguments)}' is not a queue type")
             overrides = definitions.read_overrides(value)
             queue = new_queue(self, self.broker, names[0], queue_id, True, 0, auto_delete, arguments, origin)
             self._add_queue(queue, False)
@@ -524,18 +524,18 @@ class VirtualHost(NameSpace):
                 self._attach(binding)
 
     def restore_window(self, exchange: str, first: int, value: bytes) -> None:
-        """Fill the deduplication window of an exchange with what the DefinitionLog kept."""
+        """Restore the deduplication window of an exchange from the DefinitionLog. Raises: ValueError."""
         windows = [
             interceptor.window
             for interceptor in self.exchanges[exchange].interceptors
             if isinstance(interceptor, Deduplication)
         ]
         if not windows:
-            raise ValueError("the exchange has no window")
+            raise ValueError("the exchange has no deduplication window")
         windows[0].restore(first, value)
 
     def _free_id(self, field: Field) -> int:
-        """The name of a queue in the message log, if no other queue has it: whose messages would these be?"""
+        """The id of a queue in the message log. Raises: ValueError if another queue has it, so the owner is unclear."""
         queue_id = form.read_id(field)
         if queue_id in self.broker.logged:
             raise ValueError(f"its messages belong to {self.broker.logged[queue_id]}")

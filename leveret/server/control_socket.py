@@ -1,15 +1,15 @@
-"""ControlSocket: verbs of administration for programs on this machine, over a unix socket.
+"""ControlSocket: administration for programs on this machine, over a unix socket.
 
-One request and one answer a line, in JSON: {"verb": "add_vhost", "arguments": {"name": "orders"}} is answered with
-{"result": null}, or with {"error": "..."} when it is refused. An answer leaves when what was changed is on the disk.
+Requests and answers are lines of JSON. The answer to {"verb": "add_vhost", "arguments": {"name": "orders"}} is
+{"result": null}, or {"error": "..."} when it is refused. An answer is sent when the changes are on the disk.
 
-The verb "ask" is an operation of the HTTP API: {"method": "GET", "path": "/queues", "query": {"sort": "messages"}} is
-answered with {"result": {"status": 200, "headers": {}, "more": false}, "bytes": N} and the body behind it. While there
-is `more`, another such line with its bytes follows. The verb "amqp" is answered, and from then on the socket is that of
-an AMQP client, who may log in by any name and is an administrator.
+The verb "ask" calls the HTTP API. The answer to {"method": "GET", "path": "/queues", "query": {"sort": "messages"}} is
+{"result": {"status": 200, "headers": {}, "more": false}, "bytes": N}, followed by the body. While `more` is true,
+another such line with its bytes follows. After the answer to the verb "amqp", the socket speaks AMQP; the client may
+log in with any name and is an administrator.
 
-Messages are too large for JSON. A request may have "bytes": N beside its verb; N bytes then follow its line, which are
-the argument `data`. An answer with "bytes": N is followed by N bytes in the same way, `data` of its result.
+Messages are too large for JSON. If a request has "bytes": N beside its verb, N bytes follow its line; they are the
+argument `data`. Likewise an answer with "bytes": N is followed by N bytes, the `data` of its result.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from leveret.server.driver import Driver
 from leveret.server.performer import Performer
 
 MAX_REQUEST = 256 << 20  # bytes: a definitions file is one request
-MORE_DATA = 4 << 20  # bytes that data may have beyond the largest message
-HEAR_OUT_S = 2.0  # how long a client may go on after the last answer, so that it comes to read that
+MORE_DATA = 4 << 20  # bytes of data allowed in addition to the largest message
+HEAR_OUT_S = 2.0  # how long to read on after the last answer, so that the client can receive it
 PIECE = 64 * 1024  # bytes
 
 ASK = "ask"
 AMQP = "amqp"
 
 Ask = Callable[[dict[str, object]], AsyncIterator[tuple[dict[str, object], bytes]]]
-"""Answers to what is asked of the HTTP API, each with the bytes that follow it. Raises: AdministrationError."""
+"""Calls the HTTP API. Yields: answers, each with the bytes that follow it. Raises: AdministrationError."""
 
 log = logging.getLogger("leveret.control")
 
 
 class Unfollowable(Exception):
-    """Nobody knows where the request behind this one begins; the text is the last answer."""
+    """The start of the next request is unknown, so the connection ends; the text is the last answer."""
 
 
 class ControlSocket:
-    """Listens on a bound socket. max_request: bytes that a line may have.
+    """Listens on a bound socket. max_request: of a line, in bytes.
 
-    ask: asks the HTTP API. amqp: makes the protocol for a client who speaks AMQP.
+    ask: calls the HTTP API. amqp: creates the protocol for an AMQP client.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class ControlSocket:
         self._max_request = max_request
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
-        self._handed_over: set[asyncio.StreamWriter] = set()  # which close their connections when nobody knows them
+        self._handed_over: set[asyncio.StreamWriter] = set()  # kept: an unreferenced one closes its connection
 
     async def start(self, listener: socket.socket) -> None:
         """Accept requests."""
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=self._max_request)
 
     def close(self) -> None:
-        """Accept no more, and cut who is connected."""
+        """Stop accepting, and abort all connections."""
         if self._server is not None:
             self._server.close()
         for writer in self._clients:
@@ -101,7 +101,7 @@ class ControlSocket:
                 await _hear_out(reader)
         except (OSError, EOFError) as error:  # gone
             log.warning("control socket: %s", error)
-        except asyncio.CancelledError:  # the broker ends in the middle of an answer; nobody has to be told of that
+        except asyncio.CancelledError:  # the broker stops during an answer: nothing to log
             writer.transport.abort()
         finally:
             self._clients.discard(writer)
@@ -109,7 +109,7 @@ class ControlSocket:
                 writer.close()
 
     async def _line(self, reader: asyncio.StreamReader) -> bytes:
-        """The line of a request; empty at the end. Raises: Unfollowable."""
+        """Read the line of a request; empty at the end. Raises: Unfollowable."""
         try:
             return await reader.readline()
         except ValueError:
@@ -159,7 +159,7 @@ async def _send(writer: asyncio.StreamWriter, answer: dict[str, object], data: b
 
 
 async def _hear_out(reader: asyncio.StreamReader) -> None:
-    """Take what still comes, for a while: else the system would take the last answer back."""
+    """Read and discard for HEAR_OUT_S: otherwise the system could reset the connection and lose the last answer."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(HEAR_OUT_S):
             while await reader.read(PIECE):

@@ -1,7 +1,7 @@
-"""Driver: keeps the core's time, and sends what connections have to say, once a turn of the event loop.
+"""Driver: drives the core's clock, and flushes the connections once per turn of the event loop.
 
-Whoever calls into the core says turn() afterwards; the flush then runs when every socket that was ready in this
-turn has been read, so that what belongs together leaves together.
+After each call into the core, the caller must call turn(). The flush then runs when every socket that was ready in this
+turn has been read, so that output of one turn is sent together.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret.broker")
 
-REST_S = 0.01  # how long acks may wait to be written together with what comes next
-READ_NS = 1_800_000  # of one turn for clients that send a lot; the others are read in any case
-FLUSH_NS = 2_200_000  # of one turn to send, and to look at requests that waited
-WORK_NS = 1_500_000  # of what can be done in pieces, at the end of a turn
-LOOKS = 3  # at all clients in the time that one may take nothing of what is sent to it
-LOOKED_AT = 500  # clients in a turn
+REST_S = 0.01  # how long acks may wait to be written together with later changes
+READ_NS = 1_800_000  # per turn, for clients that send a lot; the others are always read
+FLUSH_NS = 2_200_000  # per turn, to send and to handle waiting requests
+WORK_NS = 1_500_000  # per turn, for background work
+LOOKS = 3  # checks of each client during the send timeout
+LOOKED_AT = 500  # clients checked per turn
 
 
 class Driver:
     """The broker's link to one event loop.
 
-    protocols: the open sockets by the number of their client. skipped_ms: what the broker's time is ahead of the
-    machine's, since somebody has let it pass at once. is_frozen: nothing is done for now; see freeze().
+    protocols: the open sockets, by number of their client. skipped_ms: by how much the broker's clock is ahead of the
+    machine's because of skip(). is_frozen: nothing is done for now; see freeze().
     """
 
     def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
@@ -43,29 +43,29 @@ class Driver:
         self.skipped_ms = 0
         self.is_frozen = False
         self._scheduled = False
-        self._began_ns = 0  # when the loop began what it is busy with, 0 while it waits
+        self._began_ns = 0  # start of the current turn, 0 while the loop waits
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
-        self._rest: asyncio.TimerHandle | None = None  # of the log, that nobody waits for
-        self._put_off: deque[ClientProtocol] = deque()  # with something to be looked at in a later turn
+        self._rest: asyncio.TimerHandle | None = None  # to flush non-urgent log entries
+        self._put_off: deque[ClientProtocol] = deque()  # with input for a later turn
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._send_timeout_s = 0.0
         self._look: asyncio.TimerHandle | None = None
 
     @property
     def is_busy(self) -> bool:
-        """Whether a turn has begun whose end will be noted."""
+        """Whether a turn has begun that will be measured."""
         return self._began_ns != 0
 
     def refresh_clock(self) -> None:
-        """Let the core see the present time; turn() has to follow."""
+        """Update the core's clock; turn() must follow."""
         now_ns = time.monotonic_ns()
         self.broker.clock.now_ms = now_ns // 1_000_000 + self.skipped_ms
         if not self._began_ns:
             self._began_ns = now_ns
 
     def turn(self) -> None:
-        """The core was called: flush at the end of this turn."""
+        """Schedule a flush at the end of this turn, after a call into the core."""
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._flush)
@@ -73,16 +73,16 @@ class Driver:
                 self._began_ns = time.monotonic_ns()
 
     def may_read(self) -> bool:
-        """Whether there is time in this turn for a client that sends a lot, and nobody waits for it longer."""
+        """Whether a client that sends a lot may be read in this turn: there is time, and no other has waited longer."""
         return not self._put_off and time.monotonic_ns() - self._began_ns < READ_NS
 
     def put_off(self, protocol: ClientProtocol) -> None:
-        """Call catch_up() of a client when it is its turn."""
+        """Queue a client for catch_up()."""
         self._put_off.append(protocol)
         self.turn()
 
     def _catch_up(self) -> None:
-        """Look at what was put off: at one client in any case, at more as long as there is time."""
+        """Let queued clients catch up: at least one, more while there is time."""
         until_ns = self._began_ns + READ_NS
         for _ in range(len(self._put_off)):
             self.refresh_clock()
@@ -90,12 +90,12 @@ class Driver:
             try:
                 protocol.catch_up()
             except Exception as error:
-                protocol.fail("look at what it sent", error)
+                protocol.fail("handle its input", error)
             if time.monotonic_ns() >= until_ns:
                 break
 
     def tick(self) -> None:
-        """Let the core do what is due, and ask to be called when the next thing is."""
+        """Run the core's due timers; the flush sets the next timer."""
         self._timer = None
         self._timer_ms = None
         if self.is_frozen:
@@ -108,9 +108,9 @@ class Driver:
         self.broker.tick(self.broker.clock.now_ms)
 
     def _do(self, doing: str, step: Callable[[], object]) -> None:
-        """Do a step of a turn; if it fails, the next ones are done all the same.
+        """Do a step of a turn, and report its failure, so that the next steps are done anyway.
 
-        What is done for one client or queue is caught further inside, and blamed on that (core/turn/faults.py).
+        Failures of one client or queue are caught further inside (core/turn/faults.py).
         """
         try:
             step()
@@ -118,12 +118,12 @@ class Driver:
             self.broker.faults.own(doing, error)
 
     async def durable(self) -> None:
-        """Wait until every change of definitions up to now is safe."""
+        """Wait until all changes of definitions so far are durable."""
         revision = self.broker.revision
         await self.until(lambda: self.broker.durable_revision >= revision)
 
     async def until(self, is_done: Callable[[], bool]) -> None:
-        """Wait until this is so. is_done: asked at the end of each turn. Raises: what is_done() raises."""
+        """Wait until is_done() is true. It is called at the end of each turn. Raises: what is_done() raises."""
         if not is_done():
             waiting = self.loop.create_future()
             self._waiting.append((is_done, waiting))
@@ -137,14 +137,14 @@ class Driver:
             try:
                 if is_done():
                     waiting.set_result(None)
-            except Exception as error:  # for who waits to see, not for all the others
+            except Exception as error:  # concerns only this waiter
                 waiting.set_exception(error)
         self._waiting = [(is_done, waiting) for is_done, waiting in self._waiting if not waiting.done()]
 
     def skip(self, duration_ms: int, are_clients_alive: bool) -> None:
-        """Let so much time pass at once: what falls due in it is done in its order, each at its time.
+        """Advance the clock at once: timers that fall due run in order, each at its time.
 
-        are_clients_alive: they are taken for having sent heartbeats meanwhile, and get none.
+        are_clients_alive: heartbeats count as received and sent during this time.
         """
         self.refresh_clock()
         broker = self.broker
@@ -158,18 +158,18 @@ class Driver:
             while broker.is_busy():
                 self._do("do background work", broker.work)
         self._skip_to(until_ms)
-        self._timer_ms = None  # of a time that was another
+        self._timer_ms = None  # set for the old time
         self.turn()
 
     def _skip_to(self, now_ms: int) -> None:
-        """Go ahead to this time, unless it is over."""
+        """Advance the clock to now_ms, unless that is in the past."""
         ahead_ms = now_ms - self.broker.clock.now_ms
         if ahead_ms > 0:
             self.skipped_ms += ahead_ms
             self.broker.clock.now_ms = now_ms
 
     def freeze(self, is_frozen: bool) -> None:
-        """Do nothing any more, as a process that hangs: neither read, nor send, nor look at the time. Or go on."""
+        """Simulate a hanging process: do not read, send, or update the clock. False to continue."""
         self.is_frozen = is_frozen
         for protocol in self.protocols.values():
             protocol.obey_pause()
@@ -191,7 +191,7 @@ class Driver:
         try:  # as _do(), without a call for each turn
             broker.settle()
         except Exception as error:
-            broker.faults.own("let messages flow", error)
+            broker.faults.own("pump the queues", error)
         if broker.is_busy():
             until_ns = time.monotonic_ns() + WORK_NS
             while broker.is_busy() and time.monotonic_ns() < until_ns:
@@ -213,7 +213,7 @@ class Driver:
         self._began_ns = now_ns if self._scheduled else 0
 
     def _send(self) -> None:
-        """Send what connections have to say, for a while; the rest of them follow in the next turn."""
+        """Flush connections for FLUSH_NS; the rest follow in the next turn."""
         broker = self.broker
         awake, broker.awake = broker.awake, []
         until_ns = time.monotonic_ns() + FLUSH_NS
@@ -226,7 +226,7 @@ class Driver:
                 protocol.flush()
             except Exception as error:
                 protocol.fail("send", error)
-            if time.monotonic_ns() >= until_ns:  # some have gone on with what they wanted
+            if time.monotonic_ns() >= until_ns:  # some have also handled waiting requests
                 broker.awake = awake[at + 1 :] + broker.awake
                 break
 
@@ -237,7 +237,7 @@ class Driver:
         self.turn()
 
     def _tell(self) -> None:
-        """Let the operator read what has happened."""
+        """Log explanations and faults for the operator."""
         broker = self.broker
         explanations, broker.explanations = broker.explanations, []
         for text in explanations:
@@ -256,9 +256,9 @@ class Driver:
         self._timer = self.loop.call_later(delay_ms / 1000, self.tick)
 
     def limit_sending(self, timeout_s: float) -> None:
-        """From now on cut off clients that take nothing of what is sent to them for so long; 0 for none.
+        """Cut off clients that accept none of the data sent to them for timeout_s; 0 for no limit.
 
-        In the time of the machine, whatever skip() does: it is about sockets.
+        Uses the machine's clock, unaffected by skip(), since this concerns sockets.
         """
         self._send_timeout_s = timeout_s
         if self._look is not None:
@@ -266,9 +266,9 @@ class Driver:
         self._look = self.loop.call_later(timeout_s / LOOKS, self._look_at, []) if timeout_s else None
 
     def _look_at(self, left: list[ClientProtocol]) -> None:
-        """Look at some clients, those that are left of a round or all; then at the next ones."""
+        """Check some clients for progress. left: the rest of a round; empty to begin a new one."""
         left = left or list(self.protocols.values())
-        text = f"cut off: the client has taken nothing of what was sent to it for {self._send_timeout_s:g} s"
+        text = f"cut off: the client has accepted no data for {self._send_timeout_s:g} s"
         for _ in range(min(LOOKED_AT, len(left))):
             protocol = left.pop()
             try:
@@ -277,11 +277,11 @@ class Driver:
                     protocol.conversation.finish(text, RESET)
                     self.turn()
             except Exception as error:
-                protocol.fail("see whether it takes what is sent", error)
+                protocol.fail("check its send progress", error)
         self._look = self.loop.call_later(0 if left else self._send_timeout_s / LOOKS, self._look_at, left)
 
     async def shut_down(self, reason: str, patience_s: float) -> None:
-        """Close every connection with 320 and wait for the answers, for a while."""
+        """Close every connection with 320, and wait up to patience_s for the answers."""
         for protocol in list(self.protocols.values()):
             protocol.conversation.force_close(reason)
         self.turn()

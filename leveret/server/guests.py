@@ -1,11 +1,11 @@
-"""Guests: clients that have not logged in yet. Whoever can reach a port is one, so they share what there is.
+"""Guests: clients that have not logged in yet. Anyone who can reach a port can become one, so resources are limited.
 
-There are places for so many of them. When all are taken, the address that has most of them gives up its oldest guest
-for a newcomer from elsewhere; so who fills the places is in nobody's way but his own. Agreeing on TLS takes more of
-everything: only so many guests do that at once, shared out alike, and the others wait for it. All of it, from the first
-moment to connection.open, has one limit of time.
+The number of places is limited. When all are taken, the address with the most guests loses its oldest one to a
+newcomer from another address; so a client that fills the places harms only itself. TLS handshakes are more expensive:
+fewer guests may be in one at a time, shared fairly in the same way, and the others wait. One time limit covers
+everything from accept to connection.open.
 
-Of what a guest sends only a little is read at a time, and nothing while its password is checked.
+The broker reads only a little from a guest at a time, and nothing while its password is checked.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from leveret.session.connection.connection import HANDSHAKE_MS
 if TYPE_CHECKING:
     from leveret.server.transport import ClientProtocol
 
-PIECE: Final = 4096  # bytes that are read at once
-MOST_TLS: Final = 1000  # guests that agree on TLS at once; each takes some 60 KiB
-TLS_S: Final = 5.0  # for that, as in RabbitMQ
-NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")  # what OpenSSL says of clients that speak something else
+PIECE: Final = 4096  # bytes of one read
+MOST_TLS: Final = 1000  # guests in a TLS handshake at once; each takes some 60 KiB
+TLS_S: Final = 5.0  # for the handshake, as in RabbitMQ
+NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")  # OpenSSL's reasons for clients that do not speak TLS
 REFUSED: Final = ("CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE")
 
 log = logging.getLogger("leveret.connection")
@@ -38,8 +38,8 @@ log = logging.getLogger("leveret.connection")
 class Guests:
     """All guests of a broker.
 
-    accept: makes what speaks AMQP with one. most: places for them. most_sockets: that the broker may have open, of all
-    its clients; sockets: how many it has.
+    accept: creates the AMQP protocol of a guest. most: number of places. most_sockets: limit of open sockets of all
+    clients; sockets: how many are open.
     """
 
     def __init__(self, accept: Callable[[], ClientProtocol], most: int, most_sockets: int) -> None:
@@ -48,11 +48,11 @@ class Guests:
         self.tls_places: Places[Guest] = Places(MOST_TLS)
         self.most_sockets = most_sockets
         self.sockets = 0
-        self.buffer = bytearray(PIECE)  # for what is read next
-        self._waiting: dict[str, deque[Guest]] = {}  # for a place to agree on TLS; by site
+        self.buffer = bytearray(PIECE)  # shared by all guests
+        self._waiting: dict[str, deque[Guest]] = {}  # for a TLS place, by site
 
     def welcome(self, raw: socket.socket, host: str, name: str, context: ssl.SSLContext | None) -> None:
-        """Take a client that has just come, or close its socket. host: its address. name: for the log."""
+        """Accept a new client, or close its socket. host: its address. name: for the log."""
         at = site(host)
         if self.places.taken >= self.places.most or self.sockets >= self.most_sockets:
             other = self.places.find_room(at)
@@ -61,7 +61,7 @@ class Guests:
                 taken, sockets = self.places.taken, self.sockets
                 log.warning("connection %s: refused: of %d clients, %d have not logged in", name, sockets, taken)
                 return
-            other.drop("it has not logged in, and has to make room")
+            other.drop("it has not logged in, and must make room")
         guest = Guest(self, raw, host, at, name, context)
         self.sockets += 1
         self.places.add(guest)
@@ -74,17 +74,17 @@ class Guests:
             self._waiting.setdefault(at, deque()).append(guest)
 
     def _has_room(self, at: str) -> bool:
-        """Whether a newcomer can agree on TLS at once."""
+        """Whether a newcomer can begin its TLS handshake at once."""
         if self.tls_places.taken < self.tls_places.most:
             return True
         other = self.tls_places.find_room(at)
         if other is None:
             return False
-        other.drop("it has not agreed on TLS, and has to make room")
+        other.drop("its TLS handshake is not complete, and it must make room")
         return True
 
     def begin_next(self) -> None:
-        """Let those agree on TLS for whom there is a place now."""
+        """Begin the TLS handshake of waiting guests for free places."""
         while self._waiting and self.tls_places.taken < self.tls_places.most:
             at = min(self._waiting, key=self.tls_places.count)
             guest = self._waiting[at].popleft()
@@ -95,7 +95,7 @@ class Guests:
                 guest.begin()
 
     def close(self) -> None:
-        """Cut those who have not begun to speak AMQP."""
+        """Drop all guests that do not speak AMQP yet."""
         self._waiting.clear()
         for guest in self.places:
             if not guest.speaks:
@@ -103,11 +103,10 @@ class Guests:
 
 
 class Guest(asyncio.BufferedProtocol):
-    """A client from its first moment until it has logged in; its protocol has the socket then.
+    """A client from accept to login; afterwards its protocol owns the socket.
 
-    host: its address, as the system told it when it came; later it would tell none of a client that has gone meanwhile.
-    site: what stands for it where places are shared out. name: for the log. since_s: when it came.
-    is_over: whether its socket is closed.
+    host: its address at accept; the system does not report it later if the client has gone. site: the key of its
+    address for sharing places. name: for the log. since_s: time of accept. is_over: whether its socket is closed.
     """
 
     __slots__ = (
@@ -141,29 +140,29 @@ class Guest(asyncio.BufferedProtocol):
         self._protocol: ClientProtocol | None = None
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        if context is not None:  # without TLS a connection is made at once, and has its own
+        if context is not None:  # without TLS a Connection is created at once, with its own deadline
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(HANDSHAKE_MS / 1000, self.drop, "handshake took too long")
 
     @property
     def age_ms(self) -> int:
-        """How long it has been here."""
+        """Milliseconds since accept."""
         return int((time.monotonic() - self.since_s) * 1000)
 
     @property
     def waits(self) -> bool:
-        """Whether it still has to agree on TLS."""
+        """Whether its TLS handshake is still to be completed."""
         return self._timer is not None
 
     @property
     def speaks(self) -> bool:
-        """Whether it may speak AMQP, since it has agreed on TLS if it has to."""
+        """Whether it may speak AMQP: without TLS, or after the handshake."""
         return self._protocol is not None
 
     # -- before AMQP
 
     def begin(self) -> None:
-        """Agree on TLS, or speak AMQP at once."""
+        """Begin the TLS handshake, or AMQP at once."""
         self._task = asyncio.get_running_loop().create_task(self._begin())
         self._task.add_done_callback(self._begun)
 
@@ -198,7 +197,7 @@ class Guest(asyncio.BufferedProtocol):
         self.cut()
 
     def cut(self) -> None:
-        """Close its socket, without a word."""
+        """Close its socket without a log entry."""
         self._leave()
         if self._protocol is not None:
             self._protocol.abort()
@@ -209,12 +208,12 @@ class Guest(asyncio.BufferedProtocol):
             self.gone()
 
     def _leave(self) -> None:
-        """Give up the places that it has."""
+        """Release its places."""
         self._guests.places.remove(self)
         self._has_agreed()
 
     def _has_agreed(self) -> None:
-        """It is over with TLS, one way or the other."""
+        """The TLS handshake has ended, successfully or not."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -224,7 +223,7 @@ class Guest(asyncio.BufferedProtocol):
     # -- AMQP
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It may speak AMQP."""
+        """Begin AMQP."""
         self._has_agreed()
         self._transport = cast(asyncio.Transport, transport)
         self._protocol = self._guests.accept()
@@ -232,16 +231,16 @@ class Guest(asyncio.BufferedProtocol):
         self._protocol.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> bytearray:
-        """Where to put what it has sent. Nobody keeps that, so all guests share it."""
+        """The buffer for input. It is copied at once, so all guests share one."""
         return self._guests.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """It has sent something."""
+        """Pass input to the protocol."""
         assert self._protocol is not None
         self._protocol.data_received(bytes(memoryview(self._guests.buffer)[:nbytes]))
 
     def eof_received(self) -> bool:
-        """It sends no more; the event loop closes the socket."""
+        """The client sends no more; the event loop closes the socket."""
         assert self._protocol is not None
         return self._protocol.eof_received()
 
@@ -261,7 +260,7 @@ class Guest(asyncio.BufferedProtocol):
         self._protocol.connection_lost(exc)
 
     def let_in(self) -> None:
-        """It has logged in, and is no guest any more. From now on it is read as fast as it sends."""
+        """The client has logged in: hand the socket to its protocol, which reads without the guests' limits."""
         protocol, transport = self._protocol, self._transport
         assert protocol is not None
         assert transport is not None
@@ -272,21 +271,21 @@ class Guest(asyncio.BufferedProtocol):
             transport.resume_reading()
 
     def gone(self) -> None:
-        """Its socket is closed, whoever had it."""
+        """Its socket is closed, by any party."""
         if not self.is_over:
             self.is_over = True
             self._guests.sockets -= 1
             self._leave()
-            self._protocol = self._transport = None  # which point back, and would wait for the collector
+            self._protocol = self._transport = None  # break the reference cycles
 
 
 def reason(error: OSError) -> str:
-    """Why TLS failed, in words."""
+    """Why TLS failed, as log text."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate refused: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         if error.reason in NO_TLS:
-            return "the client spoke something else on a port with TLS"
+            return "the client did not speak TLS on a port with TLS"
         return str(error.reason or error.strerror or error).replace("_", " ").lower()
     if isinstance(error, ConnectionAbortedError):
         return f"it took more than {TLS_S:g} s"

@@ -1,7 +1,7 @@
-"""Listener: takes new clients from the system, and goes on with that when one cannot be taken.
+"""Listener: accepts new clients, and continues when accepting one fails.
 
-The servers of event loops do not tell the address of a client that has gone again before it was asked for, nor why
-somebody could not agree on TLS; and where the system is short of files, one of them would give up its port.
+It replaces the servers of the event loops: these do not report the address of a client that has already gone, nor the
+reason of a failed TLS handshake; and one of them closes its port when the system runs out of file descriptors.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ import socket
 import ssl
 from typing import Final, Protocol
 
-AT_ONCE: Final = 64  # clients, before others have their turn
-RETRY_S: Final = 0.5  # when the system has nothing left for another client
+AT_ONCE: Final = 64  # clients accepted per call
+RETRY_S: Final = 0.5  # when the system has no resources for another client
 
 log = logging.getLogger("leveret.connection")
 
 
 def _server(family: int, address: tuple[object, ...], backlog: int, is_only: bool) -> socket.socket:
-    """A socket that listens. is_only: on all addresses, and no other one does; so it takes clients of IPv4 too.
+    """A listening socket. is_only: it is the only one, on all addresses, so it accepts IPv4 clients too.
 
-    Source: gen_tcp, which RabbitMQ uses, listens on both with ::, as the system's default is.
+    Source: RabbitMQ's gen_tcp, which with :: listens on both, as is the system's default.
     """
     both = is_only and socket.has_dualstack_ipv6()
     return socket.create_server(address, family=family, backlog=backlog, dualstack_ipv6=both)
 
 
 class Host(Protocol):
-    """Who serves clients."""
+    """Serves accepted clients."""
 
     def welcome(self, raw: socket.socket, host: str, name: str, context: ssl.SSLContext | None) -> None:
-        """Take a client that has just come, or close its socket. host: its address. name: for the log."""
+        """Accept a new client, or close its socket. host: its address. name: for the log."""
 
 
 class Listener:
-    """The sockets of one port. context: for TLS with those who come next, None for none."""
+    """The sockets of one port. context: for TLS with future clients, None for no TLS."""
 
     def __init__(self, guests: Host, context: ssl.SSLContext | None = None) -> None:
         self.context = context
@@ -46,12 +46,12 @@ class Listener:
         self._pause: asyncio.TimerHandle | None = None
 
     def listen(self, host: str, port: int, backlog: int) -> None:
-        """Take clients at all addresses of a host. Raises: OSError."""
+        """Listen on all addresses of a host, and accept clients. Raises: OSError."""
         self.open(host, port, backlog)
         self.begin()
 
     def open(self, host: str, port: int, backlog: int) -> None:
-        """Let the system take clients, who wait until begin(). Raises: OSError."""
+        """Listen; clients wait in the backlog until begin(). Raises: OSError."""
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, _, _, _, address in dict.fromkeys(found):
@@ -69,12 +69,12 @@ class Listener:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens, or the first of these places."""
+        """The address it listens on, or the first of several."""
         host, port = self._sockets[0].getsockname()[:2]
         return host, port
 
     def close(self) -> None:
-        """Let the system refuse those who come next."""
+        """Stop listening."""
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
@@ -84,22 +84,22 @@ class Listener:
         self._sockets.clear()
 
     def begin(self) -> None:
-        """Serve those who have come, and those who come."""
+        """Accept waiting and future clients."""
         self._pause = None
         for each in self._sockets:
             self._loop.add_reader(each, self._accept, each)
 
     def _accept(self, listening: socket.socket) -> None:
-        """Take those who have come."""
+        """Accept waiting clients."""
         for _ in range(AT_ONCE):
             try:
                 raw, address = listening.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionAbortedError:
-                continue  # it has gone again
+                continue  # the client has already gone
             except OSError as error:
-                log.error("cannot take new clients: %s; they wait", os.strerror(error.errno or 0))
+                log.error("cannot accept new clients: %s; they wait", os.strerror(error.errno or 0))
                 for each in self._sockets:
                     self._loop.remove_reader(each)
                 self._pause = self._loop.call_later(RETRY_S, self.begin)

@@ -1,4 +1,4 @@
-"""OPENINGS: the protocols that clients may speak, on every port. Who says nothing that the others know speaks AMQP."""
+"""OPENINGS: the protocols that clients may speak, on every port. Unrecognized input is treated as AMQP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Performer: does verbs of administration in a running broker, for the control socket and the HTTP API."""
+"""Performer: runs administrative operations (verbs) in the broker, for the control socket and the HTTP API."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ IsPersisted = Callable[[str], bool]
 
 
 class NotDurable(AdministrationError):
-    """Something is done, and the disk does not take it for now."""
+    """The operation is done, but cannot be written to the disk for now."""
 
 
 class Performer:
-    """perform: does a verb, or raises AdministrationError. is_persisted: whether the data directory keeps its effect.
+    """perform: runs a verb, or raises AdministrationError. is_persisted: whether its effect is stored on disk.
 
-    prepare: called in another thread before the first verb, for what takes time and has to be done once.
+    prepare: called once, in another thread, before the first verb, for slow preparations.
     """
 
     def __init__(
@@ -34,20 +34,20 @@ class Performer:
         self._is_prepared = False
 
     async def prepare(self) -> None:
-        """Make sure that verbs can be done without a pause."""
+        """Run the slow preparations, once."""
         if not self._is_prepared:
             await asyncio.to_thread(self._prepare)
             self._is_prepared = True
 
     async def perform(self, verb: str, arguments: dict[str, object]) -> object:
-        """Do a verb, and wait until what it did is safe. Raises: AdministrationError."""
+        """Run a verb, and wait until its effect is durable. Raises: AdministrationError."""
         await self.prepare()
         return await self.do(verb, lambda: self._perform(verb, arguments), self._is_persisted(verb))
 
     async def perform_all(self, verbs: Sequence[tuple[str, dict[str, object]]]) -> None:
-        """Do verbs that belong together one after the other, and wait once until all of it is safe.
+        """Run verbs in order, and wait once until all effects are durable.
 
-        Raises: AdministrationError. What comes behind a verb that is refused is not done, what is before it is.
+        Raises: AdministrationError. The verbs before a refused one stay done; those after it are not run.
         """
         await self.prepare()
         for verb, arguments in verbs:
@@ -56,7 +56,7 @@ class Performer:
             await self.safe("this")
 
     async def do(self, name: str, step: Callable[[], object], waits: bool = True) -> object:
-        """Do something to the broker. name: what an error calls it. waits: until all definitions are safe.
+        """Run a step in the broker. name: for error texts. waits: until all definitions are durable.
 
         Raises: AdministrationError, and what the step raises.
         """
@@ -70,16 +70,16 @@ class Performer:
         return result
 
     async def safe(self, name: str) -> None:
-        """Wait until all definitions of now are safe. name: of what was done. Raises: NotDurable."""
+        """Wait until all present definitions are durable. name: of the operation, for the error. Raises: NotDurable."""
         try:
             async with asyncio.timeout(DURABLE_S):
                 await self._driver.durable()
         except TimeoutError:
-            text = "it is undone if the broker ends before that works; the broker's log says why"
+            text = "it is lost if the broker stops before writing works again; the broker's log says why"
             raise NotDurable(f"{name} is done, but cannot be written to the data directory: {text}") from None
 
     def step(self, step: Callable[[], object]) -> object:
-        """Do something to the broker now, and let follow what follows. Returns, raises: what the step does."""
+        """Run a step in the broker now, and settle its consequences. Returns, raises: what the step does."""
         driver = self._driver
         driver.refresh_clock()
         try:

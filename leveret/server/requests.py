@@ -1,4 +1,4 @@
-"""Requests and answers of the control socket as JSON, quickly where they are large: all clients wait meanwhile."""
+"""Requests and answers of the control socket as JSON. Large ones are handled in pieces, between turns of others."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Request:
 
 
 async def read(line: bytes) -> Request:
-    """A request. Of a large definitions file, the entries of large arrays are left as they are: a msgspec.Raw for each.
+    """Decode a request. In a large definitions file, the entries of large arrays stay encoded, each as a msgspec.Raw.
 
-    Lets others have their turn in between. Raises: ValueError with what is wrong.
+    Yields to the event loop in between. Raises: ValueError with an explanation.
     """
     content = _object(read_json(line)) if len(line) < LARGE else await _read_large(line)
     verb, arguments, size = content.get("verb"), content.get("arguments"), content.get("bytes", 0)
@@ -43,7 +43,7 @@ async def read(line: bytes) -> Request:
 
 
 async def read_content(text: bytes) -> dict[str, Any]:
-    """A definitions file; of a large one, the entries of large arrays are left as they are, as in read().
+    """Decode a definitions file; in a large one, the entries of large arrays stay encoded, as in read().
 
     Raises: ValueError.
     """
@@ -59,7 +59,7 @@ async def read_content(text: bytes) -> dict[str, Any]:
 
 
 async def read_arguments(text: bytes) -> dict[str, Any]:
-    """The arguments of a verb alone, as read() has them. Raises: ValueError."""
+    """Decode only the arguments of a verb, as read() does. Raises: ValueError."""
     if len(text) < LARGE:
         return _object(read_json(text))
     import msgspec
@@ -80,12 +80,12 @@ async def _read_large(line: bytes) -> dict[str, Any]:
         await asyncio.sleep(0)
         arguments = await _arguments_of(_split(line).get("arguments", msgspec.Raw(b"{}")))
     except (msgspec.DecodeError, RecursionError):
-        return _object(read_json(line))  # it knows better what is wrong, if anything is
+        return _object(read_json(line))  # with better error texts
     return {**request, "arguments": arguments}
 
 
 async def _check_values(text: bytes) -> None:
-    """Raises: ValueError when there are too many."""
+    """Check the number of values. Raises: ValueError when there are too many."""
     count = 0
     for start in range(0, len(text), PIECE):
         count += values_in(text, start, start + PIECE)
@@ -103,10 +103,10 @@ async def _arguments_of(raw: Any) -> dict[str, Any]:
 
 
 async def write(answer: dict[str, Any]) -> bytes:
-    """An answer, without the end of its line. Empties large arrays of its result; others have their turn meanwhile."""
+    """Encode an answer without a line end. Empties large arrays of its result; yields to the event loop."""
     try:
         return await _write(answer)
-    except Exception:  # whoever asked waits for something
+    except Exception:  # the caller waits for an answer
         log.exception("control socket: an answer cannot be written")
         return _encode({"error": "it is done, but the answer cannot be written as JSON; the broker's log says why"})
 
@@ -121,7 +121,7 @@ async def _write(answer: dict[str, Any]) -> bytes:
 
 
 async def write_object(found: dict[str, Any]) -> bytes:
-    """An object as JSON. Empties its large arrays; others have their turn meanwhile."""
+    """Encode an object. Empties its large arrays; yields to the event loop."""
     import msgspec
 
     for key, value in found.items():
@@ -144,7 +144,7 @@ def _encode(value: Any) -> bytes:
 
     try:
         return msgspec.json.encode(value)
-    except UnicodeEncodeError:  # names that are no UTF-8
+    except UnicodeEncodeError:  # names that are not UTF-8
         return json.dumps(value, default=_value).encode()
 
 
@@ -175,5 +175,5 @@ def _value(raw: Any) -> Any:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError("no object")
+        raise ValueError("not an object")
     return value

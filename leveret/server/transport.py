@@ -1,4 +1,4 @@
-"""ClientProtocol: one socket and the conversation over it. Bytes in, bytes out, pauses in both directions."""
+"""ClientProtocol: one socket and its conversation. Passes bytes in and out, with backpressure in both directions."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from leveret.wire.content import Piece
 if TYPE_CHECKING:
     from leveret.server.guests import Guest
 
-LINGER_S = 5.0  # how long a client may take to fetch what was sent last, and to close its socket
-GRACE_S = 0.3  # how long one that has said connection.close is left to close its socket by itself
-NO_LINGER = struct.pack("ii", 1, 0)  # a close is a reset
-STUCK_LOOKS = 3  # in a row that have found that no byte has gone to the client since the one before
-NOTICED_MS = 50  # that a client has waited before it could speak AMQP; less is for nothing
-SOME = 4 * 1024  # bytes in one read, which may have to wait for a later turn
-SLICE = 32 * 1024  # bytes that are looked at before the clock is
-MUCH = 64 * 1024  # bytes in one read, after which the others come first
-BULK = 1024 * 1024  # the same for a large body, of which little more than a copy is made; in several reads
-WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer from which on its consumers get no more
-BURST = 1024 * 1024  # bytes that are sent before the others come first
+LINGER_S = 5.0  # how long a client may take to read the last output, and to close its socket
+GRACE_S = 0.3  # how long to wait after a client's connection.close for it to close its socket
+NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
+STUCK_LOOKS = 3  # consecutive checks without progress until a client is stuck
+NOTICED_MS = 50  # a shorter wait before AMQP does not count
+SOME = 4 * 1024  # bytes in one read; more may have to wait for a later turn
+SLICE = 32 * 1024  # bytes handled between checks of the clock
+MUCH = 64 * 1024  # bytes in one read; then other clients come first
+BULK = 1024 * 1024  # the same for a large body, which costs little more than a copy; over several reads
+WRITE_HIGH = 512 * 1024  # bytes in the socket's buffer; above that its consumers get no more messages
+BURST = 1024 * 1024  # bytes sent before other clients come first
 
-HANGUP = getattr(select, "POLLRDHUP", select.POLLHUP)  # where the system tells it although there is more to read
+HANGUP = getattr(select, "POLLRDHUP", select.POLLHUP)  # reported even if there is unread input, where supported
 
 log = logging.getLogger("leveret.connection")
 
 
 def _unread(transport: asyncio.BaseTransport) -> bytes:
-    """What came in through TLS and was not handed over, since reading was paused; uvloop forgets it at the end."""
+    """TLS input that was not passed on because reading was paused; uvloop drops it when the connection ends."""
     data = b""
     tls = transport.get_extra_info("ssl_object")
     if tls is not None:
-        with contextlib.suppress(OSError):  # there is no more, or it is cut off
+        with contextlib.suppress(OSError):  # no more input, or cut off
             while piece := tls.read(SLICE):
                 data += piece
     return data
 
 
 def _on_its_way(transport: asyncio.Transport) -> int:
-    """Bytes that the kernel has, and the client's has not taken yet; 0 where the system does not tell."""
+    """Bytes in the kernel's send buffer that the client has not acknowledged; 0 where the system does not report it."""
     raw = transport.get_extra_info("socket")
     with contextlib.suppress(OSError, ImportError, AttributeError):
         from fcntl import ioctl
@@ -61,7 +61,7 @@ def _on_its_way(transport: asyncio.Transport) -> int:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Cut a connection off so that the client knows: what it sends next fails."""
+    """Abort a connection with a reset, so that the client notices."""
     raw = transport.get_extra_info("socket")
     if raw is not None and not transport.is_closing() and raw.family in (socket.AF_INET, socket.AF_INET6):
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
@@ -69,10 +69,10 @@ def reset(transport: asyncio.Transport) -> None:
 
 
 class ClientProtocol(asyncio.Protocol):
-    """What the event loop calls for one client.
+    """The asyncio protocol of one client.
 
-    conversation: with the client; the first one of `openings`, until its first bytes say otherwise.
-    name: of one who came to no port.
+    conversation: with the client; of the first of `openings`, until its first bytes select another one.
+    name: of a client that did not connect to a port.
     """
 
     transport: asyncio.Transport
@@ -85,20 +85,20 @@ class ClientProtocol(asyncio.Protocol):
         self._driver = driver
         self._authenticator = authenticator
         self._openings = openings
-        self._first: bytes | None = b"" if len(openings) > 1 else None  # what came before the protocol was certain
-        self.guest: Guest | None = None  # who came to a port
+        self._first: bytes | None = b"" if len(openings) > 1 else None  # input before the protocol is known
+        self.guest: Guest | None = None  # for a client of a port
         self.is_reading = True
-        self._has_enough = False  # not to be read before the next flush
-        self._bulk = 0  # bytes of large bodies that were read since then
-        self._put_by = b""  # what it sent, and is still to be looked at from _at on
+        self._has_enough = False  # do not read before the next flush
+        self._bulk = 0  # bytes of large bodies read since the last flush
+        self._put_by = b""  # deferred input, to be handled from _at on
         self._at = 0
         self._is_put_off = False  # whether the driver will call catch_up()
-        self._unsent: deque[Piece] = deque()  # what is to be sent in later turns; the connection adds nothing to it
-        self._is_full = False  # whether the socket takes no more
-        self._given = 0  # bytes that the transport was given, ever
-        self._gone = 0  # of them had gone to the client at the last look
+        self._unsent: deque[Piece] = deque()  # output for later turns; meanwhile the connection adds nothing
+        self._is_full = False  # whether the socket's buffer is full
+        self._given = 0  # total bytes passed to the transport
+        self._gone = 0  # bytes received by the client at the last check
         self._stuck_looks = 0
-        self._linger: asyncio.TimerHandle | None = None  # since nothing more is said
+        self._linger: asyncio.TimerHandle | None = None  # set after the last output
         self._grace: asyncio.TimerHandle | None = None
         self._login: asyncio.Task[None] | None = None
 
@@ -115,7 +115,7 @@ class ClientProtocol(asyncio.Protocol):
         self._driver.turn()
 
     def _converse(self, opening: Opening) -> None:
-        """Begin to speak a protocol."""
+        """Begin a conversation."""
         guest = self.guest
         name, host = (self._name, "") if guest is None else (guest.name, guest.host)
         self.conversation = opening.begin(self._driver.broker, name, host)
@@ -124,7 +124,7 @@ class ClientProtocol(asyncio.Protocol):
             self.conversation.has_waited(guest.age_ms)
 
     def _choose(self, data: bytes) -> bytes:
-        """Find out what the client speaks. Returns: what it is time to look at."""
+        """Detect the client's protocol. Returns: the input to handle now."""
         assert self._first is not None
         self._first += data
         opening = chosen(self._openings, self._first)
@@ -142,9 +142,9 @@ class ClientProtocol(asyncio.Protocol):
         return data
 
     def data_received(self, data: bytes) -> None:
-        """The client has sent something."""
+        """Handle input from the client."""
         if self.conversation.finished:
-            return  # it is read so that it is not reset in the middle of what it has to say
+            return  # read and discard, to avoid a reset while the client sends
         self._driver.refresh_clock()
         if self._first is not None:
             data = self._choose(data)
@@ -160,11 +160,11 @@ class ClientProtocol(asyncio.Protocol):
             if self._bulk >= BULK or not self.conversation.due():
                 self._has_enough = True
                 self.conversation.wake()  # to be flushed, and read again
-        self.obey_pause()  # now, not at the flush: the loop would read a ready socket many times before that
+        self.obey_pause()  # now: before the flush the loop might read a ready socket many times
         self._driver.turn()
 
     def catch_up(self) -> None:
-        """Look at what was put off, or at a part of it, unless it is not to be looked at now."""
+        """Handle some deferred input, unless the conversation is paused."""
         self._is_put_off = False
         if self._put_by and not self.conversation.is_paused:
             data, self._put_by = self._put_by, b""
@@ -172,7 +172,7 @@ class ClientProtocol(asyncio.Protocol):
             self.conversation.wake()
 
     def _put_off(self, data: bytes, at: int) -> None:
-        """Look at the rest of this later, and read nothing before."""
+        """Defer the rest of the input, and stop reading until then."""
         self._put_by = data
         self._at = at
         self._has_enough = True
@@ -181,7 +181,7 @@ class ClientProtocol(asyncio.Protocol):
             self._driver.put_off(self)
 
     def _receive(self, data: bytes, at: int) -> None:
-        """Look at some of what came in, and at the rest if there is time; otherwise later."""
+        """Handle input in slices; defer the rest when the turn's time is used up."""
         conversation = self.conversation
         while len(data) - at > SLICE and (end := at + max(SLICE, conversation.due())) < len(data):
             self._take(data[at:end])
@@ -189,7 +189,7 @@ class ClientProtocol(asyncio.Protocol):
             if conversation.is_paused or not self._driver.may_read():
                 self._put_off(data, at)
                 return
-        self._take(data[at:])  # without a copy if it is all of it
+        self._take(data[at:])  # no copy if at is 0
 
     def _take(self, data: bytes) -> None:
         try:
@@ -197,10 +197,10 @@ class ClientProtocol(asyncio.Protocol):
             if self.conversation.login_request is not None:
                 self._log_in()
         except Exception as error:
-            self.conversation.fail("handle what came in", error)
+            self.conversation.fail("handle its input", error)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Something that was done for this client has failed: it is closed, or cut off if that fails too."""
+        """Work for this client has failed: close the connection, or abort it if that fails too."""
         conversation = self.conversation
         if conversation.has_failed or conversation.finished:
             self._driver.broker.faults.tell(f"connection {conversation.name}", doing, error)
@@ -250,7 +250,7 @@ class ClientProtocol(asyncio.Protocol):
         self._driver.turn()
 
     def flush(self) -> None:
-        """Send what waits, and do what the connection asks for."""
+        """Send the connection's output, and apply its requests to pause or end."""
         conversation = self.conversation
         if conversation.finished and (self._linger is not None or conversation.ending == RESET):
             self._end()
@@ -274,7 +274,7 @@ class ClientProtocol(asyncio.Protocol):
         self.obey_pause()
 
     def _send_some(self) -> None:
-        """Send a part of a lot, and the rest in later turns; all of it if that is the end."""
+        """Send up to BURST bytes, and the rest in later turns; everything if the conversation has finished."""
         conversation = self.conversation
         left = sys.maxsize if conversation.finished else 0 if self._is_full else BURST
         burst: list[Piece] = []
@@ -297,8 +297,10 @@ class ClientProtocol(asyncio.Protocol):
             conversation.resume_writing()
 
     def _end(self) -> None:
-        """Nothing more is said. A socket that is closed while something comes in is reset, with what is on its way to
-        the client: so it is read until the client closes it too, or has had enough time for that.
+        """End the socket after the last output.
+
+        Closing it with unread input would reset it and lose output on its way to the client. So it is read until the
+        client closes it too, for at most LINGER_S.
         """
         if self._linger is not None or self.transport.is_closing():
             return
@@ -319,7 +321,7 @@ class ClientProtocol(asyncio.Protocol):
         self._linger = later(LINGER_S, self._stop_waiting)
 
     def _say_no_more(self) -> None:
-        """Let the client see the end. With TLS it is that of both directions: one who leaves has more time for it."""
+        """Signal the end of output. With TLS this closes both directions, so a client that leaves gets more time."""
         if self.transport.is_closing():
             return
         if self.transport.can_write_eof():
@@ -328,7 +330,7 @@ class ClientProtocol(asyncio.Protocol):
             self.transport.close()
 
     def _stop_waiting(self) -> None:
-        """The client has had its time; what it has not taken is lost."""
+        """Stop waiting for the client; unread output is lost."""
         if self.transport.is_closing() or self.transport.can_write_eof():
             self.transport.abort()
         else:
@@ -337,11 +339,11 @@ class ClientProtocol(asyncio.Protocol):
 
     @property
     def is_through(self) -> bool:
-        """Whether nothing more is said to the client, and it has got it all."""
+        """Whether all output has been sent, and no more will follow."""
         return self._linger is not None and self.transport.get_write_buffer_size() == 0
 
     def look_at_progress(self) -> bool:
-        """See whether the client has taken some of what waits since the last look. Returns: whether it is stuck."""
+        """Check whether the client has accepted output since the last check. Returns: whether it is stuck."""
         waiting = self.transport.get_write_buffer_size()
         if not waiting:
             self._stuck_looks = 0
@@ -352,11 +354,11 @@ class ClientProtocol(asyncio.Protocol):
         return self._stuck_looks >= STUCK_LOOKS
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Abort the connection."""
         self.transport.abort()
 
     def obey_pause(self) -> None:
-        """Read the socket, or read it no more, as the connection and the driver want it."""
+        """Resume or pause reading, as the conversation and the driver require."""
         is_paused = self._has_enough or self.conversation.is_paused or self._driver.is_frozen
         if is_paused == self.is_reading:
             self.is_reading = not is_paused
@@ -366,7 +368,7 @@ class ClientProtocol(asyncio.Protocol):
                 self.transport.pause_reading()
 
     def _log_in(self) -> None:
-        """Answer the login request, at once where that is possible."""
+        """Handle the login request, at once if possible."""
         conversation = self.conversation
         request = conversation.login_request
         assert request is not None
@@ -377,7 +379,7 @@ class ClientProtocol(asyncio.Protocol):
             conversation.refuse(str(error))
             return
         if user is None:
-            conversation.set_in_flow(True)  # what it sends meanwhile waits in the kernel
+            conversation.set_in_flow(True)  # its input waits in the kernel
             self._login = self._driver.loop.create_task(self._log_in_later(request))
         else:
             self._let_in(user)
@@ -392,7 +394,7 @@ class ClientProtocol(asyncio.Protocol):
             conversation.refuse(str(error))
         except (TooBusy, ClientGone) as error:
             level = logging.WARNING if isinstance(error, TooBusy) else logging.INFO
-            log.log(level, "connection %s: login not looked at: %s", conversation.name, error)
+            log.log(level, "connection %s: login not checked: %s", conversation.name, error)
             self.abort()
         except Exception:
             log.exception("connection %s: login failed", conversation.name)
@@ -410,7 +412,7 @@ class ClientProtocol(asyncio.Protocol):
         self.conversation.login(user)
 
     def _is_gone(self) -> bool:
-        """Whether the client has closed its socket, which the event loop does not tell while it is not read."""
+        """Whether the client has closed its socket; the event loop does not report this while reading is paused."""
         raw = self.transport.get_extra_info("socket")
         if raw is None or raw.fileno() < 0:
             return True

@@ -1,1 +1,1 @@
-"""Floor 2: one client. Its connection and channels, from bytes to verbs of the core and back."""
+"""Floor 2: one AMQP client. Its connection and channels; translates between bytes and calls into the core."""

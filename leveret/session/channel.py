@@ -1,6 +1,6 @@
-"""Channel: takes the frames of one channel apart and hands them to publishing, consuming and topology.
+"""Channel: decodes the frames of one channel and dispatches them to publishing, consuming and topology.
 
-Its states and their table stand in lane.py.
+lane.py has its states and their table.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Channel(Lane):
         self.publishing = Publishing(self, self.consuming)
 
     def frame(self, reader: FrameReader) -> None:
-        """Take the reader's current frame. Raises: AmqpError."""
+        """Handle the reader's current frame. Raises: AmqpError."""
         kind = reader.kind
         publishing = self.publishing
         if kind == FRAME_METHOD:
@@ -110,34 +110,34 @@ class Channel(Lane):
                 publishing.body(reader)
 
     def _request(self, payload: bytes) -> None:
-        """A method that is neither a publish nor an ack."""
+        """Handle a method other than a publish or ack."""
         long = self.connection.broker.matcher.long
         try:
             self._method(self.connection.decode(payload))
         finally:
             self.connection.count_searches(long)
 
-    # -- the end
+    # -- closing
 
     def fail(self, error: AmqpError, method_id: int) -> None:
-        """Close it for a soft error. method_id: of the method that failed, 0 for none."""
+        """Close the channel for a soft error. method_id: of the method that failed, 0 for none."""
         self._shut(FAILED)
         self.send(ChannelClose(error.code, error.reply_text, method_id >> 16, method_id & 0xFFFF))
 
     def lose(self) -> None:
-        """The connection ends, and the channel with it."""
+        """The connection ends: release what the channel holds."""
         self._shut(LOST)
 
     def forget(self) -> None:
-        """The channel is gone: let go of its halves, which hold on to it, so that no garbage waits for a collector."""
-        self.publishing.transaction = self.consuming.transaction = None  # which knows both
+        """The channel is gone: break its reference cycles, to keep work from the garbage collector."""
+        self.publishing.transaction = self.consuming.transaction = None  # it refers to both
         del self.publishing
         del self.consuming
 
     def _shut(self, event: int) -> None:
-        """Leave nothing of it in the core. Confirms that are due are written.
+        """Write due confirms, and remove everything of the channel from the core.
 
-        If something fails on the way, the end of the connection does it again.
+        If something fails on the way, the end of the connection repeats it.
         """
         self.publishing.flush()
         self.go(event)
@@ -155,14 +155,14 @@ class Channel(Lane):
             self._free()
 
     def _free(self) -> None:
-        """Its number may be used again."""
+        """Free its number."""
         self.go(FREED)
         self.connection.forget_channel(self.number)
 
     # -- other methods
 
     def committed(self, failed: bool) -> None:
-        """A tx.commit is through."""
+        """A tx.commit is complete."""
         if self.state != OPEN:
             return
         if failed:
@@ -182,7 +182,7 @@ class Channel(Lane):
         elif isinstance(method, BasicCancel):
             self.consuming.basic_cancel(method)
         elif isinstance(method, BasicCancelOk):
-            pass  # the answer to a cancel of ours
+            pass  # the answer to the broker's cancel
         elif isinstance(method, BasicQos):
             self.consuming.qos(method)
         elif isinstance(method, BasicRecover):
@@ -254,7 +254,7 @@ class Channel(Lane):
         return self.publishing.transaction
 
     def _delete_queue(self, method: QueueDelete) -> None:
-        """Consumers of this channel are told behind the answer, as rabbit_amqqueue.erl does."""
+        """Notify consumers of this channel after the reply, as rabbit_amqqueue.erl does."""
         self.consuming.hold_cancels()
         try:
             topology.delete_queue(self, method)

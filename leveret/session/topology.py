@@ -1,4 +1,4 @@
-"""Topology: frames of exchange.* and queue.* to what they mean (core/client/topology.py), and back."""
+"""Topology: translates methods of exchange.* and queue.* into calls of core/client/topology.py, and replies."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ log = logging.getLogger("leveret.connection")
 
 
 def clean(name: str) -> str:
-    """A name without line ends."""
+    """A name without CR and LF."""
     return name.replace("\r", "").replace("\n", "")
 
 
@@ -95,7 +95,7 @@ def declare_queue(channel: Lane, method: QueueDeclare) -> None:
 
 
 def _look_at_retries(connection: str, queue: Queue, kind: Field) -> None:
-    """Tell the operator when a queue is declared with delayed retries, and delays nothing: RabbitMQ says nothing."""
+    """Warn of a queue with delayed retries whose settings delay nothing; RabbitMQ logs nothing."""
     settings = queue.settings
     if not (settings.delays_failed or settings.delays_returned or (kind.kind == LONGSTR and kind.text == "disabled")):
         wanted = "'all', 'failed' or 'returned', and x-delayed-retry-min with it"
@@ -108,7 +108,7 @@ def _answer_declare(channel: Lane, method: QueueDeclare, name: str, messages: in
 
 
 def bind_queue(channel: Lane, method: QueueBind) -> None:
-    """queue.bind. Without a queue it is the one last declared, and its name the key where there is none."""
+    """queue.bind. An empty queue name means the last declared queue; then an empty key means the queue's name."""
     name = channel.queue_name(method.queue)
     key = method.routing_key if method.queue else method.routing_key or name
     topology.bind_queue(channel.connection, clean(name), clean(method.exchange), key, method.arguments)

@@ -1,1 +1,1 @@
-"""Floor 2: where messages and declarations rest."""
+"""Floor 2: storage of messages and definitions."""

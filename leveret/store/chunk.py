@@ -1,28 +1,28 @@
-"""A chunk: many messages as two values, the row that the embedded log writes.
+"""A chunk: many messages, as two values in one database row.
 
-Format 5, all numbers big-endian. The head says what is in it, and is all that a start-up has to read:
+Format 5, all numbers big-endian. The head describes the messages; a start reads only the heads:
 
     u8 format
     u32 number of addresses, for each: u32 length, and as many bytes
     u32 number of messages, for each:
         u16 number of places, for each place:
             u64 queue id, u64 position, u64 deadline in ms since 1970 or 0, u8 priority in the queue
-        u8 flags: 1 for a dead letter; 2, 4 and 8 as below
-        u16 number of its address, u32 length of the content, u32 size of the body, u32 CRC-32 of the content
-        with flag 2: u64 when it arrived, in ms since 1970 or 0; without, it arrived when the one before did, the
-            first one at 0, which is not known
-        with flag 4: u16 number of places that have counts, for each: u16 number of the place, u64 counts as QueueEntry
-            has them; all others have 0
-        with flag 8: where it was before, a name as short string and u64 number
+        u8 flags: 1 for a dead letter; 2, 4 and 8 see below
+        u16 index of its address, u32 length of the content, u32 size of the body, u32 CRC-32 of the content
+        with flag 2: u64 arrival time in ms since 1970, or 0 for unknown; without, the arrival time of the message
+            before, 0 for the first one
+        with flag 4: u16 number of places with counts, for each: u16 index of the place, u64 counts as in QueueEntry;
+            all other places have 0
+        with flag 8: its provenance, a name as short string and u64 number
     u32 CRC-32 of everything before
 
-Format 4 is the same with no flag but 1.
+Format 4 is the same with flag 1 only.
 
-The data has the contents, one behind the other. A content is header and body frames. An address is exchange and
-routing key as short strings; if there are more keys, u32 number of copies, the copies, the hidden ones, all as long
+The data is the concatenated contents. A content is header and body frames. An address is exchange and routing key as
+short strings; if there are more keys, u32 number of copies (CC), the copies and the hidden keys (BCC), all as long
 strings.
 
-To change it: give it a new format number, let parse() read the old one too, write only the new one.
+To change the format: take a new number, let parse() read the old one too, write only the new one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from leveret.wire.content import check_properties
 from leveret.wire.fields import DecodeError, write_longstr, write_shortstr, write_u16, write_u32
 
 FORMAT: Final = 5
-OLDEST_FORMAT: Final = 4  # that is read
+OLDEST_FORMAT: Final = 4  # still read
 DEAD: Final = 1  # flags
 OTHER_TIME: Final = 2
 COUNTED: Final = 4
@@ -49,28 +49,28 @@ CAME_FROM: Final = 8
 SUM: Final = 4  # bytes of a checksum
 PLACE: Final = 25  # bytes of a place
 COUNT: Final = 10  # bytes of the counts of a place
-MAX_PLACES: Final = 0xFFFF  # of one message in a chunk; beyond that it is there again
-ANY: Final = 0  # in the place of a queue id
-ALL: Final = -1  # in the place of a position: all of the queue's
-ANYWHERE: Final = 0  # in the place of a chunk id: whichever has it
-MAX_CHUNK: Final = 1 << 60  # ids of chunks are below it
-MAX_POSITION: Final = 1 << 62  # no queue comes so far; behind one beyond it there might be no room in 64 bits
-MAX_ID: Final = (1 << 63) - 1  # of a queue, or that number below zero
-FOREVER_MS: Final = 1 << 50  # a deadline beyond it, which can only be from another version, never comes
+MAX_PLACES: Final = 0xFFFF  # of one message in a chunk; with more, the message is repeated
+ANY: Final = 0  # queue id: any queue
+ALL: Final = -1  # position: all of the queue
+ANYWHERE: Final = 0  # chunk id: any chunk
+MAX_CHUNK: Final = 1 << 60  # chunk ids are below it
+MAX_POSITION: Final = 1 << 62  # no queue reaches it; after a higher one, 64 bits might overflow
+MAX_ID: Final = (1 << 63) - 1  # of a queue, positive or negative
+FOREVER_MS: Final = 1 << 50  # a deadline beyond it, which only another version can have written, never passes
 
 
 @mypyc_attr(native_class=False)
 class DamagedChunk(Exception):
-    """The bytes are not what was written."""
+    """The bytes differ from what was written."""
 
 
-Counts = dict[tuple[int, int], int]  # as QueueEntry has them, by queue id and position
+Counts = dict[tuple[int, int], int]  # as in QueueEntry, by queue id and position
 
 
 class Place:
-    """Where a queue has a message. deadline_ms: since 1970, or 0. level: its priority in the queue.
+    """A message's place in a queue. deadline_ms: since 1970, or 0. level: its priority in the queue.
 
-    counts: how often the message there came back, as QueueEntry has it.
+    counts: how often the message was returned, as in QueueEntry.
     """
 
     __slots__ = ("counts", "deadline_ms", "level", "position", "queue_id")
@@ -84,7 +84,7 @@ class Place:
 
 
 class Entry(Place):
-    """A place that is to be written, with its message; None once it need not be."""
+    """A place to write, with its message; None once it need not be written."""
 
     __slots__ = ("message",)
 
@@ -94,10 +94,10 @@ class Entry(Place):
 
 
 class Label:
-    """What the head says of one message.
+    """The description of one message in the head.
 
-    places: that it has, or those that are left. address: which of the head's it has. start, length: of the content in
-    the data. size: bytes of the body. arrived_ms, provenance: as a Message has them.
+    places: all, or those left. address: index of its address in the head. start, length: of the content in the data.
+    size: bytes of the body. arrived_ms, provenance: as in Message.
     """
 
     __slots__ = ("address", "arrived_ms", "checksum", "flags", "length", "places", "provenance", "size", "start")
@@ -115,7 +115,7 @@ class Label:
 
 
 class Head:
-    """A head, read. count: messages in the chunk, those of which nobody asked too."""
+    """A decoded head. count: all messages in the chunk, not only those requested."""
 
     __slots__ = ("_addresses", "count", "encoded", "labels")
 
@@ -126,7 +126,7 @@ class Head:
         self._addresses: list[Address | None] = []
 
     def message(self, label: Label, content: bytes) -> Message:
-        """The message of a label. Raises: DamagedChunk when this is not its content."""
+        """The message of a label. Raises: DamagedChunk when the content does not match."""
         if len(content) != label.length or zlib.crc32(content) != label.checksum:
             raise DamagedChunk("checksum does not match")
         if not self._addresses:
@@ -143,7 +143,7 @@ class Head:
         return message
 
     def keep(self, wanted: list[int]) -> None:
-        """Forget all but some positions, which ascend; of a head that was read for one queue."""
+        """Remove all places except the wanted positions, ascending; for a head that was read for one queue."""
         kept: list[Label] = []
         at: i64 = 0
         for label in self.labels:
@@ -160,13 +160,13 @@ class Head:
         self.labels = kept
 
     def cross_out(self, gone: set[tuple[int, int]]) -> None:
-        """Forget places that are gone, as (queue id, position) or (queue id, ALL)."""
+        """Remove places that are gone, given as (queue id, position) or (queue id, ALL)."""
         if gone:
             for label in self.labels:
                 label.places = [place for place in label.places if not _is_in(place, gone)]
 
     def add_counts(self, counts: Counts) -> None:
-        """Note what was counted since the chunk was written."""
+        """Apply counts that were noted since the chunk was written."""
         if counts:
             for label in self.labels:
                 for place in label.places:
@@ -176,7 +176,7 @@ class Head:
 
 
 class Packer:
-    """Puts a chunk together."""
+    """Encodes a chunk."""
 
     def __init__(self) -> None:
         self._addresses = BytesWriter()
@@ -184,22 +184,22 @@ class Packer:
         self._data: list[bytes] = []
         self._address_count: i64 = 0
         self._arrived_ms: i64 = 0  # of the message before
-        self._has_counts = False  # whether a place of this message has
+        self._has_counts = False  # whether a place of this message has counts
         self._counts = BytesWriter()
 
     def address(self, encoded: bytes) -> i64:
-        """Enter an address. Returns: its number."""
+        """Add an address. Returns: its index."""
         write_u32(self._addresses, len(encoded))
         self._addresses.write(encoded)
         self._address_count += 1
         return self._address_count - 1
 
     def begin(self, count: i64) -> None:
-        """A message, and how many places follow."""
+        """Begin a message. count: how many places follow."""
         write_u16(self._labels, count)
 
     def place(self, place: Place) -> None:
-        """A place of the message."""
+        """Add a place of the message."""
         out = self._labels
         write_i64_be(out, place.queue_id)
         write_i64_be(out, place.position)
@@ -207,7 +207,7 @@ class Packer:
         out.append(place.level)
 
     def count(self, number: i64, counts: i64) -> None:
-        """What a place of the message has of counts. number: of the place, in the order in which they came."""
+        """Add the counts of a place. number: index of the place in the message."""
         self._has_counts = True
         write_u16(self._counts, number)
         write_i64_be(self._counts, counts)
@@ -222,7 +222,7 @@ class Packer:
         arrived_ms: i64,
         provenance: Provenance | None,
     ) -> None:
-        """The message itself."""
+        """End the message with its content."""
         out = self._labels
         flags: i64 = DEAD if is_dead else 0
         if arrived_ms != self._arrived_ms:
@@ -241,7 +241,7 @@ class Packer:
             self._more(flags, arrived_ms, provenance)
 
     def _more(self, flags: i64, arrived_ms: i64, provenance: Provenance | None) -> None:
-        """What only some messages have."""
+        """Write the optional parts."""
         out = self._labels
         if flags & OTHER_TIME:
             self._arrived_ms = arrived_ms
@@ -256,7 +256,7 @@ class Packer:
             write_i64_be(out, provenance.number)
 
     def finish(self) -> tuple[bytes, bytes]:
-        """Head and data."""
+        """Returns: head and data."""
         out = BytesWriter()
         out.append(FORMAT)
         write_u32(out, self._address_count)
@@ -268,7 +268,7 @@ class Packer:
 
 
 def pack(entries: list[Entry]) -> tuple[bytes, bytes]:
-    """Entries, of which all have a message, as head and data of a chunk. Those of one message follow each other."""
+    """Encode entries as head and data of a chunk. All have a message; entries of one message are adjacent."""
     packer = Packer()
     numbers: dict[Address, i64] = {}
     crc32 = zlib.crc32
@@ -308,7 +308,7 @@ def pack(entries: list[Entry]) -> tuple[bytes, bytes]:
 
 
 def trim(head: Head, data: bytes) -> tuple[bytes, bytes]:
-    """Head and data of the same chunk without the messages that have no place any more. Contents are not looked at."""
+    """Head and data of the same chunk without messages that have no places left. Contents are not checked."""
     packer = Packer()
     numbers: dict[i64, i64] = {}
     for label in head.labels:
@@ -319,7 +319,7 @@ def trim(head: Head, data: bytes) -> tuple[bytes, bytes]:
             number = numbers[label.address] = packer.address(head.encoded[label.address])
         content = data[label.start : label.start + label.length]
         if len(content) != label.length:
-            raise DamagedChunk("head and data do not belong together")
+            raise DamagedChunk("head and data are inconsistent")
         packer.begin(len(label.places))
         for number_of_place, place in enumerate(label.places):
             packer.place(place)
@@ -331,7 +331,7 @@ def trim(head: Head, data: bytes) -> tuple[bytes, bytes]:
 
 
 def parse(head: bytes, queue_id: i64 = ANY) -> Head:
-    """Read a head: all of it, or only what is said of one queue. Raises: DamagedChunk."""
+    """Decode a head, for all queues or for one. Raises: DamagedChunk."""
     if not head or not OLDEST_FORMAT <= head[0] <= FORMAT:
         raise DamagedChunk("unknown format")
     if len(head) < SUM or zlib.crc32(head[:-SUM]) != int.from_bytes(head[-SUM:], "big"):
@@ -365,7 +365,7 @@ def _parse(head: bytes, queue_id: i64) -> Head:
                     places = []
                 position, deadline_ms = read_i64_be(head, pos + 8), read_i64_be(head, pos + 16)
                 if position <= 0 or owner == 0 or owner < -MAX_ID:
-                    raise DamagedChunk("a place in it cannot be")
+                    raise DamagedChunk("it contains an invalid place")
                 if deadline_ms < 0 or deadline_ms > FOREVER_MS:
                     deadline_ms = FOREVER_MS
                 places.append(Place(owner, position, deadline_ms, head[pos + 24]))
@@ -408,7 +408,7 @@ def _parse(head: bytes, queue_id: i64) -> Head:
 
 
 def _parse_counts(head: bytes, pos: i64, end: i64, first: i64, places: list[Place]) -> None:
-    """Give places what was counted there. first: where those of all queues begin, of which these are some."""
+    """Decode the counts of places. first: offset of the places of all queues, of which these are a part."""
     at: i64 = 0
     while pos < end:
         where: i64 = first + PLACE * _u16(head, pos)

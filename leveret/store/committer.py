@@ -1,6 +1,6 @@
-"""Committer: the one thread beside the core's. It writes groups, one after the other, and says when each is done.
+"""Committer: the only thread besides the core's. It writes groups one after the other, and reports each result.
 
-There is no timer and no size to choose: while a group is written, the next one gathers, and follows at once.
+Group commit needs no timer and no size limit: while one group is written, the next one collects and follows at once.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Final
 from leveret.store.database import Database
 from leveret.store.group import Group
 
-IDLE_S: Final = 1.0  # without a group, before there is time for the file as it is
+IDLE_S: Final = 1.0  # without a group, before the file is tidied
 
 log = logging.getLogger("leveret.store")
 
 
 class Committer:
-    """Writes groups to a database in a thread of its own.
+    """Writes groups to a database in its own thread.
 
     notify: called in that thread after each group; it must make the core's thread call results().
     """
@@ -30,24 +30,24 @@ class Committer:
         self._database = database
         self._notify = notify
         self._groups: SimpleQueue[Group | None] = SimpleQueue()
-        self._is_untidy = True  # there may be more free space than there should be
+        self._is_untidy = True  # the file may have too much free space
         self._results: SimpleQueue[tuple[Group, str]] = SimpleQueue()
         self._worker = threading.Thread(target=self._run, name="leveret-committer", daemon=True)
         self._worker.start()
 
     def commit(self, group: Group) -> None:
-        """Write a group; its result follows."""
+        """Queue a group for writing; results() returns its result."""
         self._groups.put(group)
 
     def results(self) -> list[tuple[Group, str]]:
-        """Groups that are done since the last call, each with what went wrong or an empty string."""
+        """The groups completed since the last call, each with an error text or an empty string."""
         done: list[tuple[Group, str]] = []
         while not self._results.empty():
             done.append(self._results.get())
         return done
 
     def close(self) -> None:
-        """Write what was handed over and end the thread. Blocks."""
+        """Write the queued groups and end the thread. Blocks."""
         self._groups.put(None)
         self._worker.join()
 
@@ -63,7 +63,7 @@ class Committer:
             try:
                 self._database.write(group)
                 self._results.put((group, ""))
-            except Exception as error:  # whatever it is, this thread has to go on
+            except Exception as error:  # this thread must survive any error
                 self._results.put((group, str(error) or type(error).__name__))
             self._notify()
             if group.emptied or group.sparse:
@@ -72,12 +72,12 @@ class Committer:
                 self._tidy(False)
 
     def _tidy(self, is_idle: bool) -> bool:
-        """Give space back as long as there is nothing to write. Returns: whether there is more to do."""
+        """Return free space to the disk while there is nothing to write. Returns: whether more is left."""
         has_more = True
         try:
             while has_more and self._groups.empty():
                 has_more = self._database.tidy(is_idle)
         except sqlite3.Error as error:
-            log.warning("cannot give free space of the data directory back: %s", error)
-            return False  # until there is more of it
+            log.warning("cannot return free space of the data directory to the disk: %s", error)
+            return False  # try again when more is free
         return has_more

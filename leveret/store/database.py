@@ -1,11 +1,11 @@
-"""Database: the SQLite file of a data directory, and the one transaction that writes a group.
+"""Database: the SQLite file of a data directory. Each group is written in one transaction.
 
-Only one thread at a time uses it: the one that opens it until start-up is done, then the committer.
-Messages rest in chunks, one row for many. What was removed from a chunk is noted in `gone`, one row for all of a
-transaction; how often its messages came back is noted in `counts`, one row for a chunk. A chunk whose messages are all
-gone is deleted with its notes, one of which little is left is written anew. A chunk in which something cannot be read
-is set aside: it is neither deleted nor written any more, and what can be read of it is served. WAL and
-synchronous=FULL: a committed transaction survives a power cut.
+Only one thread at a time uses it: the opening thread until start-up is done, then the committer.
+Messages are stored in chunks, many in one row. Removals from a chunk are noted in `gone`, one row per chunk and
+transaction; the counts of returned messages in `counts`, one row per chunk. A chunk whose messages are all gone is
+deleted with its notes; one with few messages left is rewritten. A chunk with unreadable parts is set aside: it is not
+deleted or rewritten any more, and its readable messages are served. WAL and synchronous=FULL: a committed transaction
+survives a power cut.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ from leveret.store.tables import (
 
 FILE_NAME: Final = "leveret.db"
 LOCK_NAME: Final = "leveret.lock"
-JOURNAL_BYTES: Final = 8 << 20  # that the write-ahead log keeps when it is empty
-FREE_PAGES: Final = 256  # pages that may be free: 4 MiB
-IDLE_SHARE: Final = 0.25  # or this part of the file, when there is nothing else to do
-BUSY_SHARE: Final = 0.75  # or this part, beside other work: then hardly anything has to be moved
+JOURNAL_BYTES: Final = 8 << 20  # size of the write-ahead log file when empty
+FREE_PAGES: Final = 256  # pages that may stay free: 4 MiB
+IDLE_SHARE: Final = 0.25  # or this share of the file, when idle
+BUSY_SHARE: Final = 0.75  # or this share, when busy: then hardly any pages have to be moved
 
-UNREADABLE: Final = (  # codes of an error that a damaged page causes
+UNREADABLE: Final = (  # error codes for a damaged page
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_IOERR_READ,
     sqlite3.SQLITE_IOERR_SHORT_READ,
     sqlite3.SQLITE_IOERR_CORRUPTFS,
 )
 
-DAMAGED: Final = (  # the same, whatever the rest of the code is; interrupted: by a bound, see schema.py
+DAMAGED: Final = (  # primary error codes for damage; interrupted: by the bound in schema.py
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_ERROR,
@@ -75,7 +75,7 @@ log = logging.getLogger("leveret.store")
 
 @mypyc_attr(native_class=False)
 class StoreError(Exception):
-    """The data directory cannot be used; the text says why and what to do."""
+    """The data directory cannot be used; the text names the reason and the remedy."""
 
 
 @mypyc_attr(native_class=False)
@@ -85,7 +85,7 @@ class DirectoryInUse(StoreError):
 
 @mypyc_attr(native_class=False)
 class DamagedDatabase(StoreError):
-    """The file is not what was written. damage: what is wrong with it."""
+    """The file is damaged. damage: a description."""
 
     def __init__(self, path: Path, damage: str) -> None:
         self.damage = damage
@@ -94,7 +94,7 @@ class DamagedDatabase(StoreError):
 
 @mypyc_attr(native_class=False)
 class DamagedRow(Exception):
-    """A chunk cannot be deleted or written anew, because its row cannot be read."""
+    """A chunk cannot be deleted or rewritten, because its row cannot be read."""
 
     def __init__(self, chunk_id: int, reason: str) -> None:
         super().__init__(reason)
@@ -102,7 +102,7 @@ class DamagedRow(Exception):
 
 
 class Found:
-    """A chunk as it was found: its head, with the places that are left, or what is wrong with it."""
+    """A chunk in the file: its head with the places left, or the damage."""
 
     __slots__ = ("chunk_id", "damage", "head")
 
@@ -113,16 +113,16 @@ class Found:
 
 
 class Database:
-    """The file.
+    """The open database of a directory.
 
-    is_new: whether it was made just now. was_clean: whether the last user of the file closed it.
-    chunk_count: chunks that chunks() finds, once it is asked.
-    damaged_definitions: kind, key and what is wrong with it, of what definitions() has left out.
+    is_new: whether it was created just now. was_clean: whether its last user closed it properly.
+    chunk_count: number of chunks, known once chunks() has begun.
+    damaged_definitions: kind, key and damage of the definitions that definitions() omitted.
     """
 
     def __init__(self, directory: Path) -> None:
         self.damaged_definitions: list[tuple[str, str, str]] = []
-        self._misnamed: dict[tuple[str, str], list[int]] = {}  # ids of rows that no kind and key lead to
+        self._misnamed: dict[tuple[str, str], list[int]] = {}  # ids of rows whose kind or key has a wrong type
         path = self._path = directory / FILE_NAME
         try:
             make_directory(directory)
@@ -149,10 +149,10 @@ class Database:
             raise StoreError(text) from None
         self.chunk_count = 0
         self._has_read = False
-        self._aside: dict[int, bool] = {}  # chunks; whether nothing in them is wanted any more
-        self._noted: set[int] = set()  # chunks of which something is gone, and others
-        self._counted: set[int] = set()  # chunks that have counts, and others
-        self._is_shorter = False  # by what tidy() did
+        self._aside: dict[int, bool] = {}  # chunks; whether all their messages are gone
+        self._noted: set[int] = set()  # at least all chunks with removals
+        self._counted: set[int] = set()  # at least all chunks with counts
+        self._is_shorter = False  # tidy() has freed pages
 
     def _open(self, path: Path) -> None:
         sql = self._sql
@@ -160,7 +160,7 @@ class Database:
         sql.execute("PRAGMA auto_vacuum=INCREMENTAL")
         sql.execute("PRAGMA journal_mode=WAL")
         sql.execute("PRAGMA synchronous=FULL")
-        sql.execute("PRAGMA secure_delete=OFF")  # Debian's is on: a deletion would write all pages of the chunk
+        sql.execute("PRAGMA secure_delete=OFF")  # on in Debian: a deletion would write all pages of the chunk
         sql.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
         sql.execute(f"PRAGMA wal_autocheckpoint={JOURNAL_BYTES // 2 // PAGE_BYTES}")
         sql.execute("BEGIN EXCLUSIVE")
@@ -174,13 +174,13 @@ class Database:
         self.was_clean = self.is_new or clean is not None
         sql.execute("DELETE FROM meta WHERE key = 'clean'")
         sql.execute("COMMIT")
-        if clean is not None:  # whatever becomes of the write-ahead log, the file itself does not say so any more
+        if clean is not None:  # remove the mark from the file itself too, in case the log is lost
             sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     # -- start-up
 
     def verify(self, is_doubtful: bool) -> None:
-        """Make sure that what is read at start-up can be read; if the file is doubtful, look at all of it.
+        """Check that all data needed at start-up is readable; if is_doubtful, check the whole file.
 
         Raises: DamagedDatabase.
         """
@@ -204,13 +204,13 @@ class Database:
             raise DamagedDatabase(self._path, str(error)) from None
 
     def _pragma(self, check: str) -> None:
-        """One of SQLite's own checks. Raises: DamagedDatabase, sqlite3.Error."""
+        """Run one of SQLite's checks. Raises: DamagedDatabase, sqlite3.Error."""
         text: str = self._sql.execute(f"PRAGMA {check}").fetchone()[0]
         if text != "ok":
             raise DamagedDatabase(self._path, text.splitlines()[-1])
 
     def definitions(self) -> list[tuple[str, str, bytes]]:
-        """All (kind, key, value), oldest first; without damaged ones. Raises: StoreError."""
+        """All (kind, key, value), oldest first, without damaged ones. Raises: StoreError."""
         try:
             read: Definitions = read_definitions(self._sql)
         except sqlite3.DatabaseError as error:
@@ -220,9 +220,9 @@ class Database:
         return read.found
 
     def chunks(self) -> Iterator[Found]:
-        """The heads of all chunks, oldest first, each read when it is asked for. To be called once, and asked for all.
+        """The heads of all chunks, oldest first, each read on demand. Call it once, and exhaust it.
 
-        Raises: StoreError when not even their list can be read.
+        Raises: StoreError when the list of chunks cannot be read.
         """
         self._has_read = True
         try:
@@ -237,7 +237,7 @@ class Database:
             if aside.damage:
                 log.error("the note that chunk %d is set aside is damaged: %s", chunk_id, aside.damage)
         for name, what in gone.damaged:
-            log.error("what was removed from chunk %s is not known, and comes back: %s", name, what)
+            log.error("the removals from chunk %s cannot be read, so removed messages come back: %s", name, what)
         self._noted.update(gone.by_chunk)
         self.chunk_count = len(chunks)
         for chunk_id in chunks:
@@ -260,28 +260,30 @@ class Database:
                 yield Found(chunk_id, head)
 
     def aside(self) -> int:
-        """How many chunks are set aside, as chunks() found it."""
+        """The number of chunks set aside, as chunks() found it."""
         return len(self._aside)
 
     def delivered(self) -> dict[int, int]:
-        """How far each queue was delivered; to its end where that is not known. Raises: StoreError."""
+        """The highest delivered position of each queue; if unknown, the highest possible. Raises: StoreError."""
         try:
             marks, unknown = read_delivered(self._sql)
         except sqlite3.DatabaseError as error:
             raise self._unreadable(error) from None
         for queue_id in unknown:
-            log.error("how far queue id %d was delivered is not known: all of its messages are flagged", queue_id)
+            log.error(
+                "the delivery mark of queue id %d cannot be read: all its messages are flagged redelivered", queue_id
+            )
         return marks
 
     def _unreadable(self, error: sqlite3.DatabaseError) -> StoreError:
-        return StoreError(f"{self._path} is damaged: {error}; start from a copy, or move it away to start anew")
+        return StoreError(f"{self._path} is damaged: {error}; start from a copy, or move it away to start empty")
 
     # -- groups
 
     def write(self, group: Group) -> None:
-        """Write a sealed group in one transaction; chunks that turn out to be damaged are set aside.
+        """Write a sealed group in one transaction; set aside chunks that turn out to be damaged.
 
-        Raises: sqlite3.Error, and nothing of it is written.
+        Raises: sqlite3.Error; then nothing is written.
         """
         while True:
             try:
@@ -329,7 +331,7 @@ class Database:
         self._counted.difference_update(group.emptied)
 
     def _count(self, chunk_id: int, counted: list[Place]) -> None:
-        """Note what was counted in a chunk, with what was before."""
+        """Add counts to those of a chunk."""
         counts = read_counts(self._sql, chunk_id)
         for place in counted:
             key = int(place.queue_id), int(place.position)
@@ -341,7 +343,7 @@ class Database:
         )
 
     def _set_aside(self, chunk_id: int, reason: str) -> None:
-        """Keep a chunk as it is from now on."""
+        """Set a chunk aside: leave it unchanged from now on."""
         self._aside.setdefault(chunk_id, False)
         self._sql.execute(
             "INSERT OR IGNORE INTO aside (chunk, reason, since, spent) VALUES (?, ?, datetime('now'), 0)",
@@ -349,7 +351,7 @@ class Database:
         )
 
     def _delete(self, chunk_id: int) -> None:
-        """Nothing in a chunk is wanted any more. Raises: DamagedRow."""
+        """Delete a chunk whose messages are all gone. Raises: DamagedRow."""
         if chunk_id in self._aside:
             self._aside[chunk_id] = True
             self._sql.execute("UPDATE aside SET spent = 1 WHERE chunk = ?", (chunk_id,))
@@ -364,7 +366,7 @@ class Database:
             self._sql.execute("DELETE FROM counts WHERE chunk = ?", (chunk_id,))
 
     def _rewrite(self, chunk_id: int) -> None:
-        """Write a chunk without what is gone from it. Raises: DamagedRow."""
+        """Rewrite a chunk without the messages that are gone. Raises: DamagedRow."""
         if chunk_id in self._aside:
             return
         sql = self._sql
@@ -385,9 +387,9 @@ class Database:
         sql.execute("DELETE FROM counts WHERE chunk = ?", (chunk_id,))
 
     def tidy(self, is_idle: bool) -> bool:
-        """Give a little of the free space back to the disk, if there is much of it. Returns: whether there is more.
+        """Return up to FREE_PAGES free pages to the disk, if there are too many. Returns: whether more are left.
 
-        Much: more than FREE_PAGES, and more than IDLE_SHARE or BUSY_SHARE of the file. Raises: sqlite3.Error.
+        Too many: more than FREE_PAGES, and more than IDLE_SHARE or BUSY_SHARE of the file. Raises: sqlite3.Error.
         """
         sql = self._sql
         free: int = sql.execute("PRAGMA freelist_count").fetchone()[0]
@@ -395,20 +397,20 @@ class Database:
         if free <= FREE_PAGES or free <= pages * (IDLE_SHARE if is_idle else BUSY_SHARE):
             if self._is_shorter:
                 self._is_shorter = False
-                sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # only now the file itself is
+                sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # shortens the file itself
             return False
         sql.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES})")  # execute() would stop after the first page
         left: int = sql.execute("PRAGMA freelist_count").fetchone()[0]
-        if left == free:  # another program has made the file anew, without the map that this needs
+        if left == free:  # another program has rewritten the file without the pointer map that this needs
             return False
         self._is_shorter = True
         return True
 
     def close(self, delivered: dict[int, int] | None = None) -> None:
-        """Leave the mark of a clean end, and let go of the file.
+        """Mark a clean end, and close the file.
 
-        delivered: how far each queue was. None from whoever did not read the messages, and leaves all marks as they
-        were: the messages are to be recovered yet.
+        delivered: the highest delivered position of each queue. None, from a caller that did not read the messages,
+        leaves the marks unchanged for the next recovery.
         """
         try:
             if delivered is not None:
@@ -420,34 +422,34 @@ class Database:
             elif self.was_clean:
                 self._sql.execute("INSERT INTO meta (key, value) VALUES ('clean', 1)")
         except sqlite3.Error:
-            pass  # a full disk: the end was not clean then
+            pass  # a full disk: then the end is not clean
         finally:
             self._sql.close()
             self._lock.close()
 
 
 def read_counts(sql: sqlite3.Connection, chunk_id: int) -> Counts:
-    """What was counted in a chunk since it was written; nothing if that is damaged. Raises: sqlite3.Error."""
+    """The counts of a chunk since it was written; none if they are damaged. Raises: sqlite3.Error."""
     row = sql.execute("SELECT places FROM counts WHERE chunk = ?", (chunk_id,)).fetchone()
     if row is None:
         return {}
     try:
         return unpack_counts(bytes_of(row[0]))
     except DamagedChunk as damage:
-        log.error("how often the messages of chunk %d came back is not known: %s", chunk_id, damage)
+        log.error("the delivery counts of chunk %d cannot be read: %s", chunk_id, damage)
         return {}
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error says that the file is not what was written, or that the disk cannot read it."""
+    """Whether an error means that the file is damaged, or that the disk cannot read it."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code in UNREADABLE or code & 0xFF in DAMAGED
 
 
 def check_schema(sql: sqlite3.Connection, path: Path) -> None:
-    """Make sure that a file has our tables and nothing else, so that they may be read.
+    """Check that a file has exactly Leveret's tables, so that it is safe to read them.
 
-    Raises: StoreError, of which DamagedDatabase; sqlite3.Error.
+    Raises: StoreError, its subclass DamagedDatabase, sqlite3.Error.
     """
     reason: str = foreign(sql)
     if reason:
@@ -458,7 +460,7 @@ def check_schema(sql: sqlite3.Connection, path: Path) -> None:
 
 
 def lock_directory(directory: Path) -> IO[bytes]:
-    """Make sure that nobody else uses the directory, until what is returned is closed. Raises: DirectoryInUse."""
+    """Lock the directory against other processes, until the returned file is closed. Raises: DirectoryInUse."""
     file = os.fdopen(private(directory / LOCK_NAME), "ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -470,7 +472,7 @@ def lock_directory(directory: Path) -> IO[bytes]:
 
 
 def _trouble(error: Exception, chunk_id: int) -> Exception:
-    """What to raise when the row of a chunk could not be used: DamagedRow if the row itself is at fault."""
+    """The exception for an error in a chunk's row: DamagedRow if the row is damaged, else the error itself."""
     if isinstance(error, DamagedChunk) or getattr(error, "sqlite_errorcode", 0) in UNREADABLE:
         return DamagedRow(chunk_id, str(error))
     return error

@@ -1,4 +1,4 @@
-"""Directories: after a power cut they have to be there, with the names of the files in them."""
+"""Directories that survive a power cut, with the names of the files in them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory and those above it, if they are not there; its name survives a power cut.
+    """Create a directory and its parents, unless they exist; its name survives a power cut.
 
-    SQLite syncs files and their names; the name of the directory itself is in the one above.
-    Raises: OSError when it cannot be made.
+    SQLite syncs files and their names; the name of the directory itself is in its parent.
+    Raises: OSError when it cannot be created.
     """
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # there are password hashes in it
-    for path in missing or [directory]:  # whoever made it may not have synced its name
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # it contains password hashes
+    for path in missing or [directory]:  # its creator may not have synced its name
         sync_directory(path.parent)
 
 
 def sync_directory(directory: Path) -> None:
-    """Make names in a directory survive a power cut."""
+    """Sync the names in a directory to the disk."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -27,4 +27,4 @@ def sync_directory(directory: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError:
-        os.sync()  # a directory that may not be read, or a file system that syncs none
+        os.sync()  # an unreadable directory, or a file system that cannot sync directories

@@ -1,7 +1,7 @@
 """DiskLog: the MessageLog and DefinitionLog of a data directory.
 
-The core's side of the embedded log: gathers a group, hands it to the committer when that is free, tells the listener
-what became of it. A message that is acknowledged before its group is handed over never reaches the disk.
+The core's side of the embedded log: collects a group, passes it to the committer when that is free, and reports the
+result to the listener. A message that is acknowledged before its group is passed on never reaches the disk.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from leveret.store.news import News
 from leveret.store.reader import Messages, Reader, unpack_positions
 from leveret.store.rescue.salvage import open_database
 
-LOAD_BYTES: Final = 32 << 20  # of contents that are brought into memory at start-up
-GROUP_BYTES: Final = 4 << 20  # of messages from which on what follows is for another commit: sealing takes time
+LOAD_BYTES: Final = 32 << 20  # of contents that are loaded into memory at start-up
+GROUP_BYTES: Final = 4 << 20  # of messages in one commit; sealing more would take long
 PROGRESS_S: Final = 2.0
 
 log = logging.getLogger("leveret.store")
@@ -41,9 +41,9 @@ log = logging.getLogger("leveret.store")
 class DiskLog(MessageLog, DefinitionLog):
     """The log in a directory.
 
-    notify: called in another thread when on_committed() should be called in the core's.
-    load_bytes: of contents that recover() brings into memory, about; the rest is left where it is.
-    failed_bytes: of the group that could not be written, at least 1; 0 while writing works. counters: of what it does.
+    notify: called in another thread when the core's thread should call on_committed().
+    load_bytes: approximate size of the contents that recover() loads into memory; the rest stays on disk.
+    failed_bytes: of the group that could not be written, at least 1; 0 while writing works.
     Raises: StoreError when the directory cannot be used.
     """
 
@@ -53,63 +53,63 @@ class DiskLog(MessageLog, DefinitionLog):
         self._notify = notify
         self._committer: Committer | None = None
         self._group = Group()
-        self._full: deque[Group] = deque()  # those in front of it, which have enough for one commit
+        self._full: deque[Group] = deque()  # earlier ones that are full
         self._full_bytes: i64 = 0
         self._index = Index()
         self._reader = Reader(directory)
         self._reader.open()  # now: later there may be no file descriptor for it
         self._load_bytes = load_bytes
-        self._delivered: dict[int, int] = {}  # how far, in this run
-        self._marks: dict[int, int] = {}  # up to where messages of earlier runs may have been delivered
-        self._all_again = False  # all of them may have been
+        self._delivered: dict[int, int] = {}  # highest position by queue id, in this run
+        self._marks: dict[int, int] = {}  # the same, of earlier runs
+        self._all_again = False  # earlier runs may have delivered all
         self._has_recovered = self._database.is_new
         self._revision = 0
-        self._gathering = 0  # who want what changes to be one change
-        self._has_gathered = False  # some of that is in the group, which has to wait
-        self._moved_from = 0  # entries of the group that were there before a transfer
+        self._gathering = 0  # open groups of definition changes
+        self._has_gathered = False  # the group contains such changes, and must wait
+        self._moved_from = 0  # number of entries in the group before a transfer
         self._is_writing = False
         self._writing_bytes: i64 = 0
         self._is_behind = False
         self.failed_bytes = 0
         self.counters = DiskCounters()
-        self._handed_s = 0.0  # when the group was that is written
+        self._handed_s = 0.0  # when the current group was passed on
 
     @property
     def listener(self) -> LogListener | None:
-        """Who is told."""
+        """The listener for events of the log."""
         return self._news.listener
 
     @listener.setter
     def listener(self, listener: LogListener | None) -> None:
-        """Say who is told."""
+        """Set the listener."""
         self._news.listener = listener
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
-        """Remember a message."""
+        """Store a message."""
         self._group.append(queue_id, position, message, deadline_ms, level)
 
     def remove(self, queue_id: int, position: int) -> None:
-        """Forget a message."""
+        """Delete a message."""
         self._group.remove(queue_id, position)
 
     def counted(self, queue_id: int, position: int, counts: int) -> None:
-        """Remember how often a message came back."""
+        """Store the counts of a returned message."""
         self._group.count(queue_id, position, counts)
 
     def transfer(self, begins: bool) -> None:
-        """Messages go from queue to queue: note which ones they are."""
+        """Begin or end a transfer between queues: its messages are not refused when writing fails."""
         if begins:
             self._moved_from = len(self._group.entries)
         else:
             self._group.moved += self._group.entries[self._moved_from :]
 
     def delivered(self, queue_id: int, position: int) -> None:
-        """Remember how far a queue was delivered: until the end, for only a clean one leaves any doubt."""
+        """Note the highest delivered position; written at close(). After a crash all messages count as delivered."""
         if position > self._delivered.get(queue_id, 0):
             self._delivered[queue_id] = position
 
     def drop(self, queue_id: int) -> None:
-        """Forget all messages of a queue."""
+        """Delete all messages of a queue."""
         self._delivered.pop(queue_id, None)
         self._marks.pop(queue_id, None)
         if self._has_recovered:
@@ -129,25 +129,25 @@ class DiskLog(MessageLog, DefinitionLog):
         self._revision += 1
         if self._gathering and not self._has_gathered:
             self._has_gathered = True
-            if self._group.has_work():  # what came before does not wait
+            if self._group.has_work():  # earlier changes do not wait
                 self._fill_up()
         self._group.definitions.append((kind, key, value))
         self._group.revision = self._revision
         return self._revision
 
     def _fill_up(self) -> None:
-        """Nothing more comes into this group."""
+        """Close this group, and begin another one."""
         self._full_bytes += self._group.size
         self._full.append(self._group)
         self._group = Group()
 
     def gather(self, gathers: bool) -> None:
-        """Let definitions be one change. With the first of them, the group waits with all that comes later."""
+        """Begin or end a group of definition changes. From its first change on, the log holds all later changes too."""
         self._gathering += 1 if gathers else -1
         self._has_gathered = self._has_gathered and self._gathering > 0
 
     def flush(self) -> None:
-        """Hand the group to the committer, unless it is busy: then it follows when that is free."""
+        """Pass the group to the committer; if that is busy, later."""
         self._tell_behind()
         if self._is_writing:
             if self._has_gathered:
@@ -179,21 +179,21 @@ class DiskLog(MessageLog, DefinitionLog):
         return group
 
     def flush_urgent(self) -> bool:
-        """Hand the group to the committer if somebody waits for it. Returns: whether it stays."""
+        """Pass the group to the committer if it is urgent. Returns: whether a non-urgent group stays."""
         if self._is_writing or self._full or self._group.is_urgent() or not self._group.has_work():
             self.flush()
             return False
         return True
 
     def on_committed(self) -> None:
-        """Tell the listener what became of the groups that were written."""
+        """Report the results of written groups to the listener."""
         self._tell()
         self._tell_behind()
         if not self.failed_bytes:
-            self.flush_urgent()  # the driver comes back for the rest
+            self.flush_urgent()  # the driver calls again for the rest
 
     def try_again(self) -> None:
-        """There may be room again: write what could not be written. Without anything to write all is well."""
+        """Retry after a failure, for instance of a full disk. With nothing to write, clear the failure."""
         if self._has_work() or self._is_writing:
             self.flush()
         elif self.failed_bytes:
@@ -204,13 +204,13 @@ class DiskLog(MessageLog, DefinitionLog):
         return self._database.definitions()
 
     def damaged(self) -> list[tuple[str, str, str]]:
-        """Definitions that load() has left out."""
+        """The damaged definitions that load() omitted."""
         return self._database.damaged_definitions
 
     def recover(self) -> Iterator[Recovered | Resting]:
-        """All messages: the first ones whole, of the rest only what the heads of their chunks say.
+        """All messages: the first ones complete, the rest only as described in the heads of their chunks.
 
-        Says in the log how far it is when it takes long.
+        Logs its progress when it takes long.
         """
         database = self._database
         self._has_recovered = True
@@ -246,11 +246,11 @@ class DiskLog(MessageLog, DefinitionLog):
         for chunk, labels in displaced:
             yield from self._displace(chunk, labels, ends)
         if database.aside():
-            log.warning("damaged chunks that are set aside: %d; leveret check says more", database.aside())
+            log.warning("damaged chunks set aside: %d; run leveret check for details", database.aside())
         self._lower_marks()
 
     def _is_in_order(self, labels: list[Label]) -> bool:
-        """Whether the positions of each queue go on behind those of the chunks before, and leave room for others."""
+        """Whether the positions of each queue are valid and above those in earlier chunks."""
         highest: dict[int, int] = {}
         owner: i64 = 0
         last: i64 = 0
@@ -267,12 +267,12 @@ class DiskLog(MessageLog, DefinitionLog):
         return True
 
     def _displace(self, chunk: Found, labels: list[Label], last: dict[int, int]) -> Iterator[Recovered]:
-        """The messages of a chunk that is not in its place, behind all others of their queues; they are written anew.
+        """Move the messages of an out-of-order chunk behind all others of their queues, and write them again.
 
-        Damage can give a chunk another id, or bring back what was removed from one before.
-        last: positions of messages that were put there before, by queue.
+        Damage can change the id of a chunk, or bring back messages that were removed from an earlier one.
+        last: highest position so far of messages moved like this, by queue.
         """
-        log.error("chunk %d is not in its place: its messages are put at the end of their queues", chunk.chunk_id)
+        log.error("chunk %d is out of order: its messages are moved to the end of their queues", chunk.chunk_id)
         messages = self._messages(chunk, labels)
         for label, message in zip(labels, messages.found, strict=True):
             for place in label.places:
@@ -288,7 +288,7 @@ class DiskLog(MessageLog, DefinitionLog):
         self._group.emptied.append(chunk.chunk_id)
 
     def _load(self, chunk: Found, labels: list[Label]) -> Iterator[Recovered]:
-        """The messages of a chunk."""
+        """The messages of a chunk, in full."""
         messages = self._messages(chunk, labels)
         for label, message in zip(labels, messages.found, strict=True):
             for place in label.places:
@@ -300,20 +300,20 @@ class DiskLog(MessageLog, DefinitionLog):
     def _messages(self, chunk: Found, labels: list[Label]) -> Messages:
         try:
             return self._reader.messages(chunk.chunk_id, chunk.head, labels)
-        except sqlite3.Error as error:  # no damage: what cannot be read now must not be given up
+        except sqlite3.Error as error:  # not damage: do not give up messages that are unreadable for now
             raise StoreError(f"cannot read the messages in the data directory: {error}") from None
 
     def _recovered(self, place: Place, message: Message) -> Recovered:
         queue_id, position = int(place.queue_id), int(place.position)
-        again = self._all_again or position <= self._marks.get(queue_id, 0)  # it may have been, by an earlier run
+        again = self._all_again or position <= self._marks.get(queue_id, 0)  # an earlier run may have delivered it
         found = Recovered(queue_id, position, message, again, int(place.deadline_ms), int(place.level))
         found.counts = place.counts
         return found
 
     def _lower_marks(self) -> None:
-        """A queue goes on behind its last message, so a mark beyond it would speak of messages to come.
+        """Limit the delivery marks to the last message of each queue: a higher mark would cover future messages.
 
-        After an unclean end all messages may have been delivered, and this stays so when the next end is clean.
+        After an unclean end all messages may have been delivered; the marks note that for the next clean end.
         """
         marks: dict[int, int] = {}
         for queue_id in self._index.queues():
@@ -325,14 +325,14 @@ class DiskLog(MessageLog, DefinitionLog):
         self._all_again = False
 
     def _last_marks(self) -> dict[int, int]:
-        """How far each queue was delivered, by this run or an earlier one."""
+        """The highest delivered position of each queue, in this run or earlier."""
         marks = dict(self._marks)
-        for queue_id, position in self._delivered.items():  # lower than before, for one that was requeued
+        for queue_id, position in self._delivered.items():  # may be lower, after a requeue
             marks[queue_id] = max(position, marks.get(queue_id, 0))
         return marks
 
     def can_rest(self) -> bool:
-        """What is written can."""
+        """Whether messages can be paged out: always."""
         return True
 
     def extent(self, queue_id: int, position: int) -> int:
@@ -356,7 +356,7 @@ class DiskLog(MessageLog, DefinitionLog):
         """Read messages from one chunk."""
         chunk_id = self._index.find(queue_id, wanted[0])
         found: list[Recovered] = []
-        damage = "it is not there"
+        damage = "the chunk is missing"
         try:
             self._reader.begin()
             head = self._reader.head(chunk_id, queue_id)
@@ -381,7 +381,7 @@ class DiskLog(MessageLog, DefinitionLog):
         return found
 
     def _lose(self, chunk_id: int, queue_id: int, positions: list[int], reason: str) -> None:
-        """Messages cannot be read: their chunk is set aside, and they are crossed out."""
+        """Drop unreadable messages: set their chunk aside, and remove them."""
         place = f"{positions[0]} to {positions[-1]}" if len(positions) > 1 else str(positions[0])
         log.error(
             "%d messages cannot be read, and are set aside: chunk %d, queue id %d, position %s: %s",
@@ -392,7 +392,7 @@ class DiskLog(MessageLog, DefinitionLog):
             self._group.remove(queue_id, position)
 
     def close(self) -> None:
-        """Write what is pending, and close the file."""
+        """Write pending changes, and close the file."""
         if self._committer is not None:
             self._committer.close()
             self._tell()
@@ -405,7 +405,7 @@ class DiskLog(MessageLog, DefinitionLog):
                 log.error("cannot write to the data directory: %s; the last changes are lost", error)
                 break
             self._succeeded(group)
-            self._news.tell()  # dead letters whose copies are safe now are removed from their sources
+            self._news.tell()  # removes dead letters from their sources once the copies are safe
         self._reader.close()
         has_seen_all = self._has_recovered and not self._all_again
         self._database.close(self._last_marks() if has_seen_all else None)
@@ -443,14 +443,14 @@ class DiskLog(MessageLog, DefinitionLog):
         log.warning("writing to the data directory works again")
 
     def _tell_behind(self) -> None:
-        """Say so when too much waits to be written, and when half of that is done."""
+        """Notify the listener when the backlog exceeds BEHIND_BYTES, and when it falls below half of that."""
         size = self._writing_bytes + self._full_bytes + self._group.size
         is_behind = size > (BEHIND_BYTES // 2 if self._is_behind else BEHIND_BYTES)
         if is_behind != self._is_behind and self._news.tell_behind(is_behind):
             self._is_behind = is_behind
 
     def _failed(self, group: Group, error: str) -> None:
-        """Refuse the messages of a group; the rest of it, and what was moved, is tried again with the next one."""
+        """Refuse the messages of a failed group; moved messages and everything else go into the next group."""
         if not self.failed_bytes:
             log.error("cannot write to the data directory: %s; messages are refused until that works", error)
         self.failed_bytes = max(int(group.size), 1)
@@ -461,10 +461,10 @@ class DiskLog(MessageLog, DefinitionLog):
         for entry in group.entries:
             if entry.message is not None and (int(entry.queue_id), int(entry.position)) not in moved:
                 self._news.refuse(int(entry.queue_id), int(entry.position), error)
-        self._settled(group)  # what need not have been written counts as durable
+        self._settled(group)  # messages no longer needed count as durable
 
     def _settled(self, group: Group) -> None:
-        """Tell that whatever is not refused of a group is safe, or need not be."""
+        """Mark the messages of a group as durable, except refused ones."""
         news = self._news
         for queue_id, strip in group.strips.items():
             if strip.highest:
@@ -472,13 +472,13 @@ class DiskLog(MessageLog, DefinitionLog):
 
 
 class Progress:
-    """Says how far a long start is."""
+    """Logs the progress of a long start."""
 
     def __init__(self) -> None:
         self._next_s = time.monotonic() + PROGRESS_S
 
     def tell(self, done: int, total: int) -> None:
-        """So many chunks are read."""
+        """Log that done of total chunks are read, every PROGRESS_S."""
         now_s = time.monotonic()
         if now_s >= self._next_s:
             self._next_s = now_s + PROGRESS_S
@@ -486,7 +486,7 @@ class Progress:
 
 
 def _resting(labels: list[Label]) -> list[Resting]:
-    """What the head of a chunk says of each queue and priority in it."""
+    """The messages of a chunk by queue and priority, as described in its head."""
     found: dict[tuple[int, int], Resting] = {}
     resting: Resting | None = None
     for label in labels:

@@ -1,8 +1,8 @@
-"""Files that only their owner may read: messages and the hashes of passwords are in them.
+"""Files that only their owner can read: they contain messages and password hashes.
 
-Whoever makes a file does so with a function of this module. So it does not matter what the umask is, who may enter the
-directory, and what somebody else has put there: a file that takes the place of another one is always a new one under a
-name that nobody can guess, and gets its own name when it is complete.
+All files are created with the functions of this module. So the umask, the permissions of the directory, and files of
+other users in it do no harm: a replacement is always a new file with an unguessable name, which is renamed when
+complete.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ UNTOUCHED: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def private(path: str | os.PathLike[str], flags: int = os.O_RDWR | os.O_CREAT) -> int:
-    """Open a file that only its owner may read and write; one that was made otherwise becomes so.
+    """Open a file, with access for its owner only; other permissions of an existing file are removed.
 
-    For files of a data directory that stay when they are there. Can be the opener of open().
+    For files of a data directory that are kept if they exist. Can be the opener of open().
     Raises: OSError, also for a symbolic link.
     """
     try:
@@ -38,7 +38,7 @@ def private(path: str | os.PathLike[str], flags: int = os.O_RDWR | os.O_CREAT) -
     try:
         _close_to_others(descriptor)
     except PermissionError:
-        pass  # the file is somebody else's, who lets us write to it
+        pass  # the file of another user, who lets us write to it
     except BaseException:
         os.close(descriptor)
         raise
@@ -46,7 +46,7 @@ def private(path: str | os.PathLike[str], flags: int = os.O_RDWR | os.O_CREAT) -
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file that only its owner may read, unless it is there; SQLite gives its logs the same rights.
+    """Create an empty private file, unless it exists; SQLite gives its logs the same permissions.
 
     Raises: OSError.
     """
@@ -54,12 +54,12 @@ def make_private(path: Path) -> None:
 
 
 def tighten(directory: Path, name: str) -> None:
-    """Let nobody but the owner read the files whose names begin so, whoever made them.
+    """Make files private whose names begin with name.
 
-    Others may lie in the same directory, and are not ours to change.
+    Other files in the directory are not ours to change.
     """
     for path in directory.glob(f"{name}*"):
-        with contextlib.suppress(OSError):  # it has just gone, or is somebody else's
+        with contextlib.suppress(OSError):  # just deleted, or of another user
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | UNTOUCHED)
             try:
                 _close_to_others(descriptor)
@@ -68,16 +68,16 @@ def tighten(directory: Path, name: str) -> None:
 
 
 def make_new(directory: Path) -> tuple[int, Path]:
-    """Make a private file under a name that nobody can guess.
+    """Create a private file with an unguessable name.
 
-    Returns: it, open to read and write, and where it is. Raises: OSError.
+    Returns: its descriptor, open for reading and writing, and its path. Raises: OSError.
     """
     path = directory / f".leveret-{os.urandom(8).hex()}.part"
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | UNTOUCHED, PRIVATE), path
 
 
 def make_nameless(directory: Path) -> int:
-    """Make a private file that is gone when it is closed. Raises: OSError."""
+    """Create a private file that is deleted when it is closed. Raises: OSError."""
     descriptor, path = make_new(directory)
     path.unlink()
     return descriptor
@@ -85,9 +85,9 @@ def make_nameless(directory: Path) -> int:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A new private file, which takes the place of what is at a path, complete and synced, when the block ends.
+    """A new private file that replaces the one at path when the block ends, complete and synced.
 
-    If the block fails, the old file stays as it was. See find_place() for what is no file. Raises: OSError.
+    If the block fails, the old file stays unchanged. See find_place() for devices and pipes. Raises: OSError.
     """
     place, is_new = find_place(path)
     if not is_new:
@@ -108,9 +108,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def make_anew(path: Path) -> int:
-    """Put an empty private file in the place of what is at a path, to be written there.
+    """Replace the file at path by an empty private one, open for writing.
 
-    See find_place() for what is no file. Returns: it, open. Raises: OSError.
+    See find_place() for devices and pipes. Returns: its descriptor. Raises: OSError.
     """
     place, is_new = find_place(path)
     if not is_new:
@@ -126,10 +126,10 @@ def make_anew(path: Path) -> int:
 
 
 def find_place(path: Path) -> tuple[Path, bool]:
-    """Where that is what somebody wants to write to, and whether a new file takes its place.
+    """Resolve a path to write to. Returns: the target, and whether to write a new file there.
 
-    Otherwise it is a device, a pipe, or an open file such as /dev/stdout, to which one writes as it is. A symbolic link
-    is followed, and stays. Links and pipes of other users, root apart, may be traps and are refused.
+    If not, the target is a device, a pipe, or an open file such as /dev/stdout, which is written directly. Symbolic
+    links are followed, and stay. Links and pipes of other users except root may be traps and are refused.
     Raises: OSError.
     """
     for _ in range(MAX_LINKS):

@@ -1,4 +1,4 @@
-"""Group: what happened since the last commit, and is written in one transaction."""
+"""Group: the changes since the last commit, which are written in one transaction."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from leveret.core.message.message import Message
 from leveret.store.chunk import ALL, ANYWHERE, Entry, Place
 from leveret.store.index import Chunk, Index, Part
 
-CHUNK_BYTES: Final = 1 << 20  # of contents in one chunk, about
-CHUNK_ENTRIES: Final = 1024  # to pack or to read more than that would keep the core waiting
-MANY_REMOVED: Final = 10_000  # that are not left to wait
-ENTRY_BYTES: Final = 256  # that a message takes beside its content, about
+CHUNK_BYTES: Final = 1 << 20  # approximate size of the contents in one chunk
+CHUNK_ENTRIES: Final = 1024  # packing or reading more at once would block the core
+MANY_REMOVED: Final = 10_000  # removals that make a group urgent
+ENTRY_BYTES: Final = 256  # approximate size of a message without its content
 
 
 class Strip:
-    """What happened to one queue. highest: as in a Group, 0 for none.
+    """The changes of one queue. highest: see Group; 0 for none.
 
-    removed: positions in earlier groups, packed. counted: places there of which something was counted.
+    removed: positions in earlier groups, packed. counted: places in earlier groups with new counts.
     """
 
     __slots__ = ("_entries", "_next", "counted", "highest", "queue_id", "removed")
@@ -31,18 +31,18 @@ class Strip:
         self.removed = BytesWriter()
         self.counted: list[Place] = []
         self._entries: list[Entry] = []
-        self._next: i64 = 0  # behind the one that was taken last
+        self._next: i64 = 0  # index after the one taken last
 
     def add(self, entry: Entry) -> None:
-        """A message for the queue."""
+        """Add a message."""
         self._entries.append(entry)
         self.highest = entry.position
 
     def take(self, position: i64) -> bool:
-        """A message need not be kept. Returns: whether it was here."""
+        """Drop a message that need not be written. Returns: whether it was in this group."""
         entries = self._entries
         at = self._next
-        if at >= len(entries) or entries[at].position != position:  # messages go in order mostly
+        if at >= len(entries) or entries[at].position != position:  # mostly removed in order
             at = self._find(position)
             if at == len(entries) or entries[at].position != position:
                 return False
@@ -51,7 +51,7 @@ class Strip:
         return True
 
     def put_in_front(self, entries: list[Entry]) -> i64:
-        """Take messages that an earlier group could not write. Returns: how many need not be written any more."""
+        """Prepend messages of a group that failed. Returns: how many of them have been removed meanwhile."""
         gone: set[int] = set()
         kept = BytesWriter()
         wanted = {int(entry.position): entry for entry in entries}
@@ -72,21 +72,21 @@ class Strip:
         return len(gone)
 
     def take_all(self) -> None:
-        """No message need be kept."""
+        """Drop all messages."""
         for entry in self._entries:
             entry.message = None
         self.highest = 0
         self.counted.clear()
 
     def find(self, position: i64) -> Entry | None:
-        """A message that is here."""
+        """A message in this group, or None."""
         at = self._find(position)
         if at == len(self._entries) or self._entries[at].position != position:
             return None
         return self._entries[at]
 
     def _find(self, position: i64) -> i64:
-        """Where the first entry is that is not in front of a position."""
+        """The index of the first entry at or after a position."""
         entries = self._entries
         low: i64 = 0
         high: i64 = len(entries)
@@ -100,38 +100,37 @@ class Strip:
 
 
 class Group:
-    """Built by the core's thread, sealed, then handed to the committer, who alone uses it from then on.
+    """Built by the core's thread, sealed, then passed to the committer, which alone uses it from then on.
 
-    entries: what is to be written, and what need not be any more; moved: those of them that are not refused when this
-    cannot be written, but go into the next group with all that is removed. strips: by queue id; the highest of one is
-    the last position that is durable once the group is, removed ones included.
-    revision: of the definitions in it. size: bytes of the contents in it, with what it takes to remember them.
-    Once sealed, written: new chunks; gone: places to cross out, by chunk, packed; counts: what was counted in chunks;
-    emptied: chunks to delete; sparse: chunks to write anew. aside: damaged chunks to be kept as they are, and what is
-    wrong with each.
+    entries: messages to write, and those dropped meanwhile; moved: those of them that are not refused when writing
+    fails, but go into the next group with all removals. strips: by queue id; highest is the last position that is
+    durable once the group is, including removed ones.
+    revision: of the definitions in it. size: bytes of the contents in it, with overhead.
+    Once sealed, written: new chunks; gone: places to remove, by chunk, packed; counts: new counts, by chunk; emptied:
+    chunks to delete; sparse: chunks to rewrite. aside: damaged chunks to set aside, and the damage of each.
     """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.moved: list[Entry] = []
         self.strips: dict[int, Strip] = {}
-        self.removed: i64 = 0  # how many, of earlier groups
-        self.counted: i64 = 0  # how often, in these
+        self.removed: i64 = 0  # number of removals from earlier groups
+        self.counted: i64 = 0  # number of counts in earlier groups
         self.dropped: list[int] = []
         self.definitions: list[tuple[str, str, bytes | None]] = []
         self.revision = 0
         self.size: i64 = 0
         self.written: list[tuple[int, list[Entry]]] = []
-        self.gone: dict[int, BytesWriter] = {}  # by chunk: queue id and position, one after the other
+        self.gone: dict[int, BytesWriter] = {}  # by chunk: pairs of queue id and position
         self.counts: dict[int, list[Place]] = {}  # by chunk
         self.emptied: list[int] = []
         self.sparse: dict[int, None] = {}
         self.aside: dict[int, str] = {}
-        self._last: Strip | None = None  # that was asked for
+        self._last: Strip | None = None  # used last
         self._last_message: Message | None = None
 
     def has_work(self) -> bool:
-        """Whether somebody waits for this to be durable."""
+        """Whether there is anything to write."""
         return bool(
             self.entries
             or self.removed
@@ -146,16 +145,16 @@ class Group:
         )
 
     def is_urgent(self) -> bool:
-        """Whether somebody waits for it now, or it has grown: removals and counts can wait for what comes next."""
+        """Whether it must be written now. Removals and counts can wait for other changes, unless there are many."""
         can_wait = not (self.entries or self.definitions or self.gone or self.emptied or self.sparse)
         return not can_wait or self.is_large()
 
     def is_large(self) -> bool:
-        """Whether so much was removed or counted that it should not be more."""
+        """Whether it has too many removals and counts to wait."""
         return self.removed + self.counted + len(self.dropped) >= MANY_REMOVED
 
     def append(self, queue_id: i64, position: i64, message: Message, deadline_ms: i64, level: i64) -> None:
-        """A message for a queue. One that goes to several queues in a row is kept once."""
+        """Add a message for a queue. A message for several queues in a row is stored once."""
         entry = Entry(queue_id, position, deadline_ms, level, message)
         self.entries.append(entry)
         if message is not self._last_message:
@@ -164,14 +163,14 @@ class Group:
         self._strip(queue_id).add(entry)
 
     def remove(self, queue_id: i64, position: i64) -> None:
-        """A message that need not be kept. If it is still in this group, it never will be written."""
+        """Remove a message. If it is still in this group, it is never written."""
         strip = self._strip(queue_id)
         if not strip.take(position):
             write_i64_be(strip.removed, position)
             self.removed += 1
 
     def count(self, queue_id: i64, position: i64, counts: i64) -> None:
-        """A message came back. If it is still in this group, it is written with its counts."""
+        """Note the counts of a returned message. If it is still in this group, it is written with them."""
         strip = self._strip(queue_id)
         place: Place | None = strip.find(position)
         if place is None:
@@ -190,19 +189,19 @@ class Group:
         return strip
 
     def drop_unseen(self, queue_id: int) -> None:
-        """A queue that is deleted without anybody knowing which chunks have something of it."""
+        """Delete a queue when it is unknown which chunks contain its messages."""
         self._note(ANYWHERE, queue_id, ALL)
         self.dropped.append(queue_id)
 
     def drop(self, queue_id: int) -> None:
-        """A queue that is deleted."""
+        """Delete a queue."""
         strip = self.strips.get(queue_id)
         if strip is not None:
             strip.take_all()
         self.dropped.append(queue_id)
 
     def seal(self, index: Index) -> None:
-        """Say in terms of chunks what has to be written. The index is as it will be when that is done."""
+        """Convert the changes to operations on chunks, and update the index as if they were done."""
         self._last = None
         self._last_message = None
         if self.counted:
@@ -238,14 +237,14 @@ class Group:
             self._write(index, part)
 
     def _write(self, index: Index, part: list[Entry]) -> None:
-        """Make a chunk of entries."""
+        """Form a chunk of entries."""
         chunk = index.open(index.next_chunk)
         for entry in part:
             index.enter(chunk, entry)
         self.written.append((chunk.chunk_id, part))
 
     def _count(self, index: Index, strip: Strip) -> None:
-        """Find the chunks of what was counted."""
+        """Find the chunks of new counts."""
         for place in strip.counted:
             part = index.part(place.queue_id, place.position)
             if part is not None:
@@ -253,7 +252,7 @@ class Group:
         strip.counted.clear()
 
     def _remove(self, index: Index, strip: Strip) -> None:
-        """Take what is removed from one queue out of the chunks that have it."""
+        """Find the chunks of a queue's removed messages."""
         positions = strip.removed.getvalue()
         part: Part | None = None
         at: i64 = 0
@@ -288,7 +287,7 @@ class Group:
         write_i64_be(places, position)
 
     def carry_over(self, failed: Group) -> None:
-        """Take what must not be lost from a sealed group that could not be written, in front of what is here."""
+        """Prepend everything but refused messages from a sealed group that could not be written."""
         self._carry_over_moved(failed)
         self.dropped = failed.dropped + self.dropped
         self.definitions = failed.definitions + self.definitions
@@ -300,7 +299,7 @@ class Group:
         self.aside.update(failed.aside)
 
     def _carry_over_moved(self, failed: Group) -> None:
-        """Messages that were moved are still to be written; those that are told to be durable, are so then."""
+        """Keep moved messages for writing. Their queues' durable positions wait for that too."""
         by_queue: dict[int, list[Entry]] = {}
         for entry in failed.moved:
             if entry.message is not None and int(entry.queue_id) not in self.dropped:

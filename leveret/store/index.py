@@ -1,7 +1,7 @@
-"""Index: which chunk holds which messages, and how much of each chunk is left. It lives in the core's thread.
+"""Index: which chunk contains which messages, and how many are left in each chunk. Used in the core's thread.
 
-A queue's positions increase, so the chunks that hold them follow each other, and one is found by bisection.
-Memory: some 200 bytes for a chunk and for each queue in it, nothing for a message.
+A queue's positions increase, so its chunks are ordered, and bisection finds one.
+Memory: some 200 bytes for each chunk and for each queue in it, nothing for a message.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from mypy_extensions import i64
 
 from leveret.store.chunk import Place
 
-SPARSE: Final = 4  # a chunk of which less than one part in so many is left is written anew
-WORTH_IT: Final = 16  # places that a chunk must have had for that
-SPARSE_KEPT: Final = 8  # such chunks that are left alone: most of them are only about to be emptied
+SPARSE: Final = 4  # a chunk with less than 1/SPARSE of its places left is rewritten
+WORTH_IT: Final = 16  # minimum of original places for that
+SPARSE_KEPT: Final = 8  # number of such chunks that are left alone: most of them will soon be empty
 
 
 class Chunk:
-    """A chunk. places: that it was written with; live: those that are left."""
+    """A chunk. places: how many it was written with; live: how many are left."""
 
     __slots__ = ("chunk_id", "live", "places")
 
@@ -29,7 +29,7 @@ class Chunk:
 
 
 class Part:
-    """The places of one queue in one chunk: from the first position to the last, and how many of them are left."""
+    """The places of one queue in one chunk: first and last position, and how many are left."""
 
     __slots__ = ("chunk", "first", "last", "live", "queue_id")
 
@@ -50,7 +50,7 @@ class Shelf:
         self.parts: list[Part] = []
 
     def part(self, position: i64) -> Part | None:
-        """The part that has a position; None when there is none."""
+        """The part that contains a position, or None."""
         parts = self.parts
         low: i64 = 0
         high: i64 = len(parts)
@@ -67,7 +67,7 @@ class Shelf:
         return parts[low]
 
     def clean(self) -> None:
-        """Forget parts at the front of which nothing is left: the usual end of a chunk."""
+        """Drop empty parts at the front, where chunks usually end."""
         count: i64 = 0
         while count < len(self.parts) and self.parts[count].live <= 0:
             count += 1
@@ -79,17 +79,17 @@ class Index:
 
     def __init__(self) -> None:
         self.next_chunk = 1
-        self._sparse: dict[int, Chunk] = {}  # chunks of which little is left, by id
+        self._sparse: dict[int, Chunk] = {}  # chunks with few places left, by id
         self._shelves: dict[int, Shelf] = {}  # by queue id
-        self._newest: Part | None = None  # that something was entered in
+        self._newest: Part | None = None  # last part with a new entry
 
     def open(self, chunk_id: int) -> Chunk:
-        """A chunk, behind all others, whose places are to be entered."""
+        """Begin a chunk after all others; enter() adds its places."""
         self.next_chunk = chunk_id + 1
         return Chunk(chunk_id)
 
     def enter(self, chunk: Chunk, place: Place) -> None:
-        """Enter a place of a chunk. The chunks of a queue come in order, and so do its places in each."""
+        """Add a place of a chunk. The positions of each queue must ascend."""
         part = self._newest
         if part is None or part.chunk is not chunk or part.queue_id != place.queue_id:
             part = self._newest = self._part(chunk, place)
@@ -99,7 +99,7 @@ class Index:
         chunk.places += 1
 
     def _part(self, chunk: Chunk, place: Place) -> Part:
-        """The part that a place belongs in."""
+        """Find or create the part for a place."""
         queue_id = int(place.queue_id)
         shelf = self._shelves.get(queue_id)
         if shelf is None:
@@ -111,26 +111,26 @@ class Index:
         return part
 
     def part(self, queue_id: i64, position: i64) -> Part | None:
-        """Which part has a place; None for what never was written."""
+        """The part that contains a place; None if it was never written."""
         shelf = self._shelves.get(int(queue_id))
         return shelf.part(position) if shelf is not None else None
 
     def remove(self, part: Part) -> None:
-        """One place less."""
+        """Count a removed place."""
         part.live -= 1
         part.chunk.live -= 1
         if part.live == 0:
             self._shelves[int(part.queue_id)].clean()
 
     def look(self, chunk: Chunk) -> None:
-        """Something was taken out of a chunk."""
+        """After removals, check whether a chunk has become sparse."""
         if chunk.live == 0:
             self._sparse.pop(chunk.chunk_id, None)
         elif is_sparse(chunk):
             self._sparse[chunk.chunk_id] = chunk
 
     def to_write_anew(self) -> list[int]:
-        """Ids of chunks of which little has been left for a while. They are asked for once."""
+        """Take the ids of chunks to rewrite: the oldest sparse ones beyond SPARSE_KEPT."""
         found: list[int] = []
         while len(self._sparse) > SPARSE_KEPT:
             for chunk_id in self._sparse:
@@ -141,7 +141,7 @@ class Index:
         return found
 
     def drop(self, queue_id: int) -> list[Chunk]:
-        """A queue is gone. Returns: the chunks that it had something in."""
+        """Remove a queue. Returns: the chunks that contained its messages."""
         shelf = self._shelves.pop(queue_id, None)
         if shelf is None:
             return []
@@ -153,19 +153,19 @@ class Index:
         return found
 
     def forget(self, chunk_id: int, queue_ids: set[int]) -> None:
-        """A chunk could not be written: it is the last one of each of these queues."""
+        """Remove a chunk that could not be written, the last one of each of these queues."""
         for queue_id in queue_ids:
             shelf = self._shelves.get(queue_id)
             if shelf is not None and shelf.parts and shelf.parts[-1].chunk.chunk_id == chunk_id:
                 del shelf.parts[-1]
 
     def find(self, queue_id: int, position: int) -> int:
-        """The id of the chunk that has a place; 0 when there is none."""
+        """The id of the chunk that contains a place; 0 when there is none."""
         part = self.part(queue_id, position)
         return part.chunk.chunk_id if part is not None else 0
 
     def extent(self, queue_id: int, position: int) -> int:
-        """The last position of the queue in the chunk that has this one; 0 when there is none."""
+        """The last position of the queue in the chunk that contains this one; 0 when there is none."""
         part = self.part(queue_id, position)
         return int(part.last) if part is not None else 0
 
@@ -175,10 +175,10 @@ class Index:
         return int(shelf.parts[-1].last) if shelf is not None and shelf.parts else 0
 
     def queues(self) -> list[int]:
-        """All queues that have something."""
+        """The ids of all queues with messages."""
         return list(self._shelves)
 
 
 def is_sparse(chunk: Chunk) -> bool:
-    """Whether so little of a chunk is left that it should be written anew."""
+    """Whether so few places of a chunk are left that it should be rewritten."""
     return chunk.places >= WORTH_IT and chunk.live * SPARSE < chunk.places

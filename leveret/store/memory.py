@@ -1,4 +1,4 @@
-"""Logs that keep nothing beyond the process: for brokers without a data directory, and the reference in tests."""
+"""Logs in memory: for brokers without a data directory, and as the reference in tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leveret.store.news import News
 
 
 class Kept:
-    """What a disk would have: definitions, and of each queue its messages and up to where they were delivered."""
+    """Simulated disk contents: definitions, and for each queue its messages and its highest delivered position."""
 
     def __init__(self) -> None:
         self.definitions: dict[tuple[str, str], bytes] = {}
@@ -23,26 +23,26 @@ class Kept:
 
 
 class MemoryLog(MessageLog, DefinitionLog):
-    """Keeps only what has to be told at the next flush.
+    """Stores only the events to report at the next flush.
 
-    hold: keep the news back until release(), as a slow disk would. kept: where to keep all else, for the log of a
-    broker that is to go on where this one ends.
+    hold: delay the events until release(), like a slow disk. kept: stores everything else, for the log of a broker
+    that continues after this one.
     """
 
     def __init__(self, hold: bool = False, kept: Kept | None = None) -> None:
         self._hold = hold
         self._kept = kept
-        self._news = News()  # all that is appended is durable as soon as that is told
-        self._size: i64 = 0  # of the contents that are held back
+        self._news = News()  # appended messages are durable as soon as that is reported
+        self._size: i64 = 0  # bytes of delayed contents
 
     @property
     def listener(self) -> LogListener | None:
-        """Who is told."""
+        """The listener for events of the log."""
         return self._news.listener
 
     @listener.setter
     def listener(self, listener: LogListener | None) -> None:
-        """Say who is told."""
+        """Set the listener."""
         self._news.listener = listener
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
@@ -72,28 +72,28 @@ class MemoryLog(MessageLog, DefinitionLog):
             self._kept.delivered[queue_id] = max(position, self._kept.delivered.get(queue_id, 0))
 
     def drop(self, queue_id: int) -> None:
-        """Gone at once, with the news that is still to be told."""
+        """Gone at once, with its unreported events."""
         self._news.durable.pop(queue_id, None)
         if self._kept is not None:
             self._kept.messages.pop(queue_id, None)
             self._kept.delivered.pop(queue_id, None)
 
     def flush(self) -> None:
-        """Tell the listener that everything is durable."""
+        """Report to the listener that everything is durable."""
         if not self._hold:
             self.release()
         elif self._size > BEHIND_BYTES:
             self._news.tell_behind(True)
 
     def release(self) -> None:
-        """Tell the listener what is durable."""
+        """Report delayed events to the listener."""
         self._news.tell()
         if self._hold:
             self._size = 0
             self._news.tell_behind(False)
 
     def recover(self) -> Iterator[Recovered]:
-        """What was kept."""
+        """The stored messages."""
         found: list[Recovered] = []
         if self._kept is not None:
             for queue_id, messages in self._kept.messages.items():
@@ -105,7 +105,7 @@ class MemoryLog(MessageLog, DefinitionLog):
         return iter(found)
 
     def close(self) -> None:
-        """There is nothing to write."""
+        """Do nothing."""
 
     def put(self, kind: str, key: str, value: bytes) -> int:
         """Durable at the next flush."""
@@ -122,7 +122,7 @@ class MemoryLog(MessageLog, DefinitionLog):
         return self._news.revision
 
     def load(self) -> list[tuple[str, str, bytes]]:
-        """What was kept."""
+        """The stored definitions."""
         if self._kept is None:
             return []
         return [(kind, key, value) for (kind, key), value in self._kept.definitions.items()]

@@ -1,4 +1,4 @@
-"""News: what a log has to tell its listener. What fails is kept and told again; the rest is told all the same."""
+"""News: events of a log for its listener. An event that fails is reported again; the others are reported anyway."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from leveret.core.message.log import LogListener
 
 
 class News:
-    """Of one log. listener: who is told; None for nobody.
+    """The events of one log. listener: None to discard them.
 
-    durable: up to which position the messages of each queue are safe. revision: up to which definitions are.
+    durable: the highest durable position of each queue. revision: of definitions that are durable.
     """
 
     def __init__(self) -> None:
@@ -20,12 +20,12 @@ class News:
         self._reason = ""
 
     def refuse(self, queue_id: int, position: int, reason: str) -> None:
-        """A message could not be stored."""
+        """Add a message that could not be stored."""
         self._refused.setdefault(queue_id, []).append(position)
         self._reason = reason
 
     def tell(self) -> None:
-        """Tell all that there is. Of a queue, what was refused comes first, for what is durable includes it."""
+        """Report all events. For each queue, refusals come first, because the durable position includes them."""
         listener = self.listener
         if listener is None:
             self.durable.clear()
@@ -36,14 +36,14 @@ class News:
                 listener.on_definitions_durable(self.revision)
                 self._told_revision = self.revision
             except Exception as error:
-                listener.fail("hear that definitions are durable", error)
+                listener.fail("release replies for durable definitions", error)
         refused, self._refused = self._refused, {}
         for queue_id, positions in refused.items():
             try:
                 listener.on_refused(queue_id, positions, self._reason, False)
             except Exception as error:
                 self._refused[queue_id] = positions
-                listener.fail("hear that messages were refused", error)
+                listener.fail("refuse messages that could not be written", error)
         durable, self.durable = self.durable, {}
         for queue_id, position in durable.items():
             try:
@@ -51,16 +51,16 @@ class News:
                     listener.on_durable(queue_id, position)
                     continue
             except Exception as error:
-                listener.fail("hear that messages are durable", error)
+                listener.fail("confirm durable messages", error)
             self.durable[queue_id] = max(position, self.durable.get(queue_id, 0))
 
     def tell_behind(self, is_behind: bool) -> bool:
-        """Tell whether more waits to be written than should. Returns: whether that was heard."""
+        """Report whether too much waits to be written. Returns: whether the listener received it."""
         if self.listener is None:
             return False
         try:
             self.listener.on_behind(is_behind)
         except Exception as error:
-            self.listener.fail("hear how much waits to be written", error)
+            self.listener.fail("set the alarm for the write backlog", error)
             return False
         return True

@@ -1,7 +1,7 @@
-"""The rights of the owner of a directory, for root.
+"""Lets root act with the rights of a directory's owner.
 
-Whoever owns a directory may put links into it that lead anywhere. Root does there what the owner might do himself, and
-what it makes belongs to him, so that his broker can use it.
+The owner of a directory can put links to anything into it. So root uses only the owner's rights there; and the files
+that it creates belong to the owner, whose broker can use them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def as_owner(directory: Path) -> Iterator[None]:
-    """Let this process, if it is root's, have only the rights of the owner of a directory in this block.
+    """In this block, restrict a process of root to the rights of the directory's owner.
 
-    Nothing changes for other users, or if the directory is root's or not there.
-    Raises: OSError when the owner cannot get there, or root may not do this.
+    Nothing changes for other users, or if the directory is root's or does not exist.
+    Raises: OSError when the owner cannot reach the directory, or root may not change its rights.
     """
     try:
         found = directory.stat()
-    except OSError:  # whoever uses it finds out
+    except OSError:  # reported on its first use
         found = None
     if found is None or os.geteuid() != 0 or found.st_uid == 0:
         yield
@@ -48,7 +48,7 @@ def as_owner(directory: Path) -> Iterator[None]:
 
 
 def user_name(uid: int) -> str:
-    """Whose number this is, for people."""
+    """The name of a user id, as error text."""
     try:
         return f"the user '{pwd.getpwuid(uid).pw_name}'"
     except KeyError:

@@ -1,4 +1,4 @@
-"""Reader: fetches heads and messages for the core while the committer writes, on a connection of its own."""
+"""Reader: reads heads and messages for the core while the committer writes, on its own SQLite connection."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from leveret.store.database import FILE_NAME, StoreError, is_damage, read_counts
 from leveret.store.schema import connect
 from leveret.store.tables import bytes_of
 
-READ_S: Final = 5.0  # that a read waits for a lock
-FEW: Final = 8  # one message in so many is fetched alone, and not the whole chunk
+READ_S: Final = 5.0  # maximum wait of a read for a lock
+FEW: Final = 8  # up to one message in FEW is read alone, otherwise the whole chunk
 
 
 class Messages:
-    """The messages of some labels; None in place of one that cannot be read. damage: why, or an empty string."""
+    """The messages of some labels; None for an unreadable one. damage: the reason, or an empty string."""
 
     def __init__(self) -> None:
         self.found: list[Message | None] = []
@@ -28,14 +28,14 @@ class Messages:
 
 
 class Reader:
-    """Reads what is committed in the file of a directory."""
+    """Reads committed data in the database of a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE_NAME
         self._sql: sqlite3.Connection | None = None
 
     def open(self) -> None:
-        """Have all files open that are needed to read. Raises: StoreError."""
+        """Open all files that reading needs. Raises: StoreError."""
         try:
             self._open().execute("SELECT 1 FROM chunks LIMIT 1").fetchone()
         except sqlite3.Error as error:
@@ -43,11 +43,11 @@ class Reader:
             raise StoreError(f"cannot read {self._path}: {error}") from None
 
     def begin(self) -> None:
-        """See the file as it is now until end(): the committer may write a chunk anew. Raises: sqlite3.Error."""
+        """Begin a snapshot until end(), since the committer may rewrite a chunk. Raises: sqlite3.Error."""
         self._open().execute("BEGIN")
 
     def end(self) -> None:
-        """See the file as it changes. A connection that cannot do this is given up; there will be another."""
+        """End the snapshot. If that fails, close the connection; the next read opens another one."""
         if self._sql is None:
             return
         try:
@@ -58,14 +58,14 @@ class Reader:
             self._sql = None
 
     def head(self, chunk_id: int, queue_id: int = ANY) -> Head:
-        """What is said of a queue in the head of a chunk, of gone messages too, with what was counted since.
+        """The head of a chunk for one queue or all, including removed messages, with the counts noted since.
 
         Raises: DamagedChunk, sqlite3.Error.
         """
         return read_head(self._open(), chunk_id, queue_id)
 
     def messages(self, chunk_id: int, head: Head, labels: list[Label]) -> Messages:
-        """The messages of labels of a head. Raises: sqlite3.Error when the reason is not damage."""
+        """The messages of labels of a head. Raises: sqlite3.Error for errors other than damage."""
         return read_messages(self._open(), chunk_id, head, labels)
 
     def _open(self) -> sqlite3.Connection:
@@ -75,7 +75,7 @@ class Reader:
         return self._sql
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._sql is not None:
             self._sql.close()
             self._sql = None
@@ -85,7 +85,7 @@ def read_head(sql: sqlite3.Connection, chunk_id: int, queue_id: int = ANY) -> He
     """As Reader.head()."""
     row = sql.execute("SELECT head FROM chunks WHERE id = ?", (chunk_id,)).fetchone()
     if row is None:
-        raise DamagedChunk("it is not there")
+        raise DamagedChunk("the chunk is missing")
     head = parse(bytes_of(row[0]), queue_id)
     head.add_counts(read_counts(sql, chunk_id))
     return head
@@ -114,7 +114,7 @@ def read_messages(sql: sqlite3.Connection, chunk_id: int, head: Head, labels: li
         except DamagedChunk as damage:
             result.found.append(None)
             result.damage = str(damage)
-        except sqlite3.Error as error:  # the whole could not be read either, but some of it may be
+        except sqlite3.Error as error:  # after a failure to read the whole chunk, parts may be readable
             if not is_damage(error):
                 raise
             result.found.append(None)
@@ -129,7 +129,7 @@ def _piece(sql: sqlite3.Connection, chunk_id: int, label: Label) -> bytes:
 
 
 def unpack_positions(positions: bytes) -> list[int]:
-    """The numbers in a list of positions, 8 bytes each."""
+    """Decode a list of positions, 8 bytes each."""
     found: list[int] = []
     pos: i64 = 0
     while pos < len(positions):

@@ -1,4 +1,4 @@
-"""What is in the small rows of the database, each with a checksum: notes of what is gone, counts, and definitions."""
+"""Encoding of the small database rows, each with a checksum: removals, counts and definitions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mypy_extensions import i64
 from leveret.store.chunk import Counts, DamagedChunk
 
 SUM: Final = 4  # bytes of a checksum
-COUNTS: Final = b"counts\0"  # put in front of them for the checksum: a row of `gone` has no counts
+COUNTS: Final = b"counts\0"  # prefix for their checksum, so that a row of `gone` is not mistaken for counts
 
 
 def pack_places(places: BytesWriter) -> bytes:
-    """What a row of `gone` has. places: queue id and position, 8 bytes each, one after the other."""
+    """Encode a row of `gone`. places: pairs of queue id and position, 8 bytes each."""
     return _summed(places.getvalue(), b"")
 
 
 def unpack_places(row: bytes) -> list[tuple[int, int]]:
-    """Queue ids and positions in a row of `gone`. Raises: DamagedChunk."""
+    """Decode queue ids and positions from a row of `gone`. Raises: DamagedChunk."""
     data = _checked(row, b"")
     places: list[tuple[int, int]] = []
     pos: i64 = 0
@@ -31,7 +31,7 @@ def unpack_places(row: bytes) -> list[tuple[int, int]]:
 
 
 def pack_counts(counts: Counts) -> bytes:
-    """What a row of `counts` has: for each place its queue id, its position, and the counts, 8 bytes each."""
+    """Encode a row of `counts`: for each place its queue id, position and counts, 8 bytes each."""
     out = BytesWriter()
     for (queue_id, position), count in counts.items():
         write_i64_be(out, queue_id)
@@ -41,7 +41,7 @@ def pack_counts(counts: Counts) -> bytes:
 
 
 def unpack_counts(row: bytes) -> Counts:
-    """The counts in a row of `counts`. Raises: DamagedChunk."""
+    """Decode a row of `counts`. Raises: DamagedChunk."""
     data = _checked(row, COUNTS)
     counts: Counts = {}
     pos: i64 = 0
@@ -53,12 +53,12 @@ def unpack_counts(row: bytes) -> Counts:
 
 
 def pack_value(kind: str, key: str, value: bytes) -> bytes:
-    """The value of a definition, as its row has it."""
+    """Encode the value of a definition for its row."""
     return _summed(value, _name(kind, key))
 
 
 def unpack_value(kind: str, key: str, row: bytes) -> bytes:
-    """The value of a definition. Raises: DamagedChunk when it, its kind or its key are not what was written."""
+    """Decode the value of a definition. Raises: DamagedChunk when it, its kind or its key is damaged."""
     return _checked(row, _name(kind, key))
 
 

@@ -1,7 +1,7 @@
-"""Schema: the tables of the database, and connections that run nothing which the file brings along.
+"""Schema: the tables of the database, and connections that run no code from the file.
 
-SQLite runs what stands in the schema of a file: views, triggers, generated columns, checks, expressions in indexes. So
-nobody reads a table before the schema is known to be, word for word, what this version makes.
+SQLite runs code in the schema of a file: views, triggers, generated columns, checks, expressions in indexes. So no
+table is read before the schema is verified to equal, word for word, the one that this version creates.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 FORMAT: Final = 5
-OLDEST_FORMAT: Final = 4  # that is read, and brought to FORMAT
+OLDEST_FORMAT: Final = 4  # still read, and upgraded to FORMAT
 PAGE_BYTES: Final = 16384
-CACHE_KIB: Final = 2000  # SQLite's own choice; the file must not make another
-STEPS: Final = 1_000_000  # of SQLite's machine between two looks at a bound
-STEPS_FOR_BYTE: Final = 64  # that reading a file may take: several times what it needs
+CACHE_KIB: Final = 2000  # SQLite's default; the file must not change it
+STEPS: Final = 1_000_000  # of SQLite's virtual machine between two checks of the bound
+STEPS_FOR_BYTE: Final = 64  # allowed for reading a file: several times what it needs
 SHOWN: Final = 80  # characters of a name in a file
 
 SCHEMA: Final = """
@@ -35,14 +35,14 @@ Part = tuple[object, object, object, object]  # of a schema: type, name, table a
 
 
 def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
-    """Open a file. Texts that are not UTF-8 come with surrogates. Raises: sqlite3.Error."""
+    """Open a file. Invalid UTF-8 in texts becomes surrogates. Raises: sqlite3.Error."""
     sql = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=timeout_s)
     try:
         sql.text_factory = _text
         sql.execute("PRAGMA trusted_schema=OFF")
         sql.execute("PRAGMA cell_size_check=ON")
-        sql.execute(f"PRAGMA cache_size=-{CACHE_KIB}")  # SQLite reads the schema now
-    except UnicodeDecodeError:  # its own text of an error, with a name in it from the file
+        sql.execute(f"PRAGMA cache_size=-{CACHE_KIB}")  # makes SQLite read the schema
+    except UnicodeDecodeError:  # raised for an error text that contains a name from the file
         sql.close()
         damage = sqlite3.DatabaseError("the schema is malformed")
         damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
@@ -54,7 +54,7 @@ def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
 
 
 def make_tables(sql: sqlite3.Connection, version: int = FORMAT) -> None:
-    """Make all tables in a new file, as a format has them."""
+    """Create the tables of a format in a new file."""
     for statement in SCHEMA.split(";"):
         sql.execute(statement)
     if version >= FORMAT:
@@ -63,31 +63,31 @@ def make_tables(sql: sqlite3.Connection, version: int = FORMAT) -> None:
 
 
 def bring_up_to_date(sql: sqlite3.Connection) -> None:
-    """Bring a file whose schema is right to FORMAT, inside of a transaction. Raises: sqlite3.Error."""
+    """Upgrade a file with a valid schema to FORMAT, inside a transaction. Raises: sqlite3.Error."""
     if version_of(sql) < FORMAT:
         sql.execute(COUNTS)
         sql.execute(f"PRAGMA user_version={FORMAT}")
 
 
 def complete(sql: sqlite3.Connection) -> None:
-    """Let a file whose schema is right look as if it had FORMAT; nothing is written. Raises: sqlite3.Error."""
+    """Make a file with a valid schema look like FORMAT, without writing. Raises: sqlite3.Error."""
     if version_of(sql) < FORMAT:
         sql.execute(COUNTS.replace("CREATE TABLE", "CREATE TEMP TABLE"))
 
 
 def version_of(sql: sqlite3.Connection) -> int:
-    """The number of the format. Raises: sqlite3.Error."""
+    """The format number. Raises: sqlite3.Error."""
     found: int = sql.execute("PRAGMA user_version").fetchone()[0]
     return found
 
 
 def is_empty(sql: sqlite3.Connection) -> bool:
-    """Whether a file has no table yet. Raises: sqlite3.Error."""
+    """Whether a file has no tables yet. Raises: sqlite3.Error."""
     return not _parts(sql)
 
 
 def foreign(sql: sqlite3.Connection) -> str:
-    """Why a file without damage is not for this version, empty if it is. Raises: sqlite3.Error."""
+    """Why this version cannot use an undamaged file; empty if it can. Raises: sqlite3.Error."""
     version = version_of(sql)
     if version != 0 and not OLDEST_FORMAT <= version <= FORMAT:
         known = f"{OLDEST_FORMAT} to {FORMAT}"
@@ -99,10 +99,10 @@ def foreign(sql: sqlite3.Connection) -> str:
 
 
 def wrong_schema(sql: sqlite3.Connection) -> str:
-    """What is wrong with the format and the tables of a file, empty if nothing is. Raises: sqlite3.Error."""
+    """The damage in the format number and the tables of a file, empty for none. Raises: sqlite3.Error."""
     version = version_of(sql)
     if not OLDEST_FORMAT <= version <= FORMAT:
-        return "its format has an impossible number"
+        return "its format number is invalid"
     model = sqlite3.connect(":memory:", isolation_level=None)
     try:
         make_tables(model, version)
@@ -112,15 +112,15 @@ def wrong_schema(sql: sqlite3.Connection) -> str:
     found = _parts(sql)
     for part in found:
         if part not in expected:
-            return f"{_shown(part)} is not what Leveret makes"
+            return f"{_shown(part)} differs from what Leveret creates"
     for part in expected:
         if found.count(part) != 1:
-            return f"{_shown(part)} is not there once"
+            return f"{_shown(part)} is missing or duplicated"
     return ""
 
 
 def set_bound(sql: sqlite3.Connection, path: Path) -> None:
-    """Let SQLite give up what takes longer than reading all of a file several times: its pages lead in a circle."""
+    """Interrupt SQLite when it takes several times longer than reading the whole file: its pages form a cycle."""
     size = sum(each.stat().st_size for each in (path, path.with_name(path.name + "-wal")) if each.exists())
     left = 64 + size * STEPS_FOR_BYTE // STEPS
 
@@ -133,7 +133,7 @@ def set_bound(sql: sqlite3.Connection, path: Path) -> None:
 
 
 def unset_bound(sql: sqlite3.Connection) -> None:
-    """Let it take as long as it does."""
+    """Remove the bound."""
     sql.set_progress_handler(None, 0)
 
 
@@ -142,7 +142,7 @@ def _parts(sql: sqlite3.Connection) -> list[Part]:
 
 
 def _shown(part: Part) -> str:
-    """A part of a schema, for people, whatever it is."""
+    """A part of a schema as printable text."""
     return f"{ascii(part[0])[1:-1][:SHOWN]} {ascii(part[1])[:SHOWN]}"
 
 

@@ -1,4 +1,4 @@
-"""Snapshot: what is in a data directory that no broker uses, as it was at one moment. Nothing is changed in it."""
+"""Snapshot: a read-only view of a data directory that no broker uses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from leveret.store.tables import (
 
 
 class Snapshot(DefinitionLog):
-    """The data of a directory. damage: what could not be read of it, in sentences; asked for after messages().
+    """The data of a directory. damage: descriptions of unreadable parts; complete after messages().
 
     Raises: StoreError when there is no data, DirectoryInUse when a broker uses it.
     """
@@ -55,19 +55,19 @@ class Snapshot(DefinitionLog):
             self._sql.close()
             raise
         self.damage += [f"the definition of {kind} {key}: {what}" for kind, key, what in self._definitions.damaged]
-        self.damage += [f"what was removed from chunk {name}: {what}" for name, what in self._gone.damaged]
+        self.damage += [f"the removals from chunk {name}: {what}" for name, what in self._gone.damaged]
         for chunk_id, aside in asides.items():
             if aside.damage:
                 self.damage.append(f"the note that chunk {chunk_id} is set aside: {aside.damage}")
         if unknown:
-            self.damage.append(f"how far {len(unknown)} queues were delivered is not known")
+            self.damage.append(f"the delivery marks of {len(unknown)} queues cannot be read")
 
     def load(self) -> list[tuple[str, str, bytes]]:
         """All definitions, oldest first."""
         return self._definitions.found
 
     def damaged(self) -> list[tuple[str, str, str]]:
-        """Definitions that load() has left out."""
+        """The damaged definitions that load() omitted."""
         return self._definitions.damaged
 
     def put(self, kind: str, key: str, value: bytes) -> int:
@@ -79,9 +79,9 @@ class Snapshot(DefinitionLog):
         return 0
 
     def messages(self, queue_id: int, has_priorities: bool, tell: Callable[[int, int], None]) -> Iterator[Recovered]:
-        """The messages of a queue, in the order in which they would go. tell: called with chunks done and in all.
+        """The messages of a queue, in order of delivery. tell: called with chunks done and total chunks.
 
-        Raises: StoreError when they cannot be read, for another reason than damage.
+        Raises: StoreError when they cannot be read for a reason other than damage.
         """
         delivered = self._delivered.get(queue_id, 0)
         chunks = self._chunks
@@ -103,7 +103,7 @@ class Snapshot(DefinitionLog):
                     yield found
 
     def _head(self, chunk_id: int, queue_id: int) -> Head:
-        """What is left of a queue in a chunk, as its head says."""
+        """The head of a chunk with the places left of a queue."""
         try:
             head = read_head(self._sql, chunk_id, queue_id)
         except (DamagedChunk, sqlite3.Error) as error:
@@ -121,7 +121,7 @@ class Snapshot(DefinitionLog):
                 labels.append(label)
         try:
             messages = read_messages(self._sql, chunk_id, head, labels)
-        except sqlite3.Error as error:  # no damage
+        except sqlite3.Error as error:  # not damage
             raise StoreError(f"cannot read the messages in the data directory: {error}") from None
         found: list[Recovered] = []
         for label, message in zip(labels, messages.found, strict=True):
@@ -137,12 +137,12 @@ class Snapshot(DefinitionLog):
         return found
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._sql.close()
 
 
 def check_unused(directory: Path) -> None:
-    """See whether a broker uses a directory. Raises: DirectoryInUse."""
+    """Check that no broker uses a directory. Raises: DirectoryInUse, StoreError."""
     try:
         with as_owner(directory):
             file = (directory / LOCK_NAME).open("rb")

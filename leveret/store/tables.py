@@ -1,7 +1,7 @@
-"""Tables: what stands in the rows of the database, read without trust.
+"""Tables: defensive reading of the database rows.
 
-SQLite gives whatever is in the file, of any type. A value of a wrong type is damage like any other: it costs what
-belongs to it, and is told. Whoever reads the file, a start, an export or a check, does so with the functions here.
+SQLite returns values of any type. A value of a wrong type is damage: the data that depends on it is lost, and that is
+reported. Start, export and check all read the file with these functions.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _NAMES: Final = {int: "a number", float: "a number", str: "a text", bytes: "byte
 
 
 class Definitions:
-    """What is in the definitions, oldest first.
+    """The rows of the definitions, oldest first.
 
-    found: kind, key and value. damaged: kind, key and what is wrong with it.
-    misnamed: ids of rows whose kind or key are of a wrong type, by what damaged says they are.
+    found: kind, key and value. damaged: kind, key and damage.
+    misnamed: ids of rows whose kind or key has a wrong type, by kind and key as in damaged.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Definitions:
 
 
 class Gone:
-    """What was removed from chunks. damaged: of which chunk that is not known, and why."""
+    """The removals from chunks. damaged: chunk and damage of unreadable ones."""
 
     def __init__(self) -> None:
         self.by_chunk: dict[int, set[tuple[int, int]]] = {}
@@ -37,17 +37,17 @@ class Gone:
         self.damaged: list[tuple[str, str]] = []
 
     def of(self, chunk_id: int) -> set[tuple[int, int]]:
-        """Queue ids and positions to cross out in a chunk."""
+        """Queue ids and positions to remove from a chunk."""
         return self.by_chunk.get(chunk_id, set()) | self.everywhere
 
 
 class SetAside:
-    """A chunk that is set aside. is_spent: nothing in it is wanted any more. damage: what is wrong with this note."""
+    """A chunk that is set aside. is_spent: all its messages are gone. damage: of this note."""
 
     __slots__ = ("damage", "is_spent", "reason", "since")
 
     def __init__(self, reason: object, since: object, spent: object) -> None:
-        self.reason = shown(reason) or "nobody knows why"
+        self.reason = shown(reason) or "reason unknown"
         self.since = shown(since)
         self.is_spent = spent == 1
         self.damage = ""
@@ -74,7 +74,7 @@ def read_definitions(sql: sqlite3.Connection) -> Definitions:
 
 
 def read_gone(sql: sqlite3.Connection) -> Gone:
-    """All notes of what was removed. Raises: sqlite3.Error."""
+    """All removals. Raises: sqlite3.Error."""
     read = Gone()
     for chunk_id, places in sql.execute("SELECT chunk, places FROM gone"):
         try:
@@ -98,12 +98,12 @@ def read_chunk_ids(sql: sqlite3.Connection) -> list[int]:
 
 
 def read_counted(sql: sqlite3.Connection) -> list[int]:
-    """The chunks of which there are counts of how often messages came back. Raises: sqlite3.Error."""
+    """The chunks with counts of returned messages. Raises: sqlite3.Error."""
     return [row[0] for row in sql.execute("SELECT chunk FROM counts")]
 
 
 def read_damaged_counts(sql: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Of which chunk the counts are damaged, and how. Raises: sqlite3.Error."""
+    """Chunk and damage of unreadable counts. Raises: sqlite3.Error."""
     damaged: list[tuple[str, str]] = []
     for chunk_id, places in sql.execute("SELECT chunk, places FROM counts"):
         try:
@@ -114,7 +114,7 @@ def read_damaged_counts(sql: sqlite3.Connection) -> list[tuple[str, str]]:
 
 
 def read_delivered(sql: sqlite3.Connection) -> tuple[dict[int, int], list[int]]:
-    """How far each queue was delivered, and of which queues that is not known: these may have been to their end.
+    """The highest delivered position of each queue, and the queues where it is unknown: there MAX_POSITION.
 
     Raises: sqlite3.Error.
     """
@@ -130,7 +130,7 @@ def read_delivered(sql: sqlite3.Connection) -> tuple[dict[int, int], list[int]]:
 
 
 def text_of(value: object) -> str:
-    """A value that has to be text. Raises: DamagedChunk."""
+    """A value that must be text. Raises: DamagedChunk."""
     if not isinstance(value, str):
         raise _wrong(value, "a text")
     try:
@@ -141,23 +141,23 @@ def text_of(value: object) -> str:
 
 
 def bytes_of(value: object) -> bytes:
-    """A value that has to be bytes. Raises: DamagedChunk."""
+    """A value that must be bytes. Raises: DamagedChunk."""
     if not isinstance(value, bytes):
         raise _wrong(value, "bytes")
     return value
 
 
 def number_of(value: object, least: int, most: int) -> int:
-    """A value that has to be a number in a range. Raises: DamagedChunk."""
+    """A value that must be an integer in a range. Raises: DamagedChunk."""
     if not isinstance(value, int):
         raise _wrong(value, "a number")
     if not least <= value <= most:
-        raise DamagedChunk(f"{value} cannot be there")
+        raise DamagedChunk(f"{value} is out of range")
     return value
 
 
 def shown(value: Any) -> str:
-    """A value of any type, for people."""
+    """A value of any type as text."""
     if isinstance(value, str):
         value = value.encode("utf-8", "surrogateescape")
     if isinstance(value, bytes):
@@ -166,4 +166,4 @@ def shown(value: Any) -> str:
 
 
 def _wrong(value: object, wanted: str) -> DamagedChunk:
-    return DamagedChunk(f"{_NAMES.get(type(value), 'nothing')} is where {wanted} should be")
+    return DamagedChunk(f"{_NAMES.get(type(value), 'nothing')} instead of {wanted}")

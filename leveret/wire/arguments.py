@@ -1,4 +1,4 @@
-"""Arguments of methods: what the generated classes of `methods/` are read with and derive from."""
+"""Arguments of methods: the base class of the generated classes in `methods/`, and their decoder."""
 
 from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64
@@ -7,7 +7,7 @@ from leveret.wire.fields import DecodeError, Table, check_finite, decode_table
 
 
 class Method:
-    """A method of the protocol, its arguments as attributes."""
+    """A protocol method, with its arguments as attributes."""
 
     __slots__ = ()
 
@@ -17,10 +17,10 @@ class Method:
 
 
 class ArgumentReader:
-    """Reads arguments one after the other.
+    """Reads arguments in sequence.
 
-    Every read raises IndexError past the end of the payload and DecodeError for what no reading can make sense of;
-    `methods.decode` turns both into one DecodeError.
+    Every read raises IndexError past the end of the payload, and DecodeError for invalid data; `methods.decode` turns
+    both into a DecodeError.
     """
 
     __slots__ = ("_data", "_pos")
@@ -63,7 +63,7 @@ class ArgumentReader:
         return text
 
     def shortbytes(self) -> str:
-        """A string of at most 255 bytes of any kind: what is not UTF-8 is kept as surrogate escapes."""
+        """A string of at most 255 bytes; invalid UTF-8 becomes surrogate escapes."""
         start: i64 = self._pos + 1
         end: i64 = start + i64(self._data[self._pos])
         if end > len(self._data):
@@ -81,14 +81,14 @@ class ArgumentReader:
         return self._data[start : start + size]
 
     def table(self) -> Table:
-        """A field table that can be kept: without floats that are no numbers."""
+        """A field table. Raises: DecodeError also for infinite and NaN floats, which cannot be stored."""
         content = self.any_table()
         if content:
             check_finite(content)
         return content
 
     def any_table(self) -> Table:
-        """A field table."""
+        """A field table with any floats."""
         size: i64 = i64(self.u32())
         start: i64 = self._pos
         if start + size > len(self._data):

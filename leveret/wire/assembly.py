@@ -1,7 +1,7 @@
-"""Assembly: a bytes object that is filled piece by piece, so that a large content is copied once, and never at one go.
+"""Assembly: a bytes object filled piece by piece, so that a large content is copied once, and not all at once.
 
-To join 16 MiB takes as long as 10 000 small messages, most of it to get the memory page by page. The object comes from
-PyBytes_FromStringAndSize without a content, and may be written to until somebody sees it: that is what it is for.
+Joining 16 MiB takes as long as 10 000 small messages, mostly for page faults of the new memory. The object comes from
+PyBytes_FromStringAndSize without a content; the C API permits writing to it until other code can see it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _address: Final[Any] = PYFUNCTYPE(c_void_p, py_object)(("PyBytes_AsString", pyth
 
 
 class Assembly:
-    """Bytes that are put together. room: bytes that are expected. size: bytes that are there."""
+    """A bytes object under construction. room: expected size in bytes. size: bytes added so far."""
 
     __slots__ = ("_room", "_start", "_whole", "size")
 
@@ -27,7 +27,7 @@ class Assembly:
         self._start: i64 = _address(self._whole)
 
     def add(self, piece: bytes) -> None:
-        """One more piece; what goes beyond the room costs a copy of everything, and makes much more room."""
+        """Append a piece; beyond the room, this copies everything into a larger object."""
         if self.size + len(piece) > self._room:
             before = self._whole
             self._room = (self.size + len(piece)) * 5 // 4
@@ -38,7 +38,7 @@ class Assembly:
         self.size += len(piece)
 
     def take(self) -> bytes:
-        """All of it: without a copy, if it is as much as was expected. Nothing can be added afterwards."""
+        """The result; without a copy if its size is as expected. Nothing can be added afterwards."""
         whole, self._whole = self._whole, b""
         self._room = 0
         return whole if len(whole) == self.size else whole[: self.size]

@@ -1,6 +1,6 @@
-"""Numbers of AMQP 0-9-1 that more than one file needs: frame types, reply codes, limits.
+"""Constants of AMQP 0-9-1 that more than one file needs: frame types, reply codes, limits.
 
-Source: 0-9-1 XML constants; the set of codes and which of them close the whole connection as RabbitMQ has them.
+Source: 0-9-1 XML constants; the set of reply codes, and which of them close the connection, are RabbitMQ's.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ FRAME_OVERHEAD: Final = 8  # bytes: type 1, channel 2, size 4, end 1
 FRAME_MIN_SIZE: Final = 4096  # bytes, the smallest frame_max a client may choose
 FRAME_MAX: Final = 131072  # bytes, offered in connection.tune
 INITIAL_FRAME_MAX: Final = 8192  # bytes, before connection.tune-ok; as rabbit_reader.erl
-SMALL_BODY_FRAME: Final = 1024  # bytes of payload; a body cut into smaller ones is put together when it comes in
+SMALL_BODY_FRAME: Final = 1024  # bytes of payload; smaller body frames are joined on arrival
 CHANNEL_MAX: Final = 2047  # channels, offered in connection.tune
 HEARTBEAT_S: Final = 60  # seconds, offered in connection.tune
 MAX_CONTENT_SIZE: Final = 536870912  # bytes a content header may announce; as rabbit_command_assembler.erl
@@ -63,4 +63,4 @@ REPLY_NAMES: Final = {
     541: "INTERNAL_ERROR",
 }
 
-SOFT_CODES: Final = frozenset((311, 403, 404, 405, 406))  # these close the channel; every other one the connection
+SOFT_CODES: Final = frozenset((311, 403, 404, 405, 406))  # these close the channel; all others the connection

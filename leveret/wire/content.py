@@ -1,7 +1,7 @@
-"""A content: the header frame and the body frames of one message, kept exactly as they arrived.
+"""A content: the header frame and the body frames of one message, exactly as they arrived.
 
-The channel number inside the frames is whatever the publisher used; write_content() puts in the receiver's. Only a
-receiver with a smaller frame_max than the largest frame makes it necessary to cut the body anew.
+The frames contain the publisher's channel number; write_content() replaces it with the receiver's. The body is split
+again only if the largest frame exceeds the receiver's frame_max.
 """
 
 from typing import Final, TypeAlias
@@ -32,12 +32,12 @@ USER_ID_FLAG: Final = 1 << 4
 
 
 def property_flags(content: bytes) -> i64:
-    """The first flags word: which properties are there."""
+    """The property flags: a bit for each property that is present."""
     return i64(read_i16_be(content, PROPERTIES_AT)) & 0xFFFF
 
 
 def property_at(content: bytes, flag: i64) -> i64:
-    """Where the value of a property stands, or would stand, in a content that check_properties() has let pass."""
+    """The offset of a property's value, present or not, in a content that check_properties() has accepted."""
     flags = property_flags(content)
     pos: i64 = PROPERTIES_AT + 2
     bit: i64 = 1 << 15
@@ -62,7 +62,7 @@ def properties(content: bytes) -> bytes:
 
 
 def body_start(content: bytes) -> i64:
-    """Where the first body frame begins, or would."""
+    """The offset of the first body frame; the end of the content if there is none."""
     return i64(read_i32_be(content, 3)) + FRAME_OVERHEAD
 
 
@@ -72,7 +72,7 @@ def body_size(content: bytes) -> i64:
 
 
 def body(content: bytes) -> bytes:
-    """The body, put together from its frames."""
+    """The body, joined from its frames."""
     parts: list[bytes] = []
     pos = body_start(content)
     while pos < len(content):
@@ -83,13 +83,13 @@ def body(content: bytes) -> bytes:
 
 
 def payload_at(content: bytes, pos: i64) -> tuple[i64, i64]:
-    """Where the payload of the body frame at pos begins and ends; the next frame is one byte behind that."""
+    """Start and end offset of the payload of the body frame at pos; the next frame begins one byte after the end."""
     start = pos + 7
     return start, start + (i64(read_i32_be(content, pos + 3)) & 0xFFFFFFFF)
 
 
 def check_properties(content: bytes) -> bool:
-    """Walk over the properties: they must fill the header frame to the byte. Tables are not looked into.
+    """Check that the properties fill the header frame exactly. The content of the headers table is not checked.
 
     Returns: whether the message is persistent, delivery_mode 2.
     Raises: DecodeError when the properties are cut short, too long, or have unknown flags.
@@ -127,14 +127,14 @@ def check_properties(content: bytes) -> bool:
 
 
 def make_content(property_bytes: bytes, body: bytes, frame_max: int = 0) -> bytes:
-    """Frames for a message that did not come from a client. frame_max: bytes; 0 for one body frame."""
+    """Encode a content from properties and body. frame_max: bytes; 0 for one body frame."""
     out = BytesWriter()
     _write_frames(out, property_bytes, body, 0, frame_max)
     return out.getvalue()
 
 
 def body_frame(payload: bytes) -> bytes:
-    """A body frame; its channel number does not matter."""
+    """A body frame, with channel number 0."""
     out = BytesWriter()
     _write_head(out, FRAME_BODY, 0, len(payload))
     out.write(payload)
@@ -143,7 +143,7 @@ def body_frame(payload: bytes) -> bytes:
 
 
 def replace_properties(content: bytes, property_bytes: bytes) -> bytes:
-    """The same body frames under other properties."""
+    """A content with the same body frames and other properties."""
     out = BytesWriter()
     _write_header(out, property_bytes, body_size(content), 0)
     out.write(content[body_start(content) :])
@@ -151,7 +151,7 @@ def replace_properties(content: bytes, property_bytes: bytes) -> bytes:
 
 
 def pieces(content: bytes, channel: i64, frame_max: i64) -> list[Piece]:
-    """What write_content() would write, without copying the bodies; nothing if the body has to be cut anew."""
+    """The output of write_content() without a copy of the bodies; an empty list if the body must be split again."""
     number: i64 = i64(i16(channel if channel < 0x8000 else channel - 0x10000))
     is_right = True
     pos: i64 = 0
@@ -177,7 +177,7 @@ def pieces(content: bytes, channel: i64, frame_max: i64) -> list[Piece]:
 
 
 def write_content(out: BytesWriter, content: bytes, channel: i64, frame_max: i64) -> None:
-    """Write a content for a receiver: its channel number in every frame, no frame above its frame_max."""
+    """Write a content for a receiver: with its channel number in every frame, and no frame above its frame_max."""
     size: i64 = len(content)
     if frame_max and size > frame_max and _largest_frame(content) > frame_max:
         _write_frames(out, properties(content), body(content), channel, frame_max)

@@ -1,9 +1,8 @@
 """Field tables in RabbitMQ's dialect: every value keeps its wire type.
 
-A table is `dict[str, Field]`. The type is kept because it shows: error texts name it, equivalence of arguments
-depends on it, and what a client sent must leave again unchanged. Text is `bytes` as on the wire; keys and the
-short strings of methods are `str`, with surrogateescape for what is not UTF-8, so that any bytes survive.
-Where a key comes twice, the first one counts.
+A table is `dict[str, Field]`. The type is stored because error texts name it, equivalence of arguments depends on it,
+and tables must be forwarded unchanged. Text is `bytes` as on the wire; keys and the short strings of methods are `str`,
+with surrogateescape for invalid UTF-8, so that any bytes survive. Of duplicate keys, the first one counts.
 
 Source: rabbit_binary_parser.erl and rabbit_binary_generator.erl. Nesting is limited to MAX_DEPTH levels here.
 """
@@ -25,7 +24,7 @@ from librt.strings import (
 )
 from mypy_extensions import i16, i32, i64, mypyc_attr, u8
 
-MAX_DEPTH: Final = 128  # levels of tables and arrays inside each other
+MAX_DEPTH: Final = 128  # nesting levels of tables and arrays
 MAX_SHORT: Final = 255  # bytes of a short string
 
 BOOLEAN: Final = 0x74  # t
@@ -36,7 +35,7 @@ UINT16: Final = 0x75  # u
 INT32: Final = 0x49  # I
 UINT32: Final = 0x69  # i
 INT64: Final = 0x6C  # l
-INT64_READ_ONLY: Final = 0x4C  # L: understood, and sent again as l
+INT64_READ_ONLY: Final = 0x4C  # L: read, and written as l
 FLOAT32: Final = 0x66  # f
 FLOAT64: Final = 0x64  # d
 DECIMAL: Final = 0x44  # D
@@ -73,7 +72,7 @@ _INTEGERS: Final = frozenset((INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64))
 
 @mypyc_attr(native_class=False)
 class DecodeError(Exception):
-    """The bytes are not what the protocol says they should be."""
+    """The bytes violate the protocol."""
 
 
 class Field:
@@ -95,18 +94,18 @@ class Field:
 
     @property
     def is_integer(self) -> bool:
-        """Whether this is a whole number of any width."""
+        """Whether this is an integer of any width."""
         return self.kind in _INTEGERS
 
     @property
     def integer(self) -> int:
-        """The number, for a field that is one."""
+        """The value of an integer field."""
         assert isinstance(self.value, int)
         return self.value
 
     @property
     def is_finite(self) -> bool:
-        """Whether this is anything but a float that is infinite or no number."""
+        """False for an infinite or NaN float, True for everything else."""
         return not isinstance(self.value, float) or -_INFINITE < self.value < _INFINITE
 
     @property
@@ -116,7 +115,7 @@ class Field:
         return self.value.decode("utf-8", "surrogateescape")
 
     def comparable(self) -> object:
-        """A value that is equal for fields that RabbitMQ takes as equal: width of numbers does not count."""
+        """A value that is equal for fields that RabbitMQ considers equal: the width of integers is ignored."""
         value = self.value
         if self.kind == ARRAY:
             assert isinstance(value, list)
@@ -146,12 +145,12 @@ Table = dict[str, Field]
 
 
 def comparable(table: Table) -> tuple[tuple[str, object], ...]:
-    """The table as a hashable value, its keys sorted: equal for tables that mean the same."""
+    """The table as a hashable value with sorted keys: equal for equivalent tables."""
     return tuple([(key, table[key].comparable()) for key in sorted(table)])
 
 
 def in_order(table: Table) -> Table:
-    """The table with its keys sorted; those in it stay as they are."""
+    """The table with sorted keys; nested tables stay as they are."""
     return {key: table[key] for key in sorted(table)} if len(table) > 1 else table
 
 
@@ -161,7 +160,7 @@ def longstr(text: str | bytes) -> Field:
 
 
 def boolean(value: bool) -> Field:
-    """A truth value field."""
+    """A boolean field."""
     return Field(BOOLEAN, value)
 
 
@@ -186,14 +185,14 @@ def table(content: Table) -> Field:
 
 
 def timestamp(seconds: int) -> Field:
-    """A point in time, in seconds since 1970."""
+    """A timestamp field, in seconds since 1970."""
     return Field(TIMESTAMP, seconds)
 
 
 def decode_table(data: bytes, start: int, end: int, max_depth: int = MAX_DEPTH) -> Table:
-    """Read the pairs in data[start:end] (the length that stands before a table already taken off).
+    """Decode the pairs in data[start:end], without the length prefix of the table.
 
-    max_depth: levels of tables and arrays in this one.
+    max_depth: nesting levels of tables and arrays in this one.
     Raises: DecodeError when a value runs over the end, has an unknown type, or is nested too deep.
     """
     try:
@@ -203,9 +202,9 @@ def decode_table(data: bytes, start: int, end: int, max_depth: int = MAX_DEPTH) 
 
 
 def check_finite(content: Table) -> None:
-    """Refuse floats that are no numbers: none of them is equal to itself, and JSON has no name for them.
+    """Refuse infinite and NaN floats: JSON cannot express them, and NaN is not equal to itself.
 
-    Raises: DecodeError, where RabbitMQ cuts the connection.
+    Raises: DecodeError, where RabbitMQ drops the connection.
     """
     pending: list[object] = [content]
     while pending:
@@ -240,7 +239,7 @@ def _table(data: bytes, start: i64, end: i64, max_depth: i64) -> Table:
 
 
 class _Outer:
-    """A table or an array of which the rest is read when what is in it has been. table: None for an array."""
+    """A table or an array whose rest is decoded after an inner one. table: None for an array."""
 
     __slots__ = ("end", "items", "table")
 
@@ -251,10 +250,10 @@ class _Outer:
 
 
 def _container(data: bytes, start: i64, end: i64, max_depth: i64) -> tuple[Field, i64]:
-    """A table or an array, and where it ends. Without recursion: its depth is not for the stack to decide."""
+    """A table or an array, and its end. Without recursion, so that the stack does not limit the depth."""
     found: Field | None = None
     outer: list[_Outer] = []
-    table: Table | None = None  # that gets the next value, unless an array does
+    table: Table | None = None  # receives the next value, unless an array does
     items: list[Field] = []
     key = ""
     pos = start
@@ -285,7 +284,7 @@ def _container(data: bytes, start: i64, end: i64, max_depth: i64) -> tuple[Field
             table[key] = field
         if kind == TABLE or kind == ARRAY:
             table, items, end = inner_table, inner_items, pos + size
-        while pos >= end:  # of one that is read
+        while pos >= end:  # ends of completed containers
             last = outer.pop()
             table, items, end = last.table, last.items, last.end
             if not outer:
@@ -299,7 +298,7 @@ def _container(data: bytes, start: i64, end: i64, max_depth: i64) -> tuple[Field
 
 
 def _value(data: bytes, start: i64, end: i64) -> tuple[Field, i64]:
-    """One that has no others in it, and where it ends."""
+    """A value other than a table or array, and its end."""
     kind: i64 = i64(data[start])
     pos: i64 = start + 1
     value: object
@@ -355,7 +354,7 @@ def encode_table(out: BytesWriter, content: Table) -> None:
 
 
 def table_bytes(content: Table) -> bytes:
-    """The table as bytes, without the length in front: what decode_table reads."""
+    """The table as bytes without its length prefix, as decode_table() reads it."""
     out = BytesWriter()
     encode_table(out, content)
     return out.getvalue()[4:]
@@ -374,7 +373,7 @@ def write_shortstr(out: BytesWriter, text: str) -> None:
 
 
 def short(text: str) -> str:
-    """As much of a text as a short string can have."""
+    """A text, cut to the MAX_SHORT bytes of a short string."""
     raw = text.encode("utf-8", "surrogateescape")
     return text if len(raw) <= MAX_SHORT else raw[:MAX_SHORT].decode("utf-8", "ignore")
 
@@ -396,13 +395,13 @@ def write_u32(out: BytesWriter, value: i64) -> None:
 
 
 def open_length(out: BytesWriter) -> i64:
-    """Leave room for a 32-bit length; close_length, given what this returns, fills it in."""
+    """Reserve a 32-bit length. Returns: its position, for close_length()."""
     write_i32_be(out, 0)
     return i64(len(out))
 
 
 def close_length(out: BytesWriter, start: i64) -> None:
-    """Fill in the length of what was written since open_length."""
+    """Fill in the length of the data written since open_length()."""
     size: i64 = i64(len(out)) - start
     out[start - 4] = u8((size >> 24) & 0xFF)
     out[start - 3] = u8((size >> 16) & 0xFF)

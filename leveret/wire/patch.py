@@ -1,6 +1,6 @@
-"""Patches: other headers for a content, without decoding those that stay.
+"""Patches: change the headers of a content without decoding the others.
 
-A table of headers is walked over by the lengths of its values; what is in tables and arrays inside it is not looked at.
+The functions skip from header to header by the lengths of the values; they do not enter nested tables and arrays.
 Cost: a copy, and some tens of nanoseconds for each header.
 """
 
@@ -50,32 +50,32 @@ _LONG_KIND: Final = bytes((INT64,))
 
 
 def long_value(number: int) -> bytes:
-    """A 64-bit integer as it stands in a table, behind its name."""
+    """An encoded 64-bit integer, as in a table after the name."""
     return _LONG_KIND + number.to_bytes(8, "big", signed=True)
 
 
 def timestamp_value(seconds: int) -> bytes:
-    """A point in time as it stands in a table, behind its name."""
+    """An encoded timestamp, as in a table after the name."""
     return bytes((TIMESTAMP,)) + seconds.to_bytes(8, "big")
 
 
 def text_value(raw: bytes) -> bytes:
-    """A text as it stands in a table, behind its name."""
+    """An encoded text, as in a table after the name."""
     return bytes((LONGSTR,)) + len(raw).to_bytes(4, "big") + raw
 
 
 def array_value(items: list[bytes]) -> bytes:
-    """An array as it stands in a table, behind its name. items: values with their types."""
+    """An encoded array, as in a table after the name. items: encoded values with their types."""
     return _container(ARRAY, items)
 
 
 def table_value(pairs: list[bytes]) -> bytes:
-    """A table as it stands in a table, behind its name. pairs: as pair() makes them."""
+    """An encoded table, as in a table after the name. pairs: results of pair()."""
     return _container(TABLE, pairs)
 
 
 def pair(name: bytes, value: bytes) -> bytes:
-    """A name, of at most 255 bytes, and its value."""
+    """An encoded pair of a name, of at most 255 bytes, and an encoded value."""
     return bytes((len(name),)) + name + value
 
 
@@ -87,7 +87,7 @@ def _container(kind: int, parts: list[bytes]) -> bytes:
 
 
 def header_range(content: bytes) -> tuple[i64, i64]:
-    """Where the pairs of the table of headers begin and end; an empty range without headers."""
+    """Start and end offset of the pairs in the headers table; an empty range without headers."""
     at = property_at(content, HEADERS_FLAG)
     if not property_flags(content) & HEADERS_FLAG:
         return at, at
@@ -95,7 +95,7 @@ def header_range(content: bytes) -> tuple[i64, i64]:
 
 
 def skip(data: bytes, pos: i64, end: i64) -> i64:
-    """Where a value ends that begins at pos with its type. Raises: DecodeError when it has no known type or no end."""
+    """The end offset of the value at pos, which begins with its type. Raises: DecodeError for a bad type or length."""
     if pos >= end:
         raise DecodeError("field table is cut short")
     kind: i64 = i64(data[pos])
@@ -122,7 +122,7 @@ def skip(data: bytes, pos: i64, end: i64) -> i64:
 
 
 def find(data: bytes, start: i64, end: i64, name: bytes) -> i64:
-    """Where the value of a name begins in the pairs data[start:end], -1 without it. Raises: DecodeError."""
+    """The offset of a name's value in the pairs data[start:end]; -1 if absent. Raises: DecodeError."""
     wanted: i64 = len(name)
     pos = start
     while pos < end:
@@ -136,7 +136,7 @@ def find(data: bytes, start: i64, end: i64, name: bytes) -> i64:
 
 
 def header(content: bytes, name: bytes) -> Field | None:
-    """One header, None without it. Raises: DecodeError when it, or what is in front of it, cannot be read."""
+    """One header, or None if absent. Raises: DecodeError when it, or a header before it, is invalid."""
     start, end = header_range(content)
     at = find(content, start, end, name)
     if at < 0:
@@ -147,7 +147,7 @@ def header(content: bytes, name: bytes) -> Field | None:
 
 
 def expiration(content: bytes) -> bytes | None:
-    """The property expiration, None without it."""
+    """The property expiration, or None."""
     if not property_flags(content) & EXPIRATION_FLAG:
         return None
     at = property_at(content, EXPIRATION_FLAG)
@@ -155,7 +155,7 @@ def expiration(content: bytes) -> bytes | None:
 
 
 def message_id(content: bytes) -> bytes | None:
-    """The property message-id, None without it."""
+    """The property message-id, or None."""
     if not property_flags(content) & MESSAGE_ID_FLAG:
         return None
     at = property_at(content, MESSAGE_ID_FLAG)
@@ -163,12 +163,12 @@ def message_id(content: bytes) -> bytes | None:
 
 
 def priority(content: bytes) -> i64:
-    """The property priority, 0 without it."""
+    """The property priority, or 0."""
     return i64(content[property_at(content, PRIORITY_FLAG)]) if property_flags(content) & PRIORITY_FLAG else 0
 
 
 def replaced(data: bytes, start: i64, end: i64, name: bytes, value: bytes) -> bytes:
-    """The pairs data[start:end] with another value for a name, in its old place. Raises: DecodeError."""
+    """The pairs data[start:end] with another value for a name, in the same place. Raises: DecodeError."""
     at = find(data, start, end, name)
     if at < 0:
         return data[start:end] + pair(name, value)
@@ -176,10 +176,10 @@ def replaced(data: bytes, start: i64, end: i64, name: bytes, value: bytes) -> by
 
 
 def changed(data: bytes, start: i64, end: i64, changes: dict[bytes, bytes]) -> bytes:
-    """The pairs data[start:end] with other values for some names, in the order of the names.
+    """The pairs data[start:end] with other values for some names, sorted by name.
 
-    changes: values by name; an empty one takes the name away. Of names that come twice, the first one counts.
-    Raises: DecodeError when data is no table.
+    changes: values by name; an empty value removes the name. Of duplicate names, the first one counts.
+    Raises: DecodeError when data is not a table.
     """
     names = sorted(changes)
     parts: list[bytes] = []
@@ -214,7 +214,7 @@ def changed(data: bytes, start: i64, end: i64, changes: dict[bytes, bytes]) -> b
 
 def _sorted(data: bytes, start: i64, end: i64, changes: dict[bytes, bytes]) -> bytes:
     """As changed(), for pairs in any order."""
-    found: dict[bytes, bytes] = {}  # whole pairs by name
+    found: dict[bytes, bytes] = {}  # encoded pairs by name
     pos = start
     while pos < end:
         value = pos + 1 + i64(data[pos])
@@ -234,7 +234,7 @@ def _sorted(data: bytes, start: i64, end: i64, changes: dict[bytes, bytes]) -> b
 
 
 def with_headers(content: bytes, pairs: bytes, keeps_expiration: bool) -> bytes:
-    """The same content with other headers, and without its expiration if that is not kept."""
+    """The same content with other headers, and without its expiration unless that is kept."""
     flags = property_flags(content)
     view = memoryview(content)
     at = property_at(content, HEADERS_FLAG)

@@ -1,7 +1,7 @@
-"""BasicProperties: the properties of a message, decoded only where somebody needs them.
+"""BasicProperties: the decoded properties of a message.
 
-On the ordinary way of a message they stay bytes. What is decoded here and encoded again is equal byte for byte,
-except that a table loses keys that stood in it twice.
+Normally properties stay encoded from publisher to consumer; they are decoded only on demand. Decoding and encoding
+gives the same bytes, except that a table loses duplicate keys.
 Source: 0-9-1 §4.2.6.1; order and types as rabbit_framing_amqp_0_9_1.
 """
 
@@ -52,9 +52,9 @@ class BasicProperties:
 
     @staticmethod
     def parse(data: bytes) -> BasicProperties:
-        """Read flags and values.
+        """Decode flags and values.
 
-        Raises: DecodeError when they are cut short or make no sense.
+        Raises: DecodeError when they are cut short or invalid.
         """
         try:
             return _parse(ArgumentReader(data, 0))
@@ -62,7 +62,7 @@ class BasicProperties:
             raise DecodeError("properties are cut short") from None
 
     def encode(self) -> bytes:
-        """Flags and values as they stand in a content header."""
+        """Encode flags and values as in a content header."""
         flags = 0
         out = BytesWriter()
         flags |= _text(out, 15, self.content_type)

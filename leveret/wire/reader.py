@@ -1,13 +1,13 @@
-"""FrameReader: cuts a stream of bytes into frames.
+"""FrameReader: splits a stream of bytes into frames.
 
-feed() takes what arrived, next() moves to the next whole frame, rest() keeps what is left over. Between calls the
-reader holds nothing but the unfinished tail of the stream, as the pieces it came in: a frame that arrives over
-many reads is joined once, when it is whole, so that the cost stays linear in its size; crumbs are joined before that.
+feed() adds input, next() moves to the next complete frame, rest() stores the remainder. Between calls the reader holds
+only the incomplete tail of the stream, as a list of pieces: a frame that arrives over many reads is joined once, when
+complete, so that the cost is linear in its size. Very many small pieces are joined earlier.
 
-The reader knows sizes and end markers only. Which frame may come when is the business of the session.
+The reader knows only sizes and end markers. The session checks the order of frames.
 
-A large body is a run of body frames: once the session has said that one is due, by expect_run(), its frames are not
-cut apart at all. What arrives is put behind what came before until the run has ended, and handed over as one thing.
+A large body is a run of body frames: after expect_run() the reader does not split its frames. It appends the input
+until the run has ended, and returns the whole run at once.
 """
 
 from typing import Final
@@ -20,36 +20,36 @@ from leveret.wire.constants import CLASS_BASIC, FRAME_BODY, FRAME_END, FRAME_HEA
 
 FRAME_HEAD: Final = 7  # bytes before the payload: type 1, channel 2, size 4
 HEADER_FIXED: Final = 14  # bytes of a content header's payload before the property values: 2, 2, 8, flags 2
-MANY_PIECES: Final = 256  # of one frame, after which they are joined
-SHORT: Final = 8192  # bytes of a tail that cost less to be looked at twice
-NO_RUN: Final = 0  # nothing is known of what comes
-IN_RUN: Final = 1  # body frames come
-RUN_ENDED: Final = 2  # and make up the current frame
+MANY_PIECES: Final = 256  # of one frame; then they are joined
+SHORT: Final = 8192  # bytes of a tail that is cheaper to read again than to copy
+NO_RUN: Final = 0
+IN_RUN: Final = 1  # body frames are expected
+RUN_ENDED: Final = 2  # the run is the current frame
 
 
 @mypyc_attr(native_class=False)
 class FrameError(Exception):
-    """The stream cannot be cut into frames; the text is what RabbitMQ says."""
+    """The stream cannot be split into frames; the text is RabbitMQ's."""
 
 
 def binary(data: bytes) -> str:
-    """Bytes as Erlang prints them: text where all of it is printable, numbers otherwise."""
+    """Bytes as Erlang prints them: as text if all are printable, else as numbers."""
     if data and all(32 <= octet < 127 for octet in data):
         return '<<"' + data.decode().replace("\\", "\\\\").replace('"', '\\"') + '">>'
     return f"<<{','.join([str(octet) for octet in data])}>>"
 
 
 def octets(data: bytes) -> str:
-    """The start of a payload as RabbitMQ's error texts show it."""
+    """The start of a payload, as in RabbitMQ's error texts."""
     return f"all octets = {binary(data)}" if len(data) <= 16 else f"first 16 octets = {binary(data[:16])}"
 
 
 class FrameReader:
     """The stream of one connection.
 
-    After next() returned True: `kind`, `channel`, and the payload at data[start:stop]; or several body frames at
-    once, then is_run() says so, and take_run() gives them.
-    frame_max: bytes of the largest frame allowed; 0 for no limit. waiting: bytes kept by rest() and put_by().
+    After next() returned True: `kind`, `channel`, and the payload at data[start:stop]; or, if is_run(), several body
+    frames at once, which take_run() returns.
+    frame_max: bytes of the largest frame allowed; 0 for no limit. waiting: bytes stored by rest() and put_by().
     """
 
     __slots__ = (
@@ -82,22 +82,22 @@ class FrameReader:
         self.waiting: i64 = 0
         self._pos: i64 = 0
         self._pieces: list[bytes] = []
-        self._missing: i64 = 0  # bytes still to come before the first frame of the pieces can be whole
+        self._missing: i64 = 0  # bytes to come before the first frame of the pieces can be complete
         self._run_state: i64 = NO_RUN
-        self._run: Assembly | None = None  # body frames, and the beginning of the next one
-        self._run_head = b""  # goes before them
-        self._run_size: i64 = 0  # of the body, in whole frames of it
-        self._run_left: i64 = 0  # bytes of the body in frames that have not begun
-        self._frame_at: i64 = 0  # where in the run the last frame begins
-        self._frame_left: i64 = 0  # bytes that this frame lacks, with its end octet
+        self._run: Assembly | None = None  # body frames, and the start of the next one
+        self._run_head = b""  # precedes them
+        self._run_size: i64 = 0  # bytes of the body in complete frames
+        self._run_left: i64 = 0  # bytes of the body in frames not begun yet
+        self._frame_at: i64 = 0  # offset of the last frame in the run
+        self._frame_left: i64 = 0  # missing bytes of that frame, including the end octet
 
     def feed(self, data: bytes) -> None:
-        """Take more bytes of the stream."""
+        """Add input."""
         if self._pieces:
             self._pieces.append(data)
             self._missing -= len(data)
             if self._missing > 0:
-                if len(self._pieces) >= MANY_PIECES:  # each takes memory of its own
+                if len(self._pieces) >= MANY_PIECES:  # each has a memory overhead
                     self._pieces = [b"".join(self._pieces)]
                 return
             data = b"".join(self._pieces)
@@ -106,7 +106,7 @@ class FrameReader:
         self._pos = 0
 
     def put_by(self, data: bytes) -> None:
-        """Take more bytes of the stream without looking at them before the next feed()."""
+        """Store input without reading it before the next feed()."""
         if not self._pieces:
             self.waiting = 0
         self._pieces.append(data)
@@ -114,7 +114,7 @@ class FrameReader:
         self.waiting += len(data)
 
     def skip(self, count: i64) -> bytes | None:
-        """Take bytes that are no frame, or nothing when they have not all arrived."""
+        """Take bytes that are not a frame; None when they have not all arrived."""
         if len(self.data) - self._pos < count:
             return None
         taken = self.data[self._pos : self._pos + count]
@@ -122,7 +122,7 @@ class FrameReader:
         return taken
 
     def next(self) -> bool:
-        """Move to the next whole frame.
+        """Move to the next complete frame.
 
         Returns: False when it has not arrived yet.
         Raises: FrameError for a frame that is too large or does not end with the end octet.
@@ -140,7 +140,7 @@ class FrameReader:
         if have < FRAME_HEAD:
             return False
         size: i64 = i64(read_i32_be(data, pos + 3)) & 0xFFFFFFFF
-        if self.frame_max and size > self.frame_max:  # 8 bytes more than may be, as rabbit_reader.erl
+        if self.frame_max and size > self.frame_max:  # allows 8 bytes too many, as rabbit_reader.erl does
             raise FrameError(f"type {data[pos]}, all octets = <<>>: {{frame_too_large,{size},{self.frame_max - 8}}}")
         start = pos + FRAME_HEAD
         stop = start + size
@@ -157,7 +157,7 @@ class FrameReader:
         return True
 
     def expect_run(self, size: i64, head: bytes) -> None:
-        """A body of so many bytes is due on the current channel. head: what goes before it."""
+        """Expect a body of size bytes on the current channel. head: precedes it in take_run()."""
         self._run_state = IN_RUN
         self._run = None
         self._run_head = head
@@ -166,7 +166,7 @@ class FrameReader:
         self._frame_left = 0
 
     def run_due(self) -> i64:
-        """Bytes of a run that are still to come, at least."""
+        """The minimum of bytes missing from the current run; 0 without one."""
         return self._run_left + self._frame_left if self._run_state == IN_RUN else 0
 
     def is_run(self) -> bool:
@@ -174,7 +174,7 @@ class FrameReader:
         return self._run_state == RUN_ENDED
 
     def run_size(self) -> i64:
-        """Bytes of the body that are in the run."""
+        """The bytes of the body in the run."""
         return self._run_size
 
     def take_run(self) -> bytes:
@@ -184,9 +184,9 @@ class FrameReader:
         return run.take() if run is not None else b""
 
     def _collect(self) -> bool:
-        """Take more of the run.
+        """Add input to the run.
 
-        Returns: whether it has ended, since the body is whole or something else follows; an empty run is none.
+        Returns: whether it has ended, since the body is complete or another frame follows; False for an empty run.
         Raises: FrameError.
         """
         data = self.data
@@ -220,7 +220,7 @@ class FrameReader:
                 has_ended = True
                 break
             run = self._run
-            if run is None:  # its frames will be as large as the first one
+            if run is None:  # assume frames as large as the first one
                 frames = (self._run_left + size - 1) // size
                 run = self._run = Assembly(len(self._run_head) + self._run_left + frames * (FRAME_HEAD + 1))
                 run.add(self._run_head)
@@ -239,12 +239,12 @@ class FrameReader:
         return has_ended
 
     def _wrong_end(self, last: bytes) -> FrameError:
-        """The error of a frame in a run, of which these are the last bytes."""
+        """The error of a frame in a run. last: the end of that frame."""
         frame = (self.take_run() + last)[self._frame_at :]
         return FrameError(f"type {frame[0]}, {octets(frame[FRAME_HEAD:-1])}: {{invalid_frame_end_marker,{frame[-1]}}}")
 
     def rest(self) -> None:
-        """Keep the unfinished tail and let go of everything else; called when next() has returned False."""
+        """Store the incomplete tail and drop everything else; called when next() has returned False."""
         data = self.data
         pos = self._pos
         if pos < len(data):
@@ -258,9 +258,9 @@ class FrameReader:
         self._pos = 0
 
     def take_back(self) -> i64:
-        """Let go of the unfinished tail, if it is short: it is fed again, together with what follows it in a buffer.
+        """Drop the incomplete tail, if it is short: the caller feeds it again, together with the following bytes.
 
-        Returns: its size. To put the two together here would be a copy of what follows.
+        Returns: its size. Joining the two here would copy the following bytes.
         """
         if len(self._pieces) != 1 or len(self._pieces[0]) > SHORT:
             return 0
@@ -271,7 +271,7 @@ class FrameReader:
         return size
 
     def keep(self, count: i64) -> None:
-        """Keep everything, until there are at least so many bytes: for what comes before the first frame."""
+        """Store everything until at least count bytes have arrived: for the protocol header."""
         if not self.data:
             return
         self._pieces.append(self.data)
@@ -287,12 +287,12 @@ class FrameReader:
         return self.data[self.start - FRAME_HEAD : self.stop + 1]
 
     def whole_content(self) -> bytes | None:
-        """The content that follows the current frame, if all of it has arrived and nothing about it is odd.
+        """The content that follows the current frame, if all of it has arrived and it is regular.
 
-        A body cut into small frames is odd, too: it is better kept in large ones.
+        A body in small frames is not regular: it is better stored in large ones.
 
-        Returns: the header frame and the body frames as they are, and the reader stands behind them; otherwise
-        None, and the reader has not moved: the frames are then to be taken one by one.
+        Returns: the header frame and the body frames unchanged, and moves behind them; otherwise None without moving:
+        the caller must then take the frames one by one.
         """
         data = self.data
         end: i64 = len(data)

@@ -1,4 +1,4 @@
-"""FrameWriter: what a connection wants to send, in a buffer, until somebody takes it. Large contents go as they are."""
+"""FrameWriter: the output buffer of a connection. Large contents are not copied into it."""
 
 from typing import Final
 
@@ -14,17 +14,17 @@ BASIC_DELIVER: Final = 60 << 16 | 60
 BASIC_ACK: Final = 60 << 16 | 80
 BASIC_NACK: Final = 60 << 16 | 120
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
-LARGE: Final = 32 << 10  # bytes of a content from which on copying it costs more than sending one more piece
-SPARE: Final = 8  # buffers that wait for their next use: to grow a new one takes longer than to fill it
-SPARE_BYTES: Final = 512 << 10  # that were in one at most
+LARGE: Final = 32 << 10  # bytes of a content; above that, copying costs more than sending another piece
+SPARE: Final = 8  # buffers for reuse: growing a new one takes longer than filling it
+SPARE_BYTES: Final = 512 << 10  # a buffer that held more is not reused
 
 _spare: Final[list[BytesWriter]] = []  # of all writers in this process
 
 
 class DeliveryHead:
-    """The part of basic.deliver that stays the same for one consumer: frame type, channel, method, consumer tag.
+    """The constant part of basic.deliver for one consumer: frame type, channel, method, consumer tag.
 
-    For addresses as long as the first one, whole has it in one piece, with the length of the frame.
+    whole: this part with the frame length, for addresses of the same length as the first one.
     """
 
     __slots__ = ("address_size", "channel", "method", "start", "whole")
@@ -38,20 +38,20 @@ class DeliveryHead:
         self.address_size: i64 = -1
 
     def fit(self, address_size: i64) -> None:
-        """Be whole for addresses of so many bytes."""
+        """Set whole for addresses of address_size bytes."""
         self.whole = self.start + int(len(self.method) + 9 + address_size).to_bytes(4, "big") + self.method
         self.address_size = address_size
 
 
 class FrameWriter:
-    """Frames ready to be sent."""
+    """The frames of one connection that wait to be sent."""
 
     __slots__ = ("_is_grown", "_out", "_pieces", "_pieces_size", "frame_max")
 
     def __init__(self) -> None:
         self._out = BytesWriter()
-        self._is_grown = False  # it is a large buffer, or is about to be one
-        self._pieces: list[Piece] = []  # that go before it
+        self._is_grown = False  # the buffer is large, or is growing
+        self._pieces: list[Piece] = []  # sent before the buffer
         self._pieces_size: i64 = 0
         self.frame_max: i64 = 0
 
@@ -60,11 +60,11 @@ class FrameWriter:
         return self._pieces_size + len(self._out)
 
     def take(self) -> bytes:
-        """All that waits; the writer is empty afterwards."""
+        """Take the waiting bytes."""
         return b"".join(self.take_pieces())
 
     def take_pieces(self) -> list[Piece]:
-        """All that waits, in pieces; the writer is empty afterwards."""
+        """Take the waiting bytes, in pieces."""
         self._end_piece()
         pieces, self._pieces = self._pieces, []
         self._pieces_size = 0
@@ -85,7 +85,7 @@ class FrameWriter:
                 _spare.append(out)
 
     def _grow(self) -> None:
-        """Take a buffer that is large already, if there is one, since much is coming."""
+        """Switch to a large buffer from the spare ones, if there is one, before much output."""
         self._is_grown = True
         try:
             out = _spare.pop()
@@ -95,11 +95,11 @@ class FrameWriter:
         self._out = out
 
     def raw(self, data: bytes) -> None:
-        """Bytes that are no frame, or whole frames made elsewhere."""
+        """Write bytes unchanged: the protocol header, or complete frames."""
         self._out.write(data)
 
     def method(self, channel: int, method: Method) -> None:
-        """A method frame."""
+        """Write a method frame."""
         out = self._out
         out.append(FRAME_METHOD)
         out.append(channel >> 8)
@@ -110,7 +110,7 @@ class FrameWriter:
         out.append(FRAME_END)
 
     def content(self, channel: i64, content: bytes) -> None:
-        """Header and body frames of a message."""
+        """Write the header and body frames of a message."""
         found = pieces(content, channel, self.frame_max) if len(content) >= LARGE else []
         if found:
             self._end_piece()
@@ -120,7 +120,7 @@ class FrameWriter:
             write_content(self._out, content, channel, self.frame_max)
 
     def delivery(self, head: DeliveryHead, tag: i64, redelivered: bool, address: bytes, content: bytes) -> None:
-        """A basic.deliver with its content.
+        """Write a basic.deliver with its content.
 
         address: exchange and routing key as two short strings.
         """
@@ -142,11 +142,11 @@ class FrameWriter:
         self.content(head.channel, content)
 
     def confirm(self, channel: i64, tag: i64, multiple: bool) -> None:
-        """A basic.ack to a publisher."""
+        """Write a basic.ack to a publisher."""
         self._settlement(channel, BASIC_ACK, tag, 1 if multiple else 0)
 
     def refuse(self, channel: i64, tag: i64) -> None:
-        """A basic.nack to a publisher."""
+        """Write a basic.nack to a publisher."""
         self._settlement(channel, BASIC_NACK, tag, 0)
 
     def _settlement(self, channel: i64, method: i32, tag: i64, bits: int) -> None:

@@ -96,8 +96,8 @@ def test_patterns_mean_what_they_mean_in_rabbitmq(pattern: str, fits: str, diffe
         (r"\x{zz}", r"non-hex character in \x{} (closing brace missing?) at position "),
         (r"\x{41", r"non-hex character in \x{} (closing brace missing?) at position "),
         (r"\x{141}", r"character code point value in \x{} or \o{} is too large at position "),
-        ("(*LIMIT_MATCH=5)a", "it sets a limit, which only the broker does"),
-        ("(*UTF)(*LIMIT_HEAP=5)a", "it sets a limit, which only the broker does"),
+        ("(*LIMIT_MATCH=5)a", "only the broker may set limits"),
+        ("(*UTF)(*LIMIT_HEAP=5)a", "only the broker may set limits"),
         ("\ud800", "it is not valid Unicode"),
     ],
 )

@@ -248,7 +248,7 @@ def test_no_more_sockets(tmp_path: Path) -> None:
         peer.close()
         entries = (tmp_path / "log").read_text().splitlines()
         assert 1 <= len(entries) < 40
-        assert all(entry.endswith("cannot take new clients: Too many open files; they wait") for entry in entries)
+        assert all(entry.endswith("cannot accept new clients: Too many open files; they wait") for entry in entries)
     finally:
         assert server.stop() == 0
 

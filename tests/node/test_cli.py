@@ -140,7 +140,7 @@ def test_what_is_nested_too_deep_or_no_json_is_refused(run: Run, tmp_path: Path)
         assert refused(run("policies", "set", "p", "", definition)) == too_deep
     good(run("parameters", "set", "c", "n", deep(128)))
     assert json.loads(good(run("parameters", "list", "--json")))[0]["value"] == json.loads(deep(128))
-    for value, words in ((deep(100_000), too_deep), ("NaN", "NaN is no number"), ("1e999", "too large")):
+    for value, words in ((deep(100_000), too_deep), ("NaN", "NaN is not a number"), ("1e999", "too large")):
         result = run("parameters", "set", "c", "n", value)
         assert result.returncode == 2
         assert words in " ".join(result.stderr.replace("\u2502", "").split())
@@ -150,7 +150,7 @@ def test_what_is_nested_too_deep_or_no_json_is_refused(run: Run, tmp_path: Path)
         b"\xff": "is not valid JSON: it is not UTF-8",
         b"[" * 3000: f"is not valid JSON: {too_deep}",
         b'{"users": [{"name": "\xe4"}]}': "is not valid JSON: it is not UTF-8",
-        b'{"global_parameters": [{"name": "n", "value": NaN}]}': "is not valid JSON: NaN is no number in JSON",
+        b'{"global_parameters": [{"name": "n", "value": NaN}]}': "is not valid JSON: NaN is not a number in JSON",
         b"[]": "has to be a JSON object, as RabbitMQ exports it",
         b"{": "is not valid JSON: Expecting property name",
     }

@@ -88,9 +88,9 @@ NONE: list[tuple[bytes, str]] = [
     (b"hello", "Expecting value"),
     (b"\xff\xfe", "not UTF-8"),
     (b"\x00", "Expecting value"),
-    (b"NaN", "NaN is no number"),
-    (b"[]", "no object"),
-    (b'"verb"', "no object"),
+    (b"NaN", "NaN is not a number"),
+    (b"[]", "not an object"),
+    (b'"verb"', "not an object"),
     (b"{}", "there is no verb"),
     (b'{"verb": 5}', "verb is not a text"),
     (b'{"verb": "list_users", "arguments": 5}', "arguments is not an object"),
@@ -104,7 +104,7 @@ NONE: list[tuple[bytes, str]] = [
     (b'{"verb": ' * 3000, "nested more than 128 deep"),
     (verb("set_parameter", PARAMETER % deep(20_000)), "nested more than 128 deep"),
     (verb("set_parameter", PARAMETER % (b"9" * 5000)), "too many digits"),
-    (verb("set_parameter", PARAMETER % b"-Infinity"), "-Infinity is no number"),
+    (verb("set_parameter", PARAMETER % b"-Infinity"), "-Infinity is not a number"),
 ]
 REFUSED: list[tuple[bytes, str]] = [
     (verb("nonsense", b"{}"), "verb 'nonsense' does not exist"),

@@ -416,6 +416,6 @@ def test_a_port_outlives_a_shortage(
             client = home.knock("127.0.0.2", opening("q"))
             await home.until(lambda: "q" in home.queues())
             client.close()
-            assert caplog.text.count("cannot take new clients: Too many open files; they wait") == 3
+            assert caplog.text.count("cannot accept new clients: Too many open files; they wait") == 3
 
     run(new_loop, scenario)

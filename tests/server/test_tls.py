@@ -318,7 +318,7 @@ def test_a_client_without_tls_on_the_port_with_tls(node: Node) -> None:
     link.send_bytes(PROTOCOL_HEADER)
     with contextlib.suppress(ConnectionResetError):
         assert b"AMQP" not in link.socket.recv(100)
-    wanted = r"INFO leveret\.connection: connection \S+ -> \S+: TLS handshake failed: the client spoke something else"
+    wanted = r"INFO leveret\.connection: connection \S+ -> \S+: TLS handshake failed: the client did not speak TLS"
     eventually(lambda: re.search(wanted, node.log) is not None)
     eventually(lambda: node.sockets() <= before)
 

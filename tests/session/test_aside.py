@@ -363,7 +363,7 @@ def test_what_belongs_to_it_waits_for_it() -> None:
     waiting = [entry.text for entry in life.broker.aside.entries() if entry.needs is not None]
     assert len(waiting) == 5
     assert (
-        "the permission of user 'u' in virtual host 'v' cannot be used and is set aside: user 'u' is not there; "
+        "the permission of user 'u' in virtual host 'v' cannot be used and is set aside: user 'u' does not exist; "
         "set it again, or clear it"
     ) in waiting
     life.perform("add_user", name="u", password_hash="AAAAAAAA")

@@ -118,8 +118,8 @@ def test_a_virtual_host_and_the_first_user_are_lost(whole: Path, tmp_path: Path,
         sql.execute("DELETE FROM definitions WHERE kind IN ('vhost', 'defaults', 'user') AND kind != ?", (kept,))
     run = Run(tmp_path, 0, START_MS + 1000)
     text = {
-        "defaults": "the definition of virtual host '/' is lost; it is made anew",
-        "vhost": "definitions are lost; if there are no users any more, make one: leveret users add",
+        "defaults": "the definition of virtual host '/' is lost; it is created again",
+        "vhost": "definitions are lost; if no users are left, add one: leveret users add",
     }
     assert text[kept] in run.broker.explanations
     assert not run.broker.is_new  # nobody may log in with a password that everybody knows

@@ -224,7 +224,7 @@ def test_a_lost_virtual_host_is_made_anew_if_somebody_may_enter_it(tmp_path: Pat
     life.log.delete(form.VHOST, form.key("v"))
     life.end()
     life = Life(tmp_path, 6_000)
-    assert "the definition of virtual host 'v' is lost; it is made anew" in life.told
+    assert "the definition of virtual host 'v' is lost; it is created again" in life.told
     assert list(life.broker.vhosts["v"].policies.all) == ["short"]
     life.broker.users.delete("u")
     life.end()

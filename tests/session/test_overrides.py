@@ -120,12 +120,12 @@ def test_limited_by_itself() -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"x-max-priority": 5}, "x-max-priority cannot change while there is the queue"),
-        ({"x-queue-type": "quorum"}, "x-queue-type cannot change while there is the queue"),
-        ({"x-single-active-consumer": True}, "x-single-active-consumer cannot change while there is the queue"),
-        ({"x-max-age": "1D"}, "queues of type classic do not have x-max-age"),
-        ({"x-nonsense": 1}, "'x-nonsense' is not known; there are x-expires"),
-        ({"max-length": 1}, "'max-length' is not known"),
+        ({"x-max-priority": 5}, "x-max-priority cannot change on an existing queue"),
+        ({"x-queue-type": "quorum"}, "x-queue-type cannot change on an existing queue"),
+        ({"x-single-active-consumer": True}, "x-single-active-consumer cannot change on an existing queue"),
+        ({"x-max-age": "1D"}, "queues of type classic do not support x-max-age"),
+        ({"x-nonsense": 1}, "'x-nonsense' is unknown; the arguments are x-expires"),
+        ({"max-length": 1}, "'max-length' is unknown"),
         ({"x-max-length": -1}, "x-max-length cannot be -1; it takes a whole number from 0"),
         ({"x-max-length": "5"}, 'x-max-length cannot be <<"5">>; it takes'),
         ({"x-max-length": True}, "x-max-length cannot be true"),

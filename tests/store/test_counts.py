@@ -190,11 +190,11 @@ def test_damaged_counts_cost_only_the_counts(tmp_path: Path, caplog: pytest.LogC
     log.log.close()
     flip(tmp_path, "counts", "places")
     assert check(tmp_path, lambda done, total: None).problems == [
-        "how often messages of chunk 1 came back: checksum does not match"
+        "the delivery counts of chunk 1: checksum does not match"
     ]
     log = Log(tmp_path)
     assert [(each.position, each.counts) for each in log.recovered()] == [(1, 0), (2, 0), (3, 0)]
-    assert "how often the messages of chunk 1 came back is not known" in caplog.text
+    assert "the delivery counts of chunk 1 cannot be read" in caplog.text
     log.log.counted(1, 2, both(5, 5))
     log.log.close()
     assert counts(tmp_path) == {2: (5, 5)}

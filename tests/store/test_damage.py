@@ -128,7 +128,7 @@ def test_what_was_lost_is_told_once_and_kept(tmp_path: Path, load_bytes: int, ca
         log = Log(tmp_path, load_bytes)
         assert read(log) == [1, 2, 3, 4, 6, 7, 8, 9, 10]
     assert "cannot be read" not in caplog.text
-    assert "damaged chunks that are set aside: 1; leveret check says more" in caplog.text
+    assert "damaged chunks set aside: 1; run leveret check for details" in caplog.text
     for position in (1, 2, 3, 4, 6, 7, 8, 9, 10):
         log.log.remove(1, position)
     log.log.close()
@@ -247,12 +247,10 @@ def test_a_note_of_what_is_gone_that_is_damaged_brings_messages_back(
     log.log.remove(1, 2)
     log.log.close()
     flip(tmp_path, "gone", "places")
-    assert check(tmp_path, lambda done, total: None).problems == [
-        "what was removed from chunk 1: checksum does not match"
-    ]
+    assert check(tmp_path, lambda done, total: None).problems == ["the removals from chunk 1: checksum does not match"]
     log = reopened(tmp_path)
     assert log.found() == [(1, 1, b"1", True), (1, 2, b"2", True), (1, 3, b"3", False)]
-    assert "what was removed from chunk 1 is not known, and comes back" in caplog.text
+    assert "the removals from chunk 1 cannot be read, so removed messages come back" in caplog.text
     log.log.close()
 
 
@@ -384,7 +382,7 @@ def test_what_is_not_in_its_place_is_told_and_flagged(tmp_path: Path, caplog: py
     change(tmp_path, "UPDATE chunks SET id = 9 WHERE id = 1")
     log = Log(tmp_path)
     assert log.found() == [(1, 2, body(2), False), (1, 3, body(3), False), (1, 4, body(1), True)]
-    assert "chunk 9 is not in its place: its messages are put at the end of their queues" in caplog.text
+    assert "chunk 9 is out of order: its messages are moved to the end of their queues" in caplog.text
     log.log.close()
     caplog.clear()
     log = reopened(tmp_path)
@@ -453,7 +451,7 @@ def test_a_definition_under_a_kind_that_is_no_text_goes_when_it_is_put_again(tmp
     change(tmp_path, "UPDATE definitions SET kind = CAST(kind AS BLOB) WHERE key != 'c'")
     log = reopened(tmp_path)
     assert log.log.load() == [("queue", "c", b"third")]
-    what = "bytes is where a text should be"
+    what = "bytes instead of a text"
     assert log.log.damaged() == [("queue", "a", what), ("queue", "b", what)]
     log.log.put("queue", "a", b"again")
     log.log.delete("queue", "b")

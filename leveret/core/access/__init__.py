@@ -1,1 +1,1 @@
-"""Who may do what."""
+"""Users, permissions and limits."""

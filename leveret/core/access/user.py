@@ -1,7 +1,7 @@
-"""A user, what it may do, and the limits that it has.
+"""A user, its permissions and its limits.
 
-Permissions are patterns, searched in names; the empty pattern allows nothing. Every check asks them anew, so that a
-change counts from the next operation on; publishes are checked once for each Route, and a change ends every Route.
+Permissions are patterns, searched in names; the empty pattern allows nothing. Each operation is checked, so a change
+applies from the next operation on. Publishes are checked once for each Route; a change invalidates all Routes.
 Source: rabbit_access_control.erl, rabbit_auth_backend_internal.erl.
 """
 
@@ -28,16 +28,16 @@ MAX_CONSUMERS: Final = "max-consumers"
 USER_LIMITS: Final = (MAX_CONNECTIONS, MAX_CHANNELS)
 VHOST_LIMITS: Final = (MAX_CONNECTIONS, MAX_QUEUES, MAX_EXCHANGES, MAX_BINDINGS, MAX_CONSUMERS)
 
-NOTHING: Final = "^$"  # what the empty pattern stands for
+NOTHING: Final = "^$"  # the meaning of the empty pattern
 
 
 def checked_limits(limits: dict[str, int], known: tuple[str, ...]) -> dict[str, int]:
-    """Limits as they can be kept. Raises: InvalidError for what is no limit."""
+    """Limits, brought into range. Raises: InvalidError for an unknown limit or a value that is not an integer."""
     checked: dict[str, int] = {}
     for name, value in limits.items():
         if name not in known:
             there_are = f"{', '.join(known[:-1])} and {known[-1]}"
-            raise InvalidError(f"'{name}' is not a limit; there are {there_are}")
+            raise InvalidError(f"'{name}' is not a limit; the limits are {there_are}")
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidError(f"limit '{name}' has to be an integer")
         checked[name] = LIMIT.nearest(value)
@@ -45,13 +45,13 @@ def checked_limits(limits: dict[str, int], known: tuple[str, ...]) -> dict[str, 
 
 
 def reached(limits: dict[str, int], name: str, count: int) -> bool:
-    """Whether no more than count is allowed. A negative limit is none; 0 allows nothing."""
+    """Whether count has reached the limit. A negative limit means none; 0 allows nothing."""
     limit = limits.get(name, -1)
     return 0 <= limit <= count
 
 
 class Credential:
-    """What a password is checked against. algorithm: as definitions files of RabbitMQ name it, or argon2."""
+    """A password hash. algorithm: as in definitions files of RabbitMQ, or argon2."""
 
     __slots__ = ("algorithm", "hash")
 
@@ -61,7 +61,7 @@ class Credential:
 
 
 class Permission:
-    """Three patterns, searched in names of one virtual host. Raises: InvalidError for what is no pattern."""
+    """Three patterns, searched in names of one virtual host. Raises: InvalidError for an invalid pattern."""
 
     __slots__ = ("_matcher", "_patterns", "configure", "read", "write")
 
@@ -95,7 +95,7 @@ class TopicPermission:
         self.read = read
 
     def check(self) -> None:
-        """Refuse what is no pattern. Raises: InvalidError."""
+        """Check that the patterns are valid. Raises: InvalidError."""
         for text in (self.write, self.read):
             compile_pattern(text)
 
@@ -107,15 +107,15 @@ class TopicPermission:
         try:
             pattern = compile_pattern(text or NOTHING)
         except InvalidError:
-            return False  # a name turned the pattern into none, or an earlier version took it
+            return False  # a replaced name made it invalid, or an earlier version accepted it
         return self._matcher.recall(pattern, key, "a topic permission", patience)
 
 
 class User:
-    """Somebody who may log in.
+    """An account that can log in.
 
-    permissions: by virtual host; no entry, no access. topic_permissions: by virtual host, then by exchange; no entry,
-    no restriction. limits: by name; negative for none. connections, channels: how many are open now.
+    permissions: by virtual host; no access without an entry. topic_permissions: by virtual host, then by exchange; no
+    restriction without an entry. limits: by name; negative for none. connections, channels: how many are open now.
     """
 
     __slots__ = (
@@ -140,7 +140,7 @@ class User:
         self.channels = 0
 
     def may(self, operation: str, kind: str, name: str, vhost: str, patience: Patience | None = None) -> bool:
-        """Whether an operation is allowed. kind: queue or exchange. patience: that it shares with others.
+        """Whether an operation is allowed. kind: queue or exchange. patience: shared by the checks of one operation.
 
         The default exchange is checked under the name amq.default, as rabbit_access_control.erl does.
         """
@@ -148,14 +148,14 @@ class User:
         return permission is not None and permission.allows(operation, _checked(kind, name), patience or Patience())
 
     def check(self, operation: str, kind: str, name: str, vhost: str) -> None:
-        """Refuse what is not allowed. Raises: Refusal FORBIDDEN."""
+        """Check that an operation is allowed. Raises: Refusal FORBIDDEN."""
         if not self.may(operation, kind, name, vhost):
             permission = self.permissions.get(vhost)
             pattern = None if permission is None else permission.pattern(operation)
             raise errors.access_refused(operation, kind, _checked(kind, name), vhost, self.name, pattern)
 
     def check_any(self, kind: str, name: str, vhost: str) -> None:
-        """Refuse to who may do nothing with it; a passive declare asks for no more. Raises: Refusal FORBIDDEN."""
+        """Check that any operation is allowed, as a passive declare requires. Raises: Refusal FORBIDDEN."""
         if not (self.may(READ, kind, name, vhost) or self.may(WRITE, kind, name, vhost)):
             self.check(CONFIGURE, kind, name, vhost)
 
@@ -169,7 +169,7 @@ class User:
         return permission is None or permission.allows(operation, key, variables, patience)
 
     def check_topics(self, operation: str, exchange: str, keys: list[str], vhost: str) -> None:
-        """Refuse routing keys of a topic exchange if one is not allowed. Raises: Refusal FORBIDDEN."""
+        """Check that all routing keys may be used with a topic exchange. Raises: Refusal FORBIDDEN."""
         patience = Patience()
         for key in keys:
             if not self.may_topic(operation, exchange, key, vhost, patience):
@@ -181,7 +181,7 @@ def _checked(kind: str, name: str) -> str:
 
 
 def check_open(user: User, vhost: str, limits: dict[str, int], connections: int) -> None:
-    """Refuse a connection to a virtual host. limits, connections: of that. Raises: Refusal NOT_ALLOWED.
+    """Check whether a user may connect to a virtual host. limits, connections: its own. Raises: Refusal NOT_ALLOWED.
 
     Source: rabbit_reader.erl handle_method0(connection.open).
     """
@@ -193,12 +193,12 @@ def check_open(user: User, vhost: str, limits: dict[str, int], connections: int)
 
 
 def check_vhost(user: User, vhost: str) -> None:
-    """Refuse a virtual host where the user has no permission at all. Raises: Refusal NOT_ALLOWED."""
+    """Check that the user has permissions in a virtual host. Raises: Refusal NOT_ALLOWED."""
     if vhost not in user.permissions:
         raise errors.vhost_access_refused(vhost, user.name)
 
 
 def check_channel(user: User) -> None:
-    """Refuse one more channel. Raises: Refusal NOT_ALLOWED."""
+    """Check the channel limit before one more channel. Raises: Refusal NOT_ALLOWED."""
     if reached(user.limits, MAX_CHANNELS, user.channels):
         raise errors.user_channel_limit(user.name, user.limits[MAX_CHANNELS])

@@ -1,7 +1,7 @@
-"""Users: everybody who may log in, and every verb that changes who may do what.
+"""Users: all accounts, and the operations that change permissions and limits.
 
-Each verb takes effect at once, and is durable as a declaration is. Whatever takes a permission away raises the
-generation of its virtual host, which ends every cached Route.
+Each change takes effect at once, and is as durable as a declaration. A change of permissions raises the generation of
+the virtual host, which invalidates all cached Routes.
 Source: rabbit_auth_backend_internal.erl.
 """
 
@@ -23,19 +23,19 @@ from leveret.wire.fields import Table, longstr, table_bytes
 
 @trait
 class Premises(DefinitionKeeper):
-    """What users may enter."""
+    """The virtual hosts, as Users sees them."""
 
     @abstractmethod
     def has_vhost(self, name: str) -> bool:
-        """Whether there is a virtual host of this name."""
+        """Whether a virtual host of this name exists."""
 
     @abstractmethod
     def permissions_changed(self, vhost: str) -> None:
-        """Somebody may do more, or less, in a virtual host than before."""
+        """Permissions in a virtual host have changed."""
 
     @abstractmethod
     def forget_user(self, user: User, reason: str) -> None:
-        """A user is deleted: its connections are closed. reason: that they are told."""
+        """A user is deleted: close its connections. reason: the reply text they receive."""
 
 
 class Users:
@@ -63,10 +63,10 @@ class Users:
             raise unknown_user(name)
         return user
 
-    # -- who there is
+    # -- accounts
 
     def put(self, name: str, credential: Credential, tags: tuple[str, ...] | None = None) -> User:
-        """Make a user, or change its credential, and its tags if they are given; connections stay open."""
+        """Create a user, or change its credential, and its tags unless None; its connections stay open."""
         user = self._users.get(name)
         if tags is None:
             tags = () if user is None else user.tags
@@ -83,7 +83,7 @@ class Users:
         self.put(name, self.user(name).credential, tags)
 
     def delete(self, name: str) -> None:
-        """Delete a user with its permissions and limits; its connections are closed. Raises: UnknownError."""
+        """Delete a user with its permissions and limits; close its connections. Raises: UnknownError."""
         had_aside = self._premises.drop_aside(form.USER, name)
         if had_aside and name not in self._users:
             return
@@ -97,10 +97,10 @@ class Users:
         self._premises.forget(form.USER, form.key(name))
         self._premises.forget_user(user, f"user '{name}' is deleted")
 
-    # -- what they may do
+    # -- permissions
 
     def set_permission(self, name: str, vhost: str, configure: str, write: str, read: str) -> None:
-        """Set what a user may do in a virtual host. Raises: UnknownError, InvalidError for what is no pattern."""
+        """Set the permissions of a user in a virtual host. Raises: UnknownError, InvalidError for a bad pattern."""
         user = self._in_vhost(name, vhost)
         permission = Permission(configure, write, read, self._matcher)
         value = permission_value(permission)
@@ -109,7 +109,7 @@ class Users:
         self._premises.remember(form.PERMISSION, form.key(name, vhost), value)
 
     def clear_permission(self, name: str, vhost: str) -> None:
-        """Take away what a user may do in a virtual host, if it may do anything there. Raises: UnknownError."""
+        """Remove the permissions of a user in a virtual host, if there are any. Raises: UnknownError."""
         user = self._in_vhost(name, vhost)
         if user.permissions.pop(vhost, None) is not None:
             self._changed(vhost)
@@ -128,7 +128,7 @@ class Users:
         self._premises.remember(form.TOPIC_PERMISSION, form.key(name, vhost, exchange), value)
 
     def clear_topic_permission(self, name: str, vhost: str, exchange: str | None) -> None:
-        """Take away a restriction, or all of a virtual host without an exchange. Raises: UnknownError."""
+        """Remove the topic permission for an exchange, or all in the virtual host for None. Raises: UnknownError."""
         user = self._in_vhost(name, vhost)
         self._premises.drop_aside(form.TOPIC_PERMISSION, name, vhost, *([] if exchange is None else [exchange]))
         permissions = user.topic_permissions.get(vhost)
@@ -142,10 +142,10 @@ class Users:
             del user.topic_permissions[vhost]
         self._changed(vhost)
 
-    # -- how much they may open
+    # -- limits
 
     def set_limits(self, name: str, limits: dict[str, int]) -> None:
-        """Set limits of a user; those that are not named stay. Raises: UnknownError, InvalidError."""
+        """Set limits of a user; other limits stay. Raises: UnknownError, InvalidError."""
         user = self.user(name)
         merged = {**user.limits, **access.checked_limits(limits, access.USER_LIMITS)}
         value = form.limits_value(merged)
@@ -153,7 +153,7 @@ class Users:
         self._premises.remember(form.USER_LIMIT, form.key(name), value)
 
     def clear_limits(self, name: str, limit: str | None) -> None:
-        """Take away a limit, or all of them. Raises: UnknownError."""
+        """Remove a limit, or all limits for None. Raises: UnknownError."""
         user = self.user(name)
         left = {each: value for each, value in user.limits.items() if limit not in (None, each)}
         value = form.limits_value(left)
@@ -163,16 +163,16 @@ class Users:
         else:
             self._premises.forget(form.USER_LIMIT, form.key(name))
 
-    # -- what the broker calls
+    # -- called by the broker
 
     def forget_vhost(self, vhost: str) -> None:
-        """The virtual host is about to be deleted: nobody may do anything there."""
+        """Remove all permissions in a virtual host that is about to be deleted."""
         for user in self:
             self.clear_permission(user.name, vhost)
             self.clear_topic_permission(user.name, vhost, None)
 
     def forget_exchange(self, vhost: str, exchange: str) -> None:
-        """An exchange is deleted: the next one of its name begins without restrictions, as in RabbitMQ."""
+        """Remove the topic permissions of a deleted exchange; a new one of its name has none, as in RabbitMQ."""
         for user in self._users.values():
             permissions = user.topic_permissions.get(vhost)
             if permissions is not None and permissions.pop(exchange, None) is not None:
@@ -181,7 +181,7 @@ class Users:
                     del user.topic_permissions[vhost]
 
     def restore(self, kind: str, names: list[str], value: Table) -> None:
-        """Take what the DefinitionLog kept."""
+        """Restore a definition from the DefinitionLog. Raises: any exception."""
         if kind == form.USER:
             credential = Credential(value["algorithm"].text, value["hash"].text)
             self._users[names[0]] = User(names[0], credential, form.texts(value["tags"]))
@@ -193,7 +193,7 @@ class Users:
         elif kind == form.TOPIC_PERMISSION:
             permission = TopicPermission(value["write"].text, value["read"].text, self._matcher)
             user.topic_permissions.setdefault(names[1], {})[names[2]] = permission
-            permission.check()  # one that is no pattern any more is told, but allows nothing: without it all is allowed
+            permission.check()  # an invalid one is reported but stays and allows nothing: none would allow all
         elif kind == form.USER_LIMIT:
             user.limits = form.limits(value)
 

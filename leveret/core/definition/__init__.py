@@ -1,1 +1,1 @@
-"""Definitions as they rest in the log."""
+"""Definitions as the log stores them."""

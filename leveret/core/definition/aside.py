@@ -1,8 +1,8 @@
-"""Aside: definitions that the log has and this broker cannot use, from damage or from another version.
+"""Aside: definitions in the log that this broker cannot use, because of damage or because of another version.
 
-A start sets them aside, tells, and goes on without them; the log keeps them. Setting or declaring the same again mends
-one, since the new value takes its place in the log; deleting it deletes what the log has. What cannot be used for want
-of something else waits here, and is used as soon as that is there.
+The broker sets them aside at start, reports them, and runs without them; the log keeps them. Declaring the same again
+replaces the value in the log; deleting it deletes that value. A definition whose owner is missing waits here, and
+takes effect as soon as the owner exists.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from leveret.wire.fields import DecodeError
 
 Identity = tuple[str, ...]  # kind and names of a definition
 
-SHOWN: Final = 200  # characters of a key that makes no sense
+SHOWN: Final = 200  # characters of an unreadable key
 
 _AGAIN: Final = "declare it again, or delete it"
 _PERMISSION: Final = "set it again, or clear it"
 _ADVICE: Final = {
-    form.CLOCK: "deadlines go on from what the clock of the system says",
+    form.CLOCK: "deadlines follow the system clock",
     form.VHOST: "add it again, or delete it",
     form.VHOST_LIMIT: "set them again, or clear them",
     form.USER: "add it again, or delete it",
@@ -34,11 +34,11 @@ _ADVICE: Final = {
     form.OPERATOR_POLICY: _PERMISSION,
     form.PARAMETER: _PERMISSION,
     form.GLOBAL_PARAMETER: _PERMISSION,
-    form.DEDUPLICATION: "duplicates of what it knew may pass; it goes when the exchange is deleted",
+    form.DEDUPLICATION: "duplicates of messages in this part may pass; it is deleted with the exchange",
 }
 
 
-_NAMES: Final = {  # how many the key of a definition has
+_NAMES: Final = {  # how many names a key has
     form.DEFAULTS: 0,
     form.CLOCK: 0,
     form.VHOST: 1,
@@ -60,7 +60,7 @@ _NAMES: Final = {  # how many the key of a definition has
 
 
 def read_names(kind: str, key: str) -> list[str]:
-    """The names in the key of a definition. Raises: ValueError when that cannot be its key."""
+    """The names in the key of a definition. Raises: ValueError for an invalid key."""
     if kind not in _NAMES:
         raise ValueError("this version does not know what it is")
     names = form.names(key)
@@ -70,7 +70,7 @@ def read_names(kind: str, key: str) -> list[str]:
 
 
 def owners(kind: str, names: list[str]) -> list[Identity]:
-    """What a definition belongs to, and goes with."""
+    """The owners of a definition: it is deleted with any of them."""
     if kind == form.USER_LIMIT:
         return [(form.USER, names[0])]
     if kind in (form.PERMISSION, form.TOPIC_PERMISSION):
@@ -87,7 +87,7 @@ def owners(kind: str, names: list[str]) -> list[Identity]:
 
 
 def described(kind: str, names: list[str]) -> str:
-    """A definition, for people."""
+    """A definition as log text."""
     if kind in (form.VHOST, form.VHOST_LIMIT):
         return f"{'the limits of ' if kind == form.VHOST_LIMIT else ''}virtual host '{names[0]}'"
     if kind in (form.USER, form.USER_LIMIT):
@@ -110,7 +110,7 @@ def described(kind: str, names: list[str]) -> str:
 
 
 class Entry:
-    """One definition that is set aside. names: in its key, if has_names. needs: what it waits for."""
+    """One definition that is set aside. names: those in its key, if has_names. needs: the owner it waits for."""
 
     __slots__ = ("has_names", "key", "kind", "names", "needs", "value", "why")
 
@@ -124,7 +124,7 @@ class Entry:
         self.why = ""
 
     def read(self) -> None:
-        """Take the names out of the key. Raises: ValueError."""
+        """Decode the key into names. Raises: ValueError."""
         self.names = read_names(self.kind, self.key)
         self.has_names = True
         if self.kind == form.BINDING:
@@ -133,14 +133,14 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """What is wrong, and what to do about it."""
+        """The problem and the remedy, as log text."""
         what, advice = f"the definition of {self.kind} {self.key[:SHOWN]}", ""
         if self.has_names:
             what, advice = described(self.kind, self.names), _ADVICE.get(self.kind, "")
         return f"{what} cannot be used and is set aside: {self.why}{'; ' if advice else ''}{advice}"
 
     def is_about(self, wanted: Identity) -> bool:
-        """Whether it is this definition, or belongs to it. wanted: the last names of one may be left out for all."""
+        """Whether it is this definition, or belongs to it. wanted: omit the last names to match any."""
         if not self.has_names:
             return False
         own = (self.kind, *self.names)
@@ -148,7 +148,7 @@ class Entry:
 
 
 class Aside:
-    """All that is set aside, in the order of the log."""
+    """All definitions that are set aside, in the order of the log."""
 
     __slots__ = ("_entries",)
 
@@ -159,15 +159,15 @@ class Aside:
         return len(self._entries)
 
     def entries(self) -> list[Entry]:
-        """Everything."""
+        """All of them."""
         return list(self._entries.values())
 
     def about(self, wanted: Identity) -> list[Entry]:
-        """A definition and all that belongs to it."""
+        """A definition and all that belong to it."""
         return [entry for entry in self._entries.values() if entry.is_about(wanted)]
 
     def waiting_for(self, needed: Identity) -> list[Entry]:
-        """What can be used when something is there."""
+        """The definitions that wait for an owner."""
         return [entry for entry in self._entries.values() if entry.needs == needed]
 
     def add(self, entry: Entry) -> None:
@@ -175,5 +175,5 @@ class Aside:
         self._entries[entry.kind, entry.key] = entry
 
     def remove(self, kind: str, key: str) -> None:
-        """A definition is mended, or gone; one that is not set aside is fine."""
+        """Remove a definition, if it is set aside."""
         self._entries.pop((kind, key), None)

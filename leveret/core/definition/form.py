@@ -1,4 +1,4 @@
-"""The form in which definitions rest: kinds, keys as JSON lists of names, and values as field tables."""
+"""The stored format of definitions: kinds, keys as JSON lists of names, and values as field tables."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from leveret.wire.fields import (
     table_bytes,
 )
 
-DEFAULTS: Final = "defaults"  # its one entry says that the user and the virtual host of a new broker were made
-CLOCK: Final = "clock"  # its one entry says how the time of deadlines stands to the time of day
+DEFAULTS: Final = "defaults"  # its only entry marks that the user and virtual host of a new broker were created
+CLOCK: Final = "clock"  # its only entry relates the time of deadlines to the time of day
 VHOST: Final = "vhost"
-LEAVING: Final = "leaving"  # a virtual host that is deleted and still has something in it
+LEAVING: Final = "leaving"  # a deleted virtual host that is not empty yet
 VHOST_LIMIT: Final = "vhost-limit"
 USER: Final = "user"
 PERMISSION: Final = "permission"
@@ -33,25 +33,25 @@ QUEUE: Final = "queue"
 BINDING: Final = "binding"
 POLICY: Final = "policy"
 OPERATOR_POLICY: Final = "operator-policy"
-STORED_DEPTH: Final = 1024  # levels of a value: more than any version has taken, with those around it here
+STORED_DEPTH: Final = 1024  # levels of a value: more than any version has accepted
 PARAMETER: Final = "parameter"
 GLOBAL_PARAMETER: Final = "global_parameter"
-DEDUPLICATION: Final = "deduplication"  # what an exchange has seen, in batches
-VHOST_KINDS: Final = (POLICY, OPERATOR_POLICY, EXCHANGE, QUEUE, BINDING)  # in the order in which they come back
+DEDUPLICATION: Final = "deduplication"  # the window of an exchange, in batches
+VHOST_KINDS: Final = (POLICY, OPERATOR_POLICY, EXCHANGE, QUEUE, BINDING)  # in the order of recovery
 
 
 def key(*names: str) -> str:
-    """What something with these names rests under."""
+    """The key for these names."""
     return json.dumps(list(names))
 
 
 def clock_value(clock: Clock) -> bytes:
-    """What the next run has to know of the time."""
+    """The time for the next run."""
     return table_bytes({"drift_ms": long(clock.drift_ms), "wall_ms": long(clock.wall_ms)})
 
 
 def vhost_value(description: str, tags: tuple[str, ...], default_queue_type: str, protected: bool) -> bytes:
-    """What is said about a virtual host."""
+    """The properties of a virtual host."""
     return table_bytes(
         {
             "description": longstr(description),
@@ -68,7 +68,7 @@ def limits_value(limits: dict[str, int]) -> bytes:
 
 
 def binding_names(names: list[str]) -> list[str]:
-    """The names in the key of a binding, as binding_key() has them; earlier versions left arguments in any order.
+    """The names in the key of a binding, as binding_key() writes them; earlier versions did not sort the arguments.
 
     Raises: ValueError, DecodeError when they cannot be read.
     """
@@ -76,29 +76,29 @@ def binding_names(names: list[str]) -> list[str]:
 
 
 def read_id(field: Field) -> int:
-    """The name of a queue in the message log."""
+    """The id of a queue in the message log. Raises: ValueError."""
     number = field.integer
     if IDS.nearest(number) != number:
-        raise ValueError(f"{number} is no id of a queue")
+        raise ValueError(f"{number} is not a queue id")
     return number
 
 
 def names(key: str) -> list[str]:
-    """The names in a key. Raises: ValueError when it is none."""
+    """The names in a key. Raises: ValueError for an invalid key."""
     try:
         found = json.loads(key)
     except RecursionError:
         found = None
     if not isinstance(found, list):
-        raise ValueError("its key is no list of names")
+        raise ValueError("its key is not a list of names")
     for name in found:
         if not isinstance(name, str):
-            raise ValueError("its key is no list of names")
+            raise ValueError("its key is not a list of names")
     return found
 
 
 def read_table(value: bytes) -> Table:
-    """A value as it was written, by any version."""
+    """Decode a value written by any version."""
     return decode_table(value, 0, len(value), STORED_DEPTH)
 
 

@@ -1,4 +1,4 @@
-"""DefinitionLog: where declarations rest, and who lets them rest there."""
+"""DefinitionLog: the store of declarations, and its users."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from mypy_extensions import trait
 
 @trait
 class DefinitionLog:
-    """Where durable exchanges, queues, bindings rest: a map from (kind, key) to bytes, in order with the messages."""
+    """The store of durable definitions: a map from (kind, key) to bytes, written in order with the messages."""
 
     @abstractmethod
     def put(self, kind: str, key: str, value: bytes) -> int:
-        """Set a value. Returns: the revision of which on_definitions_durable will tell."""
+        """Set a value. Returns: the revision that on_definitions_durable() will report."""
 
     @abstractmethod
     def delete(self, kind: str, key: str) -> int:
-        """Delete a value; one that is not there is fine. Returns: as put()."""
+        """Delete a value, if it exists. Returns: as put()."""
 
     def gather(self, gathers: bool) -> None:
-        """Keep back what changes from now on, and write it as one change when all who asked for that are through.
+        """Start (True) or end (False) a group of changes. They are written as one change when all groups have ended.
 
-        Messages that come behind the first change wait with it: they may be for a queue that is in it.
+        Messages behind the first change wait with it: their queue may be part of it.
         """
 
     @abstractmethod
@@ -30,36 +30,36 @@ class DefinitionLog:
         """All (kind, key, value), oldest first. Called once, at start-up."""
 
     def damaged(self) -> list[tuple[str, str, str]]:
-        """(kind, key, what is wrong) of values that load() has left out, because they are not what was put."""
+        """(kind, key, what is wrong) of values that load() omitted because they are damaged."""
         return []
 
 
 @trait
 class DefinitionKeeper:
-    """Who lets definitions rest in the DefinitionLog."""
+    """An object that stores definitions in the DefinitionLog."""
 
     @abstractmethod
     def remember(self, kind: str, key: str, value: bytes) -> None:
-        """Make a declaration durable; replies of this call wait until it is."""
+        """Store a definition; replies of this call wait until it is durable."""
 
     @abstractmethod
     def forget(self, kind: str, key: str) -> None:
-        """Make the end of a declaration durable."""
+        """Delete a definition; replies of this call wait until that is durable."""
 
     @abstractmethod
     def drop_aside(self, kind: str, *names: str) -> bool:
-        """Forget for good what is set aside: a definition, or what belongs to it. Returns: whether there was anything.
+        """Delete a definition that is set aside, and those that belong to it. Returns: whether there were any.
 
-        names: the last ones left out for any.
+        names: omit the last ones to match any.
         """
 
 
 class Journal:
-    """What an exchange remembers, and writes to the DefinitionLog now and then."""
+    """State of an exchange, written to the DefinitionLog from time to time."""
 
     @abstractmethod
     def save(self) -> None:
-        """Write what has come since the last time."""
+        """Write the changes since the last call."""
 
     @abstractmethod
     def on_durable(self, revision: int) -> None:
@@ -67,8 +67,8 @@ class Journal:
 
     @abstractmethod
     def lose(self) -> None:
-        """The log has failed: forget what is not safe."""
+        """The log has failed: discard state that is not durable."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
-        """One of the calls above has failed."""
+        """Report that one of the calls above failed."""

@@ -1,1 +1,1 @@
-"""What the broker refuses, and how it says so."""
+"""Refusals and errors, and their texts."""

@@ -1,4 +1,4 @@
-"""The areas of the log, which administrators know by name; an area is a logger: connection is leveret.connection."""
+"""The areas of the log. Each is a logger: the area connection is the logger leveret.connection."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 ALL: Final = "all"
 ACTS: Final = "acts"
 AREAS: Final = {
-    ACTS: "who has changed or thrown away what with the tools for queues",
-    "alarms": "what lets publishers wait",
+    ACTS: "who changed or discarded what with the tools for queues",
+    "alarms": "alarms, which block publishers",
     "api": "the HTTP API",
-    "broker": "queues and exchanges, and what goes wrong in them",
+    "broker": "queues and exchanges, and failures in them",
     "connection": "clients: logins, refusals, errors",
     "control": "the control socket",
-    "lag": "an event loop that is busy for long",
+    "lag": "turns of the event loop that take long",
     "node": "start, end, ports, TLS",
     "recording": "recordings",
     "store": "the data directory",
     "telemetry": "spans for OpenTelemetry",
     "testing": "a broker in a test process",
 }
-"""Each with what it is about."""
+"""Each area with its subject."""
 
 
 def logger_name(area: str) -> str:
-    """What the logger of an area is called; that of everything has no name."""
+    """The name of an area's logger; empty for all areas (the root logger)."""
     return "" if area == ALL else f"leveret.{area}"

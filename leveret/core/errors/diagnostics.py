@@ -1,6 +1,6 @@
-"""What the log says beside a terse reply text: what differs, who declared it and when, what to do about it.
+"""Details that the log adds to a terse reply text: what differs, who declared it and when, how to fix it.
 
-No client sees any of this; it stands in the log behind the reply text, and costs nothing until something went wrong.
+Clients never see them; the log appends them to the reply text. They cost nothing unless an error occurs.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
-MAX_NAMES: Final = 1000  # that are looked at for a similar one
-MAX_NAME: Final = 255  # characters of a name that somebody may have meant otherwise
-MAX_DIFFERENCE: Final = 2  # characters that a similar name may have otherwise
+MAX_NAMES: Final = 1000  # examined for a similar one
+MAX_NAME: Final = 255  # characters of a name that may contain a typing error
+MAX_DIFFERENCE: Final = 2  # characters in which a similar name may differ
 
 
 class Origin:
-    """Who declared something, and when: milliseconds since 1970. Empty and 0 for what is not known."""
+    """Who declared something, and when, in milliseconds since 1970. Empty and 0 if unknown."""
 
     __slots__ = ("connection", "user", "wall_ms")
 
@@ -37,17 +37,17 @@ class Origin:
 
 
 def differs(differences: list[str], origin: Origin) -> str:
-    """Declarations of the same name differ."""
+    """A declaration differs from the existing one of the same name."""
     return f"the existing one was {origin}. Different: {'; '.join(differences)}. Declare it the same or delete it first"
 
 
 def locked(origin: Origin, exclusive: bool) -> str:
-    """A queue is exclusive to another connection; or it is not, and should be."""
+    """A queue is exclusive to another connection, or is not exclusive but was declared as such."""
     return f"it is {'exclusive' if exclusive else 'not exclusive'}, {origin}"
 
 
 def not_found(name: str, names: Iterable[str], elsewhere: list[str]) -> str:
-    """A name is unknown. names: of what there is. elsewhere: virtual hosts that have it."""
+    """A name is unknown. names: the existing ones. elsewhere: virtual hosts that have the name."""
     if elsewhere:
         return f"there is one in vhost {', '.join([repr(vhost) for vhost in elsewhere])}"
     similar = nearest(name, names)
@@ -55,27 +55,27 @@ def not_found(name: str, names: Iterable[str], elsewhere: list[str]) -> str:
 
 
 def refused(operation: str, pattern: str | None) -> str:
-    """A permission is missing. pattern: that the name would have to match; None for no permission at all."""
+    """A permission is missing. pattern: the permission that does not match; None for no permission at all."""
     if pattern is None:
         return "the user has no permission in this vhost"
     return f"the user's {operation} permission is {pattern!r}, in which the name is not found"
 
 
 def unknown_tag(tags: list[int]) -> str:
-    """A delivery is not outstanding. tags: those that are, ascending."""
+    """A delivery tag is not outstanding. tags: the outstanding ones, ascending."""
     held = f"outstanding are {len(tags)}, tags {tags[0]} to {tags[-1]}" if tags else "nothing is outstanding"
     return f"on this channel {held}. A delivery is acknowledged once, on its own channel, and never with no_ack"
 
 
 def wants(argument: str, what: str) -> str:
-    """An argument has a value that it cannot have."""
+    """An argument has an invalid value. what: the valid ones."""
     return f"{argument} takes {what}" if what else ""
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """A name that differs in letter case or in a few characters in one place; None when there is none.
+    """A name that differs in letter case, or in at most MAX_DIFFERENCE characters in one place; None if there is none.
 
-    Takes time for each name and each of its characters, but no more: all clients wait meanwhile.
+    Cost: linear in the total length of the names examined. All clients wait meanwhile.
     """
     if len(name) > MAX_NAME:
         return None
@@ -86,7 +86,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def is_similar(one: str, other: str) -> bool:
-    """Whether two texts differ in a few characters in one place, and are longer than that."""
+    """Whether two texts differ in at most MAX_DIFFERENCE characters in one place, and are longer than that."""
     longer = max(len(one), len(other))
     shorter = min(len(one), len(other))
     if longer - shorter > MAX_DIFFERENCE or longer <= MAX_DIFFERENCE:

@@ -1,9 +1,8 @@
-"""Refusal, and the sentences about exchanges and queues that we say to a client.
+"""Refusal, and the error texts about exchanges and queues that clients receive.
 
-A sentence stands here once, equal to RabbitMQ's. What a refusal means for who asked, a reply code or a status, is for
-the protocol to say by its kind: AMQP 0-9-1 does so in session/base/errors.py.
-A hint goes to the log beside the sentence and to no client; core/errors/diagnostics.py has its words.
-Source: rabbit_misc.erl, rabbit_channel.erl, rabbit_amqqueue.erl, rabbit_exchange.erl; names of the functions say when.
+Each text is equal to RabbitMQ's. The protocol maps the kind of a refusal to a reply code or a status; for AMQP 0-9-1
+see session/base/errors.py. A hint goes to the log, never to a client; core/errors/diagnostics.py writes the hints.
+Source: rabbit_misc.erl, rabbit_channel.erl, rabbit_amqqueue.erl, rabbit_exchange.erl; function names say when.
 """
 
 from typing import Final
@@ -13,23 +12,23 @@ from mypy_extensions import mypyc_attr
 from leveret.core.errors import diagnostics
 
 # Kinds
-UNKNOWN: Final = "unknown"  # it does not exist, or not here
-FORBIDDEN: Final = "forbidden"  # who asks may not do this with it
-LOCKED: Final = "locked"  # it is another client's
-UNFIT: Final = "unfit"  # what was asked for does not fit what is there, or cannot be
-NOT_ALLOWED: Final = "not allowed"  # who asks has no business here, or asks for too much
-UNSUPPORTED: Final = "unsupported"  # it is not done here
-UNREADABLE: Final = "unreadable"  # what was sent makes no sense
-FAULTY: Final = "faulty"  # it cannot be done, since something of the broker has failed
-PROTOCOL: Final = "protocol"  # the client has broken the rules of its protocol, which has its own words for that
+UNKNOWN: Final = "unknown"  # it does not exist, or not on this node
+FORBIDDEN: Final = "forbidden"  # the client lacks the permission, or nobody may do this
+LOCKED: Final = "locked"  # another client holds it exclusively
+UNFIT: Final = "unfit"  # the request conflicts with the present state, or is invalid
+NOT_ALLOWED: Final = "not allowed"  # no access, or a limit is reached
+UNSUPPORTED: Final = "unsupported"  # not supported
+UNREADABLE: Final = "unreadable"  # the data cannot be decoded
+FAULTY: Final = "faulty"  # a part of the broker has failed
+PROTOCOL: Final = "protocol"  # the client violated its protocol, which defines its own texts for that
 
 
 @mypyc_attr(native_class=False)
 class Refusal(Exception):
-    """Something is not done. kind: one of those above. text: a sentence for who asked, which names the subject.
+    """A request is refused. kind: one of those above. text: for the client; it names the subject.
 
-    subject: what it is about, as resource() says it; empty when it is the request itself. hint: what the log says
-    beside the sentence.
+    subject: the entity, as resource() names it; empty when it is the request itself. hint: for the log, beside the
+    text.
     """
 
     def __init__(self, kind: str, text: str, hint: str = "", subject: str = "") -> None:
@@ -41,7 +40,7 @@ class Refusal(Exception):
 
 
 def resource(kind: str, name: str, vhost: str) -> str:
-    """queue 'q' in vhost '/'."""
+    """For instance: queue 'q' in vhost '/'."""
     return f"{kind} '{name}' in vhost '{vhost}'"
 
 
@@ -75,7 +74,7 @@ def locked_queue(name: str, vhost: str, hint: str = "") -> Refusal:
 
 
 def faulty_queue(name: str, vhost: str, fault: str) -> Refusal:
-    """The queue's own work has failed, and it does nothing until it is repaired. Only the channel is closed for it."""
+    """The queue has failed internally and does nothing until it is repaired. Only the channel is closed."""
     what = resource("queue", name, vhost)
     return Refusal(FAULTY, f"{what} is faulty: {fault}", f"leveret queues repair '{name}' lets it try again", what)
 
@@ -87,7 +86,7 @@ def lost_queue(name: str, vhost: str, why: str) -> Refusal:
 
 
 def no_get_with_single_active(name: str, vhost: str) -> Refusal:
-    """basic.get would take what belongs to the single active consumer of a quorum queue."""
+    """basic.get would take messages of the single active consumer of a quorum queue."""
     what = resource("queue", name, vhost)
     return Refusal(
         LOCKED,
@@ -98,13 +97,13 @@ def no_get_with_single_active(name: str, vhost: str) -> Refusal:
 
 
 def queue_in_exclusive_use(name: str, vhost: str) -> Refusal:
-    """An exclusive consumer stands in the way, or others stand in the way of an exclusive one."""
+    """The queue has an exclusive consumer, or has other consumers when an exclusive one is requested."""
     what = resource("queue", name, vhost)
     return Refusal(FORBIDDEN, f"{what} in exclusive use", subject=what)
 
 
 def reserved_name(kind: str, name: str) -> Refusal:
-    """Only the broker makes things whose name begins with amq."""
+    """Names that begin with amq. are reserved for the broker."""
     return Refusal(FORBIDDEN, f"{kind} name '{name}' contains reserved prefix 'amq.*'")
 
 
@@ -114,19 +113,19 @@ def default_exchange() -> Refusal:
 
 
 def system_exchange(name: str, vhost: str) -> Refusal:
-    """An exchange that the broker made cannot be deleted."""
+    """A predeclared exchange cannot be deleted."""
     what = resource("exchange", name, vhost)
     return Refusal(FORBIDDEN, f"deletion of system {what} not allowed", subject=what)
 
 
 def internal_exchange(name: str, vhost: str) -> Refusal:
-    """Clients cannot publish here."""
+    """Clients cannot publish to an internal exchange."""
     what = resource("exchange", name, vhost)
     return Refusal(FORBIDDEN, f"cannot publish to internal {what}", subject=what)
 
 
 def access_refused(operation: str, kind: str, name: str, vhost: str, user: str, pattern: str | None = None) -> Refusal:
-    """A permission is missing. operation: configure, write or read. pattern: that the name does not match."""
+    """A permission is missing. operation: configure, write or read. pattern: the permission, which does not match."""
     what = resource(kind, name, vhost)
     text = f"{operation} access to {what} refused for user '{user}'"
     return Refusal(FORBIDDEN, text, diagnostics.refused(operation, pattern), what)
@@ -144,41 +143,41 @@ def vhost_access_refused(vhost: str, user: str) -> Refusal:
 
 
 def node_connection_limit(limit: int) -> Refusal:
-    """The broker has as many connections as it may have."""
+    """The connection limit of the broker is reached."""
     return Refusal(NOT_ALLOWED, f"connection refused: node connection limit ({limit}) is reached")
 
 
 def vhost_connection_limit(vhost: str, user: str, limit: int) -> Refusal:
-    """A virtual host has as many connections as it may have."""
+    """The connection limit of a virtual host is reached."""
     text = f"connection limit ({limit}) is reached"
     return Refusal(NOT_ALLOWED, f"access to vhost '{vhost}' refused for user '{user}': {text}")
 
 
 def user_connection_limit(user: str, limit: int) -> Refusal:
-    """A user has as many connections as it may have."""
+    """The connection limit of a user is reached."""
     text = f"user connection limit ({limit}) is reached"
     return Refusal(NOT_ALLOWED, f"connection refused for user '{user}': {text}")
 
 
 def user_channel_limit(user: str, limit: int) -> Refusal:
-    """A user has as many channels as it may have."""
+    """The channel limit of a user is reached."""
     text = f"has reached the maximum allowed user limit of {limit}"
     return Refusal(NOT_ALLOWED, f"number of channels opened for user '{user}' {text}")
 
 
 def node_channel_limit(node: str, limit: int) -> Refusal:
-    """The broker has as many channels as it may have."""
+    """The channel limit of the broker is reached."""
     text = f"has reached the maximum allowed limit of {limit}"
     return Refusal(NOT_ALLOWED, f"number of channels opened on node '{node}' {text}")
 
 
 def vhost_limit(wish: str, kind: str, vhost: str, limit: int) -> Refusal:
-    """A virtual host has as many of a kind as it may have. wish: what cannot be done, like declare queue 'q'."""
+    """A limit of a virtual host is reached. wish: the refused operation, for instance declare queue 'q'."""
     return Refusal(UNFIT, f"cannot {wish}: {kind} limit in vhost '{vhost}' ({limit}) is reached")
 
 
 def unknown_exchange_type(kind: str) -> Refusal:
-    """No such type of exchange."""
+    """The exchange type is unknown."""
     return Refusal(UNFIT, f"invalid exchange type '{kind}'")
 
 
@@ -189,52 +188,52 @@ def inequivalent(argument: str, what: str, received: str, current: str, hint: st
 
 
 def invalid_argument(argument: str, what: str, reason: str, wants: str = "") -> Refusal:
-    """An x-argument has a value that it cannot have. reason: an Erlang term, as RabbitMQ prints it."""
+    """An x-argument has an invalid value. reason: an Erlang term, as RabbitMQ prints it. wants: the valid values."""
     text = f"invalid arg '{argument}' for {what}: {reason}"
     return Refusal(UNFIT, text, diagnostics.wants(argument, wants), what)
 
 
 def argument_of_other_type(argument: str, what: str, kind: str, types: tuple[str, ...]) -> Refusal:
-    """An x-argument belongs to other types of queues. kind: the queue's type."""
+    """The queue type does not support an x-argument. kind: the queue's type; types: those that support it."""
     text = f"invalid arg '{argument}' for {what} of queue type rabbit_{kind}_queue"
     return Refusal(UNFIT, text, f"only queues of type {' or '.join(types)} have it", what)
 
 
 def invalid_property(name: str, what: str) -> Refusal:
-    """A quorum queue cannot be this."""
+    """A quorum queue cannot have this property."""
     hint = "a quorum queue is durable, not exclusive and not auto-delete"
     return Refusal(UNFIT, f"invalid property '{name}' for {what}", hint, what)
 
 
 def server_named(kind: str) -> Refusal:
-    """Queues of some types need a name from their client."""
+    """A queue of this type needs a name from the client."""
     return Refusal(UNFIT, f"Cannot declare a server-named queue for type rabbit_{kind}_queue")
 
 
 def unconditional_delete_only(name: str, vhost: str, flag: str) -> Refusal:
-    """A quorum queue is not deleted on a condition. flag: if-unused or if-empty."""
+    """A quorum queue cannot be deleted conditionally. flag: if-unused or if-empty."""
     what = resource("queue", name, vhost)
     reason = f"queue.delete operations with {flag} flag set are not supported by quorum queues"
     return Refusal(UNSUPPORTED, f"cannot delete {what}. {reason}", subject=what)
 
 
 def unknown_tag(tag: int, outstanding: list[int]) -> Refusal:
-    """A delivery tag is not outstanding on the channel. outstanding: those that are, ascending."""
+    """A delivery tag is not outstanding on the channel. outstanding: the outstanding ones, ascending."""
     return Refusal(UNFIT, f"unknown delivery tag {tag}", diagnostics.unknown_tag(outstanding))
 
 
 def in_use(kind: str, name: str, vhost: str) -> Refusal:
-    """Deletion was asked for only if unused."""
+    """Deletion with if-unused, but the entity is in use."""
     what = resource(kind, name, vhost)
     return Refusal(UNFIT, f"{what} in use", subject=what)
 
 
 def not_empty(name: str, vhost: str) -> Refusal:
-    """Deletion was asked for only if empty."""
+    """Deletion with if-empty, but the queue is not empty."""
     what = resource("queue", name, vhost)
     return Refusal(UNFIT, f"{what} not empty", subject=what)
 
 
 def invalid_type(type_name: str, argument: str, what: str) -> Refusal:
-    """An argument that names an exchange is no text."""
+    """An argument that names an exchange is not a text."""
     return Refusal(UNFIT, f"invalid type '{type_name}' for arg '{argument}' in {what}", subject=what)

@@ -1,1 +1,1 @@
-"""Exchanges: where messages come in, and where they go from there."""
+"""Exchanges: they receive messages and route them to queues."""

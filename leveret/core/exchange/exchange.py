@@ -1,7 +1,7 @@
-"""Exchange and Binding: where messages come in, and where they go from there.
+"""Exchange and Binding: routing of messages.
 
-A message visits each exchange at most once and each queue at most once, so bindings between exchanges may form
-cycles. An alternate exchange gets what found no binding at all.
+A message visits each exchange and each queue at most once, so bindings between exchanges may form cycles. An
+alternate exchange receives messages that match no binding.
 Source: rabbit_exchange.erl route/3.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from leveret.core.exchange.interceptor import Interceptor
     from leveret.core.exchange.router import Router
 
-NO_PROPERTIES: Final = BasicProperties()  # of a message that there is not
+NO_PROPERTIES: Final = BasicProperties()  # for a lookup without a message
 
 
 class NameSpace(Home):
@@ -41,15 +41,15 @@ class NameSpace(Home):
 
     @abstractmethod
     def find_queue(self, name: str) -> Destination | None:
-        """What the default exchange leads to: a queue, or the way back of a direct reply-to."""
+        """The target of a key on the default exchange: a queue, or the reply queue of a direct reply-to."""
 
 
 class Binding:
-    """From an exchange to a queue or to another exchange. Equal when source, destination, key and arguments are.
+    """From an exchange to a queue or another exchange. Two are equal if source, destination, key and arguments are.
 
-    arguments: in order, however they came. encoded: the same as bytes, so that fields of different types are different,
-    as are integers of two widths.
-    Raises: ValueError when the name of an argument is too long to be written.
+    arguments: sorted. encoded: the same as bytes, so that fields of different types differ, as do integers of
+    different widths.
+    Raises: ValueError when the name of an argument is too long to be encoded.
     Source: rabbit_binding.erl (sort_field_table), rabbit_db_binding.erl (a set of bindings).
     """
 
@@ -65,11 +65,11 @@ class Binding:
         self.arguments = in_order(arguments)
         self.encoded = table_bytes(self.arguments) if arguments else b""
         self._identity = (source.name, self.kind, self.destination, key, self.encoded)
-        self._hash = hash(self._identity)  # once
+        self._hash = hash(self._identity)  # cached
 
     @property
     def kind(self) -> str:
-        """What the destination is: queue or exchange."""
+        """The kind of the destination: queue or exchange."""
         return "queue" if self.queue is not None else "exchange"
 
     @property
@@ -82,7 +82,7 @@ class Binding:
 
     @property
     def durable(self) -> bool:
-        """Whether it survives a restart: both ends do."""
+        """Whether it survives a restart: if both ends do."""
         target_durable = (
             self.queue.durable if self.queue is not None else self.exchange is not None and self.exchange.durable
         )
@@ -96,7 +96,7 @@ class Binding:
 
 
 class Routing:
-    """The result of a look-up. varies: whether another message with the same key may go elsewhere."""
+    """The result of routing. varies: whether another message with the same key may go elsewhere."""
 
     __slots__ = ("queues", "varies")
 
@@ -108,11 +108,11 @@ class Routing:
 class Exchange:
     """One exchange.
 
-    bindings: those it is the source of; incoming: those it is the destination of.
-    router: what finds them. interceptors: what messages pass first.
-    alternate: the exchange for what finds no binding. policy, operator_policy: those that apply.
-    log_id: of the messages that rest here in the MessageLog; 0 if none ever do.
-    counters: without what is still with routes; see Client.count_routes().
+    bindings: those from this exchange; incoming: those to it.
+    router: finds the matching bindings. interceptors: process a message before routing.
+    alternate: name of the exchange for messages without a binding. policy, operator_policy: those that apply.
+    log_id: of the messages that the exchange stores in the MessageLog; 0 if it never does.
+    counters: without the counts that routes still hold; see Client.count_routes().
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Exchange:
         self.apply({})
 
     def apply(self, definition: Definition) -> None:
-        """Take what policies say, where the arguments say nothing. The default exchange has no alternate."""
+        """Apply the policies where the arguments set nothing. The default exchange has no alternate."""
         argument = self.arguments.get("alternate-exchange")
         said = definition.get("alternate-exchange")
         self.alternate = None
@@ -166,9 +166,9 @@ class Exchange:
     ) -> Routing:
         """All queues that a message reaches from here, each once.
 
-        properties: None to decode those of the message if an exchange on the way wants to know them.
-        message: None to look where one would go, of which the interceptors on the way do not hear.
-        passed: how many of this exchange's interceptors the message has passed before.
+        properties: None to decode those of the message if an exchange on the way needs them.
+        message: None for a lookup only, without calling interceptors.
+        passed: how many of this exchange's interceptors the message has passed already.
         """
         found: dict[Destination, None] = {}
         seen: dict[Exchange, None] = {self: None}
@@ -203,13 +203,13 @@ class Exchange:
         return Routing(queues, varies)
 
     def count(self, queues: list[Destination], copies: i64) -> None:
-        """So many messages of clients have gone from here to each of these."""
+        """Count messages of clients that were routed from here to each of these queues."""
         for queue in queues:
             if queue.name:
                 self.counters.count_routed(queue.counted(), copies)
 
     def _intercept(self, message: Message | None, properties: BasicProperties, passed: int) -> list[Destination] | None:
-        """What becomes of a message at an interceptor; None when it passes all."""
+        """The queues to which an interceptor redirects a message; None when all let it pass."""
         if message is None or not self.interceptors:
             return None
         for interceptor in self.interceptors[passed:]:
@@ -226,7 +226,7 @@ class Exchange:
         seen: dict[Exchange, None],
         pending: list[Exchange],
     ) -> bool:
-        """Put what this exchange's own bindings lead to into found or pending. Returns: whether there was any."""
+        """Add the destinations of matching bindings to found or pending. Returns: whether any binding matched."""
         matched = False
         if self.name == "":
             for key in keys:
@@ -250,11 +250,11 @@ class Exchange:
 
 
 class Route:
-    """Where publishes with the same arguments go, as long as the virtual host's generation stays the same.
+    """The cached route of publishes with the same arguments, valid for one generation of the virtual host.
 
-    queues: unless it varies. varies: whether each message has to be looked into: to route it, to trace it, or
+    queues: valid unless it varies. varies: whether each message must be examined: to route it, to trace it, or
     because its routing key is not allowed. watched: whether an observer sees each message. mandatory: as in the
-    publish. published: to all of queues, and not counted with the exchange yet.
+    publish. published: messages to all of queues, not yet counted by the exchange.
     """
 
     __slots__ = ("address", "exchange", "generation", "mandatory", "published", "queues", "varies", "watched")
@@ -272,7 +272,7 @@ class Route:
         self.published: i64 = 0
 
     def count(self) -> None:
-        """Let the exchange count what went this way."""
+        """Add the published messages to the exchange's counters."""
         copies = self.published
         self.published = 0
         self.exchange.count(self.queues, copies)

@@ -1,7 +1,7 @@
-"""Interceptor: what an exchange does with a message before it routes it.
+"""Interceptor: processing of a message by an exchange before routing.
 
-Most exchanges have none. Those that hold messages back, refuse some or remember them have one for each of these;
-every message passes them in order, once, and only real messages do: a look-up of a route for later use does not.
+Most exchanges have none. An exchange has one interceptor for each of delaying, deduplicating and remembering messages.
+Every message passes them in order, once. The lookup of a route to be cached does not call them.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from leveret.wire.properties import BasicProperties
 
 
 class Interceptor:
-    """One of one exchange."""
+    """An interceptor of one exchange."""
 
     def admit(self, message: Message, properties: BasicProperties) -> list[Destination] | None:
-        """Let a message pass, or say what becomes of it instead.
+        """Process a message before routing.
 
-        Returns: None to route it on; the queues that take it in place of the exchange's bindings, none to drop it.
+        Returns: None to route it; otherwise the queues that receive it instead, an empty list to drop it.
         """
         raise NotImplementedError
 
     def routed(self, queues: list[Destination]) -> list[Destination]:
-        """The message that was let pass last goes to these queues. Returns: those it is to be put into, in this order.
+        """The last message that passed is routed to these queues. Returns: the destinations to use, in order.
 
-        Those that are not real queues, but want to see what becomes of the message, have no name.
+        Destinations without a name are not queues; they only observe what happens to the message.
         """
         return queues
 

@@ -1,4 +1,4 @@
-"""Router: what every type of exchange has to say."""
+"""Router: the interface that every exchange type implements."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from leveret.wire.properties import BasicProperties
 class Router:
     """The bindings of one exchange, ready to be searched.
 
-    varies: whether the result depends on more than the routing key, so that it cannot be remembered.
-    every_key: whether a message is looked up with the keys in CC and BCC too, not with its routing key alone.
-    compared: arguments that have to be the same when the exchange is declared again.
+    varies: whether the result depends on more than the routing key, so that it cannot be cached.
+    every_key: whether the keys in CC and BCC are matched too, besides the routing key.
+    compared: arguments that must be equal when the exchange is declared again.
     """
 
     def __init__(self, varies: bool = False, every_key: bool = False) -> None:
@@ -24,18 +24,18 @@ class Router:
         self.compared: tuple[str, ...] = ()
 
     def configure(self, arguments: Table, broker: Surroundings) -> None:
-        """Read what the exchange was declared with. Raises: Refusal UNFIT when an argument is wrong."""
+        """Read the arguments of the exchange. Raises: Refusal UNFIT for an invalid one."""
 
     def check(self, binding: Binding) -> None:
         """Refuse a binding that this type cannot have. Raises: Refusal UNFIT."""
 
     @abstractmethod
     def add(self, binding: Binding) -> None:
-        """A new binding, which check() has let pass."""
+        """Add a binding that check() has accepted."""
 
     @abstractmethod
     def remove(self, binding: Binding) -> None:
-        """The binding is gone."""
+        """Remove a binding."""
 
     @abstractmethod
     def match(self, key: str, properties: BasicProperties) -> list[Binding]:

@@ -1,1 +1,1 @@
-"""The types of exchanges there are, and what else exchanges may do with messages."""
+"""Exchange types, and the other things that exchanges do with messages."""

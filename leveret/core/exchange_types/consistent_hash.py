@@ -1,12 +1,13 @@
 """x-consistent-hash: each message to one binding, the same one for the same value, in proportion to their weights.
 
-The binding key is the weight. Hashed is the routing key, or the header or property that hash-header or hash-property
-names; messages without it all go the same way. Of several bindings of one destination, the first one counts.
+The binding key is the weight. The hashed value is the routing key, or the header or property that hash-header or
+hash-property names; messages without it all go to the same binding. Of several bindings of one destination, the first
+one counts.
 
-Every binding draws a number for every value, and the highest wins ("rendezvous"): when a binding goes, only what went
-there moves; when one comes, only what goes there moves. This depends on names and weights alone, not on the order of
-binding, so it is the same after a restart, which the buckets of a jump hash would not be.
-Source: rabbit_exchange_type_consistent_hash.erl, but for the choice of the binding.
+This is rendezvous hashing: every binding gets a pseudo-random number for every value, and the highest wins. Removing a
+binding moves only its own values; adding one moves only the values that it receives. The result depends on names and
+weights alone, not on the order of binding, so it is the same after a restart; a jump hash's buckets would not be.
+Source: rabbit_exchange_type_consistent_hash.erl, except for the choice of the binding.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ MAX_WEIGHT: Final = 10_000
 
 
 def weight_of(key: str) -> int:
-    """The weight in a binding key. Raises: Refusal UNFIT when there is none."""
+    """The weight in a binding key. Raises: Refusal UNFIT for an invalid one."""
     digits = key[1:] if key[:1] in ("+", "-") else key
     if not (digits.isascii() and digits.isdigit()):
         what = f'<<"{key}">>' if key else "<<>>"
@@ -43,7 +44,7 @@ def weight_of(key: str) -> int:
 
 
 class Share:
-    """A destination with its bindings; the first one gives the weight."""
+    """A destination with its bindings; the first binding sets the weight."""
 
     __slots__ = ("bindings", "seed", "weight")
 
@@ -54,7 +55,7 @@ class Share:
 
 
 class ConsistentHashRouter(Router):
-    """The destinations with their weights. Cost of a match: every destination draws a number."""
+    """The destinations with their weights. Cost of a match: one hash for each destination."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +64,7 @@ class ConsistentHashRouter(Router):
         self._property: str | None = None
 
     def configure(self, arguments: Table, broker: Surroundings) -> None:
-        """Read what to hash. Raises: Refusal UNFIT."""
+        """Read which value to hash. Raises: Refusal UNFIT."""
         self._header = _name(arguments.get("hash-header"))
         self._property = _name(arguments.get("hash-property"))
         self.varies = self._header is not None or self._property is not None
@@ -73,11 +74,11 @@ class ConsistentHashRouter(Router):
             raise Refusal(UNFIT, f"Unsupported property: {self._property}")
 
     def check(self, binding: Binding) -> None:
-        """Refuse a key that is no weight. Raises: Refusal UNFIT."""
+        """Refuse a key that is not a weight. Raises: Refusal UNFIT."""
         weight_of(binding.key)
 
     def add(self, binding: Binding) -> None:
-        """A new binding."""
+        """Add a binding."""
         where = (binding.kind, binding.destination)
         share = self._shares.get(where)
         if share is None:
@@ -86,7 +87,7 @@ class ConsistentHashRouter(Router):
             share.bindings.append(binding)
 
     def remove(self, binding: Binding) -> None:
-        """The binding is gone; the next one of the same destination counts now."""
+        """Remove a binding; the next one of the same destination counts now."""
         where = (binding.kind, binding.destination)
         share = self._shares[where]
         share.bindings.remove(binding)

@@ -1,8 +1,8 @@
-"""Deduplication: an exchange that takes the same message only once.
+"""Deduplication: an exchange that accepts each message only once.
 
-Same is what has the same value in the header x-deduplication-header; messages without it always pass. An exchange
-(type x-message-deduplication, or argument x-message-deduplication on any type) knows the values of its window. A
-duplicate is gone, but confirmed. For queues that do the same see core/queue/deduplicating.py.
+Two messages are the same if they have the same value in the header x-deduplication-header; messages without it always
+pass. An exchange (type x-message-deduplication, or argument x-message-deduplication on any type) remembers a window of
+values. A duplicate is dropped, but confirmed. For queues that do the same see core/queue/deduplicating.py.
 Source: rabbit_message_deduplication_exchange.ex of the community plugin.
 """
 
@@ -23,11 +23,11 @@ from leveret.core.policy.arguments import DEDUPLICATION, DEDUPLICATION_HEADER
 from leveret.wire.fields import LONGSTR, Field, Table
 from leveret.wire.properties import BasicProperties
 
-DEFAULT_SIZE: Final = 100_000  # of a window whose size was not asked for
+DEFAULT_SIZE: Final = 100_000  # of a window, when x-cache-size is not set
 
 
 def _number(arguments: Table, name: str, problem: str, counts: Range) -> int:
-    """An argument that is a number above 0, or its digits. Raises: Refusal UNFIT."""
+    """An argument that is an integer above 0, as number or digits. Raises: Refusal UNFIT."""
     number = counts.of(arguments[name], 0)
     if number < 1:
         raise Refusal(UNFIT, f"{problem}, '{name}' must be an integer greater than 0")
@@ -42,7 +42,7 @@ def _persists(field: Field | None) -> bool:
 
 
 class Deduplication(Interceptor):
-    """Drops what was in the exchange already. duplicates: how many that were."""
+    """Drops messages that the exchange has seen. duplicates: how many it dropped."""
 
     def __init__(self, exchange: Exchange) -> None:
         arguments = exchange.arguments
@@ -67,11 +67,11 @@ class Deduplication(Interceptor):
         self._exchange = exchange
         self._echo = Echo(exchange, self)
         self._claims: dict[int, Claim] = {}  # by the number of queues
-        self._admitted: bytes | None = None  # value of the message that was let pass last
+        self._admitted: bytes | None = None  # value of the last message that passed
         self.duplicates = 0
 
     def admit(self, message: Message, properties: BasicProperties) -> list[Destination] | None:
-        """Drop a duplicate; what is none is remembered when a queue has taken it."""
+        """Drop a duplicate. The value of any other message is stored when a queue has accepted the message."""
         headers = properties.headers if properties.headers is not None else {}
         field = headers.get(self._header)
         self._admitted = None
@@ -90,7 +90,7 @@ class Deduplication(Interceptor):
         return None
 
     def routed(self, queues: list[Destination]) -> list[Destination]:
-        """Put a claim around the queues that the message goes to."""
+        """Put a claim before and behind the queues of the message."""
         value, self._admitted = self._admitted, None
         if value is None:
             return queues
@@ -99,7 +99,7 @@ class Deduplication(Interceptor):
             if queue.name:
                 count += 1
         if not count:
-            self.window.keep(value)  # nobody gets it, and nobody is to get another one
+            self.window.keep(value)  # no queue gets it, and duplicates are dropped
             return queues
         claim = self._claims.get(count)
         if claim is None:
@@ -107,7 +107,7 @@ class Deduplication(Interceptor):
         return [claim, *queues, claim]
 
     def foresee(self, properties: BasicProperties) -> list[Destination] | None:
-        """What admit() would say to a message, of which nothing is remembered."""
+        """The result that admit() would have for a message, without side effects."""
         field = properties.headers.get(self._header) if properties.headers is not None else None
         if field is None:
             return None
@@ -117,12 +117,12 @@ class Deduplication(Interceptor):
         return [] if self.window.is_safe(value) else [self._echo]
 
     def value_of(self, message: Message) -> bytes | None:
-        """The value of a message that has one."""
+        """The deduplication value of a message, or None."""
         field = message.header(self._header_name)
         return None if field is None else shortened(identity(field))
 
     def open(self) -> None:
-        """Hear of failures of the log."""
+        """Subscribe to failures of the log."""
         if self.window.is_durable:
             self._broker.journals.append(self.window)
 
@@ -134,7 +134,7 @@ class Deduplication(Interceptor):
 
 
 class Echo(Destination):
-    """Where a duplicate goes whose original is not safe yet: nowhere, but it is confirmed no earlier than that."""
+    """The destination of a duplicate whose original is not safe yet: drops it, and confirms it when the original is."""
 
     def __init__(self, exchange: Exchange, interceptor: Deduplication) -> None:
         super().__init__("")
@@ -147,12 +147,12 @@ class Echo(Destination):
             self._interceptor.window.when_safe(self._interceptor.value_of(message), confirm)
 
     def not_taken(self, error: Exception) -> None:
-        """It could not be found out whether a message is a duplicate."""
-        self._broker.faults.own("look for duplicates", error)
+        """Report that the check for a duplicate failed."""
+        self._broker.faults.own("check for duplicates", error)
 
 
 class Claim(Destination):
-    """In front of so many queues, and behind them: sees whether one of them takes a message, which only then counts."""
+    """Placed before and behind count queues: stores a message's value only if one of them accepts the message."""
 
     def __init__(self, exchange: Exchange, interceptor: Deduplication, count: int) -> None:
         super().__init__("")
@@ -163,7 +163,7 @@ class Claim(Destination):
         self._refusals = 0  # in the broker, before the first of them
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
-        """The queues are about to get a message, or have just got it."""
+        """Called before and after the queues get a message."""
         is_behind, self._is_between = self._is_between, not self._is_between
         if not is_behind:
             self._refusals = self._broker.refusals
@@ -175,8 +175,8 @@ class Claim(Destination):
             confirm.pay()
 
     def not_taken(self, error: Exception) -> None:
-        """It could not be found out whether a message is a duplicate."""
-        self._broker.faults.own("look for duplicates", error)
+        """Report that the check for a duplicate failed."""
+        self._broker.faults.own("check for duplicates", error)
 
     def _keep(self, message: Message) -> None:
         value = self._interceptor.value_of(message)
@@ -184,7 +184,7 @@ class Claim(Destination):
             self._interceptor.window.keep(value)
 
     def not_published(self, message: Message) -> None:
-        """A message was not taken, or is not even published: another one with its value is no duplicate."""
+        """A message was refused or not published: the next one with its value is not a duplicate."""
         value = self._interceptor.value_of(message)
         if value is not None:
             self._interceptor.window.release(value)

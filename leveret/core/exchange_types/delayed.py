@@ -1,10 +1,10 @@
-"""x-delayed-message: an exchange that routes a message only when the milliseconds in its header x-delay are over.
+"""x-delayed-message: an exchange that routes a message after the delay in its header x-delay, in milliseconds.
 
-Until then the message rests with the exchange, in a queue of its own that nobody sees. If the exchange is durable,
-every delayed message survives a restart, whatever its delivery mode, and is confirmed when it is safe; what became due
-in between goes out at once. When it is due, the message is routed as the exchange's bindings are then, with x-delay
-negated, and the log forgets it when every queue that got it has it safe. A queue that refuses it because it is full
-gets it later, unless the refused message became a dead letter.
+Until then the exchange stores the message in a hidden queue. If the exchange is durable, every delayed message
+survives a restart, whatever its delivery mode, and is confirmed when it is safe; messages that became due while the
+broker was down are sent at once. A due message is routed by the bindings of that moment, with x-delay negated, and is
+deleted from the log when all queues that got it have it safe. A queue that refuses it because it is full gets it
+later, unless the refused message became a dead letter.
 Source: rabbit_exchange_type_delayed_message.erl, rabbit_delayed_message.erl of the community plugin.
 """
 
@@ -36,15 +36,15 @@ from leveret.wire.fields import DecodeError, Field
 from leveret.wire.properties import BasicProperties
 
 X_DELAY: Final = b"x-delay"
-RETRY_MS: Final = 1000  # until messages go out again that a queue has refused
-TRIES: Final = 256  # of these that may be refused again before a pause
-WRITE_MS: Final = 20  # until one goes out while too much waits to be written, or is in memory
+RETRY_MS: Final = 1000  # between attempts for messages that a queue has refused
+TRIES: Final = 256  # how many of these may be refused again before a pause
+WRITE_MS: Final = 20  # between messages while too much waits to be written, or is in memory
 REFUSED: Final = 1  # timer token
-WORTH_IT: Final = 64 << 10  # bytes of contents, below which the messages are not asked for memory
+WORTH_IT: Final = 64 << 10  # bytes of contents; below that, paging out is not worth it
 
 
 def delay_of(field: Field | None) -> int:
-    """The delay that a header x-delay asks for, in milliseconds; 0 for none."""
+    """The delay in a header x-delay, in milliseconds; 0 for none."""
     if field is None:
         return 0
     value = field.value
@@ -56,7 +56,7 @@ def delay_of(field: Field | None) -> int:
 
 
 class Pending:
-    """A message that waits. pending_id: what cancel() wants. due_ms: milliseconds since 1970."""
+    """A delayed message. pending_id: for cancel(). due_ms: milliseconds since 1970."""
 
     __slots__ = ("due_ms", "message", "pending_id")
 
@@ -67,35 +67,35 @@ class Pending:
 
 
 class DelayedMessages(Destination, Logged, Holder):
-    """The messages of one exchange that are not due yet. log_id: their name in the MessageLog."""
+    """The messages of one exchange that are not due yet. log_id: of these messages in the MessageLog."""
 
     def __init__(self, exchange: Exchange, log_id: int, passed: int) -> None:
         super().__init__(f"amq.delayed.{exchange.name}")
         self.broker = exchange.vhost.broker
         self.log_id = log_id
         self._exchange = exchange
-        self._passed = passed  # the interceptors of the exchange that a message has passed when it comes here
+        self._passed = passed  # how many interceptors of the exchange a message has passed before
         self._position: i64 = 0
-        self._durable: i64 = 0  # the log has everything up to this position, but what it refused
+        self._durable: i64 = 0  # the log has everything up to this position, except what it refused
         self._pending = PendingConfirms()
         self._schedule = Schedule()
         self._refused: deque[Departure] = deque()
-        self._round = 0  # those of them that are still to have their next chance
-        self._tries = 0  # that may fail before a pause
-        self._is_going = False  # a job sends what is due
-        self._content_bytes: i64 = 0  # in memory, of what is not due yet
+        self._round = 0  # how many of them are still to be retried in this round
+        self._tries = 0  # how many may fail before a pause
+        self._is_going = False  # a job sends due messages
+        self._content_bytes: i64 = 0  # in memory, of messages not due yet
         self._alarm = Alarm(self)
-        self._alarm_ms: i64 = 0  # when it rings for what is due, 0 when it does not
+        self._alarm_ms: i64 = 0  # when it fires for due messages, 0 when not set
         self._due: Timer | None = None
         self._again: Timer | None = None
 
     def __str__(self) -> str:
         return f"the delayed messages of exchange '{self._exchange.name}' in vhost '{self._exchange.vhost.name}'"
 
-    # -- messages come in
+    # -- incoming messages
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
-        """Take a message until it is due."""
+        """Store a message until it is due."""
         message.arrived_ms = self.broker.clock.wall_ms
         position = self._position + 1
         self._position = position
@@ -110,9 +110,9 @@ class DelayedMessages(Destination, Logged, Holder):
         self._set_alarm()
 
     def restore(self, found: Recovered) -> None:
-        """Take a message from the log at start-up; one with a position that no schedule has is left there."""
+        """Restore a message from the log at start-up; one with an invalid position stays there."""
         if found.position > schedule.POSITIONS:
-            self.broker.explain(f"a message of {self} has position {found.position}, which cannot be; it is left out")
+            self.broker.explain(f"a message of {self} has the invalid position {found.position} and is skipped")
             return
         self._position = max(self._position, i64(found.position))
         self._durable = self._position
@@ -120,14 +120,14 @@ class DelayedMessages(Destination, Logged, Holder):
         self._set_alarm()
 
     def rest(self, found: Resting) -> int:
-        """Take messages from the log at start-up: the schedule wants all of them."""
+        """Restore messages from the log at start-up: the schedule needs all of them."""
         messages = self.broker.log.fetch(self.log_id, found.positions())
         for message in messages:
             self.restore(message)
         return len(messages)
 
     def recovered(self) -> None:
-        """All have been taken that the log kept."""
+        """All messages of the log have been restored."""
 
     def on_durable(self, position: int) -> None:
         """The log has everything up to this position."""
@@ -136,25 +136,25 @@ class DelayedMessages(Destination, Logged, Holder):
         self._pending.pay(position)
 
     def on_resting(self, position: int) -> None:
-        """Nothing is there only to rest."""
+        """Do nothing: no message here is only paged out."""
 
     def on_refused(self, positions: list[int], again: bool) -> None:
-        """The log could not take these; their publishers hear a nack, the messages stay until the broker ends."""
+        """The log could not write these: publishers get a nack; the messages stay until the broker stops."""
         self._pending.refuse(positions, UNSAFE)
 
     def on_fetched(self) -> None:
-        """Nothing: what could not be sent is tried again in any case."""
+        """Do nothing: unsent messages are retried in any case."""
 
     def on_lost(self, reason: str) -> None:
-        """Cannot be: the log of the broker is its own."""
+        """Does not happen: the log belongs to this broker."""
 
     def not_taken(self, error: Exception) -> None:
-        """A message could not be taken."""
+        """Report that a message could not be accepted."""
         self.broker.refusals += 1
-        self.fail("take a message", error)
+        self.fail("accept a message", error)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Something could not be done with what waits; it waits on."""
+        """Report a failure; the messages keep waiting."""
         self.broker.faults.own(f"{doing} for {self}", error)
 
     # -- memory
@@ -171,7 +171,7 @@ class DelayedMessages(Destination, Logged, Holder):
         return message
 
     def release(self, want: i64) -> None:
-        """Leave contents to the log, those first that are due last. Cost: a look at all of them, if they have some."""
+        """Page contents out, beginning with those due last. Cost: linear in the messages, if any has content."""
         if self._content_bytes < WORTH_IT or not self._exchange.durable:
             return
         budget = self.broker.budget
@@ -190,25 +190,25 @@ class DelayedMessages(Destination, Logged, Holder):
                     messages[at] = budget.rest(message)
 
     def load(self, message: Message, position: int, only_looks: bool = False) -> Message | None:
-        """The message with its content, wherever that is; None when it cannot be read any more. Raises: Unreadable."""
+        """The message with its content, read from the log if needed; None when it is damaged. Raises: Unreadable."""
         if message.content:
             return message
         found = self.broker.log.fetch(self.log_id, position.to_bytes(8, "big"), only_looks)
         if not found and not only_looks:
-            self.broker.explain(f"a message of {self} cannot be read, and is left out")
+            self.broker.explain(f"a message of {self} cannot be read and is skipped")
         return found[0].message if found else None
 
-    # -- messages go out
+    # -- outgoing messages
 
     def go(self) -> None:
-        """Route what is due: some of it now, more in pieces."""
+        """Route due messages, in pieces."""
         if self.deleted:
             return
         self._alarm_ms = 0
         self._send_later()
 
     def go_again(self) -> None:
-        """Those that were refused have their next chance, until some are refused again."""
+        """Retry refused messages, until some are refused again."""
         self._again = None
         self._round = len(self._refused)
         self._tries = TRIES
@@ -220,7 +220,7 @@ class DelayedMessages(Destination, Logged, Holder):
             self.broker.background.begin(Going(self))
 
     def go_on(self) -> bool:
-        """Send some of what is due. Returns: whether that was all for now."""
+        """Send some due messages. Returns: whether that was all for now."""
         share = self.broker.share
         while not self.deleted and share.left > 0:
             if len(self._schedule) and schedule.due_ms(self._schedule.first()) <= self.broker.clock.wall_ms:
@@ -235,7 +235,7 @@ class DelayedMessages(Destination, Logged, Holder):
                     self._call_again()
             else:
                 break
-            if self.broker.is_short():  # what rests goes no faster than it can be written
+            if self.broker.is_short():  # send no faster than the log can write
                 self.put_off(WRITE_MS)
                 return True
         else:
@@ -246,16 +246,16 @@ class DelayedMessages(Destination, Logged, Holder):
         return True
 
     def route(self, message: Message) -> list[Destination]:
-        """Where a message goes now that it is due."""
+        """The destinations of a due message."""
         return self._exchange.route(message.address.keys, None, message, self._passed).queues
 
     def arrived(self, position: int) -> None:
-        """A message is safe where it went."""
+        """A message is safe in its queues: delete it from the log."""
         if self._exchange.durable and not self.deleted:
             self.broker.log.remove(self.log_id, position)
 
     def retry(self, departure: Departure) -> None:
-        """A message was refused: it goes out again a little later."""
+        """A message was refused: send it again later."""
         if self.deleted:
             departure.end()
             return
@@ -271,12 +271,12 @@ class DelayedMessages(Destination, Logged, Holder):
             departure.fail("send a delayed message", error)
 
     def ring_later(self, error: Exception) -> None:
-        """What was due could not be sent: look again a little later."""
+        """Due messages could not be sent: try again later."""
         self.broker.faults.own("send delayed messages", error)
         self.put_off(RETRY_MS)
 
     def put_off(self, for_ms: int) -> None:
-        """Do nothing for a while."""
+        """Pause for for_ms milliseconds."""
         self._is_going = False
         self._round = 0
         self.broker.timers.cancel(self._due)
@@ -295,7 +295,7 @@ class DelayedMessages(Destination, Logged, Holder):
         return len(self._schedule)
 
     def page(self, behind: int, limit: int) -> list[Pending]:
-        """Some of those that wait, the ones due first in front. behind: pending_id of the last one seen, 0 at first."""
+        """Some waiting messages, earliest first. behind: pending_id of the last one seen, 0 at first."""
         found: list[Pending] = []
         for place, message in self._schedule.behind(behind, limit):
             whole = self.load(cast(Message, message), schedule.position(place), True)
@@ -304,7 +304,7 @@ class DelayedMessages(Destination, Logged, Holder):
         return found
 
     def cancel(self, pending_id: int) -> bool:
-        """Drop a message that waits. Returns: whether it was there."""
+        """Drop a waiting message. Returns: whether it existed."""
         message = self._take(pending_id)
         if message is None:
             return False
@@ -313,19 +313,19 @@ class DelayedMessages(Destination, Logged, Holder):
         return True
 
     def purge(self) -> int:
-        """Drop everything that waits. Returns: how many."""
+        """Drop all waiting messages. Returns: how many."""
         count = len(self._schedule)
         self._release(deque())
         return count
 
     def _release(self, refused: deque[Departure]) -> None:
-        """Throw away what waits, in pieces. refused: what else."""
+        """Discard the waiting messages and the refused ones, in pieces."""
         waiting, self._schedule = self._schedule, Schedule()
         self._content_bytes = 0
         self.broker.background.begin(Discarding(self, waiting, refused))
 
     def remove(self) -> int:
-        """The exchange is deleted, and what waits with it. Returns: how many."""
+        """The exchange is deleted: discard the waiting messages. Returns: how many."""
         count = len(self._schedule)
         self._alarm.stop()
         self.broker.timers.cancel(self._due)
@@ -334,8 +334,8 @@ class DelayedMessages(Destination, Logged, Holder):
         if self._exchange.durable:
             try:
                 self.broker.log.drop(self.log_id)
-            except Exception as error:  # they are gone all the same, or come back in a queue for what was salvaged
-                self.broker.faults.tell(str(self), "let the log forget them", error)
+            except Exception as error:  # gone anyway, or back after a restart in a salvage queue
+                self.broker.faults.tell(str(self), "delete them from the log", error)
         self._pending.pay(int(self._position))
         refused, self._refused = self._refused, deque()
         self._release(refused)
@@ -353,13 +353,13 @@ class DelayedMessages(Destination, Logged, Holder):
 
 
 class Alarm(Timed):
-    """Rings when messages of an exchange are due, or have another chance."""
+    """Fires when messages of an exchange are due, or are to be retried."""
 
     def __init__(self, delayed: DelayedMessages) -> None:
         self._delayed: DelayedMessages | None = delayed
 
     def on_timer(self, token: int) -> None:
-        """It is time."""
+        """Send due messages, or retry refused ones."""
         if self._delayed is None:
             return
         if token == REFUSED:
@@ -368,36 +368,36 @@ class Alarm(Timed):
             self._delayed.go()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """It rings again, a little later."""
+        """Try again later."""
         if self._delayed is not None:
             self._delayed.ring_later(error)
 
     def stop(self) -> None:
-        """The exchange has ended; nothing may hold on to it."""
+        """The exchange is deleted: drop the reference to it."""
         self._delayed = None
 
 
 class Going(BackgroundJob):
-    """Sends what is due."""
+    """Sends due messages."""
 
     def __init__(self, delayed: DelayedMessages) -> None:
         self._delayed = delayed
 
     def work(self) -> bool:
-        """Send some."""
+        """Send some. Returns: whether all are sent for now."""
         return self._delayed.go_on()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """What could not be sent is still there."""
+        """Report a failure; unsent messages stay."""
         self._delayed.broker.faults.own("send delayed messages", error)
 
     def give_up(self) -> None:
-        """It is tried again a little later."""
+        """Try again later."""
         self._delayed.put_off(RETRY_MS)
 
 
 class Discarding(BackgroundJob):
-    """Messages of an exchange that nobody wants any more. refused: of them, those that a queue did not take."""
+    """Discards messages of an exchange. refused: those of them that a queue refused."""
 
     def __init__(self, delayed: DelayedMessages, waiting: Schedule, refused: deque[Departure]) -> None:
         self._delayed = delayed
@@ -405,7 +405,7 @@ class Discarding(BackgroundJob):
         self._refused = refused
 
     def work(self) -> bool:
-        """Throw some away."""
+        """Discard some. Returns: whether all are gone."""
         left: i64 = PIECE
         while left > 0 and len(self._waiting):
             place = self._waiting.first()
@@ -420,12 +420,12 @@ class Discarding(BackgroundJob):
         return left > 0
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Some could not be thrown away."""
-        self._delayed.broker.faults.own("throw away delayed messages", error)
+        """Report that some could not be discarded."""
+        self._delayed.broker.faults.own("discard delayed messages", error)
 
 
 class Departure(ConfirmListener):
-    """A message that is due, until it is safe where it goes."""
+    """A due message, until it is safe in its queues."""
 
     __slots__ = (
         "_delayed",
@@ -443,13 +443,13 @@ class Departure(ConfirmListener):
         self._position = position
         self._message = message
         self._targets: list[Destination] = []
-        self._safe: dict[Destination, None] = {}  # those that have it, so that they do not get it again
+        self._safe: dict[Destination, None] = {}  # those that have it and must not get it again
         self._open: i64 = 0
-        self._wanted = False  # whether a queue that refused it has to get it later
-        self._is_lost = False  # a log did not take a copy, which is there until the broker ends
+        self._wanted = False  # whether a queue that refused it must get it later
+        self._is_lost = False  # a log did not write a copy, which exists until the broker stops
 
     def send(self) -> None:
-        """Route it, and wait until it has arrived."""
+        """Route it, and wait for the confirms of its queues."""
         delayed = self._delayed
         old = delayed.load(self._message, self._position)
         if old is None:
@@ -466,7 +466,7 @@ class Departure(ConfirmListener):
             delay = patch.long_value(-delay_of(patch.header(old.content, X_DELAY)))
             headers = patch.replaced(old.content, start, end, X_DELAY, delay)
             content = patch.with_headers(old.content, headers, True)
-        except (DecodeError, IndexError):  # it goes as it is
+        except (DecodeError, IndexError):  # send it unchanged
             content = old.content
         message = Message(old.address, content, old.persistent, old.has_died)
         self._targets = [queue for queue in self._delayed.route(message) if queue not in self._safe]
@@ -483,7 +483,7 @@ class Departure(ConfirmListener):
         self._settled()
 
     def refused(self, tag: i64, how: int) -> None:
-        """One queue did not take it."""
+        """One queue refused it."""
         if how == FULL or how == AGAIN:
             self._wanted = True
         else:
@@ -493,7 +493,7 @@ class Departure(ConfirmListener):
         self._settled()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """It could not be sent, or hear that it has arrived: it goes out again a little later."""
+        """Sending it or processing a confirm failed: send it again later."""
         self._delayed.broker.faults.own("send a delayed message", error)
         self._delayed.retry(self)
 
@@ -502,13 +502,13 @@ class Departure(ConfirmListener):
         if self._open == 0:
             if self._wanted:
                 self._delayed.retry(self)
-            elif self._is_lost:  # the log of the exchange keeps that for the next start
+            elif self._is_lost:  # keep it in the exchange's log for the next start
                 self.end()
             else:
                 self._arrived()
 
     def end(self) -> None:
-        """It is not sent any more."""
+        """Release its memory: it is not sent any more."""
         self._delayed.broker.budget.release(self._message)
 
     def _arrived(self) -> None:
@@ -517,7 +517,7 @@ class Departure(ConfirmListener):
 
 
 class Delay(Interceptor):
-    """Holds back what is not due yet. delayed: what is held back."""
+    """Delays messages with a header x-delay. delayed: the waiting messages."""
 
     def __init__(self, exchange: Exchange, passed: int) -> None:
         if not exchange.log_id:
@@ -525,16 +525,16 @@ class Delay(Interceptor):
         self.delayed = DelayedMessages(exchange, exchange.log_id, passed)
 
     def admit(self, message: Message, properties: BasicProperties) -> list[Destination] | None:
-        """Hold back what asks for it."""
+        """Delay a message that has a delay."""
         return [self.delayed] if properties.headers and delay_of(properties.headers.get("x-delay")) else None
 
     def open(self) -> None:
-        """Make the log's news and messages find their way."""
+        """Register for events of the log and for memory requests."""
         self.delayed.broker.logged[self.delayed.log_id] = self.delayed
         self.delayed.broker.holders[self.delayed] = None
 
     def close(self) -> None:
-        """Drop what waits."""
+        """Unregister, and drop the waiting messages."""
         del self.delayed.broker.logged[self.delayed.log_id]
         self.delayed.broker.holders.pop(self.delayed, None)
         self.delayed.remove()

@@ -15,11 +15,11 @@ class DirectRouter(Router):
         self._by_key: dict[str, list[Binding]] = {}
 
     def add(self, binding: Binding) -> None:
-        """A new binding."""
+        """Add a binding."""
         self._by_key.setdefault(binding.key, []).append(binding)
 
     def remove(self, binding: Binding) -> None:
-        """The binding is gone."""
+        """Remove a binding."""
         bindings = self._by_key[binding.key]
         bindings.remove(binding)
         if not bindings:

@@ -15,11 +15,11 @@ class FanoutRouter(Router):
         self._all: dict[Binding, None] = {}
 
     def add(self, binding: Binding) -> None:
-        """A new binding."""
+        """Add a binding."""
         self._all[binding] = None
 
     def remove(self, binding: Binding) -> None:
-        """The binding is gone."""
+        """Remove a binding."""
         del self._all[binding]
 
     def match(self, key: str, properties: BasicProperties) -> list[Binding]:

@@ -1,6 +1,6 @@
-"""x-federation-upstream: what exchange federation of RabbitMQ declares on an upstream, before its queue there.
+"""x-federation-upstream: the exchange that RabbitMQ's exchange federation declares on an upstream for its queue.
 
-It routes as fanout does, but keeps back messages that were forwarded often enough, or have been at the downstream
+It routes as fanout does, but drops messages that have reached the maximum of hops, or have been at the downstream
 already. The header x-received-from has a table for each broker that forwarded a message.
 Source: rabbit_federation_upstream_exchange.erl.
 """
@@ -23,7 +23,7 @@ RECEIVED_FROM: Final = "x-received-from"
 
 
 class FederationUpstreamRouter(FanoutRouter):
-    """All bindings, for messages that may go on to the downstream."""
+    """All bindings, for messages that may be forwarded to the downstream."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class FederationUpstreamRouter(FanoutRouter):
         self._vhost: str | None = None
 
     def configure(self, arguments: Table, broker: Surroundings) -> None:
-        """Read who the downstream is, and how often a message may be forwarded. Raises: Refusal UNFIT."""
+        """Read the downstream and the maximum of hops. Raises: Refusal UNFIT."""
         hops = arguments.get(MAX_HOPS)
         if hops is None:
             raise Refusal(UNFIT, f"Argument {MAX_HOPS} missing")

@@ -1,7 +1,7 @@
-"""Headers: the arguments of the binding against the headers of the message.
+"""Headers: matches the arguments of the binding against the headers of the message.
 
-x-match says how: all (the default), any; both leave out binding arguments that begin with x-. all-with-x and
-any-with-x leave out only x-match itself. A void argument asks for presence alone.
+x-match sets the mode: all (the default) or any, which ignore binding arguments that begin with x-; all-with-x and
+any-with-x ignore only x-match itself. A void argument requires only that the header is present.
 Source: rabbit_exchange_type_headers.erl.
 """
 
@@ -20,7 +20,7 @@ MODES: Final = ("all", "any", "all-with-x", "any-with-x")
 
 
 class Pattern:
-    """What one binding asks for. places: where it is looked up, as header and value; None for any value."""
+    """The headers that one binding requires. places: its index entries, as header and value; None for any value."""
 
     __slots__ = ("any_is_enough", "binding", "places", "wanted")
 
@@ -37,7 +37,7 @@ class Pattern:
         self.places: list[tuple[str, object]] = []
 
     def matches(self, headers: Table) -> bool:
-        """Whether a message with these headers is wanted. Nothing asked for: yes for all, no for any."""
+        """Whether a message with these headers matches. Without requirements: yes for all, no for any."""
         for key, wanted in self.wanted:
             field = headers.get(key)
             fits = field is not None and (wanted.kind == VOID or wanted.comparable() == field.comparable())
@@ -47,7 +47,7 @@ class Pattern:
 
 
 class Shelf:
-    """The bindings that are looked up by one header: by a value of it, or by its presence."""
+    """Index of the bindings under one header: by its value, or by its presence."""
 
     __slots__ = ("present", "values")
 
@@ -56,35 +56,35 @@ class Shelf:
         self.values: dict[object, dict[Binding, Pattern]] = {}
 
     def bucket(self, value: object) -> dict[Binding, Pattern]:
-        """Those with a value; None for presence."""
+        """Those under a value; None for presence."""
         return self.present if value is None else self.values.setdefault(value, {})
 
     def remove(self, value: object, binding: Binding) -> None:
-        """A binding is gone."""
+        """Remove a binding."""
         bucket = self.bucket(value)
         del bucket[binding]
         if value is not None and not bucket:
             del self.values[value]
 
     def is_empty(self) -> bool:
-        """Whether nothing is looked up here."""
+        """Whether the index is empty."""
         return not self.present and not self.values
 
 
 class HeadersRouter(Router):
-    """Bindings by what they ask for: one that wants all, under the rarest of it; one that wants any, under each.
+    """Bindings indexed by required headers: for all, under the rarest one; for any, under each.
 
-    Cost of a match: the message's headers, and the bindings that have something in common with them.
+    Cost of a match: the message's headers, and the bindings indexed under one of them.
     """
 
     def __init__(self) -> None:
         super().__init__(varies=True)
         self._patterns: dict[Binding, Pattern] = {}
-        self._undemanding: dict[Binding, None] = {}  # all of nothing: every message
+        self._undemanding: dict[Binding, None] = {}  # all without requirements: match every message
         self._shelves: dict[str, Shelf] = {}  # by header
 
     def check(self, binding: Binding) -> None:
-        """Refuse an x-match that is none. Raises: Refusal UNFIT."""
+        """Refuse an invalid x-match. Raises: Refusal UNFIT."""
         mode = binding.arguments.get("x-match")
         if mode is None:
             return
@@ -101,7 +101,7 @@ class HeadersRouter(Router):
             )
 
     def add(self, binding: Binding) -> None:
-        """A new binding."""
+        """Add a binding."""
         pattern = self._patterns[binding] = Pattern(binding)
         if not pattern.wanted:
             if not pattern.any_is_enough:
@@ -113,24 +113,24 @@ class HeadersRouter(Router):
             self._shelves.setdefault(key, Shelf()).bucket(value)[binding] = pattern
 
     def _load(self, place: tuple[str, object]) -> int:
-        """How many bindings are looked up in a place."""
+        """How many bindings are indexed in a place."""
         shelf = self._shelves.get(place[0])
         if shelf is None:
             return 0
         return len(shelf.present if place[1] is None else shelf.values.get(place[1], {}))
 
     def remove(self, binding: Binding) -> None:
-        """The binding is gone."""
+        """Remove a binding."""
         self._undemanding.pop(binding, None)
         pattern = self._patterns.pop(binding)
         for key, value in pattern.places:
             shelf = self._shelves[key]
-            shelf.remove(value, pattern.binding)  # the same object, of which no argument has to be compared
+            shelf.remove(value, pattern.binding)  # the same object, so no comparison of arguments
             if shelf.is_empty():
                 del self._shelves[key]
 
     def match(self, key: str, properties: BasicProperties) -> list[Binding]:
-        """The bindings that want a message with these headers."""
+        """The bindings that match a message with these headers."""
         headers = properties.headers if properties.headers is not None else {}
         found = dict(self._undemanding)
         for name, field in headers.items():

@@ -1,8 +1,8 @@
-"""x-recent-history: a fanout that gives the last messages to everyone who comes later.
+"""x-recent-history: a fanout that sends its last messages to each new binding.
 
-The messages are kept in memory, so a restart begins a new history, and one exchange can keep no more than a part of
-the memory budget: the oldest are forgotten then, and also when others need the memory. Header x-recent-history-no-store
-keeps a message out of it. Source: rabbit_exchange_type_recent_history.erl.
+The messages are in memory, so a restart begins a new history. One exchange may use only a part of the memory budget:
+beyond that, or when memory is short, it drops the oldest messages. The header x-recent-history-no-store keeps a message
+out of the history. Source: rabbit_exchange_type_recent_history.erl.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEFAULT_LENGTH: Final = 20
 
 
 def history_length(arguments: Table) -> int:
-    """How many messages to keep. Raises: Refusal UNFIT."""
+    """How many messages to store. Raises: Refusal UNFIT."""
     field = arguments.get("x-recent-history-length")
     if field is None:
         return DEFAULT_LENGTH
@@ -52,10 +52,10 @@ class History(Interceptor, Holder):
         self._broker = exchange.vhost.broker
         self._length = history_length(exchange.arguments)
         self._messages: deque[Message] = deque()
-        self._size: i64 = 0  # bytes of memory that they need, about
+        self._size: i64 = 0  # approximate memory in bytes
 
     def admit(self, message: Message, properties: BasicProperties) -> list[Destination] | None:
-        """Remember a message, and let it pass."""
+        """Store a message, and let it pass."""
         headers = properties.headers if properties.headers is not None else {}
         field = headers.get("x-recent-history-no-store")
         if field is None or field.kind != BOOLEAN or field.value is not True:
@@ -73,33 +73,33 @@ class History(Interceptor, Holder):
         self._broker.budget.release(message)
 
     def release(self, want: i64) -> None:
-        """Forget the oldest."""
+        """Drop the oldest messages to free memory."""
         target = self._broker.budget.used - want
         while self._messages and self._broker.budget.used > target:
             self._forget_oldest()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """It is left as it is."""
+        """Report a failure; the history stays."""
         self._broker.faults.own(doing, error)
 
     def open(self) -> None:
-        """Be asked for memory."""
+        """Register for memory requests."""
         self._broker.holders[self] = None
 
     def bound(self, binding: Binding) -> None:
-        """Give the history to a new destination; what comes in meanwhile may overtake the rest of a long one."""
+        """Send the history to a new destination; new messages may overtake the rest of a long one."""
         if self._messages:
             binding.source.vhost.broker.background.begin(Handing(list(self._messages), binding))
 
     def close(self) -> None:
-        """Forget everything."""
+        """Drop the history."""
         self._broker.holders.pop(self, None)
         while self._messages:
             self._forget_oldest()
 
 
 class Handing(BackgroundJob):
-    """A history on its way to a new destination; an exchange routes each message as if it had just come."""
+    """Sends a history to a new destination; an exchange routes each message as if it were new."""
 
     def __init__(self, messages: list[Message], binding: Binding) -> None:
         self._messages = messages
@@ -108,7 +108,7 @@ class Handing(BackgroundJob):
         self._at: i64 = 0
 
     def work(self) -> bool:
-        """Hand some over, unless the destination is not bound any more."""
+        """Send some, unless the binding is gone. Returns: whether all are sent."""
         binding = self._binding
         left: i64 = PIECE
         while left > 0 and self._at < len(self._messages) and binding in binding.source.bindings:
@@ -125,5 +125,5 @@ class Handing(BackgroundJob):
         return left > 0
 
     def fail(self, doing: str, error: Exception) -> None:
-        """A message could not be handed over; it is left out."""
-        self._broker.faults.own("hand over a history", error)
+        """Report that a message could not be sent; it is skipped."""
+        self._broker.faults.own("send a history", error)

@@ -1,4 +1,4 @@
-"""Kinds: the types of exchanges there are, and the one place where exchanges are made."""
+"""Kinds: all exchange types, and the only place that creates exchanges."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from leveret.core.exchange_types.topic import TopicRouter
 from leveret.core.policy.arguments import DEDUPLICATION, is_deduplicating
 from leveret.wire.fields import LONGSTR, Table
 
-TOPIC: Final = "topic"  # the one type that topic permissions are about
+TOPIC: Final = "topic"  # the only type that topic permissions apply to
 DELAYED: Final = "x-delayed-message"
 HISTORY: Final = "x-recent-history"
 ROUTERS: Final[dict[str, Callable[[], Router]]] = {
@@ -43,9 +43,9 @@ TYPES: Final = (*ROUTERS, DELAYED)
 
 
 def routing_type(kind: str, arguments: Table) -> str:
-    """The type that routes for an exchange: its own, but what x-delayed-type says for a delayed one.
+    """The type that routes for an exchange: its own, or that in x-delayed-type for a delayed one.
 
-    Raises: Refusal UNFIT when there is no such type.
+    Raises: Refusal UNFIT for an unknown type.
     """
     if kind == DELAYED:
         inner = arguments.get("x-delayed-type")
@@ -69,7 +69,7 @@ def new_exchange(
     origin: Origin,
     log_id: int = 0,
 ) -> Exchange:
-    """An exchange of this type. Raises: Refusal UNFIT when there is no such type, or an argument is wrong."""
+    """Create an exchange. Raises: Refusal UNFIT for an unknown type or an invalid argument."""
     routes_as = routing_type(kind, arguments)
     router = ROUTERS[routes_as]()
     router.configure(arguments, vhost.broker)

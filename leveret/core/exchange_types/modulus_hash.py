@@ -1,6 +1,6 @@
-"""x-modulus-hash: each message to one binding, chosen by its routing key; any binding key will do.
+"""x-modulus-hash: each message to one binding, chosen by its routing key; the binding key has no effect.
 
-The hash modulo the number of bindings, so nearly every key moves when a binding comes or goes.
+It uses the hash modulo the number of bindings, so nearly every key moves when a binding is added or removed.
 Source: rabbit_exchange_type_modulus_hash.erl.
 """
 
@@ -20,12 +20,12 @@ class ModulusHashRouter(Router):
         self._all: list[Binding] = []
 
     def add(self, binding: Binding) -> None:
-        """A new binding."""
+        """Add a binding."""
         self._all.append(binding)
         self._all.sort(key=_place)
 
     def remove(self, binding: Binding) -> None:
-        """The binding is gone."""
+        """Remove a binding."""
         self._all.remove(binding)
 
     def match(self, key: str, properties: BasicProperties) -> list[Binding]:

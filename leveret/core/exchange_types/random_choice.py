@@ -1,7 +1,7 @@
-"""x-random and x-local-random: each message to one binding, chosen by chance.
+"""x-random and x-local-random: each message to one random binding.
 
-x-local-random takes classic queues only, under the empty key; as long as all queues of a broker are on one node, all
-of them are local. Source: rabbit_exchange_type_random.erl, rabbit_exchange_type_local_random.erl.
+x-local-random accepts only classic queues, with an empty binding key; as long as all queues of a broker are on one
+node, all of them are local. Source: rabbit_exchange_type_random.erl, rabbit_exchange_type_local_random.erl.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class RandomRouter(Router):
         self._broker: Surroundings | None = None
 
     def configure(self, arguments: Table, broker: Surroundings) -> None:
-        """Chance comes from the broker, for it to be the same again in a test."""
+        """Use the broker's random numbers, which are reproducible in tests."""
         self._broker = broker
 
     def add(self, binding: Binding) -> None:
-        """A new binding."""
+        """Add a binding."""
         self._all.append(binding)
 
     def remove(self, binding: Binding) -> None:
-        """The binding is gone."""
+        """Remove a binding."""
         self._all.remove(binding)
 
     def match(self, key: str, properties: BasicProperties) -> list[Binding]:
-        """One of them, if there is any."""
+        """A random one, if there are any."""
         if not self._all:
             return []
         assert self._broker is not None
@@ -46,7 +46,7 @@ class LocalRandomRouter(RandomRouter):
     """All bindings, each of a classic queue."""
 
     def check(self, binding: Binding) -> None:
-        """Refuse a key, an exchange, a queue of another type. Raises: Refusal UNFIT."""
+        """Refuse a binding key, an exchange, or a queue of another type. Raises: Refusal UNFIT."""
         if binding.key:
             raise Refusal(UNFIT, f"Non empty binding '{binding.key}' key not permitted")
         if binding.queue is None:

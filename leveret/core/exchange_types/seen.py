@@ -1,9 +1,9 @@
-"""SeenValues: what deduplication has seen lately; bounded in number and, if asked for, in time.
+"""SeenValues: the deduplication window; bounded in number of values and, optionally, in time.
 
-Values come and go in batches: those of one call into the broker. A durable window writes each batch as one value of
-the DefinitionLog, in the same transaction as the messages of that call, and deletes it when all of it is over. So a
-message that was confirmed is known as seen after any end of the broker, and one that was lost is not. A duplicate of
-a message that is not safe yet is confirmed when that is.
+Values are stored in batches, one batch for each call into the broker. A durable window writes each batch as one value
+of the DefinitionLog, in the same transaction as the messages of that call, and deletes it when all its values have
+expired. So the window contains every confirmed message after any crash, and no lost message. A duplicate of a message
+that is not safe yet is confirmed when the original is.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from leveret.wire.arguments import ArgumentReader
 from leveret.wire.fields import write_longstr
 
 BATCH: Final = 1024  # values in a batch at most
-COST: Final = 200  # bytes of memory that a value needs beside itself, about
-OVER: Final = 1  # a time that is over
-TRIM: Final = 16  # values that are forgotten for one that comes in
+COST: Final = 200  # approximate overhead of a value in memory, in bytes
+OVER: Final = 1  # a time in the past
+TRIM: Final = 16  # values that are removed for each new one, at most
 
 
 class ValueBatch:
     """Some values, in the order in which they were seen.
 
-    first: number of the first value among all values ever. gone: how many at the front are forgotten.
-    is_saved: whether the DefinitionLog has it.
+    first: sequence number of the first value. gone: how many at the front have been removed.
+    is_saved: whether the DefinitionLog has the batch.
     """
 
     __slots__ = ("first", "gone", "is_saved", "size", "values")
@@ -46,10 +46,10 @@ class ValueBatch:
         self.values: list[bytes] = []
         self.gone = 0
         self.is_saved = False
-        self.size: i64 = 0  # bytes of memory that its values need, about
+        self.size: i64 = 0  # approximate memory of its values, in bytes
 
     def add(self, value: bytes) -> i64:
-        """One more value. Returns: bytes of memory that it needs, about."""
+        """Add a value. Returns: its approximate memory in bytes."""
         self.values.append(value)
         size: i64 = COST + len(value)
         self.size += size
@@ -57,14 +57,15 @@ class ValueBatch:
 
     @property
     def end(self) -> int:
-        """Number of the first value behind it."""
+        """Sequence number of the first value after the batch."""
         return self.first + len(self.values)
 
 
 class Reservation:
     """A value whose message is on its way to its queues.
 
-    ttl_ms: how long it is to be remembered, 0 while there is room. confirms: of duplicates, as good as that message.
+    ttl_ms: how long to remember it, 0 for as long as there is room. confirms: of duplicates; they share the fate of
+    the message.
     """
 
     __slots__ = ("confirms", "ttl_ms")
@@ -81,13 +82,13 @@ class SeenValues(Journal):
         self._broker = broker
         self._size = size
         self._name = name
-        self._seen: dict[bytes, tuple[int, int]] = {}  # number of the value, and when it is over (0 for never)
+        self._seen: dict[bytes, tuple[int, int]] = {}  # sequence number, and expiry (0 for never)
         self._reserved: dict[bytes, Reservation] = {}
-        self._batches: deque[ValueBatch] = deque((ValueBatch(0),))  # the last one takes what comes in
+        self._batches: deque[ValueBatch] = deque((ValueBatch(0),))  # new values go to the last one
         self._waits_for_save = False
         self._safe_end = 0  # values with lower numbers are durable
-        self._unsafe: deque[tuple[int, int]] = deque()  # of written batches: revision with which it is, and its end
-        self._echoes: deque[tuple[int, Confirm]] = deque()  # of duplicates: number that has to be safe, ascending
+        self._unsafe: deque[tuple[int, int]] = deque()  # of written batches: revision and end
+        self._echoes: deque[tuple[int, Confirm]] = deque()  # of duplicates: number that must be safe, ascending
 
     @property
     def is_durable(self) -> bool:
@@ -98,20 +99,20 @@ class SeenValues(Journal):
         return len(self._seen)
 
     def has(self, value: bytes) -> bool:
-        """Whether a value was seen in the window, or is reserved."""
+        """Whether a value is in the window, or is reserved."""
         if value in self._reserved:
             return True
         seen = self._seen.get(value)
         return seen is not None and (seen[1] == 0 or seen[1] > self._broker.clock.wall_ms)
 
     def is_safe(self, value: bytes) -> bool:
-        """Whether the message of a value that was seen is in its queues, and known after a restart if it has to be."""
+        """Whether the message of a value in the window is in its queues and, if durable, the value is on disk."""
         if value in self._reserved:
             return False
         return self._name is None or self._seen[value][0] < self._safe_end
 
     def when_safe(self, value: bytes | None, confirm: Confirm) -> None:
-        """Pay the confirm of a duplicate when its value is safe, or refuse it when that is forgotten."""
+        """Confirm a duplicate when its value is safe, or refuse it when the value is discarded."""
         reservation = self._reserved.get(value) if value is not None else None
         if reservation is not None:
             reservation.confirms.append(confirm)
@@ -121,7 +122,7 @@ class SeenValues(Journal):
             self._wait(confirm)
 
     def _wait(self, confirm: Confirm) -> None:
-        """Pay a confirm when all values that were seen so far are safe."""
+        """Send a confirm when all values so far are safe."""
         self._echoes.append((self._batches[-1].end - 1, confirm))
 
     def on_durable(self, revision: int) -> None:
@@ -132,11 +133,11 @@ class SeenValues(Journal):
             self._echoes.popleft()[1].pay()
 
     def reserve(self, value: bytes, ttl_ms: int) -> None:
-        """A value that is not in the window is that of a message which is about to be put into queues."""
+        """Reserve a new value, whose message is about to be put into queues."""
         self._reserved[value] = Reservation(ttl_ms)
 
     def keep(self, value: bytes) -> None:
-        """The message of a value that is reserved was taken: remember it."""
+        """The message of a reserved value was accepted: add the value."""
         reservation = self._reserved.pop(value, None)
         if reservation is None:
             return  # the exchange was deleted meanwhile
@@ -148,14 +149,14 @@ class SeenValues(Journal):
                 self._wait(confirm)
 
     def release(self, value: bytes) -> None:
-        """The message of a value that is reserved was not taken, and neither were its duplicates."""
+        """The message of a reserved value was refused: refuse its duplicates too."""
         reservation = self._reserved.pop(value, None)
         if reservation is not None:
             for confirm in reservation.confirms:
                 confirm.refuse(AGAIN)
 
     def add(self, value: bytes, over_ms: int) -> None:
-        """Remember a value that is not in the window. over_ms: until when, since 1970; 0 while there is room."""
+        """Add a new value. over_ms: expiry in milliseconds since 1970; 0 for as long as there is room."""
         batch = self._batches[-1]
         if len(batch.values) >= BATCH:
             self.save()
@@ -168,7 +169,7 @@ class SeenValues(Journal):
             self._broker.unsaved.append(self)
 
     def save(self) -> None:
-        """Write the batch that takes what comes in, and begin another one."""
+        """Write the current batch, and begin another one."""
         self._waits_for_save = False
         batch = self._batches[-1]
         if not batch.values:
@@ -180,12 +181,12 @@ class SeenValues(Journal):
         self._trim()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """What is not safe cannot be made safe: forget it, so that what comes next can be."""
+        """Writing failed: discard the values that are not durable, so that later ones can be written."""
         self._broker.faults.own(doing, error)
         self.lose()
 
     def lose(self) -> None:
-        """The log has failed: forget what is not safe, for its messages may be lost and come again."""
+        """The log has failed: discard values that are not durable, since their messages may be lost and sent again."""
         end = self._batches[-1].end
         while self._batches and self._batches[-1].first >= self._safe_end:
             self._forget(self._batches.pop())
@@ -197,7 +198,7 @@ class SeenValues(Journal):
             confirm.refuse(AGAIN)
 
     def clear(self) -> None:
-        """Forget everything, for good. What it takes in memory is given back in pieces."""
+        """Discard the window, also on disk. Its memory is freed in pieces."""
         for value in list(self._reserved):
             self.release(value)
         seen, self._seen = self._seen, {}
@@ -209,7 +210,7 @@ class SeenValues(Journal):
         self._broker.background.begin(Forgetting(self._broker, seen, batches))
 
     def restore(self, first: int, value: bytes) -> None:
-        """Take a batch from the log at start-up; they come in the order in which they were written."""
+        """Restore a batch from the log at start-up; called in the order of writing."""
         values: list[tuple[int, bytes]] = []
         reader = ArgumentReader(value, 0)
         while not reader.is_at_end():
@@ -227,7 +228,7 @@ class SeenValues(Journal):
         self._trim(len(self._seen) + BATCH)
 
     def _trim(self, most: int = TRIM) -> None:
-        """Forget the oldest, but not more of them than most: too many, or over."""
+        """Remove the oldest values that are too many or expired, at most `most` of them."""
         now_ms = self._broker.clock.wall_ms
         while True:
             batch = self._batches[0]
@@ -273,7 +274,7 @@ class SeenValues(Journal):
 
 
 class Forgetting(BackgroundJob):
-    """Values that nobody asks for any more."""
+    """Frees the memory of discarded values."""
 
     def __init__(self, broker: Surroundings, seen: dict[bytes, tuple[int, int]], batches: deque[ValueBatch]) -> None:
         self._broker = broker
@@ -281,7 +282,7 @@ class Forgetting(BackgroundJob):
         self._batches = batches
 
     def work(self) -> bool:
-        """Give some back."""
+        """Free some. Returns: whether all are freed."""
         left = PIECE
         while left > 0 and self._batches:
             values = self._batches[-1].values
@@ -294,5 +295,5 @@ class Forgetting(BackgroundJob):
         return left > 0
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Some could not be given back."""
+        """Report a failure."""
         self._broker.faults.own(doing, error)

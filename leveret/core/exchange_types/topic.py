@@ -1,8 +1,8 @@
-"""Topic: words between dots; `*` is exactly one word, `#` zero or more.
+"""Topic: words between dots; `*` matches exactly one word, `#` zero or more.
 
-The binding keys form a trie of words. A routing key walks it with a set of nodes instead of one: a `#` node stays in
-the set whatever comes, and is entered without a word. Each node is in the set at most once, so several `#` cost no
-more than their nodes. An empty key has no words at all; `a.` has two, the second one empty.
+The binding keys form a trie of words. A match walks it with a set of nodes: a `#` node stays in the set for every
+word, and is entered without consuming one. Each node is in the set at most once, so several `#` cost no more than
+their nodes. An empty key has no words; `a.` has two, the second one empty.
 Source: rabbit_exchange_type_topic.erl.
 """
 
@@ -21,24 +21,24 @@ MAX_ANY_WORDS: Final = 2  # `#` in one binding key
 
 
 class Node:
-    """A place in the trie: the words that lead on, and the bindings whose key ends here."""
+    """A node of the trie: its children by word, and the bindings whose key ends here."""
 
     __slots__ = ("any_words", "bindings", "is_any_words", "met", "one_word", "words")
 
     def __init__(self, is_any_words: bool) -> None:
-        self.is_any_words = is_any_words  # reached by `#`: every further word leads here again
+        self.is_any_words = is_any_words  # a `#` node: every further word stays here
         self.words: dict[str, Node] = {}
         self.one_word: Node | None = None  # `*`
         self.any_words: Node | None = None  # `#`
         self.bindings: list[Binding] = []
-        self.met: i64 = 0  # the step of a match that has come here last
+        self.met: i64 = 0  # the last step of a match that visited this node
 
     def is_empty(self) -> bool:
-        """Whether nothing ends or goes on here."""
+        """Whether it has neither children nor bindings."""
         return not (self.words or self.one_word or self.any_words or self.bindings)
 
     def child(self, word: str) -> Node | None:
-        """Where a word of a binding key leads."""
+        """The child for a word of a binding key."""
         if word == "*":
             return self.one_word
         if word == "#":
@@ -46,7 +46,7 @@ class Node:
         return self.words.get(word)
 
     def set_child(self, word: str, node: Node | None) -> None:
-        """Make a word of a binding key lead to a node, or nowhere."""
+        """Set the child for a word of a binding key, or remove it with None."""
         if word == "*":
             self.one_word = node
         elif word == "#":
@@ -63,12 +63,12 @@ def split(key: str) -> list[str]:
 
 
 class TopicRouter(Router):
-    """Binding keys as a trie. Cost of a match: words times the nodes that `*` and `#` keep alive."""
+    """Binding keys as a trie. Cost of a match: number of words times the active nodes."""
 
     def __init__(self) -> None:
         super().__init__(every_key=True)
         self._root = Node(False)
-        self._step: i64 = 0  # of a match: one for every word, never used again
+        self._step: i64 = 0  # of a match: a unique number for every word
 
     def check(self, binding: Binding) -> None:
         """Refuse a key with more than two `#`, as RabbitMQ does. Raises: Refusal UNFIT."""
@@ -78,7 +78,7 @@ class TopicRouter(Router):
             raise Refusal(UNFIT, text)
 
     def add(self, binding: Binding) -> None:
-        """A new binding."""
+        """Add a binding."""
         node = self._root
         for word in split(binding.key):
             child = node.child(word)
@@ -89,7 +89,7 @@ class TopicRouter(Router):
         node.bindings.append(binding)
 
     def remove(self, binding: Binding) -> None:
-        """The binding is gone, and the nodes that only it needed."""
+        """Remove a binding, and the nodes that only it needed."""
         words = split(binding.key)
         path = [self._root]
         for word in words:
@@ -123,7 +123,7 @@ class TopicRouter(Router):
         return [binding for node in nodes for binding in node.bindings]
 
     def _enter(self, nodes: list[Node], node: Node) -> None:
-        """Add a node and those that `#` makes reachable without a word, unless they are in."""
+        """Add a node, and the `#` nodes reachable from it without a word, unless already visited."""
         while node.met != self._step:
             node.met = self._step
             nodes.append(node)

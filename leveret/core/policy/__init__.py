@@ -1,1 +1,1 @@
-"""What arguments and policies say."""
+"""Arguments and policies of queues and exchanges."""

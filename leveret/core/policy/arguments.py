@@ -1,10 +1,10 @@
-"""THE table: what may be asked of a queue or an exchange, by an x-argument or by a policy.
+"""The table of all settings of queues and exchanges, by x-argument or by policy.
 
-One row says everything about one wish: both names of it, which values it may have and which numbers count, which types
-of queues know it, and who is heard when the argument, the policy and the operator policy speak of the same.
-QueueSettings is what comes out, made when a queue is declared and when a policy changes; a queue reads settings and
-never sees a policy.
-Arguments that are not here are kept and have no effect, as in RabbitMQ.
+One row describes one setting: its names as argument and policy key, its valid values and range, the queue types that
+support it, and which value takes precedence when the argument, the policy and the operator policy all set it.
+QueueSettings is the result, computed when a queue is declared and when a policy changes; a queue reads its settings,
+never a policy.
+Unknown arguments are stored without effect, as in RabbitMQ.
 Source: rabbit_amqqueue.erl (declare_args), the capabilities of the rabbit_*_queue.erl, rabbit_policies.erl,
 rabbit_amqqueue_process.erl (process_args_policy), rabbit_quorum_queue.erl (gather_policy_config).
 """
@@ -27,37 +27,37 @@ from leveret.core.errors.refusals import (
 from leveret.core.policy import checks
 from leveret.wire.fields import BINARY, LONGSTR, Field, Table
 
-Definition = dict[str, object]  # of a policy: values as JSON has them, by key
+Definition = dict[str, object]  # of a policy: JSON values, by key
 
 CLASSIC: Final = "classic"
 QUORUM: Final = "quorum"
 STREAM: Final = "stream"
 
-MESSAGE_ID: Final = "message-id"  # the property, where something else is the name of a header
-DEDUPLICATION: Final = "x-message-deduplication"  # type of an exchange, and argument of one and of a queue
-DEDUPLICATION_HEADER: Final = "x-deduplication-header"  # by which these tell messages apart
+MESSAGE_ID: Final = "message-id"  # the property; any other value names a header
+DEDUPLICATION: Final = "x-message-deduplication"  # exchange type, and argument of exchanges and queues
+DEDUPLICATION_HEADER: Final = "x-deduplication-header"  # whose value identifies a message
 
-QUORUM_DELIVERY_LIMIT: Final = 20  # where none is asked for, as rabbit_quorum_queue.erl
+QUORUM_DELIVERY_LIMIT: Final = 20  # the default, as in rabbit_quorum_queue.erl
 
-# Who is heard when two speak of the same. The first of two is the argument, or the policy beside an operator policy.
-NEVER: Final = 0  # only one of them can speak of it
+# Precedence of two values. First: the argument (second: the policy), or the policy (second: the operator policy).
+NEVER: Final = 0  # only one of them can set it
 LOWER: Final = 1
-LOWER_LIMIT: Final = 2  # where a negative one means no limit, and is the higher
+LOWER_LIMIT: Final = 2  # the same, but a negative value means no limit, so it is the higher one
 FIRST: Final = 3
 SECOND: Final = 4
-FIRST_IF_CLASSIC: Final = 5  # the second in queues of other types
+FIRST_IF_CLASSIC: Final = 5  # the second in other queue types
 HIGHER: Final = 6
 
 
 class Argument:
     """One row of the table.
 
-    name: as an x-argument, empty for what only a policy says. key: in a policy, empty for what only an argument says.
-    types: of the queues that know the argument. passes_by: types of queues to which no policy with this key applies.
-    check: what is wrong with the value of an argument; None takes all. test: whether a policy may have a value.
-    called: the value of a policy in RabbitMQ's "is not a valid". wants: what the argument takes, for people.
-    counts: of what is a number, those that make a difference: a larger one is as the largest of them.
-    against_policy: who is heard, argument or policy. against_operator: who is heard, policy or operator policy.
+    name: of the x-argument, empty for a policy-only setting. key: in a policy, empty for an argument-only setting.
+    types: queue types that support the argument. passes_by: queue types to which no policy with this key applies.
+    check: returns the error in an argument's value; None accepts all. test: whether a policy may have a value.
+    called: the setting's name in RabbitMQ's "is not a valid". wants: the valid values, as text.
+    counts: the range of numbers; others are clamped to it.
+    against_policy: precedence of argument and policy. against_operator: precedence of policy and operator policy.
     """
 
     __slots__ = (
@@ -114,7 +114,7 @@ _HEADER: Final = "the name of a header"
 _EXCHANGE: Final = "the name of an exchange; the empty one is the default exchange"
 
 # fmt: off
-TABLE: Final = (  # in the order in which RabbitMQ looks at them
+TABLE: Final = (  # in the order of RabbitMQ's checks
     Argument("x-expires", "expires", _QUEUES, check=checks.expires, wants=f"{_MILLISECONDS} from 1 to ten years",
              counts=MILLISECONDS,
              test=checks.is_positive, called="queue expiry", against_policy=LOWER, against_operator=LOWER),
@@ -165,7 +165,7 @@ TABLE: Final = (  # in the order in which RabbitMQ looks at them
     Argument("x-queue-leader-locator", "queue-leader-locator", _ALL, check=checks.locator,
              wants=", ".join(checks.LOCATORS),
              test=checks.is_locator, called="queue leader locator value", against_policy=FIRST),
-    Argument("x-delivery-limit", "delivery-limit", _QUEUES,  # RabbitMQ checks no value; what is no number is not there
+    Argument("x-delivery-limit", "delivery-limit", _QUEUES,  # unchecked, as in RabbitMQ; a non-number is ignored
              test=checks.is_integer, called="delivery limit", counts=SIGNED_COUNT,
              against_policy=LOWER_LIMIT, against_operator=LOWER_LIMIT),
     Argument("x-consumer-timeout", "consumer-timeout", _QUEUES, check=checks.not_negative,
@@ -206,7 +206,7 @@ TABLE: Final = (  # in the order in which RabbitMQ looks at them
 )
 # fmt: on
 CONSUMER_TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Field], str | None] | None], ...]] = (
-    # arguments of basic.consume: the types of queues that know one, and what is wrong with its value
+    # arguments of basic.consume: supporting queue types, and the check of the value
     ("x-priority", _QUEUES, checks.integer),
     ("x-consumer-timeout", _QUEUES, checks.not_negative),
     ("x-stream-offset", _S, None),
@@ -215,7 +215,7 @@ CONSUMER_TABLE: Final[tuple[tuple[str, tuple[str, ...], Callable[[Field], str | 
 )
 CONSUMER_TYPES: Final = {name: types for name, types, _ in CONSUMER_TABLE}
 BY_NAME: Final = {row.name: row for row in TABLE if row.name}
-OWN_NAMES: Final = (  # what Leveret has and RabbitMQ does not
+OWN_NAMES: Final = (  # in Leveret only, not in RabbitMQ
     "x-paused",
     "x-delivery-rate",
     "x-delivery-burst",
@@ -224,7 +224,7 @@ OWN_NAMES: Final = (  # what Leveret has and RabbitMQ does not
     "x-hold-until-header",
     "x-deduplicate-by",
 )
-LIVE_NAMES: Final = (  # those that a queue follows at once when they change
+LIVE_NAMES: Final = (  # those whose changes apply to an existing queue at once
     "x-expires",
     "x-message-ttl",
     "x-dead-letter-exchange",
@@ -240,7 +240,7 @@ LIVE_NAMES: Final = (  # those that a queue follows at once when they change
     "x-delayed-retry-max",
     *OWN_NAMES,
 )
-QUORUM_NAMES: Final = (  # in the order in which RabbitMQ compares those of a quorum queue
+QUORUM_NAMES: Final = (  # in the order of RabbitMQ's comparison for a quorum queue
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
     "x-dead-letter-strategy",
@@ -267,7 +267,7 @@ BY_KEY: Final = {row.key: row for row in TABLE if row.key}
 
 
 def winner(rule: int, first: object, second: object) -> object:
-    """What counts of two values for the same."""
+    """The value that takes precedence. rule: one of the constants above."""
     if rule == LOWER or rule == LOWER_LIMIT or rule == HIGHER:
         if not isinstance(first, int | float):
             return second
@@ -280,18 +280,18 @@ def winner(rule: int, first: object, second: object) -> object:
 
 
 class QueueSettings:
-    """What arguments and policies say together, ready to be used; -1 where there is no limit.
+    """The effective settings of a queue, from arguments, policies and overrides; -1 where there is no limit.
 
     definition: of the policies that apply, merged.
-    rejects: a full queue refuses what comes in instead of dropping its head. rejects_dead: and makes it a dead letter.
-    dead_letter_exchange: None for a queue whose dead messages are gone; dead_letter_routing_key: None for their own.
-    at_least_once: a dead letter stays until it has come somewhere. consumer_timeout_ms: -1 for the broker's.
-    delays_failed, delays_returned: a message that comes back has to wait, if that counts for the delivery limit or if
-    it does not; for retry_min_ms times the deliveries that have counted, at most retry_max_ms.
-    is_paused: nothing goes out. delivery_rate: messages a second that may, 0 for any number; delivery_burst: so many
-    of them at once. max_prefetch: how many one consumer may have unacknowledged. has_least_loaded_first: the consumer
-    with the fewest of these is next. hold_until: the header with the time before which a message stays, empty for none.
-    deduplicate_by: the header by which the same message is known again, or MESSAGE_ID, empty for none.
+    rejects: a full queue refuses new messages instead of dropping its head. rejects_dead: and dead-letters them.
+    dead_letter_exchange: None if dead messages are dropped; dead_letter_routing_key: None for the message's own.
+    at_least_once: a dead letter stays until a queue has it. consumer_timeout_ms: -1 for the broker's default.
+    delays_failed, delays_returned: whether a requeued message waits, if its return counts for the delivery limit or
+    does not; for retry_min_ms times the counted deliveries, at most retry_max_ms.
+    is_paused: no deliveries. delivery_rate: deliveries a second, 0 for no limit; delivery_burst: how many of them at
+    once. max_prefetch: how many messages one consumer may have unacknowledged. has_least_loaded_first: the consumer
+    with the fewest unacknowledged messages is next. hold_until: the header with the time until which a message is
+    held, empty for none. deduplicate_by: the header that identifies a message, or MESSAGE_ID, empty for none.
     """
 
     __slots__ = (
@@ -359,7 +359,7 @@ class QueueSettings:
 
 
 class Said:
-    """What arguments, policies and overrides say of one queue."""
+    """Looks up effective values in the arguments, policies and overrides of one queue."""
 
     __slots__ = ("_arguments", "_definition", "_overrides")
 
@@ -369,7 +369,7 @@ class Said:
         self._overrides = overrides
 
     def value(self, name: str) -> object:
-        """What counts; None when nobody says anything. name: of the argument."""
+        """The effective value; None when it is not set. name: of the argument."""
         row = BY_NAME[name]
         if self._overrides and row.key in self._overrides:
             return self._overrides[row.key]
@@ -386,47 +386,47 @@ class Said:
         return winner(rule, own, said)
 
     def number(self, name: str, unasked: int = -1) -> int:
-        """A whole number. unasked: in the place of what is none."""
+        """An integer, clamped. unasked: the default."""
         value = self.value(name)
         if not isinstance(value, int) or isinstance(value, bool):
             return unasked
         return BY_NAME[name].counts.nearest(value)
 
     def rate(self, name: str) -> float:
-        """A number of messages a second, 0 for what is none."""
+        """Messages a second; 0 if not set or invalid."""
         value = self.value(name)
         return float(value) if isinstance(value, int | float) and checks.is_rate(value) else 0.0
 
     def word(self, name: str) -> str | None:
-        """A text."""
+        """A text; None if not set or not a text."""
         value = self.value(name)
         return value if isinstance(value, str) else None
 
 
 def is_deduplicating(arguments: Table) -> bool:
-    """Whether the argument of the community plugin asks for deduplication."""
+    """Whether deduplication is on by the community plugin's argument."""
     field = arguments.get(DEDUPLICATION)
     return field is not None and field.value is True
 
 
 def queue_type(arguments: Table) -> str:
-    """The type of queue that is asked for."""
+    """The queue type in the arguments, or classic."""
     field = arguments.get("x-queue-type")
     return CLASSIC if field is None or field.kind != LONGSTR else field.text or CLASSIC
 
 
 def argument_names(kind: str) -> list[str]:
-    """The arguments that two declarations of a queue of this type must agree on, in RabbitMQ's order."""
+    """The arguments that must be equal in two declarations of a queue of this type, in RabbitMQ's order."""
     if kind == QUORUM:
         return list(QUORUM_NAMES)
     return [row.name for row in TABLE if row.name and kind in row.types]
 
 
 def check_arguments(arguments: Table, what: str) -> None:
-    """Refuse values that an argument cannot have, and arguments of other types of queues.
+    """Check the values of arguments, and that the queue type supports them.
 
     what: the queue as error texts name it.
-    Raises: Refusal UNFIT with RabbitMQ's reason; UNSUPPORTED for streams, which do not exist here.
+    Raises: Refusal UNFIT with RabbitMQ's reason; UNSUPPORTED for streams.
     """
     asked = arguments.get("x-queue-type")
     reason = None if asked is None else checks.queue_type(asked)
@@ -444,14 +444,14 @@ def check_arguments(arguments: Table, what: str) -> None:
             reason = "routing_key_but_no_dlx_defined"
         if reason is not None:
             raise invalid_argument(row.name, what, reason, row.wants)
-    for name in list(arguments) if "x-queue-type" in arguments else sorted(arguments):  # which puts the type in
+    for name in list(arguments) if "x-queue-type" in arguments else sorted(arguments):  # which adds it
         known = BY_NAME.get(name)
         if known is not None and kind not in known.types:
             raise argument_of_other_type(name, what, kind, known.types)
 
 
 def check_consumer_arguments(arguments: Table, kind: str, what: str) -> None:
-    """Refuse arguments of basic.consume. kind: of the queue; what: the queue as error texts name it.
+    """Check arguments of basic.consume. kind: of the queue; what: the queue as error texts name it.
 
     Raises: Refusal UNFIT with RabbitMQ's reason.
     """
@@ -469,7 +469,7 @@ def check_consumer_arguments(arguments: Table, kind: str, what: str) -> None:
 
 
 def check_properties(kind: str, durable: bool, exclusive: bool, auto_delete: bool, what: str) -> None:
-    """Refuse what a quorum queue cannot be. Raises: Refusal UNFIT. Source: rabbit_queue_type_util.erl."""
+    """Refuse properties that a quorum queue cannot have. Raises: Refusal UNFIT. Source: rabbit_queue_type_util.erl."""
     if kind != QUORUM:
         return
     for refused, name in ((auto_delete, "auto-delete"), (exclusive, "exclusive-owner"), (not durable, "non-durable")):
@@ -478,7 +478,7 @@ def check_properties(kind: str, durable: bool, exclusive: bool, auto_delete: boo
 
 
 def check_server_named(arguments: Table) -> None:
-    """Refuse to make up a name for a quorum queue or a stream. Raises: Refusal UNFIT."""
+    """Refuse to generate a name for a quorum queue or a stream. Raises: Refusal UNFIT."""
     field = arguments.get("x-queue-type")
     if field is None or field.kind not in (LONGSTR, BINARY):
         return

@@ -1,7 +1,7 @@
-"""Which values an x-argument or a policy may have, and how RabbitMQ says what is wrong with one.
+"""Valid values of x-arguments and policies, and RabbitMQ's reasons for invalid ones.
 
-A check of an argument looks at a Field and gives the reason as the Erlang term that RabbitMQ prints, None when nothing
-is wrong. A test of a policy looks at a value as JSON has it.
+A check of an argument takes a Field and returns the reason as the Erlang term that RabbitMQ prints, or None for a
+valid value. A test of a policy takes a JSON value.
 Source: rabbit_amqqueue.erl (declare_args), rabbit_misc.erl (check_expiry), rabbit_policies.erl (validate_policy0).
 """
 
@@ -20,10 +20,10 @@ STRATEGIES: Final = ("at-most-once", "at-least-once")
 LOCATORS: Final = ("client-local", "balanced", "random", "least-leaders")
 AGE_UNITS: Final = "YMDhms"
 ORDERS: Final = ("round-robin", "least-loaded")
-MIN_RATE: Final = 0.001  # messages a second that a queue may be held to
+MIN_RATE: Final = 0.001  # messages a second, the lowest limit
 MAX_RATE: Final = 1_000_000
-MAX_NAME: Final = 255  # bytes of a name of a header
-MAX_SHOWN: Final = 1000  # characters, and values in values, of a value that is shown
+MAX_NAME: Final = 255  # bytes of a header name
+MAX_SHOWN: Final = 1000  # characters and nested values of a value in an error text
 
 
 # -- arguments
@@ -81,17 +81,17 @@ def boolean(field: Field) -> str | None:
 
 
 def overflow(field: Field) -> str | None:
-    """What a full queue does."""
+    """An overflow behaviour."""
     return text(field) or (None if field.text in OVERFLOWS else "invalid_overflow")
 
 
 def strategy(field: Field) -> str | None:
-    """How safely dead letters are handed over."""
+    """A dead letter strategy."""
     return text(field) or (None if field.text in STRATEGIES else "invalid_dlx_strategy")
 
 
 def queue_type(field: Field) -> str | None:
-    """A type of queue; an empty one is the default."""
+    """A queue type; empty for the default."""
     reason = text(field)
     if reason is None and field.text and field.text not in QUEUE_TYPES:
         return f"\"unsupported queue type '{field.text}'\""
@@ -99,7 +99,7 @@ def queue_type(field: Field) -> str | None:
 
 
 def locator(field: Field) -> str | None:
-    """Where a leader begins."""
+    """A queue leader locator."""
     return text(field) or (None if field.text in LOCATORS else "invalid_queue_locator_arg")
 
 
@@ -123,12 +123,12 @@ def header_name(field: Field) -> str | None:
 
 
 def order(field: Field) -> str | None:
-    """Which consumer gets the next message."""
+    """A consumer order."""
     return text(field) or (None if field.text in ORDERS else "invalid_consumer_order")
 
 
 def expiration_error(value: str) -> str | None:
-    """What is wrong with an expiration property, as RabbitMQ names it; None when nothing is.
+    """The error in an expiration property, as RabbitMQ names it; None for a valid one.
 
     Source: rabbit_basic.erl parse_expiration, rabbit_misc.erl check_expiry.
     """
@@ -180,12 +180,12 @@ def is_header_name(value: object) -> bool:
 
 
 def is_order(value: object) -> bool:
-    """Whether it says which consumer gets the next message."""
+    """Whether it is a consumer order."""
     return isinstance(value, str) and value in ORDERS
 
 
 def is_filter_size(value: object) -> bool:
-    """Whether it is a size of a stream's filters."""
+    """Whether it is a filter size of a stream: 16 to 255."""
     return isinstance(value, int) and not isinstance(value, bool) and 16 <= value <= 255
 
 
@@ -200,37 +200,37 @@ def is_text(value: object) -> bool:
 
 
 def is_overflow(value: object) -> bool:
-    """Whether it says what a full queue does."""
+    """Whether it is an overflow behaviour."""
     return isinstance(value, str) and value in OVERFLOWS
 
 
 def is_strategy(value: object) -> bool:
-    """Whether it says how safely dead letters are handed over."""
+    """Whether it is a dead letter strategy."""
     return isinstance(value, str) and value in STRATEGIES
 
 
 def is_mode(value: object) -> bool:
-    """Whether it is a mode of a classic queue."""
+    """Whether it is a mode of a classic queue: default or lazy."""
     return isinstance(value, str) and value in ("default", "lazy")
 
 
 def is_locator(value: object) -> bool:
-    """Whether it says where a leader begins."""
+    """Whether it is a queue leader locator."""
     return isinstance(value, str) and value in LOCATORS
 
 
 def is_retry_type(value: object) -> bool:
-    """Whether it says which messages come back later."""
+    """Whether it is a type of delayed retry."""
     return isinstance(value, str) and value in ("all", "failed", "returned", "disabled")
 
 
 def is_age(value: object) -> bool:
-    """Whether it is digits and a unit of time."""
+    """Whether it is digits followed by a unit of time."""
     return isinstance(value, str) and value[-1:] in AGE_UNITS and value[:-1].isdecimal() and value.isascii()
 
 
 def brief(value: object) -> str:
-    """A value of JSON as Erlang prints it, unless it is so large that nobody would read that."""
+    """A JSON value as Erlang prints it, or a placeholder if it is too large to read."""
     pending = [value]
     left = MAX_SHOWN
     while pending:
@@ -247,7 +247,7 @@ def brief(value: object) -> str:
 
 
 def written(value: object) -> str:
-    """A value of JSON as Erlang prints it."""
+    """A JSON value as Erlang prints it."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""JSON from outside: files, requests and arguments of commands, read so that what is kept of it can be read again."""
+"""Parse JSON from files, requests and command arguments, within bounds that keep stored values readable."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final
 from leveret.wire.fields import MAX_DEPTH
 
 TOO_DEEP: Final = f"lists and objects are nested more than {MAX_DEPTH} deep"
-MAX_VALUES: Final = 10_000_000  # of one document: more take gigabytes
+MAX_VALUES: Final = 10_000_000  # of one document: more would take gigabytes
 TOO_MANY: Final = f"it has more than {MAX_VALUES} values; split it, and apply one part after the other"
 
 
 def read_json(text: str | bytes) -> object:
-    """The value of a text. Raises: ValueError with what is wrong, for the person who wrote it."""
+    """Parse a text. Raises: ValueError with an explanation for its author."""
     if len(text) > MAX_VALUES and values_in(text) > MAX_VALUES:
         raise ValueError(TOO_MANY)
     try:
@@ -26,20 +26,20 @@ def read_json(text: str | bytes) -> object:
     except json.JSONDecodeError:
         raise
     except ValueError as error:
-        if "digits" in str(error):  # as Python protects itself, with advice for programmers
+        if "digits" in str(error):  # Python's own text is for programmers
             raise ValueError("a number in it has too many digits") from None
         raise
 
 
 def values_in(text: str | bytes, start: int = 0, end: int | None = None) -> int:
-    """At least as many as the values in a piece of a document; quick, since nothing is read."""
+    """An upper bound of the number of values in a piece of a document; fast, since it parses nothing."""
     if isinstance(text, bytes):
         return text.count(b",", start, end) + text.count(b"[", start, end) + text.count(b"{", start, end)
     return text.count(",", start, end) + text.count("[", start, end) + text.count("{", start, end)
 
 
 def has_more_values(value: object, most: int) -> bool:
-    """Whether a value of JSON has more than so many others in it."""
+    """Whether a JSON value contains more than most other values."""
     pending = [value]
     count = 0
     while pending:
@@ -52,7 +52,7 @@ def has_more_values(value: object, most: int) -> bool:
 
 
 def is_too_deep(value: object) -> bool:
-    """Whether a value of JSON has more levels than a value in a field table may have."""
+    """Whether a JSON value has more levels than a value in a field table may have."""
     containers = [value]
     for _ in range(MAX_DEPTH):
         inner: list[object] = []
@@ -71,7 +71,7 @@ def _inside(value: object) -> list[object]:
 
 
 def _no_number(name: str) -> object:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _number(digits: str) -> float:

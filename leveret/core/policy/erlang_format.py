@@ -1,4 +1,4 @@
-"""Values of tables as Erlang prints them, for reply texts that quote what a client sent."""
+"""Values of tables as Erlang prints them, for reply texts that quote a client's values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from leveret.wire.reader import binary
 
 
 def erlang_format(value: object) -> str:
-    """The value of a field; long ones are not wrapped as RabbitMQ does."""
+    """The value of a field; unlike in RabbitMQ, long ones are not wrapped."""
     if value is None:
         return "undefined"
     if isinstance(value, bytes):
@@ -25,7 +25,7 @@ def erlang_format(value: object) -> str:
 
 
 def _text(data: bytes) -> str:
-    """Bytes as ~tp prints them: as UTF-8 where they are, else as Latin-1, else as numbers."""
+    """Bytes as ~tp prints them: as UTF-8 if they are valid, else as Latin-1 if printable, else as numbers."""
     if data.isascii():
         return binary(data)
     try:

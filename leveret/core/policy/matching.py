@@ -1,9 +1,9 @@
 """Matching: every search of a pattern in a name goes through the Matcher of its broker.
 
-A search is bounded. One that hits its bound has not found anything, as in RabbitMQ, which has a far higher one: no
-policy applies and nothing is allowed. The operator is told once. What many searches cost together is counted, so that
-whoever makes them can do some and leave the rest for later, and one operation has a limited Patience for those that
-take long.
+A search is bounded. One that reaches the bound counts as not found, as in RabbitMQ, whose bound is far higher: the
+policy does not apply, the permission allows nothing. The operator is notified once. The Matcher adds up the cost of
+searches, so that callers with many of them can do some and leave the rest for later. A Patience limits the slow
+searches of one operation.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Final
 
 from leveret.core.policy.patterns import FOUND, UNDECIDED, Pattern, subject_of
 
-LONG: Final = 8  # searches of one operation that may take long
-COST: Final = 2  # of a search, in what a BackgroundJob's PIECE counts: a microsecond or two
-LONG_COST: Final = 250  # of one that takes long
-REMEMBERED: Final = 5000  # answers, and patterns of which the operator was told
+LONG: Final = 8  # slow searches that one operation may do
+COST: Final = 2  # of a search, in units of a BackgroundJob's PIECE: a microsecond or two
+LONG_COST: Final = 250  # of a slow search
+REMEMBERED: Final = 5000  # cached answers, and patterns already reported
 SHOWN: Final = 100  # characters of a name or pattern in the log
 
 
 class Patience:
-    """How many searches of one operation may still take long."""
+    """The number of slow searches that one operation may still do."""
 
     __slots__ = ("left",)
 
@@ -32,7 +32,7 @@ class Patience:
 class Matcher:
     """Searches patterns in names.
 
-    explain: tells the operator something. cost: of all searches up to now. long: how many of them took long.
+    explain: notifies the operator. cost: of all searches so far. long: how many of them were slow.
     """
 
     __slots__ = ("_answers", "_explain", "_told", "cost", "long")
@@ -45,7 +45,7 @@ class Matcher:
         self._told: set[tuple[str, str]] = set()
 
     def is_in(self, pattern: Pattern, name: str, what: str, patience: Patience) -> bool:
-        """Whether a pattern is found in a name. what: has this pattern, as `a policy`, for the operator."""
+        """Whether a pattern is found in a name. what: the pattern's owner for the log, such as `a policy`."""
         try:
             subject = subject_of(name)
         except UnicodeEncodeError:
@@ -63,7 +63,7 @@ class Matcher:
         return answer == FOUND
 
     def recall(self, pattern: Pattern, name: str, what: str, patience: Patience) -> bool:
-        """As is_in(), for names that are asked for again and again."""
+        """As is_in(), but cached, for names that are checked often."""
         key = (pattern.text, name)
         answer = self._answers.get(key)
         if answer is None:
@@ -83,8 +83,8 @@ class Matcher:
             self._told.clear()
         self._told.add(key)
         self._explain(
-            f"the pattern {_shown(pattern.text)} of {what} cannot be searched in {_shown(name)} within bounds, and"
-            " matches no name with which that is so; it should leave fewer ways to match the same characters"
+            f"a search of {_shown(name)} for the pattern {_shown(pattern.text)} of {what} takes too many steps and"
+            " counts as no match; rewrite the pattern with fewer ways to match the same characters"
         )
 
 

@@ -1,8 +1,8 @@
-"""Overrides: what an operator has said of one queue, which counts before its arguments and the policies.
+"""Overrides: an operator's settings for one queue, which take precedence over its arguments and policies.
 
-They are changes of arguments that a queue follows at once, so that whoever declares it with its original arguments
-finds it unchanged. They are kept with the queue, by the keys of policies, and go with it. None as a value takes away
-what the argument and the policies say. An operator policy limits them as it limits a policy.
+They apply at once. Clients can still declare the queue with its original arguments. Overrides are stored with the
+queue, under policy keys, and are deleted with it. The value None cancels the argument and the policies. An operator
+policy limits overrides as it limits a policy.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from leveret.core.policy.policy import Policy
 
 
 def checked(changes: Definition, kind: str) -> Definition:
-    """Changes of arguments as they are kept. changes: values as JSON has them, by names of arguments.
+    """Check changes of arguments, and convert them to policy keys. changes: JSON values by argument name.
 
-    kind: type of the queue. Raises: InvalidError for the first one that cannot be.
+    kind: type of the queue. Raises: InvalidError for the first invalid one.
     """
     found: Definition = {}
     for name, value in changes.items():
@@ -29,20 +29,20 @@ def checked(changes: Definition, kind: str) -> Definition:
 
 
 def changeable(name: str, kind: str) -> Argument:
-    """The row of an argument that can change while there is a queue. kind: its type. Raises: InvalidError."""
+    """The row of an argument that can change on an existing queue. kind: its type. Raises: InvalidError."""
     row = BY_NAME.get(name)
     if row is None:
-        raise InvalidError(f"'{name[:60]}' is not known; there are {', '.join(LIVE_NAMES)}")
+        raise InvalidError(f"'{name[:60]}' is unknown; the arguments are {', '.join(LIVE_NAMES)}")
     if kind not in row.types:
-        raise InvalidError(f"queues of type {kind} do not have {name}")
+        raise InvalidError(f"queues of type {kind} do not support {name}")
     if name not in LIVE_NAMES:
-        text = f"{name} cannot change while there is the queue: delete it and declare it anew"
+        text = f"{name} cannot change on an existing queue: delete the queue and declare it again"
         raise InvalidError(f"{text}, or change one of {', '.join(LIVE_NAMES)}")
     return row
 
 
 def limited(overrides: Definition, operator_policy: Policy | None) -> Definition:
-    """What counts of overrides where an operator policy applies."""
+    """Overrides, limited by an operator policy."""
     if not overrides or operator_policy is None:
         return overrides
     found = dict(overrides)
@@ -54,10 +54,10 @@ def limited(overrides: Definition, operator_policy: Policy | None) -> Definition
 
 
 def as_arguments(overrides: Definition) -> Definition:
-    """Overrides by the names of arguments."""
+    """Overrides by argument name."""
     return {BY_KEY[key].name: value for key, value in overrides.items() if key in BY_KEY}
 
 
 def _is_long(value: object) -> bool:
-    """Whether it is a longer text than any name of a header or an exchange, or any routing key."""
+    """Whether it is a text longer than any header name, exchange name or routing key."""
     return isinstance(value, str) and len(value.encode("utf-8", "surrogateescape")) > MAX_NAME

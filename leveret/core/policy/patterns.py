@@ -1,12 +1,11 @@
-"""Patterns: regular expressions as RabbitMQ has them, searched in names and routing keys.
+"""Patterns: regular expressions with RabbitMQ's syntax, searched in names and routing keys.
 
-They are those of PCRE2, which is also inside Erlang's `re`, and are searched in bytes. PCRE2 goes back and tries
-otherwise until it finds something, which for some patterns and names is for ever. So the steps that it may take are
-part of what is compiled, and so is the memory; they are the fewer the more a pattern compiles to, since a step may look
-at all of it. The bound is the same on every machine; even a pattern that was made to be slow takes no more than
-milliseconds. PCRE2 counts anew from each place in the name where it begins: so it is told to begin in front, and to
-skip what comes before the pattern as a part of it. Its compiler to machine code stays off: it counts steps otherwise,
-and not every system allows it.
+The engine is PCRE2, which Erlang's `re` also contains; it searches bytes. PCRE2 backtracks, which takes practically
+forever for some patterns and names. So the compiled pattern contains limits of steps and memory. The step limit is
+lower for a pattern that compiles to more code, since a step may visit all of it. The limit is the same on every
+machine; even a malicious pattern takes no more than milliseconds. PCRE2 restarts its count at each start position in
+the name. Therefore the compiled pattern is anchored at the front, and skips leading characters as part of the match.
+JIT compilation is off: it counts steps differently, and not every system allows it.
 Source: rabbit_policy.erl, rabbit_auth_backend_internal.erl validate_regexp.
 """
 
@@ -22,23 +21,23 @@ from leveret.core.errors.administration import InvalidError
 
 MAX_LENGTH: Final = 1024  # bytes, as in RabbitMQ
 MAX_HEAP_KIB: Final = 1024
-MAX_DEPTH: Final = 1000  # of what can be gone back to: each step of a recursion looks at all those above it
-# PCRE2 compiles nothing to more than 64 KiB. How many copies of a pattern it compiles says how large that one is: 1, 4
-# or 8 KiB at most. This says how many steps a search may take: first a quick one, which nearly always is enough.
+MAX_DEPTH: Final = 1000  # of backtracking: each step of a recursion visits all those above it
+# PCRE2 refuses code over 64 KiB, so the number of copies that compile together bounds the size of one: 1, 4 or 8 KiB.
+# # Each row: copies, and the step limits of a quick search, which nearly always suffices, and of a patient one.
 STEPS: Final = ((64, 1_000, 10_000), (16, 400, 2_500), (8, 200, 1_250))
-STARTS: Final = 100  # by how much fewer steps are for who cannot begin in front only
+STARTS: Final = 100  # divisor of the limits for a pattern that cannot be anchored
 CACHED: Final = 1000  # compiled patterns
-SHOWN: Final = 50  # characters of a pattern that is refused
+SHOWN: Final = 50  # characters of a refused pattern in an error text
 
 MISSING: Final = 0
 FOUND: Final = 1
-UNDECIDED: Final = 2  # not within the bound
+UNDECIDED: Final = 2  # the limit was reached
 
-# Escapes that the binding reads as JavaScript does, and quotes, in which nothing is one.
+# Escapes, which the Python binding reads as in JavaScript, and quotes, in which there are no escapes.
 ESCAPE: Final = re.compile(rb"\\(?:Q.*?(?:\\E|\Z)|x(?:\{([^}]*)(\}?)|[0-9A-Fa-f]{0,2})|.)", re.DOTALL)
 HEX: Final = re.compile(rb"[0-9A-Fa-f]+")
-RECURSION: Final = re.compile(rb"\(\?[R0]|\\g[<']0|\(\*")  # of the whole pattern; or what says how to go back
-BEGINNING: Final = re.compile(rb"(?:\(\*[A-Z_]+(?:=[^)]*)?\))*")  # settings that have to be the first thing
+RECURSION: Final = re.compile(rb"\(\?[R0]|\\g[<']0|\(\*")  # of the whole pattern; or backtracking verbs
+BEGINNING: Final = re.compile(rb"(?:\(\*[A-Z_]+(?:=[^)]*)?\))*")  # settings that must come first
 OWN_LIMIT: Final = b"(*LIMIT_"
 
 TOO_LONG: Final = f"must not exceed {MAX_LENGTH} bytes"
@@ -51,7 +50,7 @@ TOO_LARGE: Final = "regular expression is too large"
 
 @mypyc_attr(native_class=False)
 class PatternError(InvalidError):
-    """It is no regular expression. reason: why. is_too_long: that is why."""
+    """The text is not a valid regular expression. reason: why. is_too_long: whether its length is the reason."""
 
     def __init__(self, text: str, reason: str, is_too_long: bool = False) -> None:
         shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
@@ -61,7 +60,7 @@ class PatternError(InvalidError):
 
 
 class Pattern:
-    """A regular expression, compiled. text: as it was written."""
+    """A compiled regular expression. text: the source."""
 
     __slots__ = ("_patient", "_quick", "_source", "_steps", "text")
 
@@ -75,24 +74,24 @@ class Pattern:
             quick, steps = quick // STARTS, steps // STARTS
         self._quick: Any = _compile(text, self._source, quick)
         self._steps = steps
-        self._patient: Any = None  # most never need it
+        self._patient: Any = None  # compiled on demand
 
     def search(self, subject: bytes) -> int:
-        """Search a name, for a few microseconds. Returns: FOUND, MISSING, or UNDECIDED."""
+        """Search a name, with the low limit: a few microseconds. Returns: FOUND, MISSING, or UNDECIDED."""
         return _search(self._quick, subject)
 
     def search_patiently(self, subject: bytes) -> int:
-        """Search a name that is UNDECIDED within the bound. Returns: FOUND, MISSING, or still UNDECIDED."""
+        """Search an UNDECIDED name again, with the high limit. Returns: FOUND, MISSING, or UNDECIDED."""
         if self._patient is None:
             self._patient = _compile(self.text, self._source, self._steps)
         return _search(self._patient, subject)
 
 
-_compiled: Final[dict[str, Pattern]] = {}  # by text: what is compiled is the same for everybody
+_compiled: Final[dict[str, Pattern]] = {}  # by text, for all brokers
 
 
 def compile_pattern(text: str) -> Pattern:
-    """A pattern, to be searched. Raises: PatternError."""
+    """Compile a pattern; cached. Raises: PatternError."""
     pattern = _compiled.get(text)
     if pattern is None:
         pattern = Pattern(text)
@@ -103,20 +102,20 @@ def compile_pattern(text: str) -> Pattern:
 
 
 def subject_of(name: str) -> bytes:
-    """What patterns are searched in for a name: the bytes that a client has sent."""
+    """The bytes of a name, as the client sent them, for a search."""
     return name.encode("utf-8", "surrogateescape")
 
 
 def _source(text: str) -> bytes:
-    """What there is to compile. Raises: PatternError for what is refused without compiling it."""
+    """The source for PCRE2. Raises: PatternError for a pattern refused before compilation."""
     try:
         source = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise PatternError(text, "it is not valid Unicode") from None
     if len(source) > MAX_LENGTH:
         raise PatternError(text, TOO_LONG, True)
-    if OWN_LIMIT in source:  # the last one would count
-        raise PatternError(text, "it sets a limit, which only the broker does")
+    if OWN_LIMIT in source:  # the last one would apply
+        raise PatternError(text, "only the broker may set limits")
     parts: list[bytes] = []
     at = 0
     for found in ESCAPE.finditer(source):
@@ -128,7 +127,7 @@ def _source(text: str) -> bytes:
 
 
 def _escape(text: str, source: bytes, found: re.Match[bytes]) -> bytes:
-    """An escape so that the binding reads it as PCRE2 does. Raises: PatternError for one that PCRE2 does not know."""
+    """Rewrite an escape so that the Python binding reads it as PCRE2 does. Raises: PatternError for an unknown one."""
     escape = found.group()
     kind = escape[1:2]
     if kind in (b"u", b"U"):
@@ -156,7 +155,7 @@ def _error(text: str, reason: str, position: int) -> PatternError:
 
 
 def _compile(text: str, source: bytes, steps: int) -> Any:
-    """The code of the engine. Raises: PatternError."""
+    """Compile with limits. Raises: PatternError."""
     bounds = b"(*LIMIT_HEAP=%d)(*LIMIT_DEPTH=%d)(*LIMIT_MATCH=%d)" % (MAX_HEAP_KIB, MAX_DEPTH, steps)
     try:
         return pcre2.compile(bounds + source, jit=False)
@@ -167,12 +166,12 @@ def _compile(text: str, source: bytes, steps: int) -> Any:
 
 
 def _is_anchored(source: bytes) -> bool:
-    """Whether it can be nowhere but in front, for sure."""
+    """Whether it can certainly match only at the start."""
     return source.startswith(b"^") and b"|" not in source
 
 
 def _from_the_front(source: bytes) -> bytes:
-    """A pattern with what may come before it; as it is where that would mean something else, or nothing new."""
+    """Anchor a pattern, with a prefix that skips leading characters; unchanged if redundant or if meaning changes."""
     if _is_anchored(source) or RECURSION.search(source) is not None:
         return source
     longer = b"\\A(?s:.*?)(?:%b\\E)" % source
@@ -184,12 +183,12 @@ def _from_the_front(source: bytes) -> bytes:
 
 
 def _steps(text: str, source: bytes) -> tuple[int, int]:
-    """How many steps a search may take, a quick and a patient one. Raises: PatternError for what is too large."""
+    """The step limits of a quick and of a patient search. Raises: PatternError for a pattern that is too large."""
     beginning = BEGINNING.match(source)
     assert beginning is not None
     settings, rest = source[: beginning.end()], source[beginning.end() :]
     for copies, quick, steps in STEPS:
-        try:  # an open quote or comment ends behind the pattern
+        try:  # \E and the newline end an open quote or comment
             pcre2.compile(b"%b(?:%b\\E\n){%d}" % (settings, rest, copies), jit=False)
         except pcre2.PatternError:
             continue
@@ -200,5 +199,5 @@ def _steps(text: str, source: bytes) -> tuple[int, int]:
 def _search(code: Any, subject: bytes) -> int:
     try:
         return MISSING if code.search(subject) is None else FOUND
-    except pcre2.LibraryError:  # of steps or memory; or (*UTF), and the name is none
+    except pcre2.LibraryError:  # a limit; or (*UTF), and the name is not UTF-8
         return UNDECIDED

@@ -1,8 +1,8 @@
 """Policies: settings for every queue and exchange whose name matches a pattern.
 
-One policy and one operator policy apply to each: of those that match, the one of the highest priority. What the two
-say is merged key by key, then with the arguments of the queue in core/policy/arguments.py. Matching happens when
-something is declared and when a policy changes, never for a message.
+One policy and one operator policy apply to each: the matching one with the highest priority. The two are merged key by
+key, then merged with the arguments of the queue in core/policy/arguments.py. Matching happens at declarations and
+changes of policies, never for a message.
 Source: rabbit_policy.erl.
 """
 
@@ -19,7 +19,7 @@ from leveret.core.policy.documents import TOO_DEEP, is_too_deep
 from leveret.core.policy.matching import Matcher, Patience
 from leveret.core.policy.patterns import PatternError, compile_pattern
 
-EXCHANGE: Final = "exchange"  # a kind beside the types of queues
+EXCHANGE: Final = "exchange"  # a kind besides the queue types
 
 _QUEUES: Final = (CLASSIC, QUORUM, STREAM)
 APPLY_TO: Final = {
@@ -30,7 +30,7 @@ APPLY_TO: Final = {
     "streams": (STREAM,),
     "exchanges": (EXCHANGE,),
 }
-# Keys of other brokers and of plugins: kept, exported, and without effect here.
+# Keys of other brokers and of plugins: stored and exported, without effect.
 MIRRORING: Final = frozenset(  # of RabbitMQ up to 3.13, operator policies too. Source: rabbit_mirror_queue_misc.erl
     (
         "ha-mode",
@@ -50,7 +50,7 @@ WITHOUT_EFFECT: Final = MIRRORING | FEDERATION | SHARDING
 
 @mypyc_attr(native_class=False)
 class PolicyError(InvalidError):
-    """A policy cannot be as it is; the text is the one of RabbitMQ's management API."""
+    """A policy is invalid; the text is that of RabbitMQ's management API."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"Validation failed\n\n{reason}\n")
@@ -59,8 +59,8 @@ class PolicyError(InvalidError):
 class Policy:
     """A policy or an operator policy.
 
-    pattern: searched in names; compiled: the same, ready to be searched. apply_to: all, queues, classic_queues,
-    quorum_queues, streams or exchanges. definition: as JSON has it. Raises: PolicyError for a pattern that is none.
+    pattern: searched in names; compiled: the same, compiled. apply_to: all, queues, classic_queues, quorum_queues,
+    streams or exchanges. definition: JSON values by key. Raises: PolicyError for an invalid pattern.
     """
 
     __slots__ = ("_passes_by", "apply_to", "compiled", "definition", "name", "pattern", "priority")
@@ -83,9 +83,9 @@ class Policy:
             raise PolicyError(f"pattern {wrong}{error.reason}") from None
 
     def is_for(self, kind: str) -> bool:
-        """Whether it may apply to this kind of thing. kind: type of a queue, or EXCHANGE.
+        """Whether it may apply to this kind. kind: queue type, or EXCHANGE.
 
-        A policy with a key that the type of queue cannot have does not apply at all, as in RabbitMQ.
+        A policy with a key that the queue type does not support does not apply at all, as in RabbitMQ.
         """
         return kind in APPLY_TO.get(self.apply_to, ()) and kind not in self._passes_by
 
@@ -99,10 +99,10 @@ class Policies:
         self.are_operator = are_operator
         self._matcher = matcher
         self.all: dict[str, Policy] = {}
-        self._ordered: list[Policy] = []  # as they are asked
+        self._ordered: list[Policy] = []  # in order of precedence
 
     def check(self, policy: Policy) -> None:
-        """Refuse what a policy of this kind cannot say. Raises: PolicyError with RabbitMQ's reason."""
+        """Check a policy. Raises: PolicyError with RabbitMQ's reason."""
         if policy.apply_to not in APPLY_TO:
             raise PolicyError(
                 f"apply-to '{policy.apply_to}' unrecognised; should be one of: 'queues', 'classic_queues',  "
@@ -127,20 +127,20 @@ class Policies:
             raise PolicyError(f"[{','.join(strangers)}] are not recognised policy settings")
 
     def put(self, policy: Policy) -> None:
-        """Add a policy, or put it in the place of the one of its name."""
+        """Add a policy, or replace the one of its name."""
         everything = {**self.all, policy.name: policy}
         self._ordered = sorted(everything.values(), key=_place)
         self.all = everything
 
     def delete(self, name: str) -> bool:
-        """Delete a policy. Returns: whether there was one."""
+        """Delete a policy. Returns: whether it existed."""
         if self.all.pop(name, None) is None:
             return False
         self._ordered = [policy for policy in self._ordered if policy.name != name]
         return True
 
     def match(self, kind: str, name: str) -> Policy | None:
-        """The policy that applies to a queue or exchange; of two with the same priority the one whose name is first."""
+        """The policy that applies to a queue or exchange; with equal priorities, the one whose name sorts first."""
         what = "an operator policy" if self.are_operator else "a policy"
         patience = Patience()
         for policy in self._ordered:
@@ -165,7 +165,7 @@ def _check_retries(definition: Definition) -> None:
 
 
 def effective_definition(policy: Policy | None, operator_policy: Policy | None) -> Definition:
-    """What the two that apply say together."""
+    """Merge the two that apply."""
     if operator_policy is None:
         return {} if policy is None else policy.definition
     if policy is None:

@@ -1,1 +1,1 @@
-"""What the parts of a session know of its connection and of their channel, and how states change."""
+"""Base classes of connections and channels, and the mapping of refusals to reply codes."""

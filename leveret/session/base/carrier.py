@@ -1,8 +1,8 @@
-"""Carrier: a connection, as its channels know it.
+"""Carrier: a connection, as its channels see it.
 
-It is the party whose the channels are (core/client/party.py), takes what they send, and lets them have no more than
-their share of a turn. How a connection begins and ends is no business of theirs: see connection/. What they call for
-each message is here and not abstract, so that it is called directly when compiled.
+It is the party that owns the channels (core/client/party.py), sends their output, and limits their work in a turn.
+For the begin and end of a connection see connection/. Methods that are called for each message are defined here
+instead of being abstract, so that compiled code calls them directly.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from leveret.wire.methods import decode
 from leveret.wire.reader import binary
 from leveret.wire.writer import FrameWriter
 
-OUTPUT_LIMIT: Final = 256 * 1024  # bytes waiting to be sent, from which on consumers get no more
-STALL_LIMIT: Final = 1024 * 1024  # the same, from which on nothing more is answered
-TURN_METHODS: Final = 200  # methods, publishes and acks apart, after which others have their turn
-FEW_ROUTE_BYTES: Final = 16 << 10  # that are not worth forgetting
+OUTPUT_LIMIT: Final = 256 * 1024  # bytes waiting to be sent; above that consumers get no more messages
+STALL_LIMIT: Final = 1024 * 1024  # the same; above that no more requests are handled
+TURN_METHODS: Final = 200  # methods, without publishes and acks, before the next client's turn
+FEW_ROUTE_BYTES: Final = 16 << 10  # below that dropping cached routes is not worth it
 
 
 class Confirming(Publisher):
-    """The publishing half of a channel, as its connection knows it."""
+    """The publishing half of a channel, as its connection sees it."""
 
     @abstractmethod
     def flush(self) -> None:
-        """Write the confirms that are to be sent."""
+        """Write the confirms that are due."""
 
 
 class Carrier(Conversation):
-    """What a channel needs of its connection.
+    """A connection, as its channels see it.
 
-    name: both addresses, for the log. method_id: of the frame at hand, for error replies.
+    name: both addresses, for the log. method_id: of the current frame, for error replies.
     """
 
     def __init__(self, broker: Broker, name: str) -> None:
@@ -52,47 +52,47 @@ class Carrier(Conversation):
         self.writer = FrameWriter()
         self.unflushed: list[Confirming] = []  # channels with confirms to send
         self.method_id: i64 = 0
-        self.waits: list[Wait] = []  # that go on
-        self.turn_methods: i64 = 0  # looked at in this turn
-        # No states: each of these is turned on and off by somebody else, at any time of the connection's life.
-        self.sends_parts = False  # the client, of a content, in this read
-        self.is_awake = False  # the driver knows that there is something to send, or to look at
-        self.is_writable = True  # the socket takes more
-        self.is_choked = False  # a consumer found no room
-        self.is_stalled = False  # requests wait: for answers to be taken, for the next turn, or for one of them
+        self.waits: list[Wait] = []  # unfinished requests
+        self.turn_methods: i64 = 0  # handled in this turn
+        # Not part of the state table: other objects turn each of these on and off at any time.
+        self.sends_parts = False  # the last read contained a part of a content
+        self.is_awake = False  # the driver knows that there is output or a changed attribute
+        self.is_writable = True  # the socket accepts more
+        self.is_choked = False  # a consumer found the output full
+        self.is_stalled = False  # requests wait: for the client to read replies, for the next turn, or for a Wait
 
     @property
     def label(self) -> str:
-        """What it is called: as its client said (the property connection_name), or both addresses."""
+        """The display name: the client property connection_name, or both addresses."""
         given = self.client_properties.get("connection_name")
         return given.text if given is not None and given.kind == LONGSTR else self.name
 
-    # -- what is sent
+    # -- output
 
     def wake(self) -> None:
-        """There is something to send, or an attribute that the driver looks at has changed."""
+        """Notify the driver: there is output, or an attribute that it reads has changed."""
         if not self.is_awake:
             self.is_awake = True
             self.broker.awake.append(self)
 
     def can_take(self) -> bool:
-        """Whether a consumer may have another message."""
+        """Whether a consumer may send another message."""
         if self.is_writable and self.writer.size() < OUTPUT_LIMIT:
             return True
         self.is_choked = True
         return False
 
     def check_output(self) -> None:
-        """Look at no more requests while the client does not take the answers to those before."""
+        """Stop handling requests while the client does not read the replies."""
         if self.writer.size() >= STALL_LIMIT:
             self.is_stalled = True
 
-    # -- what is asked
+    # -- requests
 
     def decode(self, payload: bytes) -> Method:
-        """Read a method, any but publishes and acks, and let it see what came before it.
+        """Decode a method other than a publish or ack, after applying the effects of those before it.
 
-        Raises: AmqpError 503 for one that does not exist, 501 for one that cannot be read.
+        Raises: AmqpError 503 for an unknown method, 501 for one that cannot be decoded.
         """
         self.count_method()
         self.broker.flow()
@@ -109,7 +109,7 @@ class Carrier(Conversation):
         return method
 
     def count_method(self, methods: i64 = 1) -> None:
-        """Something that takes its time: after much of it, the rest of this read waits for the next turn."""
+        """Count slow work; after TURN_METHODS, the rest of this read waits for the next turn."""
         self.turn_methods += methods
         if self.turn_methods >= TURN_METHODS:
             self.is_stalled = True
@@ -117,33 +117,33 @@ class Carrier(Conversation):
 
     @abstractmethod
     def forget_channel(self, number: int) -> None:
-        """The channel has ended, and its number is free again."""
+        """The channel has ended: free its number."""
 
     @abstractmethod
     def fail_channel(self, number: int, refusal: Refusal) -> None:
-        """Close an open channel for a soft error that no method of it has caused."""
+        """Close an open channel for a soft error that none of its methods caused."""
 
 
 class Wait(BackgroundJob):
-    """A request that takes more than one piece, behind which what else its client has asked for waits."""
+    """A request that is done in pieces; later requests of its client wait for it."""
 
     def start(self, carrier: Carrier) -> None:
-        """Do a piece of it now; if there is more, the connection waits for that."""
+        """Do a piece now; if more is left, the connection waits."""
         if self not in carrier.waits and not carrier.broker.background.begin(self):
             self.hold(carrier)
 
     def hold(self, carrier: Carrier) -> None:
-        """Let the connection wait."""
+        """Make the connection wait."""
         if self not in carrier.waits:
             carrier.waits.append(self)
             carrier.is_stalled = True
 
     def end(self, carrier: Carrier) -> None:
-        """The connection need not wait any longer."""
+        """Let the connection continue."""
         if self in carrier.waits:
             carrier.waits.remove(self)
             carrier.wake()
 
     @abstractmethod
     def finish(self) -> None:
-        """Do what is left at once: the client is gone."""
+        """Do the rest at once: the client is gone."""

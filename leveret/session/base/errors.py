@@ -1,7 +1,7 @@
-"""AmqpError: a refusal with its reply code, and what the kinds of refusals of the core are in AMQP 0-9-1.
+"""AmqpError: a refusal with its reply code, and the mapping of the core's refusals to AMQP 0-9-1 reply codes.
 
-The code decides the scope: soft ones close the channel, all others the connection. Turned into a reply in
-session/connection/connection.py only.
+The code decides the scope: soft errors close the channel, all others the connection. Only
+session/connection/connection.py turns them into replies.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CODES: Final = {
 
 @mypyc_attr(native_class=False)
 class AmqpError(Refusal):
-    """A reply code with its explanation. is_soft: only the channel is closed."""
+    """A reply code with its explanation. is_soft: closes only the channel."""
 
     def __init__(self, code: int, text: str, hint: str = "", is_soft: bool | None = None) -> None:
         super().__init__(refusals.PROTOCOL, text, hint)
@@ -49,7 +49,7 @@ class AmqpError(Refusal):
 
     @property
     def reply_text(self) -> str:
-        """NAME - explanation, cut to what a short string holds."""
+        """NAME - explanation, cut to the 255 bytes of a short string."""
         if self.code == INTERNAL_ERROR and not self.text:
             return REPLY_NAMES[self.code]
         text = f"{REPLY_NAMES[self.code]} - {self.text}"
@@ -65,7 +65,7 @@ class AmqpError(Refusal):
 
 
 def as_reply(refusal: Refusal) -> AmqpError:
-    """What a client of AMQP 0-9-1 hears of a refusal. What is faulty is so for a channel, and not for all others."""
+    """Convert a refusal to a reply for AMQP 0-9-1. A faulty queue closes only the channel."""
     if isinstance(refusal, AmqpError):
         return refusal
     code = CODES[refusal.kind]

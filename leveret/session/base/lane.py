@@ -1,11 +1,11 @@
-"""Lane: a channel, as its parts know it: publishing, consuming, transaction, topology.
+"""Lane: a channel, as its parts see it: publishing, consuming, transaction, topology.
 
-    OPEN    its client uses it
-    SHUT    one side has closed it; of what still comes only the client's close and close-ok count
+    OPEN    in use
+    SHUT    one side has closed it; of further frames only the client's close and close-ok count
     GONE    its number is free again, or its connection has ended
 
-Whatever ends OPEN leaves nothing of it in the core: what was unacknowledged is back in its queues, or on its way there,
-before a close or close-ok is sent.
+When OPEN ends, nothing of the channel stays in the core: its unacknowledged messages are back in their queues, or on
+their way there, before a close or close-ok is sent.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ OPEN: Final = 0
 SHUT: Final = 1
 GONE: Final = 2
 
-FAILED: Final = 0  # a soft error: we close it
+FAILED: Final = 0  # a soft error: the broker closes it
 CLOSED: Final = 1  # the client closes it
 LOST: Final = 2  # its connection ends
-FREED: Final = 3  # the close is answered, or nobody waits for the answer
+FREED: Final = 3  # the close is answered, or no answer is expected
 
 STATES: Final = StateTable(
     "a channel",
@@ -39,16 +39,16 @@ STATES: Final = StateTable(
     ("an error", "channel.close", "the end of its connection", "the end of its number"),
     {
         OPEN: {FAILED: SHUT, CLOSED: SHUT, LOST: GONE},
-        SHUT: {CLOSED: SHUT, FREED: GONE, LOST: GONE},  # who closes it too still owes us the answer
+        SHUT: {CLOSED: SHUT, FREED: GONE, LOST: GONE},  # on crossing closes the client's answer is still to come
         GONE: {},
     },
 )
 
 
 class Lane:
-    """What the parts of a channel need of it.
+    """A channel, as its parts see it.
 
-    last_queue: what the empty queue name stands for. counters: see ChannelCounters.total().
+    last_queue: the queue that an empty queue name refers to. counters: see ChannelCounters.total().
     """
 
     __slots__ = ("connection", "counters", "last_queue", "number", "state")
@@ -62,7 +62,7 @@ class Lane:
 
     @property
     def is_open(self) -> bool:
-        """Whether its client may use it."""
+        """Whether the client may use it."""
         return self.state == OPEN
 
     def go(self, event: int) -> None:
@@ -75,7 +75,7 @@ class Lane:
         self.connection.wake()
 
     def send_back(self, message: Message) -> None:
-        """Tell the publisher that nobody gets its message."""
+        """Return a message without a queue to its publisher (basic.return)."""
         address = message.address
         writer = self.connection.writer
         writer.method(self.number, BasicReturn(NO_ROUTE, "NO_ROUTE", address.exchange, address.routing_key))
@@ -83,7 +83,7 @@ class Lane:
         self.connection.wake()
 
     def queue_name(self, name: str) -> str:
-        """The name, or that of the queue last declared here. Raises: AmqpError 404 when there is none."""
+        """The name, or that of the queue last declared on this channel. Raises: AmqpError 404 when there is none."""
         if name:
             return name
         if not self.last_queue:
@@ -92,4 +92,4 @@ class Lane:
 
     @abstractmethod
     def committed(self, failed: bool) -> None:
-        """A tx.commit is through."""
+        """A tx.commit is complete."""

@@ -1,1 +1,1 @@
-"""One client connection: its handshake, its life, its end."""
+"""One client connection, from handshake to end."""

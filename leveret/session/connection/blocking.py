@@ -1,8 +1,8 @@
-"""Blocking: one connection that is not read because of an alarm. The rule stands in core/turn/alarms.py.
+"""Blocking: a connection that is not read because of an alarm. See core/turn/alarms.py for the rule.
 
-A connection is blocked by the content that it sends while an alarm is raised: what was read with it is handled yet. If
-the client knows connection.blocked, it is told the first reason, once, and the end of all reasons. Both frames go out
-before replies that wait for the disk.
+A connection is blocked when it sends content while an alarm is raised; the data of that read is still handled. If the
+client supports connection.blocked, it is notified once, with the first reason, and again when all reasons have ended.
+Both frames are sent ahead of replies that wait for the disk.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ class Blocking(Blocked):
         self._is_told = False
 
     def block(self, is_little: bool) -> None:
-        """The client has sent content while an alarm is raised. is_little: so little that it is no reason to wait.
+        """The client has sent content while an alarm is raised. is_little: only a little content.
 
-        Who sends little goes on while those who send much wait for the log, or for dead letters.
+        A client that sends little is blocked by memory and disk alarms, but not by the backlog of the log or of dead
+        letters.
         """
         connection = self._connection
         if connection is None or connection.state >= CLOSING or connection.is_blocked:
@@ -39,7 +40,7 @@ class Blocking(Blocked):
         self.on_alarms()
 
     def on_alarms(self) -> None:
-        """Tell the client what has changed for it, and let it go on when nothing is raised."""
+        """Notify the client of changes, and unblock it when no alarm is raised."""
         connection = self._connection
         if connection is None:
             return
@@ -56,19 +57,19 @@ class Blocking(Blocked):
             connection.wake()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The connection has failed."""
+        """Close the connection with an internal error."""
         if self._connection is not None:
             self._connection.fail(doing, error)
 
     def stop(self) -> None:
-        """The connection is not blocked any more, or ends: then its answer to connection.close is to be read."""
+        """End the blocking, or the connection ends: then the broker must read the answer to connection.close."""
         connection = self._connection
         if connection is not None and connection.is_blocked:
             connection.is_blocked = False
             connection.broker.alarms.release(self)
 
     def forget(self) -> None:
-        """The connection has ended; nothing may hold on to it."""
+        """The connection has ended: drop the reference to it."""
         self._connection = None
 
     @staticmethod

@@ -1,11 +1,11 @@
 """Connection: one client, from bytes to bytes.
 
-The driver calls receive() with what came in, takes data_to_send() when the connection is on the broker's `awake`
-list, and looks at three attributes afterwards: `login_request` (somebody has to check it and call login() or
-refuse()), `is_paused` (do not read for now), `finished` (send what is left, and end the socket as `ending` says).
+The driver calls receive() with input, takes data_to_send() when the connection is on the broker's `awake` list, and
+then reads three attributes: `login_request` (the driver must check it and call login() or refuse()), `is_paused` (do
+not read for now), `finished` (send the rest, and end the socket as `ending` says).
 
-Its states and their table stand in life.py. Before the client is told of an error or of the end, everything of it is
-out of the core. Errors of the protocol are caught here and only here.
+life.py has its states and their table. Everything of the client is removed from the core before an error or close is
+sent to it. Protocol errors are caught only here.
 Source: rabbit_reader.erl handle_frame, handle_method0, handle_exception.
 """
 
@@ -73,11 +73,11 @@ from leveret.wire.reader import HEADER_FIXED, FrameError, FrameReader, octets
 if TYPE_CHECKING:
     pass
 
-LITTLE_BYTES: Final = 4096  # in one read, with few messages: no reason to let a client wait
+LITTLE_BYTES: Final = 4096  # in one read, with few messages: little content, see Blocking.block()
 LITTLE_MESSAGES: Final = 20
-INPUT_LIMIT: Final = 64 * 1024  # bytes of requests that wait, from which on the socket is not read either
+INPUT_LIMIT: Final = 64 * 1024  # bytes of waiting requests; above that the socket is not read
 HANDSHAKE_MS: Final = 10_000
-SILENCE_MS: Final = 3_000  # before a socket is closed without a word
+SILENCE_MS: Final = 3_000  # before a socket is closed without a reply
 CLOSE_MS: Final = 30_000  # how long a client may take to answer connection.close
 
 log = logging.getLogger("leveret.connection")
@@ -90,9 +90,9 @@ class Connection(Life):
         super().__init__(broker, name, peer, version)
         self.channel_max = 0
         self.channels: dict[int, Channel] = {}
-        self.last_channel: Channel | None = None  # that a frame was for
+        self.last_channel: Channel | None = None  # the channel of the last frame
         self.reader = FrameReader(INITIAL_FRAME_MAX)
-        self._held_revision = 0  # nothing is sent before the definitions are durable up to here
+        self._held_revision = 0  # hold output until the definitions are durable up to here
         self.handshake = Handshake(self)
         self.blocking = Blocking(self)
         self.publisher_flow = PublisherFlow(self)
@@ -104,7 +104,7 @@ class Connection(Life):
     # -- bytes in
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the client; their whole consequence is computed before this returns."""
+        """Handle bytes from the client; all their effects are computed before this returns."""
         if self.state >= SILENT and self.state != CLOSING:
             return
         self.heartbeat.has_received = True
@@ -149,7 +149,7 @@ class Connection(Life):
         self.check_output()
 
     def _frame(self, reader: FrameReader) -> None:
-        """Handle the reader's current frame, and turn what goes wrong into a reply."""
+        """Handle the reader's current frame, and turn errors into replies."""
         self.method_id = 0
         number = int(reader.channel)
         try:
@@ -180,7 +180,7 @@ class Connection(Life):
     # -- frames that belong to no open channel
 
     def _other_frame(self, reader: FrameReader) -> None:
-        """A heartbeat, or a frame of no known type. Raises: AmqpError."""
+        """Handle a heartbeat or a frame of unknown type. Raises: AmqpError."""
         if reader.kind != FRAME_HEARTBEAT:
             raise self._unknown_frame(reader)
         if reader.start != reader.stop:
@@ -189,7 +189,7 @@ class Connection(Life):
             raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
 
     def _unknown_frame(self, reader: FrameReader) -> AmqpError:
-        """What a frame that makes no sense is answered with; it is no part of a content either."""
+        """The error for an invalid frame, which also ends an incomplete content."""
         self.method_id = 0
         channel = self.channels.get(int(reader.channel))
         if channel is not None:
@@ -197,7 +197,7 @@ class Connection(Life):
         return AmqpError(FRAME_ERROR, f"type {reader.kind}, {octets(reader.payload())}: unknown_frame")
 
     def _channel_zero(self, reader: FrameReader) -> None:
-        """A frame on channel 0. Raises: AmqpError."""
+        """Handle a frame on channel 0. Raises: AmqpError."""
         if reader.kind != FRAME_METHOD:
             raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
         method = self.decode(reader.payload())
@@ -217,7 +217,7 @@ class Connection(Life):
             raise AmqpError(CHANNEL_ERROR, "unexpected method in connection state running")
 
     def _update_secret(self) -> None:
-        """The client has a new token: what it may not do any more ends."""
+        """The client has a new token: cancel consumers that are no longer permitted."""
         check_vhost(self.user, self.vhost.name)
         self.writer.method(0, ConnectionUpdateSecretOk())
         self.wake()
@@ -227,7 +227,7 @@ class Connection(Life):
         self.count_searches(long)
 
     def _open_channel(self, number: int, reader: FrameReader) -> None:
-        """A frame on a channel that is not open: only channel.open is right. Raises: AmqpError."""
+        """Handle a frame on a channel that is not open: only channel.open is valid. Raises: AmqpError."""
         if self.state == SHAKING:
             self.method_id = 0
             raise AmqpError(UNEXPECTED_FRAME, f"type {reader.kind}, {octets(reader.payload())}")
@@ -254,7 +254,7 @@ class Connection(Life):
     # -- errors
 
     def _answer(self, error: AmqpError, number: int) -> None:
-        """An error of the frame at hand, which came on this channel."""
+        """Reply to an error of the current frame. number: its channel."""
         if self.handshake.state < OPEN and error.code != NOT_ALLOWED:
             self._fall_silent(error.reply_text)
             return
@@ -272,11 +272,11 @@ class Connection(Life):
         channel.fail(error, method_id)
 
     def fail_channel(self, number: int, refusal: Refusal) -> None:
-        """Close an open channel for a soft error that no method of it has caused."""
+        """Close an open channel for a soft error that none of its methods caused."""
         self._close_channel(self.channels[number], as_reply(refusal), 0)
 
     def close(self, error: AmqpError) -> None:
-        """Close it for a hard error, with connection.close, unless it is about to end anyway."""
+        """Close the connection for a hard error with connection.close, unless it is closing already."""
         if self.state >= CLOSING:
             return
         log.warning("connection %s: closed with %d %s", self.name, error.code, error.log_text)
@@ -287,20 +287,20 @@ class Connection(Life):
         is_deaf = self.state == DEAF
         patience_ms = SILENCE_MS if is_deaf else CLOSE_MS
         if self.handshake.state < TUNE:
-            patience_ms = SILENCE_MS  # whoever it is
+            patience_ms = SILENCE_MS  # not authenticated yet
         elif self.heartbeat_s and not is_deaf:
             patience_ms = min(CLOSE_MS, self.heartbeat_s * 1000)
-        ending = HANG_UP if is_deaf else RESET  # whom nobody listens to may have answered
+        ending = HANG_UP if is_deaf else RESET  # in DEAF, the client may have answered unread
         self.deadline.set(patience_ms, "closed without an answer from the client", ending)
 
     def _fall_silent(self, why: str) -> None:
-        """The handshake has failed: say nothing, and close the socket after a while."""
+        """The handshake has failed: send nothing, and close the socket after SILENCE_MS."""
         log.warning("connection %s: handshake failed: %s", self.name, why)
         self.go(GARBLED)
         self.deadline.set(SILENCE_MS, why, CLOSE)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Something that was done for this client has failed: it is closed with 541, and no request is looked at."""
+        """Work for this client has failed: close it with 541, and handle no more requests."""
         if not self.has_failed and self.state != ENDED:
             self.has_failed = True
             self.is_stalled = True
@@ -308,7 +308,7 @@ class Connection(Life):
             self.broker.faults.close(self)
 
     def close_failed(self) -> None:
-        """Close it, and let nothing of it stay in the core, whatever else fails."""
+        """Close it after a failure, and remove it from the core even if closing fails too."""
         self.method_id = 0
         try:
             self.close(AmqpError(INTERNAL_ERROR, ""))
@@ -321,13 +321,13 @@ class Connection(Life):
         return self.reader.run_due()
 
     def take_back(self) -> int:
-        """Let go of a part of a frame at the end of what came last. Returns: how many bytes; they come again."""
+        """Drop an incomplete frame at the end of the input. Returns: its bytes, which the driver passes again."""
         return self.reader.take_back()
 
-    # -- what can be let go
+    # -- memory
 
     def release(self, want: i64) -> None:
-        """Leave contents of deliveries that wait for an ack to the log; forget routes if there are many."""
+        """Page out contents of unacknowledged deliveries; drop cached routes if there are many."""
         budget = self.broker.budget
         target = budget.used - want
         if self.routes_bytes > FEW_ROUTE_BYTES:
@@ -338,7 +338,7 @@ class Connection(Life):
             channel.consuming.unacked.leave_contents(budget, target)
 
     def held(self, queue: EntryOwner | None) -> list[Held]:
-        """What its client has of a queue, or of all, and has not settled. Cost: a look at all of it."""
+        """The client's unacknowledged deliveries of a queue, or of all for None. Cost: linear in their number."""
         return [
             held
             for channel in self.channels.values()
@@ -346,20 +346,20 @@ class Connection(Life):
         ]
 
     def note_oldest(self, sent_ms: dict[int, int]) -> None:
-        """Note when the oldest message was sent that its client has, by the id of its queue."""
+        """Note the time of the oldest unacknowledged delivery, by queue id."""
         for channel in self.channels.values():
             channel.consuming.unacked.note_oldest(sent_ms)
 
     # -- bytes out
 
     def _go_on(self) -> None:
-        """Look at the requests that waited, if the client has taken enough, or if only the answer to a close counts."""
+        """Handle waiting requests if the client has read enough replies, or if only the answer to a close counts."""
         if self.is_stalled and (self.state >= CLOSING or (not self.waits and self.writer.size() < STALL_LIMIT)):
             self.is_stalled = False
             self.receive(b"")
 
     def data_to_send(self) -> list[Piece]:
-        """All that has to be sent now, in pieces. The connection is off the `awake` list afterwards."""
+        """The output to send now, in pieces. Takes the connection off the `awake` list."""
         self.is_awake = False
         for publishing in self.unflushed:
             publishing.flush()
@@ -380,11 +380,11 @@ class Connection(Life):
         return data
 
     def not_flushed(self) -> None:
-        """The driver failed to send something: it may be asked again."""
+        """The driver failed to send; allow another wake()."""
         self.is_awake = False
 
     def flushed(self) -> None:
-        """The driver has sent it; unless it said pause_writing() meanwhile, consumers may go on."""
+        """The driver has sent the output; consumers continue unless it called pause_writing() meanwhile."""
         if not self.is_writable or self._held_revision:
             return
         if self.is_choked:
@@ -392,11 +392,11 @@ class Connection(Life):
         self._go_on()
 
     def pause_writing(self) -> None:
-        """The socket takes no more for now."""
+        """The socket buffer is full."""
         self.is_writable = False
 
     def resume_writing(self) -> None:
-        """The socket takes more again."""
+        """The socket accepts data again."""
         self.is_writable = True
         self._unchoke()
         self.wake()
@@ -408,55 +408,55 @@ class Connection(Life):
         self.broker.settle()
 
     def _hold(self, revision: int) -> None:
-        """Send nothing before the definitions are durable up to this revision."""
+        """Hold output until the definitions are durable up to this revision."""
         if revision > self.broker.durable_revision:
             self._held_revision = revision
             self.broker.hold(self, revision)
 
     def on_definitions_durable(self, revision: int) -> None:
-        """Replies that waited may go."""
+        """Release the replies that waited for this revision."""
         if revision >= self._held_revision:
             self._held_revision = 0
             self.wake()
 
-    # -- the driver's verbs
+    # -- called by the driver
 
     def login(self, user: User) -> None:
-        """The login request was good; go on with what the client has sent meanwhile."""
+        """Accept the login, and handle what the client has sent meanwhile."""
         self.login_request = None
         if self.state == SHAKING:
             self.handshake.accepted(user)
             self.receive(b"")
 
     def refuse(self, reason: str) -> None:
-        """The login request was not good. reason: for the log."""
+        """Refuse the login. reason: for the log."""
         if self.state != SHAKING:
             return
         log.warning("connection %s: login refused: %s", self.name, reason)
         self.login_request = None
         error = self.handshake.refused()
         if error is None:
-            self._fall_silent("login refused, nothing said")
+            self._fall_silent("login refused, no reply sent")
         else:
             self.method_id = 0
             self.close(error)
 
     def lost(self) -> None:
-        """The socket is gone; what came before its end still counts."""
+        """The socket is gone; handle what was received before."""
         try:
             while self.is_stalled and self.state != ENDED and self.writer.size() < STALL_LIMIT and self.reader.waiting:
                 for wait in list(self.waits):
                     wait.finish()
                 self._go_on()
         except Exception as error:
-            self.fail("handle what it sent last", error)
+            self.fail("handle its last requests", error)
         if self.state == RUNNING:
             log.warning("connection %s: client closed the socket without connection.close", self.name)
         self._end()
         self.broker.settle()
 
     def force_close(self, reason: str) -> None:
-        """Close for an operator or at shutdown: connection.close 320."""
+        """Close for an operator or at shutdown, with connection.close 320."""
         if self.handshake.state != DONE:
             self.finish(reason, CLOSE)
         elif self.state < CLOSING:
@@ -467,11 +467,11 @@ class Connection(Life):
     # -- life
 
     def has_waited(self, spent_ms: int) -> None:
-        """The client has used up some of the time for its handshake, for TLS."""
+        """Shorten the handshake deadline by the time that TLS took."""
         self.deadline.set(max(HANDSHAKE_MS - spent_ms, 0), "handshake took too long", CLOSE)
 
     def seems_alive(self, now_ms: int) -> None:
-        """Take the client for one that has sent and got a heartbeat at this time."""
+        """Count heartbeats as received and sent at this time."""
         self.heartbeat.has_received = True
         self.heartbeat.sent_ms = now_ms
 
@@ -484,7 +484,7 @@ class Connection(Life):
         self.heartbeat.start(heartbeat_s)
 
     def opened(self) -> None:
-        """The handshake is done."""
+        """The handshake is complete."""
         self.go(OPENED)
         self.broker.open_connections += 1
         self.broker.churn.connections_opened += 1
@@ -495,7 +495,7 @@ class Connection(Life):
         log.info("connection %s: user '%s' opened vhost '%s'", self.name, self.user.name, self.vhost.name)
 
     def forget_channel(self, number: int) -> None:
-        """The channel has ended, and its number is free again."""
+        """The channel has ended: free its number."""
         self.last_channel = None
         channel = self.channels.pop(number)
         self._count_closed(1)
@@ -507,7 +507,7 @@ class Connection(Life):
         self.broker.churn.channels_closed += channels
 
     def finish(self, why: str, ending: int) -> None:
-        """Nothing more is looked at, or written after what is already waiting. why: for the log."""
+        """End the connection: handle no more input, write only pending output. why: for the log."""
         log.log(logging.WARNING if ending == RESET else logging.INFO, "connection %s: %s", self.name, why)
         self.ending = ending
         self._end()
@@ -517,7 +517,7 @@ class Connection(Life):
     def is_paused(self) -> bool:
         """Whether the driver should not read from this client now."""
         if self.state >= CLOSING:
-            return False  # it is read to the end, for the answer to a close, or for nothing
+            return False  # read on: for the answer to a close, or to discard
         return self.is_in_flow or self.is_blocked or (self.is_stalled and self.reader.waiting >= INPUT_LIMIT)
 
     def _end(self) -> None:
@@ -534,13 +534,13 @@ class Connection(Life):
         self.handshake.forget()
 
     def _leave(self, event: int) -> None:
-        """Go to a state in which nothing of the client is in the core."""
+        """Remove the client from the core, and change the state."""
         if self.state < CLOSING:
             self._release()
         self.go(event)
 
     def _release(self) -> None:
-        """Take everything of this client out of the core: channels first, then its exclusive queues."""
+        """Remove everything of the client from the core: channels first, then exclusive queues."""
         faults = self.broker.faults
         for channel in list(self.channels.values()):
             try:

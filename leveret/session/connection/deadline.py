@@ -1,4 +1,4 @@
-"""Deadline: when a connection must have got further, or ends: its handshake, and the answer to a close."""
+"""Deadline: time limit of a connection for its handshake, and for the answer to a close."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from leveret.session.connection.life import Life
 
 
 class Deadline(Timed):
-    """Of one connection; at most one is set at a time."""
+    """The deadline of one connection; at most one is set at a time."""
 
     __slots__ = ("_connection", "_ending", "_timer", "_why")
 
@@ -19,9 +19,9 @@ class Deadline(Timed):
         self._ending = CLOSE
 
     def set(self, patience_ms: int, why: str, ending: int) -> None:
-        """End the connection after a while, unless something else is said before.
+        """End the connection after patience_ms, unless the deadline is changed or lifted before.
 
-        why: for the log. ending: of its socket, one of those of life.py.
+        why: for the log. ending: of its socket, see core/client/conversation.py.
         """
         if self._connection is not None:
             broker = self._connection.broker
@@ -31,21 +31,21 @@ class Deadline(Timed):
             self._ending = ending
 
     def lift(self) -> None:
-        """The connection may go on."""
+        """Cancel the deadline."""
         if self._connection is not None:
             self._connection.broker.timers.cancel(self._timer)
 
     def stop(self) -> None:
-        """The connection has ended; nothing may hold on to it."""
+        """The connection has ended: drop the reference to it."""
         self.lift()
         self._connection = None
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The connection has failed."""
+        """Close the connection with an internal error."""
         if self._connection is not None:
             self._connection.fail(doing, error)
 
     def on_timer(self, token: int) -> None:
-        """The time is over."""
+        """End the connection."""
         if self._connection is not None:
             self._connection.finish(self._why, self._ending)

@@ -1,15 +1,15 @@
 """Handshake: from the protocol header to connection.open-ok.
 
-    HEADER     the first eight bytes are awaited
-    START      connection.start is sent
-    LOGIN      credentials are handed out, and no frame is looked at before they are checked
-    REFUSED    they were wrong, and that is the end of it
+        HEADER     waiting for the first eight bytes
+        START      connection.start is sent
+        LOGIN      the driver checks the credentials; no frame is handled meanwhile
+        REFUSED    the credentials were wrong; final
     TUNE       connection.tune is sent
     OPEN       the client may choose a virtual host
     DONE       connection.open-ok is sent
 
-A failure before DONE is answered as RabbitMQ does: a wrong protocol header with the right one, a failed login
-with 403 where the client said it understands that, else with silence and a closed socket.
+A failure before DONE is answered as in RabbitMQ: a wrong protocol header with the right one; a failed login with 403 if
+the client supports that; everything else without a reply, by closing the socket.
 Source: rabbit_reader.erl.
 """
 
@@ -99,7 +99,7 @@ CAPABILITIES: Final = (
 
 
 def server_properties(node: str, product_version: str) -> Table:
-    """What connection.start says about us. Clients look at product and version to learn what works."""
+    """The server properties of connection.start. Clients derive the supported features from product and version."""
     return {
         "capabilities": table({name: boolean(True) for name in CAPABILITIES}),
         "cluster_name": longstr(node),
@@ -112,7 +112,7 @@ def server_properties(node: str, product_version: str) -> Table:
 
 
 class Handshake:
-    """The first part of a connection's life."""
+    """The handshake of one connection."""
 
     __slots__ = ("_connection", "_mechanism", "state")
     __deletable__ = ("_connection",)
@@ -127,9 +127,9 @@ class Handshake:
         self.state = STATES.follow(int(self.state), event)
 
     def begin(self, reader: FrameReader) -> bool:
-        """Look at the first eight bytes once they are there. Returns: whether frames may follow.
+        """Check the protocol header once its eight bytes have arrived. Returns: whether frames may follow.
 
-        If they are wrong, ours are sent and the connection ends.
+        If it is wrong, send ours and end the connection.
         """
         data = reader.skip(8)
         if data is None:
@@ -147,7 +147,7 @@ class Handshake:
         return True
 
     def method(self, method: Method) -> None:
-        """A method on channel 0 before the connection is open. Raises: AmqpError."""
+        """Handle a method on channel 0 before the connection is open. Raises: AmqpError."""
         if isinstance(method, ConnectionStartOk) and self.state == START:
             self._start_ok(method)
         elif isinstance(method, ConnectionTuneOk) and self.state == TUNE:
@@ -159,11 +159,11 @@ class Handshake:
             raise AmqpError(CHANNEL_ERROR, f"unexpected method in connection state {state}")
 
     def forget(self) -> None:
-        """The connection has ended; nothing may hold on to it."""
+        """The connection has ended: drop the reference to it."""
         del self._connection
 
     def accepted(self, user: User) -> None:
-        """The login is good."""
+        """The login was accepted."""
         connection = self._connection
         connection.user = user
         connection.writer.method(0, ConnectionTune(CHANNEL_MAX, FRAME_MAX, HEARTBEAT_S))
@@ -171,7 +171,7 @@ class Handshake:
         self.go(LET_IN)
 
     def refused(self) -> AmqpError | None:
-        """The login failed. Returns: what to tell the client, if it wants to be told."""
+        """The login failed. Returns: the error to send, or None if the client does not support it."""
         self.go(TURNED_AWAY)
         if "authentication_failure_close" not in self._connection.capabilities:
             return None
@@ -240,7 +240,7 @@ def _plain(response: bytes) -> tuple[str, str]:
 
 
 def _amqplain(response: bytes) -> tuple[str, str]:
-    """A field table without the length in front of it."""
+    """Decode a field table without its length prefix."""
     try:
         fields = decode_table(response, 0, len(response))
     except DecodeError:
@@ -252,7 +252,7 @@ def _amqplain(response: bytes) -> tuple[str, str]:
 
 
 def _protocol(data: bytes) -> str:
-    """What a wrong first eight bytes look like, for the log."""
+    """The likely protocol of a wrong header, for the log."""
     if data[:4] == b"AMQP":
         return f"AMQP {'.'.join(str(octet) for octet in data[4:])}"
     if data[:1] == b"\x16":

@@ -1,7 +1,7 @@
-"""Heartbeat: shows the client that we live, and notices when it does not.
+"""Heartbeat: sends heartbeats, and detects a dead client.
 
-We send one when nothing else was sent for half the interval, and give up when nothing at all was received in two
-checks in a row, one interval apart. Source: rabbit_heartbeat.erl.
+The broker sends a heartbeat when it has sent nothing for half the interval. It ends the connection when two checks in a
+row, one interval apart, find that nothing was received. Source: rabbit_heartbeat.erl.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CHECK: Final = 2
 
 
 class Heartbeat(Timed):
-    """Of one connection. sent_ms: when something was last sent; has_received: whether anything came since the check."""
+    """Of one connection. sent_ms: time of the last output; has_received: whether input came since the last check."""
 
     __slots__ = ("_check", "_connection", "_idle_checks", "_interval_ms", "_send", "has_received", "sent_ms")
 
@@ -32,7 +32,7 @@ class Heartbeat(Timed):
         self.has_received = False
 
     def start(self, interval_s: int) -> None:
-        """Begin, with what the client has chosen; 0 for no heartbeats."""
+        """Begin with the client's interval; 0 for no heartbeats."""
         if interval_s and self._connection is not None:
             self._interval_ms = interval_s * 1000
             broker = self._connection.broker
@@ -40,7 +40,7 @@ class Heartbeat(Timed):
             self._check = broker.timers.call_at(broker.clock.now_ms + self._interval_ms, self, CHECK)
 
     def stop(self) -> None:
-        """The connection has ended; nothing may hold on to it."""
+        """The connection has ended: cancel the timers, drop the reference to it."""
         if self._connection is not None:
             timers = self._connection.broker.timers
             timers.cancel(self._send)
@@ -48,12 +48,12 @@ class Heartbeat(Timed):
             self._connection = None
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The connection has failed."""
+        """Close the connection with an internal error."""
         if self._connection is not None:
             self._connection.fail(doing, error)
 
     def on_timer(self, token: int) -> None:
-        """Time to send, or to look."""
+        """Send a heartbeat, or check for input."""
         connection = self._connection
         if connection is None:
             return
@@ -71,7 +71,7 @@ class Heartbeat(Timed):
         self._send = connection.broker.timers.call_at(due_ms, self, SEND)
 
     def _look_for_life(self, connection: Life) -> None:
-        """The second idle check in a row ends the connection; a pause of ours does not count against the client."""
+        """End the connection at the second idle check in a row. A check while the broker does not read is not idle."""
         waits_for_us = connection.is_in_flow or connection.is_blocked
         self._idle_checks = 0 if self.has_received or waits_for_us else self._idle_checks + 1
         self.has_received = False

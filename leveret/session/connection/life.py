@@ -1,14 +1,14 @@
-"""Life: where a connection stands, and the only ways from there to the end.
+"""Life: the states of a connection, and the transitions between them.
 
-    SHAKING    the handshake goes on, which has states of its own (handshake.py)
-    RUNNING    the client does what it came for
-    SILENT     what came makes no sense, and is read no further; nothing is said before the socket is closed
-    CLOSING    one side has said connection.close; of what still comes only the client's close and close-ok count
-    DEAF       as CLOSING, but what comes is read no further: only time ends this
+    SHAKING    handshake, which has its own states (handshake.py)
+    RUNNING    open
+    SILENT     the input is invalid and ignored from here on; the socket is closed without a reply
+    CLOSING    one side has sent connection.close; of further frames only the client's close and close-ok count
+    DEAF       as CLOSING, but input is ignored: only a timeout ends this state
     ENDED      nothing more is read, and the socket ends as `ending` says (core/client/conversation.py)
 
-From CLOSING on nothing of the client is in the core: whatever leads there takes its channels, exclusive queues and
-cached routes out first (Connection._leave).
+From CLOSING on nothing of the client is in the core: every transition there first removes its channels, exclusive
+queues and cached routes (Connection._leave).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ DEAF: Final = 4
 ENDED: Final = 5
 
 OPENED: Final = 0  # the handshake is done
-CLOSE_SENT: Final = 1  # we say connection.close
-CLOSE_CAME: Final = 2  # the client says it
-GARBLED: Final = 3  # what comes makes no sense
-OVER: Final = 4  # the socket is gone, a close is answered, or a time is up
+CLOSE_SENT: Final = 1  # the broker sends connection.close
+CLOSE_CAME: Final = 2  # the client sends it
+GARBLED: Final = 3  # the input is invalid
+OVER: Final = 4  # the socket is gone, a close is answered, or a deadline has passed
 
 STATES: Final = StateTable(
     "a connection",
@@ -51,10 +51,10 @@ STATES: Final = StateTable(
 
 
 class Life(Carrier):
-    """A connection, as the parts of its life know it: handshake, heartbeat, deadline, pacing, blocking.
+    """A connection, as its parts see it: handshake, heartbeat, deadline, publisher flow, blocking.
 
-    peer: address of the client. version: of the broker, for connection.start. urgent: frames of channel 0 that do not
-    wait for the disk, as replies do.
+    peer: address of the client. version: of the broker, for connection.start. urgent: frames of channel 0 that, unlike
+    replies, do not wait for the disk.
     """
 
     def __init__(self, broker: Broker, name: str, peer: str, version: str) -> None:
@@ -64,13 +64,13 @@ class Life(Carrier):
         self.state: i64 = SHAKING
         self.heartbeat_s = 0
         self.urgent = b""
-        # No states: a client is held back for reasons of others, which come and go while it lives.
-        self.is_in_flow = False  # by its queues, or until its login is checked
-        self.is_blocked = False  # by an alarm
+        # Not part of the state table: other objects turn these on and off at any time.
+        self.is_in_flow = False  # paused by its queues, or until its login is checked
+        self.is_blocked = False  # paused by an alarm
 
     @property
     def finished(self) -> bool:
-        """Whether it has ended: what is left is sent, and the socket ends."""
+        """Whether it has ended: the rest is sent, and the socket ends."""
         return self.state == ENDED
 
     def go(self, event: int) -> None:
@@ -78,12 +78,12 @@ class Life(Carrier):
         self.state = STATES.follow(int(self.state), event)
 
     def send_urgent(self, frame: bytes) -> None:
-        """Send a frame of channel 0, past replies that wait for the disk."""
+        """Send a frame of channel 0 ahead of replies that wait for the disk."""
         self.urgent += frame
         self.wake()
 
     def set_in_flow(self, paced: bool) -> None:
-        """Make a publisher wait for its queues, or let it go on."""
+        """Pause a publisher for its queues, or resume it."""
         self.is_in_flow = paced
         self.wake()
 
@@ -93,4 +93,4 @@ class Life(Carrier):
 
     @abstractmethod
     def opened(self) -> None:
-        """The handshake is done."""
+        """The handshake is complete."""

@@ -1,4 +1,4 @@
-"""PublisherFlow: one publisher's credit for queues that lag behind, and its pauses; see core/turn/flow_control.py."""
+"""PublisherFlow: credit and pauses of a publisher whose queues lag behind; see core/turn/flow_control.py."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class PublisherFlow(FlowControlled):
     def __init__(self, connection: Life) -> None:
         self._connection: Life | None = connection
         self._credit: i64 = CREDIT
-        self._queue: BaseQueue | None = None  # what a pause waits for
+        self._queue: BaseQueue | None = None  # the queue that a pause waits for
         self._since_ms = 0
         self._look_again_ms = 0
-        self._delivered: i64 = 0  # by the queue, at the last look
+        self._delivered: i64 = 0  # by the queue, at the last check
 
     def spend(self, count: i64) -> None:
-        """So many messages were published in this read. Called before the queues are pumped."""
+        """Charge count messages, published in this read. Called before the queues are pumped."""
         self._credit -= count
         if self._credit > 0:
             return
@@ -42,28 +42,28 @@ class PublisherFlow(FlowControlled):
                 return
 
     def resume(self) -> None:
-        """The queue has delivered enough."""
+        """The queue has delivered enough: resume reading."""
         self._queue = None
         if self._connection is not None:
             self._connection.set_in_flow(False)
 
     def stop(self) -> None:
-        """The connection ends; its answer to connection.close is to be read."""
+        """The connection ends: end the pause, to read the answer to connection.close."""
         if self._queue is not None:
             self._queue.pace.leave(self)
             self.resume()
 
     def forget(self) -> None:
-        """The connection has ended; nothing may hold on to it."""
+        """The connection has ended: drop the reference to it."""
         self._connection = None
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The connection has failed."""
+        """Close the connection with an internal error."""
         if self._connection is not None:
             self._connection.fail(doing, error)
 
     def on_timer(self, token: int) -> None:
-        """Go on reading, unless the queue is being emptied quickly and the pause is not too long already."""
+        """Resume reading, unless the queue is being emptied quickly and the pause is not too long yet."""
         queue = self._queue
         if queue is None:
             return

@@ -1,1 +1,1 @@
-"""basic.consume, basic.get, and how long a consumer may take."""
+"""basic.consume, basic.get, settling and the acknowledgement timeout."""

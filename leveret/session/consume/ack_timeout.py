@@ -1,11 +1,10 @@
-"""AckTimeout: closes a channel that keeps a delivery for too long.
+"""AckTimeout: closes a channel that does not acknowledge a delivery in time.
 
-Deliveries of a channel are outstanding in the order in which they were sent, so only the oldest is looked at, as
-rabbit_channel.erl evaluate_consumer_timeout does; where a consumer has a time of its own, all that could be late by the
-shortest of these. What a consumer says counts before what its queue says, and that before what the broker says. A
-delivery costs nothing but the note of its time; the timer comes
-when the oldest is due, and at least every CHECK_MS, as a policy may have shortened the time meanwhile; without a
-delivery not more often than every IDLE_MS.
+Outstanding deliveries of a channel are in sending order, so only the oldest is checked, as rabbit_channel.erl
+evaluate_consumer_timeout does. If consumers have their own timeouts, all deliveries older than the shortest one are
+checked. A consumer's timeout takes precedence over its queue's, and that over the broker's default. A delivery costs
+only the note of its time. The timer fires when the oldest is due, and at least every CHECK_MS, since a policy may have
+shortened the timeout; without deliveries at most every IDLE_MS.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ IDLE_MS: Final = 100
 
 
 class AckTimeout(Timed):
-    """Of one channel. unacked, consumers: what it has outstanding, and who may get more."""
+    """The timeout of one channel. unacked: its outstanding deliveries; consumers: its consumers, by tag."""
 
     __slots__ = ("_channel", "_consumers", "_due_ms", "_least_ms", "_timer", "_unacked")
 
@@ -37,29 +36,29 @@ class AckTimeout(Timed):
         self._unacked = unacked
         self._consumers = consumers
         self._timer: Timer | None = None
-        self._due_ms = 0  # when that timer is due, 0 when there is none
-        self._least_ms = -1  # the shortest time of all consumers that have one of their own
+        self._due_ms = 0  # when the timer is due, 0 when there is none
+        self._least_ms = -1  # the shortest of the consumers' own timeouts
 
     def stop(self) -> None:
-        """The channel ends."""
+        """The channel ends: cancel the timer."""
         self._channel.connection.broker.timers.cancel(self._timer)
 
     def watch(self, queue: EntryOwner, consumer: Consumer | None) -> None:
-        """The channel may get deliveries of this queue from now on, by a consumer or by basic.get."""
+        """Watch deliveries of this queue, by a consumer or by basic.get (None)."""
         if consumer is not None and consumer.timeout_ms >= 0:
             own_ms = consumer.timeout_ms
             self._least_ms = own_ms if self._least_ms < 0 else min(self._least_ms, own_ms)
         self._call_at(self._channel.connection.broker.clock.now_ms + self._allowed_ms(queue, consumer))
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The connection has failed."""
+        """Close the connection with an internal error."""
         self._channel.connection.fail(doing, error)
 
     def on_timer(self, token: int) -> None:
-        """Look at the deliveries that may be late."""
+        """Check the deliveries that may be late."""
         now_ms = self._channel.connection.broker.clock.now_ms
         self._due_ms = 0
-        looked_at_ms = now_ms - self._least_ms if self._least_ms >= 0 else -1  # when those were sent that may be late
+        looked_at_ms = now_ms - self._least_ms if self._least_ms >= 0 else -1  # deliveries sent before may be late
         for entry in self._unacked.sent_by(looked_at_ms):
             allowed_ms = self._allowed_ms(entry.queue, entry.consumer)
             if entry.sent_ms + allowed_ms <= now_ms:
@@ -89,7 +88,7 @@ class AckTimeout(Timed):
             self._timer = broker.timers.call_at(due_ms, self)
 
     def _allowed_ms(self, queue: EntryOwner, consumer: Consumer | None) -> int:
-        """How long a delivery may be outstanding."""
+        """The timeout of a delivery in milliseconds."""
         own_ms = -1 if consumer is None else consumer.timeout_ms
         if own_ms < 0:
             own_ms = queue.consumer_timeout_ms()

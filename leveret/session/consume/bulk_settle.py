@@ -1,8 +1,8 @@
 """BulkSettle: settles many deliveries of one channel, the oldest first, in pieces.
 
-While it goes on the channel's connection has to wait, so that all happens in the order in which the client asked for
-it, and queues that get messages back deliver nothing: they come again in their old order. A channel that ends
-meanwhile leaves what it holds to the same sweep.
+The channel's connection waits meanwhile, so that requests take effect in the client's order. Queues that get messages
+back deliver nothing meanwhile, so that messages are redelivered in their old order. If the channel ends, the same sweep
+returns its deliveries.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ class BulkSettle(Wait):
         self._channel: Lane | None = channel  # None once it has ended
         self._connection = channel.connection
         self._unacked = unacked
-        self._orders: deque[tuple[int, int, bool]] = deque()  # up to which tag, how, whether recover-ok follows
+        self._orders: deque[tuple[int, int, bool]] = deque()  # highest tag, how, whether to send recover-ok
         self._held: dict[EntryOwner, None] = {}
 
     def begin(self, up_to: i64, how: int, answers: bool = False) -> None:
-        """Settle what is outstanding up to a tag, behind what was asked for before."""
+        """Settle outstanding deliveries up to a tag, after earlier orders."""
         self._orders.append((int(up_to), how, answers))
         self.start(self._connection)
 
     def leave(self) -> None:
-        """The channel has ended; what is still to be settled is, and nobody is told."""
+        """The channel has ended: settle the rest without a reply."""
         self._channel = None
 
     def finish(self) -> None:
-        """Do what is left at once."""
+        """Do the rest at once."""
         while self._orders:
             self.work()
 
@@ -78,17 +78,17 @@ class BulkSettle(Wait):
         return True
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The connection has failed; what it holds goes on being given back."""
+        """Close the connection with an internal error; returning its deliveries continues."""
         self._connection.fail(doing, error)
 
     def give_up(self) -> None:
-        """Whoever waits for it goes on."""
+        """Stop, and let queues and connection continue."""
         self._orders.clear()
         self._release()
         self.end(self._connection)
 
     def _release(self) -> None:
-        """All are back in their places."""
+        """Resume the queues: all messages are back in place."""
         for queue in self._held:
             queue.resume()
         self._held.clear()

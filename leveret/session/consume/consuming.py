@@ -1,6 +1,6 @@
 """basic.consume and what follows: deliveries, acknowledgements, prefetch, basic.get.
 
-Who may consume, and what a delivery is, is decided in core/client/receiver.py.
+core/client/receiver.py decides who may consume, and what a delivery is.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from leveret.wire.methods import (
 )
 from leveret.wire.writer import DeliveryHead
 
-PATIENCE_MS: Final = 5_000  # with a log that is asked for the head of a queue
-MOMENT_MS: Final = 5  # in which a client looks behind basic.qos-ok, and is to find nothing
+PATIENCE_MS: Final = 5_000  # for the log to read the head of a queue
+MOMENT_MS: Final = 5  # time without deliveries after basic.qos-ok
 
 
 class Consuming(Receiver):
@@ -69,13 +69,13 @@ class Consuming(Receiver):
         self.transaction: Transaction | None = None
         self._timeout = AckTimeout(channel, self.unacked, self.consumers)
         self._global_prefetch = GlobalPrefetch(channel, self.shared)
-        self._bulk: BulkSettle | None = None  # made when it is needed
-        self._held_cancels: list[str] | None = None  # tags of consumers whose client is told behind an answer
+        self._bulk: BulkSettle | None = None  # created on demand
+        self._held_cancels: list[str] | None = None  # tags of consumers to report after a reply
 
-    # -- what the core asks and tells
+    # -- called by the core
 
     def make_head(self, tag: str) -> DeliveryHead:
-        """What every basic.deliver to a consumer begins with."""
+        """The constant head of every basic.deliver to a consumer."""
         return DeliveryHead(self.number, tag)
 
     def deliver(self, consumer: Consumer, entry: QueueEntry) -> None:
@@ -97,14 +97,14 @@ class Consuming(Receiver):
             self._timeout.watch(entry.queue, None)
         self.channel.send(BasicGetOk(int(tag), entry.redelivered, address.exchange, address.routing_key, left))
         self.connection.writer.content(self.channel.number, entry.message.content)
-        self.connection.check_output()  # now: many of these fit into one read
+        self.connection.check_output()  # at once: many basic.get fit into one read
 
     def can_take(self) -> bool:
         """Whether the connection has room for more."""
         return self.connection.can_take()
 
     def cancelled(self, consumer: Consumer) -> None:
-        """The queue is gone: tell the client, if it understands. Source: 0-9-1 extension consumer_cancel_notify."""
+        """The queue is gone: notify the client, if it supports that. Source: 0-9-1 extension consumer_cancel_notify."""
         self.forget(consumer)
         if self._held_cancels is not None:
             self._held_cancels.append(consumer.tag)
@@ -112,11 +112,11 @@ class Consuming(Receiver):
             self.channel.send(BasicCancel(consumer.tag, True))
 
     def hold_cancels(self) -> None:
-        """The client is about to delete a queue, and hears of that before it hears of its consumers."""
+        """Before the client deletes a queue: hold notifications of cancelled consumers until after the reply."""
         self._held_cancels = []
 
     def send_cancels(self) -> None:
-        """Tell the client which consumers are gone."""
+        """Notify the client of the held cancelled consumers."""
         tags, self._held_cancels = self._held_cancels or [], None
         if "consumer_cancel_notify" in self.connection.capabilities:
             for tag in tags:
@@ -125,7 +125,7 @@ class Consuming(Receiver):
     # -- methods
 
     def qos(self, method: BasicQos) -> None:
-        """Set a window: the shared one, or the one that consumers from now on start with."""
+        """Set the prefetch: of the shared window, or of future consumers."""
         if method.prefetch_size:
             raise AmqpError(NOT_IMPLEMENTED, f"prefetch_size!=0 ({method.prefetch_size})")
         if method.global_:
@@ -159,7 +159,7 @@ class Consuming(Receiver):
             self.channel.send(BasicCancelOk(method.consumer_tag))
 
     def cancel_refused(self, patience: Patience) -> None:
-        """End the consumers whose queues may not be read any more, and tell the client."""
+        """Cancel the consumers that have lost the permission to read their queues, and notify the client."""
         for consumer in self.refused(patience):
             self.end(consumer)
             self.cancelled(consumer)
@@ -176,12 +176,12 @@ class Consuming(Receiver):
         Getting(self, queue, method.no_ack).start(self.connection)
 
     def answer(self, queue: Queue, no_ack: bool) -> None:
-        """Send the head of a queue, which has not expired, or say that there is none."""
+        """Send the head of a queue, which has not expired, or basic.get-empty."""
         if not self.take(queue, no_ack):
             self.channel.send(BasicGetEmpty())
 
     def ack(self, tag: i64, multiple: bool) -> None:
-        """Deliveries are done with, also those that flow only now. Raises: AmqpError 406 for a tag that is none."""
+        """Acknowledge deliveries, including those pumped only now. Raises: AmqpError 406 for an unknown tag."""
         if not multiple and self.transaction is None:
             try:
                 entry = self.unacked.take(tag)
@@ -194,11 +194,11 @@ class Consuming(Receiver):
             self._settle(tag, multiple, ACK)
 
     def nack(self, method: BasicNack) -> None:
-        """Deliveries are refused. Raises: AmqpError 406."""
+        """Reject deliveries. Raises: AmqpError 406."""
         self._settle(_narrow(method.delivery_tag), method.multiple, REQUEUE if method.requeue else DISCARD)
 
     def reject(self, method: BasicReject) -> None:
-        """One delivery is refused; unlike nack, this counts for the delivery limit. Raises: AmqpError 406."""
+        """Reject one delivery; unlike nack, this counts for the delivery limit. Raises: AmqpError 406."""
         self._settle(_narrow(method.delivery_tag), False, RETURN if method.requeue else DISCARD)
 
     def recover(self, requeue: bool, answer: bool) -> None:
@@ -208,13 +208,13 @@ class Consuming(Receiver):
         self._bulk_settle().begin(self.last_tag, REQUEUE, answer)
 
     def shut(self) -> None:
-        """The channel ends: consumers stop, and what they held goes back to its queues."""
+        """The channel ends: stop consumers, and return their deliveries to the queues."""
         self._timeout.stop()
         self._global_prefetch.stop()
         consumers = list(self.consumers.values())
         self.consumers.clear()
         for consumer in consumers:
-            consumer.active = False  # none of them takes what is put back now
+            consumer.active = False  # must not receive the returned messages
         if len(self.unacked):
             self._bulk_settle().begin(self.last_tag, RETURN)
         if self._bulk is not None:
@@ -246,10 +246,10 @@ class Consuming(Receiver):
 
 
 class Getting(Wait):
-    """A basic.get from a queue whose head is not here yet, or at whose head more have expired than one turn may drop.
+    """A basic.get from a queue whose head is not in memory yet, or begins with too many expired messages for one turn.
 
-    Throws these away in pieces, and takes what comes then. A log that does not bring the head for a while is not there:
-    the client hears what it would of a queue whose node is down.
+    Drops these in pieces, then takes the head. If the log does not deliver the head within PATIENCE_MS, the client gets
+    the error for a queue whose node is down.
     """
 
     def __init__(self, consuming: Consuming, queue: Queue, no_ack: bool) -> None:
@@ -259,10 +259,10 @@ class Getting(Wait):
         self._queue = queue
         self._no_ack = no_ack
         self._is_over = False
-        self._timer: Timer | None = None  # since the log was first asked
+        self._timer: Timer | None = None  # since the first request to the log
 
     def work(self) -> bool:
-        """Throw some away. Returns: whether the client has its answer, or does not want it any more."""
+        """Drop some expired messages. Returns: whether the client has its reply, or the channel is closed."""
         if self._is_over or self._channel.state != OPEN:
             self.finish()
             return True
@@ -284,15 +284,15 @@ class Getting(Wait):
         return True
 
     def refuse(self) -> None:
-        """The log has had its time."""
+        """The log took too long: close the channel."""
         if not self._is_over and self._channel.state == OPEN:
             queue = self._queue
-            why = f"its log has not brought the head of the queue for {PATIENCE_MS} ms"
+            why = f"its log has not returned the head of the queue for {PATIENCE_MS} ms"
             self._connection.fail_channel(self._channel.number, lost_queue(queue.name, queue.vhost.name, why))
         self.finish()
 
     def finish(self) -> None:
-        """It is over; nobody would get what is taken from now on."""
+        """End the request: take nothing from now on."""
         self._is_over = True
         self._connection.broker.timers.cancel(self._timer)
         self._timer = None
@@ -300,11 +300,11 @@ class Getting(Wait):
         self.end(self._connection)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The connection has failed."""
+        """Close the connection with an internal error."""
         self._connection.fail(doing, error)
 
     def give_up(self) -> None:
-        """Whoever waits for it goes on."""
+        """End the request, and let the connection continue."""
         self.finish()
 
 
@@ -315,21 +315,21 @@ class TimeLimit(Timed):
         self._getting = getting
 
     def on_timer(self, token: int) -> None:
-        """It has waited long enough."""
+        """End the request."""
         self._getting.refuse()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The connection has failed."""
+        """Close the connection with an internal error."""
         self._getting.fail(doing, error)
 
 
 class GlobalPrefetch(Timed):
-    """Lets a channel use a wider shared window (basic.qos with global) a moment after basic.qos-ok.
+    """Delays a wider shared window (basic.qos with global) until MOMENT_MS after basic.qos-ok.
 
-    RabbitMQ up to 3.13 answers basic.qos before its queues hear of the wider window, so what it lets through comes a
-    moment after the answer. Celery relies on that: it asks for a window wider by one for each task that has to wait for
-    its time, and a task that it finds directly behind basic.qos-ok does not make it ask again before it sleeps, often
-    for seconds, with all other tasks outside the window. A window that gets narrower does so at once.
+    RabbitMQ up to 3.13 answers basic.qos before its queues learn of the wider window, so the additional deliveries come
+    a moment after the reply. Celery relies on that. It widens the window by one for each task with a later ETA. If a
+    delivery directly follows basic.qos-ok, Celery does not widen the window again before it sleeps, often for seconds,
+    while all other tasks stay outside the window. A narrower window takes effect at once.
     """
 
     __slots__ = ("_channel", "_limit", "_shared", "_timer")
@@ -341,25 +341,25 @@ class GlobalPrefetch(Timed):
         self._timer: Timer | None = None
 
     def stop(self) -> None:
-        """The channel ends, or its window is set otherwise."""
+        """Cancel: the channel ends, or the window is set again."""
         self._channel.connection.broker.timers.cancel(self._timer)
 
     def begin(self, limit: int) -> None:
-        """Have the window this wide in a moment."""
+        """Set the window after MOMENT_MS."""
         self.stop()
         self._limit = limit
         broker = self._channel.connection.broker
         self._timer = broker.timers.call_at(broker.clock.now_ms + MOMENT_MS, self)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The connection has failed."""
+        """Close the connection with an internal error."""
         self._channel.connection.fail(doing, error)
 
     def on_timer(self, token: int) -> None:
-        """The moment is over."""
+        """Set the window."""
         self._shared.resize(self._limit)
 
 
 def _narrow(tag: int) -> i64:
-    """A delivery tag in 64 bits with a sign: those that come out negative are never outstanding."""
+    """A delivery tag as a signed 64-bit number: a negative one is never outstanding."""
     return i64(tag if tag < 1 << 63 else tag - (1 << 64))

@@ -1,7 +1,7 @@
-"""Confirms: which publishes of a channel are settled, and how to say so in few frames.
+"""Confirms: tracks the settled publishes of a channel, and writes confirms in few frames.
 
-An ack with `multiple` covers everything up to its tag, so it may go no further than the lowest tag that is still
-open or was refused. Source: rabbit_channel.erl send_confirms_and_nacks, rabbit_confirms.erl.
+An ack with `multiple` covers all tags up to its own, so it must stay below the lowest tag that is still open or was
+refused. Source: rabbit_channel.erl send_confirms_and_nacks, rabbit_confirms.erl.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Confirms:
 
     @property
     def settled(self) -> int:
-        """How many publishes are confirmed or refused."""
+        """The number of publishes that are confirmed or refused."""
         return int(self._first_open) - 1 + len(self._beyond)
 
     def confirmed(self, tag: i64) -> None:
@@ -34,7 +34,7 @@ class Confirms:
         self._settle(tag)
 
     def refused(self, tag: i64) -> None:
-        """The message was not taken."""
+        """The message was refused."""
         self._refused.append(int(tag))
         self._settle(tag)
 
@@ -49,7 +49,7 @@ class Confirms:
                 self._first_open += 1
 
     def flush(self, writer: FrameWriter, channel: int, counters: ClientCounters) -> None:
-        """Write acks and nacks for all that was settled since the last time, and count them."""
+        """Write acks and nacks for all publishes settled since the last call, and count them."""
         counters.confirmed += len(self._paid)
         counters.nacked += len(self._refused)
         if self._paid:

@@ -1,8 +1,8 @@
-"""basic.publish: from frames to the core, and what the core says to it back into frames.
+"""basic.publish: translates frames into calls of the core, and its results into frames.
 
-The common case is one step: the whole content is in the buffer. What comes in pieces is put together frame by frame,
-never looked at twice. What a publish means is decided in core/client/publisher.py; its target is the arguments of
-basic.publish as they came.
+In the common case the whole content is in the buffer, and one step handles it. Otherwise the content is assembled frame
+by frame, and each byte is examined once. core/client/publisher.py decides what a publish means; its target is the
+encoded arguments of basic.publish.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from leveret.wire.constants import (
 from leveret.wire.fields import DecodeError
 from leveret.wire.reader import FrameReader, octets
 
-IDLE: Final = 0  # what the next frame of a content has to be
+IDLE: Final = 0  # the next expected frame of a content
 HEADER: Final = 1
 BODY: Final = 2
 IMMEDIATE: Final = 2  # in the last octet of basic.publish, beside mandatory
-LARGE: Final = 256 << 10  # bytes of a body that are still to come, from which on its frames are not cut apart
+LARGE: Final = 256 << 10  # remaining bytes of a body; above that its frames stay in one piece
 
 
 class Publishing(Confirming):
-    """The publishing half of a channel. confirms: those that are to be written; None outside of confirm mode."""
+    """The publishing half of a channel. confirms: those to be written; None outside of confirm mode."""
 
     __slots__ = (
         "_arguments",
@@ -68,7 +68,7 @@ class Publishing(Confirming):
         self.expects: i64 = IDLE
         self._arguments = b""
         self._frames: list[bytes] = []
-        self._loose: list[bytes] = []  # payloads of small body frames, to be put into one
+        self._loose: list[bytes] = []  # payloads of small body frames, to be joined
         self._loose_size: i64 = 0
         self._size: i64 = 0
         self._left: i64 = 0
@@ -78,7 +78,7 @@ class Publishing(Confirming):
     # -- content, whole or in pieces
 
     def method(self, reader: FrameReader) -> None:
-        """The frame of a basic.publish."""
+        """Handle a basic.publish frame."""
         arguments = reader.data[reader.start + 4 : reader.stop]
         content = reader.whole_content()
         if content is not None:
@@ -88,7 +88,7 @@ class Publishing(Confirming):
             self.expects = HEADER
 
     def header(self, reader: FrameReader) -> None:
-        """A content header. Raises: AmqpError 505, 501."""
+        """Handle a content header. Raises: AmqpError 505, 501."""
         if self.expects == IDLE:
             raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
         if self.expects == BODY:
@@ -113,7 +113,7 @@ class Publishing(Confirming):
             self._expect_run(reader)
 
     def body(self, reader: FrameReader) -> None:
-        """A content body frame, or several. Raises: AmqpError 505, 501."""
+        """Handle a body frame, or several in a run. Raises: AmqpError 505, 501."""
         if self.expects == IDLE:
             raise AmqpError(UNEXPECTED_FRAME, "expected method frame, got non method frame instead")
         if self.expects == HEADER:
@@ -142,12 +142,12 @@ class Publishing(Confirming):
             self._expect_run(reader)
 
     def _expect_run(self, reader: FrameReader) -> None:
-        """Take the rest of a large body as it comes."""
+        """Let the reader collect the rest of a large body."""
         if self._left >= LARGE and self._size <= self.connection.max_message_size and not self._loose:
             reader.expect_run(self._left, self._frames[0] if len(self._frames) == 1 else b"")
 
     def _join_loose(self) -> None:
-        """Make one frame of many small ones: a body in frames of one byte must not cost more than any other."""
+        """Join small frames to one, so that a body in frames of one byte does not cost more memory than others."""
         if self._loose:
             self._frames.append(frames.body_frame(b"".join(self._loose)))
             self._loose = []
@@ -155,23 +155,23 @@ class Publishing(Confirming):
 
     @staticmethod
     def no_header() -> AmqpError:
-        """Something else came where a content header had to come."""
+        """The error for another frame in place of a content header."""
         text = "expected content header for class 60, got non content header frame instead"
         return AmqpError(UNEXPECTED_FRAME, text)
 
     def interrupted(self) -> AmqpError:
-        """A method came where a header or a body had to come."""
+        """The error for a method in place of a content header or body."""
         if self.expects == HEADER:
             return self.no_header()
         return AmqpError(UNEXPECTED_FRAME, "expected content body, got non content body frame instead")
 
     @property
     def was_content(self) -> bool:
-        """Whether the frame at hand belongs to a basic.publish, as an error reply has to say."""
+        """Whether the current frame belongs to a basic.publish, for the method id of an error reply."""
         return self._in_content or self.expects != IDLE
 
     def forget(self) -> None:
-        """Drop a content that is not complete."""
+        """Drop an incomplete content."""
         self.expects = IDLE
         self._frames = []
         self._loose = []
@@ -191,10 +191,10 @@ class Publishing(Confirming):
         self.publish(self._arguments, content)
         self._in_content = False
 
-    # -- what the core asks and tells
+    # -- called by the core
 
     def resolve(self, target: bytes) -> Route:
-        """Read the arguments of a basic.publish. Raises: AmqpError 501, 540, and what route_to() raises."""
+        """Decode the arguments of a basic.publish. Raises: AmqpError 501, 540, and what route_to() raises."""
         reader = ArgumentReader(target, 2)
         try:
             name, key, bits = reader.shortbytes(), reader.shortbytes(), reader.u8()
@@ -205,7 +205,7 @@ class Publishing(Confirming):
         return self.route_to(Address(name, key, target[2:-1]), bits & 1 != 0)
 
     def named(self, target: bytes) -> Address | None:
-        """The exchange and routing key in the arguments of a basic.publish; None where they make no sense."""
+        """The exchange and routing key in the arguments of a basic.publish; None if they cannot be decoded."""
         reader = ArgumentReader(target, 2)
         try:
             return Address(reader.shortbytes(), reader.shortbytes(), b"")
@@ -217,20 +217,20 @@ class Publishing(Confirming):
         self.channel.send_back(message)
 
     def committed(self, failed: bool) -> None:
-        """A tx.commit is through."""
+        """A tx.commit is complete."""
         self.channel.committed(failed)
 
     # -- confirms
 
     def select_confirms(self) -> None:
-        """From now on each publish is confirmed."""
+        """Turn on confirm mode."""
         if self.confirms is None:
             self.confirms = Confirms()
             self.wants_confirms = True
 
     @property
     def unconfirmed(self) -> int:
-        """How many publishes are neither confirmed nor refused."""
+        """The number of publishes that are neither confirmed nor refused."""
         return 0 if self.confirms is None else int(self.last_tag) - self.confirms.settled
 
     def confirmed(self, tag: i64) -> None:
@@ -246,7 +246,7 @@ class Publishing(Confirming):
             self._settled()
 
     def flush(self) -> None:
-        """Write what was settled since the last flush."""
+        """Write the confirms since the last flush."""
         self._unflushed = False
         if self.confirms is not None and self.channel.state == OPEN:
             self.confirms.flush(self.connection.writer, self.channel.number, self.counters)

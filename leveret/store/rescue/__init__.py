@@ -1,1 +1,1 @@
-"""What is done with a data directory that no broker is at work on: rarely run, and therefore not compiled."""
+"""Backup, check and repair of data directories: rarely run, and therefore not compiled."""

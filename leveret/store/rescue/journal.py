@@ -1,9 +1,9 @@
 """Journal: the committed pages in SQLite's write-ahead log, read without SQLite.
 
 A frame is a page with a header of 24 bytes: its number, the size of the database if it ends a transaction, two salts
-that all frames since the last restart share, a checksum that goes on from the frame before. SQLite stops at the first
-frame that does not fit. That is the unfinished transaction of a power cut, unless transactions follow: each was
-synced before the next began, so what is unreadable in front of another one was damaged later.
+that all frames since the last restart share, and a checksum that continues that of the frame before. SQLite stops at
+the first invalid frame. That is the unfinished transaction of a power cut, unless transactions follow: each was
+synced before the next began, so an unreadable frame before another transaction was damaged later.
 Source: sqlite.org/fileformat2.html, section 4.
 """
 
@@ -23,11 +23,11 @@ MAX_PAGE: Final = 0xFFFFFFFE
 
 
 class Journal:
-    """What is in a write-ahead log; nothing if it is not there.
+    """The content of a write-ahead log; empty if the file does not exist.
 
-    frames: where the last committed content of a page begins, by its number. pages: of the database after the last
-    commit, 0 without one. count: of all frames. lost: frames that cannot be read, though transactions follow;
-    damage: says so.
+    frames: offset of the last committed content of each page, by page number. pages: of the database after the last
+    commit, 0 without one. count: of all frames. lost: number of unreadable frames before later transactions;
+    damage: the description of that.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,18 +42,18 @@ class Journal:
             self._file = -1
             return
         self._order = "<"
-        self._is_broken = False  # the header is
-        self._last = b""  # checksum of the last frame that fits
+        self._is_broken = False  # whether the header is damaged
+        self._last = b""  # checksum of the last valid frame
         self._pending: dict[int, int] = {}  # frames of a transaction that has not ended
         self.count = max(os.fstat(self._file).st_size - HEADER_BYTES, 0) // FRAME_BYTES
         self._read()
 
     def content(self, offset: int) -> bytes:
-        """A page as it stands in the log. Raises: OSError."""
+        """The page at an offset of the log. Raises: OSError."""
         return os.pread(self._file, PAGE_BYTES, offset)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -70,12 +70,12 @@ class Journal:
             good = self._chain(salts, header[24:32])
             if good < self.count:
                 self._look_behind(good, salts)
-        else:  # it was synced before the first frame was written
+        else:  # damaged: it was synced before the first frame was written
             self._is_broken = True
             self._look_behind(0, self._bytes(HEADER_BYTES, 24)[8:16])
 
     def _chain(self, salts: bytes, before: bytes) -> int:
-        """Take the transactions from the beginning. Returns: how many frames fit."""
+        """Read the transactions from the beginning. Returns: how many frames are valid."""
         self._last = before
         for at in range(self.count):
             head = self._bytes(self._offset(at), 24)
@@ -86,15 +86,15 @@ class Journal:
         return self.count
 
     def _look_behind(self, bad: int, salts: bytes) -> None:
-        """Look for transactions behind a frame that does not fit, and take what is whole there.
+        """Look for transactions after an invalid frame, and take the intact frames there.
 
-        A frame is whole if its checksum fits to the one in front of it, as that stands there or as it should be. If
-        neither can be known, it is taken for whole.
+        A frame is intact if its checksum continues that of the frame before, either as stored there or as computed. If
+        neither is known, it counts as intact.
         """
-        ends = proven = self._is_broken  # ends: a transaction, at a frame that does not fit or behind it
+        ends = proven = self._is_broken  # ends: a transaction ends at the invalid frame or later
         sound: set[int] = set()
         lost = chained = 0
-        before = [self._last] if self._last else []  # checksums that the frame in front may have
+        before = [self._last] if self._last else []  # possible checksums of the frame before
         is_known = bool(before)  # one of them is right
         for at in range(bad, self.count):
             head = self._bytes(self._offset(at), 24)
@@ -109,7 +109,7 @@ class Journal:
                     chained += 1
                     proven = proven or ends
                     if computed.index(head[16:24]) == 0:
-                        sound.add(at - 1)  # only its salts or what stands there as its own checksum is damaged
+                        sound.add(at - 1)  # only its salts or its stored checksum are damaged
                 before = [head[16:24]]
                 if proven:
                     lost = at + 1 - bad - len(sound)
@@ -136,7 +136,7 @@ class Journal:
             self.pages = pages
 
     def _sum(self, at: int, head: bytes, before: bytes) -> bytes:
-        """What the checksum of a frame should be, from that of the one in front of it."""
+        """The checksum of a frame, computed from that of the frame before."""
         sum1, sum2 = struct.unpack(">2I", before)
         sum1, sum2 = checksum(self._order, head[:8], sum1, sum2)
         return struct.pack(">2I", *checksum(self._order, self._bytes(self._offset(at) + 24, PAGE_BYTES), sum1, sum2))
@@ -158,7 +158,7 @@ def _is_frame(head: bytes, salts: bytes) -> bool:
 
 
 def checksum(order: str, data: bytes, sum1: int, sum2: int) -> tuple[int, int]:
-    """The checksum of SQLite's log, going on from another. order: of bytes in a word, as for struct."""
+    """The checksum of SQLite's log, continued from another one. order: byte order, as in struct."""
     first, second = sum1, sum2
     words = struct.unpack(f"{order}{len(data) // 4}I", data)
     for at in range(0, len(words), 2):

@@ -1,6 +1,6 @@
-"""Care for a data directory from outside, while a broker runs on it or not: a consistent copy, and a look at all of it.
+"""Backup and integrity check of a data directory, while a broker uses it or not.
 
-SQLite lets others read what is committed while the broker writes. Nothing is changed in the directory.
+SQLite lets other processes read committed data while the broker writes. Nothing in the directory is changed.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from leveret.store.tables import (
 )
 
 WAIT_S: Final = 5.0  # for a lock
-STEP_PAGES: Final = 512  # copied in one go: 8 MiB
-MAX_PROBLEMS: Final = 100  # told of the file itself
+STEP_PAGES: Final = 512  # copied at once: 8 MiB
+MAX_PROBLEMS: Final = 100  # reported for the file itself
 
 
 class Report:
-    """What is in a data directory. problems: what is wrong with it, in sentences.
+    """The result of an integrity check. problems: descriptions of damage.
 
-    is_broken: the file itself is damaged, not only what is in it.
+    is_broken: the database file itself is damaged, not only single values in it.
     """
 
     def __init__(self) -> None:
@@ -59,13 +59,13 @@ class Report:
 
 
 def open_data(directory: Path) -> sqlite3.Connection:
-    """The file of a directory, to be read, with a bound until unset_bound().
+    """Open the database of a directory for reading, with a time bound until unset_bound().
 
-    Raises: StoreError, of which DamagedDatabase.
+    Raises: StoreError, its subclass DamagedDatabase.
     """
     path = directory / FILE_NAME
     try:
-        with as_owner(directory):  # all files are open in the end, and nobody needs these rights again
+        with as_owner(directory):  # afterwards all files are open, so these rights are not needed again
             return _open(path)
     except sqlite3.Error as error:
         if is_damage(error):
@@ -76,7 +76,7 @@ def open_data(directory: Path) -> sqlite3.Connection:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Raises: StoreError, OSError, sqlite3.Error."""
+    """Open and check the file. Raises: StoreError, OSError, sqlite3.Error."""
     if not path.exists():
         raise StoreError(f"there is no data in '{path.parent}'; say where with --data-dir")
     _look(path)
@@ -93,11 +93,11 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _look(path: Path) -> None:
-    """Look at a file that no broker has open before SQLite does, who tells not all. Raises: DamagedDatabase."""
+    """Inspect an unused file before SQLite, which does not report all damage, opens it. Raises: DamagedDatabase."""
     if _is_in_use(path.parent):
         return
     wrong = inspect(path)[0]
-    if wrong and not _is_in_use(path.parent):  # as little as before
+    if wrong and not _is_in_use(path.parent):  # still not in use
         raise DamagedDatabase(path, wrong)
 
 
@@ -109,14 +109,14 @@ def _is_in_use(directory: Path) -> bool:
     except DirectoryInUse:
         return True
     except OSError:
-        pass  # it may only be read
+        pass  # read-only
     return False
 
 
 def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> int:
-    """Copy a data directory as it is at one moment. A broker on the copy finds all that was confirmed before.
+    """Make a consistent copy of a data directory. It contains all messages confirmed before the copy began.
 
-    target: made if it is not there; there must be no data in it. tell: called with pages done and pages in all.
+    target: created if it does not exist; must contain no data. tell: called with pages done and total pages.
     Returns: bytes of the copy. Raises: StoreError.
     """
     copy = target / FILE_NAME
@@ -132,7 +132,7 @@ def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> i
             _copy(source, part, tell)
             part.rename(copy)
         except BaseException:
-            for path in target.glob(f"{part.name}*"):  # with the journal of SQLite
+            for path in target.glob(f"{part.name}*"):  # including SQLite's journal
                 path.unlink(missing_ok=True)
             raise
         sync_directory(target)
@@ -148,7 +148,7 @@ def backup(directory: Path, target: Path, tell: Callable[[int, int], None]) -> i
 def _copy(source: sqlite3.Connection, target: Path, tell: Callable[[int, int], None]) -> None:
     sql = sqlite3.connect(target, isolation_level=None)
     try:
-        source.execute("BEGIN")  # one moment, however long it takes
+        source.execute("BEGIN")  # one consistent snapshot, however long it takes
         source.execute("SELECT count(*) FROM meta").fetchone()
         source.backup(sql, pages=STEP_PAGES, progress=lambda _, left, total: tell(total - left, total))
         source.execute("COMMIT")
@@ -159,7 +159,7 @@ def _copy(source: sqlite3.Connection, target: Path, tell: Callable[[int, int], N
 
 
 def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
-    """Read everything in a data directory. tell: called with chunks done and chunks in all. Raises: StoreError."""
+    """Check all data in a data directory. tell: called with chunks done and total chunks. Raises: StoreError."""
     report = Report()
     try:
         sql = open_data(directory)
@@ -179,11 +179,11 @@ def check(directory: Path, tell: Callable[[int, int], None]) -> Report:
             report.problems.append(f"the definition of {kind} {key}: {what}")
         gone = read_gone(sql)
         for name, what in gone.damaged:
-            report.problems.append(f"what was removed from chunk {name}: {what}")
+            report.problems.append(f"the removals from chunk {name}: {what}")
         for name, what in read_damaged_counts(sql):
-            report.problems.append(f"how often messages of chunk {name} came back: {what}")
+            report.problems.append(f"the delivery counts of chunk {name}: {what}")
         for queue_id in read_delivered(sql)[1]:
-            report.problems.append(f"how far queue id {queue_id} was delivered is not known")
+            report.problems.append(f"the delivery mark of queue id {queue_id} cannot be read")
         asides = read_aside(sql)
         chunks = read_chunk_ids(sql)
         unset_bound(sql)

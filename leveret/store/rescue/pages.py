@@ -1,9 +1,9 @@
-"""Pages: SQLite's file format, read without SQLite and without trust.
+"""Pages: a defensive reader of SQLite's file format, without SQLite.
 
-A file is a row of pages. A tree of them holds a table: leaves with rows, inner pages that point to leaves. What of a
-row does not fit goes into a chain of overflow pages. Free pages form a list. In files with auto_vacuum, map pages say
-of each page what it is for and which page points to it, so a page whose parent is lost is still known for what it is.
-Nothing here writes, and no bytes, whatever they are, make it raise anything but BadPage.
+A file is a sequence of pages. A table is a tree of pages: leaves with rows, and inner pages that point to them. The
+part of a row that does not fit goes into a chain of overflow pages. Free pages form a list. In files with auto_vacuum,
+pointer map pages record the use and the parent of each page, so a page is identified even if its parent is lost.
+Nothing here writes, and invalid bytes of any kind raise only BadPage.
 Source: sqlite.org/fileformat2.html.
 """
 
@@ -17,8 +17,8 @@ from leveret.store.rescue.journal import Journal
 from leveret.store.schema import PAGE_BYTES
 
 MAGIC: Final = b"SQLite format 3\0"
-LOCK_PAGE: Final = (1 << 30) // PAGE_BYTES + 1  # is never used
-MAP_PAGES: Final = PAGE_BYTES // 5  # that one map page speaks of
+LOCK_PAGE: Final = (1 << 30) // PAGE_BYTES + 1  # never used
+MAP_PAGES: Final = PAGE_BYTES // 5  # described by one map page
 
 INNER_INDEX: Final = 2  # kinds of tree pages
 INNER_TABLE: Final = 5
@@ -27,26 +27,26 @@ LEAF_TABLE: Final = 13
 
 ROOT: Final = 1  # uses of a page in the map
 FREE: Final = 2
-OVERFLOW: Final = 4  # but the first of a chain
+OVERFLOW: Final = 4  # except the first of a chain
 TREE: Final = 5
 
 MOST: Final = PAGE_BYTES - 35  # bytes of a row that stay in a table leaf
 MOST_INDEX: Final = (PAGE_BYTES - 12) * 64 // 255 - 23
 LEAST: Final = (PAGE_BYTES - 12) * 32 // 255 - 23
 MAX_ROW: Final = 1_000_000_000  # bytes, as SQLite's SQLITE_MAX_LENGTH
-MAX_GROWTH: Final = 1024  # pages for each frame of the log: many of a large row may be free again before it is written
-MAX_ZEROS: Final = 64 << 20  # in place of what cannot be read
+MAX_GROWTH: Final = 1024  # pages per frame of the log: many pages of a large row may be free again before it is written
+MAX_ZEROS: Final = 64 << 20  # in place of unreadable bytes
 IN_CHAIN: Final = PAGE_BYTES - 4  # bytes of a row in an overflow page
 
 Value = int | bytes | str | float | None
 
 
 class BadPage(Exception):
-    """These bytes are not what SQLite writes."""
+    """The bytes are not valid for SQLite's format."""
 
 
 class Row:
-    """A row. missing: bytes of it that could not be read, and are zero."""
+    """A row. missing: number of unreadable bytes, which are zero."""
 
     __slots__ = ("missing", "row_id", "values")
 
@@ -57,10 +57,10 @@ class Row:
 
 
 class PageFile:
-    """A database file, overlaid with what is committed in its write-ahead log. count: of its pages.
+    """A database file, overlaid with the committed pages of its write-ahead log. count: of its pages.
 
-    is_cut: whether the file is shorter than it says. has_map: whether there are map pages; another program can have
-    made the file anew without them. Raises: OSError when the file cannot be opened.
+    is_cut: whether the file is shorter than its header says. has_map: whether it has map pages; another program may
+    have rewritten the file without them. Raises: OSError when the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,7 +74,7 @@ class PageFile:
         there = -(-self.bytes // PAGE_BYTES)
         self.count = max(there, min(max(self.journal.frames, default=0), there + 4 * self.journal.count + 64))
         self.is_cut = False
-        self._map_at = 0  # the map page that was read last
+        self._map_at = 0  # the map page read last
         self._map = b""
         if self.journal.pages and not self.journal.damage:
             if self.journal.pages > there + (self.journal.count + 64) * MAX_GROWTH:
@@ -92,7 +92,7 @@ class PageFile:
         self.has_map = self.says_map() or self._read(2)[:1] == bytes((ROOT,))
 
     def says_map(self) -> bool:
-        """Whether the header says that there are map pages."""
+        """Whether, by its header, the file has map pages."""
         return self.header()[52:56] != bytes(4)
 
     def is_map(self, number: int) -> bool:
@@ -100,18 +100,18 @@ class PageFile:
         return self.has_map and number == map_page(number)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._file)
         self.journal.close()
 
     def header(self) -> bytes:
-        """The first 100 bytes, zeros where there are none."""
+        """The first 100 bytes, padded with zeros."""
         return self._read(1).ljust(100, b"\0")[:100]
 
     def page(self, number: int) -> bytes:
-        """A page. Raises: BadPage when there is none, or the disk cannot read it."""
+        """A page. Raises: BadPage when it does not exist, or the disk cannot read it."""
         if not 0 < number <= self.count:
-            raise BadPage(f"page {number}: there is none")
+            raise BadPage(f"page {number}: does not exist")
         found = self._read(number)
         if len(found) != PAGE_BYTES:
             raise BadPage(f"page {number}: cannot be read")
@@ -127,7 +127,7 @@ class PageFile:
             return b""
 
     def use(self, number: int) -> tuple[int, int]:
-        """What the map says of a page: its use and the page that points to it; (0, 0) when that is unknown."""
+        """The use and parent of a page by the map; (0, 0) if unknown."""
         if not self.has_map:
             return 0, 0
         at = map_page(number)
@@ -143,7 +143,7 @@ class PageFile:
         return entry[0], int.from_bytes(entry[1:], "big")
 
     def next_in_chain(self, number: int) -> int:
-        """The page that the map says follows an overflow page that cannot be read; 0 when it says none."""
+        """By the map, the page after an unreadable overflow page; 0 if there is none."""
         wanted = bytes((OVERFLOW,)) + number.to_bytes(4, "big")
         for at in range(2, self.count + 1, MAP_PAGES + 1):
             place = at + (1 if at == LOCK_PAGE else 0)
@@ -179,7 +179,7 @@ class PageFile:
         return Row(row_id, values(payload), missing)
 
     def _chain(self, parts: list[bytes], number: int, left: int) -> int:
-        """Append what is in overflow pages, zeros where it cannot be read. Returns: how many bytes are zero."""
+        """Append the content of overflow pages, with zeros for unreadable bytes. Returns: how many are unreadable."""
         missing = 0
         seen: set[int] = set()
         while left:
@@ -199,7 +199,7 @@ class PageFile:
             if not part:
                 if not following:  # the chain is lost
                     if left > MAX_ZEROS:
-                        raise BadPage("too much of a row cannot be read")
+                        raise BadPage("too much of a row is unreadable")
                     parts.append(bytes(left))
                     return missing + left
                 part = bytes(size)
@@ -211,10 +211,10 @@ class PageFile:
 
 
 class TreePage:
-    """A page of a tree. cells: where each begins; children: the pages below it. Raises: BadPage.
+    """A page of a tree. cells: offset of each; children: the pages below it. Raises: BadPage.
 
-    Once problem() was asked, keys: of a table, row ids in order, in an inner page the last below each child but the
-    last; overflow: the pages of each chain.
+    After problem(), keys: row ids of a table in order; in an inner page, the last row id below each child except the
+    last child; overflow: the number of pages of each chain.
     """
 
     __slots__ = ("_first", "cells", "children", "content", "keys", "kind", "overflow")
@@ -225,7 +225,7 @@ class TreePage:
         self.content = content
         self.kind = content[start]
         if self.kind not in (INNER_INDEX, INNER_TABLE, LEAF_INDEX, LEAF_TABLE):
-            raise BadPage(f"page {number}: is no page of a tree")
+            raise BadPage(f"page {number}: is not a tree page")
         is_inner = self.kind in (INNER_INDEX, INNER_TABLE)
         count = int.from_bytes(content[start + 3 : start + 5], "big")
         first = start + (12 if is_inner else 8)
@@ -240,7 +240,7 @@ class TreePage:
             self.children.append(int.from_bytes(content[start + 8 : start + 12], "big"))
 
     def problem(self, above: int = -1, last: int = 1 << 64) -> str:
-        """What is wrong with its cells, empty if nothing is. Row ids have to be above the one, up to the other."""
+        """The damage of its cells, empty for none. Row ids must be greater than above, and at most last."""
         if not self.cells and self.children:
             return "an inner page is empty"
         taken = 0
@@ -253,10 +253,10 @@ class TreePage:
             if not above < key <= last:
                 return "rows are out of order"
             above = key
-        return "" if taken == self._content_bytes() else "its cells do not fill it as it says"
+        return "" if taken == self._content_bytes() else "its cells do not fill it as its header says"
 
     def _content_bytes(self) -> int:
-        """The bytes that its cells must have together; -1 when that is not clear."""
+        """The total bytes of its cells by its header; -1 if inconsistent."""
         content, first = self.content, self._first
         start = int.from_bytes(content[first + 5 : first + 7], "big")
         left = PAGE_BYTES - start - content[first + 7]
@@ -273,7 +273,7 @@ class TreePage:
         return left
 
     def _cell(self, at: int) -> int:
-        """The bytes of a cell. Raises: BadPage."""
+        """The size of a cell in bytes. Raises: BadPage."""
         pos = at + (4 if self.children else 0)
         size, pos = varint(self.content, pos)
         if self.kind == INNER_TABLE:
@@ -295,13 +295,13 @@ class TreePage:
 
 
 def map_page(number: int) -> int:
-    """The map page that speaks of a page."""
+    """The number of the map page that describes a page."""
     at = (number - 2) // (MAP_PAGES + 1) * (MAP_PAGES + 1) + 2
     return at + 1 if at == LOCK_PAGE else at
 
 
 def in_leaf(size: int, most: int) -> int:
-    """How much of a row or key of this size stays in the page of its tree."""
+    """The bytes of a row or key of this size that are stored in the tree page."""
     if size <= most:
         return size
     local = LEAST + (size - LEAST) % IN_CHAIN
@@ -309,7 +309,7 @@ def in_leaf(size: int, most: int) -> int:
 
 
 def varint(data: bytes, pos: int) -> tuple[int, int]:
-    """A number and where it ends. Raises: BadPage."""
+    """A number and its end. Raises: BadPage."""
     number = 0
     for count in range(9):
         if pos >= len(data):
@@ -325,10 +325,10 @@ def varint(data: bytes, pos: int) -> tuple[int, int]:
 
 
 def values(record: bytes) -> list[Value]:
-    """What is in a row. Raises: BadPage."""
+    """Decode the values of a row. Raises: BadPage."""
     end, pos = varint(record, 0)
     if end > len(record) or end > PAGE_BYTES:
-        raise BadPage("a row is no record")
+        raise BadPage("a row is not a valid record")
     kinds: list[int] = []
     while pos < end:
         kind, pos = varint(record, pos)
@@ -338,7 +338,7 @@ def values(record: bytes) -> list[Value]:
     for kind in kinds:
         size = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)[kind] if kind < 12 else (kind - 12) // 2
         if pos + size > len(record) or kind in (10, 11):
-            raise BadPage("a row is no record")
+            raise BadPage("a row is not a valid record")
         part = record[pos : pos + size]
         pos += size
         if kind == 0:
@@ -346,7 +346,7 @@ def values(record: bytes) -> list[Value]:
         elif kind < 7:
             found.append(int.from_bytes(part, "big", signed=True))
         elif kind == 7:
-            found.append(0.0)  # nothing in Leveret's tables
+            found.append(0.0)  # unused in Leveret's tables
         elif kind < 10:
             found.append(kind - 8)
         elif kind % 2 == 0:
@@ -357,5 +357,5 @@ def values(record: bytes) -> list[Value]:
             except UnicodeDecodeError:
                 raise BadPage("a text is not UTF-8") from None
     if pos != len(record):
-        raise BadPage("a row is no record")
+        raise BadPage("a row is not a valid record")
     return found

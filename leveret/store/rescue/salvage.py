@@ -1,11 +1,11 @@
-"""Salvage: a new database from all that can be read of a damaged one, so that a broker starts with it.
+"""Salvage: build a new database from the readable parts of a damaged one, so that the broker can start.
 
-First come the rows of pages that the trees lead to, then those of leaves that nothing leads to any more: the map says
-that they are in use, or nothing says that they are free. The damaged files stay in the directory under another name.
-The new file is complete and synced before the old ones are moved, so a crash in between only makes it be done again.
+It copies the rows of pages that are reachable through the trees, then those of unreachable leaves that are in use by
+the map, or at least not known to be free. The damaged files stay in the directory under another name. The new file is
+complete and synced before the old ones are moved, so a crash in between only repeats the work.
 
-Whatever comes back of messages is flagged as redelivered, as after any end that was not clean: some may have been
-acknowledged, if only that was lost.
+All salvaged messages are flagged as redelivered, as after any unclean end: the acknowledgement of some may have been
+lost.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from leveret.store.rescue.survey import LEAF, SEEN, Survey, inspect, other_page_
 from leveret.store.rows import unpack_counts, unpack_places, unpack_value
 from leveret.store.schema import PAGE_BYTES, make_tables
 
-BATCH_BYTES: Final = 64 << 20  # written in one transaction
-MAX_TOLD: Final = 20  # places that the log names
+BATCH_BYTES: Final = 64 << 20  # per transaction
+MAX_TOLD: Final = 20  # damaged places in the log
 
 log = logging.getLogger("leveret.store")
 
 
 class Salvage:
-    """What was saved, and what was not. places: of pages and rows that could not be read, the first few."""
+    """The result of a salvage. places: the first MAX_TOLD unreadable pages and rows."""
 
     def __init__(self) -> None:
         self.definitions = 0
         self.chunks = 0
-        self.torn = 0  # chunks, part of which is missing
+        self.torn = 0  # chunks with missing parts
         self.lost_pages = 0
         self.lost_rows = 0
         self.places: list[str] = []
 
     def lose(self, place: str) -> None:
-        """Remember where something could not be read."""
+        """Note an unreadable place."""
         if len(self.places) < MAX_TOLD and place not in self.places:
             self.places.append(place)
 
     def summary(self) -> str:
-        """All of it in a sentence."""
+        """The result in a sentence."""
         return (
             f"{self.definitions} definitions and {self.chunks} chunks of messages are saved, "
             f"{self.torn} of them in part; {self.lost_pages} pages and {self.lost_rows} other rows cannot be read"
@@ -57,13 +57,13 @@ class Salvage:
 
 
 def open_database(directory: Path) -> Database:
-    """The database of a directory; a damaged one is salvaged first. Raises: StoreError."""
+    """Open the database of a directory; salvage it first if it is damaged. Raises: StoreError."""
     path = directory / FILE_NAME
     try:
         _finish(directory)
         wrong, doubt = inspect(path)
     except (PermissionError, NotADirectoryError, FileNotFoundError):
-        wrong = doubt = ""  # whatever it is, the next line says it
+        wrong = doubt = ""  # Database() reports it
     except OSError as error:
         raise StoreError(f"cannot use data directory {directory}: {error.strerror}; check its disk") from None
     if not wrong:
@@ -86,7 +86,7 @@ def open_database(directory: Path) -> Database:
 
 
 def _finish(directory: Path) -> None:
-    """Go on where a salvage was interrupted while it moved files; clear away what it did not finish before that."""
+    """Finish a salvage that was interrupted while it moved files; delete the files of one interrupted earlier."""
     path = directory / FILE_NAME
     left = sorted(directory.glob(f"{FILE_NAME}.salvag*"))
     if not left:
@@ -103,7 +103,7 @@ def _finish(directory: Path) -> None:
 
 
 def _salvage(path: Path, wrong: str) -> None:
-    """Replace a damaged database. Raises: StoreError when there is no room for the new one."""
+    """Replace a damaged database. Raises: StoreError when there is no space for the new one."""
     log.warning("%s is damaged: %s; what can be read is copied to a new one", path, wrong)
     part = path.with_name(f"{FILE_NAME}.salvaging")
     size = path.stat().st_size >> 20
@@ -140,10 +140,10 @@ def _salvage(path: Path, wrong: str) -> None:
 
 
 def _swap(path: Path, ready: Path) -> Path:
-    """Move the damaged files aside and the new one in their place. Returns: the new name of the damaged one.
+    """Rename the damaged files, then move the new file into place. Returns: the new name of the damaged one.
 
-    In this order: with a new file ready and none in its place, the next start goes on here. Never is a file beside
-    the log of another one.
+    The order is safe: if the new file is ready but not in place, the next start continues here. A file never sits
+    beside the log of another one.
     """
     stamp = ready.name.rpartition("-")[2]
     aside = path.with_name(f"{FILE_NAME}.damaged-{stamp}")
@@ -162,7 +162,7 @@ def _swap(path: Path, ready: Path) -> Path:
 
 
 def read_damaged(path: Path, target: Path) -> Salvage:
-    """Write all that can be read of a database into a new one. Raises: OSError, sqlite3.Error."""
+    """Copy the readable parts of a database into a new one. Raises: OSError, sqlite3.Error."""
     found = Salvage()
     file = PageFile(path)
     try:
@@ -189,7 +189,7 @@ class _Copy:
         self._ranges: dict[int, list[tuple[int, int, int]]] | None = None  # by queue: chunk, first, last position
         for statement in (f"PRAGMA page_size={PAGE_BYTES}", "PRAGMA auto_vacuum=INCREMENTAL"):
             sql.execute(statement)
-        sql.execute("PRAGMA journal_mode=OFF")  # nobody needs a half of it
+        sql.execute("PRAGMA journal_mode=OFF")  # an incomplete copy is worthless
         sql.execute("PRAGMA synchronous=OFF")
         sql.execute("BEGIN")
         make_tables(sql)
@@ -209,12 +209,12 @@ class _Copy:
             self._page(number, False, True)
         for head, data in self._nameless:
             self._name(head, data)
-        for table in ("gone", "counts", "aside"):  # what is said of lost chunks would be taken for said of new ones
+        for table in ("gone", "counts", "aside"):  # notes of lost chunks would apply to new ones
             sql.execute(f"DELETE FROM {table} WHERE chunk != {ANYWHERE} AND chunk NOT IN (SELECT id FROM chunks)")
         sql.execute("COMMIT")
 
     def _sort_pages(self) -> tuple[list[int], list[int]]:
-        """Leaves that no tree leads to: those that the map says are in use, and those of which nothing is known."""
+        """Unreachable leaves: those in use by the map, and those of unknown use."""
         orphans: list[int] = []
         unknown: list[int] = []
         for number in range(2, self._file.count + 1):
@@ -234,7 +234,7 @@ class _Copy:
         return orphans, unknown
 
     def _page(self, number: int, is_used: bool, is_doubtful: bool) -> None:
-        """Copy the rows of a leaf. is_used: what is there is not stale."""
+        """Copy the rows of a leaf. is_used: the page is not stale. is_doubtful: do not report unreadable rows."""
         try:
             page = TreePage(number, self._file.page(number))
         except BadPage as error:
@@ -256,7 +256,7 @@ class _Copy:
             self._size = 0
 
     def _row(self, number: int, row: Row, is_used: bool) -> None:
-        """Copy a row into the table that it looks like."""
+        """Copy a row into the table that its values match."""
         values = row.values
         if len(values) == 5:  # the schema
             return
@@ -280,7 +280,7 @@ class _Copy:
                         )
         elif len(values) == 2:
             chunk, places = values[0], values[1]
-            is_known = chunk is None  # how far a queue was delivered: after this, all messages are flagged
+            is_known = chunk is None  # a delivery mark: not needed, all messages are flagged redelivered
             if chunk is None and isinstance(places, bytes) and is_used:
                 self._counts(row.row_id, places)
             elif isinstance(chunk, int) and isinstance(places, bytes):
@@ -289,7 +289,7 @@ class _Copy:
                     self._sql.execute("INSERT INTO gone (chunk, places) VALUES (?, ?)", (chunk, places))
         if is_used and not is_known:
             self._found.lost_rows += 1
-            self._found.lose(f"page {number}: a row of no table")
+            self._found.lose(f"page {number}: a row of an unknown table")
 
     def _counts(self, chunk_id: int, places: bytes) -> None:
         try:
@@ -342,7 +342,7 @@ class _Copy:
             self._found.lose(f"page {number}: {row.missing} bytes of chunk {chunk_id}")
 
     def _name(self, head: bytes, data: bytes) -> None:
-        """Give a chunk an id behind all others; a start finds out if that is not its place."""
+        """Give a chunk an id after all others; the start corrects its order."""
         last = self._sql.execute("SELECT max(id) FROM chunks").fetchone()[0] or 0
         if last + 1 < MAX_CHUNK and _extents(head):
             self._sql.execute("INSERT INTO chunks (id, head, data) VALUES (?, ?, ?)", (last + 1, head, data))
@@ -351,7 +351,7 @@ class _Copy:
             self._found.lost_rows += 1
 
     def _fits(self, chunk_id: int, head: bytes) -> bool:
-        """Whether the positions in a doubtful chunk are between those of its neighbours; else it is stale."""
+        """Whether the positions in a doubtful chunk fit between those of its neighbours; otherwise it is stale."""
         if self._ranges is None:
             self._ranges = {}
             for known, other in self._sql.execute("SELECT id, head FROM chunks ORDER BY id"):
@@ -368,7 +368,7 @@ class _Copy:
 
 
 def _count(head: bytes) -> int:
-    """How many messages are in a chunk; very many if that cannot be read."""
+    """The number of messages in a chunk; a very large number if unreadable."""
     try:
         return int(parse(head).count)
     except DamagedChunk:
@@ -376,7 +376,7 @@ def _count(head: bytes) -> int:
 
 
 def _extents(head: bytes) -> dict[int, tuple[int, int]]:
-    """The first and the last position of each queue in a chunk; none if they cannot be read."""
+    """The first and last position of each queue in a chunk; empty if unreadable."""
     found: dict[int, tuple[int, int]] = {}
     try:
         labels = parse(head).labels

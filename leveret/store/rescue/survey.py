@@ -1,7 +1,7 @@
-"""Survey: a walk through all trees of a database file, to know which pages are in use and whether all is accounted for.
+"""Survey: walk all trees of a database file, to find the pages in use and to account for every page.
 
-The walk follows what pages say of each other, as long as the map agrees, and reads no overflow pages: these are
-counted. When everything fits, each page of the file is accounted for once.
+The walk follows pointers between pages as long as the map agrees. It does not read overflow pages, but counts them. In
+an intact file, each page is accounted for exactly once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from leveret.store.schema import FORMAT, PAGE_BYTES
 
 MAX_PROBLEMS: Final = 20
 LAST_ID: Final = (1 << 63) - 1
-MAX_FORMAT: Final = FORMAT + 1000  # a number beyond it is damage
+MAX_FORMAT: Final = FORMAT + 1000  # a higher number is damage
 
 UNSEEN: Final = 0  # marks of pages
 SEEN: Final = 1
@@ -35,7 +35,7 @@ UNUSED: Final = 3
 
 
 class Survey:
-    """What the walk found. marks: by page number. problems: what does not fit, not more than MAX_PROBLEMS.
+    """The result of the walk. marks: by page number. problems: inconsistencies, at most MAX_PROBLEMS.
 
     has_list: whether all free pages are known.
     """
@@ -62,7 +62,7 @@ class Survey:
             self.problems.append(problem)
 
     def _tree(self, root: int, parent: int) -> set[int]:
-        """Walk through a tree. Returns: the roots of others, if it is the one of the schema."""
+        """Walk a tree. Returns: the roots of the other trees, if it is the schema's."""
         roots: set[int] = set()
         stack = [(root, parent, -1, LAST_ID)]
         while stack:
@@ -86,7 +86,7 @@ class Survey:
         if not 0 < number <= self._file.count or self._file.is_map(number):
             raise BadPage(f"page {parent}: points to page {number}, which cannot be below it")
         if self.marks[number] != UNSEEN:
-            raise BadPage(f"page {number}: is in two places")
+            raise BadPage(f"page {number}: is referenced twice")
         if number != 1:
             use, owner = self._file.use(number)
             if not use and not self._file.has_map:
@@ -104,7 +104,7 @@ class Survey:
         return page
 
     def _roots(self, page: TreePage) -> set[int]:
-        """The roots that rows of the schema name."""
+        """The tree roots in rows of the schema."""
         roots: set[int] = set()
         for at in page.cells:
             try:
@@ -127,7 +127,7 @@ class Survey:
                 content = self._file.page(trunk)
                 count = int.from_bytes(content[4:8], "big")
                 if self.marks[trunk] != UNSEEN or count > PAGE_BYTES // 4 - 2:
-                    raise BadPage(f"page {trunk}: is no list of free pages")
+                    raise BadPage(f"page {trunk}: is not a list of free pages")
             except BadPage as error:
                 self._tell(str(error))
                 break
@@ -148,7 +148,7 @@ class Survey:
         self._counted += found
 
     def is_stale(self, number: int) -> bool:
-        """Whether an unseen or unused page is free, as far as is known."""
+        """Whether an unseen or unused page is free, as far as known."""
         says_free = self._file.use(number)[0] == FREE
         if self.marks[number] == UNUSED:
             return says_free or not self._file.use(number)[0]
@@ -156,39 +156,39 @@ class Survey:
 
 
 def inspect(path: Path) -> tuple[str, str]:
-    """Look at a database file before SQLite does, for that heals by forgetting.
+    """Inspect a database file before SQLite opens it, since SQLite silently discards damaged parts of its log.
 
-    Returns: what is certainly wrong with it, and else what seems to be; both empty when all fits, or no file is there.
+    Returns: certain damage, or else suspected damage; both empty if all is well, or if there is no file.
     Raises: OSError.
     """
     log = path.with_name(path.name + "-wal")
     if not path.exists():
         if not log.exists():
             return "", ""
-        make_private(path)  # its log is there; and without it SQLite would delete that
+        make_private(path)  # otherwise SQLite would delete the log
     file = PageFile(path)
     try:
         if file.journal.damage:
             return file.journal.damage, ""
-        if file.bytes < 2:  # SQLite takes one byte for none, and deletes the log
+        if file.bytes < 2:  # SQLite treats a file of one byte as empty, and deletes the log
             return ("it is empty, but its write-ahead log is not" if file.journal.frames else ""), ""
         wrong = _wrong_header(file.header())
         if wrong:
             return wrong, ""
         if file.header()[16:18] != PAGE_BYTES.to_bytes(2, "big"):
-            return "", ""  # the work of other tools; SQLite will know
+            return "", ""  # rewritten by another program; leave the check to SQLite
         if file.is_cut:
-            return "it is shorter than it says", ""
+            return "it is shorter than its header says", ""
         if file.has_map and not file.says_map():
-            return "its header denies the map of its pages", ""
-        doubt = "its header leaves room at the end of pages" if file.header()[20] else ""
+            return "it has map pages, but its header says that it has none", ""
+        doubt = "its header reserves space at the end of pages" if file.header()[20] else ""
         return "", "; ".join(Survey(file).problems[:1]) or doubt
     finally:
         file.close()
 
 
 def other_page_size(path: Path) -> int:
-    """The bytes of a page, if a file says that these are not as many as ours; else 0. Raises: OSError."""
+    """The page size in bytes of a file, if it differs from ours; else 0. Raises: OSError."""
     file = PageFile(path)
     try:
         header = file.header()
@@ -199,14 +199,14 @@ def other_page_size(path: Path) -> int:
 
 
 def _wrong_header(header: bytes) -> str:
-    """What is wrong with the first bytes of a file."""
+    """The damage of a file's header, empty for none."""
     size = int.from_bytes(header[16:18], "big")
     if header[:16] != MAGIC:
-        return "it does not begin as a database does"
+        return "it has no database header"
     if size != 1 and (size < 512 or size & (size - 1)):
-        return "its page size is impossible"
+        return "its page size is invalid"
     if header[18] not in (1, 2) or header[19] not in (1, 2) or header[21:24] != b"\x40\x20\x20":
-        return "its header has unknown numbers"
+        return "its header has unknown values"
     if int.from_bytes(header[60:64], "big") > MAX_FORMAT:
-        return "its format has an impossible number"
+        return "its format number is invalid"
     return ""
