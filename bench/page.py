@@ -5,13 +5,11 @@ The page says when, where and how it was made, and it lists every number in whic
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench import plots
 from bench.brokers import LEVERET, REPOSITORY
-from bench.generator import FOLDER
 from bench.measures import CPU, CPU_CYCLE, CPU_MIB, CYCLES, MAX, MIB_S, P50, P99, P999, RATE, Measure, Spread
 from bench.plots import Panel
 from bench.report import NONE, Report, Table, line_name
