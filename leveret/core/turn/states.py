@@ -28,5 +28,5 @@ class StateTable:
         """
         after = self.transitions[state].get(event)
         if after is None:
-            raise RuntimeError(f"{self.of} cannot be '{self.states[state]}' and meet '{self.events[event]}'")
+            raise RuntimeError(f"{self.of} cannot handle '{self.events[event]}' in state '{self.states[state]}'")
         return after
