@@ -1,4 +1,4 @@
-"""Deduplication on exchanges and queues: the window by number and by time, restarts, failures of the log."""
+"""Deduplication on exchanges and queues: the window by count and by time, restarts, log failures."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def publish(
 
 
 def window(broker: Broker) -> SeenValues:
-    """What the exchange x has seen."""
+    """The values that the exchange x has seen."""
     interceptor = broker.vhosts["/"].exchanges["x"].interceptors[0]
     assert isinstance(interceptor, Deduplication)
     return interceptor.window
@@ -185,7 +185,7 @@ def test_what_the_log_refused_may_come_again() -> None:
 
 
 def kinds(peer: Peer) -> list[str]:
-    """What the client has heard, in order."""
+    """The replies that the client got, in order."""
     return [type(got.method).__name__ for got in peer.got()]
 
 
@@ -316,7 +316,7 @@ def test_a_queue_that_is_only_listed_for_the_operator() -> None:
 
 
 def held(log: MemoryLog) -> Peer:
-    """A client in confirm mode, whose log tells nothing by itself."""
+    """A client in confirm mode; its log reports nothing until the test asks for it."""
     peer = Peer(make_broker(log))
     for method in (
         ExchangeDeclare("x", TYPE, durable=True, arguments={"x-cache-size": long(10)}),
@@ -460,7 +460,7 @@ def test_many_values_at_once() -> None:
 
 
 def queue(peer: Peer, arguments: Table | None = None) -> None:
-    """The queue q, which deduplicates."""
+    """The queue q, with deduplication."""
     wanted = {"x-message-deduplication": boolean(True), **(arguments or {})}
     peer.call(QueueDeclare("q", durable=True, arguments=wanted), QueueDeclareOk)
 

@@ -1,4 +1,4 @@
-"""x-delayed-message: when messages go out, where, what survives a restart, and what the operator sees."""
+"""x-delayed-message: when and where messages are routed, what survives a restart, and what the operator sees."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def declare(peer: Peer, inner: str = "direct", durable: bool = True, arguments: 
 
 
 def delayed(broker: Broker) -> DelayedMessages:
-    """What waits at the exchange x."""
+    """The messages that wait at the exchange x."""
     interceptor = broker.vhosts["/"].exchanges["x"].interceptors[-1]
     assert isinstance(interceptor, Delay)
     return interceptor.delayed
@@ -86,7 +86,7 @@ def publish(
 
 
 def bodies(peer: Peer, queue: str = "q") -> list[str]:
-    """Everything that is in a queue."""
+    """The bodies of all messages of a queue."""
     found: list[str] = []
     while True:
         peer.send(BasicGet(queue, True))
@@ -243,37 +243,37 @@ def test_in_a_transaction_the_delay_begins_with_the_commit() -> None:
 
 
 class Watched(MessageLog):
-    """A log in memory that holds its news back, and notes what is removed."""
+    """A log in memory that delays its events, and records removals."""
 
     def __init__(self, log: MemoryLog) -> None:
         self.log = log
         self.removed: list[tuple[int, int]] = []
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
-        """Pass it on."""
+        """Pass the call on."""
         self.log.append(queue_id, position, message, deadline_ms, level)
 
     def remove(self, queue_id: int, position: int) -> None:
-        """Note it."""
+        """Record the call."""
         self.removed.append((queue_id, position))
 
     def delivered(self, queue_id: int, position: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def drop(self, queue_id: int) -> None:
-        """Pass it on."""
+        """Pass the call on."""
         self.log.drop(queue_id)
 
     def flush(self) -> None:
-        """Pass it on."""
+        """Pass the call on."""
         self.log.flush()
 
     def recover(self) -> Iterator[Recovered]:
-        """Nothing."""
+        """Do nothing."""
         return iter(())
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def test_confirmed_when_it_is_safe_and_removed_when_it_has_arrived() -> None:
@@ -421,7 +421,7 @@ class Disk:
             self.log.on_committed()
 
     def killed(self) -> None:
-        """What is not on disk yet is lost."""
+        """Lose everything that is not on disk."""
         if self.log._committer is not None:
             self.log._committer.close()
         self.log._database._sql.close()
@@ -454,7 +454,7 @@ def topology(broker: Broker) -> Exchange:
 
 
 def message(body: str, delay: int, mode: int) -> tuple[list[str], BasicProperties, Message]:
-    """What route() wants."""
+    """The arguments of route()."""
     properties = BasicProperties()
     properties.delivery_mode = mode
     properties.headers = {"x-delay": long(delay)}

@@ -1,4 +1,4 @@
-"""A queue with time to live, priorities, length limits, a delivery limit and dead letters, against a naive one."""
+"""A queue with time to live, priorities, length limits, a delivery limit and dead letters, against a naive model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LIMITS = st.one_of(st.none(), st.integers(0, 4))
 
 @dataclass
 class Item:
-    """A message in the naive queue. deaths: how often it was rejected before, and came back as a dead letter."""
+    """A message in the naive queue. deaths: how often it was rejected before and returned as a dead letter."""
 
     number: int
     size: int
@@ -55,7 +55,7 @@ class Item:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """What decides the order."""
+        """The sort key."""
         return -self.level, self.place
 
 
@@ -121,30 +121,30 @@ class DyingModel(RuleBasedStateMachine):
     # -- the naive queue
 
     def die(self, item: Item, reason: str) -> None:
-        """The message is given up; the way back is a cycle unless it was rejected."""
+        """The message dies; its return is a cycle unless it was rejected."""
         if not self.back:
             self.dead.append((item.number, reason, 1, item.expiration))
         elif reason == REJECTED:
             self.letters.append(item)
 
     def deadline(self, expiration: str | None) -> int | None:
-        """When a message that comes now expires."""
+        """When a message published now expires."""
         times = [each for each in (self.ttl_ms, None if expiration is None else int(expiration)) if each is not None]
         return self.now_ms + min(times) if times else None
 
     def is_over(self, more: int, more_bytes: int) -> bool:
-        """Whether there is too much."""
+        """Whether a length limit is exceeded."""
         if self.length is not None and len(self.ready) + more > self.length:
             return True
         return self.size is not None and sum(item.size for item in self.ready) + more_bytes > self.size
 
     def expire(self) -> None:
-        """Only at the head."""
+        """Expire messages at the head only."""
         while self.ready and self.ready[0].deadline_ms is not None and self.ready[0].deadline_ms <= self.now_ms:
             self.die(self.ready.pop(0), EXPIRED)
 
     def pump(self) -> None:
-        """The consumer takes what it can; it may have what expires right now, as it was there in time."""
+        """Deliver to the consumer; it may get a message that expires right now, as it was there in time."""
         while self.consuming and self.ready and sum(item.by_consumer for item in self.held.values()) < PREFETCH:
             item = self.ready.pop(0)
             if item.deadline_ms is not None and item.deadline_ms < self.now_ms:
@@ -157,7 +157,7 @@ class DyingModel(RuleBasedStateMachine):
         self.expire()
 
     def take(self, item: Item) -> bool:
-        """A message comes in. Returns: whether it is confirmed."""
+        """Publish a message. Returns: whether it is confirmed."""
         rejects = self.overflow != "drop-head" and (self.length is not None or self.size is not None)
         if rejects:
             self.pump()
@@ -174,7 +174,7 @@ class DyingModel(RuleBasedStateMachine):
         return True
 
     def put(self, item: Item) -> None:
-        """A message goes to its place, and others may have to go."""
+        """Insert a message; others may be dropped."""
         self.ready = sorted([*self.ready, item], key=lambda each: each.rank)
         if self.overflow == "drop-head" and self.is_over(0, 0):
             self.pump()
@@ -182,7 +182,7 @@ class DyingModel(RuleBasedStateMachine):
                 self.die(self.ready.pop(0), MAXLEN)
 
     def finish(self) -> None:
-        """The end of a step: what was rejected comes back, as new messages without an expiration of their own."""
+        """End a step: rejected messages return as new ones, without their own expiration."""
         self.pump()
         while self.letters:
             letters, self.letters = self.letters, []
@@ -202,7 +202,7 @@ class DyingModel(RuleBasedStateMachine):
         count=st.integers(1, 3),
     )
     def publish(self, expiration: int | None, priority: int, size: int, persistent: bool, count: int) -> None:
-        """Some messages; their number is in the body, one byte for each message is counted twice by size."""
+        """Publish messages with bodies of this size; the message-id is their number."""
         for _ in range(count):
             self.numbers += 1
             text = None if expiration is None else str(expiration)
@@ -222,7 +222,7 @@ class DyingModel(RuleBasedStateMachine):
 
     @rule()
     def get(self) -> None:
-        """The head of the queue."""
+        """Get the head of the queue."""
         self.peer.send(BasicGet("q"))
         self.expire()
         item = self.ready.pop(0) if self.ready else None
@@ -245,7 +245,7 @@ class DyingModel(RuleBasedStateMachine):
     @rule(way=st.sampled_from(["ack", "discard", "requeue", "return"]), data=st.data())
     @precondition(lambda self: self.held)
     def settle(self, way: str, data: st.DataObject) -> None:
-        """One delivery; `return` requeues and counts for the limit."""
+        """Settle one delivery; `return` requeues it and counts for the limit."""
         tag = data.draw(st.sampled_from(sorted(self.held)))
         item = self.held.pop(tag)
         if way == "ack":
@@ -265,7 +265,7 @@ class DyingModel(RuleBasedStateMachine):
 
     @rule()
     def consume(self) -> None:
-        """A consumer comes, or goes."""
+        """Start or cancel a consumer."""
         if self.consuming:
             self.consuming = False
             for item in self.held.values():
@@ -280,17 +280,17 @@ class DyingModel(RuleBasedStateMachine):
 
     @rule(time_ms=st.sampled_from([1, 5, 10, 40]))
     def let_pass(self, time_ms: int) -> None:
-        """Time."""
+        """Let time pass."""
         self.now_ms += time_ms
         self.broker.tick(self.now_ms)
         self.expire()
         self.finish()
         assert all(isinstance(got.method, BasicDeliver) for got in self.arrived())
 
-    # -- what has to follow
+    # -- expected effects
 
     def arrived(self) -> list[Got]:
-        """What the client got in this step; deliveries are as they should be."""
+        """Check and return what the client got in this step."""
         found = self.peer.got()
         expected, self.delivered = self.delivered, []
         assert [number(got) for got in found if isinstance(got.method, BasicDeliver)] == expected
@@ -298,7 +298,7 @@ class DyingModel(RuleBasedStateMachine):
 
     @invariant()
     def same(self) -> None:
-        """The queue, the dead letters, and what would be found after a crash."""
+        """Check the queue, the dead letters, and the state after a crash."""
         if not hasattr(self, "queue"):
             return
         turn(self.broker)
@@ -319,7 +319,7 @@ class DyingModel(RuleBasedStateMachine):
 
 
 def number(got: Got) -> int:
-    """Which message this is."""
+    """The number of a message."""
     assert got.properties is not None
     return int(got.properties.message_id or "")
 
@@ -337,7 +337,7 @@ def tables(properties: BasicProperties) -> list[Table]:
 
 
 def deaths(got: Got) -> list[tuple[str, str, int]]:
-    """What x-death says: queue, reason, count."""
+    """The entries of x-death: queue, reason, count."""
     assert got.properties is not None
     return [(each["queue"].text, each["reason"].text, each["count"].integer) for each in tables(got.properties)]
 

@@ -1,4 +1,4 @@
-"""x-recent-history: what later destinations get."""
+"""x-recent-history: the messages that new bindings get."""
 
 from __future__ import annotations
 

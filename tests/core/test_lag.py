@@ -1,4 +1,4 @@
-"""What is kept of the lag of the event loop."""
+"""The recorded lag of the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Consumers with a lease, without a socket: nothing is lost, whatever their clients do and the broker fails at."""
+"""Consumers with a lease, without a socket: no message is lost, whatever their clients do or the broker fails at."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Place:
         self.published = 0
 
     def publish(self, count: int = 1, size: int = 0) -> None:
-        """Publish messages that count themselves."""
+        """Publish numbered messages."""
         for _ in range(count):
             body = str(self.published).encode().ljust(size)
             self.queue.publish(Message(address("", "q"), make_content(BasicProperties().encode(), body), True), None)
@@ -49,21 +49,21 @@ class Place:
         return consumer
 
     def ask(self, consumer: LeasedConsumer, count: int = 10, room: int = ROOM) -> list[str]:
-        """What it gets, if it asks for so much."""
+        """The messages that it gets for a request of this size."""
         consumer.ask(count, room)
         self.broker.settle()
         consumer.ask(0, 0)
         return [each.message.body().decode().strip() for each in consumer.take()]
 
     def pass_time(self, ms: int) -> None:
-        """Let it pass."""
+        """Let time pass."""
         self.broker.tick(self.broker.clock.now_ms + ms)
         self.broker.finish()
 
 
 @pytest.fixture
 def place() -> Place:
-    """A broker of the test's own."""
+    """A new broker for the test."""
     return Place()
 
 

@@ -1,4 +1,4 @@
-"""A subscriber behind a pipe: it holds no object of the broker, and names what it was lent by queue and position."""
+"""A subscriber behind a pipe: it holds no objects of the broker, and identifies deliveries by queue and position."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ for line in sys.stdin:
 
 
 class Pipe(Borrower):
-    """The near end: a process that answers each message with a line. heard: bodies in the order in which they went."""
+    """The near end of a process that answers each message with a line. heard: bodies in the order of arrival."""
 
     def __init__(self, broker: Broker) -> None:
         self.lent = Lent(broker, self)
@@ -62,19 +62,19 @@ class Pipe(Borrower):
         self.process.stdin.flush()
 
     def can_take(self) -> bool:
-        """As the test says."""
+        """Return what the test has set."""
         return self.has_room
 
     def cancelled(self, tag: str) -> None:
-        """Take a note."""
+        """Record the call."""
         self.ended.append(tag)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Take a note."""
+        """Record the call."""
         self.failures.append(doing)
 
     def work(self) -> None:
-        """Do what the far end says, until it has nothing more to say."""
+        """Execute the commands of the far end, until there are no more."""
         self._broker.settle()
         assert self.process.stdout is not None
         while self._answers:

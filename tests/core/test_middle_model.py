@@ -1,4 +1,4 @@
-"""Messages are taken from anywhere in a queue that rests in part: it does the same as a list that is in memory."""
+"""Messages taken from anywhere in a partly paged-out queue: the queue behaves like a list in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AT = st.integers(0, 1 << 20)
 
 @dataclass
 class Item:
-    """What the model knows of a message. again: whether it comes redelivered; None for perhaps."""
+    """A message in the model. again: whether it is redelivered; None for unknown."""
 
     number: int
     position: int
@@ -44,7 +44,7 @@ class Item:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where it is in the order."""
+        """Its place in the order."""
         return (-TOP, self.front) if self.front else (-self.level, self.position)
 
 
@@ -97,7 +97,7 @@ class Middle(RuleBasedStateMachine):
         return self.life.broker.vhosts["/"].queues["q"]
 
     def turns(self) -> None:
-        """All that follows has happened."""
+        """Process all consequences."""
         broker = self.life.broker
         broker.tick(self.now_ms)
         while broker.is_busy():
@@ -107,7 +107,7 @@ class Middle(RuleBasedStateMachine):
         while self.ready and 0 < self.ready[0].deadline_ms <= self.now_ms:
             self.gone.append(self.ready.pop(0).position)  # at the head, messages expire
 
-    # -- what happens
+    # -- events
 
     @rule(
         count=st.integers(1, 30),
@@ -117,7 +117,7 @@ class Middle(RuleBasedStateMachine):
         size=st.sampled_from([10, 700]),
     )
     def publish(self, count: int, persistent: bool, priority: int, ttl_ms: int, size: int) -> None:
-        """Some messages that are alike."""
+        """Publish some messages with the same properties."""
         properties = BasicProperties()
         properties.priority = priority
         properties.delivery_mode = 2 if persistent else 1
@@ -136,12 +136,12 @@ class Middle(RuleBasedStateMachine):
 
     @rule()
     def get(self) -> None:
-        """The head."""
+        """Get the head."""
         assert self.queue.clear_head()
         self.check_taken(self.queue.get(), self.ready.pop(0) if self.ready else None)
 
     def take(self, at: int) -> None:
-        """One that is ready, if it has not expired."""
+        """Take a ready message, if it has not expired."""
         item = self.ready.pop(at % len(self.ready))
         stored = self.queue.take_at(item.position)
         if 0 < item.deadline_ms <= self.now_ms:
@@ -153,7 +153,7 @@ class Middle(RuleBasedStateMachine):
 
     @rule(at=AT, count=st.sampled_from([1, 1, 1, 2, 20]))
     def take_forward(self, at: int, count: int) -> None:
-        """Some that are ready, one behind the other."""
+        """Take some consecutive ready messages."""
         for _ in range(count):
             if self.ready:
                 at = min(at % len(self.ready), len(self.ready) - 1)
@@ -161,7 +161,7 @@ class Middle(RuleBasedStateMachine):
 
     @rule(at=AT, step=st.integers(1, 3))
     def take_backward(self, at: int, step: int) -> None:
-        """Some that are ready, one in front of the other."""
+        """Take some consecutive ready messages, backwards."""
         for _ in range(10):
             if self.ready:
                 at = at % len(self.ready)
@@ -170,7 +170,7 @@ class Middle(RuleBasedStateMachine):
 
     @rule(at=AT, other=st.sampled_from([-1, 0, 1 << 62]))
     def take_what_is_not_there(self, at: int, other: int) -> None:
-        """Nothing comes."""
+        """Take a message that is not ready."""
         positions = [*self.gone, *(item.position for _, item in self.held), other]
         position = positions[at % len(positions)]
         if position not in [item.position for item in self.ready]:
@@ -178,7 +178,7 @@ class Middle(RuleBasedStateMachine):
             self.turns()
 
     def check_taken(self, stored: QueueEntry | None, item: Item | None) -> None:
-        """It is that message."""
+        """Check that it is the expected message."""
         if item is None:
             assert stored is None
             return
@@ -193,7 +193,7 @@ class Middle(RuleBasedStateMachine):
 
     @rule(at=AT, count=st.integers(1, 10), backward=st.booleans())
     def requeue(self, at: int, count: int, backward: bool) -> None:
-        """Some go back to their places."""
+        """Requeue some messages."""
         at %= len(self.held) + 1
         some = self.held[at : at + count]
         del self.held[at : at + count]
@@ -207,7 +207,7 @@ class Middle(RuleBasedStateMachine):
 
     @rule(at=AT, rejects=st.booleans())
     def settle(self, at: int, rejects: bool) -> None:
-        """One is done with."""
+        """Acknowledge or reject a message."""
         if not self.held:
             return
         stored, item = self.held.pop(at % len(self.held))
@@ -217,23 +217,23 @@ class Middle(RuleBasedStateMachine):
 
     @rule(at=AT)
     def leave_content(self, at: int) -> None:
-        """One that is held rests, and those behind it."""
+        """Page out a held message and those behind it."""
         for stored, _ in self.held[at % (len(self.held) + 1) :]:
             self.queue.leave_content(stored)
 
     @rule(keep=st.sampled_from([0, 0, 2_000, 10_000]), want=st.sampled_from([2_000, 10_000, 1 << 20]))
     def page_out(self, keep: int, want: int) -> None:
-        """What can rest does."""
+        """Page out what can be paged out."""
         self.queue.page_out(keep, want)
 
     @rule()
     def commit(self) -> None:
-        """Everything is on the disk."""
+        """Wait until everything is on the disk."""
         self.life.safe()
 
     @rule(ms=st.integers(1, 20))
     def wait(self, ms: int) -> None:
-        """Time passes."""
+        """Let time pass."""
         self.now_ms += ms
         self.life.pass_ms(ms)
         self.turns()
@@ -241,7 +241,7 @@ class Middle(RuleBasedStateMachine):
     @precondition(lambda self: self.steps > 20)
     @rule()
     def purge(self) -> None:
-        """Nothing is ready any more."""
+        """Purge the queue."""
         assert self.queue.purge() == len(self.ready)
         self.gone += [item.position for item in self.ready]
         self.ready.clear()
@@ -250,7 +250,7 @@ class Middle(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 30), anew=st.booleans())
     def browse(self, limit: int, anew: bool) -> None:
-        """Somebody looks at the next page, or at the first one."""
+        """Browse the next page, or the first one."""
         level, position = (-TOP, 0) if anew else self.place
         page = Page(-level, position, -1, limit, 1 << 20)
         self.queue.browse(page)
@@ -263,7 +263,7 @@ class Middle(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 30), until=AT)
     def browse_back(self, limit: int, until: int) -> None:
-        """Somebody looks at all pages, the newest message first."""
+        """Browse all pages, the newest message first."""
         until %= int(self.queue._position) + 2
         level, position = BOTTOM, END
         shown: list[tuple[int, int]] = []
@@ -281,7 +281,7 @@ class Middle(RuleBasedStateMachine):
 
     @rule(at=AT, count=st.integers(1, 30), step=st.integers(1, 3), deletes=st.booleans())
     def take_out(self, at: int, count: int, step: int, deletes: bool) -> None:
-        """Messages that somebody was shown are deleted, or are where they were after all."""
+        """Delete browsed messages, or return them unchanged."""
         messages: list[QueueEntry] = []
         page = Page(TOP, 0, -1, 1 << 20, 1 << 20)
         while True:
@@ -311,7 +311,7 @@ class Middle(RuleBasedStateMachine):
 
     @rule(at=AT, count=st.integers(1, 10))
     def put_in_front(self, at: int, count: int) -> None:
-        """Messages that somebody was shown go in front of all others."""
+        """Put browsed messages in front of all others."""
         page = Page(TOP, 0, -1, 1 << 20, 1 << 20)
         self.queue.browse(page)
         for shown in page.messages[at % (len(page.messages) + 1) :][:count]:
@@ -330,7 +330,7 @@ class Middle(RuleBasedStateMachine):
     @precondition(lambda self: self.steps > 20)
     @rule()
     def restart(self) -> None:
-        """A clean end, and a new start."""
+        """Stop cleanly and restart."""
         self.life.safe()
         self.life.end()
         self.start()
@@ -352,14 +352,14 @@ class Middle(RuleBasedStateMachine):
         self.turns()
 
     def order(self) -> None:
-        """Whatever came back is in its place."""
+        """Restore the order."""
         self.ready.sort(key=lambda item: item.place)
 
-    # -- what has to be so
+    # -- invariants
 
     @invariant()
     def counts(self) -> None:
-        """Numbers, bytes, and the budget."""
+        """Check counts, bytes, and the budget."""
         ready = self.queue.ready
         assert len(ready) == len(self.ready)
         assert ready.size == sum(item.size for item in self.ready)
@@ -376,7 +376,7 @@ class Middle(RuleBasedStateMachine):
         assert not ready.has_near_head() or self.ready
 
     def teardown(self) -> None:
-        """Everything comes in order, and nothing is left."""
+        """Check that all messages come in order, and none is left."""
         if not hasattr(self, "life"):
             return
         try:

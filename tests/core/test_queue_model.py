@@ -1,4 +1,4 @@
-"""A queue against a model: nothing lost, nothing twice without the redelivered flag, and the order kept."""
+"""A queue against a model: no message is lost, or delivered twice without the redelivered flag; the order is kept."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNLIMITED = 1 << 30
 
 
 class Client:
-    """What the model knows of one client. held: message and consumer (0 for basic.get) by delivery tag."""
+    """A client in the model. held: message and consumer (0 for basic.get) by delivery tag."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
@@ -44,7 +44,7 @@ class Client:
         self.tag = 0
 
     def room(self) -> int:
-        """How many more messages its consumer takes."""
+        """The room of its consumer, in messages."""
         if not self.consumer:
             return 0
         if self.no_ack or self.limit == 0:
@@ -53,7 +53,7 @@ class Client:
 
 
 class QueueModel(RuleBasedStateMachine):
-    """One queue, one publisher, some clients that do what clients do."""
+    """One queue, one publisher, and several clients."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class QueueModel(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 5))
     def publish(self, count: int) -> None:
-        """Some messages."""
+        """Publish some messages."""
         for _ in range(count):
             self.published += 1
             self.ready.append(self.published)
@@ -79,7 +79,7 @@ class QueueModel(RuleBasedStateMachine):
 
     @rule(at=st.integers(0, CLIENTS - 1), no_ack=st.booleans())
     def get(self, at: int, no_ack: bool) -> None:
-        """The head of the queue."""
+        """Get the head of the queue."""
         client = self.clients[at]
         client.peer.send(BasicGet("q", no_ack))
         (got,) = client.peer.got()
@@ -98,7 +98,7 @@ class QueueModel(RuleBasedStateMachine):
 
     @rule(at=st.integers(0, CLIENTS - 1), limit=st.integers(0, 3), no_ack=st.booleans())
     def consume(self, at: int, limit: int, no_ack: bool) -> None:
-        """A consumer, at most one for each client."""
+        """Start a consumer, at most one for each client."""
         client = self.clients[at]
         if client.consumer:
             return
@@ -110,7 +110,7 @@ class QueueModel(RuleBasedStateMachine):
 
     @rule(at=st.integers(0, CLIENTS - 1))
     def cancel(self, at: int) -> None:
-        """The consumer ends; what it holds stays with its client."""
+        """Cancel the consumer; its deliveries stay with its client."""
         client = self.clients[at]
         client.consumer = 0
         client.peer.call(BasicCancel("c"), BasicCancelOk)
@@ -118,7 +118,7 @@ class QueueModel(RuleBasedStateMachine):
     @precondition(lambda self: any(client.held for client in self.clients))
     @rule(data=st.data(), how=st.sampled_from(["ack", "nack", "requeue"]), multiple=st.booleans())
     def settle(self, data: st.DataObject, how: str, multiple: bool) -> None:
-        """Ack, nack or reject something that is held."""
+        """Ack, nack or reject a delivery."""
         client = data.draw(st.sampled_from([each for each in self.clients if each.held]))
         tag = data.draw(st.sampled_from(sorted(client.held)))
         if how == "ack":
@@ -135,7 +135,7 @@ class QueueModel(RuleBasedStateMachine):
 
     @rule(at=st.integers(0, CLIENTS - 1))
     def die(self, at: int) -> None:
-        """The connection is lost; another client takes the place."""
+        """Lose the connection; another client takes its place."""
         client = self.clients[at]
         client.peer.connection.lost()
         self.clients[at] = Client(Peer(self.broker))
@@ -144,19 +144,19 @@ class QueueModel(RuleBasedStateMachine):
 
     @rule()
     def purge(self) -> None:
-        """Everything that is ready is gone."""
+        """Purge the queue."""
         assert self.publisher.call(QueuePurge("q"), QueuePurgeOk).message_count == len(self.ready)
         self.ready.clear()
 
-    # -- what has to follow
+    # -- expected effects
 
     def put_back(self, messages: list[int]) -> None:
-        """To their old places."""
+        """Requeue messages at their old places."""
         self.again.update(messages)
         self.ready = sorted([*self.ready, *messages])
 
     def deliveries(self, starting: Client | None = None, answer: type[BasicConsumeOk] | None = None) -> None:
-        """The consumers get the head of the line, as much of it as they have room for."""
+        """Deliver the head of the queue to the consumers, as far as they have room."""
         room = min(sum(client.room() for client in self.clients), len(self.ready))
         expected, self.ready = self.ready[:room], self.ready[room:]
         seen: list[int] = []
@@ -183,13 +183,13 @@ class QueueModel(RuleBasedStateMachine):
 
     @invariant()
     def counts(self) -> None:
-        """What the queue says about itself."""
+        """Check the numbers of the queue."""
         queue = self.broker.vhosts["/"].queues["q"]
         assert [int(stored.message.body()) for stored in queue.ready.items()] == self.ready
         assert queue.unacked == sum(len(client.held) for client in self.clients)
 
     def teardown(self) -> None:
-        """Nothing is lost: all that was not settled can be fetched."""
+        """Check that all unsettled messages can be fetched."""
         for at in range(CLIENTS):
             self.cancel(at)  # or one would get what another leaves
         for client in self.clients:

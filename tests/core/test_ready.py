@@ -1,4 +1,4 @@
-"""Ready and PriorityReady: the order is that of positions, whatever is taken, put back, and left to the log."""
+"""Ready and PriorityReady: the order is by position, whatever is taken, put back and paged out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TOGETHER = 7  # positions that rest together
 
 
 def message() -> Message:
-    """A message that is large enough to rest alone."""
+    """A message that is large enough to be paged out alone."""
     return Message(ADDRESS, CONTENT, False)
 
 
@@ -57,7 +57,7 @@ class Shelf(KeepingLog):
         self.queue.on_durable(1 << 40)
 
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
-        """Something that is to rest; it is safe when commit() is called."""
+        """Store a message to be paged out; it is safe after commit()."""
         assert queue_id == -self.queue.queue_id
         assert position > self.spilled_of.get(level, 0)
         self.spilled_of[level] = position
@@ -65,7 +65,7 @@ class Shelf(KeepingLog):
         self.spilled = max(self.spilled, position)
 
     def commit(self) -> None:
-        """All that was appended is safe."""
+        """Make all appended messages safe."""
         self.queue.in_log.on_resting(self.spilled)
 
     def extent(self, queue_id: int, position: int) -> int:
@@ -74,7 +74,7 @@ class Shelf(KeepingLog):
         return position // TOGETHER * TOGETHER + TOGETHER - 1
 
     def fetch(self, queue_id: int, positions: bytes, only_looks: bool = False) -> list[Recovered]:
-        """What is there."""
+        """The messages in the log."""
         wanted = [int.from_bytes(positions[at : at + 8], "big") for at in range(0, len(positions), 8)]
         assert wanted == sorted(wanted)
         self.fetched += len(wanted)
@@ -86,7 +86,7 @@ class Shelf(KeepingLog):
         ]
 
     def make(self, position: int, level: int = 0, logged: bool = True) -> QueueEntry:
-        """A message in the queue, and here if it is logged."""
+        """Add a message to the queue, and to this log if it is persistent."""
         stored = QueueEntry(message(), QUEUE, position, self.queue.queue_id if logged else 0)
         stored.level = level
         if logged:
@@ -95,7 +95,7 @@ class Shelf(KeepingLog):
 
 
 def place(stored: QueueEntry) -> tuple[int, int]:
-    """What tells messages apart."""
+    """The identity of messages."""
     return int(stored.position), int(stored.level)
 
 
@@ -118,7 +118,7 @@ def browse(ready: Ready, limit: int, until: int, size_limit: int = 1 << 30) -> t
 
 
 def check_look(ready: Ready, model: list[QueueEntry], lost: set[int], limit: int, until: int) -> None:
-    """Look at everything: it is what the model says, and nothing changes."""
+    """Check everything against the model, without changing it."""
     before = len(ready), ready.size, ready.resident, [place(stored) for stored in ready.items()]
     found, missing = browse(ready, limit, until)
     wanted = [place(stored) for stored in model if stored.position <= until]
@@ -133,7 +133,7 @@ def check_look(ready: Ready, model: list[QueueEntry], lost: set[int], limit: int
 
 
 def check(ready: Ready, shelf: Shelf, budget: Budget, steps: list[str], data: st.DataObject, levels: int) -> None:
-    """Do the steps to a line and to a sorted list."""
+    """Apply the steps to a line and to a sorted list."""
     model: list[QueueEntry] = []
     lost: set[int] = set()
     taken: list[QueueEntry] = []

@@ -1,4 +1,4 @@
-"""What is kept of publishes that came nowhere: repeats are counted, and nobody takes another one's place."""
+"""The record of refused publishes: repetitions are counted, and no user displaces the entries of another one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Scene:
         return entry is not None
 
     def counts(self) -> list[tuple[str, int]]:
-        """Routing keys and numbers, the last one in front."""
+        """Routing keys and counts, the latest first."""
         return [(entry.routing_key, int(entry.count)) for entry in self.refused.all()]
 
 

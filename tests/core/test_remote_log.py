@@ -1,4 +1,4 @@
-"""A queue whose log is far away: it waits for what it has asked for, hears refusals, and stops when it is taken."""
+"""A queue with a remote log: it waits for answers, handles refusals, and stops when another node takes it."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ LIMIT = 12_000  # bytes of memory: a third of MANY messages
 
 
 def body(number: int) -> bytes:
-    """A message that is worth resting."""
+    """A body that is large enough to be paged out."""
     return str(number).encode().ljust(SIZE)
 
 
 def numbers(found: list[Got]) -> list[int]:
-    """Those of the messages that came."""
+    """The numbers of the delivered messages."""
     return [int(got.body.split()[0]) for got in found if got.body is not None]
 
 
@@ -82,32 +82,32 @@ class Scene:
 
     @property
     def queue(self) -> Queue:
-        """The queue far away."""
+        """The queue with the remote log."""
         return self.broker.vhosts["/"].queues["q"]
 
     def publish(self, *which: int) -> None:
-        """Persistent messages."""
+        """Publish persistent messages."""
         properties = BasicProperties()
         properties.delivery_mode = 2
         for number in which:
             self.peer.send(BasicPublish("", "q"), body(number), properties)
 
     def fill(self, count: int = MANY) -> None:
-        """More than memory has room for; what is behind the head rests."""
+        """Publish more than the budget allows; what is behind the head is paged out."""
         self.publish(*range(count))
         self.log.commit()
         self.peer.got()
         assert held_bytes(self.broker) <= LIMIT
 
     def drain(self, peer: Peer) -> list[Got]:
-        """All that comes while the log answers."""
+        """All messages delivered while the log answers."""
         found = peer.got()
         while self.log.bring():
             found += peer.got()
         return found
 
     def dead(self) -> list[int]:
-        """What has become a dead letter."""
+        """The dead letters."""
         found: list[int] = []
         for stored in self.broker.vhosts["/"].queues["dead"].ready.items():
             found.append(int(stored.message.body().split()[0]))
@@ -172,7 +172,7 @@ def test_a_get_does_not_wait_for_ever(scene: Scene) -> None:
 
 
 def alive() -> int:
-    """How many connections there are, also those that nobody needs any more."""
+    """The number of connections, including unused ones."""
     return sum(isinstance(each, Connection) for each in gc.get_objects())
 
 
@@ -458,7 +458,7 @@ def test_a_dead_letter_that_a_log_refuses(again: bool) -> None:
     assert numbers(scene.drain(consumer(scene))) == [7]
 
 
-# -- losing it
+# -- losing the queue
 
 
 def test_a_queue_that_is_lost(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""A queue whose log is far away against a model: whenever the log answers, nothing is lost, doubled or out of order."""
+"""A queue with a remote log against a model: whenever the log answers, no message is lost, doubled or out of order."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Remote(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, MANY))
     def publish(self, count: int) -> None:
-        """Persistent messages."""
+        """Publish persistent messages."""
         properties = BasicProperties()
         properties.delivery_mode = 2
         for _ in range(count):
@@ -84,7 +84,7 @@ class Remote(RuleBasedStateMachine):
 
     @rule()
     def get(self) -> None:
-        """Whenever the answer comes."""
+        """Get a message; the answer may come later."""
         self.gets += 1
         self.getter.send(BasicGet("q"))
         self.look()
@@ -92,7 +92,7 @@ class Remote(RuleBasedStateMachine):
     @precondition(lambda self: not self.consumes)
     @rule()
     def consume(self) -> None:
-        """From now on."""
+        """Start a consumer."""
         self.consumes = True
         self.consumer.send(BasicConsume("q", "c"))
         self.look()
@@ -100,7 +100,7 @@ class Remote(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data(), requeue=st.booleans())
     def settle(self, data: st.DataObject, requeue: bool) -> None:
-        """Ack or give back."""
+        """Ack or requeue a delivery."""
         peer, tag = data.draw(st.sampled_from(list(self.held)))
         if peer is self.getter and self.gets:
             return  # it waits for the answer to its get
@@ -116,7 +116,7 @@ class Remote(RuleBasedStateMachine):
 
     @rule()
     def purge(self) -> None:
-        """Of what is ready."""
+        """Purge the ready messages."""
         count = self.publisher.call(QueuePurge("q"), QueuePurgeOk).message_count if not self.waiting else 0
         if not self.waiting:
             assert count == len(self.ready)
@@ -124,11 +124,11 @@ class Remote(RuleBasedStateMachine):
             self.ready = set()
         self.look()
 
-    # -- what the log does
+    # -- events of the log
 
     @rule()
     def commit(self) -> None:
-        """All that was sent is safe."""
+        """All appended messages are safe."""
         self.safe |= self.waiting
         self.log.commit()
         self.look()
@@ -136,7 +136,7 @@ class Remote(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(again=st.booleans())
     def refuse(self, again: bool) -> None:
-        """What was sent is not safe."""
+        """Appended messages are refused."""
         for number in self.log.refuse(again):
             if again and number in self.ready:
                 self.ready.remove(number)
@@ -145,20 +145,20 @@ class Remote(RuleBasedStateMachine):
 
     @rule()
     def bring(self) -> None:
-        """What was asked for is here."""
+        """The requested messages arrive."""
         self.log.bring()
         self.look()
 
     @rule()
     def tick(self) -> None:
-        """Time passes."""
+        """Let time pass."""
         self.broker.tick(self.broker.clock.now_ms + 100)
         self.look()
 
-    # -- what they see
+    # -- expected effects
 
     def look(self) -> None:
-        """All that clients hear."""
+        """Process all replies to clients."""
         for got in self.publisher.got():
             method = got.method
             assert isinstance(method, (BasicAck, BasicNack))
@@ -188,20 +188,20 @@ class Remote(RuleBasedStateMachine):
                     self.held[peer, method.delivery_tag] = number
 
     def last(self, peer: Peer, number: int) -> None:
-        """What a client gets for the first time comes in order."""
+        """First deliveries come in order."""
         if number not in self.again:
             assert number > self.first
             self.first = number
 
     @invariant()
     def counts_agree(self) -> None:
-        """The queue knows what there is."""
+        """Check the numbers of the queue."""
         assert len(self.queue.ready) == len(self.ready)
         assert self.queue.unacked == len(self.held)
         assert len(self.ready) + len(self.held) + len(self.over) + len(self.gone) == self.published
 
     def teardown(self) -> None:
-        """Everything comes out in the end, and every publish has its answer."""
+        """Check that all messages are delivered in the end, and every publish is answered."""
         self.commit()
         while self.gets or self.log.asked:
             assert self.log.bring()

@@ -1,4 +1,4 @@
-"""Sampling: which traces are recorded, how many at most, and what a tracer is shown of them."""
+"""Sampling: which traces are recorded, how many at most, and what the tracer sees of them."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ def test_the_header_of_a_message() -> None:
     assert of(message(other=boolean(True), traceparent=longstr(SAMPLED))) is not None
 
 
-# -- which
+# -- selection
 
 
 def share(sampler: Sampler) -> float:
-    """Which part of the traces that begin here it records."""
+    """The recorded share of the traces that begin here."""
     return sum(sampler.records(None) for _ in range(100_000)) / 100_000
 
 
@@ -114,11 +114,11 @@ def test_those_that_have_begun_elsewhere(wanted: float, trace: int, is_sampled: 
     assert Sampler(wanted, False, 1).records(parent) == (trace % 2**64 < round(wanted * 2**64))
 
 
-# -- how many
+# -- limits
 
 
 def taken(allowance: Allowance, now_ms: int) -> int:
-    """How many it gives at once."""
+    """The number that it allows at once."""
     return sum(allowance.take(now_ms) for _ in range(10_000))
 
 
@@ -135,18 +135,18 @@ def test_a_small_allowance() -> None:
     assert [taken(allowance, now_ms) for now_ms in (5000, 5500, 5999, 6000, 60_000)] == [1, 0, 0, 1, 1]
 
 
-# -- what the tracer is shown
+# -- what the tracer sees
 
 
 class Silent(Follower):
-    """Hears nothing."""
+    """Ignores all events."""
 
     def on_published(self, is_confirmed: bool, how: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Notes(Tracer):
-    """Takes notes."""
+    """Records all calls."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[object, ...]] = []
@@ -155,7 +155,7 @@ class Notes(Tracer):
     def published(
         self, client: Client, message: Message, queues: list[Destination], mandatory: bool, parent: TraceParent | None
     ) -> Follower:
-        """Note it."""
+        """Record the call."""
         self.seen.append(("publish", message.body(), parent is not None))
         self.followers.append(Silent())
         return self.followers[-1]
@@ -170,17 +170,17 @@ class Notes(Tracer):
         parent: TraceParent | None,
         follower: object,
     ) -> object:
-        """Note it."""
+        """Record the call."""
         known = "follower" if follower in self.followers else "parent" if parent is not None else ""
         self.seen.append(("deliver", entry.message.body(), tag, no_ack, is_get, known))
         return entry.message.body()
 
     def settled(self, delivery: object, how: int) -> None:
-        """Note it."""
+        """Record the call."""
         self.seen.append(("settle", delivery, how))
 
     def limited(self, count: int) -> None:
-        """Note it."""
+        """Record the call."""
         self.seen.append(("limited", count))
 
 
@@ -193,7 +193,7 @@ def peer() -> Peer:
 
 
 def watch(peer: Peer, share: float = 1.0, per_second: int = 100_000) -> tuple[Sampling, Notes]:
-    """What samples for a tracer from now on."""
+    """Install the sampling for a tracer."""
     notes = Notes()
     sampling = Sampling(notes, Sampler(share, True, 1), peer.broker.clock, per_second)
     peer.broker.let_watch(sampling)

@@ -14,7 +14,7 @@ WHERE = address("x", "k")
 
 
 def message(number: int) -> Message:
-    """Messages that can be told apart."""
+    """Distinguishable messages."""
     return Message(WHERE, make_content(b"\x00\x00", str(number).encode()), False)
 
 
@@ -30,7 +30,7 @@ def test_a_place_holds_both() -> None:
     st.sampled_from([1, 1500]),
 )
 def test_against_a_dictionary(steps: list[tuple[str, int]], limit: int, repeat: int) -> None:
-    """Many at once, so that blocks are cut; taken from anywhere, so that they are emptied."""
+    """Adds many at once, so that blocks are split, and takes from anywhere, so that blocks become empty."""
     tested = Schedule()
     plain: dict[int, Message] = {}
     position = 0

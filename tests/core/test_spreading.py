@@ -1,4 +1,4 @@
-"""x-consistent-hash, x-modulus-hash, x-random, x-local-random: who gets what, in which proportion, and what moves."""
+"""x-consistent-hash, x-modulus-hash, x-random, x-local-random: their distributions, and what changes move."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make(kind: str, arguments: Table | None = None) -> tuple[VirtualHost, Exchan
 
 
 def bind(vhost: VirtualHost, exchange: Exchange, name: str, key: str) -> Binding:
-    """Bind a queue, which is made if need be."""
+    """Bind a queue, and create it if needed."""
     queue = vhost.declare_queue(name, False, False, False, {}, 1)
     binding = Binding(exchange, queue, None, key, {})
     vhost.bind(binding)
@@ -31,13 +31,13 @@ def bind(vhost: VirtualHost, exchange: Exchange, name: str, key: str) -> Binding
 
 
 def target(exchange: Exchange, key: str, properties: BasicProperties | None = None) -> str:
-    """The one queue that a message goes to."""
+    """The single queue that a message is routed to."""
     (queue,) = exchange.route([key], properties or BasicProperties()).queues
     return queue.name
 
 
 def assert_shares(targets: list[str], weights: dict[str, int]) -> None:
-    """Each queue has got what its weight promises, within five standard deviations."""
+    """Check that each queue got the share of its weight, within five standard deviations."""
     total = sum(weights.values())
     for name, weight in weights.items():
         share = weight / total

@@ -42,7 +42,7 @@ def count(peer: Peer) -> int:
 
 
 def exists(peer: Peer) -> bool:
-    """Whether the queue is there; looking does not count as use."""
+    """Whether the queue exists; the check does not count as use."""
     return "q" in peer.broker.vhosts["/"].queues
 
 

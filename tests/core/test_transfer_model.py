@@ -1,6 +1,6 @@
-"""Messages that somebody moves, copies and deletes, in queues that rest in part, against plain lists.
+"""Moves, copies and deletions of messages in partly paged-out queues, against plain lists.
 
-After a crash at any time, a message that was safe is in one queue, once.
+After a crash at any time, a safe message is in exactly one queue, once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NAME = st.sampled_from(QUEUES)
 
 
 class Transfers(RuleBasedStateMachine):
-    """Queues on a disk, and a list for each: numbers of messages in the order in which they came."""
+    """Queues on a disk, and for each a list of message numbers in the order of arrival."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Transfers(RuleBasedStateMachine):
         return self.life.broker.vhosts["/"].queues[name]
 
     def turns(self) -> None:
-        """All that follows has happened."""
+        """Process all consequences."""
         broker = self.life.broker
         broker.tick(self.now_ms)
         while broker.is_busy():
@@ -77,7 +77,7 @@ class Transfers(RuleBasedStateMachine):
         broker.log.flush()
 
     def chosen(self, name: str, at: int, count: int, step: int) -> list[QueueEntry]:
-        """Some messages of a queue, as somebody sees them who looks through it."""
+        """Some messages of a queue, as browse() shows them."""
         found: list[QueueEntry] = []
         page = Page(TOP, 0, -1, 50, 1 << 20)
         while True:
@@ -87,13 +87,13 @@ class Transfers(RuleBasedStateMachine):
                 return found[at % (len(found) + 1) :][:count:step]
             page = Page(page.level, page.position, page.until, 50, 1 << 20)
 
-    # -- what happens
+    # -- events
 
     @rule(
         name=NAME, count=st.integers(1, 30), persistent=st.sampled_from([True, True, False]), size=st.integers(0, 700)
     )
     def publish(self, name: str, count: int, persistent: bool, size: int) -> None:
-        """Some messages, each with a value that no other one has."""
+        """Publish some messages, each with a unique value."""
         for _ in range(count):
             self.published += 1
             properties = BasicProperties()
@@ -110,7 +110,7 @@ class Transfers(RuleBasedStateMachine):
 
     @rule(source=NAME, to=NAME, at=AT, count=st.integers(1, 40), step=st.integers(1, 3))
     def move(self, source: str, to: str, at: int, count: int, step: int) -> None:
-        """Some go to another queue, or to the end of their own."""
+        """Move some to another queue, or to the end of their own."""
         transfer = Transfer(self.queue(source))
         destinations: list[Destination] = [self.queue(to)]
         for shown in self.chosen(source, at, count, step):
@@ -127,13 +127,13 @@ class Transfers(RuleBasedStateMachine):
         assert transfer.waiting == 0
 
     def take(self, name: str, number: int) -> None:
-        """A queue gets a message, unless it is one that knows it already."""
+        """A queue gets a message, unless it is a duplicate."""
         if name != "unique" or number not in self.lists[name]:
             self.lists[name].append(number)
 
     @rule(source=NAME, to=NAME, at=AT, count=st.integers(1, 10))
     def copy(self, source: str, to: str, at: int, count: int) -> None:
-        """Copies of some go to another queue."""
+        """Copy some to another queue."""
         transfer = Transfer(self.queue(source))
         for shown in self.chosen(source, at, count, 1):
             number = number_of(shown)
@@ -147,7 +147,7 @@ class Transfers(RuleBasedStateMachine):
 
     @rule(source=NAME, at=AT, count=st.integers(1, 40), step=st.integers(1, 3))
     def delete(self, source: str, at: int, count: int, step: int) -> None:
-        """Some are deleted."""
+        """Delete some."""
         transfer = Transfer(self.queue(source))
         for shown in self.chosen(source, at, count, step):
             assert transfer.delete(shown) == DONE
@@ -158,18 +158,18 @@ class Transfers(RuleBasedStateMachine):
 
     @rule(name=NAME, keep=st.sampled_from([0, 2_000]), want=st.sampled_from([10_000, 1 << 20]))
     def page_out(self, name: str, keep: int, want: int) -> None:
-        """What can rest does."""
+        """Page out what can be paged out."""
         self.queue(name).page_out(keep, want)
 
     @rule()
     def commit(self) -> None:
-        """Everything is on the disk."""
+        """Wait until everything is on the disk."""
         self.life.safe()
         self.safe = {number for numbers in self.lists.values() for number in numbers} - self.transient - self.copied
 
     @rule()
     def crash(self) -> None:
-        """What would be found if the process ended behind a commit."""
+        """Check what a start finds after a crash behind a commit."""
         while self.life.log._is_writing:
             self.life.wait_for_commit()
         with tempfile.TemporaryDirectory() as copy:
@@ -181,11 +181,11 @@ class Transfers(RuleBasedStateMachine):
         for number in self.safe:
             assert found.count(number) == 1
 
-    # -- what has to be so
+    # -- invariants
 
     @invariant()
     def is_alike(self) -> None:
-        """All queues have what the lists have, in that order."""
+        """Check that all queues have the messages of the lists, in that order."""
         if not hasattr(self, "life"):
             return
         for name in QUEUES:
@@ -195,7 +195,7 @@ class Transfers(RuleBasedStateMachine):
             assert not self.queue(name).fault
 
     def teardown(self) -> None:
-        """After a clean end, all that is durable is there."""
+        """Check that all durable messages survive a clean stop."""
         if hasattr(self, "life"):
             self.life.safe()
             self.life.end()
@@ -213,7 +213,7 @@ def number_of(entry: QueueEntry) -> int:
 
 
 def numbers_in(queue: Queue) -> list[int]:
-    """The numbers of what is ready, in order."""
+    """The numbers of the ready messages, in order."""
     found: list[int] = []
     page = Page(TOP, 0, -1, 500, 1 << 20)
     while True:

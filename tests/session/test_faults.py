@@ -244,7 +244,7 @@ def test_a_timer_that_fails_leaves_the_others_alone(world: World) -> None:
     for token in (1, 2):
         world.broker.timers.call_at(10, late, token)
     assert world.broker.tick(10) is None
-    assert late.heard == ["do what is due: token 1", "do what is due: token 2"]
+    assert late.heard == ["run a timer: token 1", "run a timer: token 2"]
 
 
 class Lazy(BackgroundJob):

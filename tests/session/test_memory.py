@@ -213,7 +213,7 @@ def test_publishers_wait_for_what_cannot_rest() -> None:
     peer.broker.tick(peer.broker.clock.now_ms + HELD_MS)
     assert peer.broker.alarms.raised == HELD | FULL
     assert peer.expect(ConnectionBlocked).reason == "low on memory"
-    assert "cannot rest on the disk; the budget is 0 MiB" in peer.broker.explanations.pop()
+    assert "cannot be paged out to the disk; the budget is 0 MiB" in peer.broker.explanations.pop()
     other.send(BasicGet("q", False))
     taken = [other.expect(BasicGetOk)]
     assert peer.connection.is_paused  # what is not acknowledged counts as well

@@ -131,7 +131,7 @@ def test_what_no_queue_gets(scene: Scene) -> None:
     assert (found.message_id, found.count, found.reason) == ("m1", 2, "there is no queue 'nobody'")
     scene.publish("amq.direct", "k", mandatory=True)
     assert scene.all()[0] == (RETURNED, "amq.direct", "k", "", 1)
-    assert "leads to no queue" in scene.broker.refused.all()[0].reason
+    assert "has no binding to a queue" in scene.broker.refused.all()[0].reason
 
 
 def test_exchanges_that_are_not_there_or_not_open(scene: Scene) -> None:

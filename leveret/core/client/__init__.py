@@ -1,1 +1,1 @@
-"""What a client does with messages, whatever protocol it speaks."""
+"""Publishing, consuming and declaring for a client, whatever protocol it speaks."""

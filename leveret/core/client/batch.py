@@ -1,4 +1,4 @@
-"""Batch: messages that are published one behind the other for an errand, of each of which it is told what became."""
+"""Batch: publishes several messages for an errand, and records the outcome of each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from leveret.core.exchange.exchange import Route
 from leveret.core.message.message import Address, Message, address
 from leveret.wire.properties import BasicProperties
 
-OPEN: Final = 0  # what became of a message: not known yet
+OPEN: Final = 0  # outcome of a message: not known yet
 SAFE: Final = 1
 UNROUTED: Final = 2  # no queue got it
 REFUSED: Final = 3  # a queue did not take it
 
 
 class Batch(Publisher):
-    """Of one errand. outcomes: of the messages, in the order in which they were published. is_settled: none is open."""
+    """The batch of one errand. outcomes: of its messages, in order of publishing. is_settled: none is open."""
 
     __slots__ = ("_open", "_where", "outcomes")
 
@@ -33,11 +33,11 @@ class Batch(Publisher):
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is known of all messages what became of them."""
+        """Whether the outcomes of all messages are known."""
         return self._open == 0
 
     def post(self, exchange: str, key: str, properties: BasicProperties, body: bytes) -> None:
-        """Publish one more; it has no outcome if that is refused. Raises: Refusal, as Publisher.publish()."""
+        """Publish another message; it has no outcome if it is refused. Raises: Refusal, as Publisher.publish()."""
         where = address(exchange, key)
         self._where = where
         self.outcomes.append(OPEN)
@@ -50,30 +50,30 @@ class Batch(Publisher):
             raise
 
     def end(self) -> None:
-        """No more is published."""
+        """End the batch."""
         self.party.count_routes()
         self.counters.end()
 
     def resolve(self, target: bytes) -> Route:
-        """Where the message goes that is being published. Raises: Refusal."""
+        """The route of the current message. Raises: Refusal."""
         assert self._where is not None
         return self.route_to(self._where, True)
 
     def named(self, target: bytes) -> Address | None:
-        """The same, for people."""
+        """The address of the current message."""
         return self._where
 
     def returned(self, message: Message) -> None:
-        """No queue gets the message that is being published."""
+        """No queue gets the current message."""
         self.outcomes[-1] = UNROUTED
 
     def confirmed(self, tag: i64) -> None:
-        """One is safe, or nowhere."""
+        """A message is safe, or was not routed."""
         if self.outcomes[tag - 1] == OPEN:
             self.outcomes[tag - 1] = SAFE
         self._open -= 1
 
     def refused(self, tag: i64, how: int) -> None:
-        """A queue did not take one."""
+        """A queue did not take a message."""
         self.outcomes[tag - 1] = REFUSED
         self._open -= 1

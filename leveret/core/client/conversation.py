@@ -1,7 +1,7 @@
-"""Conversation: one client in its protocol, as its socket sees it: bytes come in, and bytes go out.
+"""Conversation: one client and its protocol, as its socket sees it: bytes come in and go out.
 
-The socket (server/transport.py) passes on what comes, sends what there is to send, and closes as it is told; it knows
-no protocol. Which one a client speaks is said by its first bytes: an Opening is what begins with some.
+The socket (server/transport.py) passes on incoming bytes, sends outgoing ones, and closes on request; it knows no
+protocol. The first bytes of a client determine its protocol: an Opening maps a prefix to a protocol.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from leveret.core.client.party import Party
 from leveret.core.turn.turn import Sink
 from leveret.wire.content import Piece
 
-# What becomes of the socket of a conversation that has ended.
-HANG_UP: Final = 0  # the client has the last word of the broker in peace: what it still sends is read and thrown away
-LEAVE: Final = 1  # the same, but the client is the one to close the socket, which it is given a moment for
-CLOSE: Final = 2  # nobody waits for anything
-RESET: Final = 3  # the client has not answered: what it sends next has to fail, not to vanish
+# What happens to the socket when the conversation has ended.
+HANG_UP: Final = 0  # the client can read the broker's last bytes in peace: what it still sends is read and discarded
+LEAVE: Final = 1  # the same, but the client should close the socket, and has a moment to do so
+CLOSE: Final = 2  # close at once
+RESET: Final = 3  # the client has not answered: its next send must fail
 
 
 class LoginRequest:
-    """What a client says about itself. peer: its address."""
+    """The credentials of a client. peer: its address."""
 
     __slots__ = ("mechanism", "password", "peer", "user")
 
@@ -36,11 +36,11 @@ class LoginRequest:
 
 
 class Conversation(Party, Sink):
-    """One client that is connected.
+    """One connected client.
 
-    connected_ms: since when, in milliseconds since 1970. ending: of its socket, once it has finished.
-    login_request: a login that is to be answered with login() or refuse(). mechanism: of the last one.
-    has_failed: a fault was told of it; no state, as it lasts through all that follow, and no other is told.
+    connected_ms: since when, in milliseconds since 1970. ending: what happens to its socket once it has finished.
+    login_request: a pending login, to be answered with login() or refuse(). mechanism: of the last login.
+    has_failed: a fault was reported for it, and no other one will be; not part of the state.
     """
 
     def __init__(self, broker: Broker, name: str) -> None:
@@ -54,7 +54,7 @@ class Conversation(Party, Sink):
     @property
     @abstractmethod
     def finished(self) -> bool:
-        """Whether it has ended: what is left is sent, and the socket ends as `ending` says."""
+        """Whether it has ended: the remaining bytes are sent, and the socket ends as `ending` says."""
 
     @property
     @abstractmethod
@@ -65,31 +65,31 @@ class Conversation(Party, Sink):
 
     @abstractmethod
     def receive(self, data: bytes) -> None:
-        """Take bytes from the client; their whole consequence is computed before this returns."""
+        """Process bytes from the client, completely, before this returns."""
 
     def due(self) -> int:
-        """How many bytes of something large are still to come, which are best passed on in one piece."""
+        """The number of bytes still missing of a large item, which should be passed on in one piece."""
         return 0
 
     def take_back(self) -> int:
-        """Let go of bytes at the end of what came last that are no use yet. Returns: how many; they come again."""
+        """Return unused bytes at the end of the last input. Returns: how many; they must be passed in again."""
         return 0
 
     @abstractmethod
     def data_to_send(self) -> list[Piece]:
-        """All that has to be sent now, in pieces. It is off the `awake` list of its broker afterwards."""
+        """All bytes to send now, in pieces. It is off the `awake` list of its broker afterwards."""
 
     @abstractmethod
     def wake(self) -> None:
-        """Have it flushed at the end of the turn."""
+        """Request a flush at the end of the turn."""
 
     @abstractmethod
     def flushed(self) -> None:
-        """What was to be sent is; unless pause_writing() was said meanwhile, consumers may go on."""
+        """All bytes are sent; consumers may continue, unless pause_writing() was called meanwhile."""
 
     @abstractmethod
     def not_flushed(self) -> None:
-        """It could not be sent: the driver may be asked again."""
+        """Sending failed: it may request a flush again."""
 
     @abstractmethod
     def pause_writing(self) -> None:
@@ -103,36 +103,36 @@ class Conversation(Party, Sink):
 
     @abstractmethod
     def has_waited(self, spent_ms: int) -> None:
-        """The client has used up some of the time that it has to begin, for TLS."""
+        """The client has used some of its time to begin, for TLS."""
 
     @abstractmethod
     def login(self, user: User) -> None:
-        """The login request was good."""
+        """The login was successful."""
 
     @abstractmethod
     def refuse(self, reason: str) -> None:
-        """The login request was not good. reason: for the log."""
+        """The login was refused. reason: for the log."""
 
     @abstractmethod
     def set_in_flow(self, paced: bool) -> None:
-        """Look at nothing more that the client sends, for now; or go on."""
+        """Stop or resume processing input."""
 
     def seems_alive(self, now_ms: int) -> None:
-        """Take the client for one that was heard, and has heard something, at this time."""
+        """Treat heartbeats as sent and received at this time."""
 
     @abstractmethod
     def finish(self, why: str, ending: int) -> None:
-        """Nothing more is looked at, or written after what is already waiting. why: for the log."""
+        """Process no more input, and write nothing after the pending bytes. why: for the log."""
 
     @abstractmethod
     def lost(self) -> None:
-        """The socket is gone; what came before its end still counts."""
+        """The socket is closed; earlier input still counts."""
 
 
 class Opening:
-    """How a protocol begins. first: the bytes with which every client of it does.
+    """The start of a protocol. first: the bytes with which each of its clients begins.
 
-    begin: makes the conversation with a client, of its name for the log and its address.
+    begin: creates the conversation with a client, from its name for the log and its address.
     """
 
     __slots__ = ("begin", "first")
@@ -143,9 +143,9 @@ class Opening:
 
 
 def chosen(openings: list[Opening], first: bytes) -> Opening | None:
-    """Who speaks like this. first: what has come so far. Returns: the first of them where it is none of the others.
+    """The protocol of a client. first: its bytes so far. Returns: the first opening if no other one matches.
 
-    None while that cannot be told yet.
+    None while more bytes are needed.
     """
     is_certain = True
     for opening in openings[1:]:

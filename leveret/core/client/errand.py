@@ -1,7 +1,7 @@
-"""Errand: one request of somebody who has no connection, as the HTTP API gets them: to declare, to publish, to get.
+"""Errand: one request of a client without a connection, such as a request to the HTTP API to declare, publish or get.
 
-It has the rights of its user, and is gone when it is answered: whoever makes one calls end(). What topology.py has
-takes an errand as it takes any other party.
+It has the rights of its user, and ends when it is answered: the creator calls end(). The functions of topology.py
+accept an errand as any other party.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from leveret.core.turn.background import BackgroundJob
 from leveret.core.vhost import VirtualHost
 from leveret.wire.properties import BasicProperties
 
-PIECE: Final = 50  # messages that are fetched at a time
-MAX_BYTES: Final = 16 << 20  # of all messages of one request, with their properties, but for the last one
-PATIENCE_MS: Final = 5_000  # for a log that does not bring a message
+PIECE: Final = 50  # messages fetched at a time
+MAX_BYTES: Final = 16 << 20  # of all messages of one request, with their properties, except the last one
+PATIENCE_MS: Final = 5_000  # timeout of a log that does not return a message
 
 
 class Errand(Party):
-    """Whoever asks, for as long as one request takes. name: what the log and traces call it."""
+    """The client of one request, while the request lasts. name: in the log and in traces."""
 
     def __init__(self, broker: Broker, name: str, user: User, vhost: VirtualHost) -> None:
         super().__init__(broker, name)
@@ -44,28 +44,30 @@ class Errand(Party):
         self.vhost = vhost
 
     def end(self) -> None:
-        """It is answered."""
+        """The request is answered."""
         self.forget_routes()
         self.end_counters()
 
     def held(self, queue: EntryOwner | None) -> list[Held]:
-        """Nothing that anybody could ask back: what is taken is given back in a moment."""
+        """Always empty: messages are settled within the request."""
         return []
 
     def force_close(self, reason: str) -> None:
-        """It ends by itself."""
+        """Does nothing: the request ends soon."""
 
     def close_failed(self) -> None:
-        """It ends by itself."""
+        """Does nothing: the request ends soon."""
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Something that was done for it has failed."""
+        """Report a failed action."""
         self.broker.faults.tell(self.name, doing, error)
 
 
 class Posting(Publisher):
-    """One message that is published for an errand. is_routed: whether a queue gets it; is_settled: whether it is known
-    what became of it; refusal: how a queue did not take it, as a Confirm says it, 0 if all have it.
+    """One message that is published for an errand.
+
+    is_routed: whether a queue gets it. is_settled: whether the outcome is known. refusal: how a queue refused it, as in
+    Confirm; 0 if no queue refused it.
     """
 
     __slots__ = ("_exchange", "_key", "is_routed", "is_settled", "refusal")
@@ -80,7 +82,7 @@ class Posting(Publisher):
         self._key = ""
 
     def post(self, exchange: str, key: str, properties: BasicProperties, body: bytes) -> None:
-        """Publish it; what comes of it is known later. Raises: Refusal, as Publisher.publish()."""
+        """Publish it; the outcome follows later. Raises: Refusal, as Publisher.publish()."""
         self._exchange = exchange
         self._key = key
         try:
@@ -90,11 +92,11 @@ class Posting(Publisher):
             self.counters.end()
 
     def resolve(self, target: bytes) -> Route:
-        """The one route there is. Raises: Refusal."""
+        """The route of the message. Raises: Refusal."""
         return self.route_to(address(self._exchange, self._key), True)
 
     def named(self, target: bytes) -> Address | None:
-        """The same, for people."""
+        """The address of the message."""
         return address(self._exchange, self._key)
 
     def returned(self, message: Message) -> None:
@@ -102,7 +104,7 @@ class Posting(Publisher):
         self.is_routed = False
 
     def confirmed(self, tag: i64) -> None:
-        """It is safe, or nowhere."""
+        """The message is safe, or was not routed."""
         self.is_settled = True
 
     def refused(self, tag: i64, how: int) -> None:
@@ -112,7 +114,7 @@ class Posting(Publisher):
 
 
 class Taken:
-    """A message that was taken from a queue. left: how many were ready behind it."""
+    """A message taken from a queue. left: messages still ready."""
 
     __slots__ = ("entry", "left", "message", "redelivered")
 
@@ -133,14 +135,14 @@ class Taker(Receiver):
         self.taken: list[Taken] = []
 
     def answer_get(self, tag: i64, entry: QueueEntry, no_ack: bool) -> None:
-        """Keep it for the answer."""
+        """Keep a message for the answer."""
         self.taken.append(Taken(entry, entry.queue.waiting()))
 
     def deliver(self, consumer: Consumer, entry: QueueEntry) -> None:
         """Not called: it has no consumers."""
 
     def can_take(self) -> bool:
-        """It has no consumers."""
+        """Always false: it has no consumers."""
         return False
 
     def cancelled(self, consumer: Consumer) -> None:
@@ -148,10 +150,10 @@ class Taker(Receiver):
 
 
 class Collection(BackgroundJob):
-    """Messages that are taken from the head of a queue for an errand, and settled when all of them are there.
+    """Takes messages from the head of a queue for an errand, and settles them when all have been taken.
 
-    taken: so far. size: what these need of memory, about. is_done: all is over. refusal: why no more came.
-    count: how many are wanted. how: one of those of settling.py.
+    taken: messages so far. size: approximate bytes of memory that they need. is_done: all are settled. refusal: why no
+    more came. count: number of messages wanted. how: one of those of settling.py.
     """
 
     def __init__(self, errand: Errand, queue: str, count: int, how: int) -> None:
@@ -168,7 +170,7 @@ class Collection(BackgroundJob):
 
     @property
     def taken(self) -> list[Taken]:
-        """What there is so far, in order."""
+        """The messages so far, in order."""
         return self._taker.taken
 
     def work(self) -> bool:
@@ -188,7 +190,7 @@ class Collection(BackgroundJob):
         return self._settle_some()
 
     def _take_some(self) -> bool:
-        """Returns: whether no more is wanted, or there. Raises: NotHereYet, Refusal."""
+        """Take up to PIECE messages. Returns: whether no more are wanted or ready. Raises: NotHereYet, Refusal."""
         queue = self._queue
         for _ in range(PIECE):
             if len(self.taken) >= self._count or self.size >= MAX_BYTES or queue.deleted:
@@ -201,7 +203,7 @@ class Collection(BackgroundJob):
         return False
 
     def _settle_some(self) -> bool:
-        """Returns: whether nothing is left."""
+        """Settle up to PIECE messages. Returns: whether none is left."""
         unacked = self._taker.unacked
         for _ in range(PIECE):
             entry = unacked.take_oldest(self._taker.last_tag)
@@ -213,11 +215,11 @@ class Collection(BackgroundJob):
         return False
 
     def fail(self, doing: str, error: Exception) -> None:
-        """It has failed; it is tried again."""
+        """Report the fault; the job is tried again."""
         self._errand.fail(doing, error)
 
     def give_up(self) -> None:
-        """It has failed too often: what it holds goes back."""
+        """It has failed too often: requeue its messages."""
         for _, entry in self._taker.unacked.take_up_to(0):
             settle(entry, REQUEUE, self._taker.counters)
         self._taker.counters.end()

@@ -1,10 +1,10 @@
-"""LeasedConsumer: a consumer of somebody who has no connection, and comes again and again, as a client of HTTP does.
+"""LeasedConsumer: a consumer of a client without a connection, which polls repeatedly, as HTTP clients do.
 
-Messages come only as far as they are asked for, so that none waits for somebody who does not ask. From then on they are
-outstanding, as on a channel, until they are settled. The lease runs while nobody attends and nothing is heard of the
-client; somebody who follows a stream is not heard by that, so that it runs all the same while messages are outstanding.
-When it runs out, or a message is outstanding for longer than its queue allows, the consumer ends: all that it holds
-goes back to the queue. It counts as a connection wherever those are limited.
+Messages are delivered only when the client requests them, so that none waits for an absent client. From then on they
+are outstanding, as on a channel, until they are settled. The lease runs while no request is open and the client is
+silent. A client that only follows a stream counts as silent, so the lease runs while messages are outstanding.
+When the lease expires, or a message is outstanding for longer than its queue allows, the consumer ends and all its
+messages are requeued. It counts as a connection for the limits of connections.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from leveret.core.turn.work import PIECE
 from leveret.core.vhost import VirtualHost
 from leveret.wire.fields import Table
 
-NOBODY: Final = 0  # attends
-CALLER: Final = 1  # waits for an answer
-FOLLOWER: Final = 2  # gets all that comes
-CHECK_MS: Final = 60_000  # after which the time that a delivery may wait for its ack is looked at again
+NOBODY: Final = 0  # no request is open
+CALLER: Final = 1  # a request waits for an answer
+FOLLOWER: Final = 2  # a stream gets all messages
+CHECK_MS: Final = 60_000  # interval of checks of the delivery timeout
 LEASE_OVER: Final = "its lease has run out"
 
 
 class Arrival:
-    """A message that has come. message: with its content, even if the log has that alone meanwhile."""
+    """A delivered message. message: with its content, even if that is paged out meanwhile."""
 
     __slots__ = ("message", "redelivered", "tag")
 
@@ -51,59 +51,59 @@ class Arrival:
 
 
 class LeasedParty(Party):
-    """Who a consumer belongs to, as the broker sees it. host: the address that the consumer was made from."""
+    """The owner of a consumer, as the broker sees it. host: the address from which the consumer was created."""
 
     def __init__(self, broker: Broker, host: str, user: User, vhost: VirtualHost) -> None:
         super().__init__(broker, f"HTTP consumer of {user.name} from {host}")
         self.host = host
         self.user = user
         self.vhost = vhost
-        self.leased: LeasedConsumer | None = None  # once it has begun, until it is over
+        self.leased: LeasedConsumer | None = None  # from its start to its end
         self._has_failed = False
 
     def held(self, queue: EntryOwner | None) -> list[Held]:
-        """What its consumer has, and has not settled."""
+        """The unacknowledged deliveries of its consumer."""
         return [] if self.leased is None else self.leased.receiver.held(queue, None)
 
     def release(self, want: i64) -> None:
-        """Leave contents of deliveries that wait for an ack to the log."""
+        """Page out contents of unacknowledged deliveries."""
         if self.leased is not None:
             budget = self.broker.budget
             self.leased.receiver.unacked.leave_contents(budget, budget.used - want)
 
     def force_close(self, reason: str) -> None:
-        """End the consumer for an administrator, with its user, or with its virtual host."""
+        """End the consumer, on request of an administrator, or with its user or virtual host."""
         if self.leased is not None:
             self.leased.end(reason)
             self.broker.settle()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Something that was done for it has failed: the consumer ends."""
+        """An action for it has failed: end the consumer."""
         if not self._has_failed:
             self._has_failed = True
             self.broker.faults.tell(self.name, doing, error)
             self.broker.faults.close(self)
 
     def close_failed(self) -> None:
-        """End the consumer for a fault of the broker."""
+        """End the consumer after a fault of the broker."""
         if self.leased is not None:
             self.leased.end("something has failed inside the broker")
 
 
 class LeasedReceiver(Receiver):
-    """What it gets. wanted: how many more messages may come; room: bytes of bodies, of which the last may have more."""
+    """Its deliveries. wanted: messages that may still come. room: bytes of bodies that may; the last may exceed it."""
 
     __slots__ = ("arrived", "leased", "room", "wanted")
 
     def __init__(self, party: LeasedParty) -> None:
         super().__init__(party, ChannelCounters(0, party.counters))
-        self.leased: LeasedConsumer | None = None  # once it has begun, until it is over
+        self.leased: LeasedConsumer | None = None  # from its start to its end
         self.arrived: list[Arrival] = []
         self.wanted: i64 = 0
         self.room: i64 = 0
 
     def deliver(self, consumer: Consumer, entry: QueueEntry) -> None:
-        """Keep it for whoever asks."""
+        """Keep the message for the next request."""
         is_first = not len(self.unacked)
         tag = self.hold(consumer, entry)
         self.arrived.append(Arrival(tag, entry))
@@ -115,25 +115,25 @@ class LeasedReceiver(Receiver):
             self.leased.has_got(is_first)
 
     def can_take(self) -> bool:
-        """Whether more is asked for."""
+        """Whether more messages are requested."""
         return self.wanted > 0 and self.room > 0
 
     def answer_get(self, tag: i64, entry: QueueEntry, no_ack: bool) -> None:
-        """Not called: it gets nothing but what its consumer does."""
+        """Not called: all its messages come from its consumer."""
 
     def cancelled(self, consumer: Consumer) -> None:
-        """The queue is gone."""
+        """The queue has ended."""
         self.forget(consumer)
         if self.leased is not None:
             self.leased.end("its queue is gone")
 
 
 class LeasedConsumer:
-    """One, from the beginning until it is `over`, which says why.
+    """One consumer, until `over` gives the reason of its end.
 
-    lease_ms: how long nothing may be heard of its client. heard_ms: when something was, on the core's clock.
-    attended: who attends, one of the numbers above. on_news: called when a message has come, or it is over, in the
-    middle of that: it may only take notes.
+    lease_ms: how long its client may be silent. heard_ms: when the client was last active, on the core's clock.
+    attended: one of the numbers above. on_news: called when a message has come or the consumer has ended, in the middle
+    of that: it may only take notes.
     """
 
     def __init__(
@@ -146,9 +146,9 @@ class LeasedConsumer:
         exclusive: bool = False,
         arguments: Table | None = None,
     ) -> None:
-        """Consume a queue. tag: empty for one that nobody has. prefetch: how many messages may be outstanding.
+        """Consume a queue. tag: empty for a generated one. prefetch: how many messages may be outstanding.
 
-        Raises: Refusal, as Receiver.consume(), and NOT_ALLOWED where no connection could be opened.
+        Raises: Refusal, as Receiver.consume(), and NOT_ALLOWED when no connection could be opened.
         """
         vhost = party.vhost
         check_open(party.user, vhost.name, vhost.limits, vhost.connections)
@@ -167,7 +167,7 @@ class LeasedConsumer:
             self.receiver.counters.end()
             raise
         self._watch = LeaseWatch(self)
-        self._returning: i64 = 0  # jobs that give something back
+        self._returning: i64 = 0  # jobs that are requeuing messages
         party.leased = self.receiver.leased = self
         self.broker.connections[party.number] = party
         self.broker.leased += 1
@@ -177,13 +177,13 @@ class LeasedConsumer:
         self.heard()
 
     def end(self, why: str) -> None:
-        """It is over: what it holds goes back, marked as redelivered. why: as in "its lease has run out"."""
+        """End the consumer and requeue its messages, marked as redelivered. why: as in "its lease has run out"."""
         if self.over:
             return
         self.over = why
         self._watch.stop()
         party, receiver, consumer = self.party, self.receiver, self.consumer
-        consumer.active = False  # it takes nothing of what is put back now
+        consumer.active = False  # so that it gets none of the requeued messages
         self._returning += 1
         self._give_back([entry for _, entry in receiver.unacked.take_all()], RETURN)
         receiver.cancel(consumer.tag)
@@ -198,20 +198,20 @@ class LeasedConsumer:
         news, self.on_news = self.on_news, _no_news
         news()
 
-    # -- its client
+    # -- calls of the client
 
     def heard(self) -> None:
-        """The client is there: the lease runs anew."""
+        """The client is active: restart the lease."""
         self.heard_ms = self.broker.clock.now_ms
         self._look()
 
     def attend(self, who: int) -> None:
-        """Somebody attends from now on, or nobody does any more. who: one of the numbers above."""
+        """Set who attends: one of the numbers above."""
         self.attended = who
         self.heard()
 
     def ask(self, count: int, size: int) -> None:
-        """Let so many messages come, and so many bytes of bodies; 0 for no more."""
+        """Request messages, up to a count and to bytes of bodies; 0 for no more."""
         if not self.over:
             self.receiver.wanted = count
             self.receiver.room = size
@@ -219,13 +219,13 @@ class LeasedConsumer:
                 self.consumer.queue.wake(self.consumer)
 
     def take(self) -> list[Arrival]:
-        """What has come since the last time."""
+        """The messages since the last call."""
         receiver = self.receiver
         arrived, receiver.arrived = receiver.arrived, []
         return arrived
 
     def settle(self, tag: i64, how: int) -> bool:
-        """Settle a delivery; how: one of those of settling.py. Returns: whether it was outstanding."""
+        """Settle a delivery. how: one of those of settling.py. Returns: whether it was outstanding."""
         receiver = self.receiver
         if not receiver.unacked.has(tag):
             return False
@@ -233,20 +233,20 @@ class LeasedConsumer:
         return True
 
     def give_back(self, tags: list[int], how: int = REQUEUE) -> int:
-        """Let deliveries go back to the queue, as if nobody had got them. Returns: how many were outstanding."""
+        """Requeue deliveries as if they were never delivered. Returns: how many were outstanding."""
         unacked = self.receiver.unacked
         entries = [unacked.take(tag) for tag in tags if unacked.has(tag)]
         self._give_back(entries, how)
         return len(entries)
 
     def outstanding(self) -> list[int]:
-        """The tags of what is not settled, in order."""
+        """The tags of unsettled deliveries, in order."""
         return [tag for tag, _ in self.receiver.unacked.outstanding()]
 
-    # -- what the core tells
+    # -- events of the core
 
     def has_got(self, is_first: bool) -> None:
-        """A message has come. is_first: nothing was outstanding before."""
+        """A message has come. is_first: none was outstanding before."""
         if is_first:
             if self.attended == FOLLOWER:
                 self.heard_ms = self.broker.clock.now_ms
@@ -254,7 +254,7 @@ class LeasedConsumer:
         self.on_news()
 
     def look(self) -> None:
-        """See whether its time is up. Called by its watch."""
+        """Check the timeouts. Called by its watch."""
         now_ms = self.broker.clock.now_ms
         oldest = self.receiver.unacked.oldest()
         if oldest is not None:
@@ -268,11 +268,11 @@ class LeasedConsumer:
         self._look()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Something that was done for it has failed: it ends."""
+        """An action for it has failed: end the consumer."""
         self.party.fail(doing, error)
 
     def given_back(self) -> None:
-        """Something that was to go back is back; behind the last of it, nothing more is counted."""
+        """A requeue is complete; after the last one, its counters end."""
         self._returning -= 1
         if self.over and not self._returning:
             self.receiver.counters.end()
@@ -287,12 +287,12 @@ class LeasedConsumer:
         return self.attended == NOBODY or len(self.receiver.unacked) > 0
 
     def _allowed_ms(self) -> int:
-        """How long a delivery may be outstanding."""
+        """The delivery timeout in milliseconds."""
         own_ms = self.consumer.queue.consumer_timeout_ms()
         return min(own_ms if own_ms >= 0 else self.broker.consumer_timeout_ms or MAX_MS, MAX_MS)
 
     def _look(self) -> None:
-        """Have it looked at when that is due."""
+        """Schedule the next check."""
         if self.over:
             return
         due_ms = self.broker.clock.now_ms + CHECK_MS
@@ -310,14 +310,14 @@ class LeasedConsumer:
 
 
 class LeaseWatch(Timed):
-    """Calls look() of a consumer when that is due, perhaps earlier."""
+    """Calls look() of a consumer when it is due, perhaps earlier."""
 
     __slots__ = ("_due_ms", "_leased", "_timer")
 
     def __init__(self, leased: LeasedConsumer) -> None:
         self._leased: LeasedConsumer | None = leased
         self._timer: Timer | None = None
-        self._due_ms = 0  # of that timer
+        self._due_ms = 0  # when that timer is due
 
     def call_at(self, due_ms: int) -> None:
         """Call at this time at the latest."""
@@ -330,26 +330,26 @@ class LeaseWatch(Timed):
         self._timer = timers.call_at(due_ms, self)
 
     def stop(self) -> None:
-        """It is over."""
+        """The consumer has ended."""
         if self._leased is not None:
             self._leased.broker.timers.cancel(self._timer)
         self._leased = None
         self._timer = None
 
     def on_timer(self, token: int) -> None:
-        """It is due."""
+        """Check the consumer."""
         self._timer = None
         if self._leased is not None:
             self._leased.look()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The consumer has failed."""
+        """Report the fault to the consumer."""
         if self._leased is not None:
             self._leased.fail(doing, error)
 
 
 class GivingBack(BackgroundJob):
-    """Deliveries that go back to their queue in pieces; it delivers nothing meanwhile, so their order is as before."""
+    """Requeues deliveries in pieces; the queue is paused meanwhile, so their order is kept."""
 
     __slots__ = ("_at", "_entries", "_how", "_leased", "_queue")
 
@@ -358,11 +358,11 @@ class GivingBack(BackgroundJob):
         self._entries = entries
         self._how = how
         self._at = 0
-        self._queue = entries[0].queue  # of all of them
+        self._queue = entries[0].queue  # the queue of all of them
         self._queue.pause()
 
     def work(self) -> bool:
-        """Give some back. Returns: whether nothing is left."""
+        """Requeue some. Returns: whether none is left."""
         left: i64 = PIECE
         while self._at < len(self._entries) and left > 0:
             entry = self._entries[self._at]
@@ -376,18 +376,18 @@ class GivingBack(BackgroundJob):
         return True
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The consumer has failed; what it holds goes on being given back."""
+        """Report the fault to the consumer; the job continues."""
         self._leased.fail(doing, error)
 
     def give_up(self) -> None:
-        """Whoever waits for it goes on."""
+        """It has failed too often: resume the queue and end the job."""
         self._release()
 
     def _release(self) -> None:
-        """All are back in their places."""
+        """Resume the queue and end the job."""
         self._queue.resume()
         self._leased.given_back()
 
 
 def _no_news() -> None:
-    """Nobody wants to know."""
+    """Does nothing."""

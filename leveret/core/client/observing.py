@@ -1,4 +1,4 @@
-"""Observing: what an observer of a virtual host is told, and asked. See core/queue/client.py."""
+"""Observing: calls the observer of a virtual host, and handles its errors. See core/queue/client.py."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from leveret.core.queue.entry import QueueEntry
 
 
 def judge(party: Party, message: Message, queues: list[Destination], mandatory: bool) -> int:
-    """What an observer wants to become of a message that is published: one of the verdicts of core/queue/client.py.
+    """The verdict of the observer on a published message: one of those of core/queue/client.py.
 
-    Raises: Refusal that it wants the client to get.
+    Raises: Refusal that the observer wants the client to get.
     """
     observer = party.vhost.observer
     assert observer is not None
@@ -26,13 +26,13 @@ def judge(party: Party, message: Message, queues: list[Destination], mandatory: 
     except Refusal:
         give_up(message, queues)
         raise
-    except Exception as error:  # it has not seen this one, which goes its way
+    except Exception as error:  # the message is published as usual
         party.broker.faults.own(WATCH, error)
         return PASS
 
 
 def held(party: Party, confirm: Confirm) -> None:
-    """The confirm that an observer wanted to be held is left to it; it is paid if the observer fails."""
+    """Leave a confirm to the observer that wants to hold it; pay it if the observer fails."""
     observer = party.vhost.observer
     assert observer is not None
     try:
@@ -43,7 +43,7 @@ def held(party: Party, confirm: Confirm) -> None:
 
 
 def follower(party: Party) -> Follower | None:
-    """Who follows the message that was just published, if the observer can say so."""
+    """The follower of the last published message, if the observer returns one."""
     observer = party.vhost.observer
     assert observer is not None
     try:
@@ -54,7 +54,7 @@ def follower(party: Party) -> Follower | None:
 
 
 def published(party: Party, follower: Follower, is_confirmed: bool, how: int) -> None:
-    """The publish of a message that is followed is over. is_confirmed, how: see Follower."""
+    """The publish of a followed message is over. is_confirmed, how: see Follower."""
     try:
         follower.on_published(is_confirmed, how)
     except Exception as error:
@@ -62,7 +62,7 @@ def published(party: Party, follower: Follower, is_confirmed: bool, how: int) ->
 
 
 class Following(ConfirmListener):
-    """Hears of the confirm of a message that is followed, and tells its publisher and its follower."""
+    """Passes the confirm of a followed message to its publisher and its follower."""
 
     def __init__(self, publisher: ConfirmListener, party: Party, follower: Follower) -> None:
         self._publisher = publisher
@@ -80,12 +80,12 @@ class Following(ConfirmListener):
         self._publisher.refused(tag, how)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The publisher could not be told."""
+        """The publisher has failed."""
         self._publisher.fail(doing, error)
 
 
 def delivered(party: Party, channel: int, entry: QueueEntry, tag: i64, no_ack: bool, is_get: bool) -> None:
-    """A client has got a message where somebody watches. tag, is_get: see Observer."""
+    """A client got a message in a watched virtual host. tag, is_get: see Observer."""
     vhost = party.vhost
     if vhost.tracing:
         tracing.delivered(party, channel, entry)
@@ -97,7 +97,7 @@ def delivered(party: Party, channel: int, entry: QueueEntry, tag: i64, no_ack: b
 
 
 def settled(entry: QueueEntry, how: int) -> None:
-    """A delivery is settled where there is an observer."""
+    """A delivery is settled in a virtual host with an observer."""
     vhost = entry.queue.vhost
     if vhost.observer is not None:
         try:

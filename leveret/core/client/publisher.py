@@ -1,9 +1,9 @@
-"""Publisher: what it means to publish, whatever the protocol.
+"""Publisher: publishing, whatever the protocol.
 
-A protocol says where a message goes by a *target*: bytes as its client sent them, of which the same always mean the
-same exchange, routing key and flags. So the common case is one step: a target that was met before is found in a
-dictionary, and nothing of it is read. A content that is given to publish() is complete, in the frames in which messages
-are kept (leveret/wire/content.py); only properties that concern the broker are looked into.
+A protocol names the destination of a message by a *target*: bytes as its client sent them; equal targets always mean
+the same exchange, routing key and flags. So the common case is one step: a known target is found in a dictionary, and
+not parsed again. The content passed to publish() is complete, in the frames in which messages are kept
+(leveret/wire/content.py); only properties that concern the broker are decoded.
 Checks come in the order of rabbit_channel.erl handle_method(basic.publish).
 """
 
@@ -39,20 +39,20 @@ from leveret.wire.properties import BasicProperties
 from leveret.wire.reader import octets
 
 NOWHERE: Final = ExchangeCounters("")  # before the first publish
-COPIES: Final = 20  # of a message that goes to many queues, which take as long as a method
+COPIES: Final = 20  # copies of a message to many queues that cost as much as a method
 INSPECTED: Final = frames.HEADERS_FLAG | frames.REPLY_TO_FLAG | frames.EXPIRATION_FLAG | frames.USER_ID_FLAG
 
 
 class Publisher(PublishListener):
-    """The publishing half of a channel, or of what another protocol has in its place.
+    """The publishing half of a channel, or of its equivalent in another protocol.
 
-    A subclass knows the protocol: it reads targets, hears what becomes of messages, and counts the confirms that it
+    A subclass knows the protocol: it parses targets, handles the results of publishes, and counts the confirms that it
     sends.
 
-    counters: those of the receiver, if there is one. number: of the channel, for traces. receiver: the other half,
-    which gets the answers to requests that are published with direct reply-to; None where there is none.
-    wants_confirms: each publish is confirmed or refused, under a tag. last_tag: of the latest one; the first has 1.
-    transaction: that collects publishes; None outside of one. Never both.
+    counters: those of the receiver, if any. number: of the channel, for traces. receiver: the other half, which gets
+    the replies to requests published with direct reply-to; None without one. wants_confirms: each publish is confirmed
+    or refused, under a tag. last_tag: the latest one; the first is 1. transaction: collects publishes; None outside of
+    one. Never used with confirms.
     """
 
     __slots__ = (
@@ -77,19 +77,19 @@ class Publisher(PublishListener):
         self.last_tag: i64 = 0
         self.transaction: Transaction | None = None
         self._last_target = b""
-        self._last_route: Route | None = None  # to that target
-        self._inflow = Inflow(counters, NOWHERE)  # to its exchange
-        self._is_strayed = False  # an observer wanted the last message that it saw to go nowhere
+        self._last_route: Route | None = None  # of that target
+        self._inflow = Inflow(counters, NOWHERE)  # for the exchange of that route
+        self._is_strayed = False  # an observer wanted the last observed message not to be routed
 
     @abstractmethod
     def resolve(self, target: bytes) -> Route:
-        """Read a target that is not known, and find the route with route_to(). Raises: Refusal."""
+        """Parse an unknown target, and find the route with route_to(). Raises: Refusal."""
 
     def publish(self, target: bytes, content: bytes) -> None:
-        """Route one message, and do with it what its publisher wants.
+        """Route one message, and enqueue, return or confirm it.
 
-        Raises: Refusal UNKNOWN and FORBIDDEN of the exchange, FORBIDDEN of a routing key, UNFIT for a property that is
-        wrong or a body that is too large, UNREADABLE for properties, and what an observer wants.
+        Raises: Refusal UNKNOWN and FORBIDDEN for the exchange, FORBIDDEN for a routing key, UNFIT for an invalid
+        property or a body that is too large, UNREADABLE for properties, and the refusals of an observer.
         """
         try:
             party = self.party
@@ -135,16 +135,16 @@ class Publisher(PublishListener):
             raise
 
     def publish_parts(self, target: bytes, properties: BasicProperties, body: bytes) -> None:
-        """As publish(), for a protocol without frames: they are made once, and stay with the message.
+        """As publish(), for a protocol without frames: they are built once, and kept with the message.
 
-        Message.properties() and Message.body() give the parts again. Raises: as publish().
+        Message.properties() and Message.body() return the parts again. Raises: as publish().
         """
         self.publish(target, frames.make_content(properties.encode(), body))
 
     def route_to(self, where: Address, mandatory: bool) -> Route:
-        """Find out where publishes to this address go, and whether they are allowed.
+        """Find the route of publishes to this address, and check the permissions.
 
-        where: is no other publisher's. mandatory: a message that no queue gets is returned.
+        where: not shared with another publisher. mandatory: unroutable messages are returned.
         Raises: Refusal FORBIDDEN, UNKNOWN.
         """
         party = self.party
@@ -158,14 +158,14 @@ class Publisher(PublishListener):
             raise errors.internal_exchange(name, vhost.name)
         route = Route(exchange, where, exchange.route([key]), vhost.generation, mandatory)
         if exchange.kind == TOPIC and not user.may_topic(access.WRITE, name, key, vhost.name, Patience()):
-            route.varies = True  # refused when its properties are known to be right
+            route.varies = True  # refused after the check of its properties
         if vhost.tracing:
             route.varies = True
         route.watched = vhost.observer is not None
         return route
 
     def _note_larger(self, size: i64) -> None:
-        """A body is not small. Raises: Refusal UNFIT."""
+        """Check and count a body that is not small. Raises: Refusal UNFIT."""
         party = self.party
         if size > party.max_message_size:
             raise self.too_large(size)
@@ -173,7 +173,7 @@ class Publisher(PublishListener):
             party.broker.intake.note_larger(size)
 
     def too_large(self, size: i64) -> Refusal:
-        """A body has more bytes than one may have."""
+        """The refusal of a body above the size limit."""
         limit = self.party.max_message_size
         return Refusal(UNFIT, f"message size {size} is larger than configured max size {limit}")
 
@@ -191,8 +191,8 @@ class Publisher(PublishListener):
     # -- to the queues
 
     def _send(self, message: Message, queues: list[Destination], route: Route) -> None:
-        """Put a message into its queues; return or confirm it as its publisher wants."""
-        if len(queues) == 1:  # as hand_out() does it, without the detour
+        """Put a message into its queues; return or confirm it as requested."""
+        if len(queues) == 1:  # hand_out(), inlined
             queue = queues[0]
             confirm = self._confirm(1) if self.wants_confirms else None
             try:
@@ -210,7 +210,7 @@ class Publisher(PublishListener):
                 self.confirmed(self.last_tag)
 
     def _publish_watched(self, message: Message, queues: list[Destination], route: Route) -> None:
-        """A message is published where there is an observer. Raises: Refusal that the observer wants."""
+        """Publish a message in a virtual host with an observer. Raises: Refusal that the observer wants."""
         verdict = observing.judge(self.party, message, queues, route.mandatory)
         if verdict == FOLLOW:
             follower = observing.follower(self.party)
@@ -222,7 +222,7 @@ class Publisher(PublishListener):
             give_up(message, queues)
             queues = []
         if self.transaction is not None:
-            self._is_strayed = False  # nothing comes nowhere before the commit
+            self._is_strayed = False  # no message is unroutable before the commit
             if verdict != REFUSE:
                 self.transaction.publish(message, queues, route)
             return
@@ -243,7 +243,7 @@ class Publisher(PublishListener):
         self._is_strayed = False
 
     def _publish_followed(self, message: Message, queues: list[Destination], route: Route, follower: Follower) -> None:
-        """A message is published that an observer follows. Raises: Refusal of the transaction."""
+        """Publish a message that an observer follows. Raises: Refusal of the transaction."""
         followed = Followed(message, follower)
         if self.transaction is None and queues and self.wants_confirms:
             self._count(queues, route)
@@ -261,7 +261,7 @@ class Publisher(PublishListener):
         observing.published(self.party, follower, False, 0)
 
     def _count(self, queues: list[Destination], route: Route) -> None:
-        """Count a publish where there is an observer, as publish() does elsewhere."""
+        """Count a publish in a virtual host with an observer, as publish() does without one."""
         self._inflow.published += 1
         if queues is not route.queues:
             route.exchange.count(queues, 1)
@@ -271,24 +271,24 @@ class Publisher(PublishListener):
         route.published += 1
 
     def _confirm(self, owed: i64) -> Confirm:
-        """What the next publish waits for."""
+        """The confirm of the next publish."""
         self.last_tag += 1
         return Confirm(self, self.last_tag, owed)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The client has failed."""
+        """Report the fault to the client."""
         self.party.fail(doing, error)
 
-    # -- what comes nowhere
+    # -- refused and unroutable messages
 
     def named(self, target: bytes) -> Address | None:
-        """The exchange and routing key in a target, for people; None where it cannot be read."""
+        """The exchange and routing key of a target, for reports; None if it cannot be parsed."""
         return None
 
     def note_refusal(self, target: bytes, content: bytes, size: i64, refusal: Refusal) -> None:
-        """Let it be known that a message was not published.
+        """Record a publish that was refused.
 
-        content: empty for one that was not even put together. size: bytes of its body.
+        content: empty if the message was not even complete. size: bytes of its body.
         """
         party = self.party
         where = self.named(target) or address("", "")
@@ -311,25 +311,25 @@ class Publisher(PublishListener):
         self._note_stranded(message, route)
 
     def _note_stranded(self, message: Message, route: Route) -> None:
-        """Let it be known that no queue gets a message."""
+        """Record an unroutable message."""
         party = self.party
         entry = party.broker.refused.add(party.vhost.name, message.address, "", "", message.size)
         if entry is None:
             return
         exchange, where = route.exchange, message.address
         if self._is_strayed:
-            entry.say(refused.OBSERVER, "a rule of a test wants it to go nowhere", message)
+            entry.say(refused.OBSERVER, "a rule of a test drops it", message)
         elif route.varies and exchange.route(where.keys, message.readable_properties()).queues:
-            entry.say(refused.DUPLICATE, "an exchange on its way has had a message with the same value", message)
+            entry.say(refused.DUPLICATE, "an exchange on its route had a message with the same value before", message)
         else:
-            what = f"exchange '{exchange.name}' leads to no queue with the routing key '{where.routing_key}'"
+            what = f"exchange '{exchange.name}' has no binding to a queue for the routing key '{where.routing_key}'"
             reason = what if exchange.name else f"there is no queue '{where.routing_key}'"
             entry.say(refused.RETURNED if route.mandatory else refused.UNROUTABLE, reason, message)
 
-    # -- what concerns the broker
+    # -- properties that concern the broker
 
     def _check_topics(self, route: Route, keys: list[str]) -> None:
-        """All routing keys of a message to a topic exchange have to be allowed. Raises: Refusal FORBIDDEN."""
+        """Check all routing keys of a message to a topic exchange. Raises: Refusal FORBIDDEN."""
         exchange = route.exchange
         if exchange.kind == TOPIC:
             party = self.party
@@ -340,7 +340,7 @@ class Publisher(PublishListener):
                 party.count_searches(long)
 
     def _inspect(self, route: Route, message: Message) -> tuple[Message, list[Destination]]:
-        """Look into the properties that concern the broker."""
+        """Check the properties that concern the broker. Returns: the message, perhaps rewritten, and its queues."""
         content = message.content
         flags = frames.property_flags(content)
         raw = frames.properties(content)
@@ -392,7 +392,7 @@ class Publisher(PublishListener):
 
 
 def more_keys(headers: Table, name: str) -> list[str]:
-    """Routing keys from a CC or BCC header. Raises: Refusal UNFIT when it is no array."""
+    """The routing keys in a CC or BCC header. Raises: Refusal UNFIT when it is no array."""
     field = headers.get(name)
     if field is None:
         return []

@@ -1,7 +1,7 @@
-"""Receiver: what it means to consume and to get, whatever the protocol.
+"""Receiver: consuming and getting, whatever the protocol.
 
-Tags count everything that is sent to a receiver, from 1. A message is in `unacked` from its delivery until the client
-settles it or the receiver ends. Order of checks as rabbit_channel.erl.
+Delivery tags count all messages sent to a receiver, from 1. A message is in `unacked` from its delivery until the
+client settles it or the receiver ends. Order of checks as rabbit_channel.erl.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from leveret.wire.fields import Table
 
 
 class Receiver(Subscriber):
-    """The consuming half of a channel, or of what another protocol has in its place.
+    """The consuming half of a channel, or of its equivalent in another protocol.
 
-    A subclass knows the protocol: it says whether there is room for messages, and sends them. Its deliver() does that
-    between hold() and, where the virtual host is watched, show().
+    A subclass knows the protocol: it reports whether there is room for messages, and sends them. Its deliver() sends
+    between hold() and, in a watched virtual host, show().
 
-    counters: see ChannelCounters.total(). number: of the channel, for traces. consumers: by tag. shared: the window of
-    all of them. prefetch: the window of consumers from now on; 0 for no limit. unacked: what is outstanding.
-    last_tag: of the latest message that was sent. replies: where answers to requests come, if it consumes them (direct
+    counters: see ChannelCounters.total(). number: of the channel, for traces. consumers: by tag. shared: the prefetch
+    window of all of them. prefetch: the window of new consumers; 0 for no limit. unacked: outstanding deliveries.
+    last_tag: of the latest message sent. replies: the queue of replies to requests, if it consumes them (direct
     reply-to).
     """
 
@@ -53,36 +53,36 @@ class Receiver(Subscriber):
         self.last_tag: i64 = 0
         self.replies: ReplyQueue | None = None
 
-    # -- what the protocol has to say
+    # -- for the protocol to implement
 
     @abstractmethod
     def answer_get(self, tag: i64, entry: QueueEntry, no_ack: bool) -> None:
-        """Send a message that was asked for with take(). It is outstanding already, unless no_ack."""
+        """Send a message requested with take(). It is already outstanding, unless no_ack."""
 
     def make_head(self, tag: str) -> object:
-        """What the protocol keeps with a consumer (Consumer.head)."""
+        """The data that the protocol keeps with a consumer (Consumer.head)."""
         return None
 
     # -- deliveries
 
     def hold(self, consumer: Consumer, entry: QueueEntry) -> i64:
-        """Count a message that deliver() sends next; it is outstanding from now on, unless its consumer is no-ack.
+        """Count a message that deliver() sends next; it becomes outstanding, unless its consumer is no-ack.
 
-        Returns: its tag.
+        Returns: its delivery tag.
         """
         tag = self.last_tag + 1
         self.last_tag = tag
         if not consumer.no_ack:
             entry.sent_ms = self.party.broker.clock.now_ms
-            self.unacked.add(tag, entry)  # first: whatever fails, the end of the receiver gives it back
+            self.unacked.add(tag, entry)  # first: if sending fails, the end of the receiver requeues it
         return tag
 
     def show(self, entry: QueueEntry, no_ack: bool) -> None:
-        """A message was sent to a consumer under the last tag, and somebody watches the virtual host."""
+        """Show observers a message that was sent under the last tag."""
         observing.delivered(self.party, self.number, entry, self.last_tag, no_ack, False)
 
     def held(self, queue: EntryOwner | None, transaction: Transaction | None) -> list[Held]:
-        """What the client has of a queue, or of all, and has not settled; what waits for a commit is not."""
+        """The unsettled deliveries of a queue, or of all queues, including those settled but not committed."""
         found = self.unacked.outstanding()
         if transaction is not None:
             found = sorted([*found, *transaction.settlements()], key=_tag)
@@ -94,20 +94,20 @@ class Receiver(Subscriber):
         ]
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The client has failed."""
+        """Report the fault to the client."""
         self.party.fail(doing, error)
 
     def resume(self) -> None:
-        """There is room again on the way to the client."""
+        """The connection has room again."""
         for consumer in self.consumers.values():
             consumer.queue.wake(consumer)
 
     # -- consumers
 
     def consume(self, name: str, tag: str, no_ack: bool, exclusive: bool, arguments: Table) -> Consumer:
-        """Make a consumer, which gets nothing before it is started. tag: empty for one that nobody has.
+        """Create a consumer, which gets no messages before start(). tag: empty for a generated one.
 
-        Raises: Refusal NOT_ALLOWED for a tag that is in use or too many consumers, FORBIDDEN, UNKNOWN, LOCKED, UNFIT.
+        Raises: Refusal NOT_ALLOWED for a tag in use or too many consumers, FORBIDDEN, UNKNOWN, LOCKED, UNFIT.
         """
         tag = self._new_tag(tag)
         party = self.party
@@ -122,16 +122,16 @@ class Receiver(Subscriber):
             check_consumer_arguments(arguments, queue.settings.queue_type, what)
         priority = arguments.get("x-priority")
         others = queue.consumers
-        exclusive = exclusive and queue.settings.queue_type != QUORUM  # which take it for nothing
+        exclusive = exclusive and queue.settings.queue_type != QUORUM  # quorum queues ignore it
         if others.exclusive or (exclusive and (len(others) or others.single_active)):
             raise errors.queue_in_exclusive_use(name, vhost.name)
         vhost.check_consumers(name)
         return self._add(queue, tag, no_ack, exclusive, 0 if priority is None else priority.integer, arguments)
 
     def consume_replies(self, tag: str, no_ack: bool, arguments: Table) -> Consumer:
-        """Make the consumer of direct reply-to, which gets replies from now on. tag: as for consume().
+        """Create the consumer of direct reply-to, which gets replies from now on. tag: as for consume().
 
-        Raises: Refusal NOT_ALLOWED for a tag that is in use, UNFIT for a second one, and without no_ack.
+        Raises: Refusal NOT_ALLOWED for a tag in use, UNFIT for a second such consumer, and without no_ack.
         """
         tag = self._new_tag(tag)
         if self.replies is not None:
@@ -145,19 +145,19 @@ class Receiver(Subscriber):
 
     @staticmethod
     def start(consumer: Consumer) -> None:
-        """Let a consumer get messages."""
+        """Start the deliveries to a consumer."""
         queue = consumer.queue
         if isinstance(queue, Queue):
             queue.subscribe(consumer)
 
     def cancel(self, tag: str) -> None:
-        """End a consumer; what it holds stays outstanding. One that does not exist is fine."""
+        """End a consumer; its deliveries stay outstanding. An unknown tag is ignored."""
         consumer = self.consumers.pop(tag, None)
         if consumer is not None:
             self.end(consumer)
 
     def end(self, consumer: Consumer) -> None:
-        """End a consumer that is forgotten already."""
+        """End a consumer that is already removed from `consumers`."""
         queue = consumer.queue
         replies = self.replies
         if replies is not None and queue is replies:
@@ -168,12 +168,12 @@ class Receiver(Subscriber):
         self.counters.end_consumer(consumer.counts)
 
     def forget(self, consumer: Consumer) -> None:
-        """A consumer has ended: cancelled() begins with this."""
+        """Remove an ended consumer: cancelled() begins with this."""
         self.consumers.pop(consumer.tag, None)
         self.counters.end_consumer(consumer.counts)
 
     def refused(self, patience: Patience) -> list[Consumer]:
-        """The consumers whose queues may not be read any more."""
+        """The consumers whose queues the user may no longer read."""
         user, vhost = self.party.user, self.party.vhost.name
         return [
             consumer
@@ -200,7 +200,7 @@ class Receiver(Subscriber):
     # -- get
 
     def queue_to_get(self, name: str) -> Queue:
-        """The queue, for somebody who wants its head. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED."""
+        """The queue for a basic.get. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED."""
         party = self.party
         vhost = party.vhost
         party.user.check(access.READ, "queue", name, vhost.name)
@@ -210,9 +210,9 @@ class Receiver(Subscriber):
         return queue
 
     def take(self, queue: Queue, no_ack: bool) -> bool:
-        """Send the head of a queue, of which Queue.clear_head() has said that it has not expired.
+        """Send the head of a queue, after Queue.clear_head() has returned True.
 
-        Returns: whether there is one. Raises: NotHereYet; Queue.wait_for_log() tells when to ask again.
+        Returns: whether there is one. Raises: NotHereYet; Queue.wait_for_log() tells when to retry.
         """
         counters = self.counters
         entry = queue.get(no_ack)

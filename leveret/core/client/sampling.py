@@ -1,8 +1,8 @@
-"""Sampling: of all that clients do with messages, what a tracer gets to see; the others cost next to nothing.
+"""Sampling: selects the messages that a tracer sees; the others cost almost nothing.
 
-Whether a message is traced is decided when it is published, by a Sampler, and by the limit of what may be traced in a
-second. A message that is traced is a Followed, so its deliveries are traced too. What comes from elsewhere (the log, a
-dead letter) is known by its header traceparent alone.
+A Sampler and a limit per second decide at the publish whether a message is traced. A traced message is a Followed, so
+its deliveries are traced too. Messages from other sources (the log, dead letters) are recognized only by their header
+traceparent.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from leveret.core.queue.client import FOLLOW, PASS, Client, Follower, Observer
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.turn.clock import Clock
 
-OPEN: Final = -1  # how a delivery ends that nobody waits for any longer
-MOST_OPEN: Final = 1000  # deliveries whose settlement is waited for
-BURST: Final = 5  # what may be traced at once is what may be traced in one part of a second, of so many
-TELL_MS: Final = 60_000  # between two words about what was left out
-RANDOM: Final = 0x80000000  # numbers that are drawn are below
-MASK: Final = 0xFFFFFFFFFFFFFFFF  # the part of the id of a trace that chances are taken from
+OPEN: Final = -1  # the end of a delivery whose settlement is no longer awaited
+MOST_OPEN: Final = 1000  # deliveries whose settlement is awaited
+BURST: Final = 5  # 1/BURST of the limit per second may be traced at once
+TELL_MS: Final = 60_000  # between two reports of omitted traces
+RANDOM: Final = 0x80000000  # random numbers are below this
+MASK: Final = 0xFFFFFFFFFFFFFFFF  # the part of a trace id that serves as a random number
 
 
 class Sampler:
-    """Which traces are recorded: a share of those that begin here, from 0 to 1.
+    """Decides which traces are recorded. share: of the traces that begin here, from 0 to 1.
 
-    heeds_parents: traces that have begun elsewhere are recorded if they are there; otherwise a share of them is, too.
+    heeds_parents: traces that began elsewhere are recorded if their parent is; otherwise the share applies to them too.
     """
 
     def __init__(self, share: float, heeds_parents: bool, seed: int) -> None:
         self._heeds_parents = heeds_parents
         self._bound: i64 = int(share * RANDOM)
-        self._trace_bound = int(share * (MASK + 1))  # too large for 64 bits with a sign
+        self._trace_bound = int(share * (MASK + 1))  # too large for a signed 64-bit number
         self._last: i64 = seed % RANDOM
 
     def records(self, parent: TraceParent | None) -> bool:
-        """Whether to record a trace. parent: where it has begun; None for one that begins here."""
+        """Whether to record a trace. parent: where it began; None for one that begins here."""
         if parent is None:
             self._last = (self._last * 1_103_515_245 + 12_345) & (RANDOM - 1)
             return self._last < self._bound
@@ -52,7 +52,7 @@ class Sampler:
 
 
 class Allowance:
-    """So many things a second, and not many more at once."""
+    """A rate limit per second with a small burst."""
 
     def __init__(self, per_second: int) -> None:
         self._per_second: i64 = per_second
@@ -61,7 +61,7 @@ class Allowance:
         self._at_ms: i64 = 0
 
     def take(self, now_ms: i64) -> bool:
-        """Whether there may be one more."""
+        """Whether one more is allowed; it is then counted."""
         self._left = min(self._most, self._left + (now_ms - self._at_ms) * self._per_second)
         self._at_ms = now_ms
         if self._left < 1000:
@@ -72,13 +72,13 @@ class Allowance:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Tracer:
-    """Who makes something of what is sampled. Called in the middle of it: it may only take notes."""
+    """Records sampled messages. Called in the middle of their processing: it may only take notes."""
 
     @abstractmethod
     def published(
         self, client: Client, message: Message, queues: list[Destination], mandatory: bool, parent: TraceParent | None
     ) -> Follower:
-        """A message goes to these queues. parent: the trace that it comes with. Returns: who hears how that ends."""
+        """A message is routed to these queues. parent: the trace it belongs to. Returns: the follower of the result."""
 
     @abstractmethod
     def delivered(
@@ -93,23 +93,23 @@ class Tracer:
     ) -> object:
         """A message was sent to a client. tag, is_get: see Observer.
 
-        follower: what published() has returned for it; None where only the trace is known that it comes with.
-        Returns: what settled() is told; nothing is settled with no_ack.
+        follower: the result of published() for it; None if only its trace is known.
+        Returns: the argument of settled(), which is not called with no_ack.
         """
 
     @abstractmethod
     def settled(self, delivery: object, how: int) -> None:
-        """A delivery is over. how: one of those of core/client/settling.py, or OPEN."""
+        """A delivery is settled. how: one of those of core/client/settling.py, or OPEN."""
 
     @abstractmethod
     def limited(self, count: int) -> None:
-        """So many publishes and deliveries were not traced since there are too many; said once in TELL_MS."""
+        """This number of publishes and deliveries was over the limit and not traced; reported once in TELL_MS."""
 
 
 class Sampling(Observer):
-    """Chooses for a tracer. per_second: how many publishes, and how many deliveries, it gets at most.
+    """Selects for a tracer. per_second: the limit of publishes, and that of deliveries.
 
-    left_out: how many more there were.
+    left_out: the number above the limits.
     """
 
     def __init__(self, tracer: Tracer, sampler: Sampler, clock: Clock, per_second: int) -> None:
@@ -122,11 +122,11 @@ class Sampling(Observer):
         self._deliveries = Allowance(per_second)
         self._follower: Follower | None = None
         self._open: dict[QueueEntry, object] = {}  # the oldest first
-        self._tell_ms: i64 = 0  # not before
+        self._tell_ms: i64 = 0  # no report before this time
         self._told: i64 = 0
 
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
-        """Choose whether it is traced."""
+        """Decide whether the message is traced."""
         parent = traceparent.of(message)
         if not self._sampler.records(parent) or not self._may(self._publishes):
             return PASS
@@ -134,16 +134,16 @@ class Sampling(Observer):
         return FOLLOW
 
     def follower(self) -> Follower | None:
-        """Whom the tracer has named."""
+        """The follower that the tracer has returned."""
         found = self._follower
         self._follower = None
         return found
 
     def on_held(self, confirm: Confirm) -> None:
-        """Nothing is held."""
+        """Never called: it holds no confirms."""
 
     def on_delivery(self, client: Client, entry: QueueEntry, tag: i64, no_ack: bool, is_get: bool) -> None:
-        """Show it to the tracer if its message is traced."""
+        """Show the delivery to the tracer if its message is traced."""
         message = entry.message
         parent: TraceParent | None = None
         follower: object = None
@@ -163,12 +163,12 @@ class Sampling(Observer):
             self._tracer.settled(self._open.pop(next(iter(self._open))), OPEN)
 
     def on_settle(self, entry: QueueEntry, how: int) -> None:
-        """Tell the tracer if it has seen the delivery."""
+        """Notify the tracer if it has seen the delivery."""
         if self._open and entry in self._open:
             self._tracer.settled(self._open.pop(entry), how)
 
     def close(self) -> None:
-        """Wait for no settlement any longer."""
+        """Stop waiting for settlements."""
         while self._open:
             self._tracer.settled(self._open.popitem()[1], OPEN)
 

@@ -1,4 +1,4 @@
-"""Settling: what becomes of a delivery that its client acks, rejects or gives back."""
+"""Settling: acknowledges, rejects or requeues a delivery."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from leveret.core.queue.queue import FORGET
 
 ACK: Final = 0
 REQUEUE: Final = 1
-RETURN: Final = 2  # requeue, which counts for the delivery limit
+RETURN: Final = 2  # a requeue that counts for the delivery limit
 DISCARD: Final = 3
 
 
 def settling(entry: QueueEntry, how: int) -> i64:
-    """What settle() costs, in units of core/turn/work.py."""
+    """The cost of settle(), in units of core/turn/work.py."""
     queue = entry.queue
     if how == DISCARD:
         return queue.giving_up(entry.message)
@@ -28,7 +28,7 @@ def settling(entry: QueueEntry, how: int) -> i64:
 
 
 def settle(entry: QueueEntry, how: int, counters: Deliveries) -> None:
-    """Ack, requeue, return or discard one delivery, which nobody holds any more: if that fails, its queue keeps it.
+    """Ack, requeue, return or discard one delivery without a holder; if that fails, its queue keeps it.
 
     counters: of the receiver that held it.
     """

@@ -1,7 +1,7 @@
-"""Tending: what an operator does to a queue that is in use. It is as it was declared to all who declare it again.
+"""Tending: changes by an operator to a queue in use. Clients can still declare the queue as it was.
 
-To change how a queue works needs the permission to configure it, to look at its messages or throw some away the one to
-read from it, as a purge does. What the changes mean is in core/policy/overrides.py.
+Changing a queue requires the permission to configure it; looking at its messages or dropping some requires the
+permission to read it, as a purge does. core/policy/overrides.py defines the changes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from leveret.core.policy.overrides import changeable, checked
 from leveret.core.queue.queue import Queue
 
 PAUSED = "paused"
-LONGEST_MS = 1 << 48  # of a time in the name of a message that is held
+LONGEST_MS = 1 << 48  # largest time in the name of a held message
 
 
 def find(party: Party, name: str, permission: str) -> Queue:
-    """The queue, for somebody with this permission. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED."""
+    """The queue, if the user has this permission. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED."""
     party.user.check(permission, "queue", name, party.vhost.name)
     queue = party.vhost.any_queue(name)
     queue.check_owner(party.number)
@@ -28,14 +28,14 @@ def find(party: Party, name: str, permission: str) -> Queue:
 
 
 def change(party: Party, name: str, changes: Definition) -> Queue:
-    """Change arguments of a queue; what is not named stays. changes: as checked() takes them.
+    """Change arguments of a queue; others stay. changes: as checked() takes them.
 
     Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED; InvalidError.
     """
     queue = find(party, name, access.CONFIGURE)
     found = checked(changes, queue.settings.queue_type)
     exchange = found.get("dead-letter-exchange")
-    if isinstance(exchange, str):  # as for whoever declares a queue with it
+    if isinstance(exchange, str):  # as for a declaration with this argument
         party.user.check(access.READ, "queue", name, party.vhost.name)
         party.user.check(access.WRITE, "exchange", exchange, party.vhost.name)
     party.vhost.override(queue, {**queue.overrides, **found})
@@ -43,7 +43,7 @@ def change(party: Party, name: str, changes: Definition) -> Queue:
 
 
 def restore(party: Party, name: str, arguments: list[str]) -> Queue:
-    """Let arguments and policies count again in the place of what was changed.
+    """Undo changes, so that arguments and policies apply again.
 
     Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED; InvalidError.
     """
@@ -54,14 +54,14 @@ def restore(party: Party, name: str, arguments: list[str]) -> Queue:
 
 
 def pause(party: Party, name: str) -> Queue:
-    """Let a queue deliver nothing, and go on with all else. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED."""
+    """Stop deliveries of a queue; everything else goes on. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED."""
     queue = find(party, name, access.CONFIGURE)
     party.vhost.override(queue, {**queue.overrides, PAUSED: True})
     return queue
 
 
 def resume(party: Party, name: str) -> Queue:
-    """Let a queue deliver again, whatever its arguments and policies say.
+    """Resume deliveries of a queue, whatever its arguments and policies.
 
     Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED; InvalidError when an operator policy pauses it.
     """
@@ -76,9 +76,9 @@ def resume(party: Party, name: str) -> Queue:
 
 
 def set_prefetch(party: Party, name: str, limit: int, tag: str | None, channel: str | None) -> int:
-    """Let consumers of a queue that are there have another window. limit: messages, 0 for any number.
+    """Set the prefetch of existing consumers of a queue. limit: messages, 0 for no limit.
 
-    tag, channel: of those that are meant, the latter as "CONNECTION (NUMBER)"; None for all. Returns: how many.
+    tag, channel: select consumers, channel as "CONNECTION (NUMBER)"; None for all. Returns: how many.
     Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED.
     """
     queue = find(party, name, access.CONFIGURE)
@@ -95,7 +95,7 @@ def set_prefetch(party: Party, name: str, limit: int, tag: str | None, channel: 
 
 
 def drop_held(party: Party, name: str, held: str) -> bool:
-    """Throw away a message that waits for its time. held: its name, as name_of(). Returns: whether it was there.
+    """Drop a held message. held: its name, as returned by name_of(). Returns: whether it was there.
 
     Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED.
     """
@@ -105,12 +105,12 @@ def drop_held(party: Party, name: str, held: str) -> bool:
 
 
 def name_of(due_ms: int, position: int) -> str:
-    """What a message is called that waits for its time."""
+    """The name of a held message."""
     return f"{due_ms}-{position}"
 
 
 def place_of(name: str) -> int:
-    """The place that has such a name; 0 when none has."""
+    """The place of a held message with this name; 0 for an invalid name."""
     due, _, position = name.partition("-")
     if not (name.isascii() and due.isdigit() and position.isdigit() and len(name) <= 40):
         return 0

@@ -1,6 +1,6 @@
-"""Topology: exchanges, queues and bindings, as a client declares and deletes them, whatever its protocol.
+"""Topology: exchanges, queues and bindings, as clients declare and delete them, whatever their protocol.
 
-Here is what a client may do; what it means is in the virtual host. Order of checks as rabbit_channel.erl.
+This module checks permissions; the virtual host does the work. Order of checks as rabbit_channel.erl.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from leveret.wire.fields import LONGSTR, Table
 
 
 def find_exchange(party: Party, name: str) -> None:
-    """Make sure that an exchange is there. Raises: Refusal FORBIDDEN, UNKNOWN."""
+    """Check that an exchange exists. Raises: Refusal FORBIDDEN, UNKNOWN."""
     if not name:
         raise errors.default_exchange()
     party.user.check_any("exchange", name, party.vhost.name)
@@ -28,7 +28,7 @@ def find_exchange(party: Party, name: str) -> None:
 def declare_exchange(
     party: Party, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
 ) -> None:
-    """Find an exchange, or make it. Raises: Refusal FORBIDDEN, UNFIT."""
+    """Find an exchange, or create it. Raises: Refusal FORBIDDEN, UNFIT."""
     vhost, user = party.vhost, party.user
     if kind not in TYPES:
         raise errors.unknown_exchange_type(kind)
@@ -43,7 +43,7 @@ def declare_exchange(
 
 
 def delete_exchange(party: Party, name: str, if_unused: bool) -> None:
-    """Delete an exchange; one that does not exist is fine. Raises: Refusal FORBIDDEN, UNFIT."""
+    """Delete an exchange; no error if it does not exist. Raises: Refusal FORBIDDEN, UNFIT."""
     vhost = party.vhost
     if not name:
         raise errors.default_exchange()
@@ -54,12 +54,12 @@ def delete_exchange(party: Party, name: str, if_unused: bool) -> None:
 
 
 def bind_exchange(party: Party, destination: str, source: str, key: str, arguments: Table) -> None:
-    """Let an exchange have what another one routes. Raises: Refusal FORBIDDEN, UNKNOWN, UNFIT."""
+    """Bind an exchange to a source exchange. Raises: Refusal FORBIDDEN, UNKNOWN, UNFIT."""
     party.vhost.bind(_exchange_binding(party, destination, source, key, arguments))
 
 
 def unbind_exchange(party: Party, destination: str, source: str, key: str, arguments: Table) -> None:
-    """Undo that; ends that do not exist have no binding. Raises: Refusal FORBIDDEN."""
+    """Delete a binding between exchanges; no error if one of them does not exist. Raises: Refusal FORBIDDEN."""
     try:
         party.vhost.unbind(_exchange_binding(party, destination, source, key, arguments))
     except Refusal as refusal:
@@ -79,7 +79,7 @@ def _exchange_binding(party: Party, destination: str, source: str, key: str, arg
 
 
 def find_queue(party: Party, name: str) -> Queue:
-    """The queue, which counts as used. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED, FAULTY."""
+    """Find a queue and restart its idle time. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED, FAULTY."""
     party.user.check_any("queue", name, party.vhost.name)
     queue = party.vhost.queue(name, party.number)
     queue.used()
@@ -89,7 +89,7 @@ def find_queue(party: Party, name: str) -> Queue:
 def declare_queue(
     party: Party, name: str, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table
 ) -> Queue:
-    """Find a queue, or make it. name: empty for one that the broker makes up; see Queue.name.
+    """Find a queue, or create it. name: empty for a generated one; see Queue.name.
 
     Raises: Refusal FORBIDDEN, LOCKED, UNFIT, FAULTY.
     """
@@ -114,7 +114,7 @@ def declare_queue(
 
 
 def _check_dead_letters(party: Party, name: str, arguments: Table) -> None:
-    """A queue may send its dead letters only where its declarer may publish."""
+    """Check that the declarer may publish to the dead letter exchange of a queue."""
     exchange = arguments.get("x-dead-letter-exchange")
     if exchange is None:
         return
@@ -127,7 +127,7 @@ def _check_dead_letters(party: Party, name: str, arguments: Table) -> None:
 
 
 def bind_queue(party: Party, name: str, source: str, key: str, arguments: Table) -> None:
-    """Let a queue have what an exchange routes. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED, UNFIT."""
+    """Bind a queue to an exchange. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED, UNFIT."""
     binding = _queue_binding(party, name, source, key, arguments)
     binding.source.router.check(binding)  # before the owner, as rabbit_binding.erl
     _check_owner(party, binding)
@@ -135,7 +135,7 @@ def bind_queue(party: Party, name: str, source: str, key: str, arguments: Table)
 
 
 def unbind_queue(party: Party, name: str, source: str, key: str, arguments: Table) -> None:
-    """Undo that; ends that do not exist have no binding. Raises: Refusal FORBIDDEN, LOCKED."""
+    """Delete a binding of a queue; no error if queue or exchange does not exist. Raises: Refusal FORBIDDEN, LOCKED."""
     try:
         binding = _queue_binding(party, name, source, key, arguments)
         if binding in binding.source.bindings:
@@ -160,7 +160,7 @@ def _queue_binding(party: Party, name: str, source: str, key: str, arguments: Ta
 
 
 def _check_topic(party: Party, source: str, key: str) -> None:
-    """The key of a binding to a topic exchange has to be one that its user may read."""
+    """Check that the user may read this routing key, for a binding to a topic exchange."""
     exchange = party.vhost.exchanges.get(source)
     if exchange is not None and exchange.kind == TOPIC:
         party.user.check_topics(access.READ, source, [key], party.vhost.name)
@@ -172,13 +172,13 @@ def _check_owner(party: Party, binding: Binding) -> None:
 
 
 def purge_queue(party: Party, name: str) -> int:
-    """Drop what is ready. Returns: how many. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED, FAULTY."""
+    """Drop the ready messages. Returns: how many. Raises: Refusal FORBIDDEN, UNKNOWN, LOCKED, FAULTY."""
     party.user.check(access.READ, "queue", name, party.vhost.name)
     return party.vhost.queue(name, party.number).purge()
 
 
 def delete_queue(party: Party, name: str, if_unused: bool, if_empty: bool) -> int:
-    """Delete a queue; one that does not exist is fine.
+    """Delete a queue; no error if it does not exist.
 
     Returns: how many messages were ready. Raises: Refusal FORBIDDEN, LOCKED, UNFIT, UNSUPPORTED.
     """

@@ -1,7 +1,7 @@
 """The firehose: while a virtual host is traced, a copy of every publish and delivery goes to amq.rabbitmq.trace.
 
-A copy has the body and, as headers, all that is known of the message and of the channel. What is published to the
-exchange of traces leaves no trace itself. Source: rabbit_trace.erl.
+A copy has the body of the message, and its properties and channel as headers. Messages published to the trace
+exchange are not traced. Source: rabbit_trace.erl.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from leveret.wire.fields import Field, Table, array, long, longstr, short, signe
 from leveret.wire.properties import BasicProperties
 
 TRACE: Final = "amq.rabbitmq.trace"
-PROPERTIES: Final = (  # in the order in which RabbitMQ puts them into its table
+PROPERTIES: Final = (  # in the order of RabbitMQ's table
     "cluster_id",
     "app_id",
     "user_id",
@@ -36,13 +36,13 @@ PROPERTIES: Final = (  # in the order in which RabbitMQ puts them into its table
 
 
 def published(party: Party, channel: int, message: Message, queues: list[Destination]) -> None:
-    """A client has published a message, which goes to these queues."""
+    """A client has published a message, which is routed to these queues."""
     routed = array([longstr(queue.name) for queue in queues if queue.name])
     _copy(party, channel, message, f"publish.{message.address.exchange}", "routed_queues", routed)
 
 
 def delivered(party: Party, channel: int, entry: QueueEntry) -> None:
-    """A client has got a message, as a consumer or with a get."""
+    """A client has got a message, as a consumer or by basic.get."""
     redelivered = signedint(int(entry.redelivered))
     _copy(party, channel, entry.message, f"deliver.{entry.queue.name}", "redelivered", redelivered)
 
@@ -70,7 +70,7 @@ def _copy(party: Party, channel: int, message: Message, key: str, about: str, va
 
 
 def _properties(of: BasicProperties) -> Table:
-    """The properties that are there, as fields."""
+    """The properties that are set, as fields."""
     found: Table = {}
     for name in PROPERTIES:
         value = getattr(of, "message_type" if name == "type" else name)
@@ -84,7 +84,7 @@ def _properties(of: BasicProperties) -> Table:
 
 
 def _number(value: int) -> Field:
-    """A number in the smallest type that has it; a timestamp may be so large that only its own type does."""
+    """A number in the smallest type that fits; a large timestamp fits only its own type."""
     if value < 1 << 31:
         return signedint(value)
     return long(value) if value < 1 << 63 else timestamp(value)

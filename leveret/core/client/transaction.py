@@ -1,6 +1,6 @@
-"""Transaction: publishes and acknowledgements of a client that wait, until commit or rollback.
+"""Transaction: publishes and acknowledgements of a client that wait until commit or rollback.
 
-Everything is checked when it comes in; a commit can then only be refused by a queue.
+All checks are made when they come in; so only a queue can refuse a commit.
 Source: rabbit_channel.erl (tx field, handle_method tx.*).
 """
 
@@ -24,13 +24,13 @@ from leveret.core.queue.entry import QueueEntry
 
 
 class PublishListener(ConfirmListener):
-    """Who publishes, and hears what becomes of that. counters: see ChannelCounters.total()."""
+    """A publisher, which receives the results of its publishes. counters: see ChannelCounters.total()."""
 
     def __init__(self, counters: ChannelCounters) -> None:
         self.counters = counters
 
     def stranded(self, message: Message, route: Route) -> None:
-        """No queue gets a message: count that, and tell the publisher, who wants to know it of a mandatory one."""
+        """No queue gets a message: count it, and return it to the publisher if it is mandatory."""
         inflow = self.counters.inflow(route.exchange.counters)
         inflow.unroutable += 1
         if route.mandatory:
@@ -39,28 +39,28 @@ class PublishListener(ConfirmListener):
 
     @abstractmethod
     def returned(self, message: Message) -> None:
-        """A mandatory message that no queue gets. If it is to be confirmed, that comes next."""
+        """No queue gets a mandatory message. A confirm follows, if requested."""
 
     def committed(self, failed: bool) -> None:
-        """A commit is through. failed: at least one queue did not take a message."""
+        """A commit is complete. failed: at least one queue did not take a message."""
 
 
 class Transaction(ConfirmListener):
-    """What waits for the commit. committing: a commit waits for its messages to be safe."""
+    """The operations that wait for the commit. committing: a commit waits until its messages are safe."""
 
     def __init__(self, listener: PublishListener, broker: Broker, unacked: Unacked) -> None:
         self._listener = listener
         self._broker = broker
         self._unacked = unacked
         self._publishes: list[tuple[Message, list[Destination], Route]] = []
-        self._size: i64 = 0  # bytes of memory that these need, about
+        self._size: i64 = 0  # approximate bytes of memory of these
         self._settlements: list[tuple[int, QueueEntry, int]] = []
         self._failed = False
         self._open: i64 = 0
         self.committing = False
 
     def publish(self, message: Message, queues: list[Destination], route: Route) -> None:
-        """Keep a message that was routed. Raises: Refusal UNFIT when the transaction has become too large."""
+        """Keep a routed message. Raises: Refusal UNFIT when the transaction has become too large."""
         budget = self._broker.budget
         size: i64 = COST + len(message.content)
         if self._publishes and self._size + size > budget.part():
@@ -80,16 +80,16 @@ class Transaction(ConfirmListener):
 
     @property
     def messages(self) -> int:
-        """How many messages wait for the commit."""
+        """The number of messages that wait for the commit."""
         return len(self._publishes)
 
     @property
     def acks(self) -> int:
-        """How many acknowledgements wait for it."""
+        """The number of acknowledgements that wait for the commit."""
         return len(self._settlements)
 
     def commit(self) -> None:
-        """Do it all; the listener hears committed() when every message is safe."""
+        """Execute all; the listener gets committed() when every message is safe."""
         publishes = self._take_publishes()
         settlements, self._settlements = self._settlements, []
         self.committing = True
@@ -106,7 +106,7 @@ class Transaction(ConfirmListener):
                 hand_out(message, live, Confirm(self, 0, len(live)))
             else:
                 listener.stranded(message, route)
-        self._broker.flow()  # what was published goes before what comes back
+        self._broker.flow()  # publishes go before requeued messages
         for _, entry, how in settlements:
             settle(entry, how, counters)
         self.confirmed(0)
@@ -134,7 +134,7 @@ class Transaction(ConfirmListener):
             self._listener.committed(self._failed)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The client has failed."""
+        """Report the fault to the client."""
         self._listener.fail(doing, error)
 
     def refused(self, tag: i64, how: int) -> None:

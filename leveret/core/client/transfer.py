@@ -1,7 +1,7 @@
-"""Transfer: messages that somebody has chosen in a queue go elsewhere, are copied there, or are deleted.
+"""Transfer: moves, copies or deletes selected messages of a queue.
 
-A message that is moved is in one of the queues whatever happens: it is added and removed in one change of the log. It
-keeps its properties, exchange and routing key, and the time when its first queue took it.
+A moved message is always in one of the queues: it is added and removed in one change of the log. It keeps its
+properties, exchange and routing key, and its arrival time.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from leveret.core.message.message import Message
 from leveret.core.queue.entry import QueueEntry
 from leveret.core.queue.queue import Queue
 
-DONE: Final = 0  # what became of a message
-GONE: Final = 1  # somebody has it, or it has expired
-REFUSED: Final = 2  # a queue did not take it: it is where it was
+DONE: Final = 0  # outcome for a message
+GONE: Final = 1  # a consumer has it, or it has expired
+REFUSED: Final = 2  # a queue did not take it: it stays where it was
 
 
 class Transfer(ConfirmListener):
-    """Out of one queue. waiting: messages that are not known to be safe yet. unsafe: copies that could not be written,
-    and are in their queues only as long as the broker runs.
+    """A transfer from one queue.
+
+    waiting: messages not known to be safe yet. unsafe: copies that could not be written, and are only in memory.
     """
 
     __slots__ = ("_is_refused", "_is_sending", "_queue", "unsafe", "waiting")
@@ -37,9 +38,9 @@ class Transfer(ConfirmListener):
         self._is_refused = False
 
     def check(self, destination: Destination) -> None:
-        """Raises: Refusal UNFIT where messages cannot be moved to a queue since another log has what is in it."""
+        """Raises: Refusal UNFIT when messages cannot be moved to a queue, because it has another log."""
         if isinstance(destination, Queue) and destination.log is not self._queue.log:
-            text = f"the messages of {destination} rest elsewhere; copy them, and delete them then"
+            text = f"the messages of {destination} are stored in another log; copy them, then delete them"
             raise Refusal(UNFIT, text)
 
     def delete(self, shown: QueueEntry) -> int:
@@ -51,15 +52,15 @@ class Transfer(ConfirmListener):
         return DONE
 
     def move(self, shown: QueueEntry, message: Message | None, destinations: list[Destination]) -> int:
-        """Move a message that Queue.browse() has shown to these queues. message: as they get it, None for as it is.
+        """Move a message that Queue.browse() has shown to these queues. message: a changed copy, or None.
 
-        Returns: DONE, GONE or REFUSED. Raises: Refusal FAULTY. To be asked before: check().
+        Returns: DONE, GONE or REFUSED. Raises: Refusal FAULTY. Call check() before.
         """
         queue = self._queue
         entry = queue.take_out(shown)
         if entry is None:
             return GONE
-        is_first = queue.detours.deduplicates() and queue in destinations  # or it is its own duplicate
+        is_first = queue.detours.deduplicates() and queue in destinations  # else it would be its own duplicate
         log = queue.log
         log.transfer(True)
         try:
@@ -69,7 +70,7 @@ class Transfer(ConfirmListener):
                 if not is_first:
                     self._forget(entry)
                 return DONE
-            if is_first:  # nobody else has it: it goes on as one that the log has refused
+            if is_first:  # no queue has it: treat it as refused by the log
                 entry.log_id = 0
                 queue.counters.removed -= 1
             queue.return_unused(entry)
@@ -89,7 +90,7 @@ class Transfer(ConfirmListener):
         return DONE if self._send(message, destinations) else REFUSED
 
     def _send(self, message: Message, destinations: list[Destination]) -> bool:
-        """Returns: whether all have taken it."""
+        """Send a message. Returns: whether all destinations have taken it."""
         self._is_refused = False
         self._is_sending = True
         self.waiting += 1
@@ -106,7 +107,7 @@ class Transfer(ConfirmListener):
         self.waiting -= 1
 
     def refused(self, tag: i64, how: int) -> None:
-        """A queue has not taken a message, which it says at once, or could not keep it safe."""
+        """A queue refused a message, within _send(), or could not store it."""
         self.waiting -= 1
         if self._is_sending:
             self._is_refused = True
@@ -114,4 +115,4 @@ class Transfer(ConfirmListener):
             self.unsafe += 1
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Cannot be: it only counts."""
+        """Never called: the methods above only count."""

@@ -1,4 +1,4 @@
-"""Unacked: the deliveries of one receiver that wait for an ack, by delivery tag."""
+"""Unacked: the unacknowledged deliveries of one receiver, by delivery tag."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leveret.core.message.budget import Budget
 from leveret.core.queue.entry import QueueEntry
 
 FOREVER: Final = 1 << 62
-COMPACT_AT: Final = 1024  # settled ones that may stay in the list, beside as many as are outstanding
+COMPACT_AT: Final = 1024  # settled deliveries kept in the list, besides as many as are outstanding
 
 
 class Delivery:
@@ -25,30 +25,30 @@ class Delivery:
 
 
 class Unacked:
-    """In the order of tags, in which they are mostly acked; one in the middle is found by bisection."""
+    """Deliveries in the order of tags, which is mostly that of acks; others are found by bisection."""
 
     __slots__ = ("_count", "_head", "_items", "_rested")
 
     def __init__(self) -> None:
         self._items: list[Delivery] = []
-        self._head: i64 = 0  # of the oldest that is outstanding
+        self._head: i64 = 0  # index of the oldest outstanding delivery
         self._count: i64 = 0
-        self._rested: i64 = 0  # of those in front of this one, the contents have been left to the log, or cannot be
+        self._rested: i64 = 0  # index up to which contents are paged out, or cannot be
 
     def __len__(self) -> int:
         return int(self._count)
 
     def add(self, tag: i64, entry: QueueEntry) -> None:
-        """A delivery that wants an ack. Its tag is higher than those before."""
+        """Add a delivery that needs an ack. Its tag is higher than all before."""
         self._items.append(Delivery(tag, entry))
         self._count += 1
 
     def oldest(self) -> QueueEntry | None:
-        """The one that was sent first."""
+        """The oldest outstanding delivery."""
         return self._items[self._head].entry if self._count else None
 
     def sent_by(self, sent_ms: int) -> list[QueueEntry]:
-        """Those that were sent up to this time, and the first one that was sent later, in order."""
+        """The deliveries sent up to this time, and the first one sent later, in order."""
         found: list[QueueEntry] = []
         items = self._items
         at = self._head
@@ -65,7 +65,7 @@ class Unacked:
         return at < len(self._items) and self._items[at].tag == tag and self._items[at].entry is not None
 
     def take(self, tag: i64) -> QueueEntry:
-        """Take one. Raises: Refusal UNFIT when the tag is not outstanding."""
+        """Take a delivery. Raises: Refusal UNFIT when the tag is not outstanding."""
         items = self._items
         at = self._head
         if at >= len(items) or items[at].tag != tag:
@@ -80,7 +80,7 @@ class Unacked:
         return entry
 
     def take_up_to(self, tag: i64) -> list[tuple[int, QueueEntry]]:
-        """Take all up to and including a tag, which must be outstanding; 0 takes all there are.
+        """Take all deliveries up to and including a tag, which must be outstanding; 0 takes all.
 
         Raises: Refusal UNFIT when the tag is not outstanding.
         """
@@ -90,13 +90,13 @@ class Unacked:
         return self._sweep(tag)
 
     def check(self, tag: i64) -> None:
-        """Raises: Refusal UNFIT when a tag is not outstanding; 0 always is."""
+        """Raises: Refusal UNFIT when a tag is not outstanding; 0 is always valid."""
         at = self._find(tag)
         if tag and (at >= len(self._items) or self._items[at].tag != tag or self._items[at].entry is None):
             raise self._unknown(tag)
 
     def take_oldest(self, tag: i64) -> QueueEntry | None:
-        """Take the oldest one, if it has this tag or a lower one."""
+        """Take the oldest delivery, if it has this tag or a lower one."""
         items = self._items
         if self._head >= len(items) or items[self._head].tag > tag:
             return None
@@ -108,7 +108,7 @@ class Unacked:
         return entry
 
     def take_all(self) -> list[tuple[int, QueueEntry]]:
-        """Take everything."""
+        """Take all deliveries."""
         taken = self.outstanding()
         self._items = []
         self._head = 0
@@ -117,13 +117,13 @@ class Unacked:
         return taken
 
     def give_back(self, taken: list[tuple[int, QueueEntry]]) -> None:
-        """Deliveries whose acks were rolled back are outstanding again, under their old tags."""
+        """Make deliveries outstanding again under their old tags, after a rollback of their acks."""
         outstanding = sorted([*self.take_all(), *taken], key=_tag)
         for tag, entry in outstanding:
             self.add(tag, entry)
 
     def _sweep(self, tag: i64) -> list[tuple[int, QueueEntry]]:
-        """Take those up to and including a tag."""
+        """Take the deliveries up to and including a tag."""
         taken: list[tuple[int, QueueEntry]] = []
         items = self._items
         at = self._head
@@ -138,7 +138,7 @@ class Unacked:
         return taken
 
     def leave_contents(self, budget: Budget, target: i64) -> None:
-        """Leave contents to the log, the oldest first, until the budget needs no more than a target."""
+        """Page out contents, the oldest first, until the budget is at the target."""
         items = self._items
         at = max(self._rested, self._head)
         while at < len(items) and budget.used > target:
@@ -161,7 +161,7 @@ class Unacked:
             at += 1
 
     def outstanding(self) -> list[tuple[int, QueueEntry]]:
-        """All of them with their tags, in order."""
+        """All outstanding deliveries with their tags, in order."""
         found: list[tuple[int, QueueEntry]] = []
         for delivery in self._items[self._head :]:
             if delivery.entry is not None:
@@ -172,7 +172,7 @@ class Unacked:
         return unknown_tag(int(tag) & 0xFFFFFFFFFFFFFFFF, [int(tag) for tag, _ in self.outstanding()])
 
     def _find(self, tag: i64) -> i64:
-        """Where the first delivery is that has not a lower tag."""
+        """The index of the first delivery whose tag is not lower."""
         items = self._items
         low: i64 = self._head
         high: i64 = len(items)
@@ -185,7 +185,7 @@ class Unacked:
         return low
 
     def _tidy(self) -> None:
-        """Step over what is settled, and forget it when there is much of it."""
+        """Skip settled deliveries, and remove them when there are many."""
         items = self._items
         while self._head < len(items) and items[self._head].entry is None:
             self._head += 1

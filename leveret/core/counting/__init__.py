@@ -1,1 +1,1 @@
-"""What is counted, and when."""
+"""Counters and statistics."""

@@ -1,4 +1,4 @@
-"""Churn: how much comes and goes. A broker whose clients connect for each message is slow, and this shows it."""
+"""Churn: how many objects begin and end. It shows clients that connect for each message, which makes a broker slow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mypy_extensions import i64
 class Churn:
     """What has begun and ended since the start.
 
-    queues_declared: however often, those that were there already too.
+    queues_declared: all declarations, including those of existing queues.
     Source: rabbit_core_metrics.erl (connection_churn_metrics).
     """
 

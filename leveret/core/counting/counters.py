@@ -1,13 +1,14 @@
-"""Counters: what each part of a broker has done since it is there, in plain numbers that only grow.
+"""Counters: what each part of a broker has done since it was created, in plain numbers that only grow.
 
-Each is kept by the lowest part that it belongs to, and the rest is added up by who reads it: total() gives such a sum,
-which does not change any more. What ends adds its numbers to those of its heir: a consumer to its channel, a channel
-to its connection, and connections, queues and exchanges to what their virtual host has of those before them. So no
-number of a virtual host ever falls. A restart begins anew.
+The lowest part that a number belongs to keeps it, and readers add up the rest: total() returns such a sum as a
+snapshot. A part that ends adds its numbers to those of its heir: a consumer to its channel, a channel to its
+connection, and connections, queues and exchanges to the sums of their virtual host. So no number of a virtual host
+ever falls. A restart resets all numbers.
 
-What RabbitMQ calls publish is published here, confirm confirmed, return_unroutable returned, drop_unroutable unroutable
-less returned, deliver delivered, deliver_no_ack delivered_no_ack, get got, get_no_ack got_no_ack, redeliver
-redelivered, and ack acked. A queue's publish is the sum of its inflows: published has what the broker sends it too.
+RabbitMQ's names correspond as follows: publish is published, confirm confirmed, return_unroutable returned,
+drop_unroutable unroutable less returned, deliver delivered, deliver_no_ack delivered_no_ack, get got, get_no_ack
+got_no_ack, redeliver redelivered, and ack acked. RabbitMQ's publish of a queue is the sum of its inflows; published
+also includes messages that the broker itself sends to the queue.
 Source: rabbit_channel.erl (INCR_STATS), rabbit_core_metrics.erl, rabbit_global_counters.erl.
 """
 
@@ -19,8 +20,8 @@ from mypy_extensions import i64
 class Publishes:
     """Messages that clients publish to exchanges.
 
-    published: by basic.publish, whatever became of them; in a transaction, when it is committed.
-    unroutable: those of them that went to no queue. returned: those of these that were mandatory, and so came back.
+    published: by basic.publish, whatever the outcome; in a transaction, counted at the commit.
+    unroutable: published messages that no queue got. returned: unroutable messages that were mandatory.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class Publishes:
         self.returned: i64 = 0
 
     def add_publishes(self, other: Publishes) -> None:
-        """Count what another one has too."""
+        """Add the numbers of another object."""
         self.published += other.published
         self.unroutable += other.unroutable
         self.returned += other.returned
@@ -38,12 +39,12 @@ class Publishes:
 class Deliveries:
     """Messages that clients get from queues.
 
-    delivered, delivered_no_ack: sent by basic.deliver to consumers that acknowledge, and to those that do not.
-    got, got_no_ack: the same of basic.get, and of Queue.take_at(). get_empty: basic.get that found nothing.
-    redelivered: those of all these that had been given to somebody before.
-    acked: deliveries acknowledged. rejected: given up by basic.reject or basic.nack.
-    requeued: came back, by basic.reject, basic.nack or basic.recover, or since their channel ended.
-    In a transaction these three count when it is committed.
+    delivered, delivered_no_ack: sent by basic.deliver to consumers with and without acknowledgements.
+    got, got_no_ack: the same for basic.get and Queue.take_at(). get_empty: basic.get that found no message.
+    redelivered: messages among all these that were delivered before.
+    acked: acknowledged deliveries. rejected: deliveries discarded by basic.reject or basic.nack.
+    requeued: deliveries returned by basic.reject, basic.nack or basic.recover, or at the end of their channel.
+    In a transaction, the last three count at the commit.
     """
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ class Deliveries:
         self.requeued: i64 = 0
 
     def add_deliveries(self, other: Deliveries) -> None:
-        """Count what another one has too."""
+        """Add the numbers of another object."""
         self.delivered += other.delivered
         self.delivered_no_ack += other.delivered_no_ack
         self.got += other.got
@@ -70,7 +71,7 @@ class Deliveries:
         self.requeued += other.requeued
 
     def add_consumer(self, consumer: ConsumerCounters) -> None:
-        """Count what a consumer was sent. What became of that is counted elsewhere: it may outlive the consumer."""
+        """Add the deliveries of a consumer. Acks are counted elsewhere: they may come after the consumer has ended."""
         if consumer.no_ack:
             self.delivered_no_ack += consumer.delivered
         else:
@@ -79,10 +80,10 @@ class Deliveries:
 
 
 class ConsumerCounters:
-    """Of one consumer. delivered: sent to it; redelivered: as in Deliveries. bytes_out: of the bodies of what was sent.
+    """The counters of one consumer. delivered: messages sent. redelivered: as in Deliveries. bytes_out: of bodies sent.
 
-    acked, rejected, requeued: as in Deliveries. Nobody counts acked: it is what was delivered and is neither
-    outstanding nor rejected nor requeued, which total() works out. It stays 0 with no_ack.
+    acked, rejected, requeued: as in Deliveries. acked is not counted; total() computes it as delivered minus
+    outstanding, rejected and requeued. It stays 0 with no_ack.
     """
 
     __slots__ = ("acked", "bytes_out", "delivered", "no_ack", "redelivered", "rejected", "requeued")
@@ -97,14 +98,14 @@ class ConsumerCounters:
         self.requeued: i64 = 0
 
     def take_back(self, size: i64, redelivered: bool) -> None:
-        """A delivery has failed, of a message with a body of so many bytes."""
+        """Undo the count of a delivery that failed. size: bytes of its body."""
         self.delivered -= 1
         self.bytes_out -= size
         if redelivered:
             self.redelivered -= 1
 
     def total(self, outstanding: i64) -> ConsumerCounters:
-        """All that it has done. outstanding: how many deliveries wait for an ack."""
+        """All counts. outstanding: deliveries that wait for an ack."""
         found = ConsumerCounters(self.no_ack)
         found.delivered = self.delivered
         found.bytes_out = self.bytes_out
@@ -117,7 +118,7 @@ class ConsumerCounters:
 
 
 class Inflow(Publishes):
-    """What one channel publishes to one exchange, while both are there."""
+    """What one channel publishes to one exchange, while both exist."""
 
     def __init__(self, channel: ChannelCounters, exchange: ExchangeCounters) -> None:
         super().__init__()
@@ -126,10 +127,10 @@ class Inflow(Publishes):
 
 
 class Outflow:
-    """What one exchange hands on to one queue, while both are there.
+    """What one exchange routes to one queue, while both exist.
 
-    routed: copies of what clients publish to the exchange, however many exchanges they pass on the way. The queue may
-    have refused some.
+    routed: copies of messages that clients publish to the exchange, directly or through other exchanges on the way. The
+    queue may have refused some.
     """
 
     __slots__ = ("exchange", "queue", "routed")
@@ -141,10 +142,10 @@ class Outflow:
 
 
 class ExchangeCounters(Publishes):
-    """Of one exchange. routed: copies that it has put into queues, or kept for later.
+    """The counters of one exchange. routed: copies that it has put into queues, or kept for later.
 
-    The inherited numbers, and routed, are those of channels and queues that are gone; total() has those of all.
-    inflows: from channels that are there. outflows: to queues that are there.
+    The inherited numbers and routed are those of deleted queues and closed channels; total() includes the others.
+    inflows: from open channels. outflows: to existing queues.
     """
 
     def __init__(self, name: str) -> None:
@@ -153,10 +154,10 @@ class ExchangeCounters(Publishes):
         self.routed: i64 = 0
         self.inflows: dict[ChannelCounters, Inflow] = {}
         self.outflows: dict[QueueCounters, Outflow] = {}
-        self.heir: ExchangeCounters | None = None  # once the exchange is gone
+        self.heir: ExchangeCounters | None = None  # once the exchange is deleted
 
     def count_routed(self, queue: QueueCounters | None, copies: i64) -> None:
-        """So many copies have gone to a queue; None for what is no queue that has counters."""
+        """Count copies that went to a queue; None for a destination without counters."""
         heir = self.heir
         if heir is not None:
             heir.routed += copies
@@ -169,7 +170,7 @@ class ExchangeCounters(Publishes):
             flow.routed += copies
 
     def total(self) -> ExchangeCounters:
-        """All that it has done."""
+        """All counts."""
         found = ExchangeCounters(self.name)
         found.add(self)
         for inflow in self.inflows.values():
@@ -179,12 +180,12 @@ class ExchangeCounters(Publishes):
         return found
 
     def add(self, other: ExchangeCounters) -> None:
-        """Count what another one has too, without its flows."""
+        """Add the numbers of another object, without its flows."""
         self.add_publishes(other)
         self.routed += other.routed
 
     def end(self, heir: ExchangeCounters) -> None:
-        """The exchange is gone."""
+        """The exchange is deleted."""
         heir.add(self.total())
         self.heir = heir
         for inflow in self.inflows.values():
@@ -196,19 +197,18 @@ class ExchangeCounters(Publishes):
 
 
 class QueueCounters(Deliveries):
-    """Of one queue.
+    """The counters of one queue.
 
-    published: messages it took, whoever sent them. bytes_in: of their bodies. recovered: found in the log at start-up.
-    refused: it did not take, being full or faulty. bytes_out: of the bodies of what was delivered or got.
-    expired: ended by their time to live. dropped: ended since there were too many before them.
-    exhausted: ended since they had come back too often. dead_lettered: those that ended in whatever way, and went on
-    to a dead letter exchange. letters: how many of these for each reason, and whether they must arrive. removed: thrown
-    away by a purge, or with the queue. duplicates: it did not take, having them already. unreadable: of those that
-    came, how many have a header that should name a time and does not.
-    The numbers are those of consumers that are gone, and of what has none, without acked; total() has those of all.
-    inflows: from exchanges that are there.
+    published: messages that it took, from any sender. bytes_in: of their bodies. recovered: messages found in the log
+    at start-up. refused: messages not taken, because the queue was full or faulty. bytes_out: of bodies delivered or
+    got. expired: removed by their time to live. dropped: removed by a length limit. exhausted: removed by the delivery
+    limit. dead_lettered: messages that ended in any of these ways and went to a dead letter exchange. letters: their
+    number for each reason, and whether they must arrive. removed: by a purge or the deletion of the queue. duplicates:
+    messages not taken because the queue has them already. unreadable: incoming messages with a hold-until header that
+    names no time. The numbers are those of consumers that have ended, and of basic.get, without acked; total() includes
+    the others. inflows: from existing exchanges.
 
-    At any time, with nothing faulty:
+    At any time, without faults:
         delivered + got = acked + rejected + requeued + unacknowledged
         published + recovered = ready + waiting to be retried + held + unacknowledged + acked + delivered_no_ack
             + got_no_ack + rejected + expired + dropped + exhausted + removed
@@ -234,22 +234,22 @@ class QueueCounters(Deliveries):
         self.is_gone = False
 
     def count_letter(self, reason: str, must_arrive: bool) -> None:
-        """A message goes on to a dead letter exchange."""
+        """A message goes to a dead letter exchange."""
         self.dead_lettered += 1
         self.letters[reason, must_arrive] = self.letters.get((reason, must_arrive), 0) + 1
 
     def keep_got(self) -> None:
-        """What was got last, without an ack, could not be sent: it comes back, as if it had wanted one."""
+        """The last message got without an ack could not be sent: count it as got with an ack, since it is requeued."""
         self.got_no_ack -= 1
         self.got += 1
 
     def end_consumer(self, consumer: ConsumerCounters) -> None:
-        """A consumer gets no more."""
+        """A consumer has ended."""
         self.add_consumer(consumer)
         self.bytes_out += consumer.bytes_out
 
     def total(self, consumers: list[ConsumerCounters], outstanding: i64) -> QueueCounters:
-        """All that it has done. consumers: those that go on. outstanding: how many deliveries wait for an ack."""
+        """All counts. consumers: the current ones. outstanding: deliveries that wait for an ack."""
         found = QueueCounters(self.name)
         found.add(self)
         for consumer in consumers:
@@ -258,7 +258,7 @@ class QueueCounters(Deliveries):
         return found
 
     def add(self, other: QueueCounters) -> None:
-        """Count what another one has too, without its flows."""
+        """Add the numbers of another object, without its flows."""
         self.add_deliveries(other)
         self.published += other.published
         self.bytes_in += other.bytes_in
@@ -276,7 +276,7 @@ class QueueCounters(Deliveries):
             self.letters[kind] = self.letters.get(kind, 0) + count
 
     def end(self, total: QueueCounters, heir: QueueCounters) -> None:
-        """The queue is gone. total: all that it has done."""
+        """The queue is deleted. total: all its counts."""
         heir.add(total)
         self.is_gone = True
         for outflow in self.inflows.values():
@@ -287,10 +287,10 @@ class QueueCounters(Deliveries):
 
 
 class ClientCounters(Deliveries):
-    """What channels and connections both count.
+    """The counters that channels and connections share.
 
-    published, unroutable, returned: as in Publishes. confirmed: publishes that the broker has acked. nacked: those that
-    it could not take. to_confirm: publishes that were to be confirmed, on channels that are gone.
+    published, unroutable, returned: as in Publishes. confirmed: publishes that the broker has acked. nacked: publishes
+    that it could not take. to_confirm: publishes in confirm mode, on closed channels.
     """
 
     def __init__(self) -> None:
@@ -303,7 +303,7 @@ class ClientCounters(Deliveries):
         self.to_confirm: i64 = 0
 
     def add(self, other: ClientCounters) -> None:
-        """Count what another one has too."""
+        """Add the numbers of another object."""
         self.add_deliveries(other)
         self.published += other.published
         self.unroutable += other.unroutable
@@ -313,18 +313,18 @@ class ClientCounters(Deliveries):
         self.to_confirm += other.to_confirm
 
     def add_inflow(self, inflow: Publishes) -> None:
-        """Count what was published to an exchange too."""
+        """Add what was published to an exchange."""
         self.published += inflow.published
         self.unroutable += inflow.unroutable
         self.returned += inflow.returned
 
 
 class ChannelCounters(ClientCounters):
-    """Of one channel.
+    """The counters of one channel.
 
-    The inherited numbers are those of consumers and exchanges that are gone, and of what has neither; total() has those
-    of all. connection: until the channel ends. inflows: what it publishes to exchanges that are there. consumers: those
-    that go on.
+    The inherited numbers are those of consumers and exchanges that have ended, and those that belong to neither;
+    total() includes the others. connection: None once the channel has ended. inflows: what it publishes to existing
+    exchanges. consumers: the current ones.
     """
 
     def __init__(self, number: int, connection: ConnectionCounters) -> None:
@@ -336,7 +336,7 @@ class ChannelCounters(ClientCounters):
         connection.channels[self] = None
 
     def inflow(self, exchange: ExchangeCounters) -> Inflow:
-        """What counts its publishes to an exchange; or to those that are gone, if this one is."""
+        """The counter of its publishes to an exchange; if that is deleted, of its heir."""
         heir = exchange.heir
         if heir is not None:
             exchange = heir
@@ -346,18 +346,18 @@ class ChannelCounters(ClientCounters):
         return found
 
     def forget(self, inflow: Inflow) -> None:
-        """The exchange is gone, which has what it counted."""
+        """Take over the counts of a deleted exchange."""
         del self.inflows[inflow.exchange]
         self.add_inflow(inflow)
 
     def end_consumer(self, consumer: ConsumerCounters) -> None:
-        """A consumer gets no more."""
+        """A consumer has ended."""
         if consumer in self.consumers:
             del self.consumers[consumer]
             self.add_consumer(consumer)
 
     def total(self) -> ClientCounters:
-        """All that it has done."""
+        """All counts."""
         found = ClientCounters()
         found.add(self)
         for inflow in self.inflows.values():
@@ -367,7 +367,7 @@ class ChannelCounters(ClientCounters):
         return found
 
     def end(self, to_confirm: i64 = 0) -> None:
-        """The channel is gone; perhaps said twice. to_confirm: how many publishes it was to confirm."""
+        """The channel is closed; a second call does nothing. to_confirm: publishes in confirm mode."""
         connection = self.connection
         if connection is None:
             return
@@ -384,11 +384,11 @@ class ChannelCounters(ClientCounters):
 
 
 class ConnectionCounters(ClientCounters):
-    """Of one connection. bytes_in, bytes_out: all that came from its socket, and went there; without TLS.
+    """The counters of one connection. bytes_in, bytes_out: all bytes on its socket, without the overhead of TLS.
 
-    reads, writes: in so many pieces.
+    reads, writes: the number of socket reads and writes.
 
-    The inherited numbers are those of channels that are gone; total() has those of all. channels: those that are there.
+    The inherited numbers are those of closed channels; total() includes the others. channels: the open ones.
     """
 
     def __init__(self, name: str) -> None:
@@ -401,7 +401,7 @@ class ConnectionCounters(ClientCounters):
         self.channels: dict[ChannelCounters, None] = {}
 
     def total(self) -> ConnectionCounters:
-        """All that it has done."""
+        """All counts."""
         found = ConnectionCounters(self.name)
         found.add_connection(self)
         for channel in self.channels:
@@ -409,7 +409,7 @@ class ConnectionCounters(ClientCounters):
         return found
 
     def add_connection(self, other: ConnectionCounters) -> None:
-        """Count what another one has too, without its channels."""
+        """Add the numbers of another connection, without its channels."""
         self.add(other)
         self.bytes_in += other.bytes_in
         self.bytes_out += other.bytes_out
@@ -418,11 +418,11 @@ class ConnectionCounters(ClientCounters):
 
 
 class VirtualHostCounters:
-    """Of one virtual host: of its exchanges, its queues and its connections.
+    """The counters of one virtual host: of its exchanges, queues and connections.
 
-    What clients publish is under exchanges, what they get under queues, and confirms and bytes under connections.
-    A queue that is deleted counts what was outstanding of it as removed, and acks of that no more; connections do.
-    types: of queues, those of each type by themselves; what is in none of them was sent by direct reply-to.
+    Publishes by clients are under exchanges, deliveries to clients under queues, and confirms and bytes under
+    connections. A deleted queue counts its outstanding deliveries as removed and no longer counts their acks;
+    connections do. types: the numbers of queues by type; messages sent by direct reply-to belong to no type.
     """
 
     def __init__(self) -> None:
@@ -432,14 +432,14 @@ class VirtualHostCounters:
         self.connections = ConnectionCounters("")
 
     def of_type(self, queue_type: str) -> QueueCounters:
-        """Those of one type of queue."""
+        """The counters of one type of queue."""
         found = self.types.get(queue_type)
         if found is None:
             found = self.types[queue_type] = QueueCounters(queue_type)
         return found
 
     def add(self, other: VirtualHostCounters) -> None:
-        """Count what another one has too. It counts nothing more."""
+        """Add the numbers of another virtual host, which counts nothing more."""
         self.exchanges.add(other.exchanges.total())
         self.queues.add(other.queues)
         self.connections.add_connection(other.connections)

@@ -1,4 +1,4 @@
-"""What a log on a disk has done since the start."""
+"""Statistics of a log on a disk since the start."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from mypy_extensions import i64
 
 
 class DiskCounters:
-    """commits: groups that were written, each in one transaction. failed: those that could not be.
+    """commits: written groups, each in one transaction. failed: groups that could not be written.
 
-    commit_s: seconds that all of them took, from the call that hands a group over until its result is seen.
-    written: bytes of what they took in memory. reads: how often messages at rest were fetched. read: how many.
+    commit_s: total seconds of all commits, from the call that hands a group over until its result arrives.
+    written: bytes that the written messages took in memory. reads: how often paged-out messages were fetched. read: how
+    many messages.
     """
 
     def __init__(self) -> None:

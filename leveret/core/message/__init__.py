@@ -1,1 +1,1 @@
-"""Messages, what they weigh, and where they go."""
+"""Messages, their memory costs, and where they go."""

@@ -1,15 +1,16 @@
-"""Paging: when the messages of all need more memory than the budget allows, most of them rest in the log.
+"""The memory budget: when all messages together need more memory than allowed, most of them are paged out to the log.
 
-Everybody who holds messages says so to the Budget, which counts the content of each once, however many hold it. What is
-over the limit is asked back: from lines of ready messages, from deliveries that wait for an ack, from what can be found
-again. What nobody can let go is the reason of an alarm (HELD in alarms.py), and publishers wait.
+Everything that holds messages reports them to the Budget, which counts the content of each message once, however many
+hold it. When the limit is exceeded, the Budget reclaims memory from lines (ordered lists) of ready messages, from
+deliveries that wait for an ack, and from caches. Messages that cannot be paged out raise an alarm (HELD in alarms.py),
+and publishers wait.
 
-Persistent messages of durable queues are there anyway. Others are written there to rest, under the negative id of
-their queue, which nobody knows any more after a restart; but not those of priority queues, whose positions would not
-be in order there. The longest lines give first, and each keeps its head while there is room for that, so that
-consumers are served from memory; behind it a line is a list of runs, which are fetched one by one when the head is used
-up. A run costs 8 bytes for each of its messages, and some 200 for itself. What a start-up finds in the log and does not
-need at once rests there in the same way.
+Persistent messages of durable queues are in the log anyway. Other messages are spilled to it under the negative id of
+their queue, which is unknown after a restart; but not those of priority queues, whose positions would not be in order
+there. The longest lines are paged out first, and each keeps its head if there is room, so that consumers are served
+from memory. Behind its head a line is a list of runs, which are fetched one by one when the head is used up. A run
+costs 8 bytes for each of its messages, and some 200 bytes itself. Messages that a start-up finds in the log and does
+not need at once stay paged out in the same way.
 """
 
 from __future__ import annotations
@@ -22,29 +23,29 @@ from mypy_extensions import i64, trait
 
 from leveret.core.message.message import Message, at_rest
 
-COST: Final = 300  # bytes that a message in memory needs beside its content, about
-MAX_HEAD: Final = 256  # messages that a line keeps at most
+COST: Final = 300  # approximate bytes that a message in memory needs besides its content
+MAX_HEAD: Final = 256  # messages in the head of a line at most
 MAX_HEAD_BYTES: Final = 256 << 10  # the same
-HEADS_SHARE: Final = 4  # of the budget, one part in so many is for the heads of all lines together
-WORTH_IT: Final = 1 << 20  # bytes from which on a line is looked at first
-PARTS: Final = 8  # of the budget, one part in so many is for a single one of those whose messages cannot rest
-LEAST_PART: Final = 1 << 20  # bytes of it, however small the budget is
-SLACK: Final = 8  # of the budget, one part in so many may be held beyond it by what cannot rest, before anybody waits
+HEADS_SHARE: Final = 4  # 1/HEADS_SHARE of the budget is for the heads of all lines together
+WORTH_IT: Final = 1 << 20  # lines of at least that many bytes are paged out first
+PARTS: Final = 8  # 1/PARTS of the budget limits a single owner whose messages cannot be paged out
+LEAST_PART: Final = 1 << 20  # the smallest such limit in bytes, however small the budget is
+SLACK: Final = 8  # 1/SLACK of the budget may be exceeded before publishers wait, if messages cannot be paged out
 MAX_SLACK: Final = 16 << 20
-SHARE: Final = 512 << 10  # bytes that are left to the log in one call into the core at most: more than one can bring
+SHARE: Final = 512 << 10  # most bytes paged out per call into the core, more than a call brings in
 LEAST: Final = 64 << 10  # the same, at least
-WORK: Final = 3  # bytes for each that came in: who brings much has to send it to the log, and then to leave it there
-STEP: Final = 64 << 10  # bytes more after which it is tried again when there was too little that could go
+WORK: Final = 3  # bytes paged out per byte that came in, which is first sent to the log and then released
+STEP: Final = 64 << 10  # bytes of growth before another attempt, after one that could not free enough
 NO_LIMIT: Final = 1 << 62
 
 
 @trait
 class Holder:
-    """Who holds messages, or what can be found again."""
+    """An object that holds messages, or caches that can be rebuilt."""
 
     @abstractmethod
     def release(self, want: i64) -> None:
-        """Need less memory from now on. want: bytes of the budget that should be free afterwards."""
+        """Release memory. want: bytes of the budget to free."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
@@ -53,17 +54,17 @@ class Holder:
 
 @trait
 class Pageable:
-    """A line of messages, most of which can rest in the log."""
+    """A line of messages, most of which can be paged out."""
 
     @abstractmethod
     def resident(self) -> i64:
-        """Bytes that those need which are in memory, about."""
+        """Approximate bytes that its messages in memory need."""
 
     @abstractmethod
     def page_out(self, keep: i64, want: i64) -> None:
-        """Leave what is behind the head to the log, if it rests there.
+        """Page out what is behind the head, if the log has it.
 
-        keep: bytes of memory that the head may need. want: bytes of the budget that should be free afterwards.
+        keep: bytes of memory that the head may need. want: bytes of the budget to free.
         """
 
     @abstractmethod
@@ -72,51 +73,51 @@ class Pageable:
 
 
 class Budget:
-    """How much memory all messages may need. limit, used: bytes, about."""
+    """The memory budget for all messages. limit, used: approximate bytes."""
 
     __slots__ = ("_before", "_enough", "limit", "used")
 
     def __init__(self) -> None:
         self.limit: i64 = NO_LIMIT
         self.used: i64 = 0
-        self._enough: i64 = 0  # nothing is done below
-        self._before: i64 = 0  # what was used when something was done last
+        self._enough: i64 = 0  # no attempt to free memory while less than this is used
+        self._before: i64 = 0  # the use after the last attempt
 
     def hold(self, message: Message) -> None:
-        """Somebody holds a message in memory."""
+        """Count another holder of a message in memory."""
         holders = message.holders
         message.holders = holders + 1
         self.used += i64(len(message.content)) + COST if holders == 0 else i64(COST)
 
     def release(self, message: Message) -> None:
-        """Somebody who held a message does not any more."""
+        """Count one holder of a message less."""
         holders = message.holders - 1
         message.holders = holders
         self.used -= i64(len(message.content)) + COST if holders == 0 else i64(COST)
 
     def rest(self, message: Message) -> Message:
-        """Leave the content of a message to the log, which has it. Returns: what stays of it."""
+        """Page out the content of a message that the log has. Returns: the stub to keep in memory."""
         self.release(message)
         stays = at_rest(message)
         self.hold(stays)
         return stays
 
     def part(self) -> i64:
-        """Bytes that one transaction, one history, or the replies for one requester may need."""
+        """The bytes that one transaction, one history, or the replies for one requester may need."""
         return max(self.limit // PARTS, LEAST_PART)
 
     def is_over(self) -> bool:
-        """Whether something should be done."""
+        """Whether memory should be freed."""
         return self.used > self.limit and self.used > self._enough
 
     def is_exhausted(self) -> bool:
-        """Whether publishers have to wait, since what is held cannot rest, or not as fast as more comes."""
+        """Whether publishers have to wait, since messages cannot be paged out, or not as fast as new ones arrive."""
         return self.used > self.limit + min(self.limit // SLACK, MAX_SLACK)
 
     def relieve(self, lines: Iterable[Pageable], others: Iterable[Holder]) -> None:
-        """Ask memory back until a fifth of the budget is free, but not too much in one call.
+        """Free memory until a fifth of the budget is free, but not too much in one call.
 
-        Cost: looks at all lines, and if these are not enough at all others.
+        Cost: a pass over all lines, and if these do not free enough, over all others.
         """
         share: i64 = SHARE if self.is_exhausted() else min(max(WORK * (self.used - self._before), LEAST), SHARE)
         want: i64 = min(self.used - self.limit + self.limit // 5, share)
@@ -131,7 +132,7 @@ class Budget:
             try:
                 holder.release(self.used - target)
             except Exception as error:
-                holder.fail("let go of messages", error)
+                holder.fail("release messages", error)
         if self.used > target:
             self._page_out([line for size, line in sizes if WORTH_IT > size > keep], keep, target)
         self._before = self.used
@@ -144,10 +145,10 @@ class Budget:
             try:
                 line.page_out(keep, self.used - target)
             except Exception as error:
-                line.fail("leave messages to the log", error)
+                line.fail("page out messages", error)
 
     def retry(self) -> None:
-        """More can be left to the log than before."""
+        """Try again: more can be paged out than before."""
         self._enough = 0
 
 

@@ -1,13 +1,13 @@
-"""Messages as bytes, as they leave a broker through its control socket, or come into it.
+"""Encoding of messages for the control socket, which exports and imports them.
 
-They stand one behind the other, all numbers big-endian:
+Messages follow one another; all numbers are big-endian:
 
-    u8 flags: 1 for a dead letter, 2 for one that may have been delivered before, 4 and 8 as below
+    u8 flags: 1 for a dead letter, 2 if it may have been delivered before, 4 and 8 as below
     exchange and routing key as short strings
     u16 number of further keys from the header CC, u16 number of those from BCC, the keys as long strings
     properties and body as long strings
-    with flag 4: u64 when it arrived, in ms since 1970
-    with flag 8: where it was before, a name as short string and u64 number
+    with flag 4: u64 time of arrival, in ms since 1970
+    with flag 8: the provenance, a name as short string and u64 number
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ REDELIVERED: Final = 2
 ARRIVED: Final = 4
 CAME_FROM: Final = 8
 MAX_PROPERTIES: Final = FRAME_MAX - FRAME_OVERHEAD - 12  # bytes that fit into a header frame
-MAX_KEYS: Final = 0xFFFF  # of each kind, beside the routing key
+MAX_KEYS: Final = 0xFFFF  # of each kind, besides the routing key
 
 
 class Item:
-    """A message that is, or will be, encoded. properties: as in a content header. copies, hidden: as in an Address.
+    """A message in this encoding. properties: as in a content header. copies, hidden: as in an Address.
 
-    arrived_ms, provenance: as a Message has them; one that is made of this has not arrived yet.
+    arrived_ms, provenance: as in a Message; message() sets no arrival time.
     """
 
     __slots__ = (
@@ -71,7 +71,7 @@ class Item:
         self.provenance: Provenance | None = None
 
     def message(self) -> Message:
-        """The message, with frames of its own. Raises: DecodeError when it could not be sent to a client."""
+        """The message, with its own frames. Raises: DecodeError when it could not be sent to a client."""
         if len(self.properties) > MAX_PROPERTIES:
             raise DecodeError(f"the properties have {len(self.properties)} bytes; {MAX_PROPERTIES} fit into a frame")
         if len(self.properties) < 2:
@@ -89,7 +89,7 @@ class Item:
         self.write_end(out)
 
     def write_head(self, out: BytesWriter, size: int) -> None:
-        """Encode what comes before the body. size: bytes of the body, which is not looked at.
+        """Encode the part before the body. size: bytes of the body, which is not accessed.
 
         Raises: ValueError when a name or a key is too long.
         """
@@ -107,7 +107,7 @@ class Item:
         write_u32(out, size)
 
     def write_end(self, out: BytesWriter) -> None:
-        """Encode what comes after the body. Raises: ValueError when a name is too long."""
+        """Encode the part after the body. Raises: ValueError when a name is too long."""
         if self.arrived_ms:
             write_i64_be(out, self.arrived_ms)
         if self.provenance is not None:
@@ -116,14 +116,14 @@ class Item:
 
 
 def unframed(message: Message, redelivered: bool) -> Item:
-    """A message as decoding will return it."""
+    """The Item of a message."""
     found = bodiless(message, redelivered)
     found.body = message.body()
     return found
 
 
 def bodiless(message: Message, redelivered: bool) -> Item:
-    """The same, but with an empty body."""
+    """The Item of a message, with an empty body."""
     where = message.address
     found = Item(where.exchange, where.routing_key, frames.properties(message.content), b"")
     found.copies, found.hidden = where.copies, where.hidden
@@ -142,7 +142,7 @@ def encode(found: Item) -> bytes:
 
 
 class Decoder:
-    """Decodes one message after the other. most_keys: that a message may have beside its routing key."""
+    """Decodes one message after another. most_keys: the limit of keys besides the routing key."""
 
     __slots__ = ("_most_keys", "_reader")
 
@@ -151,7 +151,7 @@ class Decoder:
         self._most_keys = most_keys
 
     def next(self) -> Item | None:
-        """The next message; None behind the last one. Raises: DecodeError."""
+        """The next message; None after the last one. Raises: DecodeError."""
         if self._reader.is_at_end():
             return None
         try:
@@ -174,7 +174,7 @@ def _item(reader: ArgumentReader, most_keys: int) -> Item:
     exchange, routing_key = reader.shortbytes(), reader.shortbytes()
     copies, hidden = reader.u16(), reader.u16()
     if copies + hidden > most_keys:
-        raise DecodeError(f"{copies + hidden} further routing keys; there may be {most_keys}")
+        raise DecodeError(f"{copies + hidden} further routing keys; the limit is {most_keys}")
     keys: list[str] = []
     while len(keys) < copies + hidden:
         keys.append(reader.longstr().decode("utf-8", "surrogateescape"))

@@ -1,4 +1,4 @@
-"""Confirm: what one publish still waits for, and who hears of it."""
+"""Confirm: the queues that one publish waits for, and the listener to notify."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Final
 
 from mypy_extensions import i64
 
-# How a message was refused. Of several queues, the greatest number counts.
-DEAD: Final = 1  # the queue has no room for it, and has done with it what it does with what is too much
-UNSAFE: Final = 2  # the queue has it, but only as long as the broker runs
-FULL: Final = 3  # the queue has no room for it, or has failed to take it
-AGAIN: Final = 4  # the queue cannot take it now, and should be offered it again
+# How a message was refused. If several queues refused it, the greatest number counts.
+DEAD: Final = 1  # the queue is full, and has dead-lettered it
+UNSAFE: Final = 2  # the queue has it, but only in memory, until the broker stops
+FULL: Final = 3  # the queue is full, or has failed to take it
+AGAIN: Final = 4  # the queue cannot take it now; the message should be offered again
 
 
 class ConfirmListener:
-    """Who hears about publishes: the publishing half of a client that waits for confirms."""
+    """Receives the results of publishes: the publishing half of a client that waits for confirms."""
 
     @abstractmethod
     def confirmed(self, tag: i64) -> None:
-        """The message is safe wherever it went."""
+        """The message is safe in all queues that it was routed to."""
 
     @abstractmethod
     def refused(self, tag: i64, how: int) -> None:
@@ -31,9 +31,9 @@ class ConfirmListener:
 
 
 class Confirm:
-    """What one publish still waits for. owed: queues that have neither stored nor refused it.
+    """The state of one publish. owed: queues that have neither stored nor refused it.
 
-    position: where the last of them has it, once it waits for the log.
+    position: its position in the last of these queues, while it waits for the log.
     """
 
     __slots__ = ("_how", "_listener", "owed", "position", "tag")
@@ -43,10 +43,10 @@ class Confirm:
         self.tag: i64 = tag
         self.owed: i64 = owed
         self.position: i64 = 0
-        self._how: i64 = 0  # it was refused; 0 for not at all
+        self._how: i64 = 0  # how it was refused; 0 for not at all
 
     def pay(self) -> None:
-        """One queue has it safe."""
+        """One queue has stored it."""
         self.owed -= 1
         if self.owed == 0:
             try:
@@ -55,7 +55,7 @@ class Confirm:
                 else:
                     self._listener.confirmed(self.tag)
             except Exception as error:
-                self._listener.fail("hear of a confirm", error)
+                self._listener.fail("handle a confirm", error)
 
     def refuse(self, how: int) -> None:
         """One queue did not take it. how: one of the numbers above."""

@@ -1,4 +1,4 @@
-"""Cost: what it takes to do something with a message, in the units of core/turn/work.py."""
+"""Cost: the work of operations on a message, in the units of core/turn/work.py."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from leveret.core.message.message import Message
 from leveret.core.turn.work import LETTER
 from leveret.wire.content import body_start
 
-FREED: Final = 64 << 10  # bytes that are given back in a unit
-COPIED: Final = 4 << 10  # bytes that are copied in a unit
-WALKED: Final = 256  # bytes of headers, which may be many small ones, that are looked through in a unit
+FREED: Final = 64 << 10  # bytes freed per unit
+COPIED: Final = 4 << 10  # bytes copied per unit
+WALKED: Final = 256  # bytes of headers, which may be many small ones, scanned per unit
 
 
 def freeing(message: Message) -> i64:
-    """To let go of a message."""
+    """The cost of freeing a message."""
     return 1 + i64(len(message.content)) // FREED
 
 
 def walking(message: Message) -> i64:
-    """To look through the headers of a message, if it has them now."""
+    """The cost of scanning the headers of a message; 0 if they are paged out."""
     return body_start(message.content) // WALKED if message.content else 0
 
 
 def copying(message: Message) -> i64:
-    """To make a copy of a message with other headers."""
+    """The cost of copying a message with other headers."""
     return 1 + i64(len(message.content)) // COPIED + walking(message)
 
 
 def sending(message: Message) -> i64:
-    """To send a copy of a message with other headers through an exchange."""
+    """The cost of publishing a copy of a message with other headers."""
     return LETTER + copying(message)

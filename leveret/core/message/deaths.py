@@ -1,6 +1,6 @@
-"""Deaths: the header x-death of a content, read and continued as bytes.
+"""Deaths: the header x-death of a content, read and extended as bytes.
 
-It has one entry for each queue and reason, and grows with each queue in a chain; no entry is decoded.
+It has one entry for each queue and reason, and grows with each queue in a chain; entries are not decoded.
 Source: mc.erl (record_death, is_death_cycle), mc_amqpl.erl (deaths_to_headers).
 """
 
@@ -19,11 +19,11 @@ from leveret.wire.fields import ARRAY, LONGSTR, TABLE, DecodeError, Table, decod
 
 X_DEATH: Final = b"x-death"
 REJECTED: Final = b"rejected"
-OWN_HEADERS: Final = (b"x-delivery-count", b"x-acquired-count")  # of the queue that is left, see limits.py
+OWN_HEADERS: Final = (b"x-delivery-count", b"x-acquired-count")  # of the queue that the message leaves, see limits.py
 
 
 class Deaths:
-    """The entries in the headers of one content. start, end: where they are; equal when there are none."""
+    """The x-death entries of one content. start, end: their byte range; equal when there are none."""
 
     __slots__ = ("_content", "_seen", "end", "start")
 
@@ -39,7 +39,7 @@ class Deaths:
             self.end = patch.skip(content, at, end)
 
     def of(self, queue: bytes, reason: bytes) -> tuple[i64, i64]:
-        """Where the entry of a queue and a reason begins and ends; both -1 without one. Raises: DecodeError."""
+        """Start and end of the entry for a queue and a reason; both -1 without one. Raises: DecodeError."""
         content = self._content
         pos = self.start
         if not self._may_name(queue):
@@ -64,11 +64,11 @@ class Deaths:
         return queue in self._seen
 
     def _may_name(self, queue: bytes) -> bool:
-        """Whether there may be an entry of this queue: there is none without these bytes."""
+        """Whether there may be an entry for this queue: a fast search for its bytes."""
         return self._content.find(patch.pair(b"queue", patch.text_value(queue)), self.start, self.end) >= 0
 
     def _since_rejection(self) -> set[bytes]:
-        """The queues in the entries in front of the first rejection, or of one that cannot be read."""
+        """The queues of the entries before the first rejection, or before an unreadable entry."""
         content = self._content
         found: set[bytes] = set()
         pos = self.start
@@ -84,7 +84,7 @@ class Deaths:
 
 
 def _text(data: bytes, start: i64, end: i64, name: bytes) -> bytes:
-    """The text with this name in the pairs data[start:end]; nothing when there is none."""
+    """The text with this name in the pairs data[start:end]; empty when there is none."""
     at = patch.find(data, start, end, name)
     if at < 0 or data[at] != LONGSTR:
         return b""
@@ -92,9 +92,9 @@ def _text(data: bytes, start: i64, end: i64, name: bytes) -> bytes:
 
 
 def recorded(message: Message, queue: bytes, reason: bytes, died_s: int) -> bytes:
-    """The headers of a message with another death in front: pairs in the order of their names.
+    """The headers of a message with a new death first, as pairs in the order of their names.
 
-    What a client wrote there itself does not count. Raises: DecodeError when the headers cannot be read.
+    Ignores an x-death that a client wrote. Raises: DecodeError when the headers cannot be read.
     """
     content = message.content
     where = message.address
@@ -143,7 +143,7 @@ def _first(message: Message, queue: bytes, reason: bytes, exchange: bytes, died_
 
 
 def _again(content: bytes, start: i64, end: i64) -> bytes:
-    """An entry, whose pairs are content[start:end], with a count that is one higher."""
+    """The entry with the pairs content[start:end] and its count incremented."""
     at = patch.find(content, start, end, b"count")
     if at < 0:
         return patch.table_value([content[start:end], patch.pair(b"count", patch.long_value(1))])

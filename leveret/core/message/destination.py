@@ -1,4 +1,4 @@
-"""Destination: what a message can be put into, and the one way by which it gets there."""
+"""Destination: an object that takes messages, and the functions that hand messages to it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from leveret.core.message.message import Message
 
 
 class Destination:
-    """What routing leads to: a queue, or something else that takes messages.
+    """The target of a route: a queue, or another object that takes messages.
 
-    name: empty for what only wants to see what becomes of a message. fault: why it takes none now, empty when it does.
-    deleted: it is gone, and takes none; what clients have of it is not theirs any more. With a fault: it is gone from
-    here, but not from everywhere.
+    name: empty for an object that only observes what happens to a message. fault: why it takes no messages now; empty
+    when it does. deleted: it no longer exists and takes no messages; deliveries that clients still hold are void.
+    deleted with a fault: it has left this node, but exists on another one.
     """
 
     def __init__(self, name: str) -> None:
@@ -24,9 +24,9 @@ class Destination:
 
     @abstractmethod
     def publish(self, message: Message, confirm: Confirm | None) -> None:
-        """Take a message. confirm is paid at once, or when the log has it if it must survive a restart, or refused.
+        """Take a message. Pay confirm at once, or once the log has a message that must be kept, or refuse it.
 
-        Whatever this raises, the message was not taken; that is dealt with by hand_out().
+        If this raises, the message was not taken; hand_out() handles the error.
         """
 
     @abstractmethod
@@ -34,15 +34,15 @@ class Destination:
         """publish() has failed."""
 
     def counted(self) -> QueueCounters | None:
-        """What counts its messages; None where nobody asks for that."""
+        """The counters of its messages; None without counters."""
         return None
 
     def not_published(self, message: Message) -> None:
-        """A message was routed here, and will not be published after all; perhaps said twice."""
+        """A message that was routed here will not be published after all; may be called twice."""
 
 
 def hand_out(message: Message, destinations: list[Destination], confirm: Confirm | None) -> None:
-    """Put a message into all of these. One that fails refuses it; the others get it."""
+    """Put a message into all destinations. A destination that fails refuses it; the others get it."""
     for destination in destinations:
         try:
             destination.publish(message, confirm)
@@ -51,13 +51,13 @@ def hand_out(message: Message, destinations: list[Destination], confirm: Confirm
 
 
 def not_taken(destination: Destination, confirm: Confirm | None, error: Exception) -> None:
-    """A destination has failed to take a message: perhaps it will not before it is repaired, perhaps never."""
+    """Handle a destination that has failed to take a message: it may recover after a repair, or never."""
     destination.not_taken(error)
     if confirm is not None:
         confirm.refuse(AGAIN if destination.fault else FULL)
 
 
 def give_up(message: Message, destinations: list[Destination]) -> None:
-    """A message that was routed to these is not published after all."""
+    """Cancel the publish of a message that was routed to these."""
     for destination in destinations:
         destination.not_published(message)

@@ -1,6 +1,6 @@
-"""Hashes for who spreads messages, or knows them again: the same in every process, on every machine and on both builds.
+"""Hashes to distribute and recognize messages: the same in every process, on every machine and on both builds.
 
-A number here has 32 bits. The multipliers are smaller than 2^31, so that no product leaves a signed 64-bit number.
+A hash has 32 bits. The multipliers are smaller than 2^31, so that every product fits into a signed 64-bit number.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from mypy_extensions import i64
 
 from leveret.wire.fields import BINARY, LONGSTR, Field
 
-LONG: Final = 64  # bytes of a value, from which on its hash stands for it
+LONG: Final = 64  # bytes; longer values are replaced by their hash
 
 
 def mix(value: i64) -> i64:
-    """Spread a number over all 32 bits: neighbours end up far apart."""
+    """Mix a number into all 32 bits: neighbouring numbers get distant hashes."""
     value = ((value ^ (value >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
     value = ((value ^ (value >> 15)) * 0x7FEB352D) & 0xFFFFFFFF
     value = ((value ^ (value >> 15)) * 0x119DE1F3) & 0xFFFFFFFF
@@ -25,12 +25,12 @@ def mix(value: i64) -> i64:
 
 
 def fingerprint(data: bytes) -> i64:
-    """The hash of some bytes."""
+    """The 32-bit hash of bytes."""
     return mix(i64(zlib.crc32(data)))
 
 
 def identity(field: Field) -> bytes:
-    """Bytes that are equal for values that RabbitMQ takes as equal: the width of a number does not count."""
+    """Bytes that are equal for values that RabbitMQ considers equal: the width of a number does not count."""
     if field.kind in (LONGSTR, BINARY):
         assert isinstance(field.value, bytes)
         return b"s" + field.value
@@ -40,5 +40,5 @@ def identity(field: Field) -> bytes:
 
 
 def shortened(value: bytes) -> bytes:
-    """What stands for a value: itself, or a hash if it is long."""
+    """The value itself, or its hash if it is long."""
     return value if len(value) < LONG else b"h" + blake2b(value, digest_size=32).digest()

@@ -1,4 +1,4 @@
-"""Loading: messages that are put into a queue one after the other, and what became of them."""
+"""Loading: puts messages into a queue one by one, and counts the results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from leveret.core.message.message import Message
 
 
 class Loading(ConfirmListener):
-    """stored: how many are safe. unsafe: how many could not be written, and are in the queue until it ends."""
+    """stored: messages that are safe. unsafe: messages that could not be written, and are only in memory."""
 
     def __init__(self, queue: Destination) -> None:
         self.stored = 0
@@ -30,15 +30,15 @@ class Loading(ConfirmListener):
         return not self._is_full
 
     def is_settled(self) -> bool:
-        """Whether it is known of each."""
+        """Whether all results are known."""
         return self.stored + self.unsafe == self._taken
 
     def confirmed(self, tag: i64) -> None:
-        """One is safe."""
+        """A message is safe."""
         self.stored += 1
 
     def refused(self, tag: i64, how: int) -> None:
-        """The queue has no room for it, which it says at once, or it is not safe."""
+        """The queue is full, which it reports within publish(), or the message is not safe."""
         if self._is_publishing:
             self._is_full = True
             self._taken -= 1
@@ -46,4 +46,4 @@ class Loading(ConfirmListener):
             self.unsafe += 1
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Cannot be: it only counts."""
+        """Never called: the methods above only count."""

@@ -1,8 +1,8 @@
-"""MessageLog: where persistent messages rest, and what it tells of them.
+"""MessageLog: the storage of persistent messages, and the events that it reports.
 
-A queue has one, its `log`: that of its broker unless it was given another before its first message. Nothing that a
-queue asks of its log has to be there at once. That a message is safe is told later; so is what fetch() wants, where it
-comes from afar. And a log may stop being the queue's own at any time, since another node has it now.
+Each queue has a log, its `log`: that of its broker unless it got another one before its first message. No operation of
+a log completes at once: it reports later that a message is safe, and the result of fetch() if the messages come from
+another node. A log may leave a queue at any time, when another node takes the queue over.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from leveret.core.message.message import Message
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class LogListener:
-    """What a MessageLog tells. Always called on the thread of the core, never from inside a call of the log."""
+    """Receives the events of a MessageLog, on the thread of the core, never from inside a call of the log."""
 
     @abstractmethod
     def on_durable(self, queue_id: int, position: int) -> None:
-        """Everything of this queue up to and including position is safe, or was removed before it was written."""
+        """All messages of this queue up to and including position are safe, or were removed before their write."""
 
     @abstractmethod
     def on_refused(self, queue_id: int, positions: list[int], reason: str, again: bool) -> None:
         """These messages could not be stored and will not be.
 
-        again: the queue should not have them either, so that whoever sent them sends them again. Otherwise it keeps
-        them while the broker runs.
+        again: the queue should drop them too, so that their publishers send them again. Otherwise it keeps them in
+        memory while the broker runs.
         """
 
     @abstractmethod
     def on_fetched(self, queue_id: int) -> None:
-        """What fetch() has answered with NotHereYet is here, or cannot be read: ask again."""
+        """The messages for which fetch() raised NotHereYet have arrived, or cannot be read: fetch again."""
 
     @abstractmethod
     def on_lost(self, queue_id: int, reason: str) -> None:
-        """The log is not this queue's own any more, and tells nothing more of it: whoever has it now has the queue."""
+        """The log no longer belongs to this queue and reports nothing more of it: another node has the queue."""
 
     @abstractmethod
     def on_definitions_durable(self, revision: int) -> None:
@@ -46,7 +46,7 @@ class LogListener:
 
     @abstractmethod
     def on_behind(self, is_behind: bool) -> None:
-        """More waits to be written than should (core/turn/alarms.py, BEHIND_BYTES), or not any more."""
+        """Whether too much waits to be written (core/turn/alarms.py, BEHIND_BYTES)."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
@@ -55,16 +55,16 @@ class LogListener:
 
 @mypyc_attr(native_class=False)
 class Unreadable(Exception):
-    """Messages cannot be read from the log now, but can be later: it lacks file descriptors, perhaps."""
+    """Messages cannot be read from the log now, but can be later, e.g. when file descriptors are available."""
 
 
 @mypyc_attr(native_class=False)
 class NotHereYet(Exception):
-    """Messages are on their way from the log. LogListener.on_fetched() follows."""
+    """Messages are being fetched. LogListener.on_fetched() follows."""
 
 
 class Recovered:
-    """A message found in the log. deadline_ms, level: as it was appended. counts: as counted() said last."""
+    """A message found in the log. deadline_ms, level: as it was appended. counts: the latest value of counted()."""
 
     __slots__ = ("counts", "deadline_ms", "level", "message", "position", "queue_id", "redelivered")
 
@@ -87,7 +87,7 @@ class Recovered:
 
 
 class Resting:
-    """Messages of one queue and one priority that were found in the log, and were left there.
+    """Messages of one queue and one priority that were found in the log and stay paged out.
 
     deadline_ms: of the first one, as it was appended. size: bytes of their bodies. last: position of the last one.
     """
@@ -103,135 +103,135 @@ class Resting:
         self._positions = BytesWriter()
 
     def add(self, position: i64, size: i64) -> None:
-        """One more, behind the others. size: bytes of its body."""
+        """Add a message at the end. size: bytes of its body."""
         write_i64_be(self._positions, position)
         self.last = position
         self.size += size
 
     def positions(self) -> bytes:
-        """Where they are, as fetch() wants it."""
+        """Their positions, as fetch() takes them."""
         return self._positions.getvalue()
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MessageLog:
-    """Where persistent messages rest. Never blocks, never calls its listener from inside a call.
+    """The storage of persistent messages. Never blocks, never calls its listener from inside a call.
 
-    A message of a queue is named by its position, which the queue gives: they increase, from
-    behind the last one that recover() has found.
+    A message of a queue is identified by its position. The queue assigns positions; they increase, starting after the
+    last one that recover() has found.
     """
 
     @abstractmethod
     def append(self, queue_id: int, position: int, message: Message, deadline_ms: int, level: int = 0) -> None:
-        """Remember a message. on_durable or on_refused follows.
+        """Store a message. on_durable or on_refused follows.
 
-        deadline_ms: milliseconds since 1970, for the queue to know again after a restart; 0 for none.
+        deadline_ms: milliseconds since 1970, returned to the queue after a restart; 0 for none.
         level: its priority in the queue, 0 to 255.
         """
 
     @abstractmethod
     def remove(self, queue_id: int, position: int) -> None:
-        """Forget a message. One that is not yet written never is, and counts as durable."""
+        """Remove a message. One that is not written yet never will be, and counts as durable."""
 
     def transfer(self, begins: bool) -> None:
-        """Messages go from queue to queue until transfer(False), which comes in the same call of the core.
+        """Messages move between queues until transfer(False), which comes in the same call of the core.
 
-        What is appended and what is removed meanwhile is written as one, or not at all: after a crash a message is in
-        one of the queues. It is not refused when it cannot be written, but tried again.
+        All messages appended and removed in between are written atomically: after a crash a message is in one of the
+        queues. A write that fails is tried again, not refused.
         """
 
     @abstractmethod
     def delivered(self, queue_id: int, position: int) -> None:
-        """A message was given to a consumer: from now on it comes back from recover() as redelivered."""
+        """A message was delivered to a consumer: from now on recover() returns it as redelivered."""
 
     def counted(self, queue_id: int, position: int, counts: int) -> None:
-        """A message came back. counts: as QueueEntry has them, never less than before.
+        """A message was returned to its queue. counts: as in QueueEntry, never less than before.
 
-        Nobody waits for this to be written: it goes with what comes next.
+        This is not written at once: it goes with the next write.
         """
 
     @abstractmethod
     def drop(self, queue_id: int) -> None:
-        """Forget all messages of a queue."""
+        """Remove all messages of a queue."""
 
     @abstractmethod
     def flush(self) -> None:
         """Start to write what is pending."""
 
     def flush_urgent(self) -> bool:
-        """As flush(), but what nobody waits for may stay; the driver calls it at the end of every turn.
+        """As flush(), but may leave writes that no client waits for; the driver calls it at the end of every turn.
 
-        An ack that is written for itself would make the next publisher wait for that write and for its own.
-        Returns: whether something has stayed; then flush() has to be called within moments.
+        An ack written on its own would make the next publisher wait for two writes.
+        Returns: whether something is left; then flush() has to be called within moments.
         """
         self.flush()
         return False
 
     def can_rest(self) -> bool:
-        """Whether contents can be left to it, as extent() and fetch() are about."""
+        """Whether messages can be paged out to this log, with extent() and fetch()."""
         return False
 
     def extent(self, queue_id: int, position: int) -> int:
-        """The last position of the queue that rests together with this one; 0 when it was never written."""
+        """The last position of the queue that is stored together with this one; 0 when it was never written."""
         return 0
 
     def fetch(self, queue_id: int, positions: bytes, only_looks: bool = False) -> list[Recovered]:
-        """Messages, in order. positions: 8 bytes each, big-endian, ascending.
+        """Read messages, in order. positions: 8 bytes each, big-endian, ascending.
 
-        Those that cannot be read any more are left out, and are gone, unless somebody only looks. Cost: reads from
-        the disk; blocks.
-        Raises: Unreadable when they cannot be read now, for a reason that is none of theirs. NotHereYet when they will
-        be here for the same call behind on_fetched(); never before Logged.recovered().
+        Omits messages that cannot be read any more; they are lost, unless only_looks. Cost: reads from the disk;
+        blocks.
+        Raises: Unreadable when they cannot be read now, for a reason unrelated to them. NotHereYet when the same call
+        will return them after on_fetched(); never before Logged.recovered().
         """
         return []
 
     @abstractmethod
     def recover(self) -> Iterator[Recovered | Resting]:
-        """What survived, per queue in the order of positions: messages, then places to fetch more from.
+        """The stored messages, per queue in the order of positions: first messages, then positions of paged-out ones.
 
-        Called once, before anything is appended.
+        Called once, before the first append.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Write what is pending and let go of every resource. May block."""
+        """Write what is pending and release all resources. May block."""
 
 
 @trait
 class Logged:
-    """What has messages in the MessageLog, under an id of its own."""
+    """An object with messages in the MessageLog, under its own id."""
 
     @abstractmethod
     def restore(self, found: Recovered) -> None:
-        """Take a message from the log at start-up. Its deadline is the old one if it is known."""
+        """Take a message from the log at start-up. It keeps its old deadline if that is known."""
 
     @abstractmethod
     def rest(self, found: Resting) -> int:
-        """Take messages at start-up and leave them in the log. Returns: how many."""
+        """Take messages at start-up and leave them paged out. Returns: how many."""
 
     @abstractmethod
     def recovered(self) -> None:
-        """All have been taken that the log kept."""
+        """All messages of the log have been taken."""
 
     @abstractmethod
     def on_durable(self, position: int) -> None:
-        """The log has everything up to this position."""
+        """All messages up to this position are in the log."""
 
     @abstractmethod
     def on_resting(self, position: int) -> None:
-        """The log has everything that is there to rest up to this position."""
+        """All spilled messages up to this position are in the log."""
 
     @abstractmethod
     def on_refused(self, positions: list[int], again: bool) -> None:
-        """The log could not take these; their publishers hear a nack. again: as in LogListener."""
+        """The log could not store these; their publishers get a nack. again: as in LogListener."""
 
     @abstractmethod
     def on_fetched(self) -> None:
-        """What was not here yet is here."""
+        """The messages that were being fetched have arrived."""
 
     @abstractmethod
     def on_lost(self, reason: str) -> None:
-        """The log is somebody else's from now on."""
+        """Another node has the log from now on."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""A message, and where it was sent."""
+"""A message and its address."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from leveret.wire.properties import BasicProperties
 
 
 class Address:
-    """Exchange and routing keys of a publish, shared by all messages that came the same way.
+    """Exchange and routing keys of a publish, shared by all messages with the same ones.
 
-    encoded: exchange and routing_key as short strings, as basic.deliver wants them.
-    copies, hidden: the other keys that it was routed on, from the headers CC and BCC.
-    user, connection: names of who has published; empty where nobody has since the start, or nobody knows.
+    encoded: exchange and routing_key as short strings, as in basic.deliver.
+    copies, hidden: the further routing keys, from the headers CC and BCC.
+    user, connection: names of the publisher; empty for messages published before the last start, or by no client.
     """
 
     __slots__ = ("connection", "copies", "encoded", "exchange", "hidden", "routing_key", "user")
@@ -43,7 +43,7 @@ class Address:
 
 
 def address(exchange: str, routing_key: str, copies: tuple[str, ...] = (), hidden: tuple[str, ...] = ()) -> Address:
-    """An address for a message that did not come from a client."""
+    """An address for a message that does not come from a client."""
     first = exchange.encode("utf-8", "surrogateescape")
     second = routing_key.encode("utf-8", "surrogateescape")
     encoded = bytes((len(first),)) + first + bytes((len(second),)) + second
@@ -51,16 +51,16 @@ def address(exchange: str, routing_key: str, copies: tuple[str, ...] = (), hidde
 
 
 def unreadable(persistent: bool) -> BasicProperties:
-    """What the broker has to know of properties whose table of headers cannot be decoded."""
+    """The properties that the broker needs, for a message whose headers cannot be decoded."""
     properties = BasicProperties()
     properties.delivery_mode = 2 if persistent else None
     return properties
 
 
 class Provenance:
-    """Where a message was before it came to this broker, if another node or a link sent it.
+    """The previous location of a message that another node or a link sent to this broker.
 
-    name: of the node or link, at most 255 bytes. number: which of its messages it is, from 0.
+    name: of the node or link, at most 255 bytes. number: the number of the message there, from 0.
     """
 
     __slots__ = ("name", "number")
@@ -71,14 +71,14 @@ class Provenance:
 
 
 class Message:
-    """One message, however many queues it is in; nothing in it changes once it is in one.
+    """One message, however many queues it is in; immutable once it is in a queue.
 
     content: header and body frames as received. persistent: delivery_mode is 2. size: bytes of the body.
-    holders: places in which it is held in memory, as core/message/budget.py counts them.
-    has_died: it is a dead letter, and its x-death is the broker's own, no client's. is_counted: so are the headers
-    x-acquired-count and x-delivery-count in it, which a queue has put there.
-    arrived_ms: when its first queue took it, by Clock.wall_ms; 0 before that, and when nobody knows any more.
-    provenance: None for nearly all; what a client publishes has none.
+    holders: the number of holders in memory, see core/message/budget.py.
+    has_died: it is a dead letter, and the broker itself wrote its x-death, not a client. is_counted: likewise, a queue
+    wrote its headers x-acquired-count and x-delivery-count.
+    arrived_ms: when its first queue took it, by Clock.wall_ms; 0 before that, and when unknown.
+    provenance: None for nearly all messages, and for all that clients publish.
     """
 
     __slots__ = (
@@ -116,14 +116,14 @@ class Message:
         return BasicProperties.parse(frames.properties(self.content))
 
     def readable_properties(self) -> BasicProperties:
-        """The properties; where their table of headers cannot be decoded, only what the broker has to know of them."""
+        """The properties; if their headers cannot be decoded, only those that the broker needs."""
         try:
             return self.properties()
         except DecodeError:
             return unreadable(self.persistent)
 
     def header(self, name: bytes) -> Field | None:
-        """One header, None without it or where the table cannot be read. The others are not decoded."""
+        """One header; None if it is absent or the table cannot be read. The other headers are not decoded."""
         if not frames.property_flags(self.content) & frames.HEADERS_FLAG:
             return None
         try:
@@ -132,7 +132,7 @@ class Message:
             return None
 
     def message_id(self) -> str:
-        """The property message-id; empty without it, and where it cannot be read or is only in the log."""
+        """The property message-id; empty if it is absent, cannot be read, or is paged out."""
         if not self.content:
             return ""
         try:
@@ -142,21 +142,21 @@ class Message:
         return "" if found is None else found.decode("utf-8", "surrogateescape")
 
     def without_properties(self) -> Message:
-        """The message with no properties but what the broker has to know of them."""
+        """The message with only the properties that the broker needs."""
         return self.copy(frames.replace_properties(self.content, unreadable(self.persistent).encode()))
 
     def body(self) -> bytes:
-        """The body as one piece."""
+        """The body in one piece."""
         return frames.body(self.content)
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether its content is only in the log; then nothing but address, size and persistent is to be relied on."""
+        """Whether its content is paged out to the log; then only address, size and persistent are reliable."""
         return not self.content
 
 
 class Followed(Message):
-    """A message that an observer follows. follower: who does. Copies, and those from the log, are ordinary messages."""
+    """A message that an observer follows, as follower. Copies, and messages from the log, are plain Messages."""
 
     __slots__ = ("follower",)
 
@@ -166,7 +166,7 @@ class Followed(Message):
 
 
 def at_rest(message: Message) -> Message:
-    """What stays of a message in memory while its content is left to the log."""
+    """The stub that stays in memory while the content of a message is paged out."""
     found = message.copy(message.content)
     found.content = b""
     return found

@@ -1,8 +1,7 @@
-"""Redrive: what has to be known of a dead letter to send it back to the queue in which it died.
+"""Redrive: sends a dead letter back to the queue in which it died.
 
-Its latest death in x-death says where that was, and under which exchange and routing keys it had come there. The story
-of its deaths stays with it under another name: with x-death, it could be taken for a letter that goes round in circles,
-and dropped (core/message/deaths.py).
+Its latest death in x-death names that queue, and the exchange and routing keys of the publish. Its x-death is kept
+under another name; otherwise the message could count as a cycle and be dropped (core/message/deaths.py).
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from leveret.wire import patch
 from leveret.wire.fields import ARRAY, LONGSTR, TABLE, DecodeError, Field, Table
 
 COUNT: Final = b"x-redrive-count"  # how often it was sent back
-STORY: Final = b"x-redrive-death"  # x-death as it was then
+STORY: Final = b"x-redrive-death"  # the x-death at that time
 GONE: Final = tuple(
     f"x-{which}-death-{what}".encode() for which in ("first", "last") for what in ("reason", "queue", "exchange")
 )
-COUNTED: Final = (b"x-acquired-count", b"x-delivery-count")  # by the queue that it leaves
+COUNTED: Final = (b"x-acquired-count", b"x-delivery-count")  # set by the queue that the message leaves
 
 
 class Origin:
-    """Where a dead letter died last. queue: there. exchange, keys: to which it had been published. reason: why it died.
+    """The latest death of a message. queue: where. exchange, keys: of the publish. reason: why it died.
 
     redriven: how often it was sent back before.
     """
@@ -39,7 +38,7 @@ class Origin:
 
 
 def origin_of(message: Message) -> Origin | None:
-    """Where a message died last; None for one that does not say so. A client may have written that."""
+    """The latest death of a message; None if it names none. A client may have forged it."""
     deaths = message.header(X_DEATH)
     if deaths is None or deaths.kind != ARRAY or not isinstance(deaths.value, list) or not deaths.value:
         return None
@@ -60,7 +59,7 @@ def origin_of(message: Message) -> Origin | None:
 
 
 def sent_back(message: Message, origin: Origin) -> Message:
-    """The message as its queue gets it again: under its old exchange and keys, and marked.
+    """The message for its old queue: with its old exchange and keys, and marked as redriven.
 
     Raises: DecodeError when its headers cannot be read.
     """

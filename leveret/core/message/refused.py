@@ -1,9 +1,9 @@
-"""Refused: the last publishes that came nowhere: that no queue got, or that a queue or the broker did not take.
+"""Refused: the last publishes that no queue got, or that a queue or the broker refused.
 
-Who has published, when, where to and why is kept, and no body. One more of the same is a number that grows. There is
-room for a thousand in all; when it is used up, the user with most of them loses the oldest. So whoever is refused all
-the time, each time with another routing key, takes the place of nobody else. Nothing here is called for a message
-that arrives.
+The record has the publisher, time, address and reason, but no body. Repeated refusals only increase a count. A
+thousand entries are kept in all; when they are used up, the user with most entries loses the oldest one. So a user
+who is refused all the time, each time with another routing key, displaces no entries of other users. Accepted
+messages cost nothing here.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from mypy_extensions import i64
 from leveret.core.message.message import Address, Message
 from leveret.core.turn.clock import Clock
 
-MOST: Final = 1_000  # that are kept
-FRESH: Final = 20  # of one user that are kept in a second; more of them are only counted
+MOST: Final = 1_000  # entries that are kept
+FRESH: Final = 20  # new entries of one user per second; further ones are only counted
 MOST_TEXT: Final = 500  # characters of a reason
 
-# Why
-UNROUTABLE: Final = "unroutable"  # no binding led to a queue, and it was dropped
-RETURNED: Final = "returned"  # the same, but it was mandatory
-DUPLICATE: Final = "duplicate"  # the exchange or queue has had a message with the same value
-NO_EXCHANGE: Final = "no_exchange"  # there is no such exchange
-NO_PERMISSION: Final = "no_permission"  # the user may not write to the exchange, or nobody may
+# Reasons
+UNROUTABLE: Final = "unroutable"  # no queue was bound, and it was dropped
+RETURNED: Final = "returned"  # the same, but it was mandatory and returned
+DUPLICATE: Final = "duplicate"  # the exchange or queue had a message with the same value before
+NO_EXCHANGE: Final = "no_exchange"  # the exchange does not exist
+NO_PERMISSION: Final = "no_permission"  # the user may not write to the exchange, or no client may
 TOPIC: Final = "topic_forbidden"  # the user may not use the routing key
-TOO_LARGE: Final = "too_large"  # the body has more bytes than the broker takes
-INVALID: Final = "invalid"  # a property is wrong, or cannot be read
-QUEUE_FULL: Final = "queue_full"  # a queue has as much as it may have, and refuses more
-QUEUE_FAULTY: Final = "queue_faulty"  # a queue takes nothing, since something of it has failed
-NOT_WRITTEN: Final = "not_written"  # the disk did not take it
-OBSERVER: Final = "observer"  # a rule of a test wanted that
+TOO_LARGE: Final = "too_large"  # the body is larger than the limit of the broker
+INVALID: Final = "invalid"  # a property is invalid or cannot be read
+QUEUE_FULL: Final = "queue_full"  # a queue is full and rejects publishes
+QUEUE_FAULTY: Final = "queue_faulty"  # a queue is faulty and takes no messages
+NOT_WRITTEN: Final = "not_written"  # the message could not be written to the disk
+OBSERVER: Final = "observer"  # a rule of a test required it
 
 KINDS: Final = (
     *(UNROUTABLE, RETURNED, DUPLICATE, NO_EXCHANGE, NO_PERMISSION, TOPIC, TOO_LARGE, INVALID),
@@ -42,10 +42,10 @@ KINDS: Final = (
 class RefusedPublish:
     """Publishes that were refused for the same reason, with the same exchange and routing key.
 
-    kind: one of those above; reason: a sentence. hint: what is for administrators only. queue: that refused, empty for
-    none. user, connection: see Address; connection is that of the last one. first_ms, last_ms: milliseconds since 1970.
-    count: how many. size: bytes of the body of the last one. message_id: of the first one. place: grows with each that
-    is not one more of the last.
+    kind: one of those above. reason: a sentence. hint: details only for administrators. queue: the queue that refused;
+    empty for none. user, connection: see Address; connection is that of the last one. first_ms, last_ms: milliseconds
+    since 1970. count: number of publishes. size: bytes of the body of the last one. message_id: of the first one.
+    place: grows with each refusal that does not repeat the previous one.
     """
 
     __slots__ = (
@@ -84,7 +84,7 @@ class RefusedPublish:
         self.place: i64 = 0
 
     def say(self, kind: str, reason: str, message: Message | None, hint: str = "") -> None:
-        """Say why. message: of which the id is kept."""
+        """Set the reason. message: only its message-id is kept."""
         self.kind = kind
         self.reason = _shortened(reason)
         self.hint = _shortened(hint)
@@ -93,7 +93,7 @@ class RefusedPublish:
 
 
 class Group:
-    """Those of one user, the one that was refused last at the end. second, fresh: how many are new in that second."""
+    """The entries of one user, the latest refusal last. second, fresh: number of new entries in that second."""
 
     __slots__ = ("entries", "fresh", "second")
 
@@ -104,7 +104,7 @@ class Group:
 
 
 class RefusedPublishes:
-    """Of one broker. left_out: how many were not kept, as there were too many different ones at once."""
+    """The refused publishes of one broker. left_out: refusals above the limit, which have no entry."""
 
     def __init__(self, clock: Clock) -> None:
         self.left_out: i64 = 0
@@ -120,9 +120,9 @@ class RefusedPublishes:
         return int(self._count)
 
     def add(self, vhost: str, where: Address, about: str, queue: str, size: i64) -> RefusedPublish | None:
-        """A publish was refused. about: what tells the reason from others. queue: that refused, empty for none.
+        """Record a refused publish. about: identifies the reason. queue: the queue that refused; empty for none.
 
-        Returns: what is new, which say() has to be called of; None when it is one more of the same, or one too many.
+        Returns: a new entry, for which say() has to be called; None for a repetition, or above the limit.
         """
         now_ms = self._clock.today_ms
         last = self._last
@@ -165,7 +165,7 @@ class RefusedPublishes:
         return found if entry is None else None
 
     def _forget_one(self) -> None:
-        """Forget the oldest one of the user with most of them."""
+        """Remove the oldest entry of the user with the most entries."""
         most = ""
         count: i64 = -1
         for user, group in self._groups.items():
@@ -179,7 +179,7 @@ class RefusedPublishes:
             del self._groups[most]
 
     def forget(self, vhost: str | None, user: str | None) -> None:
-        """Forget those of a virtual host, or of a user: one that is gone; another of its name begins without them."""
+        """Remove the entries of a deleted virtual host or user; a new one with its name starts without them."""
         self._last = None
         self._last_where = None
         for name in list(self._groups):
@@ -192,7 +192,7 @@ class RefusedPublishes:
                 del self._groups[name]
 
     def all(self) -> list[RefusedPublish]:
-        """All of them, the one that was refused last in front."""
+        """All entries, the latest refusal first."""
         found = [entry for group in self._groups.values() for entry in group.entries.values()]
         return sorted(found, key=_place, reverse=True)
 

@@ -1,8 +1,8 @@
-"""Schedule: messages in the order in which they are due, or what stands for them.
+"""Schedule: messages, or objects that represent them, ordered by due time.
 
-A place in it is one number: the time, and below it the position, which tells messages apart that are due together.
-The numbers stand in blocks, ascending, with their messages beside them: small, quick to find, to take and to page
-through, whatever the order in which messages come. Between calls no block is empty.
+A place is one number: the time in its upper bits, the position in its lower bits, which distinguishes messages with
+the same due time. Places are kept in ascending blocks, with their messages beside them: small, so that searching,
+taking and paging are fast, whatever the order in which messages arrive. Between calls no block is empty.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ BLOCK: Final = 1024  # messages in a block before it is cut in two
 
 
 def place(due_ms: int, position: int) -> int:
-    """The number of a place."""
+    """The place for a due time and a position."""
     return due_ms << POSITION_BITS | position
 
 
 def due_ms(place: int) -> int:
-    """When a place is due."""
+    """The due time of a place."""
     return place >> POSITION_BITS
 
 
@@ -31,9 +31,9 @@ def position(place: int) -> int:
 
 
 class Schedule:
-    """Messages by due time, or what stands for them: whoever puts something in knows what comes out.
+    """Messages by due time, or objects that represent them; take() returns what add() got.
 
-    Cost of everything: a search, and moving what is behind in one block.
+    Cost of each operation: a search, and moving the entries behind it in one block.
     """
 
     __slots__ = ("_count", "_last", "_messages", "_places")
@@ -48,7 +48,7 @@ class Schedule:
         return self._count
 
     def add(self, place: int, message: object) -> None:
-        """Put a message into its place."""
+        """Add a message at a place."""
         self._count += 1
         if not self._last:
             self._places.append([place])
@@ -61,7 +61,7 @@ class Schedule:
         places.insert(at, place)
         messages.insert(at, message)
         if len(places) > BLOCK:
-            # What comes behind everything else leaves a full block behind, what comes in between two halves.
+            # An append at the end leaves a full block, an insertion leaves two halves.
             cut = BLOCK if at == BLOCK else BLOCK // 2
             self._places.insert(block + 1, places[cut:])
             self._messages.insert(block + 1, messages[cut:])
@@ -71,11 +71,11 @@ class Schedule:
         self._last[block] = places[-1]
 
     def first(self) -> int:
-        """The place that is due first. Raises: IndexError when there is none."""
+        """The earliest place. Raises: IndexError when empty."""
         return self._places[0][0]
 
     def take(self, place: int) -> object | None:
-        """Take the message out of a place; None when there is none."""
+        """Remove and return the message at a place; None when there is none."""
         block = bisect_left(self._last, place)
         if block == len(self._last):
             return None
@@ -95,11 +95,11 @@ class Schedule:
         return message
 
     def blocks(self) -> list[tuple[list[int], list[object]]]:
-        """All places with their messages, in blocks, from the last one on. A message may be put in another's place."""
+        """All places with their messages, in blocks, the last block first. A message may be replaced in its list."""
         return list(zip(reversed(self._places), reversed(self._messages), strict=True))
 
     def behind(self, place: int, limit: int) -> list[tuple[int, object]]:
-        """At most so many places behind this one with their messages, in order. 0 is in front of all."""
+        """At most limit places behind this one with their messages, in order. 0 is before all places."""
         found: list[tuple[int, object]] = []
         block = bisect_left(self._last, place + 1)
         at = bisect_left(self._places[block], place + 1) if block < len(self._last) else 0

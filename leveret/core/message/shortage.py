@@ -1,7 +1,7 @@
-"""Shortage: messages need more memory than the budget allows, and cannot rest.
+"""Shortage: messages need more memory than the budget allows, and cannot be paged out.
 
-Publishers wait at once, without being told, since mostly the log needs only a moment. After a second they are told, as
-RabbitMQ does it when memory is low, and so is the operator.
+Publishers are paused at once, but not notified, since mostly the log needs only a moment. After a second they are
+notified, as RabbitMQ does when memory is low, and the operator gets a log line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from leveret.core.turn.turn import Turn
 
 
 class Shortage(Timed):
-    """Of one broker."""
+    """The shortage of one broker."""
 
     def __init__(self, turn: Turn, budget: Budget, alarms: Alarms) -> None:
         self._turn = turn
@@ -22,26 +22,26 @@ class Shortage(Timed):
         self._timer: Timer | None = None
 
     def begin(self) -> None:
-        """There is a shortage, which is told if it lasts."""
+        """A shortage begins, which is reported if it lasts."""
         self._timer = self._turn.timers.call_at(self._turn.clock.now_ms + HELD_MS, self)
 
     def end(self) -> None:
-        """It is over."""
+        """The shortage is over."""
         self._turn.timers.cancel(self._timer)
         self._timer = None
         if self._alarms.set(FULL, False):
             self._turn.explain("messages need less memory than the budget again; publishers go on")
 
     def on_timer(self, token: int) -> None:
-        """It lasts."""
+        """The shortage lasts."""
         self._timer = None
         used, limit = int(self._budget.used) >> 20, int(self._budget.limit) >> 20
         self._alarms.set(FULL, True)
         self._turn.explain(
-            f"messages need {used} MiB of memory, and cannot rest on the disk; the budget is {limit} MiB. "
+            f"messages need {used} MiB of memory, and cannot be paged out to the disk; the budget is {limit} MiB. "
             "Publishers wait until consumers have taken or acknowledged some"
         )
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Nobody is told."""
+        """The notification failed."""
         self._turn.faults.own(doing, error)

@@ -1,7 +1,7 @@
-"""Times: what a header may say to name a point in time, as programs of many kinds write it.
+"""Times: points in time in headers, in the formats that various programs write.
 
-A number is of seconds since 1970, from MILLISECONDS_FROM on of milliseconds; it may be a text of digits. Any other text
-is a date of ISO 8601, which is in UTC where it names no zone. Nobody means a time behind the year 9999.
+A number counts seconds since 1970, or milliseconds from MILLISECONDS_FROM on; it may be a string of digits. Any other
+string is an ISO 8601 date, in UTC if it has no time zone. A time after the year 9999 is invalid.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from leveret.wire.fields import BINARY, DECIMAL, FLOAT32, FLOAT64, LONGSTR, TIMESTAMP, VOID, Field
 
-MILLISECONDS_FROM: Final = 100_000_000_000  # in seconds that is the year 5138, in milliseconds 1973
+MILLISECONDS_FROM: Final = 100_000_000_000  # in seconds the year 5138, in milliseconds 1973
 LAST_MS: Final = 253_402_300_799_999  # of the year 9999
 LONGEST: Final = 64  # bytes of a text that names a time
 UNREADABLE: Final = -1
@@ -23,9 +23,9 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def time_of(field: Field) -> int:
-    """The time that a field names, in milliseconds since 1970, the next one where it is between two.
+    """The time in a field, in milliseconds since 1970, rounded up.
 
-    Returns: 0 for a time before 1970, and for nothing (void); UNREADABLE for what names no time.
+    Returns: 0 for a time before 1970, and for void; UNREADABLE for a value that is no time.
     """
     value = field.value
     if field.kind == VOID:
@@ -35,7 +35,7 @@ def time_of(field: Field) -> int:
         return _of_number(value, 1)
     if field.kind == FLOAT32 or field.kind == FLOAT64:
         assert isinstance(value, float)
-        if not -LAST_MS <= value <= LAST_MS:  # nor is it a number at all, perhaps
+        if not -LAST_MS <= value <= LAST_MS:  # this also excludes NaN
             return UNREADABLE
         number, parts = value.as_integer_ratio()
         return _of_number(number, parts)
@@ -49,7 +49,7 @@ def time_of(field: Field) -> int:
 
 
 def _of_number(number: int, parts: int) -> int:
-    """A number as a fraction, whose lower half is positive."""
+    """The time for number/parts, where parts is positive."""
     if abs(number) < MILLISECONDS_FROM * parts:
         number *= 1000
     found = -(-number // parts)

@@ -1,4 +1,4 @@
-"""The trace of which a message is a part, by its header traceparent. Source: W3C Trace Context, section 3.2."""
+"""The trace context of a message, from its header traceparent. Source: W3C Trace Context, section 3.2."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from leveret.core.message.message import Message
 from leveret.wire.fields import LONGSTR
 
 HEADER: Final = b"traceparent"
-LENGTH: Final = 55  # of version 00, 2 + 32 + 16 + 2 digits and what stands between them; later versions may have more
+LENGTH: Final = 55  # of version 00, 2 + 32 + 16 + 2 digits and separators; later versions may be longer
 DIGITS: Final = "0123456789abcdef"
-MOST: Final = 512  # characters that are looked at
-SAMPLED: Final = 1  # among the flags
+MOST: Final = 512  # longest header that is parsed, in characters
+SAMPLED: Final = 1  # bit of the flags
 
 
 class TraceParent:
-    """trace_id: 128 bits. span_id: 64 bits, of whoever has sent it. Neither is 0. is_sampled: the trace is recorded."""
+    """trace_id: 128 bits. span_id: 64 bits, of the sender. Neither is 0. is_sampled: the trace is recorded."""
 
     __slots__ = ("is_sampled", "span_id", "trace_id")
 
@@ -26,7 +26,7 @@ class TraceParent:
 
 
 def of(message: Message) -> TraceParent | None:
-    """The trace of a message; None without one, and for a header that is none."""
+    """The trace context of a message; None without a valid header."""
     field = message.header(HEADER)
     if field is None or field.kind != LONGSTR:
         return None
@@ -35,7 +35,7 @@ def of(message: Message) -> TraceParent | None:
 
 
 def parse(text: str) -> TraceParent | None:
-    """The trace that a header names; None if it does not."""
+    """The trace context in a header; None if it is invalid."""
     parts = text.split("-")
     if len(parts) < 4 or (len(text) != LENGTH if parts[0] == "00" else parts[0] == "ff"):
         return None

@@ -1,1 +1,1 @@
-"""Queues: the owners of order."""
+"""Queues: their messages, consumers and settings."""

@@ -1,4 +1,4 @@
-"""BaseQueue: a queue, as its own parts see it: what it is made of, and what they ask of it."""
+"""BaseQueue: the interface of a queue for its own parts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from leveret.wire.fields import Table
 
 
 class BaseQueue(EntryOwner, Logged, Pageable):
-    """What there is of one queue.
+    """The state of one queue.
 
-    owner: the connection's number if exclusive, else 0. log: where its messages rest.
-    unacked: messages that subscribers hold; unacked_bytes: of their bodies. delivered: messages ever sent or fetched.
-    letters: dead ones that must arrive elsewhere, and have not; letter_bytes: of their bodies.
-    unfinished: messages of which something failed, and what.
-    overrides: what an operator has said of it, by the keys of policies; see core/policy/overrides.py.
-    counters: without those of consumers that are there, and without acks; see total().
+    owner: the connection's number if exclusive, else 0. log: the storage of its messages.
+    unacked: unacknowledged messages; unacked_bytes: of their bodies. delivered: messages ever sent or fetched.
+    letters: dead letters that must arrive elsewhere and have not yet; letter_bytes: of their bodies.
+    unfinished: messages for which an operation failed, with its name.
+    overrides: changes by an operator, by the keys of policies; see core/policy/overrides.py.
+    counters: without those of current consumers and without acks; see total().
     """
 
     def __init__(
@@ -69,112 +69,112 @@ class BaseQueue(EntryOwner, Logged, Pageable):
         return f"queue '{self.name}' in vhost '{self.vhost.name}'"
 
     def counted(self) -> QueueCounters:
-        """What counts its messages."""
+        """The counters of its messages."""
         return self.counters
 
     def total(self) -> QueueCounters:
-        """All that it has done."""
+        """All counts."""
         return self.counters.total([consumer.counts for consumer in self.consumers.all], self.unacked)
 
     def resident(self) -> i64:
-        """Bytes that ready messages need in memory, about."""
+        """Approximate bytes of memory that ready messages need."""
         return self.ready.resident
 
     def giving_up(self, message: Message) -> i64:
-        """What it costs to give up a message: those that become dead letters are made no faster than they are sent."""
+        """The cost of giving up a message; a dead letter costs as much as publishing it."""
         return freeing(message) if self.settings.dead_letter_exchange is None else sending(message)
 
     def returning(self, message: Message) -> i64:
-        """What it costs to take a message back; quorum queues write into its headers that it was delivered."""
+        """The cost of requeuing a message; quorum queues update its headers."""
         return copying(message) if self.settings.queue_type == QUORUM else 1
 
     def consumer_timeout_ms(self) -> int:
-        """How long a delivery may wait for its ack; below 0 where the queue does not say."""
+        """The timeout of deliveries in milliseconds; below 0 if the queue sets none."""
         return self.settings.consumer_timeout_ms
 
     def is_held_back(self) -> bool:
-        """Whether it is paused or has a rate: then it is nothing unusual that it does not get empty."""
+        """Whether the queue is paused or has a rate limit: then a growing backlog is normal."""
         return self.settings.is_paused or self.settings.delivery_rate > 0
 
     def waiting(self) -> int:
-        """How many messages are ready."""
+        """The number of ready messages."""
         return len(self.ready)
 
     @abstractmethod
     def apply(self, settings: QueueSettings) -> None:
-        """Take other settings at once: limits drop as much as this turn has room for, and the idle time starts anew.
+        """Apply new settings: limits drop as much as this turn has room for, and the idle time restarts.
 
-        A message keeps the deadline that it came with. Source: rabbit_amqqueue_process.erl process_args_policy.
+        Messages keep their deadlines. Source: rabbit_amqqueue_process.erl process_args_policy.
         """
 
-    # -- what the log has
+    # -- the log
 
     @abstractmethod
     def load(self, entry: QueueEntry) -> bool:
-        """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
+        """Fetch the content of a single paged-out message. Returns: whether it could be read; if not, it is lost."""
 
-    # -- what flows
+    # -- delivery
 
     @abstractmethod
     def touch(self) -> None:
-        """Something changed that may let messages flow: look at it at the end of this call into the broker."""
+        """Mark the queue: a change may let messages flow. It is pumped at the end of this call into the broker."""
 
     @abstractmethod
     def pump(self) -> None:
-        """Give ready messages to the consumers that can take them, one each in turn, and the rest of many later."""
+        """Deliver ready messages to consumers with room, one each in turn; the rest of many later."""
 
     @abstractmethod
     def flow(self) -> None:
-        """Let flow what can flow, before somebody looks at the queue or changes its consumers.
+        """Deliver what can be delivered, before a client examines the queue or changes its consumers.
 
         A message that a consumer waits for is never counted, fetched, dropped or expired instead of delivered.
-        Cost: nothing if nothing has changed since the last pump(); else that, or some of them where much flows.
+        Cost: nothing if nothing has changed since the last pump(); else one pump(), or several in a large backlog.
         """
 
     @abstractmethod
     def trim(self) -> None:
-        """Throw away more of what has expired or is too much."""
+        """Drop more messages that have expired or exceed a limit."""
 
     @abstractmethod
     def fetch(self) -> None:
-        """Bring the head into memory, with what rests beside it in the log, and let it flow."""
+        """Fetch the head into memory, with the messages stored beside it in the log, and deliver."""
 
     @abstractmethod
     def deliver(self, portion: i64) -> bool:
-        """Deliver some messages, whatever brakes the queue. Returns: whether more could be delivered now."""
+        """Deliver some messages, whatever the brake of the queue. Returns: whether more could be delivered now."""
 
     @abstractmethod
     def fetch_later(self) -> None:
-        """Go on soon: many may want that at once, and it takes milliseconds."""
+        """Continue soon, in a background job: many queues may need this at once, and it takes milliseconds."""
 
     @abstractmethod
     def look(self) -> None:
-        """Drop what has expired at the head, as much as this turn has room for."""
+        """Drop expired messages from the head, as many as this turn has room for."""
 
     @abstractmethod
     def let_in(self, entry: QueueEntry) -> None:
-        """A message was held until its time, which has come: it goes to the place that it would have had."""
+        """A held message is due: it goes to its place in the order."""
 
     @abstractmethod
     def take_back(self, entry: QueueEntry) -> None:
-        """A message that came back has waited long enough: it goes to its old place."""
+        """A returned message has waited for its delay: it goes to its old place."""
 
-    # -- what ends
+    # -- removal
 
     @abstractmethod
     def die(self, entry: QueueEntry, reason: str) -> None:
-        """A message is given up. reason: one of those of dead_letter.py."""
+        """Give up a message: drop or dead-letter it. reason: one of those of dead_letter.py."""
 
     @abstractmethod
     def forget(self, entry: QueueEntry) -> None:
-        """Nothing has to remember this message any longer."""
+        """Remove a message from the log and from deduplication."""
 
     @abstractmethod
     def trim_later(self) -> None:
-        """One call was not enough for what has to go from the queue."""
+        """Drop more in the background: one call had too much to drop."""
 
     # -- faults
 
     @abstractmethod
     def repair(self) -> None:
-        """Try again what has failed, and go on. What fails again makes the queue faulty again."""
+        """Repeat what has failed, and continue. If it fails again, the queue becomes faulty again."""

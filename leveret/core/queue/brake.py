@@ -1,7 +1,7 @@
-"""Brake: how much of a queue may go out now. Nothing while it is paused, else what its rate lets through.
+"""Brake: limits the deliveries of a queue: none while it is paused, else as many as its rate allows.
 
-The rate is a token bucket. It fills with so many messages a second, and holds at least what comes in two ticks: the
-clock has steps, and what goes in one is no burst.
+The rate is a token bucket. It fills with so many messages a second, and holds at least those of two ticks: the clock
+advances in steps, and the messages of one step are no burst.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from leveret.core.policy.arguments import QueueSettings
 from leveret.core.queue.base import BaseQueue
 from leveret.core.turn.clock import Timed, Timer
 
-TICK_MS: Final = 10  # between two looks at a bucket that fills quickly
-ANY: Final = 1 << 62  # messages, where no rate is asked for
+TICK_MS: Final = 10  # between two checks of a bucket that fills quickly
+ANY: Final = 1 << 62  # messages, without a rate
 NEARLY: Final = 1e-9  # of a message: sums of fractions are not exact
 
 
 class Brake(Timed):
-    """Of one queue."""
+    """The brake of one queue."""
 
     __slots__ = ("_filled_ms", "_is_paused", "_most", "_queue", "_rate", "_timer", "_tokens")
 
     def __init__(self, queue: BaseQueue) -> None:
         self._queue: BaseQueue | None = queue
         self._is_paused = False
-        self._rate: float = 0.0  # messages in a millisecond; 0 for any number
-        self._most: float = 0.0  # that the bucket holds
-        self._tokens: float = 0.0  # messages that may go
+        self._rate: float = 0.0  # messages per millisecond; 0 for no limit
+        self._most: float = 0.0  # capacity of the bucket
+        self._tokens: float = 0.0  # messages that may be delivered
         self._filled_ms: i64 = 0
         self._timer: Timer | None = None
 
     def set(self, settings: QueueSettings) -> None:
-        """Heed these settings. A bucket that is there keeps what is in it, a new one is full."""
+        """Apply settings. An existing bucket keeps its content, a new one is full."""
         queue = self._queue
         if queue is None:
             return
@@ -52,11 +52,11 @@ class Brake(Timed):
 
     @property
     def is_on(self) -> bool:
-        """Whether it holds anything back."""
+        """Whether it limits deliveries."""
         return self._is_paused or self._rate > 0
 
     def room(self) -> i64:
-        """How many messages may go now."""
+        """The number of messages that may be delivered now."""
         queue = self._queue
         if queue is None or self._is_paused:
             return 0
@@ -66,12 +66,12 @@ class Brake(Timed):
         return i64(int(self._tokens + NEARLY))
 
     def took(self, count: i64) -> None:
-        """So many have gone."""
+        """Count delivered messages."""
         if self._rate:
             self._tokens -= float(count)
 
     def watch(self) -> None:
-        """Let the queue look again as soon as something may go."""
+        """Mark the queue as soon as the bucket has a message."""
         queue = self._queue
         if queue is None or self._is_paused or not self._rate or self._timer is not None:
             return
@@ -79,7 +79,7 @@ class Brake(Timed):
         self._timer = queue.broker.timers.call_at(queue.broker.clock.now_ms + wait_ms, self)
 
     def on_timer(self, token: int) -> None:
-        """Something may go."""
+        """The bucket has a message."""
         self._timer = None
         if self._queue is not None:
             self._queue.touch()
@@ -90,7 +90,7 @@ class Brake(Timed):
             self._queue.fail(doing, error)
 
     def stop(self) -> None:
-        """The queue has ended; nothing may hold on to it."""
+        """The queue has ended: drop the references to it."""
         if self._queue is not None:
             self._queue.broker.timers.cancel(self._timer)
             self._queue = None

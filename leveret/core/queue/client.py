@@ -1,4 +1,4 @@
-"""Client and Observer: whose messages come and go, and who sees that; Held: one that a client has."""
+"""Client, Observer and Held: a client as its queues see it, who watches it, and one delivery that it holds."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from leveret.core.turn.faults import Closable
 
 
 class Held:
-    """One delivery that waits for its ack.
+    """One unacknowledged delivery.
 
-    connection: its name. label: what its client calls it. channel: number of the channel. consumer_tag: empty for
-    basic.get. delivery_tag: on that channel. entry: its place in the queue.
+    connection: its name. label: the name that the client gives it. channel: number of the channel. consumer_tag: empty
+    for basic.get. delivery_tag: on that channel. entry: its place in the queue.
     """
 
     __slots__ = ("channel", "connection", "consumer_tag", "delivery_tag", "entry", "label")
@@ -44,27 +44,27 @@ class Held:
 
 @trait
 class Client(Holder, Closable):
-    """A connection, as an administrator sees it. Before its login it is nobody's, and before its open it is nowhere.
+    """A connection, as administration sees it. It has no user before its login, and no virtual host before its open.
 
-    What it lets go of is left to the log, or found again: contents of deliveries that wait for an ack, cached routes.
+    release() pages out the contents of unacknowledged deliveries, and drops cached routes.
     """
 
     @abstractmethod
     def belongs_to(self, user: User | None, vhost: Home | None) -> bool:
-        """Whether it is this user's and uses this virtual host; None for any."""
+        """Whether it belongs to this user and this virtual host; None for any."""
 
     @abstractmethod
     def forget_queue(self, queue: EntryOwner) -> None:
-        """A queue that is exclusive to it is deleted."""
+        """An exclusive queue of this connection is deleted."""
 
     @abstractmethod
     def held(self, queue: EntryOwner | None) -> list[Held]:
-        """What its client has of a queue, or of all, and has not settled. Cost: a look at all of it."""
+        """The unacknowledged deliveries of a queue, or of all queues. Cost: a pass over all of them."""
 
     def note_oldest(self, sent_ms: dict[int, int]) -> None:
-        """Note when the oldest message was sent that its client has, on the core's clock, by the id of its queue.
+        """Note when the oldest unacknowledged message of each queue was sent, on the core's clock, by queue id.
 
-        sent_ms: what is known so far, of others. Cost: a look at all that it has.
+        sent_ms: the times found so far, of other connections. Cost: a pass over all its deliveries.
         """
         for held in self.held(None):
             queue_id = held.entry.queue.queue_id
@@ -72,11 +72,11 @@ class Client(Holder, Closable):
 
     @abstractmethod
     def count_routes(self) -> None:
-        """Let exchanges count what is only noted with its cached routes. Cost: those used since the last time."""
+        """Pass the counts of its cached routes to the exchanges. Cost: the routes used since the last time."""
 
     @abstractmethod
     def total(self) -> ConnectionCounters:
-        """All that it has done."""
+        """All counts."""
 
     @abstractmethod
     def force_close(self, reason: str) -> None:
@@ -84,54 +84,54 @@ class Client(Holder, Closable):
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
-        """Something that was done for it has failed: it is closed, as soon as what is going on now is through."""
+        """An action for the connection has failed: close it after the current call."""
 
 
-PASS: Final = 0  # what becomes of a publish
-REFUSE: Final = 1  # it goes nowhere, and is nacked if its publisher waits for confirms
-STRAY: Final = 2  # it goes nowhere, as one that no binding matches
-HOLD: Final = 3  # it goes its way, but its confirm has to wait
-FOLLOW: Final = 4  # it goes its way, and a Follower hears how that ends
+PASS: Final = 0  # what happens to a publish: as usual
+REFUSE: Final = 1  # not routed, and nacked if its publisher uses confirms
+STRAY: Final = 2  # not routed, as if no binding matched
+HOLD: Final = 3  # routed, but its confirm is held back
+FOLLOW: Final = 4  # routed, and a Follower gets the result
 
-WATCH: Final = "show an observer what passes"  # what fails when an observer does
+WATCH: Final = "show an observer what passes"  # the failed action when an observer raises
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Follower:
-    """Who follows a message that is published, which is a Followed from then on, as long as it is in memory."""
+    """Follows a published message, which is a Followed from then on, as long as it is in memory."""
 
     @abstractmethod
     def on_published(self, is_confirmed: bool, how: int) -> None:
-        """The publish is over, confirmed or refused; at once where nobody waits for that, or it waits for a commit.
+        """The publish is confirmed or refused; called at once without confirms, and in a transaction.
 
-        how: one of those of core/message/confirm.py with which it was refused, 0 if it was not.
+        how: the reason of a refusal, one of those of core/message/confirm.py; 0 without one.
         """
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Observer:
-    """Who sees what clients do with messages in a virtual host. Called in the middle of it: it may only take notes.
+    """Sees what clients do with messages in a virtual host. Called in the middle of it: it may only take notes.
 
-    needs_contents: whether the content of a delivery is to stay in memory until it is settled.
+    needs_contents: whether the content of a delivery must stay in memory until it is settled.
     """
 
     needs_contents = True
 
     @abstractmethod
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
-        """A message goes to these queues. Returns: what becomes of it. Raises: Refusal, which the client gets."""
+        """A message is routed to these queues. Returns: what happens to it. Raises: Refusal, which the client gets."""
 
     @abstractmethod
     def on_held(self, confirm: Confirm) -> None:
-        """This confirm is held for the last on_publish(), and has to be paid or refused once."""
+        """The confirm held for the last on_publish(); the observer must pay or refuse it once."""
 
     def follower(self) -> Follower | None:
-        """Who follows the message of the last on_publish(), which has said FOLLOW."""
+        """The follower of the last on_publish() that returned FOLLOW."""
         return None
 
     @abstractmethod
     def on_delivery(self, client: Client, entry: QueueEntry, tag: i64, no_ack: bool, is_get: bool) -> None:
-        """A message was sent to a client. tag: its delivery tag. is_get: the client has asked for it with basic.get."""
+        """A message was sent to a client. tag: its delivery tag. is_get: it was requested with basic.get."""
 
     @abstractmethod
     def on_settle(self, entry: QueueEntry, how: int) -> None:

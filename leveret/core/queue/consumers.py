@@ -1,7 +1,7 @@
-"""Consumers of a queue: whose turn it is, and how much each may hold unacknowledged.
+"""Consumers of a queue: their turns and prefetch windows.
 
-A consumer is in turn, or parked because its window is full or its socket is. Parked ones cost nothing until they are
-woken; next() therefore looks at few consumers however many there are.
+A consumer is in turn, or parked because its window or its socket is full. Parked consumers cost nothing until they
+are woken; so next() checks few consumers, however many there are.
 Source: rabbit_queue_consumers.erl (active and blocked consumers, priorities), rabbit_limiter.erl (shared windows).
 """
 
@@ -21,7 +21,7 @@ from leveret.wire.fields import Table
 class Prefetch:
     """A prefetch window. limit: messages; 0 for no limit. used: unacknowledged messages in it.
 
-    asked: the limit that somebody has asked for, where it is capped.
+    asked: the requested limit, before cap().
     """
 
     __slots__ = ("asked", "limit", "used")
@@ -32,21 +32,21 @@ class Prefetch:
         self.used: i64 = 0
 
     def cap(self, most: i64) -> None:
-        """Let it be no wider than this, whatever was asked for; below 1 for any width."""
+        """Limit the window, whatever was requested; below 1 for no limit."""
         asked = self.asked
         self.limit = most if most > 0 and (asked == 0 or asked > most) else asked
 
     def has_room(self) -> bool:
-        """Whether one more fits."""
+        """Whether another message fits."""
         return self.limit == 0 or self.used < self.limit
 
 
 class SharedPrefetch(Prefetch, Sharer):
     """The prefetch window of all consumers of a channel (basic.qos with global).
 
-    Those that it has kept waiting get its room queue by queue, the one that waits longest first: a queue that has got
-    something, and would have more, waits behind the others. Room that it does not need is handed on by Broker.settle().
-    So at rest there is never room, and somebody who waits for it.
+    Consumers that wait for room get it queue by queue, the longest waiting first: a queue that got some room and wants
+    more waits behind the others. Broker.settle() passes on room that a queue does not need. So at rest, no consumer
+    waits while there is room.
     """
 
     __slots__ = ("_is_sharing", "_turn", "_waiting")
@@ -54,18 +54,18 @@ class SharedPrefetch(Prefetch, Sharer):
     def __init__(self, turn: Turn) -> None:
         super().__init__(0)
         self._turn = turn
-        self._is_sharing = False  # settle() will look whether there is room left
-        self._waiting: dict[EntryOwner, dict[Consumer, None]] = {}  # parked, in the order in which they were
+        self._is_sharing = False  # settle() will check whether room is left
+        self._waiting: dict[EntryOwner, dict[Consumer, None]] = {}  # parked consumers, in the order of parking
 
     def wait(self, consumer: Consumer) -> None:
-        """A parked consumer is to be woken when it is its turn."""
+        """Wake a parked consumer when it is its turn."""
         waiting = self._waiting.get(consumer.queue)
         if waiting is None:
             waiting = self._waiting[consumer.queue] = {}
         waiting[consumer] = None
 
     def forget(self, consumer: Consumer) -> None:
-        """A consumer is gone."""
+        """A consumer has ended."""
         waiting = self._waiting.get(consumer.queue)
         if waiting is not None:
             waiting.pop(consumer, None)
@@ -73,19 +73,19 @@ class SharedPrefetch(Prefetch, Sharer):
                 del self._waiting[consumer.queue]
 
     def resize(self, limit: i64) -> None:
-        """From now on it holds so many; 0 for no limit."""
+        """Set the limit; 0 for none."""
         self.limit = limit
         self.share()
 
     def share(self) -> None:
-        """There may be room: let those have it who wait for it."""
+        """Give free room to waiting consumers."""
         if self._waiting and not self._is_sharing and self.has_room():
             self._is_sharing = True
             self._turn.sharing.append(self)
             self._wake_next()
 
     def share_more(self) -> bool:
-        """Wake the next ones if those before have left room. Returns: whether there were any."""
+        """Wake the next ones if room is left. Returns: whether there were any."""
         if self._waiting and self.has_room():
             self._wake_next()
             return True
@@ -98,33 +98,33 @@ class SharedPrefetch(Prefetch, Sharer):
 
 
 class Subscriber:
-    """Who takes deliveries: the consuming half of a client."""
+    """Takes deliveries: the consuming half of a client."""
 
     @abstractmethod
     def deliver(self, consumer: Consumer, entry: QueueEntry) -> None:
-        """Send one message. The queue has counted it in the consumer's windows already."""
+        """Send one message. The queue has already counted it in the consumer's windows."""
 
     @abstractmethod
     def can_take(self) -> bool:
-        """Whether there is room on the way to the client."""
+        """Whether the connection to the client has room."""
 
     @abstractmethod
     def cancelled(self, consumer: Consumer) -> None:
-        """The queue is gone, and the consumer with it."""
+        """The queue has ended, and the consumer with it."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
-        """One of the calls above has failed: its client is to be closed, later."""
+        """One of the calls above has failed: close the client later."""
 
 
 class Consumer:
     """One basic.consume.
 
-    window: its own prefetch; shared: the one of all consumers of its channel. Without acknowledgements it takes no room
-    in either, but the shared one, when it is full, stops it too.
-    timeout_ms: how long a delivery to it may wait for its ack; below 0 where it does not say.
-    counts: without acks; see total(). head: what its protocol keeps here, as the beginning of each delivery; the core
-    does not look at it.
+    window: its own prefetch; shared: that of all consumers of its channel. A consumer without acknowledgements uses
+    neither, but a full shared window stops it too.
+    timeout_ms: how long a delivery may wait for its ack; below 0 if not set.
+    counts: without acks; see total(). head: data of the protocol for the beginning of each delivery; the core does not
+    use it.
     """
 
     __slots__ = (
@@ -169,7 +169,7 @@ class Consumer:
         self.counts = ConsumerCounters(no_ack)
         self.head: object = None
         self.parked = False
-        self.active = True  # until it is cancelled, or fails
+        self.active = True  # until it is cancelled or fails
 
     def total(self) -> ConsumerCounters:
         """All that it has done."""
@@ -188,12 +188,12 @@ class Consumer:
             return False
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Its subscriber has failed: it gets nothing any more, and its client is closed."""
+        """Its subscriber has failed: it gets no more messages, and its client is closed."""
         self.active = False
         self.subscriber.fail(doing, error)
 
     def park(self) -> None:
-        """It cannot take what it was offered, and is to be woken when it may have room."""
+        """It has no room: wake it when it may have some."""
         self.parked = True
         if self.active and not self.shared.has_room():
             self.shared.wait(self)
@@ -202,11 +202,11 @@ class Consumer:
 class Consumers:
     """All consumers of one queue.
 
-    single_active: only one gets messages, until it goes; then the first one of the highest priority.
-    has_least_loaded_first: not the one that has waited longest is next, but of the highest priority the one with the
-    fewest unacknowledged messages.
-    gives_way: it goes as well when one of higher priority comes, as soon as it holds no message any more, and gets
-    none until then. So do quorum queues. Source: rabbit_fifo.erl activate_next_consumer.
+    single_active: only one gets messages, until it ends; then the first one of the highest priority.
+    has_least_loaded_first: among those of the highest priority, the consumer with the fewest unacknowledged messages is
+    next, not the one that has waited longest. gives_way: when a consumer of higher priority comes, the single active
+    one gets no more messages, and is replaced once it has none outstanding, as in quorum queues. Source:
+    rabbit_fifo.erl activate_next_consumer.
     """
 
     __slots__ = (
@@ -222,38 +222,38 @@ class Consumers:
     )
 
     def __init__(self, single_active: bool, gives_way: bool = False) -> None:
-        self.all: dict[Consumer, None] = {}  # in the order in which they came
+        self.all: dict[Consumer, None] = {}  # in the order of arrival
         self.single_active = single_active
         self.gives_way = gives_way
         self.has_least_loaded_first = False
-        self._is_special = single_active  # next() does not go by turns alone
-        self._chosen: Consumer | None = None  # the single active one
-        self._is_leaving = False  # it gives way
-        self._turn: list[Consumer] = []  # not parked; higher priority first, then who waited longest
-        self._stale = 0  # consumers in _turn that are gone
+        self._is_special = single_active  # next() does not only go by turns
+        self._chosen: Consumer | None = None  # the single active consumer
+        self._is_leaving = False  # it will be replaced
+        self._turn: list[Consumer] = []  # not parked; higher priority first, then the longest waiting
+        self._stale = 0  # ended consumers in _turn
 
     def __len__(self) -> int:
         return len(self.all)
 
     @property
     def exclusive(self) -> bool:
-        """Whether one of them has the queue for itself."""
+        """Whether the only consumer is exclusive."""
         return len(self.all) == 1 and next(iter(self.all)).exclusive
 
     @property
     def chosen(self) -> Consumer | None:
-        """The single active one, if only one gets messages."""
+        """The single active consumer, if any."""
         return self._chosen
 
     def add(self, consumer: Consumer) -> None:
-        """A new consumer takes its place behind those of its priority."""
+        """Add a consumer behind the others of its priority."""
         if self.single_active:
             self._choose(consumer)
         self.all[consumer] = None
         self._enqueue(consumer)
 
     def remove(self, consumer: Consumer) -> None:
-        """The consumer is gone. Its place in turn is cleared later, with others: thousands may go at once."""
+        """The consumer has ended. Its place in turn is cleared later, with others: thousands may end at once."""
         consumer.active = False
         consumer.shared.forget(consumer)
         del self.all[consumer]
@@ -272,7 +272,7 @@ class Consumers:
             self._enqueue(consumer)
 
     def next(self) -> Consumer | None:
-        """Whose turn it is; the one given goes behind the others of its priority."""
+        """The consumer whose turn it is; it moves behind the others of its priority."""
         if self._is_special:
             return self._first() if self.single_active else self._least_loaded()
         turn = self._turn
@@ -281,7 +281,7 @@ class Consumers:
             consumer = turn[at]
             if consumer.active and consumer.can_take():
                 if at:
-                    del turn[:at]  # in one go: they may be thousands
+                    del turn[:at]  # in one step: there may be thousands
                 if len(turn) > 1:
                     del turn[0]
                     self._enqueue(consumer)
@@ -295,14 +295,14 @@ class Consumers:
         return None
 
     def set_order(self, has_least_loaded_first: bool) -> None:
-        """Say who is next from now on."""
+        """Set how the next consumer is chosen."""
         self.has_least_loaded_first = has_least_loaded_first
         self._is_special = self.single_active or has_least_loaded_first
 
     def _least_loaded(self) -> Consumer | None:
-        """The one with the fewest unacknowledged messages; of two with as many, the one that has waited longer.
+        """The consumer with the fewest unacknowledged messages; the longest waiting one if several have as few.
 
-        Cost: a look at those of the highest priority, up to the first that has none.
+        Cost: a pass over those of the highest priority, up to the first that has none.
         """
         turn = self._turn
         while True:
@@ -329,14 +329,14 @@ class Consumers:
             consumer.park()
 
     def _first(self) -> Consumer | None:
-        """The only one that gets messages, if it can take one."""
+        """The single active consumer, if it has room."""
         consumer = self._chosen
         if consumer is None or (self._is_leaving and consumer.window.used == 0):
-            consumer = self._best()  # found late: thousands may have gone at once
+            consumer = self._best()  # only now: thousands may have ended at once
             self._chosen = consumer
             self._is_leaving = False
         if consumer is None or not consumer.active:
-            return None  # or about to be removed
+            return None  # no consumer, or about to be removed
         if consumer.parked and consumer.shared.limit:
             return None  # others may have waited longer for the room in their window
         if not self._is_leaving and consumer.can_take():
@@ -347,7 +347,7 @@ class Consumers:
         return None
 
     def _choose(self, coming: Consumer) -> None:
-        """Say which one is active, now that another one comes."""
+        """Choose the active consumer when another one comes."""
         chosen = self._chosen or self._best() or coming
         self._chosen = chosen
         if self.gives_way and coming.priority > chosen.priority:

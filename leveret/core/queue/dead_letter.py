@@ -1,8 +1,8 @@
 """Dead letters: messages that a queue gives up, on their way through its dead letter exchange.
 
-A message dies inside another call, a publish perhaps. There it is only put on the broker's Worklist; what is on that
-is published at the end of the call, a bounded share of it: there is no recursion, and a cycle is plain data.
-The log of the source forgets a message only when its copy is safe in every queue that took it.
+A message dies inside another call, for example a publish. There it is only added to the broker's Worklist, which is
+processed at the end of the call, a bounded share at a time: there is no recursion, and a cycle is plain data.
+The log of the source queue removes a message only when its copy is safe in every queue that took it.
 Source: rabbit_dead_letter.erl, mc.erl (record_death, is_death_cycle), rabbit_fifo_dlx_worker.erl.
 """
 
@@ -36,18 +36,18 @@ EXPIRED: Final = "expired"
 MAXLEN: Final = "maxlen"
 DELIVERY_LIMIT: Final = "delivery_limit"
 
-MANY: Final = 10_000  # letters on their way, above which publishers wait until it is half as many
-RETRY_MS: Final = 1000  # after which letters that must arrive are sent again
-WRITE_MS: Final = 20  # after which one goes on while too much waits to be written, or is in memory
-TRIES_EACH: Final = 16  # of the letters of one queue that may be refused again before the next one has its turn
-TRIES_ALL: Final = 256  # the same of all, before a pause
-TRIES: Final = 3  # of a letter that fails inside the broker
+MANY: Final = 10_000  # pending letters above which publishers wait, until half of them are left
+RETRY_MS: Final = 1000  # before letters that must arrive are sent again
+WRITE_MS: Final = 20  # pause while too much waits to be written, or is in memory
+TRIES_EACH: Final = 16  # letters of one queue that may be refused again before the next queue has its turn
+TRIES_ALL: Final = 256  # the same for all queues, before a pause
+TRIES: Final = 3  # attempts for a letter that fails inside the broker
 MAX_EXPLAINED: Final = 10_000
-WORTH_IT: Final = 64 << 10  # bytes of contents, below which letters that wait are not asked for memory
+WORTH_IT: Final = 64 << 10  # bytes of contents; with less, waiting letters are not paged out
 
 
 class DeadLetter(ConfirmListener):
-    """One message that died, until its copies are safe or it is given up."""
+    """One dead message, until its copies are safe or it is given up."""
 
     __slots__ = (
         "_counts",
@@ -71,24 +71,24 @@ class DeadLetter(ConfirmListener):
         self.reason = reason
         self._is_held = True
         queue.broker.budget.hold(entry.message)
-        self._counts = queue.settings.at_least_once  # for the limits of the queue
+        self._counts = queue.settings.at_least_once  # it counts for the limits of the queue
         if self._counts:
             queue.letters += 1
             queue.letter_bytes += entry.message.size
         self._died_s = died_s
         self._failures: i64 = 0
         self._targets: list[Destination] = []
-        self._safe: dict[Destination, None] = {}  # those that have it, so that they do not get it again
+        self._safe: dict[Destination, None] = {}  # queues that have it and must not get it again
         self._open: i64 = 0
         self._is_refused = False
         self._has_to_wait = False  # a queue cannot take it now
-        self._is_lost = False  # a log did not take a copy, which is there until the broker ends
+        self._is_lost = False  # a copy was not written, and is only in memory
 
     def send(self) -> None:
-        """Publish it, as the settings of its queue are now. Raises: NotHereYet."""
+        """Publish it, according to the current settings of its queue. Raises: NotHereYet."""
         queue = self.queue
         share = queue.broker.share
-        if queue.deleted and queue.fault:  # who has the queue now has it too
+        if queue.deleted and queue.fault:  # another node has the queue, with this message
             self.end()
             return
         if self.entry.message.is_at_rest and (queue.deleted or not queue.load(self.entry)):
@@ -103,7 +103,7 @@ class DeadLetter(ConfirmListener):
         message = self._copy(name, settings.dead_letter_routing_key)
         found = queue.vhost.route_letter(name, message, len(self._safe) > 0)
         if found is None:
-            self._stranded("no exchange", f"exchange '{name}' does not exist; declare it, or name another one")
+            self._stranded("no exchange", f"exchange '{name}' does not exist; declare it, or choose another one")
             return
         share.left -= HANDING_OUT * len(found)
         targets = found
@@ -111,15 +111,15 @@ class DeadLetter(ConfirmListener):
             before = Deaths(message.content)
             targets = [each for each in found if not before.is_cycle(each.name.encode("utf-8", "surrogateescape"))]
         if len(targets) < len(found) and not _name_of(targets):
-            hand_out(message, targets, None)  # to who only wants to know
+            hand_out(message, targets, None)  # to observers
             targets = []
         if not targets:
             if _name_of(found):
-                what = f"it would come back to queue '{_name_of(found)}' without having been rejected: a cycle; "
-                self._stranded("cycle", what + "let the dead letters end in another queue, or reject them")
+                what = f"it would return to queue '{_name_of(found)}' without a rejection: a cycle; "
+                self._stranded("cycle", what + "route the dead letters to another queue, or reject them")
             else:
                 key = message.address.routing_key
-                what = f"exchange '{name}' leads nowhere with routing key '{key}'; bind a queue to it"
+                what = f"no queue is bound to exchange '{name}' for routing key '{key}'; bind one"
                 self._stranded("no route", what)
         elif self.entry.log_id or settings.at_least_once:
             self._hand_over(message, targets)
@@ -128,24 +128,24 @@ class DeadLetter(ConfirmListener):
             self.end()
 
     def _copy(self, exchange: str, routing_key: str | None) -> Message:
-        """The message as it is published."""
+        """The copy to publish."""
         old = self.entry.message
         queue = self.queue.name.encode("utf-8", "surrogateescape")
         try:
             headers = deaths.recorded(old, queue, self.reason.encode(), self._died_s)
-        except (DecodeError, IndexError):  # it goes on without what cannot be read
+        except (DecodeError, IndexError):  # it is sent without the unreadable properties
             old = old.without_properties()
             headers = deaths.recorded(old, queue, self.reason.encode(), self._died_s)
         if routing_key is not None:
-            where = address(short(exchange), short(routing_key))  # no exchange has a longer name: it goes nowhere then
+            where = address(short(exchange), short(routing_key))  # no exchange has a longer name: it is not routed then
         else:
             where = address(short(exchange), old.address.routing_key, old.address.copies, old.address.hidden)
         return Message(where, patch.with_headers(old.content, headers, False), old.persistent, True)
 
-    # -- hand-over
+    # -- publishing
 
     def _hand_over(self, message: Message, targets: list[Destination]) -> None:
-        """Publish it to those who do not have it, and wait for all of them."""
+        """Publish it to the queues that do not have it, and wait for all of them."""
         self._targets = [target for target in targets if target not in self._safe]
         self._is_refused = False
         self._has_to_wait = False
@@ -155,7 +155,7 @@ class DeadLetter(ConfirmListener):
         self._settled()
 
     def confirmed(self, tag: i64) -> None:
-        """One queue has it safe."""
+        """One queue has stored it."""
         self._safe[self._targets[tag]] = None
         self._settled()
 
@@ -171,7 +171,7 @@ class DeadLetter(ConfirmListener):
         self._settled()
 
     def fail(self, doing: str, error: Exception) -> None:
-        """It could not be sent, or hear of its copies: it is sent again, and after some times left to its queue."""
+        """Sending it or counting its confirms failed: send it again, and after TRIES attempts leave it to its queue."""
         queue = self.queue
         queue.broker.faults.own("send a dead letter", error)
         if not isinstance(error, Unreadable):
@@ -190,13 +190,13 @@ class DeadLetter(ConfirmListener):
         queue = self.queue
         if self._has_to_wait or (self._is_refused and queue.settings.at_least_once):
             queue.broker.worklist.retry(self)
-        elif self._is_lost:  # the log of the source keeps that for the next start
+        elif self._is_lost:  # the log of the source keeps it for the next start
             self.end()
         else:
             self._done()
 
     def _stranded(self, kind: str, what: str) -> None:
-        """There is nowhere to send it."""
+        """It cannot be routed."""
         queue = self.queue
         worklist = queue.broker.worklist
         if queue.settings.at_least_once:
@@ -207,7 +207,7 @@ class DeadLetter(ConfirmListener):
             self._done()
 
     def end(self) -> None:
-        """It is not sent again, and its queue has room for another message."""
+        """It is not sent again, and no longer counts for the limits of its queue."""
         if self._is_held:
             self._is_held = False
             self.queue.broker.budget.release(self.entry.message)
@@ -224,7 +224,10 @@ class DeadLetter(ConfirmListener):
 
 
 class Waiting:
-    """Letters of one queue that must arrive, and were refused. left: in this round; tries: that may fail in it."""
+    """Letters of one queue that must arrive and were refused.
+
+    left: letters in this round. tries: how many may still fail in it.
+    """
 
     __slots__ = ("left", "letters", "tries")
 
@@ -235,23 +238,23 @@ class Waiting:
 
 
 class Worklist(Timed, Holder):
-    """The dead letters that are still to be published, oldest first.
+    """The pending dead letters, oldest first.
 
-    Those that were refused have a round every second: of each queue, they are sent as fast as others take them, until
-    some are refused again. No alarm counts them, which would stop all publishers for one queue that is full: they are
-    messages that wait, count for the limits of the queue they died in, and for the alarm about memory.
+    Refused letters are sent again in a round every second: queue by queue, as fast as the targets take them, until some
+    are refused again. They raise no alarm, which would stop all publishers because one queue is full: they count as
+    waiting messages, for the limits of the queue they died in and for the memory alarm.
     """
 
     def __init__(self, broker: Surroundings) -> None:
         self._broker = broker
         self._letters: deque[DeadLetter] = deque()
         self._refused: dict[BaseQueue, Waiting] = {}  # by the queue they died in
-        self._round: deque[BaseQueue] = deque()  # those whose turn is still to come
-        self._goes_on = False  # a round does
-        self._content_bytes: i64 = 0  # that those which were refused have in memory
-        self._tries: i64 = 0  # of all, that may fail before a pause
+        self._round: deque[BaseQueue] = deque()  # queues whose turn is still to come
+        self._goes_on = False  # a round is in progress
+        self._content_bytes: i64 = 0  # of refused letters in memory
+        self._tries: i64 = 0  # failures of all queues left before a pause
         self._explained: set[tuple[int, str]] = set()
-        self._unfetched: dict[BaseQueue, list[DeadLetter]] = {}  # those of which the log has not brought all yet
+        self._unfetched: dict[BaseQueue, list[DeadLetter]] = {}  # queues that wait for their log, with their letters
 
     def __len__(self) -> int:
         return len(self._letters)
@@ -261,24 +264,24 @@ class Worklist(Timed, Holder):
         return len(self._letters) > 0 or self._goes_on
 
     def add(self, queue: BaseQueue, entry: QueueEntry, reason: str) -> None:
-        """A message died in a queue with a dead letter exchange."""
+        """Add a message that died in a queue with a dead letter exchange."""
         self._letters.append(DeadLetter(queue, entry, reason, self._broker.clock.today_ms // 1000))
 
     def work_off(self) -> None:
-        """Send those that are there now, and some of those that were refused, as long as this turn has room for it."""
+        """Send the pending letters and some refused ones, as long as this turn has room for them."""
         share = self._broker.share
         left: i64 = len(self._letters)
         while left and share.left > 0:
             left -= 1
             self._send(self._letters.popleft())
         if self._goes_on:
-            self._send_again()  # one in any case
+            self._send_again()  # at least one
             while self._goes_on and share.left > 0 and not self._letters:
                 self._send_again()
 
     def _send(self, letter: DeadLetter) -> None:
         if letter.queue in self._unfetched:
-            self._unfetched[letter.queue].append(letter)  # behind those before it
+            self._unfetched[letter.queue].append(letter)  # behind earlier ones
             return
         try:
             letter.send()
@@ -288,7 +291,7 @@ class Worklist(Timed, Holder):
             letter.fail("send a dead letter", error)
 
     def _send_again(self) -> None:
-        """Give one that was refused its next chance."""
+        """Send one refused letter again."""
         queue = self._round[0]
         waiting = self._refused[queue]
         letter = waiting.letters.popleft()
@@ -307,12 +310,12 @@ class Worklist(Timed, Holder):
             self._goes_on = False
             if self._refused:
                 self._call_later()
-        elif self._broker.is_short():  # what rests goes no faster than its copies can be written
+        elif self._broker.is_short():  # paged-out letters are sent no faster than their copies can be written
             self._goes_on = False
             self._call_later(WRITE_MS)
 
     def retry(self, letter: DeadLetter) -> None:
-        """Send it again after a while."""
+        """Send a letter again later."""
         queue = letter.queue
         if queue.deleted:
             letter.end()
@@ -330,13 +333,13 @@ class Worklist(Timed, Holder):
         self._tries -= 1
 
     def go_on(self, queue: BaseQueue) -> None:
-        """The log of a queue has brought something, or will bring nothing more: send what waited for that."""
+        """The log of a queue has fetched messages, or has ended: send the letters that waited for it."""
         letters = self._unfetched.pop(queue, None)
         if letters is not None:
             self._letters.extendleft(reversed(letters))
 
     def release(self, want: i64) -> None:
-        """Leave the contents of those that were refused to the log. Cost: a look at all of them, if they have some."""
+        """Page out refused letters. Cost: a pass over all of them, if enough are in memory."""
         if self._content_bytes < WORTH_IT:
             return
         budget = self._broker.budget
@@ -350,13 +353,13 @@ class Worklist(Timed, Holder):
                 self._content_bytes -= size - len(letter.entry.message.content)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Those that were refused have their next chance later."""
+        """Send the refused letters again later."""
         self._broker.faults.own("send dead letters again", error)
         if self._refused and not self._goes_on:
             self._call_later()
 
     def on_timer(self, token: int) -> None:
-        """Those that were refused have their next chance, from where the last pause came."""
+        """Start a round for the refused letters, or continue after a pause."""
         if not self._round:
             for queue, waiting in self._refused.items():
                 waiting.left = len(waiting.letters)
@@ -369,18 +372,18 @@ class Worklist(Timed, Holder):
         self._broker.timers.call_at(self._broker.clock.now_ms + after_ms, self)
 
     def explain(self, queue: BaseQueue, kind: str, what: str) -> None:
-        """Tell the operator, once for a queue and a kind of reason."""
+        """Log an explanation, once for each queue and kind of reason."""
         if (queue.queue_id, kind) in self._explained:
             return
         if len(self._explained) >= MAX_EXPLAINED:
             self._explained.clear()
         self._explained.add((queue.queue_id, kind))
-        text = f"queue '{queue.name}' in vhost '{queue.vhost.name}': {what}. This is said once for the queue."
+        text = f"queue '{queue.name}' in vhost '{queue.vhost.name}': {what}. This is logged once for the queue."
         self._broker.explanations.append(text)
 
 
 def _name_of(queues: list[Destination]) -> str:
-    """The name of the first real queue; none of those that only want to know has one."""
+    """The name of the first real queue; observers have none."""
     for queue in queues:
         if queue.name:
             return queue.name

@@ -1,8 +1,8 @@
-"""Detours: the ways of messages through a queue that are not the usual ones.
+"""Detours: the uncommon paths of messages through a queue.
 
-What comes in may be known already, refused, or held until its time. What goes out may have to wait, since the queue is
-paused or has a rate, and each may have to be looked at. The usual ways, in queue.py, ask one question each, _may_divert
-and _is_braked, whose answers change with the settings and faults only; all else is here.
+An incoming message may be a duplicate, refused, or held until its time. An outgoing one may have to wait, since the
+queue is paused or has a rate, and each may have to be checked. The common paths, in queue.py, check one flag each,
+_may_divert and _is_braked, which change only with settings and faults; everything else is here.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from leveret.core.queue.pending_confirms import PendingConfirms
 from leveret.core.queue.ready import Ready
 from leveret.core.turn.work import PIECE
 
-PORTION: Final = 2 * PIECE  # messages that are delivered at once: a millisecond or two
-RETURN: Final = "return"  # what a queue could not do with a message, beside the reasons of dead_letter.py
-FEW: Final = 64  # consumers that can be looked at for each message of a portion
+PORTION: Final = 2 * PIECE  # messages delivered at once: a millisecond or two
+RETURN: Final = "return"  # the failed operation on a message, besides the reasons of dead_letter.py
+FEW: Final = 64  # consumers that can be checked for each message of a portion
 
 
 class Detours:
-    """Of one queue.
+    """The detours of one queue.
 
-    holding: messages that wait for their times; brake: what may go out; duplicates: what the queue does not take twice.
-    None as long as no settings have asked for it.
+    holding: messages that wait for their times; brake: limits deliveries; duplicates: values for deduplication.
+    None until settings need them.
     """
 
     __slots__ = ("_pending", "_queue", "brake", "duplicates", "holding")
@@ -47,7 +47,7 @@ class Detours:
         self.duplicates: Duplicates | None = None
 
     def heed(self, position: i64) -> None:
-        """Let all parts follow the settings. position: of the last message in the queue, 0 if there is none."""
+        """Apply the settings to all parts. position: of the last message in the queue, 0 if there is none."""
         queue = self._queue
         if queue is None:
             return
@@ -67,7 +67,7 @@ class Detours:
         queue.consumers.set_order(settings.has_least_loaded_first)
 
     def stop(self) -> None:
-        """The queue has ended; nothing may hold on to it."""
+        """The queue has ended: drop the references to it."""
         if self.holding is not None:
             self.holding.stop()
         if self.brake is not None:
@@ -75,22 +75,22 @@ class Detours:
         self._queue = None
 
     def watch(self) -> None:
-        """Go on after a fault."""
+        """Continue after a fault."""
         if self.holding is not None:
             self.holding.watch()
 
     # -- messages come in
 
     def looks_at_all(self) -> bool:
-        """Whether messages are looked at when they come."""
+        """Whether incoming messages are checked."""
         return self.deduplicates() or (self.holding is not None and self.holding.is_on)
 
     def deduplicates(self) -> bool:
-        """Whether it has to be known what the queue holds."""
+        """Whether the queue drops duplicates."""
         return self.duplicates is not None and self.duplicates.by != ""
 
     def is_known(self, value: bytes | None, message: Message, confirm: Confirm | None) -> bool:
-        """Whether a message, which has this value, is a duplicate; then it is confirmed and gone."""
+        """Whether a message with this value is a duplicate; if so, it is dropped and confirmed."""
         queue, duplicates = self._queue, self.duplicates
         if queue is None or duplicates is None or value is None or not duplicates.knows(value):
             return False
@@ -103,11 +103,11 @@ class Detours:
         return True
 
     def due_ms(self, message: Message, position: i64) -> int:
-        """Until when a message has to be held that comes to this position, in milliseconds since 1970; 0 for not."""
+        """When a message at this position is due, in milliseconds since 1970; 0 for now."""
         return 0 if self.holding is None else self.holding.due_ms(message, position, True)
 
     def take_found(self, entry: QueueEntry) -> None:
-        """Take a message that the log kept: into the line, or until its time."""
+        """Take a message from the log: make it ready, or hold it until its time."""
         queue, holding = self._queue, self.holding
         if queue is None:
             return
@@ -122,7 +122,7 @@ class Detours:
             queue.ready.push(entry)
 
     def take_resting(self, found: Resting) -> int:
-        """Take messages at start-up that may not stay in the log unseen. Returns: how many."""
+        """Take messages at start-up that have to be read. Returns: how many."""
         queue = self._queue
         if queue is None:
             return 0
@@ -141,22 +141,22 @@ class Detours:
     # -- what becomes of messages
 
     def gone(self, position: i64) -> None:
-        """The message with this position is given up, or done with."""
+        """The message with this position has left the queue."""
         if self.duplicates is not None:
             self.duplicates.release(position)
 
     def not_taken(self) -> None:
-        """The message that came last could not be taken."""
+        """The last incoming message was not taken."""
         if self.duplicates is not None:
             self.duplicates.disclaim()
 
     def on_durable(self, position: int) -> None:
-        """The log has everything up to this position."""
+        """All messages up to this position are in the log."""
         if self.duplicates is not None:
             self.duplicates.on_durable(position)
 
     def on_refused(self, positions: list[int], again: bool, how: int) -> list[QueueEntry]:
-        """The log could not take these. how: what their confirms hear. Returns: those that are not to stay, if again.
+        """The log could not store these. how: passed to their confirms. Returns: messages to drop, if again.
 
         These are held no more.
         """
@@ -173,14 +173,14 @@ class Detours:
         return given_up
 
     def on_lost(self, how: int) -> None:
-        """Another node has the queue. how: what confirms hear that wait."""
+        """Another node has the queue. how: passed to waiting confirms."""
         if self.duplicates is not None:
             self.duplicates.refuse_all(how)
 
     def purge(self, waiting: list[QueueEntry]) -> Schedule | None:
-        """Everything is to be thrown away that nobody has. waiting: what came back and had to wait.
+        """Purge all messages without a holder. waiting: returned messages that wait for their delay.
 
-        Returns: what was held, which the budget still counts.
+        Returns: the held messages, which the budget still counts.
         """
         queue, duplicates = self._queue, self.duplicates
         held = None if self.holding is None else self.holding.take_all()
@@ -193,14 +193,14 @@ class Detours:
     # -- messages go out
 
     def slows(self) -> bool:
-        """Whether not everything may go out at once."""
+        """Whether deliveries are limited or checked."""
         queue = self._queue
         if queue is None or queue.consumers.has_least_loaded_first or self._has_unseen():
             return True
         return self.brake is not None and self.brake.is_on
 
     def give(self) -> bool:
-        """Deliver what may go. Returns: whether there is more that could be delivered now."""
+        """Deliver what is allowed. Returns: whether more could be delivered now."""
         queue = self._queue
         if queue is None:
             return False
@@ -217,27 +217,27 @@ class Detours:
         return has_more
 
     def _room(self, queue: BaseQueue) -> i64:
-        """How many messages may be delivered at once."""
+        """The number of messages that may be delivered at once."""
         room: i64 = PORTION
-        if queue.consumers.has_least_loaded_first:  # which looks at many of them for each message
+        if queue.consumers.has_least_loaded_first:  # which compares many consumers for each message
             room = max(room * FEW // max(i64(len(queue.consumers)), FEW), 1)
         return room if self.brake is None else min(self.brake.room(), room)
 
     def may_get(self) -> bool:
-        """Whether somebody may get a message who asks for one."""
+        """Whether basic.get may return a message."""
         return self.brake is None or self.brake.room() > 0
 
     def got(self) -> None:
-        """Somebody got one."""
+        """basic.get has returned a message."""
         if self.brake is not None:
             self.brake.took(1)
 
     def _has_unseen(self) -> bool:
-        """Whether there may be messages whose time has not come, and nobody has seen that yet."""
+        """Whether there may be unchecked messages whose time has not come."""
         return self.holding is not None and self.holding.until > 0
 
     def _deliver_seen(self, queue: BaseQueue, room: i64) -> bool:
-        """Deliver some, but first look at those that were there before they had to be held."""
+        """Deliver some messages, but first check those that came before the queue had a hold-until header."""
         ready, holding = queue.ready, self.holding
         assert holding is not None
         left: i64 = PIECE
@@ -259,7 +259,7 @@ class Detours:
         return True
 
     def holds_head(self) -> bool:
-        """Hold the head if its time has not come; nothing has expired there. Returns: whether it is held now.
+        """Hold the head if its time has not come; it must not be an expired one. Returns: whether it is held now.
 
         Raises: Unreadable, NotHereYet.
         """
@@ -284,15 +284,15 @@ class Detours:
     # -- messages that are held
 
     def held(self) -> int:
-        """How many messages wait for their times."""
+        """The number of held messages."""
         return 0 if self.holding is None else len(self.holding)
 
     def held_bytes(self) -> i64:
-        """Of their bodies."""
+        """The bytes of their bodies."""
         return 0 if self.holding is None else self.holding.size
 
     def take_held(self, place: int) -> QueueEntry | None:
-        """Take a message that waits. place: of Holding; 0 for the one that is due first. None when it is not there."""
+        """Take a held message. place: of Holding; 0 for the earliest one. Returns: None when there is none."""
         holding = self.holding
         if holding is None or not len(holding):
             return None

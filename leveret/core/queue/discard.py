@@ -1,6 +1,6 @@
-"""Discard: messages that a queue has given up all at once, and that are thrown away one by one.
+"""Discard: frees messages one by one that a queue has given up all at once.
 
-Nobody can see them any more: a purge has answered, or the queue is deleted.
+They are already invisible: the purge was answered, or the queue is deleted.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from leveret.core.turn.work import PIECE
 
 
 class Discard(BackgroundJob):
-    """Messages that are not their queue's any more. queue: whose log has to forget them, if there is one.
+    """Messages that no longer belong to a queue. queue: the queue whose log still has to remove them, if any.
 
-    line: those that were ready. waiting: those that came back and had to wait. held: those that waited for their times,
-    and that the budget still counts.
+    line: formerly ready messages. waiting: returned messages that waited for their delay. held: messages that waited
+    for their times, which the budget still counts.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class Discard(BackgroundJob):
         self._at: i64 = 0  # bytes of the last run that are done
 
     def work(self) -> bool:
-        """Throw some away."""
+        """Free some of them."""
         queue = self._queue if self._queue is not None and not self._queue.deleted else None
         left: i64 = PIECE
         if queue is None:
-            self._runs = []  # the log has dropped all of the queue
+            self._runs = []  # the log has removed the whole queue
         while queue is not None and self._runs and left:
             run = self._runs[-1]
             end = min(self._at + 8 * left, len(run.positions))
@@ -62,7 +62,7 @@ class Discard(BackgroundJob):
                 self._runs.pop()
                 self._at = 0
         line = self._line
-        while left > 0 and len(line):  # whatever rests among them needs no content to be forgotten
+        while left > 0 and len(line):  # paged-out messages need not be read to be removed
             entry = line.pop()
             left -= freeing(entry.message)
             if queue is not None:
@@ -83,7 +83,7 @@ class Discard(BackgroundJob):
         return left > 0
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The queue has failed, if it is still there."""
+        """Report the fault to the queue, if it still exists."""
         if self._queue is not None:
             self._queue.fail(doing, error)
         else:

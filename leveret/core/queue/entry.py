@@ -1,4 +1,4 @@
-"""QueueEntry: the place of a message in one queue; and what it, and whoever holds it, has to know of that queue."""
+"""QueueEntry: the place of a message in one queue; and the interfaces of that queue for the holders of its messages."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MAX_FAILURES: Final = 0x7FFFFFFF
 class Home:
     """The virtual host, as its queues see it.
 
-    observer: who sees all messages, for tests, recordings, traces and spans. past: what exchanges, queues and
-    connections have done that are gone. consumers: how many there are, of all queues.
+    observer: sees all messages, for tests, recordings, traces and spans. past: counters of deleted exchanges and queues
+    and of closed connections. consumers: number of consumers of all queues.
     """
 
     def __init__(self, turn: Turn, name: str, observer: Observer | None) -> None:
@@ -41,14 +41,14 @@ class Home:
 
     @abstractmethod
     def route_letter(self, exchange: str, message: Message, again: bool) -> list[Destination] | None:
-        """Where a dead letter goes that is published to this exchange; None when there is no such exchange.
+        """The destinations of a dead letter published to this exchange; None when the exchange does not exist.
 
-        again: some have got it already, and it has passed what the exchange does with each message.
+        again: some destinations have it already, and it has passed the exchange's own processing.
         """
 
 
 class EntryOwner(Destination):
-    """A queue, as those see it who hold its entries and consume from it. queue_id: its name in the logs."""
+    """A queue, as its consumers and the holders of its messages see it. queue_id: its name in the logs."""
 
     def __init__(self, vhost: Home, name: str, queue_id: int) -> None:
         super().__init__(name)
@@ -57,74 +57,72 @@ class EntryOwner(Destination):
 
     @abstractmethod
     def settle(self, entry: QueueEntry) -> None:
-        """An unacknowledged message is done with."""
+        """An unacknowledged message is acknowledged."""
 
     @abstractmethod
     def requeue(self, entry: QueueEntry, failed: bool) -> None:
-        """An unacknowledged message goes back to its old place, marked as redelivered, perhaps after a while.
+        """Requeue an unacknowledged message at its old place, marked as redelivered, perhaps after a delay.
 
-        failed: whether this counts for the delivery limit, which may end the message.
+        failed: whether this counts for the delivery limit, which may remove the message.
         """
 
     @abstractmethod
     def discard(self, entry: QueueEntry) -> None:
-        """An unacknowledged message was rejected."""
+        """An unacknowledged message was rejected without requeue."""
 
     def giving_up(self, message: Message) -> i64:
-        """What it costs to give up a message, in units of core/turn/work.py."""
+        """The cost of giving up a message, in units of core/turn/work.py."""
         return 1
 
     def returning(self, message: Message) -> i64:
-        """What it costs to take a message back."""
+        """The cost of requeuing a message."""
         return 1
 
     def leave(self, entry: QueueEntry, what: str, error: Exception) -> None:
-        """Something could not be done with a message that nobody holds any more. what: FORGET, RETURN or a reason."""
+        """An operation failed on a message without a holder. what: FORGET, RETURN or a reason."""
 
     def consumer_timeout_ms(self) -> int:
-        """How long a delivery may wait for its ack; below 0 where the queue does not say."""
+        """The timeout of deliveries in milliseconds; below 0 if the queue sets none."""
         return -1
 
     def waiting(self) -> int:
-        """How many messages are ready."""
+        """The number of ready messages."""
         return 0
 
     def pause(self) -> None:
-        """Deliver nothing, and drop nothing that is too much, until resume(): many messages are about to come back."""
+        """Deliver nothing, and enforce no length limit, until resume(): many messages are about to return."""
 
     def resume(self) -> None:
-        """Go on, if nobody else wants a pause."""
+        """Continue, unless another pause() is in effect."""
 
     def unsubscribe(self, consumer: Consumer) -> None:
         """A consumer ends."""
 
     @abstractmethod
     def leave_content(self, entry: QueueEntry) -> bool:
-        """Leave the content of an unacknowledged message to the log, if it rests there and no observer needs it.
+        """Page out the content of an unacknowledged message, if the log has it and no observer needs it.
 
-        Returns: whether that can be said now: what is on its way to the log can rest later.
+        Returns: False if the message is on its way to the log and can be paged out later, else True.
         """
 
     @abstractmethod
     def wake(self, consumer: Consumer) -> None:
-        """A consumer may have room again: it is in turn, if it does not share its window with others that wait too."""
+        """A consumer may have room again: put it in turn, unless it shares its window with others that wait too."""
 
     @abstractmethod
     def wake_all(self, consumers: list[Consumer]) -> None:
-        """There is room in the window that these share, and it is their turn."""
+        """The shared window of these consumers has room, and it is their turn."""
 
 
 class QueueEntry:
     """The place of a message in one queue, from publish until it is settled.
 
-    position: grows with every message of the queue; decides the order, also after a requeue.
-    consumer: who holds it while unacked; None for basic.get.
-    log_id: under which name the log remembers it: that of its queue, or the negative one if it is there only to rest
-    (see core/message/budget.py); 0 for not at all.
-    deadline_ms: when it expires, on the core's clock; 0 for never.
-    level: its priority in the queue, 0 without priorities.
-    sent_ms: when it was last given to somebody who has to settle it, on the core's clock.
-    counts: how often it came back: FAILURE for each time that counts for the delivery limit, and 1 for each at all.
+    position: increases with every message of the queue; defines the order, also after a requeue. consumer: the holder
+    while unacknowledged; None for basic.get. log_id: the id under which the log has it: that of its queue, or the
+    negative one if it was only spilled (see core/message/budget.py); 0 if the log does not have it. deadline_ms: when
+    it expires, on the core's clock; 0 for never. level: its priority in the queue, 0 without priorities. sent_ms: when
+    it was last delivered with acknowledgement, on the core's clock. counts: how often it was returned: FAILURE for each
+    return that counts for the delivery limit, plus 1 for each return.
     """
 
     __slots__ = (
@@ -159,5 +157,5 @@ class QueueEntry:
 
     @property
     def acquired(self) -> i64:
-        """How often it was given to somebody and came back."""
+        """How often it was delivered and returned."""
         return self.counts & MAX_ACQUIRED

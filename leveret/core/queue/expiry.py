@@ -1,7 +1,7 @@
-"""Expiry: what time does to a queue. Messages expire at its head, an idle queue ends, one that could not read goes on.
+"""Expiry: the timers of a queue, which expire messages at its head, delete it when idle, and repair read errors.
 
-Only the head is looked at, so an expired message behind one that lives stays until it gets there, but is never
-delivered. Source: rabbit_amqqueue_process.erl (drop_expired_msgs, expires).
+Only the head is checked, so an expired message behind a live one stays until it gets there, but is never delivered.
+Source: rabbit_amqqueue_process.erl (drop_expired_msgs, expires).
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from leveret.core.turn.work import ENDING
 HEAD_DUE: Final = 1  # timer tokens
 IDLE: Final = 2
 REPAIR: Final = 3
-REPAIR_MS: Final = 1000  # after which messages that could not be read from the log are tried again
-OVER: Final = -1  # a deadline that has passed at any time
+REPAIR_MS: Final = 1000  # before messages that could not be read from the log are read again
+OVER: Final = -1  # a deadline that has always passed
 
 
 class Expiry(Timed):
-    """Of one queue."""
+    """The timers of one queue."""
 
     __slots__ = ("_head", "_head_ms", "_idle", "_idle_ms", "_queue", "_repair", "_used_ms")
 
     def __init__(self, queue: BaseQueue) -> None:
         self._queue: BaseQueue | None = queue
         self._head: Timer | None = None
-        self._head_ms: i64 = 0  # when that timer is due, 0 when there is none
+        self._head_ms: i64 = 0  # when that timer is due, 0 without one
         self._repair: Timer | None = None
         self._idle: Timer | None = None
-        self._idle_ms: i64 = 0  # when that timer is due, 0 when there is none
+        self._idle_ms: i64 = 0  # when that timer is due, 0 without one
         self._used_ms = queue.broker.clock.now_ms
 
     def used(self) -> None:
-        """Somebody used the queue: its idle time starts anew."""
+        """A client used the queue: its idle time restarts."""
         if self._queue is not None:
             self._used_ms = self._queue.broker.clock.now_ms
 
     def watch_idle(self) -> None:
-        """Come back when the queue may have been idle for too long, unless it has consumers."""
+        """Start a timer for the idle time, unless the queue has consumers."""
         queue = self._queue
         if queue is None or queue.settings.expires_ms < 0 or len(queue.consumers):
             return
@@ -55,9 +55,9 @@ class Expiry(Timed):
             self._idle = timers.call_at(int(due), self, IDLE)
 
     def look(self) -> bool:
-        """Drop expired messages from the head, as many as this turn has room for; come back when the next one is due.
+        """Drop expired messages from the head, as many as this turn has room for; start a timer for the next one.
 
-        Returns: whether the head is one that has not expired.
+        Returns: whether the head has not expired, or is missing.
         """
         try:
             return self.clear()
@@ -65,7 +65,7 @@ class Expiry(Timed):
             return False
 
     def clear(self) -> bool:
-        """As look(), for somebody who waits for the head. Raises: NotHereYet."""
+        """As look(), for a caller that needs the head. Raises: NotHereYet."""
         queue = self._queue
         if queue is None:
             return True
@@ -93,13 +93,13 @@ class Expiry(Timed):
         return True
 
     def repair_later(self) -> None:
-        """Let the queue try again what it could not do now."""
+        """Start a timer that repairs the queue."""
         queue = self._queue
         if queue is not None:
             self._repair = queue.broker.timers.call_at(queue.broker.clock.now_ms + REPAIR_MS, self, REPAIR)
 
     def stop(self) -> None:
-        """The queue has ended; nothing may hold on to it."""
+        """The queue has ended: drop the references to it."""
         if self._queue is not None:
             timers = self._queue.broker.timers
             timers.cancel(self._head)
@@ -108,12 +108,12 @@ class Expiry(Timed):
             self._queue = None
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The queue has failed."""
+        """Report the fault to the queue."""
         if self._queue is not None:
             self._queue.fail(doing, error)
 
     def on_timer(self, token: int) -> None:
-        """A message at the head may have expired, or the queue may have been idle for too long."""
+        """The head may have expired, the queue may have been idle for too long, or a repair is due."""
         queue = self._queue
         if queue is None:
             return

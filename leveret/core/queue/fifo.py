@@ -1,4 +1,4 @@
-"""Fifo: a plain list as a queue, in which one can look things up by position."""
+"""Fifo: a FIFO of entries on a plain list, searchable by position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMPACT_AT: Final = 1024  # taken slots at the front before the list is cut
 
 
 class Fifo:
-    """A queue of objects on a plain list: cheaper than a deque when compiled. Slots are emptied when taken."""
+    """A FIFO on a plain list: cheaper than a deque when compiled. Taken slots are set to None."""
 
     __slots__ = ("_head", "_items")
 
@@ -56,15 +56,15 @@ class Fifo:
         return entry
 
     def at(self, index: i64) -> QueueEntry:
-        """One of them, 0 for the oldest. Raises: IndexError."""
+        """The entry at an index, 0 for the oldest. Raises: IndexError."""
         entry = self._items[self._head + index]
         assert entry is not None
         return entry
 
     def take_at(self, index: i64) -> QueueEntry:
-        """Take one of them, 0 for the oldest. Raises: IndexError.
+        """Take the entry at an index, 0 for the oldest. Raises: IndexError.
 
-        Cost: moves 8 bytes for each behind it, or near the front for each before it.
+        Cost: moves 8 bytes for each entry behind it, or near the front for each before it.
         """
         entry = self.at(index)
         items = self._items
@@ -77,7 +77,7 @@ class Fifo:
         return self.pop()
 
     def split(self, keep: i64) -> Fifo:
-        """Keep the oldest few. Returns: the others. Cost: no more for many than for few."""
+        """Keep only the oldest entries. Returns: the others. Cost: proportional to keep."""
         others = Fifo()
         others._items = self._items
         others._head = self._head + keep
@@ -92,7 +92,7 @@ class Fifo:
         return [entry for entry in self._items[self._head :] if entry is not None]
 
     def pick(self, positions: list[int], found: list[QueueEntry]) -> None:
-        """Add to found those that have one of these positions. Cost: a search for each."""
+        """Add to found the entries with one of these positions. Cost: a search for each."""
         if not len(self):
             return
         first, last = self.first().position, self.last().position
@@ -104,12 +104,12 @@ class Fifo:
                     found.append(self.at(index))
 
     def find(self, position: i64) -> i64:
-        """The index of the one with a position; -1 when there is none. Cost: a search."""
+        """The index of the entry with a position; -1 when there is none. Cost: a search."""
         index = self.behind(position - 1)
         return index if index < len(self) and self.at(index).position == position else -1
 
     def behind(self, position: i64) -> i64:
-        """The index of the first one behind a position."""
+        """The index of the first entry behind a position."""
         low: i64 = 0
         high: i64 = len(self)
         while low < high:
@@ -121,7 +121,7 @@ class Fifo:
         return low
 
     def show(self, page: Page) -> bool:
-        """Add to a page what is behind its place. Returns: whether there was room for it."""
+        """Add to a page the entries behind its place. Returns: whether there was room for all."""
         count: i64 = len(self)
         low = self.behind(page.position)
         while low < count:

@@ -1,7 +1,7 @@
-"""FrontReady: the messages of a queue that wait for a consumer, of which somebody has put some in front of all others.
+"""FrontReady: the ready messages of a queue, some of which an operator has put in front of all others.
 
-These keep their positions, and the log knows nothing of it: after a restart, each is in its old place. So it is when a
-consumer gives one back.
+These keep their positions, and the log is not changed: after a restart, or when a consumer requeues it, each message is
+at its old place.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ MOST: Final = 10_000  # messages that may be in front: they stay in memory
 
 
 class FrontReady(Ready):
-    """A line, and what is in front of it. line: all others. For a Page, those in front are above all priorities, and
-    their positions are numbers, in the order in which they were put there.
+    """A line, and messages in front of it. line: all others.
+
+    For a Page, the messages in front are above all priorities, and their positions are numbers, in the order in which
+    they were put there.
     """
 
     __slots__ = ("_front", "_next", "_resident", "_size", "line")
@@ -39,7 +41,7 @@ class FrontReady(Ready):
         return len(self.line) + len(self._front)
 
     def put_in_front(self, entry: QueueEntry) -> bool:
-        """A message, behind the others that are in front. Returns: whether there was room for it."""
+        """Add a message behind the others in front. Returns: whether there was room for it."""
         if len(self._front) >= MOST:
             return False
         self._budget.hold(entry.message)
@@ -51,7 +53,7 @@ class FrontReady(Ready):
         return True
 
     def number(self, entry: QueueEntry) -> int:
-        """Where a message is among those in front; 0 when it is not there. Cost: a look at all of them."""
+        """The number of a message among those in front; 0 when it is not there. Cost: a pass over all of them."""
         for number, each in self._front.items():
             if each is entry:
                 return number
@@ -68,7 +70,7 @@ class FrontReady(Ready):
         self._sum_up()
 
     def has_head(self) -> bool:
-        """Whether there is a next one; it is in memory then."""
+        """Whether there is a next message; it is then in memory."""
         if self._front:
             return True
         try:
@@ -77,7 +79,7 @@ class FrontReady(Ready):
             self._sum_up()
 
     def has_near_head(self) -> bool:
-        """Whether there is a next one, and it need not be fetched."""
+        """Whether there is a next message that need not be fetched."""
         if self._front:
             return True
         found = self.line.has_near_head()
@@ -85,23 +87,23 @@ class FrontReady(Ready):
         return found
 
     def deadline_ms(self) -> i64:
-        """When the next one expires, as Ready.deadline_ms()."""
+        """When the next message expires, as Ready.deadline_ms()."""
         for entry in self._front.values():
             return entry.deadline_ms
         return self.line.deadline_ms()
 
     def at_rest(self) -> tuple[int, int]:
-        """How many rest in the log together, and bytes of their bodies."""
+        """The number of messages paged out in runs, and bytes of their bodies."""
         return self.line.at_rest()
 
     def first(self) -> QueueEntry:
-        """The next to go. Raises: IndexError when there is none."""
+        """The next message. Raises: IndexError when there is none."""
         for entry in self._front.values():
             return entry
         return self.line.first()
 
     def take(self) -> QueueEntry:
-        """Take the next, which the budget still counts. Raises: IndexError when there is none."""
+        """Take the next message, which the budget still counts. Raises: IndexError when there is none."""
         for number in self._front:
             return self._take_from_front(number)
         entry = self.line.take()
@@ -109,7 +111,7 @@ class FrontReady(Ready):
         return entry
 
     def take_at(self, position: i64, shown: QueueEntry | None = None) -> QueueEntry | None:
-        """Take the one with this position, wherever it is, which the budget still counts; None if there is none."""
+        """Take the message with this position, which the budget still counts; None if there is none."""
         for number, entry in self._front.items():
             if entry.position == position:
                 return self._take_from_front(number)
@@ -126,16 +128,16 @@ class FrontReady(Ready):
         return entry
 
     def items(self) -> list[QueueEntry]:
-        """All that are in memory, in the order in which they would go. Cost: a copy."""
+        """All messages in memory, in the order of delivery. Cost: a copy."""
         return list(self._front.values()) + self.line.items()
 
     def pick(self, positions: list[int]) -> list[QueueEntry]:
-        """Those in memory that have one of these positions, in no order."""
+        """The messages in memory with one of these positions, in no order."""
         wanted = set(positions)
         return [entry for entry in self._front.values() if entry.position in wanted] + self.line.pick(positions)
 
     def browse(self, page: Page) -> bool:
-        """Show what is behind the place of a page."""
+        """Show the messages behind the place of a page."""
         if page.level == TOP:
             for number, entry in self._front.items():
                 if number > page.position:
@@ -146,7 +148,7 @@ class FrontReady(Ready):
         return self.line.browse(page)
 
     def browse_back(self, page: Page) -> bool:
-        """As browse(), the other way around."""
+        """As browse(), in reverse."""
         if page.level != TOP:
             if not self.line.browse_back(page):
                 return False
@@ -159,23 +161,23 @@ class FrontReady(Ready):
         return True
 
     def page_out(self, keep: i64, want: i64) -> None:
-        """Leave to the log what rests there safely, but nothing that is in front."""
+        """Page out what the log has stored, but nothing in front."""
         self.line.page_out(keep, want)
         self._sum_up()
 
     def rest(self, run: Run, level: i64) -> None:
-        """Messages that rest in the log already, behind all others."""
+        """Add paged-out messages, behind all others."""
         self.line.rest(run, level)
         self._sum_up()
 
     def take_runs(self) -> list[Run]:
-        """Take all that rests, unread."""
+        """Take all runs, unread."""
         found = self.line.take_runs()
         self._sum_up()
         return found
 
     def clear(self) -> None:
-        """The queue has ended: nobody is held on to."""
+        """The queue has ended: drop the references to it."""
         self.line.clear()
 
     def _sum_up(self) -> None:

@@ -1,9 +1,8 @@
-"""Holding: messages of a queue that wait for the time that a header of theirs names (hold-until-header).
+"""Holding: messages of a queue that wait for the time that one of their headers names (hold-until-header).
 
-They are in no line meanwhile: neither ready nor unacknowledged, but they count for the limits of the queue, and a purge
-drops them. When its time has come, a message goes to the place that it would have had. Nothing of that is written to
-the log, which has them as all messages of the queue: after a restart their headers are read again.
-Messages that were there before the queue was told to hold are looked at when it is their turn.
+Meanwhile they are neither ready nor unacknowledged, but count for the limits of the queue, and a purge drops them.
+When its time has come, a message goes to its place in the order. The log stores nothing of this: after a restart the
+headers are read again. Messages that came before the queue got the setting are checked when they reach the head.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from leveret.core.queue.ready import STUB
 from leveret.core.turn.clock import Dated, Timed, Timer
 from leveret.core.turn.work import PIECE
 
-WORTH_IT: Final = 64 << 10  # bytes of contents, below which the messages are not asked for memory
+WORTH_IT: Final = 64 << 10  # bytes of contents; with less, messages are not paged out
 
 
 class Held:
-    """A message that waits. place: its name here. due_ms: when it may go, in milliseconds since 1970."""
+    """A held message. place: its key here. due_ms: when it is due, in milliseconds since 1970."""
 
     __slots__ = ("due_ms", "entry", "place")
 
@@ -38,9 +37,9 @@ class Held:
 
 
 class Holding(Timed, Dated, Holder):
-    """Those of one queue, by their times. size: bytes of their bodies.
+    """The held messages of one queue, by due time. size: bytes of their bodies.
 
-    until: messages up to this position may not have been looked at; 0 when all have.
+    until: messages up to this position may be unchecked; 0 when all are checked.
     """
 
     __slots__ = ("_content_bytes", "_due_ms", "_header", "_queue", "_schedule", "_timer", "size", "until")
@@ -51,20 +50,20 @@ class Holding(Timed, Dated, Holder):
         self._queue: BaseQueue | None = queue
         self._header = b""
         self._schedule = Schedule()
-        self._content_bytes: i64 = 0  # in memory, of what may be left to the log
+        self._content_bytes: i64 = 0  # of pageable contents in memory
         self._timer: Timer | None = None
-        self._due_ms = 0  # when that is due, 0 when there is none
+        self._due_ms = 0  # when that is due, 0 without a timer
 
     def __len__(self) -> int:
         return len(self._schedule)
 
     @property
     def is_on(self) -> bool:
-        """Whether messages are held."""
+        """Whether the queue holds messages."""
         return self._header != b""
 
     def set(self, header: str, until: i64) -> None:
-        """Heed this header from now on; an empty one lets all go. until: the last position that there is already."""
+        """Use this header from now on; an empty one releases all messages. until: the last existing position."""
         name = header.encode("utf-8", "surrogateescape")
         if name != self._header:
             self._header = name
@@ -72,9 +71,9 @@ class Holding(Timed, Dated, Holder):
             self._watch_anew()
 
     def due_ms(self, message: Message, position: i64, counts: bool) -> int:
-        """When a message may go, in milliseconds since 1970; 0 for now.
+        """When a message is due, in milliseconds since 1970; 0 for now.
 
-        counts: whether to count a header that cannot be read, as that of a message which has just come.
+        counts: whether to count an unreadable header, as for an incoming message.
         """
         queue = self._queue
         if queue is None or not self._header or not message.content or position > schedule.POSITIONS:
@@ -104,22 +103,22 @@ class Holding(Timed, Dated, Holder):
         self.watch()
 
     def take(self, place: int) -> QueueEntry | None:
-        """Take the message in a place, which is held here no more. None when there is none."""
+        """Take the message at a place, which is no longer held. None when there is none."""
         entry = cast("QueueEntry | None", self._schedule.take(place))
         if entry is not None:
             self._forget(entry)
         return entry
 
     def first(self) -> int:
-        """The place that is due first. Raises: IndexError when there is none."""
+        """The earliest place. Raises: IndexError when there is none."""
         return self._schedule.first()
 
     def page(self, behind: int, limit: int) -> list[Held]:
-        """Some of those that wait, the ones due first in front. behind: place of the last one seen, 0 at first."""
+        """Some held messages, the earliest first. behind: place of the last one seen, 0 at first."""
         return [Held(place, cast(QueueEntry, entry)) for place, entry in self._schedule.behind(behind, limit)]
 
     def pick(self, positions: list[int]) -> list[Held]:
-        """Those with one of these positions. Cost: a look at all."""
+        """The held messages with one of these positions. Cost: a pass over all."""
         wanted = set(positions)
         found: list[Held] = []
         for places, entries in self._schedule.blocks():
@@ -129,7 +128,7 @@ class Holding(Timed, Dated, Holder):
         return found
 
     def take_all(self) -> Schedule:
-        """Take all of them; the budget still counts what is taken."""
+        """Take all held messages; the budget still counts them."""
         taken, self._schedule = self._schedule, Schedule()
         self.size = 0
         self._content_bytes = 0
@@ -137,7 +136,7 @@ class Holding(Timed, Dated, Holder):
         return taken
 
     def watch(self) -> None:
-        """Come back when the first one is due."""
+        """Start a timer for the earliest message."""
         queue = self._queue
         if queue is None or not len(self._schedule):
             return
@@ -149,7 +148,7 @@ class Holding(Timed, Dated, Holder):
             self._due_ms = due_ms
 
     def on_timer(self, token: int) -> None:
-        """Let go what is due, but not too many at once; the rest follows a millisecond later."""
+        """Release the messages that are due, but not too many at once; the rest follows a millisecond later."""
         self._due_ms = 0
         queue = self._queue
         if queue is None:
@@ -157,17 +156,17 @@ class Holding(Timed, Dated, Holder):
         left: i64 = PIECE
         while left and len(self._schedule) and self._wait_ms(queue) <= 0:
             first = self.page(0, 1)[0]
-            queue.let_in(first.entry)  # first: whatever fails, it is still here
+            queue.let_in(first.entry)  # first: if it fails, the message is still here
             self.take(first.place)
             left -= 1
         self.watch()
 
     def leapt(self) -> None:
-        """The time of day has leapt."""
+        """The time of day has jumped."""
         self._watch_anew()
 
     def release(self, want: i64) -> None:
-        """Leave contents to the log, those first that are due last. Cost: a look at all of them, if they have some."""
+        """Page out contents, the latest due first. Cost: a pass over all messages, if enough are in memory."""
         queue = self._queue
         if queue is None or self._content_bytes < WORTH_IT:
             return
@@ -184,12 +183,12 @@ class Holding(Timed, Dated, Holder):
                     self._content_bytes -= size - _restable(entry)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The queue has failed; those that wait go on when it is repaired."""
+        """Report the fault to the queue; the messages continue to wait until it is repaired."""
         if self._queue is not None:
             self._queue.fail(doing, error)
 
     def stop(self) -> None:
-        """The queue has ended; nothing may hold on to it."""
+        """The queue has ended: drop the references to it."""
         self._has_none()
         self._queue = None
 
@@ -212,7 +211,7 @@ class Holding(Timed, Dated, Holder):
         self._due_ms = 0
 
     def _wait_ms(self, queue: BaseQueue) -> int:
-        """How long the first one has to wait; there is one."""
+        """Milliseconds until the earliest message is due; there must be one."""
         return schedule.due_ms(self._schedule.first()) - queue.broker.clock.today_ms if self._header else 0
 
     def _watch_anew(self) -> None:
@@ -223,6 +222,6 @@ class Holding(Timed, Dated, Holder):
 
 
 def _restable(entry: QueueEntry) -> i64:
-    """Bytes of a content that is worth to be left to the log, and is in memory."""
+    """Bytes of a content in memory that is worth paging out, else 0."""
     size: i64 = len(entry.message.content)
     return size if size >= STUB else 0

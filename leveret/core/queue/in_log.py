@@ -1,6 +1,6 @@
-"""InLog: the messages of one queue, as the log has them.
+"""InLog: the access of one queue to its messages in the log.
 
-Persistent ones are there under the queue's id. Those that are there only to rest are there under the negative id.
+Persistent messages are there under the queue's id, spilled ones under the negative id.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ DELIVERY_COUNT: Final = b"x-delivery-count"
 
 
 class InLog(Source):
-    """What the log has of a queue. durable: everything up to this position, but what it refused.
+    """The state of a queue in the log. durable: everything up to this position is stored, except refused messages.
 
-    resting: the same for what is there only to rest.
+    resting: the same for spilled messages.
     """
 
     __slots__ = ("_owner", "_spilled", "durable", "resting")
 
     def __init__(self, queue: BaseQueue) -> None:
         self._owner: BaseQueue | None = queue
-        self._spilled: i64 = 0  # up to this position something is or was there to rest
+        self._spilled: i64 = 0  # position of the last spilled message
         self.durable: i64 = 0
         self.resting: i64 = 0
 
     def append(self, entry: QueueEntry) -> None:
-        """Let the log have a message."""
+        """Store a message in the log."""
         queue = self._queue
         deadline_ms = int(entry.deadline_ms) + queue.broker.clock.offset_ms if entry.deadline_ms else 0
         queue.log.append(int(entry.log_id), int(entry.position), entry.message, deadline_ms, int(entry.level))
 
     def spill(self, entry: QueueEntry) -> bool:
-        """Let the log have a message that need not survive a restart, so that it can rest there. Returns: if it may.
+        """Spill a message that need not survive a restart, so that it can be paged out. Returns: whether it may.
 
-        What is behind others that were there must not: the log has the messages of a queue in order.
+        Messages before an already spilled position may not: the log has the messages of a queue in order.
         """
         if self._queue.settings.max_priority >= 0 or entry.position <= self._spilled:
             return False
@@ -55,14 +55,14 @@ class InLog(Source):
         return True
 
     def on_resting(self, position: int) -> None:
-        """The log has everything that is there to rest up to this position."""
+        """All spilled messages up to this position are in the log."""
         self.resting = max(self.resting, i64(position))
         self._queue.broker.budget.retry()
 
     def extent(self, entry: QueueEntry) -> i64:
-        """The last position that rests together with a message; 0 when it does not rest safely.
+        """The last position that is stored together with a message; 0 when it is not stored safely.
 
-        One that turns out to be unknown to the log, which has refused it, is not in it from now on.
+        Clears log_id if the log turns out not to have the message, because it refused it.
         """
         if entry.position > (self.durable if entry.log_id > 0 else self.resting):
             return 0
@@ -73,7 +73,7 @@ class InLog(Source):
         return found
 
     def fetch(self, run: Run, only_looks: bool = False) -> list[QueueEntry]:
-        """Messages that rest, in order; without those that cannot be read any more."""
+        """Read paged-out messages, in order, without those that cannot be read any more."""
         queue = self._queue
         fetched = queue.log.fetch(int(run.log_id), run.positions, only_looks)
         messages = [self.found(found) for found in fetched]
@@ -84,7 +84,7 @@ class InLog(Source):
         return messages
 
     def load(self, entry: QueueEntry) -> bool:
-        """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
+        """Fetch the content of a single paged-out message. Returns: whether it could be read; if not, it is lost."""
         found = self.fetch(single(entry.log_id, entry.position, entry.message.size))
         if found:
             budget = self._queue.broker.budget
@@ -94,7 +94,7 @@ class InLog(Source):
         return len(found) > 0
 
     def look(self, entry: QueueEntry) -> QueueEntry | None:
-        """A message that rests alone, for somebody who only looks; None when it cannot be read any more.
+        """Read a single paged-out message without restoring it; None when it cannot be read any more.
 
         Raises: Unreadable, NotHereYet.
         """
@@ -102,13 +102,13 @@ class InLog(Source):
         return found[0] if found else None
 
     def revive(self, entry: QueueEntry, found: QueueEntry) -> None:
-        """A message that came back without its content has it again; its headers show how often it was delivered."""
+        """Restore the content of a returned message; its headers show how often it was delivered."""
         entry.message = found.message
         if entry.counts:
             self.show_counts(entry)
 
     def found(self, found: Recovered) -> QueueEntry:
-        """A message as the log has it."""
+        """The entry for a message found in the log."""
         entry = QueueEntry(found.message, self._queue, i64(found.position), i64(found.queue_id))
         entry.redelivered = found.redelivered
         entry.level = found.level
@@ -119,7 +119,7 @@ class InLog(Source):
         return entry
 
     def count(self, entry: QueueEntry, failed: bool) -> None:
-        """A message came back: let the log have its counts, if they matter, and clients see them."""
+        """Count a returned message, in the log if the counts matter, and in its headers."""
         if entry.acquired < MAX_ACQUIRED:
             entry.counts += 1
         if entry.log_id > 0 and (failed or self._queue.settings.queue_type == QUORUM):
@@ -127,25 +127,25 @@ class InLog(Source):
         self.show_counts(entry)
 
     def show_counts(self, entry: QueueEntry) -> None:
-        """Quorum queues have the counts of a message in its headers, once it has these."""
+        """In a quorum queue, write the counts of a message into its headers, once it has counts."""
         if self._queue.settings.queue_type == QUORUM and not entry.message.is_at_rest:
             try:
                 show_counts(entry)
-            except Exception as error:  # it goes without
+            except Exception as error:  # it goes on without them
                 self._queue.broker.faults.own("count the deliveries of a message", error)
 
     def run(self, found: Resting) -> Run:
-        """Messages that a start-up leaves in the log."""
+        """The run for messages that a start-up leaves paged out."""
         run = Run(self._queue.queue_id, self._deadline_ms(found.deadline_ms))
         run.extend(found.positions(), found.size)
         return run
 
     def stop(self) -> None:
-        """The queue has ended: nothing may hold on to it."""
+        """The queue has ended: drop the reference to it."""
         self._owner = None
 
     def drop(self) -> None:
-        """The queue is deleted: the log forgets its messages."""
+        """The queue is deleted: remove its messages from the log."""
         queue = self._queue
         if queue.durable:
             queue.log.drop(queue.queue_id)
@@ -154,17 +154,17 @@ class InLog(Source):
 
     @property
     def _queue(self) -> BaseQueue:
-        """The queue, which has not ended."""
+        """The queue, which must not have ended."""
         assert self._owner is not None
         return self._owner
 
     def _deadline_ms(self, deadline_ms: i64) -> i64:
-        """What the log has as a deadline, on the core's clock."""
+        """The deadline from the log, on the core's clock."""
         return max(deadline_ms - self._queue.broker.clock.offset_ms, 1) if deadline_ms else 0
 
 
 def show_counts(entry: QueueEntry) -> None:
-    """Put into the headers how often the message was given to somebody, and how often that failed."""
+    """Write into the headers how often the message was delivered and returned, and how often that failed."""
     message = entry.message
     changes = {ACQUIRED_COUNT: patch.long_value(int(entry.acquired))}
     if entry.failures:
@@ -172,7 +172,7 @@ def show_counts(entry: QueueEntry) -> None:
     try:
         start, end = patch.header_range(message.content)
         headers = patch.changed(message.content, start, end, changes)
-    except (DecodeError, IndexError):  # it goes on without what cannot be read
+    except (DecodeError, IndexError):  # it goes on without the unreadable properties
         message = message.without_properties()
         headers = patch.changed(b"", 0, 0, changes)
     entry.message = message.copy(patch.with_headers(message.content, headers, True))

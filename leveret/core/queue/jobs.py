@@ -1,4 +1,4 @@
-"""What is done for a queue in the background, and what sets right that a message could not be given to a consumer."""
+"""Background jobs of a queue, and the remedy for a message that could not be delivered."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from leveret.core.turn.faults import Remedy
 
 
 class Trim(BackgroundJob):
-    """More of a queue has to go from its head than one call may throw away."""
+    """Drops more messages from the head of a queue than one call may drop."""
 
     def __init__(self, queue: BaseQueue) -> None:
         self._queue = queue
 
     def work(self) -> bool:
-        """Let it throw away some more; it begins another trim if that was not all."""
+        """Drop some more; the queue starts another Trim if that was not all."""
         if not self._queue.deleted:
             self._queue.trim()
         return True
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The queue has failed."""
+        """Report the fault to the queue."""
         self._queue.fail(doing, error)
 
 
 class Fetching(BackgroundJob):
-    """A queue whose consumers would take more: that goes to them a portion at a time, and so does what rests come."""
+    """Continues deliveries of a queue: one portion at a time, fetching paged-out messages."""
 
     def __init__(self, queue: BaseQueue) -> None:
         self._queue = queue
 
     def work(self) -> bool:
-        """Bring the next ones into memory."""
+        """Fetch the next messages into memory."""
         self._queue.fetch()
         return True
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The queue has failed."""
+        """Report the fault to the queue."""
         self._queue.fail(doing, error)
 
 
@@ -50,6 +50,6 @@ class Undelivered(Remedy):
         self._stored = entry
 
     def apply(self) -> None:
-        """Give it back to its queue, unless the end of its channel has done so."""
+        """Requeue it, unless the end of its channel has done so."""
         if self._stored.consumer is self._consumer:
             self._stored.queue.requeue(self._stored, False)

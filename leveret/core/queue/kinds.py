@@ -1,4 +1,4 @@
-"""Kinds: the one place where queues are made."""
+"""The factory of queues."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def new_queue(
     arguments: Table,
     origin: Origin,
 ) -> Queue:
-    """A queue of the kind that its arguments ask for; there is one kind."""
+    """A queue of the type that its arguments ask for; there is one class for all."""
     return Queue(vhost, broker, name, queue_id, durable, owner, auto_delete, arguments, origin)

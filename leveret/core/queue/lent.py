@@ -1,7 +1,7 @@
-"""Lent: deliveries to somebody who holds no objects of the core, and names them by token: queue id and position.
+"""Lent: deliveries to a remote holder, which identifies them by token: queue id and position.
 
-Whoever lives behind a pipe, on another node or in another language keeps the two numbers of each delivery, and settles
-it with them. What is lent is held here, on the side of the queue.
+A holder behind a pipe, on another node or in another language keeps the two numbers of each delivery, and settles it
+with them. The entries are held here, on the side of the queue.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from leveret.core.turn.turn import Turn
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Borrower:
-    """Who gets them."""
+    """The remote holder."""
 
     @abstractmethod
     def lend(self, tag: str, queue_id: int, position: int, message: Message, redelivered: bool) -> None:
-        """Send a message. tag: of its consumer. With no_ack it is not to be settled."""
+        """Send a message. tag: of its consumer. With no_ack it is not settled."""
 
     @abstractmethod
     def can_take(self) -> bool:
-        """Whether there is room on the way; Lent.wake() is called when there is again."""
+        """Whether the connection has room; the borrower calls Lent.wake() when it has room again."""
 
     @abstractmethod
     def cancelled(self, tag: str) -> None:
-        """The queue is gone, and the consumer with it."""
+        """The queue has ended, and the consumer with it."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
-        """One of the calls above has failed: the way is to be closed, later, with end()."""
+        """One of the calls above has failed: close the connection later, with end()."""
 
 
 class Lent(Subscriber):
-    """What one borrower has. It subscribes for as many consumers as it likes."""
+    """The deliveries of one borrower, for any number of consumers."""
 
     def __init__(self, turn: Turn, borrower: Borrower) -> None:
         self._borrower = borrower
@@ -51,7 +51,7 @@ class Lent(Subscriber):
         return len(self._entries)
 
     def subscribe(self, queue: Queue, tag: str, prefetch: int, no_ack: bool = False, priority: int = 0) -> None:
-        """Begin to lend what a queue has. prefetch: messages that may be lent at once; 0 for any number."""
+        """Subscribe to a queue. prefetch: messages that may be lent at once; 0 for any number."""
         window = Prefetch(prefetch)
         consumer = Consumer(self, queue, tag, no_ack, False, priority, {}, window, self._shared)
         self._consumers[consumer] = None
@@ -69,11 +69,11 @@ class Lent(Subscriber):
             raise
 
     def can_take(self) -> bool:
-        """Whether there is room on the way."""
+        """Whether the connection has room."""
         return self._borrower.can_take()
 
     def cancelled(self, consumer: Consumer) -> None:
-        """The queue is gone, and what was lent of it with it."""
+        """The queue has ended, and its lent messages with it."""
         self._consumers.pop(consumer, None)
         self._borrower.cancelled(consumer.tag)
 
@@ -82,34 +82,34 @@ class Lent(Subscriber):
         self._borrower.fail(doing, error)
 
     def settle(self, queue_id: int, position: int) -> bool:
-        """A message is done with. Returns: whether it was lent; if not, nothing happens."""
+        """Acknowledge a message. Returns: whether it was lent; if not, nothing happens."""
         entry = self._entries.pop((queue_id, position), None)
         if entry is not None:
             entry.queue.settle(entry)
         return entry is not None
 
     def requeue(self, queue_id: int, position: int, failed: bool) -> bool:
-        """A message goes back to its place. failed: it counts for the delivery limit. Returns: as settle()."""
+        """Requeue a message at its old place. failed: it counts for the delivery limit. Returns: as settle()."""
         entry = self._entries.pop((queue_id, position), None)
         if entry is not None:
             entry.queue.requeue(entry, failed)
         return entry is not None
 
     def discard(self, queue_id: int, position: int) -> bool:
-        """A message is rejected. Returns: as settle()."""
+        """Reject a message. Returns: as settle()."""
         entry = self._entries.pop((queue_id, position), None)
         if entry is not None:
             entry.queue.discard(entry)
         return entry is not None
 
     def wake(self) -> None:
-        """There may be room on the way again."""
+        """The connection may have room again."""
         for consumer in list(self._consumers):
             if consumer.active and consumer.parked:
                 consumer.queue.wake(consumer)
 
     def end(self) -> None:
-        """The way is closed: consumers end, and what was lent goes back to its places."""
+        """The connection is closed: consumers end, and lent messages are requeued at their old places."""
         consumers, self._consumers = self._consumers, {}
         for consumer in consumers:
             if not consumer.queue.deleted:

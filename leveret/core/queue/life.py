@@ -1,10 +1,10 @@
-"""The life of a queue: its states, and what leads from one to another.
+"""The states of a queue and their transitions.
 
-RUNNING    it takes and gives messages
-FAULTY     something that it did for itself has failed: it takes and gives no message, and says why, until somebody
-           has it repaired; what it could not finish with waits for that, and persistent messages are in the log
-LOST       its log is not its own any more: another node has the queue, with its messages
-DELETED    it is gone
+RUNNING    takes and delivers messages
+FAULTY     an internal operation has failed: it takes and delivers no messages, and reports why, until an operator
+           repairs it; unfinished operations wait for the repair, and persistent messages are in the log
+LOST       another node has its log, and so the queue with its messages
+DELETED    deleted
 """
 
 from __future__ import annotations

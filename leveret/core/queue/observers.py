@@ -1,4 +1,4 @@
-"""Observers: several observers of one virtual host, as one. None notices the others, or what they do wrong."""
+"""Observers: combines several observers of one virtual host, which do not affect one another, even if one fails."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from leveret.core.turn.faults import Faults
 
 
 class Observers(Observer):
-    """Shows everything to all of them. The first one that wants something to become of a publish gets its way; those
-    behind it see what becomes of it. One that only wants to follow the message does so if none wants anything else; of
-    several, the first one. The others hear at once that the publish is over.
+    """Passes all events to all observers.
+
+    The first observer that changes the outcome of a publish decides; later ones see that outcome. If none changes it,
+    the first one that wants to follow the message does. The other followers are notified at once that the publish is
+    over.
     """
 
     def __init__(self, them: list[Observer], faults: Faults) -> None:
         self.needs_contents = any(each.needs_contents for each in them)
         self._them = them
         self._faults = faults
-        self._holder: Observer | None = None  # who wants the confirm of the last publish
-        self._follower: Follower | None = None  # who follows its message
+        self._holder: Observer | None = None  # the observer that holds the confirm of the last publish
+        self._follower: Follower | None = None  # the follower of its message
 
     def on_publish(self, client: Client, message: Message, queues: list[Destination], mandatory: bool) -> int:
-        """See Observer. Raises: Refusal, which is what the first one wants."""
+        """See Observer. Raises: Refusal of the first observer that raised one."""
         verdict = PASS
         refusal: Refusal | None = None
         self._holder = None
@@ -64,7 +66,7 @@ class Observers(Observer):
         return verdict
 
     def _release(self, follower: Follower, how: int) -> None:
-        """Somebody cannot follow a message, since another one does, or wants something else to become of it."""
+        """Notify a follower that cannot follow a message, since another one does, or the outcome was changed."""
         try:
             follower.on_published(False, how)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""PendingConfirms: the confirms of one queue that wait until the log has their messages."""
+"""PendingConfirms: the confirms of one queue that wait until the log has stored their messages."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from mypy_extensions import i64
 
 from leveret.core.message.confirm import AGAIN, Confirm, ConfirmListener
 
-COMPACT_AT: Final = 1024  # paid ones at the front before the list is cut
+COMPACT_AT: Final = 1024  # paid confirms at the front before the list is cut
 
 
 class Share(ConfirmListener):
-    """One queue's share of a confirm that others owe something for too."""
+    """One queue's share of a confirm that other queues owe too."""
 
     def __init__(self, whole: Confirm) -> None:
         self._whole = whole
 
     def confirmed(self, tag: i64) -> None:
-        """The queue has it safe."""
+        """The queue has stored the message."""
         self._whole.pay()
 
     def refused(self, tag: i64, how: int) -> None:
-        """The queue did not take it."""
+        """The queue did not take the message."""
         self._whole.refuse(how)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Cannot be: the whole tells its own listener."""
+        """Never called: the whole confirm reports to its own listener."""
 
 
 class PendingConfirms:
-    """In the order of positions; a plain list, from which those that are paid are cut now and then."""
+    """The confirms in the order of positions, on a plain list that is trimmed now and then."""
 
     __slots__ = ("_head", "_items")
 
@@ -39,7 +39,7 @@ class PendingConfirms:
         self._head: i64 = 0
 
     def add(self, position: i64, confirm: Confirm) -> None:
-        """One more, behind the others."""
+        """Add a confirm at the end."""
         if confirm.owed > 1:
             confirm = Confirm(Share(confirm), 0, 1)
         confirm.position = position
@@ -80,7 +80,7 @@ class PendingConfirms:
             self._head = 0
 
     def refuse(self, positions: list[int], how: int) -> None:
-        """The log did not take these. Cost: those in front of the last of them are looked at."""
+        """The log did not store these. Cost: a pass over the confirms up to the last of them."""
         wanted = set(positions)
         last: i64 = max(positions)
         items = self._items
@@ -103,7 +103,7 @@ class PendingConfirms:
             waiting.refuse(how)
 
     def refuse_all(self) -> None:
-        """Nobody will hear what becomes of those that wait."""
+        """Refuse all: no result will come."""
         items, self._items = self._items[self._head :], []
         self._head = 0
         for waiting in items:

@@ -1,4 +1,4 @@
-"""PriorityReady: the messages of a queue with priorities that wait for a consumer."""
+"""PriorityReady: the ready messages of a queue with priorities."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PriorityReady(Ready):
 
     def __init__(self, max_priority: int, budget: Budget, source: Source | None = None) -> None:
         super().__init__(budget, source)
-        self._lines: list[Ready | None] = [None] * (max_priority + 1)  # each made when it is needed
+        self._lines: list[Ready | None] = [None] * (max_priority + 1)  # each created when needed
         self._number = 0
 
     def __len__(self) -> int:
@@ -37,41 +37,41 @@ class PriorityReady(Ready):
         self._counted(entry)
 
     def has_head(self) -> bool:
-        """Whether there is a next one; it is in memory then."""
+        """Whether there is a next message; it is then in memory."""
         return self._highest() is not None
 
     def has_near_head(self) -> bool:
-        """Whether there is a next one, and it need not be fetched."""
+        """Whether there is a next message that need not be fetched."""
         for line in reversed(self._lines):
             if line is not None and len(line):
                 return line.has_near_head()
         return False
 
     def at_rest(self) -> tuple[int, int]:
-        """How many rest in the log together, and bytes of their bodies."""
+        """The number of messages paged out in runs, and bytes of their bodies."""
         found = [line.at_rest() for line in self._lines if line is not None]
         return sum([count for count, _ in found]), sum([size for _, size in found])
 
     def came_back(self) -> int:
-        """How many were taken before, and wait to be taken again."""
+        """The number of returned messages that are ready."""
         return sum([line.came_back() for line in self._lines if line is not None])
 
     def deadline_ms(self) -> i64:
-        """When the next one expires, 0 for never or if there is none. Nothing is fetched for that."""
+        """When the next message expires; 0 for never or without one. Fetches nothing."""
         for line in reversed(self._lines):
             if line is not None and len(line):
                 return line.deadline_ms()
         return 0
 
     def first(self) -> QueueEntry:
-        """The next to go. Raises: IndexError when there is none."""
+        """The next message. Raises: IndexError when there is none."""
         line = self._highest()
         if line is None:
             raise IndexError("no message is ready")
         return line.first()
 
     def take(self) -> QueueEntry:
-        """Take the next, which the budget still counts. Raises: IndexError when there is none."""
+        """Take the next message, which the budget still counts. Raises: IndexError when there is none."""
         line = self._highest()
         if line is None:
             raise IndexError("no message is ready")
@@ -82,16 +82,16 @@ class PriorityReady(Ready):
         return entry
 
     def take_at(self, position: i64, shown: QueueEntry | None = None) -> QueueEntry | None:
-        """Take the one with this position, whatever its priority, which the budget still counts; None if there is none.
+        """Take the message with this position, of any priority, which the budget still counts; None without one.
 
-        Raises: Unreadable, and all is as it was. Cost: that of Ready.take_at(), for each priority.
+        Raises: Unreadable, without any change. Cost: that of Ready.take_at(), for each priority.
         """
         for line in self._lines:
             if line is not None and len(line):
                 count, size, resident = len(line), line.size, line.resident
                 try:
                     entry = line.take_at(position, shown)
-                finally:  # what cannot be read is not there any more, whatever comes of the rest
+                finally:  # unreadable messages were removed in any case
                     self._number += len(line) - count
                     self.size += line.size - size
                     self.resident += line.resident - resident
@@ -100,15 +100,15 @@ class PriorityReady(Ready):
         return None
 
     def items(self) -> list[QueueEntry]:
-        """All that are in memory, in the order in which they would go. Cost: a copy."""
+        """All messages in memory, in the order of delivery. Cost: a copy."""
         return [entry for line in reversed(self._lines) if line is not None for entry in line.items()]
 
     def pick(self, positions: list[int]) -> list[QueueEntry]:
-        """Those in memory that have one of these positions, in no order."""
+        """The messages in memory with one of these positions, in no order."""
         return [entry for line in self._lines if line is not None for entry in line.pick(positions)]
 
     def browse(self, page: Page) -> bool:
-        """Show what is behind the place of a page, the highest priority first."""
+        """Show the messages behind the place of a page, the highest priority first."""
         level: i64 = min(page.level, len(self._lines) - 1)
         while level >= 0:
             line = self._lines[level]
@@ -121,7 +121,7 @@ class PriorityReady(Ready):
         return True
 
     def browse_back(self, page: Page) -> bool:
-        """As browse(), the other way around: the lowest priority first, and of each the newest."""
+        """As browse(), in reverse: the lowest priority first, and in each the newest message."""
         while page.level < len(self._lines):
             line = self._lines[page.level]
             if line is not None and not line.browse_back(page):
@@ -131,7 +131,7 @@ class PriorityReady(Ready):
         return True
 
     def page_out(self, keep: i64, want: i64) -> None:
-        """Leave to the log what rests there safely; the head of the highest priority that has something is kept."""
+        """Page out what the log has stored; the highest non-empty priority keeps its head."""
         target = self._budget.used - want
         top: Ready | None = None
         for line in self._lines:
@@ -144,13 +144,13 @@ class PriorityReady(Ready):
                 self.resident -= resident - line.resident
 
     def rest(self, run: Run, level: i64) -> None:
-        """Messages that rest in the log already, behind all others of their priority."""
+        """Add paged-out messages, behind all others of their priority."""
         self._line(level).rest(run, 0)
         self._number += run.count
         self.size += run.size
 
     def take_runs(self) -> list[Run]:
-        """Take all that rests, unread."""
+        """Take all runs, unread."""
         found: list[Run] = []
         for line in self._lines:
             if line is not None:
@@ -161,7 +161,7 @@ class PriorityReady(Ready):
         return found
 
     def clear(self) -> None:
-        """The queue has ended: nobody is held on to."""
+        """The queue has ended: drop the references to it."""
         for line in self._lines:
             if line is not None:
                 line.clear()
@@ -179,7 +179,7 @@ class PriorityReady(Ready):
         return line
 
     def _highest(self) -> Ready | None:
-        """The line of the highest priority that has something, which is in memory then."""
+        """The line of the highest non-empty priority, with its head in memory."""
         for line in reversed(self._lines):
             if line is not None and len(line):
                 count, size, resident = len(line), line.size, line.resident

@@ -1,15 +1,15 @@
-"""Queue: the owner of order. What is ready, what is unacknowledged, who gets the next message.
+"""Queue: owns the order of its messages: which are ready or unacknowledged, and which consumer gets the next one.
 
-Between calls: every message is in `ready` or held by a subscriber, never both; position decides the order; if there
-is a ready message and a consumer that can take it, the queue is on the broker's list of dirty queues.
-The log behind it only remembers; a message is confirmed when the log says that it is durable.
+Between calls: every message is either in `ready` or held by a subscriber; position defines the order; if there is a
+ready message and a consumer with room for it, the queue is on the broker's list of dirty queues.
+The log only stores messages; a message is confirmed when the log reports that it is durable.
 
-What a client sends later sees what came before, however its bytes arrive: whoever looks at the queue or changes its
-consumers lets flow() first what a consumer waits for. Publishes and acks only mark the queue, which is pumped at the
-end of the call, so that many of them share the cost.
+Each command of a client sees the effects of earlier ones, however its bytes arrive: code that examines the queue or
+changes its consumers first calls flow(), which delivers messages that consumers wait for. Publishes and acks only mark
+the queue; it is pumped at the end of the call, so that many of them share the cost.
 
-Its log may take a while to bring a message that rests there. Until on_fetched() the head is not here yet: nothing is
-delivered or dropped, and whoever asks for the head has to wait (NotHereYet, wait_for_log()).
+Its log may take a while to fetch a paged-out message. Until on_fetched() the head is missing: nothing is delivered or
+dropped, and callers that need the head have to wait (NotHereYet, wait_for_log()).
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ from leveret.wire import patch
 from leveret.wire.content import EXPIRATION_FLAG, property_flags
 from leveret.wire.fields import Table
 
-PORTIONS: Final = 8  # that flow while somebody waits to look; a consumer that could take still more gets it later
-FORGET: Final = "forget"  # what a queue could not do with a message, beside the reasons of dead_letter.py
+PORTIONS: Final = 8  # portions that flow() delivers at most; a consumer with still more room gets the rest later
+FORGET: Final = "forget"  # the failed operation on a message, besides the reasons of dead_letter.py
 
 
 class Queue(BaseQueue):
     """One queue.
 
-    policy, operator_policy: those that apply; what they say is in the settings.
-    is_fetching: a job brings more into memory. holds: how many want nothing to be delivered for now.
-    retries: messages that came back and have to wait. in_log: what the log has of it.
-    detours: for messages that do not go the usual way.
-    state: see life.py; what routing and holders of messages have to know of it is in fault and deleted.
+    policy, operator_policy: the matching ones; their definitions are in the settings.
+    is_fetching: a job fetches more messages into memory. holds: number of pauses in effect.
+    retries: returned messages that wait for their delay. in_log: its messages in the log.
+    detours: for messages on uncommon paths.
+    state: see life.py; fault and deleted tell routing and holders of messages what they need of it.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Queue(BaseQueue):
         self._position: i64 = 0
         self._pending = PendingConfirms()
         self.detours = Detours(self, self._pending)
-        self._waiting: dict[BackgroundJob, None] | None = None  # for what the log fetches
+        self._waiting: dict[BackgroundJob, None] | None = None  # jobs that wait for the log to fetch messages
         self.holds: i64 = 0
-        # No states: what is on its way for it, which may begin and end in any state.
-        self._dirty = False  # it is on the broker's list
+        # Not part of the state: pending work, which may begin and end in any state.
+        self._dirty = False  # it is on the broker's list of dirty queues
         self._is_trimming = False
         self.is_fetching = False
-        # No states either: what the hot path has to know of settings and fault; see _read_settings().
-        self._keeps_all = is_quorum  # transient messages too
+        # Not part of the state either: settings and faults for the hot path; see _read_settings().
+        self._keeps_all = is_quorum  # the log stores transient messages too
         self._looks_inside = False
         self._is_limited = False
         self._may_divert = False
@@ -115,9 +115,9 @@ class Queue(BaseQueue):
             raise locked_queue(self.name, self.vhost.name, diagnostics.locked(self.origin, True))
 
     def apply(self, settings: QueueSettings) -> None:
-        """Take other settings at once: limits drop as much as this turn has room for, and the idle time starts anew.
+        """Apply new settings: limits drop as much as this turn has room for, and the idle time restarts.
 
-        A message keeps the deadline that it came with. Source: rabbit_amqqueue_process.erl process_args_policy.
+        Messages keep their deadlines. Source: rabbit_amqqueue_process.erl process_args_policy.
         """
         self.settings = settings
         self._heed_settings()
@@ -131,13 +131,13 @@ class Queue(BaseQueue):
         self._drop_excess()
         share.left -= before - len(self.ready)
 
-    # -- messages come in
+    # -- incoming messages
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
-        """Take a message. confirm is paid at once, or when the log has it if it must survive a restart.
+        """Take a message. Pay confirm at once, or once the log has a message that must survive a restart.
 
-        A full queue refuses it, or drops from its head. Whatever this raises, the message was not taken; that is dealt
-        with by hand_out().
+        A full queue refuses it, or drops messages from its head. If this raises, the message was not taken; hand_out()
+        handles the error.
         """
         if self._may_divert and self._diverts(message, confirm):
             return
@@ -152,7 +152,7 @@ class Queue(BaseQueue):
         if looks_inside:
             expires_now = self._read_properties(entry)
             if self._dirty and self.consumers.all:
-                self.flow()  # what came before goes before, whatever its priority
+                self.flow()  # earlier messages go first, whatever their priority
         if logged:
             self.in_log.append(entry)
         self.ready.push(entry)
@@ -168,21 +168,21 @@ class Queue(BaseQueue):
             self.touch()
         if looks_inside and entry.deadline_ms:
             if self.consumers.all:
-                self.flow()  # to one that waits: before it expires, and with a TTL of 0 now or never
+                self.flow()  # to a waiting consumer, before the message expires; with a TTL of 0 now or never
             if expires_now:
                 entry.deadline_ms = OVER
         if self._is_limited:
             self._drop_excess()
 
     def _note_refused(self, message: Message) -> None:
-        """Let it be known who has published what the queue does not take."""
+        """Record a publish that the queue refuses."""
         kind = QUEUE_FAULTY if self.fault else QUEUE_FULL
         entry = self.broker.refused.add(self.vhost.name, message.address, kind, self.name, message.size)
         if entry is not None:
             entry.say(kind, f"{self} is faulty: {self.fault}" if self.fault else self._fullness(), message)
 
     def _fullness(self) -> str:
-        """Why it refuses what comes in, for people."""
+        """Why it refuses publishes, for the operator."""
         settings = self.settings
         limits = [
             f"{limit} {unit}"
@@ -193,7 +193,7 @@ class Queue(BaseQueue):
         return f"{self} takes no more than {' and '.join(limits)}{end}"
 
     def restore(self, found: Recovered) -> None:
-        """Take a message from the log at start-up. Its deadline is the old one if it is known."""
+        """Take a message from the log at start-up. It keeps its old deadline if that is known."""
         self._position = max(self._position, i64(found.position))
         self.in_log.durable = self._position
         self.detours.take_found(self.in_log.found(found))
@@ -201,7 +201,7 @@ class Queue(BaseQueue):
         self.touch()
 
     def rest(self, found: Resting) -> int:
-        """Take messages at start-up and leave them in the log. Returns: how many."""
+        """Take messages at start-up and leave them paged out. Returns: how many."""
         if self.detours.looks_at_all():
             return self.detours.take_resting(found)
         self._position = max(self._position, found.last)
@@ -213,27 +213,27 @@ class Queue(BaseQueue):
         return int(run.count)
 
     def recovered(self) -> None:
-        """All have been taken that the log kept; a policy may have come while they were not there."""
+        """All messages of the log have been taken; apply the settings, as a policy may have changed meanwhile."""
         self.apply(self.settings)
 
     def on_durable(self, position: int) -> None:
-        """The log has everything up to this position."""
+        """All messages up to this position are in the log."""
         self.in_log.durable = max(self.in_log.durable, i64(position))
         self.broker.budget.retry()
         self._pending.pay(position)
         self.detours.on_durable(position)
 
     def on_refused(self, positions: list[int], again: bool) -> None:
-        """The log could not take these; their publishers hear a nack, the messages stay as transient ones.
+        """The log could not store these; their publishers get a nack, and the messages stay in memory only.
 
-        again: they do not stay, but for those that somebody has already, or waits to get once more.
+        again: they are dropped, except for those that a consumer has or has returned for a retry.
         """
         refused = self.ready.pick(positions)
         if len(self.retries):
             wanted = set(positions)
             refused += [entry for entry in self.retries.items() if entry.position in wanted]
         for entry in refused:
-            was_logged = entry.log_id > 0  # and was not there only to rest
+            was_logged = entry.log_id > 0  # and was not only spilled
             entry.log_id = 0
             if was_logged:
                 self._note_unwritten(entry.message, again)
@@ -246,24 +246,24 @@ class Queue(BaseQueue):
         self._pending.refuse(positions, how)
 
     def _unsaved(self, entry: QueueEntry) -> None:
-        """A message that the log could not take is not to stay."""
+        """Drop a message that the log could not store."""
         self.broker.refusals += 1
         self.counters.removed += 1
         self.forget(entry)
 
     def _note_unwritten(self, message: Message, again: bool) -> None:
-        """Let it be known who has published what the log could not take. again: it has to be published again."""
+        """Record a publish that the log could not store. again: it has to be published again."""
         entry = self.broker.refused.add(self.vhost.name, message.address, NOT_WRITTEN, self.name, message.size)
         if entry is not None:
-            kept = "it has to be published again" if again else f"{self} has it only until the broker ends"
+            kept = "it has to be published again" if again else f"{self} keeps it in memory until the broker stops"
             entry.say(NOT_WRITTEN, f"it could not be written to the disk; {kept}", message)
 
     def on_resting(self, position: int) -> None:
-        """The log has everything that is there to rest up to this position."""
+        """All spilled messages up to this position are in the log."""
         self.in_log.on_resting(position)
 
     def on_fetched(self) -> None:
-        """What was not here yet is here: go on with all that waited for it."""
+        """The log has fetched messages: continue everything that waited for them."""
         if self.deleted:
             return
         self.touch()
@@ -272,13 +272,13 @@ class Queue(BaseQueue):
         self._end_waiting()
 
     def wait_for_log(self, job: BackgroundJob) -> None:
-        """Let a job go on once the log has brought what is not here yet, or the queue has ended."""
+        """Continue a job once the log has fetched messages, or the queue has ended."""
         if self._waiting is None:
             self._waiting = {}
         self._waiting[job] = None
 
     def stop_waiting(self, job: BackgroundJob) -> None:
-        """It does not wait for the log any more."""
+        """The job no longer waits for the log."""
         if self._waiting is not None:
             self._waiting.pop(job, None)
 
@@ -288,10 +288,10 @@ class Queue(BaseQueue):
             self.broker.background.add(job)
 
     def on_lost(self, reason: str) -> None:
-        """Another node has the queue from now on: here it gives and takes nothing, and ends but for its name.
+        """Another node has the queue from now on: this one takes and delivers no messages, and keeps only its name.
 
-        Consumers are told. Publishers hear that what was not safe yet has to be sent again. What clients have is not
-        theirs any more, and comes again from who has the queue now.
+        Consumers are cancelled. Publishers are told to send messages again that are not safe yet. Deliveries that
+        clients still hold are void; the other node delivers these messages again.
         """
         if self.deleted:
             return
@@ -301,22 +301,22 @@ class Queue(BaseQueue):
         self._end()
 
     def load(self, entry: QueueEntry) -> bool:
-        """Fetch the content of a single message that rests. Returns: whether it could be read, or is gone."""
+        """Fetch the content of a single paged-out message. Returns: whether it could be read; if not, it is lost."""
         return self.in_log.load(entry)
 
     # -- faults
 
     def not_taken(self, error: Exception) -> None:
-        """A message could not be taken."""
+        """Taking a message failed."""
         self.detours.not_taken()
         self.fail("take a message", error)
         self.broker.refusals += 1
         self.counters.refused += 1
 
     def fail(self, doing: str, error: Exception) -> None:
-        """Something that the queue did for itself has failed: it does nothing more until it is repaired.
+        """An internal operation of the queue has failed: the queue stops until it is repaired.
 
-        If messages cannot be read from the log now, that is tried again by itself.
+        If messages cannot be read from the log now, the queue repairs itself later.
         """
         if self.state != RUNNING:
             return
@@ -328,7 +328,7 @@ class Queue(BaseQueue):
             self.broker.faults.tell(str(self), doing, error)
 
     def leave(self, entry: QueueEntry, what: str, error: Exception) -> None:
-        """Something could not be done with a message that nobody holds and that is not ready: it waits for repair().
+        """An operation failed on a message that is neither ready nor held: it waits for repair().
 
         what: FORGET, RETURN, or the reason why it was to die.
         """
@@ -336,7 +336,7 @@ class Queue(BaseQueue):
         self.fail("give back a message" if what == RETURN else "remove a message", error)
 
     def repair(self) -> None:
-        """Try again what has failed, and go on. What fails again makes the queue faulty again."""
+        """Repeat what has failed, and continue. If it fails again, the queue becomes faulty again."""
         if self.deleted:
             return
         self._go(REPAIRED, "")
@@ -360,25 +360,25 @@ class Queue(BaseQueue):
         if self.fault:
             raise faulty_queue(self.name, self.vhost.name, self.fault)
 
-    # -- messages go out
+    # -- outgoing messages
 
     def touch(self) -> None:
-        """Something changed that may let messages flow: look at it at the end of this call into the broker."""
+        """Mark the queue: a change may let messages flow. It is pumped at the end of this call into the broker."""
         if not self._dirty:
             self._dirty = True
             self.broker.dirty.append(self)
 
     def pump(self) -> None:
-        """Give ready messages to the consumers that can take them, one each in turn, and the rest of many later."""
+        """Deliver ready messages to consumers with room, one each in turn; the rest of many later."""
         self._dirty = False
         if not self.deleted:
             self._give()
 
     def flow(self) -> None:
-        """Let flow what can flow, before somebody looks at the queue or changes its consumers.
+        """Deliver what can be delivered, before a client examines the queue or changes its consumers.
 
         A message that a consumer waits for is never counted, fetched, dropped or expired instead of delivered.
-        Cost: nothing if nothing has changed since the last pump(); else that, or some of them where much flows.
+        Cost: nothing if nothing has changed since the last pump(); else one pump(), or several in a large backlog.
         """
         if not self._dirty and not self.is_fetching:
             return
@@ -387,7 +387,7 @@ class Queue(BaseQueue):
                 break
 
     def _give(self) -> bool:
-        """Deliver a portion. Returns: whether there is more that could be delivered now."""
+        """Deliver a portion. Returns: whether more could be delivered now."""
         if self._is_braked:
             return self._give_braked()
         try:
@@ -400,7 +400,7 @@ class Queue(BaseQueue):
             return False
 
     def _give_braked(self) -> bool:
-        """As _give(), where not everything may go."""
+        """As _give(), with a brake, a pause or a fault."""
         if self.holds or self.fault:
             return False
         try:
@@ -410,7 +410,7 @@ class Queue(BaseQueue):
             return False
 
     def deliver(self, portion: i64) -> bool:
-        """Deliver some messages, whatever brakes the queue. Returns: whether more could be delivered now."""
+        """Deliver some messages, whatever the brake of the queue. Returns: whether more could be delivered now."""
         ready = self.ready
         consumers = self.consumers
         budget = self.broker.budget
@@ -471,7 +471,7 @@ class Queue(BaseQueue):
         return True
 
     def _fetch_head(self) -> bool:
-        """Bring the head into memory, with what rests beside it in the log. Returns: whether there is one now."""
+        """Fetch the head into memory, with the messages stored beside it in the log. Returns: whether there is one."""
         try:
             return self._has_head()
         except Exception as error:
@@ -479,14 +479,14 @@ class Queue(BaseQueue):
             return False
 
     def _has_head(self) -> bool:
-        """Whether there is a head, and it is in memory now. Raises: Unreadable."""
+        """Whether there is a head, which is then in memory. Raises: Unreadable."""
         try:
             return self.ready.has_head()
         except NotHereYet:
             return False
 
     def _undelivered(self, consumer: Consumer, entry: QueueEntry, error: Exception) -> None:
-        """A consumer failed to take a message: it gets no more, and its client is closed."""
+        """Handle a consumer that failed to take a message: it gets no more, and its client is closed."""
         consumer.fail("deliver a message", error)
         if consumer.no_ack:
             consumer.counts.take_back(entry.message.size, entry.redelivered)
@@ -495,7 +495,7 @@ class Queue(BaseQueue):
             self.broker.faults.set_right(Undelivered(consumer, entry))
 
     def trim(self) -> None:
-        """Throw away more of what has expired or is too much."""
+        """Drop more messages that have expired or exceed a limit."""
         self._is_trimming = False
         self.flow()
         self._expiry.look()
@@ -503,27 +503,27 @@ class Queue(BaseQueue):
         self.touch()
 
     def trim_later(self) -> None:
-        """One call was not enough for what has to go from the queue."""
+        """Drop more in the background: one call had too much to drop."""
         if not self._is_trimming:
             self._is_trimming = True
             self.broker.background.add(Trim(self))
 
     def fetch_later(self) -> None:
-        """Go on soon: many may want that at once, and it takes milliseconds."""
+        """Continue soon, in a background job: many queues may need this at once, and it takes milliseconds."""
         if not self.is_fetching:
             self.is_fetching = True
             self.broker.background.add(Fetching(self))
 
     def fetch(self) -> None:
-        """Bring the head into memory, with what rests beside it in the log, and let it flow."""
+        """Fetch the head into memory, with the messages stored beside it in the log, and deliver."""
         self.is_fetching = False
         if not self.deleted and self._has_head():
             self.touch()
 
     def clear_head(self) -> bool:
-        """Drop expired messages from the head, since somebody is about to take it.
+        """Drop expired messages from the head, before a client takes it.
 
-        Returns: whether none is left there; more calls are needed if one is. Raises: as get().
+        Returns: whether none is left there; if one is, more calls are needed. Raises: as get().
         """
         self.flow()
         self.check_fault()
@@ -538,9 +538,9 @@ class Queue(BaseQueue):
             raise
 
     def get(self, no_ack: bool = False) -> QueueEntry | None:
-        """Take the head for basic.get, behind clear_head(); the caller settles it, with no_ack at once.
+        """Take the head for basic.get, after clear_head(); the caller settles it, with no_ack at once.
 
-        Returns: None when there is none, or nothing may go now.
+        Returns: None when there is none, or deliveries are limited now.
         Raises: Refusal FAULTY when the queue is faulty, or has just become so. NotHereYet.
         """
         entry = self._take(0, no_ack) if self.detours.may_get() else None
@@ -551,7 +551,7 @@ class Queue(BaseQueue):
         return entry
 
     def take_at(self, position: i64) -> QueueEntry | None:
-        """Take the message with this position from among those that are ready; the caller settles it, as behind get().
+        """Take the ready message with this position; the caller settles it, as after get().
 
         Returns: None when it is not ready, has expired, or cannot be read any more. Raises: as get().
         Cost: that of Ready.take_at().
@@ -562,7 +562,7 @@ class Queue(BaseQueue):
         return self._take(position, False) if position > 0 else None
 
     def _take(self, position: i64, no_ack: bool) -> QueueEntry | None:
-        """Take a message for somebody who settles it, with no_ack at once. position: 0 for the head."""
+        """Take a message for a caller that settles it, with no_ack at once. position: 0 for the head."""
         entry: QueueEntry | None = None
         try:
             if position:
@@ -595,7 +595,7 @@ class Queue(BaseQueue):
         return entry
 
     def _unexpired(self, entry: QueueEntry | None) -> QueueEntry | None:
-        """What was taken from the middle, unless it has expired there, and dies."""
+        """A message taken from the middle; None if it has expired and is given up."""
         if entry is None or not entry.deadline_ms or entry.deadline_ms > self.broker.clock.now_ms:
             return entry
         self.broker.budget.release(entry.message)
@@ -605,7 +605,7 @@ class Queue(BaseQueue):
         return None
 
     def settle(self, entry: QueueEntry) -> None:
-        """An unacknowledged message is done with."""
+        """An unacknowledged message is acknowledged."""
         self._release(entry)
         if self._forgets_easily:
             if entry.log_id:
@@ -614,9 +614,9 @@ class Queue(BaseQueue):
             self.forget(entry)
 
     def requeue(self, entry: QueueEntry, failed: bool) -> None:
-        """An unacknowledged message goes back to its old place, marked as redelivered, perhaps after a while.
+        """Requeue an unacknowledged message at its old place, marked as redelivered, perhaps after a delay.
 
-        failed: whether this counts for the delivery limit, which may end the message.
+        failed: whether this counts for the delivery limit, which may remove the message.
         """
         self.counters.requeued += 1
         if entry.consumer is not None:
@@ -628,7 +628,7 @@ class Queue(BaseQueue):
             if failed and self._has_failed_too_often(entry):
                 return
             self.in_log.count(entry, failed)
-        except Exception as error:  # it goes back without
+        except Exception as error:  # it is requeued without the count
             self.broker.faults.own("count the deliveries of a message", error)
         delay_ms = self._retry_delay_ms(entry, failed)
         if delay_ms:
@@ -638,7 +638,7 @@ class Queue(BaseQueue):
         self._drop_excess()
 
     def let_in(self, entry: QueueEntry) -> None:
-        """A message was held until its time, which has come: it goes to the place that it would have had."""
+        """A held message is due: it goes to its place in the order."""
         try:
             self.ready.put_back(entry)
         except Exception as error:
@@ -646,11 +646,11 @@ class Queue(BaseQueue):
         self.touch()
 
     def look(self) -> None:
-        """Drop what has expired at the head, as much as this turn has room for."""
+        """Drop expired messages from the head, as many as this turn has room for."""
         self._expiry.look()
 
     def take_back(self, entry: QueueEntry) -> None:
-        """A message that came back has waited long enough: it goes to its old place."""
+        """A returned message has waited for its delay: it goes to its old place."""
         self._put_back(entry)
 
     def _put_back(self, entry: QueueEntry) -> None:
@@ -662,15 +662,15 @@ class Queue(BaseQueue):
         self.touch()
 
     def pause(self) -> None:
-        """Deliver nothing, and drop nothing that is too much, until resume(): many messages are about to come back.
+        """Deliver nothing, and enforce no length limit, until resume(): many messages are about to return.
 
-        Not what an operator calls a paused queue; see Brake.
+        This is not the pause of an operator; see Brake.
         """
         self.holds += 1
         self._is_braked = True
 
     def resume(self) -> None:
-        """Go on, if nobody else wants a pause."""
+        """Continue, unless another pause() is in effect."""
         self.holds -= 1
         self._read_settings()
         if not self.deleted and not self.holds:
@@ -678,7 +678,7 @@ class Queue(BaseQueue):
             self._drop_excess()
 
     def discard(self, entry: QueueEntry) -> None:
-        """An unacknowledged message was rejected."""
+        """An unacknowledged message was rejected without requeue."""
         self.counters.rejected += 1
         if entry.consumer is not None:
             entry.consumer.counts.rejected += 1
@@ -687,7 +687,7 @@ class Queue(BaseQueue):
             self.die(entry, REJECTED)
 
     def die(self, entry: QueueEntry, reason: str) -> None:
-        """A message is given up. reason: one of those of dead_letter.py."""
+        """Give up a message: drop or dead-letter it. reason: one of those of dead_letter.py."""
         self.detours.gone(entry.position)
         if self.vhost.observer is not None:
             self._show_death(entry, reason)
@@ -698,7 +698,7 @@ class Queue(BaseQueue):
             self.counters.count_letter(reason, self.settings.at_least_once)
 
     def _show_death(self, entry: QueueEntry, reason: str) -> None:
-        """Let the observer see a message that is given up."""
+        """Show the observer a message that is given up."""
         observer = self.vhost.observer
         if observer is not None:
             try:
@@ -707,20 +707,20 @@ class Queue(BaseQueue):
                 self.broker.faults.own(WATCH, error)
 
     def forget(self, entry: QueueEntry) -> None:
-        """Nothing has to remember this message any longer."""
+        """Remove a message from the log and from deduplication."""
         self.detours.gone(entry.position)
         if entry.log_id:
             self._remove(entry)
 
     def _remove(self, entry: QueueEntry) -> None:
-        """The log has to forget this message."""
+        """Remove a message from the log."""
         try:
             self.log.remove(int(entry.log_id), int(entry.position))
         except Exception as error:
             self.leave(entry, FORGET, error)
 
     def purge(self) -> int:
-        """Drop everything that is ready, waits to be delivered again, or is held until its time. Returns: how many."""
+        """Drop all messages that are ready, wait for a retry, or are held until their time. Returns: how many."""
         self.flow()
         waiting = self.retries.take()
         held = self.detours.purge(waiting)
@@ -731,7 +731,7 @@ class Queue(BaseQueue):
         return count
 
     def drop_held(self, place: int) -> bool:
-        """Throw away a message that waits for its time. place: of Holding. Returns: whether it was there."""
+        """Drop a held message. place: of Holding. Returns: whether it was there."""
         entry = self.detours.take_held(place) if place else None
         if entry is None:
             return False
@@ -740,9 +740,9 @@ class Queue(BaseQueue):
         return True
 
     def browse(self, page: Page, is_backwards: bool = False) -> None:
-        """Show what is ready behind the place of a page, in the order in which it would go. Nothing changes.
+        """Show the ready messages behind the place of a page, in the order of delivery. Nothing changes.
 
-        is_backwards: in front of it, in the reverse order. Raises: Unreadable, NotHereYet.
+        is_backwards: those before it, in the reverse order. Raises: Unreadable, NotHereYet.
         """
         if page.until < 0:
             page.until = self._position
@@ -757,10 +757,10 @@ class Queue(BaseQueue):
             page.is_last = self.ready.browse(page)
 
     def take_out(self, shown: QueueEntry) -> QueueEntry | None:
-        """Take a message out of the ready ones that browse() has shown; in the same call, forget() or return_unused()
-        follow. Returns: None when it is not ready any more, or has just expired. Raises: Refusal FAULTY.
+        """Take a ready message that browse() has shown; forget() or return_unused() must follow in the same call.
 
-        Cost: as that of Ready.take_at().
+        Returns: None when it is not ready any more, or has just expired. Raises: Refusal FAULTY.
+        Cost: that of Ready.take_at().
         """
         self.flow()
         self.check_fault()
@@ -779,8 +779,8 @@ class Queue(BaseQueue):
     def put_in_front(self, shown: QueueEntry) -> bool | None:
         """Put a message that browse() has shown in front of all others, behind those that were put there before.
 
-        It is not kept over a restart. Returns: whether there was room; None when it is not ready any more, or has just
-        expired. Raises: Refusal FAULTY.
+        A restart undoes this. Returns: whether there was room; None when it is not ready any more, or has just expired.
+        Raises: Refusal FAULTY.
         """
         entry = self.take_out(shown)
         if entry is None:
@@ -794,28 +794,28 @@ class Queue(BaseQueue):
         return False
 
     def return_unused(self, entry: QueueEntry) -> None:
-        """A message that take_out() has taken goes to its old place, as it was."""
+        """Return a message from take_out() to its old place, unchanged."""
         self.ready.put_back(entry)
         self.touch()
 
     def unacknowledged(self) -> list[Held]:
-        """Who holds messages of it that wait for an ack. Cost: a look at all that wait in its virtual host."""
+        """The unacknowledged deliveries of the queue. Cost: a pass over all those of its virtual host."""
         return [held for client in self.broker.clients(self.vhost) for held in client.held(self)]
 
-    # -- messages rest in the log
+    # -- paging
 
     def page_out(self, keep: i64, want: i64) -> None:
-        """Leave what is behind the head to the log, if it rests there.
+        """Page out what is behind the head, if the log has it.
 
-        keep: bytes of memory that the head may need. want: bytes of the budget that should be free afterwards.
+        keep: bytes of memory that the head may need. want: bytes of the budget to free.
         """
         if not self.detours.deduplicates():
             self.ready.page_out(keep, want)
 
     def leave_content(self, entry: QueueEntry) -> bool:
-        """Leave the content of an unacknowledged message to the log, if it rests there and no observer needs it.
+        """Page out the content of an unacknowledged message, if the log has it and no observer needs it.
 
-        Returns: whether that can be said now: what is on its way to the log can rest later.
+        Returns: False if the message is on its way to the log and can be paged out later, else True.
         """
         observer = self.vhost.observer
         if self.deleted or (observer is not None and observer.needs_contents) or not may_rest(entry):
@@ -830,7 +830,7 @@ class Queue(BaseQueue):
     # -- consumers
 
     def subscribe(self, consumer: Consumer) -> None:
-        """A consumer begins."""
+        """Add a consumer."""
         self.flow()
         self._expiry.used()
         consumer.window.cap(self.settings.max_prefetch)
@@ -839,7 +839,7 @@ class Queue(BaseQueue):
         self.touch()
 
     def unsubscribe(self, consumer: Consumer) -> None:
-        """A consumer ends; the last one takes an auto-delete queue with it."""
+        """Remove a consumer; with the last one, an auto-delete queue is deleted."""
         self.flow()
         self.consumers.remove(consumer)
         self.vhost.consumers -= 1
@@ -852,7 +852,7 @@ class Queue(BaseQueue):
             self.touch()
 
     def wake(self, consumer: Consumer) -> None:
-        """A consumer may have room again: it is in turn, if it does not share its window with others that wait too."""
+        """A consumer may have room again: put it in turn, unless it shares its window with others that wait too."""
         shared = consumer.shared
         if shared.limit and consumer.parked and consumer.active:
             shared.wait(consumer)
@@ -863,7 +863,7 @@ class Queue(BaseQueue):
             self.touch()
 
     def set_prefetch(self, consumer: Consumer, limit: i64) -> None:
-        """Let a consumer that is there have another window, capped as any; 0 for no limit. It loses nothing it has."""
+        """Set the prefetch of an existing consumer, up to the cap; 0 for no limit. It keeps its deliveries."""
         consumer.window.asked = limit
         self._cap(consumer)
 
@@ -873,7 +873,7 @@ class Queue(BaseQueue):
             self.wake(consumer)
 
     def wake_all(self, consumers: list[Consumer]) -> None:
-        """There is room in the window that these share, and it is their turn."""
+        """The shared window of these consumers has room, and it is their turn."""
         for consumer in consumers:
             self._put_in_turn(consumer)
         if len(self.ready):
@@ -881,15 +881,15 @@ class Queue(BaseQueue):
 
     def _put_in_turn(self, consumer: Consumer) -> None:
         if self._dirty and consumer.parked:
-            self.flow()  # to those who had room before
+            self.flow()  # to those that had room before
         self.consumers.wake(consumer)
 
     def used(self) -> None:
-        """Somebody declared the queue again: its idle time starts anew."""
+        """A client declared the queue again: its idle time restarts."""
         self._expiry.used()
 
     def remove(self) -> int:
-        """The queue is deleted: consumers are told, messages are gone, confirms that wait are paid.
+        """Delete the queue: cancel consumers, drop messages, pay waiting confirms.
 
         Returns: how many messages were ready.
         """
@@ -897,7 +897,7 @@ class Queue(BaseQueue):
         if self.state != LOST:
             try:
                 self.in_log.drop()
-            except Exception as error:  # it is gone all the same; its messages come back in a queue for what was saved
+            except Exception as error:  # deleted anyway; its messages return in a queue for recovered messages
                 self.broker.faults.tell(str(self), "let the log forget it", error)
         self._go(REMOVED, "")
         self._end()
@@ -911,7 +911,7 @@ class Queue(BaseQueue):
         return count
 
     def _end(self) -> None:
-        """Messages go, consumers are told, and nothing more happens."""
+        """Drop messages, cancel consumers, and stop."""
         waiting = self.retries.take()
         held = self.detours.purge([])
         line, self.ready = self.ready, Ready(self.broker.budget)
@@ -936,7 +936,7 @@ class Queue(BaseQueue):
                 consumer.subscriber.fail("cancel a consumer", error)
 
     def stop(self) -> None:
-        """The queue has ended: no timer and no line holds on to it."""
+        """The queue has ended: drop the references to it from timers and lines."""
         self._expiry.stop()
         self.retries.stop()
         self.detours.stop()
@@ -946,20 +946,20 @@ class Queue(BaseQueue):
     # -- inside
 
     def _go(self, event: int, fault: str) -> None:
-        """Change the state. fault: why the queue takes nothing, if it takes nothing."""
+        """Change the state. fault: why the queue takes no messages; empty if it does."""
         self.state = LIFE.follow(int(self.state), event)
         self.fault = fault
         self.deleted = self.state == LOST or self.state == DELETED
         self._read_settings()
 
     def _line(self) -> Ready:
-        """An empty line for what is ready."""
+        """An empty line for ready messages."""
         if self.settings.max_priority >= 0:
             return PriorityReady(max(self.settings.max_priority, 1), self.broker.budget, self.in_log)
         return Ready(self.broker.budget, self.in_log)
 
     def _release(self, entry: QueueEntry) -> None:
-        """An unacknowledged message leaves its holder, who may have room for another now."""
+        """Take an unacknowledged message from its holder, which may have room for another one now."""
         self.unacked -= 1
         self.unacked_bytes -= entry.message.size
         self.broker.budget.release(entry.message)
@@ -975,7 +975,7 @@ class Queue(BaseQueue):
                 shared.share()
 
     def _read_settings(self) -> None:
-        """Note what the hot path asks of the settings."""
+        """Cache the settings that the hot path needs."""
         settings = self.settings
         self._looks_inside = settings.message_ttl_ms >= 0 or settings.max_priority >= 0
         self._is_limited = settings.max_length >= 0 or settings.max_length_bytes >= 0
@@ -986,7 +986,7 @@ class Queue(BaseQueue):
         self._has_letters = settings.dead_letter_exchange is not None
 
     def _heed_settings(self) -> None:
-        """Let all parts follow the settings."""
+        """Apply the settings to all parts."""
         is_empty = not (len(self.ready) or len(self.retries) or self.unacked)
         self.detours.heed(0 if is_empty else self._position)
         self._read_settings()
@@ -994,7 +994,7 @@ class Queue(BaseQueue):
             self._cap(consumer)
 
     def _diverts(self, message: Message, confirm: Confirm | None) -> bool:
-        """Whether a message does not go into the line: it is known already, refused, or held until its time."""
+        """Whether a message is not added to the line: it is a duplicate, refused, or held until its time."""
         detours = self.detours
         duplicates = detours.duplicates
         value = None if duplicates is None else duplicates.value(message)
@@ -1016,7 +1016,7 @@ class Queue(BaseQueue):
         return due_ms > 0
 
     def _hold(self, message: Message, confirm: Confirm | None, due_ms: int) -> None:
-        """Take a message that waits until this time, from when on it has its time to live."""
+        """Take a message that is held until this time, when its time to live begins."""
         clock, holding = self.broker.clock, self.detours.holding
         assert holding is not None
         if not message.arrived_ms:
@@ -1041,7 +1041,7 @@ class Queue(BaseQueue):
             self._drop_excess()
 
     def _takes(self, message: Message) -> bool:
-        """Whether it takes a message at all: it is neither faulty nor full."""
+        """Whether it takes a message: it is neither faulty nor full."""
         if self.fault:
             return False
         if not (self._is_limited and self.settings.rejects):
@@ -1050,7 +1050,7 @@ class Queue(BaseQueue):
         return self._has_room(message)
 
     def _is_over(self, more: i64, more_bytes: i64) -> bool:
-        """Whether the messages that wait, the dead letters that must arrive, and so many more, exceed a limit.
+        """Whether the waiting messages, the dead letters that must arrive, and so many more exceed a limit.
 
         Source: rabbit_fifo.erl is_over_limit.
         """
@@ -1063,7 +1063,7 @@ class Queue(BaseQueue):
         return settings.max_length_bytes >= 0 and size + more_bytes > settings.max_length_bytes
 
     def _has_room(self, message: Message) -> bool:
-        """Whether a queue that refuses what is too much takes this message; consumers have had their chance."""
+        """Whether a queue that rejects publishes at its limit has room for a message, after deliveries to consumers."""
         if not self._is_over(1, message.size):
             return True
         if self.settings.rejects_dead:
@@ -1071,7 +1071,7 @@ class Queue(BaseQueue):
         return False
 
     def _drop_excess(self) -> None:
-        """Drop from the head what is too much, once consumers have had their chance; not too much at once.
+        """Drop messages above a limit from the head, after deliveries to consumers; not too many at once.
 
         Source: rabbit_amqqueue_process.erl maybe_drop_head.
         """
@@ -1092,19 +1092,19 @@ class Queue(BaseQueue):
                     self.counters.dropped += 1
                     self.die(entry, MAXLEN)
         except Exception as error:
-            self.fail("drop what is too much", error)
+            self.fail("drop messages above a limit", error)
 
     def _pop_oldest(self) -> QueueEntry | None:
-        """Take what goes first when there is too much: the head, or if nothing is ready what would be there first.
+        """Take the message to drop at a limit: the head, or if none is ready, the held message that is due first.
 
-        Returns: None when there is neither, or the head is not here yet.
+        Returns: None when there is neither, or the head is still being fetched.
         """
         if self._has_head():
             return self.ready.pop()
         return None if len(self.ready) else self.detours.take_held(0)
 
     def _has_failed_too_often(self, entry: QueueEntry) -> bool:
-        """Count a delivery that failed. Returns: whether the message had its last chance, and is gone.
+        """Count a failed delivery. Returns: whether the message has reached the delivery limit, and was removed.
 
         Source: rabbit_fifo.erl (delivery limit).
         """
@@ -1118,7 +1118,7 @@ class Queue(BaseQueue):
         return True
 
     def _retry_delay_ms(self, entry: QueueEntry, failed: bool) -> int:
-        """How long a message has to wait that came back; 0 for not at all. failed: it counts for the delivery limit.
+        """The delay of a returned message in milliseconds; 0 for none. failed: it counts for the delivery limit.
 
         The more deliveries have failed, the longer. Source: rabbit_fifo.erl (should_delay, calculate_ready_at).
         """
@@ -1128,8 +1128,9 @@ class Queue(BaseQueue):
         return min(settings.retry_min_ms * max(int(entry.failures), 1), settings.retry_max_ms)
 
     def _read_properties(self, entry: QueueEntry) -> bool:
-        """Note when a message expires, and its priority. Returns: whether it does so unless a consumer waits for it.
+        """Set the deadline and the priority of a message.
 
+        Returns: whether it expires at once unless a consumer waits for it.
         Source: rabbit_amqqueue_process.erl (attempt_delivery comes before drop_expired_msgs).
         """
         ttl_ms: i64 = self.settings.message_ttl_ms

@@ -1,9 +1,9 @@
-"""The messages of a queue that wait for a consumer, in their order.
+"""The ready messages of a queue, in their order.
 
-New messages come in at the end. One that comes back goes to its old place: the order is kept by position. That place
-is in front of everything that was never delivered, since the head is always delivered first; unless the message was
-taken from the middle, or held until a time.
-When memory is short, what is behind the head may be left to rest in the log; see core/message/budget.py.
+New messages are added at the end. A returned message goes to its old place: the order is by position. That place is
+before all messages that were never delivered, since the head is always delivered first; unless the message was taken
+from the middle, or held until a time.
+When memory is short, the messages behind the head may be paged out to the log; see core/message/budget.py.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from leveret.core.queue.fifo import Fifo
 from leveret.core.queue.run import RUN_BYTES, RUN_MESSAGES, UNKNOWN, Run, single
 
 MANY: Final = 1 << 40
-STUB: Final = 512  # bytes of a content from which on what stays of a message in memory is less
+STUB: Final = 512  # bytes of a content; with less, paging it out saves no memory
 
 
 class Source:
-    """Where messages come from that rest in the log."""
+    """The source of paged-out messages."""
 
     @abstractmethod
     def extent(self, entry: QueueEntry) -> i64:
-        """The last position that rests together with a message; 0 when it does not rest safely.
+        """The last position that is stored together with a message; 0 when it is not stored safely.
 
-        One that the log does not have at all has no log_id afterwards.
+        A message that the log does not have has no log_id afterwards.
         """
 
     @abstractmethod
     def spill(self, entry: QueueEntry) -> bool:
-        """Let the log have a message that it has not yet, so that it can rest there. Returns: whether it may."""
+        """Send a message to the log that is not there yet, so that it can be paged out. Returns: whether it may."""
 
     @abstractmethod
     def fetch(self, run: Run, only_looks: bool = False) -> list[QueueEntry]:
-        """Messages that rest, in order; without those that cannot be read any more.
+        """Read paged-out messages, in order, without those that cannot be read any more.
 
-        These are gone then, unless somebody only looks, who leaves all as it is.
+        Unreadable messages are lost afterwards, unless only_looks, which changes nothing.
         """
 
     @abstractmethod
     def revive(self, entry: QueueEntry, found: QueueEntry) -> None:
-        """A message that came back without its content has it again. found: as it was fetched."""
+        """Restore the content of a returned message. found: as it was fetched."""
 
 
 class Ready:
-    """One line of messages in order of position. size: bytes of all bodies; resident: bytes in memory, about.
+    """One line of messages in order of position. size: bytes of all bodies; resident: approximate bytes in memory.
 
-    In order: _returned, _fresh, _segments, _tail. What is not at rest among the segments could not be left to the log.
-    _later has its place among _segments and _tail, by position; while there is something in it, there is a _tail.
-    Those in _returned and _later may be at rest one by one, as Message.is_at_rest says.
+    In order: _returned, _fresh, _segments, _tail. A segment that is not a Run could not be paged out.
+    _later is merged with _segments and _tail, by position; while it is not empty, there is a _tail.
+    Messages in _returned and _later may be paged out one by one, as Message.is_at_rest tells.
     """
 
     __slots__ = (
@@ -83,23 +83,23 @@ class Ready:
         self._source = source
         self._fresh = Fifo()
         self._returned: list[tuple[int, QueueEntry]] = []  # heap by position; all before those in _fresh
-        self._later: list[tuple[int, QueueEntry]] = []  # taken from the middle and come back, in order of position
-        self._returned_bytes: i64 = 0  # of the contents of these two in memory
+        self._later: list[tuple[int, QueueEntry]] = []  # returned to the middle, in order of position
+        self._returned_bytes: i64 = 0  # of the contents in memory of these two
         self._segments: list[Run | Fifo] = []
-        self._tail: Fifo | None = None  # where new ones come in while there are segments
-        self._sent: i64 = 0  # of those in _tail, so many at the front are in the log or on their way
+        self._tail: Fifo | None = None  # for new messages while there are segments
+        self._sent: i64 = 0  # messages at the front of _tail that are in the log, or on their way
         self._behind: i64 = 0  # messages in _segments, _tail and _later
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._returned) + int(self._behind)
 
     def push(self, entry: QueueEntry) -> None:
-        """A new message, at the end."""
+        """Add a new message at the end."""
         message = entry.message
         size: i64 = len(message.content)
         self.size += message.size
         self.resident += size + COST
-        holders = message.holders  # as Budget.hold() does it, without the detour
+        holders = message.holders  # Budget.hold(), inlined
         message.holders = holders + 1
         self._budget.used += size + COST if holders == 0 else i64(COST)
         if self._tail is None:
@@ -109,7 +109,7 @@ class Ready:
             self._behind += 1
 
     def put_back(self, entry: QueueEntry) -> None:
-        """A message that was taken before, or was held elsewhere, to its place."""
+        """Add a message that was taken before, or was held elsewhere, at its place."""
         self._count(entry)
         self._returned_bytes += len(entry.message.content)
         if self._has_before(entry.position):
@@ -118,7 +118,7 @@ class Ready:
             heappush(self._returned, (int(entry.position), entry))
 
     def has_head(self) -> bool:
-        """Whether there is a next one; it is in memory then. To be asked before first() and pop()."""
+        """Whether there is a next message; it is then in memory. Must be called before first() and pop()."""
         while self._returned:
             if self._returned[0][1].message.content:
                 return True
@@ -128,13 +128,13 @@ class Ready:
         return self._fill() and (not self._returned or self.has_head())
 
     def has_near_head(self) -> bool:
-        """Whether there is a next one, and it need not be fetched."""
+        """Whether there is a next message that need not be fetched."""
         if self._returned:
             return len(self._returned[0][1].message.content) > 0
         return len(self._fresh) > 0 or self._fill(False)
 
     def deadline_ms(self) -> i64:
-        """When the next one expires, 0 for never or if there is none, UNKNOWN if it has to be fetched to know that."""
+        """When the next message expires; 0 for never or without one; UNKNOWN if it must be fetched to find out."""
         if self._returned:
             return self._returned[0][1].deadline_ms
         if len(self._fresh):
@@ -151,28 +151,28 @@ class Ready:
         return 0
 
     def at_rest(self) -> tuple[int, int]:
-        """How many rest in the log together, and bytes of their bodies; without those that rest one by one."""
+        """The number of messages paged out in runs, and bytes of their bodies; without those paged out one by one."""
         runs = [segment for segment in self._segments if isinstance(segment, Run)]
         return sum([int(run.count) for run in runs]), sum([int(run.size) for run in runs])
 
     def came_back(self) -> int:
-        """How many were taken before, and wait to be taken again."""
+        """The number of returned messages that are ready."""
         return len(self._returned) + len(self._later)
 
     def first(self) -> QueueEntry:
-        """The next to go. Raises: IndexError when there is none."""
+        """The next message. Raises: IndexError when there is none."""
         if not self._returned and not len(self._fresh):
             self._fill()
         return self._returned[0][1] if self._returned else self._fresh.first()
 
     def pop(self) -> QueueEntry:
-        """Take the next, which is held here no more. Raises: IndexError when there is none."""
+        """Take the next message, which the budget no longer counts. Raises: IndexError when there is none."""
         entry = self.take()
         self._budget.release(entry.message)
         return entry
 
     def take(self) -> QueueEntry:
-        """Take the next, and hold it: the budget still counts it. Raises: IndexError when there is none."""
+        """Take the next message, which the budget still counts. Raises: IndexError when there is none."""
         if self._returned:
             entry = heappop(self._returned)[1]
             self._returned_bytes -= len(entry.message.content)
@@ -188,18 +188,18 @@ class Ready:
         return entry
 
     def take_at(self, position: i64, shown: QueueEntry | None = None) -> QueueEntry | None:
-        """Take the one with this position, wherever it is, and hold it as take() does. What rests beside it goes on so.
+        """Take the message with this position, wherever it is, as take() does. Messages paged out beside it remain so.
 
-        shown: as browse() has shown it, so that one that rests need not be read again.
-        Returns: None when it is not here, or cannot be read any more. Raises: Unreadable, and all is as it was.
-        Cost: a search; if it rests, it is read and the positions of its run are copied, else see Fifo.take_at(); for
-        one that came back, a look at all that did.
+        shown: as browse() has shown it, so that a paged-out message need not be read again.
+        Returns: None when it is not here, or cannot be read any more. Raises: Unreadable, without any change.
+        Cost: a search; for a paged-out message, reading it and copying the positions of its run, else see
+        Fifo.take_at(); for a returned message, a pass over all returned ones.
         """
         entry = _take(self._fresh, position)
         if entry is None and self._behind:
             entry = self._take_behind(position, shown)
         if entry is None:
-            self._returned.sort()  # which leaves it a heap
+            self._returned.sort()  # a sorted list is a heap
             entry = self._take_returned(self._returned, position, shown)
         if entry is not None:
             message = entry.message
@@ -208,7 +208,7 @@ class Ready:
         return entry
 
     def _take_behind(self, position: i64, shown: QueueEntry | None) -> QueueEntry | None:
-        """Take one from behind what is fresh."""
+        """Take a message from behind the fresh ones."""
         entry: QueueEntry | None = None
         at = self._segment_behind(position - 1)
         if at < len(self._segments):
@@ -236,7 +236,7 @@ class Ready:
         return entry
 
     def _take_resting(self, run: Run, position: i64, shown: QueueEntry | None) -> QueueEntry | None:
-        """Take one from a run that ends behind it."""
+        """Take a message from a run that ends behind it."""
         start = run.offset_behind(position - 1)
         if read_i64_be(run.positions, start) != position:
             return None
@@ -249,7 +249,7 @@ class Ready:
             return shown
         assert self._source is not None
         part = Run(run.log_id, 0)
-        part.extend(run.positions[start : start + (8 if start else 16)], 0)  # the second: it tells the next deadline
+        part.extend(run.positions[start : start + (8 if start else 16)], 0)  # the second one tells the next deadline
         found = self._source.fetch(part, True)
         if len(found) < part.count:
             found = self._sift(run)
@@ -265,7 +265,7 @@ class Ready:
         return entry
 
     def _sift(self, run: Run) -> list[QueueEntry]:
-        """Fetch a run of which not all can be read any more: only what can stays in it. Returns: that."""
+        """Fetch a run with unreadable messages, and remove these from it. Returns: the readable ones."""
         assert self._source is not None
         found = self._source.fetch(run)
         positions = BytesWriter()
@@ -284,7 +284,7 @@ class Ready:
     def _take_returned(
         self, line: list[tuple[int, QueueEntry]], position: i64, shown: QueueEntry | None
     ) -> QueueEntry | None:
-        """Take one that came back. line: those that did, in order."""
+        """Take a returned message. line: the returned messages, in order."""
         at = bisect_left(line, int(position), key=itemgetter(0))
         if at == len(line) or line[at][0] != position:
             return None
@@ -301,7 +301,7 @@ class Ready:
         return entry if self._renew(entry, shown) else None
 
     def items(self) -> list[QueueEntry]:
-        """All that are in memory, in order. Cost: a copy."""
+        """All messages in memory, in order. Cost: a copy."""
         found = [entry for _, entry in sorted(self._returned)] + self._fresh.items()
         for segment in self._segments:
             if isinstance(segment, Fifo):
@@ -314,9 +314,9 @@ class Ready:
         return found
 
     def pick(self, positions: list[int]) -> list[QueueEntry]:
-        """Those in memory that have one of these positions, in no order.
+        """The messages in memory with one of these positions, in no order.
 
-        Cost: a search for each, and a look at all that consumers gave back.
+        Cost: a search for each, and a pass over all returned messages.
         """
         found: list[QueueEntry] = []
         lines: list[Fifo] = [self._fresh]
@@ -331,11 +331,11 @@ class Ready:
         return found
 
     def browse(self, page: Page) -> bool:
-        """Show what is behind the place of a page, in order. Nothing is taken, nothing that rests stays in memory.
+        """Show the messages behind the place of a page, in order. Paged-out messages do not stay in memory.
 
-        Returns: whether there was room for it. Cost: of what is shown, and of all that consumers gave back.
+        Returns: whether there was room for all. Cost: proportional to the messages shown and to all returned ones.
         """
-        self._returned.sort()  # which leaves it a heap
+        self._returned.sort()  # a sorted list is a heap
         if not self._show_returned(self._returned, page):
             return False
         until = page.until
@@ -352,12 +352,12 @@ class Ready:
         return self._show_fresh(page)
 
     def place_before(self, position: i64, count: i64) -> i64:
-        """A place behind which, and in front of a position, are no more than so many messages, or of those that came
-        back; 0 where there is nothing else in front.
+        """A place before a position; 0 without earlier messages.
 
-        Cost: a look at all segments, and at all that consumers gave back.
+        Between them are at most count messages of each kind: in _returned, in _later, and elsewhere.
+        Cost: a pass over all segments and all returned messages.
         """
-        self._returned.sort()  # which leaves it a heap
+        self._returned.sort()  # a sorted list is a heap
         found: i64 = 0
         for line in (self._returned, self._later):
             at: i64 = bisect_left(line, int(position), key=itemgetter(0)) - count
@@ -382,9 +382,9 @@ class Ready:
         return max(found, self._fresh.at(at - count).position - 1) if at >= count else found
 
     def browse_back(self, page: Page) -> bool:
-        """As browse(), but what is in front of the place of a page, from there on backwards.
+        """As browse(), but the messages before the place of a page, backwards.
 
-        Pages are shown as they are, and not filled up to the last message or byte.
+        Pages may contain fewer messages or bytes than their limits.
         """
         average = self.size // max(len(self), 1) + 1
         count: i64 = max(min(page.limit - len(page.messages), page.size_limit // (average + average // 4 + 1)), 1)
@@ -394,7 +394,7 @@ class Ready:
             if count == 1:
                 part.size_limit = MANY
             if not self.browse(part) and count > 1:
-                count = count // 2  # they are too many for one part, or too large
+                count = count // 2  # too many for one part, or too large
                 continue
             page.show_reversed(part)
             page.position = place + 1
@@ -403,7 +403,7 @@ class Ready:
         return False
 
     def _show_returned(self, line: list[tuple[int, QueueEntry]], page: Page) -> bool:
-        """Show what came back. line: that, in order."""
+        """Show returned messages. line: these, in order."""
         at: i64 = bisect_right(line, int(page.position), key=itemgetter(0))
         while at < len(line) and line[at][0] <= page.until:
             if page.is_full():
@@ -420,7 +420,7 @@ class Ready:
         return True
 
     def _show_fresh(self, page: Page) -> bool:
-        """Show what did not come back."""
+        """Show messages that were not returned."""
         if not self._fresh.show(page):
             return False
         at = self._segment_behind(page.position)
@@ -434,7 +434,7 @@ class Ready:
         return self._tail is None or self._tail.show(page)
 
     def _segment_behind(self, position: i64) -> i64:
-        """The number of the first segment that has something behind a position."""
+        """The number of the first segment with a message behind a position."""
         low: i64 = 0
         high: i64 = len(self._segments)
         while low < high:
@@ -463,10 +463,10 @@ class Ready:
         return last == end
 
     def page_out(self, keep: i64, want: i64) -> None:
-        """Leave to the log what rests there safely, from behind the head.
+        """Page out what the log has stored, from behind the head.
 
-        What could rest there, but is not there yet, is sent there and can be left to it later.
-        keep: bytes of memory that the head may need. want: bytes of the budget that should be free afterwards.
+        Messages that are not in the log yet are sent there, and can be paged out later.
+        keep: bytes of memory that the head may need. want: bytes of the budget to free.
         """
         source = self._source
         if source is None:
@@ -489,7 +489,7 @@ class Ready:
             self._spill(tail, source, self._budget.used - target)
 
     def _rest(self, source: Source, line: Fifo, target: i64) -> None:
-        """Leave messages of a line to the log, behind those that rest, until the budget needs no more than a target."""
+        """Page out messages of a line, behind the paged-out ones, until the budget is at the target."""
         run: Run | None = None
         positions = BytesWriter()
         size: i64 = 0
@@ -523,7 +523,7 @@ class Ready:
         self._seal(run, positions, size)
 
     def _head_count(self, keep: i64) -> i64:
-        """How many messages of the head need no more than so many bytes."""
+        """The number of messages at the head that need at most keep bytes."""
         count: i64 = 0
         most: i64 = min(len(self._fresh), MAX_HEAD)
         while count < most:
@@ -534,7 +534,7 @@ class Ready:
         return count
 
     def _rest_head(self, source: Source, keep: i64, target: i64) -> None:
-        """Leave to the log what is too much at the front, in front of what rests."""
+        """Page out the excess of the head, before the paged-out messages."""
         count = self._head_count(keep)
         if len(self._fresh) <= count + (
             MAX_HEAD if count == MAX_HEAD else 0
@@ -549,8 +549,8 @@ class Ready:
         self._segments += behind
 
     def _rest_returned(self, source: Source, keep: i64, target: i64) -> None:
-        """Leave the contents of messages that came back to the log, but of those that go next."""
-        self._returned.sort()  # which leaves it a heap
+        """Page out the contents of returned messages, but not of those that go next."""
+        self._returned.sort()  # a sorted list is a heap
         for _, entry in self._returned + self._later:
             if self._budget.used <= target:
                 break
@@ -562,8 +562,8 @@ class Ready:
                 entry.message = self._budget.rest(entry.message)
 
     def _revive(self) -> None:
-        """Fetch the contents of the next messages that came back. Those that cannot be read any more are gone."""
-        self._returned.sort()  # which leaves it a heap
+        """Fetch the contents of the next returned messages. Messages that cannot be read any more are dropped."""
+        self._returned.sort()  # a sorted list is a heap
         run, end = _resting_from(self._returned, 0)
         assert self._source is not None
         found = {entry.position: entry for entry in self._source.fetch(run)}
@@ -575,7 +575,7 @@ class Ready:
                 heappush(self._returned, place)
 
     def _renew(self, entry: QueueEntry, found: QueueEntry | None) -> bool:
-        """A message that came back has its content again. found: as it was fetched; without that, it is gone."""
+        """Restore the content of a returned message. found: as it was fetched; without it, the message is dropped."""
         message = entry.message
         self.size -= message.size
         self.resident -= COST
@@ -588,13 +588,13 @@ class Ready:
         return True
 
     def _has_before(self, position: i64) -> bool:
-        """Whether something that was never delivered, or is in _later, is before a position."""
+        """Whether a message that was never delivered, or is in _later, is before a position."""
         if len(self._fresh):
             return self._fresh.first().position < position
         return 0 < self._first_behind() < position or (len(self._later) > 0 and self._later[0][0] < position)
 
     def _insert(self, entry: QueueEntry) -> None:
-        """A message that was taken from the middle goes back there."""
+        """Return a message to the middle that was taken from there."""
         self._make_way(entry.position)
         if self._tail is None:
             self._tail = Fifo()
@@ -603,7 +603,7 @@ class Ready:
         self._behind += 1
 
     def _make_way(self, position: i64) -> None:
-        """Let nothing be fresh that is behind a position."""
+        """Move fresh messages behind a position out of _fresh."""
         fresh = self._fresh
         if not len(fresh) or fresh.last().position < position:
             return
@@ -616,29 +616,29 @@ class Ready:
             self._segments.insert(0, line)
 
     def _first_behind(self) -> i64:
-        """The first position in _segments and _tail; 0 when there is nothing."""
+        """The first position in _segments and _tail; 0 when both are empty."""
         if self._segments:
             segment = self._segments[0]
             return segment.first().position if isinstance(segment, Fifo) else read_i64_be(segment.positions, 0)
         return self._tail.first().position if self._tail is not None and len(self._tail) else 0
 
     def _is_later_next(self) -> bool:
-        """Whether behind what is fresh comes something that was taken from the middle and is back."""
+        """Whether a message in _later is next after the fresh ones."""
         if not self._later:
             return False
         first = self._first_behind()
         return first == 0 or self._later[0][0] < first
 
     def _bring_later(self) -> None:
-        """What is next has come back."""
+        """Move the next messages from _later to _returned."""
         first = self._first_behind()
         end = bisect_left(self._later, int(first), key=itemgetter(0)) if first else len(self._later)
-        self._returned += self._later[:end]  # which leaves it a heap
+        self._returned += self._later[:end]  # a sorted list is a heap
         del self._later[:end]
         self._behind -= end
 
     def rest(self, run: Run, level: i64) -> None:
-        """Messages that rest in the log already, behind all others. level: their priority."""
+        """Add paged-out messages, behind all others. level: their priority."""
         if self._tail is not None and len(self._tail):
             self._segments.append(self._tail)
             self._tail = None
@@ -650,7 +650,7 @@ class Ready:
         self._append(run)
 
     def take_runs(self) -> list[Run]:
-        """Take all that rests, unread."""
+        """Take all runs, unread."""
         found: list[Run] = []
         kept: list[Run | Fifo] = []
         for segment in self._segments:
@@ -664,7 +664,7 @@ class Ready:
         return found
 
     def clear(self) -> None:
-        """The queue has ended: nobody is held on to."""
+        """The queue has ended: drop the references to it."""
         self._source = None
 
     def _count(self, entry: QueueEntry) -> None:
@@ -679,7 +679,7 @@ class Ready:
             self._append(run)
 
     def _append(self, run: Run) -> None:
-        """A run, behind the others; small ones become one."""
+        """Add a run at the end; small ones are merged."""
         last = self._segments[-1] if self._segments else None
         if isinstance(last, Run) and last.log_id == run.log_id and last.is_small():
             last.extend(run.positions, run.size)
@@ -687,7 +687,7 @@ class Ready:
             self._segments.append(run)
 
     def _stay(self, entry: QueueEntry) -> None:
-        """A message that cannot rest keeps its place among those that do."""
+        """Keep a message that cannot be paged out at its place among those that are."""
         last = self._segments[-1] if self._segments else None
         if not isinstance(last, Fifo):
             last = Fifo()
@@ -695,7 +695,7 @@ class Ready:
         last.push(entry)
 
     def _spill(self, tail: Fifo, source: Source, want: i64) -> None:
-        """Send so many bytes of messages to the log."""
+        """Send messages of this many bytes to the log."""
         while want > 0 and self._sent < len(tail):
             entry = tail.at(self._sent)
             if not entry.log_id and not source.spill(entry):
@@ -704,7 +704,7 @@ class Ready:
             self._sent += 1
 
     def _fill(self, fetches: bool = True) -> bool:
-        """Bring the next segment to the front, if it may be fetched or need not be. Returns: if there is one now."""
+        """Make the next segment the head, unless it must be fetched and may not. Returns: whether there is one."""
         while not len(self._fresh):
             if self._later and self._is_later_next():
                 self._bring_later()
@@ -733,7 +733,7 @@ class Ready:
 
     def _load(self, run: Run) -> None:
         assert self._source is not None
-        found = self._source.fetch(run)  # first: what fails leaves all as it was
+        found = self._source.fetch(run)  # first: if it fails, nothing has changed
         self._behind -= run.count
         self.size -= run.size
         for entry in found:
@@ -742,14 +742,14 @@ class Ready:
 
 
 def may_rest(entry: QueueEntry) -> bool:
-    """Whether it is worth the while to leave the content of a single message to the log."""
+    """Whether paging out the content of a single message is worthwhile."""
     return entry.log_id != 0 and len(entry.message.content) >= STUB
 
 
 def _resting_from(line: list[tuple[int, QueueEntry]], at: i64) -> tuple[Run, i64]:
-    """Those that came back and rest, from a place among these on, as a run; and where it ends.
+    """The run of paged-out messages among the returned ones, from an index on; and the index behind it.
 
-    What came back has to be in order.
+    line: must be in order.
     """
     first = line[at][1]
     run = Run(first.log_id, first.deadline_ms)
@@ -769,7 +769,7 @@ def _resting_from(line: list[tuple[int, QueueEntry]], at: i64) -> tuple[Run, i64
 
 
 def _take(line: Fifo, position: i64) -> QueueEntry | None:
-    """Take the one with a position from a line, if it is there."""
+    """Take the message with a position from a line, if it is there."""
     index = line.find(position)
     return line.take_at(index) if index >= 0 else None
 

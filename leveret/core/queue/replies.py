@@ -1,9 +1,9 @@
-"""Direct reply-to: replies that go straight to a waiting channel, through no queue.
+"""Direct reply-to: replies that go straight to a waiting channel, without a queue.
 
 Consuming from amq.rabbitmq.reply-to opens a ReplyQueue: a queue in name only, reached through the default exchange,
-whose one consumer takes every message as soon as its socket has room. What waits for that has a part of the memory
-budget; beyond it replies are refused. Nothing is kept for a requester that is gone. It has no counters of its own: what
-passes counts with the queues of its virtual host that are gone.
+whose one consumer takes each message as soon as its socket has room. Waiting replies have a share of the memory
+budget; further replies are refused. Replies to a disconnected requester are dropped. It has no counters of its own: its
+messages count with the deleted queues of its virtual host.
 Source: rabbit_volatile_queue.erl, rabbit_channel.erl (handle_method basic.consume of the pseudo queue).
 """
 
@@ -25,7 +25,7 @@ REPLY_PREFIX: Final = "amq.rabbitmq.reply-to."
 
 
 class ReplyQueue(EntryOwner):
-    """The way back to one channel. owner: number of its connection."""
+    """The reply queue of one channel. owner: number of its connection."""
 
     def __init__(self, vhost: Home, broker: Surroundings, name: str, owner: int) -> None:
         super().__init__(vhost, name, 0)
@@ -35,9 +35,9 @@ class ReplyQueue(EntryOwner):
         self._waiting = Ready(broker.budget)
 
     def publish(self, message: Message, confirm: Confirm | None) -> None:
-        """Deliver now, or when the requester takes more. What cannot be delivered is dropped, and confirmed.
+        """Deliver now, or when the requester has room. An undeliverable reply is dropped and confirmed.
 
-        A requester that does not read what it has asked for gets no more: such a reply is refused.
+        Replies are refused while the requester does not read those that wait for it.
         """
         consumer = self.consumer
         if consumer is not None:
@@ -59,13 +59,13 @@ class ReplyQueue(EntryOwner):
             confirm.pay()
 
     def _note_refused(self, message: Message) -> None:
-        """Let it be known who has sent a reply that is not taken."""
+        """Record a refused reply."""
         entry = self._broker.refused.add(self.vhost.name, message.address, QUEUE_FULL, self.name, message.size)
         if entry is not None:
-            entry.say(QUEUE_FULL, "who has asked does not read the replies", message)
+            entry.say(QUEUE_FULL, "the requester does not read its replies", message)
 
     def not_taken(self, error: Exception) -> None:
-        """A reply could not be taken."""
+        """Taking a reply failed."""
         self._broker.refusals += 1
         self._broker.faults.own("deliver a reply", error)
 
@@ -78,25 +78,25 @@ class ReplyQueue(EntryOwner):
             consumer.fail("deliver a reply", error)
 
     def wake_all(self, consumers: list[Consumer]) -> None:
-        """The same."""
+        """The requester has room again."""
         for consumer in consumers:
             self.wake(consumer)
 
     def settle(self, entry: QueueEntry) -> None:
-        """Nothing: replies are not acknowledged."""
+        """Does nothing: replies are not acknowledged."""
 
     def requeue(self, entry: QueueEntry, failed: bool) -> None:
-        """Nothing: the same."""
+        """Does nothing: replies are not acknowledged."""
 
     def discard(self, entry: QueueEntry) -> None:
-        """Nothing: the same."""
+        """Does nothing: replies are not acknowledged."""
 
     def leave_content(self, entry: QueueEntry) -> bool:
-        """Nothing can rest."""
+        """Does nothing: replies cannot be paged out."""
         return True
 
     def close(self) -> None:
-        """The requester is gone, and what waits for it with it."""
+        """The requester has ended: drop the replies that wait for it."""
         self.consumer = None
         line, self._waiting = self._waiting, Ready(self._broker.budget)
         self.vhost.past.queues.removed += len(line)

@@ -1,8 +1,8 @@
-"""Retries: messages that came back to a queue, and are delivered again only after a while.
+"""Retries: returned messages that are delivered again only after a delay.
 
-The settings of the queue say which do, and for how long. They are in no line meanwhile: neither ready nor
-unacknowledged, but they count for the limits of the queue, and a purge drops them. Then each goes back to its old
-place. The delay is not written to the log: after a restart they are ready at once.
+The settings of the queue decide which messages wait, and how long. Meanwhile they are neither ready nor unacknowledged,
+but count for the limits of the queue, and a purge drops them. Then each goes back to its old place. The log does not
+store the delay: after a restart they are ready at once.
 Source: rabbit_fifo.erl (should_delay, calculate_ready_at, messages_ready_plus_delayed).
 """
 
@@ -20,7 +20,7 @@ from leveret.core.turn.work import PIECE
 
 
 class Retries(Timed, Holder):
-    """Those of one queue, soonest first. size: bytes of their bodies."""
+    """The retries of one queue, the earliest first. size: bytes of their bodies."""
 
     __slots__ = ("_due_ms", "_queue", "_timer", "_waiting", "size")
 
@@ -29,13 +29,13 @@ class Retries(Timed, Holder):
         self._queue: BaseQueue | None = queue
         self._waiting: list[tuple[int, int, QueueEntry]] = []  # heap by time and position
         self._timer: Timer | None = None
-        self._due_ms = 0  # when that is due, 0 when there is none
+        self._due_ms = 0  # when that is due, 0 without a timer
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, entry: QueueEntry, delay_ms: int) -> None:
-        """A message has to wait."""
+        """Delay a message."""
         queue = self._queue
         if queue is not None:
             broker = queue.broker
@@ -47,19 +47,19 @@ class Retries(Timed, Holder):
             self.watch()
 
     def next_ms(self) -> int:
-        """When the first one is due, on the core's clock; 0 where there is none."""
+        """When the earliest one is due, on the core's clock; 0 without one."""
         return self._waiting[0][0] if self._waiting else 0
 
     def items(self) -> list[QueueEntry]:
-        """All of them, in no order. Cost: a copy."""
+        """All messages, in no order. Cost: a copy."""
         return [entry for _, _, entry in self._waiting]
 
     def waiting(self) -> list[tuple[int, QueueEntry]]:
-        """All of them, with when each is due on the core's clock, in no order. Cost: a copy."""
+        """All messages with their due times on the core's clock, in no order. Cost: a copy."""
         return [(due_ms, entry) for due_ms, _, entry in self._waiting]
 
     def take(self) -> list[QueueEntry]:
-        """Take all of them, in no order. Cost: a copy."""
+        """Take all messages, in no order. Cost: a copy."""
         taken = self.items()
         if self._queue is not None and taken:
             broker = self._queue.broker
@@ -73,7 +73,7 @@ class Retries(Timed, Holder):
         return taken
 
     def watch(self) -> None:
-        """Come back when the first one has waited long enough."""
+        """Start a timer for the earliest message."""
         queue = self._queue
         if queue is not None and self._waiting:
             due_ms = max(self._waiting[0][0], queue.broker.clock.now_ms + 1)
@@ -83,7 +83,7 @@ class Retries(Timed, Holder):
                 self._due_ms = due_ms
 
     def on_timer(self, token: int) -> None:
-        """Give back what has waited long enough, but not too many at once; the rest follows a millisecond later."""
+        """Return due messages to the queue, but not too many at once; the rest follows a millisecond later."""
         self._due_ms = 0
         queue = self._queue
         if queue is None:
@@ -91,7 +91,7 @@ class Retries(Timed, Holder):
         left: i64 = PIECE
         while left and self._waiting and self._waiting[0][0] <= queue.broker.clock.now_ms:
             entry = self._waiting[0][2]
-            queue.take_back(entry)  # first: whatever fails, it is still here
+            queue.take_back(entry)  # first: if it fails, the message is still here
             heappop(self._waiting)
             self.size -= entry.message.size
             queue.broker.budget.release(entry.message)
@@ -101,7 +101,7 @@ class Retries(Timed, Holder):
         self.watch()
 
     def release(self, want: i64) -> None:
-        """Leave contents to the log. Cost: a look at all of them."""
+        """Page out contents. Cost: a pass over all messages."""
         queue = self._queue
         if queue is None:
             return
@@ -113,11 +113,11 @@ class Retries(Timed, Holder):
             queue.leave_content(entry)
 
     def fail(self, doing: str, error: Exception) -> None:
-        """The queue has failed; those that wait go on when it is repaired."""
+        """Report the fault to the queue; the messages continue to wait until it is repaired."""
         if self._queue is not None:
             self._queue.fail(doing, error)
 
     def stop(self) -> None:
-        """The queue has ended; nothing may hold on to it."""
+        """The queue has ended: drop the references to it."""
         self.take()
         self._queue = None

@@ -1,4 +1,4 @@
-"""Run: messages of one line that rest together in the log."""
+"""Run: consecutive messages of one line that are paged out together."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Final
 from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
-RUN_MESSAGES: Final = 256  # a run with fewer messages takes those of the next one too, if they are small
+RUN_MESSAGES: Final = 256  # a run with fewer messages is merged with the next one, if both are small
 RUN_BYTES: Final = 256 << 10
-UNKNOWN: Final = 1  # a deadline that is over in any case, so that somebody looks
+UNKNOWN: Final = 1  # a deadline that has always passed, so that the queue checks the message
 
 
 class Run:
-    """Messages of one line that rest together in the log.
+    """Messages of one line that are paged out together.
 
-    log_id: under which name. positions: 8 bytes for each, ascending. size: bytes of their bodies.
+    log_id: their id in the log. positions: 8 bytes for each, ascending. size: bytes of their bodies.
     deadline_ms: of the first one, 0 for none, or UNKNOWN.
     """
 
@@ -29,30 +29,30 @@ class Run:
         self.deadline_ms: i64 = deadline_ms
 
     def extend(self, positions: bytes, size: i64) -> None:
-        """More messages, behind the others."""
+        """Add messages at the end."""
         self.positions += positions
         self.count += len(positions) // 8
         self.size += size
 
     def remove(self, position: i64, size: i64) -> None:
-        """One of the messages does not rest here any more. size: bytes of its body. Cost: a copy of the positions."""
+        """Remove a message. size: bytes of its body. Cost: a copy of the positions."""
         at = self.offset_behind(position - 1)
         self.positions = self.positions[:at] + self.positions[at + 8 :]
         self.count -= 1
         self.size -= size
 
     def clear(self) -> None:
-        """None of them rest here any more."""
+        """Remove all messages."""
         self.positions = b""
         self.count = 0
         self.size = 0
 
     def is_small(self) -> bool:
-        """Whether it should be fetched together with what follows."""
+        """Whether it should be merged with the next run."""
         return self.count < RUN_MESSAGES and self.size < RUN_BYTES
 
     def offset_behind(self, position: i64) -> i64:
-        """Where in positions those begin that are behind this one."""
+        """The offset in positions of the first one behind this position."""
         low: i64 = 0
         high: i64 = len(self.positions) // 8
         while low < high:

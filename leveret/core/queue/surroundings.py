@@ -1,4 +1,4 @@
-"""Surroundings: what the queues and exchanges of all virtual hosts share, and need of their broker."""
+"""Surroundings: the context of the broker that the queues and exchanges of all virtual hosts share."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 
 class Surroundings(Turn, DefinitionKeeper):
-    """Of one broker.
+    """The surroundings of one broker.
 
-    log: where messages rest. budget: for messages that wait in memory. holders: of messages, beside queues and clients.
-    dated: what waits for a time of day.
-    refusals: how often a queue did not take a message that was put into it. refused: the last publishes that came
-    nowhere. churn: what has begun and ended.
-    logged: what has messages in the log, by its id there. dirty: queues that may have something to deliver.
+    log: the message log. budget: for messages in memory. holders: of messages, besides queues and clients.
+    dated: objects that wait for a time of day.
+    refusals: how often a queue did not take a message. refused: the last refused publishes. churn: counts of begun and
+    ended objects.
+    logged: objects with messages in the log, by their id there. dirty: queues that may have something to deliver.
     worklist: dead letters.
-    connections: those whose socket is open, by number.
-    journals: all that survive a restart; unsaved: those that have something to write.
-    aside: definitions that cannot be used. matcher: of all patterns.
+    connections: those with an open socket, by number.
+    journals: all that survive a restart; unsaved: those with unwritten changes.
+    aside: definitions that cannot be used. matcher: for all patterns.
     """
 
     def __init__(self, log: MessageLog, clock: Clock) -> None:
@@ -57,7 +57,7 @@ class Surroundings(Turn, DefinitionKeeper):
         self.holders[self.worklist] = None
 
     def clients(self, vhost: Home) -> list[Client]:
-        """The connections to a virtual host. Cost: a look at all there are."""
+        """The connections to a virtual host. Cost: a pass over all connections."""
         return [each for each in self.connections.values() if each.belongs_to(None, vhost)]
 
     @abstractmethod
@@ -66,23 +66,23 @@ class Surroundings(Turn, DefinitionKeeper):
 
     @abstractmethod
     def keep(self, kind: str, key: str, value: bytes) -> int:
-        """Make something durable for which no reply waits. Returns: the revision with which it is."""
+        """Store a definition for which no reply waits. Returns: the revision with which it is durable."""
 
     @abstractmethod
     def unkeep(self, kind: str, key: str) -> None:
-        """Forget what keep() was given."""
+        """Remove a definition stored by keep()."""
 
     @abstractmethod
     def new_id(self) -> int:
-        """An id for a queue that no other queue of any node has."""
+        """A queue id that is unique across all nodes."""
 
     @abstractmethod
     def random_name(self) -> str:
-        """22 characters, as RabbitMQ appends to names it makes up: who knows one may send replies to it."""
+        """22 characters, as RabbitMQ appends to generated names. Secret: a client that knows it may send replies."""
 
     @abstractmethod
     def chance(self, count: int) -> int:
-        """A number below count, by chance."""
+        """A random number below count."""
 
     @abstractmethod
     def vhosts_with(self, kind: str, name: str) -> list[str]:
@@ -90,8 +90,8 @@ class Surroundings(Turn, DefinitionKeeper):
 
     @abstractmethod
     def cleared(self, vhost: Home) -> None:
-        """Nothing is left of a virtual host that was deleted, or nothing that can be deleted in this run."""
+        """All of a deleted virtual host is removed, or all that can be removed in this run."""
 
     @abstractmethod
     def forget_permissions(self, vhost: str, exchange: str) -> None:
-        """An exchange is deleted: the next one of its name begins without restrictions of routing keys."""
+        """An exchange is deleted: remove its topic permissions, so that a new one with its name has none."""

@@ -1,1 +1,1 @@
-"""What happens when: time, background work, and what is set right at the end of a turn."""
+"""Time, background work, and the work at the end of a turn of the event loop."""

@@ -1,11 +1,10 @@
-"""Alarms: reasons not to take in more messages, and the publishers that wait until there is none.
+"""Alarms: reasons to stop accepting messages, and the publishers that wait until all alarms are cleared.
 
-While anything is raised, a connection that sends content is read no more; all others go on. MEMORY and DISK have
-names that clients are told. Nobody is told of BEHIND, which is between us and the disk: more waits to be written than
-should; nor of LETTERS: more dead letters wait to be published than should; nor of HELD: messages need more memory than
-the budget allows. That is over in a moment if they can rest on the disk; if it is not, FULL is raised too, which
-clients are told as low memory.
-Whoever raises or lowers an alarm from outside the core says turn() to the driver afterwards.
+While an alarm is raised, the broker does not read from connections that send content; all other connections go on.
+Clients are told the reason of MEMORY and DISK. They are not told of BEHIND (too much waits to be written to the disk),
+LETTERS (too many dead letters wait to be published) or HELD (messages need more memory than the budget allows). HELD
+clears quickly if the messages can be paged out; otherwise FULL is raised too, and clients are told that memory is low.
+Code outside the core that sets or clears an alarm calls turn() of the driver afterwards.
 Source: rabbit_alarm.erl, rabbit_reader.erl (blocked_by, should_send_blocked).
 """
 
@@ -22,8 +21,8 @@ BEHIND: Final = 4
 LETTERS: Final = 8
 HELD: Final = 16
 FULL: Final = 32
-HELD_MS: Final = 1000  # until what is held is told
-BEHIND_BYTES: Final = 64 << 20  # of messages that wait to be written, above which the log is behind; until half of it
+HELD_MS: Final = 1000  # milliseconds that HELD lasts before FULL is raised
+BEHIND_BYTES: Final = 64 << 20  # of messages that wait to be written; above it the log is behind, until half is left
 REASONS: Final = {
     MEMORY: "low on memory",
     DISK: "low on disk",
@@ -33,11 +32,11 @@ REASONS: Final = {
 
 @trait
 class Blocked:
-    """A publisher that is not read."""
+    """A publisher whose connection is not read while an alarm is raised."""
 
     @abstractmethod
     def on_alarms(self) -> None:
-        """What is raised has changed."""
+        """The set of raised alarms has changed."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
@@ -45,7 +44,7 @@ class Blocked:
 
 
 class Alarms:
-    """Of one broker. raised: the alarms as bits; 0 when all is well."""
+    """The alarms of one broker. raised: the raised alarms as bits; 0 for none."""
 
     __slots__ = ("_blocked", "raised")
 
@@ -54,7 +53,7 @@ class Alarms:
         self._blocked: dict[Blocked, None] = {}
 
     def set(self, alarm: int, is_raised: bool) -> bool:
-        """Raise an alarm or lower it. Returns: whether that changed anything."""
+        """Raise or clear an alarm. Returns: whether that changed anything."""
         before = self.raised
         self.raised = before | alarm if is_raised else before & ~alarm
         if self.raised == before:
@@ -63,24 +62,24 @@ class Alarms:
             try:
                 blocked.on_alarms()
             except Exception as error:
-                blocked.fail("hear of an alarm", error)
+                blocked.fail("handle an alarm", error)
         return True
 
     def reason(self) -> str:
-        """What clients are told, empty when there is nothing to tell."""
+        """The reason that clients are told; empty for none."""
         raised = int(self.raised)
         if raised & FULL:
             raised |= MEMORY
         return REASONS.get(raised & (MEMORY | DISK), "")
 
     def block(self, publisher: Blocked) -> None:
-        """Tell this publisher of changes, until release()."""
+        """Notify this publisher of changes, until release()."""
         self._blocked[publisher] = None
 
     def release(self, publisher: Blocked) -> None:
-        """The publisher goes on, or is gone."""
+        """The publisher continues or has disconnected."""
         self._blocked.pop(publisher, None)
 
     def blocked(self) -> int:
-        """How many publishers wait."""
+        """The number of publishers that wait."""
         return len(self._blocked)

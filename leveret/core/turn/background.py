@@ -1,8 +1,8 @@
-"""Background: work that would keep everybody waiting if it were done at once, and is done in pieces instead.
+"""Background jobs: work that would block the event loop if done at once, so it is done in pieces.
 
-Whoever has begun it has its effect at once, as far as anybody can see; what is left is to be tidied up. The driver does
-some pieces at the end of each turn of the event loop, as many as a few milliseconds allow, and looks at the sockets in
-between. Jobs take turns, one piece each, of about PIECE units (core/turn/work.py).
+The effect of a job is visible as soon as it begins; the pieces only clean up. At the end of each turn of the event
+loop, the driver runs as many pieces as fit into a few milliseconds, and polls the sockets in between. Jobs take turns,
+one piece each, of about PIECE units (core/turn/work.py).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from mypy_extensions import mypyc_attr
 
 from leveret.core.turn.work import Share
 
-TRIES: Final = 3  # of a job that fails; the piece it failed at is done again
+TRIES: Final = 3  # attempts before a failing job is given up; each repeats the failed piece
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class BackgroundJob:
-    """Something that is done in pieces."""
+    """Work that is done in pieces."""
 
     @abstractmethod
     def work(self) -> bool:
-        """Do a piece of it. Returns: whether that was the last one.
+        """Do one piece. Returns: whether it was the last one.
 
-        What it raises is told to fail(), and it is called again: it must not forget what it has not done.
+        If it raises, fail() gets the error, and work() is called again: the job must remember what is left to do.
         """
 
     @abstractmethod
@@ -34,46 +34,46 @@ class BackgroundJob:
         """work() has failed."""
 
     def give_up(self) -> None:
-        """It has failed too often: let go of what others wait for."""
+        """The job has failed too often: release what others wait for."""
 
 
 class Background:
-    """What is still to be done."""
+    """The queue of background jobs."""
 
     __slots__ = ("_failures", "_share", "_waiting")
 
     def __init__(self, share: Share) -> None:
         self._share = share
         self._waiting: deque[BackgroundJob] = deque()
-        self._failures: dict[BackgroundJob, int] = {}  # of those that failed and wait
+        self._failures: dict[BackgroundJob, int] = {}  # failed attempts of jobs that wait for another one
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def begin(self, job: BackgroundJob) -> bool:
-        """Do the first piece now, if this turn has room for it; the rest follows. Returns: whether there is no rest."""
+        """Do the first piece now if this turn has room for it, the rest later. Returns: whether the job is done."""
         is_done = self._share.left > 0 and self._do(job)
         if not is_done:
             self._waiting.append(job)
         return is_done
 
     def add(self, job: BackgroundJob) -> None:
-        """Do all of it later."""
+        """Do the whole job later."""
         self._waiting.append(job)
 
     def hurry(self, job: BackgroundJob) -> None:
-        """Do all of a job that waits now."""
+        """Finish a waiting job now."""
         while not self._do(job):
             pass
 
     def work(self) -> None:
-        """Do one piece of the job whose turn it is; there has to be one."""
+        """Do one piece of the next job; there must be one."""
         job = self._waiting.popleft()
         if not self._do(job):
             self._waiting.append(job)
 
     def _do(self, job: BackgroundJob) -> bool:
-        """Do a piece of it. Returns: whether nothing more is to be done."""
+        """Do one piece. Returns: whether the job is over."""
         try:
             is_done = job.work()
         except Exception as error:

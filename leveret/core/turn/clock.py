@@ -1,4 +1,4 @@
-"""Time as a value: the driver sets it, the core only reads it. Timers say when the core wants to be called again."""
+"""Time as a value: the driver sets it and the core reads it. Timers tell the driver when to call the core again."""
 
 import heapq
 from abc import abstractmethod
@@ -6,14 +6,14 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr, trait
 
-STEP_MS: Final = 1000  # of the time of day that are worth to be noted
-MANY: Final = 100  # cancelled timers that are worth a clean-up
+STEP_MS: Final = 1000  # smallest jump of the time of day that counts
+MANY: Final = 100  # cancelled timers that trigger a clean-up
 
 
 class Clock:
-    """now_ms: milliseconds that only grow, from any start; offset_ms: what makes wall_ms of it.
+    """now_ms: a monotonic time in milliseconds with an arbitrary start. offset_ms: wall_ms minus now_ms.
 
-    drift_ms: what the time of day is ahead of wall_ms, because somebody has set it or the machine has slept.
+    drift_ms: how far the time of day is ahead of wall_ms, because it was set or the machine was suspended.
     """
 
     __slots__ = ("drift_ms", "now_ms", "offset_ms")
@@ -25,18 +25,18 @@ class Clock:
 
     @property
     def wall_ms(self) -> int:
-        """Milliseconds since 1970, as deadlines are kept: they go on evenly whatever the time of day does."""
+        """Milliseconds since 1970, for deadlines: it runs evenly even if the time of day jumps."""
         return self.now_ms + self.offset_ms
 
     @property
     def today_ms(self) -> int:
-        """The time of day in milliseconds since 1970, for people and clients: it may leap."""
+        """The time of day in milliseconds since 1970, for users and clients: it may jump."""
         return self.wall_ms + self.drift_ms
 
     def resume(self, drift_ms: int, last_ms: int) -> None:
-        """Go on where an earlier run was when it had this drift and this wall_ms. To be called once, at the start.
+        """Continue from the drift and the wall_ms of an earlier run. Called once, at the start.
 
-        Never early: a time of day that is behind that of the earlier run tells nothing, and the run is only resumed.
+        Never makes wall_ms early: if the time of day is behind that of the earlier run, wall_ms continues from last_ms.
         """
         today_ms = self.wall_ms
         wall_ms = max(today_ms - max(drift_ms, 0), last_ms)
@@ -44,7 +44,7 @@ class Clock:
         self.drift_ms = today_ms - wall_ms
 
     def look(self, today_ms: int) -> bool:
-        """This is the time of day now. Returns: whether it has leapt, by STEP_MS or more in all."""
+        """Take the current time of day. Returns: whether it has jumped, by STEP_MS or more in all."""
         drift_ms = today_ms - self.wall_ms
         if abs(drift_ms - self.drift_ms) < STEP_MS:
             return False
@@ -54,11 +54,11 @@ class Clock:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Timed:
-    """Something that wants to be called at a certain time."""
+    """An object that timers call."""
 
     @abstractmethod
     def on_timer(self, token: int) -> None:
-        """The time has come. token: what call_at() was given, to tell timers of one object apart."""
+        """The timer is due. token: the argument of call_at(), to tell timers of one object apart."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
@@ -67,11 +67,11 @@ class Timed:
 
 @trait
 class Dated:
-    """Something that waits for a time of day."""
+    """An object that waits for a time of day."""
 
     @abstractmethod
     def leapt(self) -> None:
-        """The time of day has leapt."""
+        """The time of day has jumped."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
@@ -79,7 +79,7 @@ class Dated:
 
 
 class Timer:
-    """One call that is to come. target: who is called; None once it came or was cancelled."""
+    """One scheduled call. target: the object to call; None once called or cancelled."""
 
     __slots__ = ("target", "token")
 
@@ -89,14 +89,14 @@ class Timer:
 
 
 class Timers:
-    """Everything that waits for its time, soonest first. A cancelled timer holds on to nothing but its place."""
+    """All timers, the earliest first. A cancelled timer keeps only its place in the heap."""
 
     __slots__ = ("_cancelled", "_count", "_heap")
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Timer]] = []
         self._count = 0
-        self._cancelled = 0  # timers in the heap that will not be called
+        self._cancelled = 0  # cancelled timers in the heap
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -109,7 +109,7 @@ class Timers:
         return timer
 
     def cancel(self, timer: Timer | None) -> None:
-        """Let a call not come; one that came is fine. Cost: now and then a pass over all timers."""
+        """Cancel a timer; one that was already called is ignored. Cost: now and then a pass over all timers."""
         if timer is None or timer.target is None:
             return
         timer.target = None
@@ -120,7 +120,7 @@ class Timers:
             self._cancelled = 0
 
     def next_ms(self) -> int | None:
-        """When the next one is due, None when there is none."""
+        """When the next timer is due; None without timers."""
         heap = self._heap
         while heap and heap[0][2].target is None:
             heapq.heappop(heap)
@@ -128,11 +128,11 @@ class Timers:
         return heap[0][0] if heap else None
 
     def waiting(self) -> list[tuple[int, Timed]]:
-        """When who will be called, in no order. Cost: a pass over all timers."""
+        """Due times and their targets, in no order. Cost: a pass over all timers."""
         return [(at_ms, timer.target) for at_ms, _, timer in self._heap if timer.target is not None]
 
     def run_next(self, now_ms: int) -> bool:
-        """Call what is due first. Returns: whether anything was due."""
+        """Run the timer that is due first. Returns: whether one was due."""
         heap = self._heap
         while heap and heap[0][0] <= now_ms:
             timer = heapq.heappop(heap)[2]
@@ -144,6 +144,6 @@ class Timers:
             try:
                 target.on_timer(timer.token)
             except Exception as error:
-                target.fail("do what is due", error)
+                target.fail("run a timer", error)
             return True
         return False

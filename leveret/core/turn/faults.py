@@ -1,9 +1,9 @@
-"""Faults: what fails inside the broker stays where it is.
+"""Faults: an error inside the broker affects only the object in which it occurs.
 
-Whoever calls on behalf of many (the loop that pumps queues, runs timers and jobs, pays confirms, tells the news of
-the log) catches what one of them raises, and gives it to that one's fail(). So the others go on, and the guilty one is
-set aside: a connection is closed with 541, a queue is faulty until somebody repairs it (core/queue/queue.py). What is
-nobody's is the broker's own. Every fault is told to the operator, by the driver, with its traceback.
+Code that calls many objects (the loops that pump queues, run timers and jobs, pay confirms, and pass on the events of
+the log) catches what one of them raises, and passes it to fail() of that object. So the others go on, and the faulty
+one is isolated: a connection is closed with 541, a queue is faulty until an operator repairs it (core/queue/queue.py).
+Faults without such an object belong to the broker. The driver logs every fault with its traceback.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Final
 
 from mypy_extensions import trait
 
-MAX_TOLD: Final = 100  # faults that wait to be told; more of them in one turn are left out
+MAX_TOLD: Final = 100  # faults that wait to be logged; further ones in the same turn are dropped
 
 
 def sentence(error: BaseException) -> str:
-    """An exception in a few words."""
+    """An exception in one line, at most 500 characters."""
     return f"{type(error).__name__}: {error}"[:500]
 
 
 class Fault:
-    """Something that failed. who: it was done for. doing: what was done, as in "cannot deliver messages"."""
+    """One fault. who: the object it was done for. doing: the failed action, as in "cannot deliver messages"."""
 
     __slots__ = ("doing", "error", "who")
 
@@ -37,48 +37,48 @@ class Fault:
 
 @trait
 class Closable:
-    """A connection for which something may fail."""
+    """A connection that can be closed after a fault."""
 
     @abstractmethod
     def close_failed(self) -> None:
-        """Close it with connection.close 541, since something that was done for it has failed."""
+        """Close the connection with connection.close 541, after a fault."""
 
 
 class Remedy:
-    """What sets something right that has failed."""
+    """A repair after a fault."""
 
     @abstractmethod
     def apply(self) -> None:
-        """Do it, when what is going on now is through."""
+        """Do the repair; called after the current call into the core."""
 
 
 class Faults:
-    """Of one broker. told: those that the operator has not heard of yet; the driver takes them."""
+    """The faults of one broker. told: faults not logged yet; the driver takes them."""
 
     def __init__(self) -> None:
         self.told: list[Fault] = []
-        self._counts: dict[str, int] = {}  # of the broker's own
+        self._counts: dict[str, int] = {}  # faults of the broker itself, by action
         self._closing: list[Closable] = []
         self._remedies: list[Remedy] = []
 
     def tell(self, who: str, doing: str, error: BaseException) -> None:
-        """Let the operator know. For what is set aside afterwards, so that it cannot be said again and again."""
+        """Report a fault. Only for objects that are isolated afterwards, so that it is not reported again and again."""
         if len(self.told) < MAX_TOLD:
             self.told.append(Fault(who, doing, error))
 
     def own(self, doing: str, error: BaseException) -> None:
-        """Something of the broker itself failed, which will be tried again: told the 1st, 2nd, 4th, 8th... time."""
+        """Report a fault of the broker itself, which will try again: the 1st, 2nd, 4th, 8th... time."""
         count = self._counts.get(doing, 0) + 1
         self._counts[doing] = count
         if count & (count - 1) == 0:
             self.tell("the broker", doing if count == 1 else f"{doing} (for the {count}th time)", error)
 
     def close(self, client: Closable) -> None:
-        """Close a connection for which something failed, when what is going on now is through."""
+        """Close a connection after a fault, at the end of the current call."""
         self._closing.append(client)
 
     def set_right(self, remedy: Remedy) -> None:
-        """Apply a remedy when what is to be closed is."""
+        """Apply a remedy, after the connections are closed."""
         self._remedies.append(remedy)
 
     def is_settled(self) -> bool:
@@ -86,7 +86,7 @@ class Faults:
         return not self._closing and not self._remedies
 
     def settle(self) -> None:
-        """Close what is to be closed, and set right what can be."""
+        """Close the connections, then apply the remedies."""
         closing, self._closing = self._closing, []
         for client in closing:
             try:

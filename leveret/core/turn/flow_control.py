@@ -1,9 +1,9 @@
-"""Pace: keeps publishers from running away from a queue whose consumers are at work.
+"""Pace: flow control, which slows down publishers that are faster than the consumers of a queue.
 
-A publisher may put CREDIT messages into queues that lag behind; then its socket is not read until one of the queues
-has delivered as many as it put in, or all it has, or it loses patience: after PATIENCE_MS when the queue is hardly
-being emptied, after MAX_PATIENCE_MS in any case. So a slow consumer does not block publishers, as a deep backlog is
-nothing unusual, and a fast one is kept fed. Nobody else waits. Those who wait for one queue share the credit.
+A publisher may put CREDIT messages into queues that lag behind. Then its socket is not read until one of the queues
+has delivered that many messages, or all it has, or until a timeout: PATIENCE_MS if the queue hardly drains,
+MAX_PATIENCE_MS in any case. So a slow consumer does not block publishers, as deep backlogs are normal, and a fast one
+is kept busy. No other client waits. Publishers that wait for the same queue share the credit.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from mypy_extensions import i64
 from leveret.core.turn.clock import Timed
 
 LAG: Final = 1000  # ready messages from which on a queue lags behind
-CREDIT: Final = 2000  # messages a connection may put into lagging queues before it has to wait
-LEAST_CREDIT: Final = 100  # that is left of it for one of many who wait
+CREDIT: Final = 2000  # messages that a connection may put into lagging queues before it has to wait
+LEAST_CREDIT: Final = 100  # the smallest share of the credit when many publishers wait
 PATIENCE_MS: Final = 10
-PROGRESS: Final = 250  # messages delivered in PATIENCE_MS that show a queue being emptied
+PROGRESS: Final = 250  # messages delivered in PATIENCE_MS that show that the queue drains
 MAX_PATIENCE_MS: Final = 100
 
 
 class FlowControlled(Timed):
-    """A publisher that can be held back."""
+    """A publisher that flow control can pause."""
 
     @abstractmethod
     def resume(self) -> None:
-        """Go on reading."""
+        """Read from the socket again."""
 
 
 class Pace:
@@ -39,14 +39,14 @@ class Pace:
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[int, FlowControlled]] | None = (
-            None  # value of delivered that lets each go on, ascending
+            None  # delivered count at which each continues, ascending
         )
         self._goal: i64 = 0
 
     def wait(self, publisher: FlowControlled, delivered: i64, count: i64) -> i64:
-        """Hold a publisher back that has put in count messages until as many have been delivered, after others' ones.
+        """Pause a publisher that has put in count messages, until that many more are delivered than others wait for.
 
-        Returns: how many it may put in then before it waits again.
+        Returns: how many it may put in before it has to wait again.
         """
         waiting = self._waiting
         if waiting is None:
@@ -59,12 +59,12 @@ class Pace:
         return credit
 
     def leave(self, publisher: FlowControlled) -> None:
-        """The publisher waits no longer."""
+        """The publisher no longer waits."""
         if self._waiting is not None:
             self._waiting = deque([entry for entry in self._waiting if entry[1] is not publisher])
 
     def progress(self, delivered: i64, left: i64) -> None:
-        """So many messages have been delivered by now, so many are left; with none left nobody waits for more."""
+        """Resume publishers. delivered: messages delivered so far. left: ready messages; with 0 all resume."""
         waiting = self._waiting
         while waiting and (left == 0 or waiting[0][0] <= delivered):
             publisher = waiting.popleft()[1]

@@ -1,4 +1,4 @@
-"""Lag: how long the event loop was busy at a time, while whatever came in from anybody had to wait."""
+"""Lag: how long each turn of the event loop took, during which all input waits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MINUTE: Final = 60
 
 
 class Lag:
-    """Of one loop. longest_us, stalls: since the start; a turn of more than STALL_US is a stall.
+    """The lag of one event loop. longest_us, stalls: since the start; a turn of more than STALL_US is a stall.
 
     second_us: the longest turn since next_second() was called.
     """
@@ -23,11 +23,11 @@ class Lag:
         self.stalls: i64 = 0
         self.second_us: i64 = 0
         self._second_stalls: i64 = 0
-        self._longest = [0] * MINUTE  # of the last seconds
+        self._longest = [0] * MINUTE  # the longest turn of each of the last seconds
         self._stalls = [0] * MINUTE
 
     def note(self, took_us: i64) -> None:
-        """The loop was busy for so long."""
+        """Record the duration of a turn in microseconds."""
         if took_us > self.second_us:
             self.second_us = took_us
             if took_us > self.longest_us:
@@ -44,6 +44,6 @@ class Lag:
         self._second_stalls = 0
 
     def recent(self, seconds: int) -> tuple[int, int]:
-        """The longest turn of the last so many seconds in microseconds, and how many stalls there were. At most 60."""
+        """The longest turn of the last seconds in microseconds, and the number of stalls. seconds: at most 60."""
         longest = [*self._longest[MINUTE - seconds :], int(self.second_us)]
         return max(longest), sum(self._stalls[MINUTE - seconds :]) + int(self._second_stalls)

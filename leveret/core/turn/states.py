@@ -1,7 +1,7 @@
-"""States: what connection, handshake and channel have in common, each of which has a table of its own.
+"""State tables: the common part of the state machines of connection, handshake and channel.
 
-A state and an event are small numbers. A table has, for each state, the events that can happen in it and where they
-lead; a state without events is an end. Only follow() makes one state of another.
+States and events are small numbers. A table lists, for each state, the events that can happen and the states that they
+lead to; a state without events is final. Only follow() changes a state.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Transitions = dict[int, dict[int, int]]
 
 
 class StateTable:
-    """Where events lead. of: what is in these states. states, events: what each is called, by its number."""
+    """The transitions. of: the object that has these states. states, events: their names, by number."""
 
     def __init__(self, of: str, states: tuple[str, ...], events: tuple[str, ...], transitions: Transitions) -> None:
         self.of: Final = of
@@ -23,10 +23,10 @@ class StateTable:
     def follow(self, state: int, event: int) -> int:
         """The state after this event.
 
-        Raises: RuntimeError when it cannot happen in this state. That is a mistake of the broker; whoever called on
-        behalf of the client catches it, and the connection of that client is closed with 541.
+        Raises: RuntimeError when the event is impossible in this state. That is a bug in the broker; the caller that
+        acts for the client catches it, and closes the connection of that client with 541.
         """
         after = self.transitions[state].get(event)
         if after is None:
-            raise RuntimeError(f"{self.of} cannot be '{self.states[state]}' and meet '{self.events[event]}'")
+            raise RuntimeError(f"{self.of} cannot handle '{self.events[event]}' in state '{self.states[state]}'")
         return after

@@ -1,4 +1,4 @@
-"""Turn: what every part of a broker needs while something is done: the time, and what is done later or in pieces."""
+"""Turn: the context that all parts of a broker share: the clock, timers, and deferred and background work."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from leveret.core.turn.work import Share
 
 @trait
 class Sink:
-    """A connection with something to send or to tell its socket."""
+    """A connection with something to send, or with events for its socket."""
 
     @abstractmethod
     def on_definitions_durable(self, revision: int) -> None:
-        """Replies that waited for this revision may go."""
+        """Replies that waited for this revision can be sent."""
 
     @abstractmethod
     def fail(self, doing: str, error: Exception) -> None:
-        """Something that was done for it has failed: it is closed, as soon as what is going on now is through."""
+        """An action for the connection has failed: close it after the current call into the core."""
 
 
 @trait
 class Sharer:
-    """What is shared out in rounds."""
+    """A prefetch window that is shared out in rounds."""
 
     @abstractmethod
     def share_more(self) -> bool:
-        """Let the next ones have what is left. Returns: whether there were any."""
+        """Give the rest to the next ones. Returns: whether there were any."""
 
 
 class Turn:
-    """Of one broker.
+    """The context of one broker.
 
-    share: what may still be done at once; the driver begins it anew in each turn of the event loop.
-    background: what is done in pieces. faults: what has failed; see faults.py.
-    sharing: prefetch windows with room that some consumers have been woken for; others may be next.
-    awake: who has bytes to send; the driver takes the list and flushes each, once a turn.
-    explanations: what the operator should read in the log; the driver takes it.
+    share: the work that may still be done at once; the driver resets it in each turn of the event loop.
+    background: jobs that are done in pieces. faults: errors to handle; see faults.py.
+    sharing: prefetch windows with free room, for which some consumers were woken; others may be next.
+    awake: connections with bytes to send; the driver takes the list and flushes each, once a turn.
+    explanations: log lines for the operator; the driver takes them.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -55,5 +55,5 @@ class Turn:
         self.explanations: list[str] = []
 
     def explain(self, text: str) -> None:
-        """Let the operator read this in the log."""
+        """Write a line to the log, for the operator."""
         self.explanations.append(text)

@@ -1,9 +1,8 @@
-"""Work: what is done at once, and what follows in pieces, is told apart by what it costs.
+"""Work: the costs that decide what is done at once and what is done in pieces.
 
-Costs are counted in units of about a microsecond, which is what it takes a compiled broker to throw away a small
-message. They stand here, each of them: messages count, and so do the bytes that are copied or looked through for them.
-The core has no clock that goes on during a call, so it counts; the driver, who has one, decides how many pieces a turn
-of the event loop has.
+A unit is about a microsecond: the time that a compiled broker needs to drop a small message. All costs are defined
+here: messages count, and so do the bytes that are copied or scanned for them. The core cannot measure time during a
+call, so it counts units; the driver, which has a clock, decides how many pieces fit into a turn of the event loop.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from typing import Final
 from mypy_extensions import i64
 
 PIECE: Final = 500  # units that are done at once
-TURN: Final = 1000  # units in a turn of the event loop, or of a job, for what nobody has asked for
-LETTER: Final = 8  # to send a dead letter, or to route any other message anew
+TURN: Final = 1000  # units in a turn of the event loop, or of a job, for work that no client has requested
+LETTER: Final = 8  # to publish a dead letter, or to route any other message again
 HANDING_OUT: Final = 2  # to put a message into a queue
-TIMER: Final = 5  # to do what is due
+TIMER: Final = 5  # to run a timer
 ENDING: Final = 25  # to delete a queue
-METHOD: Final = 10  # that a method of a client stands for
+METHOD: Final = 10  # to process a method of a client
 
 
 class Share:
-    """What may still be done at once in this turn of the event loop. left: units, below 0 when it was too much."""
+    """The work that may still be done at once in this turn. left: units; below 0 after too much work."""
 
     __slots__ = ("left",)
 
@@ -30,5 +29,5 @@ class Share:
         self.left: i64 = TURN
 
     def begin(self) -> None:
-        """Another turn, or another piece of a job."""
+        """Start another turn, or another piece of a job."""
         self.left = TURN
