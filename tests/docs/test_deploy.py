@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 import shutil
-import signal
 import ssl
 import subprocess
-import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,107 +14,19 @@ from typing import Any
 
 import pika
 import pytest
-import trustme
 
-from tests.brokers.process import Server, free_port
-from tests.clients.command_line import leveret
-from tests.clients.waiting import eventually
-from tests.docs.pages import ROOT, Command, blocks, broken_links, read, steps
+from tests.docs.machine import CONFIG, PASSWORD, UNIT, Machine, running
+from tests.docs.pages import Command, blocks, broken_links, read, steps
 
 PAGE = "deploy.md"
-UNIT = ROOT / "examples" / "deploy" / "leveret.service"
-CONFIG = ROOT / "examples" / "deploy" / "leveret.toml"
 SET_UP = ("useradd ", "python3 -m venv ", "/opt/leveret/bin/pip ", "ln -s ", "systemctl daemon-reload")
-PASSWORD = "correct-horse"
-PORTS = ("port", "tls-port", "management-port", "metrics-port")
-
-
-def of_unit(key: str) -> str:
-    """A value in the unit."""
-    found = re.search(rf"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)
-    assert found is not None, key
-    return found[1]
-
-
-class Machine:
-    """A directory that stands for the server of the page."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.server: Server | None = None
-        self.env: dict[str, str] = {}
-        self.authority = trustme.CA()
-        config = tomllib.loads(CONFIG.read_text())
-        self.ports = {config[key]: free_port() for key in PORTS}
-        (root / "etc").mkdir()
-        (root / "etc" / "leveret.toml").write_text(self.here(CONFIG.read_text()))
-
-    def here(self, text: str) -> str:
-        """The same with paths and ports of this test."""
-        text = text.replace("/var/lib/leveret", str(self.root / "data")).replace("/etc/leveret", str(self.root / "etc"))
-        return re.sub(r"\b\d{4,5}\b", lambda found: str(self.ports.get(int(found[0]), found[0])), text)
-
-    def run(self, command: Command) -> None:
-        """Run one command of the page, and compare what it prints."""
-        words = shlex.split(self.here(command.text))
-        if words[0] == "install":
-            self.install(words)
-        elif words[0] == "export":
-            name, _, value = words[1].partition("=")
-            self.env[name] = value
-        elif words[0] == "systemctl":
-            self.systemctl(words[1])
-        else:
-            assert words[0] == "leveret"
-            if words[1:3] == ["users", "add"]:
-                words.insert(4, PASSWORD)  # which the command asks for at a terminal
-            result = leveret(*words[1:], **self.env)
-            assert result.returncode == 0, (command, result)
-            if command.output:
-                assert plain(result.stdout) == plain("\n".join(command.output)), command
-
-    def install(self, words: list[str]) -> None:
-        """install(1), without owners. The certificate is a new one each time."""
-        if "certificate.pem" in words:
-            issued = self.authority.issue_cert("localhost")
-            issued.cert_chain_pems[0].write_to_path(self.root / "certificate.pem")
-            issued.private_key_pem.write_to_path(self.root / "key.pem")
-        while "leveret" in words:
-            place = words.index("leveret")
-            assert words[place - 1] in ("-o", "-g")
-            del words[place - 1 : place + 1]
-        subprocess.run(words, cwd=self.root, check=True)
-
-    def systemctl(self, verb: str) -> None:
-        """What systemd would do, by the unit."""
-        if verb == "enable":
-            program, action, *options = shlex.split(self.here(of_unit("ExecStart")))
-            assert (program, action) == ("/opt/leveret/bin/leveret", "serve")
-            port = next(iter(self.ports.values()))
-            self.server = Server.start(*options, port=port, log=self.root / "log")
-        else:
-            assert verb == "reload"
-            assert of_unit("ExecReload") == "/bin/kill -HUP $MAINPID"
-            assert self.server is not None
-            self.server.process.send_signal(signal.SIGHUP)
-            eventually(lambda: "read the certificate" in (self.root / "log").read_text())
-
-
-def plain(text: str) -> list[list[str]]:
-    """The words of each line, whatever the columns, numbers and the name of the machine."""
-    text = re.sub(r"leveret@\S+", "leveret@host", text)
-    return [re.sub(r"\d+\.\d+", "#", line).split() for line in text.splitlines()]
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    """It is switched off at the end. No variable overrides the configuration file."""
-    for name in [each for each in os.environ if each.startswith("LEVERET_")]:
-        monkeypatch.delenv(name)
-    found = Machine(tmp_path)
-    yield found
-    if found.server is not None:
-        assert found.server.stop(getattr(signal, of_unit("KillSignal"))) == 0
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A server of its own."""
+    with running(tmp_path) as found:
+        yield found
 
 
 def get(url: str) -> tuple[int, str]:
@@ -188,7 +96,7 @@ def the_proxy_leads_to_the_api(machine: Machine) -> None:
     target = re.search(r"proxy_pass (\S+);", block)
     assert place is not None
     assert target is not None
-    assert place[1] == tomllib.loads(CONFIG.read_text())["management-prefix"]
+    assert place[1] == machine.config["management-prefix"]
     where = machine.here(target[1]) + place[1]
     status, page = get(f"{where}/")
     assert (status, f'content="{place[1]}"' in page) == (200, True)
