@@ -85,7 +85,7 @@ def the_copy_is_back(machine: Machine) -> None:
 
 
 def test_every_night(machine: Machine) -> None:
-    (block,) = blocks(PAGE, "cron")
+    (block,) = blocks(PAGE, "sh")
     found = re.fullmatch(r"30 3 \* \* \* root (.*)\n", block)
     assert found is not None
     line = machine.here(found[1]).replace("\\%", "%")
