@@ -84,7 +84,9 @@ def the_copy_is_back(machine: Machine) -> None:
     connection.close()
 
 
-def test_every_night(machine: Machine) -> None:
+def test_every_night(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    assert leveret("users", "delete", "guest", "--data-dir", str(tmp_path / "data")).returncode == 0
     (block,) = blocks(PAGE, "sh")
     found = re.fullmatch(r"30 3 \* \* \* root (.*)\n", block)
     assert found is not None

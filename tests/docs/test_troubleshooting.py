@@ -355,9 +355,10 @@ def test_a_killed_broker(tmp_path: Path) -> None:
     assert not channel.basic_get("orders")[0].redelivered
     assert scene.server.stop(signal.SIGKILL) == -signal.SIGKILL
     scene = Scene(tmp_path)
-    channel = scene.connect().channel()
-    assert channel.basic_get("orders")[0].redelivered
-    assert channel.basic_get("orders")[0] is not None
+    with scene.connect() as connection:
+        channel = connection.channel()
+        assert channel.basic_get("orders")[0].redelivered
+        assert channel.basic_get("orders")[0] is not None
     assert scene.command("check").returncode == 0
     assert scene.server.stop() == 0
 

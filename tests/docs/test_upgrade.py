@@ -131,10 +131,12 @@ def test_a_worker_outlives_a_restart(machine: Machine) -> None:
 def test_what_clients_see(machine: Machine) -> None:
     connection = connect(machine)
     url = machine.url
-    machine.stop()
+    assert machine.server is not None
+    machine.server.process.terminate()
     with pytest.raises(pika.exceptions.ConnectionClosedByBroker) as closed:
         connection.process_data_events(5)
     assert f"{closed.value!r}\n" == blocks(PAGE, "text")[1]
+    machine.server.process.wait(30)
     with pytest.raises(pika.exceptions.AMQPConnectionError) as refused:
         pika.BlockingConnection(pika.URLParameters(url))
     assert "ConnectionRefusedError" in repr(refused.value)
