@@ -7,6 +7,7 @@ are fewer of them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import resource
 import time
@@ -231,16 +232,15 @@ class Machine:
         self._broker = broker
         self._directory = directory
         self._process = psutil.Process()
+        self._known = (0, 0, 1)  # bytes, files, threads
 
     def values(self) -> Values:
         """Under the names in NODE."""
         sockets = len(self._broker.connections) - self._broker.leased
-        with self._process.oneshot():
-            memory, files, threads = (
-                self._process.memory_info().rss,
-                self._process.num_fds(),
-                self._process.num_threads(),
-            )
+        process = self._process
+        with contextlib.suppress(OSError), process.oneshot():  # without a free file descriptor the old values stay
+            self._known = (process.memory_info().rss, process.num_fds(), process.num_threads())
+        memory, files, threads = self._known
         return (memory, files, sockets, threads, self.free_bytes())
 
     def free_bytes(self) -> int:

@@ -95,7 +95,9 @@ def build() -> Finding:
     """Whether the hot parts are compiled."""
     if is_compiled():
         return Finding("build", OK, build_name())
-    return Finding("build", WARNING, f"{build_name()}: several times slower", "install a wheel for this platform")
+    return Finding(
+        "build", WARNING, f"{build_name()}: several times slower", "install a C compiler, then Leveret again"
+    )
 
 
 def existing(directory: Path) -> Path:

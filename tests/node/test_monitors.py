@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import mmap
 from pathlib import Path
 
 import pytest
 
+from leveret.core.turn.alarms import MEMORY
 from leveret.node.config import Config
+from leveret.node.monitors import memory
 from leveret.node.monitors.disk import (
     RESERVE_NAME,
     can_write,
@@ -17,6 +21,8 @@ from leveret.node.monitors.disk import (
     keep_reserve,
 )
 from leveret.node.monitors.memory import group_limits, resident_memory, total_memory
+from leveret.server.driver import Driver
+from tests.clients.socketless import make_broker
 
 LIMIT = 50_000_000
 
@@ -99,3 +105,30 @@ def test_limits_of_control_groups(tmp_path: Path, files: dict[str, str], expecte
 def test_memory_there_is() -> None:
     (line,) = [each for each in Path("/proc/meminfo").read_text().splitlines() if each.startswith("MemTotal:")]
     assert total_memory() == min([int(line.split()[1]) * 1024, *group_limits()])
+
+
+async def memory_alarm() -> bool:
+    """Whether the alarm is raised some looks later."""
+    driver = Driver(make_broker(), asyncio.get_running_loop())
+    monitor = memory.MemoryMonitor(driver, 0.5)
+    monitor.start()
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if driver.broker.alarms.raised:
+            break
+    monitor.stop()
+    return driver.broker.alarms.raised == MEMORY
+
+
+def test_the_memory_is_watched_after_no_file_descriptor_was_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[int | OSError] = [OSError(errno.EMFILE, "too many open files"), 1 << 62]
+
+    def resident() -> int:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(memory, "resident_memory", resident)
+    monkeypatch.setattr(memory, "MEMORY_S", 0.01)
+    assert asyncio.run(memory_alarm())

@@ -38,6 +38,6 @@ class ClockMonitor:
             self._driver.broker.look_at_clock(today_ms)
 
     def _tick(self) -> None:
+        self._timer = self._driver.loop.call_later(CLOCK_S, self._tick)
         self.look()
         self._driver.turn()
-        self._timer = self._driver.loop.call_later(CLOCK_S, self._tick)

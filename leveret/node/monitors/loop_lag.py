@@ -38,9 +38,10 @@ class LagMonitor:
             self._timer.cancel()
 
     def _look(self) -> None:
-        now_s = time.monotonic()
+        now_s, due_s = time.monotonic(), self._due_s
+        self.start()
         lag = self._driver.broker.lag
-        late_us = int((now_s - self._due_s) * 1_000_000)
+        late_us = int((now_s - due_s) * 1_000_000)
         if late_us > LATE_US and late_us > lag.second_us and not self._driver.is_busy:
             lag.note(late_us)
         if lag.second_us > WARN_US and now_s >= self._quiet_until_s:
@@ -52,4 +53,3 @@ class LagMonitor:
                 STALL_US // 1000,
             )
         lag.next_second()
-        self.start()

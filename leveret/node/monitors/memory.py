@@ -38,10 +38,14 @@ class MemoryMonitor:
             self._timer.cancel()
 
     def _look(self) -> None:
-        used = resident_memory()
-        if used >= self._limit and self._is_high:
-            give_back_memory()
+        self._timer = self._driver.loop.call_later(MEMORY_S, self._look)  # first: this may fail, and looks again
+        try:
             used = resident_memory()
+            if used >= self._limit and self._is_high:
+                give_back_memory()
+                used = resident_memory()
+        except OSError:
+            return  # no file descriptor is free to read it with
         is_high = used >= self._limit
         if is_high != self._is_high:
             self._is_high = is_high
@@ -50,11 +54,10 @@ class MemoryMonitor:
             self._driver.refresh_clock()
             self._driver.broker.alarms.set(MEMORY, is_high)
             self._driver.turn()
-        self._timer = self._driver.loop.call_later(MEMORY_S, self._look)
 
 
 def resident_memory() -> int:
-    """Bytes of memory that this process uses."""
+    """Bytes of memory that this process uses. Raises: OSError when the system does not let it read that now."""
     return int(psutil.Process().memory_info().rss)
 
 
