@@ -139,6 +139,17 @@ def test_no_request_is_looked_at_behind_a_failure() -> None:
     assert not peer.broker.vhosts["/"].queues
 
 
+def test_what_the_broker_does_itself_is_no_heartbeat() -> None:
+    model = LifeModel()
+    model.begin(steps=5, heartbeat_s=7)
+    model.let_pass(seconds=20)
+    model.fail()  # which has the connection go on with what it has read
+    model.says_what_it_should()
+    model.let_pass(seconds=1)
+    model.is_where_it_should_be()
+    assert model.connection.state == ENDED
+
+
 @pytest.mark.parametrize("is_right", [True, False])
 def test_a_login_that_is_checked_too_late(is_right: bool) -> None:
     connection = fresh()

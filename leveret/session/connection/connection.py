@@ -107,8 +107,8 @@ class Connection(Life):
         """Handle bytes from the client; all their effects are computed before this returns."""
         if self.state >= SILENT and self.state != CLOSING:
             return
-        self.heartbeat.has_received = True
         if data:
+            self.heartbeat.has_received = True
             self.counters.bytes_in += len(data)
             self.counters.reads += 1
         reader = self.reader
