@@ -805,15 +805,15 @@ async def replies(world: World) -> None:
 async def pace(world: World) -> None:
     """A publisher that is too fast waits for a consumer."""
     victim, second = world.victim, world.second
-    await declare(world, "v.pace")
+    await declare(world, "v.flow_control")
     await second.call(amqp.BasicQos(0, 1000))
-    await second.call(amqp.BasicConsume("v.pace", "tag"))
+    await second.call(amqp.BasicConsume("v.flow_control", "tag"))
     for _ in range(4100):
-        victim.publish("v.pace", b"fast", persistent=False)
+        victim.publish("v.flow_control", b"fast", persistent=False)
     for _ in range(4):
         second.send(amqp.BasicAck(0, True))
     await world.quiet()
-    second.protocol.data_received(encode(1, amqp.BasicPublish("", "v.pace"), b"fast") * 5000)
+    second.protocol.data_received(encode(1, amqp.BasicPublish("", "v.flow_control"), b"fast") * 5000)
     await world.quiet()
 
 

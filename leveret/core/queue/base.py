@@ -17,7 +17,7 @@ from leveret.core.queue.consumers import Consumers
 from leveret.core.queue.entry import EntryOwner, Home, QueueEntry
 from leveret.core.queue.ready import Ready
 from leveret.core.queue.surroundings import Surroundings
-from leveret.core.turn.flow_control import Pace
+from leveret.core.turn.flow_control import FlowControl
 from leveret.wire.fields import Table
 
 
@@ -56,7 +56,7 @@ class BaseQueue(EntryOwner, Logged, Pageable):
         self.settings = QueueSettings(arguments, {})
         self.consumers = Consumers(self.settings.single_active, False)
         self.ready = Ready(broker.budget)
-        self.pace = Pace()
+        self.flow_control = FlowControl()
         self.counters = QueueCounters(name)
         self.unacked: i64 = 0
         self.unacked_bytes: i64 = 0

@@ -461,7 +461,7 @@ class Queue(BaseQueue):
         self.delivered += portion - left
         if logged:
             self.log.delivered(self.queue_id, int(logged))
-        self.pace.progress(self.delivered, len(ready))
+        self.flow_control.progress(self.delivered, len(ready))
         if not len(ready):
             return False
         self._expiry.look()

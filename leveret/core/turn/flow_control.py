@@ -1,4 +1,4 @@
-"""Pace: flow control, which slows down publishers that are faster than the consumers of a queue.
+"""FlowControl: flow control, which slows down publishers that are faster than the consumers of a queue.
 
 A publisher may put CREDIT messages into queues that lag behind. Then its socket is not read until one of the queues
 has delivered that many messages, or all it has, or until a timeout: PATIENCE_MS if the queue hardly drains,
@@ -32,7 +32,7 @@ class FlowControlled(Timed):
         """Read from the socket again."""
 
 
-class Pace:
+class FlowControl:
     """The publishers that wait for one queue."""
 
     __slots__ = ("_goal", "_waiting")

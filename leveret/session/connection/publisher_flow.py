@@ -36,7 +36,7 @@ class PublisherFlow(FlowControlled):
             if len(queue.ready) > LAG and len(queue.consumers) and not queue.is_held_back():
                 self._queue = queue
                 self._since_ms = broker.clock.now_ms
-                self._credit = queue.pace.wait(self, queue.delivered, count)
+                self._credit = queue.flow_control.wait(self, queue.delivered, count)
                 self._be_patient(queue)
                 connection.set_in_flow(True)
                 return
@@ -50,7 +50,7 @@ class PublisherFlow(FlowControlled):
     def stop(self) -> None:
         """The connection ends: end the pause, to read the answer to connection.close."""
         if self._queue is not None:
-            self._queue.pace.leave(self)
+            self._queue.flow_control.leave(self)
             self.resume()
 
     def forget(self) -> None:
@@ -74,7 +74,7 @@ class PublisherFlow(FlowControlled):
         if is_quick and not queue.deleted and now_ms - self._since_ms < MAX_PATIENCE_MS:
             self._be_patient(queue)
         else:
-            queue.pace.leave(self)
+            queue.flow_control.leave(self)
             self.resume()
 
     def _be_patient(self, queue: BaseQueue) -> None:
