@@ -84,6 +84,7 @@ reference: $(VENV)/installed  ## write the pages of docs/ that the code tells: c
 
 docs: $(VENV)/docs  ## build the site of docs/ into build/docs, and check its links
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky -b html -d build/doctrees docs build/docs
+	cp -r docs/pictures build/docs
 	@echo "build/docs/index.html"
 
 examples:  ## copy the examples that the playground shows into leveret/ui/examples
