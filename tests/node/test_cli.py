@@ -465,7 +465,7 @@ def asked(data: Path, answer: bytes, *arguments: str) -> tuple[int, str]:
 def test_what_cannot_come_back_is_asked_for_at_a_terminal(data: Path, noun: str) -> None:
     password = ("secret",) if noun == "users" else ()
     good(leveret(noun, "add", "a", *password, "--data-dir", str(data)))
-    what = "user 'a'" if noun == "users" else "virtual host 'a' with 0 queues and all else in it"
+    what = "user 'a'" if noun == "users" else "virtual host 'a' with 0 queues and everything else in it"
     status, text = asked(data, b"n\n", noun, "delete", "a")
     assert (status, f"Delete {what}? [y/N]: " in text, "Aborted" in text) == (1, True, True)
     assert "\ta\t" in f"\t{good(leveret(noun, 'list', '--data-dir', str(data)))}".replace("\n", "\n\t")
@@ -520,7 +520,7 @@ def test_a_data_directory_with_a_path_too_long_for_a_socket(tmp_path: Path, runt
 def test_a_broker_in_memory_has_a_control_socket_when_asked(tmp_path: Path) -> None:
     place = str(tmp_path / "c.sock")
     missing = refused(leveret("users", "list", "--control", place))
-    assert missing == f"no broker listens on {place}; start one with `leveret serve --control {place}`"
+    assert missing == f"no broker is listening on {place}; start one with `leveret serve --control {place}`"
     server = Server.start("--memory", "--control", place)
     try:
         good(leveret("users", "add", "alice", "secret", "--control", place))

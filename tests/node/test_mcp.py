@@ -172,7 +172,7 @@ def test_every_tool_that_reads(managed: leveret.Broker, http: Http) -> None:
         return found
 
     found = talk(work, *url(managed))
-    assert failure(found.pop("get_connection")).startswith("the broker refuses this with status 404")
+    assert failure(found.pop("get_connection")).startswith("the broker refused with status 404")
     assert [name for name, each in found.items() if each.is_error] == []
     contents = {name: each.structured_content for name, each in found.items()}
     for each in found.values():
@@ -326,7 +326,7 @@ def test_through_the_control_socket(tmp_path: Path) -> None:
         made, listed, gone = talk(work, *options, environment=here)
         assert not made.is_error
         assert listed.structured_content["items"][0]["name"] == "q"
-        assert "no broker runs on" in failure(gone)
+        assert "no broker is running on" in failure(gone)
     finally:
         server.stop()
 

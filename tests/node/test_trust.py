@@ -255,12 +255,12 @@ def test_root_leaves_nothing_of_its_own_in_the_directory_of_another_user(foreign
     assert {path.stat().st_uid for path in foreign.iterdir()} == {NOBODY}
     (foreign / "leveret.lock").unlink()
     (foreign / "leveret.lock").symlink_to(trap)
-    for words in (("users", "list"), ("users", "add", "bob", "x"), ("export", "q"), ("check",)):
+    for words in (("users", "list"), ("users", "add", "bob", "x"), ("messages", "export", "q"), ("check",)):
         leveret(*words, "--data-dir", str(foreign))
     assert (mode(trap), trap.stat().st_uid) == (0o640, 0)
     (foreign / "leveret.lock").unlink()
     file = place / "out"
-    leveret("export", "q", str(file), "--data-dir", str(foreign))
+    leveret("messages", "export", "q", str(file), "--data-dir", str(foreign))
     assert leveret("definitions", "export", str(file), "--data-dir", str(foreign)).returncode == 0
     good(leveret("backup", str(place / "copy"), "--data-dir", str(foreign)))
     assert [(path.stat().st_uid, mode(path)) for path in (file, place / "copy" / "leveret.db")] == [(0, 0o600)] * 2
@@ -297,7 +297,7 @@ def test_a_directory_that_everybody_may_write_to(data: Path) -> None:
         f"leveret: everybody may write to '{data}'; change that with chmod, choose another directory, or say "
         "--trust-data-dir\n",
     )
-    advice = "change that with chmod, or set LEVERET_TRUST_DATA_DIR=true to trust it all the same"
+    advice = "change that with chmod, or set LEVERET_TRUST_DATA_DIR=true to use it anyway"
     for words in (("users", "list"), ("check",), ("backup", f"{data}-copy")):
         assert refused(leveret(*words, "--data-dir", str(data))) == f"everybody may write to '{data}'; {advice}"
         good(leveret(*words, "--data-dir", str(data), LEVERET_TRUST_DATA_DIR="true"))
