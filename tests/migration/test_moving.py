@@ -196,7 +196,7 @@ def test_a_queue_with_an_exclusive_consumer(pair: Pair) -> None:
     result = pair.migrate()
     assert result.returncode == 1
     assert "queue 'q'" in result.stderr
-    assert "another consumer has it for itself" in result.stderr
+    assert "another consumer has exclusive access" in result.stderr
     assert result.stderr.endswith("leveret: 1 queue is not empty\n")
     assert bodies(pair, "other") == other
 
@@ -235,7 +235,7 @@ def test_a_queue_that_is_not_at_the_target(pair: Pair) -> None:
     pair.new_api.make_vhost(pair.vhost, "")
     pair.new_api.permit("guest", pair.vhost)
     report = pair.report("--messages-only", status=1)
-    assert "it is not there at the target" in report["queues"][0]["reason"]
+    assert "it does not exist in the target" in report["queues"][0]["reason"]
     assert pair.old.queue_declare("q", passive=True).method.message_count == 2
 
 
@@ -300,7 +300,12 @@ def test_a_dry_run_changes_nothing(pair: Pair) -> None:
     assert f"queue 'q' in virtual host '{pair.vhost}': 3 messages\n" in result.stdout
     assert "Definitions: would import 1 vhost, 1 permission, 2 queues.\n" in result.stdout
     assert "Would move 3 messages of 2 queues.\n" in result.stdout
-    for text in ("live 600000 ms, and that begins anew", "goes after 60000 ms", "is not durable", "keeps its password"):
+    for text in (
+        "expire after 600000 ms, counted anew",
+        "deleted after 60000 ms",
+        "is not durable",
+        "keeps its password",
+    ):
         assert text in result.stderr
     assert all(each["name"] != pair.vhost for each in pair.new_api.get("vhosts"))
     method, _, _ = pair.old.basic_get("q")
@@ -359,7 +364,7 @@ def test_a_journal_is_of_one_migration(pair: Pair) -> None:
     assert "is the journal of a migration from" in refused(result)
     (pair.directory / "text").write_text("no journal, but a text that is long enough to be looked at" * 20)
     result = leveret(*wrong, "--messages-only", "--journal", str(pair.directory / "text"))
-    assert "is no journal, or is damaged" in refused(result)
+    assert "is not a journal, or is damaged" in refused(result)
     assert os.stat(pair.directory / "journal").st_mode & 0o777 == 0o600
 
 
@@ -418,7 +423,7 @@ def test_two_commands_do_not_share_a_journal(pair: Pair) -> None:
     command = start(pair, "--follow")
     eventually(lambda: (pair.directory / "journal-wal").exists(), 60)
     result = pair.migrate("--messages-only")
-    assert "another `leveret migrate` uses the journal" in refused(result)
+    assert "another `leveret migrate` is using the journal" in refused(result)
     command.send_signal(signal.SIGINT)
     command.communicate(timeout=60)
 

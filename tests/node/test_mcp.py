@@ -139,7 +139,7 @@ def test_a_server_says_what_it_has(managed: leveret.Broker, mode: str) -> None:
 
     info, instructions, tools = talk(work, *url(managed), mode=mode)
     assert (info.name, info.version) == ("leveret", leveret.__version__)
-    assert "only reads" in instructions
+    assert "read-only" in instructions
     assert [each.name for each in tools] == [each.name for each in READING]
     for each in tools:
         assert each.annotations.read_only_hint is True
@@ -147,7 +147,7 @@ def test_a_server_says_what_it_has(managed: leveret.Broker, mode: str) -> None:
         assert each.input_schema["additionalProperties"] is False
 
     _, instructions, tools = talk(work, *url(managed), "--allow-changes", mode=mode)
-    assert "only reads" not in instructions
+    assert "read-only" not in instructions
     hints = {each.name: each.annotations for each in tools}
     assert list(hints) == [each.name for each in (*READING, *ACTING)]
     assert (hints["delete_queue"].read_only_hint, hints["delete_queue"].destructive_hint) == (False, True)

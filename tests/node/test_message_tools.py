@@ -493,7 +493,7 @@ def test_messages_are_changed(run: Forked, where: tuple[str, ...], channel: Any)
     moved = run(*edit, "--set-body-file", "/dev/null", "--to", "other", *where)
     assert good(moved) == "Changed 1 message of queue 'q' and republished to queue 'other'.\n"
     assert json.loads(good(run("messages", "search", "other", "--json", *where)))["payload_bytes"] == 0
-    assert "say what to change" in misused(run(*edit, *where))
+    assert "give at least one change" in misused(run(*edit, *where))
     assert "'size' is not a property" in misused(run(*edit, "--set-property", "size=1", *where))
     assert "give the body once" in misused(run(*edit, "--set-body", "x", "--set-body-file", "y", *where))
     assert "cannot read /nothing" in refused(run(*edit, "--set-body-file", "/nothing", *where))
@@ -517,15 +517,15 @@ def test_a_queue_that_is_full_refuses_messages(run: Forked, where: tuple[str, ..
         (("move", "q", "--to", "other"), "choose messages with conditions"),
         (("delete", "q"), "choose messages with conditions"),
         (("delete", "q", "--newest", "--limit", "1"), "choose messages with conditions"),
-        (("delete", "q", "--all", "--body", "x"), "--all is for all messages"),
+        (("delete", "q", "--all", "--body", "x"), "--all excludes conditions"),
         (("move", "q", "--all"), "give --to QUEUE"),
         (("copy", "q", "--all", "--to", "a", "--to-exchange", "b"), "give either --to or --to-exchange"),
         (("copy", "q", "--all", "--to", "a", "--key", "b"), "--key requires --to-exchange"),
         (("delete", "q", "--all"), "this is not a terminal"),
         (("redrive", "q"), "this is not a terminal"),
-        (("delete", "q", "--where", "nonsense"), "'nonsense' compares nothing"),
-        (("delete", "q", "--older", "5"), "'5' is no duration"),
-        (("delete", "q", "--larger", "x"), "'x' is no size"),
+        (("delete", "q", "--where", "nonsense"), "'nonsense' is not a condition"),
+        (("delete", "q", "--older", "5"), "'5' is not a duration"),
+        (("delete", "q", "--larger", "x"), "'x' is not a size"),
         (("search", "q", "--state", "lost"), "lost"),
         (("delete", "q", "--state", "unacked", "--all"), "No such option"),
         (("move", "q", "--to", "other", "--all", "--rate", "0"), "greater than or equal to 1"),

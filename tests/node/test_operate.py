@@ -323,8 +323,8 @@ def test_why_a_broker_elsewhere_cannot_be_asked(run: Forked, place: Place) -> No
     [
         (("--url", "ftp://host"), "not a valid URL: expected http://USER:PASSWORD@HOST:15672"),
         (("--url", "http://host:x"), "not a valid URL: expected http://USER:PASSWORD@HOST:15672"),
-        (("--url", "http://host", "--data-dir", "x"), "--data-dir and --url mean different brokers"),
-        (("--url", "http://host", "--profile", "x"), "--url and --profile mean different brokers"),
+        (("--url", "http://host", "--data-dir", "x"), "--data-dir and --url name different brokers"),
+        (("--url", "http://host", "--profile", "x"), "--url and --profile name different brokers"),
         (("--ca-file", "x", "--control", "x"), "--ca-file requires --url or --profile"),
         (("--name", "a", "--regex", "b"), "give either --name or --regex"),
         (("--limit", "0"), "should be greater than or equal to 1"),
@@ -356,7 +356,7 @@ def test_tls(run: Forked, tmp_path: Path) -> None:
             assert "its certificate is not trusted" in refused(run("ping", "--url", url, *more))
         assert "cannot read" in refused(run("ping", "--url", url, "--ca-file", str(tmp_path / "nothing")))
         (tmp_path / "empty.pem").touch()
-        assert "no certificate in PEM" in refused(run("ping", "--url", url, "--ca-file", str(tmp_path / "empty.pem")))
+        assert "no PEM certificate" in refused(run("ping", "--url", url, "--ca-file", str(tmp_path / "empty.pem")))
         plan = ("migrate", "--from", url, "--ca-file", str(tmp_path / "ca.pem"), "--data-dir", str(data), "--dry-run")
         assert "Would move 0 messages of 0 queues." in run(*plan).out
         good(run("queues", "declare", "q", "--data-dir", str(data)))
@@ -406,7 +406,7 @@ def test_profiles(run: Forked, place: Place, tmp_path: Path) -> None:
     assert "no check" not in refused(run("profiles", "add", "x", bare.replace("//", "//guest:no@"), **config))
     good(run("profiles", "add", "x", "http://ops:a%40b@nowhere.invalid:80/mq", "--no-check", **config))
     assert "unknown host 'nowhere.invalid'" in refused(run("ping", "--profile", "x", **config))
-    assert 'there are ask, sh"op, x' in refused(run("ping", "--profile", "y", **config))
+    assert 'known profiles: ask, sh"op, x' in refused(run("ping", "--profile", "y", **config))
     good(run("profiles", "remove", "x", **config))
     assert "there is no profile 'x'" in refused(run("profiles", "remove", "x", **config))
     file.write_text("[shop\n")
@@ -501,20 +501,20 @@ def test_the_doctor(run: Forked, tmp_path: Path, crowded: str) -> None:
     fine = run("doctor", "--json", "--data-dir", str(data), **ports)
     found = {each["check"]: each for each in json.loads(fine.out)}
     assert (fine.status, found["data directory"]["status"]) == (0, "ok")
-    assert found[f"port {ports['LEVERET_PORT']}"]["text"] == "it is free for port on 127.0.0.1"
+    assert found[f"port {ports['LEVERET_PORT']}"]["text"] == "free for port on 127.0.0.1"
     assert not data.exists()
     running = good(run("doctor", "--data-dir", crowded))
-    assert re.search(r"^ok       port \d+: the broker answers there for amqp$", running, re.MULTILINE)
-    assert "guest may log in with the password guest, from this machine only" in running
+    assert re.search(r"^ok       port \d+: the broker answers for amqp$", running, re.MULTILINE)
+    assert "guest can log in with the password guest, from this machine only" in running
     exposed = {**ports, "LEVERET_HOST": "0.0.0.0", "LEVERET_LOOPBACK_USERS": ""}
     bad = run("doctor", "--data-dir", str(data), **exposed)
     assert (bad.status, bad.err) == (1, "")
-    assert "problem  guest: guest may log in with the password guest, from everywhere" in bad.out
+    assert "problem  guest: guest can log in with the password guest, from anywhere" in bad.out
     data.mkdir()
     data.chmod(0o777)
     bad = run("doctor", "--data-dir", str(data), **ports)
     assert bad.status == 1
-    assert f"problem  data directory: everybody may write to '{data}'" in bad.out
+    assert f"problem  data directory: any user can write to '{data}'" in bad.out
     with_broker = {**ports, "LEVERET_PORT": str(port_of(crowded))}
     taken = run("doctor", "--data-dir", str(tmp_path / "other"), **with_broker)
     assert (taken.status, "is in use" in taken.out) == (1, True)

@@ -631,7 +631,7 @@ def test_what_is_refused(start: Start, run: Run, verb: str, tmp_path: Path) -> N
     output = tmp_path / "lines"
     assert refusal("leters", str(output)) == "queue 'leters' does not exist; did you mean 'letters'?"
     assert not output.exists()
-    assert refusal("mine") == "queue 'mine' is exclusive: it belongs to one connection, and ends with it"
+    assert refusal("mine") == "queue 'mine' is exclusive: it belongs to one connection and is deleted with it"
     assert refusal("letters", "--vhost", "v") == "virtual host 'v' does not exist"
     what = "read" if verb == "import" else "write"
     assert refusal("letters", str(tmp_path / "no" / "f")).startswith(f"cannot {what} {tmp_path / 'no' / 'f'}: No such")

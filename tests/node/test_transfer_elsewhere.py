@@ -188,7 +188,7 @@ def test_by_profile_and_variable(server: Server, many: str, lines: str, tmp_path
     assert leveret("profiles", "add", "there", url(server), **place).returncode == 0
     assert leveret("messages", "export", many, "--profile", "there", **place).stdout == lines
     assert leveret("messages", "export", many, LEVERET_URL=url(server)).stdout == lines
-    assert leveret("export", many, "--url", url(server)).stdout == lines
+    assert leveret("messages", "export", many, "--url", url(server)).stdout == lines
 
 
 def test_large_bodies(server: Server, run: Run, copy: str, tmp_path: Path, http: Http) -> None:
@@ -320,7 +320,7 @@ def test_an_import_that_cannot_begin(between: Between, across: Run, copy: str, h
     setattr(between, way, 50)
     result = across("import", copy, stdin='{"body": ""}')
     assert (result.returncode, result.stdout) == (1, "")
-    assert "closed the connection before it " in result.stderr
+    assert "closed the connection before it" in result.stderr
     assert count(http) == 0
 
 
@@ -392,10 +392,10 @@ class Answering:
     ("answer", "text"),
     [
         (b"502 Bad Gateway\r\nContent-Length: 4\r\n\r\noops", "answered with status 502 and without a reason"),
-        (b"404 Not Found\r\nContent-Length: 2\r\n\r\n{}", "the broker there is no Leveret, or an older one"),
-        (b"200 OK\r\nContent-Length: 2\r\n\r\n[]", "the broker there is no Leveret, or an older one"),
-        (b"200 OK\r\nContent-Length: 2\r\n\r\n\n\n", "the broker there is no Leveret, or an older one"),
-        (b"200 OK\r\nContent-Length: 9\r\n\r\n{}", " the connection before it "),
+        (b"404 Not Found\r\nContent-Length: 2\r\n\r\n{}", "this command needs a Leveret broker"),
+        (b"200 OK\r\nContent-Length: 2\r\n\r\n[]", "this command needs a Leveret broker"),
+        (b"200 OK\r\nContent-Length: 2\r\n\r\n\n\n", "this command needs a Leveret broker"),
+        (b"200 OK\r\nContent-Length: 9\r\n\r\n{}", " the connection again before it "),
     ],
 )
 def test_what_is_no_broker(answer: bytes, text: str) -> None:
