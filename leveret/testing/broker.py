@@ -92,9 +92,8 @@ class VirtualHost(AnyVirtualHost):
                 with contextlib.suppress(RuntimeError):  # the broker was stopped
                     loop.call_soon_threadsafe(settle, *settled)
 
-            threading.Thread(
-                target=work, name="leveret-reply", daemon=True
-            ).start()  # a daemon, as function() may never return
+            # A daemon, as function() may never return.
+            threading.Thread(target=work, name="leveret-reply", daemon=True).start()
             return await result
 
         return self._answer(queue, in_thread)
