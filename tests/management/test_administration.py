@@ -80,8 +80,8 @@ def test_a_user_without_a_password_cannot_log_in(perform: Perform, broker: Broke
         ({"name": "a", "password": ""}, "must not be empty"),
         ({"name": "a", "password_hash": "?"}, "not base64"),
         ({"name": "a", "password_hash": "AAAA"}, "too short"),
-        ({"name": "a", "password_hash": "AAAAAAAA", "hashing_algorithm": "rot13"}, "no hashing algorithm"),
-        ({"name": "a", "password": "b", "hashing_algorithm": "rot13"}, "no hashing algorithm"),
+        ({"name": "a", "password_hash": "AAAAAAAA", "hashing_algorithm": "rot13"}, "not a hashing algorithm"),
+        ({"name": "a", "password": "b", "hashing_algorithm": "rot13"}, "not a hashing algorithm"),
         ({"name": "a", "password_hash": "AAAAAAAA", "hashing_algorithm": "argon2"}, "must begin with $argon2"),
         ({"name": 5}, "name: expected str, got int"),
         ({"nam": "a"}, "unknown field nam"),
@@ -131,7 +131,7 @@ def test_a_virtual_host_from_beginning_to_end(perform: Perform, broker: Broker) 
     row = named(perform("list_vhosts"), name="orders")
     assert (row["description"], row["tags"], row["default_queue_type"]) == ("Other", ["eu"], "quorum")
     assert "exists" in refusal(perform, "add_vhost", name="orders")
-    assert "no queue type" in refusal(perform, "add_vhost", name="other", default_queue_type="fast")
+    assert "not a queue type" in refusal(perform, "add_vhost", name="other", default_queue_type="fast")
     perform("set_parameter", vhost="orders", component="shovel", name="s", value={})
     perform("delete_vhost", name="orders")
     assert "orders" not in broker.vhosts

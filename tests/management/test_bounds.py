@@ -214,9 +214,9 @@ def test_a_request_with_too_many_values(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_file_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     assert definitions_file.parse(io.BytesIO(b'{"queues": []}'), "-") == {"queues": []}
     monkeypatch.setattr(definitions_file, "MAX_SIZE", 1 << 20)
-    with pytest.raises(definitions_file.FileError, match="has more than 1 MiB; split it"):
+    with pytest.raises(definitions_file.FileError, match="is larger than 1 MiB; split it"):
         definitions_file.parse(io.BytesIO(b" " * ((1 << 20) + 1)), "-")
-    with pytest.raises(definitions_file.FileError, match="has more than 1 MiB; split it"):
+    with pytest.raises(definitions_file.FileError, match="is larger than 1 MiB; split it"):
         definitions_file.read(Path("/dev/zero"))
 
 

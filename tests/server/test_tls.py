@@ -473,10 +473,10 @@ def test_bad_settings(files: Files) -> None:
         (f"--tls-certificate {files.server} --tls-ca {files.directory}/no", "cannot read {0}/no: No such file"),
         (f"--tls-certificate {files.server} --tls-ca {text}", "cannot use the CAs in {0}/text.pem: no certificate"),
         (f"--tls-certificate {files.server} --tls-port 70000", '--tls-port cannot be "70000": expected a whole number'),
-        (f"--tls-certificate {files.server} --tls-require-client-certificate", "give the CAs with tls-ca"),
+        (f"--tls-certificate {files.server} --tls-require-client-certificate", "give them with tls-ca"),
         ("--tls-port 5671", "tls-port requires a certificate: give it with tls-certificate"),
-        (f"--tls-key {key}", "tls-key needs a certificate to show"),
-        (f"--tls-ca {files.ca}", "tls-ca needs a certificate to show"),
+        (f"--tls-key {key}", "tls-key requires a certificate"),
+        (f"--tls-ca {files.ca}", "tls-ca requires a certificate"),
     ):
         assert said.format(files.directory) in complaint(*words.split()), words
 
